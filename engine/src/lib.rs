@@ -1,0 +1,1 @@
+//! Corelane: a thread-per-core MCP server engine.

@@ -1,0 +1,1 @@
+//! Where a message starts and ends on a byte stream.

@@ -1,0 +1,5 @@
+//! MCP on the wire, without I/O.
+#![forbid(unsafe_code)]
+
+pub mod framing;
+pub mod jsonrpc;
