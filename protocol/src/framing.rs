@@ -4,4 +4,5 @@
 //! for more bytes, or a refusal; and it writes the framing of what goes out. It knows neither
 //! JSON-RPC nor MCP.
 
+pub mod http1;
 pub mod sse;

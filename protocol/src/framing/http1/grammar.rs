@@ -1,0 +1,12 @@
+//! The two byte classes of RFC 9110 that more than one room here asks for.
+
+/// Whether a byte may occur in a token, such as a method or a field name (RFC 9110 5.6.2).
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a byte may occur in a field value or a chunk extension: no control byte but the tab
+/// (RFC 9110 5.5).
+pub(super) fn is_text_byte(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
