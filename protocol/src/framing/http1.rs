@@ -1,9 +1,35 @@
-//! HTTP/1.1 responses out: RFC 9112, with the server's duties of RFC 9110.
+//! HTTP/1.1 requests in, responses out: RFC 9112, with the server's duties of RFC 9110.
+//!
+//! Input: a [`Framer`] is shown the unconsumed bytes of a connection and answers with one whole
+//! [`RequestHead`] and its body, both borrowed from those bytes. Output: [`write_response_head`]
+//! and [`write_chunk`] append to a buffer of the caller.
+//!
+//! Two invariants. Whether a request is accepted, and what it says, never depends on how its bytes
+//! were split on the way. And wherever RFC 9112 lets two recipients disagree on where a message
+//! ends (section 6.3, section 11.2: request smuggling), the request is refused, never repaired.
+//!
+//! There are no deadlines here, no routing, no upgrade, no content coding and no trailer fields:
+//! the first three are the caller's, the others are bounded or refused, then dropped.
 
+mod chunked;
+mod control;
+mod framer;
 mod grammar;
+mod refusal;
+mod request;
 mod response;
 mod status;
+mod target;
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod work;
+
+pub use chunked::{CHUNK_FRAMING_BYTES_SPARE, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
+pub use framer::{Framer, Step};
+pub use refusal::Refusal;
+pub use request::{Field, Headers, METHOD_BYTES_MAX, Method, RequestHead};
 pub use response::{
     CONTINUE, Content, DATE_BYTES, LAST_CHUNK, ResponseHead, write_chunk, write_response_head,
 };

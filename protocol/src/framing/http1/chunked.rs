@@ -1,0 +1,234 @@
+//! Chunked bodies, decoded in place: RFC 9112 section 7.1.
+//!
+//! The data of each chunk is moved to the end of the data before it, so that the body is one slice
+//! at the start of the bytes it came in. Each byte of data is moved once and each byte of framing
+//! searched once, however the body is split.
+//!
+//! Invariant: `written <= read`. Bytes before `written` are body, bytes from there to `read` are
+//! spent, bytes from `read` on are as received.
+//!
+//! Extensions are bounded and ignored; trailer fields are checked for their form, bounded and
+//! discarded: nothing in MCP has use for them, and merging them into the head is how a header
+//! check is bypassed (RFC 9110 6.5.1).
+
+use memchr::memchr;
+
+use super::grammar::{is_text_byte, is_token_byte};
+use super::refusal::Refusal;
+use crate::limits::HttpLimits;
+
+/// Longest line of a chunk size and its extensions, in bytes, without CRLF.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Longest trailer section in bytes, without the empty line that ends it.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
+
+/// How many bytes of chunk framing may exceed the bytes of data so far. A body within its limit
+/// could otherwise take two hundred times the memory, one byte and one extension at a time.
+pub const CHUNK_FRAMING_BYTES_SPARE: usize = 16 * 1024;
+
+/// Most digits of a chunk size: 64 bits.
+const SIZE_DIGITS_MAX: usize = 16;
+
+/// How far the body is decoded. Positions count from the first byte after the head.
+#[derive(Debug, Default)]
+pub(super) struct ChunkDecoder {
+    /// Bytes of body moved together so far.
+    written: usize,
+    /// First byte as received that is not digested.
+    read: usize,
+    /// No line feed lies in `read..searched`.
+    searched: usize,
+    stage: Stage,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Stage {
+    /// A chunk size is next.
+    #[default]
+    Size,
+    /// So many bytes of data are next, at least one.
+    Data { remaining: usize },
+    /// The CRLF after the data is next.
+    DataEnd,
+    /// Trailer fields, which began here, or the empty line is next.
+    Trailer { began: usize },
+}
+
+/// What the decoder found.
+pub(super) enum Decoded {
+    /// The body is not whole without so many bytes after the head.
+    NeedMore { bytes_needed: usize },
+    /// The first `body_bytes` bytes after the head are the body, which took `consumed` bytes.
+    Whole { body_bytes: usize, consumed: usize },
+}
+
+impl ChunkDecoder {
+    /// Digests what is there. `bytes` starts after the head, as the last call left it.
+    pub(super) fn decode(
+        &mut self,
+        bytes: &mut [u8],
+        limits: &HttpLimits,
+    ) -> Result<Decoded, Refusal> {
+        assert!(
+            self.read <= bytes.len(),
+            "unconsumed bytes were taken away from the input"
+        );
+        loop {
+            match self.stage {
+                Stage::Size => {
+                    let Some(line) = self.take_line(bytes, CHUNK_LINE_BYTES_MAX) else {
+                        return Ok(self.need_line(bytes));
+                    };
+                    let size = chunk_size(line.map_err(|fault| match fault {
+                        LineFault::TooLong => Refusal::ChunkLineTooLong,
+                        LineFault::BareLineFeed => Refusal::BareLineFeed,
+                    })?)?;
+                    self.stage = self.stage_after_size(size, limits)?;
+                }
+                Stage::Data { remaining } => {
+                    let there = remaining.min(bytes.len() - self.read);
+                    bytes.copy_within(self.read..self.read + there, self.written);
+                    self.read += there;
+                    self.written += there;
+                    if there < remaining {
+                        let remaining = remaining - there;
+                        self.stage = Stage::Data { remaining };
+                        let bytes_needed = self.read + remaining + "\r\n0\r\n\r\n".len();
+                        return Ok(Decoded::NeedMore { bytes_needed });
+                    }
+                    self.stage = Stage::DataEnd;
+                }
+                Stage::DataEnd => match bytes[self.read..] {
+                    [b'\r', b'\n', ..] => {
+                        self.read += "\r\n".len();
+                        self.stage = Stage::Size;
+                    }
+                    [] | [b'\r'] => {
+                        let bytes_needed = self.read + "\r\n0\r\n\r\n".len();
+                        return Ok(Decoded::NeedMore { bytes_needed });
+                    }
+                    _ => return Err(Refusal::UnterminatedChunk),
+                },
+                Stage::Trailer { began } => {
+                    let spent = self.read - began;
+                    let line_bytes_max = TRAILER_BYTES_MAX.saturating_sub(spent + "\r\n".len());
+                    let Some(line) = self.take_line(bytes, line_bytes_max) else {
+                        return Ok(self.need_line(bytes));
+                    };
+                    let line = line.map_err(|fault| match fault {
+                        LineFault::TooLong => Refusal::TrailerTooLong,
+                        LineFault::BareLineFeed => Refusal::BareLineFeed,
+                    })?;
+                    if line.is_empty() {
+                        return Ok(Decoded::Whole {
+                            body_bytes: self.written,
+                            consumed: self.read,
+                        });
+                    }
+                    if !is_field(line) {
+                        return Err(Refusal::MalformedTrailer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Judges a chunk size once its line is taken: the limits hold before any data is awaited.
+    fn stage_after_size(&self, size: u64, limits: &HttpLimits) -> Result<Stage, Refusal> {
+        let framing_bytes = self.read - self.written;
+        let limit_bytes = self.written.saturating_add(CHUNK_FRAMING_BYTES_SPARE);
+        if framing_bytes > limit_bytes {
+            return Err(Refusal::ChunkFramingTooLong {
+                framing_bytes,
+                limit_bytes,
+            });
+        }
+        let limit_bytes = limits.body_bytes_max;
+        let body_bytes = (self.written as u64).saturating_add(size);
+        match usize::try_from(size) {
+            Ok(0) => Ok(Stage::Trailer { began: self.read }),
+            Ok(remaining) if body_bytes <= limit_bytes as u64 => Ok(Stage::Data { remaining }),
+            _ => Err(Refusal::BodyTooLong {
+                body_bytes,
+                limit_bytes,
+            }),
+        }
+    }
+
+    /// Takes one line without its CRLF, or nothing if it has no end yet.
+    fn take_line<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        line_bytes_max: usize,
+    ) -> Option<Result<&'b [u8], LineFault>> {
+        let from = self.searched.max(self.read);
+        // The longest line there may be, and its end. Beyond that there is nothing to look for.
+        let window_end = bytes.len().min(self.read + line_bytes_max + "\r\n".len());
+        let window = &bytes[from..window_end];
+        let Some(at) = memchr(b'\n', window) else {
+            #[cfg(test)]
+            super::work::searched(window.len());
+            self.searched = window_end;
+            // A line of the full length and its CR may still be unfinished; one byte more may not.
+            let is_too_long = window_end - self.read > line_bytes_max + "\r".len();
+            return is_too_long.then_some(Err(LineFault::TooLong));
+        };
+        #[cfg(test)]
+        super::work::searched(at + 1);
+        let line = &bytes[self.read..from + at];
+        self.read = from + at + 1;
+        Some(line.strip_suffix(b"\r").ok_or(LineFault::BareLineFeed))
+    }
+
+    /// The least a body still needs whose next line has no end yet.
+    fn need_line(&self, bytes: &[u8]) -> Decoded {
+        Decoded::NeedMore {
+            bytes_needed: bytes.len() + 1,
+        }
+    }
+}
+
+/// Why a line cannot be taken.
+enum LineFault {
+    TooLong,
+    BareLineFeed,
+}
+
+/// `1*16HEXDIG`, then nothing, or optional white space and extensions behind a semicolon.
+fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
+    let digits = line
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
+    if digits == 0 || digits > SIZE_DIGITS_MAX {
+        return Err(Refusal::InvalidChunkSize);
+    }
+    let extensions = line[digits..].trim_ascii_start();
+    let is_well_formed = line.len() == digits
+        || (extensions.first() == Some(&b';') && line[digits..].iter().all(|&b| is_text_byte(b)));
+    if !is_well_formed {
+        return Err(Refusal::InvalidChunkSize);
+    }
+    // Sixteen digits of four bits fill 64 bits and never exceed them.
+    Ok(line[..digits]
+        .iter()
+        .fold(0, |size, &digit| (size << 4) | hex_value(digit)))
+}
+
+fn hex_value(digit: u8) -> u64 {
+    u64::from(match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    })
+}
+
+/// Whether a trailer line is `field-name ":" field-value` (RFC 9112 5).
+fn is_field(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+        return false;
+    };
+    colon > 0
+        && line[..colon].iter().all(|&b| is_token_byte(b))
+        && line[colon..].iter().all(|&b| is_text_byte(b))
+}
