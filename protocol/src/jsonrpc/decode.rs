@@ -1,0 +1,247 @@
+//! Bytes to a document, in buffers that are used again.
+//!
+//! The parser unescapes strings where they stand, and the caller's bytes must stay as they came
+//! (the next message may follow in the same buffer), so the decoder parses its own padded copy.
+//! A [`Decoded`] borrows that copy and holds the tape; dropping it hands the tape back.
+//!
+//! Invariant: after a message of up to [`INPUT_BYTES_KEPT`] bytes, decoding another of that size
+//! allocates nothing; after a longer one the extra memory is given back, the parser's at once, the
+//! tape's with the document, the copy's with the next message or [`Decoder::trim`]. It lacks
+//! streaming: framing delivers whole messages.
+
+use super::error::{DecodeError, ShapeError};
+use super::limits::JsonLimits;
+use super::message::{self, Message};
+use super::node_count;
+use super::value::{ArrayIter, Kind, Value};
+use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape};
+use std::mem;
+
+/// Longer copies of a message are not kept, in bytes.
+const INPUT_BYTES_KEPT: usize = 64 * 1024;
+/// Longer tapes are not kept, in nodes of 24 bytes: a node for each byte of a copy that is kept,
+/// and as much again because vectors grow by doubling.
+const TAPE_NODES_KEPT: usize = 2 * INPUT_BYTES_KEPT;
+/// What the buffers are sized for at first, in bytes of message.
+const INPUT_BYTES_EXPECTED: usize = 4 * 1024;
+/// The parser indexes characters with 32 bits; half of that leaves its sums far from overflow.
+const MESSAGE_BYTES_MAX: usize = 1 << 31;
+
+/// Decodes JSON texts, one at a time; a shard has one.
+pub struct Decoder {
+    limits: JsonLimits,
+    input: Vec<u8>,
+    buffers: Buffers,
+    spare_tape: Tape<'static>,
+}
+
+impl Decoder {
+    /// A decoder with small buffers that grow with the messages.
+    ///
+    /// # Panics
+    /// If `limits.depth_max` is not within 1 to 512 or `limits.nodes_max` is 0.
+    pub fn new(limits: JsonLimits) -> Decoder {
+        limits.assert_usable();
+        Decoder {
+            limits,
+            input: Vec::with_capacity(INPUT_BYTES_EXPECTED),
+            buffers: small_buffers(&limits),
+            spare_tape: Tape(Vec::new()),
+        }
+    }
+
+    /// Decodes one whole JSON text; `bytes` are copied and stay as they are.
+    ///
+    /// # Errors
+    /// If `bytes` are not exactly one JSON text, or it exceeds a limit.
+    pub fn decode<'d>(&'d mut self, bytes: &[u8]) -> Result<Decoded<'d>, DecodeError> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(DecodeError::TooLong {
+                message_bytes: bytes.len(),
+                message_bytes_max: MESSAGE_BYTES_MAX,
+            });
+        }
+        node_count::check(bytes, self.limits.nodes_max)?;
+        if self.input.capacity() > INPUT_BYTES_KEPT + INPUT_PADDING {
+            self.input = Vec::new();
+        }
+        self.input.clear();
+        self.input.reserve_exact(bytes.len() + INPUT_PADDING);
+        self.input.extend_from_slice(bytes);
+        self.input.extend_from_slice(&[b' '; INPUT_PADDING]);
+
+        let mut tape: Tape<'d> = mem::replace(&mut self.spare_tape, Tape(Vec::new())).reset();
+        let parsed =
+            simd_json::fill_tape_padded(&mut self.input, bytes.len(), &mut self.buffers, &mut tape);
+        if bytes.len() > INPUT_BYTES_KEPT {
+            self.buffers = small_buffers(&self.limits);
+        }
+        // From here the document hands the tape back, whichever way this ends.
+        let decoded = Decoded {
+            tape,
+            home: &mut self.spare_tape,
+            limits: &self.limits,
+        };
+        if let Err(error) = parsed {
+            return Err(classify(&error, bytes, &self.limits));
+        }
+        if decoded.tape.0.len() > self.limits.nodes_max {
+            return Err(DecodeError::TooManyNodes {
+                nodes_max: self.limits.nodes_max,
+            });
+        }
+        Ok(decoded)
+    }
+
+    /// Gives back the copy of a long message, which otherwise waits for the next one. A shard
+    /// calls this before it sleeps.
+    pub fn trim(&mut self) {
+        if self.input.capacity() > INPUT_BYTES_KEPT + INPUT_PADDING {
+            self.input = Vec::with_capacity(INPUT_BYTES_EXPECTED);
+        }
+    }
+
+    /// The limits given to [`Decoder::new`].
+    pub fn limits(&self) -> &JsonLimits {
+        &self.limits
+    }
+}
+
+fn small_buffers(limits: &JsonLimits) -> Buffers {
+    Buffers::with_max_depth(INPUT_BYTES_EXPECTED, limits.depth_max)
+}
+
+/// Says in our words what the parser refused.
+#[cold]
+fn classify(error: &simd_json::Error, bytes: &[u8], limits: &JsonLimits) -> DecodeError {
+    match error.error() {
+        ErrorType::DepthLimitExceeded => DecodeError::TooDeep {
+            depth_max: limits.depth_max,
+        },
+        // The parser reports half a surrogate pair as UTF-8 too, and a broken sequence under other
+        // names, depending on what it met first.
+        _ if str::from_utf8(bytes).is_err() => DecodeError::InvalidUtf8,
+        ErrorType::InvalidNumber => match number_around(bytes, error.index()) {
+            Some(offset) => DecodeError::NumberOutOfRange { offset },
+            None => DecodeError::Syntax,
+        },
+        _ if bytes.trim_ascii().is_empty() => DecodeError::Empty,
+        _ => DecodeError::Syntax,
+    }
+}
+
+/// Finds where the number around `index` starts, if it follows the grammar of RFC 8259 section 6:
+/// then the parser refused it for its size, not for its form.
+fn number_around(bytes: &[u8], index: usize) -> Option<usize> {
+    let of_number = |byte: &u8| {
+        !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':')
+            && !matches!(byte, b'[' | b']' | b'{' | b'}' | b'"')
+    };
+    let before = bytes
+        .get(..index)?
+        .iter()
+        .rev()
+        .take_while(|byte| of_number(byte))
+        .count();
+    let after = bytes[index..]
+        .iter()
+        .take_while(|byte| of_number(byte))
+        .count();
+    let offset = index - before;
+    let text = &bytes[offset..index + after];
+
+    let (negative, text) = (text.first() == Some(&b'-'), text);
+    let text = &text[usize::from(negative)..];
+    let (integer, text) = text.split_at(digits(text));
+    if integer.is_empty() || (integer.len() > 1 && integer[0] == b'0') {
+        return None;
+    }
+    let text = match text.split_first() {
+        Some((b'.', text)) if digits(text) > 0 => &text[digits(text)..],
+        _ => text,
+    };
+    let text = match text {
+        [b'e' | b'E', b'+' | b'-', text @ ..] | [b'e' | b'E', text @ ..] if digits(text) > 0 => {
+            &text[digits(text)..]
+        }
+        _ => text,
+    };
+    text.is_empty().then_some(offset)
+}
+
+fn digits(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// One decoded JSON text; borrows the decoder until it is dropped.
+pub struct Decoded<'d> {
+    tape: Tape<'d>,
+    home: &'d mut Tape<'static>,
+    limits: &'d JsonLimits,
+}
+
+impl Decoded<'_> {
+    /// The whole text as a value.
+    pub fn root(&self) -> Value<'_> {
+        Value::from_tape(&self.tape.0)
+    }
+
+    /// The message that the text is.
+    ///
+    /// # Errors
+    /// If the text is not an object of the shape of a message; for a batch too.
+    pub fn message(&self) -> Result<Message<'_>, ShapeError<'_>> {
+        message::from_value(self.root(), self.limits)
+    }
+
+    /// Whether the text is an array: a batch, possibly an empty one, which JSON-RPC 2.0 section 6
+    /// calls invalid.
+    pub fn is_batch(&self) -> bool {
+        self.root().kind() == Kind::Array
+    }
+
+    /// The messages of a batch in order; none if the text is not a batch.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch {
+            elements: self
+                .root()
+                .as_array()
+                .map_or(ArrayIter::empty(), |array| array.iter()),
+            limits: self.limits,
+        }
+    }
+}
+
+impl Drop for Decoded<'_> {
+    fn drop(&mut self) {
+        let mut tape = mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        if tape.0.capacity() > TAPE_NODES_KEPT {
+            tape = Tape(Vec::new());
+        }
+        *self.home = tape;
+    }
+}
+
+/// Iterates over the messages of a batch.
+pub struct Batch<'a> {
+    elements: ArrayIter<'a>,
+    limits: &'a JsonLimits,
+}
+
+impl<'a> Iterator for Batch<'a> {
+    type Item = Result<Message<'a>, ShapeError<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let element = self.elements.next()?;
+        Some(message::from_value(element, self.limits))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.elements.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Batch<'_> {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The envelope: requests, notifications and responses.
+//!
+//! Invariant: an object that is not exactly one of the three is refused, never guessed. Above all, a
+//! request with an unusable `id` is not a notification. Members that JSON-RPC does not define are
+//! ignored. It lacks the meaning of methods, params, results and errors.
+
+use super::error::{ShapeError, ShapeFault};
+use super::id::Id;
+use super::limits::JsonLimits;
+use super::value::{Kind, Value};
+
+/// One JSON-RPC message, borrowed from a decoded document.
+#[derive(Clone, Copy, Debug)]
+pub enum Message<'a> {
+    /// Wants an answer.
+    Request {
+        /// The id the answer carries.
+        id: Id<'a>,
+        /// Not empty.
+        method: &'a str,
+        /// An object, if present.
+        params: Option<Value<'a>>,
+    },
+    /// Wants no answer.
+    Notification {
+        /// Not empty.
+        method: &'a str,
+        /// An object, if present.
+        params: Option<Value<'a>>,
+    },
+    /// Answers a request: either `result` or `error` is present.
+    Response {
+        /// Absent only if the peer could not read the id of the request; then `error` is present.
+        id: Option<Id<'a>>,
+        /// Any value.
+        result: Option<Value<'a>>,
+        /// An object.
+        error: Option<Value<'a>>,
+    },
+}
+
+/// The members of an envelope, before anything is known of their kinds.
+#[derive(Default)]
+struct Members<'a> {
+    version: Option<Value<'a>>,
+    id: Option<Value<'a>>,
+    method: Option<Value<'a>>,
+    params: Option<Value<'a>>,
+    result: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+    duplicate: Option<&'static str>,
+    duplicate_id: bool,
+}
+
+/// Reads a message from an object.
+pub(super) fn from_value<'a>(
+    value: Value<'a>,
+    limits: &JsonLimits,
+) -> Result<Message<'a>, ShapeError<'a>> {
+    let Some(object) = value.as_object() else {
+        let fault = match value.kind() {
+            Kind::Array => ShapeFault::Batch,
+            kind => ShapeFault::NotAnObject(kind),
+        };
+        return Err(ShapeError { id: None, fault });
+    };
+    let mut members = Members::default();
+    for (name, value) in object {
+        members.add(name, value);
+    }
+    let id = members.id(limits);
+    message(&members, id, limits).map_err(|fault| ShapeError {
+        id: members.answer_id(id),
+        fault,
+    })
+}
+
+impl<'a> Members<'a> {
+    fn add(&mut self, name: &str, value: Value<'a>) {
+        let (place, name) = match name {
+            "jsonrpc" => (&mut self.version, "jsonrpc"),
+            "id" => (&mut self.id, "id"),
+            "method" => (&mut self.method, "method"),
+            "params" => (&mut self.params, "params"),
+            "result" => (&mut self.result, "result"),
+            "error" => (&mut self.error, "error"),
+            _ => return,
+        };
+        if place.replace(value).is_some() {
+            self.duplicate = self.duplicate.or(Some(name));
+            self.duplicate_id |= name == "id";
+        }
+    }
+
+    fn id(&self, limits: &JsonLimits) -> Result<Option<Id<'a>>, ShapeFault> {
+        let Some(value) = self.id else {
+            return Ok(None);
+        };
+        if let Some(number) = value.as_i64() {
+            return Ok(Some(Id::from(number)));
+        }
+        if let Some(number) = value.as_u64() {
+            return Ok(Some(Id::from(number)));
+        }
+        let text = value.as_str().ok_or(ShapeFault::IdKind(value.kind()))?;
+        if text.len() > limits.id_bytes_max {
+            return Err(ShapeFault::IdTooLong {
+                id_bytes: text.len(),
+                id_bytes_max: limits.id_bytes_max,
+            });
+        }
+        Ok(Some(Id::from(text)))
+    }
+
+    /// The id a refusal may carry.
+    fn answer_id(&self, id: Result<Option<Id<'a>>, ShapeFault>) -> Option<Id<'a>> {
+        let is_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
+        if self.duplicate_id || is_response {
+            return None;
+        }
+        id.ok().flatten()
+    }
+}
+
+fn message<'a>(
+    members: &Members<'a>,
+    id: Result<Option<Id<'a>>, ShapeFault>,
+    limits: &JsonLimits,
+) -> Result<Message<'a>, ShapeFault> {
+    if let Some(name) = members.duplicate {
+        return Err(ShapeFault::DuplicateMember(name));
+    }
+    if members.version.and_then(|version| version.as_str()) != Some("2.0") {
+        return Err(ShapeFault::Version);
+    }
+    let id = id?;
+    let answers = members.result.is_some() || members.error.is_some();
+    match members.method {
+        Some(_) if answers => Err(ShapeFault::RequestAndResponse),
+        Some(method) => call(id, method, members.params, limits),
+        None if answers => response(id, members.result, members.error),
+        None => Err(ShapeFault::NoPurpose),
+    }
+}
+
+fn call<'a>(
+    id: Option<Id<'a>>,
+    method: Value<'a>,
+    params: Option<Value<'a>>,
+    limits: &JsonLimits,
+) -> Result<Message<'a>, ShapeFault> {
+    let Some(method) = method.as_str() else {
+        return Err(ShapeFault::MethodKind(method.kind()));
+    };
+    if method.is_empty() {
+        return Err(ShapeFault::MethodEmpty);
+    }
+    if method.len() > limits.method_bytes_max {
+        return Err(ShapeFault::MethodTooLong {
+            method_bytes: method.len(),
+            method_bytes_max: limits.method_bytes_max,
+        });
+    }
+    if let Some(params) = params
+        && params.kind() != Kind::Object
+    {
+        return Err(ShapeFault::ParamsKind(params.kind()));
+    }
+    Ok(match id {
+        Some(id) => Message::Request { id, method, params },
+        None => Message::Notification { method, params },
+    })
+}
+
+fn response<'a>(
+    id: Option<Id<'a>>,
+    result: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+) -> Result<Message<'a>, ShapeFault> {
+    match (result, error) {
+        (Some(_), Some(_)) => return Err(ShapeFault::ResultAndError),
+        (Some(_), None) if id.is_none() => return Err(ShapeFault::ResultWithoutId),
+        (None, Some(error)) if error.kind() != Kind::Object => {
+            return Err(ShapeFault::ErrorKind(error.kind()));
+        }
+        _ => {}
+    }
+    Ok(Message::Response { id, result, error })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! The table of envelopes, good and bad.
+
+use crate::jsonrpc::{
+    Decoder, INVALID_REQUEST, Id, JsonLimits, Kind, Message, ShapeError, ShapeFault,
+};
+
+/// A message in one line: what it is, its id, method, and the other members as JSON.
+fn summary(message: &Message<'_>) -> String {
+    let json = |value: &Option<crate::jsonrpc::Value<'_>>| {
+        let mut out = Vec::new();
+        if let Some(value) = value {
+            value.write_json(&mut out);
+        }
+        String::from_utf8(out).unwrap()
+    };
+    match message {
+        Message::Request { id, method, params } => {
+            format!("request {id:?} {method} {}", json(params))
+        }
+        Message::Notification { method, params } => {
+            format!("notification {method} {}", json(params))
+        }
+        Message::Response { id, result, error } => {
+            format!("response {id:?} {} {}", json(result), json(error))
+        }
+    }
+}
+
+fn check(text: &str, expected: &str) {
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text.as_bytes()).unwrap();
+    assert!(!decoded.is_batch());
+    assert_eq!(summary(&decoded.message().unwrap()), expected, "{text}");
+    assert_eq!(decoded.batch().count(), 0);
+}
+
+fn check_refused(text: &str, id: Option<Id<'_>>, fault: ShapeFault) {
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text.as_bytes()).unwrap();
+    let error = decoded.message().unwrap_err();
+    assert_eq!(error, ShapeError { id, fault }, "{text}");
+    assert_eq!(error.code(), INVALID_REQUEST);
+}
+
+#[test]
+fn reads_every_form_of_message() {
+    let cases = [
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#,
+            "request Integer(1) m ",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":-0,"method":"m"}"#,
+            "request Integer(0) m ",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"1","method":"m"}"#,
+            "request String(\"1\") m ",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"","method":"m"}"#,
+            "request String(\"\") m ",
+        ),
+        (
+            r#"{"params":{"a":[1]},"method":"m","id":18446744073709551615,"jsonrpc":"2.0"}"#,
+            "request Unsigned(18446744073709551615) m {\"a\":[1]}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":-9223372036854775808,"method":"m","params":{}}"#,
+            "request Integer(-9223372036854775808) m {}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"a/b","x":null}"#,
+            "notification a/b ",
+        ),
+        (
+            r#"{"j\u0073onrpc":"2\u002e0","method":"\u006d"}"#,
+            "notification m ",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","method":"m","params":{"id":1,"id":2,"jsonrpc":"1"}}"#,
+            "notification m {\"id\":1,\"id\":2,\"jsonrpc\":\"1\"}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            "response Some(Integer(1)) {} ",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":null}"#,
+            "response Some(Integer(1)) null ",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":1,"message":"x"}}"#,
+            "response Some(String(\"a\"))  {\"code\":1,\"message\":\"x\"}",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","error":{"code":-32700,"message":"x"}}"#,
+            "response None  {\"code\":-32700,\"message\":\"x\"}",
+        ),
+    ];
+    for (text, expected) in cases {
+        check(text, expected);
+    }
+}
+
+#[test]
+fn never_takes_an_unusable_id_for_no_id() {
+    let cases = [
+        ("null", Kind::Null),
+        ("true", Kind::Bool),
+        ("1.5", Kind::Float),
+        ("1.0", Kind::Float),
+        ("1e0", Kind::Float),
+        ("-0.0", Kind::Float),
+        ("{}", Kind::Object),
+        ("[1]", Kind::Array),
+    ];
+    for (id, kind) in cases {
+        for rest in [r#""method":"m""#, r#""result":{}"#, r#""error":{}"#] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}}}"#);
+            check_refused(&text, None, ShapeFault::IdKind(kind));
+        }
+    }
+    // Beyond 64 bits the parser may refuse the number itself; the code is the same.
+    for id in ["18446744073709551616", "-9223372036854775809"] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let code = match decoder.decode(text.as_bytes()) {
+            Ok(decoded) => decoded.message().unwrap_err().code(),
+            Err(error) => error.code(),
+        };
+        assert_eq!(code, INVALID_REQUEST, "{id}");
+    }
+}
+
+#[test]
+fn refuses_malformed_envelopes_with_their_id() {
+    use ShapeFault::{MethodEmpty, MethodKind, NoPurpose, ParamsKind, RequestAndResponse, Version};
+    let cases = [
+        (r#""method":"m""#, Version),
+        (r#""jsonrpc":"2","method":"m""#, Version),
+        (r#""jsonrpc":"2.00","method":"m""#, Version),
+        (r#""jsonrpc":2.0,"method":"m""#, Version),
+        (r#""jsonrpc":null,"method":"m""#, Version),
+        (r#""jsonrpc":"2.0""#, NoPurpose),
+        (r#""jsonrpc":"2.0","params":{}"#, NoPurpose),
+        (r#""jsonrpc":"2.0","method":1"#, MethodKind(Kind::Integer)),
+        (r#""jsonrpc":"2.0","method":null"#, MethodKind(Kind::Null)),
+        (r#""jsonrpc":"2.0","method":["m"]"#, MethodKind(Kind::Array)),
+        (r#""jsonrpc":"2.0","method":"""#, MethodEmpty),
+        (
+            r#""jsonrpc":"2.0","method":"m","params":null"#,
+            ParamsKind(Kind::Null),
+        ),
+        (
+            r#""jsonrpc":"2.0","method":"m","params":[1]"#,
+            ParamsKind(Kind::Array),
+        ),
+        (
+            r#""jsonrpc":"2.0","method":"m","params":"a""#,
+            ParamsKind(Kind::String),
+        ),
+        (
+            r#""jsonrpc":"2.0","method":"m","params":1"#,
+            ParamsKind(Kind::Integer),
+        ),
+        (
+            r#""jsonrpc":"2.0","method":"m","params":false"#,
+            ParamsKind(Kind::Bool),
+        ),
+        (
+            r#""jsonrpc":"2.0","method":"m","result":{}"#,
+            RequestAndResponse,
+        ),
+        (
+            r#""jsonrpc":"2.0","method":"m","error":null"#,
+            RequestAndResponse,
+        ),
+    ];
+    for (members, fault) in cases {
+        check_refused(&format!("{{{members}}}"), None, fault);
+        check_refused(
+            &format!(r#"{{{members},"id":7}}"#),
+            Some(Id::Integer(7)),
+            fault,
+        );
+        check_refused(
+            &format!(r#"{{"id":"7",{members}}}"#),
+            Some(Id::String("7")),
+            fault,
+        );
+    }
+}
+
+#[test]
+fn refuses_malformed_responses_without_their_id() {
+    let cases = [
+        (
+            r#""id":1,"result":{},"error":{}"#,
+            ShapeFault::ResultAndError,
+        ),
+        (
+            r#""id":1,"result":null,"error":{}"#,
+            ShapeFault::ResultAndError,
+        ),
+        (r#""result":{}"#, ShapeFault::ResultWithoutId),
+        (r#""id":1,"error":null"#, ShapeFault::ErrorKind(Kind::Null)),
+        (r#""id":1,"error":"x""#, ShapeFault::ErrorKind(Kind::String)),
+    ];
+    for (members, fault) in cases {
+        check_refused(&format!(r#"{{"jsonrpc":"2.0",{members}}}"#), None, fault);
+    }
+    check_refused(r#"{"id":1,"result":{}}"#, None, ShapeFault::Version);
+}
+
+#[test]
+fn refuses_members_of_the_envelope_that_occur_twice() {
+    let members = [
+        ("jsonrpc", r#""2.0""#),
+        ("method", r#""m""#),
+        ("params", "{}"),
+    ];
+    for (name, value) in members {
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","method":"m","params":{{}},"id":1,"{name}":{value}}}"#);
+        check_refused(
+            &text,
+            Some(Id::Integer(1)),
+            ShapeFault::DuplicateMember(name),
+        );
+    }
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"m","\u0069d":1}"#;
+    check_refused(text, None, ShapeFault::DuplicateMember("id"));
+    let text = r#"{"jsonrpc":"2.0","method":"m","method":"n","id":1,"id":1}"#;
+    check_refused(text, None, ShapeFault::DuplicateMember("method"));
+    let text = r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#;
+    check_refused(text, None, ShapeFault::DuplicateMember("result"));
+}
+
+#[test]
+fn bounds_the_lengths_of_id_and_method() {
+    let text = |id: usize, method: usize| {
+        let (id, method) = ("i".repeat(id), "m".repeat(method));
+        format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"{method}"}}"#)
+    };
+    let id = "i".repeat(256);
+    let method = "m".repeat(128);
+    check(
+        &text(256, 128),
+        &format!("request String({id:?}) {method} "),
+    );
+    let fault = ShapeFault::IdTooLong {
+        id_bytes: 257,
+        id_bytes_max: 256,
+    };
+    check_refused(&text(257, 1), None, fault);
+    assert_eq!(fault.to_string(), "id of 257 bytes exceeds limit of 256");
+    let fault = ShapeFault::MethodTooLong {
+        method_bytes: 129,
+        method_bytes_max: 128,
+    };
+    check_refused(&text(1, 129), Some(Id::String("i")), fault);
+}
+
+#[test]
+fn refuses_what_is_not_an_object() {
+    for (text, kind) in [
+        ("1", Kind::Integer),
+        ("\"a\"", Kind::String),
+        ("null", Kind::Null),
+    ] {
+        check_refused(text, None, ShapeFault::NotAnObject(kind));
+    }
+    check_refused("[]", None, ShapeFault::Batch);
+}
+
+#[test]
+fn reads_a_batch_one_by_one() {
+    let text = br#"[{"jsonrpc":"2.0","id":1,"method":"a"},2,{"jsonrpc":"2.0","method":"b"},[]]"#;
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text).unwrap();
+    assert!(decoded.is_batch());
+    assert_eq!(decoded.message().unwrap_err().fault, ShapeFault::Batch);
+    let batch = decoded.batch();
+    assert_eq!(batch.len(), 4);
+    let found: Vec<String> = batch
+        .map(|message| match message {
+            Ok(message) => summary(&message),
+            Err(error) => error.to_string(),
+        })
+        .collect();
+    let expected = [
+        "request Integer(1) a ",
+        "message must be an object, not an integer",
+        "notification b ",
+        "message is a batch",
+    ];
+    assert_eq!(found, expected);
+    let empty = decoder_batch_len("[]");
+    assert_eq!(empty, (true, 0));
+}
+
+fn decoder_batch_len(text: &str) -> (bool, usize) {
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text.as_bytes()).unwrap();
+    (decoded.is_batch(), decoded.batch().len())
+}

@@ -1,0 +1,373 @@
+//! Values of a decoded document.
+//!
+//! The parser leaves a tape: one node for each value and member name, in the order of the text,
+//! where an array or object says how many nodes it spans. A [`Value`] is the slice of the tape that
+//! is exactly that value, so walking costs no allocation and copying a value costs two words.
+//!
+//! Invariant: the first node of the slice says where it ends, and every number is finite. It lacks
+//! mutation, and random access by index: a value is read front to back.
+
+use super::encode;
+use simd_json::{Node, StaticNode};
+use std::fmt;
+
+/// What kind of value it is. Integers and floats are told apart by their notation: `1.0` and `1e0`
+/// are floats, and so are integers beyond `i64` and `u64`, if the parser accepts them at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// A number without fraction and exponent.
+    Integer,
+    /// A number with a fraction or an exponent.
+    Float,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Integer => "an integer",
+            Kind::Float => "a fraction",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        })
+    }
+}
+
+/// One value of a decoded document; valid until the document is dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    nodes: &'a [Node<'a>],
+}
+
+impl<'a> Value<'a> {
+    /// The value that is the whole tape of a successful parse.
+    pub(super) fn from_tape(nodes: &'a [Node<'a>]) -> Value<'a> {
+        assert!(!nodes.is_empty(), "a parsed text has at least one node");
+        let (value, rest) = split_value(nodes);
+        debug_assert!(rest.is_empty(), "a tape holds exactly one value");
+        value
+    }
+
+    /// What kind of value it is.
+    pub fn kind(&self) -> Kind {
+        match self.node() {
+            Node::String(_) => Kind::String,
+            Node::Object { .. } => Kind::Object,
+            Node::Array { .. } => Kind::Array,
+            Node::Static(StaticNode::Null) => Kind::Null,
+            Node::Static(StaticNode::Bool(_)) => Kind::Bool,
+            Node::Static(StaticNode::F64(_)) => Kind::Float,
+            Node::Static(StaticNode::I64(_) | StaticNode::U64(_)) => Kind::Integer,
+        }
+    }
+
+    /// Whether it is `null`.
+    pub fn is_null(&self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The string, unescaped, if it is one.
+    pub fn as_str(&self) -> Option<&'a str> {
+        match self.node() {
+            Node::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The boolean, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self.node() {
+            Node::Static(StaticNode::Bool(truth)) => Some(truth),
+            _ => None,
+        }
+    }
+
+    /// The integer, if it is one and within `i64`. `1.0` is none.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self.node() {
+            Node::Static(StaticNode::I64(number)) => Some(number),
+            Node::Static(StaticNode::U64(number)) => i64::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The integer, if it is one and within `u64`. `1.0` is none.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self.node() {
+            Node::Static(StaticNode::I64(number)) => u64::try_from(number).ok(),
+            Node::Static(StaticNode::U64(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is one, rounded to the nearest `f64` if it is an integer beyond 2^53.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self.node() {
+            Node::Static(StaticNode::I64(number)) => Some(number as f64),
+            Node::Static(StaticNode::U64(number)) => Some(number as f64),
+            Node::Static(StaticNode::F64(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The members, if it is an object.
+    pub fn as_object(&self) -> Option<Object<'a>> {
+        match self.node() {
+            Node::Object { len, .. } => Some(Object {
+                len,
+                nodes: &self.nodes[1..],
+            }),
+            _ => None,
+        }
+    }
+
+    /// The elements, if it is an array.
+    pub fn as_array(&self) -> Option<Array<'a>> {
+        match self.node() {
+            Node::Array { len, .. } => Some(Array {
+                len,
+                nodes: &self.nodes[1..],
+            }),
+            _ => None,
+        }
+    }
+
+    /// Appends the value as compact JSON. Numbers read back equal, member order and duplicates
+    /// stay, notation does not: `1e2` becomes `100.0`.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self.node() {
+            Node::String(text) => encode::write_string(out, text),
+            Node::Static(scalar) => write_scalar(out, scalar),
+            Node::Object { .. } => {
+                let mut separator = b'{';
+                for (name, value) in self.as_object().into_iter().flatten() {
+                    out.push(separator);
+                    separator = b',';
+                    encode::write_string(out, name);
+                    out.push(b':');
+                    value.write_json(out);
+                }
+                out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
+            }
+            Node::Array { .. } => {
+                let mut separator = b'[';
+                for value in self.as_array().into_iter().flatten() {
+                    out.push(separator);
+                    separator = b',';
+                    value.write_json(out);
+                }
+                out.extend_from_slice(if separator == b'[' { b"[]" } else { b"]" });
+            }
+        }
+    }
+
+    /// Copies the value into serde_json's own type. Of duplicate members the last one stays.
+    pub fn to_serde(&self) -> serde_json::Value {
+        // Built by hand: serde_json's own `Deserialize` reads an object whose first member has the
+        // private name of `RawValue` as embedded JSON, and a peer may well send that name.
+        match self.node() {
+            Node::String(text) => text.into(),
+            Node::Static(StaticNode::Null) => serde_json::Value::Null,
+            Node::Static(StaticNode::Bool(truth)) => truth.into(),
+            Node::Static(StaticNode::I64(number)) => number.into(),
+            Node::Static(StaticNode::U64(number)) => number.into(),
+            Node::Static(StaticNode::F64(number)) => number.into(),
+            Node::Object { .. } => self
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| (name.to_owned(), value.to_serde()))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            Node::Array { .. } => self
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|value| value.to_serde())
+                .collect::<Vec<_>>()
+                .into(),
+        }
+    }
+
+    pub(super) fn node(&self) -> Node<'a> {
+        self.nodes[0]
+    }
+}
+
+fn write_scalar(out: &mut Vec<u8>, scalar: StaticNode) {
+    match scalar {
+        StaticNode::Null => out.extend_from_slice(b"null"),
+        StaticNode::Bool(true) => out.extend_from_slice(b"true"),
+        StaticNode::Bool(false) => out.extend_from_slice(b"false"),
+        StaticNode::I64(number) => encode::write_integer(out, number),
+        StaticNode::U64(number) => encode::write_unsigned(out, number),
+        StaticNode::F64(number) => encode::write_float(out, number),
+    }
+}
+
+/// Splits the first value off a run of nodes.
+fn split_value<'a>(nodes: &'a [Node<'a>]) -> (Value<'a>, &'a [Node<'a>]) {
+    let span = match nodes[0] {
+        Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
+        Node::String(_) | Node::Static(_) => 1,
+    };
+    let (value, rest) = nodes.split_at(span);
+    (Value { nodes: value }, rest)
+}
+
+/// The members of an object, in the order of the text, duplicates included.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    len: usize,
+    nodes: &'a [Node<'a>],
+}
+
+impl<'a> Object<'a> {
+    /// How many members there are, duplicates included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no member.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The value of the last member of that name, as serde_json chooses; reads all members.
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.iter()
+            .filter(|(found, _)| *found == name)
+            .last()
+            .map(|(_, value)| value)
+    }
+
+    /// All members in order.
+    pub fn iter(&self) -> ObjectIter<'a> {
+        ObjectIter {
+            left: self.len,
+            nodes: self.nodes,
+        }
+    }
+}
+
+impl<'a> IntoIterator for Object<'a> {
+    type Item = (&'a str, Value<'a>);
+    type IntoIter = ObjectIter<'a>;
+
+    fn into_iter(self) -> ObjectIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over the members of an [`Object`].
+#[derive(Clone, Debug)]
+pub struct ObjectIter<'a> {
+    left: usize,
+    nodes: &'a [Node<'a>],
+}
+
+impl<'a> Iterator for ObjectIter<'a> {
+    type Item = (&'a str, Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.nodes.split_first()?;
+        let Node::String(name) = name else {
+            unreachable!("a member starts with its name");
+        };
+        let (value, rest) = split_value(rest);
+        self.nodes = rest;
+        self.left -= 1;
+        Some((name, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for ObjectIter<'_> {}
+
+/// The elements of an array.
+#[derive(Clone, Copy, Debug)]
+pub struct Array<'a> {
+    len: usize,
+    nodes: &'a [Node<'a>],
+}
+
+impl<'a> Array<'a> {
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All elements in order.
+    pub fn iter(&self) -> ArrayIter<'a> {
+        ArrayIter {
+            left: self.len,
+            nodes: self.nodes,
+        }
+    }
+}
+
+impl<'a> IntoIterator for Array<'a> {
+    type Item = Value<'a>;
+    type IntoIter = ArrayIter<'a>;
+
+    fn into_iter(self) -> ArrayIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterates over the elements of an [`Array`].
+#[derive(Clone, Debug)]
+pub struct ArrayIter<'a> {
+    left: usize,
+    nodes: &'a [Node<'a>],
+}
+
+impl<'a> ArrayIter<'a> {
+    /// An iterator without elements.
+    pub(super) fn empty() -> ArrayIter<'a> {
+        ArrayIter {
+            left: 0,
+            nodes: &[],
+        }
+    }
+}
+
+impl<'a> Iterator for ArrayIter<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        if self.nodes.is_empty() {
+            return None;
+        }
+        let (value, rest) = split_value(self.nodes);
+        self.nodes = rest;
+        self.left -= 1;
+        Some(value)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for ArrayIter<'_> {}
