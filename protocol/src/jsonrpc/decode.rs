@@ -39,7 +39,7 @@ impl Decoder {
     /// A decoder with small buffers that grow with the messages.
     ///
     /// # Panics
-    /// If `limits.depth_max` is not within 1 to 512 or `limits.nodes_max` is 0.
+    /// If `limits.depth_max` is not within 1 to 256 or `limits.nodes_max` is 0.
     pub fn new(limits: JsonLimits) -> Decoder {
         limits.assert_usable();
         Decoder {

@@ -1,13 +1,12 @@
 //! Values to the types of handlers, through serde.
 //!
 //! Strings are borrowed from the document. Conversions are those of serde_json: integers fit every
-//! numeric type they are in range of, floats too; fractions fit floats only; a struct may come as an
-//! array; an enum is a string or an object of one member; map keys may be read as numbers and
+//! numeric type they are in range of, floats too; fractions fit floats only; a struct may come as
+//! an array; an enum is a string or an object of one member; map keys may be read as numbers and
 //! booleans.
 //!
-//! Invariant: an error names the path of the member it is about and has a bounded length, because it
-//! quotes the peer and goes back to it. It lacks serde_json's private types `RawValue` and
-//! arbitrary-precision `Number`.
+//! Invariant: nothing is read past the value, and an error names the path of the member it is
+//! about. It lacks serde_json's private types `RawValue` and arbitrary-precision `Number`.
 
 use super::value::{ArrayIter, ObjectIter, Value};
 use serde::de::{
@@ -16,113 +15,12 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 use simd_json::{Node, StaticNode};
-use std::fmt::{self, Display, Write};
 
+mod error;
 mod key;
 
+pub use error::DeserializeError;
 use key::KeyDeserializer;
-
-/// How much of a message serde wrote is kept, in bytes.
-const MESSAGE_BYTES_MAX: usize = 512;
-/// How long a path may grow, in bytes; outer parts beyond it are left out.
-const PATH_BYTES_MAX: usize = 256;
-
-/// Why a value does not fit a type. The peer's fault; for params the code is
-/// [`super::INVALID_PARAMS`].
-#[derive(Debug)]
-pub struct DeserializeError {
-    details: Box<Details>,
-}
-
-#[derive(Debug)]
-struct Details {
-    path: String,
-    path_full: bool,
-    message: String,
-}
-
-impl DeserializeError {
-    /// Where in the value it is, as `arguments.rows[3].name`; empty for the value itself, at most
-    /// 256 bytes: of a longer path only the innermost parts are kept.
-    pub fn path(&self) -> &str {
-        &self.details.path
-    }
-
-    /// What is wrong there, at most 512 bytes.
-    pub fn message(&self) -> &str {
-        &self.details.message
-    }
-
-    /// Puts a part in front of the path, unless the path is full; then it stays as it is, so that
-    /// what it says is a true ending.
-    #[cold]
-    fn within(mut self, part: fmt::Arguments<'_>, part_bytes: usize) -> DeserializeError {
-        let details = &mut *self.details;
-        details.path_full |= details.path.len() + part_bytes >= PATH_BYTES_MAX;
-        if !details.path_full {
-            let inner = std::mem::take(&mut details.path);
-            let dot = if inner.is_empty() || inner.starts_with('[') {
-                ""
-            } else {
-                "."
-            };
-            details.path = format!("{part}{dot}{inner}");
-        }
-        self
-    }
-
-    fn within_member(self, name: &str) -> DeserializeError {
-        self.within(format_args!("{name}"), name.len())
-    }
-
-    fn within_element(self, index: usize) -> DeserializeError {
-        // Brackets and the digits of the largest index.
-        self.within(format_args!("[{index}]"), 22)
-    }
-}
-
-impl Display for DeserializeError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path() {
-            "" => formatter.write_str(self.message()),
-            path => write!(formatter, "{path}: {}", self.message()),
-        }
-    }
-}
-
-impl std::error::Error for DeserializeError {}
-
-impl serde::de::Error for DeserializeError {
-    #[cold]
-    fn custom<T: Display>(message: T) -> DeserializeError {
-        let mut bounded = Bounded(String::new());
-        // An error only says that the bound was reached; what was written before it stays.
-        let _ = write!(bounded, "{message}");
-        DeserializeError {
-            details: Box::new(Details {
-                path: String::new(),
-                path_full: false,
-                message: bounded.0,
-            }),
-        }
-    }
-}
-
-/// Takes text up to [`MESSAGE_BYTES_MAX`] and cuts it there between two characters.
-struct Bounded(String);
-
-impl Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MESSAGE_BYTES_MAX - self.0.len();
-        if text.len() <= room {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        let cut = (0..=room).rev().find(|cut| text.is_char_boundary(*cut));
-        self.0.push_str(&text[..cut.unwrap_or(0)]);
-        Err(fmt::Error)
-    }
-}
 
 impl<'de> Deserializer<'de> for Value<'de> {
     type Error = DeserializeError;

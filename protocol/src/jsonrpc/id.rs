@@ -1,8 +1,8 @@
 //! Request ids: integers and strings, never anything else.
 //!
 //! Invariant: an id keeps its JSON type, so `1` and `"1"` are different ids, and equal ids hash
-//! alike whether borrowed or owned. It lacks `null`, fractions and exponents: MCP allows an id to be
-//! a string or an integer only (MCP 2025-11-25 basic).
+//! alike whether borrowed or owned. It lacks `null`, fractions and exponents: MCP allows an id to
+//! be a string or an integer only (MCP 2025-11-25 basic).
 
 use std::hash::{Hash, Hasher};
 
@@ -121,7 +121,8 @@ mod tests {
                 assert_eq!(left == right, same, "{left:?} {right:?}");
                 assert_eq!(*left == owned, same, "{left:?} {owned:?}");
                 assert_eq!(owned == *left, same, "{owned:?} {left:?}");
-                assert_eq!(OwnedId::from(*left) == owned, same);
+                let left_owned = OwnedId::from(*left);
+                assert_eq!(left_owned == owned, same, "{left_owned:?} {owned:?}");
                 assert_eq!(owned.as_id(), *right);
                 assert_eq!(hasher.hash_one(&owned), hasher.hash_one(right));
             }

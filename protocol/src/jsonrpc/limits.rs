@@ -6,13 +6,14 @@
 
 /// The deepest nesting any profile may allow, in levels.
 ///
-/// Writing a value and reading it with serde recurse once a level, so this bounds the stack.
-pub(super) const DEPTH_CEILING: usize = 512;
+/// Writing a value and reading it with serde recurse once a level, so this bounds the stack: all of
+/// them fit 1 MiB, unoptimised, and half of what a thread has by default is left to the handler.
+pub(super) const DEPTH_CEILING: usize = 256;
 
 /// Limits on one JSON text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonLimits {
-    /// Nesting of arrays and objects, in levels, 1 to 512. A scalar has depth 0, `[]` has 1.
+    /// Nesting of arrays and objects, in levels, 1 to 256. A scalar has depth 0, `[]` has 1.
     pub depth_max: usize,
     /// Values plus member names in one text, at least 1.
     ///
@@ -41,7 +42,7 @@ impl JsonLimits {
     /// Checks the relations between the limits.
     ///
     /// # Panics
-    /// If `depth_max` is not within 1 to 512 or `nodes_max` is 0: profiles are validated before a
+    /// If `depth_max` is not within 1 to 256 or `nodes_max` is 0: profiles are validated before a
     /// shard starts, so this is our own bug.
     pub(super) fn assert_usable(&self) {
         assert!(

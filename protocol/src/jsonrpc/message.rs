@@ -1,7 +1,7 @@
 //! The envelope: requests, notifications and responses.
 //!
-//! Invariant: an object that is not exactly one of the three is refused, never guessed. Above all, a
-//! request with an unusable `id` is not a notification. Members that JSON-RPC does not define are
+//! Invariant: an object that is not exactly one of the three is refused, never guessed. Above all,
+//! a request with an unusable `id` is not a notification. Members that JSON-RPC does not define are
 //! ignored. It lacks the meaning of methods, params, results and errors.
 
 use super::error::{ShapeError, ShapeFault};

@@ -184,21 +184,29 @@ impl<'a> Value<'a> {
             Node::Static(StaticNode::I64(number)) => number.into(),
             Node::Static(StaticNode::U64(number)) => number.into(),
             Node::Static(StaticNode::F64(number)) => number.into(),
-            Node::Object { .. } => self
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| (name.to_owned(), value.to_serde()))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-            Node::Array { .. } => self
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|value| value.to_serde())
-                .collect::<Vec<_>>()
-                .into(),
+            Node::Object { .. } => self.object_to_serde(),
+            Node::Array { .. } => self.array_to_serde(),
         }
+    }
+
+    // Apart from `to_serde` and with plain loops, to keep the stack of one level small.
+    fn object_to_serde(self) -> serde_json::Value {
+        let mut map = serde_json::Map::new();
+        for (name, value) in self.as_object().into_iter().flatten() {
+            map.insert(name.to_owned(), value.to_serde());
+        }
+        serde_json::Value::Object(map)
+    }
+
+    fn array_to_serde(self) -> serde_json::Value {
+        let elements = self
+            .as_array()
+            .map_or(ArrayIter::empty(), |array| array.iter());
+        let mut list = Vec::with_capacity(elements.len());
+        for value in elements {
+            list.push(value.to_serde());
+        }
+        serde_json::Value::Array(list)
     }
 
     pub(super) fn node(&self) -> Node<'a> {

@@ -245,10 +245,41 @@ fn leaves_the_bytes_of_the_caller_alone() {
 }
 
 #[test]
-#[should_panic(expected = "depth_max of 513 is not within 1 to 512")]
+#[should_panic(expected = "depth_max of 257 is not within 1 to 256")]
 fn refuses_a_depth_limit_that_the_stack_may_not_bear() {
     Decoder::new(JsonLimits {
-        depth_max: 513,
+        depth_max: 257,
         ..limits()
     });
+}
+
+#[test]
+fn walks_the_deepest_value_on_a_small_stack() {
+    #[derive(serde::Deserialize)]
+    struct Nested {
+        a: Option<Box<Nested>>,
+    }
+    let walk = || {
+        let depth = 256;
+        let text = [
+            b"{\"a\":".repeat(depth),
+            b"null".to_vec(),
+            b"}".repeat(depth),
+        ]
+        .concat();
+        let mut decoder = Decoder::new(JsonLimits {
+            depth_max: depth,
+            ..limits()
+        });
+        let decoded = decoder.decode(&text).unwrap();
+        let mut out = Vec::new();
+        decoded.root().write_json(&mut out);
+        assert_eq!(out, text);
+        assert_eq!(decoded.root().to_serde().to_string().len(), text.len());
+        let read = <Nested as serde::Deserialize>::deserialize(decoded.root()).unwrap();
+        let chain = std::iter::successors(Some(&read), |nested| nested.a.as_deref());
+        assert_eq!(chain.count(), depth);
+    };
+    let thread = std::thread::Builder::new().stack_size(1024 * 1024);
+    thread.spawn(walk).unwrap().join().unwrap();
 }

@@ -3,10 +3,10 @@
 //! JSON names are strings; maps in Rust are keyed by numbers, booleans and enums too. As serde_json
 //! does, a name is parsed as what the key type asks for.
 //!
-//! Invariant: a name that does not parse is offered as the string it is, so the error names what was
-//! expected. It lacks floats as keys: they are a trap in any map.
+//! Invariant: a name that does not parse is offered as the string it is, so the error names what
+//! was expected. It lacks floats as keys: they are a trap in any map.
 
-use super::DeserializeError;
+use super::error::DeserializeError;
 use serde::de::{Deserializer, Visitor, value::BorrowedStrDeserializer};
 use serde::forward_to_deserialize_any;
 

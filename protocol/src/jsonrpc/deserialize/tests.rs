@@ -1,6 +1,6 @@
 //! Values read into types as serde_json reads them.
 
-use super::{MESSAGE_BYTES_MAX, PATH_BYTES_MAX};
+use super::error::{MESSAGE_BYTES_MAX, PATH_BYTES_MAX};
 use crate::jsonrpc::{Decoder, JsonLimits};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
