@@ -1,1 +1,3 @@
 //! Corelane: a thread-per-core MCP server engine.
+
+pub mod profile;

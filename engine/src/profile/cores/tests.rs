@@ -1,0 +1,89 @@
+//! Lists of cores and the placing of shards.
+
+use super::{CoreList, choose, choose_from, place};
+use crate::profile::Server;
+
+fn list(text: &str) -> CoreList {
+    text.parse().expect("the test's own list is valid")
+}
+
+fn check(text: &str, expected: Result<&[usize], &str>) {
+    let found = text
+        .parse::<CoreList>()
+        .map(|list| list.as_slice().to_vec());
+    let expected = expected.map(<[usize]>::to_vec).map_err(str::to_owned);
+    assert_eq!(
+        found.map_err(|error| error.to_string()),
+        expected,
+        "{text:?}"
+    );
+}
+
+#[test]
+fn parses_cores_and_ranges_in_the_order_given() {
+    check("0", Ok(&[0]));
+    check("0-3,6", Ok(&[0, 1, 2, 3, 6]));
+    check("6,0-1", Ok(&[6, 0, 1]));
+    check(" 2 , 4 - 5 ", Ok(&[2, 4, 5]));
+    check("7-7", Ok(&[7]));
+    check("1023", Ok(&[1023]));
+}
+
+#[test]
+fn says_what_is_wrong_with_a_list_and_what_to_write() {
+    let empty = "core list is empty; write cores and ranges as in \"0-3,6\"";
+    check("", Err(empty));
+    check("  ", Err(empty));
+    let not = |part: &str| {
+        format!("core list has {part:?} where a core or a range belongs, as in \"0-3,6\"")
+    };
+    check("0,,2", Err(&not("")));
+    check("0,", Err(&not("")));
+    check("zero", Err(&not("zero")));
+    check("+1", Err(&not("+1")));
+    check("-1", Err(&not("-1")));
+    check("0-", Err(&not("0-")));
+    check("0-1-2", Err(&not("0-1-2")));
+    check("0;1", Err(&not("0;1")));
+    check("3-0", Err("core range 3-0 runs backwards; write 0-3"));
+    check("1024", Err("core 1024 exceeds limit of 1023"));
+    let overflow = "core 99999999999999999999 exceeds limit of 1023";
+    check("0-99999999999999999999", Err(overflow));
+    let twice = "core 2 is listed twice; to run several shards on a core, raise the shards";
+    check("0-3,2", Err(twice));
+}
+
+#[test]
+fn displays_the_shortest_text_that_parses_to_the_same_list() {
+    for text in ["0", "0-3,6", "6,0-1", "3,2,1", "0-1"] {
+        assert_eq!(list(text).to_string(), text);
+    }
+    assert_eq!(list("0,1,2,5").to_string(), "0-2,5");
+}
+
+#[test]
+fn places_shards_on_the_cores_in_turn() {
+    assert_eq!(place(&list("0-1"), None), [0, 1]);
+    assert_eq!(place(&list("4,2"), Some(5)), [4, 2, 4, 2, 4]);
+    assert_eq!(place(&list("0-3"), Some(2)), [0, 1]);
+}
+
+#[test]
+fn chooses_only_cores_the_process_may_run_on() {
+    let mut server = Server::default();
+    let available = list("0-1,3");
+    assert_eq!(choose_from(&server, &available), Ok(vec![0, 1, 3]));
+    server.cores = Some(list("3,0"));
+    server.shards = Some(3);
+    assert_eq!(choose_from(&server, &available), Ok(vec![3, 0, 3]));
+    server.cores = Some(list("2-3"));
+    let error = choose_from(&server, &available).expect_err("core 2 is not available");
+    let message = "core 2 is not available; this process may run on 0-1,3";
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn finds_at_least_one_core_on_this_host() {
+    let cores = choose(&Server::default()).expect("the affinity mask is readable");
+    assert!(!cores.is_empty());
+}

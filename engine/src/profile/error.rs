@@ -1,0 +1,125 @@
+//! What can be wrong with a profile. The fault is always the author's of the file, so every
+//! message names the key, the value and what is allowed.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a profile was refused. Nothing of the process has started yet.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The file at `path` is to blame; `source` says for what.
+    #[error("profile {}: {source}", path.display())]
+    File {
+        /// The file as it was named by the caller.
+        path: PathBuf,
+        /// What is wrong in or with the file.
+        source: Box<ProfileError>,
+    },
+    /// The file cannot be opened or read, or is not UTF-8.
+    #[error("cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// The file is longer than any profile has reason to be.
+    #[error("file exceeds limit of {bytes_max} bytes")]
+    FileTooLong {
+        /// The limit, in bytes.
+        bytes_max: u64,
+    },
+    /// Not TOML, an unknown key, or a value of another type than the key's.
+    #[error("line {line}, column {column}, `{excerpt}`: {message}")]
+    Syntax {
+        /// Line of the offending text, from 1.
+        line: usize,
+        /// Column of the offending text in characters, from 1.
+        column: usize,
+        /// The offending line, without its indentation, cut to 80 characters.
+        excerpt: String,
+        /// What the parser says about it.
+        message: String,
+    },
+    /// A number outside its range.
+    #[error("{key} = {value} is outside the allowed range {min} to {max}")]
+    OutOfRange {
+        /// Section and name of the knob.
+        key: String,
+        /// The value given.
+        value: u64,
+        /// The smallest allowed value.
+        min: u64,
+        /// The largest allowed value.
+        max: u64,
+    },
+    /// A number the kernel would silently round or refuse.
+    #[error("{key} = {value} is not a power of two; the nearest below is {below}")]
+    NotPowerOfTwo {
+        /// Section and name of the knob.
+        key: String,
+        /// The value given.
+        value: u64,
+        /// The largest power of two below the value.
+        below: u64,
+    },
+    /// A number of bytes that does not fill whole pages.
+    #[error("{key} = {value} is not a multiple of {multiple}")]
+    NotMultiple {
+        /// Section and name of the knob.
+        key: String,
+        /// The value given.
+        value: u64,
+        /// What the value must be a multiple of.
+        multiple: u64,
+    },
+    /// Two knobs that contradict each other.
+    #[error("{key} = {value} must be at most {other} = {other_value}")]
+    Exceeds {
+        /// Section and name of the knob that is too large.
+        key: String,
+        /// Its value.
+        value: u64,
+        /// Section and name of the knob that bounds it.
+        other: &'static str,
+        /// The value that bounds it.
+        other_value: u64,
+    },
+    /// A text that is not what its key needs.
+    #[error("{key} = {value:?} is not {expected}")]
+    Text {
+        /// Section and name of the knob.
+        key: String,
+        /// The value given.
+        value: String,
+        /// What the value must be.
+        expected: &'static str,
+    },
+    /// Two `[[core]]` sections with one id.
+    #[error("core {id} has two [[core]] sections; merge them into one")]
+    CoreTunedTwice {
+        /// The id of both sections.
+        id: usize,
+    },
+    /// A `[[core]]` section without effect.
+    #[error("core {id} has a [[core]] section but is not in server.cores")]
+    CoreUnused {
+        /// The id of the section.
+        id: usize,
+    },
+}
+
+impl ProfileError {
+    /// The parser's error with its place in `text` counted out.
+    pub(super) fn syntax(text: &str, source: &toml::de::Error) -> Self {
+        let offset = source.span().map_or(0, |span| span.start).min(text.len());
+        let offset = (0..=offset)
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
+        let before = &text[..offset];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = text[line_start..].lines().next().unwrap_or("");
+        Self::Syntax {
+            line: before.matches('\n').count() + 1,
+            column: text[line_start..offset].chars().count() + 1,
+            excerpt: line.trim().chars().take(80).collect(),
+            message: source.message().trim_end().replace('\n', ", "),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The schema, its validation, and the profiles under `tuning/profiles`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::{BudgetOverride, CoreProfile, ExecutorOverride, FILE_BYTES_MAX};
+use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
+
+fn tuning(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
+}
+
+/// A valid profile in which every optional knob has a value. No `..`: a knob that is added to one
+/// of these sections and forgotten here does not compile.
+fn complete() -> Profile {
+    let Profile { server, ring, .. } = Profile::default();
+    Profile {
+        server: Server {
+            listen: server.listen,
+            endpoint: server.endpoint,
+            shards: Some(2),
+            cores: Some("0-1".parse().expect("two cores")),
+            allowed_hosts: vec!["mcp.example.com".to_owned()],
+            allowed_origins: vec!["https://app.example.com".to_owned()],
+            drain_timeout_ms: server.drain_timeout_ms,
+            backlog: server.backlog,
+        },
+        ring: Ring {
+            submission_entries: ring.submission_entries,
+            completion_entries: ring.completion_entries,
+            buffer_count: ring.buffer_count,
+            buffer_bytes: ring.buffer_bytes,
+            descriptors: Some(1000),
+        },
+        offload: Offload {
+            threads: Some(2),
+            queue_max: 1024,
+        },
+        core: vec![CoreProfile {
+            id: 0,
+            ring: RingOverride {
+                submission_entries: Some(1024),
+                completion_entries: Some(8192),
+                buffer_count: Some(2048),
+                buffer_bytes: Some(4096),
+                descriptors: Some(500),
+            },
+            executor: ExecutorOverride {
+                ring_depth: Some(64),
+                io_memory_bytes: Some(131_072),
+                preempt_timer_us: Some(500),
+                idle_wait_us: Some(0),
+            },
+            budget: BudgetOverride {
+                completions_per_turn: Some(128),
+                requests_per_connection_per_turn: Some(4),
+                lane_batch: Some(64),
+            },
+        }],
+        ..Profile::default()
+    }
+}
+
+/// Every knob of the schema as (section, key), without those of `[[core]]`.
+fn schema() -> Vec<(String, String)> {
+    let mut knobs = Vec::new();
+    for (section, keys) in toml::Table::try_from(complete()).expect("a profile is a table") {
+        let Some(keys) = keys.as_table() else {
+            assert_eq!(section, "core", "only [[core]] is not a plain section");
+            continue;
+        };
+        knobs.extend(keys.keys().map(|key| (section.clone(), key.clone())));
+    }
+    knobs
+}
+
+/// The knobs a file names, including optional ones that stand in it commented out: `# key = `.
+fn named_in(text: &str) -> BTreeSet<(String, String)> {
+    let mut section = String::new();
+    let mut knobs = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
+            section = name.to_owned();
+            continue;
+        }
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some((key, _)) = line.split_once(" = ")
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        {
+            knobs.insert((section.clone(), key.to_owned()));
+        }
+    }
+    knobs
+}
+
+#[test]
+fn profiles_of_the_house_load_and_name_every_knob() {
+    for name in ["development", "staging", "production", "load-test"] {
+        let path = tuning(&format!("{name}.toml"));
+        let profile = Profile::from_file(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert_ne!(
+            profile,
+            Profile::default(),
+            "{name} deviates from the defaults"
+        );
+        let named = named_in(&std::fs::read_to_string(&path).expect("it was just read"));
+        for knob in schema() {
+            assert!(named.contains(&knob), "{name}.toml does not name {knob:?}");
+        }
+    }
+}
+
+#[test]
+fn schema_has_the_sections_and_optional_knobs() {
+    let knobs = schema();
+    let has = |section: &str, key: &str| knobs.contains(&(section.to_owned(), key.to_owned()));
+    assert!(has("server", "cores") && has("server", "shards") && has("ring", "descriptors"));
+    assert!(has("offload", "threads") && has("log", "format") && has("lanes", "bulk"));
+    let sections: BTreeSet<_> = knobs.iter().map(|(section, _)| section).collect();
+    assert_eq!(sections.len(), 14);
+}
+
+#[test]
+fn an_empty_file_is_the_default_profile() {
+    assert_eq!(
+        Profile::from_toml("").expect("defaults are valid"),
+        Profile::default()
+    );
+}
+
+#[test]
+fn a_profile_survives_being_written_and_read() {
+    let profile = complete();
+    profile.validate().expect("the complete profile is valid");
+    let text = toml::to_string(&profile).expect("a profile is a table");
+    assert_eq!(Profile::from_toml(&text).expect("as written"), profile);
+}
+
+#[test]
+fn every_number_has_a_range() {
+    for (section, key) in schema() {
+        let mut table = toml::Table::try_from(complete()).expect("a profile is a table");
+        table.remove("core");
+        let value = &mut table[section.as_str()][key.as_str()];
+        if !value.is_integer() {
+            continue;
+        }
+        // Above every range, and still of the type of the smallest knobs.
+        *value = toml::Value::Integer(i64::from(u32::MAX));
+        let profile: Profile = table.try_into().expect("the type is right");
+        let error = profile.validate().expect_err("no range is that wide");
+        match error {
+            ProfileError::OutOfRange { key: named, .. } => {
+                assert_eq!(named, format!("{section}.{key}"));
+            }
+            other => panic!("{section}.{key}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn overrides_of_a_core_have_the_keys_of_their_sections() {
+    let table = toml::Table::try_from(complete()).expect("a profile is a table");
+    for section in ["ring", "executor", "budget"] {
+        let keys = |value: &toml::Value| -> BTreeSet<String> {
+            let table = value.as_table().expect("a section is a table");
+            table.keys().cloned().collect()
+        };
+        let own = keys(&table["core"][0][section]);
+        assert_eq!(own, keys(&table[section]), "{section}");
+    }
+}
+
+fn check(text: &str, expected: &str) {
+    let error = Profile::from_toml(text).expect_err(text);
+    assert_eq!(error.to_string(), expected, "{text}");
+}
+
+#[test]
+fn refuses_what_the_schema_does_not_know_with_line_and_key() {
+    let backlog = "[server]\nlisten = \"127.0.0.1:1\"\n  backlogs = 5\n";
+    let fields = "expected one of `listen`, `endpoint`, `shards`, `cores`, `allowed_hosts`, \
+                  `allowed_origins`, `drain_timeout_ms`, `backlog`";
+    check(
+        backlog,
+        &format!("line 3, column 3, `backlogs = 5`: unknown field `backlogs`, {fields}"),
+    );
+    check(
+        "[offload]\nthreads = 2\n[[core]]\nid = 0\n[core.budget]\nlane = 1\n",
+        "line 6, column 1, `lane = 1`: unknown field `lane`, expected one of \
+         `completions_per_turn`, `requests_per_connection_per_turn`, `lane_batch`",
+    );
+    check(
+        "[server]\ncores = true\n",
+        "line 2, column 9, `cores = true`: invalid type: boolean `true`, expected a list of \
+         cores such as \"0-3,6\" or [0, 1]",
+    );
+    check(
+        "[server]\ncores = \"3-0\"\n",
+        "line 2, column 9, `cores = \"3-0\"`: core range 3-0 runs backwards; write 0-3",
+    );
+    check(
+        "[log]\nlevel = \"loud\"\n",
+        "line 2, column 9, `level = \"loud\"`: unknown variant `loud`, expected one of `off`, \
+         `error`, `warn`, `info`, `debug`, `trace`",
+    );
+}
+
+#[test]
+fn names_the_section_of_a_key_that_stands_in_the_wrong_place() {
+    let error = Profile::from_toml("# a comment\nbacklog = 5\n").expect_err("not a section");
+    let message = error.to_string();
+    let start =
+        "line 2, column 1, `backlog = 5`: unknown field `backlog`, expected one of `server`";
+    assert!(message.starts_with(start), "{message}");
+}
+
+#[test]
+fn refuses_values_out_of_range_with_key_value_and_range() {
+    check(
+        "[server]\nbacklog = 0",
+        "server.backlog = 0 is outside the allowed range 1 to 65535",
+    );
+    check(
+        "[ring]\nbuffer_count = 5000",
+        "ring.buffer_count = 5000 is not a power of two; the nearest below is 4096",
+    );
+    check(
+        "[executor]\nio_memory_bytes = 70000",
+        "executor.io_memory_bytes = 70000 is not a multiple of 4096",
+    );
+    let endpoint = "is not a path of 1 to 256 visible ASCII characters that starts with / and has \
+                    no ? or #";
+    for path in ["", "mcp", "/mcp?x", "/m#", "/m p", "/m\u{e9}"] {
+        check(
+            &format!("[server]\nendpoint = \"{path}\""),
+            &format!("server.endpoint = {path:?} {endpoint}"),
+        );
+    }
+    let hosts = vec!["a"; 65];
+    check(
+        &format!("[server]\nallowed_hosts = {hosts:?}"),
+        "server.allowed_hosts entries = 65 is outside the allowed range 0 to 64",
+    );
+}
+
+#[test]
+fn refuses_knobs_that_contradict_each_other() {
+    check(
+        "[ring]\nsubmission_entries = 32768",
+        "ring.submission_entries = 32768 must be at most ring.completion_entries = 16384",
+    );
+    check(
+        "[http]\ntarget_bytes_max = 65536",
+        "http.target_bytes_max = 65536 must be at most http.head_bytes_max = 16384",
+    );
+    check(
+        "[http]\nhead_bytes_max = 131072",
+        "http.head_bytes_max = 131072 must be at most connection.pipelined_bytes_max = 65536",
+    );
+    check(
+        "[server]\ndrain_timeout_ms = 999",
+        "connection.linger_timeout_ms = 1000 must be at most server.drain_timeout_ms = 999",
+    );
+    check(
+        "[connection]\nidle_timeout_ms = 14000",
+        "streams.keep_alive_ms = 15000 must be at most connection.idle_timeout_ms = 14000",
+    );
+    check(
+        "[sessions]\nidle_timeout_ms = 14000",
+        "streams.keep_alive_ms = 15000 must be at most sessions.idle_timeout_ms = 14000",
+    );
+    check(
+        "[lanes]\nrequest = 8192",
+        "lanes.request = 8192 must be at most lanes.reply = 4096",
+    );
+    check(
+        "[budget]\ncompletions_per_turn = 20000",
+        "budget.completions_per_turn = 20000 must be at most ring.completion_entries = 16384",
+    );
+}
+
+#[test]
+fn refuses_core_sections_that_are_wrong() {
+    check(
+        "[[core]]\nid = 1\n[[core]]\nid = 1",
+        "core 1 has two [[core]] sections; merge them into one",
+    );
+    check(
+        "[server]\ncores = \"0\"\n[[core]]\nid = 1",
+        "core 1 has a [[core]] section but is not in server.cores",
+    );
+    check(
+        "[[core]]\nid = 2000",
+        "core.id = 2000 is outside the allowed range 0 to 1023",
+    );
+    check(
+        "[[core]]\nid = 3\nring.buffer_count = 3",
+        "core 3 ring.buffer_count = 3 is outside the allowed range 16 to 32768",
+    );
+    check(
+        "[[core]]\nid = 3\nring.completion_entries = 256\nring.submission_entries = 256",
+        "core 3 budget.completions_per_turn = 512 must be at most ring.completion_entries = 256",
+    );
+}
+
+#[test]
+fn resolves_the_knobs_of_each_core() {
+    let profile = Profile::from_toml(
+        "[ring]\nbuffer_count = 1024\n[[core]]\nid = 1\n\
+         [core.ring]\nbuffer_bytes = 4096\ndescriptors = 100\n[core.budget]\nlane_batch = 8",
+    )
+    .expect("valid");
+    let plain = profile.for_core(0);
+    assert_eq!((plain.core_id, plain.ring), (0, profile.ring));
+    assert_eq!(
+        (plain.executor, plain.budget),
+        (profile.executor, profile.budget)
+    );
+    let tuned = profile.for_core(1);
+    assert_eq!(
+        (tuned.ring.buffer_count, tuned.ring.buffer_bytes),
+        (1024, 4096)
+    );
+    assert_eq!(tuned.ring.descriptors, Some(100));
+    assert_eq!(
+        (tuned.budget.lane_batch, tuned.budget.completions_per_turn),
+        (8, 512)
+    );
+    assert_eq!(tuned.executor, profile.executor);
+}
+
+#[test]
+fn names_the_file_that_is_to_blame() {
+    let path = tuning("missing.toml");
+    let error = Profile::from_file(&path).expect_err("no such file");
+    let start = format!("profile {}: cannot be read: ", path.display());
+    assert!(error.to_string().starts_with(&start), "{error}");
+    // Endless and without a newline: only the limit ends the reading.
+    let error = Profile::from_file("/dev/zero").expect_err("endless");
+    let expected = format!("profile /dev/zero: file exceeds limit of {FILE_BYTES_MAX} bytes");
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn spells_levels_and_formats_as_the_file_does() {
+    for level in ["off", "error", "warn", "info", "debug", "trace"] {
+        let profile = Profile::from_toml(&format!("[log]\nlevel = \"{level}\"")).expect(level);
+        assert_eq!(profile.log.level.as_str(), level);
+    }
+    let profile = Profile::from_toml("[log]\nformat = \"json\"").expect("json is a format");
+    assert_eq!(profile.log.format, LogFormat::Json);
+    assert_eq!(Profile::default().log.level, LogLevel::Info);
+}
+
+#[test]
+fn offload_has_a_thread_for_each_core_and_at_least_two() {
+    let mut offload = Offload::default();
+    let found = [1, 2, 8].map(|cores| offload.threads_for(cores));
+    assert_eq!(found, [2, 2, 8]);
+    offload.threads = Some(1);
+    assert_eq!(offload.threads_for(8), 1);
+}
