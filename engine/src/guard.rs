@@ -1,0 +1,6 @@
+//! Who may speak to this server.
+//!
+//! A guard judges; it never answers, closes or logs. What lacks here on purpose: the transport a
+//! peer came on, and the protocol it speaks.
+
+pub mod origin;

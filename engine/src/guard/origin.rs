@@ -1,0 +1,250 @@
+//! The check of `Host` and `Origin` that keeps foreign web pages out.
+//!
+//! A page in a browser can reach a server on its user's machine or network. `Origin` tells which
+//! page sent a request (MCP 2025-11-25 basic/transports: servers validate it on every request and
+//! answer 403 when it is present and invalid). A page whose own name was rebound to the server's
+//! address is of the "same origin" for the browser; only `Host`, which still has the foreign name,
+//! gives it away. Hence both are checked:
+//!
+//! | listens on | `allowed_hosts` | `Host` must be |
+//! |---|---|---|
+//! | loopback | any | a loopback name with no port or the server's own, or an allowed host |
+//! | elsewhere | some | an allowed host |
+//! | elsewhere | none | anything: rebinding is not stopped, which the profile's author decides |
+//!
+//! `Origin`, when present, must be an allowed origin, the origin of the request's `Host` (http or
+//! https), or, on loopback, one of the server's own names and port. `null` and what cannot be
+//! parsed are refused. A request without `Origin` comes from no page and passes.
+//!
+//! Invariant: [`OriginPolicy::check`] allocates nothing and compares at most every entry once.
+//! What lacks here on purpose: header parsing, CORS answers, authentication.
+
+mod authority;
+
+use std::net::{IpAddr, SocketAddr};
+
+use authority::{Authority, HTTP_PORT, HTTPS_PORT, Parsed, WebOrigin};
+
+/// The names by which a browser on the same machine reaches a loopback listener.
+const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Which hosts and origins one listener accepts; immutable, one copy for each shard.
+#[derive(Clone, Debug)]
+pub struct OriginPolicy {
+    /// Hosts with the port they need, if any.
+    hosts: Vec<Authority>,
+    /// Origins accepted whatever the `Host`.
+    origins: Vec<WebOrigin>,
+    /// The server's own names with its port, where it has names: on loopback.
+    own: Vec<Authority>,
+    host_checked: bool,
+}
+
+/// An entry of the configuration that no request could ever match.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginPolicyError {
+    /// Not a host with an optional port.
+    #[error("allowed host {entry:?} is not of the form name or name:port, without a scheme")]
+    Host {
+        /// The entry.
+        entry: String,
+    },
+    /// Not a web origin.
+    #[error(
+        "allowed origin {entry:?} is not of the form scheme://name or scheme://name:port, \
+         without a path"
+    )]
+    Origin {
+        /// The entry.
+        entry: String,
+    },
+    /// A listener that is not bound yet has no port to compare with.
+    #[error("listener {listen} has no port; the policy needs the address that was bound")]
+    Unbound {
+        /// The address given.
+        listen: SocketAddr,
+    },
+}
+
+/// Why a request is refused. The peer's fault: 403, nothing of the request is carried out, and
+/// the connection may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginRefusal {
+    /// `Host` is needed and absent.
+    #[error("host header is missing")]
+    HostMissing,
+    /// `Host` is not a name with an optional port.
+    #[error("host header is malformed")]
+    HostMalformed,
+    /// `Host` names somebody else.
+    #[error("host is not allowed")]
+    HostNotAllowed,
+    /// `Host` stands in the request more than once.
+    #[error("host header is repeated")]
+    HostRepeated,
+    /// `Origin` is `null` or not one web origin.
+    #[error("origin header is malformed or null")]
+    OriginMalformed,
+    /// `Origin` is a page that may not call this server.
+    #[error("origin is not allowed")]
+    OriginNotAllowed,
+    /// `Origin` stands in the request more than once.
+    #[error("origin header is repeated")]
+    OriginRepeated,
+}
+
+impl OriginPolicy {
+    /// The policy of the listener bound to `listen`, with its actual port.
+    ///
+    /// An allowed host without a port matches any port; one with port 80 or 443 also matches a
+    /// `Host` without a port. Names compare without regard to case; an origin's default port (80
+    /// for http, 443 for https) need not be written.
+    ///
+    /// # Errors
+    /// An entry that cannot be parsed, or a `listen` with port 0.
+    pub fn new(
+        listen: SocketAddr,
+        allowed_hosts: &[impl AsRef<str>],
+        allowed_origins: &[impl AsRef<str>],
+    ) -> Result<Self, OriginPolicyError> {
+        if listen.port() == 0 {
+            return Err(OriginPolicyError::Unbound { listen });
+        }
+        let hosts = allowed_hosts.iter().map(|entry| parse_host(entry.as_ref()));
+        let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+        let origins = allowed_origins.iter().map(|e| parse_origin(e.as_ref()));
+        let origins = origins.collect::<Result<Vec<_>, _>>()?;
+        let own = own_authorities(listen);
+        Ok(Self {
+            host_checked: !own.is_empty() || !hosts.is_empty(),
+            hosts,
+            origins,
+            own,
+        })
+    }
+
+    /// Judges a request by the values of its `Host` and `Origin` fields, without the white space
+    /// around them. [`sole_host`] and [`sole_origin`] find a value that must not be repeated.
+    ///
+    /// # Errors
+    /// The request must be refused with 403.
+    pub fn check(&self, host: Option<&[u8]>, origin: Option<&[u8]>) -> Result<(), OriginRefusal> {
+        if self.host_checked {
+            let host = host.ok_or(OriginRefusal::HostMissing)?;
+            let host = Parsed::host(host).ok_or(OriginRefusal::HostMalformed)?;
+            if !self.allows_host(host) {
+                return Err(OriginRefusal::HostNotAllowed);
+            }
+        }
+        match origin {
+            Some(origin) => self.check_origin(host, origin),
+            None => Ok(()),
+        }
+    }
+
+    fn check_origin(&self, host: Option<&[u8]>, origin: &[u8]) -> Result<(), OriginRefusal> {
+        let (scheme, named) = Parsed::origin(origin).ok_or(OriginRefusal::OriginMalformed)?;
+        if self.origins.iter().any(|own| own.matches(scheme, named)) {
+            return Ok(());
+        }
+        // Only web pages share an origin with a web server; other schemes must be listed.
+        let default_port =
+            authority::default_port(scheme).ok_or(OriginRefusal::OriginNotAllowed)?;
+        let port = named.port.unwrap_or(default_port);
+        let is_own = |own: &Authority| own.host.is(named.host) && own.port == Some(port);
+        if self.own.iter().any(is_own) {
+            return Ok(());
+        }
+        match host.and_then(Parsed::host) {
+            Some(host) if host.host.is(named.host) && host.port.unwrap_or(default_port) == port => {
+                Ok(())
+            }
+            _ => Err(OriginRefusal::OriginNotAllowed),
+        }
+    }
+
+    fn allows_host(&self, host: Parsed<'_>) -> bool {
+        // A client leaves out the port its scheme implies, and the scheme is not in the request.
+        let implied = |port| port == HTTP_PORT || port == HTTPS_PORT;
+        let is_own = |own: &Authority| {
+            own.host.is(host.host) && (host.port.is_none() || host.port == own.port)
+        };
+        let is_allowed = |entry: &Authority| {
+            let port_matches = entry
+                .port
+                .is_none_or(|port| host.port.map_or(implied(port), |named| named == port));
+            entry.host.is(host.host) && port_matches
+        };
+        self.own.iter().any(is_own) || self.hosts.iter().any(is_allowed)
+    }
+}
+
+/// The value of `Host` among all values of that field.
+///
+/// # Errors
+/// There is more than one: what one reader takes for the host, another does not (RFC 9112 3.2).
+pub fn sole_host<'a>(
+    values: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Option<&'a [u8]>, OriginRefusal> {
+    sole(values, OriginRefusal::HostRepeated)
+}
+
+/// The value of `Origin` among all values of that field.
+///
+/// # Errors
+/// There is more than one: browsers send one.
+pub fn sole_origin<'a>(
+    values: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Option<&'a [u8]>, OriginRefusal> {
+    sole(values, OriginRefusal::OriginRepeated)
+}
+
+fn sole<'a>(
+    values: impl IntoIterator<Item = &'a [u8]>,
+    repeated: OriginRefusal,
+) -> Result<Option<&'a [u8]>, OriginRefusal> {
+    let mut values = values.into_iter();
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(repeated),
+        None => Ok(first),
+    }
+}
+
+/// The names of a loopback listener with its port; no names for any other listener.
+fn own_authorities(listen: SocketAddr) -> Vec<Authority> {
+    let ip = listen.ip().to_canonical();
+    if !ip.is_loopback() {
+        return Vec::new();
+    }
+    let bound = match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    let other = (!LOOPBACK_NAMES.contains(&bound.as_str())).then_some(bound.as_str());
+    let names = LOOPBACK_NAMES.into_iter().chain(other);
+    let parsed = names.filter_map(|name| Parsed::host(name.as_bytes()));
+    let port = Some(listen.port());
+    parsed
+        .map(|name| Parsed { port, ..name }.to_authority())
+        .collect()
+}
+
+fn parse_host(entry: &str) -> Result<Authority, OriginPolicyError> {
+    let parsed = Parsed::host(entry.as_bytes());
+    let authority = parsed.map(|parsed| parsed.to_authority());
+    authority.ok_or_else(|| OriginPolicyError::Host {
+        entry: entry.to_owned(),
+    })
+}
+
+fn parse_origin(entry: &str) -> Result<WebOrigin, OriginPolicyError> {
+    let parsed = Parsed::origin(entry.as_bytes());
+    let origin = parsed.map(|(scheme, named)| WebOrigin::new(scheme, named));
+    origin.ok_or_else(|| OriginPolicyError::Origin {
+        entry: entry.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

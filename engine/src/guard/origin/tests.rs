@@ -1,0 +1,313 @@
+//! Policies and what they let pass.
+
+use super::OriginRefusal::{
+    HostMalformed, HostMissing, HostNotAllowed, HostRepeated, OriginMalformed, OriginNotAllowed,
+    OriginRepeated,
+};
+use super::{OriginPolicy, OriginRefusal, sole_host, sole_origin};
+
+fn policy(listen: &str, hosts: &[&str], origins: &[&str]) -> OriginPolicy {
+    let listen = listen.parse().expect("the test's own address is valid");
+    OriginPolicy::new(listen, hosts, origins).expect("the test's own entries are valid")
+}
+
+#[track_caller]
+fn check(
+    policy: &OriginPolicy,
+    host: impl Into<Option<&'static str>>,
+    origin: impl Into<Option<&'static str>>,
+    expected: Result<(), OriginRefusal>,
+) {
+    let (host, origin) = (host.into(), origin.into());
+    let found = policy.check(host.map(str::as_bytes), origin.map(str::as_bytes));
+    assert_eq!(found, expected, "host {host:?}, origin {origin:?}");
+}
+
+#[test]
+fn loopback_accepts_its_own_names_with_its_own_port_or_none() {
+    let policy = policy("127.0.0.1:8080", &[], &[]);
+    for host in [
+        "localhost:8080",
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "localhost",
+        "LocalHost:8080",
+    ] {
+        check(&policy, host, None, Ok(()));
+    }
+    check(&policy, "[0:0:0:0:0:0:0:1]:8080", None, Ok(()));
+    for host in [
+        "localhost:8081",
+        "localhost:80",
+        "evil.example.com",
+        "evil.example.com:8080",
+    ] {
+        check(&policy, host, None, Err(HostNotAllowed));
+    }
+    for host in [
+        "localhost.evil.example.com",
+        "127.0.0.2:8080",
+        "localhost.",
+        "0.0.0.0:8080",
+    ] {
+        check(&policy, host, None, Err(HostNotAllowed));
+    }
+    check(&policy, None, None, Err(HostMissing));
+}
+
+#[test]
+fn every_loopback_address_has_the_loopback_names_and_its_own() {
+    for listen in ["127.0.0.5:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        check(&policy(listen, &[], &[]), "localhost:1", None, Ok(()));
+        check(
+            &policy(listen, &[], &[]),
+            "evil.example.com:1",
+            None,
+            Err(HostNotAllowed),
+        );
+    }
+    check(
+        &policy("127.0.0.5:1", &[], &[]),
+        "127.0.0.5:1",
+        None,
+        Ok(()),
+    );
+}
+
+#[test]
+fn refuses_hosts_that_are_not_one_name_and_port() {
+    let policy = policy("127.0.0.1:8080", &[], &[]);
+    let malformed = [
+        "",
+        ":8080",
+        "localhost:",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:08080x",
+        "localhost:+8080",
+        "localhost:808080",
+        "localhost:8080:8080",
+        "user@localhost:8080",
+        "localhost:8080, evil.example.com",
+        "localhost 8080",
+        "http://localhost:8080",
+        "localhost/",
+        "[::1",
+        "[::1]8080",
+        "[::1%lo]:8080",
+        "[localhost]:8080",
+        "[]:8080",
+        "l\u{f6}calhost",
+    ];
+    for host in malformed {
+        check(&policy, host, None, Err(HostMalformed));
+    }
+    let long = "a".repeat(256);
+    assert_eq!(
+        policy.check(Some(long.as_bytes()), None),
+        Err(HostMalformed)
+    );
+    assert_eq!(policy.check(Some(b"local\0host"), None), Err(HostMalformed));
+}
+
+#[test]
+fn loopback_accepts_pages_of_its_own_only() {
+    let policy = policy("127.0.0.1:8080", &[], &[]);
+    let host = "localhost:8080";
+    for origin in [
+        "http://localhost:8080",
+        "HTTP://LOCALHOST:8080",
+        "http://[::1]:8080",
+    ] {
+        check(&policy, host, origin, Ok(()));
+    }
+    check(&policy, host, "http://127.0.0.1:8080", Ok(()));
+    check(&policy, "localhost", "http://localhost", Ok(()));
+    check(&policy, "localhost", "http://localhost:80", Ok(()));
+    check(&policy, "localhost", "https://localhost:443", Ok(()));
+    for origin in ["http://evil.example.com", "http://evil.example.com:8080"] {
+        check(&policy, host, origin, Err(OriginNotAllowed));
+    }
+    for origin in [
+        "http://localhost:3000",
+        "http://localhost",
+        "chrome-extension://abc",
+    ] {
+        check(&policy, host, origin, Err(OriginNotAllowed));
+    }
+    let evil = "evil.example.com:8080";
+    check(
+        &policy,
+        evil,
+        "http://evil.example.com:8080",
+        Err(HostNotAllowed),
+    );
+}
+
+#[test]
+fn refuses_origins_that_are_null_or_not_one_origin() {
+    let malformed = [
+        "null",
+        "",
+        "localhost:8080",
+        "http://",
+        "http:///",
+        "http://localhost:8080/",
+        "http://localhost:8080/path",
+        "http://localhost:8080 http://localhost:8080",
+        "http://localhost:8080, http://evil.example.com",
+        "http://user@localhost:8080",
+        "http://localhost:port",
+        "http:/localhost:8080",
+        "://localhost:8080",
+        "file://",
+        "1http://localhost:8080",
+        "ht tp://localhost:8080",
+        "http://[::1",
+    ];
+    for policy in [
+        policy("127.0.0.1:8080", &[], &[]),
+        policy("0.0.0.0:8080", &[], &[]),
+    ] {
+        for origin in malformed {
+            check(&policy, "localhost:8080", origin, Err(OriginMalformed));
+        }
+    }
+}
+
+#[test]
+fn accepts_configured_hosts_and_origins_beside_its_own() {
+    let hosts = [
+        "MCP.example.com",
+        "tunnel.example.com:9000",
+        "tls.example.com:443",
+    ];
+    let origins = [
+        "https://App.example.com",
+        "http://localhost:6274",
+        "vscode-webview://a1_b2",
+    ];
+    let policy = policy("127.0.0.1:8080", &hosts, &origins);
+    for host in [
+        "mcp.example.com",
+        "mcp.example.com:1",
+        "tunnel.example.com:9000",
+    ] {
+        check(&policy, host, None, Ok(()));
+    }
+    check(&policy, "tls.example.com", None, Ok(()));
+    check(&policy, "tls.example.com:444", None, Err(HostNotAllowed));
+    check(&policy, "tunnel.example.com", None, Err(HostNotAllowed));
+    check(
+        &policy,
+        "tunnel.example.com:9001",
+        None,
+        Err(HostNotAllowed),
+    );
+    let host = "localhost:8080";
+    for origin in ["https://app.example.com", "https://app.example.com:443"] {
+        check(&policy, host, origin, Ok(()));
+    }
+    check(&policy, host, "http://localhost:6274", Ok(()));
+    check(&policy, host, "vscode-webview://a1_b2", Ok(()));
+    for origin in ["http://app.example.com", "https://app.example.com:8443"] {
+        check(&policy, host, origin, Err(OriginNotAllowed));
+    }
+    check(
+        &policy,
+        "mcp.example.com",
+        "https://mcp.example.com",
+        Ok(()),
+    );
+}
+
+#[test]
+fn elsewhere_than_on_loopback_only_configured_hosts_are_checked() {
+    let open = policy("0.0.0.0:8080", &[], &[]);
+    for host in [
+        "anything.example.com",
+        "localhost:1",
+        "192.0.2.1:8080",
+        "not a host",
+    ] {
+        check(&open, host, None, Ok(()));
+    }
+    check(&open, None, None, Ok(()));
+    check(&open, "mcp.example.com", "https://mcp.example.com", Ok(()));
+    check(
+        &open,
+        "mcp.example.com:8080",
+        "http://MCP.example.com:8080",
+        Ok(()),
+    );
+    check(
+        &open,
+        "mcp.example.com",
+        "https://evil.example.com",
+        Err(OriginNotAllowed),
+    );
+    check(
+        &open,
+        "mcp.example.com:8080",
+        "http://mcp.example.com",
+        Err(OriginNotAllowed),
+    );
+    check(
+        &open,
+        "not a host",
+        "http://not.example.com",
+        Err(OriginNotAllowed),
+    );
+    check(&open, None, "http://mcp.example.com", Err(OriginNotAllowed));
+    check(
+        &open,
+        "mcp",
+        "chrome-extension://mcp",
+        Err(OriginNotAllowed),
+    );
+
+    let named = policy("0.0.0.0:8080", &["mcp.example.com"], &[]);
+    check(&named, "mcp.example.com", None, Ok(()));
+    check(&named, "localhost:8080", None, Err(HostNotAllowed));
+    check(&named, None, None, Err(HostMissing));
+}
+
+#[test]
+fn refuses_entries_that_could_never_match() {
+    let listen = "127.0.0.1:8080".parse().expect("an address");
+    let none: [&str; 0] = [];
+    for entry in ["", "*", "http://a", "a:", "a/b", "a b"] {
+        let error = OriginPolicy::new(listen, &[entry], &none).expect_err(entry);
+        let form = "is not of the form name or name:port, without a scheme";
+        assert_eq!(error.to_string(), format!("allowed host {entry:?} {form}"));
+    }
+    for entry in [
+        "",
+        "*",
+        "null",
+        "a.example.com",
+        "https://a/",
+        "https://*.a",
+    ] {
+        let error = OriginPolicy::new(listen, &none, &[entry]).expect_err(entry);
+        let form = "is not of the form scheme://name or scheme://name:port, without a path";
+        assert_eq!(
+            error.to_string(),
+            format!("allowed origin {entry:?} {form}")
+        );
+    }
+    let unbound = "127.0.0.1:0".parse().expect("an address");
+    let error = OriginPolicy::new(unbound, &none, &none).expect_err("no port");
+    let message = "listener 127.0.0.1:0 has no port; the policy needs the address that was bound";
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn refuses_repeated_fields() {
+    let (one, two): (&[u8], &[u8]) = (b"a", b"b");
+    assert_eq!(sole_host([]), Ok(None));
+    assert_eq!(sole_host([one]), Ok(Some(one)));
+    assert_eq!(sole_host([one, one]), Err(HostRepeated));
+    assert_eq!(sole_origin([one]), Ok(Some(one)));
+    assert_eq!(sole_origin([one, two]), Err(OriginRepeated));
+}
