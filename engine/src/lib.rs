@@ -1,4 +1,5 @@
 //! Corelane: a thread-per-core MCP server engine.
 
 pub mod guard;
+pub mod meter;
 pub mod profile;

@@ -1,0 +1,349 @@
+//! Counters of one shard in plain cells, and snapshots of them that other threads can read.
+//!
+//! Invariant: a [`ShardMeter`] never leaves its shard, so that counting is one load and one store
+//! without a lock or an atomic. What leaves is a [`MeterSnapshot`], by message.
+//!
+//! To add a counter, add its variant to [`Counter`] and its row to [`ROWS`], at the same place: a
+//! row at another place does not compile, a missing one fails a test.
+//!
+//! What lacks here on purpose: names of metrics systems, export, histories, and any label that a
+//! peer could choose.
+
+use std::cell::Cell;
+
+/// What is counted. [`Row::kind`] tells those that rise and fall from those that only rise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize))]
+pub enum Counter {
+    /// Connections accepted.
+    ConnectionsAccepted,
+    /// Connections open.
+    ConnectionsOpen,
+    /// Connections closed, whoever closed them.
+    ConnectionsClosed,
+    /// Connections refused because every slot was taken.
+    ConnectionsRefusedFull,
+    /// Connections closed because the file table had no place (ENFILE).
+    ConnectionsRefusedDescriptors,
+    /// Bytes received.
+    BytesIn,
+    /// Bytes sent.
+    BytesOut,
+    /// Requests and notifications of the legacy era.
+    RequestsLegacy,
+    /// Requests and notifications of the modern era.
+    RequestsModern,
+    /// Requests refused for their `Host` or `Origin`.
+    RefusedOrigin,
+    /// Requests refused because they break their framing or exceed its limits.
+    RefusedFraming,
+    /// Requests refused because they are not JSON-RPC or exceed its limits.
+    RefusedMessage,
+    /// Requests refused for an unknown or foreign session.
+    RefusedSession,
+    /// Requests refused because the shard or another is overloaded.
+    RefusedOverload,
+    /// Calls whose handler has not answered yet.
+    CallsInFlight,
+    /// Calls answered with a result.
+    CallsOk,
+    /// Calls answered with an error.
+    CallsFailed,
+    /// Calls cancelled by their client or at their deadline.
+    CallsCancelled,
+    /// Calls ended by a panic of their handler.
+    CallsPanicked,
+    /// Sessions created.
+    SessionsCreated,
+    /// Sessions alive.
+    SessionsOpen,
+    /// Sessions ended by idleness.
+    SessionsExpired,
+    /// Sessions ended to make room for others.
+    SessionsEvicted,
+    /// Sessions ended by their client.
+    SessionsDeleted,
+    /// Streams of events open.
+    StreamsOpen,
+    /// Connections closed while a head was incomplete.
+    TimeoutsHead,
+    /// Connections closed while a body was incomplete.
+    TimeoutsBody,
+    /// Connections closed between requests.
+    TimeoutsIdle,
+    /// Connections closed because the peer did not take its output.
+    TimeoutsWrite,
+    /// Calls that reached their deadline.
+    TimeoutsCall,
+    /// Messages refused to their sender by a full lane.
+    LanesFull,
+    /// Receives that found no provided buffer (ENOBUFS).
+    RingBuffersExhausted,
+    /// Times the completion queue overflowed.
+    RingCompletionsOverflowed,
+}
+
+/// Whether a counter only rises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Total,
+    /// Rises and falls.
+    Level,
+}
+
+/// How a counter is presented.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The counter.
+    pub counter: Counter,
+    /// Whether it only rises.
+    pub kind: Kind,
+    /// Its name, shared by the counters that differ in `label` only.
+    pub name: &'static str,
+    /// What tells it from others of its name; empty if there are none.
+    pub label: &'static str,
+}
+
+const fn total(counter: Counter, name: &'static str, label: &'static str) -> Row {
+    let kind = Kind::Total;
+    Row {
+        counter,
+        kind,
+        name,
+        label,
+    }
+}
+
+const fn level(counter: Counter, name: &'static str) -> Row {
+    Row {
+        counter,
+        kind: Kind::Level,
+        name,
+        label: "",
+    }
+}
+
+/// Number of counters.
+pub const COUNTERS: usize = ROWS.len();
+
+/// Every counter, in the order of [`Counter`].
+pub static ROWS: [Row; 33] = [
+    total(Counter::ConnectionsAccepted, "connections_accepted", ""),
+    level(Counter::ConnectionsOpen, "connections_open"),
+    total(Counter::ConnectionsClosed, "connections_closed", ""),
+    total(
+        Counter::ConnectionsRefusedFull,
+        "connections_refused",
+        "full",
+    ),
+    total(
+        Counter::ConnectionsRefusedDescriptors,
+        "connections_refused",
+        "descriptors",
+    ),
+    total(Counter::BytesIn, "bytes", "in"),
+    total(Counter::BytesOut, "bytes", "out"),
+    total(Counter::RequestsLegacy, "requests", "legacy"),
+    total(Counter::RequestsModern, "requests", "modern"),
+    total(Counter::RefusedOrigin, "requests_refused", "origin"),
+    total(Counter::RefusedFraming, "requests_refused", "framing"),
+    total(Counter::RefusedMessage, "requests_refused", "message"),
+    total(Counter::RefusedSession, "requests_refused", "session"),
+    total(Counter::RefusedOverload, "requests_refused", "overload"),
+    level(Counter::CallsInFlight, "calls_in_flight"),
+    total(Counter::CallsOk, "calls", "ok"),
+    total(Counter::CallsFailed, "calls", "failed"),
+    total(Counter::CallsCancelled, "calls", "cancelled"),
+    total(Counter::CallsPanicked, "calls", "panicked"),
+    total(Counter::SessionsCreated, "sessions_created", ""),
+    level(Counter::SessionsOpen, "sessions_open"),
+    total(Counter::SessionsExpired, "sessions_ended", "expired"),
+    total(Counter::SessionsEvicted, "sessions_ended", "evicted"),
+    total(Counter::SessionsDeleted, "sessions_ended", "deleted"),
+    level(Counter::StreamsOpen, "streams_open"),
+    total(Counter::TimeoutsHead, "timeouts", "head"),
+    total(Counter::TimeoutsBody, "timeouts", "body"),
+    total(Counter::TimeoutsIdle, "timeouts", "idle"),
+    total(Counter::TimeoutsWrite, "timeouts", "write"),
+    total(Counter::TimeoutsCall, "timeouts", "call"),
+    total(Counter::LanesFull, "lanes_full", ""),
+    total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
+    total(
+        Counter::RingCompletionsOverflowed,
+        "ring_completions_overflowed",
+        "",
+    ),
+];
+
+// A counter is an index of its row.
+const _: () = {
+    let mut index = 0;
+    while index < COUNTERS {
+        assert!(
+            ROWS[index].counter as usize == index,
+            "rows differ in order from Counter"
+        );
+        index += 1;
+    }
+};
+
+/// The counters of one shard.
+#[derive(Debug)]
+pub struct ShardMeter {
+    cells: [Cell<u64>; COUNTERS],
+}
+
+impl Default for ShardMeter {
+    fn default() -> Self {
+        Self {
+            cells: [const { Cell::new(0) }; COUNTERS],
+        }
+    }
+}
+
+impl ShardMeter {
+    /// A meter with every counter at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Counts one.
+    pub fn count(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// Counts `amount`, such as bytes. Wraps after 2^64.
+    pub fn add(&self, counter: Counter, amount: u64) {
+        let cell = &self.cells[counter as usize];
+        cell.set(cell.get().wrapping_add(amount));
+    }
+
+    /// Takes one off a level.
+    ///
+    /// # Panics
+    /// In debug builds, if the counter is not a level or is at zero; release builds leave zero, as
+    /// a wrong figure is no reason to end a shard.
+    pub fn uncount(&self, level: Counter) {
+        let cell = &self.cells[level as usize];
+        debug_assert_eq!(ROWS[level as usize].kind, Kind::Level, "{level:?}");
+        debug_assert!(cell.get() > 0, "{level:?} falls below zero");
+        cell.set(cell.get().saturating_sub(1));
+    }
+
+    /// The value of one counter.
+    #[must_use]
+    pub fn value(&self, counter: Counter) -> u64 {
+        self.cells[counter as usize].get()
+    }
+
+    /// All counters as they are.
+    #[must_use]
+    pub fn snapshot(&self) -> MeterSnapshot {
+        MeterSnapshot {
+            values: self.cells.each_ref().map(Cell::get),
+        }
+    }
+}
+
+/// The counters of one shard at one time, or of several shards in sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MeterSnapshot {
+    values: [u64; COUNTERS],
+}
+
+impl Default for MeterSnapshot {
+    fn default() -> Self {
+        Self {
+            values: [0; COUNTERS],
+        }
+    }
+}
+
+impl MeterSnapshot {
+    /// Adds the counters of another shard; levels add up as totals do.
+    pub fn merge(&mut self, other: &Self) {
+        for (value, other) in self.values.iter_mut().zip(&other.values) {
+            *value = value.wrapping_add(*other);
+        }
+    }
+
+    /// The value of one counter.
+    #[must_use]
+    pub fn value(&self, counter: Counter) -> u64 {
+        self.values[counter as usize]
+    }
+
+    /// Every counter with its value, in the order of [`ROWS`].
+    pub fn rows(&self) -> impl Iterator<Item = (&'static Row, u64)> {
+        ROWS.iter().zip(self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::Deserialize;
+    use serde::de::value::{Error, StrDeserializer};
+
+    use super::{COUNTERS, Counter, Kind, MeterSnapshot, ROWS, ShardMeter};
+
+    #[test]
+    fn no_counter_lacks_a_row() {
+        // serde lists the variants of an enum when it meets an unknown one: `A`, `B`, ...
+        let unknown = StrDeserializer::<Error>::new("none of them");
+        let error = Counter::deserialize(unknown).expect_err("no such variant");
+        let error = error.to_string();
+        let (_, variants) = error.split_once("expected one of ").expect("the list");
+        assert_eq!(variants.split(", ").count(), COUNTERS);
+    }
+
+    #[test]
+    fn rows_are_told_apart_by_name_and_label() {
+        let names: BTreeSet<_> = ROWS.iter().map(|row| (row.name, row.label)).collect();
+        assert_eq!(names.len(), COUNTERS);
+    }
+
+    #[test]
+    fn each_counter_counts_alone() {
+        for row in &ROWS {
+            let meter = ShardMeter::new();
+            meter.add(row.counter, 3);
+            meter.count(row.counter);
+            let mut left = 4;
+            if row.kind == Kind::Level {
+                meter.uncount(row.counter);
+                left = 3;
+            }
+            assert_eq!(meter.value(row.counter), left);
+            let snapshot = meter.snapshot();
+            let others = snapshot.rows().filter(|(other, value)| {
+                assert_eq!(*value, meter.value(other.counter));
+                *value != 0
+            });
+            assert_eq!(others.count(), 1, "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn snapshots_of_shards_add_up_and_cross_threads() {
+        let meter = ShardMeter::new();
+        meter.add(Counter::BytesIn, 100);
+        meter.count(Counter::ConnectionsOpen);
+        let first = meter.snapshot();
+        meter.add(Counter::BytesIn, 1);
+        let sum = std::thread::spawn(move || {
+            let mut sum = MeterSnapshot::default();
+            sum.merge(&first);
+            sum.merge(&first);
+            sum
+        });
+        let sum = sum.join().expect("merging does not panic");
+        assert_eq!(sum.value(Counter::BytesIn), 200);
+        assert_eq!(sum.value(Counter::ConnectionsOpen), 2);
+        assert_eq!(sum.value(Counter::CallsOk), 0);
+        assert_eq!(meter.value(Counter::BytesIn), 101);
+    }
+}
