@@ -4,6 +4,7 @@
 //! alike whether borrowed or owned. It lacks `null`, fractions and exponents: MCP allows an id to
 //! be a string or an integer only (MCP 2025-11-25 basic).
 
+use super::value::Value;
 use std::hash::{Hash, Hasher};
 
 /// A request id borrowed from a decoded message.
@@ -16,6 +17,19 @@ pub enum Id<'a> {
     Unsigned(u64),
     /// A string, unescaped; possibly empty.
     String(&'a str),
+}
+
+impl<'a> Id<'a> {
+    /// The id that `value` is: `None` unless it is a string or an integer.
+    pub fn read(value: Value<'a>) -> Option<Id<'a>> {
+        match value.as_str() {
+            Some(text) => Some(Id::String(text)),
+            None => value
+                .as_i64()
+                .map(Id::Integer)
+                .or_else(|| value.as_u64().map(Id::from)),
+        }
+    }
 }
 
 impl From<i64> for Id<'_> {

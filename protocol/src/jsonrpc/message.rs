@@ -96,20 +96,14 @@ impl<'a> Members<'a> {
         let Some(value) = self.id else {
             return Ok(None);
         };
-        if let Some(number) = value.as_i64() {
-            return Ok(Some(Id::from(number)));
-        }
-        if let Some(number) = value.as_u64() {
-            return Ok(Some(Id::from(number)));
-        }
-        let text = value.as_str().ok_or(ShapeFault::IdKind(value.kind()))?;
-        if text.len() > limits.id_bytes_max {
-            return Err(ShapeFault::IdTooLong {
+        let id = Id::read(value).ok_or(ShapeFault::IdKind(value.kind()))?;
+        match id {
+            Id::String(text) if text.len() > limits.id_bytes_max => Err(ShapeFault::IdTooLong {
                 id_bytes: text.len(),
                 id_bytes_max: limits.id_bytes_max,
-            });
+            }),
+            _ => Ok(Some(id)),
         }
-        Ok(Some(Id::from(text)))
     }
 
     /// The id a refusal may carry.

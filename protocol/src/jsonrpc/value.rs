@@ -51,6 +51,13 @@ pub struct Value<'a> {
     nodes: &'a [Node<'a>],
 }
 
+impl Value<'static> {
+    /// An object without members: what absent arguments mean.
+    pub const EMPTY_OBJECT: Value<'static> = Value {
+        nodes: &[Node::Object { len: 0, count: 0 }],
+    };
+}
+
 impl<'a> Value<'a> {
     /// The value that is the whole tape of a successful parse.
     pub(super) fn from_tape(nodes: &'a [Node<'a>]) -> Value<'a> {
@@ -58,6 +65,11 @@ impl<'a> Value<'a> {
         let (value, rest) = split_value(nodes);
         debug_assert!(rest.is_empty(), "a tape holds exactly one value");
         value
+    }
+
+    /// A number that no other value of the document has, for as long as the document lives.
+    pub fn address(&self) -> usize {
+        self.nodes.as_ptr().addr()
     }
 
     /// What kind of value it is.

@@ -1,0 +1,6 @@
+//! MCP on a transport: which message is allowed where, and what a refusal looks like.
+
+pub mod accept;
+pub mod header_param;
+pub mod http;
+pub mod refusal;

@@ -1,0 +1,223 @@
+//! Arguments that modern clients repeat in `Mcp-Param-*` headers (MCP 2026-07-28
+//! basic/transports, "Custom Headers").
+
+use super::refusal::Reason;
+use crate::framing::http1::RequestHead;
+use crate::header_value;
+use crate::jsonrpc::Value;
+
+const PREFIX: &str = "Mcp-Param-";
+const KEYWORD: &str = "x-mcp-header";
+
+/// An annotated property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderParam {
+    /// The name after `Mcp-Param-`.
+    name: String,
+    /// The chain of properties from the arguments to the value.
+    path: Vec<String>,
+}
+
+/// What makes an annotation unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderParamDefect {
+    /// The name is no header name.
+    #[error("has an x-mcp-header that is not a non-empty RFC 9110 token: {0}")]
+    Name(String),
+    /// Two properties have one header.
+    #[error("has the x-mcp-header {0:?} twice; header names have no case")]
+    Repeated(String),
+    /// The property's type cannot be written in a header.
+    #[error("has the x-mcp-header {0:?} on a property that is no string, integer or boolean")]
+    Type(String),
+    /// The annotation stands where no chain of `properties` leads.
+    #[error("has the x-mcp-header {0:?} where no chain of properties leads to it")]
+    Unreachable(String),
+}
+
+/// The annotations of `schema`, checked.
+pub fn collect(schema: &serde_json::Value) -> Result<Vec<HeaderParam>, HeaderParamDefect> {
+    let mut found = Vec::new();
+    collect_properties(schema, &mut Vec::new(), &mut found)?;
+    let mut everywhere = Vec::new();
+    list_annotations(schema, &mut everywhere);
+    for name in everywhere {
+        if !found.iter().any(|param| param.name == *name) {
+            return Err(HeaderParamDefect::Unreachable(name.clone()));
+        }
+    }
+    Ok(found)
+}
+
+fn collect_properties(
+    schema: &serde_json::Value,
+    path: &mut Vec<String>,
+    found: &mut Vec<HeaderParam>,
+) -> Result<(), HeaderParamDefect> {
+    let Some(properties) = schema.get("properties").and_then(|value| value.as_object()) else {
+        return Ok(());
+    };
+    for (property, subschema) in properties {
+        path.push(property.clone());
+        if let Some(name) = subschema.get(KEYWORD) {
+            let name = name.as_str().filter(|name| is_token(name));
+            let name =
+                name.ok_or_else(|| HeaderParamDefect::Name(subschema[KEYWORD].to_string()))?;
+            if found
+                .iter()
+                .any(|param| param.name.eq_ignore_ascii_case(name))
+            {
+                return Err(HeaderParamDefect::Repeated(name.to_owned()));
+            }
+            let kind = subschema.get("type").and_then(|kind| kind.as_str());
+            if !matches!(kind, Some("string" | "integer" | "boolean")) {
+                return Err(HeaderParamDefect::Type(name.to_owned()));
+            }
+            found.push(HeaderParam {
+                name: name.to_owned(),
+                path: path.clone(),
+            });
+        }
+        collect_properties(subschema, path, found)?;
+        path.pop();
+    }
+    Ok(())
+}
+
+/// Every annotation of a subschema, reachable or not. A property called `x-mcp-header` is none:
+/// its value is a schema, not a string.
+fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a String>) {
+    match schema {
+        serde_json::Value::Object(members) => {
+            for (key, value) in members {
+                match value {
+                    serde_json::Value::String(name) if key == KEYWORD => names.push(name),
+                    _ if matches!(key.as_str(), "const" | "enum" | "default" | "examples") => {}
+                    _ => list_annotations(value, names),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => {
+            items.iter().for_each(|item| list_annotations(item, names));
+        }
+        _ => {}
+    }
+}
+
+fn is_token(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// Checks that the headers of a request say the same as its arguments.
+///
+/// # Errors
+/// The first header that is missing, repeated, malformed or different. A value that is absent or
+/// null needs no header.
+pub fn check<'a>(
+    params: &'a [HeaderParam],
+    head: &RequestHead<'_>,
+    arguments: Option<Value<'_>>,
+) -> Result<(), Reason<'a>> {
+    for param in params {
+        let Some(value) = follow(arguments, &param.path) else {
+            continue;
+        };
+        let fault = |fault| Reason::ParamHeader {
+            name: &param.name,
+            fault,
+        };
+        let mut values = head
+            .headers()
+            .filter(|(name, _)| is_header_of(name, &param.name));
+        let (_, text) = values.next().ok_or(fault("is missing"))?;
+        if values.next().is_some() {
+            return Err(fault("is repeated"));
+        }
+        let text = header_value::decode(text).map_err(|_| fault("has a malformed value"))?;
+        if !header_value::equals(&text, value) {
+            return Err(fault("does not equal the argument"));
+        }
+    }
+    Ok(())
+}
+
+fn follow<'a>(arguments: Option<Value<'a>>, path: &[String]) -> Option<Value<'a>> {
+    let mut value = arguments?;
+    for property in path {
+        value = value.as_object()?.get(property)?;
+    }
+    (!value.is_null()).then_some(value)
+}
+
+fn is_header_of(header: &str, name: &str) -> bool {
+    header.len() == PREFIX.len() + name.len()
+        && header.is_char_boundary(PREFIX.len())
+        && header[..PREFIX.len()].eq_ignore_ascii_case(PREFIX)
+        && header[PREFIX.len()..].eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn collects_annotations_along_properties() {
+        let schema = json!({"type": "object", "properties": {
+            "a": {"type": "string", "x-mcp-header": "A"},
+            "b": {"type": "object", "properties": {"c": {"type": "integer", "x-mcp-header": "C"}}},
+            "x-mcp-header": {"type": "string"},
+        }});
+        let expected = vec![
+            HeaderParam {
+                name: "A".into(),
+                path: vec!["a".into()],
+            },
+            HeaderParam {
+                name: "C".into(),
+                path: vec!["b".into(), "c".into()],
+            },
+        ];
+        assert_eq!(collect(&schema), Ok(expected));
+    }
+
+    #[test]
+    fn refuses_annotations_that_no_client_could_follow() {
+        let string = |header: &str| json!({"type": "string", "x-mcp-header": header});
+        let check = |schema: serde_json::Value, expected: HeaderParamDefect| {
+            assert_eq!(collect(&schema), Err(expected));
+        };
+        let properties = |a: serde_json::Value| json!({"properties": {"a": a}});
+        check(
+            properties(string("")),
+            HeaderParamDefect::Name("\"\"".into()),
+        );
+        check(
+            properties(string("a b")),
+            HeaderParamDefect::Name("\"a b\"".into()),
+        );
+        check(
+            properties(string("a:b")),
+            HeaderParamDefect::Name("\"a:b\"".into()),
+        );
+        check(
+            json!({"properties": {"a": string("X"), "b": string("x")}}),
+            HeaderParamDefect::Repeated("x".into()),
+        );
+        check(
+            properties(json!({"type": "number", "x-mcp-header": "N"})),
+            HeaderParamDefect::Type("N".into()),
+        );
+        check(
+            properties(json!({"type": "array", "items": string("I")})),
+            HeaderParamDefect::Unreachable("I".into()),
+        );
+        check(
+            json!({"anyOf": [properties(string("Y"))]}),
+            HeaderParamDefect::Unreachable("Y".into()),
+        );
+    }
+}

@@ -1,0 +1,312 @@
+//! The HTTP ladder: one total function from a request to what it is, for both eras.
+//!
+//! The era is decided by the body: a claim in `params._meta` makes a message modern, everything
+//! else is legacy. Headers never decide it; they must agree with what the body says. The order of
+//! the rungs is the order of precedence between refusals, and clients depend on it.
+//!
+//! ```text
+//! verb and path -> content type -> JSON -> shape -> era -> envelope -> version -> headers -> method
+//! ```
+
+use super::refusal::{Reason, Refusal};
+use crate::framing::http1::{Field, Method as Verb, RequestHead};
+use crate::header_value;
+use crate::jsonrpc::{Id, Message, Value};
+use crate::mcp::era::Era;
+use crate::mcp::meta::{self, Envelope};
+use crate::mcp::method::{Method, NotificationMethod};
+use crate::mcp::revision::{Revision, names_modern_era};
+
+const VERSION_HEADER: &str = "MCP-Protocol-Version";
+const METHOD_HEADER: &str = "Mcp-Method";
+const NAME_HEADER: &str = "Mcp-Name";
+
+/// What a request head asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// A message for this endpoint: its body decides what happens.
+    Post,
+    /// A stream for messages of this legacy session.
+    OpenStream(SessionHeaders<'a>),
+    /// The end of this legacy session.
+    EndSession(SessionHeaders<'a>),
+}
+
+/// What the headers of a legacy message say of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionHeaders<'a> {
+    /// The session id as the client sent it.
+    pub session_id: &'a [u8],
+    /// The revision named by the version header; absent means the session's own.
+    pub revision: Option<Revision>,
+}
+
+/// A message that passed the ladder.
+#[derive(Debug, Clone, Copy)]
+pub enum Admitted<'a> {
+    /// A modern request. Having one tells you that its envelope is valid, its revision served,
+    /// its headers agree with its body and its method exists.
+    Modern(ModernRequest<'a>),
+    /// A modern notification: accepted, and dropped unless it has a meaning over HTTP.
+    ModernNotification,
+    /// A legacy handshake.
+    Initialize {
+        /// Id of the request.
+        id: Id<'a>,
+        /// Its parameters, not yet checked.
+        params: Option<Value<'a>>,
+    },
+    /// A legacy message within a session that is still to be looked up.
+    Session {
+        /// What the headers say of the session.
+        headers: SessionHeaders<'a>,
+        /// The message.
+        message: SessionMessage<'a>,
+    },
+}
+
+/// A modern request.
+#[derive(Debug, Clone, Copy)]
+pub struct ModernRequest<'a> {
+    /// Id of the request.
+    pub id: Id<'a>,
+    /// What is asked for.
+    pub method: Method,
+    /// Its parameters.
+    pub params: Option<Value<'a>>,
+    /// What the request says of itself.
+    pub envelope: Envelope<'a>,
+}
+
+/// A message within a legacy session.
+#[derive(Debug, Clone, Copy)]
+pub enum SessionMessage<'a> {
+    /// A request; an unknown method is answered within the session.
+    Request {
+        /// Id of the request.
+        id: Id<'a>,
+        /// What is asked for, by name.
+        name: &'a str,
+        /// What is asked for, if it exists.
+        method: Option<Method>,
+        /// Its parameters.
+        params: Option<Value<'a>>,
+    },
+    /// A notification; an unknown one is accepted and ignored.
+    Notification {
+        /// Which one, if it exists.
+        method: Option<NotificationMethod>,
+        /// Its parameters.
+        params: Option<Value<'a>>,
+    },
+    /// An answer to a request of the server.
+    Response,
+}
+
+impl<'a> SessionMessage<'a> {
+    /// What `message` is within a session.
+    pub fn of(message: Message<'a>) -> SessionMessage<'a> {
+        match message {
+            Message::Request {
+                id,
+                method: name,
+                params,
+            } => {
+                let method = Method::lookup(Era::Legacy, name);
+                SessionMessage::Request {
+                    id,
+                    name,
+                    method,
+                    params,
+                }
+            }
+            Message::Notification { method, params } => {
+                let method = NotificationMethod::lookup(Era::Legacy, method);
+                SessionMessage::Notification { method, params }
+            }
+            Message::Response { .. } => SessionMessage::Response,
+        }
+    }
+
+    /// The id of a request.
+    pub fn request_id(&self) -> Option<Id<'a>> {
+        match self {
+            SessionMessage::Request { id, .. } => Some(*id),
+            SessionMessage::Notification { .. } | SessionMessage::Response => None,
+        }
+    }
+}
+
+/// First rungs, before the body: path and verb.
+///
+/// # Errors
+/// 404 for another path than `endpoint`, 405 for another verb, 400 for a session verb without a
+/// usable session header.
+pub fn route<'a>(head: &RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>, Reason<'a>> {
+    if head.path != endpoint {
+        return Err(Reason::Path(endpoint));
+    }
+    match head.method {
+        Verb::Post => Ok(Route::Post),
+        Verb::Get | Verb::Delete if names_modern(head) => Err(Reason::Verb("POST")),
+        Verb::Get => Ok(Route::OpenStream(session_headers(head)?)),
+        Verb::Delete => Ok(Route::EndSession(session_headers(head)?)),
+        _ => Err(Reason::Verb("GET, POST, DELETE")),
+    }
+}
+
+/// The rungs after the body was decoded.
+///
+/// # Errors
+/// [`Refusal`] says which rung the message failed at, with the id of the request where it has one.
+pub fn classify<'a>(
+    head: &RequestHead<'a>,
+    message: Message<'a>,
+) -> Result<Admitted<'a>, Refusal<'a>> {
+    match message {
+        Message::Request { id, method, params } => {
+            classify_request(head, message, (id, method, params)).map_err(|reason| Refusal {
+                id: Some(id),
+                reason,
+            })
+        }
+        Message::Notification { params, .. } => {
+            if meta::claim(params).is_some() || names_modern(head) {
+                return Ok(Admitted::ModernNotification);
+            }
+            session_message(head, message).map_err(|reason| Refusal { id: None, reason })
+        }
+        Message::Response { .. } => {
+            session_message(head, message).map_err(|reason| Refusal { id: None, reason })
+        }
+    }
+}
+
+fn classify_request<'a>(
+    head: &RequestHead<'a>,
+    message: Message<'a>,
+    (id, name, params): (Id<'a>, &'a str, Option<Value<'a>>),
+) -> Result<Admitted<'a>, Reason<'a>> {
+    let claim = meta::claim(params);
+    let claims_modern = claim
+        .and_then(|claim| claim.as_str())
+        .and_then(Revision::modern)
+        .is_some();
+    if name == "initialize" && !claims_modern {
+        if names_modern(head) {
+            return Err(Reason::HeaderMismatch(VERSION_HEADER));
+        }
+        return Ok(Admitted::Initialize { id, params });
+    }
+    if claim.is_some() {
+        return classify_modern(head, id, name, params).map(Admitted::Modern);
+    }
+    if names_modern(head) {
+        return Err(Reason::ClaimMissing("a request of this protocol version"));
+    }
+    if name == "server/discover" {
+        return Err(Reason::ClaimMissing("server/discover"));
+    }
+    session_message(head, message)
+}
+
+fn classify_modern<'a>(
+    head: &RequestHead<'a>,
+    id: Id<'a>,
+    name: &'a str,
+    params: Option<Value<'a>>,
+) -> Result<ModernRequest<'a>, Reason<'a>> {
+    let envelope = Envelope::read(params)?;
+    let version = required(head.mcp_protocol_version, VERSION_HEADER)?;
+    if version != envelope.protocol_version.as_bytes() {
+        return Err(Reason::HeaderMismatch(VERSION_HEADER));
+    }
+    if Revision::modern(envelope.protocol_version).is_none() {
+        return Err(Reason::UnsupportedVersion(envelope.protocol_version));
+    }
+    if required(head.mcp_method, METHOD_HEADER)? != name.as_bytes() {
+        return Err(Reason::HeaderMismatch(METHOD_HEADER));
+    }
+    let method = Method::lookup(Era::Modern, name).ok_or(Reason::MethodNotFound(name))?;
+    if let Some(member) = method.name_member() {
+        check_name(head.mcp_name, params, member)?;
+    }
+    Ok(ModernRequest {
+        id,
+        method,
+        params,
+        envelope,
+    })
+}
+
+/// `Mcp-Name` equals the member it repeats. A member that is absent or no string is refused
+/// later, with the other parameters.
+fn check_name<'a>(
+    field: Field<'a>,
+    params: Option<Value<'a>>,
+    member: &'static str,
+) -> Result<(), Reason<'a>> {
+    let value = required(field, NAME_HEADER)?;
+    let body = params
+        .and_then(|params| params.as_object())
+        .and_then(|object| object.get(member))
+        .and_then(|value| value.as_str());
+    let Some(body) = body else {
+        return Ok(());
+    };
+    if value == body.as_bytes() && !value.starts_with(b"=?base64?") {
+        return Ok(());
+    }
+    let text = header_value::decode(value).map_err(|_| Reason::HeaderMalformed(NAME_HEADER))?;
+    if text == body {
+        Ok(())
+    } else {
+        Err(Reason::HeaderMismatch(NAME_HEADER))
+    }
+}
+
+fn session_message<'a>(
+    head: &RequestHead<'a>,
+    message: Message<'a>,
+) -> Result<Admitted<'a>, Reason<'a>> {
+    Ok(Admitted::Session {
+        headers: session_headers(head)?,
+        message: SessionMessage::of(message),
+    })
+}
+
+fn session_headers<'a>(head: &RequestHead<'a>) -> Result<SessionHeaders<'a>, Reason<'a>> {
+    let Field::Once(session_id) = head.mcp_session_id else {
+        return Err(Reason::SessionMissing);
+    };
+    let revision = match head.mcp_protocol_version {
+        Field::Absent => None,
+        Field::Repeated => return Err(Reason::VersionHeader),
+        Field::Once(name) => Some(
+            str::from_utf8(name)
+                .ok()
+                .and_then(Revision::legacy)
+                .ok_or(Reason::VersionHeader)?,
+        ),
+    };
+    Ok(SessionHeaders {
+        session_id,
+        revision,
+    })
+}
+
+fn names_modern(head: &RequestHead<'_>) -> bool {
+    matches!(head.mcp_protocol_version, Field::Once(name) if names_modern_era(name))
+}
+
+fn required<'a>(field: Field<'a>, name: &'static str) -> Result<&'a [u8], Reason<'a>> {
+    match field {
+        Field::Once(value) => Ok(value),
+        Field::Absent => Err(Reason::HeaderMissing(name)),
+        Field::Repeated => Err(Reason::HeaderRepeated(name)),
+    }
+}
+
+#[cfg(test)]
+#[path = "http/tests.rs"]
+mod tests;

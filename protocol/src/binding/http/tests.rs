@@ -1,0 +1,358 @@
+//! The ladder as a table: real bytes through the framer and the decoder, rung by rung.
+
+use super::{Admitted, Route, SessionMessage, classify, route};
+use crate::binding::refusal::Reason;
+use crate::framing::http1::{Framer, Step};
+use crate::jsonrpc::{Decoder, JsonLimits};
+use crate::limits::HttpLimits;
+
+/// What a table expects: what a message is, or how it is refused.
+#[derive(Debug, PartialEq, Eq)]
+enum Expected {
+    Modern,
+    ModernNotification,
+    Initialize,
+    SessionRequest,
+    SessionNotification,
+    SessionResponse,
+    Refused {
+        status: u16,
+        code: i64,
+        has_id: bool,
+    },
+}
+
+const fn refused(status: u16, code: i64) -> Expected {
+    Expected::Refused {
+        status,
+        code,
+        has_id: true,
+    }
+}
+
+const fn refused_without_id(status: u16, code: i64) -> Expected {
+    Expected::Refused {
+        status,
+        code,
+        has_id: false,
+    }
+}
+
+fn with_head<T>(
+    request_line: &str,
+    headers: &str,
+    use_head: impl FnOnce(&super::RequestHead<'_>) -> T,
+) -> T {
+    let mut bytes = format!("{request_line} HTTP/1.1\r\nHost: h\r\n{headers}\r\n").into_bytes();
+    match Framer::default().step(&mut bytes, &HttpLimits::DEFAULT) {
+        Ok(Step::Request { head, .. }) => use_head(&head),
+        other => panic!("not a whole request: {other:?}"),
+    }
+}
+
+/// Classifies a POST with the given header lines (each ended by `;`) and body.
+fn classified(headers: &str, body: &str) -> Expected {
+    let lines: String = headers
+        .split(';')
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| format!("{}\r\n", line.trim()))
+        .collect();
+    with_head("POST /mcp", &lines, |head| {
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let decoded = decoder
+            .decode(body.as_bytes())
+            .expect("the tables hold JSON");
+        let message = decoded.message().expect("the tables hold messages");
+        match classify(head, message) {
+            Ok(Admitted::Modern(_)) => Expected::Modern,
+            Ok(Admitted::ModernNotification) => Expected::ModernNotification,
+            Ok(Admitted::Initialize { .. }) => Expected::Initialize,
+            Ok(Admitted::Session {
+                message: SessionMessage::Request { .. },
+                ..
+            }) => Expected::SessionRequest,
+            Ok(Admitted::Session {
+                message: SessionMessage::Notification { .. },
+                ..
+            }) => Expected::SessionNotification,
+            Ok(Admitted::Session {
+                message: SessionMessage::Response,
+                ..
+            }) => Expected::SessionResponse,
+            Err(refusal) => Expected::Refused {
+                status: refusal.reason.status().code(),
+                code: refusal.reason.code(),
+                has_id: refusal.id.is_some(),
+            },
+        }
+    })
+}
+
+const MODERN: &str = "MCP-Protocol-Version: 2026-07-28; ";
+
+/// A request whose `_meta` claims `version`.
+fn claiming(version: &str, method: &str, more_params: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{more_params}"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
+    )
+}
+
+fn request(method: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#)
+}
+
+fn check(headers: &str, body: &str, expected: Expected) {
+    assert_eq!(classified(headers, body), expected, "{headers} {body}");
+}
+
+#[test]
+fn modern_requests_agree_with_their_headers() {
+    let list = claiming("2026-07-28", "tools/list", "");
+    let call = claiming("2026-07-28", "tools/call", r#""name":"echo","#);
+    let list_headers = format!("{MODERN} Mcp-Method: tools/list");
+    let call_headers = format!("{MODERN} Mcp-Method: tools/call");
+    check(&list_headers, &list, Expected::Modern);
+    check(
+        &list_headers
+            .to_uppercase()
+            .replace("TOOLS/LIST", "tools/list"),
+        &list,
+        Expected::Modern,
+    );
+    check(
+        &format!("{list_headers}; MCP-Session-Id: stale"),
+        &list,
+        Expected::Modern,
+    );
+    for (name, expected) in [
+        ("Mcp-Name: echo", Expected::Modern),
+        ("Mcp-Name:   echo  ", Expected::Modern),
+        ("Mcp-Name: =?base64?ZWNobw==?=", Expected::Modern),
+        ("Mcp-Name: =?base64?ZWNobw?=", refused(400, -32020)),
+        ("Mcp-Name: ZWNobw==", refused(400, -32020)),
+        ("Mcp-Name: ECHO", refused(400, -32020)),
+        ("Mcp-Name: echo; Mcp-Name: echo", refused(400, -32020)),
+        ("", refused(400, -32020)),
+    ] {
+        check(&format!("{call_headers}; {name}"), &call, expected);
+    }
+    for (headers, expected) in [
+        ("Mcp-Method: tools/list", refused(400, -32020)),
+        ("MCP-Protocol-Version: 2026-07-28", refused(400, -32020)),
+        (
+            "MCP-Protocol-Version: 2026-07-28; Mcp-Method: TOOLS/LIST",
+            refused(400, -32020),
+        ),
+        (
+            "MCP-Protocol-Version: 2026-07-28; Mcp-Method: tools/call",
+            refused(400, -32020),
+        ),
+        (
+            "MCP-Protocol-Version: 2025-11-25; Mcp-Method: tools/list",
+            refused(400, -32020),
+        ),
+        (
+            "MCP-Protocol-Version: 2026-07-28; MCP-Protocol-Version: 2026-07-28",
+            refused(400, -32020),
+        ),
+    ] {
+        check(headers, &list, expected);
+    }
+}
+
+#[test]
+fn a_call_without_a_name_is_left_to_the_check_of_its_parameters() {
+    let headers = format!("{MODERN} Mcp-Method: tools/call; Mcp-Name: echo");
+    check(
+        &headers,
+        &claiming("2026-07-28", "tools/call", ""),
+        Expected::Modern,
+    );
+    check(
+        &headers,
+        &claiming("2026-07-28", "tools/call", r#""name":7,"#),
+        Expected::Modern,
+    );
+}
+
+#[test]
+fn a_version_that_differs_is_a_mismatch_before_it_is_unsupported() {
+    for (header, claim, code) in [
+        ("2026-07-28", "v999.0.0", -32020),
+        ("v999.0.0", "v999.0.0", -32022),
+        ("1900-01-01", "1900-01-01", -32022),
+        ("2025-11-25", "2025-11-25", -32022),
+        ("2026-07-29", "2026-07-29", -32022),
+    ] {
+        let headers = format!("MCP-Protocol-Version: {header}; Mcp-Method: tools/list");
+        check(
+            &headers,
+            &claiming(claim, "tools/list", ""),
+            refused(400, code),
+        );
+    }
+}
+
+#[test]
+fn an_invalid_envelope_is_refused_before_its_headers() {
+    for meta in [
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7,"io.modelcontextprotocol/clientCapabilities":{}}}"#,
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":[]}}"#,
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"loud"}}"#,
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":1.5}}"#,
+    ] {
+        check("", &request("tools/list", meta), refused(400, -32602));
+    }
+    for params in ["{}", r#"{"_meta":{}}"#, r#"{"_meta":7}"#] {
+        check(MODERN, &request("tools/list", params), refused(400, -32602));
+        check(MODERN, &request("ping", params), refused(400, -32602));
+        check(
+            "",
+            &request("server/discover", params),
+            refused(400, -32602),
+        );
+        check(
+            "MCP-Session-Id: s",
+            &request("server/discover", params),
+            refused(400, -32602),
+        );
+    }
+}
+
+#[test]
+fn methods_of_the_other_era_do_not_exist() {
+    for method in [
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "tasks/result",
+        "unknown/method",
+    ] {
+        let headers = format!("{MODERN} Mcp-Method: {method}");
+        check(
+            &headers,
+            &claiming("2026-07-28", method, ""),
+            refused(404, -32601),
+        );
+    }
+}
+
+#[test]
+fn a_handshake_is_legacy_unless_it_claims_a_modern_revision() {
+    let params = r#"{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{}}"#;
+    check("", &request("initialize", params), Expected::Initialize);
+    check(
+        "MCP-Protocol-Version: 2025-11-25",
+        &request("initialize", params),
+        Expected::Initialize,
+    );
+    check(
+        "MCP-Session-Id: stale",
+        &request("initialize", params),
+        Expected::Initialize,
+    );
+    check(
+        "",
+        &claiming("2025-11-25", "initialize", ""),
+        Expected::Initialize,
+    );
+    check("", &request("initialize", "{}"), Expected::Initialize);
+    check(MODERN, &request("initialize", params), refused(400, -32020));
+}
+
+#[test]
+fn everything_without_a_claim_needs_a_session() {
+    let list = request("tools/list", "{}");
+    let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    check("MCP-Session-Id: s", &list, Expected::SessionRequest);
+    check(
+        "mcp-session-id: s; mcp-protocol-version: 2025-11-25",
+        &list,
+        Expected::SessionRequest,
+    );
+    check(
+        "MCP-Session-Id: s",
+        &request("no/such", "{}"),
+        Expected::SessionRequest,
+    );
+    check(
+        "MCP-Session-Id: s",
+        notification,
+        Expected::SessionNotification,
+    );
+    check("MCP-Session-Id: s", response, Expected::SessionResponse);
+    check("", &list, refused(400, -32600));
+    check("", notification, refused_without_id(400, -32600));
+    check("", response, refused_without_id(400, -32600));
+    check(
+        "MCP-Session-Id: s; MCP-Session-Id: s",
+        &list,
+        refused(400, -32600),
+    );
+    for version in ["1999-01-01", "nonsense", "2025-11-25 "] {
+        let headers = format!("MCP-Session-Id: s; MCP-Protocol-Version: {version}x");
+        check(&headers, &list, refused(400, -32600));
+    }
+}
+
+#[test]
+fn modern_notifications_are_accepted_without_header_rules() {
+    let claim = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    check("", claim, Expected::ModernNotification);
+    check(
+        MODERN,
+        r#"{"jsonrpc":"2.0","method":"anything"}"#,
+        Expected::ModernNotification,
+    );
+}
+
+#[test]
+fn verbs_and_paths_come_first() {
+    let check = |line: &str, headers: &str, expected: Result<&str, (u16, Option<&str>)>| {
+        with_head(line, headers, |head| {
+            let routed = match route(head, "/mcp") {
+                Ok(Route::Post) => Ok("post"),
+                Ok(Route::OpenStream(_)) => Ok("open"),
+                Ok(Route::EndSession(_)) => Ok("end"),
+                Err(reason) => Err((reason.status().code(), reason.allow())),
+            };
+            assert_eq!(routed, expected, "{line} {headers}");
+        });
+    };
+    let session = "MCP-Session-Id: s\r\n";
+    check("POST /mcp", "", Ok("post"));
+    check("POST /mcp?a=b", "", Ok("post"));
+    check("GET /mcp", session, Ok("open"));
+    check("DELETE /mcp", session, Ok("end"));
+    check("GET /mcp", "", Err((400, None)));
+    check("DELETE /mcp", "", Err((400, None)));
+    let modern = "MCP-Session-Id: s\r\nMCP-Protocol-Version: 2026-07-28\r\n";
+    check("GET /mcp", modern, Err((405, Some("POST"))));
+    check("DELETE /mcp", modern, Err((405, Some("POST"))));
+    check("PUT /mcp", "", Err((405, Some("GET, POST, DELETE"))));
+    check("OPTIONS /mcp", "", Err((405, Some("GET, POST, DELETE"))));
+    check("POST /other", "", Err((404, None)));
+    check("POST /mcp/", "", Err((404, None)));
+}
+
+#[test]
+fn refusals_are_errors_of_the_schema() {
+    let check = |reason: Reason<'_>, expected: &str| {
+        let mut out = Vec::new();
+        let id = Some(crate::jsonrpc::Id::String("a"));
+        crate::binding::refusal::Refusal { id, reason }.write(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    };
+    check(
+        Reason::UnsupportedVersion("v9"),
+        r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"message":"protocol version \"v9\" is not served here; older clients use initialize","data":{"supported":["2026-07-28"],"requested":"v9"}}}"#,
+    );
+    check(
+        Reason::MissingCapability(crate::mcp::capability::ClientCapability::Sampling),
+        r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32021,"message":"the client lacks a capability that this request needs","data":{"requiredCapabilities":{"sampling":{}}}}}"#,
+    );
+}

@@ -1,0 +1,196 @@
+//! Messages that are not served: the status, the code and the words for each reason.
+
+use crate::framing::http1::Status;
+use crate::jsonrpc::{DecodeError, Id, ShapeFault, encode};
+use crate::mcp::capability::ClientCapability;
+use crate::mcp::error_code;
+use crate::mcp::meta::EnvelopeError;
+use crate::mcp::revision::Revision;
+
+/// A message refused before it was dispatched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal<'a> {
+    /// Id of the refused request, where it could be read; never null.
+    pub id: Option<Id<'a>>,
+    /// Why it was refused.
+    pub reason: Reason<'a>,
+}
+
+/// Why a message was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Reason<'a> {
+    /// The bytes are no HTTP request, or pass a limit on requests.
+    #[error("{0}")]
+    Framing(&'a str),
+    /// The body is not JSON, or passes a limit on JSON.
+    #[error("{0}")]
+    Undecodable(DecodeError),
+    /// The JSON is not a JSON-RPC message.
+    #[error("{0}")]
+    NotAMessage(ShapeFault),
+    /// The body is an array.
+    #[error("batches are not served: send one message per request")]
+    Batch,
+    /// `Content-Type` is not JSON.
+    #[error("Content-Type must be application/json")]
+    ContentType,
+    /// `Accept` allows no kind of answer this endpoint gives.
+    #[error("Accept must allow {0}")]
+    NotAcceptable(&'static str),
+    /// `Host` or `Origin` is not one this server answers to.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The path is not the endpoint.
+    #[error("no such path: the MCP endpoint is {0}")]
+    Path(&'a str),
+    /// The verb is not served here.
+    #[error("method not allowed: use {0}")]
+    Verb(&'static str),
+    /// The modern envelope is invalid.
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
+    /// A modern request without a claim.
+    #[error("{0} needs params._meta with the protocol version and the client's capabilities")]
+    ClaimMissing(&'static str),
+    /// A header that every modern request carries is absent.
+    #[error("header {0} is missing")]
+    HeaderMissing(&'static str),
+    /// A header that must stand alone is repeated.
+    #[error("header {0} is repeated")]
+    HeaderRepeated(&'static str),
+    /// A header contradicts the body.
+    #[error("header {0} does not equal its value in the body")]
+    HeaderMismatch(&'static str),
+    /// A header's value cannot be decoded.
+    #[error("header {0} has a malformed value")]
+    HeaderMalformed(&'static str),
+    /// A header that repeats an argument is absent, repeated, malformed or different.
+    #[error("header Mcp-Param-{name} {fault}")]
+    ParamHeader {
+        /// The name after `Mcp-Param-`.
+        name: &'a str,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The claimed revision is not served.
+    #[error("protocol version {0:?} is not served here; older clients use initialize")]
+    UnsupportedVersion(&'a str),
+    /// The method does not exist in the message's era.
+    #[error("method {0:?} does not exist")]
+    MethodNotFound(&'a str),
+    /// The request needs a capability that its client did not declare.
+    #[error("the client lacks a capability that this request needs")]
+    MissingCapability(ClientCapability),
+    /// A legacy message without a session.
+    #[error("header MCP-Session-Id is missing: initialize first")]
+    SessionMissing,
+    /// A session that does not exist, any more or at all.
+    #[error("no such session: initialize again")]
+    SessionUnknown,
+    /// A legacy version header that names no served revision.
+    #[error("header MCP-Protocol-Version names no revision of this session's era")]
+    VersionHeader,
+    /// Too much is going on: nothing was started.
+    #[error("overloaded: {0}; try again later")]
+    Overloaded(&'static str),
+    /// The server is going away.
+    #[error("the server is shutting down")]
+    Draining,
+}
+
+impl Reason<'_> {
+    /// The HTTP status (MCP both revisions, basic/transports; mcp status tables).
+    pub fn status(&self) -> Status {
+        match self {
+            Reason::ContentType => Status::UnsupportedMediaType,
+            Reason::NotAcceptable(_) => Status::NotAcceptable,
+            Reason::Forbidden(_) => Status::Forbidden,
+            Reason::Path(_) | Reason::MethodNotFound(_) | Reason::SessionUnknown => {
+                Status::NotFound
+            }
+            Reason::Verb(_) => Status::MethodNotAllowed,
+            Reason::Overloaded(_) | Reason::Draining => Status::ServiceUnavailable,
+            _ => Status::BadRequest,
+        }
+    }
+
+    /// The JSON-RPC error code.
+    pub fn code(&self) -> i64 {
+        match self {
+            Reason::Undecodable(error) => error.code(),
+            Reason::NotAMessage(_)
+            | Reason::Framing(_)
+            | Reason::Batch
+            | Reason::ContentType
+            | Reason::NotAcceptable(_)
+            | Reason::Forbidden(_)
+            | Reason::Path(_)
+            | Reason::Verb(_)
+            | Reason::VersionHeader
+            | Reason::SessionMissing => error_code::INVALID_REQUEST,
+            Reason::Envelope(_) | Reason::ClaimMissing(_) => error_code::INVALID_PARAMS,
+            Reason::HeaderMissing(_)
+            | Reason::HeaderRepeated(_)
+            | Reason::HeaderMismatch(_)
+            | Reason::HeaderMalformed(_)
+            | Reason::ParamHeader { .. } => error_code::HEADER_MISMATCH,
+            Reason::UnsupportedVersion(_) => error_code::UNSUPPORTED_PROTOCOL_VERSION,
+            Reason::MethodNotFound(_) => error_code::METHOD_NOT_FOUND,
+            Reason::MissingCapability(_) => error_code::MISSING_CLIENT_CAPABILITY,
+            Reason::SessionUnknown => error_code::SESSION,
+            Reason::Overloaded(_) | Reason::Draining => error_code::INTERNAL_ERROR,
+        }
+    }
+
+    /// The value of the `Allow` field that goes with a refused verb.
+    pub fn allow(&self) -> Option<&'static str> {
+        match self {
+            Reason::Verb(allow) => Some(allow),
+            _ => None,
+        }
+    }
+
+    fn write_data(&self, out: &mut Vec<u8>) {
+        match self {
+            Reason::UnsupportedVersion(requested) => {
+                out.extend_from_slice(br#"{"supported":["#);
+                for (at, revision) in Revision::MODERN.iter().enumerate() {
+                    if at > 0 {
+                        out.push(b',');
+                    }
+                    encode::write_string(out, revision.as_str());
+                }
+                out.extend_from_slice(br#"],"requested":"#);
+                encode::write_string(out, requested);
+                out.push(b'}');
+            }
+            Reason::MissingCapability(capability) => {
+                out.extend_from_slice(br#"{"requiredCapabilities":"#);
+                out.extend_from_slice(capability.required_object().as_bytes());
+                out.push(b'}');
+            }
+            _ => {}
+        }
+    }
+
+    fn has_data(&self) -> bool {
+        matches!(
+            self,
+            Reason::UnsupportedVersion(_) | Reason::MissingCapability(_)
+        )
+    }
+}
+
+impl Refusal<'_> {
+    /// Writes the JSON-RPC error message.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let message = self.reason.to_string();
+        let code = self.reason.code();
+        if self.reason.has_data() {
+            let data = |out: &mut Vec<u8>| self.reason.write_data(out);
+            encode::write_error_with_data(out, self.id, code, &message, data);
+        } else {
+            encode::write_error(out, self.id, code, &message);
+        }
+    }
+}

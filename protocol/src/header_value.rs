@@ -1,0 +1,96 @@
+//! Values that requests repeat in headers (MCP 2026-07-28 basic/transports, "Standard Request
+//! Headers" and "Custom Headers").
+//!
+//! A value that is not plain visible text travels as `=?base64?<Base64 of UTF-8>?=`. The markers
+//! are case-sensitive and both must be there; with only one of them the text stands for itself.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::jsonrpc::Value;
+
+const PREFIX: &[u8] = b"=?base64?";
+const SUFFIX: &[u8] = b"?=";
+
+/// A marked value whose Base64 does not decode to UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("header value between =?base64? and ?= is not the Base64 of UTF-8 text")]
+pub struct MalformedHeaderValue;
+
+/// The text a header value stands for. Leading and trailing white space is already gone.
+///
+/// # Errors
+/// [`MalformedHeaderValue`] for a marked value with bad padding, a foreign character or bytes
+/// that are not UTF-8, and for an unmarked one that is not UTF-8.
+pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, MalformedHeaderValue> {
+    let marked = value
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.strip_suffix(SUFFIX));
+    let Some(encoded) = marked else {
+        return str::from_utf8(value)
+            .map(Cow::Borrowed)
+            .map_err(|_| MalformedHeaderValue);
+    };
+    let bytes = STANDARD.decode(encoded).map_err(|_| MalformedHeaderValue)?;
+    String::from_utf8(bytes)
+        .map(Cow::Owned)
+        .map_err(|_| MalformedHeaderValue)
+}
+
+/// Whether header text `text` says the same as the argument `value`.
+///
+/// Strings compare exactly, booleans as `true` and `false`, integers as numbers (`42.0` is 42).
+/// Other JSON types cannot be mirrored and equal no text.
+pub fn equals(text: &str, value: Value<'_>) -> bool {
+    if let Some(string) = value.as_str() {
+        return text == string;
+    }
+    if let Some(boolean) = value.as_bool() {
+        return text == if boolean { "true" } else { "false" };
+    }
+    match (
+        integer_of(text),
+        value.as_i64().or_else(|| integral(value.as_f64()?)),
+    ) {
+        (Some(header), Some(body)) => header == body,
+        _ => false,
+    }
+}
+
+fn integer_of(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| integral(text.parse().ok()?))
+}
+
+/// Integers a header can mirror are within plus or minus 2^53 - 1, where f64 is exact.
+fn integral(number: f64) -> Option<i64> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_marked_values_and_leaves_others_alone() {
+        for (value, expected) in [
+            ("Hello", Ok("Hello")),
+            ("=?base64?SGVsbG8=?=", Ok("Hello")),
+            ("=?base64?w6k=?=", Ok("\u{e9}")),
+            ("=?base64??=", Ok("")),
+            ("=?base64?SGVsbG8?=", Err(MalformedHeaderValue)),
+            ("=?base64?SGVs!!!bG8=?=", Err(MalformedHeaderValue)),
+            ("=?base64?/w==?=", Err(MalformedHeaderValue)),
+            ("SGVsbG8=", Ok("SGVsbG8=")),
+            ("=?base64?SGVsbG8=", Ok("=?base64?SGVsbG8=")),
+            ("SGVsbG8=?=", Ok("SGVsbG8=?=")),
+            ("=?BASE64?SGVsbG8=?=", Ok("=?BASE64?SGVsbG8=?=")),
+        ] {
+            let decoded = decode(value.as_bytes());
+            assert_eq!(decoded.as_deref(), expected.as_deref(), "{value}");
+        }
+        assert_eq!(decode(b"\xff"), Err(MalformedHeaderValue));
+    }
+}

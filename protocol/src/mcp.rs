@@ -1,0 +1,17 @@
+//! The vocabulary of the Model Context Protocol: names, values and how each era writes them.
+//!
+//! What is here is plain data and its encoding. Nothing here knows a transport, a session or a
+//! clock; which message is allowed where is decided in [`crate::binding`].
+
+pub mod capability;
+pub mod content;
+pub mod era;
+pub mod error_code;
+pub mod lifecycle;
+pub mod logging;
+pub mod meta;
+pub mod method;
+pub mod progress;
+pub mod result;
+pub mod revision;
+pub mod tools;

@@ -1,0 +1,82 @@
+//! What a client says it can do.
+
+use crate::jsonrpc::Value;
+
+/// A client capability that serving a request can depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClientCapability {
+    /// Forms shown to the user; a bare `elicitation: {}` means this one.
+    ElicitationForm,
+    /// Pages opened for the user.
+    ElicitationUrl,
+    /// `roots/list`.
+    Roots,
+    /// `sampling/createMessage`.
+    Sampling,
+    /// Tools inside sampling.
+    SamplingTools,
+}
+
+impl ClientCapability {
+    /// The `requiredCapabilities` object of error -32021 that names this capability.
+    pub const fn required_object(self) -> &'static str {
+        match self {
+            ClientCapability::ElicitationForm => r#"{"elicitation":{"form":{}}}"#,
+            ClientCapability::ElicitationUrl => r#"{"elicitation":{"url":{}}}"#,
+            ClientCapability::Roots => r#"{"roots":{}}"#,
+            ClientCapability::Sampling => r#"{"sampling":{}}"#,
+            ClientCapability::SamplingTools => r#"{"sampling":{"tools":{}}}"#,
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The set of capabilities a client declared: in `initialize` for a legacy session, in every
+/// request for a modern client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientCapabilities(u8);
+
+impl ClientCapabilities {
+    /// Reads a `ClientCapabilities` object; unknown members are ignored.
+    pub fn read(value: Value<'_>) -> ClientCapabilities {
+        let mut set = ClientCapabilities::default();
+        let Some(object) = value.as_object() else {
+            return set;
+        };
+        if let Some(elicitation) = object
+            .get("elicitation")
+            .and_then(|value| value.as_object())
+        {
+            let url = elicitation.get("url").is_some();
+            if url {
+                set.insert(ClientCapability::ElicitationUrl);
+            }
+            if elicitation.get("form").is_some() || !url {
+                set.insert(ClientCapability::ElicitationForm);
+            }
+        }
+        if object.get("roots").is_some() {
+            set.insert(ClientCapability::Roots);
+        }
+        if let Some(sampling) = object.get("sampling").and_then(|value| value.as_object()) {
+            set.insert(ClientCapability::Sampling);
+            if sampling.get("tools").is_some() {
+                set.insert(ClientCapability::SamplingTools);
+            }
+        }
+        set
+    }
+
+    /// Adds `capability`.
+    pub fn insert(&mut self, capability: ClientCapability) {
+        self.0 |= capability.bit();
+    }
+
+    /// Whether the client declared `capability`.
+    pub fn contains(self, capability: ClientCapability) -> bool {
+        self.0 & capability.bit() != 0
+    }
+}

@@ -1,0 +1,173 @@
+//! Content blocks: what a tool gives back to the model.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::jsonrpc::encode;
+
+/// One content block (MCP 2025-11-25 server/tools, "Tool Result"; the same in 2026-07-28).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// Text.
+    Text(Cow<'static, str>),
+    /// A picture.
+    Image {
+        /// The bytes in Base64.
+        data: Cow<'static, str>,
+        /// For example `image/png`.
+        mime_type: Cow<'static, str>,
+    },
+    /// Sound.
+    Audio {
+        /// The bytes in Base64.
+        data: Cow<'static, str>,
+        /// For example `audio/wav`.
+        mime_type: Cow<'static, str>,
+    },
+    /// A resource the client can read by itself.
+    ResourceLink {
+        /// Where the resource is.
+        uri: Cow<'static, str>,
+        /// Its name.
+        name: Cow<'static, str>,
+        /// Its type.
+        mime_type: Option<Cow<'static, str>>,
+    },
+    /// A resource with its contents.
+    Resource {
+        /// Where the resource is.
+        uri: Cow<'static, str>,
+        /// Its type.
+        mime_type: Option<Cow<'static, str>>,
+        /// What it contains.
+        contents: ResourceContents,
+    },
+}
+
+/// What a resource contains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceContents {
+    /// Text.
+    Text(Cow<'static, str>),
+    /// Bytes in Base64.
+    Blob(Cow<'static, str>),
+}
+
+impl Content {
+    /// A text block.
+    pub fn text(text: impl Into<Cow<'static, str>>) -> Content {
+        Content::Text(text.into())
+    }
+
+    /// A picture from its bytes.
+    pub fn image(bytes: &[u8], mime_type: impl Into<Cow<'static, str>>) -> Content {
+        Content::Image {
+            data: STANDARD.encode(bytes).into(),
+            mime_type: mime_type.into(),
+        }
+    }
+
+    /// Sound from its bytes.
+    pub fn audio(bytes: &[u8], mime_type: impl Into<Cow<'static, str>>) -> Content {
+        Content::Audio {
+            data: STANDARD.encode(bytes).into(),
+            mime_type: mime_type.into(),
+        }
+    }
+
+    /// Appends the block as a JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Content::Text(text) => {
+                out.extend_from_slice(br#"{"type":"text","text":"#);
+                encode::write_string(out, text);
+            }
+            Content::Image { data, mime_type } => write_media(out, "image", data, mime_type),
+            Content::Audio { data, mime_type } => write_media(out, "audio", data, mime_type),
+            Content::ResourceLink {
+                uri,
+                name,
+                mime_type,
+            } => {
+                out.extend_from_slice(br#"{"type":"resource_link","uri":"#);
+                encode::write_string(out, uri);
+                out.extend_from_slice(br#","name":"#);
+                encode::write_string(out, name);
+                write_mime_type(out, mime_type.as_deref());
+            }
+            Content::Resource {
+                uri,
+                mime_type,
+                contents,
+            } => {
+                out.extend_from_slice(br#"{"type":"resource","resource":{"uri":"#);
+                encode::write_string(out, uri);
+                write_mime_type(out, mime_type.as_deref());
+                let (member, text) = match contents {
+                    ResourceContents::Text(text) => (&br#","text":"#[..], text),
+                    ResourceContents::Blob(blob) => (&br#","blob":"#[..], blob),
+                };
+                out.extend_from_slice(member);
+                encode::write_string(out, text);
+                out.push(b'}');
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+fn write_media(out: &mut Vec<u8>, kind: &str, data: &str, mime_type: &str) {
+    out.extend_from_slice(br#"{"type":""#);
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(br#"","data":"#);
+    encode::write_string(out, data);
+    write_mime_type(out, Some(mime_type));
+}
+
+fn write_mime_type(out: &mut Vec<u8>, mime_type: Option<&str>) {
+    if let Some(mime_type) = mime_type {
+        out.extend_from_slice(br#","mimeType":"#);
+        encode::write_string(out, mime_type);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_each_block_as_the_schema_has_it() {
+        let check = |content: Content, expected: &str| {
+            let mut out = Vec::new();
+            content.write(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(Content::text("a\n"), r#"{"type":"text","text":"a\n"}"#);
+        check(
+            Content::image(&[0, 1, 2], "image/png"),
+            r#"{"type":"image","data":"AAEC","mimeType":"image/png"}"#,
+        );
+        check(
+            Content::audio(b"x", "audio/wav"),
+            r#"{"type":"audio","data":"eA==","mimeType":"audio/wav"}"#,
+        );
+        check(
+            Content::ResourceLink {
+                uri: "a:b".into(),
+                name: "n".into(),
+                mime_type: None,
+            },
+            r#"{"type":"resource_link","uri":"a:b","name":"n"}"#,
+        );
+        check(
+            Content::Resource {
+                uri: "a:b".into(),
+                mime_type: Some("text/plain".into()),
+                contents: ResourceContents::Text("t".into()),
+            },
+            r#"{"type":"resource","resource":{"uri":"a:b","mimeType":"text/plain","text":"t"}}"#,
+        );
+    }
+}

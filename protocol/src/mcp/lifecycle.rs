@@ -1,0 +1,136 @@
+//! `initialize` (legacy) and `server/discover` (modern): who the two sides are.
+
+use super::capability::ClientCapabilities;
+use super::result::{Caching, Stamp};
+use super::{era::Era, revision::Revision};
+use crate::jsonrpc::{Id, Value, encode};
+
+/// Who a server is and what it offers.
+#[derive(Debug, Clone, Default)]
+pub struct ServerDescription {
+    /// Programmatic name.
+    pub name: String,
+    /// Version of the server, not of the protocol.
+    pub version: String,
+    /// Name for people.
+    pub title: Option<String>,
+    /// Hints to the model on how to use this server.
+    pub instructions: Option<String>,
+}
+
+impl ServerDescription {
+    /// The `Implementation` object.
+    pub fn server_info(&self) -> Vec<u8> {
+        let mut out = br#"{"name":"#.to_vec();
+        encode::write_string(&mut out, &self.name);
+        if let Some(title) = &self.title {
+            out.extend_from_slice(br#","title":"#);
+            encode::write_string(&mut out, title);
+        }
+        out.extend_from_slice(br#","version":"#);
+        encode::write_string(&mut out, &self.version);
+        out.push(b'}');
+        out
+    }
+
+    fn write_instructions(&self, out: &mut Vec<u8>) {
+        if let Some(instructions) = &self.instructions {
+            out.extend_from_slice(br#","instructions":"#);
+            encode::write_string(out, instructions);
+        }
+    }
+}
+
+/// Both eras offer tools, and log messages while a tool runs.
+const CAPABILITIES: &[u8] = br#""capabilities":{"logging":{},"tools":{}}"#;
+
+/// What a client says in `initialize`.
+#[derive(Debug, Clone, Copy)]
+pub struct InitializeParams<'a> {
+    /// The revision the client asks for, any text.
+    pub protocol_version: &'a str,
+    /// What the client can do, for the whole session.
+    pub capabilities: ClientCapabilities,
+}
+
+/// Why `initialize` has unusable parameters (answered -32602).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("initialize needs params.{member} to be {expected}")]
+pub struct InitializeError {
+    member: &'static str,
+    expected: &'static str,
+}
+
+impl<'a> InitializeParams<'a> {
+    /// Reads the parameters of `initialize`.
+    ///
+    /// # Errors
+    /// [`InitializeError`] names the first required member that is missing or has the wrong type.
+    pub fn read(params: Option<Value<'a>>) -> Result<InitializeParams<'a>, InitializeError> {
+        let object = params.and_then(|params| params.as_object());
+        let member = |name| object.and_then(|object| object.get(name));
+        let wrong = |member, expected| InitializeError { member, expected };
+        let protocol_version = member("protocolVersion")
+            .and_then(|value| value.as_str())
+            .ok_or(wrong("protocolVersion", "a string"))?;
+        let capabilities = member("capabilities")
+            .filter(|value| value.as_object().is_some())
+            .ok_or(wrong("capabilities", "an object"))?;
+        let info = member("clientInfo")
+            .and_then(|value| value.as_object())
+            .ok_or(wrong("clientInfo", "an object"))?;
+        for key in ["name", "version"] {
+            if info.get(key).and_then(|value| value.as_str()).is_none() {
+                return Err(wrong("clientInfo", "an object with a name and a version"));
+            }
+        }
+        Ok(InitializeParams {
+            protocol_version,
+            capabilities: ClientCapabilities::read(capabilities),
+        })
+    }
+}
+
+/// Writes the whole answer to `initialize`.
+pub fn write_initialize_result(
+    out: &mut Vec<u8>,
+    id: Id<'_>,
+    revision: Revision,
+    server: &ServerDescription,
+) {
+    debug_assert_eq!(
+        revision.era(),
+        Era::Legacy,
+        "a handshake never agrees on a modern revision"
+    );
+    encode::begin_result(out, id);
+    out.extend_from_slice(br#"{"protocolVersion":""#);
+    out.extend_from_slice(revision.as_str().as_bytes());
+    out.extend_from_slice(br#"","#);
+    out.extend_from_slice(CAPABILITIES);
+    out.extend_from_slice(br#","serverInfo":"#);
+    out.extend_from_slice(&server.server_info());
+    server.write_instructions(out);
+    out.extend_from_slice(b"}}");
+}
+
+/// Writes the members of the result of `server/discover` and closes it.
+pub fn write_discover_result(
+    out: &mut Vec<u8>,
+    id: Id<'_>,
+    server: &ServerDescription,
+    stamp: &Stamp,
+) {
+    encode::begin_result(out, id);
+    out.extend_from_slice(br#"{"supportedVersions":["#);
+    for (at, revision) in Revision::MODERN.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        encode::write_string(out, revision.as_str());
+    }
+    out.extend_from_slice(b"],");
+    out.extend_from_slice(CAPABILITIES);
+    server.write_instructions(out);
+    stamp.finish(out, Era::Modern, Caching::Revalidate);
+}

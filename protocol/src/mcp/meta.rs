@@ -1,0 +1,125 @@
+//! `params._meta`: what a request says about itself.
+
+use super::capability::ClientCapabilities;
+use super::logging::LogLevel;
+use crate::jsonrpc::{Id, Object, Value};
+
+/// Key of the modern claim: the revision this request is made in.
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// Key of the client's capabilities for this request.
+pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// Key of the client's name and version.
+pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// Key of the least severe log level the client wants for this request.
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Key of the server's name and version on results.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+/// The `_meta` object of `params`, if there is one.
+pub fn of_params<'a>(params: Option<Value<'a>>) -> Option<Value<'a>> {
+    params?.as_object()?.get("_meta")
+}
+
+/// The claim of a message: whatever stands at [`PROTOCOL_VERSION`], of any JSON type.
+pub fn claim<'a>(params: Option<Value<'a>>) -> Option<Value<'a>> {
+    of_params(params)?.as_object()?.get(PROTOCOL_VERSION)
+}
+
+/// The progress token of a request, which keeps its JSON type.
+pub fn progress_token<'a>(params: Option<Value<'a>>) -> Option<Id<'a>> {
+    Id::read(of_params(params)?.as_object()?.get("progressToken")?)
+}
+
+/// A valid modern envelope. Having one tells you that every required key was there and every
+/// known key had the right type; that the revision is served is not part of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// The claimed revision, any text.
+    pub protocol_version: &'a str,
+    /// What the client can do, for this request only.
+    pub capabilities: ClientCapabilities,
+    /// Log messages below this are not wanted; none at all when absent.
+    pub log_level: Option<LogLevel>,
+    /// Token of progress notifications; none are wanted when absent.
+    pub progress_token: Option<Id<'a>>,
+}
+
+/// Why a modern envelope is invalid (answered -32602 with HTTP 400).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// `params` or `params._meta` is absent.
+    #[error("params._meta must be an object with {PROTOCOL_VERSION} and {CLIENT_CAPABILITIES}")]
+    MissingMeta,
+    /// A required key is absent.
+    #[error("params._meta lacks {0}")]
+    MissingKey(&'static str),
+    /// A key has the wrong type.
+    #[error("params._meta[\"{key}\"] must be {expected}")]
+    WrongType {
+        /// The key at fault.
+        key: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads the envelope of a request's `params`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] names the first key that is missing or has the wrong type.
+    pub fn read(params: Option<Value<'a>>) -> Result<Envelope<'a>, EnvelopeError> {
+        let meta = of_params(params).ok_or(EnvelopeError::MissingMeta)?;
+        let meta = meta.as_object().ok_or(EnvelopeError::MissingMeta)?;
+        let protocol_version = meta
+            .get(PROTOCOL_VERSION)
+            .ok_or(EnvelopeError::MissingKey(PROTOCOL_VERSION))?
+            .as_str()
+            .ok_or(wrong_type(PROTOCOL_VERSION, "a string"))?;
+        let capabilities = meta
+            .get(CLIENT_CAPABILITIES)
+            .ok_or(EnvelopeError::MissingKey(CLIENT_CAPABILITIES))?;
+        if capabilities.as_object().is_none() {
+            return Err(wrong_type(CLIENT_CAPABILITIES, "an object"));
+        }
+        if meta
+            .get(CLIENT_INFO)
+            .is_some_and(|info| info.as_object().is_none())
+        {
+            return Err(wrong_type(CLIENT_INFO, "an object"));
+        }
+        Ok(Envelope {
+            protocol_version,
+            capabilities: ClientCapabilities::read(capabilities),
+            log_level: read_log_level(meta)?,
+            progress_token: read_progress_token(meta)?,
+        })
+    }
+}
+
+fn read_log_level(meta: Object<'_>) -> Result<Option<LogLevel>, EnvelopeError> {
+    let Some(level) = meta.get(LOG_LEVEL) else {
+        return Ok(None);
+    };
+    match level.as_str().and_then(LogLevel::parse) {
+        Some(level) => Ok(Some(level)),
+        None => Err(wrong_type(
+            LOG_LEVEL,
+            "one of the eight syslog levels in lower case",
+        )),
+    }
+}
+
+fn read_progress_token<'a>(meta: Object<'a>) -> Result<Option<Id<'a>>, EnvelopeError> {
+    let Some(token) = meta.get("progressToken") else {
+        return Ok(None);
+    };
+    match Id::read(token) {
+        Some(token) => Ok(Some(token)),
+        None => Err(wrong_type("progressToken", "a string or an integer")),
+    }
+}
+
+fn wrong_type(key: &'static str, expected: &'static str) -> EnvelopeError {
+    EnvelopeError::WrongType { key, expected }
+}

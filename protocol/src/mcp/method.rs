@@ -1,0 +1,105 @@
+//! Which methods exist, per era.
+//!
+//! A method is looked up in its message's era and nowhere else: `ping` in a modern envelope is
+//! as unknown as `server/discover` in a legacy session.
+
+use super::era::Era;
+
+/// A request a client can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// `server/discover` (modern).
+    Discover,
+    /// `initialize` (legacy).
+    Initialize,
+    /// `ping` (legacy).
+    Ping,
+    /// `logging/setLevel` (legacy).
+    SetLevel,
+    /// `tools/list`.
+    ToolsList,
+    /// `tools/call`.
+    ToolsCall,
+}
+
+/// The table: name, method, eras it exists in.
+const METHODS: &[(&str, Method, &[Era])] = &[
+    ("tools/call", Method::ToolsCall, &[Era::Legacy, Era::Modern]),
+    ("tools/list", Method::ToolsList, &[Era::Legacy, Era::Modern]),
+    ("server/discover", Method::Discover, &[Era::Modern]),
+    ("initialize", Method::Initialize, &[Era::Legacy]),
+    ("ping", Method::Ping, &[Era::Legacy]),
+    ("logging/setLevel", Method::SetLevel, &[Era::Legacy]),
+];
+
+impl Method {
+    /// The method called `name` in `era`.
+    pub fn lookup(era: Era, name: &str) -> Option<Method> {
+        METHODS
+            .iter()
+            .find(|(known, _, eras)| *known == name && eras.contains(&era))
+            .map(|(_, method, _)| *method)
+    }
+
+    /// The member of `params` that `Mcp-Name` repeats (MCP 2026-07-28 basic/transports), if any.
+    pub fn name_member(self) -> Option<&'static str> {
+        match self {
+            Method::ToolsCall => Some("name"),
+            Method::Discover
+            | Method::Initialize
+            | Method::Ping
+            | Method::SetLevel
+            | Method::ToolsList => None,
+        }
+    }
+}
+
+/// A notification a client can send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NotificationMethod {
+    /// `notifications/initialized` (legacy).
+    Initialized,
+    /// `notifications/cancelled`.
+    Cancelled,
+}
+
+impl NotificationMethod {
+    /// The notification called `name` in `era`; an unknown one is ignored by its receiver.
+    pub fn lookup(era: Era, name: &str) -> Option<NotificationMethod> {
+        match (era, name) {
+            (Era::Legacy, "notifications/initialized") => Some(NotificationMethod::Initialized),
+            (_, "notifications/cancelled") => Some(NotificationMethod::Cancelled),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_exists_only_in_its_own_eras() {
+        for (name, legacy, modern) in [
+            ("tools/call", true, true),
+            ("tools/list", true, true),
+            ("server/discover", false, true),
+            ("initialize", true, false),
+            ("ping", true, false),
+            ("logging/setLevel", true, false),
+            ("unknown/method", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(
+                Method::lookup(Era::Legacy, name).is_some(),
+                legacy,
+                "{name}"
+            );
+            assert_eq!(
+                Method::lookup(Era::Modern, name).is_some(),
+                modern,
+                "{name}"
+            );
+        }
+    }
+}

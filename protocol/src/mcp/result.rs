@@ -1,0 +1,107 @@
+//! How a result ends, per era.
+//!
+//! A modern result says what kind it is, who made it and how long it may be cached; a legacy
+//! result says none of that (`{}` stays exactly `{}`). Handlers never write these members:
+//! whoever encodes a result opens it with [`encode::begin_result`], writes its own members and
+//! lets [`Stamp::finish`] close it.
+
+use super::era::Era;
+use super::meta;
+use crate::jsonrpc::{Id, encode};
+
+/// Whether a complete result carries caching hints (MCP 2026-07-28 server/utilities/caching).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// The result has no caching members.
+    NotCacheable,
+    /// `ttlMs` 0 and `cacheScope` "private": ask again every time.
+    Revalidate,
+}
+
+/// The members every modern result of one server ends with, encoded once.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    modern: Vec<u8>,
+    modern_revalidate: Vec<u8>,
+}
+
+impl Stamp {
+    /// A stamp for the server described by the JSON object `server_info`.
+    pub fn new(server_info: &[u8]) -> Stamp {
+        let tail = |caching: &[u8]| {
+            let mut out = br#""resultType":"complete","#.to_vec();
+            out.extend_from_slice(caching);
+            out.extend_from_slice(br#""_meta":{""#);
+            out.extend_from_slice(meta::SERVER_INFO.as_bytes());
+            out.extend_from_slice(br#"":"#);
+            out.extend_from_slice(server_info);
+            out.extend_from_slice(b"}}}");
+            out
+        };
+        Stamp {
+            modern: tail(b""),
+            modern_revalidate: tail(br#""ttlMs":0,"cacheScope":"private","#),
+        }
+    }
+
+    /// Closes the result object and the message around it.
+    ///
+    /// `out` ends inside the result object: after its brace or after a whole member.
+    pub fn finish(&self, out: &mut Vec<u8>, era: Era, caching: Caching) {
+        match era {
+            Era::Legacy => out.extend_from_slice(b"}}"),
+            Era::Modern => {
+                if out.last() != Some(&b'{') {
+                    out.push(b',');
+                }
+                out.extend_from_slice(match caching {
+                    Caching::NotCacheable => &self.modern,
+                    Caching::Revalidate => &self.modern_revalidate,
+                });
+            }
+        }
+    }
+
+    /// Writes the whole message of a result without members of its own.
+    pub fn write_empty(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>) {
+        encode::begin_result(out, id);
+        out.push(b'{');
+        self.finish(out, era, Caching::NotCacheable);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_modern_results_and_leaves_legacy_ones_alone() {
+        let stamp = Stamp::new(br#"{"name":"n","version":"1"}"#);
+        let check = |era, members: &str, caching, expected: &str| {
+            let mut out = Vec::new();
+            encode::begin_result(&mut out, Id::Integer(7));
+            out.push(b'{');
+            out.extend_from_slice(members.as_bytes());
+            stamp.finish(&mut out, era, caching);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(
+            Era::Legacy,
+            "",
+            Caching::Revalidate,
+            r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
+        );
+        check(
+            Era::Modern,
+            "",
+            Caching::NotCacheable,
+            r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"}}}}"#,
+        );
+        check(
+            Era::Modern,
+            r#""tools":[]"#,
+            Caching::Revalidate,
+            r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[],"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"}}}}"#,
+        );
+    }
+}

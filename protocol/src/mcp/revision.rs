@@ -1,0 +1,109 @@
+//! Protocol revisions and which of them are served.
+
+use super::era::Era;
+
+/// A revision of the specification this implementation can speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Revision {
+    /// 2025-06-18: sessions, no tasks, no icons.
+    V2025_06_18,
+    /// 2025-11-25: the last revision with sessions.
+    V2025_11_25,
+    /// 2026-07-28: the first stateless revision.
+    V2026_07_28,
+}
+
+impl Revision {
+    /// Revisions a legacy handshake can agree on, newest first.
+    pub const LEGACY: &'static [Revision] = &[Revision::V2025_11_25, Revision::V2025_06_18];
+    /// Revisions a modern claim can name, newest first.
+    pub const MODERN: &'static [Revision] = &[Revision::V2026_07_28];
+
+    /// The date that names this revision on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Revision::V2025_06_18 => "2025-06-18",
+            Revision::V2025_11_25 => "2025-11-25",
+            Revision::V2026_07_28 => "2026-07-28",
+        }
+    }
+
+    /// The era this revision belongs to.
+    pub const fn era(self) -> Era {
+        match self {
+            Revision::V2025_06_18 | Revision::V2025_11_25 => Era::Legacy,
+            Revision::V2026_07_28 => Era::Modern,
+        }
+    }
+
+    /// The modern revision called `name`, if it is served.
+    pub fn modern(name: &str) -> Option<Revision> {
+        Self::MODERN
+            .iter()
+            .copied()
+            .find(|revision| revision.as_str() == name)
+    }
+
+    /// The legacy revision called `name`, if it is served.
+    pub fn legacy(name: &str) -> Option<Revision> {
+        Self::LEGACY
+            .iter()
+            .copied()
+            .find(|revision| revision.as_str() == name)
+    }
+
+    /// What a legacy handshake answers to a client that asked for `requested`.
+    ///
+    /// A served legacy revision is echoed; anything else, a modern one included, is answered with
+    /// the newest legacy one (MCP 2025-11-25 basic/lifecycle, "Version Negotiation").
+    pub fn negotiate(requested: &str) -> Revision {
+        Self::legacy(requested).unwrap_or(Self::LEGACY[0])
+    }
+}
+
+/// Whether `name` is a date at or after the first modern revision.
+///
+/// Revisions are ISO dates, so they compare as text; what is not a date is not modern.
+pub fn names_modern_era(name: &[u8]) -> bool {
+    let is_date = name.len() == 10
+        && name.iter().enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    is_date && name >= Revision::V2026_07_28.as_str().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negotiates_down_and_never_into_the_modern_era() {
+        for (requested, expected) in [
+            ("2025-11-25", Revision::V2025_11_25),
+            ("2025-06-18", Revision::V2025_06_18),
+            ("2026-07-28", Revision::V2025_11_25),
+            ("2099-01-01", Revision::V2025_11_25),
+            ("1900-01-01", Revision::V2025_11_25),
+            ("", Revision::V2025_11_25),
+        ] {
+            assert_eq!(Revision::negotiate(requested), expected, "{requested}");
+        }
+    }
+
+    #[test]
+    fn only_dates_from_the_first_modern_revision_on_are_modern() {
+        for (name, expected) in [
+            ("2026-07-28", true),
+            ("2026-07-29", true),
+            ("2099-12-31", true),
+            ("2025-11-25", false),
+            ("v999.0.0", false),
+            ("9999", false),
+            ("2026-07-28x", false),
+            ("", false),
+        ] {
+            assert_eq!(names_modern_era(name.as_bytes()), expected, "{name}");
+        }
+    }
+}

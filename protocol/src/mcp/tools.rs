@@ -1,0 +1,259 @@
+//! `tools/list` and `tools/call`.
+
+use serde_json::value::RawValue;
+
+use super::content::Content;
+use super::era::Era;
+use super::result::{Caching, Stamp};
+use crate::jsonrpc::{Id, Value, encode};
+
+/// What a client is told of a tool.
+#[derive(Debug, Clone)]
+pub struct ToolDefinition {
+    /// Unique name: 1 to 128 of `[A-Za-z0-9_.-]`.
+    pub name: String,
+    /// Name for people.
+    pub title: Option<String>,
+    /// What the tool does, for the model.
+    pub description: String,
+    /// JSON Schema of the arguments, passed on byte for byte.
+    pub input_schema: Box<RawValue>,
+    /// Hints on the tool's behaviour.
+    pub annotations: ToolAnnotations,
+}
+
+/// Hints on a tool's behaviour, which a client need not believe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ToolAnnotations {
+    /// The tool changes nothing.
+    pub read_only: Option<bool>,
+    /// The tool may destroy something.
+    pub destructive: Option<bool>,
+    /// Calling again with the same arguments changes nothing more.
+    pub idempotent: Option<bool>,
+    /// The tool reaches things outside the server.
+    pub open_world: Option<bool>,
+}
+
+/// Bytes a tool name may have (MCP 2025-11-25 server/tools, "Tool Names").
+pub const TOOL_NAME_BYTES_MAX: usize = 128;
+
+/// Whether `name` is a legal tool name.
+pub fn is_tool_name(name: &str) -> bool {
+    (1..=TOOL_NAME_BYTES_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+impl ToolDefinition {
+    /// Appends the definition as a JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"name":"#);
+        encode::write_string(out, &self.name);
+        if let Some(title) = &self.title {
+            out.extend_from_slice(br#","title":"#);
+            encode::write_string(out, title);
+        }
+        out.extend_from_slice(br#","description":"#);
+        encode::write_string(out, &self.description);
+        out.extend_from_slice(br#","inputSchema":"#);
+        out.extend_from_slice(self.input_schema.get().as_bytes());
+        self.annotations.write_member(out);
+        out.push(b'}');
+    }
+}
+
+impl ToolAnnotations {
+    fn write_member(&self, out: &mut Vec<u8>) {
+        let hints = [
+            ("readOnlyHint", self.read_only),
+            ("destructiveHint", self.destructive),
+            ("idempotentHint", self.idempotent),
+            ("openWorldHint", self.open_world),
+        ];
+        let mut opening = &br#","annotations":{"#[..];
+        for (name, value) in hints {
+            if let Some(value) = value {
+                out.extend_from_slice(opening);
+                encode::write_string(out, name);
+                out.extend_from_slice(if value { b":true" } else { b":false" });
+                opening = b",";
+            }
+        }
+        if opening == b"," {
+            out.push(b'}');
+        }
+    }
+}
+
+/// What a tool gives back.
+#[derive(Debug, Clone, Default)]
+pub struct ToolResult {
+    /// For the model, in order.
+    pub content: Vec<Content>,
+    /// For programs.
+    pub structured: Option<Box<RawValue>>,
+    /// Whether the tool failed at its own job.
+    pub is_error: bool,
+}
+
+impl ToolResult {
+    /// A result of one text block.
+    pub fn text(text: impl Into<std::borrow::Cow<'static, str>>) -> ToolResult {
+        ToolResult {
+            content: vec![Content::text(text)],
+            ..ToolResult::default()
+        }
+    }
+
+    /// A failure the model can read and react to.
+    pub fn error(text: impl Into<std::borrow::Cow<'static, str>>) -> ToolResult {
+        ToolResult {
+            is_error: true,
+            ..ToolResult::text(text)
+        }
+    }
+
+    /// Writes the whole answer to `tools/call`.
+    ///
+    /// Legacy revisions know only objects as structured content, so another value is wrapped as
+    /// `{"result": value}` there.
+    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
+        encode::begin_result(out, id);
+        out.extend_from_slice(br#"{"content":["#);
+        for (at, content) in self.content.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            content.write(out);
+        }
+        out.push(b']');
+        if let Some(structured) = &self.structured {
+            let structured = structured.get().as_bytes();
+            let wrapped = era == Era::Legacy && structured.first() != Some(&b'{');
+            out.extend_from_slice(br#","structuredContent":"#);
+            out.extend_from_slice(if wrapped { br#"{"result":"# } else { b"" });
+            out.extend_from_slice(structured);
+            out.extend_from_slice(if wrapped { b"}" } else { b"" });
+        }
+        if self.is_error {
+            out.extend_from_slice(br#","isError":true"#);
+        }
+        stamp.finish(out, era, Caching::NotCacheable);
+    }
+}
+
+/// The parameters of `tools/call`.
+#[derive(Debug, Clone, Copy)]
+pub struct CallParams<'a> {
+    /// The tool to call.
+    pub name: &'a str,
+    /// Its arguments; absent means `{}`.
+    pub arguments: Option<Value<'a>>,
+}
+
+/// Why `tools/call` has unusable parameters (answered -32602).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CallParamsError {
+    /// No name, or not a string.
+    #[error("tools/call needs params.name to be a string")]
+    Name,
+    /// Arguments of another type.
+    #[error("tools/call needs params.arguments to be an object")]
+    Arguments,
+}
+
+impl<'a> CallParams<'a> {
+    /// Reads the parameters of `tools/call`.
+    ///
+    /// # Errors
+    /// [`CallParamsError`] when `name` is not a string or `arguments` is present and no object.
+    pub fn read(params: Option<Value<'a>>) -> Result<CallParams<'a>, CallParamsError> {
+        let object = params
+            .and_then(|params| params.as_object())
+            .ok_or(CallParamsError::Name)?;
+        let name = object
+            .get("name")
+            .and_then(|name| name.as_str())
+            .ok_or(CallParamsError::Name)?;
+        let arguments = object.get("arguments");
+        if arguments.is_some_and(|arguments| arguments.as_object().is_none()) {
+            return Err(CallParamsError::Arguments);
+        }
+        Ok(CallParams { name, arguments })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tool_names_follow_the_specification() {
+        let long = "x".repeat(TOOL_NAME_BYTES_MAX);
+        let too_long = "x".repeat(TOOL_NAME_BYTES_MAX + 1);
+        for (name, legal) in [
+            ("echo", true),
+            ("a.b-c_D9", true),
+            (long.as_str(), true),
+            (too_long.as_str(), false),
+            ("", false),
+            ("with space", false),
+            ("caf\u{e9}", false),
+            ("a/b", false),
+        ] {
+            assert_eq!(is_tool_name(name), legal, "{name}");
+        }
+    }
+
+    #[test]
+    fn writes_definitions_and_keeps_the_schema_verbatim() {
+        let schema = r#"{ "type":"object","x-own":[1,  2] }"#;
+        let mut tool = ToolDefinition {
+            name: "t".into(),
+            title: None,
+            description: "d".into(),
+            input_schema: RawValue::from_string(schema.into()).unwrap(),
+            annotations: ToolAnnotations::default(),
+        };
+        let check = |tool: &ToolDefinition, expected: String| {
+            let mut out = Vec::new();
+            tool.write(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(
+            &tool,
+            format!(r#"{{"name":"t","description":"d","inputSchema":{schema}}}"#),
+        );
+        tool.title = Some("T".into());
+        tool.annotations.read_only = Some(true);
+        tool.annotations.open_world = Some(false);
+        check(
+            &tool,
+            format!(
+                r#"{{"name":"t","title":"T","description":"d","inputSchema":{schema},"annotations":{{"readOnlyHint":true,"openWorldHint":false}}}}"#
+            ),
+        );
+    }
+
+    #[test]
+    fn wraps_structured_values_for_the_legacy_era_only() {
+        let stamp = Stamp::new(b"{}");
+        let result = ToolResult {
+            structured: Some(RawValue::from_string("[1]".into()).unwrap()),
+            ..ToolResult::text("[1]")
+        };
+        let check = |era, expected: &str| {
+            let mut out = Vec::new();
+            result.write(&mut out, era, Id::Integer(1), &stamp);
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains(expected), "{text}");
+        };
+        check(Era::Legacy, r#""structuredContent":{"result":[1]}}}"#);
+        check(
+            Era::Modern,
+            r#""structuredContent":[1],"resultType":"complete""#,
+        );
+    }
+}
