@@ -1,0 +1,168 @@
+//! Pooled buffers for input that is not whole yet and for output on its way.
+//!
+//! An idle connection holds no chunk, so a shard needs about as many as it has connections in
+//! the middle of something. Two sizes are kept for reuse; anything larger is an ordinary
+//! allocation that ends with its use. Invariant: the memory kept free never exceeds the pool's
+//! bound. The pool belongs to one shard and has no lock.
+
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of the chunks that hold heads, single calls and their answers.
+pub const SMALL_CHUNK_BYTES: usize = 4 * 1024;
+/// Bytes of the chunks that hold lists and long answers.
+pub const LARGE_CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes a pool keeps free unless the tuning profile says otherwise.
+pub const FREE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+const _: () = assert!(SMALL_CHUNK_BYTES < LARGE_CHUNK_BYTES);
+const _: () = assert!(LARGE_CHUNK_BYTES <= FREE_BYTES_MAX);
+
+/// A growable buffer; give it back to a [`ChunkPool`], or drop it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Chunk {
+    bytes: Vec<u8>,
+}
+
+impl Deref for Chunk {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Chunk {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl From<Vec<u8>> for Chunk {
+    fn from(bytes: Vec<u8>) -> Chunk {
+        Chunk { bytes }
+    }
+}
+
+/// One shard's store of free chunks.
+#[derive(Debug)]
+pub struct ChunkPool {
+    small: Vec<Chunk>,
+    large: Vec<Chunk>,
+    free_bytes: usize,
+    free_bytes_max: usize,
+}
+
+impl ChunkPool {
+    /// An empty pool that will keep at most `free_bytes_max` bytes free.
+    pub fn new(free_bytes_max: usize) -> ChunkPool {
+        ChunkPool {
+            small: Vec::new(),
+            large: Vec::new(),
+            free_bytes: 0,
+            free_bytes_max,
+        }
+    }
+
+    /// An empty chunk with room for `min_bytes` without growing.
+    pub fn take(&mut self, min_bytes: usize) -> Chunk {
+        let (list, class_bytes) = if min_bytes <= SMALL_CHUNK_BYTES {
+            (&mut self.small, SMALL_CHUNK_BYTES)
+        } else if min_bytes <= LARGE_CHUNK_BYTES {
+            (&mut self.large, LARGE_CHUNK_BYTES)
+        } else {
+            return Chunk::from(Vec::with_capacity(min_bytes));
+        };
+        match list.pop() {
+            Some(chunk) => {
+                self.free_bytes -= class_bytes;
+                chunk
+            }
+            None => Chunk::from(Vec::with_capacity(class_bytes)),
+        }
+    }
+
+    /// Takes a chunk back; its content is forgotten.
+    ///
+    /// A chunk that outgrew its size, or for which the bound leaves no room, is freed.
+    pub fn give(&mut self, mut chunk: Chunk) {
+        let class_bytes = chunk.capacity();
+        let list = match class_bytes {
+            SMALL_CHUNK_BYTES => &mut self.small,
+            LARGE_CHUNK_BYTES => &mut self.large,
+            _ => return,
+        };
+        if self.free_bytes + class_bytes <= self.free_bytes_max {
+            chunk.clear();
+            list.push(chunk);
+            self.free_bytes += class_bytes;
+        }
+    }
+
+    /// Bytes kept free at present, at most the pool's bound.
+    pub fn free_bytes(&self) -> usize {
+        self.free_bytes
+    }
+}
+
+impl Default for ChunkPool {
+    fn default() -> ChunkPool {
+        ChunkPool::new(FREE_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Chunk, ChunkPool, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
+
+    /// Takes a chunk for `min_bytes` from a fresh pool, gives it back, and checks both figures.
+    fn check(min_bytes: usize, capacity_bytes: usize, free_bytes: usize) {
+        let mut pool = ChunkPool::default();
+        let mut chunk = pool.take(min_bytes);
+        assert_eq!(chunk.capacity(), capacity_bytes, "{min_bytes}");
+        chunk.extend_from_slice(b"content of an earlier answer");
+        pool.give(chunk);
+        assert_eq!(pool.free_bytes(), free_bytes, "{min_bytes}");
+        assert!(pool.take(min_bytes).is_empty());
+    }
+
+    #[test]
+    fn serves_the_smallest_size_that_fits() {
+        check(0, SMALL_CHUNK_BYTES, SMALL_CHUNK_BYTES);
+        check(SMALL_CHUNK_BYTES, SMALL_CHUNK_BYTES, SMALL_CHUNK_BYTES);
+        check(SMALL_CHUNK_BYTES + 1, LARGE_CHUNK_BYTES, LARGE_CHUNK_BYTES);
+        check(LARGE_CHUNK_BYTES, LARGE_CHUNK_BYTES, LARGE_CHUNK_BYTES);
+        check(LARGE_CHUNK_BYTES + 1, LARGE_CHUNK_BYTES + 1, 0);
+    }
+
+    #[test]
+    fn the_same_memory_is_used_again() {
+        let mut pool = ChunkPool::default();
+        let chunk = pool.take(100);
+        let memory = chunk.as_ptr();
+        pool.give(chunk);
+        assert_eq!(pool.take(200).as_ptr(), memory);
+    }
+
+    #[test]
+    fn free_memory_stays_within_its_bound() {
+        let bound = LARGE_CHUNK_BYTES + SMALL_CHUNK_BYTES;
+        let mut pool = ChunkPool::new(bound);
+        let chunks: Vec<Chunk> = (0..10)
+            .map(|turn| pool.take(if turn % 2 == 0 { 1 } else { LARGE_CHUNK_BYTES }))
+            .collect();
+        for chunk in chunks {
+            pool.give(chunk);
+            assert!(pool.free_bytes() <= bound);
+        }
+        assert_eq!(pool.free_bytes(), bound);
+    }
+
+    #[test]
+    fn a_chunk_that_outgrew_its_size_is_freed() {
+        let mut pool = ChunkPool::default();
+        let mut chunk = pool.take(1);
+        chunk.resize(SMALL_CHUNK_BYTES + 1, 0);
+        pool.give(chunk);
+        assert_eq!(pool.free_bytes(), 0);
+    }
+}
