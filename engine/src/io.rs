@@ -1,15 +1,18 @@
 //! The mechanism of one core: a socket ring and the memory, places and deadlines that go with it.
 //!
 //! A shard drives these parts from its own loop; nothing here starts a thread, reads a clock or
-//! waits. Invariant: every byte of memory the kernel may still touch
-//! is owned by the ring until the kernel has said that it is done with it.
+//! waits except [`ring::Ring::enter`]. Invariant: every byte of memory the kernel may still touch
+//! is owned by the [`ring::Ring`] until the kernel has said that it is done with it.
 //!
 //! This room knows sockets and descriptors. It knows no protocol, no executor and no policy: what
 //! to read, when to close and how long to wait is decided above.
 
 pub mod budget;
+pub mod buffers;
 pub mod chunk;
+pub mod ring;
 pub mod slots;
+pub mod wake;
 pub mod wheel;
 
 /// A seeded source of test inputs: the seed is printed, and `CORELANE_SEED` replays one.

@@ -1,0 +1,392 @@
+//! The socket ring of one core: io_uring with direct descriptors, owned by one thread.
+//!
+//! Operations are queued by methods that cost no system call, [`Ring::enter`] submits them all,
+//! and [`Ring::reap`] hands their outcomes over as a closed enum. Each turn of the owner: reap,
+//! handle, enter; the owner decides what any of it means.
+//!
+//! Invariants:
+//! 1. Memory the kernel may read or write is owned by the ring from queueing to completion: a
+//!    chunk being sent, the receive buffers. Dropping a ring waits for its sends.
+//! 2. Every queued operation that completes is counted ([`Ring::in_flight`]) until it does.
+//! 3. No operation goes to another connection than its key meant, provided that none is queued
+//!    for a key after [`Ring::close`]: submission keeps the order of queueing, and a completion
+//!    carries the key it was queued with.
+//!
+//! It deliberately has no timeout operations (`wheel` has the deadlines), no vectored or
+//! zero-copy sends and no multishot receive: an armed poll costs an idle connection less memory.
+//! Linux 6.1 is the oldest kernel it opens on.
+
+mod completion;
+mod error;
+mod flight;
+mod open;
+mod tag;
+#[cfg(test)]
+mod tests;
+
+pub use completion::{Completion, Received, RingCounters};
+pub use error::RingError;
+pub use open::RingSettings;
+
+use super::buffers::BufferRing;
+use super::chunk::Chunk;
+use super::slots::SlotKey;
+use super::wake::{EventFd, WakeFd};
+use flight::{Flight, SendUnderWay};
+use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, opcode, squeue};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+use tag::{Op, Tag};
+
+/// The most bytes of one send; a longer rest goes as a short send does.
+const SEND_BYTES_MAX: usize = 1 << 30;
+/// How often a dropped ring waits for its sends before it leaks what they still own.
+const DROP_ROUNDS_MAX: u32 = 100;
+/// How long each of these rounds waits at most.
+const DROP_ROUND: Duration = Duration::from_millis(10);
+
+/// Whether [`Ring::enter`] may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Submit, take what is there, return.
+    No,
+    /// Return with the first completion or after this long.
+    For(Duration),
+}
+
+/// A socket ring; see the module's text. It belongs to the thread that opened it.
+pub struct Ring {
+    // Fields drop in this order: the kernel's side goes before the memory it was lent.
+    uring: IoUring,
+    buffers: BufferRing,
+    flight: Flight,
+    /// Operations the kernel had no room for, in order. At most one watch, receive, send,
+    /// shutdown, cancel and close of each descriptor, like the operations themselves.
+    backlog: VecDeque<squeue::Entry>,
+    park: EventFd,
+    wake: Option<WakeFd>,
+    /// Before Linux 6.13 a closed socket lives on while older operations of its ring do, so the
+    /// peer is told with a shutdown.
+    shuts_down_before_close: bool,
+}
+
+impl Ring {
+    /// Opens a ring for the calling thread.
+    ///
+    /// # Errors
+    /// Each [`RingError`] says what an operator has to change.
+    pub fn open(settings: &RingSettings) -> Result<Ring, RingError> {
+        let open::Parts {
+            mut uring,
+            buffers,
+            park,
+        } = open::open(settings)?;
+        uring.completion().disable_eventfd();
+        // The earliest feature flag after 6.13 is that of 6.15.
+        let shuts_down_before_close = !uring.params().is_feature_no_iowait();
+        Ok(Ring {
+            uring,
+            buffers,
+            flight: Flight::default(),
+            backlog: VecDeque::new(),
+            park,
+            wake: None,
+            shuts_down_before_close,
+        })
+    }
+
+    /// Accepts connections from `listener` into direct descriptors until `AcceptEnded` or an
+    /// `Accepted` without `more`. Submitted at once; keep the listener open until accepting ends.
+    ///
+    /// Accepted sockets inherit the listener's options. A connection that finds the table full
+    /// is closed by the kernel, so stop accepting before that if it shall wait in the backlog.
+    pub fn accept(&mut self, listener: BorrowedFd<'_>) {
+        let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true);
+        self.flight.begin();
+        self.push(tagged(accept.build(), Tag::of(Op::Accept)));
+        self.submit_now();
+    }
+
+    /// Ends accepting: `AcceptEnded` with ECANCELED follows, after what was accepted until then.
+    pub fn stop_accepting(&mut self) {
+        let accepts = CancelBuilder::user_data(Tag::of(Op::Accept).pack()).all();
+        self.push_silent(
+            opcode::AsyncCancel2::new(accepts).build(),
+            Tag::of(Op::Cancel),
+        );
+    }
+
+    /// Watches a connection for something to receive, until a `Readable` that is not `armed`.
+    pub fn watch(&mut self, key: SlotKey) {
+        let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
+        let poll = opcode::PollAdd::new(Fixed(key.index), events).multi(true);
+        self.flight.begin();
+        self.push(tagged(poll.build(), Tag::for_slot(Op::Watch, key)));
+    }
+
+    /// Receives once, at most one buffer, without waiting; `Received` follows with the next
+    /// [`Ring::enter`].
+    pub fn receive(&mut self, key: SlotKey) {
+        let bytes = self.buffers.buffer_bytes() as u32;
+        let receive = opcode::Recv::new(Fixed(key.index), std::ptr::null_mut(), bytes)
+            .buf_group(self.buffers.group())
+            .flags(libc::MSG_DONTWAIT)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT);
+        self.flight.begin_receive();
+        self.push(tagged(receive, Tag::for_slot(Op::Receive, key)));
+    }
+
+    /// Sends the bytes of `chunk` after the first `from`; `Sent` returns the chunk.
+    ///
+    /// It may take fewer bytes than there are, and waits while the peer takes none. One send of
+    /// a connection at a time, or their order is anybody's guess.
+    ///
+    /// # Panics
+    /// If there is no byte to send.
+    pub fn send(&mut self, key: SlotKey, chunk: Chunk, from: usize) {
+        let bytes = chunk.len().saturating_sub(from).min(SEND_BYTES_MAX);
+        assert!(bytes > 0, "a send of no bytes");
+        let (tag, start) = self.flight.begin_send(SendUnderWay { key, chunk, from });
+        let send = opcode::Send::new(Fixed(key.index), start, bytes as u32)
+            .flags(libc::MSG_NOSIGNAL)
+            .build();
+        self.push(tagged(send, tag));
+    }
+
+    /// Tells the peer that nothing more follows; receiving goes on. Nothing is reported.
+    ///
+    /// The kernel hands this to a worker thread, so it is for lingering closes, not for all.
+    pub fn shutdown_write(&mut self, key: SlotKey) {
+        let shutdown = opcode::Shutdown::new(Fixed(key.index), libc::SHUT_WR).build();
+        self.push_silent(shutdown, Tag::for_slot(Op::ShutdownWrite, key));
+    }
+
+    /// Cancels everything under way on a connection and closes it; `Closed` follows.
+    ///
+    /// Empty the slot with this call and queue nothing more for `key`: the kernel may give its
+    /// index to the next connection before the caller has seen `Closed`. What was under way still
+    /// completes, maybe after `Closed`: a blocked send with ECANCELED. Bytes the socket took
+    /// before are still sent to the peer.
+    pub fn close(&mut self, key: SlotKey) {
+        let operations = CancelBuilder::fd(Fixed(key.index)).all();
+        let cancel = opcode::AsyncCancel2::new(operations).build();
+        self.push_silent(cancel, Tag::for_slot(Op::Cancel, key));
+        if self.shuts_down_before_close {
+            let shutdown = opcode::Shutdown::new(Fixed(key.index), libc::SHUT_RDWR).build();
+            self.push_silent(shutdown, Tag::for_slot(Op::ShutdownWrite, key));
+        }
+        let close = opcode::Close::new(Fixed(key.index)).build();
+        self.flight.begin();
+        self.push(tagged(close, Tag::for_slot(Op::Close, key)));
+    }
+
+    /// Turns each wake of `wake` into `Woken`, for as long as the ring lives.
+    ///
+    /// # Panics
+    /// If the ring watches one already.
+    pub fn watch_wake(&mut self, wake: &WakeFd) {
+        assert!(self.wake.is_none(), "a ring watches one wake descriptor");
+        self.wake = Some(wake.clone());
+        self.arm_wake();
+    }
+
+    /// Makes the ring behind `ring_fd`, another shard's [`Ring::raw_fd`], complete a `Woken`.
+    pub fn wake_shard(&mut self, ring_fd: RawFd) {
+        let woken = Tag::of(Op::Woken).pack();
+        let message = opcode::MsgRingData::new(Fd(ring_fd), 0, woken, None).build();
+        self.push_silent(message, Tag::of(Op::WakeShard));
+    }
+
+    /// The ring's own descriptor, for [`Ring::wake_shard`] of other rings.
+    pub fn raw_fd(&self) -> RawFd {
+        self.uring.as_raw_fd()
+    }
+
+    /// Submits all that is queued and lets the kernel finish what it can: one system call.
+    ///
+    /// An early return (a signal, a full completion queue) is no error: the next turn goes on.
+    ///
+    /// # Errors
+    /// What io_uring_enter(2) says and waiting does not cure; the ring is unusable then.
+    pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        self.submit_backlog();
+        self.buffers.offer(self.flight.receives());
+        let submission = self.uring.submission();
+        let queued = submission.len() as u32;
+        let has_overflown = submission.cq_overflow();
+        drop(submission);
+        self.flight.counters.completion_overflows += u64::from(has_overflown);
+        self.flight.counters.entered += 1;
+        let submitter = self.uring.submitter();
+        let outcome = match wait {
+            Wait::For(time) if self.backlog.is_empty() => {
+                let time = Timespec::from(time);
+                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
+            }
+            // The events flag makes the kernel run deferred work and flush an overflow.
+            Wait::For(_) | Wait::No => {
+                let flags = EnterFlags::GETEVENTS.bits();
+                // SAFETY: `queued` entries are in the queue, and no argument follows the flags.
+                unsafe { submitter.enter::<libc::sigset_t>(queued, 0, flags, None) }
+            }
+        };
+        match outcome {
+            Err(error) if !is_passing(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends up to `max` completions to `into` and returns how many.
+    pub fn reap(&mut self, into: &mut Vec<Completion>, max: usize) -> usize {
+        let before = into.len();
+        let mut queue = self.uring.completion();
+        while into.len() - before < max {
+            let Some(entry) = queue.next() else { break };
+            into.extend(self.flight.settle(&entry, &mut self.buffers));
+        }
+        drop(queue);
+        if self.flight.wake_watch_ended {
+            self.flight.wake_watch_ended = false;
+            self.arm_wake();
+        }
+        into.len() - before
+    }
+
+    /// Whether there is something to reap without entering the kernel.
+    pub fn has_completions(&mut self) -> bool {
+        !self.uring.completion().is_empty()
+    }
+
+    /// The descriptor to park on: readable when something happened while notifying was on.
+    ///
+    /// The ring's own descriptor does not tell, because completions are deferred. To park: turn
+    /// [`Ring::set_park_notify`] on, enter without waiting, park only if
+    /// [`Ring::has_completions`] denies; then turn it off.
+    pub fn park_eventfd(&self) -> BorrowedFd<'_> {
+        self.park.as_fd()
+    }
+
+    /// Turns notifying the descriptor to park on on or off; a ring starts with it off, because
+    /// each notification costs. Turning it off forgets the notifications so far.
+    pub fn set_park_notify(&mut self, enabled: bool) {
+        let queue = self.uring.completion();
+        if enabled {
+            queue.enable_eventfd();
+        } else {
+            queue.disable_eventfd();
+            self.park.clear();
+        }
+        // The kernel must see the flag before the caller's last look at the completions.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The receive buffers, to read them and to give them back.
+    pub fn buffers(&mut self) -> &mut BufferRing {
+        &mut self.buffers
+    }
+
+    /// Operations queued whose last completion was not reaped, standing ones included.
+    pub fn in_flight(&self) -> usize {
+        self.flight.operations()
+    }
+
+    /// Events of this ring since it was opened.
+    pub fn counters(&self) -> RingCounters {
+        self.flight.counters
+    }
+
+    fn arm_wake(&mut self) {
+        let Some(wake) = &self.wake else { return };
+        let fd = Fd(wake.as_fd().as_raw_fd());
+        let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true);
+        self.flight.begin();
+        self.push(tagged(poll.build(), Tag::of(Op::WatchWake)));
+    }
+
+    /// Queues an operation that completes only if it fails.
+    fn push_silent(&mut self, entry: squeue::Entry, tag: Tag) {
+        self.push(tagged(entry, tag).flags(squeue::Flags::SKIP_SUCCESS));
+    }
+
+    /// Queues an operation; with a full queue, what is queued is submitted first.
+    fn push(&mut self, entry: squeue::Entry) {
+        if self.backlog.is_empty() {
+            if self.try_push(&entry) {
+                return;
+            }
+            self.flight.counters.submissions_full += 1;
+            self.submit_now();
+            if self.try_push(&entry) {
+                return;
+            }
+        }
+        self.backlog.push_back(entry);
+    }
+
+    fn try_push(&mut self, entry: &squeue::Entry) -> bool {
+        // SAFETY: the one operation that names memory is a send, and its chunk stays in `flight`
+        // until it completes (`Flight::begin_send`).
+        unsafe { self.uring.submission().push(entry) }.is_ok()
+    }
+
+    /// Moves the backlog to the submission queue for as long as the kernel takes it.
+    fn submit_backlog(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            if self.try_push(&entry) {
+                continue;
+            }
+            self.submit_now();
+            if !self.try_push(&entry) {
+                self.backlog.push_front(entry);
+                return;
+            }
+        }
+    }
+
+    /// Submits what is queued. A refusal leaves it queued, and [`Ring::enter`] will report it.
+    fn submit_now(&mut self) {
+        self.buffers.offer(self.flight.receives());
+        self.flight.counters.entered += 1;
+        let _ = self.uring.submit();
+    }
+}
+
+impl Drop for Ring {
+    /// Cancels what is under way and waits until the kernel has let go of every chunk; after
+    /// [`DROP_ROUNDS_MAX`] rounds the rest is leaked, since freeing it could send foreign bytes.
+    fn drop(&mut self) {
+        let everything = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        self.push_silent(everything, Tag::of(Op::Cancel));
+        self.wake = None;
+        let mut completions = Vec::new();
+        for _ in 0..DROP_ROUNDS_MAX {
+            if self.flight.sends() == 0 || self.enter(Wait::For(DROP_ROUND)).is_err() {
+                break;
+            }
+            while self.reap(&mut completions, usize::MAX) > 0 {
+                completions.clear();
+            }
+        }
+        self.flight.leak_sends();
+        // Closing the ring ends the registration too, so a refusal changes nothing.
+        let _ = self.buffers.unregister(&self.uring.submitter());
+    }
+}
+
+fn tagged(entry: squeue::Entry, tag: Tag) -> squeue::Entry {
+    entry.user_data(tag.pack())
+}
+
+/// Whether an error of io_uring_enter(2) goes away by itself: a signal came, the wait is over,
+/// completions have to be reaped first, or memory is short for a moment.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINTR | libc::ETIME | libc::EBUSY | libc::EAGAIN)
+    )
+}
