@@ -3,5 +3,7 @@
 pub mod guard;
 #[doc(hidden)]
 pub mod io;
+#[doc(hidden)]
+pub mod lanes;
 pub mod meter;
 pub mod profile;
