@@ -1,0 +1,12 @@
+//! Where bytes and meaning meet: one protocol binding driven over one transport.
+//!
+//! A connection is given the bytes of its peer and the parts of answers, and leaves bytes to be
+//! sent. It owns no descriptor and makes no system call, so it is tested without a socket.
+
+pub(crate) mod active;
+pub(crate) mod answer;
+pub(crate) mod http;
+pub(crate) mod response;
+
+#[cfg(test)]
+mod tests;

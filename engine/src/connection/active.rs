@@ -1,0 +1,56 @@
+//! What a connection owns while something is going on; an idle one owns none of it.
+
+use corelane_protocol::binding::accept::Accept;
+use corelane_protocol::framing::http1::Framer;
+
+use crate::handler::mailbox::CallKey;
+use crate::io::chunk::Chunk;
+use crate::mcp::session_id::SessionId;
+
+/// Partial input, output on its way, and a request without its final answer.
+#[derive(Debug, Default)]
+pub(crate) struct Active {
+    /// How far the partial request was understood.
+    pub(crate) framer: Framer,
+    /// Bytes that were received and not consumed.
+    pub(crate) input: Option<Chunk>,
+    /// Bytes that wait for the send before them.
+    pub(crate) output: Option<Chunk>,
+    /// The request that waits for its answer.
+    pub(crate) waiting: Option<WaitingRequest>,
+    /// Reading stopped because there is enough to do; data may be waiting in the socket.
+    pub(crate) is_paused: bool,
+    /// Bytes thrown away while lingering.
+    pub(crate) lingered_bytes: usize,
+}
+
+/// A request whose answer comes later, or in parts.
+#[derive(Debug)]
+pub(crate) struct WaitingRequest {
+    /// How to answer.
+    pub(crate) reply: Reply,
+    /// The call that answers it, if that runs on this shard.
+    pub(crate) call: Option<CallKey>,
+    /// The session whose stream this is.
+    pub(crate) stream: Option<SessionId>,
+    /// The call has messages that this connection had no room for.
+    pub(crate) is_stalled: bool,
+}
+
+/// What of a request decides how its answer is framed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply {
+    /// The connection goes on after the answer.
+    pub(crate) keep_alive: bool,
+    /// 0 or 1, of HTTP/1.
+    pub(crate) version_minor: u8,
+    /// The kinds of answer the client takes.
+    pub(crate) accept: Accept,
+}
+
+impl Active {
+    /// Whether nothing is left, so that the connection can do without.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.input.is_none() && self.output.is_none() && self.waiting.is_none() && !self.is_paused
+    }
+}

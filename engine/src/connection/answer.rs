@@ -1,0 +1,118 @@
+//! Answers that come later, or in parts.
+
+use corelane_protocol::framing::http1::Status;
+
+use super::active::WaitingRequest;
+use super::http::{Connection, Context, Phase};
+use super::response::{self, Extra};
+use crate::mcp::Part;
+
+impl Connection {
+    /// A part of the answer to the current request.
+    pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
+        match part {
+            Part::Event(message) => self.deliver_event(&message, context),
+            Part::StreamOpen(session) => {
+                if let Some(waiting) = self.waiting() {
+                    waiting.stream = Some(session);
+                }
+                self.begin_stream(context);
+            }
+            Part::Final { status, body } => self.deliver_final(status, &body, context),
+            Part::Accepted => self.deliver_nothing(Status::Accepted, context),
+            Part::Done => self.deliver_nothing(Status::NoContent, context),
+            Part::StreamEnd => self.end_stream(context),
+        }
+    }
+
+    /// Whether an answer numbered `sequence` is for the current request.
+    pub(crate) fn awaits(&self, sequence: u32) -> bool {
+        self.sequence == sequence && matches!(self.phase, Phase::Waiting | Phase::Streaming)
+    }
+
+    pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
+        self.active.as_mut()?.waiting.as_mut()
+    }
+
+    /// Sends a sign of life on a quiet stream.
+    pub(crate) fn keep_alive(&mut self, context: &mut Context<'_>) {
+        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
+            response::write_keep_alive(context.out(), &reply);
+        }
+    }
+
+    fn deliver_event(&mut self, message: &[u8], context: &mut Context<'_>) {
+        let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
+            return;
+        };
+        // A client that takes JSON only cannot be told anything before the answer.
+        if !reply.accept.event_stream {
+            return;
+        }
+        self.begin_stream(context);
+        response::write_event(context.out(), &reply, message);
+    }
+
+    pub(super) fn begin_stream(&mut self, context: &mut Context<'_>) {
+        if self.phase != Phase::Waiting {
+            return;
+        }
+        let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
+            return;
+        };
+        self.phase = Phase::Streaming;
+        let date = context.date;
+        response::write_stream_head(context.out(), &reply, date);
+    }
+
+    fn deliver_final(&mut self, status: Status, body: &[u8], context: &mut Context<'_>) {
+        let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
+            return;
+        };
+        if self.phase == Phase::Streaming {
+            response::write_event(context.out(), &reply, body);
+            self.end_stream(context);
+            return;
+        }
+        let date = context.date;
+        response::write_message(context.out(), &reply, date, status, &Extra::default(), body);
+        self.end_request(context);
+    }
+
+    fn deliver_nothing(&mut self, status: Status, context: &mut Context<'_>) {
+        if self.phase == Phase::Streaming {
+            self.end_stream(context);
+            return;
+        }
+        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
+            let date = context.date;
+            response::write_empty(context.out(), &reply, date, status);
+        }
+        self.end_request(context);
+    }
+
+    /// Ends the stream that is open.
+    pub(crate) fn end_stream(&mut self, context: &mut Context<'_>) {
+        if let Some(waiting) = self.waiting() {
+            let reply = waiting.reply;
+            waiting.reply.keep_alive &= response::is_chunked(&reply);
+            if self.phase == Phase::Streaming {
+                response::write_stream_end(context.out(), &reply);
+            }
+        }
+        self.end_request(context);
+    }
+
+    /// The request is answered: goes on with what the peer sent meanwhile, or ends.
+    fn end_request(&mut self, context: &mut Context<'_>) {
+        let waiting = self.active.as_mut().and_then(|active| active.waiting.take());
+        let keep_alive = waiting.is_some_and(|waiting| waiting.reply.keep_alive);
+        if !keep_alive || self.is_read_closed {
+            self.phase = Phase::Flushing { lingers: false };
+            return;
+        }
+        self.phase = Phase::Idle;
+        self.resume(context);
+        self.give_back_active(context);
+    }
+}

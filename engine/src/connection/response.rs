@@ -1,0 +1,122 @@
+//! Answers as bytes: which head goes before a message, and how events are framed.
+
+use corelane_protocol::framing::http1::{
+    Content, DATE_BYTES, LAST_CHUNK, ResponseHead, Status, write_chunk, write_response_head,
+};
+use corelane_protocol::framing::sse::{self, Event};
+
+use super::active::Reply;
+use crate::mcp::session_id::SessionId;
+
+/// The time as an HTTP date.
+pub(crate) type Date = [u8; DATE_BYTES];
+
+/// Name of the header that carries a session id (MCP 2025-11-25 basic/transports).
+const SESSION_HEADER: &str = "MCP-Session-Id";
+
+/// What goes into the head of an answer besides its status.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    /// A session that was made.
+    pub(crate) session: Option<SessionId>,
+    /// The verbs that are served.
+    pub(crate) allow: Option<&'static str>,
+}
+
+/// Appends a whole response with the message `body`, as JSON or as a stream of one event.
+pub(crate) fn write_message(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    date: &Date,
+    status: Status,
+    extra: &Extra,
+    body: &[u8],
+) {
+    if !reply.accept.json && status == Status::Ok {
+        write_head(out, reply, date, status, stream_content(reply), extra);
+        write_event(out, reply, body);
+        write_stream_end(out, reply);
+        return;
+    }
+    write_head(out, reply, date, status, Content::Json(body.len()), extra);
+    out.extend_from_slice(body);
+}
+
+/// Appends a whole response without a body.
+pub(crate) fn write_empty(out: &mut Vec<u8>, reply: &Reply, date: &Date, status: Status) {
+    write_head(out, reply, date, status, Content::None, &Extra::default());
+}
+
+/// Appends the head of a stream of events.
+pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
+    write_head(out, reply, date, Status::Ok, stream_content(reply), &Extra::default());
+}
+
+/// Appends one message of a stream.
+pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, message: &[u8]) {
+    in_stream(out, reply, |out| {
+        sse::write_event(out, &Event { id: None, event: None, retry_ms: None, data: message });
+    });
+}
+
+/// Appends a comment that shows a quiet stream to be alive.
+pub(crate) fn write_keep_alive(out: &mut Vec<u8>, reply: &Reply) {
+    in_stream(out, reply, |out| sse::write_comment(out, "keep-alive"));
+}
+
+/// Appends the end of a stream.
+pub(crate) fn write_stream_end(out: &mut Vec<u8>, reply: &Reply) {
+    if is_chunked(reply) {
+        out.extend_from_slice(LAST_CHUNK);
+    }
+}
+
+/// A stream without chunks ends with its connection.
+pub(crate) fn is_chunked(reply: &Reply) -> bool {
+    reply.version_minor >= 1
+}
+
+fn stream_content(reply: &Reply) -> Content {
+    Content::EventStream { chunked: is_chunked(reply) }
+}
+
+fn in_stream(out: &mut Vec<u8>, reply: &Reply, write: impl FnOnce(&mut Vec<u8>)) {
+    if is_chunked(reply) {
+        let mut event = Vec::new();
+        write(&mut event);
+        write_chunk(out, &event);
+    } else {
+        write(out);
+    }
+}
+
+fn write_head(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    date: &Date,
+    status: Status,
+    content: Content,
+    extra: &Extra,
+) {
+    let mut head = ResponseHead {
+        status,
+        content,
+        date: Some(date),
+        keep_alive: reply.keep_alive,
+        version_minor: reply.version_minor,
+        fields: &[],
+    };
+    let session = extra.session.map(SessionId::to_text);
+    let mut fields: [(&str, &[u8]); 2] = [("", b""); 2];
+    let mut count = 0;
+    if let Some(session) = &session {
+        fields[count] = (SESSION_HEADER, session);
+        count += 1;
+    }
+    if let Some(allow) = extra.allow {
+        fields[count] = ("Allow", allow.as_bytes());
+        count += 1;
+    }
+    head.fields = &fields[..count];
+    write_response_head(out, &head);
+}

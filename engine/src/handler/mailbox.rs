@@ -1,0 +1,61 @@
+//! How running calls reach the shard that owns them: one queue of call keys.
+//!
+//! A handler never touches the shard's state. It leaves its news in its own call and the call's
+//! key here; the shard looks in once per turn.
+
+use std::cell::{Cell, RefCell};
+
+use super::runner::Outcome;
+
+/// Names a call that has not been answered; never names another one later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallKey {
+    /// Place in the shard's call table.
+    pub index: u32,
+    /// Which use of the place.
+    pub generation: u32,
+}
+
+/// What happened to a call.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The call has messages for its client.
+    Events(CallKey),
+    /// The call is over.
+    Done(CallKey, Outcome),
+}
+
+/// News of one shard's calls. Bounded by the calls in flight: a call queues at most one
+/// `Events` between two looks and one `Done` in its life.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    news: RefCell<Vec<News>>,
+    tasks_woken: Cell<bool>,
+}
+
+impl Mailbox {
+    /// Leaves `news` for the shard.
+    pub(crate) fn leave(&self, news: News) {
+        self.news.borrow_mut().push(news);
+    }
+
+    /// Moves all news into `into`.
+    pub(crate) fn collect(&self, into: &mut Vec<News>) {
+        into.append(&mut self.news.borrow_mut());
+    }
+
+    /// Whether there is news.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.news.borrow().is_empty()
+    }
+
+    /// Notes that a task of the executor can run, so that the shard yields to it soon.
+    pub(crate) fn note_task_woken(&self) {
+        self.tasks_woken.set(true);
+    }
+
+    /// Whether a task could run since the last call.
+    pub(crate) fn take_task_woken(&self) -> bool {
+        self.tasks_woken.take()
+    }
+}

@@ -1,0 +1,121 @@
+//! The executor of a shard. This file alone names glommio; everything else names what is here.
+//!
+//! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and
+//! file operations. Socket bytes never pass through it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::task::Poll;
+use std::time::Duration;
+
+use glommio::io::PollableFd;
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+
+/// How an executor is built.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExecutorSettings {
+    /// The core its thread is pinned to.
+    pub(crate) core: usize,
+    /// Entries of each of its own rings.
+    pub(crate) ring_depth: usize,
+    /// Memory it registers for file input and output, in bytes.
+    pub(crate) io_memory_bytes: usize,
+    /// How long a task may run before it is asked to yield.
+    pub(crate) preempt_timer: Duration,
+}
+
+/// The executor of the calling thread.
+pub(crate) struct Executor(LocalExecutor);
+
+impl Executor {
+    /// Makes the executor and pins the calling thread.
+    ///
+    /// # Errors
+    /// What the kernel refused, in words.
+    pub(crate) fn new(settings: ExecutorSettings) -> Result<Executor, String> {
+        LocalExecutorBuilder::new(Placement::Fixed(settings.core))
+            .ring_depth(settings.ring_depth)
+            .io_memory(settings.io_memory_bytes)
+            .preempt_timer(settings.preempt_timer)
+            .make()
+            .map(Executor)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Runs `future` and every task it spawns until `future` is done.
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.run(future)
+    }
+}
+
+/// A task; dropping it stops it at its next await.
+pub(crate) struct Task(#[expect(dead_code, reason = "held to be dropped")] glommio::Task<()>);
+
+impl fmt::Debug for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Task")
+    }
+}
+
+/// Runs `future` as a task of the calling thread's executor.
+pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+    Task(glommio::spawn_local(future))
+}
+
+/// Lets every other task that can run do so once.
+pub(crate) async fn yield_now() {
+    let yielded = Cell::new(false);
+    poll_fn(|context| {
+        if yielded.replace(true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Whether other tasks have waited for the length of the preempt timer.
+pub(crate) fn need_preempt() -> bool {
+    glommio::executor().need_preempt()
+}
+
+/// Waits for `duration`; late by up to a millisecond while the shard is busy.
+pub(crate) async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}
+
+/// Lets a shard sleep in its executor until a descriptor is readable.
+pub(crate) struct Parker(PollableFd<RawDescriptor>);
+
+struct RawDescriptor(RawFd);
+
+impl AsRawFd for RawDescriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Parker {
+    /// Parks on `fd`, which outlives the parker. Only within a running executor.
+    ///
+    /// # Errors
+    /// What the executor refused, in words.
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Parker, String> {
+        PollableFd::new(RawDescriptor(fd.as_raw_fd()))
+            .map(Parker)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Sleeps until the descriptor is readable; other tasks run meanwhile.
+    pub(crate) async fn park(&self) {
+        if let Err(error) = self.0.readable().await {
+            // Polling a valid descriptor does not fail; should it, the shard spins instead of
+            // sleeping for ever.
+            tracing::error!(%error, "cannot park");
+            yield_now().await;
+        }
+    }
+}

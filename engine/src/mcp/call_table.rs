@@ -1,0 +1,138 @@
+//! Calls that wait: who asked, where the answer goes, and until when.
+
+use std::collections::VecDeque;
+
+use corelane_protocol::jsonrpc::{Id, OwnedId};
+use corelane_protocol::mcp::era::Era;
+use slab::Slab;
+
+use super::Exchange;
+use super::session_id::SessionId;
+use crate::handler::Call;
+use crate::handler::mailbox::CallKey;
+use crate::io::executor::Task;
+
+/// A call that was started and not answered.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    generation: u32,
+    /// What the handler holds too.
+    pub(crate) call: Call,
+    /// The handler's future; dropping it stops the handler.
+    pub(crate) task: Option<Task>,
+    /// Id of the request.
+    pub(crate) id: OwnedId,
+    /// Era of the request.
+    pub(crate) era: Era,
+    /// Where the answer goes; nowhere once the client of a legacy call hung up.
+    pub(crate) exchange: Option<Exchange>,
+    /// The session of a legacy call.
+    pub(crate) session: Option<SessionId>,
+}
+
+/// What a new entry consists of.
+pub(crate) struct NewCall<'a> {
+    pub(crate) call: Call,
+    pub(crate) id: Id<'a>,
+    pub(crate) era: Era,
+    pub(crate) exchange: Exchange,
+    pub(crate) session: Option<SessionId>,
+}
+
+/// The waiting calls of a shard.
+#[derive(Debug)]
+pub(crate) struct CallTable {
+    calls: Slab<InFlight>,
+    calls_max: usize,
+    timeout_ms: u64,
+    generation: u32,
+    /// Deadlines in the order calls were started, which is the order they pass in.
+    deadlines: VecDeque<(u64, CallKey)>,
+}
+
+impl CallTable {
+    /// An empty table for at most `calls_max` calls, each of which may take `timeout_ms`.
+    pub(crate) fn new(calls_max: usize, timeout_ms: u64) -> CallTable {
+        CallTable {
+            calls: Slab::new(),
+            calls_max,
+            timeout_ms,
+            generation: 0,
+            deadlines: VecDeque::new(),
+        }
+    }
+
+    /// How many calls wait.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// The key that the next inserted call gets.
+    pub(crate) fn next_key(&self) -> CallKey {
+        CallKey { index: self.calls.vacant_key() as u32, generation: self.generation }
+    }
+
+    /// Whether another call may wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.calls.len() < self.calls_max
+    }
+
+    /// Inserts a call under [`CallTable::next_key`].
+    pub(crate) fn insert(&mut self, new: NewCall<'_>, now_ms: u64) -> CallKey {
+        let key = self.next_key();
+        self.generation = self.generation.wrapping_add(1);
+        self.calls.insert(InFlight {
+            generation: key.generation,
+            call: new.call,
+            task: None,
+            id: OwnedId::from(new.id),
+            era: new.era,
+            exchange: Some(new.exchange),
+            session: new.session,
+        });
+        self.forget_answered_deadlines();
+        self.deadlines.push_back((now_ms + self.timeout_ms, key));
+        key
+    }
+
+    /// The call called `key`, unless it was answered.
+    pub(crate) fn find(&mut self, key: CallKey) -> Option<&mut InFlight> {
+        let call = self.calls.get_mut(key.index as usize)?;
+        (call.generation == key.generation).then_some(call)
+    }
+
+    /// Takes the call called `key` out, unless it was answered.
+    pub(crate) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
+        self.find(key)?;
+        Some(self.calls.remove(key.index as usize))
+    }
+
+    /// The next call whose time is over.
+    pub(crate) fn next_expired(&mut self, now_ms: u64) -> Option<CallKey> {
+        while let Some((deadline_ms, key)) = self.deadlines.front().copied() {
+            if self.find(key).is_none() {
+                self.deadlines.pop_front();
+                continue;
+            }
+            if deadline_ms > now_ms {
+                return None;
+            }
+            self.deadlines.pop_front();
+            return Some(key);
+        }
+        None
+    }
+
+    /// Keeps the deadlines within twice the calls that wait, however many were answered early.
+    fn forget_answered_deadlines(&mut self) {
+        const KEPT_MIN: usize = 64;
+        if self.deadlines.len() > KEPT_MIN.max(2 * self.calls.len()) {
+            let calls = &self.calls;
+            self.deadlines.retain(|(_, key)| {
+                calls
+                    .get(key.index as usize)
+                    .is_some_and(|call| call.generation == key.generation)
+            });
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! From a request to its answer: the methods both eras share, and running a tool.
+
+use corelane_protocol::binding::header_param;
+use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::{RequestHead, Status};
+use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::lifecycle::{
+    InitializeParams, write_discover_result, write_initialize_result,
+};
+use corelane_protocol::mcp::method::Method;
+use corelane_protocol::mcp::result::Caching;
+use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::tools::{CallParams, ToolResult};
+
+use super::call_table::NewCall;
+use super::endpoint::Core;
+use super::session_id::SessionId;
+use super::{Delivery, Disposition, Exchange, Part};
+use crate::handler::Call;
+use crate::handler::call::CallWishes;
+use crate::handler::error::{Kind, ToolError};
+use crate::handler::mailbox::{CallKey, News};
+use crate::handler::runner::{Outcome, Started, Waiting};
+use crate::io::executor;
+use crate::meter::Counter;
+
+/// Who calls a tool, and how the answer is wanted.
+pub(super) struct Caller<'a> {
+    pub(super) era: Era,
+    pub(super) id: Id<'a>,
+    pub(super) wishes: CallWishes,
+    pub(super) session: Option<SessionId>,
+    pub(super) exchange: Exchange,
+    /// The head of a modern request, whose headers repeat arguments.
+    pub(super) head: Option<&'a RequestHead<'a>>,
+}
+
+impl Core {
+    /// A modern request that passed the ladder.
+    pub(super) fn modern(
+        &mut self,
+        head: &RequestHead<'_>,
+        request: &ModernRequest<'_>,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        self.meter.add(Counter::RequestsModern, 1);
+        let (era, id) = (Era::Modern, request.id);
+        match request.method {
+            Method::Discover => {
+                write_discover_result(out, id, &self.settings.server, &self.stamp);
+                Disposition::ok()
+            }
+            Method::ToolsList => self.list_tools(era, id, request.params, out),
+            Method::ToolsCall => {
+                let wishes = CallWishes {
+                    progress_token: request.envelope.progress_token.map(OwnedId::from),
+                    log_level: request.envelope.log_level,
+                    capabilities: request.envelope.capabilities,
+                };
+                let caller =
+                    Caller { era, id, wishes, session: None, exchange, head: Some(head) };
+                self.call_tool(caller, request.params, out)
+            }
+            Method::Initialize | Method::Ping | Method::SetLevel => {
+                unreachable!("the method table has no such method in the modern era")
+            }
+        }
+    }
+
+    /// A legacy handshake: makes a session.
+    pub(super) fn initialize(
+        &mut self,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        self.meter.add(Counter::RequestsLegacy, 1);
+        if self.is_draining {
+            return self.refuse(Some(id), Reason::Draining, out);
+        }
+        let params = match InitializeParams::read(params) {
+            Ok(params) => params,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        let revision = Revision::negotiate(params.protocol_version);
+        match self.sessions.create(revision, params.capabilities, self.now_ms) {
+            Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
+            Ok(session) => {
+                self.meter.add(Counter::SessionsCreated, 1);
+                write_initialize_result(out, id, revision, &self.settings.server);
+                Disposition::Answer { status: Status::OK, session: Some(session), allow: None }
+            }
+        }
+    }
+
+    /// `tools/list`: a page that was encoded when the server started.
+    pub(super) fn list_tools(
+        &mut self,
+        era: Era,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let cursor = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("cursor"));
+        let page = match cursor.map(|cursor| cursor.as_str()) {
+            None => self.catalog.tool_pages().page(None),
+            Some(Some(cursor)) => self.catalog.tool_pages().page(Some(cursor)),
+            Some(None) => None,
+        };
+        let Some(members) = page else {
+            return invalid_params(id, "no such cursor: list again without one", out);
+        };
+        encode::begin_result(out, id);
+        out.push(b'{');
+        out.extend_from_slice(members);
+        self.stamp.finish(out, era, Caching::Revalidate);
+        Disposition::ok()
+    }
+
+    /// `tools/call`: checks everything that can be checked, then runs the handler.
+    pub(super) fn call_tool(
+        &mut self,
+        caller: Caller<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id) = (caller.era, caller.id);
+        let params = match CallParams::read(params) {
+            Ok(params) => params,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        let Some(tool) = self.catalog.tool(params.name) else {
+            return invalid_params(id, &format!("unknown tool {:?}", params.name), out);
+        };
+        if let Some(needed) = tool.parts.requires
+            && !caller.wishes.capabilities.contains(needed)
+        {
+            return match era {
+                Era::Modern => self.refuse(Some(id), Reason::MissingCapability(needed), out),
+                Era::Legacy => {
+                    let text = "the client lacks a capability that this tool needs";
+                    encode::write_error(out, Some(id), error_code::INVALID_REQUEST, text);
+                    Disposition::ok()
+                }
+            };
+        }
+        if let Some(head) = caller.head
+            && let Err(reason) =
+                header_param::check(&tool.parts.header_params, head, params.arguments)
+        {
+            return self.refuse(Some(id), reason, out);
+        }
+        let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
+        if !tool.parts.input.is_valid(arguments) {
+            let faults = tool.parts.input.faults(arguments);
+            ToolResult::error(faults).write(out, era, id, &self.stamp);
+            return Disposition::ok();
+        }
+        let call = self.spare_calls.pop().unwrap_or_else(|| {
+            let events_max = self.settings.events_max;
+            Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
+        });
+        let key = self.calls.next_key();
+        call.begin(key, caller.wishes.clone());
+        self.meter.add(Counter::CallsStarted, 1);
+        match tool.runner.start(&call, arguments) {
+            Started::Ready(outcome) if !call.has_events() => {
+                self.write_outcome(out, era, id, outcome);
+                self.spare(call);
+                Disposition::ok()
+            }
+            Started::BadArguments(text) => {
+                ToolResult::error(format!("invalid arguments: {text}"))
+                    .write(out, era, id, &self.stamp);
+                self.spare(call);
+                Disposition::ok()
+            }
+            Started::Ready(outcome) => self.wait_for(caller, call, Err(outcome), out),
+            Started::Waiting(waiting) => self.wait_for(caller, call, Ok(waiting), out),
+        }
+    }
+
+    /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
+    fn wait_for(
+        &mut self,
+        caller: Caller<'_>,
+        call: Call,
+        rest: Result<Waiting, Outcome>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        if !self.calls.has_room() {
+            call.cancel();
+            let reason = Reason::Overloaded("too many calls are in flight");
+            return self.refuse(Some(caller.id), reason, out);
+        }
+        let Caller { era, id, session, exchange, .. } = caller;
+        let key = self.calls.insert(NewCall { call, id, era, exchange, session }, self.now_ms);
+        if let Some(session) = session.and_then(|session| self.sessions.find(session)) {
+            session.calls.push(key);
+        }
+        let mailbox = self.mailbox.clone();
+        match rest {
+            Err(outcome) => mailbox.leave(News::Done(key, outcome)),
+            Ok(waiting) => {
+                self.mailbox.note_task_woken();
+                let task = executor::spawn(async move {
+                    let outcome = waiting.await;
+                    mailbox.leave(News::Done(key, outcome));
+                });
+                if let Some(entry) = self.calls.find(key) {
+                    entry.task = Some(task);
+                }
+            }
+        }
+        Disposition::Pending(Some(key))
+    }
+
+    fn write_outcome(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, outcome: Outcome) {
+        match outcome {
+            Ok(result) => {
+                let failed = u64::from(result.is_error);
+                self.meter.add(Counter::CallsFailed, failed);
+                result.write(out, era, id, &self.stamp);
+            }
+            Err(error) => {
+                self.meter.add(Counter::CallsFailed, 1);
+                match error.kind() {
+                    Kind::Failed(text) => {
+                        ToolResult::error(text.clone()).write(out, era, id, &self.stamp);
+                    }
+                    Kind::Protocol { code, message } => {
+                        encode::write_error(out, Some(id), *code, message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn spare(&mut self, call: Call) {
+        const SPARE_CALLS_MAX: usize = 64;
+        if call.is_unshared() && self.spare_calls.len() < SPARE_CALLS_MAX {
+            self.spare_calls.push(call);
+        }
+    }
+
+    /// Turns what happened to calls since the last turn into deliveries.
+    ///
+    /// `has_room` says whether the connection of an exchange takes more messages now; a call
+    /// whose connection does not is looked at again with [`Core::pump_events`].
+    pub(crate) fn collect_news(&mut self, has_room: impl Fn(Exchange) -> bool) {
+        self.offload.collect_finished();
+        let mut news = std::mem::take(&mut self.news);
+        self.mailbox.collect(&mut news);
+        for item in news.drain(..) {
+            match item {
+                News::Events(key) => {
+                    let exchange = self.calls.find(key).and_then(|entry| entry.exchange);
+                    if exchange.is_none_or(&has_room) {
+                        self.pump_events(key);
+                    }
+                }
+                News::Done(key, outcome) => {
+                    self.pump_events(key);
+                    self.finish(key, Ok(outcome));
+                }
+            }
+        }
+        self.news = news;
+    }
+
+    /// Moves the waiting messages of a call to its connection.
+    pub(crate) fn pump_events(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.find(key) else {
+            return;
+        };
+        while let Some(event) = entry.call.take_event() {
+            if let Some(exchange) = entry.exchange {
+                self.deliveries.push_back(Delivery { exchange, part: Part::Event(event) });
+            }
+        }
+    }
+
+    /// Ends a call: with its outcome, or with a part that says there is none.
+    fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
+        let Some(entry) = self.calls.remove(key) else {
+            return;
+        };
+        if let Some(session) = entry.session.and_then(|session| self.sessions.find(session)) {
+            session.calls.retain(|other| *other != key);
+        }
+        let part = match outcome {
+            Err(part) => part,
+            Ok(outcome) => {
+                let mut body = Vec::new();
+                self.write_outcome(&mut body, entry.era, entry.id.as_id(), outcome);
+                Part::Final { status: Status::OK, body }
+            }
+        };
+        if let Some(exchange) = entry.exchange {
+            self.deliveries.push_back(Delivery { exchange, part });
+        }
+        // Dropping the task stops a handler that still runs.
+        drop(entry.task);
+        self.spare(entry.call);
+    }
+
+    /// The client of a call said that it needs no answer: nothing is sent for it any more.
+    pub(super) fn cancel(&mut self, key: CallKey) {
+        if let Some(entry) = self.calls.find(key) {
+            self.meter.add(Counter::CallsCancelled, 1);
+            entry.call.cancel();
+            self.finish(key, Err(Part::Accepted));
+        }
+    }
+
+    /// The connection of an exchange is gone. That cancels a modern call (MCP 2026-07-28
+    /// basic/transports) and means nothing to a legacy one (2025-11-25 basic/transports).
+    pub(crate) fn client_gone(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.find(key) else {
+            return;
+        };
+        entry.exchange = None;
+        if entry.era == Era::Modern {
+            self.cancel(key);
+        } else {
+            self.pump_events(key);
+        }
+    }
+
+    /// Ends calls and sessions whose time is over.
+    pub(crate) fn expire(&mut self) {
+        while let Some(key) = self.calls.next_expired(self.now_ms) {
+            self.meter.add(Counter::CallsTimedOut, 1);
+            if let Some(entry) = self.calls.find(key) {
+                entry.call.cancel();
+            }
+            let text = format!("the tool took longer than {} ms", self.settings.call_timeout_ms);
+            self.finish(key, Ok(Err(ToolError::internal(text))));
+        }
+        while let Some(session) = self.sessions.expire(self.now_ms) {
+            self.meter.add(Counter::SessionsExpired, 1);
+            self.close_session(session);
+        }
+    }
+
+    /// Takes the next part of an answer that is ready.
+    pub(crate) fn next_delivery(&mut self) -> Option<Delivery> {
+        self.deliveries.pop_front()
+    }
+
+    /// Whether nothing waits to be answered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.calls.len() == 0 && self.deliveries.is_empty()
+    }
+
+    /// Whether calls have news, so that the shard must not sleep.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.mailbox.is_empty() || self.offload.has_finished()
+    }
+
+    /// Stops making sessions; open streams end.
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+}
+
+pub(super) fn invalid_params(id: Id<'_>, message: &str, out: &mut Vec<u8>) -> Disposition {
+    encode::write_error(out, Some(id), error_code::INVALID_PARAMS, message);
+    Disposition::ok()
+}

@@ -1,0 +1,261 @@
+//! One shard's MCP server: whole messages in, dispositions and deliveries out.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMessage};
+use corelane_protocol::binding::refusal::{Reason, Refusal};
+use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits};
+use corelane_protocol::mcp::lifecycle::ServerDescription;
+use corelane_protocol::mcp::result::Stamp;
+
+use super::call_table::CallTable;
+use super::session::Sessions;
+use super::session_id::SessionId;
+use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind};
+use crate::catalog::{Catalog, Plan};
+use crate::handler::Call;
+use crate::handler::mailbox::{Mailbox, News};
+use crate::handler::offload::OffloadPort;
+use crate::meter::{Counter, ShardMeter};
+
+/// What an endpoint is made from.
+pub(crate) struct EndpointSettings {
+    /// The shard this endpoint serves on.
+    pub(crate) shard: u16,
+    /// How many shards there are.
+    pub(crate) shards: u16,
+    /// Who the server is.
+    pub(crate) server: Arc<ServerDescription>,
+    /// What it offers.
+    pub(crate) plan: Arc<Plan>,
+    /// Limits on JSON.
+    pub(crate) json: JsonLimits,
+    /// Calls that may wait at once.
+    pub(crate) calls_max: usize,
+    /// How long a call may take, in milliseconds.
+    pub(crate) call_timeout_ms: u64,
+    /// Notifications of one call that may wait for the shard.
+    pub(crate) events_max: usize,
+    /// Sessions that may live at once.
+    pub(crate) sessions_max: usize,
+    /// After this many milliseconds without use a session ends.
+    pub(crate) session_idle_timeout_ms: u64,
+    /// Streams one session may hold open.
+    pub(crate) streams_per_session_max: usize,
+}
+
+/// One shard's MCP server.
+pub(crate) struct Endpoint {
+    decoder: Decoder,
+    core: Core,
+}
+
+/// Everything but the decoder, whose tape is borrowed while a message is handled.
+pub(crate) struct Core {
+    pub(super) settings: EndpointSettings,
+    pub(super) stamp: Stamp,
+    pub(super) catalog: Catalog,
+    pub(super) sessions: Sessions,
+    pub(super) calls: CallTable,
+    /// Calls that can serve another request.
+    pub(super) spare_calls: Vec<Call>,
+    pub(super) mailbox: Rc<Mailbox>,
+    pub(super) offload: Rc<OffloadPort>,
+    pub(super) news: Vec<News>,
+    pub(super) deliveries: VecDeque<Delivery>,
+    pub(super) meter: Rc<ShardMeter>,
+    pub(super) now_ms: u64,
+    pub(super) is_draining: bool,
+}
+
+impl Endpoint {
+    /// An endpoint of the calling shard.
+    pub(crate) fn new(
+        settings: EndpointSettings,
+        mailbox: Rc<Mailbox>,
+        offload: Rc<OffloadPort>,
+        meter: Rc<ShardMeter>,
+    ) -> Endpoint {
+        Endpoint {
+            decoder: Decoder::new(settings.json.clone()),
+            core: Core {
+                stamp: Stamp::new(&settings.server.server_info()),
+                catalog: Catalog::new(Arc::clone(&settings.plan)),
+                sessions: Sessions::new(
+                    settings.shard,
+                    settings.sessions_max,
+                    settings.session_idle_timeout_ms,
+                ),
+                calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
+                settings,
+                spare_calls: Vec::new(),
+                mailbox,
+                offload,
+                news: Vec::new(),
+                deliveries: VecDeque::new(),
+                meter,
+                now_ms: 0,
+                is_draining: false,
+            },
+        }
+    }
+
+    /// Handles the body of a POST to the endpoint; an answer is appended to `out`.
+    pub(crate) fn post(
+        &mut self,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let decoded = match self.decoder.decode(body) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
+        };
+        if decoded.is_batch() {
+            return self.core.refuse(None, Reason::Batch, out);
+        }
+        let admitted = match decoded.message() {
+            Ok(message) => http::classify(head, message),
+            Err(error) => {
+                return self.core.refuse(error.id, Reason::NotAMessage(error.fault), out);
+            }
+        };
+        match admitted {
+            Err(refusal) => self.core.refuse(refusal.id, refusal.reason, out),
+            Ok(Admitted::Modern(request)) => self.core.modern(head, &request, exchange, out),
+            Ok(Admitted::ModernNotification) => Disposition::Accepted,
+            Ok(Admitted::Initialize { id, params }) => self.core.initialize(id, params, out),
+            Ok(Admitted::Session { headers, message }) => {
+                match self.core.locate(headers) {
+                    Located::Here(session) => {
+                        self.core.session(session, headers.revision, message, exchange, out)
+                    }
+                    Located::Unknown => {
+                        self.core.refuse(message.request_id(), Reason::SessionUnknown, out)
+                    }
+                    Located::Elsewhere(session) => {
+                        let kind = ForwardedKind::Post(body.to_vec());
+                        forward(session, headers, exchange, kind)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Handles a GET: a stream for the messages of a session.
+    pub(crate) fn open_stream(
+        &mut self,
+        headers: SessionHeaders<'_>,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        match self.core.locate(headers) {
+            Located::Here(session) => self.core.open_stream(session, exchange, out),
+            Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
+            Located::Elsewhere(session) => {
+                forward(session, headers, exchange, ForwardedKind::OpenStream)
+            }
+        }
+    }
+
+    /// Handles a DELETE: the end of a session.
+    pub(crate) fn end_session(
+        &mut self,
+        headers: SessionHeaders<'_>,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        match self.core.locate(headers) {
+            Located::Here(session) => self.core.end_session(session, out),
+            Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
+            Located::Elsewhere(session) => {
+                forward(session, headers, exchange, ForwardedKind::EndSession)
+            }
+        }
+    }
+
+    /// Handles a request that another shard sent here, its session's home.
+    pub(crate) fn forwarded(&mut self, request: Forwarded, out: &mut Vec<u8>) -> Disposition {
+        let Forwarded { exchange, session, revision, kind } = request;
+        debug_assert_eq!(session.home, self.core.settings.shard, "forwarded to the home shard");
+        match kind {
+            ForwardedKind::OpenStream => self.core.open_stream(session, exchange, out),
+            ForwardedKind::EndSession => self.core.end_session(session, out),
+            ForwardedKind::StreamGone => {
+                self.core.stream_gone(session, exchange);
+                Disposition::Done
+            }
+            ForwardedKind::Post(body) => {
+                let decoded = self.decoder.decode(&body);
+                // The shard that sent the body decoded and classified the very same bytes.
+                let message = decoded.as_ref().ok().and_then(|decoded| decoded.message().ok());
+                match message {
+                    Some(message) => {
+                        let message = SessionMessage::of(message);
+                        self.core.session(session, revision, message, exchange, out)
+                    }
+                    None => self.core.refuse(None, Reason::SessionUnknown, out),
+                }
+            }
+        }
+    }
+
+    /// The part that is independent of the decoder.
+    pub(crate) fn core(&mut self) -> &mut Core {
+        &mut self.core
+    }
+
+    /// Gives back memory that an unusually large message took. Called when the shard is idle.
+    pub(crate) fn trim(&mut self) {
+        self.decoder.trim();
+    }
+}
+
+fn forward(
+    session: SessionId,
+    headers: SessionHeaders<'_>,
+    exchange: Exchange,
+    kind: ForwardedKind,
+) -> Disposition {
+    let request = Forwarded { exchange, session, revision: headers.revision, kind };
+    Disposition::Forward { home: session.home, request: Box::new(request) }
+}
+
+/// Where a session lives.
+pub(super) enum Located {
+    Here(SessionId),
+    Elsewhere(SessionId),
+    Unknown,
+}
+
+impl Core {
+    fn locate(&self, headers: SessionHeaders<'_>) -> Located {
+        match SessionId::parse(headers.session_id) {
+            Some(id) if id.home == self.settings.shard => Located::Here(id),
+            Some(id) if id.home < self.settings.shards => Located::Elsewhere(id),
+            _ => Located::Unknown,
+        }
+    }
+
+    /// Writes the refusal of a message.
+    pub(super) fn refuse(
+        &self,
+        id: Option<Id<'_>>,
+        reason: Reason<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        self.meter.add(Counter::MessagesRefused, 1);
+        let (status, allow) = (reason.status(), reason.allow());
+        Refusal { id, reason }.write(out);
+        Disposition::Answer { status, session: None, allow }
+    }
+
+    /// Notes the time, in milliseconds since the shard started. Called once per turn.
+    pub(crate) fn begin_turn(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+}

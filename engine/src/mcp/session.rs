@@ -1,0 +1,290 @@
+//! Legacy sessions of one home shard.
+//!
+//! Every session stands in one list, least recently used first. The list serves two purposes:
+//! sessions that were idle too long are at its front, and at the cap the first one with nothing
+//! in flight makes room. Clients that never end their session are the normal case.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::logging::LogLevel;
+use corelane_protocol::mcp::revision::Revision;
+use slab::Slab;
+
+use super::Exchange;
+use super::session_id::{RandomBits, SessionId};
+use crate::handler::mailbox::CallKey;
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Its name.
+    pub(crate) id: SessionId,
+    /// The revision both sides agreed on.
+    pub(crate) revision: Revision,
+    /// What the client can do.
+    pub(crate) capabilities: ClientCapabilities,
+    /// Least severe log messages the client wants.
+    pub(crate) log_level: LogLevel,
+    /// Calls that were not answered yet.
+    pub(crate) calls: Vec<CallKey>,
+    /// Open streams for messages of the server, oldest first.
+    pub(crate) streams: Vec<Exchange>,
+    used_ms: u64,
+    previous: u32,
+    next: u32,
+}
+
+impl Session {
+    /// A session that is waited for is never evicted.
+    fn is_busy(&self) -> bool {
+        !self.calls.is_empty() || !self.streams.is_empty()
+    }
+}
+
+/// End of a list.
+const NONE: u32 = u32::MAX;
+
+/// Sessions looked at for eviction before a new one is refused.
+const EVICTION_LOOKS_MAX: usize = 64;
+
+/// All sessions of a shard.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    home: u16,
+    sessions_max: usize,
+    idle_timeout_ms: u64,
+    random: RandomBits,
+    by_random: HashMap<u128, u32, BuildHasherDefault<RandomKeyHasher>>,
+    sessions: Slab<Session>,
+    oldest: u32,
+    newest: u32,
+}
+
+/// Why there is no new session.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+impl Sessions {
+    /// No sessions yet. At most `sessions_max` live at once; one that is idle for
+    /// `idle_timeout_ms` ends.
+    pub(crate) fn new(home: u16, sessions_max: usize, idle_timeout_ms: u64) -> Sessions {
+        Sessions {
+            home,
+            sessions_max,
+            idle_timeout_ms,
+            random: RandomBits::default(),
+            by_random: HashMap::default(),
+            sessions: Slab::new(),
+            oldest: NONE,
+            newest: NONE,
+        }
+    }
+
+    /// How many sessions live.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Makes a session; at the cap, an old one with nothing in flight makes room.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when all the oldest sessions are busy.
+    pub(crate) fn create(
+        &mut self,
+        revision: Revision,
+        capabilities: ClientCapabilities,
+        now_ms: u64,
+    ) -> Result<SessionId, NoRoom> {
+        if self.sessions.len() >= self.sessions_max {
+            self.evict()?;
+        }
+        let id = SessionId { home: self.home, random: self.random.draw() };
+        let index = self.sessions.insert(Session {
+            id,
+            revision,
+            capabilities,
+            log_level: LogLevel::Info,
+            calls: Vec::new(),
+            streams: Vec::new(),
+            used_ms: now_ms,
+            previous: NONE,
+            next: NONE,
+        }) as u32;
+        self.by_random.insert(id.random, index);
+        self.append(index);
+        Ok(id)
+    }
+
+    /// The session called `id`, which is in use now.
+    pub(crate) fn touch(&mut self, id: SessionId, now_ms: u64) -> Option<&mut Session> {
+        let index = *self.by_random.get(&id.random)?;
+        if self.newest != index {
+            self.unlink(index);
+            self.append(index);
+        }
+        let session = &mut self.sessions[index as usize];
+        session.used_ms = now_ms;
+        Some(session)
+    }
+
+    /// The session called `id`, not in use now.
+    pub(crate) fn find(&mut self, id: SessionId) -> Option<&mut Session> {
+        let index = *self.by_random.get(&id.random)?;
+        Some(&mut self.sessions[index as usize])
+    }
+
+    /// Ends the session called `id`.
+    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let index = self.by_random.remove(&id.random)?;
+        self.unlink(index);
+        Some(self.sessions.remove(index as usize))
+    }
+
+    /// Ends one session that was idle too long, if there is one. Busy ones are not idle.
+    pub(crate) fn expire(&mut self, now_ms: u64) -> Option<Session> {
+        while self.oldest != NONE {
+            let index = self.oldest;
+            let session = &mut self.sessions[index as usize];
+            if now_ms.saturating_sub(session.used_ms) < self.idle_timeout_ms {
+                return None;
+            }
+            let id = session.id;
+            if !session.is_busy() {
+                return self.remove(id);
+            }
+            self.touch(id, now_ms);
+        }
+        None
+    }
+
+    fn evict(&mut self) -> Result<(), NoRoom> {
+        let mut index = self.oldest;
+        for _ in 0..EVICTION_LOOKS_MAX {
+            if index == NONE {
+                break;
+            }
+            let session = &self.sessions[index as usize];
+            if !session.is_busy() {
+                let id = session.id;
+                self.remove(id);
+                return Ok(());
+            }
+            index = session.next;
+        }
+        Err(NoRoom)
+    }
+
+    fn append(&mut self, index: u32) {
+        let newest = self.newest;
+        let session = &mut self.sessions[index as usize];
+        (session.previous, session.next) = (newest, NONE);
+        match newest {
+            NONE => self.oldest = index,
+            _ => self.sessions[newest as usize].next = index,
+        }
+        self.newest = index;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let (previous, next) = {
+            let session = &self.sessions[index as usize];
+            (session.previous, session.next)
+        };
+        match previous {
+            NONE => self.oldest = next,
+            _ => self.sessions[previous as usize].next = next,
+        }
+        match next {
+            NONE => self.newest = previous,
+            _ => self.sessions[next as usize].previous = previous,
+        }
+    }
+}
+
+/// Keys are random bits of our own making: they are their own hash. Peers look keys up but never
+/// choose one, so they cannot make them collide.
+#[derive(Debug, Default)]
+struct RandomKeyHasher(u64);
+
+impl Hasher for RandomKeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64 ^ (key >> 64) as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE_TIMEOUT_MS: u64 = 1000;
+
+    fn sessions(sessions_max: usize) -> Sessions {
+        Sessions::new(3, sessions_max, IDLE_TIMEOUT_MS)
+    }
+
+    fn create(sessions: &mut Sessions, now_ms: u64) -> Result<SessionId, NoRoom> {
+        sessions.create(Revision::V2025_11_25, ClientCapabilities::default(), now_ms)
+    }
+
+    const BUSY: CallKey = CallKey { index: 0, generation: 0 };
+
+    #[test]
+    fn a_session_is_found_until_it_is_removed() {
+        let mut sessions = sessions(10);
+        let ids: Vec<_> = (0..10).map(|_| create(&mut sessions, 0).unwrap()).collect();
+        for id in &ids {
+            assert_eq!(id.home, 3);
+            assert_eq!(sessions.touch(*id, 1).unwrap().id, *id);
+        }
+        assert!(sessions.remove(ids[4]).is_some());
+        assert!(sessions.touch(ids[4], 2).is_none());
+        assert!(sessions.remove(ids[4]).is_none());
+        assert_eq!(sessions.len(), 9);
+    }
+
+    #[test]
+    fn idle_sessions_expire_in_order_and_busy_ones_do_not() {
+        let mut sessions = sessions(10);
+        let old = create(&mut sessions, 0).unwrap();
+        let busy = create(&mut sessions, 1).unwrap();
+        let used = create(&mut sessions, 2).unwrap();
+        sessions.find(busy).unwrap().calls.push(BUSY);
+        sessions.touch(used, 500);
+        assert!(sessions.expire(IDLE_TIMEOUT_MS - 1).is_none());
+        assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 2).unwrap().id, old);
+        assert!(sessions.expire(IDLE_TIMEOUT_MS + 2).is_none());
+        assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 500).unwrap().id, used);
+        sessions.find(busy).unwrap().calls.clear();
+        assert_eq!(sessions.expire(IDLE_TIMEOUT_MS * 3).unwrap().id, busy);
+        assert_eq!(sessions.len(), 0);
+    }
+
+    #[test]
+    fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
+        let mut sessions = sessions(3);
+        let busy = create(&mut sessions, 0).unwrap();
+        let first = create(&mut sessions, 1).unwrap();
+        let second = create(&mut sessions, 2).unwrap();
+        sessions.find(busy).unwrap().calls.push(BUSY);
+        sessions.touch(first, 3);
+        let third = create(&mut sessions, 4).unwrap();
+        assert!(sessions.find(second).is_none());
+        for id in [busy, first, third] {
+            sessions.find(id).unwrap().calls.push(BUSY);
+        }
+        assert_eq!(create(&mut sessions, 5), Err(NoRoom));
+        assert_eq!(sessions.len(), 3);
+    }
+}

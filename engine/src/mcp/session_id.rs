@@ -1,0 +1,118 @@
+//! Session ids: 128 random bits and the shard where the session lives.
+
+use std::fmt;
+
+/// Names a session. On the wire: four hex digits of the home shard, then 32 of the random bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionId {
+    /// The shard that owns the session.
+    pub(crate) home: u16,
+    /// Nobody can guess these.
+    pub(crate) random: u128,
+}
+
+/// Bytes of a session id on the wire.
+pub(crate) const SESSION_ID_BYTES: usize = 36;
+
+impl SessionId {
+    /// Reads an id as it is on the wire; `None` for anything this server never made.
+    pub(crate) fn parse(text: &[u8]) -> Option<SessionId> {
+        if text.len() != SESSION_ID_BYTES {
+            return None;
+        }
+        let mut bits: [u128; 2] = [0; 2];
+        for (at, byte) in text.iter().enumerate() {
+            let digit = match byte {
+                b'0'..=b'9' => byte - b'0',
+                b'a'..=b'f' => byte - b'a' + 10,
+                _ => return None,
+            };
+            let part = &mut bits[usize::from(at >= 4)];
+            *part = (*part << 4) | u128::from(digit);
+        }
+        Some(SessionId { home: bits[0] as u16, random: bits[1] })
+    }
+
+    /// The id as it is on the wire.
+    pub(crate) fn to_text(self) -> [u8; SESSION_ID_BYTES] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; SESSION_ID_BYTES];
+        for (at, byte) in text.iter_mut().enumerate() {
+            let (bits, place) = if at < 4 {
+                (u128::from(self.home), 3 - at)
+            } else {
+                (self.random, SESSION_ID_BYTES - 1 - at)
+            };
+            *byte = DIGITS[((bits >> (place * 4)) & 15) as usize];
+        }
+        text
+    }
+}
+
+/// A log must not hold what lets a reader take over a session: only the home shard is shown.
+impl fmt::Debug for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SessionId({:04x}..)", self.home)
+    }
+}
+
+/// Random bits from the operating system, drawn in batches so that a session costs no system
+/// call of its own.
+#[derive(Debug, Default)]
+pub(crate) struct RandomBits {
+    drawn: Vec<u8>,
+}
+
+/// Bytes of random bits drawn at once: 64 ids.
+const RANDOM_BATCH_BYTES: usize = 1024;
+
+impl RandomBits {
+    /// Sixteen random bytes.
+    ///
+    /// # Panics
+    /// When the operating system has no random bits to give: there is no safe way to go on.
+    pub(crate) fn draw(&mut self) -> u128 {
+        const BYTES: usize = size_of::<u128>();
+        if self.drawn.len() < BYTES {
+            self.drawn.resize(RANDOM_BATCH_BYTES, 0);
+            getrandom::fill(&mut self.drawn).expect("getrandom(2) fails only where it is absent");
+        }
+        let rest = self.drawn.len() - BYTES;
+        let mut bytes = [0; BYTES];
+        bytes.copy_from_slice(&self.drawn[rest..]);
+        // Bits that were given out do not stay in memory.
+        self.drawn[rest..].fill(0);
+        self.drawn.truncate(rest);
+        u128::from_ne_bytes(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_back_from_their_text() {
+        for (home, random) in [(0, 0), (1, 1), (0xbeef, u128::MAX), (56, 0x0123_4567 << 90)] {
+            let id = SessionId { home, random };
+            assert_eq!(SessionId::parse(&id.to_text()), Some(id));
+        }
+    }
+
+    #[test]
+    fn text_this_server_never_made_is_no_id() {
+        let good = SessionId { home: 1, random: 2 }.to_text();
+        let mut upper = good;
+        upper[35] = b'A';
+        for text in [&b""[..], b"x", &good[..35], &upper, &[&good[..], b"0"].concat()] {
+            assert_eq!(SessionId::parse(text), None);
+        }
+    }
+
+    #[test]
+    fn random_bits_do_not_repeat() {
+        let mut bits = RandomBits::default();
+        let drawn: std::collections::HashSet<u128> = (0..1000).map(|_| bits.draw()).collect();
+        assert_eq!(drawn.len(), 1000);
+    }
+}

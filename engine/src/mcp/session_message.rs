@@ -1,0 +1,182 @@
+//! Messages within a legacy session, on its home shard.
+
+use corelane_protocol::binding::http::SessionMessage;
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::logging::LogLevel;
+use corelane_protocol::mcp::meta;
+use corelane_protocol::mcp::method::{Method, NotificationMethod};
+use corelane_protocol::mcp::revision::Revision;
+
+use super::dispatch::{Caller, invalid_params};
+use super::endpoint::Core;
+use super::session::Session;
+use super::session_id::SessionId;
+use super::{Delivery, Disposition, Exchange, Part};
+use crate::handler::call::CallWishes;
+use crate::meter::Counter;
+
+impl Core {
+    /// A message of the session called `id`. `revision` is the one its version header names.
+    pub(super) fn session(
+        &mut self,
+        id: SessionId,
+        revision: Option<Revision>,
+        message: SessionMessage<'_>,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let Some(session) = self.sessions.touch(id, self.now_ms) else {
+            return self.refuse(message.request_id(), Reason::SessionUnknown, out);
+        };
+        if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
+            return self.refuse(message.request_id(), Reason::VersionHeader, out);
+        }
+        match message {
+            SessionMessage::Response => Disposition::Accepted,
+            SessionMessage::Notification { method, params } => {
+                match method {
+                    Some(NotificationMethod::Cancelled) => self.cancelled(id, params),
+                    Some(NotificationMethod::Initialized) | None => {}
+                }
+                Disposition::Accepted
+            }
+            SessionMessage::Request { id: request, name, method, params } => {
+                self.meter.add(Counter::RequestsLegacy, 1);
+                let Some(method) = method else {
+                    let text = format!("method {name:?} does not exist");
+                    encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, &text);
+                    return Disposition::ok();
+                };
+                self.session_request(id, (request, method, params), exchange, out)
+            }
+        }
+    }
+
+    fn session_request(
+        &mut self,
+        session: SessionId,
+        (id, method, params): (Id<'_>, Method, Option<Value<'_>>),
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let era = Era::Legacy;
+        match method {
+            Method::Ping => {
+                self.stamp.write_empty(out, era, id);
+                Disposition::ok()
+            }
+            Method::SetLevel => self.set_level(session, id, params, out),
+            Method::ToolsList => self.list_tools(era, id, params, out),
+            Method::ToolsCall => {
+                let Some(found) = self.sessions.find(session) else {
+                    return self.refuse(Some(id), Reason::SessionUnknown, out);
+                };
+                let wishes = CallWishes {
+                    progress_token: meta::progress_token(params).map(OwnedId::from),
+                    log_level: Some(found.log_level),
+                    capabilities: found.capabilities,
+                };
+                let session = Some(session);
+                let caller = Caller { era, id, wishes, session, exchange, head: None };
+                self.call_tool(caller, params, out)
+            }
+            Method::Initialize | Method::Discover => {
+                unreachable!("the ladder keeps handshakes and modern methods out of sessions")
+            }
+        }
+    }
+
+    fn set_level(
+        &mut self,
+        session: SessionId,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let level = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("level"))
+            .and_then(|level| level.as_str())
+            .and_then(LogLevel::parse);
+        let Some(level) = level else {
+            return invalid_params(id, "params.level must be a syslog level in lower case", out);
+        };
+        if let Some(session) = self.sessions.find(session) {
+            session.log_level = level;
+        }
+        self.stamp.write_empty(out, Era::Legacy, id);
+        Disposition::ok()
+    }
+
+    /// `notifications/cancelled`: one that names no call in flight is ignored.
+    fn cancelled(&mut self, session: SessionId, params: Option<Value<'_>>) {
+        let id = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("requestId"))
+            .and_then(Id::read);
+        let (Some(id), Some(session)) = (id, self.sessions.find(session)) else {
+            return;
+        };
+        let calls = &mut self.calls;
+        let key = session
+            .calls
+            .iter()
+            .copied()
+            .find(|key| calls.find(*key).is_some_and(|call| call.id == id));
+        if let Some(key) = key {
+            self.cancel(key);
+        }
+    }
+
+    /// Opens a stream for the session's messages.
+    pub(super) fn open_stream(
+        &mut self,
+        id: SessionId,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let streams_max = self.settings.streams_per_session_max;
+        let Some(session) = self.sessions.touch(id, self.now_ms) else {
+            return self.refuse(None, Reason::SessionUnknown, out);
+        };
+        if self.is_draining {
+            return self.refuse(None, Reason::Draining, out);
+        }
+        if session.streams.len() >= streams_max {
+            let reason = Reason::Overloaded("the session has too many streams");
+            return self.refuse(None, reason, out);
+        }
+        session.streams.push(exchange);
+        Disposition::Stream(id)
+    }
+
+    /// The connection of a stream is gone.
+    pub(crate) fn stream_gone(&mut self, id: SessionId, exchange: Exchange) {
+        if let Some(session) = self.sessions.touch(id, self.now_ms) {
+            session.streams.retain(|other| *other != exchange);
+        }
+    }
+
+    /// Ends the session because its client says so.
+    pub(super) fn end_session(&mut self, id: SessionId, out: &mut Vec<u8>) -> Disposition {
+        let Some(session) = self.sessions.remove(id) else {
+            return self.refuse(None, Reason::SessionUnknown, out);
+        };
+        self.meter.add(Counter::SessionsDeleted, 1);
+        self.close_session(session);
+        Disposition::Done
+    }
+
+    /// Ends what hangs on a session that was removed.
+    pub(super) fn close_session(&mut self, session: Session) {
+        for exchange in session.streams {
+            self.deliveries.push_back(Delivery { exchange, part: Part::StreamEnd });
+        }
+        for key in session.calls {
+            self.cancel(key);
+        }
+    }
+}
