@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Corelane against the floor, side by side on this machine in one run. `compare.sh -h` says how.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=server.sh
+# shellcheck source=server.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
 # shellcheck source=call.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/call.sh"

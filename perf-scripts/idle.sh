@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What an idle connection costs a server in memory. `idle.sh -h` says how.
 set -euo pipefail
-# shellcheck source-path=SCRIPTDIR source=server.sh
+# shellcheck source=server.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
 
 usage() {

@@ -126,6 +126,8 @@ cpu_ns() {
 }
 
 # busy_ns CORE: how long CORE has been doing anything for anybody, in ns; stolen time is not in it.
+# The kernel samples this at its ticks and so misses part of short bursts: a server that sleeps
+# between requests may show more CPU time of its own than its core shows in all.
 busy_ns() {
     local tick_ns=$((1000000000 / $(getconf CLK_TCK)))
     awk -v core="cpu$1" -v tick="$tick_ns" \

@@ -1,18 +1,19 @@
 //! The floor: the cheapest server that still answers MCP-shaped HTTP requests correctly framed.
 //!
-//! It is a measuring instrument, the denominator of every throughput and latency target: one thread,
-//! one raw io_uring, direct descriptors, multishot accept and receive, a head parse, and an answer of
-//! 200 constant bytes. What a real server costs above it is what its meaning costs.
+//! It is a measuring instrument, the denominator of every throughput and latency target: one
+//! thread, one raw io_uring, direct descriptors, multishot accept and receive, a head parse, and an
+//! answer of 200 constant bytes. What a real server costs above it is what its meaning costs.
 //!
-//! What it handles, because a server that does not would be measured doing less than any server must:
-//! partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not read,
-//! half-closed and reset connections, a full descriptor table, receive buffers running out.
+//! What it handles, because a server that does not would be measured doing less than any server
+//! must: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not
+//! read, half-closed and reset connections, a full descriptor table, receive buffers running out.
 //!
-//! What it does not do: look at the method, the path, any header but the two that frame the message,
-//! or one byte of the body; chunked bodies (refused by closing); an error answer (a malformed request
-//! ends its connection); `Connection`, `Expect` and HTTP/1.0 semantics (the peer closes); deadlines
-//! of any kind; peer addresses; TLS; metrics; graceful shutdown (a signal ends the process, the
-//! kernel cleans up). Never expose it beyond loopback: it refuses to listen elsewhere.
+//! What it does not do: look at the method, the path, any header but the two that frame the
+//! message, or one byte of the body; chunked bodies (refused by closing); an error answer (a
+//! malformed request ends its connection); `Connection`, `Expect` and HTTP/1.0 semantics (the peer
+//! closes); deadlines of any kind; peer addresses; TLS; metrics; graceful shutdown (a signal ends
+//! the process, the kernel cleans up). Needs Linux 6.1 (`IORING_SETUP_DEFER_TASKRUN`). Never expose
+//! it beyond loopback: it refuses to listen elsewhere.
 
 mod answer;
 mod buffers;
@@ -106,8 +107,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// How many entries a ring's file table may have: it is held to `RLIMIT_NOFILE`, each ring separately
-/// (io_uring_register(2), `IORING_REGISTER_FILES`).
+/// How many entries a ring's file table may have: it is held to `RLIMIT_NOFILE`, each ring
+/// separately (io_uring_register(2), `IORING_REGISTER_FILES`).
 fn descriptor_limit() -> std::io::Result<u32> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

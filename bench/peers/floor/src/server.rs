@@ -25,7 +25,8 @@ const COMPLETION_ENTRIES: u32 = 16_384;
 /// `on_ready` when connections can be made.
 ///
 /// # Errors
-/// The kernel refuses the ring, or what is registered with it, or an `enter`.
+/// The kernel refuses the ring, or what is registered with it, an `enter`, or to accept for another
+/// reason than a full table.
 pub(crate) fn serve(
     listener: &TcpListener,
     connections_max: u32,
@@ -109,11 +110,12 @@ impl Server<'_> {
             self.is_accepting = false;
         }
         let Ok(slot) = u32::try_from(result) else {
-            // With a full table, accepting again would only fail again: a close arms it instead.
-            let is_full = matches!(-result, libc::ENFILE | libc::EMFILE);
-            return match is_last && !is_full {
-                true => self.arm_accept(),
-                false => Ok(()),
+            return match -result {
+                // A full table. Accepting again would only fail again: a close arms it instead.
+                libc::ENFILE | libc::EMFILE => Ok(()),
+                libc::ECONNABORTED if is_last => self.arm_accept(),
+                libc::ECONNABORTED => Ok(()),
+                other => Err(io::Error::from_raw_os_error(other)),
             };
         };
         if slot as usize >= self.connections.len() {

@@ -1,7 +1,8 @@
-//! What a submission carries so that its completion finds its way back: operation, generation, slot.
+//! What a submission carries so that its completion finds its way back: operation, generation,
+//! slot.
 //!
-//! A slot is a direct descriptor's index. The kernel may give an index to a new connection before the
-//! completion that closed the old one is read, so an index alone does not name a connection.
+//! A slot is a direct descriptor's index. The kernel may give an index to a new connection before
+//! the completion that closed the old one is read, so an index alone does not name a connection.
 
 /// What was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
