@@ -19,10 +19,10 @@ beside it.
   --load-core N       where the client runs (default 1)
   FLOOR_BIN, CORELANE_BIN             binaries to use instead of release builds
 
-The first step lets pools and tables grow before anything is compared. VmRSS is the kernel's batched
-count, off by up to some hundred KiB; Rss and Private (smaps_rollup) are exact; the limit is held to
-the largest slope of the three. Slab is of the whole machine: it holds both ends of each connection
-and whatever else runs meanwhile.
+The first step lets pools and tables grow before anything is compared. VmRSS is a count that the
+kernel keeps and may lag (proc(5)); Rss and Private (smaps_rollup) are read from the page tables.
+The limit is held to the largest slope of the three. Slab is of the whole machine: it holds both
+ends of each connection and whatever else runs meanwhile.
 END
 }
 

@@ -95,7 +95,7 @@ def kilobytes(path, key):
 
 
 def memory(pid):
-    """All figures in bytes. Rss and Private are exact; VmRSS is the kernel's approximate count."""
+    """All figures in bytes. Rss and Private come from the page tables; VmRSS may lag."""
     rollup = f"/proc/{pid}/smaps_rollup"
     figures = {
         "VmRSS": kilobytes(f"/proc/{pid}/status", "VmRSS"),

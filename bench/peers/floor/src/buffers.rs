@@ -13,8 +13,7 @@ use io_uring::types::BufRingEntry;
 
 /// Bytes of a buffer: one request of the workloads with room to spare.
 const BUFFER_BYTES: usize = 2048;
-/// Buffers in the ring, a power of two. Running out costs a re-arm, not a connection; from 128 to
-/// 4096 of them a request of W-CALL-26 costs the same.
+/// Buffers in the ring, a power of two. Running out costs a re-arm, not a connection.
 const BUFFERS: u16 = 512;
 /// The group that receives name; there is only one.
 pub(crate) const GROUP: u16 = 0;
