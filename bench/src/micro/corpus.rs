@@ -9,7 +9,10 @@ pub(super) const ECHO_TEXT: &str = "The quick brown fox jumps over the lazy dog,
     sleeps on, dreaming of 1000 lazy foxes; end";
 const _: () = assert!(ECHO_TEXT.len() == 100);
 
-const CLIENT_META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+const CLIENT_META: &str = concat!(
+    r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+    r#""io.modelcontextprotocol/clientCapabilities":{}}"#,
+);
 
 /// Bytes of the small call of W-JSON.
 pub(super) const SMALL_CALL_BYTES: usize = 250;
@@ -18,7 +21,12 @@ pub(super) const LARGE_CALL_BYTES: usize = 10 * 1024;
 
 /// A call with nested arguments of every kind, of [`SMALL_CALL_BYTES`].
 pub(super) fn small_call() -> String {
-    let head = r#"{"jsonrpc":"2.0","id":7654321,"method":"tools/call","params":{"name":"search","arguments":{"query":"io_uring multishot receive","limit":10,"filters":{"languages":["rust","c"],"since":"2024-01-01"},"exact":false},"_meta":{"progressToken":""#;
+    let head = concat!(
+        r#"{"jsonrpc":"2.0","id":7654321,"method":"tools/call","params":{"name":"search","#,
+        r#""arguments":{"query":"io_uring multishot receive","limit":10,"filters":"#,
+        r#"{"languages":["rust","c"],"since":"2024-01-01"},"exact":false},"#,
+        r#""_meta":{"progressToken":""#,
+    );
     let tail = r#""}}}"#;
     let token = "7".repeat(SMALL_CALL_BYTES - head.len() - tail.len());
     [head, &token, tail].concat()
@@ -27,10 +35,11 @@ pub(super) fn small_call() -> String {
 /// A call with a list of small objects, their strings escaped here and there.
 pub(super) fn large_call_of_rows() -> String {
     let row = |id: usize| {
-        format!(
-            r#"{{"id":{id},"name":"item number {id}","tags":["alpha","g\u00e4mma"],"price":{id}.25,"ok":{},"note":"a \"quoted\" word and\na second line"}}"#,
-            id.is_multiple_of(2)
-        )
+        let is_even = id.is_multiple_of(2);
+        let members = format!(r#""id":{id},"name":"item number {id}","ok":{is_even}"#);
+        let price = format!(r#""price":{id}.25,"tags":["alpha","g\u00e4mma"]"#);
+        let note = r#""note":"a \"quoted\" word and\na second line""#;
+        format!("{{{members},{price},{note}}}")
     };
     large_call(r#"{"rows":["#, row, ",", "]}")
 }
@@ -42,9 +51,8 @@ pub(super) fn large_call_of_text() -> String {
 }
 
 fn large_call(open: &str, part: impl Fn(usize) -> String, comma: &str, close: &str) -> String {
-    let mut call = String::from(
-        r#"{"jsonrpc":"2.0","id":"req-000042","method":"tools/call","params":{"name":"ingest","arguments":"#,
-    );
+    let head = r#"{"jsonrpc":"2.0","id":"req-000042","method":"tools/call","params":"#;
+    let mut call = [head, r#"{"name":"ingest","arguments":"#].concat();
     call.push_str(open);
     for number in 0.. {
         call.push_str(&part(number));
@@ -60,16 +68,18 @@ fn large_call(open: &str, part: impl Fn(usize) -> String, comma: &str, close: &s
 
 /// The body of W-CALL-26.
 pub(super) fn modern_body() -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":1234567,"method":"tools/call","params":{{"name":"echo","arguments":{{"message":"{ECHO_TEXT}"}},"_meta":{CLIENT_META}}}}}"#
-    )
+    echo_body(&format!(r#","_meta":{CLIENT_META}"#))
 }
 
 /// The body of W-CALL-25.
 pub(super) fn session_body() -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":1234567,"method":"tools/call","params":{{"name":"echo","arguments":{{"message":"{ECHO_TEXT}"}}}}}}"#
-    )
+    echo_body("")
+}
+
+fn echo_body(more_params: &str) -> String {
+    let head = r#"{"jsonrpc":"2.0","id":1234567,"method":"tools/call","params":"#;
+    let arguments = format!(r#"{{"message":"{ECHO_TEXT}"}}"#);
+    format!(r#"{head}{{"name":"echo","arguments":{arguments}{more_params}}}}}"#)
 }
 
 /// The whole request of W-CALL-26.

@@ -73,16 +73,19 @@ impl Summary {
 }
 
 /// Head of the table whose rows [`table_row`] makes.
-pub const TABLE_HEAD: &str = "\
-| bench | batch | p50 ns | rounds | p99 ns | p99.9 ns | max ns | operations/s | allocations | answer |
-|---|--:|--:|:-:|--:|--:|--:|--:|--:|---|";
+pub const TABLE_HEAD: &str = concat!(
+    "| bench | batch | p50 ns | rounds | p99 ns | p99.9 ns | max ns ",
+    "| operations/s | allocations | answer |\n",
+    "|---|--:|--:|:-:|--:|--:|--:|--:|--:|---|",
+);
 
 /// One bench as a row.
 pub fn table_row(summary: &Summary) -> String {
     let samples = &summary.samples;
     let (lowest, highest) = summary.median_ns_range();
     format!(
-        "| {} | {} | {:.1} | {lowest:.1}-{highest:.1} | {:.1} | {:.1} | {:.1} | {:.2}M | {:.2} | {} |",
+        "| {} | {} | {:.1} | {lowest:.1}-{highest:.1} | {:.1} | {:.1} | {:.1} \
+         | {:.2}M | {:.2} | {} |",
         summary.name,
         samples.operations_per_batch(),
         summary.median_ns(),

@@ -260,15 +260,13 @@ fn encode_from_text(stage: &mut Stage) {
 
 /// The answer of `echo`, put together from the specification's words.
 fn echo_message(era: Era) -> String {
+    let content = format!(r#""content":[{{"type":"text","text":"{ECHO_TEXT}"}}]"#);
+    let server = format!(r#"{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}}"#);
     let stamp = match era {
         Era::Legacy => String::new(),
-        Era::Modern => format!(
-            r#","resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}}"#
-        ),
+        Era::Modern => format!(r#","resultType":"complete","_meta":{server}"#),
     };
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{CALL_ID},"result":{{"content":[{{"type":"text","text":"{ECHO_TEXT}"}}]{stamp}}}}}"#
-    )
+    format!(r#"{{"jsonrpc":"2.0","id":{CALL_ID},"result":{{{content}{stamp}}}}}"#)
 }
 
 fn response(stage: &mut Stage) {
