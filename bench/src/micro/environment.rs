@@ -23,8 +23,8 @@ pub struct Environment {
     pub governor: String,
     /// The kernel's release.
     pub kernel: String,
-    /// Runnable tasks of the last minute on the whole machine, at the start: above 0.2 the
-    /// figures of two cores are somebody else's too.
+    /// Runnable tasks of the last minute on the whole machine, at the start: what others run there
+    /// is in the tails of every figure, and in the medians of those that take two cores.
     pub load_average: String,
     /// Whether the build is optimised and free of debug assertions.
     pub is_release: bool,
