@@ -422,6 +422,11 @@ impl Core {
         self.deliveries.pop_front()
     }
 
+    /// Whether calls wait.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.calls.len() > 0
+    }
+
     /// Whether nothing waits to be answered.
     pub(crate) fn is_quiet(&self) -> bool {
         self.calls.len() == 0 && self.deliveries.is_empty()
