@@ -43,7 +43,7 @@ fn factors_of(mut number: u64) -> Vec<u64> {
     let mut factors = Vec::new();
     let mut candidate = 2;
     while candidate * candidate <= number {
-        while number % candidate == 0 {
+        while number.is_multiple_of(candidate) {
             factors.push(candidate);
             number /= candidate;
         }
