@@ -82,6 +82,8 @@ pub mod io;
 #[doc(hidden)]
 pub mod lanes;
 mod mcp;
+#[doc(hidden)]
+pub mod measure;
 pub mod meter;
 pub mod profile;
 mod server;

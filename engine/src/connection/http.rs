@@ -66,7 +66,10 @@ pub(crate) struct Connection {
 pub(crate) struct Context<'e> {
     pub(crate) endpoint: &'e mut Endpoint,
     pub(crate) chunks: &'e mut ChunkPool,
-    #[expect(clippy::vec_box, reason = "the boxes are what is kept: they go back as they are")]
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
     pub(crate) spare_actives: &'e mut Vec<Box<Active>>,
     pub(crate) scratch: &'e mut Vec<u8>,
     pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
