@@ -155,6 +155,9 @@ impl Connection {
 
     /// Goes on with input that was kept.
     pub(crate) fn resume(&mut self, context: &mut Context<'_>) {
+        if !self.is_between_answers() {
+            return;
+        }
         let Some(mut input) = self.active.as_mut().and_then(|active| active.input.take()) else {
             return;
         };
@@ -169,13 +172,17 @@ impl Connection {
         self.give_back_active(context);
     }
 
-    /// A peer that sends no more gets its answers, and then the connection ends.
-    pub(super) fn end_if_read_closed(&mut self) {
-        let reads = matches!(
+    /// Whether the next thing to do is to read a request.
+    fn is_between_answers(&self) -> bool {
+        matches!(
             self.phase,
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody
-        );
-        if self.is_read_closed && reads && !self.has_requests_left_over() {
+        )
+    }
+
+    /// A peer that sends no more gets its answers, and then the connection ends.
+    pub(super) fn end_if_read_closed(&mut self) {
+        if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
             self.phase = Phase::Flushing { lingers: false };
         }
     }
