@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,9 +23,12 @@ pub(crate) struct ExecutorSettings {
     pub(crate) ring_depth: usize,
     /// Memory it registers for file input and output, in bytes.
     pub(crate) io_memory_bytes: usize,
-    /// How long a task may run before it is asked to yield.
-    pub(crate) preempt_timer: Duration,
 }
+
+/// glommio 0.12 parks with tasks ready to run if its preempt timer fires after it was set and
+/// before the first of them runs, as happens when the kernel takes the core away in between. No
+/// kernel takes a core away for an hour; a shard decides by its own clock when to yield.
+const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
 /// The executor of the calling thread.
 pub(crate) struct Executor(LocalExecutor);
@@ -38,7 +42,7 @@ impl Executor {
         LocalExecutorBuilder::new(Placement::Fixed(settings.core))
             .ring_depth(settings.ring_depth)
             .io_memory(settings.io_memory_bytes)
-            .preempt_timer(settings.preempt_timer)
+            .preempt_timer(PREEMPT_TIMER)
             .make()
             .map(Executor)
             .map_err(|error| error.to_string())
@@ -77,13 +81,8 @@ pub(crate) async fn yield_now() {
     .await;
 }
 
-/// Whether other tasks have waited for the length of the preempt timer.
-pub(crate) fn need_preempt() -> bool {
-    glommio::executor().need_preempt()
-}
-
 /// Waits for `duration`; late by up to a millisecond while the shard is busy.
-pub(crate) async fn sleep(duration: Duration) {
+pub async fn sleep(duration: Duration) {
     glommio::timer::sleep(duration).await;
 }
 
@@ -109,13 +108,17 @@ impl Parker {
             .map_err(|error| error.to_string())
     }
 
-    /// Sleeps until the descriptor is readable; other tasks run meanwhile.
-    pub(crate) async fn park(&self) {
-        if let Err(error) = self.0.readable().await {
-            // Polling a valid descriptor does not fail; should it, the shard spins instead of
-            // sleeping for ever.
-            tracing::error!(%error, "cannot park");
-            yield_now().await;
-        }
+    /// Sleeps until the descriptor is readable or `duration` is over; other tasks run meanwhile.
+    pub(crate) async fn park_for(&self, duration: Duration) {
+        let mut readable = pin!(self.0.readable());
+        let mut timer = pin!(sleep(duration));
+        poll_fn(|context| {
+            // Polling a valid descriptor does not fail; should it, the shard looks again at once.
+            if readable.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().poll(context)
+        })
+        .await;
     }
 }
