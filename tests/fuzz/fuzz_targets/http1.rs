@@ -31,8 +31,16 @@ fuzz_target!(|data: &[u8]| {
         rest = after;
         (!piece.is_empty()).then_some(piece)
     });
-    assert_eq!(drive(pieces), whole, "pieces of other lengths change the outcome");
-    assert_eq!(drive(input.chunks(1)), whole, "single bytes change the outcome");
+    assert_eq!(
+        drive(pieces),
+        whole,
+        "pieces of other lengths change the outcome"
+    );
+    assert_eq!(
+        drive(input.chunks(1)),
+        whole,
+        "single bytes change the outcome"
+    );
 });
 
 /// Plays a connection that receives `pieces`, and says what came of them.
@@ -50,18 +58,31 @@ fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<String> {
                     return outcomes;
                 }
                 Ok(Step::NeedMore { bytes_needed, .. }) => {
-                    assert!(bytes_needed > available, "no more is asked for than there is");
+                    assert!(
+                        bytes_needed > available,
+                        "no more is asked for than there is"
+                    );
                     break;
                 }
-                Ok(Step::Request { head, body, consumed }) => {
-                    assert!(body.len() <= LIMITS.body_bytes_max, "a body exceeds its limit");
+                Ok(Step::Request {
+                    head,
+                    body,
+                    consumed,
+                }) => {
+                    assert!(
+                        body.len() <= LIMITS.body_bytes_max,
+                        "a body exceeds its limit"
+                    );
                     let fields: Vec<_> = head.headers().collect();
                     assert!(fields.len() <= LIMITS.headers_max, "too many fields");
                     outcomes.push(format!("{head:?} {fields:?} {body:?}"));
                     consumed
                 }
             };
-            assert!((1..=available).contains(&consumed), "consumed more than there was");
+            assert!(
+                (1..=available).contains(&consumed),
+                "consumed more than there was"
+            );
             buffer.drain(..consumed);
         }
     }

@@ -31,7 +31,10 @@ fuzz_target!(|data: &[u8]| {
     let (fields, body) = split(rest, b"\n\n");
     let mut input = first.to_vec();
     input.extend_from_slice(b" HTTP/1.1\r\nHost: h\r\n");
-    for field in fields.split(|byte| *byte == b'\n').filter(|field| !field.is_empty()) {
+    for field in fields
+        .split(|byte| *byte == b'\n')
+        .filter(|field| !field.is_empty())
+    {
         input.extend_from_slice(field);
         input.extend_from_slice(b"\r\n");
     }
@@ -42,7 +45,10 @@ fuzz_target!(|data: &[u8]| {
         Ok(Step::NeedMore { .. }) => {}
         Err(refusal) => {
             let text = refusal.to_string();
-            assert_refused(&Refusal { id: None, reason: Reason::Framing(&text) });
+            assert_refused(&Refusal {
+                id: None,
+                reason: Reason::Framing(&text),
+            });
         }
     }
 });
@@ -58,13 +64,19 @@ fn climb(head: &RequestHead<'_>, body: &[u8]) {
     let decoded = match decoder.decode(body) {
         Ok(decoded) => decoded,
         Err(error) => {
-            return assert_refused(&Refusal { id: None, reason: Reason::Undecodable(error) });
+            return assert_refused(&Refusal {
+                id: None,
+                reason: Reason::Undecodable(error),
+            });
         }
     };
     match decoded.message() {
         Err(error) => {
             let reason = Reason::NotAMessage(error.fault);
-            assert_refused(&Refusal { id: error.id, reason });
+            assert_refused(&Refusal {
+                id: error.id,
+                reason,
+            });
         }
         Ok(message) => match classify(head, message) {
             Err(refusal) => assert_refused(&refusal),
@@ -75,7 +87,10 @@ fn climb(head: &RequestHead<'_>, body: &[u8]) {
                 let arguments = request.params.and_then(|params| params.as_object());
                 let arguments = arguments.and_then(|params| params.get("arguments"));
                 if let Err(reason) = header_param::check(&PARAMS, head, arguments) {
-                    assert_refused(&Refusal { id: Some(request.id), reason });
+                    assert_refused(&Refusal {
+                        id: Some(request.id),
+                        reason,
+                    });
                 }
             }
             Ok(_) => {}
@@ -85,7 +100,10 @@ fn climb(head: &RequestHead<'_>, body: &[u8]) {
 
 /// A refusal is one JSON-RPC error with the id of the request or none, never null.
 fn assert_refused(refusal: &Refusal<'_>) {
-    assert!((400..600).contains(&refusal.reason.status().code()), "{refusal:?}");
+    assert!(
+        (400..600).contains(&refusal.reason.status().code()),
+        "{refusal:?}"
+    );
     let mut written = Vec::new();
     refusal.write(&mut written);
     let error: Value = serde_json::from_slice(&written).expect("a refusal is JSON");
@@ -98,7 +116,9 @@ fn assert_refused(refusal: &Refusal<'_>) {
 }
 
 fn split<'a>(data: &'a [u8], separator: &[u8]) -> (&'a [u8], &'a [u8]) {
-    let found = data.windows(separator.len()).position(|window| window == separator);
+    let found = data
+        .windows(separator.len())
+        .position(|window| window == separator);
     match found {
         Some(at) => (&data[..at], &data[at + separator.len()..]),
         None => (data, &[]),

@@ -20,10 +20,12 @@ pub struct Verdict {
 
 /// Compares a run with what is expected to fail.
 ///
-/// A warning counts as a failure: the suite warns where the specification says SHOULD. An entry of
-/// the list that passes is a surprise, so that the list gets shorter with the server's features; so
-/// is an entry that names a scenario which the suite did not run. Only a listed check that was
-/// skipped or left out is not: the suite leaves out what depends on a check that failed.
+/// A warning counts as a failure: the suite warns where the specification says SHOULD. A scenario
+/// in which everything was skipped did not pass either: what it is about was not there to be
+/// checked. An entry of the list that passes is a surprise, so that the list gets shorter with the
+/// server's features; so is an entry that names a scenario which the suite did not run. Only a
+/// listed check that was skipped or left out is none: the suite leaves out what depends on a check
+/// that failed.
 #[must_use]
 pub fn judge(run: &Run, expectation: &Expectation) -> Verdict {
     let mut verdict = Verdict::default();
@@ -31,10 +33,10 @@ pub fn judge(run: &Run, expectation: &Expectation) -> Verdict {
         let statuses = statuses(scenario);
         let passed = |status: &&Status| **status == Status::Passed;
         verdict.checks_passed += statuses.values().filter(passed).count();
-        let failing = statuses.values().any(|status| *status == Status::Failed);
-        verdict.scenarios_passed += usize::from(!failing);
+        let passes = statuses.values().max() == Some(&Status::Passed);
+        verdict.scenarios_passed += usize::from(passes);
         if expectation.scenarios.contains(&scenario.name) {
-            verdict.settle(&scenario.name, !failing);
+            verdict.settle(&scenario.name, passes);
         } else {
             judge_checks(scenario, &statuses, expectation, &mut verdict);
         }
@@ -57,10 +59,9 @@ fn judge_checks(
     expectation: &Expectation,
     verdict: &mut Verdict,
 ) {
-    if statuses.is_empty() {
-        verdict
-            .surprises
-            .push(format!("{} checked nothing", scenario.name));
+    if statuses.values().all(|status| *status == Status::Neither) {
+        let surprise = format!("{} checked nothing", scenario.name);
+        verdict.surprises.push(surprise);
     }
     for (id, status) in statuses {
         let entry = format!("{}:{id}", scenario.name);
@@ -176,16 +177,22 @@ mod tests {
 
     #[test]
     fn fails_if_a_scenario_checked_nothing() {
-        let scenario = Scenario {
-            name: "empty".to_owned(),
-            checks: Vec::new(),
+        let check = |list: &str, statuses: &[Status], surprises: &[&str]| {
+            let checks = statuses.iter().map(|status| Check {
+                id: "a".to_owned(),
+                status: *status,
+                message: String::new(),
+            });
+            let scenario = Scenario {
+                name: "empty".to_owned(),
+                checks: checks.collect(),
+            };
+            let scenarios = vec![scenario];
+            let verdict = judge(&Run { scenarios }, &Expectation::parse(list).unwrap());
+            assert_eq!(verdict.surprises, surprises, "{list} {statuses:?}");
         };
-        let verdict = judge(
-            &Run {
-                scenarios: vec![scenario],
-            },
-            &Expectation::default(),
-        );
-        assert_eq!(verdict.surprises, ["empty checked nothing"]);
+        check("", &[], &["empty checked nothing"]);
+        check("", &[Status::Neither], &["empty checked nothing"]);
+        check("server:\n- empty", &[Status::Neither], &[]);
     }
 }

@@ -9,7 +9,11 @@ const LISTED: &[&str] = &[
     "engine/src/io/buffers.rs",
     "engine/src/io/wake.rs",
     "engine/src/transport/",
+    // An allocator that counts.
     "tests/tests/allocations.rs",
+    "bench/src/bin/micro.rs",
+    // Servers to compare with, which are no part of the engine.
+    "bench/peers/",
 ];
 /// How far above an unsafe block its reason may start, in lines.
 const REASON_LINES_MAX: usize = 12;
