@@ -115,12 +115,12 @@ impl Server {
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoToolResult + 'static,
     {
-        self.add(Tool::new(name, description, function))
+        self.with_tool(Tool::new(name, description, function))
     }
 
     /// Adds a tool that was put together with [`Tool`].
     #[must_use]
-    pub fn add(mut self, tool: Tool) -> Server {
+    pub fn with_tool(mut self, tool: Tool) -> Server {
         self.tools.push(tool);
         self
     }

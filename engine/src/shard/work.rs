@@ -75,6 +75,7 @@ pub(crate) struct Handling {
     pub(super) mailbox: Rc<Mailbox>,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) chunks: ChunkPool,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept: they go back as they are")]
     pub(super) spare_actives: Vec<Box<Active>>,
     pub(super) scratch: Vec<u8>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
