@@ -1,1 +1,4 @@
 //! The test harness.
+
+pub mod conformance;
+pub mod tidy;
