@@ -5,6 +5,7 @@
 
 pub(crate) mod active;
 pub(crate) mod answer;
+pub(crate) mod context;
 pub(crate) mod http;
 pub(crate) mod response;
 pub(crate) mod timer;

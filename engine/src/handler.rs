@@ -11,6 +11,6 @@ pub(crate) mod output;
 pub(crate) mod runner;
 
 pub use crate::io::executor::sleep;
-pub use call::Call;
+pub use call::{Call, Cancellation};
 pub use error::ToolError;
 pub use output::{IntoToolResult, Structured};

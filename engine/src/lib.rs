@@ -96,6 +96,6 @@ pub use corelane_protocol::mcp::capability::ClientCapability;
 pub use corelane_protocol::mcp::content::{Content, ResourceContents};
 pub use corelane_protocol::mcp::logging::LogLevel;
 pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
-pub use handler::{Call, IntoToolResult, Structured, ToolError, sleep};
+pub use handler::{Call, Cancellation, IntoToolResult, Structured, ToolError, sleep};
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server};

@@ -14,6 +14,7 @@ pub(crate) mod session_message;
 pub(crate) use endpoint::{Endpoint, EndpointSettings};
 
 use corelane_protocol::framing::http1::Status;
+use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::mailbox::CallKey;
@@ -78,6 +79,8 @@ pub(crate) struct Forwarded {
     pub(crate) exchange: Exchange,
     /// The session.
     pub(crate) session: SessionId,
+    /// Id of the request, for a refusal on the way.
+    pub(crate) id: Option<OwnedId>,
     /// The revision named by the version header.
     pub(crate) revision: Option<Revision>,
     /// What is asked for.

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use crate::connection::http::{Connection, Context, Rules};
+use crate::connection::context::{Context, Rules};
+use crate::connection::http::Connection;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::offload::{OffloadPool, OffloadPort};
@@ -93,6 +94,7 @@ impl Handling {
             shard: 0,
             key: self.key,
             is_draining: false,
+            input_bytes: &mut 0,
             requests_left: u32::MAX,
             out: None,
         };

@@ -187,6 +187,14 @@ impl Profile {
             ("linger_timeout_ms", self.connection.linger_timeout_ms),
             ("server.drain_timeout_ms", self.server.drain_timeout_ms),
         )?;
+        // Two of the largest requests must fit, or none of them ever would beside another.
+        Section::named("http").at_most(
+            ("body_bytes_max", self.http.body_bytes_max.saturating_mul(2)),
+            (
+                "connection.input_bytes_max",
+                self.connection.input_bytes_max,
+            ),
+        )?;
         // A pipelined head has to fit whole, or a connection could wait for itself.
         Section::named("http").at_most(
             ("head_bytes_max", self.http.head_bytes_max),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::ServerDescription;
@@ -131,6 +131,7 @@ impl Server {
     /// Everything that keeps the server from starting, and the failure of a shard.
     pub fn run(self, profile: Profile) -> Result<()> {
         let server = self.start(profile)?;
+        server.forward_signals()?;
         server.announce();
         server.run_until_signal()
     }
@@ -150,7 +151,7 @@ impl Server {
         let (description, catalog) = self.into_parts(&profile)?;
         let (server, catalog) = (Arc::new(description), Arc::new(catalog));
         let cores = cores::choose(&profile.server)?;
-        let descriptors = descriptor_table(&profile)?;
+        let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
         let offload = OffloadPool::start(
@@ -163,25 +164,34 @@ impl Server {
             &profile.server.allowed_hosts,
             &profile.server.allowed_origins,
         )?;
+        let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 
-        let mut running = RunningServer::new(address, &profile, descriptors, event_receiver);
+        let mut running =
+            RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);
         for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
             let control = Arc::new(ShardControl {
                 drain_timeout_ms: profile.server.drain_timeout_ms,
+                quiet_shards: Arc::clone(&quiet_shards),
                 ..ShardControl::default()
             });
+            let shard_profile = profile.for_core(*core);
             let plan = ShardPlan {
                 shard: shard as u16,
                 shards: cores.len() as u16,
-                profile: profile.for_core(*core),
-                descriptors,
+                profile: shard_profile,
+                descriptors: shard_profile
+                    .ring
+                    .descriptors
+                    .unwrap_or(allowed)
+                    .min(allowed),
                 listener,
+                backlog: profile.server.backlog,
                 origin: origin.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
                 server: Arc::clone(&server),
@@ -203,7 +213,6 @@ impl Server {
                 Err(_) => return Err(running.first_failure()),
             }
         }
-        running.forward_signals(events)?;
         Ok(running)
     }
 }
@@ -230,16 +239,12 @@ fn local_address(
     Ok(listeners[0].local_addr().map_err(refused)?)
 }
 
-/// Sockets of one shard: the profile's number, or what the limit on open files leaves.
-fn descriptor_table(profile: &Profile) -> Result<u32> {
+/// Sockets that the limit on open files leaves one shard.
+fn allowed_descriptors() -> Result<u32> {
     // A hard limit is the operator's word; a soft one is only a default for programs that
     // still use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let allowed = DescriptorLimit::of_process()?.table_entries()?;
-    Ok(profile
-        .ring
-        .descriptors
-        .map_or(allowed, |wanted| wanted.min(allowed)))
+    Ok(DescriptorLimit::of_process()?.table_entries()?)
 }
 
 fn lane_limits(lanes: &Lanes) -> LaneLimits {

@@ -3,6 +3,7 @@
 //! A shard shares nothing that is ever written: what others want of it comes through lanes, what
 //! it wants of others goes there. Its loop is in [`run`]; what a turn does is in the files beside.
 
+pub(crate) mod accept;
 pub(crate) mod connections;
 pub(crate) mod delivery;
 pub(crate) mod drain;

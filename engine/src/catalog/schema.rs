@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use corelane_protocol::binding::refusal::clip;
 use corelane_protocol::jsonrpc::{Array, ArrayIter, Kind, Object, ObjectIter, Value};
 use jsonschema::JsonType;
 use jsonschema::json::{self, Json, JsonNumber, Node, NodeIdentity};
@@ -53,22 +54,33 @@ impl InputSchema {
         let mut faults = self
             .validator
             .iter_errors(TapeNode::Value(arguments))
+            // Masked: the client knows what it sent, and it may be long or secret.
             .map(|error| match error.instance_path().as_str() {
-                "" => error.to_string(),
-                path => format!("{path}: {error}"),
+                "" => error.masked().to_string(),
+                path => format!("{}: {}", clip(path), error.masked()),
             });
         let mut text = String::from("invalid arguments: ");
         for (at, fault) in faults.by_ref().take(FAULTS_NAMED_MAX).enumerate() {
             if at > 0 {
                 text.push_str("; ");
             }
-            text.push_str(&fault);
+            text.push_str(clip_fault(&fault));
         }
         if faults.next().is_some() {
             text.push_str("; and more");
         }
         text
     }
+}
+
+/// Bytes of one fault: names of properties that should not be there come from the client.
+const FAULT_BYTES_MAX: usize = 512;
+
+fn clip_fault(fault: &str) -> &str {
+    let end = (0..=fault.len().min(FAULT_BYTES_MAX))
+        .rev()
+        .find(|end| fault.is_char_boundary(*end));
+    &fault[..end.unwrap_or(0)]
 }
 
 /// The decoder's tape as a representation of JSON.

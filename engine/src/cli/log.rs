@@ -17,6 +17,18 @@ pub fn start(profile: &Log) {
         LogFormat::Json => false,
     };
     let builder = fmt().with_env_filter(filter).with_writer(stderr);
+    // A panic's text may hold what a peer sent: as a field of a record it cannot forge lines.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(
+            place,
+            text = panic.payload_as_str().unwrap_or("no text"),
+            "panic"
+        );
+    }));
     // A second start in one process changes nothing: the first one stays.
     let _ = match is_text {
         true => builder.with_ansi(stderr().is_terminal()).try_init(),

@@ -3,7 +3,8 @@
 use corelane_protocol::framing::http1::Status;
 
 use super::active::WaitingRequest;
-use super::http::{Connection, Context, Phase};
+use super::context::Context;
+use super::http::{Connection, Phase};
 use super::response::{self, Extra};
 use crate::mcp::Part;
 use crate::meter::Counter;

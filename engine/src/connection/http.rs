@@ -11,18 +11,18 @@
 use corelane_protocol::binding::accept::{self, Accept};
 use corelane_protocol::binding::http::{self, Route};
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::{CONTINUE, Field, Framer, RequestHead, Status, Step};
-
-use corelane_protocol::limits::HttpLimits;
+use corelane_protocol::framing::http1::{
+    CONTINUE, Field, Framer, Method, RequestHead, Status, Step,
+};
 
 use super::active::{Active, Reply, WaitingRequest};
-use super::response::{self, Date, Extra};
+use super::context::{Context, Rules};
+use super::response::{self, Extra};
 use super::timer::Timer;
-use crate::guard::origin::{OriginPolicy, OriginRefusal};
-use crate::io::chunk::{Chunk, ChunkPool};
-use crate::io::slots::SlotKey;
-use crate::mcp::{Disposition, Endpoint, Exchange, Forwarded};
-use crate::meter::{Counter, ShardMeter};
+use crate::guard::origin::OriginRefusal;
+use crate::io::chunk::Chunk;
+use crate::mcp::Disposition;
+use crate::meter::Counter;
 use crate::profile::Connection as ConnectionProfile;
 
 /// What a connection is doing.
@@ -60,59 +60,6 @@ pub(crate) struct Connection {
     /// The deadline that runs, and for which request.
     pub(crate) armed: (Timer, u32),
     pub(crate) active: Option<Box<Active>>,
-}
-
-/// What a connection works with during one step.
-pub(crate) struct Context<'e> {
-    pub(crate) endpoint: &'e mut Endpoint,
-    pub(crate) chunks: &'e mut ChunkPool,
-    #[expect(
-        clippy::vec_box,
-        reason = "the boxes are what is kept: they go back as they are"
-    )]
-    pub(crate) spare_actives: &'e mut Vec<Box<Active>>,
-    pub(crate) scratch: &'e mut Vec<u8>,
-    pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
-    pub(crate) meter: &'e ShardMeter,
-    pub(crate) rules: &'e Rules,
-    pub(crate) date: &'e Date,
-    pub(crate) shard: u16,
-    pub(crate) key: SlotKey,
-    pub(crate) is_draining: bool,
-    /// Requests this connection may still make in this turn.
-    pub(crate) requests_left: u32,
-    /// Bytes to be sent, made by this step.
-    pub(crate) out: Option<Chunk>,
-}
-
-/// What is the same for all connections of a shard.
-#[derive(Debug)]
-pub(crate) struct Rules {
-    /// Limits on framing.
-    pub(crate) http: HttpLimits,
-    /// Limits on connections.
-    pub(crate) connection: ConnectionProfile,
-    /// Who may talk to this server.
-    pub(crate) origin: OriginPolicy,
-    /// Path of the endpoint.
-    pub(crate) endpoint_path: String,
-}
-
-impl Context<'_> {
-    /// The output of this step.
-    pub(super) fn out(&mut self) -> &mut Vec<u8> {
-        const ANSWER_BYTES_TYPICAL: usize = 1024;
-        self.out
-            .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
-    }
-
-    fn exchange(&self, sequence: u32) -> Exchange {
-        Exchange {
-            shard: self.shard,
-            slot: self.key,
-            sequence,
-        }
-    }
 }
 
 impl Connection {
@@ -161,9 +108,11 @@ impl Connection {
         let Some(mut input) = self.active.as_mut().and_then(|active| active.input.take()) else {
             return;
         };
+        *context.input_bytes -= input.len();
         let consumed = self.process(&mut input, context);
         if consumed < input.len() && self.reads() {
             input.drain(..consumed);
+            *context.input_bytes += input.len();
             self.active(context).input = Some(input);
         } else {
             context.chunks.give(input);
@@ -328,12 +277,29 @@ impl Connection {
             let chunk = context.chunks.take(bytes.len());
             self.active(context).input = Some(chunk);
         }
+        *context.input_bytes += bytes.len();
         let input = self
             .active(context)
             .input
             .as_mut()
             .expect("it was put there above");
         input.extend_from_slice(bytes);
+        let limit = context.rules.connection.input_bytes_max;
+        if *context.input_bytes > limit && self.is_between_answers() {
+            self.drop_input(context);
+            context.meter.count(Counter::RefusedOverload);
+            let text = "overloaded: unfinished requests of all clients are too large; try again";
+            self.sequence = self.sequence.wrapping_add(1);
+            self.refuse_framing(Status::ServiceUnavailable, text, context);
+        }
+    }
+
+    /// Forgets input that was kept.
+    pub(crate) fn drop_input(&mut self, context: &mut Context<'_>) {
+        if let Some(input) = self.active.as_mut().and_then(|active| active.input.take()) {
+            *context.input_bytes -= input.len();
+            context.chunks.give(input);
+        }
     }
 
     /// Handles whole requests at the start of `input`; returns how many bytes they took.
@@ -343,7 +309,7 @@ impl Connection {
             None => Framer::default(),
         };
         let mut consumed = 0;
-        while consumed < input.len() && context.requests_left > 0 {
+        while consumed < input.len() && context.requests_left > 0 && !context.is_out_full() {
             match framer.step(&mut input[consumed..], &context.rules.http) {
                 Err(refusal) => {
                     context.meter.count(Counter::RefusedFraming);
@@ -387,13 +353,26 @@ impl Connection {
 
     fn request(&mut self, head: &RequestHead<'_>, body: &[u8], context: &mut Context<'_>) {
         self.sequence = self.sequence.wrapping_add(1);
+        let accept = Accept::read(head.accept);
+        // A stream to HTTP/1.0 ends with its connection.
+        let may_go_on = head.version_minor >= 1 || accept.json;
+        // The answer to HEAD has no body (RFC 9110 9.3.2), and nothing here answers HEAD.
+        let is_head = head.method == Method::Head;
         let reply = Reply {
-            keep_alive: head.keep_alive && !context.is_draining,
+            keep_alive: head.keep_alive && may_go_on && !is_head && !context.is_draining,
             version_minor: head.version_minor,
-            accept: Accept::read(head.accept),
+            accept,
         };
         if !reply.keep_alive {
-            self.phase = Phase::Flushing { lingers: false };
+            // A peer that expected to go on may have sent more already.
+            self.phase = Phase::Flushing {
+                lingers: context.is_draining,
+            };
+        }
+        if is_head {
+            let date = context.date;
+            response::write_empty(context.out(), &reply, date, Status::MethodNotAllowed);
+            return;
         }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
@@ -514,6 +493,15 @@ impl Connection {
     pub(super) fn active(&mut self, context: &mut Context<'_>) -> &mut Active {
         self.active
             .get_or_insert_with(|| context.spare_actives.pop().unwrap_or_default())
+    }
+
+    /// Whether the peer is so far behind that it is given up.
+    pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
+        let output = self
+            .active
+            .as_ref()
+            .and_then(|active| active.output.as_ref());
+        output.is_some_and(|output| output.len() / 2 >= profile.output_bytes_max)
     }
 
     /// Goes back to owning nothing when there is nothing to own.

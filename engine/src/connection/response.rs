@@ -14,6 +14,9 @@ pub(crate) type Date = [u8; DATE_BYTES];
 /// Name of the header that carries a session id (MCP 2025-11-25 basic/transports).
 const SESSION_HEADER: &str = "MCP-Session-Id";
 
+/// When an overloaded server may be asked again (RFC 9110 10.2.3).
+const RETRY_AFTER_SECONDS: &[u8] = b"1";
+
 /// What goes into the head of an answer besides its status.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
@@ -124,7 +127,7 @@ fn write_head(
         fields: &[],
     };
     let session = extra.session.map(SessionId::to_text);
-    let mut fields: [(&str, &[u8]); 2] = [("", b""); 2];
+    let mut fields: [(&str, &[u8]); 3] = [("", b""); 3];
     let mut count = 0;
     if let Some(session) = &session {
         fields[count] = (SESSION_HEADER, session);
@@ -132,6 +135,10 @@ fn write_head(
     }
     if let Some(allow) = extra.allow {
         fields[count] = ("Allow", allow.as_bytes());
+        count += 1;
+    }
+    if status == Status::ServiceUnavailable {
+        fields[count] = ("Retry-After", RETRY_AFTER_SECONDS);
         count += 1;
     }
     head.fields = &fields[..count];

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
 use corelane_protocol::jsonrpc::OwnedId;
@@ -43,8 +45,19 @@ struct CallState {
     events: RefCell<VecDeque<Vec<u8>>>,
     events_announced: Cell<bool>,
     room_waiter: RefCell<Option<Waker>>,
-    cancelled: Cell<bool>,
-    cancel_waiter: RefCell<Option<Waker>>,
+    is_cancelled: Cell<bool>,
+    cancellation: RefCell<Option<Cancellation>>,
+}
+
+/// Whether a call was given up by its client; can be moved to another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// Whether the client has given up.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Call {
@@ -64,8 +77,8 @@ impl Call {
             events: RefCell::default(),
             events_announced: Cell::new(false),
             room_waiter: RefCell::default(),
-            cancelled: Cell::new(false),
-            cancel_waiter: RefCell::default(),
+            is_cancelled: Cell::new(false),
+            cancellation: RefCell::default(),
         }))
     }
 
@@ -77,7 +90,14 @@ impl Call {
         state.last_progress.set(f64::NEG_INFINITY);
         state.events.borrow_mut().clear();
         state.events_announced.set(false);
-        state.cancelled.set(false);
+        state.is_cancelled.set(false);
+        state.cancellation.take();
+    }
+
+    /// Forgets what the request wished; the call may wait long for the next one.
+    pub(crate) fn forget(&self) {
+        self.0.wishes.take();
+        self.0.events.take();
     }
 
     /// Whether nobody else holds the call, so that it can serve another request.
@@ -103,22 +123,25 @@ impl Call {
 
     /// Tells the handler that nobody waits for its answer any more.
     pub(crate) fn cancel(&self) {
-        self.0.cancelled.set(true);
+        self.0.is_cancelled.set(true);
+        if let Some(cancellation) = &*self.0.cancellation.borrow() {
+            cancellation.0.store(true, Ordering::Relaxed);
+        }
         self.0.events.borrow_mut().clear();
-        self.wake(&self.0.cancel_waiter);
         self.wake(&self.0.room_waiter);
     }
 
     /// Reports progress: `progress` of `total`, both in a unit of the handler's choice.
     ///
-    /// Nothing is sent when the client asked for no progress, or when `progress` is not more
-    /// than last time (MCP basic/utilities/progress: the value must increase). Waits while the
+    /// Nothing is sent when the client asked for no progress, or when `progress` is no number or
+    /// not more than last time (MCP basic/utilities/progress: the value must increase). Waits while the
     /// client is slower than the handler.
     pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let state = &self.0;
-        if progress <= state.last_progress.get() {
+        if !progress.is_finite() || progress <= state.last_progress.get() {
             return;
         }
+        let total = total.filter(|total| total.is_finite());
         let mut event = Vec::new();
         {
             let wishes = state.wishes.borrow();
@@ -164,22 +187,13 @@ impl Call {
         self.0.wishes.borrow().capabilities.contains(capability)
     }
 
-    /// Whether the client has given up on this call.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.cancelled.get()
-    }
-
-    /// Resolves when the client gives up on this call. The handler's future is dropped at its
-    /// next await at the latest, so this is for work that must be undone.
-    pub async fn cancelled(&self) {
-        poll_fn(|context| {
-            if self.is_cancelled() {
-                return Poll::Ready(());
-            }
-            self.0.cancel_waiter.replace(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+    /// A flag that is raised when the client gives up on this call.
+    ///
+    /// The handler's own future is dropped then, at the await where it waits. Work that was
+    /// offloaded runs on; the flag lets it stop early.
+    pub fn cancellation(&self) -> Cancellation {
+        let mut cancellation = self.0.cancellation.borrow_mut();
+        cancellation.get_or_insert_default().clone()
     }
 
     /// Runs `work` on the pool for blocking and CPU-heavy work.
@@ -198,7 +212,7 @@ impl Call {
         let mut event = Some(event);
         poll_fn(|context| {
             let state = &self.0;
-            if self.is_cancelled() {
+            if state.is_cancelled.get() {
                 return Poll::Ready(());
             }
             let mut events = state.events.borrow_mut();
@@ -216,7 +230,9 @@ impl Call {
     }
 
     fn wake(&self, waiter: &RefCell<Option<Waker>>) {
-        if let Some(waker) = waiter.borrow_mut().take() {
+        // Taken first: whoever is woken may come back here.
+        let waker = waiter.borrow_mut().take();
+        if let Some(waker) = waker {
             waker.wake();
             self.0.mailbox.note_task_woken();
         }

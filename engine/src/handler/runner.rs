@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use corelane_protocol::jsonrpc::Value;
+use corelane_protocol::jsonrpc::{DeserializeError, Value};
 use corelane_protocol::mcp::tools::ToolResult;
 use serde::de::DeserializeOwned;
 
@@ -92,24 +92,26 @@ where
     Fut: Future<Output = Outcome> + 'static,
 {
     fn start(&self, call: &Call, arguments: Value<'_>) -> Started {
-        let arguments = match A::deserialize(arguments) {
-            Ok(arguments) => arguments,
-            Err(error) => return Started::BadArguments(error.to_string()),
-        };
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let mut context = Context::from_waker(Waker::noop());
+        // Reading the arguments and dropping the future run the author's code too.
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            let arguments = A::deserialize(arguments)?;
             place.set(Some((self.make)(call.clone(), arguments)));
-            poll_place(place.as_mut(), &mut context)
+            let polled = poll_place(place.as_mut(), &mut context);
+            if polled.is_ready() {
+                place.set(None);
+            }
+            Ok::<_, DeserializeError>(polled)
         }));
         match polled {
-            Ok(Poll::Ready(outcome)) => {
-                place.set(None);
+            Ok(Ok(Poll::Ready(outcome))) => {
                 self.place.set(Some(place));
                 Started::Ready(outcome)
             }
             // The task polls again at once, with a waker of its own.
-            Ok(Poll::Pending) => Started::Waiting(Box::pin(Resumed { place })),
+            Ok(Ok(Poll::Pending)) => Started::Waiting(Box::pin(Resumed { place })),
+            Ok(Err(error)) => Started::BadArguments(error.to_string()),
             Err(panic) => Started::Ready(Err(panicked(&*panic))),
         }
     }
@@ -137,6 +139,16 @@ impl<Fut: Future<Output = Outcome>> Future for Resumed<Fut> {
         match catch_unwind(AssertUnwindSafe(|| poll_place(place, context))) {
             Ok(polled) => polled,
             Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+        }
+    }
+}
+
+impl<Fut> Drop for Resumed<Fut> {
+    fn drop(&mut self) {
+        // A cancelled handler is dropped where it waits; what it holds may panic at that.
+        let place = &mut self.place;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| place.set(None))) {
+            panicked(&*panic);
         }
     }
 }

@@ -33,7 +33,7 @@ use super::chunk::Chunk;
 use super::slots::SlotKey;
 use super::wake::{EventFd, WakeFd};
 use flight::{Flight, SendUnderWay};
-use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
@@ -111,13 +111,26 @@ impl Ring {
         self.submit_now();
     }
 
-    /// Ends accepting: `AcceptEnded` with ECANCELED follows, after what was accepted until then.
+    /// Accepts one connection; `AcceptedOne` follows. For when there are few places left: what is
+    /// not asked for waits in the listener's backlog, where [`Ring::accept`] would take it and
+    /// close it for want of a place.
+    pub fn accept_one(&mut self, listener: BorrowedFd<'_>) {
+        let listener = Fd(listener.as_raw_fd());
+        let place = DestinationSlot::auto_target();
+        let accept = opcode::Accept::new(listener, std::ptr::null_mut(), std::ptr::null_mut())
+            .file_index(Some(place));
+        self.flight.begin();
+        self.push(tagged(accept.build(), Tag::of(Op::AcceptOne)));
+    }
+
+    /// Ends accepting in both ways: `AcceptEnded` or `AcceptedOne` with ECANCELED follows for each
+    /// that is under way, after what was accepted until then.
     pub fn stop_accepting(&mut self) {
-        let accepts = CancelBuilder::user_data(Tag::of(Op::Accept).pack()).all();
-        self.push_silent(
-            opcode::AsyncCancel2::new(accepts).build(),
-            Tag::of(Op::Cancel),
-        );
+        for op in [Op::Accept, Op::AcceptOne] {
+            let accepts = CancelBuilder::user_data(Tag::of(op).pack()).all();
+            let cancel = opcode::AsyncCancel2::new(accepts).build();
+            self.push_silent(cancel, Tag::of(Op::Cancel));
+        }
     }
 
     /// Watches a connection for something to receive, until a `Readable` that is not `armed`.

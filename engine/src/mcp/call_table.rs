@@ -110,6 +110,11 @@ impl CallTable {
         Some(self.calls.remove(key.index as usize))
     }
 
+    /// No call runs out of time before this; maybe none does then either.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.front().map(|(deadline_ms, _)| *deadline_ms)
+    }
+
     /// The next call whose time is over.
     pub(crate) fn next_expired(&mut self, now_ms: u64) -> Option<CallKey> {
         while let Some((deadline_ms, key)) = self.deadlines.front().copied() {

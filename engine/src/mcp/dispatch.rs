@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use corelane_protocol::binding::header_param;
 use corelane_protocol::binding::http::ModernRequest;
-use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::binding::refusal::{Reason, clip};
 use corelane_protocol::framing::http1::{RequestHead, Status};
 use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
 use corelane_protocol::mcp::era::Era;
@@ -28,6 +28,9 @@ use crate::handler::mailbox::{CallKey, News};
 use crate::handler::runner::{Outcome, Started, Waiting};
 use crate::io::executor;
 use crate::meter::Counter;
+
+/// Sessions ended for idleness in one turn; the others wait for the next one.
+const SESSIONS_EXPIRED_PER_TURN: usize = 256;
 
 /// Who calls a tool, and how the answer is wanted.
 pub(super) struct Caller<'a> {
@@ -157,7 +160,7 @@ impl Core {
         let Some(tool) = self.catalog.tool(params.name) else {
             let text = self
                 .arena
-                .format(format_args!("unknown tool {:?}", params.name));
+                .format(format_args!("unknown tool {:?}", clip(params.name)));
             return invalid_params(id, text, out);
         };
         if let Some(needed) = tool.parts.requires
@@ -184,6 +187,11 @@ impl Core {
             ToolResult::error(faults).write(out, era, id, &self.stamp);
             return Disposition::ok();
         }
+        // Before the handler runs: a refused call has had no effect, and may be made again.
+        if !self.calls.has_room() {
+            let reason = Reason::Overloaded("too many calls are in flight");
+            return self.refuse(Some(id), reason, out);
+        }
         let call = self.spare_calls.pop().unwrap_or_else(|| {
             let events_max = self.settings.events_max;
             Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
@@ -206,8 +214,8 @@ impl Core {
                 self.spare(call);
                 Disposition::ok()
             }
-            Started::Ready(outcome) => self.wait_for(caller, call, Err(outcome), out),
-            Started::Waiting(waiting) => self.wait_for(caller, call, Ok(waiting), out),
+            Started::Ready(outcome) => self.wait_for(caller, call, Err(outcome)),
+            Started::Waiting(waiting) => self.wait_for(caller, call, Ok(waiting)),
         }
     }
 
@@ -217,13 +225,7 @@ impl Core {
         caller: Caller<'_>,
         call: Call,
         rest: Result<Waiting, Outcome>,
-        out: &mut Vec<u8>,
     ) -> Disposition {
-        if !self.calls.has_room() {
-            call.cancel();
-            let reason = Reason::Overloaded("too many calls are in flight");
-            return self.refuse(Some(caller.id), reason, out);
-        }
         let Caller {
             era,
             id,
@@ -289,6 +291,7 @@ impl Core {
     fn spare(&mut self, call: Call) {
         const SPARE_CALLS_MAX: usize = 64;
         if call.is_unshared() && self.spare_calls.len() < SPARE_CALLS_MAX {
+            call.forget();
             self.spare_calls.push(call);
         }
     }
@@ -354,7 +357,7 @@ impl Core {
 
     /// Ends a call: with its outcome, or with a part that says there is none.
     fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
-        let Some(entry) = self.calls.remove(key) else {
+        let Some(mut entry) = self.calls.remove(key) else {
             return;
         };
         if let Some(session) = entry
@@ -377,8 +380,10 @@ impl Core {
         if let Some(exchange) = entry.exchange {
             self.deliveries.push_back(Delivery { exchange, part });
         }
-        // Dropping the task stops a handler that still runs.
-        drop(entry.task);
+        // Dropping the task stops a handler that still runs; the executor drops its future.
+        if entry.task.take().is_some() {
+            self.mailbox.note_task_woken();
+        }
         self.spare(entry.call);
     }
 
@@ -418,10 +423,23 @@ impl Core {
             );
             self.finish(key, Ok(Err(ToolError::internal(text))));
         }
-        while let Some(session) = self.sessions.expire(self.now_ms) {
+        for _ in 0..SESSIONS_EXPIRED_PER_TURN {
+            let Some(session) = self.sessions.expire(self.now_ms) else {
+                break;
+            };
             self.meter.add(Counter::SessionsExpired, 1);
             self.close_session(session);
         }
+    }
+
+    /// Queues a part of an answer for delivery.
+    pub(crate) fn queue_delivery(&mut self, delivery: Delivery) {
+        self.deliveries.push_back(delivery);
+    }
+
+    /// When the next call runs out of time, in milliseconds since the shard started.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.calls.next_deadline_ms()
     }
 
     /// Takes the next part of an answer that is ready.
@@ -444,7 +462,7 @@ impl Core {
         !self.mailbox.is_empty() || self.offload.has_finished()
     }
 
-    /// Stops making sessions; open streams end.
+    /// From now on no session is made and no stream is opened.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
     }

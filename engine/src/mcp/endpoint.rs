@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMessage};
 use corelane_protocol::binding::refusal::{Reason, Refusal};
 use corelane_protocol::framing::http1::RequestHead;
-use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits};
+use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::result::Stamp;
 
@@ -145,7 +145,7 @@ impl Endpoint {
                 }
                 Located::Elsewhere(session) => {
                     let kind = ForwardedKind::Post(body.to_vec());
-                    forward(session, headers, exchange, kind)
+                    forward(session, headers, exchange, message.request_id(), kind)
                 }
             },
         }
@@ -162,7 +162,7 @@ impl Endpoint {
             Located::Here(session) => self.core.open_stream(session, exchange, out),
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                forward(session, headers, exchange, ForwardedKind::OpenStream)
+                forward(session, headers, exchange, None, ForwardedKind::OpenStream)
             }
         }
     }
@@ -178,7 +178,7 @@ impl Endpoint {
             Located::Here(session) => self.core.end_session(session, out),
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                forward(session, headers, exchange, ForwardedKind::EndSession)
+                forward(session, headers, exchange, None, ForwardedKind::EndSession)
             }
         }
     }
@@ -190,6 +190,7 @@ impl Endpoint {
             session,
             revision,
             kind,
+            ..
         } = request;
         debug_assert_eq!(
             session.home, self.core.settings.shard,
@@ -235,12 +236,14 @@ fn forward(
     session: SessionId,
     headers: SessionHeaders<'_>,
     exchange: Exchange,
+    id: Option<Id<'_>>,
     kind: ForwardedKind,
 ) -> Disposition {
     let request = Forwarded {
         exchange,
         session,
         revision: headers.revision,
+        id: id.map(OwnedId::from),
         kind,
     };
     Disposition::Forward {

@@ -95,7 +95,7 @@ impl Sessions {
     ) -> Result<(SessionId, bool), NoRoom> {
         let is_full = self.sessions.len() >= self.sessions_max;
         if is_full {
-            self.evict()?;
+            self.evict(now_ms)?;
         }
         let id = SessionId {
             home: self.home,
@@ -159,19 +159,19 @@ impl Sessions {
         None
     }
 
-    fn evict(&mut self) -> Result<(), NoRoom> {
-        let mut index = self.oldest;
+    fn evict(&mut self, now_ms: u64) -> Result<(), NoRoom> {
         for _ in 0..EVICTION_LOOKS_MAX {
-            if index == NONE {
+            if self.oldest == NONE {
                 break;
             }
-            let session = &self.sessions[index as usize];
+            let session = &self.sessions[self.oldest as usize];
+            let id = session.id;
             if !session.is_busy() {
-                let id = session.id;
                 self.remove(id);
                 return Ok(());
             }
-            index = session.next;
+            // Out of the way: the next look must not meet the same busy sessions again.
+            self.touch(id, now_ms);
         }
         Err(NoRoom)
     }
@@ -290,5 +290,19 @@ mod tests {
         }
         assert_eq!(create(&mut sessions, 5), Err(NoRoom));
         assert_eq!(sessions.sessions.len(), 3);
+    }
+
+    #[test]
+    fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
+        let busy_count = 2 * EVICTION_LOOKS_MAX;
+        let mut sessions = sessions(busy_count + 1);
+        for _ in 0..busy_count {
+            let busy = create(&mut sessions, 0).unwrap();
+            sessions.find(busy).unwrap().calls.push(BUSY);
+        }
+        let idle = create(&mut sessions, 1).unwrap();
+        let tries = (0..3).filter(|_| create(&mut sessions, 2).is_ok()).count();
+        assert_eq!(tries, 1);
+        assert!(sessions.find(idle).is_none());
     }
 }

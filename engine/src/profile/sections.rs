@@ -16,7 +16,7 @@ pub struct Calls {
     /// clients wait (60 s is usual), so that the client decides.
     pub timeout_ms: u64,
     /// Events (progress, log) of one call waiting to be sent, 1 to 65,536; default 64. Past it
-    /// progress is dropped, oldest first: it is a picture of the present, not a record.
+    /// the handler waits for its client.
     pub events_queued_max: usize,
 }
 

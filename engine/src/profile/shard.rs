@@ -74,7 +74,8 @@ pub struct Executor {
     /// 4096; default 65,536: sockets do not use them, and the executor's own default is 10 MiB.
     pub io_memory_bytes: usize,
     /// Microseconds between two yields of a busy shard to handlers that wait, while there are
-    /// any, 100 to 100,000; default 1000: their timers are late by no more than that.
+    /// any, 100 to 100,000; default 1000: their timers are late by no more than that and
+    /// `idle_wait_us`.
     pub yield_interval_us: u64,
     /// Microseconds an idle turn waits in the socket ring before the shard parks, 0 to 1,000,000;
     /// default 1000: a park costs two system calls, which traffic above 1000/s never pays.
@@ -112,7 +113,7 @@ pub struct Budget {
     /// Pipelined requests of one connection in one turn, 1 to 1024; default 16, so that a
     /// pipelining client does not starve the others.
     pub requests_per_connection_per_turn: u32,
-    /// Messages taken from one lane in one turn, 1 to 4096; default 256, where a lane moves tens
+    /// Messages taken from the lanes in one turn, 4 (one a tier) to 4096; default 256, where a lane moves tens
     /// of millions of messages a second.
     pub lane_batch: u32,
 }
@@ -139,7 +140,7 @@ impl Budget {
             self.requests_per_connection_per_turn,
             1..=1024,
         )?;
-        section.range("lane_batch", self.lane_batch, 1..=4096)
+        section.range("lane_batch", self.lane_batch, 4..=4096)
     }
 }
 

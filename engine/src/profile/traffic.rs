@@ -35,6 +35,10 @@ pub struct Connection {
     /// Bytes of pipelined requests kept behind the one being answered, 1 KiB to 16 MiB; default
     /// 64 KiB. Past it nothing more is read.
     pub pipelined_bytes_max: usize,
+    /// Bytes of partial and pipelined requests of all connections of a shard, 1 MiB to 1 TiB, and
+    /// at least twice `http.body_bytes_max`; default 1 GiB. The request that passes it is refused
+    /// with 503: without it, slots times body limit is what peers can make a shard hold.
+    pub input_bytes_max: usize,
 }
 
 impl Default for Connection {
@@ -48,6 +52,7 @@ impl Default for Connection {
             linger_bytes_max: 65_536,
             output_bytes_max: 1 << 20,
             pipelined_bytes_max: 64 << 10,
+            input_bytes_max: 1 << 30,
         }
     }
 }
@@ -66,7 +71,8 @@ impl Connection {
             "pipelined_bytes_max",
             self.pipelined_bytes_max,
             1024..=16 << 20,
-        )
+        )?;
+        section.range("input_bytes_max", self.input_bytes_max, 1 << 20..=1 << 40)
     }
 }
 

@@ -47,7 +47,8 @@ pub struct RunningServer {
     connections_per_shard: u32,
     shards: Vec<(ShardThread, Arc<ShardControl>)>,
     shard_count: usize,
-    events: Receiver<Event>,
+    events: Sender<Event>,
+    received: Receiver<Event>,
 }
 
 impl RunningServer {
@@ -55,7 +56,7 @@ impl RunningServer {
         address: SocketAddr,
         profile: &Profile,
         connections_per_shard: u32,
-        events: Receiver<Event>,
+        (events, received): (Sender<Event>, Receiver<Event>),
     ) -> RunningServer {
         RunningServer {
             address,
@@ -64,6 +65,7 @@ impl RunningServer {
             shards: Vec::new(),
             shard_count: 0,
             events,
+            received,
         }
     }
 
@@ -87,13 +89,14 @@ impl RunningServer {
         self.shard_count
     }
 
-    /// How many connections each shard can hold.
+    /// How many connections a shard can hold at most; a profile may set less.
     pub fn connections_per_shard(&self) -> u32 {
         self.connections_per_shard
     }
 
     /// Passes SIGTERM and SIGINT on to whoever waits for events.
-    pub(super) fn forward_signals(&self, events: Sender<Event>) -> Result<()> {
+    pub(super) fn forward_signals(&self) -> Result<()> {
+        let events = self.events.clone();
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)?;
         thread::Builder::new()
             .name("signals".into())
@@ -114,7 +117,7 @@ impl RunningServer {
 
     /// Serves until a signal asks to end, or a shard fails; then drains.
     pub(super) fn run_until_signal(mut self) -> Result<()> {
-        match self.events.recv() {
+        match self.received.recv() {
             Ok(Event::Signal) => tracing::info!("draining"),
             Ok(Event::ShardEnded) | Err(_) => tracing::error!("a shard ended; draining the rest"),
         }

@@ -1,16 +1,14 @@
 //! What completions do to connections, and what connections then ask of the ring.
 
-use super::work::{Accepting, Shard};
-use crate::connection::http::{Connection, Phase};
+use super::work::Shard;
+use crate::connection::active::Active;
+use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
 use crate::io::chunk::Chunk;
 use crate::io::ring::{Completion, Received};
 use crate::io::slots::SlotKey;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
-
-/// After a failure to accept that is not for want of a slot, accepting waits this long.
-const ACCEPT_RETRY_MS: u64 = 100;
 
 impl Shard {
     /// Handles what the ring completed, at most a budget of it. Returns whether there was any.
@@ -36,71 +34,14 @@ impl Shard {
             } => self.sent(key, chunk, from, outcome),
             Completion::Readable { key, armed, .. } => self.readable(key, armed),
             Completion::Accepted { index, more } => self.accepted(index, more),
+            Completion::AcceptedOne { outcome } => self.accepted_one(outcome),
             Completion::AcceptEnded { errno } => self.accept_ended(errno),
-            Completion::Closed { .. } => self.closed(),
+            Completion::Closed { .. } => {
+                self.handling.meter.uncount(Counter::ConnectionsOpen);
+                self.handling.meter.count(Counter::ConnectionsClosed);
+            }
             Completion::Woken => {}
         }
-    }
-
-    fn accepted(&mut self, index: u32, more: bool) {
-        let key = self.slots.insert_at(index, Connection::new());
-        self.handling.meter.count(Counter::ConnectionsAccepted);
-        self.handling.meter.count(Counter::ConnectionsOpen);
-        self.ring.watch(key);
-        self.set_timer(key);
-        if self.slots.len() >= self.slots.capacity() && self.accepting == Accepting::On {
-            // Those that come now wait in the listener's backlog; the kernel would close them.
-            self.accepting = Accepting::Full;
-            self.ring.stop_accepting();
-        } else if !more && self.accepting == Accepting::On {
-            self.accept();
-        }
-        if self.handling.is_draining {
-            self.close(key);
-        }
-    }
-
-    fn accept_ended(&mut self, errno: i32) {
-        match (self.accepting, errno) {
-            (Accepting::Full | Accepting::Off, _) => {}
-            (_, libc::ENFILE) => {
-                self.handling
-                    .meter
-                    .count(Counter::ConnectionsRefusedDescriptors);
-                self.accepting = Accepting::Full;
-            }
-            (_, errno) => {
-                let error = std::io::Error::from_raw_os_error(errno);
-                tracing::warn!(%error, "accepting failed; trying again in {ACCEPT_RETRY_MS} ms");
-                self.accepting = Accepting::RetryAt(self.now_ms + ACCEPT_RETRY_MS);
-            }
-        }
-    }
-
-    /// Accepts again if accepting stopped for a reason that is gone.
-    pub(super) fn resume_accepting(&mut self) {
-        let may = match self.accepting {
-            Accepting::Full => self.slots.len() < self.slots.capacity(),
-            Accepting::RetryAt(time_ms) => time_ms <= self.now_ms,
-            Accepting::On | Accepting::Off => false,
-        };
-        if may {
-            self.accept();
-        }
-    }
-
-    /// Lets the kernel accept connections.
-    pub(super) fn accept(&mut self) {
-        if let Some(listener) = &self.listener {
-            self.ring.accept(listener.as_fd());
-            self.accepting = Accepting::On;
-        }
-    }
-
-    fn closed(&mut self) {
-        self.handling.meter.uncount(Counter::ConnectionsOpen);
-        self.handling.meter.count(Counter::ConnectionsClosed);
-        self.resume_accepting();
     }
 
     fn readable(&mut self, key: SlotKey, armed: bool) {
@@ -195,6 +136,8 @@ impl Shard {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
                 connection.is_sending = true;
+                // The peer took what was before: it gets its whole time for this one.
+                connection.armed.0 = Timer::None;
                 self.ring.send(key, chunk, 0);
             }
         }
@@ -216,6 +159,7 @@ impl Shard {
         if connection.resume_reading(&mut self.handling.context(key)) {
             self.ring.receive(key);
         }
+        connection.give_back_active(&mut self.handling.context(key));
         let timer = Timer::of(connection);
         if connection.armed != (timer, connection.sequence) {
             self.set_timer(key);
@@ -243,10 +187,19 @@ impl Shard {
         };
         self.wheel.cancel(key.index);
         self.ring.close(key);
-        let Some(mut active) = connection.active.take() else {
+        let mut context = self.handling.context(key);
+        connection.drop_input(&mut context);
+        let Some(active) = &mut connection.active else {
             return;
         };
-        if let Some(waiting) = active.waiting.take() {
+        if let Some(output) = active.output.take() {
+            context.chunks.give(output);
+        }
+        let waiting = active.waiting.take();
+        **active = Active::default();
+        connection.phase = Phase::Idle;
+        connection.give_back_active(&mut context);
+        if let Some(waiting) = waiting {
             if let Some(call) = waiting.call {
                 self.handling.endpoint.core().client_gone(call);
             }
@@ -263,15 +216,6 @@ impl Shard {
                 );
             }
         }
-        for chunk in [active.input.take(), active.output.take()]
-            .into_iter()
-            .flatten()
-        {
-            self.handling.chunks.give(chunk);
-        }
-        connection.active = Some(active);
-        connection.phase = Phase::Idle;
-        connection.give_back_active(&mut self.handling.context(key));
     }
 
     /// Goes on with requests that were left over from earlier turns: one share for each
@@ -298,7 +242,7 @@ impl Shard {
 
     /// Handles deadlines that have passed. Returns whether all of them were.
     pub(super) fn handle_timers(&mut self, budget: usize) -> bool {
-        self.resume_accepting();
+        self.go_on_accepting();
         let mut expired = std::mem::take(&mut self.expired);
         let caught_up = self
             .wheel

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::jsonrpc::OwnedId;
 
 use super::ShardMessage;
 use super::work::Shard;
@@ -62,7 +63,7 @@ impl Shard {
     }
 
     /// Brings every part that is ready to where it belongs.
-    fn deliver_all(&mut self) {
+    pub(super) fn deliver_all(&mut self) {
         while let Some((to, tier, message)) = self.unsent.pop_front() {
             if let Err(full) = self.sender.send(to, tier, message) {
                 // What waits keeps its order: the first that finds no room holds back all.
@@ -109,8 +110,17 @@ impl Shard {
             }
             return;
         };
+        if matches!(part, Part::Event(_))
+            && connection.has_twice_the_output(&self.profile.connection)
+        {
+            // Its call runs on another shard and cannot be held back from here.
+            return self.close(key);
+        }
         let mut context = self.handling.context(key);
         connection.deliver(part, &mut context);
+        if context.is_draining {
+            connection.end_after_answer(&mut context);
+        }
         let out = context.out.take();
         self.after(key, out);
     }
@@ -161,6 +171,7 @@ impl Shard {
             exchange,
             session,
             revision: None,
+            id: None,
             kind,
         };
         let message = ShardMessage::Forward(Box::new(request));
@@ -172,22 +183,21 @@ impl Shard {
         while let Some((home, request)) = self.handling.forwards.pop() {
             let exchange = request.exchange;
             let message = ShardMessage::Forward(request);
-            if self
-                .sender
-                .send(usize::from(home), Tier::Request, message)
-                .is_ok()
-            {
+            let Err(full) = self.sender.send(usize::from(home), Tier::Request, message) else {
                 continue;
-            }
+            };
             self.handling.meter.count(Counter::LanesFull);
+            let ShardMessage::Forward(request) = full.message else {
+                unreachable!("the lane gives back what was sent");
+            };
             let reason = Reason::Overloaded("the lane to the session's shard is full");
             let status = reason.status();
             let mut body = Vec::new();
-            self.handling
-                .endpoint
-                .core()
-                .refuse(None, reason, &mut body);
-            self.deliver_here(Delivery {
+            let core = self.handling.endpoint.core();
+            core.refuse(request.id.as_ref().map(OwnedId::as_id), reason, &mut body);
+            // Delivered with the others at the end of the turn, not from here: the next request
+            // of the connection may find the lane full as well, and so on.
+            core.queue_delivery(Delivery {
                 exchange,
                 part: Part::Final { status, body },
             });

@@ -2,33 +2,58 @@
 
 use std::sync::atomic::Ordering;
 
-use super::work::{Accepting, Shard};
+use super::accept::Accepting;
+use super::work::Shard;
 use crate::connection::http::Phase;
+use crate::io::ring::Wait;
 
 impl Shard {
     /// Begins to drain when told to. Returns whether the shard is done.
-    pub(super) fn drain_step(&mut self) -> bool {
-        match self.drain_deadline_ms {
-            None => {
-                if self.control.drain.load(Ordering::Relaxed) {
-                    self.begin_drain();
-                }
-                false
+    ///
+    /// A shard that is quiet stays until all are: another one may still receive a request for a
+    /// session that lives here. A quiet shard gets work from no one else, so that once all are
+    /// quiet none will have work again.
+    pub(super) fn drain_step(&mut self) -> std::io::Result<bool> {
+        let Some(deadline_ms) = self.drain_deadline_ms else {
+            if self.control.drain.load(Ordering::Relaxed) {
+                self.begin_drain();
             }
-            Some(deadline_ms) => {
-                let is_quiet = self.slots.is_empty()
-                    && self.unsent.is_empty()
-                    && self.handling.endpoint.core().is_quiet();
-                if !is_quiet && self.now_ms >= deadline_ms {
-                    tracing::warn!(
-                        shard = self.handling.shard,
-                        connections = self.slots.len(),
-                        "drain timed out; what is left is closed"
-                    );
-                }
-                is_quiet || self.now_ms >= deadline_ms
+            return Ok(false);
+        };
+        if self.now_ms >= deadline_ms {
+            let (shard, connections) = (self.handling.shard, self.slots.len());
+            if connections > 0 {
+                tracing::warn!(
+                    shard,
+                    connections,
+                    "drain timed out; what is left is closed"
+                );
+            }
+            return Ok(true);
+        }
+        if !self.is_counted_quiet && self.is_quiet() {
+            self.is_counted_quiet = true;
+            let quiet = self.control.quiet_shards.fetch_add(1, Ordering::AcqRel) + 1;
+            if quiet == self.ring_fds.len() {
+                self.wake_all_shards()?;
             }
         }
+        Ok(self.control.quiet_shards.load(Ordering::Acquire) == self.ring_fds.len())
+    }
+
+    fn is_quiet(&mut self) -> bool {
+        let is_quiet = self.slots.is_empty() && self.unsent.is_empty();
+        is_quiet && self.handling.endpoint.core().is_quiet()
+    }
+
+    /// The last quiet shard tells the others, which may be parked, before it goes.
+    fn wake_all_shards(&mut self) -> std::io::Result<()> {
+        for (shard, fd) in self.ring_fds.iter().enumerate() {
+            if shard != usize::from(self.handling.shard) {
+                self.ring.wake_shard(fd.load(Ordering::Acquire));
+            }
+        }
+        self.ring.enter(Wait::No)
     }
 
     fn begin_drain(&mut self) {
@@ -46,10 +71,10 @@ impl Shard {
             };
             let mut context = self.handling.context(key);
             match connection.phase {
-                // Requests that have arrived are answered first; the last answer says close.
+                // A request that has arrived is answered; its answer says that it is the last.
                 Phase::Idle if connection.has_requests_left_over() => {}
                 Phase::Idle if !connection.is_sending => self.close(key),
-                Phase::Idle => connection.phase = Phase::Flushing { lingers: false },
+                Phase::Idle => connection.phase = Phase::Flushing { lingers: true },
                 Phase::Waiting | Phase::Streaming => {
                     connection.end_after_answer(&mut context);
                     let out = context.out.take();

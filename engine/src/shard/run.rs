@@ -26,8 +26,9 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         did |= shard.handle_news();
         did |= shard.handle_leftover();
         let caught_up = shard.handle_timers(EXPIRIES_PER_TURN);
+        shard.deliver_all();
         shard.flush_lanes();
-        if shard.drain_step() {
+        if shard.drain_step()? {
             return Ok(());
         }
         has_work = shard.has_work() || !caught_up;
@@ -73,7 +74,7 @@ impl Shard {
         // notifies.
         self.ring.enter(Wait::No)?;
         if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
-            self.handling.endpoint.trim();
+            self.handling.trim();
             let mailbox = Rc::clone(&self.handling.mailbox);
             parker
                 .park_for(self.time_until_due(), |context| mailbox.poll_news(context))
@@ -84,8 +85,10 @@ impl Shard {
         Ok(())
     }
 
-    fn time_until_due(&self) -> Duration {
-        let due_ms = self.wheel.next_due_hint().unwrap_or(u64::MAX);
+    fn time_until_due(&mut self) -> Duration {
+        let core = self.handling.endpoint.core();
+        let due_ms = [self.wheel.next_due_hint(), core.next_deadline_ms()];
+        let due_ms = due_ms.into_iter().flatten().min().unwrap_or(u64::MAX);
         let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms).max(1));
         wait.min(PARK_MAX)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -13,10 +13,11 @@ use corelane_protocol::limits::HttpLimits;
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 
 use super::ShardMessage;
+use super::accept::Accepting;
 use super::run::run;
-use super::work::{Accepting, Handling, Shard, date_now};
+use super::work::{Handling, Shard, date_now};
 use crate::catalog::Plan;
-use crate::connection::http::Rules;
+use crate::connection::context::Rules;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::offload::{OffloadPool, OffloadPort};
@@ -43,6 +44,8 @@ pub(crate) struct ShardControl {
     pub(crate) drain: AtomicBool,
     /// How long draining may take, in milliseconds.
     pub(crate) drain_timeout_ms: u64,
+    /// Shards of this server that drain and have nothing left to do.
+    pub(crate) quiet_shards: Arc<AtomicUsize>,
     /// Wakes the shard, once it runs.
     pub(crate) waker: OnceLock<Waker>,
 }
@@ -64,6 +67,7 @@ pub(crate) struct ShardPlan {
     pub(crate) profile: ShardProfile,
     pub(crate) descriptors: u32,
     pub(crate) listener: Listener,
+    pub(crate) backlog: u32,
     pub(crate) origin: OriginPolicy,
     pub(crate) endpoint_path: String,
     pub(crate) server: Arc<ServerDescription>,
@@ -144,14 +148,14 @@ pub(crate) fn spawn(
         .name(format!("shard-{shard}"))
         .spawn(move || {
             let _end_guard = end_guard;
-            serve(plan, &ready)
+            serve(plan, ready)
         })
         .map_err(|error| ShardError::Thread { shard, error })
 }
 
 fn serve(
     plan: ShardPlan,
-    ready: &Sender<Result<(), ShardError>>,
+    ready: Sender<Result<(), ShardError>>,
 ) -> Result<MeterSnapshot, ShardError> {
     let shard = plan.shard;
     let profile = plan.profile.executor;
@@ -160,26 +164,28 @@ fn serve(
         ring_depth: profile.ring_depth as usize,
         io_memory_bytes: profile.io_memory_bytes,
     };
-    // Whoever waits for `ready` learns of a failure there; the thread then ends quietly.
-    let give_up = |error| {
+    // Whoever waits for `ready` learns of a failure there; the thread then ends quietly. It is
+    // dropped before the shard runs: a shard that panics while it opens is seen as hanging up.
+    let give_up = |ready: Sender<_>, error| {
         let _ = ready.send(Err(error));
         Ok(MeterSnapshot::default())
     };
     let executor = match Executor::new(settings) {
         Ok(executor) => executor,
-        Err(text) => return give_up(ShardError::Executor { shard, text }),
+        Err(text) => return give_up(ready, ShardError::Executor { shard, text }),
     };
     executor.run(async {
         let shard_state = match open(plan) {
             Ok(opened) => opened,
-            Err(error) => return give_up(error),
+            Err(error) => return give_up(ready, error),
         };
         let parker = match Parker::new(shard_state.ring.park_eventfd()) {
             Ok(parker) => parker,
-            Err(text) => return give_up(ShardError::Executor { shard, text }),
+            Err(text) => return give_up(ready, ShardError::Executor { shard, text }),
         };
         let meter = Rc::clone(&shard_state.handling.meter);
         let _ = ready.send(Ok(()));
+        drop(ready);
         match run(shard_state, parker).await {
             Ok(()) => Ok(meter.snapshot()),
             Err(error) => Err(ShardError::Broken { shard, error }),
@@ -231,7 +237,9 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         slots: Slots::new(plan.descriptors),
         wheel: Wheel::new(plan.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         listener: Some(plan.listener),
-        accepting: Accepting::Off,
+        accepting: Accepting::RetryAt(0),
+        accepts_under_way: 0,
+        backlog: plan.backlog as usize,
         sender: plan.sender,
         receiver: plan.receiver,
         ring_fds: plan.ring_fds,
@@ -255,6 +263,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
             shard,
             requests_per_turn: profile.budget.requests_per_connection_per_turn,
             is_draining: false,
+            input_bytes: 0,
         },
         leftover: Default::default(),
         stalled: Default::default(),
@@ -268,8 +277,9 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         yielded_us: 0,
         date_second: 0,
         drain_deadline_ms: None,
+        is_counted_quiet: false,
     };
-    opened.accept();
+    opened.go_on_accepting();
     Ok(opened)
 }
 

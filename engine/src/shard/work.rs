@@ -10,9 +10,11 @@ use std::time::{Instant, SystemTime};
 use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
+use super::accept::Accepting;
 use super::start::ShardControl;
 use crate::connection::active::Active;
-use crate::connection::http::{Connection, Context, Rules};
+use crate::connection::context::{Context, Rules};
+use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::mailbox::{CallKey, Mailbox};
 use crate::io::chunk::ChunkPool;
@@ -32,6 +34,10 @@ pub(crate) struct Shard {
     pub(super) wheel: Wheel,
     pub(super) listener: Option<Listener>,
     pub(super) accepting: Accepting,
+    /// Accepts of one connection each that have not ended.
+    pub(super) accepts_under_way: usize,
+    /// Connections the listener lets wait.
+    pub(super) backlog: usize,
     pub(super) sender: LaneSender<ShardMessage>,
     pub(super) receiver: LaneReceiver<ShardMessage>,
     pub(super) ring_fds: Arc<[AtomicI32]>,
@@ -54,19 +60,8 @@ pub(crate) struct Shard {
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
     pub(super) drain_deadline_ms: Option<u64>,
-}
-
-/// Whether connections are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepting {
-    /// The kernel accepts as they come.
-    On,
-    /// Every slot is taken: accepting goes on when one is free.
-    Full,
-    /// Accepting failed for want of something: it is tried again at this time.
-    RetryAt(u64),
-    /// Never again.
-    Off,
+    /// The shard drains, and has said that it is quiet.
+    pub(super) is_counted_quiet: bool,
 }
 
 /// Everything a connection works with.
@@ -87,6 +82,8 @@ pub(crate) struct Handling {
     pub(super) shard: u16,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
+    /// Bytes of unfinished requests of all connections.
+    pub(super) input_bytes: usize,
 }
 
 impl Handling {
@@ -104,8 +101,18 @@ impl Handling {
             shard: self.shard,
             key,
             is_draining: self.is_draining,
+            input_bytes: &mut self.input_bytes,
             requests_left: self.requests_per_turn,
             out: None,
+        }
+    }
+
+    /// Gives back memory that an unusually large message took. Called when the shard is idle.
+    pub(super) fn trim(&mut self) {
+        const SCRATCH_KEPT_BYTES_MAX: usize = 64 * 1024;
+        self.endpoint.trim();
+        if self.scratch.capacity() > SCRATCH_KEPT_BYTES_MAX {
+            self.scratch = Vec::new();
         }
     }
 

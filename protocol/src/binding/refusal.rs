@@ -7,6 +7,18 @@ use crate::mcp::error_code;
 use crate::mcp::meta::EnvelopeError;
 use crate::mcp::revision::Revision;
 
+/// Bytes of a peer's own text that an error repeats.
+const ECHOED_BYTES_MAX: usize = 128;
+
+/// The start of a peer's text: enough to recognise it, too little to make an answer large.
+pub fn clip(text: &str) -> &str {
+    let mut end = text.len().min(ECHOED_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// A message refused before it was dispatched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal<'a> {

@@ -25,9 +25,22 @@ pub fn claim<'a>(params: Option<Value<'a>>) -> Option<Value<'a>> {
     of_params(params)?.as_object()?.get(PROTOCOL_VERSION)
 }
 
-/// The progress token of a request, which keeps its JSON type.
+/// Bytes a progress token may have: every notification of the call repeats it.
+pub const PROGRESS_TOKEN_BYTES_MAX: usize = 256;
+
+/// Bytes the claimed revision may have: a refusal repeats it.
+pub const PROTOCOL_VERSION_BYTES_MAX: usize = 64;
+
+/// The progress token of a request, which keeps its JSON type; none if it is unusable.
 pub fn progress_token<'a>(params: Option<Value<'a>>) -> Option<Id<'a>> {
-    Id::read(of_params(params)?.as_object()?.get("progressToken")?)
+    usable_token(of_params(params)?.as_object()?.get("progressToken")?)
+}
+
+fn usable_token(value: Value<'_>) -> Option<Id<'_>> {
+    Id::read(value).filter(|token| match token {
+        Id::String(text) => text.len() <= PROGRESS_TOKEN_BYTES_MAX,
+        Id::Integer(_) | Id::Unsigned(_) => true,
+    })
 }
 
 /// A valid modern envelope. Having one tells you that every required key was there and every
@@ -75,7 +88,8 @@ impl<'a> Envelope<'a> {
             .get(PROTOCOL_VERSION)
             .ok_or(EnvelopeError::MissingKey(PROTOCOL_VERSION))?
             .as_str()
-            .ok_or(wrong_type(PROTOCOL_VERSION, "a string"))?;
+            .filter(|version| version.len() <= PROTOCOL_VERSION_BYTES_MAX)
+            .ok_or(wrong_type(PROTOCOL_VERSION, "a string of at most 64 bytes"))?;
         let capabilities = meta
             .get(CLIENT_CAPABILITIES)
             .ok_or(EnvelopeError::MissingKey(CLIENT_CAPABILITIES))?;
@@ -114,9 +128,12 @@ fn read_progress_token<'a>(meta: Object<'a>) -> Result<Option<Id<'a>>, EnvelopeE
     let Some(token) = meta.get("progressToken") else {
         return Ok(None);
     };
-    match Id::read(token) {
+    match usable_token(token) {
         Some(token) => Ok(Some(token)),
-        None => Err(wrong_type("progressToken", "a string or an integer")),
+        None => Err(wrong_type(
+            "progressToken",
+            "a string of at most 256 bytes or an integer",
+        )),
     }
 }
 

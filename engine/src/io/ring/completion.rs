@@ -17,6 +17,12 @@ pub enum Completion {
         /// Whether accepting goes on. If not, call `Ring::accept` again to go on.
         more: bool,
     },
+    /// A `Ring::accept_one` ended.
+    AcceptedOne {
+        /// Index in the table of direct descriptors, or errno(3); ECANCELED:
+        /// `Ring::stop_accepting`.
+        outcome: Result<u32, i32>,
+    },
     /// Accepting ended.
     ///
     /// ENFILE: the table is full, and the connection that found it so was closed; accept again

@@ -94,6 +94,7 @@ impl Flight {
         }
         match tag.op {
             Op::Accept => Some(accepted(entry.result(), more)),
+            Op::AcceptOne => Some(accepted_one(entry.result())),
             Op::Watch => readable(tag.key(), entry.result(), more),
             Op::Receive => {
                 self.receives -= 1;
@@ -164,7 +165,8 @@ impl Flight {
 /// Whether an operation always completes here; the others are silent unless they fail.
 fn is_counted(op: Op) -> bool {
     match op {
-        Op::Accept | Op::Watch | Op::Receive | Op::Send | Op::Close | Op::WatchWake => true,
+        Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
+        Op::Send | Op::Close | Op::WatchWake => true,
         Op::ShutdownWrite | Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
 }
@@ -174,6 +176,11 @@ fn accepted(result: i32, more: bool) -> Completion {
         Ok(index) => Completion::Accepted { index, more },
         Err(_) => Completion::AcceptEnded { errno: -result },
     }
+}
+
+fn accepted_one(result: i32) -> Completion {
+    let outcome = u32::try_from(result).map_err(|_| -result);
+    Completion::AcceptedOne { outcome }
 }
 
 fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {

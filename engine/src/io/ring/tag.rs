@@ -13,6 +13,7 @@ pub(crate) const INDEX_MAX: u32 = (1 << 28) - 1;
 #[repr(u8)]
 pub(crate) enum Op {
     Accept = 1,
+    AcceptOne,
     Watch,
     Receive,
     Send,
@@ -24,8 +25,9 @@ pub(crate) enum Op {
     Woken,
 }
 
-const OPS: [Op; 10] = [
+const OPS: [Op; 11] = [
     Op::Accept,
+    Op::AcceptOne,
     Op::Watch,
     Op::Receive,
     Op::Send,

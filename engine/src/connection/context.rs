@@ -1,0 +1,73 @@
+//! What a connection works with: the shard's parts, lent for one step.
+
+use corelane_protocol::limits::HttpLimits;
+
+use super::active::Active;
+use super::response::Date;
+use crate::guard::origin::OriginPolicy;
+use crate::io::chunk::{Chunk, ChunkPool};
+use crate::io::slots::SlotKey;
+use crate::mcp::{Endpoint, Exchange, Forwarded};
+use crate::meter::ShardMeter;
+use crate::profile::Connection as ConnectionProfile;
+
+/// What a connection works with during one step.
+pub(crate) struct Context<'e> {
+    pub(crate) endpoint: &'e mut Endpoint,
+    pub(crate) chunks: &'e mut ChunkPool,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
+    pub(crate) spare_actives: &'e mut Vec<Box<Active>>,
+    pub(crate) scratch: &'e mut Vec<u8>,
+    pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
+    pub(crate) meter: &'e ShardMeter,
+    pub(crate) rules: &'e Rules,
+    pub(crate) date: &'e Date,
+    pub(crate) shard: u16,
+    pub(crate) key: SlotKey,
+    pub(crate) is_draining: bool,
+    /// Bytes of unfinished requests that all connections of the shard hold.
+    pub(crate) input_bytes: &'e mut usize,
+    /// Requests this connection may still make in this turn.
+    pub(crate) requests_left: u32,
+    /// Bytes to be sent, made by this step.
+    pub(crate) out: Option<Chunk>,
+}
+
+/// What is the same for all connections of a shard.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// Limits on framing.
+    pub(crate) http: HttpLimits,
+    /// Limits on connections.
+    pub(crate) connection: ConnectionProfile,
+    /// Who may talk to this server.
+    pub(crate) origin: OriginPolicy,
+    /// Path of the endpoint.
+    pub(crate) endpoint_path: String,
+}
+
+impl Context<'_> {
+    /// The output of this step.
+    pub(super) fn out(&mut self) -> &mut Vec<u8> {
+        const ANSWER_BYTES_TYPICAL: usize = 1024;
+        self.out
+            .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
+    }
+
+    pub(super) fn exchange(&self, sequence: u32) -> Exchange {
+        Exchange {
+            shard: self.shard,
+            slot: self.key,
+            sequence,
+        }
+    }
+
+    /// Whether there is as much output as a peer is made at once.
+    pub(super) fn is_out_full(&self) -> bool {
+        let bytes = self.out.as_ref().map_or(0, |out| out.len());
+        bytes >= self.rules.connection.output_bytes_max
+    }
+}
