@@ -4,7 +4,7 @@ use super::source::{Finding, Source};
 
 /// Every dependency from outside has a row in a table of the README.
 ///
-/// A row names it in its first cell, in backquotes, and says something in the others.
+/// A row names it in its first cell, alone or among others, and says something in the next.
 #[must_use]
 pub fn dependencies_are_explained(manifest: &Source, readme: &Source) -> Vec<Finding> {
     let rows: Vec<Vec<&str>> = readme
@@ -15,11 +15,10 @@ pub fn dependencies_are_explained(manifest: &Source, readme: &Source) -> Vec<Fin
         .collect();
     let mut findings = Vec::new();
     for (line, name) in outside_dependencies(&manifest.text) {
-        let named = format!("`{name}`");
         let explained = rows.iter().any(|row| {
-            row.first().is_some_and(|cell| cell.contains(&named))
-                && row.len() > 1
-                && row[1..].iter().all(|cell| !cell.is_empty())
+            let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+            let mut names = row[0].split(|c| !is_word(c));
+            names.any(|named| named == name) && row.get(1).is_some_and(|cell| !cell.is_empty())
         });
         if !explained {
             let fault = format!(
