@@ -6,6 +6,7 @@
 pub(crate) mod active;
 pub(crate) mod answer;
 pub(crate) mod context;
+pub(crate) mod flow;
 pub(crate) mod http;
 pub(crate) mod response;
 pub(crate) mod timer;

@@ -33,13 +33,12 @@ fn folded(answer: &[u8]) -> u64 {
 
 fn expected() -> String {
     let server = r#"{"name":"corelane-demo","title":"Corelane demo","version":"0.1.0"}"#;
-    let body = format!(
-        r#"{{"jsonrpc":"2.0","id":{},"result":{{"content":[{{"type":"text","text":"{ECHO_TEXT}"}}],"resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{server}}}}}}}"#,
-        1_234_567,
-    );
-    format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: {}\r\n\r\n{body}",
-        body.len(),
-        "Sun, 06 Nov 1994 08:49:37 GMT",
-    )
+    let content = format!(r#"[{{"type":"text","text":"{ECHO_TEXT}"}}]"#);
+    let meta = format!(r#"{{"io.modelcontextprotocol/serverInfo":{server}}}"#);
+    let result = format!(r#"{{"content":{content},"resultType":"complete","_meta":{meta}}}"#);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1234567,"result":{result}}}"#);
+    let length = body.len();
+    let fields = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n");
+    let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
+    format!("HTTP/1.1 200 OK\r\n{fields}{date}\r\n\r\n{body}")
 }

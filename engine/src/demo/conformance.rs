@@ -31,9 +31,9 @@ const WAV: &[u8] = &[
     0, 0,
 ];
 
-const JSON_SCHEMA_2020_12: &str = r##"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","$defs":{"address":{"$anchor":"addressDef","type":"object","properties":{"street":{"type":"string"},"city":{"type":"string"}}}},"properties":{"name":{"type":"string"},"address":{"$ref":"#/$defs/address"},"contactMethod":{"type":"string","enum":["phone","email"]},"phone":{"type":"string"},"email":{"type":"string"}},"allOf":[{"anyOf":[{"required":["phone"]},{"required":["email"]}]}],"if":{"properties":{"contactMethod":{"const":"phone"}},"required":["contactMethod"]},"then":{"required":["phone"]},"else":{"required":["email"]},"additionalProperties":false}"##;
+const JSON_SCHEMA_2020_12: &str = include_str!("json_schema_2020_12.json");
 
-const CUSTOM_HEADER: &str = r#"{"type":"object","properties":{"value":{"type":"string","description":"Repeated in the header Mcp-Param-Value.","x-mcp-header":"Value"}},"required":["value"]}"#;
+const CUSTOM_HEADER: &str = include_str!("custom_header.json");
 
 pub(super) fn add_to(server: Server) -> Server {
     let server = add_content(server);

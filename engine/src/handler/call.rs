@@ -134,8 +134,8 @@ impl Call {
     /// Reports progress: `progress` of `total`, both in a unit of the handler's choice.
     ///
     /// Nothing is sent when the client asked for no progress, or when `progress` is no number or
-    /// not more than last time (MCP basic/utilities/progress: the value must increase). Waits while the
-    /// client is slower than the handler.
+    /// not more than last time (MCP basic/utilities/progress: the value must increase). Waits
+    /// while the client is slower than the handler.
     pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let state = &self.0;
         if !progress.is_finite() || progress <= state.last_progress.get() {

@@ -113,8 +113,8 @@ pub struct Budget {
     /// Pipelined requests of one connection in one turn, 1 to 1024; default 16, so that a
     /// pipelining client does not starve the others.
     pub requests_per_connection_per_turn: u32,
-    /// Messages taken from the lanes in one turn, 4 (one a tier) to 4096; default 256, where a lane moves tens
-    /// of millions of messages a second.
+    /// Messages taken from the lanes in one turn, 4 (one a tier) to 4096; default 256, where a
+    /// lane moves tens of millions of messages a second.
     pub lane_batch: u32,
 }
 

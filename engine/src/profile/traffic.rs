@@ -122,8 +122,8 @@ impl Http {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Json {
-    /// Levels of arrays and objects, 8 to 256 (what the decoder takes); default 128: no tool needs more, and whoever
-    /// walks the message recursively needs some bound.
+    /// Levels of arrays and objects, 8 to 256 (what the decoder takes); default 128: no tool
+    /// needs more, and whoever walks the message recursively needs some bound.
     pub depth_max: usize,
     /// Values in a message, 64 to 100,000,000; default 1,000,000: two bytes on the wire
     /// make a value, which takes many times that while the message is decoded.

@@ -214,23 +214,11 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     let waker = wake.waker();
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
     let offload = Rc::new(OffloadPort::new(
-        plan.offload,
+        plan.offload.clone(),
         wake_shard,
         Rc::clone(&mailbox),
     ));
-    let settings = EndpointSettings {
-        shard,
-        shards: plan.shards,
-        server: plan.server,
-        plan: plan.catalog,
-        json: json_limits(&profile),
-        calls_max: profile.calls.in_flight_max,
-        call_timeout_ms: profile.calls.timeout_ms,
-        events_max: profile.calls.events_queued_max,
-        sessions_max: profile.sessions.per_shard_max,
-        session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
-        streams_per_session_max: profile.streams.per_session_max,
-    };
+    let settings = endpoint_settings(&plan);
     let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
     let mut opened = Shard {
         ring,
@@ -281,6 +269,23 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     };
     opened.go_on_accepting();
     Ok(opened)
+}
+
+fn endpoint_settings(plan: &ShardPlan) -> EndpointSettings {
+    let profile = &plan.profile;
+    EndpointSettings {
+        shard: plan.shard,
+        shards: plan.shards,
+        server: Arc::clone(&plan.server),
+        plan: Arc::clone(&plan.catalog),
+        json: json_limits(profile),
+        calls_max: profile.calls.in_flight_max,
+        call_timeout_ms: profile.calls.timeout_ms,
+        events_max: profile.calls.events_queued_max,
+        sessions_max: profile.sessions.per_shard_max,
+        session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+        streams_per_session_max: profile.streams.per_session_max,
+    }
 }
 
 fn json_limits(profile: &ShardProfile) -> JsonLimits {

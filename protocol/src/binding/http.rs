@@ -5,7 +5,7 @@
 //! the rungs is the order of precedence between refusals, and clients depend on it.
 //!
 //! ```text
-//! verb and path -> content type -> JSON -> shape -> era -> envelope -> version -> headers -> method
+//! verb, path -> content type -> JSON -> shape -> era -> envelope -> version -> headers -> method
 //! ```
 
 use super::refusal::{Reason, Refusal};

@@ -94,7 +94,10 @@ mod tests {
         write_notification(&mut out, LogLevel::Info, Some("a\"b"), br#"{"n":1}"#);
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","logger":"a\"b","data":{"n":1}}}"#
+            concat!(
+                r#"{"jsonrpc":"2.0","method":"notifications/message","#,
+                r#""params":{"level":"info","logger":"a\"b","data":{"n":1}}}"#
+            )
         );
     }
 }

@@ -95,13 +95,22 @@ mod tests {
             Era::Modern,
             "",
             Caching::NotCacheable,
-            r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"}}}}"#,
+            concat!(
+                r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","#,
+                r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","#,
+                r#""version":"1"}}}}"#
+            ),
         );
         check(
             Era::Modern,
             r#""tools":[]"#,
             Caching::Revalidate,
-            r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[],"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"}}}}"#,
+            concat!(
+                r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[],"resultType":"complete","#,
+                r#""ttlMs":0,"cacheScope":"private","#,
+                r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n","#,
+                r#""version":"1"}}}}"#
+            ),
         );
     }
 }

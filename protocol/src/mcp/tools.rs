@@ -232,7 +232,8 @@ mod tests {
         check(
             &tool,
             format!(
-                r#"{{"name":"t","title":"T","description":"d","inputSchema":{schema},"annotations":{{"readOnlyHint":true,"openWorldHint":false}}}}"#
+                r#"{{"name":"t","title":"T","description":"d","inputSchema":{schema},{hints}}}"#,
+                hints = r#""annotations":{"readOnlyHint":true,"openWorldHint":false}"#,
             ),
         );
     }

@@ -92,9 +92,12 @@ const MODERN: &str = "MCP-Protocol-Version: 2026-07-28; ";
 
 /// A request whose `_meta` claims `version`.
 fn claiming(version: &str, method: &str, more_params: &str) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{more_params}"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
-    )
+    let meta = format!(
+        r#"{{"{}":"{version}","{}":{{}}}}"#,
+        crate::mcp::meta::PROTOCOL_VERSION,
+        crate::mcp::meta::CLIENT_CAPABILITIES
+    );
+    request(method, &format!(r#"{{{more_params}"_meta":{meta}}}"#))
 }
 
 fn request(method: &str, params: &str) -> String {
@@ -197,10 +200,23 @@ fn a_version_that_differs_is_a_mismatch_before_it_is_unsupported() {
 fn an_invalid_envelope_is_refused_before_its_headers() {
     for meta in [
         r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
-        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7,"io.modelcontextprotocol/clientCapabilities":{}}}"#,
-        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":[]}}"#,
-        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"loud"}}"#,
-        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"progressToken":1.5}}"#,
+        concat!(
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7,"#,
+            r#""io.modelcontextprotocol/clientCapabilities":{}}}"#
+        ),
+        concat!(
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+            r#""io.modelcontextprotocol/clientCapabilities":[]}}"#
+        ),
+        concat!(
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+            r#""io.modelcontextprotocol/clientCapabilities":{},"#,
+            r#""io.modelcontextprotocol/logLevel":"loud"}}"#
+        ),
+        concat!(
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+            r#""io.modelcontextprotocol/clientCapabilities":{},"progressToken":1.5}}"#
+        ),
     ] {
         check("", &request("tools/list", meta), refused(400, -32602));
     }
@@ -301,7 +317,11 @@ fn everything_without_a_claim_needs_a_session() {
 
 #[test]
 fn modern_notifications_are_accepted_without_header_rules() {
-    let claim = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1,"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    let claim = concat!(
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","#,
+        r#""params":{"requestId":1,"#,
+        r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#
+    );
     check("", claim, Expected::ModernNotification);
     check(
         MODERN,
@@ -350,10 +370,18 @@ fn refusals_are_errors_of_the_schema() {
     };
     check(
         Reason::UnsupportedVersion("v9"),
-        r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"message":"protocol version \"v9\" is not served here; older clients use initialize","data":{"supported":["2026-07-28"],"requested":"v9"}}}"#,
+        concat!(
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"#,
+            r#""message":"protocol version \"v9\" is not served here; older clients use initialize","#,
+            r#""data":{"supported":["2026-07-28"],"requested":"v9"}}}"#
+        ),
     );
     check(
         Reason::MissingCapability(crate::mcp::capability::ClientCapability::Sampling),
-        r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32021,"message":"the client lacks a capability that this request needs","data":{"requiredCapabilities":{"sampling":{}}}}}"#,
+        concat!(
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32021,"#,
+            r#""message":"the client lacks a capability that this request needs","#,
+            r#""data":{"requiredCapabilities":{"sampling":{}}}}}"#
+        ),
     );
 }

@@ -1,0 +1,152 @@
+//! Bounds on what a connection holds: kept input, queued output, and when reading stops.
+
+use corelane_protocol::framing::http1::Status;
+
+use super::active::Active;
+use super::context::Context;
+use super::http::{Connection, Phase};
+use crate::io::chunk::Chunk;
+use crate::meter::Counter;
+use crate::profile::Connection as ConnectionProfile;
+
+impl Connection {
+    /// Whether requests that were received wait for a turn.
+    pub(crate) fn has_requests_left_over(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+            && self
+                .active
+                .as_ref()
+                .is_some_and(|active| active.input.is_some())
+    }
+
+    /// Whether the connection has requests left over and needs a turn for them, once. A peer that
+    /// does not take its answers gets no more of them made.
+    pub(crate) fn takes_turn(&mut self, profile: &ConnectionProfile) -> bool {
+        if !self.has_requests_left_over() || self.has_much_output(profile) {
+            return false;
+        }
+        let active = self.active.as_mut();
+        active.is_some_and(|active| !std::mem::replace(&mut active.has_turn, true))
+    }
+
+    /// Takes the turn.
+    pub(crate) fn begin_turn(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.has_turn = false;
+        }
+    }
+
+    /// Whether reading has to stop until the connection has done some of its work.
+    pub(crate) fn is_full(&self, profile: &ConnectionProfile) -> bool {
+        let Some(active) = &self.active else {
+            return false;
+        };
+        let input = active.input.as_ref().map_or(0, |chunk| chunk.len());
+        let waits = matches!(self.phase, Phase::Idle | Phase::Waiting | Phase::Streaming);
+        (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
+    }
+
+    /// Notes that reading has to stop, if it has.
+    pub(crate) fn pause_if_full(&mut self, context: &mut Context<'_>) -> bool {
+        let is_full = self.is_full(&context.rules.connection);
+        if is_full {
+            self.active(context).is_paused = true;
+        }
+        is_full
+    }
+
+    /// Whether reading stopped and can go on; it does go on then.
+    pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.active.as_ref().is_some_and(|active| active.is_paused)
+            || self.is_full(&context.rules.connection)
+        {
+            return false;
+        }
+        self.active(context).is_paused = false;
+        self.give_back_active(context);
+        true
+    }
+
+    /// Puts output behind the send that is under way.
+    pub(crate) fn queue_output(&mut self, chunk: Chunk, context: &mut Context<'_>) {
+        let active = self.active(context);
+        match &mut active.output {
+            None => active.output = Some(chunk),
+            Some(output) => {
+                output.extend_from_slice(&chunk);
+                context.chunks.give(chunk);
+            }
+        }
+    }
+
+    /// Whether the peer takes its output so slowly that no more should be made for it.
+    pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
+        let output = self
+            .active
+            .as_ref()
+            .and_then(|active| active.output.as_ref());
+        output.is_some_and(|output| output.len() >= profile.output_bytes_max)
+    }
+
+    /// Whether the peer is so far behind that it is given up.
+    pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
+        let output = self
+            .active
+            .as_ref()
+            .and_then(|active| active.output.as_ref());
+        output.is_some_and(|output| output.len() / 2 >= profile.output_bytes_max)
+    }
+
+    pub(super) fn keep_input(&mut self, bytes: &[u8], context: &mut Context<'_>) {
+        if self
+            .active
+            .as_ref()
+            .is_none_or(|active| active.input.is_none())
+        {
+            let chunk = context.chunks.take(bytes.len());
+            self.active(context).input = Some(chunk);
+        }
+        *context.input_bytes += bytes.len();
+        let input = self
+            .active(context)
+            .input
+            .as_mut()
+            .expect("it was put there above");
+        input.extend_from_slice(bytes);
+        let limit = context.rules.connection.input_bytes_max;
+        if *context.input_bytes > limit && self.is_between_answers() {
+            self.drop_input(context);
+            context.meter.count(Counter::RefusedOverload);
+            let text = "overloaded: unfinished requests of all clients are too large; try again";
+            self.sequence = self.sequence.wrapping_add(1);
+            self.refuse_framing(Status::ServiceUnavailable, text, context);
+        }
+    }
+
+    /// Forgets input that was kept.
+    pub(crate) fn drop_input(&mut self, context: &mut Context<'_>) {
+        if let Some(input) = self.active.as_mut().and_then(|active| active.input.take()) {
+            *context.input_bytes -= input.len();
+            context.chunks.give(input);
+        }
+    }
+
+    pub(super) fn active(&mut self, context: &mut Context<'_>) -> &mut Active {
+        self.active
+            .get_or_insert_with(|| context.spare_actives.pop().unwrap_or_default())
+    }
+
+    /// Goes back to owning nothing when there is nothing to own.
+    pub(crate) fn give_back_active(&mut self, context: &mut Context<'_>) {
+        const SPARE_ACTIVES_MAX: usize = 1024;
+        let is_spent = matches!(self.phase, Phase::Idle)
+            && self.active.as_ref().is_some_and(|active| active.is_spent());
+        if is_spent
+            && let Some(mut active) = self.active.take()
+            && context.spare_actives.len() < SPARE_ACTIVES_MAX
+        {
+            *active = Active::default();
+            context.spare_actives.push(active);
+        }
+    }
+}
