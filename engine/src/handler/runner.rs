@@ -92,9 +92,11 @@ where
     Fut: Future<Output = Outcome> + 'static,
 {
     fn start(&self, call: &Call, arguments: Value<'_>) -> Started {
-        let arguments = match A::deserialize(arguments) {
-            Ok(arguments) => arguments,
-            Err(error) => return Started::BadArguments(error.to_string()),
+        // Reading arguments can run the author's code too.
+        let arguments = match catch_unwind(AssertUnwindSafe(|| A::deserialize(arguments))) {
+            Ok(Ok(arguments)) => arguments,
+            Ok(Err(error)) => return Started::BadArguments(error.to_string()),
+            Err(panic) => return Started::Ready(Err(panicked(&*panic))),
         };
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let mut context = Context::from_waker(Waker::noop());
