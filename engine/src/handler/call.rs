@@ -112,13 +112,15 @@ impl Call {
     /// Reports progress: `progress` of `total`, both in a unit of the handler's choice.
     ///
     /// Nothing is sent when the client asked for no progress, or when `progress` is not more
-    /// than last time (MCP basic/utilities/progress: the value must increase). Waits while the
+    /// than last time (MCP basic/utilities/progress: the value must increase). JSON knows no NaN
+    /// and no infinity: such progress is not sent, and such a total is left out. Waits while the
     /// client is slower than the handler.
     pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
         let state = &self.0;
-        if progress <= state.last_progress.get() {
+        if !progress.is_finite() || progress <= state.last_progress.get() {
             return;
         }
+        let total = total.filter(|total| total.is_finite());
         let mut event = Vec::new();
         {
             let wishes = state.wishes.borrow();
