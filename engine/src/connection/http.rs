@@ -387,11 +387,13 @@ impl Connection {
 
     fn request(&mut self, head: &RequestHead<'_>, body: &[u8], context: &mut Context<'_>) {
         self.sequence = self.sequence.wrapping_add(1);
-        let reply = Reply {
+        let mut reply = Reply {
             keep_alive: head.keep_alive && !context.is_draining,
             version_minor: head.version_minor,
             accept: Accept::read(head.accept),
         };
+        // Without chunks, only the end of the connection tells the client where a stream ends.
+        reply.keep_alive &= reply.accept.json || response::is_chunked(&reply);
         if !reply.keep_alive {
             self.phase = Phase::Flushing { lingers: false };
         }
