@@ -298,3 +298,25 @@ fn a_connection_has_the_one_deadline_of_what_it_does() {
         assert_eq!(Timer::of(&connection), Timer::Write);
     }
 }
+
+#[test]
+fn requests_that_arrived_before_a_peer_sent_no_more_are_answered() {
+    on_executor(async {
+        // Left over by a turn's budget.
+        let mut line = Line::new();
+        line.requests_per_turn = 2;
+        line.receive([echo("1"), echo("2"), echo("3")].concat().as_bytes());
+        assert!(!line.step(Connection::finished));
+        line.finish_leftover();
+        assert_eq!(texts(&line.responses()), ["1", "2", "3"]);
+        // Behind a request that waits.
+        let mut line = Line::new();
+        let session = line.rig.session();
+        let wait = call_legacy(&session, "wait", json!({}));
+        line.receive([wait, echo("next")].concat().as_bytes());
+        assert!(!line.step(Connection::finished));
+        line.rig.gate.open();
+        line.settle().await;
+        assert_eq!(texts(&line.responses()), ["passed", "next"]);
+    });
+}
