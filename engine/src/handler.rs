@@ -14,3 +14,6 @@ pub use crate::io::executor::sleep;
 pub use call::{Call, Cancellation};
 pub use error::ToolError;
 pub use output::{IntoToolResult, Structured};
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,9 @@ pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 pub(crate) use endpoint::{Endpoint, EndpointSettings};
 
 use corelane_protocol::framing::http1::Status;

@@ -257,3 +257,6 @@ impl JsonNumber for TapeNumber<'_> {
             || self.0.as_f64().is_some_and(|number| number.fract() == 0.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

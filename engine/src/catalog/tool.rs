@@ -174,3 +174,43 @@ impl std::fmt::Debug for ToolParts {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    struct Add {
+        /// First summand.
+        a: f64,
+        b: Option<u8>,
+    }
+
+    #[test]
+    fn the_schema_of_typed_arguments_comes_from_their_type() {
+        let add = async |_: &Call, Add { a, b }| Ok(a + f64::from(b.unwrap_or(0)));
+        let parts = Tool::new("add", "Adds.", add).into_parts().unwrap();
+        let schema = parts.definition.input_schema.get();
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        assert_eq!(schema["type"], "object");
+        assert_eq!(schema["required"], serde_json::json!(["a"]));
+        assert_eq!(schema["properties"]["a"]["description"], "First summand.");
+        assert_eq!(schema["properties"]["b"]["maximum"], 255);
+    }
+
+    #[test]
+    fn a_schema_of_the_authors_is_kept_byte_for_byte() {
+        let schema = r#"{ "type" : "object",  "x-own": [1,  2.0] }"#;
+        let run = async |_: &Call, _: serde_json::Value| Ok(());
+        let tool = Tool::with_schema("a", "d", schema, run)
+            .title("A")
+            .requires(ClientCapability::Roots);
+        let parts = tool.into_parts().unwrap();
+        assert_eq!(parts.definition.input_schema.get(), schema);
+        assert_eq!(parts.definition.title.as_deref(), Some("A"));
+        assert_eq!(parts.requires, Some(ClientCapability::Roots));
+        assert!(parts.header_params.is_empty());
+    }
+}

@@ -48,6 +48,21 @@ impl Executor {
             .map_err(|error| error.to_string())
     }
 
+    /// An executor for a test, on one of this machine's cores in turn.
+    #[cfg(test)]
+    pub(crate) fn of_test() -> Executor {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static TURN: AtomicUsize = AtomicUsize::new(0);
+        let cores = core_affinity::get_core_ids().expect("the system names its cores");
+        let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        Executor::new(ExecutorSettings {
+            core: cores[turn % cores.len()].id,
+            ring_depth: 128,
+            io_memory_bytes: 64 << 10,
+        })
+        .expect("the smallest executor fits every limit")
+    }
+
     /// Runs `future` and every task it spawns until `future` is done.
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.0.run(future)

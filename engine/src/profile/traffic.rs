@@ -35,7 +35,7 @@ pub struct Connection {
     /// Bytes of pipelined requests kept behind the one being answered, 1 KiB to 16 MiB; default
     /// 64 KiB. Past it nothing more is read.
     pub pipelined_bytes_max: usize,
-    /// Bytes of partial and pipelined requests of all connections of a shard, 1 MiB to 1 TiB, and
+    /// Bytes of partial and pipelined requests of all connections of a shard, 1 MiB to 2 GiB, and
     /// at least twice `http.body_bytes_max`; default 1 GiB. The request that passes it is refused
     /// with 503: without it, slots times body limit is what peers can make a shard hold.
     pub input_bytes_max: usize,
@@ -72,7 +72,7 @@ impl Connection {
             self.pipelined_bytes_max,
             1024..=16 << 20,
         )?;
-        section.range("input_bytes_max", self.input_bytes_max, 1 << 20..=1 << 40)
+        section.range("input_bytes_max", self.input_bytes_max, 1 << 20..=1 << 31)
     }
 }
 

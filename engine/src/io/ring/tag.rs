@@ -116,6 +116,6 @@ mod tests {
     fn a_foreign_number_is_no_tag() {
         assert_eq!(Tag::unpack(0), None);
         assert_eq!(Tag::unpack(u64::MAX), None);
-        assert_eq!(Tag::unpack(11 << 60), None);
+        assert_eq!(Tag::unpack(12 << 60), None);
     }
 }

@@ -1,0 +1,322 @@
+//! Answers that come later, and peers that leave before them.
+
+use corelane_protocol::framing::http1::Status;
+use serde_json::{Value, json};
+
+use super::line::{KEY, Line, call, call_as, call_legacy, echo, post, text_of, texts};
+use super::response::{Body, Item};
+use crate::connection::http::{Connection, Phase};
+use crate::connection::timer::Timer;
+use crate::mcp::tests::rig::{
+    Rig, initialize, on_executor, progress, request, result, session_header, stamped, text,
+};
+use crate::mcp::{Exchange, ForwardedKind, Part};
+
+const JSON_ONLY: &str = "Accept: application/json\r\n";
+const STREAM_ONLY: &str = "Accept: text/event-stream\r\n";
+
+/// The exchange that the current request of `line` has.
+fn exchange_of(line: &Line) -> Exchange {
+    Exchange {
+        shard: 0,
+        slot: KEY,
+        sequence: line.connection.sequence,
+    }
+}
+
+fn done() -> Part {
+    Part::Final {
+        status: Status::Ok,
+        body: result(1, json!({})).to_string().into_bytes(),
+    }
+}
+
+#[test]
+fn requests_behind_one_that_waits_are_answered_after_it() {
+    on_executor(async {
+        let mut line = Line::new();
+        let row = [call("", "wait", json!({})), echo("a"), echo("b")].concat();
+        line.receive(row.as_bytes());
+        line.receive(&echo("c").as_bytes()[..50]);
+        line.receive(&echo("c").as_bytes()[50..]);
+        line.settle().await;
+        assert!(line.take_sent().is_empty());
+        assert_eq!(line.connection.phase, Phase::Waiting);
+        line.rig.gate.open();
+        line.settle().await;
+        assert_eq!(texts(&line.responses()), ["passed", "a", "b", "c"]);
+        assert_eq!(line.connection.phase, Phase::Idle);
+        assert!(line.owns_nothing());
+        assert_eq!(line.spare_actives.len(), 1);
+    });
+}
+
+#[test]
+fn the_first_event_turns_an_answer_into_a_stream() {
+    on_executor(async {
+        let mut line = Line::new();
+        let arguments = json!({"steps": [1.0, 2.0], "waits": true});
+        line.receive(
+            [&call("", "steps", arguments), &echo("next")[..]]
+                .concat()
+                .as_bytes(),
+        );
+        assert_eq!(line.connection.phase, Phase::Waiting);
+        assert!(line.take_sent().is_empty());
+        line.settle().await;
+        assert_eq!(line.connection.phase, Phase::Streaming);
+        let mut sent = line.take_sent();
+        let begun = super::response::read_all(&sent).remove(0);
+        let mut items = vec![Item::Event(progress(1.0)), Item::Event(progress(2.0))];
+        assert_eq!(begun.status, 200);
+        assert_eq!(begun.field("cache-control"), Some("no-cache"));
+        assert_eq!(begun.field("content-length"), None);
+        assert!(matches!(&begun.body, Body::Stream(found, false) if *found == items));
+        line.step(Connection::keep_alive);
+        line.rig.gate.open();
+        line.settle().await;
+        sent.extend(line.take_sent());
+        let responses = super::response::read_all(&sent);
+        items.push(Item::Comment);
+        items.push(Item::Event(stamped(1, text("walked"))));
+        assert_eq!(responses[0].body, Body::Stream(items, true));
+        assert_eq!(text_of(&responses[1]), "next");
+        assert!(line.owns_nothing());
+    });
+}
+
+#[test]
+fn a_client_that_takes_json_only_gets_the_answer_and_no_events() {
+    on_executor(async {
+        let mut line = Line::new();
+        let arguments = json!({"steps": [1.0, 2.0], "waits": true});
+        line.receive(call(JSON_ONLY, "steps", arguments).as_bytes());
+        line.settle().await;
+        assert_eq!(line.connection.phase, Phase::Waiting);
+        assert!(line.take_sent().is_empty());
+        line.rig.gate.open();
+        line.settle().await;
+        let response = line.response();
+        assert_eq!(response.body, Body::Json(stamped(1, text("walked"))));
+        assert!(line.owns_nothing());
+    });
+}
+
+#[test]
+fn a_client_that_takes_streams_only_gets_a_stream_of_one_event() {
+    on_executor(async {
+        let mut line = Line::new();
+        line.receive(call(STREAM_ONLY, "echo", json!({"message": "m"})).as_bytes());
+        let expected = |value: Value| Body::Stream(vec![Item::Event(value)], true);
+        assert_eq!(line.response().body, expected(stamped(1, text("m"))));
+        line.receive(call(STREAM_ONLY, "wait", json!({})).as_bytes());
+        line.rig.gate.open();
+        line.settle().await;
+        assert_eq!(line.response().body, expected(stamped(1, text("passed"))));
+        line.receive(post(STREAM_ONLY, &initialize("2025-11-25")).as_bytes());
+        let response = line.response();
+        assert!(matches!(response.body, Body::Stream(_, true)));
+        assert!(response.field("mcp-session-id").is_some());
+        // A status other than 200 says that there is no stream.
+        line.receive(post(STREAM_ONLY, "{").as_bytes());
+        let response = line.response();
+        assert_eq!(response.status, 400);
+        assert!(matches!(response.body, Body::Json(_)));
+        assert!(line.owns_nothing());
+    });
+}
+
+#[test]
+fn a_stream_of_http_1_0_ends_with_its_connection() {
+    on_executor(async {
+        let keep = "Connection: keep-alive\r\n";
+        let arguments = json!({"steps": [1.0]});
+        for (accept, tool, arguments) in [
+            ("", "steps", arguments.clone()),
+            (STREAM_ONLY, "steps", arguments),
+            (STREAM_ONLY, "wait", json!({})),
+            (STREAM_ONLY, "echo", json!({"message": "m"})),
+        ] {
+            let mut line = Line::new();
+            line.rig.gate.open();
+            let headers = format!("{keep}{accept}");
+            line.receive(call_as("HTTP/1.0", &headers, tool, arguments).as_bytes());
+            line.settle().await;
+            let response = line.response();
+            assert_eq!(response.field("transfer-encoding"), None);
+            assert_eq!(response.field("connection"), Some("close"));
+            assert!(matches!(response.body, Body::Stream(..)), "{tool}");
+            let closing = Phase::Flushing { lingers: false };
+            assert_eq!(line.connection.phase, closing, "{accept}{tool}");
+        }
+    });
+}
+
+#[test]
+fn late_answers_are_not_awaited() {
+    on_executor(async {
+        let mut line = Line::new();
+        assert!(!line.deliver(exchange_of(&line), done()));
+        line.receive(call("", "wait", json!({})).as_bytes());
+        let first = exchange_of(&line);
+        assert!(line.deliver(first, done()));
+        assert!(!line.deliver(first, done()));
+        line.receive(call("", "wait", json!({})).as_bytes());
+        assert!(!line.deliver(first, done()));
+        assert_eq!(line.connection.phase, Phase::Waiting);
+        assert_eq!(line.responses().len(), 1);
+        let second = exchange_of(&line);
+        assert!(line.deliver(second, Part::Event(progress(1.0).to_string().into())));
+        assert!(!line.deliver(first, done()));
+        assert!(line.deliver(second, done()));
+        assert!(!line.deliver(second, done()));
+    });
+}
+
+#[test]
+fn answers_without_a_message_have_a_status() {
+    on_executor(async {
+        for (part, status) in [(Part::Accepted, 202), (Part::Done, 204)] {
+            let mut line = Line::new();
+            line.receive(call("", "wait", json!({})).as_bytes());
+            assert!(line.deliver(exchange_of(&line), part));
+            let response = line.response();
+            assert_eq!((response.status, response.body), (status, Body::None));
+            assert_eq!(line.connection.phase, Phase::Idle);
+        }
+        for part in [Part::Accepted, Part::Done] {
+            let mut line = Line::new();
+            line.receive(call("", "wait", json!({})).as_bytes());
+            let exchange = exchange_of(&line);
+            let event = progress(1.0);
+            line.deliver(exchange, Part::Event(event.to_string().into()));
+            line.deliver(exchange, part);
+            let items = vec![Item::Event(event)];
+            assert_eq!(line.response().body, Body::Stream(items, true));
+            assert_eq!(line.connection.phase, Phase::Idle);
+        }
+    });
+}
+
+#[test]
+fn a_request_for_another_shard_waits_for_its_answer() {
+    let mut line = Line::on(Rig::with(|settings| settings.shards = 2));
+    let elsewhere = crate::mcp::session_id::SessionId { home: 1, random: 1 };
+    let session = session_header(elsewhere);
+    let ping = request(1, "ping", json!({}));
+    line.receive([post(&session, &ping), echo("next")].concat().as_bytes());
+    assert_eq!(line.connection.phase, Phase::Waiting);
+    let (home, forwarded) = line.forwards.pop().unwrap();
+    assert_eq!(home, 1);
+    assert_eq!(forwarded.session, elsewhere);
+    assert_eq!(forwarded.exchange, exchange_of(&line));
+    assert!(matches!(forwarded.kind, ForwardedKind::Post(body) if body == ping.as_bytes()));
+    assert!(line.deliver(forwarded.exchange, done()));
+    let responses = line.responses();
+    assert_eq!(responses[0].body, Body::Json(result(1, json!({}))));
+    assert_eq!(text_of(&responses[1]), "next");
+}
+
+#[test]
+fn a_peer_that_sends_no_more_still_gets_its_answer_unless_that_means_cancel() {
+    on_executor(async {
+        for is_modern in [false, true] {
+            let mut line = Line::new();
+            let session = line.rig.session();
+            let request = match is_modern {
+                true => call("", "wait", json!({})),
+                false => call_legacy(&session, "wait", json!({})),
+            };
+            line.receive(request.as_bytes());
+            line.settle().await;
+            assert_eq!(line.step(Connection::finished), is_modern);
+            if is_modern {
+                continue;
+            }
+            line.rig.gate.open();
+            line.settle().await;
+            assert_eq!(text_of(&line.response()), "passed");
+            assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_sends_no_more_ends_a_connection_that_does_nothing() {
+    let flushing = Phase::Flushing { lingers: false };
+    for (phase, is_useless, after) in [
+        (Phase::Idle, false, flushing),
+        (Phase::ReadingHead, false, flushing),
+        (Phase::ReadingBody, false, flushing),
+        (Phase::Flushing { lingers: true }, false, flushing),
+        (flushing, false, flushing),
+        (Phase::Lingering, true, Phase::Lingering),
+    ] {
+        let mut line = Line::new();
+        line.connection.phase = phase;
+        assert_eq!(line.step(Connection::finished), is_useless, "{phase:?}");
+        assert_eq!(line.connection.phase, after, "{phase:?}");
+        assert!(line.take_sent().is_empty());
+    }
+}
+
+#[test]
+fn a_draining_shard_lets_the_current_answer_be_the_last() {
+    on_executor(async {
+        let mut line = Line::new();
+        line.receive(
+            [call("", "wait", json!({})), echo("late")]
+                .concat()
+                .as_bytes(),
+        );
+        line.step(Connection::end_after_answer);
+        line.rig.gate.open();
+        line.settle().await;
+        let response = line.response();
+        assert_eq!(text_of(&response), "passed");
+        assert_eq!(response.field("connection"), Some("close"));
+        assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
+    });
+}
+
+#[test]
+fn a_connection_has_the_one_deadline_of_what_it_does() {
+    let mut connection = Connection::new();
+    for (phase, timer) in [
+        (Phase::Idle, Timer::Idle),
+        (Phase::ReadingHead, Timer::Head),
+        (Phase::ReadingBody, Timer::Body),
+        (Phase::Waiting, Timer::None),
+        (Phase::Streaming, Timer::KeepAlive),
+        (Phase::Flushing { lingers: true }, Timer::Linger),
+        (Phase::Lingering, Timer::Linger),
+    ] {
+        connection.phase = phase;
+        connection.is_sending = false;
+        assert_eq!(Timer::of(&connection), timer);
+        connection.is_sending = true;
+        assert_eq!(Timer::of(&connection), Timer::Write);
+    }
+}
+
+#[test]
+fn requests_that_arrived_before_a_peer_sent_no_more_are_answered() {
+    on_executor(async {
+        // Left over by a turn's budget.
+        let mut line = Line::new();
+        line.requests_per_turn = 2;
+        line.receive([echo("1"), echo("2"), echo("3")].concat().as_bytes());
+        assert!(!line.step(Connection::finished));
+        line.finish_leftover();
+        assert_eq!(texts(&line.responses()), ["1", "2", "3"]);
+        // Behind a request that waits.
+        let mut line = Line::new();
+        let session = line.rig.session();
+        let wait = call_legacy(&session, "wait", json!({}));
+        line.receive([wait, echo("next")].concat().as_bytes());
+        assert!(!line.step(Connection::finished));
+        line.rig.gate.open();
+        line.settle().await;
+        assert_eq!(texts(&line.responses()), ["passed", "next"]);
+    });
+}

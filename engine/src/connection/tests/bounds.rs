@@ -1,0 +1,106 @@
+//! What a connection may hold, and how reading stops and goes on.
+
+use serde_json::json;
+
+use super::line::{Line, call, call_legacy, echo, texts};
+use crate::connection::http::{Connection, Phase};
+use crate::io::chunk::Chunk;
+use crate::mcp::tests::rig::on_executor;
+
+#[test]
+fn reading_stops_behind_a_bound_of_pipelined_bytes_and_goes_on_after() {
+    on_executor(async {
+        let mut line = Line::new();
+        let next = echo("next");
+        line.rules.connection.pipelined_bytes_max = 2 * next.len();
+        line.receive(call("", "wait", json!({})).as_bytes());
+        for is_full in [false, true, true] {
+            line.receive(next.as_bytes());
+            assert_eq!(line.connection.is_full(&line.rules.connection), is_full);
+            assert_eq!(line.step(Connection::pause_if_full), is_full);
+            assert!(!line.step(Connection::resume_reading));
+        }
+        line.rig.gate.open();
+        line.settle().await;
+        assert_eq!(texts(&line.responses()), ["passed", "next", "next", "next"]);
+        // Data may wait in the socket, so the connection remembers that it stopped.
+        assert!(!line.owns_nothing());
+        assert!(line.step(Connection::resume_reading));
+        assert!(!line.step(Connection::resume_reading));
+        assert!(line.owns_nothing());
+    });
+}
+
+#[test]
+fn left_over_requests_count_as_pipelined_bytes() {
+    let mut line = Line::new();
+    let row = echo("m").repeat(5);
+    line.requests_per_turn = 1;
+    line.rules.connection.pipelined_bytes_max = row.len() / 2;
+    line.receive(row.as_bytes());
+    assert!(line.step(Connection::pause_if_full));
+    let mut turns = 0;
+    while !line.step(Connection::resume_reading) {
+        line.step(Connection::resume);
+        turns += 1;
+    }
+    assert_eq!(turns, 2);
+    line.finish_leftover();
+    assert_eq!(line.responses().len(), 5);
+    assert!(line.owns_nothing());
+}
+
+#[test]
+fn a_partial_request_is_bounded_by_its_framing_alone() {
+    let mut line = Line::new();
+    line.rules.connection.pipelined_bytes_max = 10;
+    let request = echo(&"x".repeat(5000));
+    let (begun, rest) = request.split_at(4000);
+    line.receive(begun.as_bytes());
+    assert_eq!(line.connection.phase, Phase::ReadingBody);
+    assert!(!line.step(Connection::pause_if_full));
+    line.receive(rest.as_bytes());
+    assert_eq!(line.responses().len(), 1);
+}
+
+#[test]
+fn reading_stops_while_the_peer_takes_no_output() {
+    let mut line = Line::new();
+    line.rules.connection.output_bytes_max = 20;
+    line.connection.is_sending = true;
+    for (bytes, is_full) in [(10, false), (9, false), (1, true)] {
+        let chunk = Chunk::from(vec![b'x'; bytes]);
+        line.step(|connection, context| connection.queue_output(chunk, context));
+        assert_eq!(
+            line.connection.has_much_output(&line.rules.connection),
+            is_full
+        );
+        assert_eq!(line.step(Connection::pause_if_full), is_full);
+    }
+    let output = line.connection.active.as_mut().unwrap().output.take();
+    assert_eq!(output.unwrap().len(), 20);
+    assert!(line.step(Connection::resume_reading));
+    assert!(line.owns_nothing());
+}
+
+#[test]
+fn memory_goes_back_and_forth_and_is_not_lost() {
+    on_executor(async {
+        let mut line = Line::new();
+        line.rig.gate.open();
+        let session = line.rig.session();
+        let wait = call_legacy(&session, "wait", json!({}));
+        let mut free_bytes = None;
+        for _ in 0..10 {
+            line.receive(&wait.as_bytes()[..30]);
+            line.receive(&wait.as_bytes()[30..]);
+            line.receive(echo("next").as_bytes());
+            line.settle().await;
+            assert_eq!(line.responses().len(), 2);
+            assert!(line.owns_nothing());
+            assert_eq!(line.spare_actives.len(), 1);
+            let free = line.chunks.free_bytes();
+            assert_eq!(*free_bytes.get_or_insert(free), free);
+        }
+    });
+}

@@ -1,0 +1,221 @@
+//! One connection with everything it works with: what the peer sends and what it is sent.
+
+use std::mem;
+
+use corelane_protocol::limits::HttpLimits;
+use serde_json::{Value, json};
+
+use super::response::{Response, read_all};
+use crate::connection::active::Active;
+use crate::connection::context::{Context, Rules};
+use crate::connection::http::Connection;
+use crate::connection::response::Date;
+use crate::guard::origin::OriginPolicy;
+use crate::io::chunk::ChunkPool;
+use crate::io::slots::SlotKey;
+use crate::mcp::tests::rig::{MODERN, Rig, claim, request};
+use crate::mcp::{Exchange, Forwarded, Part};
+use crate::profile::Connection as ConnectionProfile;
+
+const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+/// The place of every connection under test.
+pub(super) const KEY: SlotKey = SlotKey {
+    index: 3,
+    generation: 4,
+};
+
+/// A connection under test.
+pub(super) struct Line {
+    pub(super) rig: Rig,
+    pub(super) connection: Connection,
+    pub(super) chunks: ChunkPool,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
+    pub(super) spare_actives: Vec<Box<Active>>,
+    pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
+    pub(super) rules: Rules,
+    pub(super) requests_per_turn: u32,
+    pub(super) is_draining: bool,
+    pub(super) input_bytes: usize,
+    scratch: Vec<u8>,
+    sent: Vec<u8>,
+}
+
+impl Line {
+    /// A connection that was just accepted.
+    pub(super) fn new() -> Line {
+        Line::on(Rig::new())
+    }
+
+    /// A connection that was just accepted by the shard of `rig`.
+    pub(super) fn on(rig: Rig) -> Line {
+        let listen = "127.0.0.1:80".parse().expect("an address");
+        let none: &[&str] = &[];
+        Line {
+            rig,
+            connection: Connection::new(),
+            chunks: ChunkPool::default(),
+            spare_actives: Vec::new(),
+            forwards: Vec::new(),
+            rules: Rules {
+                http: HttpLimits::DEFAULT,
+                connection: ConnectionProfile::default(),
+                origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
+                endpoint_path: "/mcp".to_owned(),
+            },
+            requests_per_turn: 16,
+            is_draining: false,
+            input_bytes: 0,
+            scratch: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    /// Lets the connection make one step; what it has to say is sent.
+    pub(super) fn step<T>(
+        &mut self,
+        step: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
+    ) -> T {
+        let mut context = Context {
+            endpoint: &mut self.rig.endpoint,
+            chunks: &mut self.chunks,
+            spare_actives: &mut self.spare_actives,
+            scratch: &mut self.scratch,
+            forwards: &mut self.forwards,
+            meter: &self.rig.meter,
+            rules: &self.rules,
+            date: DATE,
+            shard: 0,
+            key: KEY,
+            is_draining: self.is_draining,
+            input_bytes: &mut self.input_bytes,
+            requests_left: self.requests_per_turn,
+            out: None,
+        };
+        let value = step(&mut self.connection, &mut context);
+        if let Some(out) = context.out.take() {
+            self.sent.extend_from_slice(&out);
+            self.chunks.give(out);
+        }
+        value
+    }
+
+    /// The peer sends `bytes`, which arrive at once.
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes.to_vec();
+        self.step(|connection, context| connection.received(&mut bytes, context));
+    }
+
+    /// Goes on with what was left over, turn by turn; returns how many turns that took.
+    pub(super) fn finish_leftover(&mut self) -> usize {
+        let mut turns = 0;
+        while self.connection.has_requests_left_over() {
+            self.step(Connection::resume);
+            turns += 1;
+        }
+        turns
+    }
+
+    /// Lets handlers run as far as they can and delivers what they say.
+    pub(super) async fn settle(&mut self) {
+        for (exchange, part) in self.rig.settle().await {
+            self.deliver(exchange, part);
+        }
+    }
+
+    /// Delivers a part of an answer unless it is late; returns whether it was awaited.
+    pub(super) fn deliver(&mut self, exchange: Exchange, part: Part) -> bool {
+        let is_awaited = self.connection.awaits(exchange.sequence);
+        if is_awaited {
+            self.step(|connection, context| connection.deliver(part, context));
+        }
+        is_awaited
+    }
+
+    /// Takes the bytes that were sent.
+    pub(super) fn take_sent(&mut self) -> Vec<u8> {
+        mem::take(&mut self.sent)
+    }
+
+    /// Takes what was sent, as a client reads it.
+    #[track_caller]
+    pub(super) fn responses(&mut self) -> Vec<Response> {
+        read_all(&self.take_sent())
+    }
+
+    /// Takes the only response that was sent.
+    #[track_caller]
+    pub(super) fn response(&mut self) -> Response {
+        let mut responses = self.responses();
+        assert_eq!(responses.len(), 1, "{responses:?}");
+        responses.remove(0)
+    }
+
+    /// Whether the connection owns nothing, and what it used is there to be used again.
+    pub(super) fn owns_nothing(&self) -> bool {
+        self.connection.active.is_none()
+    }
+}
+
+/// Headers that every POST of the tests carries.
+pub(super) const JSON: &str = "Content-Type: application/json\r\n";
+
+/// A POST of HTTP/1.1 with the header lines `headers`.
+pub(super) fn post(headers: &str, body: &str) -> String {
+    post_as("HTTP/1.1", headers, body)
+}
+
+/// A POST of HTTP/1.0 or HTTP/1.1.
+pub(super) fn post_as(version: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST /mcp {version}\r\nHost: localhost\r\n{JSON}{headers}\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// A modern call of `tool`, with a progress token, as a whole request.
+pub(super) fn call(headers: &str, tool: &str, arguments: Value) -> String {
+    call_as("HTTP/1.1", headers, tool, arguments)
+}
+
+/// A modern call in HTTP/1.0 or HTTP/1.1.
+pub(super) fn call_as(version: &str, headers: &str, tool: &str, arguments: Value) -> String {
+    let mut params = json!({"name": tool, "arguments": arguments, "_meta": claim()});
+    params["_meta"]["progressToken"] = json!("p");
+    let headers = format!("{headers}{MODERN}Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
+    post_as(version, &headers, &request(1, "tools/call", params))
+}
+
+/// A modern call of `echo` as a whole request.
+pub(super) fn echo(message: &str) -> String {
+    call("", "echo", json!({"message": message}))
+}
+
+/// A legacy call of `tool` in the session of the header line `session`.
+pub(super) fn call_legacy(session: &str, tool: &str, arguments: Value) -> String {
+    let params = json!({
+        "name": tool,
+        "arguments": arguments,
+        "_meta": {"progressToken": "p"},
+    });
+    post(session, &request(1, "tools/call", params))
+}
+
+/// The text in the result of a tool.
+#[track_caller]
+pub(super) fn text_of(response: &Response) -> &str {
+    let message = response.message();
+    let text = &message["result"]["content"][0]["text"];
+    text.as_str()
+        .unwrap_or_else(|| panic!("no text: {message}"))
+}
+
+/// The texts of results, in order.
+#[track_caller]
+pub(super) fn texts(responses: &[Response]) -> Vec<&str> {
+    responses.iter().map(text_of).collect()
+}

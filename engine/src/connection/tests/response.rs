@@ -1,0 +1,129 @@
+//! Reads responses as a client would.
+
+use serde_json::Value;
+
+/// One response.
+#[derive(Debug, PartialEq)]
+pub(super) struct Response {
+    pub(super) status: u16,
+    /// Names in lower case.
+    pub(super) fields: Vec<(String, String)>,
+    pub(super) body: Body,
+}
+
+/// What followed the head.
+#[derive(Debug, PartialEq)]
+pub(super) enum Body {
+    None,
+    Json(Value),
+    /// Events and comments so far; whether the stream has ended.
+    Stream(Vec<Item>, bool),
+}
+
+/// One thing on a stream.
+#[derive(Debug, PartialEq)]
+pub(super) enum Item {
+    Event(Value),
+    Comment,
+}
+
+impl Response {
+    /// The value of the field `name`, in lower case.
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(it, _)| it == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The message that answers the request.
+    #[track_caller]
+    pub(super) fn message(&self) -> &Value {
+        match &self.body {
+            Body::Json(message) => message,
+            Body::Stream(items, true) => match items.last() {
+                Some(Item::Event(message)) => message,
+                other => panic!("no answer: {other:?}"),
+            },
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+}
+
+/// Reads everything that was sent.
+#[track_caller]
+pub(super) fn read_all(mut sent: &[u8]) -> Vec<Response> {
+    let mut responses = Vec::new();
+    while !sent.is_empty() {
+        let (response, rest) = read_one(sent);
+        responses.push(response);
+        sent = rest;
+    }
+    responses
+}
+
+#[track_caller]
+fn read_one(sent: &[u8]) -> (Response, &[u8]) {
+    let head_end = find(sent, b"\r\n\r\n").expect("a whole head");
+    let (head, rest) = (&sent[..head_end], &sent[head_end + 4..]);
+    let mut lines = str::from_utf8(head).expect("a head of text").split("\r\n");
+    let status_line = lines.next().expect("a status line");
+    let status = status_line.strip_prefix("HTTP/1.1 ").expect("a version");
+    let fields: Vec<(String, String)> = lines
+        .map(|line| line.split_once(": ").expect("a field"))
+        .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+        .collect();
+    let mut response = Response {
+        status: status[..3].parse().expect("a status"),
+        fields,
+        body: Body::None,
+    };
+    if response.field("content-type") == Some("text/event-stream") {
+        let is_chunked = response.field("transfer-encoding") == Some("chunked");
+        let (items, ended, rest) = match is_chunked {
+            true => read_chunks(rest),
+            false => (rest.to_vec(), false, &rest[rest.len()..]),
+        };
+        response.body = Body::Stream(read_items(&items), ended);
+        return (response, rest);
+    }
+    let length = response.field("content-length").unwrap_or("0");
+    let (body, rest) = rest.split_at(length.parse().expect("a length"));
+    if !body.is_empty() {
+        response.body = Body::Json(serde_json::from_slice(body).expect("a body of JSON"));
+    }
+    (response, rest)
+}
+
+/// The data of the chunks so far, whether the last one was there, and what follows.
+fn read_chunks(mut rest: &[u8]) -> (Vec<u8>, bool, &[u8]) {
+    let mut data = Vec::new();
+    while let Some(line_end) = find(rest, b"\r\n") {
+        let digits = str::from_utf8(&rest[..line_end]).expect("a chunk size");
+        let bytes = usize::from_str_radix(digits, 16).expect("a chunk size");
+        rest = &rest[line_end + 2..];
+        data.extend_from_slice(&rest[..bytes]);
+        assert_eq!(&rest[bytes..bytes + 2], b"\r\n");
+        rest = &rest[bytes + 2..];
+        if bytes == 0 {
+            return (data, true, rest);
+        }
+    }
+    (data, false, rest)
+}
+
+fn read_items(data: &[u8]) -> Vec<Item> {
+    let text = str::from_utf8(data).expect("a stream of text");
+    let items = text.split_terminator("\n\n");
+    items
+        .map(|item| match item.strip_prefix("data: ") {
+            Some(data) => Item::Event(serde_json::from_str(data).expect("an event of JSON")),
+            None => {
+                assert!(item.starts_with(':'), "{item:?}");
+                Item::Comment
+            }
+        })
+        .collect()
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|it| it == wanted)
+}

@@ -1,0 +1,90 @@
+//! Handlers without a server: started, polled and offloaded by the tests themselves.
+
+mod offloaded;
+mod started;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_protocol::jsonrpc::{Decoder, JsonLimits, OwnedId, Value};
+use corelane_protocol::mcp::content::Content;
+
+use super::call::{Call, CallWishes};
+use super::error::{Kind, ToolError};
+use super::mailbox::{CallKey, Mailbox, News};
+use super::offload::{OffloadPool, OffloadPort, WakeShard};
+use super::runner::Outcome;
+
+/// What every call of the tests is called.
+const KEY: CallKey = CallKey {
+    index: 7,
+    generation: 8,
+};
+
+/// A shard as its handlers see it.
+struct Shard {
+    mailbox: Rc<Mailbox>,
+    port: Rc<OffloadPort>,
+}
+
+impl Shard {
+    /// A shard whose pool has no threads.
+    fn new() -> Shard {
+        let pool = OffloadPool::start(0, 1).expect("no thread is started");
+        Shard::with(pool, Arc::new(|| ()))
+    }
+
+    fn with(pool: OffloadPool, wake: WakeShard) -> Shard {
+        let mailbox = Rc::new(Mailbox::default());
+        let port = OffloadPort::new(pool, wake, Rc::clone(&mailbox));
+        Shard {
+            mailbox,
+            port: Rc::new(port),
+        }
+    }
+
+    /// A call of a client that wants progress and has room for `events_max` notifications.
+    fn call(&self, events_max: usize) -> Call {
+        let call = Call::new(Rc::clone(&self.mailbox), Rc::clone(&self.port), events_max);
+        let wishes = CallWishes {
+            progress_token: Some(OwnedId::from(corelane_protocol::jsonrpc::Id::Integer(1))),
+            ..CallWishes::default()
+        };
+        call.begin(KEY, wishes);
+        call
+    }
+
+    /// Announcements of notifications since the last look.
+    fn announcements(&self) -> usize {
+        let mut news = Vec::new();
+        self.mailbox.collect(&mut news);
+        news.iter()
+            .filter(|item| matches!(item, News::Events(KEY)))
+            .count()
+    }
+}
+
+/// Decodes `arguments` and hands them on.
+fn with_arguments<T>(arguments: &str, handle: impl FnOnce(Value<'_>) -> T) -> T {
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder
+        .decode(arguments.as_bytes())
+        .expect("the tests hold JSON");
+    handle(decoded.root())
+}
+
+/// Checks that a handler succeeded with `text`.
+#[track_caller]
+fn check_text(outcome: Outcome, text: &str) {
+    let result = outcome.unwrap_or_else(|error| panic!("it succeeds: {error}"));
+    assert_eq!(result.content, [Content::text(text.to_owned())]);
+}
+
+/// Checks that a failure is the server's, and hides the text of the panic behind it.
+#[track_caller]
+fn check_panicked(error: &ToolError) {
+    let Kind::Protocol { code, message } = error.kind() else {
+        panic!("a panic is no result: {error}");
+    };
+    assert_eq!((*code, message.as_str()), (-32603, "the tool panicked"));
+}

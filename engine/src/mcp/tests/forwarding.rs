@@ -1,0 +1,162 @@
+//! Requests for a session of another shard.
+
+use serde_json::{Value, json};
+
+use super::rig::{
+    Answer, Rig, check_parts, error, kind_of, notification, on_executor, request, result,
+    session_header, text,
+};
+use crate::mcp::{Disposition, Forwarded, ForwardedKind};
+
+/// The shard of the connection and the home shard of the session.
+fn pair() -> (Rig, Rig) {
+    let shard = |number| {
+        Rig::with(|settings| {
+            settings.shard = number;
+            settings.shards = 2;
+        })
+    };
+    (shard(0), shard(1))
+}
+
+/// What a request becomes at `home`, where it was forwarded to.
+#[track_caller]
+fn at_home(home: &mut Rig, answer: Answer) -> (String, Value) {
+    let Disposition::Forward { home: 1, request } = answer.disposition else {
+        panic!("forwarded to its home: {:?}", answer.disposition);
+    };
+    assert_eq!(request.exchange, answer.exchange);
+    let mut out = Vec::new();
+    let disposition = home.endpoint.forwarded(*request, &mut out);
+    let body = match out.as_slice() {
+        b"" => Value::Null,
+        out => serde_json::from_slice(out).unwrap(),
+    };
+    (kind_of(&disposition), body)
+}
+
+#[test]
+fn a_forwarded_message_is_handled_as_at_home() {
+    let call = |tool: &str, arguments: Value| {
+        request(
+            3,
+            "tools/call",
+            json!({"name": tool, "arguments": arguments}),
+        )
+    };
+    for body in [
+        request("x", "ping", json!({})),
+        request(u64::MAX, "tools/list", json!({})),
+        request(3, "tools/list", json!({"cursor": "x"})),
+        request(3, "logging/setLevel", json!({"level": "alert"})),
+        request(3, "logging/setLevel", json!({"level": "loud"})),
+        request(3, "server/unknown", json!({})),
+        call("echo", json!({"message": "\u{1f600}\u{0}"})),
+        call("echo", json!({})),
+        call("digit", json!({"digit": 256})),
+        call("fails", json!({})),
+        call("refuses", json!({})),
+        call("panics", json!({})),
+        call("samples", json!({})),
+        call("absent", json!({})),
+        notification("notifications/initialized", json!({})),
+        notification("notifications/cancelled", json!({"requestId": 9})),
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
+    ] {
+        let (mut front, mut home) = pair();
+        let session = home.session();
+        let local = home.post(&session, &body);
+        let local = (kind_of(&local.disposition), local.body);
+        let answer = front.post(&session, &body);
+        assert_eq!(at_home(&mut home, answer), local, "{body}");
+    }
+}
+
+#[test]
+fn an_unknown_session_is_found_out_at_home() {
+    let (mut front, mut home) = pair();
+    let mut id = home.session_id();
+    id.random ^= 1;
+    let session = session_header(id);
+    let ping = request(3, "ping", json!({}));
+    let expected = |kind: &str, (found, body): (String, Value), message: Value| {
+        assert_eq!(found, kind);
+        assert!(super::rig::agrees(&body, &message), "{body}");
+    };
+    let answer = front.post(&session, &ping);
+    expected("404", at_home(&mut home, answer), error(3, -32001));
+    for verb in ["GET", "DELETE"] {
+        let answer = front.send(verb, &session);
+        expected("404", at_home(&mut home, answer), error((), -32001));
+    }
+}
+
+#[test]
+fn a_shard_that_does_not_exist_is_nobodys_home() {
+    let (mut front, _) = pair();
+    for home in [2, 3, u16::MAX] {
+        let id = crate::mcp::session_id::SessionId { home, random: 1 };
+        let session = session_header(id);
+        let ping = request(3, "ping", json!({}));
+        front.post(&session, &ping).check("404", &error(3, -32001));
+        front.send("GET", &session).check("404", &error((), -32001));
+        front
+            .send("DELETE", &session)
+            .check("404", &error((), -32001));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_message_is_told_before_it_is_forwarded() {
+    let (mut front, mut home) = pair();
+    let session = home.session();
+    front.post(&session, "{").check("400", &error((), -32700));
+    front.post(&session, "[]").check("400", &error((), -32600));
+    let headers = format!("{session}MCP-Protocol-Version: 1900-01-01\r\n");
+    let ping = request(3, "ping", json!({}));
+    front.post(&headers, &ping).check("400", &error(3, -32600));
+}
+
+#[test]
+fn a_forwarded_call_is_answered_to_the_exchange_of_the_other_shard() {
+    on_executor(async {
+        let (mut front, mut home) = pair();
+        let session = home.session();
+        let answer = front.call_legacy(&session, "steps", json!({"steps": [1.0], "waits": true}));
+        let exchange = answer.exchange;
+        assert_eq!(exchange.shard, 0);
+        assert_eq!(at_home(&mut home, answer).0, "pending");
+        let progress = super::rig::progress(1.0);
+        check_parts(&home.settle().await, exchange, &[("event", progress)]);
+        home.gate.open();
+        let expected = [("200", result(1, text("walked")))];
+        check_parts(&home.settle().await, exchange, &expected);
+    });
+}
+
+#[test]
+fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
+    let (mut front, mut home) = pair();
+    let id = home.session_id();
+    let session = session_header(id);
+    let answer = front.send("GET", &session);
+    let first = answer.exchange;
+    assert_eq!(at_home(&mut home, answer).0, "stream");
+    let answer = front.send("GET", &session);
+    let second = answer.exchange;
+    assert_eq!(at_home(&mut home, answer).0, "stream");
+    let answer = front.send("GET", &session);
+    assert_eq!(at_home(&mut home, answer).0, "503");
+    let gone = Forwarded {
+        exchange: first,
+        session: id,
+        revision: None,
+        id: None,
+        kind: ForwardedKind::StreamGone,
+    };
+    let mut out = Vec::new();
+    assert_eq!(kind_of(&home.endpoint.forwarded(gone, &mut out)), "done");
+    let answer = front.send("DELETE", &session);
+    assert_eq!(at_home(&mut home, answer).0, "done");
+    check_parts(&home.deliveries(), second, &[("end", Value::Null)]);
+}

@@ -1,0 +1,385 @@
+//! One shard's endpoint with the catalog of the tests, and what is needed to talk to it.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_protocol::binding::http::{Route, route};
+use corelane_protocol::framing::http1::{Framer, RequestHead, Step};
+use corelane_protocol::jsonrpc::JsonLimits;
+use corelane_protocol::limits::HttpLimits;
+use corelane_protocol::mcp::lifecycle::ServerDescription;
+use serde_json::{Value, json};
+
+use super::tools::{self, Gate};
+use crate::handler::mailbox::{CallKey, Mailbox};
+use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::io::executor::{Executor, yield_now};
+use crate::io::slots::SlotKey;
+use crate::mcp::session_id::SessionId;
+use crate::mcp::{Disposition, Endpoint, EndpointSettings, Exchange, Part};
+use crate::meter::{Counter, ShardMeter};
+
+/// Turns after which every handler of the tests has come as far as it can.
+const TURNS_MAX: usize = 16;
+
+/// The header that names the modern revision.
+pub(crate) const MODERN: &str = "MCP-Protocol-Version: 2026-07-28\r\n";
+
+/// An endpoint under test.
+pub(crate) struct Rig {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) meter: Rc<ShardMeter>,
+    pub(crate) gate: Gate,
+    shard: u16,
+    sequence: u32,
+}
+
+/// What became of one request.
+pub(crate) struct Answer {
+    pub(crate) disposition: Disposition,
+    pub(crate) body: Value,
+    pub(crate) exchange: Exchange,
+}
+
+/// Runs `test` where handlers can wait.
+pub(crate) fn on_executor<T>(test: impl Future<Output = T>) -> T {
+    Executor::of_test().run(test)
+}
+
+impl Rig {
+    /// The only shard of a server with ample limits.
+    pub(crate) fn new() -> Rig {
+        Rig::with(|_| ())
+    }
+
+    /// An endpoint with ample limits but for what `change` changes.
+    pub(crate) fn with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+        let gate = Gate::default();
+        let mut settings = EndpointSettings {
+            shard: 0,
+            shards: 1,
+            server: Arc::new(ServerDescription {
+                name: "rig".to_owned(),
+                version: "1".to_owned(),
+                ..ServerDescription::default()
+            }),
+            plan: Arc::new(tools::plan(&gate, 100)),
+            json: JsonLimits::default(),
+            calls_max: 100,
+            call_timeout_ms: 1000,
+            events_max: 16,
+            sessions_max: 100,
+            session_idle_timeout_ms: 10_000,
+            streams_per_session_max: 2,
+        };
+        change(&mut settings);
+        let shard = settings.shard;
+        let mailbox = Rc::new(Mailbox::default());
+        let meter = Rc::new(ShardMeter::new());
+        let pool = OffloadPool::start(0, 1).expect("no thread is started");
+        let offload = OffloadPort::new(pool, Arc::new(|| ()), Rc::clone(&mailbox));
+        Rig {
+            endpoint: Endpoint::new(settings, mailbox, Rc::new(offload), Rc::clone(&meter)),
+            meter,
+            gate,
+            shard,
+            sequence: 0,
+        }
+    }
+
+    /// Posts `body` with the header lines `headers`, each of them ended by CRLF.
+    pub(crate) fn post(&mut self, headers: &str, body: &str) -> Answer {
+        let exchange = self.next_exchange();
+        let mut out = Vec::new();
+        let disposition = with_head("POST", headers, |head| {
+            self.endpoint
+                .post(head, body.as_bytes(), exchange, &mut out)
+        });
+        Answer::new(disposition, &out, exchange)
+    }
+
+    /// Sends a GET or DELETE with the header lines `headers`.
+    pub(crate) fn send(&mut self, verb: &str, headers: &str) -> Answer {
+        let exchange = self.next_exchange();
+        let mut out = Vec::new();
+        let endpoint = &mut self.endpoint;
+        let disposition = with_head(verb, headers, |head| match route(head, "/mcp") {
+            Ok(Route::OpenStream(headers)) => endpoint.open_stream(headers, exchange, &mut out),
+            Ok(Route::EndSession(headers)) => endpoint.end_session(headers, exchange, &mut out),
+            Ok(Route::Post) => panic!("a POST has a body"),
+            Err(reason) => endpoint.core().refuse(None, reason, &mut out),
+        });
+        Answer::new(disposition, &out, exchange)
+    }
+
+    /// Makes a session of a client without capabilities; returns its header line.
+    pub(crate) fn session(&mut self) -> String {
+        session_header(self.session_id())
+    }
+
+    /// Makes a session of a client without capabilities.
+    pub(crate) fn session_id(&mut self) -> SessionId {
+        match self.post("", &initialize("2025-11-25")).disposition {
+            Disposition::Answer { session, .. } => session.expect("initialize makes a session"),
+            other => panic!("initialize is answered at once: {other:?}"),
+        }
+    }
+
+    /// Calls `tool` in the modern era with `arguments` and more `_meta` members.
+    pub(crate) fn call_modern(&mut self, tool: &str, arguments: Value, meta: Value) -> Answer {
+        let mut params = json!({"name": tool, "arguments": arguments});
+        params["_meta"] = claim();
+        for (key, value) in meta.as_object().expect("members of _meta") {
+            params["_meta"][key] = value.clone();
+        }
+        let headers = format!("{MODERN}Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
+        self.post(&headers, &request(1, "tools/call", params))
+    }
+
+    /// Calls `tool` in the session of the header line `session`.
+    pub(crate) fn call_legacy(&mut self, session: &str, tool: &str, arguments: Value) -> Answer {
+        let params = json!({
+            "name": tool,
+            "arguments": arguments,
+            "_meta": {"progressToken": "p"},
+        });
+        self.post(session, &request(1, "tools/call", params))
+    }
+
+    /// Lets handlers run as far as they can; returns what was delivered, in order.
+    pub(crate) async fn settle(&mut self) -> Vec<(Exchange, Part)> {
+        self.settle_while(|_| true, &mut VecDeque::new()).await
+    }
+
+    /// Lets handlers run while their connections have room as `has_room` says.
+    pub(crate) async fn settle_while(
+        &mut self,
+        has_room: impl Fn(Exchange) -> bool,
+        stalled: &mut VecDeque<CallKey>,
+    ) -> Vec<(Exchange, Part)> {
+        let mut delivered = Vec::new();
+        for _ in 0..TURNS_MAX {
+            yield_now().await;
+            self.endpoint.core().collect_news(&has_room, stalled);
+            delivered.extend(self.deliveries());
+        }
+        delivered
+    }
+
+    /// Takes what is ready to be delivered.
+    pub(crate) fn deliveries(&mut self) -> Vec<(Exchange, Part)> {
+        let core = self.endpoint.core();
+        std::iter::from_fn(|| core.next_delivery())
+            .map(|delivery| (delivery.exchange, delivery.part))
+            .collect()
+    }
+
+    /// Lets the clock say `now_ms`, and what is over end.
+    pub(crate) fn expire_at(&mut self, now_ms: u64) {
+        self.endpoint.core().begin_turn(now_ms);
+        self.endpoint.core().expire();
+    }
+
+    /// The value of a counter.
+    pub(crate) fn count(&self, counter: Counter) -> u64 {
+        self.meter.value(counter)
+    }
+
+    fn next_exchange(&mut self) -> Exchange {
+        self.sequence += 1;
+        Exchange {
+            shard: self.shard,
+            slot: SlotKey {
+                index: 5,
+                generation: 6,
+            },
+            sequence: self.sequence,
+        }
+    }
+}
+
+impl Answer {
+    fn new(disposition: Disposition, body: &[u8], exchange: Exchange) -> Answer {
+        Answer {
+            disposition,
+            body: json_of(body),
+            exchange,
+        }
+    }
+
+    /// Checks the kind of answer, see [`kind_of`], and its message.
+    #[track_caller]
+    pub(crate) fn check(&self, kind: &str, message: &Value) {
+        assert_eq!(kind_of(&self.disposition), kind, "{}", self.body);
+        assert!(
+            agrees(&self.body, message),
+            "{}\n is not\n{message}",
+            self.body
+        );
+    }
+
+    /// The key of a call that waits.
+    #[track_caller]
+    pub(crate) fn pending(&self) -> CallKey {
+        match self.disposition {
+            Disposition::Pending(Some(key)) => key,
+            ref other => panic!("the call waits: {other:?} {}", self.body),
+        }
+    }
+}
+
+/// A disposition as a word of a table: a status, or what it is.
+pub(crate) fn kind_of(disposition: &Disposition) -> String {
+    match disposition {
+        Disposition::Answer { status, .. } => status.code().to_string(),
+        Disposition::Accepted => "accepted".to_owned(),
+        Disposition::Done => "done".to_owned(),
+        Disposition::Pending(_) => "pending".to_owned(),
+        Disposition::Stream(_) => "stream".to_owned(),
+        Disposition::Forward { home, .. } => format!("forward to {home}"),
+    }
+}
+
+/// A part as a word of a table and its message.
+pub(crate) fn part_of(part: &Part) -> (String, Value) {
+    match part {
+        Part::Event(message) => ("event".to_owned(), json_of(message)),
+        Part::Final { status, body } => (status.code().to_string(), json_of(body)),
+        Part::Accepted => ("accepted".to_owned(), Value::Null),
+        Part::Done => ("done".to_owned(), Value::Null),
+        Part::StreamOpen(_) => ("stream".to_owned(), Value::Null),
+        Part::StreamEnd => ("end".to_owned(), Value::Null),
+    }
+}
+
+/// Checks deliveries against words and messages, all of them for `exchange`.
+#[track_caller]
+pub(crate) fn check_parts(
+    delivered: &[(Exchange, Part)],
+    exchange: Exchange,
+    expected: &[(&str, Value)],
+) {
+    let parts: Vec<(String, Value)> = delivered.iter().map(|(_, part)| part_of(part)).collect();
+    let same = parts.len() == expected.len()
+        && parts
+            .iter()
+            .zip(expected)
+            .all(|(part, (kind, message))| part.0 == *kind && agrees(&part.1, message));
+    assert!(same, "{parts:?}\n is not\n{expected:?}");
+    assert!(delivered.iter().all(|(found, _)| *found == exchange));
+}
+
+/// Whether two messages are the same; `"*"` stands for any text but the empty one.
+pub(crate) fn agrees(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::String(text), Value::String(star)) if star == "*" => !text.is_empty(),
+        (Value::Array(found), Value::Array(expected)) => {
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| agrees(a, b))
+        }
+        (Value::Object(found), Value::Object(expected)) => {
+            found.len() == expected.len()
+                && expected
+                    .iter()
+                    .all(|(key, value)| found.get(key).is_some_and(|it| agrees(it, value)))
+        }
+        _ => found == expected,
+    }
+}
+
+fn json_of(bytes: &[u8]) -> Value {
+    match bytes {
+        b"" => Value::Null,
+        bytes => serde_json::from_slice(bytes).expect("messages are JSON"),
+    }
+}
+
+/// Parses a request without a body and hands its head on.
+pub(crate) fn with_head<T>(
+    verb: &str,
+    headers: &str,
+    use_head: impl FnOnce(&RequestHead<'_>) -> T,
+) -> T {
+    let mut bytes = format!("{verb} /mcp HTTP/1.1\r\nHost: h\r\n{headers}\r\n").into_bytes();
+    match Framer::default().step(&mut bytes, &HttpLimits::DEFAULT) {
+        Ok(Step::Request { head, .. }) => use_head(&head),
+        other => panic!("not a whole request: {other:?}"),
+    }
+}
+
+/// The header line that names a session.
+pub(crate) fn session_header(session: SessionId) -> String {
+    let text = session.to_text();
+    format!("MCP-Session-Id: {}\r\n", String::from_utf8_lossy(&text))
+}
+
+/// A request.
+pub(crate) fn request(id: impl Into<Value>, method: &str, params: Value) -> String {
+    let id = id.into();
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
+}
+
+/// A notification.
+pub(crate) fn notification(method: &str, params: Value) -> String {
+    json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()
+}
+
+/// A handshake of a client without capabilities.
+pub(crate) fn initialize(version: &str) -> String {
+    let params = json!({
+        "protocolVersion": version,
+        "capabilities": {},
+        "clientInfo": {"name": "n", "version": "1"},
+    });
+    request(1, "initialize", params)
+}
+
+/// The modern `_meta` of a client without capabilities.
+pub(crate) fn claim() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    })
+}
+
+/// A legacy answer.
+pub(crate) fn result(id: impl Into<Value>, result: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id.into(), "result": result})
+}
+
+/// A modern answer: `members` and the stamp of the server.
+pub(crate) fn stamped(id: impl Into<Value>, mut members: Value) -> Value {
+    members["resultType"] = json!("complete");
+    members["_meta"] = json!({"io.modelcontextprotocol/serverInfo": {
+        "name": "rig", "version": "1",
+    }});
+    result(id, members)
+}
+
+/// An error with any text; `id` is left out of one without.
+pub(crate) fn error(id: impl Into<Value>, code: i64) -> Value {
+    let error = json!({"code": code, "message": "*"});
+    match id.into() {
+        Value::Null => json!({"jsonrpc": "2.0", "error": error}),
+        id => json!({"jsonrpc": "2.0", "id": id, "error": error}),
+    }
+}
+
+/// The result of a tool that returned `text`.
+pub(crate) fn text(text: &str) -> Value {
+    json!({"content": [{"type": "text", "text": text}]})
+}
+
+/// The result of a tool that failed and said `text`.
+pub(crate) fn failure(text: &str) -> Value {
+    json!({"content": [{"type": "text", "text": text}], "isError": true})
+}
+
+/// A progress notification for the token `p`.
+pub(crate) fn progress(progress: f64) -> Value {
+    json!({
+        "jsonrpc": "2.0",
+        "method": "notifications/progress",
+        "params": {"progressToken": "p", "progress": progress},
+    })
+}

@@ -1,0 +1,180 @@
+//! The catalog of the tests, and the gate at which its waiting tools wait.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+use serde::Deserialize;
+
+use crate::catalog::Plan;
+use crate::catalog::tool::Tool;
+use crate::handler::{Call, Structured, ToolError};
+use crate::{ClientCapability, LogLevel};
+
+/// Where handlers wait until the test lets them pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gate(Arc<Mutex<GateState>>);
+
+#[derive(Debug, Default)]
+struct GateState {
+    is_open: bool,
+    waiters: Vec<Waker>,
+    inside: usize,
+}
+
+/// Counts a handler's future for as long as it exists.
+struct Inside(Gate);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.state(|state| state.inside -= 1);
+    }
+}
+
+impl Gate {
+    fn state<T>(&self, access: impl FnOnce(&mut GateState) -> T) -> T {
+        access(&mut self.0.lock().expect("nothing panics while holding it"))
+    }
+
+    /// Lets all handlers pass that wait or will wait.
+    pub(crate) fn open(&self) {
+        let waiters = self.state(|state| {
+            state.is_open = true;
+            std::mem::take(&mut state.waiters)
+        });
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Handlers that wait and whose futures were not dropped.
+    pub(crate) fn inside(&self) -> usize {
+        self.state(|state| state.inside)
+    }
+
+    async fn pass(&self) {
+        self.state(|state| state.inside += 1);
+        let _inside = Inside(self.clone());
+        poll_fn(|context| {
+            self.state(|state| {
+                if state.is_open {
+                    return Poll::Ready(());
+                }
+                state.waiters.push(context.waker().clone());
+                Poll::Pending
+            })
+        })
+        .await;
+    }
+}
+
+#[derive(Deserialize)]
+struct Echo {
+    message: String,
+}
+
+/// One digit: a narrower type than its schema says.
+#[derive(Deserialize)]
+struct Digit {
+    digit: u8,
+}
+
+#[derive(Deserialize)]
+struct Steps {
+    steps: Vec<f64>,
+    #[serde(default)]
+    waits: bool,
+}
+
+#[derive(Deserialize)]
+struct NoArguments {}
+
+/// The schema of `echo`, spaced as no encoder would: lists have it byte for byte.
+pub(crate) const ECHO_SCHEMA: &str = r#"{ "type":"object", "required":["message"],
+ "properties":{"message":{"type":"string"}} }"#;
+const ANY_SCHEMA: &str = r#"{"type":"object"}"#;
+
+/// A catalog of every kind of handler, in pages of `page_entries_max`.
+pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
+    let tools = vec![
+        Tool::with_schema(
+            "echo",
+            "d",
+            ECHO_SCHEMA,
+            async |_: &Call, Echo { message }| Ok(message),
+        ),
+        waiting(gate),
+        steps(gate),
+        Tool::with_schema("logs", "d", ANY_SCHEMA, logs),
+        Tool::with_schema(
+            "digit",
+            "d",
+            ANY_SCHEMA,
+            async |_: &Call, Digit { digit }| Ok(u64::from(digit)),
+        ),
+        Tool::with_schema("list", "d", ANY_SCHEMA, async |_: &Call, _: NoArguments| {
+            Ok(Structured(vec![1, 2]))
+        }),
+        Tool::with_schema("fails", "d", ANY_SCHEMA, fails),
+        Tool::with_schema("refuses", "d", ANY_SCHEMA, refuses),
+        Tool::with_schema("panics", "d", ANY_SCHEMA, panics),
+        panicking_later(gate),
+        Tool::with_schema(
+            "samples",
+            "d",
+            ANY_SCHEMA,
+            async |_: &Call, _: NoArguments| Ok("sampled"),
+        )
+        .requires(ClientCapability::Sampling),
+    ];
+    Plan::new(tools, page_entries_max).expect("the tools of the tests are usable")
+}
+
+fn waiting(gate: &Gate) -> Tool {
+    let gate = gate.clone();
+    let wait = async move |_: &Call, _: NoArguments| {
+        gate.pass().await;
+        Ok("passed")
+    };
+    Tool::with_schema("wait", "d", ANY_SCHEMA, wait)
+}
+
+fn steps(gate: &Gate) -> Tool {
+    let gate = gate.clone();
+    let walk = async move |call: &Call, Steps { steps, waits }: Steps| {
+        for step in steps {
+            call.progress(step, None, None).await;
+        }
+        if waits {
+            gate.pass().await;
+        }
+        Ok("walked")
+    };
+    Tool::with_schema("steps", "d", ANY_SCHEMA, walk)
+}
+
+async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+    for level in LogLevel::ALL {
+        call.log(level, None, &level.as_str()).await?;
+    }
+    Ok("logged")
+}
+
+async fn fails(_: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+    Err(ToolError::new("no luck"))
+}
+
+async fn refuses(_: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+    Err(ToolError::protocol(7, "not today"))
+}
+
+async fn panics(_: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+    panic!("this tool panics on purpose")
+}
+
+fn panicking_later(gate: &Gate) -> Tool {
+    let gate = gate.clone();
+    let panic_later = async move |_: &Call, _: NoArguments| -> Result<&'static str, ToolError> {
+        gate.pass().await;
+        panic!("this tool panics on purpose")
+    };
+    Tool::with_schema("panics_later", "d", ANY_SCHEMA, panic_later)
+}
