@@ -1,6 +1,7 @@
 //! From a request to its answer: the methods both eras share, and running a tool.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use corelane_protocol::binding::header_param;
 use corelane_protocol::binding::http::ModernRequest;
@@ -25,7 +26,7 @@ use crate::handler::Call;
 use crate::handler::call::CallWishes;
 use crate::handler::error::{Kind, ToolError};
 use crate::handler::mailbox::{CallKey, News};
-use crate::handler::runner::{Outcome, Started, Waiting};
+use crate::handler::runner::{Outcome, Runner, Started, Waiting};
 use crate::io::executor;
 use crate::meter::Counter;
 
@@ -148,7 +149,7 @@ impl Core {
     /// `tools/call`: checks everything that can be checked, then runs the handler.
     pub(super) fn call_tool(
         &mut self,
-        mut caller: Caller<'_>,
+        caller: Caller<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
     ) -> Disposition {
@@ -187,6 +188,19 @@ impl Core {
             ToolResult::error(faults).write(out, era, id, &self.stamp);
             return Disposition::ok();
         }
+        let runner = Rc::clone(&tool.runner);
+        self.run_tool(caller, &*runner, arguments, out)
+    }
+
+    /// Runs a handler whose arguments fit.
+    fn run_tool(
+        &mut self,
+        mut caller: Caller<'_>,
+        runner: &dyn Runner,
+        arguments: Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id) = (caller.era, caller.id);
         // Before the handler runs: a refused call has had no effect, and may be made again.
         if !self.calls.has_room() {
             let reason = Reason::Overloaded("too many calls are in flight");
@@ -198,7 +212,7 @@ impl Core {
         });
         let key = self.calls.next_key();
         call.begin(key, std::mem::take(&mut caller.wishes));
-        match tool.runner.start(&call, arguments) {
+        match runner.start(&call, arguments) {
             Started::Ready(outcome) if !call.has_events() => {
                 self.write_outcome(out, era, id, outcome);
                 self.spare(call);

@@ -209,17 +209,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
     let _ = plan.control.waker.set(wake.waker());
 
-    let mailbox = Rc::new(Mailbox::default());
-    let meter = Rc::new(ShardMeter::new());
-    let waker = wake.waker();
-    let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
-    let offload = Rc::new(OffloadPort::new(
-        plan.offload.clone(),
-        wake_shard,
-        Rc::clone(&mailbox),
-    ));
-    let settings = endpoint_settings(&plan);
-    let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
+    let handling = handling(&plan, wake.waker());
     let mut opened = Shard {
         ring,
         slots: Slots::new(plan.descriptors),
@@ -233,26 +223,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         ring_fds: plan.ring_fds,
         control: plan.control,
         profile,
-        handling: Handling {
-            endpoint,
-            mailbox,
-            meter,
-            chunks: ChunkPool::default(),
-            spare_actives: Vec::new(),
-            scratch: Vec::new(),
-            forwards: Vec::new(),
-            rules: Rules {
-                http: http_limits(&profile),
-                connection: profile.connection,
-                origin: plan.origin,
-                endpoint_path: plan.endpoint_path,
-            },
-            date: date_now(),
-            shard,
-            requests_per_turn: profile.budget.requests_per_connection_per_turn,
-            is_draining: false,
-            input_bytes: 0,
-        },
+        handling,
         leftover: Default::default(),
         stalled: Default::default(),
         unsent: Default::default(),
@@ -269,6 +240,41 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     };
     opened.go_on_accepting();
     Ok(opened)
+}
+
+/// What the connections of the shard work with; `waker` lets the offload pool wake the shard.
+fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
+    let profile = &plan.profile;
+    let mailbox = Rc::new(Mailbox::default());
+    let meter = Rc::new(ShardMeter::new());
+    let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
+    let offload = Rc::new(OffloadPort::new(
+        plan.offload.clone(),
+        wake_shard,
+        Rc::clone(&mailbox),
+    ));
+    let settings = endpoint_settings(plan);
+    let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
+    Handling {
+        endpoint,
+        mailbox,
+        meter,
+        chunks: ChunkPool::default(),
+        spare_actives: Vec::new(),
+        scratch: Vec::new(),
+        forwards: Vec::new(),
+        rules: Rules {
+            http: http_limits(profile),
+            connection: profile.connection,
+            origin: plan.origin.clone(),
+            endpoint_path: plan.endpoint_path.clone(),
+        },
+        date: date_now(),
+        shard: plan.shard,
+        requests_per_turn: profile.budget.requests_per_connection_per_turn,
+        is_draining: false,
+        input_bytes: 0,
+    }
 }
 
 fn endpoint_settings(plan: &ShardPlan) -> EndpointSettings {

@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["connection"],
     &["shard"],
     &["server"],
-    &["demo"],
+    &["demo", "measure"],
     &["cli"],
 ];
 

@@ -372,7 +372,8 @@ fn refusals_are_errors_of_the_schema() {
         Reason::UnsupportedVersion("v9"),
         concat!(
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"#,
-            r#""message":"protocol version \"v9\" is not served here; older clients use initialize","#,
+            r#""message":"protocol version \"v9\" is not served here; "#,
+            r#"older clients use initialize","#,
             r#""data":{"supported":["2026-07-28"],"requested":"v9"}}}"#
         ),
     );
