@@ -48,14 +48,18 @@ impl Plan {
             if parts.iter().any(|part| part.definition.name == name) {
                 return Err(CatalogError::DuplicateTool(name));
             }
-            let part =
-                tool.into_parts().map_err(|reason| CatalogError::Tool { name, reason })?;
+            let part = tool
+                .into_parts()
+                .map_err(|reason| CatalogError::Tool { name, reason })?;
             parts.push(Arc::new(part));
         }
         let tool_pages = Pages::new("tools", page_entries_max, parts.iter(), |part, out| {
             part.definition.write(out);
         });
-        Ok(Plan { tools: parts, tool_pages })
+        Ok(Plan {
+            tools: parts,
+            tool_pages,
+        })
     }
 }
 
@@ -80,14 +84,21 @@ impl Catalog {
         let tools: Vec<ShardTool> = plan
             .tools
             .iter()
-            .map(|parts| ShardTool { parts: Arc::clone(parts), runner: parts.source.runner() })
+            .map(|parts| ShardTool {
+                parts: Arc::clone(parts),
+                runner: parts.source.runner(),
+            })
             .collect();
         let by_name = tools
             .iter()
             .enumerate()
             .map(|(at, tool)| (tool.parts.definition.name.as_str().into(), at))
             .collect();
-        Catalog { plan, tools, by_name }
+        Catalog {
+            plan,
+            tools,
+            by_name,
+        }
     }
 
     /// The tool called `name`.

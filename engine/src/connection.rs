@@ -7,6 +7,7 @@ pub(crate) mod active;
 pub(crate) mod answer;
 pub(crate) mod http;
 pub(crate) mod response;
+pub(crate) mod timer;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod runner;
 
+pub use crate::io::executor::sleep;
 pub use call::Call;
 pub use error::ToolError;
 pub use output::{IntoToolResult, Structured};

@@ -10,6 +10,7 @@
 pub mod budget;
 pub mod buffers;
 pub mod chunk;
+pub(crate) mod executor;
 pub mod ring;
 pub mod slots;
 pub mod wake;

@@ -63,7 +63,11 @@ pub(crate) enum Disposition {
 impl Disposition {
     /// An answer with status 200.
     pub(crate) fn ok() -> Disposition {
-        Disposition::Answer { status: Status::OK, session: None, allow: None }
+        Disposition::Answer {
+            status: Status::Ok,
+            session: None,
+            allow: None,
+        }
     }
 }
 

@@ -24,7 +24,10 @@ impl Pages {
         entries: impl ExactSizeIterator<Item = &'a T>,
         write: impl Fn(&T, &mut Vec<u8>),
     ) -> Pages {
-        assert!(entries_max > 0, "the profile's validation refuses pages without entries");
+        assert!(
+            entries_max > 0,
+            "the profile's validation refuses pages without entries"
+        );
         let count = entries.len().div_ceil(entries_max).max(1);
         let mut entries = entries.peekable();
         let pages = (0..count)
@@ -42,7 +45,10 @@ impl Pages {
                     let next = cursor(name, number + 1);
                     members.extend_from_slice(format!(",\"nextCursor\":\"{next}\"").as_bytes());
                 }
-                Page { cursor: (number > 0).then(|| cursor(name, number)), members }
+                Page {
+                    cursor: (number > 0).then(|| cursor(name, number)),
+                    members,
+                }
             })
             .collect();
         Pages { pages }
@@ -84,7 +90,13 @@ mod tests {
                 let members = pages.page(cursor.as_deref()).unwrap();
                 let text = format!("{{{}}}", std::str::from_utf8(members).unwrap());
                 let page: serde_json::Value = serde_json::from_str(&text).unwrap();
-                seen.extend(page["n"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()));
+                seen.extend(
+                    page["n"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|n| n.as_u64().unwrap()),
+                );
                 page_count += 1;
                 match page.get("nextCursor") {
                     Some(next) => cursor = Some(next.as_str().unwrap().to_owned()),

@@ -91,11 +91,7 @@ impl Json for Tape {
         key.to_owned()
     }
 
-    fn with_string_node<T>(
-        _buffer: &mut (),
-        string: &str,
-        f: impl FnOnce(TapeNode<'_>) -> T,
-    ) -> T {
+    fn with_string_node<T>(_buffer: &mut (), string: &str, f: impl FnOnce(TapeNode<'_>) -> T) -> T {
         f(TapeNode::Name(string))
     }
 }
@@ -130,7 +126,8 @@ impl<'a> Node<'a, Tape> for TapeNode<'a> {
     }
 
     fn as_number(&self) -> Option<TapeNumber<'a>> {
-        self.value().filter(|value| value.kind() == Kind::Number).map(TapeNumber)
+        let is_number = |value: &Value<'_>| matches!(value.kind(), Kind::Integer | Kind::Float);
+        self.value().filter(is_number).map(TapeNumber)
     }
 
     fn as_boolean(&self) -> Option<bool> {
@@ -150,8 +147,8 @@ impl<'a> Node<'a, Tape> for TapeNode<'a> {
             TapeNode::Name(_) => JsonType::String,
             TapeNode::Value(value) => match value.kind() {
                 Kind::Null => JsonType::Null,
-                Kind::Boolean => JsonType::Boolean,
-                Kind::Number => JsonType::Number,
+                Kind::Bool => JsonType::Boolean,
+                Kind::Integer | Kind::Float => JsonType::Number,
                 Kind::String => JsonType::String,
                 Kind::Array => JsonType::Array,
                 Kind::Object => JsonType::Object,
@@ -189,7 +186,9 @@ impl<'a> json::Object<'a, Tape> for TapeObject<'a> {
     }
 
     fn members(&self) -> Self::MembersIter {
-        self.0.iter().map(|(name, value)| (name, TapeNode::Value(value)))
+        self.0
+            .iter()
+            .map(|(name, value)| (name, TapeNode::Value(value)))
     }
 }
 

@@ -55,7 +55,12 @@ impl Tool {
     {
         let schema = schemars::SchemaGenerator::default().into_root_schema_for::<A>();
         let schema = serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string());
-        Tool::from_parts(name.into(), description.into(), schema, runner::source(function))
+        Tool::from_parts(
+            name.into(),
+            description.into(),
+            schema,
+            runner::source(function),
+        )
     }
 
     /// A tool with the JSON Schema `schema`, which clients get byte for byte.
@@ -74,7 +79,12 @@ impl Tool {
         R: IntoToolResult + 'static,
     {
         let schema = RawValue::from_string(schema.into()).map_err(|error| error.to_string());
-        Tool::from_parts(name.into(), description.into(), schema, runner::source(function))
+        Tool::from_parts(
+            name.into(),
+            description.into(),
+            schema,
+            runner::source(function),
+        )
     }
 
     fn from_parts(
@@ -158,6 +168,9 @@ pub(crate) struct ToolParts {
 
 impl std::fmt::Debug for ToolParts {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("ToolParts").field("definition", &self.definition).finish()
+        formatter
+            .debug_struct("ToolParts")
+            .field("definition", &self.definition)
+            .finish()
     }
 }

@@ -33,8 +33,6 @@ pub(crate) struct WaitingRequest {
     pub(crate) call: Option<CallKey>,
     /// The session whose stream this is.
     pub(crate) stream: Option<SessionId>,
-    /// The call has messages that this connection had no room for.
-    pub(crate) is_stalled: bool,
 }
 
 /// What of a request decides how its answer is framed.

@@ -6,6 +6,7 @@ use super::active::WaitingRequest;
 use super::http::{Connection, Context, Phase};
 use super::response::{self, Extra};
 use crate::mcp::Part;
+use crate::meter::Counter;
 
 impl Connection {
     /// A part of the answer to the current request.
@@ -32,6 +33,17 @@ impl Connection {
 
     pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
         self.active.as_mut()?.waiting.as_mut()
+    }
+
+    /// The answer that is waited for is the last one; a stream for a session ends now.
+    pub(crate) fn end_after_answer(&mut self, context: &mut Context<'_>) {
+        let Some(waiting) = self.waiting() else {
+            return;
+        };
+        waiting.reply.keep_alive = false;
+        if waiting.stream.is_some() {
+            self.end_stream(context);
+        }
     }
 
     /// Sends a sign of life on a quiet stream.
@@ -61,6 +73,12 @@ impl Connection {
             return;
         };
         self.phase = Phase::Streaming;
+        if self
+            .waiting()
+            .is_some_and(|waiting| waiting.stream.is_some())
+        {
+            context.meter.count(Counter::StreamsOpen);
+        }
         let date = context.date;
         response::write_stream_head(context.out(), &reply, date);
     }
@@ -105,7 +123,16 @@ impl Connection {
 
     /// The request is answered: goes on with what the peer sent meanwhile, or ends.
     fn end_request(&mut self, context: &mut Context<'_>) {
-        let waiting = self.active.as_mut().and_then(|active| active.waiting.take());
+        let waiting = self
+            .active
+            .as_mut()
+            .and_then(|active| active.waiting.take());
+        if waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.stream.is_some())
+        {
+            context.meter.uncount(Counter::StreamsOpen);
+        }
         let keep_alive = waiting.is_some_and(|waiting| waiting.reply.keep_alive);
         if !keep_alive || self.is_read_closed {
             self.phase = Phase::Flushing { lingers: false };

@@ -5,18 +5,19 @@
 //! call that waits, output behind a send, needs an [`Active`].
 //!
 //! ```text
-//! Idle <-> Reading -> Waiting -> Streaming      any of them -> Flushing -> Lingering -> Closed
+//! Idle <-> Reading -> Waiting -> Streaming      any of them -> Flushing -> Lingering
 //! ```
 
 use corelane_protocol::binding::accept::{self, Accept};
 use corelane_protocol::binding::http::{self, Route};
 use corelane_protocol::binding::refusal::{Reason, Refusal};
-use corelane_protocol::framing::http1::{
-    CONTINUE, Field, Framer, HttpLimits, Method, RequestHead, Status, Step,
-};
+use corelane_protocol::framing::http1::{CONTINUE, Field, Framer, RequestHead, Status, Step};
+
+use corelane_protocol::limits::HttpLimits;
 
 use super::active::{Active, Reply, WaitingRequest};
 use super::response::{self, Date, Extra};
+use super::timer::Timer;
 use crate::guard::origin::{OriginPolicy, OriginRefusal};
 use crate::io::chunk::{Chunk, ChunkPool};
 use crate::io::slots::SlotKey;
@@ -44,8 +45,6 @@ pub(crate) enum Phase {
     },
     /// The output is sent; what still arrives is thrown away.
     Lingering,
-    /// Gone; only the kernel has yet to say so.
-    Closed,
 }
 
 /// One connection. Small: an idle one is nothing but this.
@@ -58,6 +57,8 @@ pub(crate) struct Connection {
     pub(super) is_read_closed: bool,
     /// Number of the current or last request; answers to another one are late.
     pub(crate) sequence: u32,
+    /// The deadline that runs, and for which request.
+    pub(crate) armed: (Timer, u32),
     pub(crate) active: Option<Box<Active>>,
 }
 
@@ -97,11 +98,16 @@ impl Context<'_> {
     /// The output of this step.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         const ANSWER_BYTES_TYPICAL: usize = 1024;
-        self.out.get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
+        self.out
+            .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
     }
 
     fn exchange(&self, sequence: u32) -> Exchange {
-        Exchange { shard: self.shard, slot: self.key, sequence }
+        Exchange {
+            shard: self.shard,
+            slot: self.key,
+            sequence,
+        }
     }
 }
 
@@ -113,6 +119,7 @@ impl Connection {
             is_sending: false,
             is_read_closed: false,
             sequence: 0,
+            armed: (Timer::None, 0),
             active: None,
         }
     }
@@ -120,11 +127,15 @@ impl Connection {
     /// The peer sent `bytes`, which may be changed in place.
     pub(crate) fn received(&mut self, bytes: &mut [u8], context: &mut Context<'_>) {
         match self.phase {
-            Phase::Closed | Phase::Flushing { .. } => {}
+            Phase::Flushing { .. } => {}
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
-                if self.active.as_ref().is_some_and(|active| active.input.is_some()) {
+                if self
+                    .active
+                    .as_ref()
+                    .is_some_and(|active| active.input.is_some())
+                {
                     self.keep_input(bytes, context);
                     self.resume(context);
                 } else {
@@ -156,7 +167,10 @@ impl Connection {
     /// Whether requests that were received wait for a turn.
     pub(crate) fn has_requests_left_over(&self) -> bool {
         matches!(self.phase, Phase::Idle)
-            && self.active.as_ref().is_some_and(|active| active.input.is_some())
+            && self
+                .active
+                .as_ref()
+                .is_some_and(|active| active.input.is_some())
     }
 
     /// Whether reading has to stop until the connection has done some of its work.
@@ -169,9 +183,57 @@ impl Connection {
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
     }
 
+    /// Notes that reading has to stop, if it has.
+    pub(crate) fn pause_if_full(&mut self, context: &mut Context<'_>) -> bool {
+        let is_full = self.is_full(&context.rules.connection);
+        if is_full {
+            self.active(context).is_paused = true;
+        }
+        is_full
+    }
+
+    /// Whether reading stopped and can go on; it does go on then.
+    pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.active.as_ref().is_some_and(|active| active.is_paused)
+            || self.is_full(&context.rules.connection)
+        {
+            return false;
+        }
+        self.active(context).is_paused = false;
+        self.give_back_active(context);
+        true
+    }
+
+    /// Puts output behind the send that is under way.
+    pub(crate) fn queue_output(&mut self, chunk: Chunk, context: &mut Context<'_>) {
+        let active = self.active(context);
+        match &mut active.output {
+            None => active.output = Some(chunk),
+            Some(output) => {
+                output.extend_from_slice(&chunk);
+                context.chunks.give(chunk);
+            }
+        }
+    }
+
+    /// A request took too long to arrive (RFC 9110 15.5.9).
+    pub(crate) fn time_out(&mut self, is_head: bool, context: &mut Context<'_>) {
+        let profile = &context.rules.connection;
+        let (part, limit_ms) = match is_head {
+            true => ("head", profile.head_timeout_ms),
+            false => ("body", profile.body_timeout_ms),
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        let text = format!("request {part} took longer than {limit_ms} ms");
+        self.refuse_framing(Status::RequestTimeout, &text, context);
+    }
+
     /// Whether the peer takes its output so slowly that no more should be made for it.
     pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
-        let output = self.active.as_ref().and_then(|active| active.output.as_ref());
+        let output = self
+            .active
+            .as_ref()
+            .and_then(|active| active.output.as_ref());
         output.is_some_and(|output| output.len() >= profile.output_bytes_max)
     }
 
@@ -179,7 +241,6 @@ impl Connection {
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
         match self.phase {
-            Phase::Closed => false,
             Phase::Lingering => true,
             Phase::Flushing { .. } => {
                 self.phase = Phase::Flushing { lingers: false };
@@ -195,7 +256,9 @@ impl Connection {
                 };
                 waiting.reply.keep_alive = false;
                 let ends = waiting.stream.is_some()
-                    || waiting.call.is_some_and(|call| context.endpoint.core().hangup_ends(call));
+                    || waiting
+                        .call
+                        .is_some_and(|call| context.endpoint.core().hangup_ends(call));
                 if ends {
                     self.phase = Phase::Flushing { lingers: false };
                 }
@@ -214,15 +277,23 @@ impl Connection {
     }
 
     fn reads(&self) -> bool {
-        !matches!(self.phase, Phase::Closed | Phase::Flushing { .. } | Phase::Lingering)
+        !matches!(self.phase, Phase::Flushing { .. } | Phase::Lingering)
     }
 
     fn keep_input(&mut self, bytes: &[u8], context: &mut Context<'_>) {
-        if self.active.as_ref().is_none_or(|active| active.input.is_none()) {
+        if self
+            .active
+            .as_ref()
+            .is_none_or(|active| active.input.is_none())
+        {
             let chunk = context.chunks.take(bytes.len());
             self.active(context).input = Some(chunk);
         }
-        let input = self.active(context).input.as_mut().expect("it was put there above");
+        let input = self
+            .active(context)
+            .input
+            .as_mut()
+            .expect("it was put there above");
         input.extend_from_slice(bytes);
     }
 
@@ -241,16 +312,27 @@ impl Connection {
                     self.refuse_framing(refusal.status(), &refusal.to_string(), context);
                     return input.len();
                 }
-                Ok(Step::NeedMore { continue_due, head_complete, .. }) => {
+                Ok(Step::NeedMore {
+                    continue_due,
+                    head_complete,
+                    ..
+                }) => {
                     if continue_due {
                         context.out().extend_from_slice(CONTINUE);
                     }
-                    self.phase =
-                        if head_complete { Phase::ReadingBody } else { Phase::ReadingHead };
+                    self.phase = if head_complete {
+                        Phase::ReadingBody
+                    } else {
+                        Phase::ReadingHead
+                    };
                     self.active(context).framer = framer;
                     return consumed;
                 }
-                Ok(Step::Request { head, body, consumed: bytes }) => {
+                Ok(Step::Request {
+                    head,
+                    body,
+                    consumed: bytes,
+                }) => {
                     context.requests_left -= 1;
                     consumed += bytes;
                     self.phase = Phase::Idle;
@@ -276,53 +358,36 @@ impl Connection {
         }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
-        let disposition = match self.admit(head, body, &reply, context, &mut scratch) {
-            Ok(disposition) => disposition,
+        let exchange = context.exchange(self.sequence);
+        let disposition = match check(head, &reply, context.rules) {
+            Ok(Route::Post) => context.endpoint.post(head, body, exchange, &mut scratch),
+            Ok(Route::OpenStream(headers)) => {
+                context
+                    .endpoint
+                    .open_stream(headers, exchange, &mut scratch)
+            }
+            Ok(Route::EndSession(headers)) => {
+                context
+                    .endpoint
+                    .end_session(headers, exchange, &mut scratch)
+            }
             Err(reason) => {
-                context.meter.count(Counter::RefusedMessage);
+                let is_origin = matches!(reason, Reason::Forbidden(_));
+                context.meter.count(match is_origin {
+                    true => Counter::RefusedOrigin,
+                    false => Counter::RefusedMessage,
+                });
                 let (status, allow) = (reason.status(), reason.allow());
                 Refusal { id: None, reason }.write(&mut scratch);
-                Disposition::Answer { status, session: None, allow }
+                Disposition::Answer {
+                    status,
+                    session: None,
+                    allow,
+                }
             }
         };
         self.settle(disposition, reply, &scratch, context);
         *context.scratch = scratch;
-    }
-
-    fn admit<'a>(
-        &mut self,
-        head: &RequestHead<'a>,
-        body: &[u8],
-        reply: &Reply,
-        context: &'a mut Context<'_>,
-        scratch: &mut Vec<u8>,
-    ) -> Result<Disposition, Reason<'a>> {
-        if let Err(refusal) = check_origin(head, &context.rules.origin) {
-            context.meter.count(Counter::RefusedOrigin);
-            return Err(Reason::Forbidden(refusal));
-        }
-        let exchange = context.exchange(self.sequence);
-        match http::route(head, &context.rules.endpoint_path)? {
-            Route::Post => {
-                if !accept::is_json(head.content_type) {
-                    return Err(Reason::ContentType);
-                }
-                if !reply.accept.json && !reply.accept.event_stream {
-                    let needed = "application/json or text/event-stream";
-                    return Err(Reason::NotAcceptable(needed));
-                }
-                Ok(context.endpoint.post(head, body, exchange, scratch))
-            }
-            Route::OpenStream(_) if !reply.accept.event_stream => {
-                Err(Reason::NotAcceptable("text/event-stream"))
-            }
-            Route::OpenStream(headers) => {
-                Ok(context.endpoint.open_stream(headers, exchange, scratch))
-            }
-            Route::EndSession(headers) => {
-                Ok(context.endpoint.end_session(headers, exchange, scratch))
-            }
-        }
     }
 
     /// Answers a request, or remembers how to.
@@ -335,7 +400,11 @@ impl Connection {
     ) {
         let date = context.date;
         match disposition {
-            Disposition::Answer { status, session, allow } => {
+            Disposition::Answer {
+                status,
+                session,
+                allow,
+            } => {
                 let extra = Extra { session, allow };
                 response::write_message(context.out(), &reply, date, status, &extra, body);
             }
@@ -346,11 +415,22 @@ impl Connection {
                 response::write_empty(context.out(), &reply, date, Status::NoContent);
             }
             Disposition::Pending(call) => {
-                self.wait(WaitingRequest { reply, call, stream: None, is_stalled: false }, context);
+                self.wait(
+                    WaitingRequest {
+                        reply,
+                        call,
+                        stream: None,
+                    },
+                    context,
+                );
             }
             Disposition::Forward { home, request } => {
                 self.wait(
-                    WaitingRequest { reply, call: None, stream: None, is_stalled: false },
+                    WaitingRequest {
+                        reply,
+                        call: None,
+                        stream: None,
+                    },
                     context,
                 );
                 context.forwards.push((home, request));
@@ -361,7 +441,6 @@ impl Connection {
                         reply,
                         call: None,
                         stream: Some(session),
-                        is_stalled: false,
                     },
                     context,
                 );
@@ -376,27 +455,33 @@ impl Connection {
     }
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
-    pub(super) fn refuse_framing(
-        &mut self,
-        status: Status,
-        text: &str,
-        context: &mut Context<'_>,
-    ) {
+    pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
         let reply = Reply {
             keep_alive: false,
             version_minor: 1,
-            accept: Accept { json: true, event_stream: false },
+            accept: Accept {
+                json: true,
+                event_stream: false,
+            },
         };
         let mut body = Vec::new();
         let reason = Reason::Framing(text);
         Refusal { id: None, reason }.write(&mut body);
         let date = context.date;
-        response::write_message(context.out(), &reply, date, status, &Extra::default(), &body);
+        response::write_message(
+            context.out(),
+            &reply,
+            date,
+            status,
+            &Extra::default(),
+            &body,
+        );
         self.phase = Phase::Flushing { lingers: true };
     }
 
     pub(super) fn active(&mut self, context: &mut Context<'_>) -> &mut Active {
-        self.active.get_or_insert_with(|| context.spare_actives.pop().unwrap_or_default())
+        self.active
+            .get_or_insert_with(|| context.spare_actives.pop().unwrap_or_default())
     }
 
     /// Goes back to owning nothing when there is nothing to own.
@@ -414,9 +499,27 @@ impl Connection {
     }
 }
 
-fn check_origin(head: &RequestHead<'_>, policy: &OriginPolicy) -> Result<(), OriginRefusal> {
-    if head.origin == Field::Repeated {
-        return Err(OriginRefusal::RepeatedOrigin);
+/// What can be refused before the body is looked at.
+fn check<'a>(
+    head: &RequestHead<'a>,
+    reply: &Reply,
+    rules: &'a Rules,
+) -> Result<Route<'a>, Reason<'a>> {
+    let origin = match head.origin {
+        Field::Repeated => Err(OriginRefusal::OriginRepeated),
+        origin => rules.origin.check(head.effective_host(), origin.value()),
+    };
+    origin.map_err(|refusal| Reason::Forbidden(refusal.to_string()))?;
+    let route = http::route(head, &rules.endpoint_path)?;
+    let accept = reply.accept;
+    match route {
+        Route::Post if !accept::is_json(head.content_type) => Err(Reason::ContentType),
+        Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
+            "application/json or text/event-stream",
+        )),
+        Route::OpenStream(_) if !accept.event_stream => {
+            Err(Reason::NotAcceptable("text/event-stream"))
+        }
+        route => Ok(route),
     }
-    policy.check(head.effective_host(), head.origin.value())
 }

@@ -49,13 +49,28 @@ pub(crate) fn write_empty(out: &mut Vec<u8>, reply: &Reply, date: &Date, status:
 
 /// Appends the head of a stream of events.
 pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
-    write_head(out, reply, date, Status::Ok, stream_content(reply), &Extra::default());
+    write_head(
+        out,
+        reply,
+        date,
+        Status::Ok,
+        stream_content(reply),
+        &Extra::default(),
+    );
 }
 
 /// Appends one message of a stream.
 pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, message: &[u8]) {
     in_stream(out, reply, |out| {
-        sse::write_event(out, &Event { id: None, event: None, retry_ms: None, data: message });
+        sse::write_event(
+            out,
+            &Event {
+                id: None,
+                event: None,
+                retry_ms: None,
+                data: message,
+            },
+        );
     });
 }
 
@@ -77,7 +92,9 @@ pub(crate) fn is_chunked(reply: &Reply) -> bool {
 }
 
 fn stream_content(reply: &Reply) -> Content {
-    Content::EventStream { chunked: is_chunked(reply) }
+    Content::EventStream {
+        chunked: is_chunked(reply),
+    }
 }
 
 fn in_stream(out: &mut Vec<u8>, reply: &Reply, write: impl FnOnce(&mut Vec<u8>)) {

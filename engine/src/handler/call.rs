@@ -55,7 +55,10 @@ impl Call {
             mailbox,
             offload,
             events_max,
-            key: Cell::new(CallKey { index: u32::MAX, generation: 0 }),
+            key: Cell::new(CallKey {
+                index: u32::MAX,
+                generation: 0,
+            }),
             wishes: RefCell::default(),
             last_progress: Cell::new(f64::NEG_INFINITY),
             events: RefCell::default(),
@@ -80,6 +83,11 @@ impl Call {
     /// Whether nobody else holds the call, so that it can serve another request.
     pub(crate) fn is_unshared(&self) -> bool {
         Rc::strong_count(&self.0) == 1
+    }
+
+    /// Whether notifications wait.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.0.events.borrow().is_empty()
     }
 
     /// Takes one waiting notification; makes room for a handler that waits.
@@ -135,7 +143,13 @@ impl Call {
         logger: Option<&str>,
         data: &impl Serialize,
     ) -> Result<(), ToolError> {
-        if self.0.wishes.borrow().log_level.is_none_or(|least| level < least) {
+        if self
+            .0
+            .wishes
+            .borrow()
+            .log_level
+            .is_none_or(|least| level < least)
+        {
             return Ok(());
         }
         let data = serde_json::to_vec(data)?;

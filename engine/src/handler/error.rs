@@ -30,7 +30,10 @@ impl ToolError {
     ///
     /// Codes of an application are outside -32768..=-32000 (JSON-RPC 2.0, 5.1).
     pub fn protocol(code: i64, message: impl Into<String>) -> ToolError {
-        ToolError(Kind::Protocol { code, message: message.into() })
+        ToolError(Kind::Protocol {
+            code,
+            message: message.into(),
+        })
     }
 
     /// The server failed: JSON-RPC error -32603.

@@ -9,11 +9,11 @@ use super::runner::Outcome;
 
 /// Names a call that has not been answered; never names another one later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CallKey {
+pub(crate) struct CallKey {
     /// Place in the shard's call table.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Which use of the place.
-    pub generation: u32,
+    pub(crate) generation: u32,
 }
 
 /// What happened to a call.

@@ -37,11 +37,13 @@ impl OffloadPool {
         let (jobs, queue) = bounded::<Job>(queue_max);
         for number in 0..threads {
             let queue: Receiver<Job> = queue.clone();
-            thread::Builder::new().name(format!("offload-{number}")).spawn(move || {
-                for job in queue {
-                    job();
-                }
-            })?;
+            thread::Builder::new()
+                .name(format!("offload-{number}"))
+                .spawn(move || {
+                    for job in queue {
+                        job();
+                    }
+                })?;
         }
         Ok(OffloadPool { jobs })
     }
@@ -62,7 +64,9 @@ pub(crate) struct OffloadPort {
 
 impl std::fmt::Debug for OffloadPort {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("OffloadPort").finish_non_exhaustive()
+        formatter
+            .debug_struct("OffloadPort")
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,8 +105,11 @@ impl OffloadPort {
         let result = Arc::new(Mutex::new(None));
         let ticket = self.waiters.borrow_mut().insert(None);
         let job: Job = {
-            let (result, finished, wake) =
-                (Arc::clone(&result), Arc::clone(&self.finished), Arc::clone(&self.wake));
+            let (result, finished, wake) = (
+                Arc::clone(&result),
+                Arc::clone(&self.finished),
+                Arc::clone(&self.wake),
+            );
             Box::new(move || {
                 let ended = catch_unwind(AssertUnwindSafe(work));
                 *result.lock().expect("nothing panics while holding it") = Some(ended);
@@ -118,7 +125,11 @@ impl OffloadPort {
             }));
         }
         poll_fn(|context| {
-            if let Some(ended) = result.lock().expect("nothing panics while holding it").take() {
+            if let Some(ended) = result
+                .lock()
+                .expect("nothing panics while holding it")
+                .take()
+            {
                 return Poll::Ready(ended.map_err(|panic| panicked(&*panic)));
             }
             // The ticket is still ours: it is given up only after the result is there.

@@ -49,13 +49,19 @@ impl IntoToolResult for Cow<'static, str> {
 
 impl IntoToolResult for Content {
     fn into_tool_result(self) -> Result<ToolResult, ToolError> {
-        Ok(ToolResult { content: vec![self], ..ToolResult::default() })
+        Ok(ToolResult {
+            content: vec![self],
+            ..ToolResult::default()
+        })
     }
 }
 
 impl IntoToolResult for Vec<Content> {
     fn into_tool_result(self) -> Result<ToolResult, ToolError> {
-        Ok(ToolResult { content: self, ..ToolResult::default() })
+        Ok(ToolResult {
+            content: self,
+            ..ToolResult::default()
+        })
     }
 }
 

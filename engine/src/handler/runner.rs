@@ -119,7 +119,10 @@ fn poll_place<Fut: Future>(
     place: Pin<&mut Option<Fut>>,
     context: &mut Context<'_>,
 ) -> Poll<Fut::Output> {
-    place.as_pin_mut().expect("the caller filled the place").poll(context)
+    place
+        .as_pin_mut()
+        .expect("the caller filled the place")
+        .poll(context)
 }
 
 struct Resumed<Fut> {
@@ -146,6 +149,9 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ToolError {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("panic with a payload that is no text");
-    tracing::error!(panic = text, "a handler panicked; its call ends with an error");
+    tracing::error!(
+        panic = text,
+        "a handler panicked; its call ends with an error"
+    );
     ToolError::internal("the tool panicked")
 }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -83,7 +84,7 @@ pub(crate) fn need_preempt() -> bool {
 }
 
 /// Waits for `duration`; late by up to a millisecond while the shard is busy.
-pub(crate) async fn sleep(duration: Duration) {
+pub async fn sleep(duration: Duration) {
     glommio::timer::sleep(duration).await;
 }
 
@@ -109,13 +110,17 @@ impl Parker {
             .map_err(|error| error.to_string())
     }
 
-    /// Sleeps until the descriptor is readable; other tasks run meanwhile.
-    pub(crate) async fn park(&self) {
-        if let Err(error) = self.0.readable().await {
-            // Polling a valid descriptor does not fail; should it, the shard spins instead of
-            // sleeping for ever.
-            tracing::error!(%error, "cannot park");
-            yield_now().await;
-        }
+    /// Sleeps until the descriptor is readable or `duration` is over; other tasks run meanwhile.
+    pub(crate) async fn park_for(&self, duration: Duration) {
+        let mut readable = pin!(self.0.readable());
+        let mut timer = pin!(sleep(duration));
+        poll_fn(|context| {
+            // Polling a valid descriptor does not fail; should it, the shard looks again at once.
+            if readable.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().poll(context)
+        })
+        .await;
     }
 }

@@ -69,7 +69,10 @@ impl CallTable {
 
     /// The key that the next inserted call gets.
     pub(crate) fn next_key(&self) -> CallKey {
-        CallKey { index: self.calls.vacant_key() as u32, generation: self.generation }
+        CallKey {
+            index: self.calls.vacant_key() as u32,
+            generation: self.generation,
+        }
     }
 
     /// Whether another call may wait.

@@ -1,5 +1,7 @@
 //! From a request to its answer: the methods both eras share, and running a tool.
 
+use std::collections::VecDeque;
+
 use corelane_protocol::binding::header_param;
 use corelane_protocol::binding::http::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
@@ -61,8 +63,14 @@ impl Core {
                     log_level: request.envelope.log_level,
                     capabilities: request.envelope.capabilities,
                 };
-                let caller =
-                    Caller { era, id, wishes, session: None, exchange, head: Some(head) };
+                let caller = Caller {
+                    era,
+                    id,
+                    wishes,
+                    session: None,
+                    exchange,
+                    head: Some(head),
+                };
                 self.call_tool(caller, request.params, out)
             }
             Method::Initialize | Method::Ping | Method::SetLevel => {
@@ -87,12 +95,19 @@ impl Core {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let revision = Revision::negotiate(params.protocol_version);
-        match self.sessions.create(revision, params.capabilities, self.now_ms) {
+        match self
+            .sessions
+            .create(revision, params.capabilities, self.now_ms)
+        {
             Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
             Ok(session) => {
                 self.meter.add(Counter::SessionsCreated, 1);
                 write_initialize_result(out, id, revision, &self.settings.server);
-                Disposition::Answer { status: Status::OK, session: Some(session), allow: None }
+                Disposition::Answer {
+                    status: Status::Ok,
+                    session: Some(session),
+                    allow: None,
+                }
             }
         }
     }
@@ -126,7 +141,7 @@ impl Core {
     /// `tools/call`: checks everything that can be checked, then runs the handler.
     pub(super) fn call_tool(
         &mut self,
-        caller: Caller<'_>,
+        mut caller: Caller<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
     ) -> Disposition {
@@ -167,8 +182,7 @@ impl Core {
             Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
         });
         let key = self.calls.next_key();
-        call.begin(key, caller.wishes.clone());
-        self.meter.add(Counter::CallsStarted, 1);
+        call.begin(key, std::mem::take(&mut caller.wishes));
         match tool.runner.start(&call, arguments) {
             Started::Ready(outcome) if !call.has_events() => {
                 self.write_outcome(out, era, id, outcome);
@@ -176,8 +190,12 @@ impl Core {
                 Disposition::ok()
             }
             Started::BadArguments(text) => {
-                ToolResult::error(format!("invalid arguments: {text}"))
-                    .write(out, era, id, &self.stamp);
+                ToolResult::error(format!("invalid arguments: {text}")).write(
+                    out,
+                    era,
+                    id,
+                    &self.stamp,
+                );
                 self.spare(call);
                 Disposition::ok()
             }
@@ -199,8 +217,23 @@ impl Core {
             let reason = Reason::Overloaded("too many calls are in flight");
             return self.refuse(Some(caller.id), reason, out);
         }
-        let Caller { era, id, session, exchange, .. } = caller;
-        let key = self.calls.insert(NewCall { call, id, era, exchange, session }, self.now_ms);
+        let Caller {
+            era,
+            id,
+            session,
+            exchange,
+            ..
+        } = caller;
+        let key = self.calls.insert(
+            NewCall {
+                call,
+                id,
+                era,
+                exchange,
+                session,
+            },
+            self.now_ms,
+        );
         if let Some(session) = session.and_then(|session| self.sessions.find(session)) {
             session.calls.push(key);
         }
@@ -224,8 +257,12 @@ impl Core {
     fn write_outcome(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, outcome: Outcome) {
         match outcome {
             Ok(result) => {
-                let failed = u64::from(result.is_error);
-                self.meter.add(Counter::CallsFailed, failed);
+                let is_error = result.is_error;
+                self.meter.count(if is_error {
+                    Counter::CallsFailed
+                } else {
+                    Counter::CallsOk
+                });
                 result.write(out, era, id, &self.stamp);
             }
             Err(error) => {
@@ -252,8 +289,12 @@ impl Core {
     /// Turns what happened to calls since the last turn into deliveries.
     ///
     /// `has_room` says whether the connection of an exchange takes more messages now; a call
-    /// whose connection does not is looked at again with [`Core::pump_events`].
-    pub(crate) fn collect_news(&mut self, has_room: impl Fn(Exchange) -> bool) {
+    /// whose connection does not goes to `stalled`, to be pumped later.
+    pub(crate) fn collect_news(
+        &mut self,
+        has_room: impl Fn(Exchange) -> bool,
+        stalled: &mut VecDeque<CallKey>,
+    ) {
         self.offload.collect_finished();
         let mut news = std::mem::take(&mut self.news);
         self.mailbox.collect(&mut news);
@@ -263,6 +304,8 @@ impl Core {
                     let exchange = self.calls.find(key).and_then(|entry| entry.exchange);
                     if exchange.is_none_or(&has_room) {
                         self.pump_events(key);
+                    } else {
+                        stalled.push_back(key);
                     }
                 }
                 News::Done(key, outcome) => {
@@ -274,6 +317,19 @@ impl Core {
         self.news = news;
     }
 
+    /// Where the answer of a call goes, if it is not answered and its client is there.
+    pub(crate) fn exchange_of(&mut self, key: CallKey) -> Option<Exchange> {
+        self.calls.find(key)?.exchange
+    }
+
+    /// Whether a client that sends no more has given up on its call: closing is cancelling in
+    /// the modern era, and means nothing in the legacy one.
+    pub(crate) fn hangup_ends(&mut self, key: CallKey) -> bool {
+        self.calls
+            .find(key)
+            .is_some_and(|entry| entry.era == Era::Modern)
+    }
+
     /// Moves the waiting messages of a call to its connection.
     pub(crate) fn pump_events(&mut self, key: CallKey) {
         let Some(entry) = self.calls.find(key) else {
@@ -281,7 +337,10 @@ impl Core {
         };
         while let Some(event) = entry.call.take_event() {
             if let Some(exchange) = entry.exchange {
-                self.deliveries.push_back(Delivery { exchange, part: Part::Event(event) });
+                self.deliveries.push_back(Delivery {
+                    exchange,
+                    part: Part::Event(event),
+                });
             }
         }
     }
@@ -291,7 +350,10 @@ impl Core {
         let Some(entry) = self.calls.remove(key) else {
             return;
         };
-        if let Some(session) = entry.session.and_then(|session| self.sessions.find(session)) {
+        if let Some(session) = entry
+            .session
+            .and_then(|session| self.sessions.find(session))
+        {
             session.calls.retain(|other| *other != key);
         }
         let part = match outcome {
@@ -299,7 +361,10 @@ impl Core {
             Ok(outcome) => {
                 let mut body = Vec::new();
                 self.write_outcome(&mut body, entry.era, entry.id.as_id(), outcome);
-                Part::Final { status: Status::OK, body }
+                Part::Final {
+                    status: Status::Ok,
+                    body,
+                }
             }
         };
         if let Some(exchange) = entry.exchange {
@@ -336,11 +401,14 @@ impl Core {
     /// Ends calls and sessions whose time is over.
     pub(crate) fn expire(&mut self) {
         while let Some(key) = self.calls.next_expired(self.now_ms) {
-            self.meter.add(Counter::CallsTimedOut, 1);
+            self.meter.add(Counter::TimeoutsCall, 1);
             if let Some(entry) = self.calls.find(key) {
                 entry.call.cancel();
             }
-            let text = format!("the tool took longer than {} ms", self.settings.call_timeout_ms);
+            let text = format!(
+                "the tool took longer than {} ms",
+                self.settings.call_timeout_ms
+            );
             self.finish(key, Ok(Err(ToolError::internal(text))));
         }
         while let Some(session) = self.sessions.expire(self.now_ms) {

@@ -121,7 +121,9 @@ impl Endpoint {
         let admitted = match decoded.message() {
             Ok(message) => http::classify(head, message),
             Err(error) => {
-                return self.core.refuse(error.id, Reason::NotAMessage(error.fault), out);
+                return self
+                    .core
+                    .refuse(error.id, Reason::NotAMessage(error.fault), out);
             }
         };
         match admitted {
@@ -129,20 +131,20 @@ impl Endpoint {
             Ok(Admitted::Modern(request)) => self.core.modern(head, &request, exchange, out),
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
             Ok(Admitted::Initialize { id, params }) => self.core.initialize(id, params, out),
-            Ok(Admitted::Session { headers, message }) => {
-                match self.core.locate(headers) {
-                    Located::Here(session) => {
-                        self.core.session(session, headers.revision, message, exchange, out)
-                    }
-                    Located::Unknown => {
-                        self.core.refuse(message.request_id(), Reason::SessionUnknown, out)
-                    }
-                    Located::Elsewhere(session) => {
-                        let kind = ForwardedKind::Post(body.to_vec());
-                        forward(session, headers, exchange, kind)
-                    }
+            Ok(Admitted::Session { headers, message }) => match self.core.locate(headers) {
+                Located::Here(session) => {
+                    self.core
+                        .session(session, headers.revision, message, exchange, out)
                 }
-            }
+                Located::Unknown => {
+                    self.core
+                        .refuse(message.request_id(), Reason::SessionUnknown, out)
+                }
+                Located::Elsewhere(session) => {
+                    let kind = ForwardedKind::Post(body.to_vec());
+                    forward(session, headers, exchange, kind)
+                }
+            },
         }
     }
 
@@ -180,8 +182,16 @@ impl Endpoint {
 
     /// Handles a request that another shard sent here, its session's home.
     pub(crate) fn forwarded(&mut self, request: Forwarded, out: &mut Vec<u8>) -> Disposition {
-        let Forwarded { exchange, session, revision, kind } = request;
-        debug_assert_eq!(session.home, self.core.settings.shard, "forwarded to the home shard");
+        let Forwarded {
+            exchange,
+            session,
+            revision,
+            kind,
+        } = request;
+        debug_assert_eq!(
+            session.home, self.core.settings.shard,
+            "forwarded to the home shard"
+        );
         match kind {
             ForwardedKind::OpenStream => self.core.open_stream(session, exchange, out),
             ForwardedKind::EndSession => self.core.end_session(session, out),
@@ -192,7 +202,10 @@ impl Endpoint {
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
                 // The shard that sent the body decoded and classified the very same bytes.
-                let message = decoded.as_ref().ok().and_then(|decoded| decoded.message().ok());
+                let message = decoded
+                    .as_ref()
+                    .ok()
+                    .and_then(|decoded| decoded.message().ok());
                 match message {
                     Some(message) => {
                         let message = SessionMessage::of(message);
@@ -221,8 +234,16 @@ fn forward(
     exchange: Exchange,
     kind: ForwardedKind,
 ) -> Disposition {
-    let request = Forwarded { exchange, session, revision: headers.revision, kind };
-    Disposition::Forward { home: session.home, request: Box::new(request) }
+    let request = Forwarded {
+        exchange,
+        session,
+        revision: headers.revision,
+        kind,
+    };
+    Disposition::Forward {
+        home: session.home,
+        request: Box::new(request),
+    }
 }
 
 /// Where a session lives.
@@ -248,10 +269,14 @@ impl Core {
         reason: Reason<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        self.meter.add(Counter::MessagesRefused, 1);
+        self.meter.add(Counter::RefusedMessage, 1);
         let (status, allow) = (reason.status(), reason.allow());
         Refusal { id, reason }.write(out);
-        Disposition::Answer { status, session: None, allow }
+        Disposition::Answer {
+            status,
+            session: None,
+            allow,
+        }
     }
 
     /// Notes the time, in milliseconds since the shard started. Called once per turn.

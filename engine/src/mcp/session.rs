@@ -100,7 +100,10 @@ impl Sessions {
         if self.sessions.len() >= self.sessions_max {
             self.evict()?;
         }
-        let id = SessionId { home: self.home, random: self.random.draw() };
+        let id = SessionId {
+            home: self.home,
+            random: self.random.draw(),
+        };
         let index = self.sessions.insert(Session {
             id,
             revision,
@@ -238,7 +241,10 @@ mod tests {
         sessions.create(Revision::V2025_11_25, ClientCapabilities::default(), now_ms)
     }
 
-    const BUSY: CallKey = CallKey { index: 0, generation: 0 };
+    const BUSY: CallKey = CallKey {
+        index: 0,
+        generation: 0,
+    };
 
     #[test]
     fn a_session_is_found_until_it_is_removed() {

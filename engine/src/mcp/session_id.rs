@@ -30,7 +30,10 @@ impl SessionId {
             let part = &mut bits[usize::from(at >= 4)];
             *part = (*part << 4) | u128::from(digit);
         }
-        Some(SessionId { home: bits[0] as u16, random: bits[1] })
+        Some(SessionId {
+            home: bits[0] as u16,
+            random: bits[1],
+        })
     }
 
     /// The id as it is on the wire.
@@ -104,7 +107,13 @@ mod tests {
         let good = SessionId { home: 1, random: 2 }.to_text();
         let mut upper = good;
         upper[35] = b'A';
-        for text in [&b""[..], b"x", &good[..35], &upper, &[&good[..], b"0"].concat()] {
+        for text in [
+            &b""[..],
+            b"x",
+            &good[..35],
+            &upper,
+            &[&good[..], b"0"].concat(),
+        ] {
             assert_eq!(SessionId::parse(text), None);
         }
     }

@@ -43,7 +43,12 @@ impl Core {
                 }
                 Disposition::Accepted
             }
-            SessionMessage::Request { id: request, name, method, params } => {
+            SessionMessage::Request {
+                id: request,
+                name,
+                method,
+                params,
+            } => {
                 self.meter.add(Counter::RequestsLegacy, 1);
                 let Some(method) = method else {
                     let text = format!("method {name:?} does not exist");
@@ -80,7 +85,14 @@ impl Core {
                     capabilities: found.capabilities,
                 };
                 let session = Some(session);
-                let caller = Caller { era, id, wishes, session, exchange, head: None };
+                let caller = Caller {
+                    era,
+                    id,
+                    wishes,
+                    session,
+                    exchange,
+                    head: None,
+                };
                 self.call_tool(caller, params, out)
             }
             Method::Initialize | Method::Discover => {
@@ -173,7 +185,10 @@ impl Core {
     /// Ends what hangs on a session that was removed.
     pub(super) fn close_session(&mut self, session: Session) {
         for exchange in session.streams {
-            self.deliveries.push_back(Delivery { exchange, part: Part::StreamEnd });
+            self.deliveries.push_back(Delivery {
+                exchange,
+                part: Part::StreamEnd,
+            });
         }
         for key in session.calls {
             self.cancel(key);

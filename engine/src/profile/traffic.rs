@@ -116,7 +116,7 @@ impl Http {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Json {
-    /// Levels of arrays and objects, 8 to 1024; default 128: no tool needs more, and whoever
+    /// Levels of arrays and objects, 8 to 256 (what the decoder takes); default 128: no tool needs more, and whoever
     /// walks the message recursively needs some bound.
     pub depth_max: usize,
     /// Values in a message, 64 to 100,000,000; default 1,000,000: two bytes on the wire
@@ -143,7 +143,7 @@ impl Default for Json {
 impl Json {
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("json");
-        section.range("depth_max", self.depth_max, 8..=1024)?;
+        section.range("depth_max", self.depth_max, 8..=256)?;
         section.range("nodes_max", self.nodes_max, 64..=100_000_000)?;
         section.range("id_bytes_max", self.id_bytes_max, 20..=4096)?;
         section.range("method_bytes_max", self.method_bytes_max, 64..=1024)

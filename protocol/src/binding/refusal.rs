@@ -39,7 +39,7 @@ pub enum Reason<'a> {
     NotAcceptable(&'static str),
     /// `Host` or `Origin` is not one this server answers to.
     #[error("{0}")]
-    Forbidden(&'static str),
+    Forbidden(String),
     /// The path is not the endpoint.
     #[error("no such path: the MCP endpoint is {0}")]
     Path(&'a str),

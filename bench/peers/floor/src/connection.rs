@@ -1,0 +1,210 @@
+//! One connection's state: what it is owed, what arrived in part, and which submissions are out.
+//!
+//! Pure bookkeeping; it submits nothing. [`Connection::step`] is the only place that decides what
+//! happens next, so a descriptor is closed exactly once, and only when nothing in flight names it.
+
+use crate::answer::{ANSWER_BYTES, BATCH};
+use crate::request::{Framed, frame};
+
+/// A connection in its slot. The default is a vacant slot, which remembers its generation.
+#[derive(Debug, Default)]
+pub(crate) struct Connection {
+    pub(crate) generation: u32,
+    /// In the list of connections to be looked at when the turn ends.
+    pub(crate) is_queued: bool,
+    /// A multishot receive is armed.
+    pub(crate) is_receiving: bool,
+    is_sending: bool,
+    is_cancelling: bool,
+    /// No more input is read: the peer ended it, or sent what cannot be framed.
+    is_ending: bool,
+    /// There is a connection here and its descriptor is not being closed.
+    pub(crate) is_open: bool,
+    /// Bytes of answers not yet sent. A peer that does not read costs this number, not memory.
+    owed_bytes: u64,
+    /// How far into an answer the next byte to send lies.
+    answer_offset: usize,
+    /// The beginning of a request; empty and without memory while nothing is half received.
+    partial: Vec<u8>,
+}
+
+/// What to submit for a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing: wait for a completion.
+    Wait,
+    Send(&'static [u8]),
+    /// Cancel the armed receive, which holds a reference to the socket.
+    Cancel,
+    /// Close: no submission names the descriptor any more.
+    Close,
+}
+
+impl Connection {
+    /// Makes the slot a fresh connection of the next generation.
+    pub(crate) fn open(&mut self, generation: u32) {
+        let is_queued = self.is_queued;
+        *self = Self {
+            generation,
+            is_queued,
+            is_open: true,
+            ..Self::default()
+        };
+    }
+
+    /// Counts the requests in `input`, joined to what came before it, and owes an answer for each.
+    pub(crate) fn receive(&mut self, input: &[u8]) {
+        if self.is_ending {
+            return;
+        }
+        if self.partial.is_empty() {
+            let used = self.count_requests(input);
+            self.partial.extend_from_slice(&input[used..]);
+        } else {
+            let mut joined = std::mem::take(&mut self.partial);
+            joined.extend_from_slice(input);
+            let used = self.count_requests(&joined);
+            if used < joined.len() {
+                joined.drain(..used);
+                self.partial = joined;
+            }
+        }
+    }
+
+    /// The armed receive is over; `is_ended` if the peer's input is too.
+    pub(crate) fn received_last(&mut self, is_ended: bool) {
+        self.is_receiving = false;
+        self.is_ending |= is_ended;
+    }
+
+    /// A send of ours completed with this many bytes, or failed: then nothing more can be sent.
+    pub(crate) fn sent(&mut self, bytes: Option<usize>) {
+        self.is_sending = false;
+        match bytes {
+            Some(bytes) => {
+                self.owed_bytes -= bytes as u64;
+                self.answer_offset = (self.answer_offset + bytes) % ANSWER_BYTES;
+            }
+            None => {
+                self.owed_bytes = 0;
+                self.is_ending = true;
+            }
+        }
+    }
+
+    /// Decides what comes next and assumes that the caller submits it.
+    pub(crate) fn step(&mut self) -> Step {
+        if !self.is_open || self.is_sending {
+            return Step::Wait;
+        }
+        if self.owed_bytes > 0 {
+            self.is_sending = true;
+            let batch = &BATCH[self.answer_offset..];
+            let owed = usize::try_from(self.owed_bytes).unwrap_or(usize::MAX);
+            return Step::Send(&batch[..batch.len().min(owed)]);
+        }
+        if !self.is_ending {
+            return Step::Wait;
+        }
+        if self.is_receiving {
+            let is_first = !std::mem::replace(&mut self.is_cancelling, true);
+            return if is_first { Step::Cancel } else { Step::Wait };
+        }
+        self.is_open = false;
+        Step::Close
+    }
+
+    /// Returns the bytes used; the rest begin a request, or are dropped if it cannot be framed.
+    fn count_requests(&mut self, input: &[u8]) -> usize {
+        let mut used = 0;
+        while used < input.len() {
+            match frame(&input[used..]) {
+                Framed::Whole(bytes) => {
+                    used += bytes;
+                    self.owed_bytes += ANSWER_BYTES as u64;
+                }
+                Framed::Partial => return used,
+                Framed::Refused => {
+                    self.is_ending = true;
+                    return input.len();
+                }
+            }
+        }
+        used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Connection, Step};
+    use crate::answer::{ANSWER_BYTES, BATCH};
+
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+
+    fn opened() -> Connection {
+        let mut connection = Connection::default();
+        connection.open(1);
+        connection
+    }
+
+    /// Feeds `pieces` and checks how many answers are owed and how many bytes are kept.
+    fn check(pieces: &[&[u8]], answers: usize, kept_bytes: usize) {
+        let mut connection = opened();
+        for piece in pieces {
+            connection.receive(piece);
+        }
+        let owed = (answers * ANSWER_BYTES) as u64;
+        assert_eq!(connection.owed_bytes, owed, "{pieces:?}");
+        assert_eq!(connection.partial.len(), kept_bytes, "{pieces:?}");
+    }
+
+    #[test]
+    fn owes_one_answer_per_whole_request() {
+        let two = REQUEST.repeat(2);
+        let one_and_a_half = &two[..60];
+        let bytes: Vec<&[u8]> = two.chunks(1).collect();
+        check(&[REQUEST], 1, 0);
+        check(&[&two], 2, 0);
+        check(&[one_and_a_half], 1, 20);
+        check(&[one_and_a_half, &two[60..]], 2, 0);
+        check(&bytes, 2, 0);
+        check(&[REQUEST, b"nonsense\r\n\r\n", REQUEST], 1, 0);
+    }
+
+    #[test]
+    fn resumes_a_short_send_where_it_stopped() {
+        let mut connection = opened();
+        connection.receive(&REQUEST.repeat(2));
+        assert_eq!(connection.step(), Step::Send(&BATCH[..2 * ANSWER_BYTES]));
+        assert_eq!(connection.step(), Step::Wait);
+        let short = ANSWER_BYTES + 7;
+        connection.sent(Some(short));
+        assert_eq!(connection.step(), Step::Send(&BATCH[7..ANSWER_BYTES]));
+        connection.sent(Some(ANSWER_BYTES - 7));
+        assert_eq!(connection.step(), Step::Wait);
+    }
+
+    #[test]
+    fn sends_what_it_owes_then_cancels_then_closes_once() {
+        let mut connection = opened();
+        connection.is_receiving = true;
+        connection.receive(REQUEST);
+        connection.receive(b"nonsense\r\n\r\n");
+        assert_eq!(connection.step(), Step::Send(&BATCH[..ANSWER_BYTES]));
+        connection.sent(Some(ANSWER_BYTES));
+        assert_eq!(connection.step(), Step::Cancel);
+        assert_eq!(connection.step(), Step::Wait);
+        connection.received_last(true);
+        assert_eq!(connection.step(), Step::Close);
+        assert_eq!(connection.step(), Step::Wait);
+    }
+
+    #[test]
+    fn a_failed_send_ends_the_connection() {
+        let mut connection = opened();
+        connection.receive(REQUEST);
+        assert!(matches!(connection.step(), Step::Send(_)));
+        connection.sent(None);
+        assert_eq!(connection.step(), Step::Close);
+    }
+}

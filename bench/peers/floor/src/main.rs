@@ -1,0 +1,155 @@
+//! The floor: the cheapest server that still answers MCP-shaped HTTP requests correctly framed.
+//!
+//! It is a measuring instrument, the denominator of every throughput and latency target: one
+//! thread, one raw io_uring, direct descriptors, multishot accept and receive, a head parse, and an
+//! answer of 200 constant bytes. What a real server costs above it is what its meaning costs.
+//!
+//! What it handles, because a server that does not would be measured doing less than any server
+//! must: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not
+//! read, half-closed and reset connections, a full descriptor table, receive buffers running out.
+//!
+//! What it does not do: look at the method, the path, any header but the two that frame the
+//! message, or one byte of the body; chunked bodies (refused by closing); an error answer (a
+//! malformed request ends its connection); `Connection`, `Expect` and HTTP/1.0 semantics (the peer
+//! closes); deadlines of any kind; peer addresses; TLS; metrics; graceful shutdown (a signal ends
+//! the process, the kernel cleans up). Needs Linux 6.1 (`IORING_SETUP_DEFER_TASKRUN`). Never expose
+//! it beyond loopback: it refuses to listen elsewhere.
+
+mod answer;
+mod buffers;
+mod connection;
+mod request;
+mod server;
+mod token;
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+const USAGE: &str = "usage: floor [--listen 127.0.0.1:PORT] [--core N]";
+/// Connections the kernel holds for us between their handshake and our accept.
+const BACKLOG: i32 = 4096;
+/// A cap on the descriptor table, in connections; its memory is 16 bytes an entry in the kernel.
+const CONNECTIONS_MAX: u32 = 65_536;
+
+/// What the command line says.
+#[derive(Debug, PartialEq, Eq)]
+struct Options {
+    listen: SocketAddr,
+    core: Option<usize>,
+}
+
+fn main() -> ExitCode {
+    let options = match options(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(reason) => {
+            eprintln!("floor: {reason}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(never) => match never {},
+        Err(error) => {
+            eprintln!("floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        core: None,
+    };
+    while let Some(name) = words.next() {
+        let value = words
+            .next()
+            .ok_or_else(|| format!("{name} needs a value"))?;
+        let malformed = || format!("{name} does not take {value:?}");
+        match name.as_str() {
+            "--listen" => options.listen = value.parse().map_err(|_| malformed())?,
+            "--core" => options.core = Some(value.parse().map_err(|_| malformed())?),
+            _ => return Err(format!("unknown option {name:?}")),
+        }
+    }
+    if !options.listen.ip().is_loopback() {
+        return Err(format!("{} is not a loopback address", options.listen));
+    }
+    Ok(options)
+}
+
+fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
+    if let Some(id) = options.core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        return Err(std::io::Error::other(format!("cannot run on core {id}")));
+    }
+    let listener = listen(options.listen)?;
+    let address = listener.local_addr()?;
+    let table_entries = descriptor_limit()?.min(CONNECTIONS_MAX);
+    server::serve(&listener, table_entries, || {
+        println!("listening on http://{address}/mcp");
+    })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit this.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// How many entries a ring's file table may have: it is held to `RLIMIT_NOFILE`, each ring
+/// separately (io_uring_register(2), `IORING_REGISTER_FILES`).
+fn descriptor_limit() -> std::io::Result<u32> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is a live, writable rlimit for the duration of the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(u32::try_from(limit.rlim_cur).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, options};
+
+    fn check(line: &str, expected: Result<(&str, Option<usize>), &str>) {
+        let expected = match expected {
+            Ok((listen, core)) => Ok(Options {
+                listen: listen.parse().unwrap(),
+                core,
+            }),
+            Err(reason) => Err(reason.to_owned()),
+        };
+        let words = line.split_whitespace().map(str::to_owned);
+        assert_eq!(options(words), expected, "{line}");
+    }
+
+    #[test]
+    fn reads_the_command_line() {
+        check("", Ok(("127.0.0.1:0", None)));
+        check(
+            "--listen 127.0.0.1:81 --core 1",
+            Ok(("127.0.0.1:81", Some(1))),
+        );
+        check("--core", Err("--core needs a value"));
+        check("--core x", Err("--core does not take \"x\""));
+        check("--size 1", Err("unknown option \"--size\""));
+        check(
+            "--listen 0.0.0.0:1",
+            Err("0.0.0.0:1 is not a loopback address"),
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! The loop: one ring, one thread, every socket a direct descriptor.
+//!
+//! A turn submits what the last one queued and waits for completions, takes each completion in, and
+//! then steps every connection something happened to, once: all answers of a turn to one connection
+//! leave in one send. Completion handlers submit nothing for a connection except its next receive.
+//!
+//! There is no way to stop it: it is killed.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, RawFd};
+
+use io_uring::types::{Fd, Fixed};
+use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+
+use crate::buffers::{Buffers, GROUP};
+use crate::connection::{Connection, Step};
+use crate::token::{Operation, Token};
+
+const SUBMISSION_ENTRIES: u32 = 2048;
+const COMPLETION_ENTRIES: u32 = 16_384;
+
+/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once. Calls
+/// `on_ready` when connections can be made.
+///
+/// # Errors
+/// The kernel refuses the ring, or what is registered with it, an `enter`, or to accept for another
+/// reason than a full table.
+pub(crate) fn serve(
+    listener: &TcpListener,
+    connections_max: u32,
+    on_ready: impl FnOnce(),
+) -> io::Result<Infallible> {
+    // Declared before the ring, so dropped after it.
+    let mut buffers = Buffers::map()?;
+    let mut ring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_coop_taskrun()
+        .setup_cqsize(COMPLETION_ENTRIES)
+        .build(SUBMISSION_ENTRIES)?;
+    ring.submitter().register_files_sparse(connections_max)?;
+    buffers.register(&ring.submitter())?;
+
+    let (mut submitter, submissions, mut completions) = ring.split();
+    // Saves looking the ring's own descriptor up at each `enter` (io_uring_register(2)).
+    submitter.register_ring_fd()?;
+    let mut server = Server {
+        ring: Ring {
+            submitter,
+            submissions,
+        },
+        buffers: &mut buffers,
+        connections: Vec::with_capacity(connections_max as usize),
+        queued: Vec::with_capacity(connections_max as usize),
+        listener: listener.as_raw_fd(),
+        is_accepting: false,
+    };
+    server.arm_accept()?;
+    server.ring.submit(0)?;
+    on_ready();
+    loop {
+        server.ring.submit(1)?;
+        completions.sync();
+        for completion in &mut completions {
+            server.complete(&completion)?;
+        }
+        server.settle()?;
+    }
+}
+
+struct Server<'r> {
+    ring: Ring<'r>,
+    buffers: &'r mut Buffers,
+    /// Indexed by direct descriptor; grows to the highest index used.
+    connections: Vec<Connection>,
+    /// Slots to step when the turn ends, each at most once.
+    queued: Vec<u32>,
+    listener: RawFd,
+    is_accepting: bool,
+}
+
+impl Server<'_> {
+    fn complete(&mut self, completion: &cqueue::Entry) -> io::Result<()> {
+        let token = Token::unpack(completion.user_data());
+        let result = completion.result();
+        let is_last = !cqueue::more(completion.flags());
+        match token.operation {
+            Operation::Accept => self.accepted(result, is_last),
+            Operation::Receive => {
+                let buffer = cqueue::buffer_select(completion.flags());
+                self.received(token, result, buffer, is_last)
+            }
+            Operation::Send => {
+                // A send of a non-empty slice never completes with zero bytes.
+                self.connection(token).sent(usize::try_from(result).ok());
+                self.enqueue(token.slot);
+                Ok(())
+            }
+            // The receive it cancelled reports its own end.
+            Operation::Cancel => Ok(()),
+            Operation::Close if !self.is_accepting => self.arm_accept(),
+            Operation::Close => Ok(()),
+        }
+    }
+
+    fn accepted(&mut self, result: i32, is_last: bool) -> io::Result<()> {
+        if is_last {
+            self.is_accepting = false;
+        }
+        let Ok(slot) = u32::try_from(result) else {
+            return match -result {
+                // A full table. Accepting again would only fail again: a close arms it instead.
+                libc::ENFILE | libc::EMFILE => Ok(()),
+                libc::ECONNABORTED if is_last => self.arm_accept(),
+                libc::ECONNABORTED => Ok(()),
+                other => Err(io::Error::from_raw_os_error(other)),
+            };
+        };
+        if slot as usize >= self.connections.len() {
+            self.connections
+                .resize_with(slot as usize + 1, Connection::default);
+        }
+        let connection = &mut self.connections[slot as usize];
+        assert!(!connection.is_open, "slot {slot} accepted while open");
+        connection.open((connection.generation + 1) % Token::GENERATIONS);
+        self.arm_receive(slot)?;
+        match is_last {
+            true => self.arm_accept(),
+            false => Ok(()),
+        }
+    }
+
+    fn received(
+        &mut self,
+        token: Token,
+        result: i32,
+        buffer: Option<u16>,
+        is_last: bool,
+    ) -> io::Result<()> {
+        let connection = &mut self.connections[token.slot as usize];
+        assert_eq!(connection.generation, token.generation);
+        if let Some(id) = buffer {
+            let bytes = usize::try_from(result).unwrap_or(0);
+            connection.receive(self.buffers.received(id, bytes));
+            self.buffers.hand_back(id);
+        }
+        if is_last {
+            // Out of buffers is no fault of the peer: those of this turn are back before the next.
+            let is_ended = result <= 0 && result != -libc::ENOBUFS;
+            connection.received_last(is_ended);
+            if !is_ended {
+                self.arm_receive(token.slot)?;
+            }
+        }
+        self.enqueue(token.slot);
+        Ok(())
+    }
+
+    /// Ends the turn: gives the buffers back and submits what each connection needs next.
+    fn settle(&mut self) -> io::Result<()> {
+        self.buffers.publish();
+        for slot in self.queued.drain(..) {
+            let connection = &mut self.connections[slot as usize];
+            connection.is_queued = false;
+            let generation = connection.generation;
+            let token = |operation| Token {
+                operation,
+                generation,
+                slot,
+            };
+            match connection.step() {
+                Step::Wait => {}
+                Step::Send(bytes) => {
+                    let send = opcode::Send::new(Fixed(slot), bytes.as_ptr(), bytes.len() as u32);
+                    self.ring.push(&send.build(), token(Operation::Send))?;
+                }
+                Step::Cancel => {
+                    let cancel = opcode::AsyncCancel::new(token(Operation::Receive).pack());
+                    self.ring.push(&cancel.build(), token(Operation::Cancel))?;
+                }
+                Step::Close => {
+                    let close = opcode::Close::new(Fixed(slot));
+                    self.ring.push(&close.build(), token(Operation::Close))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn arm_accept(&mut self) -> io::Result<()> {
+        self.is_accepting = true;
+        let accept = opcode::AcceptMulti::new(Fd(self.listener)).allocate_file_index(true);
+        let token = Token {
+            operation: Operation::Accept,
+            generation: 0,
+            slot: 0,
+        };
+        self.ring.push(&accept.build(), token)
+    }
+
+    fn arm_receive(&mut self, slot: u32) -> io::Result<()> {
+        let connection = &mut self.connections[slot as usize];
+        connection.is_receiving = true;
+        let token = Token {
+            operation: Operation::Receive,
+            generation: connection.generation,
+            slot,
+        };
+        let receive = opcode::RecvMulti::new(Fixed(slot), GROUP);
+        self.ring.push(&receive.build(), token)
+    }
+
+    /// The connection a completion belongs to.
+    ///
+    /// # Panics
+    /// If it is another by now: a descriptor is closed only when nothing in flight names it.
+    fn connection(&mut self, token: Token) -> &mut Connection {
+        let connection = &mut self.connections[token.slot as usize];
+        assert_eq!(connection.generation, token.generation);
+        connection
+    }
+
+    fn enqueue(&mut self, slot: u32) {
+        let connection = &mut self.connections[slot as usize];
+        if !std::mem::replace(&mut connection.is_queued, true) {
+            self.queued.push(slot);
+        }
+    }
+}
+
+/// The submitting half of the ring.
+struct Ring<'r> {
+    submitter: Submitter<'r>,
+    submissions: SubmissionQueue<'r>,
+}
+
+impl Ring<'_> {
+    fn push(&mut self, entry: &squeue::Entry, token: Token) -> io::Result<()> {
+        let entry = entry.clone().user_data(token.pack());
+        // SAFETY: the only memory an entry here points to is the static batch of answers and the
+        // registered buffers, which outlive the ring.
+        while unsafe { self.submissions.push(&entry) }.is_err() {
+            self.submit(0)?;
+        }
+        Ok(())
+    }
+
+    /// Submits everything queued and waits for `wait_for` completions.
+    fn submit(&mut self, wait_for: usize) -> io::Result<()> {
+        self.submissions.sync();
+        let result = self.submitter.submit_and_wait(wait_for);
+        self.submissions.sync();
+        match result {
+            Ok(_) => Ok(()),
+            // A signal, or completions that must be taken in before more is submitted.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Whole connections against a server on a thread of its own, which ends with the test process.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::serve;
+use crate::answer::{ANSWER_BYTES, BATCH};
+
+const REQUEST: &[u8] = b"POST /mcp HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+
+fn start(connections_max: u32) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (ready, wait) = mpsc::channel();
+    std::thread::spawn(move || serve(&listener, connections_max, || ready.send(()).unwrap()));
+    wait.recv().unwrap();
+    address
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    stream
+}
+
+fn expect_answers(stream: &mut TcpStream, answers: usize) {
+    let mut answer = [0; ANSWER_BYTES];
+    for _ in 0..answers {
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, BATCH[..ANSWER_BYTES]);
+    }
+}
+
+fn expect_end(stream: &mut TcpStream) {
+    match stream.read(&mut [0]) {
+        Ok(0) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        other => panic!("expected the end of the connection, got {other:?}"),
+    }
+}
+
+#[test]
+fn answers_whole_partial_and_pipelined_requests() {
+    let mut stream = connect(start(4));
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(REQUEST).unwrap();
+    expect_answers(&mut stream, 1);
+    for byte in REQUEST {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    expect_answers(&mut stream, 1);
+    stream.write_all(&REQUEST.repeat(500)).unwrap();
+    expect_answers(&mut stream, 500);
+}
+
+#[test]
+fn answers_a_peer_that_reads_late() {
+    // More answers than two sockets buffer, so that sends must stop and resume.
+    let requests = 40_000;
+    let mut stream = connect(start(4));
+    let mut writer = stream.try_clone().unwrap();
+    writer.write_all(&REQUEST.repeat(requests)).unwrap();
+    expect_answers(&mut stream, requests);
+}
+
+#[test]
+fn answers_what_came_before_the_end_of_input() {
+    let mut stream = connect(start(4));
+    stream.write_all(&REQUEST.repeat(3)).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    expect_answers(&mut stream, 3);
+    expect_end(&mut stream);
+}
+
+#[test]
+fn ends_a_connection_that_cannot_be_framed() {
+    let mut stream = connect(start(4));
+    stream.write_all(b"nonsense\r\n\r\n").unwrap();
+    expect_end(&mut stream);
+}
+
+/// However a connection ends, its descriptor is free again: a table of two never fills up.
+#[test]
+fn leaks_no_descriptor() {
+    let address = start(2);
+    for round in 0..200 {
+        let mut stream = connect(address);
+        match round % 4 {
+            0 => stream.write_all(REQUEST).unwrap(),
+            1 => stream.write_all(b"POST").unwrap(),
+            2 => stream.write_all(b"nonsense\r\n\r\n").unwrap(),
+            _ => stream.write_all(&REQUEST.repeat(100)).unwrap(),
+        }
+        if round % 4 == 0 {
+            expect_answers(&mut stream, 1);
+        }
+        if round % 4 != 2 {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+        // Read to the end, so that the server has seen this one off before the next comes.
+        let mut rest = Vec::new();
+        match stream.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        }
+    }
+    let mut stream = connect(address);
+    stream.write_all(REQUEST).unwrap();
+    expect_answers(&mut stream, 1);
+}
+
+#[test]
+fn accepts_again_when_a_full_table_has_room() {
+    let address = start(1);
+    let mut first = connect(address);
+    first.write_all(REQUEST).unwrap();
+    expect_answers(&mut first, 1);
+    // Over the limit: the kernel accepts it, finds no descriptor and drops it.
+    expect_end(&mut connect(address));
+    // It is the close of the first that makes the server accept again.
+    first.shutdown(Shutdown::Write).unwrap();
+    expect_end(&mut first);
+    let mut second = connect(address);
+    second.write_all(REQUEST).unwrap();
+    expect_answers(&mut second, 1);
+}

@@ -1,0 +1,72 @@
+//! What a submission carries so that its completion finds its way back: operation, generation,
+//! slot.
+//!
+//! A slot is a direct descriptor's index. The kernel may give an index to a new connection before
+//! the completion that closed the old one is read, so an index alone does not name a connection.
+
+/// What was submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Accept,
+    Receive,
+    Send,
+    Cancel,
+    Close,
+}
+
+const OPERATIONS: [Operation; 5] = [
+    Operation::Accept,
+    Operation::Receive,
+    Operation::Send,
+    Operation::Cancel,
+    Operation::Close,
+];
+
+/// The 64 bits of a completion's `user_data`: operation 8, generation 24, slot 32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Token {
+    pub(crate) operation: Operation,
+    /// Below [`Token::GENERATIONS`]; wraps.
+    pub(crate) generation: u32,
+    pub(crate) slot: u32,
+}
+
+impl Token {
+    pub(crate) const GENERATIONS: u32 = 1 << 24;
+
+    pub(crate) fn pack(self) -> u64 {
+        debug_assert!(self.generation < Self::GENERATIONS);
+        u64::from(self.operation as u8) << 56
+            | u64::from(self.generation) << 32
+            | u64::from(self.slot)
+    }
+
+    /// # Panics
+    /// If `bits` did not come from [`Token::pack`]: the kernel returns what it was given.
+    pub(crate) fn unpack(bits: u64) -> Self {
+        Self {
+            operation: OPERATIONS[(bits >> 56) as usize],
+            generation: (bits >> 32) as u32 % Self::GENERATIONS,
+            slot: bits as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OPERATIONS, Token};
+
+    #[test]
+    fn unpacks_what_was_packed() {
+        for operation in OPERATIONS {
+            for (generation, slot) in [(0, 0), (Token::GENERATIONS - 1, u32::MAX), (7, 19_999)] {
+                let token = Token {
+                    operation,
+                    generation,
+                    slot,
+                };
+                assert_eq!(Token::unpack(token.pack()), token);
+            }
+        }
+    }
+}

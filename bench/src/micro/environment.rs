@@ -1,0 +1,114 @@
+//! What a result has to be read with: the machine, the build and the load beside it.
+//!
+//! Invariant: reading it never fails; what cannot be learned is "unknown". It lacks anything that
+//! names a person or a host.
+
+use serde_json::{Value as Json, json};
+use std::fs;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const UNKNOWN: &str = "unknown";
+
+/// Where and from what the figures come.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Commit of the working tree, with `-dirty` if it differs from that.
+    pub commit: String,
+    /// The processor's model.
+    pub cpu: String,
+    /// Cores this process may use.
+    pub cores: usize,
+    /// Who sets the frequency; unknown in most virtual machines.
+    pub governor: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Runnable tasks of the last minute on the whole machine, at the start: what others run there
+    /// is in the tails of every figure, and in the medians of those that take two cores.
+    pub load_average: String,
+    /// Whether the build is optimised and free of debug assertions.
+    pub is_release: bool,
+    /// Start of the run in seconds since 1970.
+    pub unix_time_s: u64,
+}
+
+impl Environment {
+    /// Looks around; `cores` is how many there are to pin to.
+    pub fn read(cores: usize) -> Environment {
+        let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Environment {
+            commit: commit(),
+            cpu: cpu_model(),
+            cores,
+            governor: first_word(governor),
+            kernel: first_word("/proc/sys/kernel/osrelease"),
+            load_average: first_word("/proc/loadavg"),
+            is_release: !cfg!(debug_assertions),
+            unix_time_s: now.map_or(0, |time| time.as_secs()),
+        }
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        format!(
+            "{}; {} cores; kernel {}; governor {}; load {}; commit {}; {}",
+            self.cpu,
+            self.cores,
+            self.kernel,
+            self.governor,
+            self.load_average,
+            self.commit,
+            self.build(),
+        )
+    }
+
+    /// All of it for programs.
+    pub fn json(&self) -> Json {
+        json!({
+            "commit": self.commit,
+            "cpu": self.cpu,
+            "cores": self.cores,
+            "governor": self.governor,
+            "kernel": self.kernel,
+            "load_average": self.load_average,
+            "build": self.build(),
+            "unix_time_s": self.unix_time_s,
+        })
+    }
+
+    fn build(&self) -> &'static str {
+        if self.is_release {
+            "release"
+        } else {
+            "UNOPTIMISED: the figures mean nothing"
+        }
+    }
+}
+
+/// The commit of the tree this was built from, asked when the benches run.
+fn commit() -> String {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=12"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }
+        _ => UNKNOWN.to_owned(),
+    }
+}
+
+fn cpu_model() -> String {
+    let description = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = description
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or(UNKNOWN, |(_, model)| model.trim()).to_owned()
+}
+
+fn first_word(path: &str) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().next().unwrap_or(UNKNOWN).to_owned()
+}

@@ -1,0 +1,161 @@
+//! The tools that the MCP conformance suite calls by name, with the answers it expects.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{
+    Call, ClientCapability, Content, LogLevel, ResourceContents, Server, Tool, ToolError,
+    ToolResult, sleep,
+};
+
+#[derive(Deserialize, JsonSchema)]
+struct NoArguments {}
+
+/// Between two messages of one call, so that a client can see that they are apart.
+const STEP: Duration = Duration::from_millis(50);
+
+/// A PNG of one pixel.
+const PNG: &[u8] = &[
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, b'I', b'H', b'D', b'R', 0, 0, 0,
+    1, 0, 0, 0, 1, 8, 6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, b'I', b'D', b'A', b'T',
+    0x78, 0x9c, 0x63, 0xfc, 0xcf, 0xc0, 0x50, 0x0f, 0, 4, 0x85, 1, 0x80, 0x84, 0xa9, 0x8c, 0x21, 0,
+    0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82,
+];
+
+/// A WAV of no samples.
+const WAV: &[u8] = &[
+    b'R', b'I', b'F', b'F', 0x24, 0, 0, 0, b'W', b'A', b'V', b'E', b'f', b'm', b't', b' ', 0x10, 0,
+    0, 0, 1, 0, 1, 0, 0x40, 0x1f, 0, 0, 0x40, 0x1f, 0, 0, 1, 0, 8, 0, b'd', b'a', b't', b'a', 0, 0,
+    0, 0,
+];
+
+const JSON_SCHEMA_2020_12: &str = r##"{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","$defs":{"address":{"$anchor":"addressDef","type":"object","properties":{"street":{"type":"string"},"city":{"type":"string"}}}},"properties":{"name":{"type":"string"},"address":{"$ref":"#/$defs/address"},"contactMethod":{"type":"string","enum":["phone","email"]},"phone":{"type":"string"},"email":{"type":"string"}},"allOf":[{"anyOf":[{"required":["phone"]},{"required":["email"]}]}],"if":{"properties":{"contactMethod":{"const":"phone"}},"required":["contactMethod"]},"then":{"required":["phone"]},"else":{"required":["email"]},"additionalProperties":false}"##;
+
+const CUSTOM_HEADER: &str = r#"{"type":"object","properties":{"value":{"type":"string","description":"Repeated in the header Mcp-Param-Value.","x-mcp-header":"Value"}},"required":["value"]}"#;
+
+pub(super) fn add_to(server: Server) -> Server {
+    let server = add_content(server);
+    add_behaviour(server)
+        .add(Tool::with_schema(
+            "json_schema_2020_12_tool",
+            "Has a schema with keywords of JSON Schema 2020-12.",
+            JSON_SCHEMA_2020_12,
+            async |_: &Call, arguments: serde_json::Value| Ok(format!("called with {arguments}")),
+        ))
+        .add(Tool::with_schema(
+            "test_custom_header",
+            "Takes a value that modern clients repeat in a header.",
+            CUSTOM_HEADER,
+            async |_: &Call, arguments: serde_json::Value| Ok(arguments["value"].to_string()),
+        ))
+        .add(
+            Tool::new(
+                "test_missing_capability",
+                "Needs a client that can sample.",
+                async |_: &Call, _: NoArguments| Ok("the client can sample"),
+            )
+            .requires(ClientCapability::Sampling),
+        )
+}
+
+fn add_content(server: Server) -> Server {
+    server
+        .tool(
+            "test_simple_text",
+            "Gives text.",
+            async |_: &Call, _: NoArguments| Ok("This is a simple text response for testing."),
+        )
+        .tool(
+            "test_image_content",
+            "Gives a picture.",
+            async |_: &Call, _: NoArguments| Ok(Content::image(PNG, "image/png")),
+        )
+        .tool(
+            "test_audio_content",
+            "Gives sound.",
+            async |_: &Call, _: NoArguments| Ok(Content::audio(WAV, "audio/wav")),
+        )
+        .tool(
+            "test_embedded_resource",
+            "Gives a resource with its contents.",
+            async |_: &Call, _: NoArguments| {
+                Ok(resource(
+                    "test://embedded-resource",
+                    "text/plain",
+                    "This is an embedded resource content.",
+                ))
+            },
+        )
+        .tool(
+            "test_multiple_content_types",
+            "Gives text, a picture and a resource.",
+            async |_: &Call, _: NoArguments| {
+                Ok(vec![
+                    Content::text("Multiple content types test:"),
+                    Content::image(PNG, "image/png"),
+                    resource(
+                        "test://mixed-content-resource",
+                        "application/json",
+                        r#"{"test":"data","value":123}"#,
+                    ),
+                ])
+            },
+        )
+}
+
+fn resource(uri: &'static str, mime_type: &'static str, text: &'static str) -> Content {
+    Content::Resource {
+        uri: uri.into(),
+        mime_type: Some(mime_type.into()),
+        contents: ResourceContents::Text(text.into()),
+    }
+}
+
+fn add_behaviour(server: Server) -> Server {
+    server
+        .tool("test_tool_with_logging", "Logs three messages.", logs)
+        .tool(
+            "test_tool_with_progress",
+            "Reports progress.",
+            reports_progress,
+        )
+        .tool(
+            "test_error_handling",
+            "Fails.",
+            async |_: &Call, _: NoArguments| {
+                Ok(ToolResult::error(
+                    "This tool intentionally returns an error for testing",
+                ))
+            },
+        )
+        .tool(
+            "test_logging_tool",
+            "Logs if the request wants logs.",
+            async |call: &Call, _: NoArguments| {
+                call.log(LogLevel::Info, None, &"a log message").await?;
+                Ok("logged if wanted")
+            },
+        )
+}
+
+async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+    for text in [
+        "Tool execution started",
+        "Tool processing data",
+        "Tool execution completed",
+    ] {
+        call.log(LogLevel::Info, None, &text).await?;
+        sleep(STEP).await;
+    }
+    Ok("logged three messages")
+}
+
+async fn reports_progress(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+    for progress in [0.0, 50.0, 100.0] {
+        call.progress(progress, Some(100.0), None).await;
+        sleep(STEP).await;
+    }
+    Ok("reported progress three times")
+}

@@ -1,0 +1,246 @@
+//! A server: put together, started on its shards, and drained.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
+use std::sync::mpsc;
+
+use corelane_protocol::mcp::lifecycle::ServerDescription;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::catalog::tool::Tool;
+use crate::catalog::{CatalogError, Plan};
+use crate::guard::origin::{OriginPolicy, OriginPolicyError};
+use crate::handler::offload::OffloadPool;
+use crate::handler::{Call, IntoToolResult, ToolError};
+use crate::lanes::{LaneLimits, Mesh};
+use crate::meter::MeterSnapshot;
+use crate::profile::cores::{self, CoreError};
+use crate::profile::descriptors::{DescriptorError, DescriptorLimit};
+use crate::profile::{Lanes, Profile, ProfileError};
+use crate::shard::start::ShardError;
+use crate::shard::{ShardControl, ShardPlan, spawn};
+use crate::transport::listener::{ListenError, listen};
+
+mod running;
+
+use running::EndGuard;
+pub use running::RunningServer;
+
+/// Why a server does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tuning profile is wrong.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The cores are not there.
+    #[error(transparent)]
+    Cores(#[from] CoreError),
+    /// The limit on open files leaves no room.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
+    /// The catalog is wrong.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The allowed hosts or origins are wrong.
+    #[error(transparent)]
+    Origin(#[from] OriginPolicyError),
+    /// A shard does not start, or failed.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// A thread for offloaded work cannot be made.
+    #[error("cannot start the offload pool: {0}")]
+    Offload(io::Error),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// The result of starting and running a server.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An MCP server: who it is and which tools it offers.
+///
+/// One set of tools serves both eras of the protocol, every transport and every shard.
+pub struct Server {
+    description: ServerDescription,
+    tools: Vec<Tool>,
+}
+
+impl Server {
+    /// A server called `name`, in its own version `version`.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Server {
+        Server {
+            description: ServerDescription {
+                name: name.into(),
+                version: version.into(),
+                ..ServerDescription::default()
+            },
+            tools: Vec::new(),
+        }
+    }
+
+    /// Sets the name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Server {
+        self.description.title = Some(title.into());
+        self
+    }
+
+    /// Sets the hints to the model on how to use the server.
+    #[must_use]
+    pub fn instructions(mut self, instructions: impl Into<String>) -> Server {
+        self.description.instructions = Some(instructions.into());
+        self
+    }
+
+    /// Adds a tool: an async function of a [`Call`] and of arguments whose type gives the schema.
+    ///
+    /// The function is shared by all shards; its futures stay on the shard that owns the call and
+    /// need not be `Send`.
+    #[must_use]
+    pub fn tool<F, A, R>(
+        self,
+        name: impl Into<String>,
+        description: impl Into<String>,
+        function: F,
+    ) -> Server
+    where
+        F: AsyncFn(&Call, A) -> std::result::Result<R, ToolError> + Send + Sync + 'static,
+        A: DeserializeOwned + JsonSchema + 'static,
+        R: IntoToolResult + 'static,
+    {
+        self.add(Tool::new(name, description, function))
+    }
+
+    /// Adds a tool that was put together with [`Tool`].
+    #[must_use]
+    pub fn add(mut self, tool: Tool) -> Server {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains. Says on standard output where it listens.
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting, and the failure of a shard.
+    pub fn run(self, profile: Profile) -> Result<()> {
+        let server = self.start(profile)?;
+        server.announce();
+        server.run_until_signal()
+    }
+
+    /// Starts the shards and returns when all of them accept connections.
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting.
+    pub fn start(self, profile: Profile) -> Result<RunningServer> {
+        profile.validate()?;
+        let catalog = Arc::new(Plan::new(self.tools, profile.catalog.page_entries_max)?);
+        let cores = cores::choose(&profile.server)?;
+        let descriptors = descriptor_table(&profile)?;
+        let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
+        let address = local_address(&listeners, profile.server.listen)?;
+        let offload = OffloadPool::start(
+            profile.offload.threads_for(cores.len()),
+            profile.offload.queue_max,
+        )
+        .map_err(Error::Offload)?;
+        let origin = OriginPolicy::new(
+            address,
+            &profile.server.allowed_hosts,
+            &profile.server.allowed_origins,
+        )?;
+        let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
+        let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
+        let server = Arc::new(self.description);
+        let (events, event_receiver) = mpsc::channel();
+        let (ready, ready_receiver) = mpsc::channel();
+
+        let mut running = RunningServer::new(address, &profile, descriptors, event_receiver);
+        let ends = mesh.senders.into_iter().zip(mesh.receivers);
+        let shards = listeners.into_iter().zip(ends).zip(&cores);
+        for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
+            let control = Arc::new(ShardControl {
+                drain_timeout_ms: profile.server.drain_timeout_ms,
+                ..ShardControl::default()
+            });
+            let plan = ShardPlan {
+                shard: shard as u16,
+                shards: cores.len() as u16,
+                profile: profile.for_core(*core),
+                descriptors,
+                listener,
+                origin: origin.clone(),
+                endpoint_path: profile.server.endpoint.clone(),
+                server: Arc::clone(&server),
+                catalog: Arc::clone(&catalog),
+                offload: offload.clone(),
+                sender,
+                receiver,
+                ring_fds: Arc::clone(&ring_fds),
+                control: Arc::clone(&control),
+            };
+            let guard = EndGuard::new(events.clone());
+            running.add(spawn(plan, ready.clone(), guard)?, control);
+        }
+        drop(ready);
+        // Each shard says something exactly once; one that panics says nothing and hangs up.
+        for _ in 0..cores.len() {
+            match ready_receiver.recv() {
+                Ok(started) => started?,
+                Err(_) => return Err(running.first_failure()),
+            }
+        }
+        running.forward_signals(events)?;
+        Ok(running)
+    }
+}
+
+impl RunningServer {
+    fn announce(&self) {
+        println!("listening on http://{}{}", self.address(), self.endpoint());
+        println!(
+            "shards: {}, connections per shard: {}",
+            self.shards(),
+            self.connections_per_shard(),
+        );
+    }
+}
+
+fn local_address(
+    listeners: &[crate::transport::listener::Listener],
+    asked: SocketAddr,
+) -> Result<SocketAddr> {
+    let refused = |error| ListenError::Refused {
+        address: asked,
+        error,
+    };
+    Ok(listeners[0].local_addr().map_err(refused)?)
+}
+
+/// Sockets of one shard: the profile's number, or what the limit on open files leaves.
+fn descriptor_table(profile: &Profile) -> Result<u32> {
+    // A hard limit is the operator's word; a soft one is only a default for programs that
+    // still use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let allowed = DescriptorLimit::of_process()?.table_entries()?;
+    Ok(profile
+        .ring
+        .descriptors
+        .map_or(allowed, |wanted| wanted.min(allowed)))
+}
+
+fn lane_limits(lanes: &Lanes) -> LaneLimits {
+    LaneLimits {
+        control_messages_max: lanes.control,
+        reply_messages_max: lanes.reply,
+        request_messages_max: lanes.request,
+        bulk_messages_max: lanes.bulk,
+    }
+}

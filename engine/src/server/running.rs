@@ -1,0 +1,170 @@
+//! A server that runs: where it listens, and how it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{Error, MeterSnapshot, Result};
+use crate::profile::Profile;
+use crate::shard::ShardControl;
+use crate::shard::start::{ShardError, ShardThread};
+
+/// What a running server waits for.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Somebody asks it to end.
+    Signal,
+    /// A shard ended.
+    ShardEnded,
+}
+
+/// Says that a shard ended, however it ended.
+#[derive(Debug)]
+pub(crate) struct EndGuard(Sender<Event>);
+
+impl EndGuard {
+    pub(crate) fn new(events: Sender<Event>) -> EndGuard {
+        EndGuard(events)
+    }
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        // Nobody may be left to hear it.
+        let _ = self.0.send(Event::ShardEnded);
+    }
+}
+
+/// A server whose shards accept connections. Dropping it drains it.
+#[derive(Debug)]
+pub struct RunningServer {
+    address: SocketAddr,
+    endpoint: String,
+    connections_per_shard: u32,
+    shards: Vec<(ShardThread, Arc<ShardControl>)>,
+    shard_count: usize,
+    events: Receiver<Event>,
+}
+
+impl RunningServer {
+    pub(super) fn new(
+        address: SocketAddr,
+        profile: &Profile,
+        connections_per_shard: u32,
+        events: Receiver<Event>,
+    ) -> RunningServer {
+        RunningServer {
+            address,
+            endpoint: profile.server.endpoint.clone(),
+            connections_per_shard,
+            shards: Vec::new(),
+            shard_count: 0,
+            events,
+        }
+    }
+
+    pub(super) fn add(&mut self, thread: ShardThread, control: Arc<ShardControl>) {
+        self.shards.push((thread, control));
+        self.shard_count += 1;
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Path of the MCP endpoint.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shard_count
+    }
+
+    /// How many connections each shard can hold.
+    pub fn connections_per_shard(&self) -> u32 {
+        self.connections_per_shard
+    }
+
+    /// Passes SIGTERM and SIGINT on to whoever waits for events.
+    pub(super) fn forward_signals(&self, events: Sender<Event>) -> Result<()> {
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)?;
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                let mut asked = false;
+                for signal in signals.forever() {
+                    if asked {
+                        // The second time, whoever asks does not want to wait.
+                        std::process::exit(128 + signal);
+                    }
+                    asked = true;
+                    let _ = events.send(Event::Signal);
+                }
+            })
+            .map_err(Error::Signals)?;
+        Ok(())
+    }
+
+    /// Serves until a signal asks to end, or a shard fails; then drains.
+    pub(super) fn run_until_signal(mut self) -> Result<()> {
+        match self.events.recv() {
+            Ok(Event::Signal) => tracing::info!("draining"),
+            Ok(Event::ShardEnded) | Err(_) => tracing::error!("a shard ended; draining the rest"),
+        }
+        let totals = self.finish()?;
+        for (row, value) in totals.rows().filter(|(_, value)| *value > 0) {
+            tracing::info!(name = row.name, label = row.label, value, "total");
+        }
+        Ok(())
+    }
+
+    /// Drains the server: answers what is in flight, closes everything, returns the counters.
+    ///
+    /// # Errors
+    /// The first shard that failed.
+    pub fn drain(mut self) -> Result<MeterSnapshot> {
+        self.finish()
+    }
+
+    /// Why the server did not start, though no shard said so.
+    pub(super) fn first_failure(&mut self) -> Error {
+        match self.finish() {
+            Err(error) => error,
+            Ok(_) => unreachable!("a shard that does not say it is ready has failed"),
+        }
+    }
+
+    fn finish(&mut self) -> Result<MeterSnapshot> {
+        for (_, control) in &self.shards {
+            control.begin_drain();
+        }
+        let mut totals = MeterSnapshot::default();
+        let mut failure = None;
+        for (shard, (thread, _)) in self.shards.drain(..).enumerate() {
+            let shard = shard as u16;
+            match thread.join().unwrap_or(Err(ShardError::Panicked { shard })) {
+                Ok(snapshot) => totals.merge(&snapshot),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        match failure {
+            Some(error) => Err(error.into()),
+            None => Ok(totals),
+        }
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        if let Err(error) = self.finish() {
+            tracing::error!(%error, "while draining");
+        }
+    }
+}

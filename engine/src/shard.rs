@@ -1,0 +1,15 @@
+//! One core: its ring, its connections, its endpoint, and the loop that drives them.
+//!
+//! A shard shares nothing that is ever written: what others want of it comes through lanes, what
+//! it wants of others goes there. Its loop is in [`run`]; what a turn does is in the files beside.
+
+pub(crate) mod connections;
+pub(crate) mod delivery;
+pub(crate) mod drain;
+pub(crate) mod message;
+pub(crate) mod run;
+pub(crate) mod start;
+pub(crate) mod work;
+
+pub(crate) use message::ShardMessage;
+pub(crate) use start::{ShardControl, ShardPlan, spawn};

@@ -1,0 +1,349 @@
+//! What completions do to connections, and what connections then ask of the ring.
+
+use super::work::{Accepting, Shard};
+use crate::connection::http::{Connection, Phase};
+use crate::connection::timer::Timer;
+use crate::io::chunk::Chunk;
+use crate::io::ring::{Completion, Received};
+use crate::io::slots::SlotKey;
+use crate::mcp::Exchange;
+use crate::meter::Counter;
+
+/// After a failure to accept that is not for want of a slot, accepting waits this long.
+const ACCEPT_RETRY_MS: u64 = 100;
+
+impl Shard {
+    /// Handles what the ring completed, at most a budget of it. Returns whether there was any.
+    pub(super) fn handle_completions(&mut self) -> bool {
+        let mut completions = std::mem::take(&mut self.completions);
+        let budget = self.profile.budget.completions_per_turn as usize;
+        let count = self.ring.reap(&mut completions, budget);
+        for completion in completions.drain(..) {
+            self.handle_completion(completion);
+        }
+        self.completions = completions;
+        count > 0
+    }
+
+    fn handle_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Received { key, outcome } => self.received(key, outcome),
+            Completion::Sent {
+                key,
+                chunk,
+                from,
+                outcome,
+            } => self.sent(key, chunk, from, outcome),
+            Completion::Readable { key, armed, .. } => self.readable(key, armed),
+            Completion::Accepted { index, more } => self.accepted(index, more),
+            Completion::AcceptEnded { errno } => self.accept_ended(errno),
+            Completion::Closed { .. } => self.closed(),
+            Completion::Woken => {}
+        }
+    }
+
+    fn accepted(&mut self, index: u32, more: bool) {
+        let key = self.slots.insert_at(index, Connection::new());
+        self.handling.meter.count(Counter::ConnectionsAccepted);
+        self.handling.meter.count(Counter::ConnectionsOpen);
+        self.ring.watch(key);
+        self.set_timer(key);
+        if self.slots.len() >= self.slots.capacity() && self.accepting == Accepting::On {
+            // Those that come now wait in the listener's backlog; the kernel would close them.
+            self.accepting = Accepting::Full;
+            self.ring.stop_accepting();
+        } else if !more && self.accepting == Accepting::On {
+            self.accept();
+        }
+        if self.handling.is_draining {
+            self.close(key);
+        }
+    }
+
+    fn accept_ended(&mut self, errno: i32) {
+        match (self.accepting, errno) {
+            (Accepting::Full | Accepting::Off, _) => {}
+            (_, libc::ENFILE) => {
+                self.handling
+                    .meter
+                    .count(Counter::ConnectionsRefusedDescriptors);
+                self.accepting = Accepting::Full;
+            }
+            (_, errno) => {
+                let error = std::io::Error::from_raw_os_error(errno);
+                tracing::warn!(%error, "accepting failed; trying again in {ACCEPT_RETRY_MS} ms");
+                self.accepting = Accepting::RetryAt(self.now_ms + ACCEPT_RETRY_MS);
+            }
+        }
+    }
+
+    /// Accepts again if accepting stopped for a reason that is gone.
+    pub(super) fn resume_accepting(&mut self) {
+        let may = match self.accepting {
+            Accepting::Full => self.slots.len() < self.slots.capacity(),
+            Accepting::RetryAt(time_ms) => time_ms <= self.now_ms,
+            Accepting::On | Accepting::Off => false,
+        };
+        if may {
+            self.accept();
+        }
+    }
+
+    /// Lets the kernel accept connections.
+    pub(super) fn accept(&mut self) {
+        if let Some(listener) = &self.listener {
+            self.ring.accept(listener.as_fd());
+            self.accepting = Accepting::On;
+        }
+    }
+
+    fn closed(&mut self) {
+        self.handling.meter.uncount(Counter::ConnectionsOpen);
+        self.handling.meter.count(Counter::ConnectionsClosed);
+        self.resume_accepting();
+    }
+
+    fn readable(&mut self, key: SlotKey, armed: bool) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !armed {
+            self.ring.watch(key);
+        }
+        if connection.pause_if_full(&mut self.handling.context(key)) {
+            return;
+        }
+        self.ring.receive(key);
+    }
+
+    fn received(&mut self, key: SlotKey, outcome: Received) {
+        match outcome {
+            Received::Data {
+                buffer,
+                bytes,
+                more_waiting,
+            } => {
+                let Some(connection) = self.slots.get_mut(key) else {
+                    return self.ring.buffers().recycle(buffer);
+                };
+                self.handling.meter.add(Counter::BytesIn, bytes as u64);
+                let mut context = self.handling.context(key);
+                let data = self.ring.buffers().bytes_mut(&buffer, bytes);
+                connection.received(data, &mut context);
+                let is_paused = more_waiting && connection.pause_if_full(&mut context);
+                let out = context.out.take();
+                self.ring.buffers().recycle(buffer);
+                if more_waiting && !is_paused {
+                    self.ring.receive(key);
+                }
+                self.after(key, out);
+            }
+            Received::EndOfStream => {
+                let Some(connection) = self.slots.get_mut(key) else {
+                    return;
+                };
+                let mut context = self.handling.context(key);
+                if connection.finished(&mut context) {
+                    self.close(key);
+                } else {
+                    let out = context.out.take();
+                    self.after(key, out);
+                }
+            }
+            Received::NoBuffers => {
+                self.handling.meter.count(Counter::RingBuffersExhausted);
+                if self.slots.get_mut(key).is_some() {
+                    self.ring.receive(key);
+                }
+            }
+            Received::WouldBlock => {}
+            Received::Failed { .. } => self.close(key),
+        }
+    }
+
+    fn sent(&mut self, key: SlotKey, chunk: Chunk, from: usize, outcome: Result<usize, i32>) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return self.handling.chunks.give(chunk);
+        };
+        let Ok(bytes) = outcome else {
+            self.handling.chunks.give(chunk);
+            return self.close(key);
+        };
+        self.handling.meter.add(Counter::BytesOut, bytes as u64);
+        let sent = from + bytes;
+        if sent < chunk.len() {
+            self.ring.send(key, chunk, sent);
+            // The peer took some: it gets its whole time again for the rest.
+            return self.set_timer(key);
+        }
+        self.handling.chunks.give(chunk);
+        connection.is_sending = false;
+        let next = connection
+            .active
+            .as_mut()
+            .and_then(|active| active.output.take());
+        self.after(key, next);
+    }
+
+    /// Does what a connection needs after a step: sends its output, or ends or goes on reading.
+    pub(super) fn after(&mut self, key: SlotKey, out: Option<Chunk>) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if let Some(chunk) = out {
+            if connection.is_sending {
+                connection.queue_output(chunk, &mut self.handling.context(key));
+            } else {
+                connection.is_sending = true;
+                self.ring.send(key, chunk, 0);
+            }
+        }
+        let connection = self.slots.get_mut(key).expect("it was there above");
+        if let Phase::Flushing { lingers } = connection.phase
+            && !connection.is_sending
+        {
+            if !lingers {
+                return self.close(key);
+            }
+            connection.phase = Phase::Lingering;
+            self.ring.shutdown_write(key);
+            self.ring.receive(key);
+        }
+        if connection.has_requests_left_over() {
+            self.leftover.push_back(key);
+        }
+        if connection.resume_reading(&mut self.handling.context(key)) {
+            self.ring.receive(key);
+        }
+        let timer = Timer::of(connection);
+        if connection.armed != (timer, connection.sequence) {
+            self.set_timer(key);
+        }
+        self.send_forwards();
+    }
+
+    /// Starts the deadline that the state of a connection asks for.
+    pub(super) fn set_timer(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        let timer = Timer::of(connection);
+        connection.armed = (timer, connection.sequence);
+        match timer.duration_ms(&self.profile.connection, &self.profile.streams) {
+            Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
+            None => self.wheel.cancel(key.index),
+        }
+    }
+
+    /// Ends a connection now. What it waited for hears of it; what it had to say is lost.
+    pub(super) fn close(&mut self, key: SlotKey) {
+        let Some(mut connection) = self.slots.remove(key) else {
+            return;
+        };
+        self.wheel.cancel(key.index);
+        self.ring.close(key);
+        let Some(mut active) = connection.active.take() else {
+            return;
+        };
+        if let Some(waiting) = active.waiting.take() {
+            if let Some(call) = waiting.call {
+                self.handling.endpoint.core().client_gone(call);
+            }
+            if let Some(session) = waiting.stream {
+                self.handling.meter.uncount(Counter::StreamsOpen);
+                let (shard, sequence) = (self.handling.shard, connection.sequence);
+                self.stream_gone(
+                    session,
+                    Exchange {
+                        shard,
+                        slot: key,
+                        sequence,
+                    },
+                );
+            }
+        }
+        for chunk in [active.input.take(), active.output.take()]
+            .into_iter()
+            .flatten()
+        {
+            self.handling.chunks.give(chunk);
+        }
+        connection.active = Some(active);
+        connection.phase = Phase::Idle;
+        connection.give_back_active(&mut self.handling.context(key));
+    }
+
+    /// Goes on with requests that were left over from earlier turns: one share for each
+    /// connection. Returns whether there were any.
+    pub(super) fn handle_leftover(&mut self) -> bool {
+        let count = self.leftover.len();
+        for _ in 0..count {
+            let Some(key) = self.leftover.pop_front() else {
+                break;
+            };
+            let Some(connection) = self.slots.get_mut(key) else {
+                continue;
+            };
+            if connection.has_requests_left_over() {
+                let mut context = self.handling.context(key);
+                connection.resume(&mut context);
+                let out = context.out.take();
+                self.after(key, out);
+            }
+        }
+        count > 0
+    }
+
+    /// Handles deadlines that have passed. Returns whether all of them were.
+    pub(super) fn handle_timers(&mut self, budget: usize) -> bool {
+        self.resume_accepting();
+        let mut expired = std::mem::take(&mut self.expired);
+        let caught_up = self
+            .wheel
+            .advance(self.now_ms, budget, |index| expired.push(index));
+        for index in expired.drain(..) {
+            if let Some(key) = self.slots.key_of(index) {
+                self.time_is_up(key);
+            }
+        }
+        self.expired = expired;
+        self.handling.endpoint.core().expire();
+        caught_up
+    }
+
+    fn time_is_up(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        let mut context = self.handling.context(key);
+        let meter = context.meter;
+        match Timer::of(connection) {
+            Timer::None => {}
+            Timer::Idle => {
+                meter.count(Counter::TimeoutsIdle);
+                self.close(key);
+            }
+            Timer::Write => {
+                meter.count(Counter::TimeoutsWrite);
+                self.close(key);
+            }
+            Timer::Linger => self.close(key),
+            timer @ (Timer::Head | Timer::Body) => {
+                let is_head = timer == Timer::Head;
+                meter.count(if is_head {
+                    Counter::TimeoutsHead
+                } else {
+                    Counter::TimeoutsBody
+                });
+                connection.time_out(is_head, &mut context);
+                let out = context.out.take();
+                self.after(key, out);
+            }
+            Timer::KeepAlive => {
+                connection.keep_alive(&mut context);
+                let out = context.out.take();
+                self.after(key, out);
+            }
+        }
+    }
+}

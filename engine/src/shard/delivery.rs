@@ -1,0 +1,204 @@
+//! Answers that come later: from calls of this shard, and from and to other shards.
+
+use std::sync::atomic::Ordering;
+
+use corelane_protocol::binding::refusal::{Reason, Refusal};
+
+use super::ShardMessage;
+use super::work::Shard;
+use crate::lanes::Tier;
+use crate::mcp::session_id::SessionId;
+use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part};
+use crate::meter::Counter;
+
+/// Calls with unsent messages that are looked at in one turn.
+const STALLED_PER_TURN: usize = 64;
+
+impl Shard {
+    /// Turns what happened to calls into answers. Returns whether anything did.
+    pub(super) fn handle_news(&mut self) -> bool {
+        let had_news = self.handling.has_news();
+        if had_news {
+            let (slots, profile) = (&self.slots, &self.profile.connection);
+            let (shard, has_unsent) = (self.handling.shard, !self.unsent.is_empty());
+            let has_room = |exchange: Exchange| {
+                if exchange.shard != shard {
+                    return !has_unsent;
+                }
+                slots
+                    .get(exchange.slot)
+                    .is_none_or(|it| !it.has_much_output(profile))
+            };
+            self.handling
+                .endpoint
+                .core()
+                .collect_news(has_room, &mut self.stalled);
+        }
+        self.look_at_stalled();
+        self.deliver_all();
+        had_news
+    }
+
+    fn look_at_stalled(&mut self) {
+        for _ in 0..self.stalled.len().min(STALLED_PER_TURN) {
+            let Some(key) = self.stalled.pop_front() else {
+                break;
+            };
+            let profile = &self.profile.connection;
+            let has_room = match self.handling.endpoint.core().exchange_of(key) {
+                None => true,
+                Some(exchange) if exchange.shard != self.handling.shard => self.unsent.is_empty(),
+                Some(exchange) => self
+                    .slots
+                    .get(exchange.slot)
+                    .is_none_or(|it| !it.has_much_output(profile)),
+            };
+            if has_room {
+                self.handling.endpoint.core().pump_events(key);
+            } else {
+                self.stalled.push_back(key);
+            }
+        }
+    }
+
+    /// Brings every part that is ready to where it belongs.
+    fn deliver_all(&mut self) {
+        while let Some((to, tier, message)) = self.unsent.pop_front() {
+            if let Err(full) = self.sender.send(to, tier, message) {
+                // What waits keeps its order: the first that finds no room holds back all.
+                self.unsent.push_front((to, tier, full.message));
+                break;
+            }
+        }
+        while let Some(delivery) = self.handling.endpoint.core().next_delivery() {
+            self.deliver(delivery);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        if delivery.exchange.shard == self.handling.shard {
+            self.deliver_here(delivery);
+        } else {
+            let to = usize::from(delivery.exchange.shard);
+            self.send_surely(to, Tier::Reply, ShardMessage::Deliver(delivery));
+        }
+    }
+
+    /// Sends a message that must arrive; it waits here while its lane is full. What waits is
+    /// bounded by what it is about: calls in flight and open streams.
+    fn send_surely(&mut self, to: usize, tier: Tier, message: ShardMessage) {
+        if !self.unsent.is_empty() {
+            self.unsent.push_back((to, tier, message));
+        } else if let Err(full) = self.sender.send(to, tier, message) {
+            self.handling.meter.count(Counter::LanesFull);
+            self.unsent.push_back((to, tier, full.message));
+        }
+    }
+
+    fn deliver_here(&mut self, delivery: Delivery) {
+        let Delivery { exchange, part } = delivery;
+        let key = exchange.slot;
+        let connection = self
+            .slots
+            .get_mut(key)
+            .filter(|it| it.awaits(exchange.sequence));
+        let Some(connection) = connection else {
+            // The client left before its stream was open: its session must not keep it.
+            if let Part::StreamOpen(session) = part {
+                self.stream_gone(session, exchange);
+            }
+            return;
+        };
+        let mut context = self.handling.context(key);
+        connection.deliver(part, &mut context);
+        let out = context.out.take();
+        self.after(key, out);
+    }
+
+    /// Handles messages of other shards, at most a batch. Returns whether there were any.
+    pub(super) fn handle_messages(&mut self) -> bool {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let batch = self.profile.budget.lane_batch as usize;
+        let count = self
+            .receiver
+            .drain(batch, |_, _, message| inbox.push(message));
+        for message in inbox.drain(..) {
+            match message {
+                ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
+                ShardMessage::Forward(request) => self.serve_forwarded(*request),
+            }
+        }
+        self.inbox = inbox;
+        count > 0
+    }
+
+    fn serve_forwarded(&mut self, request: Forwarded) {
+        let exchange = request.exchange;
+        let wants_answer = !matches!(request.kind, ForwardedKind::StreamGone);
+        let mut body = Vec::new();
+        let disposition = self.handling.endpoint.forwarded(request, &mut body);
+        let part = match disposition {
+            Disposition::Answer { status, .. } => Part::Final { status, body },
+            Disposition::Accepted => Part::Accepted,
+            Disposition::Done => Part::Done,
+            Disposition::Stream(session) => Part::StreamOpen(session),
+            Disposition::Pending(_) => return,
+            Disposition::Forward { .. } => unreachable!("the home shard forwards nothing"),
+        };
+        if wants_answer {
+            self.deliver(Delivery { exchange, part });
+        }
+    }
+
+    /// Tells the home shard of a session that one of its streams is gone.
+    pub(super) fn stream_gone(&mut self, session: SessionId, exchange: Exchange) {
+        if session.home == self.handling.shard {
+            self.handling.endpoint.core().stream_gone(session, exchange);
+            return;
+        }
+        let kind = ForwardedKind::StreamGone;
+        let request = Forwarded {
+            exchange,
+            session,
+            revision: None,
+            kind,
+        };
+        let message = ShardMessage::Forward(Box::new(request));
+        self.send_surely(usize::from(session.home), Tier::Request, message);
+    }
+
+    /// Sends requests on to their home shards; a client whose request finds no room is told.
+    pub(super) fn send_forwards(&mut self) {
+        while let Some((home, request)) = self.handling.forwards.pop() {
+            let exchange = request.exchange;
+            let message = ShardMessage::Forward(request);
+            if self
+                .sender
+                .send(usize::from(home), Tier::Request, message)
+                .is_ok()
+            {
+                continue;
+            }
+            self.handling.meter.count(Counter::LanesFull);
+            let reason = Reason::Overloaded("the lane to the session's shard is full");
+            let status = reason.status();
+            let mut body = Vec::new();
+            Refusal { id: None, reason }.write(&mut body);
+            self.deliver_here(Delivery {
+                exchange,
+                part: Part::Final { status, body },
+            });
+        }
+    }
+
+    /// Makes messages visible to their receivers and wakes those that sleep.
+    pub(super) fn flush_lanes(&mut self) {
+        let (ring, ring_fds) = (&mut self.ring, &self.ring_fds);
+        self.sender.flush(|to| {
+            let fd = ring_fds[to].load(Ordering::Acquire);
+            if fd >= 0 {
+                ring.wake_shard(fd);
+            }
+        });
+    }
+}

@@ -1,0 +1,12 @@
+//! What shards say to each other.
+
+use crate::mcp::{Delivery, Forwarded};
+
+/// A message in a lane.
+#[derive(Debug)]
+pub(crate) enum ShardMessage {
+    /// A request for a session of the receiver.
+    Forward(Box<Forwarded>),
+    /// A part of an answer for a connection of the receiver.
+    Deliver(Delivery),
+}

@@ -1,0 +1,81 @@
+//! The loop of a shard.
+
+use std::time::Duration;
+
+use super::work::Shard;
+use crate::io::executor::{Parker, need_preempt, yield_now};
+use crate::io::ring::Wait;
+
+/// Entries of the timing wheel looked at in one turn.
+const EXPIRIES_PER_TURN: usize = 1024;
+/// The longest sleep: a shard that sleeps longer would miss the second for its date.
+const PARK_MAX: Duration = Duration::from_secs(1);
+
+/// Runs a shard until it has drained. Returns an error only when its ring is unusable.
+pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()> {
+    let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
+    let mut has_work = true;
+    loop {
+        shard.enter(has_work, idle_wait)?;
+        shard.tell_time();
+        // The order of these steps is the order of what they free: completions free buffers,
+        // messages free lanes, news frees calls, and only then is new work taken up again.
+        let mut did = shard.handle_completions();
+        did |= shard.handle_messages();
+        did |= shard.handle_news();
+        did |= shard.handle_leftover();
+        let caught_up = shard.handle_timers(EXPIRIES_PER_TURN);
+        shard.flush_lanes();
+        if shard.drain_step() {
+            return Ok(());
+        }
+        has_work = shard.has_work() || !caught_up;
+        let task_woken = shard.handling.mailbox.take_task_woken();
+        if task_woken || need_preempt() {
+            yield_now().await;
+            // Tasks may have left news or queued nothing at all: look without waiting.
+            has_work = true;
+        } else if !did && !has_work {
+            shard.park(&parker).await?;
+            has_work = true;
+        }
+    }
+}
+
+impl Shard {
+    /// Submits what is queued; waits for something to happen unless there is something to do.
+    fn enter(&mut self, has_work: bool, idle_wait: Duration) -> std::io::Result<()> {
+        if has_work || !self.receiver.prepare_to_sleep() {
+            return self.ring.enter(Wait::No);
+        }
+        let entered = self.ring.enter(Wait::For(idle_wait));
+        self.receiver.awake();
+        entered
+    }
+
+    /// Whether something can be done at once.
+    fn has_work(&mut self) -> bool {
+        !self.leftover.is_empty() || !self.unsent.is_empty() || self.handling.has_news()
+    }
+
+    /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.
+    async fn park(&mut self, parker: &Parker) -> std::io::Result<()> {
+        self.ring.set_park_notify(true);
+        // What completed before notifying was on is seen by this look, what completes after it
+        // notifies.
+        self.ring.enter(Wait::No)?;
+        if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
+            self.handling.endpoint.trim();
+            parker.park_for(self.time_until_due()).await;
+            self.receiver.awake();
+        }
+        self.ring.set_park_notify(false);
+        Ok(())
+    }
+
+    fn time_until_due(&self) -> Duration {
+        let due_ms = self.wheel.next_due_hint().unwrap_or(u64::MAX);
+        let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms).max(1));
+        wait.min(PARK_MAX)
+    }
+}

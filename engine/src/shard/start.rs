@@ -1,0 +1,291 @@
+//! Starting a shard on its thread.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use corelane_protocol::jsonrpc::JsonLimits;
+use corelane_protocol::limits::HttpLimits;
+use corelane_protocol::mcp::lifecycle::ServerDescription;
+
+use super::ShardMessage;
+use super::run::run;
+use super::work::{Accepting, Handling, Shard, date_now};
+use crate::catalog::Plan;
+use crate::connection::http::Rules;
+use crate::guard::origin::OriginPolicy;
+use crate::handler::mailbox::Mailbox;
+use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::io::chunk::ChunkPool;
+use crate::io::executor::{Executor, ExecutorSettings, Parker};
+use crate::io::ring::{Ring, RingError, RingSettings};
+use crate::io::slots::Slots;
+use crate::io::wake::{WakeFd, Waker};
+use crate::io::wheel::Wheel;
+use crate::lanes::{LaneReceiver, LaneSender};
+use crate::mcp::{Endpoint, EndpointSettings};
+use crate::meter::{MeterSnapshot, ShardMeter};
+use crate::profile::ShardProfile;
+use crate::transport::listener::Listener;
+
+/// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
+const WHEEL_TICKS: u32 = 1024;
+const WHEEL_TICK_MS: u32 = 50;
+
+/// What others may do to a shard.
+#[derive(Debug, Default)]
+pub(crate) struct ShardControl {
+    /// Set to make the shard drain.
+    pub(crate) drain: AtomicBool,
+    /// How long draining may take, in milliseconds.
+    pub(crate) drain_timeout_ms: u64,
+    /// Wakes the shard, once it runs.
+    pub(crate) waker: OnceLock<Waker>,
+}
+
+impl ShardControl {
+    /// Makes the shard drain.
+    pub(crate) fn begin_drain(&self) {
+        self.drain.store(true, Ordering::Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
+    }
+}
+
+/// Everything a shard is made from.
+pub(crate) struct ShardPlan {
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    pub(crate) profile: ShardProfile,
+    pub(crate) descriptors: u32,
+    pub(crate) listener: Listener,
+    pub(crate) origin: OriginPolicy,
+    pub(crate) endpoint_path: String,
+    pub(crate) server: Arc<ServerDescription>,
+    pub(crate) catalog: Arc<Plan>,
+    pub(crate) offload: OffloadPool,
+    pub(crate) sender: LaneSender<ShardMessage>,
+    pub(crate) receiver: LaneReceiver<ShardMessage>,
+    pub(crate) ring_fds: Arc<[AtomicI32]>,
+    pub(crate) control: Arc<ShardControl>,
+}
+
+/// Why a shard does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardError {
+    /// The thread cannot be made.
+    #[error("shard {shard}: cannot start its thread: {error}")]
+    Thread {
+        /// The shard.
+        shard: u16,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The executor cannot be made.
+    #[error(
+        "shard {shard}: cannot make its executor: {text}; if this names memlock, raise it: \
+         ulimit -l 65536, or LimitMEMLOCK=64M in the service file"
+    )]
+    Executor {
+        /// The shard.
+        shard: u16,
+        /// What the executor says.
+        text: String,
+    },
+    /// The ring cannot be opened.
+    #[error("shard {shard}: {error}")]
+    Ring {
+        /// The shard.
+        shard: u16,
+        /// What the ring says.
+        error: RingError,
+    },
+    /// The descriptor by which other threads wake the shard cannot be made.
+    #[error("shard {shard}: cannot make an eventfd: {error}")]
+    Wake {
+        /// The shard.
+        shard: u16,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The ring stopped working.
+    #[error("shard {shard}: its ring failed: {error}")]
+    Broken {
+        /// The shard.
+        shard: u16,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The shard panicked.
+    #[error("shard {shard} panicked; the log has the message")]
+    Panicked {
+        /// The shard.
+        shard: u16,
+    },
+}
+
+/// A shard's thread; it ends when the shard has drained.
+pub(crate) type ShardThread = thread::JoinHandle<Result<MeterSnapshot, ShardError>>;
+
+/// Starts a shard. It says through `ready` when it accepts connections, or why it never will.
+/// `end_guard` is dropped when its thread ends, in whatever way.
+pub(crate) fn spawn(
+    plan: ShardPlan,
+    ready: Sender<Result<(), ShardError>>,
+    end_guard: impl Send + 'static,
+) -> Result<ShardThread, ShardError> {
+    let shard = plan.shard;
+    thread::Builder::new()
+        .name(format!("shard-{shard}"))
+        .spawn(move || {
+            let _end_guard = end_guard;
+            serve(plan, &ready)
+        })
+        .map_err(|error| ShardError::Thread { shard, error })
+}
+
+fn serve(
+    plan: ShardPlan,
+    ready: &Sender<Result<(), ShardError>>,
+) -> Result<MeterSnapshot, ShardError> {
+    let shard = plan.shard;
+    let profile = plan.profile.executor;
+    let settings = ExecutorSettings {
+        core: plan.profile.core_id,
+        ring_depth: profile.ring_depth as usize,
+        io_memory_bytes: profile.io_memory_bytes,
+        preempt_timer: Duration::from_micros(profile.preempt_timer_us),
+    };
+    // Whoever waits for `ready` learns of a failure there; the thread then ends quietly.
+    let give_up = |error| {
+        let _ = ready.send(Err(error));
+        Ok(MeterSnapshot::default())
+    };
+    let executor = match Executor::new(settings) {
+        Ok(executor) => executor,
+        Err(text) => return give_up(ShardError::Executor { shard, text }),
+    };
+    executor.run(async {
+        let shard_state = match open(plan) {
+            Ok(opened) => opened,
+            Err(error) => return give_up(error),
+        };
+        let parker = match Parker::new(shard_state.ring.park_eventfd()) {
+            Ok(parker) => parker,
+            Err(text) => return give_up(ShardError::Executor { shard, text }),
+        };
+        let meter = Rc::clone(&shard_state.handling.meter);
+        let _ = ready.send(Ok(()));
+        match run(shard_state, parker).await {
+            Ok(()) => Ok(meter.snapshot()),
+            Err(error) => Err(ShardError::Broken { shard, error }),
+        }
+    })
+}
+
+fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
+    let (shard, profile) = (plan.shard, plan.profile);
+    let ring_error = |error| ShardError::Ring { shard, error };
+    let mut ring = Ring::open(&RingSettings {
+        submission_entries: profile.ring.submission_entries,
+        completion_entries: profile.ring.completion_entries,
+        descriptors: plan.descriptors,
+        buffer_count: profile.ring.buffer_count as u16,
+        buffer_bytes: profile.ring.buffer_bytes,
+    })
+    .map_err(ring_error)?;
+    let wake = WakeFd::open().map_err(|error| ShardError::Wake { shard, error })?;
+    ring.watch_wake(&wake);
+    plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
+    let _ = plan.control.waker.set(wake.waker());
+
+    let mailbox = Rc::new(Mailbox::default());
+    let meter = Rc::new(ShardMeter::new());
+    let waker = wake.waker();
+    let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
+    let offload = Rc::new(OffloadPort::new(
+        plan.offload,
+        wake_shard,
+        Rc::clone(&mailbox),
+    ));
+    let settings = EndpointSettings {
+        shard,
+        shards: plan.shards,
+        server: plan.server,
+        plan: plan.catalog,
+        json: json_limits(&profile),
+        calls_max: profile.calls.in_flight_max,
+        call_timeout_ms: profile.calls.timeout_ms,
+        events_max: profile.calls.events_queued_max,
+        sessions_max: profile.sessions.per_shard_max,
+        session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+        streams_per_session_max: profile.streams.per_session_max,
+    };
+    let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
+    let mut opened = Shard {
+        ring,
+        slots: Slots::new(plan.descriptors),
+        wheel: Wheel::new(plan.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
+        listener: Some(plan.listener),
+        accepting: Accepting::Off,
+        sender: plan.sender,
+        receiver: plan.receiver,
+        ring_fds: plan.ring_fds,
+        control: plan.control,
+        profile,
+        handling: Handling {
+            endpoint,
+            mailbox,
+            meter,
+            chunks: ChunkPool::default(),
+            spare_actives: Vec::new(),
+            scratch: Vec::new(),
+            forwards: Vec::new(),
+            rules: Rules {
+                http: http_limits(&profile),
+                connection: profile.connection,
+                origin: plan.origin,
+                endpoint_path: plan.endpoint_path,
+            },
+            date: date_now(),
+            shard,
+            requests_per_turn: profile.budget.requests_per_connection_per_turn,
+            is_draining: false,
+        },
+        leftover: Default::default(),
+        stalled: Default::default(),
+        unsent: Default::default(),
+        completions: Vec::new(),
+        inbox: Vec::new(),
+        expired: Vec::new(),
+        started: Instant::now(),
+        now_ms: 0,
+        date_second: 0,
+        drain_deadline_ms: None,
+    };
+    opened.accept();
+    Ok(opened)
+}
+
+fn json_limits(profile: &ShardProfile) -> JsonLimits {
+    JsonLimits {
+        depth_max: profile.json.depth_max,
+        nodes_max: profile.json.nodes_max,
+        id_bytes_max: profile.json.id_bytes_max,
+        method_bytes_max: profile.json.method_bytes_max,
+    }
+}
+
+fn http_limits(profile: &ShardProfile) -> HttpLimits {
+    HttpLimits {
+        head_bytes_max: profile.http.head_bytes_max,
+        headers_max: profile.http.headers_max,
+        target_bytes_max: profile.http.target_bytes_max,
+        body_bytes_max: profile.http.body_bytes_max,
+    }
+}

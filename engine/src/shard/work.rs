@@ -1,0 +1,130 @@
+//! The state of a shard, in the two parts that are borrowed apart: what moves bytes and what
+//! handles them.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
+use std::time::{Instant, SystemTime};
+
+use corelane_protocol::framing::http1::DATE_BYTES;
+
+use super::ShardMessage;
+use super::start::ShardControl;
+use crate::connection::active::Active;
+use crate::connection::http::{Connection, Context, Rules};
+use crate::connection::response::Date;
+use crate::handler::mailbox::{CallKey, Mailbox};
+use crate::io::chunk::ChunkPool;
+use crate::io::ring::{Completion, Ring};
+use crate::io::slots::{SlotKey, Slots};
+use crate::io::wheel::Wheel;
+use crate::lanes::{LaneReceiver, LaneSender, Tier};
+use crate::mcp::{Endpoint, Forwarded};
+use crate::meter::ShardMeter;
+use crate::profile::ShardProfile;
+use crate::transport::listener::Listener;
+
+/// One shard.
+pub(crate) struct Shard {
+    pub(super) ring: Ring,
+    pub(super) slots: Slots<Connection>,
+    pub(super) wheel: Wheel,
+    pub(super) listener: Option<Listener>,
+    pub(super) accepting: Accepting,
+    pub(super) sender: LaneSender<ShardMessage>,
+    pub(super) receiver: LaneReceiver<ShardMessage>,
+    pub(super) ring_fds: Arc<[AtomicI32]>,
+    pub(super) control: Arc<ShardControl>,
+    pub(super) profile: ShardProfile,
+    pub(super) handling: Handling,
+    /// Connections with requests left over from a turn whose budget was spent.
+    pub(super) leftover: VecDeque<SlotKey>,
+    /// Calls with messages for a connection that had no room.
+    pub(super) stalled: VecDeque<CallKey>,
+    /// Messages that must arrive and whose lane was full.
+    pub(super) unsent: VecDeque<(usize, Tier, ShardMessage)>,
+    pub(super) completions: Vec<Completion>,
+    pub(super) inbox: Vec<ShardMessage>,
+    pub(super) expired: Vec<u32>,
+    pub(super) started: Instant,
+    pub(super) now_ms: u64,
+    pub(super) date_second: u64,
+    pub(super) drain_deadline_ms: Option<u64>,
+}
+
+/// Whether connections are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepting {
+    /// The kernel accepts as they come.
+    On,
+    /// Every slot is taken: accepting goes on when one is free.
+    Full,
+    /// Accepting failed for want of something: it is tried again at this time.
+    RetryAt(u64),
+    /// Never again.
+    Off,
+}
+
+/// Everything a connection works with.
+pub(crate) struct Handling {
+    pub(super) endpoint: Endpoint,
+    pub(super) mailbox: Rc<Mailbox>,
+    pub(super) meter: Rc<ShardMeter>,
+    pub(super) chunks: ChunkPool,
+    pub(super) spare_actives: Vec<Box<Active>>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
+    pub(super) rules: Rules,
+    pub(super) date: Date,
+    pub(super) shard: u16,
+    pub(super) requests_per_turn: u32,
+    pub(super) is_draining: bool,
+}
+
+impl Handling {
+    /// What the connection `key` works with in one step.
+    pub(super) fn context(&mut self, key: SlotKey) -> Context<'_> {
+        Context {
+            endpoint: &mut self.endpoint,
+            chunks: &mut self.chunks,
+            spare_actives: &mut self.spare_actives,
+            scratch: &mut self.scratch,
+            forwards: &mut self.forwards,
+            meter: &self.meter,
+            rules: &self.rules,
+            date: &self.date,
+            shard: self.shard,
+            key,
+            is_draining: self.is_draining,
+            requests_left: self.requests_per_turn,
+            out: None,
+        }
+    }
+
+    /// Whether calls have news.
+    pub(super) fn has_news(&mut self) -> bool {
+        self.endpoint.core().has_news()
+    }
+}
+
+impl Shard {
+    /// Reads the clock, once per turn.
+    pub(super) fn tell_time(&mut self) {
+        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.handling.endpoint.core().begin_turn(self.now_ms);
+        let second = self.now_ms / 1000;
+        if second != self.date_second {
+            self.date_second = second;
+            self.handling.date = date_now();
+        }
+    }
+}
+
+/// The time as an HTTP date (RFC 9110 5.6.7).
+pub(super) fn date_now() -> Date {
+    let text = httpdate::fmt_http_date(SystemTime::now());
+    let mut date = [b' '; DATE_BYTES];
+    date.copy_from_slice(text.as_bytes());
+    date
+}

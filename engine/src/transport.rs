@@ -1,0 +1,3 @@
+//! Where bytes come from: listeners. Knows no protocol.
+
+pub(crate) mod listener;

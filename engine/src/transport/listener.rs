@@ -1,0 +1,102 @@
+//! The listening socket of a shard.
+//!
+//! Every shard has its own, all bound to one address with `SO_REUSEPORT`: the kernel spreads
+//! connections over them, and no shard ever hands a socket to another (socket(7)).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A listening TCP socket.
+#[derive(Debug)]
+pub(crate) struct Listener(TcpListener);
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Somebody else listens there.
+    #[error(
+        "{address} is taken: stop the program that listens there (ss -ltnp 'sport = :{}') or \
+         choose another port with --listen {}:PORT",
+        address.port(),
+        address.ip()
+    )]
+    AddressInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address belongs to no interface, or the port to somebody else.
+    #[error("cannot listen on {address}: {error}")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// What the kernel says.
+        error: io::Error,
+    },
+}
+
+/// The listeners of `count` shards on `address`; with port 0, on a port that is free.
+///
+/// # Errors
+/// [`ListenError`] when the address is taken or not ours.
+pub(crate) fn listen(
+    address: SocketAddr,
+    count: usize,
+    backlog: u32,
+) -> Result<Vec<Listener>, ListenError> {
+    // SO_REUSEPORT lets a second server of the same user share the port without a word; a bind
+    // without it finds out whether somebody is there.
+    if address.port() != 0 {
+        let probe = socket(address).and_then(|socket| socket.bind(&address.into()));
+        probe.map_err(|error| listen_error(address, error))?;
+    }
+    let mut address = address;
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let listener = open(address, backlog).map_err(|error| listen_error(address, error))?;
+        address = listener
+            .local_addr()
+            .map_err(|error| listen_error(address, error))?;
+        listeners.push(Listener(listener));
+    }
+    Ok(listeners)
+}
+
+fn listen_error(address: SocketAddr, error: io::Error) -> ListenError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
+        _ => ListenError::Refused { address, error },
+    }
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+fn open(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    // Accepted sockets inherit this: answers are whole when they are sent, so waiting for more
+    // bytes to fill a segment would only delay them.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+impl Listener {
+    /// Where it listens.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The socket, to accept from.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Where a server spends its CPU under load. `profile.sh -h` says how.
+set -euo pipefail
+# shellcheck source=server.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
+# shellcheck source=call.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/call.sh"
+
+usage() {
+    cat <<'END'
+usage: profile.sh [options]
+Samples a server with perf under the load of W-CALL-26 (64 connections, tools/call echo of 100
+bytes) and prints a flat report, user and kernel, most expensive first.
+
+  --seconds N         length of the sampling (default 5)
+  --lines N           rows of the report (default 60)
+  --floor             profile the floor, not corelane
+  --pid N --url URL   profile this running server; URL is http://127.x.y.z:PORT/mcp
+  --data FILE         keep perf's record, for perf report or perf annotate
+  --server-core N     where a server is started (default 0)
+  --load-core N       where wrk runs (default 1)
+  FLOOR_BIN, CORELANE_BIN             binaries to use instead of release builds
+
+Needs perf (apt-get install linux-perf) and wrk (apt-get install wrk). The event is cpu-clock, a
+timer: virtual machines often have no cycle counter. It does not sample where interrupts are off,
+and shows such time at the place where they come on again. Kernel names need root or
+kernel.kptr_restrict=0.
+END
+}
+
+seconds=5 lines=60 server=corelane pid='' url='' data='' server_core=0 load_core=1
+# Samples a second: a prime, so as not to keep step with anything periodic.
+readonly samples_per_s=4999
+
+read_options() {
+    while (($# > 0)); do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        --floor) server=floor && shift && continue ;;
+        esac
+        (($# > 1)) || fail "$1 needs a value; -h shows the options"
+        case $1 in
+        --seconds) count "$1" "$2" && seconds=$2 ;;
+        --lines) count "$1" "$2" && lines=$2 ;;
+        --pid) count "$1" "$2" && pid=$2 ;;
+        --url) loopback "$2" && url=$2 ;;
+        --data) data=$2 ;;
+        --server-core) core "$1" "$2" && server_core=$2 ;;
+        --load-core) core "$1" "$2" && load_core=$2 ;;
+        *) fail "unknown option '$1'; -h shows the options" ;;
+        esac
+        shift 2
+    done
+    [[ -n $pid && -n $url || -z $pid$url ]] || fail "--pid and --url go together"
+}
+
+main() {
+    read_options "$@"
+    need perf linux-perf
+    need wrk wrk
+    need python3 python3
+    need taskset util-linux
+    prepare
+    if [[ -z $pid ]]; then
+        "build_$server"
+        "start_$server" "$server_core"
+        pid=$server_pid url=$server_url
+    fi
+    data=${data:-$scratch/perf.data}
+    connections=64 script=call.lua
+    write_request 2026-07-28
+    check "$server" "$url"
+    drive "$server" "$url" 1
+    # An idle server costs no samples, so perf may start before the load; it ends within it.
+    perf record --event cpu-clock --freq "$samples_per_s" --pid "$pid" --output "$data" --quiet \
+        -- sleep "$seconds" &
+    local perf=$!
+    children=("$perf" "${children[@]}")
+    drive "$server" "$url" $((seconds + 1))
+    wait "$perf" || fail "perf record failed"
+    # A file between, because a reader that stops early would break the pipe.
+    perf report --input "$data" --stdio --no-children --sort symbol,dso --show-nr-samples \
+        2>/dev/null >"$scratch/report"
+    grep -v '^$' "$scratch/report" | awk -v lines="$lines" '/^#/ || shown++ < lines'
+}
+
+main "$@"

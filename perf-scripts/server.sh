@@ -1,0 +1,135 @@
+# shellcheck shell=bash
+# Sourced by the scripts beside it: build, start, watch and stop the server that is measured.
+#
+# The caller has `set -euo pipefail` and calls `prepare` first: it makes $scratch and sees to it
+# that nothing started here outlives the script. No address outside 127.0.0.0/8 is ever used.
+
+repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+readonly repository
+# How long a server may take until it says that it is ready.
+readonly ready_timeout_ms=10000
+# Ended when the script ends, in this order.
+children=()
+server_pid=
+server_url=
+
+fail() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+prepare() {
+    scratch=$(mktemp -d)
+    readonly scratch
+    trap stop_children EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+stop_children() {
+    local pid
+    for pid in "${children[@]}"; do
+        kill "$pid" 2>/dev/null || continue
+        # A graceful shutdown may wait for connections; a measurement has no use for more than this.
+        timeout 5 tail --follow --sleep-interval=0.05 --pid="$pid" /dev/null ||
+            kill -9 "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    rm -rf -- "$scratch"
+}
+
+# need COMMAND PACKAGE: fails with the way to get it when COMMAND is missing.
+need() {
+    command -v "$1" >/dev/null || fail "$1 is missing; to install it: apt-get install $2"
+}
+
+# count NAME VALUE: fails unless VALUE is a positive whole number.
+count() {
+    [[ $2 =~ ^[1-9][0-9]*$ ]] || fail "$1 takes a whole number above 0, not '$2'"
+}
+
+# core NAME VALUE: fails unless VALUE is the number of a core of this machine.
+core() {
+    [[ $2 =~ ^[0-9]+$ ]] || fail "$1 takes the number of a core, not '$2'"
+    taskset -c "$2" true 2>/dev/null || fail "$1: there is no core $2 to run on"
+}
+
+# loopback URL: fails unless URL is plain HTTP to 127.0.0.0/8 with a port.
+loopback() {
+    [[ $1 =~ ^http://127\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+(/[^[:space:]]*)?$ ]] ||
+        fail "'$1' is not http://127.x.y.z:PORT/PATH"
+}
+
+# release_binary MANIFEST PACKAGE BINARY: builds it in release and prints its path.
+release_binary() {
+    local target
+    cargo build --release --locked --quiet --manifest-path "$1" --package "$2" --bin "$3" >&2 ||
+        fail "building $3 failed"
+    target=$(cargo metadata --no-deps --format-version 1 --manifest-path "$1" |
+        python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+    printf '%s\n' "$target/release/$3"
+}
+
+# build_floor and build_corelane: set floor_binary and corelane_binary, to what FLOOR_BIN and
+# CORELANE_BIN name if they do, else to a fresh release build.
+build_floor() {
+    floor_binary=${FLOOR_BIN:-}
+    [[ -n $floor_binary ]] ||
+        floor_binary=$(release_binary "$repository/bench/peers/Cargo.toml" floor floor)
+}
+
+build_corelane() {
+    corelane_binary=${CORELANE_BIN:-}
+    [[ -n $corelane_binary ]] ||
+        corelane_binary=$(release_binary "$repository/Cargo.toml" corelane corelane)
+}
+
+# start_server NAME CORE COMMAND...: starts it on CORE; sets server_pid and server_url once the
+# server has named its URL on standard output or error.
+start_server() {
+    local name=$1 core=$2 log=$scratch/$1.log waited_ms=0
+    shift 2
+    : >"$log"
+    taskset -c "$core" "$@" >"$log" 2>&1 </dev/null &
+    server_pid=$!
+    children+=("$server_pid")
+    until server_url=$(grep -aoEm1 'http://127\.[0-9.]+:[0-9]+(/mcp)?' "$log"); do
+        kill -0 "$server_pid" 2>/dev/null || fail "$name ended at its start: $(tail -n 5 "$log")"
+        ((waited_ms < ready_timeout_ms)) || fail "$name named no URL in $ready_timeout_ms ms"
+        sleep 0.05
+        waited_ms=$((waited_ms + 50))
+    done
+    [[ $server_url == */mcp ]] || server_url+=/mcp
+    loopback "$server_url"
+}
+
+# start_floor CORE and start_corelane CORE: start_server with the binary built and its arguments.
+start_floor() {
+    start_server floor "$1" "$floor_binary" --listen 127.0.0.1:0 --core "$1"
+}
+
+start_corelane() {
+    start_server corelane "$1" "$corelane_binary" serve --listen 127.0.0.1:0 --cores "$1"
+}
+
+# cpu_ns PID: CPU time of all threads of PID, in ns; from clock ticks where there is no schedstat.
+cpu_ns() {
+    local tick_ns
+    if [[ -r /proc/$1/schedstat ]]; then
+        cat /proc/"$1"/task/*/schedstat | awk '{ ns += $1 } END { printf "%.0f\n", ns }'
+    else
+        tick_ns=$((1000000000 / $(getconf CLK_TCK)))
+        # The command's name may hold spaces: fields count from the parenthesis that ends it.
+        sed 's/.*) //' /proc/"$1"/stat |
+            awk -v tick="$tick_ns" '{ printf "%.0f\n", ($12 + $13) * tick }'
+    fi
+}
+
+# busy_ns CORE: how long CORE has been doing anything for anybody, in ns; stolen time is not in it.
+# The kernel samples this at its ticks and so misses part of short bursts: a server that sleeps
+# between requests may show more CPU time of its own than its core shows in all.
+busy_ns() {
+    local tick_ns=$((1000000000 / $(getconf CLK_TCK)))
+    awk -v core="cpu$1" -v tick="$tick_ns" \
+        '$1 == core { printf "%.0f\n", ($2 + $3 + $4 + $7 + $8) * tick }' /proc/stat
+}
