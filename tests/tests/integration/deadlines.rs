@@ -110,7 +110,7 @@ fn a_request_after_a_slow_one_has_its_own_time() {
 
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
-    let profile = "[connection]\nidle_timeout_ms = 1000";
+    let profile = "[connection]\nidle_timeout_ms = 1000\n[streams]\nkeep_alive_ms = 1000";
     let server = Setup::shards(1).profile(profile).start();
     let mut silent = server.connect();
     let mut once = server.connect();

@@ -27,16 +27,19 @@ fn has_room(connection: &mut Connection) -> bool {
 /// As many connections as calls may wait, each with a call that runs.
 fn fill(server: &Server, call: &Request) -> Vec<Connection> {
     let mut prober = server.connect();
-    let mut holders: Vec<Connection> = Vec::new();
+    let mut holders: Vec<Connection> = (0..CALLS_MAX).map(|_| server.connect()).collect();
+    holders.iter_mut().for_each(|holder| holder.send(call));
     wait_until("a full table of calls", || {
-        // The prober's own call may have taken a place that a holder wanted.
-        holders.retain_mut(|holder| !holder.has_news());
-        while holders.len() < CALLS_MAX {
-            let mut holder = server.connect();
-            holder.send(call);
-            holders.push(holder);
+        let mut was_refused = false;
+        for holder in &mut holders {
+            // The prober's own call took the place that this one wanted.
+            if holder.has_news() {
+                assert_eq!(holder.read_response().status(), 503);
+                holder.send(call);
+                was_refused = true;
+            }
         }
-        (!has_room(&mut prober)).then_some(())
+        (!was_refused && !has_room(&mut prober)).then_some(())
     });
     holders
 }

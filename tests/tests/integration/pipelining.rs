@@ -182,9 +182,28 @@ fn a_client_that_finished_sending_gets_its_answers() {
             connection.send(&session.request(1, "ping", Value::Null));
             connection.send(&session.call("sleep", json!({ "ms": 20 })));
             connection.finish_sending();
-            for _ in 0..2 {
+            for at in 0..2 {
                 let response = connection.try_read_response(PATIENCE);
-                assert_eq!(response.map(|response| response.status()), Ok(200));
+                assert_eq!(
+                    response.map(|it| it.status()),
+                    Ok(200),
+                    "answer {at} of {shards}"
+                );
+            }
+            connection.expect_close();
+
+            // More requests than are handled in one turn.
+            let mut connection = server.connect();
+            let list = Request::modern(1, "tools/list", json!({})).to_bytes(server.address());
+            connection.send_bytes(&list.repeat(100));
+            connection.finish_sending();
+            for at in 0..100 {
+                let response = connection.try_read_response(PATIENCE);
+                assert_eq!(
+                    response.map(|it| it.status()),
+                    Ok(200),
+                    "answer {at} of {shards}"
+                );
             }
             connection.expect_close();
         }

@@ -166,7 +166,7 @@ fn notifications_and_answers_are_accepted_without_a_word() {
         json!({ "jsonrpc": "2.0", "method": "notifications/no_such", "params": { "a": 1 } }),
         json!({ "jsonrpc": "2.0", "method": "tools/call" }),
         json!({ "jsonrpc": "2.0", "method": "notifications/cancelled" }),
-        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": [] }),
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {} }),
         json!({ "jsonrpc": "2.0", "method": "notifications/cancelled",
                 "params": { "requestId": 99 } }),
         json!({ "jsonrpc": "2.0", "id": 7, "result": {} }),
@@ -199,7 +199,7 @@ fn the_oldest_idle_session_makes_room_for_another() {
 
 #[test]
 fn an_unused_session_expires() {
-    let profile = "[sessions]\nidle_timeout_ms = 1000";
+    let profile = "[sessions]\nidle_timeout_ms = 1000\n[streams]\nkeep_alive_ms = 1000";
     let server = Setup::shards(1).profile(profile).start();
     let mut connection = server.connect();
     let unused = Session::open(&mut connection);

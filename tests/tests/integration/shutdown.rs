@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use corelane_tests::{Connection, EventStream, PATIENCE, Server, Session, Setup, wait_until};
 use serde_json::{Value, json};
 
-/// Two calls may wait at once: the one that is held and one that asks whether it is.
+/// One call may wait at once: while it does, another is refused, which shows that it does.
 const FEW_CALLS: &str = "[calls]\nin_flight_max = 1";
 
 /// A connection with a call of the session that certainly runs, for `ms` milliseconds.
@@ -20,6 +20,7 @@ fn hold_a_call(server: &Server, session: &Session, ms: u64) -> Connection {
             // The prober was first.
             assert_eq!(holder.read_response().status(), 503);
             holder.send(&held);
+            return None;
         }
         let status = prober
             .exchange(&session.call("sleep", json!({ "ms": 1 })))
@@ -105,7 +106,9 @@ fn a_server_with_nothing_to_do_ends_at_once() {
 
 #[test]
 fn a_call_that_never_ends_does_not_keep_the_server() {
-    let profile = format!("[server]\ndrain_timeout_ms = 300\n{FEW_CALLS}");
+    let profile = format!(
+        "[server]\ndrain_timeout_ms = 300\n[connection]\nlinger_timeout_ms = 100\n{FEW_CALLS}"
+    );
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(&profile).start();
         let session = Session::open(&mut server.connect());

@@ -1,6 +1,6 @@
 //! Heads and bodies of every size: served up to the limit, refused past it.
 
-use corelane_tests::{Bystander, Session, Setup};
+use corelane_tests::{Bystander, Request, Session, Setup};
 use serde_json::{Value, json};
 
 use crate::refused::{SMALL, check_all_places_are_free, check_refused};
@@ -50,6 +50,29 @@ fn heads_past_their_limits_are_refused() {
         ping.path(&format!("/mcp?{}", "a".repeat(2000))),
     ] {
         assert_eq!(server.connect().exchange(&request).status(), 200);
+    }
+}
+
+#[test]
+fn as_many_fields_are_served_as_the_profile_allows() {
+    for headers_max in [8, 64, 256] {
+        let profile = format!("{SMALL}\n[http]\nheaders_max = {headers_max}");
+        let server = Setup::shards(1).profile(&profile).start();
+        let ping = Request::modern(1, "tools/list", json!({}));
+        // The lines before the empty one, less the request line, and the length.
+        let own = ping.head_start(server.address()).lines().count();
+        let with = |count: usize| {
+            (own..count).fold(ping.clone(), |request, _| request.repeated_field("A", "b"))
+        };
+        let response = server.connect().exchange(&with(headers_max));
+        assert_eq!(response.status(), 200, "{headers_max} fields: {response:?}");
+        let one_more = with(headers_max + 1).to_bytes(server.address());
+        check_refused(
+            &server,
+            &format!("one more than {headers_max}"),
+            &one_more,
+            431,
+        );
     }
 }
 
