@@ -8,16 +8,18 @@
 //! | module | benches |
 //! |---|---|
 //! | `wire` | decode, framing, ladder, encode, response head |
+//! | `dispatch` | a whole call, from received bytes to bytes to be sent |
 //! | `one_core` | chunk pool, wheel, slots |
 //! | `lanes` | lanes on one core and between two |
 //!
 //! What no number here shows: system calls, cold caches and cold branch predictors (each bench
 //! repeats one input until the core knows it by heart), the parts competing for one cache, and
 //! memory bandwidth shared with other shards. The parts do not add up to a request. Look-up in
-//! the catalog (W-REG) and dispatch are absent: they are private to the engine.
+//! the catalog alone (W-REG) is absent: it is private to the engine.
 
 mod answer;
 mod corpus;
+mod dispatch;
 mod environment;
 mod lanes;
 mod one_core;
@@ -47,9 +49,15 @@ pub struct Bench {
 
 /// Every bench, in the order of the way of a request.
 pub fn all() -> impl Iterator<Item = &'static Bench> {
-    [HARNESS, wire::BENCHES, one_core::BENCHES, lanes::BENCHES]
-        .into_iter()
-        .flatten()
+    [
+        HARNESS,
+        wire::BENCHES,
+        dispatch::BENCHES,
+        one_core::BENCHES,
+        lanes::BENCHES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Runs one bench.

@@ -7,6 +7,7 @@
 //! This room knows sockets and descriptors. It knows no protocol, no executor and no policy: what
 //! to read, when to close and how long to wait is decided above.
 
+pub mod arena;
 pub mod budget;
 pub mod buffers;
 pub mod chunk;

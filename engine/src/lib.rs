@@ -1,4 +1,74 @@
-//! Corelane: a thread-per-core MCP server engine.
+//! Corelane: a thread-per-core server engine for the Model Context Protocol.
+//!
+//! ```no_run
+//! use corelane::{Call, Profile, Server};
+//! use schemars::JsonSchema;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Add { a: f64, b: f64 }
+//!
+//! fn main() -> corelane::Result<()> {
+//!     Server::new("calculator", "1.0.0")
+//!         .tool("add", "Adds two numbers.", async |_: &Call, Add { a, b }| Ok(a + b))
+//!         .run(Profile::from_args()?)
+//! }
+//! ```
+//!
+//! A handler is an async function of a [`Call`] and of its arguments. It runs on the shard that
+//! owns the call, need not be `Send`, and never learns which era of the protocol its client
+//! speaks. Work that blocks or computes for long goes through [`Call::offload`].
+//!
+//! # Architecture
+//!
+//! ```text
+//!            shard 0 (core 0)          shard 1 (core 1)          shard N-1
+//! clients -> listener (SO_REUSEPORT)   listener                  listener
+//!            socket ring (io_uring)    socket ring               socket ring
+//!            executor (glommio)        executor                  executor
+//!            connections, sessions     connections, sessions     ...
+//!                  \____ lanes: bounded lock-free queues, four tiers ____/
+//!                                 offload pool: blocking work
+//! ```
+//!
+//! A shard shares nothing that is ever written: its state is `Rc` and `Cell`, and what it wants
+//! of another shard it says through a lane. The way of a request:
+//!
+//! ```text
+//! kernel -> completion -> slot (generation checked) -> provided buffer
+//!   framing finds one whole message in place; only a partial one is copied
+//!   decode -> classify (era, headers, session) -> a request, or a refusal with status and code
+//!   catalog lookup by name, arguments checked against the schema
+//!   handler polled once in place: ready -> answered now; waiting -> a task of the executor
+//!   encode into the connection's output; one submission sends everything at the end of the turn
+//! ```
+//!
+//! The rooms, from the top floor down; imports point down only, and a test checks that.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `cli`, `demo` | the command line, and the catalog it serves |
+//! | `server` | the builder; starts and drains shards; nothing per request |
+//! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
+//! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
+//! | `mcp` | what messages mean: dispatch, sessions, calls in flight |
+//! | `catalog` | what exists: tools, their schemas, their encoded lists; one copy a shard |
+//! | `handler` | what a tool's author sees, and how a handler is run |
+//! | `transport`, `lanes` | listeners; queues between shards |
+//! | `io`, `guard`, [`profile`], [`meter`] | mechanism of one core; who may; tuning; counters |
+//!
+//! # What never happens
+//!
+//! 1. No lock and no shared atomic stands between reading a request and queueing its answer on
+//!    the shard that owns it.
+//! 2. No queue, buffer, map or recursion is unbounded; each bound is in the [`Profile`] or named
+//!    beside it.
+//! 3. Bytes from a peer never panic the process; a panicking handler ends its own call.
+//! 4. No answer reaches a slot whose generation changed, and no call is executed twice.
+//! 5. An idle connection owns a slot and nothing else.
+//! 6. Nothing accepted is silently lost: it is answered, refused with a reason, or cancelled by
+//!    its sender.
+//! 7. No handler knows transport, era or shard.
 
 mod catalog;
 #[doc(hidden)]
@@ -12,6 +82,8 @@ pub mod io;
 #[doc(hidden)]
 pub mod lanes;
 mod mcp;
+#[doc(hidden)]
+pub mod measure;
 pub mod meter;
 pub mod profile;
 mod server;

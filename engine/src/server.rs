@@ -115,12 +115,12 @@ impl Server {
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoToolResult + 'static,
     {
-        self.add(Tool::new(name, description, function))
+        self.with_tool(Tool::new(name, description, function))
     }
 
     /// Adds a tool that was put together with [`Tool`].
     #[must_use]
-    pub fn add(mut self, tool: Tool) -> Server {
+    pub fn with_tool(mut self, tool: Tool) -> Server {
         self.tools.push(tool);
         self
     }
@@ -135,13 +135,20 @@ impl Server {
         server.run_until_signal()
     }
 
+    /// Who the server is, and its catalog, checked and encoded.
+    pub(crate) fn into_parts(self, profile: &Profile) -> Result<(ServerDescription, Plan)> {
+        let plan = Plan::new(self.tools, profile.catalog.page_entries_max)?;
+        Ok((self.description, plan))
+    }
+
     /// Starts the shards and returns when all of them accept connections.
     ///
     /// # Errors
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
-        let catalog = Arc::new(Plan::new(self.tools, profile.catalog.page_entries_max)?);
+        let (description, catalog) = self.into_parts(&profile)?;
+        let (server, catalog) = (Arc::new(description), Arc::new(catalog));
         let cores = cores::choose(&profile.server)?;
         let descriptors = descriptor_table(&profile)?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
@@ -158,7 +165,6 @@ impl Server {
         )?;
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
-        let server = Arc::new(self.description);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 

@@ -10,7 +10,7 @@
 
 use corelane_protocol::binding::accept::{self, Accept};
 use corelane_protocol::binding::http::{self, Route};
-use corelane_protocol::binding::refusal::{Reason, Refusal};
+use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{CONTINUE, Field, Framer, RequestHead, Status, Step};
 
 use corelane_protocol::limits::HttpLimits;
@@ -66,6 +66,10 @@ pub(crate) struct Connection {
 pub(crate) struct Context<'e> {
     pub(crate) endpoint: &'e mut Endpoint,
     pub(crate) chunks: &'e mut ChunkPool,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
     pub(crate) spare_actives: &'e mut Vec<Box<Active>>,
     pub(crate) scratch: &'e mut Vec<u8>,
     pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
@@ -373,17 +377,10 @@ impl Connection {
             }
             Err(reason) => {
                 let is_origin = matches!(reason, Reason::Forbidden(_));
-                context.meter.count(match is_origin {
-                    true => Counter::RefusedOrigin,
-                    false => Counter::RefusedMessage,
-                });
-                let (status, allow) = (reason.status(), reason.allow());
-                Refusal { id: None, reason }.write(&mut scratch);
-                Disposition::Answer {
-                    status,
-                    session: None,
-                    allow,
-                }
+                context
+                    .meter
+                    .add(Counter::RefusedOrigin, u64::from(is_origin));
+                context.endpoint.core().refuse(None, reason, &mut scratch)
             }
         };
         self.settle(disposition, reply, &scratch, context);
@@ -466,7 +463,7 @@ impl Connection {
         };
         let mut body = Vec::new();
         let reason = Reason::Framing(text);
-        Refusal { id: None, reason }.write(&mut body);
+        context.endpoint.core().refuse(None, reason, &mut body);
         let date = context.date;
         response::write_message(
             context.out(),

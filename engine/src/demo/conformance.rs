@@ -38,19 +38,19 @@ const CUSTOM_HEADER: &str = r#"{"type":"object","properties":{"value":{"type":"s
 pub(super) fn add_to(server: Server) -> Server {
     let server = add_content(server);
     add_behaviour(server)
-        .add(Tool::with_schema(
+        .with_tool(Tool::with_schema(
             "json_schema_2020_12_tool",
             "Has a schema with keywords of JSON Schema 2020-12.",
             JSON_SCHEMA_2020_12,
             async |_: &Call, arguments: serde_json::Value| Ok(format!("called with {arguments}")),
         ))
-        .add(Tool::with_schema(
+        .with_tool(Tool::with_schema(
             "test_custom_header",
             "Takes a value that modern clients repeat in a header.",
             CUSTOM_HEADER,
             async |_: &Call, arguments: serde_json::Value| Ok(arguments["value"].to_string()),
         ))
-        .add(
+        .with_tool(
             Tool::new(
                 "test_missing_capability",
                 "Needs a client that can sample.",

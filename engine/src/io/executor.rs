@@ -23,9 +23,12 @@ pub(crate) struct ExecutorSettings {
     pub(crate) ring_depth: usize,
     /// Memory it registers for file input and output, in bytes.
     pub(crate) io_memory_bytes: usize,
-    /// How long a task may run before it is asked to yield.
-    pub(crate) preempt_timer: Duration,
 }
+
+/// glommio 0.12 parks with tasks ready to run if its preempt timer fires after it was set and
+/// before the first of them runs, as happens when the kernel takes the core away in between. No
+/// kernel takes a core away for an hour; a shard decides by its own clock when to yield.
+const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
 /// The executor of the calling thread.
 pub(crate) struct Executor(LocalExecutor);
@@ -39,7 +42,7 @@ impl Executor {
         LocalExecutorBuilder::new(Placement::Fixed(settings.core))
             .ring_depth(settings.ring_depth)
             .io_memory(settings.io_memory_bytes)
-            .preempt_timer(settings.preempt_timer)
+            .preempt_timer(PREEMPT_TIMER)
             .make()
             .map(Executor)
             .map_err(|error| error.to_string())
@@ -76,11 +79,6 @@ pub(crate) async fn yield_now() {
         Poll::Pending
     })
     .await;
-}
-
-/// Whether other tasks have waited for the length of the preempt timer.
-pub(crate) fn need_preempt() -> bool {
-    glommio::executor().need_preempt()
 }
 
 /// Waits for `duration`; late by up to a millisecond while the shard is busy.

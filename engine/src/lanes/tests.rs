@@ -37,7 +37,7 @@ fn check(sent: [usize; 4], batch_max: usize, taken: [usize; 4]) {
     let mut counts = [0; 4];
     let handled = receiver.drain(batch_max, |_, tier, _| counts[tier as usize] += 1);
     assert_eq!(counts, taken);
-    assert_eq!(handled, taken.iter().sum());
+    assert_eq!(handled, taken.iter().sum::<usize>());
 }
 
 #[test]

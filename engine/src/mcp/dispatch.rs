@@ -100,8 +100,12 @@ impl Core {
             .create(revision, params.capabilities, self.now_ms)
         {
             Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
-            Ok(session) => {
-                self.meter.add(Counter::SessionsCreated, 1);
+            Ok((session, has_evicted)) => {
+                self.meter.count(Counter::SessionsCreated);
+                match has_evicted {
+                    true => self.meter.count(Counter::SessionsEvicted),
+                    false => self.meter.count(Counter::SessionsOpen),
+                }
                 write_initialize_result(out, id, revision, &self.settings.server);
                 Disposition::Answer {
                     status: Status::Ok,
@@ -151,7 +155,10 @@ impl Core {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let Some(tool) = self.catalog.tool(params.name) else {
-            return invalid_params(id, &format!("unknown tool {:?}", params.name), out);
+            let text = self
+                .arena
+                .format(format_args!("unknown tool {:?}", params.name));
+            return invalid_params(id, text, out);
         };
         if let Some(needed) = tool.parts.requires
             && !caller.wishes.capabilities.contains(needed)
@@ -420,6 +427,11 @@ impl Core {
     /// Takes the next part of an answer that is ready.
     pub(crate) fn next_delivery(&mut self) -> Option<Delivery> {
         self.deliveries.pop_front()
+    }
+
+    /// Whether calls wait.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.calls.len() > 0
     }
 
     /// Whether nothing waits to be answered.

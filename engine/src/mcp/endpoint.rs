@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, Plan};
 use crate::handler::Call;
 use crate::handler::mailbox::{Mailbox, News};
 use crate::handler::offload::OffloadPort;
+use crate::io::arena::Arena;
 use crate::meter::{Counter, ShardMeter};
 
 /// What an endpoint is made from.
@@ -67,6 +68,7 @@ pub(crate) struct Core {
     pub(super) news: Vec<News>,
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) meter: Rc<ShardMeter>,
+    pub(super) arena: Arena,
     pub(super) now_ms: u64,
     pub(super) is_draining: bool,
 }
@@ -80,7 +82,7 @@ impl Endpoint {
         meter: Rc<ShardMeter>,
     ) -> Endpoint {
         Endpoint {
-            decoder: Decoder::new(settings.json.clone()),
+            decoder: Decoder::new(settings.json),
             core: Core {
                 stamp: Stamp::new(&settings.server.server_info()),
                 catalog: Catalog::new(Arc::clone(&settings.plan)),
@@ -97,6 +99,7 @@ impl Endpoint {
                 news: Vec::new(),
                 deliveries: VecDeque::new(),
                 meter,
+                arena: Arena::default(),
                 now_ms: 0,
                 is_draining: false,
             },
@@ -263,7 +266,7 @@ impl Core {
     }
 
     /// Writes the refusal of a message.
-    pub(super) fn refuse(
+    pub(crate) fn refuse(
         &self,
         id: Option<Id<'_>>,
         reason: Reason<'_>,
@@ -271,7 +274,8 @@ impl Core {
     ) -> Disposition {
         self.meter.add(Counter::RefusedMessage, 1);
         let (status, allow) = (reason.status(), reason.allow());
-        Refusal { id, reason }.write(out);
+        let message = self.arena.format(format_args!("{reason}"));
+        Refusal { id, reason }.write(out, message);
         Disposition::Answer {
             status,
             session: None,
@@ -279,8 +283,10 @@ impl Core {
         }
     }
 
-    /// Notes the time, in milliseconds since the shard started. Called once per turn.
+    /// Notes the time, in milliseconds since the shard started, and forgets the texts of the last
+    /// turn. Called once per turn.
     pub(crate) fn begin_turn(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.arena.reset();
     }
 }

@@ -82,12 +82,8 @@ impl Sessions {
         }
     }
 
-    /// How many sessions live.
-    pub(crate) fn len(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Makes a session; at the cap, an old one with nothing in flight makes room.
+    /// Makes a session; at the cap, an old one with nothing in flight makes room. Says whether
+    /// one had to.
     ///
     /// # Errors
     /// [`NoRoom`] when all the oldest sessions are busy.
@@ -96,8 +92,9 @@ impl Sessions {
         revision: Revision,
         capabilities: ClientCapabilities,
         now_ms: u64,
-    ) -> Result<SessionId, NoRoom> {
-        if self.sessions.len() >= self.sessions_max {
+    ) -> Result<(SessionId, bool), NoRoom> {
+        let is_full = self.sessions.len() >= self.sessions_max;
+        if is_full {
             self.evict()?;
         }
         let id = SessionId {
@@ -117,7 +114,7 @@ impl Sessions {
         }) as u32;
         self.by_random.insert(id.random, index);
         self.append(index);
-        Ok(id)
+        Ok((id, is_full))
     }
 
     /// The session called `id`, which is in use now.
@@ -238,7 +235,8 @@ mod tests {
     }
 
     fn create(sessions: &mut Sessions, now_ms: u64) -> Result<SessionId, NoRoom> {
-        sessions.create(Revision::V2025_11_25, ClientCapabilities::default(), now_ms)
+        let created = sessions.create(Revision::V2025_11_25, ClientCapabilities::default(), now_ms);
+        created.map(|(id, _)| id)
     }
 
     const BUSY: CallKey = CallKey {
@@ -257,7 +255,7 @@ mod tests {
         assert!(sessions.remove(ids[4]).is_some());
         assert!(sessions.touch(ids[4], 2).is_none());
         assert!(sessions.remove(ids[4]).is_none());
-        assert_eq!(sessions.len(), 9);
+        assert_eq!(sessions.sessions.len(), 9);
     }
 
     #[test]
@@ -274,7 +272,7 @@ mod tests {
         assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 500).unwrap().id, used);
         sessions.find(busy).unwrap().calls.clear();
         assert_eq!(sessions.expire(IDLE_TIMEOUT_MS * 3).unwrap().id, busy);
-        assert_eq!(sessions.len(), 0);
+        assert_eq!(sessions.sessions.len(), 0);
     }
 
     #[test]
@@ -291,6 +289,6 @@ mod tests {
             sessions.find(id).unwrap().calls.push(BUSY);
         }
         assert_eq!(create(&mut sessions, 5), Err(NoRoom));
-        assert_eq!(sessions.len(), 3);
+        assert_eq!(sessions.sessions.len(), 3);
     }
 }

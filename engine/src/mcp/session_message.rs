@@ -51,8 +51,10 @@ impl Core {
             } => {
                 self.meter.add(Counter::RequestsLegacy, 1);
                 let Some(method) = method else {
-                    let text = format!("method {name:?} does not exist");
-                    encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, &text);
+                    let text = self
+                        .arena
+                        .format(format_args!("method {name:?} does not exist"));
+                    encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, text);
                     return Disposition::ok();
                 };
                 self.session_request(id, (request, method, params), exchange, out)
@@ -184,6 +186,7 @@ impl Core {
 
     /// Ends what hangs on a session that was removed.
     pub(super) fn close_session(&mut self, session: Session) {
+        self.meter.uncount(Counter::SessionsOpen);
         for exchange in session.streams {
             self.deliveries.push_back(Delivery {
                 exchange,

@@ -73,9 +73,9 @@ pub struct Executor {
     /// Bytes of the executor's registered buffers, 65,536 (its least) to 1 GiB, whole pages of
     /// 4096; default 65,536: sockets do not use them, and the executor's own default is 10 MiB.
     pub io_memory_bytes: usize,
-    /// Microseconds a task runs before it is asked to yield, 100 to 100,000; default 1000, so
-    /// that a busy handler delays the shard's sockets by no more than a millisecond.
-    pub preempt_timer_us: u64,
+    /// Microseconds between two yields of a busy shard to handlers that wait, while there are
+    /// any, 100 to 100,000; default 1000: their timers are late by no more than that.
+    pub yield_interval_us: u64,
     /// Microseconds an idle turn waits in the socket ring before the shard parks, 0 to 1,000,000;
     /// default 1000: a park costs two system calls, which traffic above 1000/s never pays.
     pub idle_wait_us: u64,
@@ -86,7 +86,7 @@ impl Default for Executor {
         Self {
             ring_depth: 128,
             io_memory_bytes: 65_536,
-            preempt_timer_us: 1000,
+            yield_interval_us: 1000,
             idle_wait_us: 1000,
         }
     }
@@ -97,7 +97,7 @@ impl Executor {
         section.power_of_two("ring_depth", self.ring_depth, 16..=4096)?;
         section.range("io_memory_bytes", self.io_memory_bytes, 65_536..=1 << 30)?;
         section.multiple("io_memory_bytes", self.io_memory_bytes, 4096)?;
-        section.range("preempt_timer_us", self.preempt_timer_us, 100..=100_000)?;
+        section.range("yield_interval_us", self.yield_interval_us, 100..=100_000)?;
         section.range("idle_wait_us", self.idle_wait_us, 0..=1_000_000)
     }
 }
@@ -191,7 +191,7 @@ impl RingOverride {
 pub struct ExecutorOverride {
     pub ring_depth: Option<u32>,
     pub io_memory_bytes: Option<usize>,
-    pub preempt_timer_us: Option<u64>,
+    pub yield_interval_us: Option<u64>,
     pub idle_wait_us: Option<u64>,
 }
 
@@ -200,7 +200,7 @@ impl ExecutorOverride {
         Executor {
             ring_depth: self.ring_depth.unwrap_or(base.ring_depth),
             io_memory_bytes: self.io_memory_bytes.unwrap_or(base.io_memory_bytes),
-            preempt_timer_us: self.preempt_timer_us.unwrap_or(base.preempt_timer_us),
+            yield_interval_us: self.yield_interval_us.unwrap_or(base.yield_interval_us),
             idle_wait_us: self.idle_wait_us.unwrap_or(base.idle_wait_us),
         }
     }

@@ -48,7 +48,7 @@ fn complete() -> Profile {
             executor: ExecutorOverride {
                 ring_depth: Some(64),
                 io_memory_bytes: Some(131_072),
-                preempt_timer_us: Some(500),
+                yield_interval_us: Some(500),
                 idle_wait_us: Some(0),
             },
             budget: BudgetOverride {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use corelane_protocol::binding::refusal::{Reason, Refusal};
+use corelane_protocol::binding::refusal::Reason;
 
 use super::ShardMessage;
 use super::work::Shard;
@@ -183,7 +183,10 @@ impl Shard {
             let reason = Reason::Overloaded("the lane to the session's shard is full");
             let status = reason.status();
             let mut body = Vec::new();
-            Refusal { id: None, reason }.write(&mut body);
+            self.handling
+                .endpoint
+                .core()
+                .refuse(None, reason, &mut body);
             self.deliver_here(Delivery {
                 exchange,
                 part: Part::Final { status, body },

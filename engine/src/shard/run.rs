@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::work::Shard;
-use crate::io::executor::{Parker, need_preempt, yield_now};
+use crate::io::executor::{Parker, yield_now};
 use crate::io::ring::Wait;
 
 /// Entries of the timing wheel looked at in one turn.
@@ -31,8 +31,9 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         }
         has_work = shard.has_work() || !caught_up;
         let task_woken = shard.handling.mailbox.take_task_woken();
-        if task_woken || need_preempt() {
+        if task_woken || shard.is_yield_due() {
             yield_now().await;
+            shard.yielded_us = shard.now_us;
             // Tasks may have left news or queued nothing at all: look without waiting.
             has_work = true;
         } else if !did && !has_work {
@@ -51,6 +52,12 @@ impl Shard {
         let entered = self.ring.enter(Wait::For(idle_wait));
         self.receiver.awake();
         entered
+    }
+
+    /// Whether handlers that wait, for a timer perhaps, have not had the core for their interval.
+    fn is_yield_due(&mut self) -> bool {
+        self.now_us - self.yielded_us >= self.profile.executor.yield_interval_us
+            && self.handling.endpoint.core().has_calls()
     }
 
     /// Whether something can be done at once.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
@@ -159,7 +159,6 @@ fn serve(
         core: plan.profile.core_id,
         ring_depth: profile.ring_depth as usize,
         io_memory_bytes: profile.io_memory_bytes,
-        preempt_timer: Duration::from_micros(profile.preempt_timer_us),
     };
     // Whoever waits for `ready` learns of a failure there; the thread then ends quietly.
     let give_up = |error| {
@@ -264,7 +263,9 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         inbox: Vec::new(),
         expired: Vec::new(),
         started: Instant::now(),
+        now_us: 0,
         now_ms: 0,
+        yielded_us: 0,
         date_second: 0,
         drain_deadline_ms: None,
     };

@@ -48,7 +48,10 @@ pub(crate) struct Shard {
     pub(super) inbox: Vec<ShardMessage>,
     pub(super) expired: Vec<u32>,
     pub(super) started: Instant,
+    pub(super) now_us: u64,
     pub(super) now_ms: u64,
+    /// When the executor last ran other tasks.
+    pub(super) yielded_us: u64,
     pub(super) date_second: u64,
     pub(super) drain_deadline_ms: Option<u64>,
 }
@@ -72,6 +75,10 @@ pub(crate) struct Handling {
     pub(super) mailbox: Rc<Mailbox>,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) chunks: ChunkPool,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
     pub(super) spare_actives: Vec<Box<Active>>,
     pub(super) scratch: Vec<u8>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
@@ -111,7 +118,8 @@ impl Handling {
 impl Shard {
     /// Reads the clock, once per turn.
     pub(super) fn tell_time(&mut self) {
-        self.now_ms = self.started.elapsed().as_millis() as u64;
+        self.now_us = self.started.elapsed().as_micros() as u64;
+        self.now_ms = self.now_us / 1000;
         self.handling.endpoint.core().begin_turn(self.now_ms);
         let second = self.now_ms / 1000;
         if second != self.date_second {

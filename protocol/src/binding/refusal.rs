@@ -182,15 +182,15 @@ impl Reason<'_> {
 }
 
 impl Refusal<'_> {
-    /// Writes the JSON-RPC error message.
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let message = self.reason.to_string();
+    /// Writes the JSON-RPC error message. `message` is the reason's text: the caller formats it
+    /// where it keeps such texts.
+    pub fn write(&self, out: &mut Vec<u8>, message: &str) {
         let code = self.reason.code();
         if self.reason.has_data() {
             let data = |out: &mut Vec<u8>| self.reason.write_data(out);
-            encode::write_error_with_data(out, self.id, code, &message, data);
+            encode::write_error_with_data(out, self.id, code, message, data);
         } else {
-            encode::write_error(out, self.id, code, &message);
+            encode::write_error(out, self.id, code, message);
         }
     }
 }

@@ -344,7 +344,8 @@ fn refusals_are_errors_of_the_schema() {
     let check = |reason: Reason<'_>, expected: &str| {
         let mut out = Vec::new();
         let id = Some(crate::jsonrpc::Id::String("a"));
-        crate::binding::refusal::Refusal { id, reason }.write(&mut out);
+        let message = reason.to_string();
+        crate::binding::refusal::Refusal { id, reason }.write(&mut out, &message);
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     };
     check(

@@ -1,0 +1,45 @@
+//! Benches of one connection's handling, from received bytes to bytes to be sent.
+//!
+//! One operation is all that a shard does for a call between a receive and a send: framing,
+//! decoding, the ladder, the check of the arguments, the handler, encoding. What the number does
+//! not show: the kernel, the ring, timers, and a handler that does something. The handler takes
+//! the message as its own string and gives it back as content, which allocates twice.
+
+use super::answer::Answer;
+use super::corpus::{self, ECHO_TEXT};
+use super::{Bench, Stage};
+use corelane::measure::Handling;
+
+/// The benches of this module.
+pub(super) const BENCHES: &[Bench] = &[Bench {
+    name: "dispatch/echo_26",
+    operations: 32,
+    cores: 1,
+    reference: |operations| Answer::repeated(folded(expected().as_bytes()), operations),
+    perform: echo,
+}];
+
+fn echo(stage: &mut Stage) {
+    let mut handling = Handling::demo();
+    let mut request = corpus::modern_post();
+    stage.each(|| handling.answer(&mut request, folded));
+}
+
+/// Length and the bytes that differ most between a right answer and a wrong one.
+fn folded(answer: &[u8]) -> u64 {
+    let sum: u64 = answer.iter().map(|byte| u64::from(*byte)).sum();
+    (answer.len() as u64) << 32 | sum
+}
+
+fn expected() -> String {
+    let server = r#"{"name":"corelane-demo","title":"Corelane demo","version":"0.1.0"}"#;
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":{},"result":{{"content":[{{"type":"text","text":"{ECHO_TEXT}"}}],"resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{server}}}}}}}"#,
+        1_234_567,
+    );
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nDate: {}\r\n\r\n{body}",
+        body.len(),
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+    )
+}

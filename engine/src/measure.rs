@@ -1,0 +1,111 @@
+//! One connection's handling without a socket, for the benchmarks beside this crate.
+//!
+//! What it does is what a shard does between a receive and a send: framing, decoding, the ladder,
+//! dispatch, the handler, encoding. What it leaves out is the kernel, the ring and the timers.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_protocol::jsonrpc::JsonLimits;
+use corelane_protocol::limits::HttpLimits;
+
+use crate::connection::http::{Connection, Context, Rules};
+use crate::guard::origin::OriginPolicy;
+use crate::handler::mailbox::Mailbox;
+use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::io::chunk::ChunkPool;
+use crate::io::slots::{SlotKey, Slots};
+use crate::mcp::{Endpoint, EndpointSettings};
+use crate::meter::ShardMeter;
+use crate::profile::Profile;
+
+/// A connection of the demo server.
+pub struct Handling {
+    endpoint: Endpoint,
+    connection: Connection,
+    key: SlotKey,
+    chunks: ChunkPool,
+    meter: Rc<ShardMeter>,
+    rules: Rules,
+    scratch: Vec<u8>,
+}
+
+impl Handling {
+    /// A fresh connection of a fresh server on 127.0.0.1:8080.
+    ///
+    /// # Panics
+    /// When the demo catalog is wrong or threads cannot be started: our own bugs.
+    pub fn demo() -> Handling {
+        let profile = Profile::default();
+        let (server, plan) = crate::demo::server()
+            .into_parts(&profile)
+            .expect("a good catalog");
+        let mailbox = Rc::new(Mailbox::default());
+        let meter = Rc::new(ShardMeter::new());
+        let pool = OffloadPool::start(1, 1).expect("one thread can be started");
+        let offload = Rc::new(OffloadPort::new(pool, Arc::new(|| {}), Rc::clone(&mailbox)));
+        let settings = EndpointSettings {
+            shard: 0,
+            shards: 1,
+            server: Arc::new(server),
+            plan: Arc::new(plan),
+            json: JsonLimits::default(),
+            calls_max: profile.calls.in_flight_max,
+            call_timeout_ms: profile.calls.timeout_ms,
+            events_max: profile.calls.events_queued_max,
+            sessions_max: profile.sessions.per_shard_max,
+            session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+            streams_per_session_max: profile.streams.per_session_max,
+        };
+        let no_names: [&str; 0] = [];
+        Handling {
+            endpoint: Endpoint::new(settings, mailbox, offload, Rc::clone(&meter)),
+            connection: Connection::new(),
+            key: Slots::new(1).insert_at(0, ()),
+            chunks: ChunkPool::default(),
+            meter,
+            rules: Rules {
+                http: HttpLimits::DEFAULT,
+                connection: profile.connection,
+                origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)
+                    .expect("a good address"),
+                endpoint_path: profile.server.endpoint,
+            },
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Handles `request`, one or more whole requests, and gives the answers to `read`.
+    ///
+    /// # Panics
+    /// When there is no answer: the requests were not whole, or their tool waits.
+    pub fn answer<T>(&mut self, request: &mut [u8], read: impl FnOnce(&[u8]) -> T) -> T {
+        self.endpoint.core().begin_turn(0);
+        let mut context = Context {
+            endpoint: &mut self.endpoint,
+            chunks: &mut self.chunks,
+            spare_actives: &mut Vec::new(),
+            scratch: &mut self.scratch,
+            forwards: &mut Vec::new(),
+            meter: &self.meter,
+            rules: &self.rules,
+            date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+            shard: 0,
+            key: self.key,
+            is_draining: false,
+            requests_left: u32::MAX,
+            out: None,
+        };
+        self.connection.received(request, &mut context);
+        let out = context.out.take().expect("the requests were whole");
+        let value = read(&out);
+        self.chunks.give(out);
+        value
+    }
+}
+
+impl std::fmt::Debug for Handling {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Handling").finish_non_exhaustive()
+    }
+}
