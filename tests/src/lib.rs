@@ -6,6 +6,7 @@
 //! What it deliberately lacks: a client anybody should use outside tests.
 
 pub mod bystander;
+pub mod conformance;
 pub mod connection;
 pub mod event_stream;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod patience;
 pub mod request;
 pub mod server;
 pub mod session;
+pub mod tidy;
 
 pub use bystander::Bystander;
 pub use connection::{Connection, ReadError};

@@ -134,12 +134,13 @@ impl Connection {
             context.meter.uncount(Counter::StreamsOpen);
         }
         let keep_alive = waiting.is_some_and(|waiting| waiting.reply.keep_alive);
-        if !keep_alive || self.is_read_closed {
+        if !keep_alive {
             self.phase = Phase::Flushing { lingers: false };
             return;
         }
         self.phase = Phase::Idle;
         self.resume(context);
+        self.end_if_read_closed();
         self.give_back_active(context);
     }
 }

@@ -155,6 +155,9 @@ impl Connection {
 
     /// Goes on with input that was kept.
     pub(crate) fn resume(&mut self, context: &mut Context<'_>) {
+        if !self.is_between_answers() {
+            return;
+        }
         let Some(mut input) = self.active.as_mut().and_then(|active| active.input.take()) else {
             return;
         };
@@ -165,7 +168,23 @@ impl Connection {
         } else {
             context.chunks.give(input);
         }
+        self.end_if_read_closed();
         self.give_back_active(context);
+    }
+
+    /// Whether the next thing to do is to read a request.
+    fn is_between_answers(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody
+        )
+    }
+
+    /// A peer that sends no more gets its answers, and then the connection ends.
+    pub(super) fn end_if_read_closed(&mut self) {
+        if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
+            self.phase = Phase::Flushing { lingers: false };
+        }
     }
 
     /// Whether requests that were received wait for a turn.
@@ -175,6 +194,23 @@ impl Connection {
                 .active
                 .as_ref()
                 .is_some_and(|active| active.input.is_some())
+    }
+
+    /// Whether the connection has requests left over and needs a turn for them, once. A peer that
+    /// does not take its answers gets no more of them made.
+    pub(crate) fn takes_turn(&mut self, profile: &ConnectionProfile) -> bool {
+        if !self.has_requests_left_over() || self.has_much_output(profile) {
+            return false;
+        }
+        let active = self.active.as_mut();
+        active.is_some_and(|active| !std::mem::replace(&mut active.has_turn, true))
+    }
+
+    /// Takes the turn.
+    pub(crate) fn begin_turn(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.has_turn = false;
+        }
     }
 
     /// Whether reading has to stop until the connection has done some of its work.
@@ -251,14 +287,13 @@ impl Connection {
                 false
             }
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
-                self.phase = Phase::Flushing { lingers: false };
+                self.end_if_read_closed();
                 false
             }
             Phase::Waiting | Phase::Streaming => {
                 let Some(waiting) = self.active.as_mut().and_then(|it| it.waiting.as_mut()) else {
                     return true;
                 };
-                waiting.reply.keep_alive = false;
                 let ends = waiting.stream.is_some()
                     || waiting
                         .call

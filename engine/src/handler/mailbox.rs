@@ -4,6 +4,7 @@
 //! key here; the shard looks in once per turn.
 
 use std::cell::{Cell, RefCell};
+use std::task::{Context, Poll, Waker};
 
 use super::runner::Outcome;
 
@@ -31,12 +32,26 @@ pub(crate) enum News {
 pub(crate) struct Mailbox {
     news: RefCell<Vec<News>>,
     tasks_woken: Cell<bool>,
+    /// Wakes the shard's loop while it is parked.
+    parked: RefCell<Option<Waker>>,
 }
 
 impl Mailbox {
     /// Leaves `news` for the shard.
     pub(crate) fn leave(&self, news: News) {
         self.news.borrow_mut().push(news);
+        if let Some(parked) = self.parked.take() {
+            parked.wake();
+        }
+    }
+
+    /// Ready when there is news; wakes the caller when there is.
+    pub(crate) fn poll_news(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_empty() {
+            return Poll::Ready(());
+        }
+        self.parked.replace(Some(context.waker().clone()));
+        Poll::Pending
     }
 
     /// Moves all news into `into`.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use glommio::io::PollableFd;
@@ -108,13 +108,18 @@ impl Parker {
             .map_err(|error| error.to_string())
     }
 
-    /// Sleeps until the descriptor is readable or `duration` is over; other tasks run meanwhile.
-    pub(crate) async fn park_for(&self, duration: Duration) {
+    /// Sleeps until the descriptor is readable, `duration` is over or `poll_other` is ready;
+    /// other tasks run meanwhile.
+    pub(crate) async fn park_for(
+        &self,
+        duration: Duration,
+        mut poll_other: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) {
         let mut readable = pin!(self.0.readable());
         let mut timer = pin!(sleep(duration));
         poll_fn(|context| {
             // Polling a valid descriptor does not fail; should it, the shard looks again at once.
-            if readable.as_mut().poll(context).is_ready() {
+            if readable.as_mut().poll(context).is_ready() || poll_other(context).is_ready() {
                 return Poll::Ready(());
             }
             timer.as_mut().poll(context)

@@ -209,7 +209,8 @@ impl Shard {
             self.ring.shutdown_write(key);
             self.ring.receive(key);
         }
-        if connection.has_requests_left_over() {
+        // A finished send comes through here again, when there is room for more answers.
+        if connection.takes_turn(&self.profile.connection) {
             self.leftover.push_back(key);
         }
         if connection.resume_reading(&mut self.handling.context(key)) {
@@ -284,7 +285,8 @@ impl Shard {
             let Some(connection) = self.slots.get_mut(key) else {
                 continue;
             };
-            if connection.has_requests_left_over() {
+            connection.begin_turn();
+            if !connection.has_much_output(&self.profile.connection) {
                 let mut context = self.handling.context(key);
                 connection.resume(&mut context);
                 let out = context.out.take();

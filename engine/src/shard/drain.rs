@@ -46,6 +46,8 @@ impl Shard {
             };
             let mut context = self.handling.context(key);
             match connection.phase {
+                // Requests that have arrived are answered first; the last answer says close.
+                Phase::Idle if connection.has_requests_left_over() => {}
                 Phase::Idle if !connection.is_sending => self.close(key),
                 Phase::Idle => connection.phase = Phase::Flushing { lingers: false },
                 Phase::Waiting | Phase::Streaming => {

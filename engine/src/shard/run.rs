@@ -1,5 +1,6 @@
 //! The loop of a shard.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::work::Shard;
@@ -73,7 +74,10 @@ impl Shard {
         self.ring.enter(Wait::No)?;
         if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
             self.handling.endpoint.trim();
-            parker.park_for(self.time_until_due()).await;
+            let mailbox = Rc::clone(&self.handling.mailbox);
+            parker
+                .park_for(self.time_until_due(), |context| mailbox.poll_news(context))
+                .await;
             self.receiver.awake();
         }
         self.ring.set_park_notify(false);

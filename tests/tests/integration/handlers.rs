@@ -128,6 +128,33 @@ fn calls_that_wait_wait_together() {
     assert!(took < SLEEP * CALLS / 2, "{took:?}");
 }
 
+/// A shard with nothing else to do sleeps; the end of a call has to wake it.
+#[test]
+fn the_end_of_a_call_wakes_a_shard_that_sleeps() {
+    const CALLS: u32 = 20;
+    for shards in [1, 4] {
+        let server = Setup::shards(shards).start();
+        let session = Session::open(&mut server.connect());
+        let mut connection = server.connect();
+        for (tool, arguments) in [
+            ("sleep", json!({ "ms": 10 })),
+            ("fibonacci", json!({ "n": 5 })),
+        ] {
+            let began = Instant::now();
+            for _ in 0..CALLS {
+                let response = connection.exchange(&session.call(tool, arguments.clone()));
+                assert_eq!(response.status(), 200, "{response:?}");
+            }
+            // Ten times what the calls take by themselves, less than a tenth of a second each.
+            assert!(
+                began.elapsed() < Duration::from_millis(100) * CALLS,
+                "{tool}: {CALLS} calls took {:?}",
+                began.elapsed()
+            );
+        }
+    }
+}
+
 #[test]
 fn a_call_that_takes_too_long_is_ended() {
     let profile = "[calls]\ntimeout_ms = 200";

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Runs every check and every test of the repository: ./perf-scripts/test.sh
+#
+# Installs what is missing (a C compiler for mimalloc, npm, the pinned conformance suite with the
+# Node it needs), then checks the format, clippy and the docs, builds the server, and runs all tests
+# of the workspace, conformance among them. A check that fails counts as one failed test, so the
+# last line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
+#
+# It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
+# end, and measuring.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly suite=tests/conformance
+log=$(mktemp)
+readonly log
+trap 'rm -f "$log"' EXIT
+checks_passed=0
+checks_failed=0
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+# Installs Debian packages, as root or by way of sudo.
+install_packages() {
+    local as_root=()
+    if [[ $(id -u) != 0 ]]; then
+        as_root=(sudo -n)
+    fi
+    say "installing $*"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+        --no-install-recommends "$@"
+}
+
+install_missing() {
+    command -v cargo >/dev/null || {
+        echo "cargo is missing: install Rust from https://rustup.rs" >&2
+        exit 1
+    }
+    local packages=()
+    command -v cc >/dev/null || packages+=(build-essential)
+    command -v npm >/dev/null || packages+=(ca-certificates nodejs npm)
+    if ((${#packages[@]} > 0)); then
+        install_packages "${packages[@]}"
+    fi
+    # npm writes this file last: it is as new as what is installed.
+    if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then
+        say "installing the conformance suite"
+        # The system's npm may be older than the Node that the suite asks for and brings along.
+        npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
+    fi
+}
+
+# Runs one check and counts it: check NAME COMMAND...
+check() {
+    say "$1"
+    if "${@:2}"; then
+        checks_passed=$((checks_passed + 1))
+    else
+        checks_failed=$((checks_failed + 1))
+        echo "FAILED: $1" >&2
+    fi
+}
+
+tests() {
+    cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+}
+
+install_missing
+check "format" cargo fmt --all --check
+check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+check "docs" env RUSTDOCFLAGS="-D warnings" \
+    cargo doc --workspace --no-deps --document-private-items --locked
+check "server" cargo build --locked --bin corelane
+say "tests"
+status=0
+tests || status=$?
+
+# Each test binary ends with "test result: ok. 3 passed; 0 failed; ...".
+read -r passed failed < <(awk '
+    /^test result: / { passed += $4; failed += $6 }
+    END { print passed + 0, failed + 0 }
+' "$log")
+if ((status != 0 && failed == 0)); then
+    # Something did not compile, or a test binary did not live to say how it went.
+    failed=1
+fi
+passed=$((passed + checks_passed))
+failed=$((failed + checks_failed))
+printf '\n%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))

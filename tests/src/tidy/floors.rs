@@ -1,0 +1,123 @@
+//! Imports point down only: the table of floors of the engine.
+
+use super::paths::named_paths;
+use super::source::{Finding, Source};
+
+/// The rooms of the engine, from the ground up. A room may name those of lower floors.
+const FLOORS: &[&[&str]] = &[
+    &["io", "guard", "profile", "meter"],
+    &["transport", "handler", "lanes"],
+    &["catalog"],
+    &["mcp"],
+    &["connection"],
+    &["shard"],
+    &["server"],
+    &["demo"],
+    &["cli"],
+];
+
+/// Where the engine's rooms are.
+const ENGINE: &str = "engine/src/";
+/// The root of the library, which declares the rooms and belongs to none of them.
+const ROOTS: &[&str] = &["lib.rs", "main.rs"];
+
+/// Each file of the engine names other rooms only if they are on a lower floor.
+#[must_use]
+pub fn imports_point_down(source: &Source) -> Vec<Finding> {
+    let Some(inner) = source.path.strip_prefix(ENGINE) else {
+        return Vec::new();
+    };
+    if ROOTS.contains(&inner) {
+        return Vec::new();
+    }
+    let parts: Vec<&str> = inner.trim_end_matches(".rs").split('/').collect();
+    let room = parts[0];
+    let Some(floor) = floor_of(room) else {
+        return vec![Finding::of(source, format!("room {room} is on no floor"))];
+    };
+    let mut findings = Vec::new();
+    for path in named_paths(&source.code) {
+        let supers = path
+            .parts
+            .iter()
+            .take_while(|part| *part == "super")
+            .count();
+        let named = match path.parts.first().map(String::as_str) {
+            Some("crate") => path.parts.get(1),
+            Some("super") if supers >= parts.len() + path.inline_depth => path.parts.get(supers),
+            _ => None,
+        };
+        let Some(named) = named.filter(|named| *named != room) else {
+            continue;
+        };
+        let below = floor_of(named).is_some_and(|other| other < floor);
+        if floor_of(named).is_some() && !below {
+            let fault = format!("{room} names {named}, which is not on a lower floor");
+            findings.push(Finding::at(source, path.line, fault));
+        }
+    }
+    findings
+}
+
+fn floor_of(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&room))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::imports_point_down;
+    use crate::tidy::Source;
+
+    fn check(path: &str, code: &str, faults: usize) {
+        let found = imports_point_down(&Source::new(path, code));
+        assert_eq!(found.len(), faults, "{path}: {code}: {found:?}");
+    }
+
+    #[test]
+    fn accepts_imports_of_lower_floors() {
+        check(
+            "engine/src/mcp/dispatch.rs",
+            "use crate::catalog::Catalog;",
+            0,
+        );
+        check(
+            "engine/src/mcp/dispatch.rs",
+            "use crate::mcp::Session; use super::endpoint;",
+            0,
+        );
+        check(
+            "engine/src/shard.rs",
+            "use crate::{io::Ring, connection::Http};",
+            0,
+        );
+        check("engine/src/lib.rs", "pub use crate::server::Server;", 0);
+        check("bench/src/lib.rs", "use crate::server::Server;", 0);
+        check("engine/src/io/ring.rs", "// use crate::server::Server;", 0);
+        check("engine/src/io/ring.rs", "use super::super::io;", 0);
+        check("engine/src/io.rs", "mod tests { use super::shard; }", 0);
+        check("engine/src/io.rs", "use crate::Result;", 0);
+    }
+
+    #[test]
+    fn finds_imports_that_do_not_point_down() {
+        check("engine/src/io/ring.rs", "use crate::shard::Shard;", 1);
+        check("engine/src/io/ring.rs", "use crate::profile::Profile;", 1);
+        check(
+            "engine/src/io/ring.rs",
+            "use super::super::mcp::Session;",
+            1,
+        );
+        check(
+            "engine/src/io.rs",
+            "mod tests { use super::super::shard; }",
+            1,
+        );
+        check(
+            "engine/src/catalog/tool.rs",
+            "use crate::{io, mcp::Session};",
+            1,
+        );
+        check("engine/src/server.rs", "fn f() { crate::cli::run() }", 1);
+        check("engine/src/attic/x.rs", "", 1);
+    }
+}

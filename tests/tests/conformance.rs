@@ -1,0 +1,70 @@
+//! The conformance suite passes: both requirement sets against one process, with few and many
+//! shards, except for what `tests/conformance/expected-failures-*.yml` lists.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use corelane_tests::conformance::{Expectation, ServerProcess, judge, run};
+
+/// A requirement set, and how many scenarios it runs, scored or not. The suite is pinned, so
+/// another number means that it did not run what it should.
+const SETS: &[(&str, usize)] = &[("2025-11-25", 33), ("2026-07-28", 50)];
+
+/// Runs both sets against one process.
+fn check(shards: usize) {
+    let mut server = ServerProcess::start(shards);
+    let mut surprises = Vec::new();
+    for (revision, scenarios) in SETS {
+        let results = results_folder(revision, shards);
+        let run = run(server.url(), revision, &results);
+        assert_eq!(run.scenarios.len(), *scenarios, "scenarios of {revision}");
+        let verdict = judge(&run, &expectation(revision));
+        println!(
+            "{revision} on {shards} shards: {} of {scenarios} scenarios and {} checks passed, \
+             failed as listed: {}",
+            verdict.scenarios_passed,
+            verdict.checks_passed,
+            verdict.expected.join(", "),
+        );
+        surprises.extend(
+            verdict
+                .surprises
+                .iter()
+                .map(|said| format!("{revision} {said}")),
+        );
+    }
+    assert!(server.is_alive(), "the server ended before the suite did");
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    assert!(
+        surprises.is_empty(),
+        "{}\nresults are in {folder}",
+        surprises.join("\n")
+    );
+}
+
+fn expectation(revision: &str) -> Expectation {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance");
+    let path = folder.join(format!("expected-failures-{revision}.yml"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{error}: {path:?}"));
+    Expectation::parse(&text).unwrap_or_else(|error| panic!("{error:?}: {path:?}"))
+}
+
+/// An empty folder for the suite's files, kept after the run to look into.
+fn results_folder(revision: &str, shards: usize) -> PathBuf {
+    let name = format!("conformance-{revision}-{shards}-shards");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("results of an earlier run can be removed");
+    }
+    folder
+}
+
+#[test]
+fn both_revisions_conform_on_two_shards() {
+    check(2);
+}
+
+#[test]
+fn both_revisions_conform_on_four_shards() {
+    check(4);
+}

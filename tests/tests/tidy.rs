@@ -1,0 +1,111 @@
+//! The repository keeps the rules of the house; one test a rule.
+
+use std::path::Path;
+
+use corelane_tests::tidy::{self, Finding, Source};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests is below the root")
+}
+
+fn rust() -> Vec<Source> {
+    let sources = Source::read_all(root(), &[".rs"]);
+    assert!(
+        sources.len() > 50,
+        "only {} files were found",
+        sources.len()
+    );
+    sources
+}
+
+fn check(sources: &[Source], rule: fn(&Source) -> Vec<Finding>) {
+    report(&sources.iter().flat_map(rule).collect::<Vec<Finding>>());
+}
+
+fn report(findings: &[Finding]) {
+    let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        lines.len(),
+        lines.join("\n")
+    );
+}
+
+#[test]
+fn imports_point_down() {
+    check(&rust(), tidy::imports_point_down);
+}
+
+#[test]
+fn rooms_name_only_what_they_may() {
+    check(&rust(), tidy::rooms_name_only_what_they_may);
+}
+
+#[test]
+fn lines_are_short() {
+    check(
+        &Source::read_all(root(), &[".rs", ".sh", ".py"]),
+        tidy::lines_are_short,
+    );
+}
+
+#[test]
+fn files_are_short() {
+    check(
+        &Source::read_all(root(), &[".rs", ".sh", ".py"]),
+        tidy::files_are_short,
+    );
+}
+
+#[test]
+fn functions_are_short() {
+    check(&rust(), tidy::functions_are_short);
+}
+
+#[test]
+fn names_are_allowed() {
+    check(
+        &Source::read_all(root(), &[".rs", ".sh", ".py", ".toml"]),
+        tidy::names_are_allowed,
+    );
+}
+
+#[test]
+fn modules_have_docs() {
+    check(&rust(), tidy::has_module_docs);
+}
+
+#[test]
+fn every_file_is_declared() {
+    let manifests = Source::read_all(root(), &["Cargo.toml"]);
+    report(&tidy::every_file_is_declared(&manifests, &rust()));
+}
+
+#[test]
+fn unsafe_stays_where_it_is_listed() {
+    check(&rust(), tidy::unsafe_stays_where_it_is_listed);
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    let endings = [".rs", ".sh", ".py", ".toml", ".md", ".yml"];
+    check(
+        &Source::read_all(root(), &endings),
+        tidy::nothing_is_left_to_do,
+    );
+}
+
+#[test]
+fn dependencies_are_explained() {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(root().join(name)).unwrap_or_default();
+        Source::new(name, &text)
+    };
+    report(&tidy::dependencies_are_explained(
+        &read("Cargo.toml"),
+        &read("README.md"),
+    ));
+}
