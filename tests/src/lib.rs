@@ -1,4 +1,26 @@
-//! The test harness.
+//! The test harness: a real server process, real sockets, and words to talk about them.
+//!
+//! Everything here is blocking and bounded in time, and panics with what it saw when the server
+//! does something else than expected: that is how a test fails. The harness knows HTTP and MCP on
+//! its own and shares no code with the server, so that a fault of one is not hidden by the other.
+//! What it deliberately lacks: a client anybody should use outside tests.
 
+pub mod bystander;
 pub mod conformance;
+pub mod connection;
+pub mod event_stream;
+pub mod http;
+pub mod patience;
+pub mod request;
+pub mod server;
+pub mod session;
 pub mod tidy;
+
+pub use bystander::Bystander;
+pub use connection::{Connection, ReadError};
+pub use event_stream::{EventStream, Item};
+pub use http::Response;
+pub use patience::{PATIENCE, wait_until};
+pub use request::Request;
+pub use server::{Server, Setup};
+pub use session::Session;

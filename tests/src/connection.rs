@@ -1,0 +1,314 @@
+//! One TCP connection to a server: bytes out, responses in, each wait with a deadline.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::http::{Framing, Head, Response};
+use crate::patience::PATIENCE;
+use crate::request::Request;
+
+/// Why no response came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// Nothing, or not enough, arrived in time.
+    TimedOut,
+    /// The server closed between two responses.
+    Closed,
+    /// The server closed in the middle of a response.
+    ClosedWithin,
+    /// The server reset the connection.
+    Reset,
+    /// What arrived is no response.
+    Malformed(String),
+}
+
+/// A connection to a server.
+pub struct Connection {
+    stream: TcpStream,
+    address: SocketAddr,
+    input: Vec<u8>,
+    consumed: usize,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unread = &self.input[self.consumed..];
+        let text = String::from_utf8_lossy(&unread[..unread.len().min(500)]).into_owned();
+        formatter
+            .debug_struct("Connection")
+            .field("unread", &text)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The server takes no connections.
+    pub fn open(address: SocketAddr) -> io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Connection {
+            stream,
+            address,
+            input: Vec::new(),
+            consumed: 0,
+        })
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The socket itself, for what this type has no words for.
+    #[must_use]
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    /// If the server takes no more.
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.try_send_bytes(bytes)
+            .unwrap_or_else(|error| panic!("cannot send: {error}"));
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Errors
+    /// The server takes no more.
+    pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Sends a request and does not wait for its answer.
+    pub fn send(&mut self, request: &Request) {
+        let bytes = request.to_bytes(self.address);
+        self.send_bytes(&bytes);
+    }
+
+    /// Says that no more is sent; reading goes on.
+    pub fn finish_sending(&self) {
+        // A connection that is gone already has finished sending.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Sends a request and reads its answer.
+    ///
+    /// # Panics
+    /// If no whole response comes in time.
+    pub fn exchange(&mut self, request: &Request) -> Response {
+        self.send(request);
+        self.read_response()
+    }
+
+    /// Reads the next response.
+    ///
+    /// # Panics
+    /// If no whole response comes in time.
+    pub fn read_response(&mut self) -> Response {
+        self.try_read_response(PATIENCE)
+            .unwrap_or_else(|error| panic!("{error:?} on {self:?}"))
+    }
+
+    /// Reads the next response within `patience`. What arrived of it before a timeout is kept.
+    ///
+    /// # Errors
+    /// [`ReadError`] says why there is none.
+    pub fn try_read_response(&mut self, patience: Duration) -> Result<Response, ReadError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some((response, consumed)) = self.parse_buffered(false)? {
+                self.consumed += consumed;
+                return Ok(response);
+            }
+            match self.read_more(deadline) {
+                Err(ReadError::Closed) => return self.read_last(),
+                other => other?,
+            }
+        }
+    }
+
+    /// The response that the end of the connection ends.
+    fn read_last(&mut self) -> Result<Response, ReadError> {
+        if self.consumed == self.input.len() {
+            return Err(ReadError::Closed);
+        }
+        let (response, consumed) = self.parse_buffered(true)?.ok_or(ReadError::ClosedWithin)?;
+        self.consumed += consumed;
+        Ok(response)
+    }
+
+    fn parse_buffered(&self, is_closed: bool) -> Result<Option<(Response, usize)>, ReadError> {
+        let bytes = &self.input[self.consumed..];
+        let Some((head, head_bytes)) = Head::parse(bytes).map_err(ReadError::Malformed)? else {
+            return Ok(None);
+        };
+        let rest = &bytes[head_bytes..];
+        let whole = match head.framing().map_err(ReadError::Malformed)? {
+            Framing::Length(length) => rest.get(..length).map(|body| (body.to_vec(), length)),
+            Framing::UntilClose => is_closed.then(|| (rest.to_vec(), rest.len())),
+            Framing::Chunked => {
+                let (mut body, mut at) = (Vec::new(), 0);
+                loop {
+                    match next_chunk(&rest[at..]).map_err(ReadError::Malformed)? {
+                        None => break None,
+                        Some((data, consumed)) => {
+                            body.extend_from_slice(data);
+                            at += consumed;
+                            if data.is_empty() {
+                                break Some((body, at));
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        Ok(whole.map(|(body, consumed)| (Response { head, body }, head_bytes + consumed)))
+    }
+
+    /// Reads the head of the next response and leaves its body.
+    ///
+    /// # Errors
+    /// [`ReadError`] says why there is none.
+    pub fn read_head(&mut self) -> Result<Head, ReadError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let parsed = Head::parse(&self.input[self.consumed..]);
+            if let Some((head, consumed)) = parsed.map_err(ReadError::Malformed)? {
+                self.consumed += consumed;
+                return Ok(head);
+            }
+            self.read_more(deadline)?;
+        }
+    }
+
+    /// Reads the next chunk of a body; the last one is empty.
+    ///
+    /// # Errors
+    /// [`ReadError`] says why there is none.
+    pub fn read_chunk(&mut self, patience: Duration) -> Result<Vec<u8>, ReadError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let parsed = next_chunk(&self.input[self.consumed..]).map_err(ReadError::Malformed)?;
+            if let Some((data, consumed)) = parsed {
+                let data = data.to_vec();
+                self.consumed += consumed;
+                return Ok(data);
+            }
+            self.read_more(deadline)?;
+        }
+    }
+
+    /// Waits for the server to close, for `patience`, and gives what it sent before.
+    ///
+    /// # Errors
+    /// It stays open, or was reset.
+    pub fn read_to_close(&mut self, patience: Duration) -> Result<Vec<u8>, ReadError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.read_more(deadline) {
+                Ok(()) => {}
+                Err(ReadError::Closed) => {
+                    let rest = self.input[self.consumed..].to_vec();
+                    self.consumed = self.input.len();
+                    return Ok(rest);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The server closes without another word.
+    ///
+    /// # Panics
+    /// If it stays open, resets, or says more.
+    pub fn expect_close(&mut self) {
+        match self.read_to_close(PATIENCE) {
+            Ok(rest) if rest.is_empty() => {}
+            other => panic!("expected an orderly close, found {other:?} on {self:?}"),
+        }
+    }
+
+    /// Whether something unread, or the end, is there now.
+    #[must_use]
+    pub fn has_news(&mut self) -> bool {
+        if self.consumed < self.input.len() {
+            return true;
+        }
+        match self.read_more(Instant::now()) {
+            Err(ReadError::TimedOut) => false,
+            Ok(()) | Err(_) => true,
+        }
+    }
+
+    /// Reads once, until `deadline` at the latest.
+    fn read_more(&mut self, deadline: Instant) -> Result<(), ReadError> {
+        const READ_BYTES: usize = 64 * 1024;
+        if self.consumed == self.input.len() {
+            self.input.clear();
+            self.consumed = 0;
+        }
+        // A timeout of zero would mean none.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.max(Duration::from_millis(1));
+        self.stream
+            .set_read_timeout(Some(left))
+            .expect("a timeout above zero is valid");
+        let start = self.input.len();
+        self.input.resize(start + READ_BYTES, 0);
+        let read = self.stream.read(&mut self.input[start..]);
+        self.input
+            .truncate(start + read.as_ref().map_or(0, |bytes| *bytes));
+        match read {
+            Ok(0) => Err(ReadError::Closed),
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(ReadError::TimedOut)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(_) => Err(ReadError::Reset),
+        }
+    }
+}
+
+/// The first chunk in `bytes` and how many bytes it takes with its framing. Nothing when it is
+/// not whole. The last chunk is empty and takes the end of the body with it.
+fn next_chunk(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
+    let Some(line) = bytes.windows(2).position(|window| window == b"\r\n") else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&bytes[..line]);
+    let length = usize::from_str_radix(&text, 16).map_err(|_| format!("chunk size {text:?}"))?;
+    let end = line + 2 + length;
+    match bytes.get(end..end + 2) {
+        None => Ok(None),
+        Some(b"\r\n") => Ok(Some((&bytes[line + 2..end], end + 2))),
+        Some(other) => Err(format!("chunk of {length} bytes ends with {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_chunk;
+
+    #[test]
+    fn chunks_are_read_when_they_are_whole() {
+        let bytes = b"5\r\nhello\r\n0\r\n\r\n";
+        for end in 0..10 {
+            assert_eq!(next_chunk(&bytes[..end]), Ok(None), "{end}");
+        }
+        assert_eq!(next_chunk(bytes), Ok(Some((&b"hello"[..], 10))));
+        assert_eq!(next_chunk(&bytes[10..]), Ok(Some((&b""[..], 5))));
+        assert!(next_chunk(b"x\r\n").is_err());
+        assert!(next_chunk(b"1\r\nab\r\n").is_err());
+    }
+}

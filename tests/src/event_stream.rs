@@ -1,0 +1,120 @@
+//! A stream of server-sent events as it arrives, one item at a time.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::connection::{Connection, ReadError};
+use crate::http::{Framing, Head, event_data, parse};
+use crate::patience::PATIENCE;
+
+/// What a stream brings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A message.
+    Message(Value),
+    /// A comment, which shows that the stream is alive.
+    Comment(String),
+    /// The orderly end.
+    End,
+}
+
+/// An open stream and its connection.
+#[derive(Debug)]
+pub struct EventStream {
+    connection: Connection,
+    head: Head,
+    text: String,
+    has_ended: bool,
+}
+
+impl EventStream {
+    /// Reads the head of a stream that `connection` asked for.
+    ///
+    /// # Panics
+    /// If the answer is no stream in chunks.
+    #[must_use]
+    pub fn begin(mut connection: Connection) -> EventStream {
+        let head = connection
+            .read_head()
+            .unwrap_or_else(|error| panic!("no head: {error:?}"));
+        assert_eq!(head.status, 200, "{head:?} {connection:?}");
+        assert!(head.is_event_stream(), "{head:?}");
+        assert_eq!(head.framing(), Ok(Framing::Chunked), "{head:?}");
+        EventStream {
+            connection,
+            head,
+            text: String::new(),
+            has_ended: false,
+        }
+    }
+
+    /// The head of the stream.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The next item.
+    ///
+    /// # Panics
+    /// If the stream breaks or nothing comes in time.
+    pub fn next_item(&mut self) -> Item {
+        self.try_next_item(PATIENCE)
+            .unwrap_or_else(|error| panic!("{error:?} on {self:?}"))
+    }
+
+    /// The next item within `patience`.
+    ///
+    /// # Errors
+    /// [`ReadError`] says why there is none.
+    pub fn try_next_item(&mut self, patience: Duration) -> Result<Item, ReadError> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
+                return Ok(match event_data(&event) {
+                    Some(data) => Item::Message(parse(&data)),
+                    None => Item::Comment(event.trim_end().to_owned()),
+                });
+            }
+            if self.has_ended {
+                return Ok(Item::End);
+            }
+            let chunk = self.connection.read_chunk(patience)?;
+            self.has_ended = chunk.is_empty();
+            let text = String::from_utf8(chunk).map_err(|_| {
+                ReadError::Malformed("a chunk of an event stream is not UTF-8".to_owned())
+            })?;
+            self.text.push_str(&text);
+        }
+    }
+
+    /// The next message; comments are passed over.
+    ///
+    /// # Panics
+    /// If the stream ends or breaks before one.
+    pub fn next_message(&mut self) -> Value {
+        loop {
+            match self.next_item() {
+                Item::Message(message) => return message,
+                Item::Comment(_) => {}
+                Item::End => panic!("the stream ended before a message"),
+            }
+        }
+    }
+
+    /// The stream ends, after comments at most; its connection can be used again.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[must_use]
+    pub fn expect_end(mut self) -> Connection {
+        loop {
+            match self.next_item() {
+                Item::End => return self.connection,
+                Item::Comment(_) => {}
+                Item::Message(message) => panic!("expected the end, found {message}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! HTTP/1.1 responses as a client sees them, read strictly: what a lenient client would forgive
+//! is a fault of the server here.
+
+use serde_json::Value;
+
+/// The head of a response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// 0 or 1, of HTTP/1.
+    pub version_minor: u8,
+    /// Status code, 100 to 599.
+    pub status: u16,
+    fields: Vec<(String, String)>,
+}
+
+/// Where the body of a response ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// After this many bytes.
+    Length(usize),
+    /// After the last chunk.
+    Chunked,
+    /// With the connection.
+    UntilClose,
+}
+
+/// A whole response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Its head.
+    pub head: Head,
+    /// Its body without chunk framing.
+    pub body: Vec<u8>,
+}
+
+impl Head {
+    /// Reads a head from the start of `bytes`; with it comes the number of its bytes. Nothing
+    /// when it is not whole.
+    ///
+    /// # Errors
+    /// Says what is malformed.
+    pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
+        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let text = str::from_utf8(&bytes[..end]).map_err(|error| error.to_string())?;
+        let mut lines = text.split("\r\n");
+        let status_line = lines.next().unwrap_or_default();
+        let malformed = || format!("malformed status line {status_line:?}");
+        let rest = status_line.strip_prefix("HTTP/1.").ok_or_else(malformed)?;
+        let mut parts = rest.splitn(3, ' ');
+        let version_minor = parts
+            .next()
+            .and_then(|it| it.parse().ok())
+            .ok_or_else(malformed)?;
+        let status = parts
+            .next()
+            .and_then(|it| it.parse().ok())
+            .ok_or_else(malformed)?;
+        let mut fields = Vec::new();
+        for line in lines {
+            let (name, value) = line
+                .split_once(": ")
+                .ok_or(format!("malformed field {line:?}"))?;
+            fields.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(Some((
+            Head {
+                version_minor,
+                status,
+                fields,
+            },
+            end + 4,
+        )))
+    }
+
+    /// The value of a field, whatever the case of its name.
+    ///
+    /// # Panics
+    /// If the field is repeated: this server has no reason to.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut found = self
+            .fields
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        let value = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "repeated field {name} in {self:?}");
+        value
+    }
+
+    /// Where the body ends.
+    ///
+    /// # Errors
+    /// Says how the length is in doubt.
+    pub fn framing(&self) -> Result<Framing, String> {
+        let is_bodiless = self.status < 200 || matches!(self.status, 204 | 304);
+        match (
+            self.field("Content-Length"),
+            self.field("Transfer-Encoding"),
+        ) {
+            (None, None) if is_bodiless => Ok(Framing::Length(0)),
+            (Some(length), None) if self.status != 204 && self.status >= 200 => length
+                .parse()
+                .map(Framing::Length)
+                .map_err(|_| format!("malformed Content-Length {length:?}")),
+            (None, Some("chunked")) if !is_bodiless && self.version_minor == 1 => {
+                Ok(Framing::Chunked)
+            }
+            (None, None) => Ok(Framing::UntilClose),
+            _ => Err(format!("length in doubt: {self:?}")),
+        }
+    }
+
+    /// Whether the server says that it ends the connection after this response.
+    #[must_use]
+    pub fn says_close(&self) -> bool {
+        self.field("Connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case("close"))
+    }
+
+    /// Whether the body is a stream of events.
+    #[must_use]
+    pub fn is_event_stream(&self) -> bool {
+        self.field("Content-Type") == Some("text/event-stream")
+    }
+}
+
+impl Response {
+    /// Status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.head.status
+    }
+
+    /// The body, which must be JSON and say so.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        assert_eq!(
+            self.head.field("Content-Type"),
+            Some("application/json"),
+            "{self:?}"
+        );
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON, {error}: {}", self.text()))
+    }
+
+    /// The messages of the body in order, whether it is JSON or a stream of events.
+    ///
+    /// # Panics
+    /// If it is neither.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Value> {
+        if !self.head.is_event_stream() {
+            return vec![self.json()];
+        }
+        assert!(
+            self.body.is_empty() || self.body.ends_with(b"\n\n"),
+            "{}",
+            self.text()
+        );
+        self.text()
+            .split("\n\n")
+            .filter_map(event_data)
+            .map(|data| parse(&data))
+            .collect()
+    }
+
+    /// The last message, which is the answer, without what was said before it.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn answer(&self) -> Value {
+        self.messages()
+            .pop()
+            .unwrap_or_else(|| panic!("no message in {self:?}"))
+    }
+
+    /// Body as text, for messages of failing tests.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// The data of one event without its dispatching empty line; nothing for a comment.
+#[must_use]
+pub fn event_data(event: &str) -> Option<String> {
+    let lines: Vec<&str> = event
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .collect();
+    if lines.is_empty() {
+        return None;
+    }
+    let strip = |line: &&str| line.strip_prefix(' ').unwrap_or(line).to_owned();
+    Some(lines.iter().map(strip).collect::<Vec<_>>().join("\n"))
+}
+
+/// Parses JSON that a test depends on.
+///
+/// # Panics
+/// If it is none.
+#[must_use]
+pub fn parse(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("no JSON, {error}: {text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Framing, Head, event_data};
+
+    #[test]
+    fn heads_are_read_when_they_are_whole() {
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+        for end in 0..bytes.len() - 2 {
+            assert_eq!(Head::parse(&bytes[..end]), Ok(None), "{end}");
+        }
+        let (head, consumed) = Head::parse(bytes).unwrap().unwrap();
+        assert_eq!((head.status, consumed), (200, bytes.len() - 2));
+        assert_eq!(head.framing(), Ok(Framing::Length(2)));
+        assert!(head.says_close());
+    }
+
+    #[test]
+    fn doubts_about_the_length_are_faults() {
+        for (text, is_sound) in [
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                true,
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n",
+                false,
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
+                false,
+            ),
+            ("HTTP/1.1 204 No Content\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", false),
+        ] {
+            let (head, _) = Head::parse(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(head.framing().is_ok(), is_sound, "{text}");
+        }
+    }
+
+    #[test]
+    fn comments_have_no_data() {
+        assert_eq!(event_data(": keep-alive"), None);
+        assert_eq!(
+            event_data("id: 1\ndata: a\ndata: b"),
+            Some("a\nb".to_owned())
+        );
+        assert_eq!(event_data("data:"), Some(String::new()));
+    }
+}

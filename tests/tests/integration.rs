@@ -1,0 +1,39 @@
+//! One server process a test, spoken to over real sockets; a module for each subject.
+//!
+//! Everything is one binary, so that it links once and its tests share the machine's cores. No
+//! test sleeps to let something happen, takes a fixed port or reaches beyond loopback.
+
+#[path = "integration/capacity.rs"]
+mod capacity;
+#[path = "integration/deadlines.rs"]
+mod deadlines;
+#[path = "integration/departures.rs"]
+mod departures;
+#[path = "integration/eras.rs"]
+mod eras;
+#[path = "integration/events.rs"]
+mod events;
+#[path = "integration/framing.rs"]
+mod framing;
+#[path = "integration/handlers.rs"]
+mod handlers;
+#[path = "integration/messages.rs"]
+mod messages;
+#[path = "integration/pipelining.rs"]
+mod pipelining;
+#[path = "integration/refused.rs"]
+mod refused;
+#[path = "integration/sessions.rs"]
+mod sessions;
+#[path = "integration/shards.rs"]
+mod shards;
+#[path = "integration/shutdown.rs"]
+mod shutdown;
+#[path = "integration/sizes.rs"]
+mod sizes;
+#[path = "integration/startup.rs"]
+mod startup;
+#[path = "integration/streams.rs"]
+mod streams;
+#[path = "integration/tool_list.rs"]
+mod tool_list;

@@ -1,0 +1,145 @@
+//! As many connections as there are places, more than that, and very many one after the other.
+
+use std::time::Duration;
+
+use corelane_tests::{
+    Bystander, Connection, PATIENCE, Request, Server, Session, Setup, wait_until,
+};
+use serde_json::json;
+
+fn list_tools(connection: &mut Connection, patience: Duration) -> bool {
+    let list = Request::modern(1, "tools/list", json!({})).to_bytes(connection.address());
+    connection.try_send_bytes(&list).is_ok()
+        && connection
+            .try_read_response(patience)
+            .is_ok_and(|it| it.status() == 200)
+}
+
+/// Opens `count` connections at once and tells those that are served from the others.
+fn open(server: &Server, count: usize) -> (Vec<Connection>, Vec<Connection>) {
+    // One that is refused may be gone before it can ask.
+    let connections: Vec<Connection> = (0..count)
+        .filter_map(|_| Connection::open(server.address()).ok())
+        .collect();
+    let (mut served, mut waiting) = (Vec::new(), Vec::new());
+    for mut connection in connections {
+        // Who does not get a place soon gets none until one is free.
+        let patience = match waiting.is_empty() {
+            true => PATIENCE / 15,
+            false => Duration::from_millis(20),
+        };
+        match list_tools(&mut connection, patience) {
+            true => served.push(connection),
+            false => waiting.push(connection),
+        }
+    }
+    (served, waiting)
+}
+
+/// At least `expected` connections can be served side by side.
+fn check_room(server: &Server, expected: usize, when: &str) {
+    wait_until(&format!("room for {expected} connections {when}"), || {
+        let mut connections: Vec<Connection> = (0..expected).map(|_| server.connect()).collect();
+        connections
+            .iter_mut()
+            .all(|it| list_tools(it, PATIENCE / 15))
+            .then_some(())
+    });
+}
+
+#[test]
+fn a_full_server_serves_those_it_has_and_then_others() {
+    // The limit of open files bounds the places of a shard, and a knob does so too.
+    let by_limit = Setup::shards(1).open_files_max(100);
+    let by_knob = Setup::shards(1).profile("[ring]\ndescriptors = 90");
+    for (name, setup) in [("ulimit -n 100", by_limit), ("90 descriptors", by_knob)] {
+        let server = setup.start();
+        let mut bystander = Bystander::of(&server);
+        let (mut served, waiting) = open(&server, 200);
+        assert!(
+            (30..100).contains(&served.len()),
+            "{name}: {} are served",
+            served.len()
+        );
+        assert!(!waiting.is_empty(), "{name}");
+        bystander.check("a full server");
+        for connection in &mut served {
+            assert!(list_tools(connection, PATIENCE), "{name}: {connection:?}");
+        }
+        let expected = served.len();
+        drop(waiting);
+        // Leaving one by one, always with somebody new behind.
+        for leaver in served.drain(..20) {
+            drop(leaver);
+            wait_until("a place for somebody new", || {
+                Connection::open(server.address())
+                    .is_ok_and(|mut it| list_tools(&mut it, PATIENCE / 15))
+                    .then_some(())
+            });
+        }
+        bystander.check("people coming and going");
+        for connection in &mut served {
+            assert!(list_tools(connection, PATIENCE), "{name}: {connection:?}");
+        }
+        drop(served);
+        check_room(&server, expected, name);
+        bystander.check("an empty server");
+    }
+}
+
+#[test]
+fn a_full_shard_does_not_harm_the_others() {
+    let profile = "[ring]\ndescriptors = 40";
+    let server = Setup::shards(2).profile(profile).start();
+    let mut bystanders: Vec<Bystander> = (0..8).map(|_| Bystander::of(&server)).collect();
+    let (served, waiting) = open(&server, 160);
+    assert!(served.len() > 40, "both shards serve: {}", served.len());
+    assert!(!waiting.is_empty(), "80 places cannot hold 160 connections");
+    bystanders.iter_mut().for_each(|it| it.check("full shards"));
+    drop((served, waiting));
+    bystanders
+        .iter_mut()
+        .for_each(|it| it.check("empty shards"));
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing() {
+    const ROUNDS: usize = 3000;
+    for shards in [1, 2] {
+        let server = Setup::shards(shards)
+            .profile("[ring]\ndescriptors = 64")
+            .start();
+        let mut bystander = Bystander::of(&server);
+        let session = Session::open(&mut server.connect());
+        let files_before = server.open_files();
+        let once = session
+            .call("echo", json!({ "message": "x" }))
+            .field("Connection", "close");
+        let later = session.call("sleep", json!({ "ms": 0 }));
+        for round in 0..ROUNDS {
+            let mut connection = server.connect();
+            match round % 4 {
+                // The server closes first.
+                0 => {
+                    assert_eq!(connection.exchange(&once).status(), 200, "round {round}");
+                    connection.expect_close();
+                }
+                // The client closes first, and has its answer.
+                1 => assert_eq!(connection.exchange(&later).status(), 200, "round {round}"),
+                // The client leaves without its answer.
+                2 => connection.send(&later),
+                // The client never says anything.
+                _ => {}
+            }
+            drop(connection);
+            if round % 500 == 0 {
+                bystander.check(&format!("{round} connections"));
+            }
+        }
+        check_room(&server, 40 * shards, "after all others left");
+        bystander.check("thousands of connections");
+        wait_until("as many open files as before", || {
+            (server.open_files() <= files_before + 2).then_some(())
+        });
+    }
+}

@@ -1,0 +1,176 @@
+//! Clients that leave: in the middle of sending, waiting and reading. What they held comes back.
+
+use corelane_tests::{
+    Bystander, Connection, PATIENCE, Request, Server, Session, Setup, wait_until,
+};
+use serde_json::json;
+
+/// Calls that may wait at once in these tests.
+const CALLS_MAX: usize = 4;
+
+fn few_calls() -> String {
+    format!("[calls]\nin_flight_max = {CALLS_MAX}\n[ring]\ndescriptors = 64")
+}
+
+/// Whether the server has room for one more call that waits.
+fn has_room(connection: &mut Connection) -> bool {
+    match connection
+        .exchange(&Request::modern_call("sleep", json!({ "ms": 1 })))
+        .status()
+    {
+        200 => true,
+        503 => false,
+        other => panic!("status {other}"),
+    }
+}
+
+/// As many connections as calls may wait, each with a call that runs.
+fn fill(server: &Server, call: &Request) -> Vec<Connection> {
+    let mut prober = server.connect();
+    let mut holders: Vec<Connection> = (0..CALLS_MAX).map(|_| server.connect()).collect();
+    holders.iter_mut().for_each(|holder| holder.send(call));
+    wait_until("a full table of calls", || {
+        let mut was_refused = false;
+        for holder in &mut holders {
+            // The prober's own call took the place that this one wanted.
+            if holder.has_news() {
+                assert_eq!(holder.read_response().status(), 503);
+                holder.send(call);
+                was_refused = true;
+            }
+        }
+        (!was_refused && !has_room(&mut prober)).then_some(())
+    });
+    holders
+}
+
+#[test]
+fn a_modern_call_ends_with_its_connection() {
+    let server = Setup::shards(1).profile(&few_calls()).start();
+    let mut bystander = Bystander::of(&server);
+    let mut prober = server.connect();
+    let minute = json!({ "ms": 60_000 });
+    for round in 0..50 {
+        drop(fill(
+            &server,
+            &Request::modern_call("sleep", minute.clone()),
+        ));
+        wait_until("room after the clients left", || {
+            has_room(&mut prober).then_some(())
+        });
+        bystander.check(&format!("round {round}"));
+    }
+}
+
+#[test]
+fn a_legacy_call_outlives_its_connection() {
+    let server = Setup::shards(1).profile(&few_calls()).start();
+    let session = Session::open(&mut server.connect());
+    let mut prober = server.connect();
+    let holders = fill(&server, &session.call("sleep", json!({ "ms": 4000 })));
+    drop(holders);
+    // Far longer than the server needs to see them leave, far shorter than the calls.
+    for _ in 0..50 {
+        assert!(
+            !has_room(&mut prober),
+            "a legacy call ended with its connection"
+        );
+    }
+    wait_until("the end of the calls", || {
+        has_room(&mut prober).then_some(())
+    });
+}
+
+#[test]
+fn deleting_a_session_ends_its_calls() {
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).start();
+        let mut connection = server.connect();
+        for _ in 0..10 {
+            let session = Session::open(&mut connection);
+            let mut waiting = server.connect();
+            waiting.send(&session.call("sleep", json!({ "ms": 60_000 })));
+            let response = connection.exchange(&session.delete());
+            assert_eq!(response.status(), 204, "{response:?}");
+            // The call either ran and ended without an answer, or came after the session's end.
+            let response = waiting.read_response();
+            assert!(matches!(response.status(), 202 | 404), "{response:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_in_the_middle_of_an_answer_harms_nobody() {
+    for shards in [1, 2] {
+        let server = Setup::shards(shards)
+            .profile("[ring]\ndescriptors = 64")
+            .start();
+        let mut bystander = Bystander::of(&server);
+        let session = Session::open(&mut server.connect());
+        let arguments = json!({ "message": "x".repeat(4 << 20) });
+        for round in 0..10 {
+            for call in [
+                session.call("echo", arguments.clone()),
+                Request::modern_call("echo", arguments.clone()),
+            ] {
+                let mut connection = server.connect();
+                connection.send(&call);
+                let head = connection.read_head().expect("a head");
+                assert_eq!(head.status, 200, "{head:?}");
+                drop(connection);
+                bystander.check(&format!("round {round}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_in_the_middle_of_a_stream_harms_nobody() {
+    for shards in [1, 2] {
+        let server = Setup::shards(shards)
+            .profile("[ring]\ndescriptors = 64")
+            .start();
+        let mut bystander = Bystander::of(&server);
+        let session = Session::open(&mut server.connect());
+        for round in 0..100 {
+            let call = match round % 2 {
+                0 => session.call("test_tool_with_progress", json!({})),
+                _ => Request::modern_call("test_tool_with_progress", json!({})),
+            };
+            let mut connection = server.connect();
+            connection.send(&call.meta("progressToken", round));
+            let head = connection.read_head().expect("a head");
+            assert!(head.is_event_stream(), "{head:?}");
+            drop(connection);
+            bystander.check(&format!("round {round}"));
+        }
+    }
+}
+
+#[test]
+fn a_sender_that_leaves_in_the_middle_of_a_request_harms_nobody() {
+    for shards in [1, 2] {
+        let server = Setup::shards(shards)
+            .profile("[ring]\ndescriptors = 64")
+            .start();
+        let mut bystander = Bystander::of(&server);
+        let session = Session::open(&mut server.connect());
+        let call = session
+            .call("echo", json!({ "message": "x" }))
+            .to_bytes(server.address());
+        for cut in 0..call.len() {
+            let mut connection = server.connect();
+            connection.send_bytes(&call[..cut]);
+            if cut % 2 == 0 {
+                connection.finish_sending();
+                // What was left out will never come: at most a refusal, then the end.
+                let rest = connection.read_to_close(PATIENCE);
+                assert!(rest.is_ok(), "cut at {cut}: {rest:?}");
+            }
+            drop(connection);
+            if cut % 10 == 0 {
+                bystander.check(&format!("a cut at {cut}"));
+            }
+        }
+    }
+}

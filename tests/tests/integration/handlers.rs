@@ -1,0 +1,199 @@
+//! Handlers that panic, compute, wait and take too long: each is the matter of its own call.
+
+use std::time::{Duration, Instant};
+
+use corelane_tests::{Bystander, Connection, Request, Session, Setup};
+use serde_json::json;
+
+#[test]
+fn a_panic_ends_its_own_call_only() {
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).start();
+        let mut bystander = Bystander::of(&server);
+        let mut connection = server.connect();
+        let session = Session::open(&mut connection);
+        let mut waiting = server.connect();
+        waiting.send(&session.request(
+            "other",
+            "tools/call",
+            json!({
+                "name": "sleep", "arguments": { "ms": 300 },
+            }),
+        ));
+        for round in 0..20 {
+            for request in [
+                session.call("test_panic", json!({})),
+                Request::modern_call("test_panic", json!({})),
+            ] {
+                let response = connection.exchange(&request);
+                assert_eq!(response.status(), 200, "{response:?}");
+                let answer = response.json();
+                assert_eq!(answer["id"], 1, "{answer}");
+                assert_eq!(answer["error"]["code"], -32603, "{answer}");
+                bystander.check(&format!("panic {round}"));
+            }
+        }
+        assert_eq!(waiting.read_response().answer()["id"], "other");
+    }
+}
+
+fn fibonacci(n: u64) -> u64 {
+    (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0
+}
+
+#[test]
+fn offloaded_calls_run_side_by_side() {
+    const CLIENTS: u64 = 48;
+    for shards in [1, 4] {
+        let server = Setup::shards(shards).start();
+        let mut bystander = Bystander::of(&server);
+        let mut connections: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect();
+        let session = Session::open(&mut connections[0]);
+        for round in 0..4 {
+            for (at, connection) in (0..CLIENTS).zip(&mut connections) {
+                let params =
+                    json!({ "name": "fibonacci", "arguments": { "n": (at + round) % 25 } });
+                connection.send(&match at % 2 {
+                    0 => session.request(at, "tools/call", params),
+                    _ => Request::modern(at, "tools/call", params),
+                });
+            }
+            bystander.check("a flood of computations");
+            for (at, connection) in (0..CLIENTS).zip(&mut connections) {
+                let answer = connection.read_response().answer();
+                assert_eq!(answer["id"], at, "{answer}");
+                let text = answer["result"]["content"][0]["text"]
+                    .as_str()
+                    .expect("a text");
+                assert_eq!(text, fibonacci((at + round) % 25).to_string(), "{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flooded_pool_refuses_what_it_cannot_take() {
+    let profile = "[offload]\nthreads = 1\nqueue_max = 1";
+    let server = Setup::shards(1).profile(profile).start();
+    let mut bystander = Bystander::of(&server);
+    let mut connections: Vec<Connection> = (0..32).map(|_| server.connect()).collect();
+    let mut served = 0;
+    for _ in 0..4 {
+        for connection in &mut connections {
+            connection.send(&Request::modern_call("fibonacci", json!({ "n": 20 })));
+        }
+        bystander.check("a flooded pool");
+        for connection in &mut connections {
+            let response = connection.read_response();
+            assert!(matches!(response.status(), 200 | 503), "{response:?}");
+            let answer = response.answer();
+            let text = &answer["result"]["content"][0]["text"];
+            if *text == json!("6765") {
+                served += 1;
+            } else {
+                let is_refused = answer["error"].is_object() || answer["result"]["isError"] == true;
+                assert!(is_refused, "{answer}");
+            }
+        }
+    }
+    assert!(served > 0, "nothing was served");
+}
+
+#[test]
+fn calls_that_wait_wait_together() {
+    const CALLS: u32 = 100;
+    const SLEEP: Duration = Duration::from_millis(100);
+    let server = Setup::shards(1).start();
+    let mut connections: Vec<Connection> = (0..CALLS).map(|_| server.connect()).collect();
+    let began = Instant::now();
+    for (id, connection) in (0..CALLS).zip(&mut connections) {
+        let arguments = json!({ "ms": SLEEP.as_millis() as u64 });
+        let params = json!({ "name": "sleep", "arguments": arguments });
+        connection.send(&Request::modern(id, "tools/call", params));
+    }
+    // In another order than they were asked.
+    for (id, connection) in (0..CALLS)
+        .zip(&mut connections)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        let answer = connection.read_response().answer();
+        assert_eq!(answer["id"], id, "{answer}");
+        assert!(answer["result"].is_object(), "{answer}");
+    }
+    let took = began.elapsed();
+    assert!(took >= SLEEP, "{took:?}");
+    // One after the other they would take twice that.
+    assert!(took < SLEEP * CALLS / 2, "{took:?}");
+}
+
+/// A shard with nothing else to do sleeps; the end of a call has to wake it.
+#[test]
+fn the_end_of_a_call_wakes_a_shard_that_sleeps() {
+    const CALLS: u32 = 20;
+    for shards in [1, 4] {
+        let server = Setup::shards(shards).start();
+        let session = Session::open(&mut server.connect());
+        let mut connection = server.connect();
+        for (tool, arguments) in [
+            ("sleep", json!({ "ms": 10 })),
+            ("fibonacci", json!({ "n": 5 })),
+        ] {
+            let began = Instant::now();
+            for _ in 0..CALLS {
+                let response = connection.exchange(&session.call(tool, arguments.clone()));
+                assert_eq!(response.status(), 200, "{response:?}");
+            }
+            // Ten times what the calls take by themselves, less than a tenth of a second each.
+            assert!(
+                began.elapsed() < Duration::from_millis(100) * CALLS,
+                "{tool}: {CALLS} calls took {:?}",
+                began.elapsed()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_ended() {
+    let profile = "[calls]\ntimeout_ms = 200";
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).profile(profile).start();
+        let mut bystander = Bystander::of(&server);
+        let mut connection = server.connect();
+        let session = Session::open(&mut connection);
+        let minute = json!({ "ms": 60_000 });
+        for request in [
+            session.call("sleep", minute.clone()),
+            Request::modern_call("sleep", minute),
+        ] {
+            let response = connection.exchange(&request);
+            assert_eq!(response.status(), 200, "{response:?}");
+            assert_eq!(response.answer()["error"]["code"], -32603, "{response:?}");
+            bystander.check("a call that took too long");
+        }
+    }
+}
+
+#[test]
+fn calls_past_the_limit_are_refused_as_overload() {
+    let profile = "[calls]\nin_flight_max = 2";
+    let server = Setup::shards(1).profile(profile).start();
+    let mut bystander = Bystander::of(&server);
+    let mut connections: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
+    for connection in &mut connections {
+        connection.send(&Request::modern_call("sleep", json!({ "ms": 1500 })));
+    }
+    let mut served = 0;
+    for connection in &mut connections {
+        let response = connection.read_response();
+        match response.status() {
+            200 => served += 1,
+            503 => assert_eq!(response.json()["error"]["code"], -32603, "{response:?}"),
+            other => panic!("status {other}: {response:?}"),
+        }
+        bystander.check("overload");
+    }
+    assert!((2..10).contains(&served), "{served} of 10 were served");
+}

@@ -1,0 +1,144 @@
+//! The end of a server: nothing accepted is lost, nothing more is accepted, and it does end.
+
+use std::time::{Duration, Instant};
+
+use corelane_tests::{Connection, EventStream, PATIENCE, Server, Session, Setup, wait_until};
+use serde_json::{Value, json};
+
+/// One call may wait at once: while it does, another is refused, which shows that it does.
+const FEW_CALLS: &str = "[calls]\nin_flight_max = 1";
+
+/// A connection with a call of the session that certainly runs, for `ms` milliseconds.
+fn hold_a_call(server: &Server, session: &Session, ms: u64) -> Connection {
+    let held = json!({ "name": "sleep", "arguments": { "ms": ms } });
+    let held = session.request("held", "tools/call", held);
+    let mut prober = server.connect();
+    let mut holder = server.connect();
+    holder.send(&held);
+    wait_until("a call that runs", || {
+        if holder.has_news() {
+            // The prober was first.
+            assert_eq!(holder.read_response().status(), 503);
+            holder.send(&held);
+            return None;
+        }
+        let status = prober
+            .exchange(&session.call("sleep", json!({ "ms": 1 })))
+            .status();
+        (status == 503).then_some(())
+    });
+    holder
+}
+
+fn is_refused(server: &Server) -> bool {
+    Connection::open(server.address()).is_err()
+}
+
+#[test]
+fn a_signal_lets_calls_finish_and_closes_the_rest() {
+    for (shards, signal) in [(1, "TERM"), (4, "TERM"), (2, "INT")] {
+        let server = Setup::shards(shards).profile(FEW_CALLS).start();
+        let mut idle: Vec<Connection> = (0..8).map(|_| server.connect()).collect();
+        let session = Session::open(&mut idle[0]);
+        for connection in &mut idle {
+            let response = connection.exchange(&session.request(1, "ping", Value::Null));
+            assert_eq!(response.status(), 200, "{response:?}");
+        }
+        let mut silent = server.connect();
+        let mut asks = server.connect();
+        asks.send(&session.stream());
+        let stream = EventStream::begin(asks);
+        let mut holder = hold_a_call(&server, &session, 2000);
+
+        let began = Instant::now();
+        server.signal(signal);
+        for connection in &mut idle {
+            connection.expect_close();
+        }
+        silent.expect_close();
+        drop(stream.expect_end());
+        wait_until("refused connections", || is_refused(&server).then_some(()));
+        assert!(
+            began.elapsed() < Duration::from_millis(1900),
+            "took {:?}",
+            began.elapsed()
+        );
+
+        let response = holder.read_response();
+        assert_eq!(response.status(), 200, "{response:?}");
+        let answer = response.answer();
+        assert_eq!(answer["id"], "held", "{answer}");
+        assert!(answer["result"].is_object(), "{answer}");
+        holder.expect_close();
+        let status = server.wait_for_exit();
+        assert_eq!(
+            status.code(),
+            Some(0),
+            "{signal}: {status:?}\n{}",
+            server.log()
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "took {:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[test]
+fn a_server_with_nothing_to_do_ends_at_once() {
+    for shards in [1, 2, 4] {
+        let server = Setup::shards(shards).start();
+        let mut connection = server.connect();
+        drop(Session::open(&mut connection));
+        let began = Instant::now();
+        server.signal("TERM");
+        assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
+        // Far below the time that calls would get.
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "took {:?}",
+            began.elapsed()
+        );
+        connection.expect_close();
+    }
+}
+
+#[test]
+fn a_call_that_never_ends_does_not_keep_the_server() {
+    let profile = format!(
+        "[server]\ndrain_timeout_ms = 300\n[connection]\nlinger_timeout_ms = 100\n{FEW_CALLS}"
+    );
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).profile(&profile).start();
+        let session = Session::open(&mut server.connect());
+        let mut holder = hold_a_call(&server, &session, 60_000);
+        let began = Instant::now();
+        server.signal("TERM");
+        assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
+        let took = began.elapsed();
+        assert!(
+            took >= Duration::from_millis(250) && took < PATIENCE / 3,
+            "took {took:?}"
+        );
+        // Answered with an error or just closed; not left hanging.
+        let _ = holder.read_to_close(PATIENCE);
+    }
+}
+
+#[test]
+fn a_half_sent_request_does_not_keep_the_server() {
+    let server = Setup::shards(1)
+        .profile("[server]\ndrain_timeout_ms = 2000")
+        .start();
+    let session = Session::open(&mut server.connect());
+    let ping = session
+        .request(1, "ping", Value::Null)
+        .to_bytes(server.address());
+    let mut connection = server.connect();
+    connection.send_bytes(&ping);
+    assert_eq!(connection.read_response().status(), 200);
+    connection.send_bytes(&ping[..ping.len() / 2]);
+    server.signal("TERM");
+    assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
+}

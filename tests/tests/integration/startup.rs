@@ -1,0 +1,182 @@
+//! Starts that fail: one message that names what is wrong and says what would be right.
+
+use std::net::TcpListener;
+
+use corelane_tests::server::Ended;
+use corelane_tests::{Bystander, Setup};
+
+/// The process ends with `code`, and its message has all of `words`.
+fn check(name: &str, ended: &Ended, codes: &[i32], words: &[&str]) {
+    let Ended {
+        code,
+        output,
+        error,
+    } = ended;
+    assert!(
+        code.is_some_and(|code| codes.contains(&code)),
+        "{name}: code {code:?}: {error}"
+    );
+    assert!(!error.contains("panicked"), "{name}: {error}");
+    assert!(output.is_empty(), "{name}: {output}");
+    assert!(
+        (1..=12).contains(&error.lines().count()),
+        "{name}: one message: {error}"
+    );
+    for word in words {
+        assert!(
+            error.contains(word),
+            "{name}: {word:?} is missing in: {error}"
+        );
+    }
+}
+
+#[test]
+fn usage_errors_name_the_argument() {
+    for (arguments, words) in [
+        (&["--no-such-flag"][..], &["--no-such-flag"][..]),
+        (&["--shards", "many"], &["--shards", "many"]),
+        (&["--shards"], &["--shards"]),
+        (&["--listen", "nowhere"], &["--listen", "nowhere"]),
+        (&["--cores", "0-"], &["--cores", "0-"]),
+        (&["--cores", "3-1"], &["--cores", "3-1"]),
+        (&["--cores", "0,0"], &["--cores", "0"]),
+        (&["--cores", ""], &["--cores"]),
+        (&["--cores", "x"], &["--cores", "x"]),
+        (&["surplus"], &["surplus"]),
+    ] {
+        let ended = Setup::bare(arguments).run_to_end();
+        check(&arguments.join(" "), &ended, &[2], words);
+    }
+}
+
+#[test]
+fn values_that_cannot_be_had_are_named() {
+    for (arguments, words) in [
+        (&["--shards", "0"][..], &["shards", "0", "1", "256"][..]),
+        (&["--shards", "257"], &["shards", "257", "256"]),
+        (&["--cores", "1023"], &["1023", "available"]),
+        (
+            &["--profile", "/no/such/profile.toml"],
+            &["/no/such/profile.toml", "No such file"],
+        ),
+        (&["--listen", "192.0.2.1:0"], &["192.0.2.1"]),
+    ] {
+        let arguments: Vec<&str> = match arguments[0] {
+            "--listen" => arguments.to_vec(),
+            _ => [arguments, &["--listen", "127.0.0.1:0"]].concat(),
+        };
+        let ended = Setup::bare(&arguments).run_to_end();
+        check(&arguments.join(" "), &ended, &[1, 2], words);
+    }
+}
+
+#[test]
+fn a_profile_that_is_wrong_is_named_with_key_and_range() {
+    for (profile, words) in [
+        (
+            "[http]\nno_such_key = 1",
+            &["no_such_key", "line 2", "body_bytes_max"][..],
+        ),
+        ("[no_such_section]\na = 1", &["no_such_section", "line 1"]),
+        (
+            "[http]\nbody_bytes_max = 1",
+            &["http.body_bytes_max", "1", "1024", "1073741824"],
+        ),
+        (
+            "[ring]\nbuffer_count = 100",
+            &["ring.buffer_count", "100", "power of two"],
+        ),
+        (
+            "[connection]\nhead_timeout_ms = \"1s\"",
+            &["head_timeout_ms", "line 2"],
+        ),
+        ("[http]\nbody_bytes_max = ", &["line 2"]),
+        (
+            "[lanes]\nreply = 1\nrequest = 2",
+            &["lanes.request", "lanes.reply"],
+        ),
+    ] {
+        let setup = Setup::bare(&["--listen", "127.0.0.1:0"]).profile(profile);
+        let ended = setup.run_to_end();
+        check(profile, &ended, &[1], words);
+        check(profile, &ended, &[1], &["corelane-test-", ".toml"]);
+    }
+}
+
+#[test]
+fn the_ends_of_every_allowed_range_can_be_served() {
+    for profile in [
+        "[json]\ndepth_max = 256",
+        "[json]\ndepth_max = 8\nnodes_max = 64",
+        "[http]\nheaders_max = 256",
+        "[http]\nhead_bytes_max = 1024\ntarget_bytes_max = 16\nheaders_max = 8",
+        "[ring]\nsubmission_entries = 64\ncompletion_entries = 128\nbuffer_count = 16\n\
+         buffer_bytes = 512\ndescriptors = 16\n[budget]\ncompletions_per_turn = 128",
+        "[budget]\ncompletions_per_turn = 1\nrequests_per_connection_per_turn = 1\nlane_batch = 1",
+        "[lanes]\ncontrol = 1\nreply = 1\nrequest = 1\nbulk = 1",
+        "[connection]\nlinger_timeout_ms = 0\nlinger_bytes_max = 0\noutput_bytes_max = 4096\n\
+         pipelined_bytes_max = 1024",
+        "[executor]\nidle_wait_us = 0",
+        "[calls]\nin_flight_max = 1\nevents_queued_max = 1",
+        "[offload]\nthreads = 1\nqueue_max = 1",
+        "[catalog]\npage_entries_max = 1",
+        "[log]\nlevel = \"trace\"\nformat = \"json\"",
+        "[log]\nlevel = \"off\"",
+    ] {
+        for shards in [1, 2] {
+            let server = Setup::shards(shards).profile(profile).start();
+            for _ in 0..4 {
+                Bystander::of(&server).check(profile);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    let address = taken
+        .local_addr()
+        .expect("a bound socket has an address")
+        .to_string();
+    let ended = Setup::bare(&["--shards", "1", "--listen", &address]).run_to_end();
+    check("taken", &ended, &[1], &[&address, "taken", "--listen"]);
+}
+
+/// Shards share their port with each other, but not with another server: half of the clients
+/// would silently get to the wrong one.
+#[test]
+fn a_second_server_does_not_share_the_port_of_the_first() {
+    let server = Setup::shards(2).start();
+    let mut bystander = Bystander::of(&server);
+    let address = server.address().to_string();
+    let ended = Setup::bare(&["--shards", "1", "--listen", &address]).run_to_end();
+    check("second", &ended, &[1], &[&address, "taken", "--listen"]);
+    bystander.check("a second server");
+}
+
+#[test]
+fn too_few_files_to_start_with_are_named() {
+    let setup = Setup::bare(&["--shards", "1", "--listen", "127.0.0.1:0"]).open_files_max(20);
+    check(
+        "few files",
+        &setup.run_to_end(),
+        &[1],
+        &["open files", "20", "64"],
+    );
+}
+
+#[test]
+fn the_first_line_says_where_the_server_listens() {
+    for shards in [1, 4] {
+        let server = Setup::shards(shards).start();
+        assert!(server.address().ip().is_loopback(), "{}", server.address());
+        assert_ne!(server.address().port(), 0);
+        let expected = format!("listening on http://{}/mcp", server.address());
+        assert!(
+            server.log().lines().any(|line| line.starts_with(&expected)),
+            "{}",
+            server.log()
+        );
+    }
+}
