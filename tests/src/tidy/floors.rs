@@ -12,7 +12,8 @@ const FLOORS: &[&[&str]] = &[
     &["connection"],
     &["shard"],
     &["server"],
-    &["demo", "measure"],
+    &["demo"],
+    &["measure"],
     &["cli"],
 ];
 
