@@ -31,13 +31,14 @@ pub use open::RingSettings;
 use super::buffers::BufferRing;
 use super::chunk::Chunk;
 use super::slots::SlotKey;
-use super::wake::{EventFd, WakeFd};
+use super::wake::{EventFd, WakeFd, Waker};
 use flight::{Flight, SendUnderWay};
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode, squeue};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 use tag::{Op, Tag};
@@ -67,7 +68,7 @@ pub struct Ring {
     /// Operations the kernel had no room for, in order. At most one watch, receive, send,
     /// shutdown, cancel and close of each descriptor, like the operations themselves.
     backlog: VecDeque<squeue::Entry>,
-    park: EventFd,
+    park: Arc<EventFd>,
     wake: Option<WakeFd>,
     /// Before Linux 6.13 a closed socket lives on while older operations of its ring do, so the
     /// peer is told with a shutdown.
@@ -206,6 +207,15 @@ impl Ring {
         assert!(self.wake.is_none(), "a ring watches one wake descriptor");
         self.wake = Some(wake.clone());
         self.arm_wake();
+    }
+
+    /// A handle by which any thread wakes this ring's thread, parked or waiting in the ring.
+    ///
+    /// # Panics
+    /// If the ring watches no wake descriptor.
+    pub fn waker(&self) -> Waker {
+        let wake = self.wake.as_ref().expect("watch_wake comes first");
+        wake.waker_of_parked(&self.park)
     }
 
     /// Makes the ring behind `ring_fd`, another shard's [`Ring::raw_fd`], complete a `Woken`.

@@ -70,6 +70,19 @@ impl WakeFd {
     pub fn waker(&self) -> Waker {
         Waker {
             event: Arc::clone(&self.event),
+            park: None,
+        }
+    }
+
+    /// A handle that also wakes whoever is parked on `park`.
+    ///
+    /// The kernel does not do that by itself: a signal of one eventfd that completes a poll in a
+    /// ring does not signal, from within, the eventfd that is registered with that ring
+    /// (fs/eventfd.c, `in_eventfd`).
+    pub(crate) fn waker_of_parked(&self, park: &Arc<EventFd>) -> Waker {
+        Waker {
+            park: Some(Arc::clone(park)),
+            ..self.waker()
         }
     }
 
@@ -89,12 +102,17 @@ impl AsFd for WakeFd {
 #[derive(Clone, Debug)]
 pub struct Waker {
     event: Arc<EventFd>,
+    park: Option<Arc<EventFd>>,
 }
 
 impl Waker {
-    /// Wakes the shard: one system call. Ask [`Sleep::should_wake`] first.
+    /// Wakes the shard: at most two system calls.
     pub fn wake(&self) {
+        // In this order: whoever forgets the second signal finds the first one in its ring.
         self.event.signal();
+        if let Some(park) = &self.park {
+            park.signal();
+        }
     }
 }
 

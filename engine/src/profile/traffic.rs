@@ -83,7 +83,7 @@ pub struct Http {
     /// Bytes of a request's head, 1 KiB to 1 MiB; default 16 KiB, twice what common servers
     /// allow, for tokens and `Mcp-Param` headers. Past it the answer is 431.
     pub head_bytes_max: usize,
-    /// Header fields of a request, 8 to 256; default 64. Past it the answer is 431.
+    /// Header fields of a request, 8 to 64 (what the parser takes); default 64. Past it the answer is 431.
     pub headers_max: usize,
     /// Bytes of a request's target, 16 bytes to 64 KiB; default 2 KiB. Past it the answer is 414.
     pub target_bytes_max: usize,
@@ -107,7 +107,7 @@ impl Http {
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("http");
         section.range("head_bytes_max", self.head_bytes_max, 1024..=1 << 20)?;
-        section.range("headers_max", self.headers_max, 8..=256)?;
+        section.range("headers_max", self.headers_max, 8..=64)?;
         section.range("target_bytes_max", self.target_bytes_max, 16..=64 << 10)?;
         section.range("body_bytes_max", self.body_bytes_max, 1024..=1 << 30)?;
         // The target is part of the head: a larger bound could never be reached.

@@ -207,9 +207,9 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     let wake = WakeFd::open().map_err(|error| ShardError::Wake { shard, error })?;
     ring.watch_wake(&wake);
     plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
-    let _ = plan.control.waker.set(wake.waker());
+    let _ = plan.control.waker.set(ring.waker());
 
-    let handling = handling(&plan, wake.waker());
+    let handling = handling(&plan, ring.waker());
     let mut opened = Shard {
         ring,
         slots: Slots::new(plan.descriptors),

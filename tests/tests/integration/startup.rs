@@ -108,11 +108,11 @@ fn the_ends_of_every_allowed_range_can_be_served() {
     for profile in [
         "[json]\ndepth_max = 256",
         "[json]\ndepth_max = 8\nnodes_max = 64",
-        "[http]\nheaders_max = 256",
+        "[http]\nheaders_max = 64",
         "[http]\nhead_bytes_max = 1024\ntarget_bytes_max = 16\nheaders_max = 8",
         "[ring]\nsubmission_entries = 64\ncompletion_entries = 128\nbuffer_count = 16\n\
          buffer_bytes = 512\ndescriptors = 16\n[budget]\ncompletions_per_turn = 128",
-        "[budget]\ncompletions_per_turn = 1\nrequests_per_connection_per_turn = 1\nlane_batch = 1",
+        "[budget]\ncompletions_per_turn = 1\nrequests_per_connection_per_turn = 1\nlane_batch = 4",
         "[lanes]\ncontrol = 1\nreply = 1\nrequest = 1\nbulk = 1",
         "[connection]\nlinger_timeout_ms = 0\nlinger_bytes_max = 0\noutput_bytes_max = 4096\n\
          pipelined_bytes_max = 1024",

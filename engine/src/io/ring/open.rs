@@ -7,6 +7,7 @@ use crate::io::wake::EventFd;
 use io_uring::{IoUring, Probe, opcode};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 /// The group number of a ring's only buffer group.
 const BUFFER_GROUP: u16 = 0;
@@ -53,7 +54,7 @@ impl Default for RingSettings {
 pub(super) struct Parts {
     pub(super) uring: IoUring,
     pub(super) buffers: BufferRing,
-    pub(super) park: EventFd,
+    pub(super) park: Arc<EventFd>,
 }
 
 pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
@@ -73,7 +74,7 @@ pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
     let (count, bytes) = (settings.buffer_count, settings.buffer_bytes);
     let buffers = BufferRing::register(&submitter, BUFFER_GROUP, count, bytes)
         .map_err(|source| refused("register_buf_ring", source))?;
-    let park = EventFd::open().map_err(|source| refused("eventfd", source))?;
+    let park = Arc::new(EventFd::open().map_err(|source| refused("eventfd", source))?);
     submitter
         .register_eventfd(park.as_fd().as_raw_fd())
         .map_err(|source| refused("register_eventfd", source))?;
