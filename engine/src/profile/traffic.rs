@@ -83,7 +83,8 @@ pub struct Http {
     /// Bytes of a request's head, 1 KiB to 1 MiB; default 16 KiB, twice what common servers
     /// allow, for tokens and `Mcp-Param` headers. Past it the answer is 431.
     pub head_bytes_max: usize,
-    /// Header fields of a request, 8 to 64 (what the parser takes); default 64. Past it the answer is 431.
+    /// Header fields of a request, 8 to 64 (what the parser takes); default 64. Past it the answer
+    /// is 431.
     pub headers_max: usize,
     /// Bytes of a request's target, 16 bytes to 64 KiB; default 2 KiB. Past it the answer is 414.
     pub target_bytes_max: usize,

@@ -115,7 +115,7 @@ fn the_ends_of_every_allowed_range_can_be_served() {
         "[budget]\ncompletions_per_turn = 1\nrequests_per_connection_per_turn = 1\nlane_batch = 4",
         "[lanes]\ncontrol = 1\nreply = 1\nrequest = 1\nbulk = 1",
         "[connection]\nlinger_timeout_ms = 0\nlinger_bytes_max = 0\noutput_bytes_max = 4096\n\
-         pipelined_bytes_max = 1024",
+         pipelined_bytes_max = 16384",
         "[executor]\nidle_wait_us = 0",
         "[calls]\nin_flight_max = 1\nevents_queued_max = 1",
         "[offload]\nthreads = 1\nqueue_max = 1",
