@@ -6,7 +6,6 @@ use super::active::Active;
 use super::context::Context;
 use super::http::{Connection, Phase};
 use crate::io::chunk::Chunk;
-use crate::meter::Counter;
 use crate::profile::Connection as ConnectionProfile;
 
 impl Connection {
@@ -116,7 +115,6 @@ impl Connection {
         let limit = context.rules.connection.input_bytes_max;
         if *context.input_bytes > limit && self.is_between_answers() {
             self.drop_input(context);
-            context.meter.count(Counter::RefusedOverload);
             let text = "overloaded: unfinished requests of all clients are too large; try again";
             self.sequence = self.sequence.wrapping_add(1);
             self.refuse_framing(Status::ServiceUnavailable, text, context);

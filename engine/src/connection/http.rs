@@ -21,7 +21,6 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::Disposition;
-use crate::meter::Counter;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +197,6 @@ impl Connection {
         while consumed < input.len() && context.requests_left > 0 && !context.is_out_full() {
             match framer.step(&mut input[consumed..], &context.rules.http) {
                 Err(refusal) => {
-                    context.meter.count(Counter::RefusedFraming);
                     self.sequence = self.sequence.wrapping_add(1);
                     self.refuse_framing(refusal.status(), &refusal.to_string(), context);
                     return input.len();
@@ -275,13 +273,7 @@ impl Connection {
                     .endpoint
                     .end_session(headers, exchange, &mut scratch)
             }
-            Err(reason) => {
-                let is_origin = matches!(reason, Reason::Forbidden(_));
-                context
-                    .meter
-                    .add(Counter::RefusedOrigin, u64::from(is_origin));
-                context.endpoint.core().refuse(None, reason, &mut scratch)
-            }
+            Err(reason) => context.endpoint.core().refuse(None, reason, &mut scratch),
         };
         self.settle(disposition, reply, &scratch, context);
         *context.scratch = scratch;

@@ -16,6 +16,8 @@ pub struct ToolError(Kind);
 pub(crate) enum Kind {
     /// The tool ran and failed: a result with `isError`.
     Failed(String),
+    /// The handler panicked.
+    Panicked,
     /// The request failed: a JSON-RPC error.
     Protocol { code: i64, message: String },
 }
@@ -41,6 +43,14 @@ impl ToolError {
         ToolError::protocol(error_code::INTERNAL_ERROR, message)
     }
 
+    pub(crate) fn panicked() -> ToolError {
+        ToolError(Kind::Panicked)
+    }
+
+    pub(crate) fn into_kind(self) -> Kind {
+        self.0
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0
     }
@@ -50,6 +60,7 @@ impl fmt::Display for ToolError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Failed(text) => formatter.write_str(text),
+            Kind::Panicked => formatter.write_str("the tool panicked"),
             Kind::Protocol { code, message } => write!(formatter, "{message} ({code})"),
         }
     }

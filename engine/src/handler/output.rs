@@ -65,7 +65,7 @@ impl IntoToolResult for Vec<Content> {
     }
 }
 
-/// Numbers and booleans become their JSON text.
+/// Integers and booleans become their JSON text.
 macro_rules! text_of_json {
     ($($number:ty)*) => {$(
         impl IntoToolResult for $number {
@@ -75,7 +75,24 @@ macro_rules! text_of_json {
         }
     )*};
 }
-text_of_json!(bool i32 i64 u32 u64 usize f32 f64);
+text_of_json!(bool i32 i64 u32 u64 usize);
+
+impl IntoToolResult for f64 {
+    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+        // What a person writes: 5, not 5.0. Up to here every integer is its own f64.
+        const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+        if self.fract() == 0.0 && self.abs() <= EXACT_MAX {
+            return (self as i64).into_tool_result();
+        }
+        Ok(ToolResult::text(serde_json::to_string(&self)?))
+    }
+}
+
+impl IntoToolResult for f32 {
+    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+        f64::from(self).into_tool_result()
+    }
+}
 
 /// A value given to programs as structured content, and to the model as its JSON text.
 #[derive(Debug, Clone)]
@@ -101,6 +118,9 @@ mod tests {
             assert_eq!(value.unwrap().content, vec![Content::text(text.to_owned())]);
         };
         check(1.5.into_tool_result(), "1.5");
+        check(5.0.into_tool_result(), "5");
+        check((-2.0).into_tool_result(), "-2");
+        check(1e300.into_tool_result(), "1e+300");
         check(true.into_tool_result(), "true");
         check(7_u64.into_tool_result(), "7");
         check("a".into_tool_result(), "a");

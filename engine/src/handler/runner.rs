@@ -165,5 +165,5 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ToolError {
         panic = text,
         "a handler panicked; its call ends with an error"
     );
-    ToolError::internal("the tool panicked")
+    ToolError::panicked()
 }

@@ -214,9 +214,13 @@ impl Core {
         call.begin(key, std::mem::take(&mut caller.wishes));
         match runner.start(&call, arguments) {
             Started::Ready(outcome) if !call.has_events() => {
-                self.write_outcome(out, era, id, outcome);
+                let status = self.write_outcome(out, era, id, outcome);
                 self.spare(call);
-                Disposition::ok()
+                Disposition::Answer {
+                    status,
+                    session: None,
+                    allow: None,
+                }
             }
             Started::BadArguments(text) => {
                 ToolResult::error(format!("invalid arguments: {text}")).write(
@@ -247,6 +251,7 @@ impl Core {
             exchange,
             ..
         } = caller;
+        self.meter.count(Counter::CallsInFlight);
         let key = self.calls.insert(
             NewCall {
                 call,
@@ -277,29 +282,39 @@ impl Core {
         Disposition::Pending(Some(key))
     }
 
-    fn write_outcome(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, outcome: Outcome) {
-        match outcome {
+    /// Writes what came of a call. A handler may find late that its client lacks a capability,
+    /// and even then modern clients are told with 400.
+    fn write_outcome(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, outcome: Outcome) -> Status {
+        let error = match outcome {
             Ok(result) => {
                 let is_error = result.is_error;
-                self.meter.count(if is_error {
-                    Counter::CallsFailed
-                } else {
-                    Counter::CallsOk
+                self.meter.count(match is_error {
+                    true => Counter::CallsFailed,
+                    false => Counter::CallsOk,
                 });
                 result.write(out, era, id, &self.stamp);
+                return Status::Ok;
             }
-            Err(error) => {
-                self.meter.add(Counter::CallsFailed, 1);
-                match error.kind() {
-                    Kind::Failed(text) => {
-                        ToolResult::error(text.clone()).write(out, era, id, &self.stamp);
-                    }
-                    Kind::Protocol { code, message } => {
-                        encode::write_error(out, Some(id), *code, message);
-                    }
+            Err(error) => error,
+        };
+        self.meter.count(match error.kind() {
+            Kind::Panicked => Counter::CallsPanicked,
+            Kind::Failed(_) | Kind::Protocol { .. } => Counter::CallsFailed,
+        });
+        match error.into_kind() {
+            Kind::Failed(text) => ToolResult::error(text).write(out, era, id, &self.stamp),
+            Kind::Panicked => {
+                let text = "the tool panicked";
+                encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);
+            }
+            Kind::Protocol { code, message } => {
+                encode::write_error(out, Some(id), code, &message);
+                if era == Era::Modern && code == error_code::MISSING_CLIENT_CAPABILITY {
+                    return Status::BadRequest;
                 }
             }
         }
+        Status::Ok
     }
 
     fn spare(&mut self, call: Call) {
@@ -374,6 +389,7 @@ impl Core {
         let Some(mut entry) = self.calls.remove(key) else {
             return;
         };
+        self.meter.uncount(Counter::CallsInFlight);
         if let Some(session) = entry
             .session
             .and_then(|session| self.sessions.find(session))
@@ -384,11 +400,9 @@ impl Core {
             Err(part) => part,
             Ok(outcome) => {
                 let mut body = Vec::new();
-                self.write_outcome(&mut body, entry.era, entry.id.as_id(), outcome);
-                Part::Final {
-                    status: Status::Ok,
-                    body,
-                }
+                let id = entry.id.as_id();
+                let status = self.write_outcome(&mut body, entry.era, id, outcome);
+                Part::Final { status, body }
             }
         };
         if let Some(exchange) = entry.exchange {

@@ -275,7 +275,13 @@ impl Core {
         reason: Reason<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        self.meter.add(Counter::RefusedMessage, 1);
+        self.meter.count(match reason {
+            Reason::Forbidden(_) => Counter::RefusedOrigin,
+            Reason::Framing(_) => Counter::RefusedFraming,
+            Reason::SessionMissing | Reason::SessionUnknown => Counter::RefusedSession,
+            Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
+            _ => Counter::RefusedMessage,
+        });
         let (status, allow) = (reason.status(), reason.allow());
         let message = self.arena.format(format_args!("{reason}"));
         Refusal { id, reason }.write(out, message);
