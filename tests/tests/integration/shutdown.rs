@@ -142,3 +142,34 @@ fn a_half_sent_request_does_not_keep_the_server() {
     server.signal("TERM");
     assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
 }
+
+#[test]
+fn a_shard_with_nothing_left_waits_for_requests_of_its_sessions_on_other_shards() {
+    let server = Setup::shards(4).start();
+    let session = Session::open(&mut server.connect());
+    let ping = session
+        .request("late", "ping", Value::Null)
+        .field("Expect", "100-continue")
+        .to_bytes(server.address());
+    let head_end = ping.windows(4).position(|end| end == b"\r\n\r\n");
+    let (head, body) = ping.split_at(head_end.expect("a head ends") + 4);
+    // Enough connections that some are on other shards than the session.
+    let mut connections: Vec<Connection> = (0..32).map(|_| server.connect()).collect();
+    for connection in &mut connections {
+        connection.send_bytes(head);
+        let went_on = connection.read_head().expect("an interim response");
+        assert_eq!(went_on.status, 100);
+    }
+    let began = Instant::now();
+    server.signal("TERM");
+    wait_until("refused connections", || is_refused(&server).then_some(()));
+    for connection in &mut connections {
+        connection.send_bytes(body);
+        let response = connection.read_response();
+        assert_eq!(response.status(), 200, "{response:?}");
+        assert_eq!(response.answer()["id"], "late");
+    }
+    assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
+    // No shard waited for its deadline of ten seconds.
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
