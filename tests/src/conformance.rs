@@ -9,11 +9,9 @@
 //! it lacks on purpose: the client half of the suite, and any opinion on what a check means.
 
 mod expectation;
-mod process;
 mod suite;
 mod verdict;
 
 pub use expectation::{Expectation, ExpectationError};
-pub use process::ServerProcess;
 pub use suite::{Check, Run, Scenario, Status, run};
 pub use verdict::{Verdict, judge};

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use corelane_tests::conformance::{Expectation, ServerProcess, judge, run};
+use corelane_tests::Setup;
+use corelane_tests::conformance::{Expectation, judge, run};
 
 /// A requirement set, and how many scenarios it runs, scored or not. The suite is pinned, so
 /// another number means that it did not run what it should.
@@ -12,11 +13,12 @@ const SETS: &[(&str, usize)] = &[("2025-11-25", 33), ("2026-07-28", 50)];
 
 /// Runs both sets against one process.
 fn check(shards: usize) {
-    let mut server = ServerProcess::start(shards);
+    let server = Setup::shards(shards).start();
+    let url = format!("http://{}/mcp", server.address());
     let mut surprises = Vec::new();
     for (revision, scenarios) in SETS {
         let results = results_folder(revision, shards);
-        let run = run(server.url(), revision, &results);
+        let run = run(&url, revision, &results);
         assert_eq!(run.scenarios.len(), *scenarios, "scenarios of {revision}");
         let verdict = judge(&run, &expectation(revision));
         println!(
@@ -33,7 +35,7 @@ fn check(shards: usize) {
                 .map(|said| format!("{revision} {said}")),
         );
     }
-    assert!(server.is_alive(), "the server ended before the suite did");
+    server.assert_alive();
     let folder = env!("CARGO_TARGET_TMPDIR");
     assert!(
         surprises.is_empty(),
