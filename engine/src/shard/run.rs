@@ -27,8 +27,9 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         did |= shard.handle_leftover();
         let caught_up = shard.handle_timers(EXPIRIES_PER_TURN);
         shard.deliver_all();
+        let has_drained = shard.drain_step()?;
         shard.flush_lanes();
-        if shard.drain_step()? {
+        if has_drained {
             return Ok(());
         }
         has_work = shard.has_work() || !caught_up;
