@@ -1,0 +1,241 @@
+//! Calls that were started: what they say, how they end, and what their end sets free.
+
+use std::collections::VecDeque;
+
+use corelane_protocol::framing::http1::Status;
+use corelane_protocol::jsonrpc::{Id, encode};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::tools::ToolResult;
+
+use super::endpoint::Core;
+use super::{Delivery, Exchange, Part};
+use crate::handler::Call;
+use crate::handler::error::{Kind, ToolError};
+use crate::handler::mailbox::{CallKey, News};
+use crate::handler::runner::Outcome;
+use crate::meter::Counter;
+
+/// Sessions ended for idleness in one turn; the others wait for the next one.
+const SESSIONS_EXPIRED_PER_TURN: usize = 256;
+
+impl Core {
+    /// Writes what came of a call. A handler may find late that its client lacks a capability,
+    /// and even then modern clients are told with 400.
+    pub(super) fn write_outcome(
+        &self,
+        out: &mut Vec<u8>,
+        era: Era,
+        id: Id<'_>,
+        outcome: Outcome,
+    ) -> Status {
+        let error = match outcome {
+            Ok(result) => {
+                let is_error = result.is_error;
+                self.meter.count(match is_error {
+                    true => Counter::CallsFailed,
+                    false => Counter::CallsOk,
+                });
+                result.write(out, era, id, &self.stamp);
+                return Status::Ok;
+            }
+            Err(error) => error,
+        };
+        self.meter.count(match error.kind() {
+            Kind::Panicked => Counter::CallsPanicked,
+            Kind::Failed(_) | Kind::Protocol { .. } => Counter::CallsFailed,
+        });
+        match error.into_kind() {
+            Kind::Failed(text) => ToolResult::error(text).write(out, era, id, &self.stamp),
+            Kind::Panicked => {
+                let text = "the tool panicked";
+                encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);
+            }
+            Kind::Protocol { code, message } => {
+                encode::write_error(out, Some(id), code, &message);
+                if era == Era::Modern && code == error_code::MISSING_CLIENT_CAPABILITY {
+                    return Status::BadRequest;
+                }
+            }
+        }
+        Status::Ok
+    }
+
+    pub(super) fn spare(&mut self, call: Call) {
+        const SPARE_CALLS_MAX: usize = 64;
+        if call.is_unshared() && self.spare_calls.len() < SPARE_CALLS_MAX {
+            call.forget();
+            self.spare_calls.push(call);
+        }
+    }
+
+    /// Turns what happened to calls since the last turn into deliveries.
+    ///
+    /// `has_room` says whether the connection of an exchange takes more messages now; a call
+    /// whose connection does not goes to `stalled`, to be pumped later.
+    pub(crate) fn collect_news(
+        &mut self,
+        has_room: impl Fn(Exchange) -> bool,
+        stalled: &mut VecDeque<CallKey>,
+    ) {
+        self.offload.collect_finished();
+        let mut news = std::mem::take(&mut self.news);
+        self.mailbox.collect(&mut news);
+        for item in news.drain(..) {
+            match item {
+                News::Events(key) => {
+                    let exchange = self.calls.find(key).and_then(|entry| entry.exchange);
+                    if exchange.is_none_or(&has_room) {
+                        self.pump_events(key);
+                    } else {
+                        stalled.push_back(key);
+                    }
+                }
+                News::Done(key, outcome) => {
+                    self.pump_events(key);
+                    self.finish(key, Ok(outcome));
+                }
+            }
+        }
+        self.news = news;
+    }
+
+    /// Where the answer of a call goes, if it is not answered and its client is there.
+    pub(crate) fn exchange_of(&mut self, key: CallKey) -> Option<Exchange> {
+        self.calls.find(key)?.exchange
+    }
+
+    /// Whether a client that sends no more has given up on its call: closing is cancelling in
+    /// the modern era, and means nothing in the legacy one.
+    pub(crate) fn hangup_ends(&mut self, key: CallKey) -> bool {
+        self.calls
+            .find(key)
+            .is_some_and(|entry| entry.era == Era::Modern)
+    }
+
+    /// Moves the waiting messages of a call to its connection.
+    pub(crate) fn pump_events(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.find(key) else {
+            return;
+        };
+        while let Some(event) = entry.call.take_event() {
+            if let Some(exchange) = entry.exchange {
+                self.deliveries.push_back(Delivery {
+                    exchange,
+                    part: Part::Event(event),
+                });
+            }
+        }
+    }
+
+    /// Ends a call: with its outcome, or with a part that says there is none.
+    fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
+        let Some(mut entry) = self.calls.remove(key) else {
+            return;
+        };
+        self.meter.uncount(Counter::CallsInFlight);
+        if let Some(session) = entry
+            .session
+            .and_then(|session| self.sessions.find(session))
+        {
+            session.calls.retain(|other| *other != key);
+        }
+        let part = match outcome {
+            Err(part) => part,
+            Ok(outcome) => {
+                let mut body = Vec::new();
+                let id = entry.id.as_id();
+                let status = self.write_outcome(&mut body, entry.era, id, outcome);
+                Part::Final { status, body }
+            }
+        };
+        if let Some(exchange) = entry.exchange {
+            self.deliveries.push_back(Delivery { exchange, part });
+        }
+        // Dropping the task stops a handler that still runs; the executor drops its future.
+        if entry.task.take().is_some() {
+            self.mailbox.note_task_woken();
+        }
+        self.spare(entry.call);
+    }
+
+    /// The client of a call said that it needs no answer: nothing is sent for it any more.
+    pub(super) fn cancel(&mut self, key: CallKey) {
+        if let Some(entry) = self.calls.find(key) {
+            self.meter.add(Counter::CallsCancelled, 1);
+            entry.call.cancel();
+            self.finish(key, Err(Part::Accepted));
+        }
+    }
+
+    /// The connection of an exchange is gone. That cancels a modern call (MCP 2026-07-28
+    /// basic/transports) and means nothing to a legacy one (2025-11-25 basic/transports).
+    pub(crate) fn client_gone(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.find(key) else {
+            return;
+        };
+        entry.exchange = None;
+        if entry.era == Era::Modern {
+            self.cancel(key);
+        } else {
+            self.pump_events(key);
+        }
+    }
+
+    /// Ends calls and sessions whose time is over.
+    pub(crate) fn expire(&mut self) {
+        while let Some(key) = self.calls.next_expired(self.now_ms) {
+            self.meter.add(Counter::TimeoutsCall, 1);
+            if let Some(entry) = self.calls.find(key) {
+                entry.call.cancel();
+            }
+            let text = format!(
+                "the tool took longer than {} ms",
+                self.settings.call_timeout_ms
+            );
+            self.finish(key, Ok(Err(ToolError::internal(text))));
+        }
+        for _ in 0..SESSIONS_EXPIRED_PER_TURN {
+            let Some(session) = self.sessions.expire(self.now_ms) else {
+                break;
+            };
+            self.meter.add(Counter::SessionsExpired, 1);
+            self.close_session(session);
+        }
+    }
+
+    /// Queues a part of an answer for delivery.
+    pub(crate) fn queue_delivery(&mut self, delivery: Delivery) {
+        self.deliveries.push_back(delivery);
+    }
+
+    /// When the next call runs out of time, in milliseconds since the shard started.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.calls.next_deadline_ms()
+    }
+
+    /// Takes the next part of an answer that is ready.
+    pub(crate) fn next_delivery(&mut self) -> Option<Delivery> {
+        self.deliveries.pop_front()
+    }
+
+    /// Whether calls wait.
+    pub(crate) fn has_calls(&self) -> bool {
+        self.calls.len() > 0
+    }
+
+    /// Whether nothing waits to be answered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.calls.len() == 0 && self.deliveries.is_empty()
+    }
+
+    /// Whether calls have news, so that the shard must not sleep.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.mailbox.is_empty() || self.offload.has_finished()
+    }
+
+    /// From now on no session is made and no stream is opened.
+    pub(crate) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+}
