@@ -105,7 +105,7 @@ fn assert_refused(refusal: &Refusal<'_>) {
         "{refusal:?}"
     );
     let mut written = Vec::new();
-    refusal.write(&mut written);
+    refusal.write(&mut written, &refusal.reason.to_string());
     let error: Value = serde_json::from_slice(&written).expect("a refusal is JSON");
     assert_eq!(error["jsonrpc"], "2.0");
     assert_eq!(error["error"]["code"], refusal.reason.code());
