@@ -8,7 +8,6 @@
 //! to read, when to close and how long to wait is decided above.
 
 pub mod arena;
-pub mod budget;
 pub mod buffers;
 pub mod chunk;
 pub(crate) mod executor;

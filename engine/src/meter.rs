@@ -21,8 +21,6 @@ pub enum Counter {
     ConnectionsOpen,
     /// Connections closed, whoever closed them.
     ConnectionsClosed,
-    /// Connections refused because every slot was taken.
-    ConnectionsRefusedFull,
     /// Connections closed because the file table had no place (ENFILE).
     ConnectionsRefusedDescriptors,
     /// Bytes received.
@@ -128,15 +126,10 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 33] = [
+pub static ROWS: [Row; 32] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
-    total(
-        Counter::ConnectionsRefusedFull,
-        "connections_refused",
-        "full",
-    ),
     total(
         Counter::ConnectionsRefusedDescriptors,
         "connections_refused",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::work::Shard;
 use crate::io::executor::{Parker, yield_now};
 use crate::io::ring::Wait;
+use crate::meter::Counter;
 
 /// Entries of the timing wheel looked at in one turn.
 const EXPIRIES_PER_TURN: usize = 1024;
@@ -30,6 +31,11 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         let has_drained = shard.drain_step()?;
         shard.flush_lanes();
         if has_drained {
+            let overflows = shard.ring.counters().completion_overflows;
+            shard
+                .handling
+                .meter
+                .add(Counter::RingCompletionsOverflowed, overflows);
             return Ok(());
         }
         has_work = shard.has_work() || !caught_up;
