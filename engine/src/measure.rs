@@ -6,7 +6,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
 use crate::connection::context::{Context, Rules};
@@ -45,19 +44,8 @@ impl Handling {
         let meter = Rc::new(ShardMeter::new());
         let pool = OffloadPool::start(1, 1).expect("one thread can be started");
         let offload = Rc::new(OffloadPort::new(pool, Arc::new(|| {}), Rc::clone(&mailbox)));
-        let settings = EndpointSettings {
-            shard: 0,
-            shards: 1,
-            server: Arc::new(server),
-            plan: Arc::new(plan),
-            json: JsonLimits::default(),
-            calls_max: profile.calls.in_flight_max,
-            call_timeout_ms: profile.calls.timeout_ms,
-            events_max: profile.calls.events_queued_max,
-            sessions_max: profile.sessions.per_shard_max,
-            session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
-            streams_per_session_max: profile.streams.per_session_max,
-        };
+        let (server, plan) = (Arc::new(server), Arc::new(plan));
+        let settings = EndpointSettings::new((0, 1), server, plan, &profile.for_core(0));
         let no_names: [&str; 0] = [];
         Handling {
             endpoint: Endpoint::new(settings, mailbox, offload, Rc::clone(&meter)),

@@ -80,20 +80,19 @@ impl Connection {
 
     /// Whether the peer takes its output so slowly that no more should be made for it.
     pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
-        let output = self
-            .active
-            .as_ref()
-            .and_then(|active| active.output.as_ref());
-        output.is_some_and(|output| output.len() >= profile.output_bytes_max)
+        self.queued_bytes() >= profile.output_bytes_max
     }
 
     /// Whether the peer is so far behind that it is given up.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
-        let output = self
-            .active
-            .as_ref()
-            .and_then(|active| active.output.as_ref());
-        output.is_some_and(|output| output.len() / 2 >= profile.output_bytes_max)
+        self.queued_bytes() / 2 >= profile.output_bytes_max
+    }
+
+    /// Bytes that wait behind the send that is under way.
+    fn queued_bytes(&self) -> usize {
+        let active = self.active.as_ref();
+        let output = active.and_then(|active| active.output.as_ref());
+        output.map_or(0, |output| output.len())
     }
 
     pub(super) fn keep_input(&mut self, bytes: &[u8], context: &mut Context<'_>) {

@@ -20,7 +20,9 @@ use super::context::{Context, Rules};
 use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
+use crate::handler::mailbox::CallKey;
 use crate::mcp::Disposition;
+use crate::mcp::session_id::SessionId;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -303,44 +305,31 @@ impl Connection {
             Disposition::Done => {
                 response::write_empty(context.out(), &reply, date, Status::NoContent);
             }
-            Disposition::Pending(call) => {
-                self.wait(
-                    WaitingRequest {
-                        reply,
-                        call,
-                        stream: None,
-                    },
-                    context,
-                );
-            }
+            Disposition::Pending(call) => self.wait(reply, call, None, context),
             Disposition::Forward { home, request } => {
-                self.wait(
-                    WaitingRequest {
-                        reply,
-                        call: None,
-                        stream: None,
-                    },
-                    context,
-                );
+                self.wait(reply, None, None, context);
                 context.forwards.push((home, request));
             }
             Disposition::Stream(session) => {
-                self.wait(
-                    WaitingRequest {
-                        reply,
-                        call: None,
-                        stream: Some(session),
-                    },
-                    context,
-                );
+                self.wait(reply, None, Some(session), context);
                 self.begin_stream(context);
             }
         }
     }
 
-    fn wait(&mut self, waiting: WaitingRequest, context: &mut Context<'_>) {
+    fn wait(
+        &mut self,
+        reply: Reply,
+        call: Option<CallKey>,
+        stream: Option<SessionId>,
+        context: &mut Context<'_>,
+    ) {
         self.phase = Phase::Waiting;
-        self.active(context).waiting = Some(waiting);
+        self.active(context).waiting = Some(WaitingRequest {
+            reply,
+            call,
+            stream,
+        });
     }
 
     /// Refuses bytes that are no request; nothing after them can be trusted.

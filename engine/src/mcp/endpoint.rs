@@ -21,6 +21,7 @@ use crate::handler::mailbox::{Mailbox, News};
 use crate::handler::offload::OffloadPort;
 use crate::io::arena::Arena;
 use crate::meter::{Counter, ShardMeter};
+use crate::profile::ShardProfile;
 
 /// What an endpoint is made from.
 pub(crate) struct EndpointSettings {
@@ -46,6 +47,35 @@ pub(crate) struct EndpointSettings {
     pub(crate) session_idle_timeout_ms: u64,
     /// Streams one session may hold open.
     pub(crate) streams_per_session_max: usize,
+}
+
+impl EndpointSettings {
+    /// The settings of shard `.0` of `.1` as `profile` has them.
+    pub(crate) fn new(
+        (shard, shards): (u16, u16),
+        server: Arc<ServerDescription>,
+        plan: Arc<Plan>,
+        profile: &ShardProfile,
+    ) -> EndpointSettings {
+        EndpointSettings {
+            shard,
+            shards,
+            server,
+            plan,
+            json: JsonLimits {
+                depth_max: profile.json.depth_max,
+                nodes_max: profile.json.nodes_max,
+                id_bytes_max: profile.json.id_bytes_max,
+                method_bytes_max: profile.json.method_bytes_max,
+            },
+            calls_max: profile.calls.in_flight_max,
+            call_timeout_ms: profile.calls.timeout_ms,
+            events_max: profile.calls.events_queued_max,
+            sessions_max: profile.sessions.per_shard_max,
+            session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+            streams_per_session_max: profile.streams.per_session_max,
+        }
+    }
 }
 
 /// One shard's MCP server.

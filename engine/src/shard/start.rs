@@ -8,7 +8,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
-use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 
@@ -253,7 +252,12 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         wake_shard,
         Rc::clone(&mailbox),
     ));
-    let settings = endpoint_settings(plan);
+    let settings = EndpointSettings::new(
+        (plan.shard, plan.shards),
+        Arc::clone(&plan.server),
+        Arc::clone(&plan.catalog),
+        profile,
+    );
     let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
     Handling {
         endpoint,
@@ -274,32 +278,6 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         requests_per_turn: profile.budget.requests_per_connection_per_turn,
         is_draining: false,
         input_bytes: 0,
-    }
-}
-
-fn endpoint_settings(plan: &ShardPlan) -> EndpointSettings {
-    let profile = &plan.profile;
-    EndpointSettings {
-        shard: plan.shard,
-        shards: plan.shards,
-        server: Arc::clone(&plan.server),
-        plan: Arc::clone(&plan.catalog),
-        json: json_limits(profile),
-        calls_max: profile.calls.in_flight_max,
-        call_timeout_ms: profile.calls.timeout_ms,
-        events_max: profile.calls.events_queued_max,
-        sessions_max: profile.sessions.per_shard_max,
-        session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
-        streams_per_session_max: profile.streams.per_session_max,
-    }
-}
-
-fn json_limits(profile: &ShardProfile) -> JsonLimits {
-    JsonLimits {
-        depth_max: profile.json.depth_max,
-        nodes_max: profile.json.nodes_max,
-        id_bytes_max: profile.json.id_bytes_max,
-        method_bytes_max: profile.json.method_bytes_max,
     }
 }
 

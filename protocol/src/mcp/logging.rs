@@ -60,9 +60,8 @@ impl LogLevel {
 ///
 /// `data` is one JSON value, already encoded.
 pub fn write_notification(out: &mut Vec<u8>, level: LogLevel, logger: Option<&str>, data: &[u8]) {
-    out.extend_from_slice(
-        br#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":""#,
-    );
+    encode::begin_notification(out, "notifications/message");
+    out.extend_from_slice(br#"{"level":""#);
     out.extend_from_slice(level.as_str().as_bytes());
     out.push(b'"');
     if let Some(logger) = logger {
@@ -71,7 +70,8 @@ pub fn write_notification(out: &mut Vec<u8>, level: LogLevel, logger: Option<&st
     }
     out.extend_from_slice(br#","data":"#);
     out.extend_from_slice(data);
-    out.extend_from_slice(b"}}");
+    out.push(b'}');
+    encode::end(out);
 }
 
 #[cfg(test)]

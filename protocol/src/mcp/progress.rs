@@ -13,9 +13,8 @@ pub fn write_notification(
     total: Option<f64>,
     message: Option<&str>,
 ) {
-    out.extend_from_slice(
-        br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"#,
-    );
+    encode::begin_notification(out, "notifications/progress");
+    out.extend_from_slice(br#"{"progressToken":"#);
     encode::write_id(out, token);
     out.extend_from_slice(br#","progress":"#);
     encode::write_float(out, progress);
@@ -27,5 +26,6 @@ pub fn write_notification(
         out.extend_from_slice(br#","message":"#);
         encode::write_string(out, message);
     }
-    out.extend_from_slice(b"}}");
+    out.push(b'}');
+    encode::end(out);
 }
