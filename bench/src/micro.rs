@@ -20,7 +20,6 @@
 mod answer;
 mod corpus;
 mod dispatch;
-mod environment;
 mod lanes;
 mod one_core;
 mod report;
@@ -28,7 +27,6 @@ mod stage;
 mod wire;
 
 pub use answer::Answer;
-pub use environment::Environment;
 pub use report::{Summary, TABLE_HEAD, json, table_row};
 pub use stage::{Conditions, Length, Measurement, Stage, WrongAnswer};
 

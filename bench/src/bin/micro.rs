@@ -13,9 +13,9 @@
 //! addition for each allocation; a path that does not allocate pays nothing.
 
 use clap::Parser;
+use corelane_bench::environment::Environment;
 use corelane_bench::micro::{
-    Bench, Conditions, Environment, Length, Summary, TABLE_HEAD, WrongAnswer, all, json, run,
-    table_row,
+    Bench, Conditions, Length, Summary, TABLE_HEAD, WrongAnswer, all, json, run, table_row,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;

@@ -3,8 +3,8 @@
 //! All times are nanoseconds per operation of whole batches. It lacks comparison with an earlier
 //! run: two runs are compared only if they were taken interleaved on one machine.
 
-use super::environment::Environment;
 use super::stage::Measurement;
+use crate::environment::Environment;
 use serde_json::{Value as Json, json};
 
 /// All rounds of one bench.
@@ -101,7 +101,7 @@ pub fn table_row(summary: &Summary) -> String {
 /// A whole run with its environment.
 pub fn json(environment: &Environment, summaries: &[Summary]) -> Json {
     let benches: Vec<Json> = summaries.iter().map(Summary::json).collect();
-    json!({ "environment": environment.json(), "benches": benches })
+    json!({ "environment": environment, "benches": benches })
 }
 
 fn hash_text(samples: &Measurement) -> String {
@@ -111,7 +111,8 @@ fn hash_text(samples: &Measurement) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Summary, TABLE_HEAD, json, table_row};
-    use crate::micro::{Conditions, Environment, Length, all, run};
+    use crate::environment::Environment;
+    use crate::micro::{Conditions, Length, all, run};
 
     #[test]
     fn a_run_is_reported_with_its_environment() {

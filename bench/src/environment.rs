@@ -3,7 +3,8 @@
 //! Invariant: reading it never fails; what cannot be learned is "unknown". It lacks anything that
 //! names a person or a host.
 
-use serde_json::{Value as Json, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const UNKNOWN: &str = "unknown";
 
 /// Where and from what the figures come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// Commit of the working tree, with `-dirty` if it differs from that.
     pub commit: String,
@@ -63,20 +64,7 @@ impl Environment {
         )
     }
 
-    /// All of it for programs.
-    pub fn json(&self) -> Json {
-        json!({
-            "commit": self.commit,
-            "cpu": self.cpu,
-            "cores": self.cores,
-            "governor": self.governor,
-            "kernel": self.kernel,
-            "load_average": self.load_average,
-            "build": self.build(),
-            "unix_time_s": self.unix_time_s,
-        })
-    }
-
+    /// Whether the figures mean anything, in a word.
     fn build(&self) -> &'static str {
         if self.is_release {
             "release"

@@ -1,0 +1,3 @@
+//! `corelane-load`: drives an MCP server over HTTP and says what it saw.
+
+pub mod report;
