@@ -10,7 +10,7 @@
 pub mod arena;
 pub mod buffers;
 pub mod chunk;
-pub(crate) mod executor;
+pub mod executor;
 pub mod ring;
 pub mod slots;
 pub mod wake;

@@ -16,13 +16,13 @@ use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ExecutorSettings {
+pub struct ExecutorSettings {
     /// The core its thread is pinned to.
-    pub(crate) core: usize,
+    pub core: usize,
     /// Entries of each of its own rings.
-    pub(crate) ring_depth: usize,
+    pub ring_depth: usize,
     /// Memory it registers for file input and output, in bytes.
-    pub(crate) io_memory_bytes: usize,
+    pub io_memory_bytes: usize,
 }
 
 /// glommio 0.12 parks with tasks ready to run if its preempt timer fires after it was set and
@@ -31,14 +31,14 @@ pub(crate) struct ExecutorSettings {
 const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
 /// The executor of the calling thread.
-pub(crate) struct Executor(LocalExecutor);
+pub struct Executor(LocalExecutor);
 
 impl Executor {
     /// Makes the executor and pins the calling thread.
     ///
     /// # Errors
     /// What the kernel refused, in words.
-    pub(crate) fn new(settings: ExecutorSettings) -> Result<Executor, String> {
+    pub fn new(settings: ExecutorSettings) -> Result<Executor, String> {
         LocalExecutorBuilder::new(Placement::Fixed(settings.core))
             .ring_depth(settings.ring_depth)
             .io_memory(settings.io_memory_bytes)
@@ -64,7 +64,7 @@ impl Executor {
     }
 
     /// Runs `future` and every task it spawns until `future` is done.
-    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         self.0.run(future)
     }
 }

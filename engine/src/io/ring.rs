@@ -13,10 +13,12 @@
 //!    carries the key it was queued with.
 //!
 //! It deliberately has no timeout operations (`wheel` has the deadlines), no vectored or
-//! zero-copy sends and no multishot receive: an armed poll costs an idle connection less memory.
+//! zero-copy sends. A server watches and receives once, because an armed poll costs an idle
+//! connection less memory than an armed receive; the connecting side, in `dial`, may stream.
 //! Linux 6.1 is the oldest kernel it opens on.
 
 mod completion;
+mod dial;
 mod error;
 mod flight;
 mod open;
@@ -25,6 +27,7 @@ mod tag;
 mod tests;
 
 pub use completion::{Completion, Received, RingCounters};
+pub use dial::Route;
 pub use error::RingError;
 pub use open::RingSettings;
 
@@ -238,7 +241,7 @@ impl Ring {
     /// What io_uring_enter(2) says and waiting does not cure; the ring is unusable then.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.submit_backlog();
-        self.buffers.offer(self.flight.receives());
+        self.buffers.offer(self.flight.buffers_wanted());
         let submission = self.uring.submission();
         let queued = submission.len() as u32;
         let has_overflown = submission.cq_overflow();
@@ -359,7 +362,13 @@ impl Ring {
 
     /// Moves the backlog to the submission queue for as long as the kernel takes it.
     fn submit_backlog(&mut self) {
+        let mut is_within_chain = false;
         while let Some(entry) = self.backlog.pop_front() {
+            let is_link = dial::is_link(&entry);
+            if is_link && !is_within_chain {
+                self.make_room_for_chain();
+            }
+            is_within_chain = is_link;
             if self.try_push(&entry) {
                 continue;
             }
@@ -373,7 +382,7 @@ impl Ring {
 
     /// Submits what is queued. A refusal leaves it queued, and [`Ring::enter`] will report it.
     fn submit_now(&mut self) {
-        self.buffers.offer(self.flight.receives());
+        self.buffers.offer(self.flight.buffers_wanted());
         self.flight.counters.entered += 1;
         let _ = self.uring.submit();
     }

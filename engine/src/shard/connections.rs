@@ -41,6 +41,9 @@ impl Shard {
                 self.handling.meter.count(Counter::ConnectionsClosed);
             }
             Completion::Woken => {}
+            Completion::Connected { .. } | Completion::Streamed { .. } => {
+                unreachable!("a shard accepts, watches and receives once")
+            }
         }
     }
 

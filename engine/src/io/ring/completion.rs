@@ -49,6 +49,23 @@ pub enum Completion {
         /// How.
         outcome: Received,
     },
+    /// A [`Ring::connect`](super::Ring::connect) ended.
+    Connected {
+        /// The key given to it.
+        key: SlotKey,
+        /// Whether the connection stands; or errno(3) of the first step that failed. After a
+        /// failure close the key: its socket may be open.
+        outcome: Result<(), i32>,
+    },
+    /// A [`Ring::receive_stream`](super::Ring::receive_stream) brought something.
+    Streamed {
+        /// Whose.
+        key: SlotKey,
+        /// What; `more_waiting` says nothing here.
+        outcome: Received,
+        /// Whether receiving goes on. If not and there was no failure, ask again to go on.
+        armed: bool,
+    },
     /// A send ended and the chunk is the caller's again.
     Sent {
         /// Whose.

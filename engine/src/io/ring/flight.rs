@@ -4,6 +4,7 @@
 //! completion, and a chunk being sent is here and nowhere else.
 
 use super::completion::{Completion, Received, RingCounters};
+use super::dial::Dialling;
 use super::tag::{Op, Tag};
 use crate::io::buffers::BufferRing;
 use crate::io::chunk::Chunk;
@@ -23,8 +24,10 @@ pub(super) struct SendUnderWay {
 #[derive(Debug, Default)]
 pub(super) struct Flight {
     sends: Slab<SendUnderWay>,
+    dials: Slab<Box<Dialling>>,
     operations: usize,
     receives: usize,
+    streams: usize,
     /// The watch of the wake descriptor ended and has to be queued again.
     pub(super) wake_watch_ended: bool,
     pub(super) counters: RingCounters,
@@ -40,6 +43,19 @@ impl Flight {
     pub(super) fn begin_receive(&mut self) {
         self.receives += 1;
         self.operations += 1;
+    }
+
+    /// Counts one receive that stays armed.
+    pub(super) fn begin_stream(&mut self) {
+        self.streams += 1;
+        self.operations += 1;
+    }
+
+    /// Keeps the addresses of a connection being dialled and returns its place.
+    pub(super) fn begin_dial(&mut self, dialling: Box<Dialling>) -> u32 {
+        self.operations += 1;
+        let place = self.dials.insert(dialling);
+        u32::try_from(place).expect("fewer connections than a tag can name")
     }
 
     /// Takes the chunk over and returns its tag and the address the kernel reads from.
@@ -64,9 +80,9 @@ impl Flight {
         self.operations
     }
 
-    /// Receives among them.
-    pub(super) fn receives(&self) -> usize {
-        self.receives
+    /// Buffers that receives under way may fill at once: one for each.
+    pub(super) fn buffers_wanted(&self) -> usize {
+        self.receives + self.streams
     }
 
     /// Sends among them.
@@ -103,6 +119,16 @@ impl Flight {
                 Some(Completion::Received { key, outcome })
             }
             Op::Send => Some(self.sent(tag, entry.result())),
+            Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
+            Op::Stream => {
+                self.streams -= usize::from(!more);
+                let outcome = self.received(entry, buffers);
+                Some(Completion::Streamed {
+                    key: tag.key(),
+                    outcome,
+                    armed: more,
+                })
+            }
             Op::Close => Some(Completion::Closed { key: tag.key() }),
             // Success is silent, and failure means that there is nothing left to act on: the
             // operation to cancel has completed, the connection to shut down has gone.
@@ -149,6 +175,13 @@ impl Flight {
         }
     }
 
+    fn connected(&mut self, tag: Tag, result: i32) -> Completion {
+        let Dialling { key, .. } = *self.dials.remove(tag.index as usize);
+        assert_eq!(key.generation, tag.generation, "a dial completed twice");
+        let outcome = if result < 0 { Err(-result) } else { Ok(()) };
+        Completion::Connected { key, outcome }
+    }
+
     fn sent(&mut self, tag: Tag, result: i32) -> Completion {
         let SendUnderWay { key, chunk, from } = self.sends.remove(tag.index as usize);
         assert_eq!(key.generation, tag.generation, "a send completed twice");
@@ -167,6 +200,7 @@ fn is_counted(op: Op) -> bool {
     match op {
         Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
         Op::Send | Op::Close | Op::WatchWake => true,
+        Op::Dial | Op::Connect | Op::Stream => true,
         Op::ShutdownWrite | Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
 }

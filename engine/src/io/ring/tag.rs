@@ -23,9 +23,12 @@ pub(crate) enum Op {
     WatchWake,
     WakeShard,
     Woken,
+    Dial,
+    Connect,
+    Stream,
 }
 
-const OPS: [Op; 11] = [
+const OPS: [Op; 14] = [
     Op::Accept,
     Op::AcceptOne,
     Op::Watch,
@@ -37,13 +40,16 @@ const OPS: [Op; 11] = [
     Op::WatchWake,
     Op::WakeShard,
     Op::Woken,
+    Op::Dial,
+    Op::Connect,
+    Op::Stream,
 ];
 
 /// The unpacked form of `user_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) op: Op,
-    /// A slot, or for [`Op::Send`] a place among the ring's sends; 0 where there is neither.
+    /// A slot, or for [`Op::Send`], [`Op::Dial`] and [`Op::Connect`] a place in `flight`; 0 where there is neither.
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
@@ -116,6 +122,6 @@ mod tests {
     fn a_foreign_number_is_no_tag() {
         assert_eq!(Tag::unpack(0), None);
         assert_eq!(Tag::unpack(u64::MAX), None);
-        assert_eq!(Tag::unpack(12 << 60), None);
+        assert_eq!(Tag::unpack(15 << 60), None);
     }
 }

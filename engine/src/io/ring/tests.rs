@@ -1,5 +1,6 @@
 //! Real rings on real loopback sockets. Every wait is for a completion and bounded by rounds.
 
+mod dial;
 mod server;
 
 use super::{Completion, Received, Ring, RingSettings, Wait};
