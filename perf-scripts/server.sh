@@ -70,12 +70,32 @@ release_binary() {
     printf '%s\n' "$target/release/$3"
 }
 
-# build_floor and build_corelane: set floor_binary and corelane_binary, to what FLOOR_BIN and
-# CORELANE_BIN name if they do, else to a fresh release build.
+# peer_binary PACKAGE BINARY: the same for one of the peers, which have a workspace of their own.
+peer_binary() {
+    release_binary "$repository/bench/peers/Cargo.toml" "$1" "$2"
+}
+
+# build_floor, build_corelane and so on: set floor_binary, corelane_binary and so on, to what
+# FLOOR_BIN, CORELANE_BIN and so on name if they do, else to a fresh release build.
 build_floor() {
     floor_binary=${FLOOR_BIN:-}
-    [[ -n $floor_binary ]] ||
-        floor_binary=$(release_binary "$repository/bench/peers/Cargo.toml" floor floor)
+    [[ -n $floor_binary ]] || floor_binary=$(peer_binary floor floor)
+}
+
+build_axum_static() {
+    axum_static_binary=${AXUM_STATIC_BIN:-}
+    [[ -n $axum_static_binary ]] || axum_static_binary=$(peer_binary axum-static axum-static)
+}
+
+build_rmcp_examples() {
+    rmcp_examples_binary=${RMCP_EXAMPLES_BIN:-}
+    [[ -n $rmcp_examples_binary ]] ||
+        rmcp_examples_binary=$(peer_binary rmcp-peer rmcp-as-examples)
+}
+
+build_rmcp_best() {
+    rmcp_best_binary=${RMCP_BEST_BIN:-}
+    [[ -n $rmcp_best_binary ]] || rmcp_best_binary=$(peer_binary rmcp-peer rmcp-at-best)
 }
 
 build_corelane() {
@@ -103,9 +123,24 @@ start_server() {
     loopback "$server_url"
 }
 
-# start_floor CORE and start_corelane CORE: start_server with the binary built and its arguments.
+# start_floor CORE, start_corelane CORE and so on: start_server with the binary built and its
+# arguments.
 start_floor() {
     start_server floor "$1" "$floor_binary" --listen 127.0.0.1:0 --core "$1"
+}
+
+start_axum_static() {
+    start_server axum-static "$1" "$axum_static_binary" --listen 127.0.0.1:0
+}
+
+# start_rmcp_examples CORE MODE and start_rmcp_best CORE MODE: MODE is stateless, which answers JSON
+# and is for 2026-07-28, or stateful, which answers with events and has the sessions of 2025-11-25.
+start_rmcp_examples() {
+    start_server "rmcp-examples-$2" "$1" "$rmcp_examples_binary" --listen 127.0.0.1:0 --mode "$2"
+}
+
+start_rmcp_best() {
+    start_server "rmcp-best-$2" "$1" "$rmcp_best_binary" --listen 127.0.0.1:0 --mode "$2"
 }
 
 start_corelane() {
