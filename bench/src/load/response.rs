@@ -481,7 +481,7 @@ mod tests {
     fn each_event_is_a_message() {
         check(
             "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\
-             \r\n1c\r\n: hi\r\nid: 1\ndata: {\"a\":1}\n\nda\r\nd\r\nta:{\ndata:}\n\n\r\n0\r\n\r\n",
+             \r\n1d\r\n: hi\r\nid: 1\ndata: {\"a\":1}\n\nda\r\nd\r\nta:{\ndata:}\n\n\r\n0\r\n\r\n",
             &["200 Events", "{\"a\":1}", "{\n}", "end"],
         );
     }

@@ -1,0 +1,205 @@
+//! What a run is to do, and the board by which its threads agree on when.
+//!
+//! The plan never changes while a run lasts. The board has one writer for each cell: the control
+//! thread says how many connections to hold, when measuring begins and when all is over; each
+//! worker says how far it is. Invariant: no worker waits for the board.
+
+use super::answer::{Judge, Wanted};
+use super::client::Judges;
+use super::mix::Mix;
+use super::pace::Rate;
+use super::script::{Revision, Script};
+use crossbeam::utils::CachePadded;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Connections from one source address to one server address at most: ports from 32768 on, less
+/// what may linger (ip(7), ip_local_port_range).
+pub const CONNECTIONS_PER_SOURCE_MAX: u32 = 14_000;
+/// Source addresses that connections which come and go are spread over, since each closed one
+/// keeps its port for a minute (TIME-WAIT, RFC 9293 3.6.1).
+pub const SOURCES_OF_CHURN: u32 = 64;
+
+/// What becomes of a connection when it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It waits for its turn to make requests.
+    Caller,
+    /// It makes one call and stays open; it may be called upon again.
+    Idle,
+    /// It opens a stream and keeps it.
+    Stream,
+}
+
+/// What to do; see the module's text.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where to connect to.
+    pub address: SocketAddr,
+    /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
+    pub sources: u32,
+    /// What is spoken.
+    pub revision: Revision,
+    /// The bytes of all requests.
+    pub script: Script,
+    /// What is sent.
+    pub mix: Mix,
+    /// What becomes of a connection.
+    pub role: Role,
+    /// Connections of all workers.
+    pub connections: u32,
+    /// Requests in flight on each.
+    pub in_flight_max: u32,
+    /// Threads.
+    pub workers: u32,
+    /// Cores the threads are pinned to, in turn; at least one.
+    pub cores: Vec<usize>,
+    /// Connections begun per second by all workers, if that is limited.
+    pub ramp: Option<Rate>,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// Whether a connection that broke is made again.
+    pub reconnects: bool,
+}
+
+impl Plan {
+    /// How many of `count` things are worker `worker`'s.
+    pub fn share(&self, count: u32, worker: u32) -> u32 {
+        let part = |of: u32| (u64::from(count) * u64::from(of) / u64::from(self.workers)) as u32;
+        part(worker + 1) - part(worker)
+    }
+
+    /// The source of the dial `number`, counted over all workers.
+    pub fn source(&self, number: u64) -> Option<SocketAddr> {
+        if self.sources == 0 {
+            return None;
+        }
+        let at = (number % u64::from(self.sources)) as u32;
+        // From 127.1.0.1 on, in the order of the addresses without the last octets 0 and 255.
+        let [high, low, last] = [at / 254 / 256, at / 254 % 256, at % 254].map(|part| part as u8);
+        let address = Ipv4Addr::new(127, 1 + high, low, last + 1);
+        Some(SocketAddr::from((address, 0)))
+    }
+
+    /// Those who judge the answers.
+    pub fn judges(&self) -> Judges {
+        let kinds = self.mix.kinds.iter();
+        Judges {
+            initialize: Judge::new(Wanted::Initialized),
+            kinds: kinds
+                .map(|kind| Judge::new(Wanted::of(&kind.method, kind.echo())))
+                .collect(),
+        }
+    }
+}
+
+/// When requests are made, in nanoseconds since the board's epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// The first request is due.
+    pub start_ns: u64,
+    /// Requests due from here on are measured.
+    pub measure_from_ns: u64,
+    /// No request is due from here on.
+    pub end_ns: u64,
+    /// The rate of an open loop, from start to end.
+    pub rate: Option<Rate>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Board {
+    /// What all times count from.
+    pub epoch: Instant,
+    /// Connections to have opened, of all workers.
+    pub wanted: AtomicU32,
+    /// Set once, when requests are to be made.
+    pub window: OnceLock<Window>,
+    /// The change that is being told, counted from 1.
+    pub round: AtomicU64,
+    /// Requests due are not made any more, and what is in flight is waited for.
+    pub ends: AtomicBool,
+    /// All is over.
+    pub stops: AtomicBool,
+    /// The first thing that kept a connection from standing.
+    pub first_fault: Mutex<Option<Fault>>,
+    /// Each worker's own.
+    pub live: Vec<CachePadded<Live>>,
+}
+
+/// How far a worker is.
+#[derive(Debug, Default)]
+pub struct Live {
+    /// Connections that stand.
+    pub held: AtomicU64,
+    /// Connections that stood and broke.
+    pub lost: AtomicU64,
+    /// Connections that could not be made.
+    pub unmade: AtomicU64,
+    /// Requests answered rightly.
+    pub answered: AtomicU64,
+    /// What went wrong.
+    pub errors: AtomicU64,
+    /// The 99th percentile of the last second's latency.
+    pub p99_ns: AtomicU64,
+    /// Streams that have the present change.
+    pub delivered: AtomicU64,
+    /// Set when nothing more will be measured.
+    pub is_done: AtomicBool,
+}
+
+/// Why a connection does not stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It could not be connected.
+    Connect(String),
+    /// It was, and then the server did not do as an MCP server does.
+    Protocol(String),
+}
+
+impl Board {
+    /// A board for so many workers.
+    pub fn new(workers: u32) -> Board {
+        Board {
+            epoch: Instant::now(),
+            wanted: AtomicU32::new(0),
+            window: OnceLock::new(),
+            round: AtomicU64::new(0),
+            ends: AtomicBool::new(false),
+            stops: AtomicBool::new(false),
+            first_fault: Mutex::new(None),
+            live: (0..workers).map(|_| CachePadded::default()).collect(),
+        }
+    }
+
+    /// Nanoseconds since the epoch.
+    pub fn now_ns(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+
+    /// A cell's sum over all workers.
+    pub fn sum(&self, cell: impl Fn(&Live) -> &AtomicU64) -> u64 {
+        let cells = self.live.iter().map(|live| cell(live));
+        cells.map(|cell| cell.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Keeps the first fault.
+    pub fn report_fault(&self, fault: Fault) {
+        let mut first = self
+            .first_fault
+            .lock()
+            .unwrap_or_else(|held| held.into_inner());
+        first.get_or_insert(fault);
+    }
+
+    /// The first fault, if there was one.
+    pub fn fault(&self) -> Option<Fault> {
+        let first = self
+            .first_fault
+            .lock()
+            .unwrap_or_else(|held| held.into_inner());
+        first.clone()
+    }
+}

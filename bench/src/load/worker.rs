@@ -1,0 +1,283 @@
+//! One thread of the generator: a ring, its connections, and the loop that drives them.
+//!
+//! Built like a shard of the server, on the same executor and the same ring, so that one core can
+//! load one core. A turn: dial what is wanted, send what is due, enter the ring, handle what came.
+//! The clock is read twice a turn: before sending, and after waiting; what one turn brings has one
+//! time of arrival.
+//!
+//! Invariant: a request that is due is sent or counted, and each one sent ends in exactly one
+//! count. Bounds: the ring's table bounds connections, `in_flight_max` what each has in flight.
+
+mod connections;
+mod requests;
+
+use super::client::{Client, Event, Judges};
+use super::pace::Schedule;
+use super::plan::{Board, Live, Plan, Window};
+use super::response::HeadCache;
+use super::script::FIRST_ID;
+use super::tally::{Tally, Times};
+use corelane::io::chunk::ChunkPool;
+use corelane::io::executor::{Executor, ExecutorSettings};
+use corelane::io::ring::{Completion, Ring, RingSettings, Wait};
+use corelane::io::slots::{SlotKey, Slots};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Places beyond the connections wanted, for those that are still closing.
+const CLOSING_MAX: u32 = 256;
+/// Connections being made at once; more would overrun the backlog of most listeners.
+const CONNECTING_MAX: u32 = 512;
+/// Completions handled before the next submission.
+const COMPLETIONS_PER_TURN: usize = 1024;
+/// How often timeouts are looked for and figures published.
+const HOUSEKEEPING_NS: u64 = 100_000_000;
+/// A request due sooner than this is waited for without sleeping: a wake-up costs more.
+const SPIN_NS: u64 = 50_000;
+/// Entries of the executor's own rings and its registered memory: the least it takes.
+const EXECUTOR_RING_DEPTH: usize = 128;
+const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
+
+/// What a worker found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What it counted and timed.
+    pub tally: Tally,
+    /// For each round: when a stream had the change, in nanoseconds since the epoch.
+    pub arrivals: Vec<Vec<u64>>,
+    /// For each round: how often a stream had it again.
+    pub duplicates: Vec<u64>,
+}
+
+/// A thing to do at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A connection has rested.
+    Rested { index: u32, generation: u32 },
+    /// A connection that broke is made again.
+    Dial,
+}
+
+/// See the module's text.
+pub(crate) struct Worker {
+    plan: Arc<Plan>,
+    board: Arc<Board>,
+    number: u32,
+    ring: Ring,
+    slots: Slots<Client>,
+    /// Indexes that no connection has.
+    free: Vec<u32>,
+    chunks: ChunkPool,
+    heads: HeadCache,
+    judges: Judges,
+    /// Connections that may send, and since when, in the order of becoming so.
+    ready: VecDeque<(SlotKey, u64)>,
+    timers: BinaryHeap<Reverse<(u64, Timer)>>,
+    /// Connections begun for the first time, of those the board wants.
+    begun: u32,
+    /// Connections to make again.
+    to_redial: u32,
+    connecting: u32,
+    dials: u64,
+    next_id: u64,
+    dice: u64,
+    /// Requests of the open loop's schedule that were taken from it.
+    scheduled: u64,
+    schedule: Option<Schedule>,
+    window: Option<Window>,
+    /// Requests of the mix in flight.
+    requests_in_flight: u64,
+    last_second: Times,
+    published_ns: u64,
+    events: Vec<Event>,
+    found: Found,
+}
+
+impl Worker {
+    /// Runs worker `number` of the plan on its core until the board stops it.
+    ///
+    /// # Errors
+    /// What this machine refused, in words.
+    pub(crate) fn run(plan: Arc<Plan>, board: Arc<Board>, number: u32) -> Result<Found, String> {
+        let core = plan.cores[number as usize % plan.cores.len()];
+        let executor = Executor::new(ExecutorSettings {
+            core,
+            ring_depth: EXECUTOR_RING_DEPTH,
+            io_memory_bytes: EXECUTOR_IO_MEMORY_BYTES,
+        })?;
+        executor.run(async {
+            let mut worker = Worker::new(plan, board, number)?;
+            while !worker.board.stops.load(Ordering::Relaxed) {
+                worker.turn()?;
+            }
+            worker.publish(worker.board.now_ns());
+            Ok(std::mem::take(&mut worker.found))
+        })
+    }
+
+    fn new(plan: Arc<Plan>, board: Arc<Board>, number: u32) -> Result<Worker, String> {
+        let descriptors = plan.share(plan.connections, number) + CLOSING_MAX;
+        let settings = RingSettings {
+            descriptors,
+            ..RingSettings::default()
+        };
+        let ring = Ring::open(&settings).map_err(|error| error.to_string())?;
+        Ok(Worker {
+            ring,
+            slots: Slots::new(descriptors),
+            free: (0..descriptors).rev().collect(),
+            chunks: ChunkPool::default(),
+            heads: HeadCache::default(),
+            judges: plan.judges(),
+            ready: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            begun: 0,
+            to_redial: 0,
+            connecting: 0,
+            dials: 0,
+            next_id: FIRST_ID,
+            dice: 0x9E37_79B9_7F4A_7C15 ^ u64::from(number + 1),
+            scheduled: 0,
+            schedule: None,
+            window: None,
+            requests_in_flight: 0,
+            last_second: Times::default(),
+            published_ns: 0,
+            events: Vec::new(),
+            found: Found::default(),
+            plan,
+            board,
+            number,
+        })
+    }
+
+    fn turn(&mut self) -> Result<(), String> {
+        let now = self.board.now_ns();
+        self.open_window();
+        self.run_timers(now);
+        self.dial_wanted(now);
+        self.send_due(now);
+        if now >= self.published_ns + HOUSEKEEPING_NS {
+            self.end_overdue(now);
+            self.publish(now);
+        }
+        let wait = self.wait(self.board.now_ns());
+        self.ring.enter(wait).map_err(|error| error.to_string())?;
+        let now = self.board.now_ns();
+        let mut completions = Vec::with_capacity(COMPLETIONS_PER_TURN);
+        self.ring.reap(&mut completions, COMPLETIONS_PER_TURN);
+        for completion in completions {
+            self.handle(completion, now);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, completion: Completion, now: u64) {
+        match completion {
+            Completion::Connected { key, outcome } => self.connected(key, outcome, now),
+            Completion::Streamed {
+                key,
+                outcome,
+                armed,
+            } => self.received(key, outcome, armed, now),
+            Completion::Sent {
+                key,
+                chunk,
+                from,
+                outcome,
+            } => self.sent(key, chunk, from, outcome),
+            Completion::Closed { key } => self.free.push(key.index),
+            Completion::Accepted { .. }
+            | Completion::AcceptedOne { .. }
+            | Completion::AcceptEnded { .. }
+            | Completion::Readable { .. }
+            | Completion::Received { .. }
+            | Completion::Woken => unreachable!("a worker only dials, streams and sends"),
+        }
+    }
+
+    /// Takes the window over when the control thread has set it.
+    fn open_window(&mut self) {
+        if self.window.is_some() {
+            return;
+        }
+        let Some(window) = self.board.window.get() else {
+            return;
+        };
+        self.window = Some(*window);
+        let duration = Duration::from_nanos(window.end_ns - window.start_ns);
+        self.schedule = window
+            .rate
+            .map(|rate| Schedule::new(rate, duration, self.number, self.plan.workers));
+    }
+
+    fn run_timers(&mut self, now: u64) {
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied()
+            && at <= now
+        {
+            self.timers.pop();
+            match timer {
+                Timer::Rested { index, generation } => {
+                    self.ready.push_back((SlotKey { index, generation }, at));
+                }
+                Timer::Dial => self.to_redial += 1,
+            }
+        }
+    }
+
+    /// How long the ring may wait: until the next thing is due.
+    fn wait(&self, now: u64) -> Wait {
+        let mut until = self.published_ns + HOUSEKEEPING_NS;
+        if let Some(Reverse((at, _))) = self.timers.peek() {
+            until = until.min(*at);
+        }
+        if let Some(due) = self.next_due_ns()
+            && !self.ready.is_empty()
+        {
+            until = until.min(due);
+        }
+        if let Some(due) = self.next_dial_ns() {
+            until = until.min(due);
+        }
+        match until.saturating_sub(now) {
+            0..SPIN_NS => Wait::No,
+            left => Wait::For(Duration::from_nanos(left - SPIN_NS / 2)),
+        }
+    }
+
+    fn live(&self) -> &Live {
+        &self.board.live[self.number as usize]
+    }
+
+    /// Tells the control thread how far this worker is.
+    fn publish(&mut self, now: u64) {
+        self.published_ns = now;
+        let live = &self.board.live[self.number as usize];
+        let tally = &self.found.tally;
+        live.answered
+            .store(tally.counts.answered, Ordering::Relaxed);
+        live.errors
+            .store(tally.counts.errors.total(), Ordering::Relaxed);
+        if self.last_second.count() > 0 {
+            let p99_ns = self.last_second.percentile_ns(99.0);
+            live.p99_ns.store(p99_ns, Ordering::Relaxed);
+            self.last_second = Times::default();
+        }
+    }
+
+    /// A number as good as random, the same in each run: xorshift.
+    fn roll(&mut self) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice
+    }
+
+    /// Whether something that happens in `percent` of cases does this time.
+    fn happens(&mut self, percent: f64) -> bool {
+        percent > 0.0 && (self.roll() % 1_000_000) as f64 <= percent * 10_000.0
+    }
+}

@@ -1,0 +1,379 @@
+//! Connections of a worker: made, broken, made again; bytes in, bytes out.
+
+use super::{CONNECTING_MAX, Timer, Worker};
+use crate::load::client::{Client, Ending, Event, Exchange, Purpose, Stage};
+use crate::load::pace::Schedule;
+use crate::load::plan::{Fault, Role};
+use crate::load::script::Revision;
+use crate::load::tally::Failure;
+use corelane::io::chunk::Chunk;
+use corelane::io::ring::{Received, Route};
+use corelane::io::slots::SlotKey;
+use std::cmp::Reverse;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a worker leaves a server alone that broke a connection.
+const REDIAL_NS: u64 = 100_000_000;
+/// What a ramp's schedule is stretched over; only its rate counts.
+const RAMP: Duration = Duration::from_secs(1);
+
+impl Worker {
+    /// Dials as many connections as the board wants, as fast as the ramp and the bounds allow.
+    pub(super) fn dial_wanted(&mut self, now: u64) {
+        while self.connecting < CONNECTING_MAX
+            && !self.free.is_empty()
+            && (self.to_redial > 0 || self.next_dial_ns().is_some_and(|due| due <= now))
+        {
+            match self.to_redial.checked_sub(1) {
+                Some(left) => self.to_redial = left,
+                None => self.begun += 1,
+            }
+            self.dial(now);
+        }
+    }
+
+    /// When the next connection is to be begun; nothing if all are.
+    pub(super) fn next_dial_ns(&self) -> Option<u64> {
+        let wanted = self.board.wanted.load(Ordering::Relaxed);
+        let is_bound = self.connecting >= CONNECTING_MAX || self.free.is_empty();
+        if self.begun >= self.plan.share(wanted, self.number) || is_bound {
+            return None;
+        }
+        Some(match self.plan.ramp {
+            None => 0,
+            Some(rate) => {
+                let schedule = Schedule::new(rate, RAMP, self.number, self.plan.workers);
+                schedule.due_ns(u64::from(self.begun))
+            }
+        })
+    }
+
+    fn dial(&mut self, now: u64) {
+        let index = self.free.pop().expect("dial_wanted saw a free index");
+        let key = self.slots.insert_at(index, Client::connecting(now));
+        let number = self.dials * u64::from(self.plan.workers) + u64::from(self.number);
+        self.dials += 1;
+        self.connecting += 1;
+        let route = Route {
+            from: self.plan.source(number),
+            to: self.plan.address,
+        };
+        self.ring.connect(key, &route);
+    }
+
+    pub(super) fn connected(&mut self, key: SlotKey, outcome: Result<(), i32>, now: u64) {
+        if self.slots.get(key).is_none() {
+            return;
+        }
+        if let Err(errno) = outcome {
+            let reason = io::Error::from_raw_os_error(errno).to_string();
+            self.broke(key, Failure::Connect, &reason, now);
+            return;
+        }
+        self.connecting -= 1;
+        if self.is_measured(now) {
+            self.found.tally.counts.connected += 1;
+        }
+        self.ring.receive_stream(key);
+        self.set_stage(key, Stage::Opening);
+        match self.plan.revision {
+            Revision::Legacy => self.send(key, Purpose::Initialize, now, now),
+            Revision::Modern => self.opened(key, now),
+        }
+    }
+
+    /// The connection may be used: there is a session if one is needed.
+    pub(super) fn opened(&mut self, key: SlotKey, now: u64) {
+        match self.plan.role {
+            Role::Caller => self.stands(key, Stage::Open, now),
+            Role::Idle => {
+                let kind = self.choose();
+                self.send(key, Purpose::Request(kind), now, now);
+            }
+            Role::Stream => self.send(key, Purpose::Stream, now, now),
+        }
+    }
+
+    /// The connection does what it was made for from here on.
+    pub(super) fn stands(&mut self, key: SlotKey, stage: Stage, now: u64) {
+        let Some(client) = self.slots.get_mut(key) else {
+            return;
+        };
+        let is_new = client.stage == Stage::Opening;
+        client.stage = stage;
+        if is_new {
+            let since = client.since_ns;
+            self.found.tally.connect.record(now - since);
+            self.live().held.fetch_add(1, Ordering::Relaxed);
+        }
+        if stage == Stage::Open {
+            for _ in 0..self.plan.in_flight_max {
+                self.ready.push_back((key, now));
+            }
+        }
+    }
+
+    pub(super) fn received(&mut self, key: SlotKey, outcome: Received, armed: bool, now: u64) {
+        match outcome {
+            Received::Data { buffer, bytes, .. } => {
+                let mut events = std::mem::take(&mut self.events);
+                let outcome = match self.slots.get_mut(key) {
+                    Some(client) => {
+                        let bytes = self.ring.buffers().bytes(&buffer, bytes);
+                        client.take(bytes, &mut self.heads, &mut self.judges, &mut events)
+                    }
+                    None => Ok(()),
+                };
+                self.ring.buffers().recycle(buffer);
+                for event in events.drain(..) {
+                    self.act(key, event, now);
+                }
+                self.events = events;
+                if let Err(fault) = outcome {
+                    self.broke(key, Failure::Http, &fault.to_string(), now);
+                }
+            }
+            Received::NoBuffers | Received::WouldBlock => {}
+            Received::EndOfStream => {
+                self.ended(key, now);
+                return;
+            }
+            Received::Failed { errno } => {
+                let reason = io::Error::from_raw_os_error(errno).to_string();
+                self.broke(key, Failure::Reset, &reason, now);
+                return;
+            }
+        }
+        if !armed && self.slots.get(key).is_some() {
+            self.ring.receive_stream(key);
+        }
+    }
+
+    /// The server sends no more.
+    fn ended(&mut self, key: SlotKey, now: u64) {
+        let mut events = Vec::new();
+        let outcome = match self.slots.get_mut(key) {
+            Some(client) => client.finish(&mut self.judges, &mut events),
+            None => return,
+        };
+        for event in events {
+            self.act(key, event, now);
+        }
+        let reason = match outcome {
+            Ok(()) => "the server closed the connection".to_owned(),
+            Err(fault) => fault.to_string(),
+        };
+        self.broke(key, Failure::Reset, &reason, now);
+    }
+
+    fn act(&mut self, key: SlotKey, event: Event, now: u64) {
+        match event {
+            Event::Done {
+                exchange,
+                ending,
+                session,
+                closes,
+            } => {
+                self.done(key, exchange, ending, session, now);
+                if closes && self.slots.get(key).is_some() {
+                    self.broke(key, Failure::Reset, "the server ends each connection", now);
+                }
+            }
+            Event::StreamOpen => self.stands(key, Stage::Streaming, now),
+            Event::Notification(_) => self.notified(key, now),
+        }
+    }
+
+    /// A stream brought a change.
+    fn notified(&mut self, key: SlotKey, now: u64) {
+        let round = self.board.round.load(Ordering::Acquire);
+        let Some(client) = self.slots.get_mut(key) else {
+            return;
+        };
+        if round == 0 || client.stage != Stage::Streaming {
+            return;
+        }
+        let is_again = client.last_round == round;
+        client.last_round = round;
+        let at = round as usize - 1;
+        let found = &mut self.found;
+        found
+            .arrivals
+            .resize(found.arrivals.len().max(at + 1), Vec::new());
+        found
+            .duplicates
+            .resize(found.duplicates.len().max(at + 1), 0);
+        if is_again {
+            found.duplicates[at] += 1;
+        } else {
+            found.arrivals[at].push(now);
+            self.live().delivered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends the request of `purpose`, due at `intended`.
+    pub(super) fn send(&mut self, key: SlotKey, purpose: Purpose, intended: u64, now: u64) {
+        let script = &self.plan.script;
+        let is_listen = self.plan.revision == Revision::Modern;
+        let template = match purpose {
+            Purpose::Initialize => &script.initialize,
+            Purpose::Initialized => &script.initialized,
+            Purpose::Request(kind) => &script.kinds[kind],
+            Purpose::Delete => &script.delete,
+            Purpose::Stream if is_listen => &script.listen,
+            Purpose::Stream => &script.stream,
+        };
+        let Some(client) = self.slots.get_mut(key) else {
+            return;
+        };
+        // What has no id has none: that tells a GET's stream from a listen's.
+        let has_id = purpose != Purpose::Stream || is_listen;
+        let id = if has_id { self.next_id } else { 0 };
+        self.next_id += 1;
+        let session = client.session.as_deref();
+        let bytes = template.bytes(session.map_or(0, str::len));
+        let mut chunk = None;
+        if client.is_sending {
+            template.write(&mut client.unsent, id, session);
+        } else {
+            let mut taken = self.chunks.take(bytes);
+            template.write(&mut taken, id, session);
+            chunk = Some(taken);
+        }
+        client.in_flight.push_back(Exchange {
+            purpose,
+            id,
+            intended_ns: intended,
+            sent_ns: now,
+            is_aborted: false,
+        });
+        if let Some(chunk) = chunk {
+            client.is_sending = true;
+            self.ring.send(key, chunk, 0);
+        }
+    }
+
+    pub(super) fn sent(
+        &mut self,
+        key: SlotKey,
+        chunk: Chunk,
+        from: usize,
+        outcome: Result<usize, i32>,
+    ) {
+        let Some(client) = self.slots.get_mut(key) else {
+            self.chunks.give(chunk);
+            return;
+        };
+        match outcome {
+            Ok(bytes) if from + bytes < chunk.len() => {
+                self.ring.send(key, chunk, from + bytes);
+            }
+            Ok(_) => {
+                self.chunks.give(chunk);
+                client.is_sending = false;
+                if !client.unsent.is_empty() {
+                    client.is_sending = true;
+                    let unsent = std::mem::take(&mut client.unsent);
+                    self.ring.send(key, Chunk::from(unsent), 0);
+                } else if client.in_flight.iter().any(|exchange| exchange.is_aborted) {
+                    self.abort(key);
+                }
+            }
+            // Receiving says why; the answer may still be there to be read.
+            Err(_) => self.chunks.give(chunk),
+        }
+    }
+
+    /// The connection is of no use any more; what was in flight on it failed.
+    pub(super) fn broke(&mut self, key: SlotKey, failure: Failure, reason: &str, now: u64) {
+        let Some(client) = self.slots.get(key) else {
+            return;
+        };
+        let (stage, since) = (client.stage, client.since_ns);
+        let in_flight = client.in_flight.clone();
+        for exchange in &in_flight {
+            if let Purpose::Request(kind) = exchange.purpose
+                && stage == Stage::Open
+            {
+                let ending = Ending::Failed(failure, reason.to_owned());
+                self.count(kind, exchange, &ending, now);
+            }
+        }
+        match stage {
+            Stage::Connecting | Stage::Opening => {
+                let is_connecting = stage == Stage::Connecting;
+                let fault = if is_connecting {
+                    self.connecting -= 1;
+                    Fault::Connect(reason.to_owned())
+                } else {
+                    Fault::Protocol(reason.to_owned())
+                };
+                self.board.report_fault(fault);
+                self.live().unmade.fetch_add(1, Ordering::Relaxed);
+                if self.window.is_none() || self.is_measured(since.max(now)) {
+                    self.found.tally.count_error(Failure::Connect);
+                    self.found.tally.sample(|| reason.to_owned());
+                }
+            }
+            Stage::Open | Stage::Streaming => {
+                self.live().held.fetch_sub(1, Ordering::Relaxed);
+                self.live().lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.close(key);
+        if self.plan.reconnects && self.window.is_some() {
+            // A server that ends connections after an answer is met again at once.
+            let pause = if in_flight.is_empty() && stage == Stage::Open {
+                0
+            } else {
+                REDIAL_NS
+            };
+            self.timers.push(Reverse((now + pause, Timer::Dial)));
+        }
+    }
+
+    /// Ends a connection on purpose and makes another in its place.
+    pub(super) fn replace(&mut self, key: SlotKey) {
+        if self.slots.get(key).is_some() {
+            self.live().held.fetch_sub(1, Ordering::Relaxed);
+            self.close(key);
+            self.to_redial += 1;
+        }
+    }
+
+    fn close(&mut self, key: SlotKey) {
+        self.slots.remove(key);
+        self.ring.close(key);
+    }
+
+    fn set_stage(&mut self, key: SlotKey, stage: Stage) {
+        if let Some(client) = self.slots.get_mut(key) {
+            client.stage = stage;
+        }
+    }
+
+    /// Ends connections whose oldest request, or whose making, takes too long.
+    pub(super) fn end_overdue(&mut self, now: u64) {
+        let timeout = self.plan.timeout.as_nanos() as u64;
+        let overdue: Vec<SlotKey> = self
+            .slots
+            .iter()
+            .filter(|(_, client)| {
+                let oldest = client.in_flight.front();
+                let since = match (client.stage, oldest) {
+                    (Stage::Connecting, _) => client.since_ns,
+                    (Stage::Streaming, _) | (_, None) => return false,
+                    (_, Some(exchange)) => exchange.sent_ns,
+                };
+                now.saturating_sub(since) > timeout
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in overdue {
+            let reason = format!("no answer within {} ms", self.plan.timeout.as_millis());
+            self.broke(key, Failure::Timeout, &reason, now);
+        }
+    }
+}
