@@ -4,6 +4,14 @@
 //! are whole nanoseconds, memory is bytes, rates are per second, and names say so. Invariant: a
 //! field keeps its name and meaning for as long as [`SCHEMA_VERSION`] does; fields may be added.
 
+mod hgrm;
+#[cfg(test)]
+pub(crate) mod samples;
+mod schema;
+
+pub use hgrm::hgrm;
+pub use schema::schema;
+
 use crate::environment::Environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
