@@ -4,13 +4,17 @@
 //! are whole nanoseconds, memory is bytes, rates are per second, and names say so. Invariant: a
 //! field keeps its name and meaning for as long as [`SCHEMA_VERSION`] does; fields may be added.
 
+mod columns;
 mod hgrm;
+mod quantity;
 #[cfg(test)]
 pub(crate) mod samples;
 mod schema;
+mod table;
 
 pub use hgrm::hgrm;
 pub use schema::schema;
+pub use table::table;
 
 use crate::environment::Environment;
 use schemars::JsonSchema;
