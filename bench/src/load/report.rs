@@ -4,8 +4,11 @@
 //! are whole nanoseconds, memory is bytes, rates are per second, and names say so. Invariant: a
 //! field keeps its name and meaning for as long as [`SCHEMA_VERSION`] does; fields may be added.
 
+mod axis;
 mod columns;
 mod hgrm;
+mod html;
+mod plot;
 mod quantity;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -13,6 +16,7 @@ mod schema;
 mod table;
 
 pub use hgrm::hgrm;
+pub use html::html;
 pub use schema::schema;
 pub use table::table;
 
