@@ -5,15 +5,15 @@
 //! field keeps its name and meaning for as long as [`SCHEMA_VERSION`] does; fields may be added.
 
 mod axis;
-mod columns;
+pub(crate) mod columns;
 mod hgrm;
 mod html;
 mod plot;
-mod quantity;
+pub(crate) mod quantity;
 #[cfg(test)]
 pub(crate) mod samples;
 mod schema;
-mod table;
+pub(crate) mod table;
 
 pub use hgrm::hgrm;
 pub use html::html;
