@@ -3,6 +3,8 @@
 pub mod answer;
 pub mod cli;
 pub mod client;
+pub mod command;
+pub mod compare;
 pub mod error;
 pub mod mix;
 pub mod pace;

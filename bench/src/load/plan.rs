@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 /// Connections from one source address to one server address at most: ports from 32768 on, less
 /// what may linger (ip(7), ip_local_port_range).
-pub const CONNECTIONS_PER_SOURCE_MAX: u32 = 14_000;
+pub(crate) const CONNECTIONS_PER_SOURCE_MAX: u32 = 14_000;
 /// Source addresses that connections which come and go are spread over, since each closed one
 /// keeps its port for a minute (TIME-WAIT, RFC 9293 3.6.1).
-pub const SOURCES_OF_CHURN: u32 = 64;
+pub(crate) const SOURCES_OF_CHURN: u32 = 64;
 
 /// What becomes of a connection when it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// It waits for its turn to make requests.
     Caller,
     /// It makes one call and stays open; it may be called upon again.
@@ -35,44 +35,44 @@ pub enum Role {
 
 /// What to do; see the module's text.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Where to connect to.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
-    pub sources: u32,
+    pub(crate) sources: u32,
     /// What is spoken.
-    pub revision: Revision,
+    pub(crate) revision: Revision,
     /// The bytes of all requests.
-    pub script: Script,
+    pub(crate) script: Script,
     /// What is sent.
-    pub mix: Mix,
+    pub(crate) mix: Mix,
     /// What becomes of a connection.
-    pub role: Role,
+    pub(crate) role: Role,
     /// Connections of all workers.
-    pub connections: u32,
+    pub(crate) connections: u32,
     /// Requests in flight on each.
-    pub in_flight_max: u32,
+    pub(crate) in_flight_max: u32,
     /// Threads.
-    pub workers: u32,
+    pub(crate) workers: u32,
     /// Cores the threads are pinned to, in turn; at least one.
-    pub cores: Vec<usize>,
+    pub(crate) cores: Vec<usize>,
     /// Connections begun per second by all workers, if that is limited.
-    pub ramp: Option<Rate>,
+    pub(crate) ramp: Option<Rate>,
     /// How long a request may take.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Whether a connection that broke is made again.
-    pub reconnects: bool,
+    pub(crate) reconnects: bool,
 }
 
 impl Plan {
     /// How many of `count` things are worker `worker`'s.
-    pub fn share(&self, count: u32, worker: u32) -> u32 {
+    pub(crate) fn share(&self, count: u32, worker: u32) -> u32 {
         let part = |of: u32| (u64::from(count) * u64::from(of) / u64::from(self.workers)) as u32;
         part(worker + 1) - part(worker)
     }
 
     /// The source of the dial `number`, counted over all workers.
-    pub fn source(&self, number: u64) -> Option<SocketAddr> {
+    pub(crate) fn source(&self, number: u64) -> Option<SocketAddr> {
         if self.sources == 0 {
             return None;
         }
@@ -84,7 +84,7 @@ impl Plan {
     }
 
     /// Those who judge the answers.
-    pub fn judges(&self) -> Judges {
+    pub(crate) fn judges(&self) -> Judges {
         let kinds = self.mix.kinds.iter();
         Judges {
             initialize: Judge::new(Wanted::Initialized),
@@ -97,62 +97,62 @@ impl Plan {
 
 /// When requests are made, in nanoseconds since the board's epoch.
 #[derive(Clone, Copy, Debug)]
-pub struct Window {
+pub(crate) struct Window {
     /// The first request is due.
-    pub start_ns: u64,
+    pub(crate) start_ns: u64,
     /// Requests due from here on are measured.
-    pub measure_from_ns: u64,
+    pub(crate) measure_from_ns: u64,
     /// No request is due from here on.
-    pub end_ns: u64,
+    pub(crate) end_ns: u64,
     /// The rate of an open loop, from start to end.
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
 }
 
 /// See the module's text.
 #[derive(Debug)]
-pub struct Board {
+pub(crate) struct Board {
     /// What all times count from.
-    pub epoch: Instant,
+    pub(crate) epoch: Instant,
     /// Connections to have opened, of all workers.
-    pub wanted: AtomicU32,
+    pub(crate) wanted: AtomicU32,
     /// Set once, when requests are to be made.
-    pub window: OnceLock<Window>,
+    pub(crate) window: OnceLock<Window>,
     /// The change that is being told, counted from 1.
-    pub round: AtomicU64,
+    pub(crate) round: AtomicU64,
     /// Requests due are not made any more, and what is in flight is waited for.
-    pub ends: AtomicBool,
+    pub(crate) ends: AtomicBool,
     /// All is over.
-    pub stops: AtomicBool,
+    pub(crate) stops: AtomicBool,
     /// The first thing that kept a connection from standing.
-    pub first_fault: Mutex<Option<Fault>>,
+    pub(crate) first_fault: Mutex<Option<Fault>>,
     /// Each worker's own.
-    pub live: Vec<CachePadded<Live>>,
+    pub(crate) live: Vec<CachePadded<Live>>,
 }
 
 /// How far a worker is.
 #[derive(Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     /// Connections that stand.
-    pub held: AtomicU64,
+    pub(crate) held: AtomicU64,
     /// Connections that stood and broke.
-    pub lost: AtomicU64,
+    pub(crate) lost: AtomicU64,
     /// Connections that could not be made.
-    pub unmade: AtomicU64,
+    pub(crate) unmade: AtomicU64,
     /// Requests answered rightly.
-    pub answered: AtomicU64,
+    pub(crate) answered: AtomicU64,
     /// What went wrong.
-    pub errors: AtomicU64,
+    pub(crate) errors: AtomicU64,
     /// The 99th percentile of the last second's latency.
     pub p99_ns: AtomicU64,
     /// Streams that have the present change.
-    pub delivered: AtomicU64,
+    pub(crate) delivered: AtomicU64,
     /// Set when nothing more will be measured.
-    pub is_done: AtomicBool,
+    pub(crate) is_done: AtomicBool,
 }
 
 /// Why a connection does not stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It could not be connected.
     Connect(String),
     /// It was, and then the server did not do as an MCP server does.
@@ -161,7 +161,7 @@ pub enum Fault {
 
 impl Board {
     /// A board for so many workers.
-    pub fn new(workers: u32) -> Board {
+    pub(crate) fn new(workers: u32) -> Board {
         Board {
             epoch: Instant::now(),
             wanted: AtomicU32::new(0),
@@ -175,18 +175,18 @@ impl Board {
     }
 
     /// Nanoseconds since the epoch.
-    pub fn now_ns(&self) -> u64 {
+    pub(crate) fn now_ns(&self) -> u64 {
         self.epoch.elapsed().as_nanos() as u64
     }
 
     /// A cell's sum over all workers.
-    pub fn sum(&self, cell: impl Fn(&Live) -> &AtomicU64) -> u64 {
+    pub(crate) fn sum(&self, cell: impl Fn(&Live) -> &AtomicU64) -> u64 {
         let cells = self.live.iter().map(|live| cell(live));
         cells.map(|cell| cell.load(Ordering::Relaxed)).sum()
     }
 
     /// Keeps the first fault.
-    pub fn report_fault(&self, fault: Fault) {
+    pub(crate) fn report_fault(&self, fault: Fault) {
         let mut first = self
             .first_fault
             .lock()
@@ -195,7 +195,7 @@ impl Board {
     }
 
     /// The first fault, if there was one.
-    pub fn fault(&self) -> Option<Fault> {
+    pub(crate) fn fault(&self) -> Option<Fault> {
         let first = self
             .first_fault
             .lock()

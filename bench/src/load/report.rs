@@ -4,6 +4,22 @@
 //! are whole nanoseconds, memory is bytes, rates are per second, and names say so. Invariant: a
 //! field keeps its name and meaning for as long as [`SCHEMA_VERSION`] does; fields may be added.
 
+mod axis;
+pub(crate) mod columns;
+mod hgrm;
+mod html;
+mod plot;
+pub(crate) mod quantity;
+#[cfg(test)]
+pub(crate) mod samples;
+mod schema;
+pub(crate) mod table;
+
+pub use hgrm::hgrm;
+pub use html::html;
+pub use schema::schema;
+pub use table::table;
+
 use crate::environment::Environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +46,8 @@ pub struct Report {
     pub interrupted: bool,
     /// Why the figures must not be used; empty if they may be.
     pub invalid: Vec<String>,
+    /// The first lines about what went wrong.
+    pub error_samples: Vec<String>,
     /// What was found.
     pub outcome: Outcome,
 }

@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Places beyond the connections wanted, for those that are still closing.
-const CLOSING_MAX: u32 = 256;
+pub(crate) const CLOSING_MAX: u32 = 256;
 /// Connections being made at once; more would overrun the backlog of most listeners.
 const CONNECTING_MAX: u32 = 512;
 /// Completions handled before the next submission.
@@ -43,13 +43,13 @@ const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
 
 /// What a worker found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// What it counted and timed.
-    pub tally: Tally,
+    pub(crate) tally: Tally,
     /// For each round: when a stream had the change, in nanoseconds since the epoch.
-    pub arrivals: Vec<Vec<u64>>,
+    pub(crate) arrivals: Vec<Vec<u64>>,
     /// For each round: how often a stream had it again.
-    pub duplicates: Vec<u64>,
+    pub(crate) duplicates: Vec<u64>,
 }
 
 /// A thing to do at a time.

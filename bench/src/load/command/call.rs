@@ -1,0 +1,175 @@
+//! `corelane-load call`: throughput and latency.
+
+use super::progress::Progress;
+use super::{Machines, Site, saturation};
+use crate::load::cli::CallArguments;
+use crate::load::error::{Exit, LoadError};
+use crate::load::mix::Mix;
+use crate::load::pace::Rate;
+use crate::load::plan::{Role, Window};
+use crate::load::report::{CallReport, Load, Outcome, Pace};
+use crate::load::run::{Run, Waited};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// From the last connection to the first request, so that all threads begin together.
+const START_NS: u64 = 5_000_000;
+/// A generator that is later than this for 1 % of requests did not keep the schedule.
+const SLIP_P99_NS_MAX: u64 = 1_000_000;
+
+/// What to measure.
+pub(super) struct Measure {
+    pub(super) mix: Mix,
+    pub(super) connections: u32,
+    pub(super) in_flight: u32,
+    pub(super) rate: Option<Rate>,
+    pub(super) warmup: Duration,
+    pub(super) duration: Duration,
+}
+
+/// What was measured.
+pub(super) struct Measured {
+    pub(super) report: CallReport,
+    pub(super) invalid: Vec<String>,
+    pub(super) error_samples: Vec<String>,
+    pub(super) waited: Waited,
+}
+
+pub(super) fn run(
+    flags: &CallArguments,
+    arguments: Vec<String>,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Exit, LoadError> {
+    let site = Site::new(&flags.common)?;
+    let measure = Measure {
+        mix: flags.sending.mix()?,
+        connections: flags.connections,
+        in_flight: flags.in_flight,
+        rate: flags.rate,
+        warmup: flags.warmup,
+        duration: flags.duration,
+    };
+    if measure.duration.is_zero() {
+        return Err(LoadError::Usage(
+            "--duration 0s measures nothing".to_owned(),
+        ));
+    }
+    let Some(measured) = measure_calls(&site, measure, interrupted)? else {
+        return Ok(Exit::Interrupted);
+    };
+    let Measured {
+        report: call,
+        invalid,
+        error_samples,
+        waited,
+    } = measured;
+    let errors = call.counts.errors;
+    let latency = call.latency.clone();
+    let mut report = site.report(arguments, Outcome::Call(call));
+    report.invalid = invalid;
+    report.error_samples = error_samples;
+    report.interrupted = waited == Waited::Interrupted;
+    site.publish(&report, Some(&latency), &errors, waited)
+}
+
+/// Makes one run; nothing if Ctrl-C came before there was anything to measure.
+pub(super) fn measure_calls(
+    site: &Site<'_>,
+    measure: Measure,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Option<Measured>, LoadError> {
+    let names: Vec<String> = measure.mix.kinds.iter().map(|kind| kind.name()).collect();
+    let plan = site.plan(
+        measure.mix,
+        Role::Caller,
+        measure.connections,
+        measure.in_flight,
+    );
+    let run = Run::start(plan, interrupted)?;
+    let waited = run.connect(measure.connections);
+    let stand = run.board.sum(|live| &live.held);
+    if waited != Waited::Came || stand < u64::from(measure.connections) {
+        let fault = run.fault(&site.common.url.url);
+        run.finish()?;
+        return match waited {
+            Waited::Interrupted => Ok(None),
+            _ => Err(fault),
+        };
+    }
+    let start_ns = run.board.now_ns() + START_NS;
+    let measure_from_ns = start_ns + measure.warmup.as_nanos() as u64;
+    let window = Window {
+        start_ns,
+        measure_from_ns,
+        end_ns: measure_from_ns + measure.duration.as_nanos() as u64,
+        rate: measure.rate,
+    };
+    let (mut before, mut after) = (None, None);
+    let mut progress = Progress::new("measuring");
+    let waited = run.make_requests(window, |now| {
+        if before.is_none() && now >= measure_from_ns {
+            before = Some(Machines::read(site.server_pid, now));
+        }
+        let ends = now >= window.end_ns || run.board.ends.load(Ordering::Relaxed);
+        if after.is_none() && before.is_some() && ends {
+            after = Some(Machines::read(site.server_pid, now));
+        }
+        progress.show(&run.board, now);
+    });
+    drop(progress);
+    let now = run.board.now_ns();
+    let after = after.unwrap_or_else(|| Machines::read(site.server_pid, now));
+    let threads = run.plan.workers;
+    let tally = run.finish()?.tally;
+    let Some(before) = before else {
+        return Ok(None);
+    };
+    let measured_s =
+        (after.at_ns.min(window.end_ns).max(before.at_ns) - measure_from_ns) as f64 / 1e9;
+    let (generator, server) = before.used_until(&after, tally.answered_meanwhile);
+    let slip = tally.slip.distribution();
+    let invalid = match measure.rate {
+        None => saturation(&generator, server.as_ref()),
+        Some(_) if slip.p99_ns > SLIP_P99_NS_MAX => Some(format!(
+            "the generator did not keep its schedule: 1 % of requests were sent {:.3} ms late or \
+             more; give it more --threads and cores",
+            slip.p99_ns as f64 / 1e6
+        )),
+        Some(_) => None,
+    };
+    Ok(Some(Measured {
+        report: CallReport {
+            load: Load {
+                pace: pace(measure.rate),
+                connections: measure.connections,
+                in_flight: measure.in_flight,
+                threads,
+                warmup_s: measure.warmup.as_secs_f64(),
+            },
+            measured_s,
+            counts: tally.counts,
+            answers_per_s: tally.answered_meanwhile as f64 / measured_s.max(1e-9),
+            latency: tally.latency.distribution(),
+            service: tally.service.distribution(),
+            schedule_slip: measure.rate.map(|_| slip),
+            methods: tally.method_reports(names.into_iter()),
+            timeline: tally.timeline(measured_s),
+            generator,
+            server,
+        },
+        invalid: invalid.into_iter().collect(),
+        error_samples: tally.samples,
+        waited,
+    }))
+}
+
+fn pace(rate: Option<Rate>) -> Pace {
+    match rate {
+        None => Pace::Closed,
+        Some(rate) => Pace::Open {
+            from_per_s: rate.from_per_s,
+            to_per_s: rate.to_per_s,
+        },
+    }
+}

@@ -1,0 +1,68 @@
+//! The line on a terminal that says how far a run is. Without a terminal there is none.
+
+use crate::load::plan::Board;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often the line changes.
+const INTERVAL_NS: u64 = 250_000_000;
+
+/// See the module's text; the line goes away with it.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    shown_ns: u64,
+    answered: u64,
+}
+
+impl Progress {
+    /// A line that begins with `what`.
+    pub(super) fn new(what: &str) -> Progress {
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{spinner} {prefix}: {msg}");
+        bar.set_style(style.expect("the template above is one"));
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_nanos(INTERVAL_NS));
+        Progress {
+            bar,
+            shown_ns: 0,
+            answered: 0,
+        }
+    }
+
+    /// Shows rate and latency, if it is time to.
+    pub(super) fn show(&mut self, board: &Board, now_ns: u64) {
+        let since = now_ns.saturating_sub(self.shown_ns);
+        if since < INTERVAL_NS || self.bar.is_hidden() {
+            return;
+        }
+        let answered = board.sum(|live| &live.answered);
+        let per_s = (answered - self.answered) as f64 * 1e9 / since as f64;
+        let p99_ns = board
+            .live
+            .iter()
+            .map(|live| live.p99_ns.load(Ordering::Relaxed));
+        let p99_ms = p99_ns.max().unwrap_or(0) as f64 / 1e6;
+        self.bar.set_message(format!(
+            "{per_s:.0} answers/s, p99 {p99_ms:.3} ms, {} errors, {} connections",
+            board.sum(|live| &live.errors),
+            board.sum(|live| &live.held),
+        ));
+        self.shown_ns = now_ns;
+        self.answered = answered;
+    }
+}
+
+impl Progress {
+    /// Shows how many connections stand.
+    pub(super) fn tell(&self, board: &Board) {
+        let held = board.sum(|live| &live.held);
+        self.bar.set_message(format!("{held} connections"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,349 @@
+//! A report for people, as text.
+//!
+//! What forbids using the figures stands before them. Everything else is in the order of the
+//! question asked: the load, what became of it, how long it took, what it cost.
+
+use super::columns::Columns;
+use super::quantity::{bytes, count, number, time};
+use super::{
+    CallReport, Counts, Distribution, Errors, FanReport, HoldReport, HoldStep, Load, Outcome, Pace,
+    ProcessUse, Report, Slope, SweepReport,
+};
+
+/// The whole report.
+pub fn table(report: &Report) -> String {
+    let body = match &report.outcome {
+        Outcome::Call(call) => call_text(call),
+        Outcome::Hold(hold) => hold_text(hold),
+        Outcome::Fan(fan) => fan_text(fan),
+        Outcome::Sweep(sweep) => sweep_text(sweep),
+    };
+    format!("{}{}\n{body}", warnings(report), head(report))
+}
+
+fn warnings(report: &Report) -> String {
+    let mut text: String = report
+        .invalid
+        .iter()
+        .map(|reason| format!("INVALID: {reason}\n"))
+        .collect();
+    if report.interrupted {
+        text += "INTERRUPTED: the run was ended early\n";
+    }
+    text
+}
+
+fn head(report: &Report) -> String {
+    let profile = report.server_profile.as_deref().unwrap_or("not named");
+    format!(
+        "server     {}, revision {}, profile {profile}\narguments  {}\nmachine    {}\n",
+        report.url,
+        report.revision,
+        report.arguments.join(" "),
+        report.environment.line(),
+    )
+}
+
+fn call_text(call: &CallReport) -> String {
+    let mut latencies = latency_columns();
+    add_latency(&mut latencies, "latency", &call.latency);
+    add_latency(&mut latencies, "service", &call.service);
+    if let Some(slip) = &call.schedule_slip {
+        add_latency(&mut latencies, "schedule slip", slip);
+    }
+    let mut methods = Columns::with_head(&["method", "answered", "failed", "p50", "p99", "max"]);
+    for method in &call.methods {
+        methods.add(vec![
+            method.name.clone(),
+            count(method.answered),
+            count(method.failed),
+            time_or_dash(&method.latency, method.latency.p50_ns),
+            time_or_dash(&method.latency, method.latency.p99_ns),
+            time_or_dash(&method.latency, method.latency.max_ns),
+        ]);
+    }
+    format!(
+        "load       {}\nmeasured   {} s\nanswers    {}/s\n{}{}\n{}\n{}\n{}",
+        load_text(&call.load),
+        number(call.measured_s),
+        number(call.answers_per_s),
+        counts_text(&call.counts),
+        errors_line(&call.counts.errors),
+        latencies.text(),
+        methods.text(),
+        processes_text(&call.generator, call.server.as_ref()),
+    )
+}
+
+fn load_text(load: &Load) -> String {
+    format!(
+        "{}; {} connections, {} in flight on each; {} threads; {} s of warm-up",
+        pace_text(&load.pace),
+        count(u64::from(load.connections)),
+        load.in_flight,
+        load.threads,
+        number(load.warmup_s),
+    )
+}
+
+/// When requests are sent, in words.
+pub(crate) fn pace_text(pace: &Pace) -> String {
+    match *pace {
+        Pace::Closed => "closed loop".to_owned(),
+        Pace::Open {
+            from_per_s,
+            to_per_s,
+        } if from_per_s == to_per_s => format!("open loop of {}/s", number(from_per_s)),
+        Pace::Open {
+            from_per_s,
+            to_per_s,
+        } => format!(
+            "open loop from {}/s to {}/s",
+            number(from_per_s),
+            number(to_per_s)
+        ),
+    }
+}
+
+/// What always matters, then what there was of the rest.
+fn counts_text(counts: &Counts) -> String {
+    let rest = [
+        ("tool errors", counts.tool_errors),
+        ("aborted", counts.aborted),
+        ("connections opened", counts.connected),
+        ("sessions opened", counts.sessions_opened),
+        ("sessions deleted", counts.sessions_deleted),
+        ("sessions abandoned", counts.sessions_abandoned),
+    ];
+    let mut text = format!(
+        "requests   {} sent, {} answered",
+        count(counts.sent),
+        count(counts.answered)
+    );
+    for (name, amount) in rest.into_iter().filter(|(_, amount)| *amount > 0) {
+        text += &format!(", {} {name}", count(amount));
+    }
+    text + "\n"
+}
+
+fn errors_line(errors: &Errors) -> String {
+    format!("errors     {}\n", errors_text(errors))
+}
+
+/// Those that happened, by name.
+fn errors_text(errors: &Errors) -> String {
+    let kinds = [
+        ("protocol", errors.protocol),
+        ("http", errors.http),
+        ("wrong_answer", errors.wrong_answer),
+        ("timeout", errors.timeout),
+        ("reset", errors.reset),
+        ("connect", errors.connect),
+        ("unsent", errors.unsent),
+    ];
+    let happened: Vec<String> = kinds
+        .into_iter()
+        .filter(|(_, amount)| *amount > 0)
+        .map(|(name, amount)| format!("{name} {}", count(amount)))
+        .collect();
+    if happened.is_empty() {
+        "none".to_owned()
+    } else {
+        happened.join(", ")
+    }
+}
+
+fn latency_columns() -> Columns {
+    Columns::with_head(&["", "p50", "p90", "p99", "p99.9", "p99.99", "max", "count"])
+}
+
+fn add_latency(columns: &mut Columns, name: &str, times: &Distribution) {
+    let percentiles = [
+        times.p50_ns,
+        times.p90_ns,
+        times.p99_ns,
+        times.p999_ns,
+        times.p9999_ns,
+        times.max_ns,
+    ];
+    let mut row = vec![name.to_owned()];
+    row.extend(percentiles.map(|ns| time_or_dash(times, ns)));
+    row.push(count(times.count));
+    columns.add(row);
+}
+
+/// A percentile of nothing is no time.
+fn time_or_dash(times: &Distribution, ns: u64) -> String {
+    if times.count == 0 {
+        "-".to_owned()
+    } else {
+        time(ns as f64)
+    }
+}
+
+fn processes_text(generator: &ProcessUse, server: Option<&ProcessUse>) -> String {
+    let head = [
+        "process",
+        "pid",
+        "CPU",
+        "CPU per answer",
+        "busiest thread",
+        "resident",
+    ];
+    let mut columns = Columns::with_head(&head);
+    columns.add(process_row("generator", generator));
+    match server {
+        Some(server) => {
+            columns.add(process_row("server", server));
+            columns.text()
+        }
+        None => columns.text() + "server     not found on this machine\n",
+    }
+}
+
+fn process_row(name: &str, process: &ProcessUse) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        process.pid.to_string(),
+        format!("{:.2} s", process.cpu_s),
+        format!("{:.2} us", process.cpu_us_per_answer),
+        format!("{:.1} %", process.busiest_thread_percent),
+        bytes(process.rss_bytes as f64),
+    ]
+}
+
+fn hold_text(hold: &HoldReport) -> String {
+    let mut latencies = latency_columns();
+    add_latency(&mut latencies, "connect", &hold.connect);
+    let mut active_text = String::new();
+    if let Some(active) = &hold.active {
+        add_latency(&mut latencies, "active", &active.latency);
+        active_text = format!(
+            "active     {}/s for {} s: {} answered, errors: {}\n",
+            number(active.rate_per_s),
+            number(active.measured_s),
+            count(active.answered),
+            errors_text(&active.errors),
+        );
+    }
+    format!(
+        "held       {} of {} {} connections, {} lost\n\
+         ramp       {} s, {} connections/s\n{}{active_text}\n{}\n{}{}\n{}",
+        count(hold.held),
+        count(hold.asked),
+        hold.kind,
+        count(hold.lost),
+        number(hold.ramp_s),
+        number(hold.connections_per_s),
+        errors_line(&hold.errors),
+        latencies.text(),
+        steps_text(&hold.steps),
+        slope_text(hold.slope.as_ref()),
+        processes_text(&hold.generator, hold.server.as_ref()),
+    )
+}
+
+fn steps_text(steps: &[HoldStep]) -> String {
+    let head = ["held", "at", "resident", "private", "server CPU", "slab"];
+    let mut columns = Columns::with_head(&head);
+    for step in steps {
+        // Nothing runs without resident memory: 0 says that the server was not found.
+        let of_server = |text: String| match step.server_rss_bytes {
+            0 => "-".to_owned(),
+            _ => text,
+        };
+        columns.add(vec![
+            count(step.held),
+            format!("{:.2} s", step.at_s),
+            of_server(bytes(step.server_rss_bytes as f64)),
+            of_server(bytes(step.server_private_bytes as f64)),
+            of_server(format!("{:.2} s", step.server_cpu_s)),
+            bytes(step.slab_bytes as f64),
+        ]);
+    }
+    columns.text()
+}
+
+fn slope_text(slope: Option<&Slope>) -> String {
+    let amounts = match slope {
+        Some(slope) => format!(
+            "resident {}, private {}, slab {}",
+            bytes(slope.rss_bytes_per_connection),
+            bytes(slope.private_bytes_per_connection),
+            bytes(slope.slab_bytes_per_connection),
+        ),
+        None => "not known: it takes two steps".to_owned(),
+    };
+    format!("each connection: {amounts}\n(slab is of the whole machine: both ends)\n")
+}
+
+fn fan_text(fan: &FanReport) -> String {
+    let head = [
+        "round",
+        "delivered",
+        "lost",
+        "duplicates",
+        "p50",
+        "p99",
+        "last",
+    ];
+    let mut rounds = Columns::with_head(&head);
+    for (at, round) in fan.rounds.iter().enumerate() {
+        rounds.add(vec![
+            (at + 1).to_string(),
+            count(round.delivered),
+            count(round.lost),
+            count(round.duplicates),
+            time(round.p50_ns as f64),
+            time(round.p99_ns as f64),
+            time(round.last_ns as f64),
+        ]);
+    }
+    let mut delays = latency_columns();
+    add_latency(&mut delays, "delay", &fan.delay);
+    format!(
+        "streams    {}, waiting for {}\n{}\n{}\n{}\n{}",
+        count(fan.streams),
+        fan.notification,
+        errors_line(&fan.errors),
+        rounds.text(),
+        delays.text(),
+        processes_text(&fan.generator, fan.server.as_ref()),
+    )
+}
+
+fn sweep_text(sweep: &SweepReport) -> String {
+    let head = [
+        "rate/s",
+        "answers/s",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "errors",
+        "broke",
+    ];
+    let mut steps = Columns::with_head(&head);
+    for step in &sweep.steps {
+        let times = &step.latency;
+        let mut row = vec![number(step.rate_per_s), number(step.answers_per_s)];
+        let percentiles = [times.p50_ns, times.p99_ns, times.p999_ns, times.max_ns];
+        row.extend(percentiles.map(|ns| time_or_dash(times, ns)));
+        row.push(errors_text(&step.errors));
+        row.push(step.broke.clone().unwrap_or_else(|| "no".to_owned()));
+        steps.add(row);
+    }
+    let limit = time(sweep.p99_limit_ns as f64);
+    let capacity = if sweep.capacity_per_s > 0.0 {
+        format!("{}/s", number(sweep.capacity_per_s))
+    } else {
+        "none: no rate kept the limit".to_owned()
+    };
+    format!(
+        "limit      p99 of {limit}\ncapacity   {capacity}\n\n{}",
+        steps.text()
+    )
+}
+
+#[cfg(test)]
+mod tests;
