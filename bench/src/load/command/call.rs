@@ -80,6 +80,9 @@ pub(super) fn measure_calls(
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Option<Measured>, LoadError> {
     let names: Vec<String> = measure.mix.kinds.iter().map(|kind| kind.name()).collect();
+    if !answers_one(site, &measure.mix, interrupted)? {
+        return Ok(None);
+    }
     let plan = site.plan(
         measure.mix,
         Role::Caller,
@@ -162,6 +165,25 @@ pub(super) fn measure_calls(
         error_samples: tally.samples,
         waited,
     }))
+}
+
+/// Makes one request, so that a server that does not answer it is told from one that breaks under
+/// load; whether Ctrl-C did not come first.
+fn answers_one(
+    site: &Site<'_>,
+    mix: &Mix,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<bool, LoadError> {
+    let run = Run::start(site.plan(mix.clone(), Role::Idle, 1, 1), interrupted)?;
+    let waited = run.connect(1);
+    let is_answered = run.board.sum(|live| &live.held) > 0;
+    let fault = run.fault(&site.common.url.url);
+    run.finish()?;
+    match waited {
+        Waited::Interrupted => Ok(false),
+        _ if is_answered => Ok(true),
+        _ => Err(fault),
+    }
 }
 
 fn pace(rate: Option<Rate>) -> Pace {

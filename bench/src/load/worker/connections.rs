@@ -353,27 +353,4 @@ impl Worker {
             client.stage = stage;
         }
     }
-
-    /// Ends connections whose oldest request, or whose making, takes too long.
-    pub(super) fn end_overdue(&mut self, now: u64) {
-        let timeout = self.plan.timeout.as_nanos() as u64;
-        let overdue: Vec<SlotKey> = self
-            .slots
-            .iter()
-            .filter(|(_, client)| {
-                let oldest = client.in_flight.front();
-                let since = match (client.stage, oldest) {
-                    (Stage::Connecting, _) => client.since_ns,
-                    (Stage::Streaming, _) | (_, None) => return false,
-                    (_, Some(exchange)) => exchange.sent_ns,
-                };
-                now.saturating_sub(since) > timeout
-            })
-            .map(|(key, _)| key)
-            .collect();
-        for key in overdue {
-            let reason = format!("no answer within {} ms", self.plan.timeout.as_millis());
-            self.broke(key, Failure::Timeout, &reason, now);
-        }
-    }
 }

@@ -43,8 +43,7 @@ impl Worker {
             Some(_) => self.next_due_ns().is_none(),
         };
         // What is due and finds no connection in time is given up.
-        let timeout = self.plan.timeout.as_nanos() as u64;
-        let is_over = now > window.end_ns + timeout;
+        let is_over = now > window.end_ns + self.timeout_ns();
         let is_quiet = (nothing_is_due || ends) && self.requests_in_flight == 0;
         if (is_quiet || is_over) && !self.live().is_done.load(Ordering::Relaxed) {
             self.count_unsent(now.min(window.end_ns));
@@ -111,7 +110,12 @@ impl Worker {
         now: u64,
     ) {
         match exchange.purpose {
-            Purpose::Request(kind) => self.answered(key, kind, exchange, &ending, now),
+            Purpose::Request(kind) => {
+                // Whether it came before or after somebody looked for what is overdue.
+                let is_late = now.saturating_sub(exchange.sent_ns) > self.timeout_ns();
+                let ending = if is_late { self.overdue() } else { ending };
+                self.answered(key, kind, exchange, &ending, now);
+            }
             Purpose::Delete => self.begin_session(key, now),
             _ => {
                 if let Ending::Failed(failure, line) = ending {
@@ -289,6 +293,38 @@ impl Worker {
             }
         }
         self.replace(key);
+    }
+
+    fn timeout_ns(&self) -> u64 {
+        self.plan.timeout.as_nanos() as u64
+    }
+
+    fn overdue(&self) -> Ending {
+        let ms = self.plan.timeout.as_millis();
+        Ending::Failed(Failure::Timeout, format!("no answer within {ms} ms"))
+    }
+
+    /// Ends connections whose oldest request, or whose making, takes too long.
+    pub(super) fn end_overdue(&mut self, now: u64) {
+        let overdue: Vec<SlotKey> = self
+            .slots
+            .iter()
+            .filter(|(_, client)| {
+                let oldest = client.in_flight.front();
+                let since = match (client.stage, oldest) {
+                    (Stage::Connecting, _) => client.since_ns,
+                    (Stage::Streaming, _) | (_, None) => return false,
+                    (_, Some(exchange)) => exchange.sent_ns,
+                };
+                now.saturating_sub(since) > self.timeout_ns()
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in overdue {
+            if let Ending::Failed(failure, reason) = self.overdue() {
+                self.broke(key, failure, &reason, now);
+            }
+        }
     }
 
     /// Requests of the schedule that no connection was free for count as errors.

@@ -1,0 +1,213 @@
+//! Each command against a server that does as it should.
+
+use crate::program::{Scratch, run, run_bare};
+use crate::servers::{corelane, teller};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+#[test]
+fn call_checks_and_counts_every_answer_of_both_revisions() {
+    let (server, url) = corelane(0);
+    for revision in ["2026-07-28", "2025-11-25"] {
+        let (html, hgrm) = (Scratch::new("html"), Scratch::new("hgrm"));
+        let flags = "--connections 4 --in-flight 2 --duration 1s --warmup 100ms";
+        let line = format!("call {url} --revision {revision} {flags}");
+        let ran = run(&line, &["--html", html.path(), "--hgrm", hgrm.path()]);
+        assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+        let sent = ran.count("/counts/sent");
+        assert!(sent > 100, "{}", ran.output);
+        assert_eq!(ran.count("/counts/answered"), sent);
+        assert_eq!(ran.count("/latency/count"), sent);
+        assert_eq!(ran.report["schema_version"], 1);
+        assert!(html.text().contains("<svg"));
+        assert!(hgrm.text().contains("Percentile"));
+        assert!(ran.output.contains("p99.9"));
+    }
+    server.drain().unwrap();
+}
+
+#[test]
+fn call_plays_a_mix_with_aborts_and_churn() {
+    let (server, url) = corelane(0);
+    let mix = Scratch::new("toml");
+    let text = "[[request]]\nweight = 3\ntool = 'echo'\narguments = { message = 'm' }\n\
+                abort_percent = 5\n[[request]]\nmethod = 'tools/list'\n\
+                [connection]\nrequests = 40\n[session]\nrequests = 15\ndelete_percent = 50\n";
+    std::fs::write(&mix.0, text).unwrap();
+    let flags = "--revision 2025-11-25 --connections 4 --duration 1s --warmup 0s";
+    let ran = run(&format!("call {url} {flags}"), &["--mix", mix.path()]);
+    assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+    let counts = |name: &str| ran.count(&format!("/counts/{name}"));
+    assert_eq!(
+        counts("sent"),
+        counts("answered") + counts("aborted"),
+        "{}",
+        ran.output
+    );
+    for name in [
+        "aborted",
+        "connected",
+        "sessions_deleted",
+        "sessions_abandoned",
+    ] {
+        assert!(counts(name) > 0, "{name}: {}", ran.output);
+    }
+    let shares = ran.report["outcome"]["methods"].as_array().unwrap().len();
+    assert_eq!(shares, 2);
+    server.drain().unwrap();
+}
+
+#[test]
+fn hold_keeps_connections_and_calls_on_them() {
+    let (server, url) = corelane(0);
+    let flags = "--connections 200 --steps 2 --active 50% --duration 1s --ramp 2k";
+    let ran = run(&format!("hold {url} {flags}"), &[]);
+    assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+    assert_eq!((ran.count("/held"), ran.count("/lost")), (200, 0));
+    assert_eq!(ran.count("/connect/count"), 200);
+    assert_eq!(ran.count("/active/answered"), 100);
+    // 2,000 connections per second take 100 ms for 200.
+    assert!(ran.report["outcome"]["ramp_s"].as_f64().unwrap() >= 0.09);
+    let steps = ran.report["outcome"]["steps"].as_array().unwrap();
+    assert_eq!(
+        (&steps[0]["held"], &steps[1]["held"]),
+        (&100.into(), &200.into())
+    );
+    assert!(ran.report["outcome"]["slope"].is_object());
+    let flags = "--kind session --revision 2025-11-25 --connections 20 --duration 100ms";
+    let ran = run(&format!("hold {url} {flags}"), &[]);
+    assert_eq!(
+        (ran.count("/held"), ran.errors()),
+        (20, 0),
+        "{}",
+        ran.output
+    );
+    server.drain().unwrap();
+}
+
+#[test]
+fn fan_times_a_change_on_every_stream() {
+    let url = teller(|_| 1);
+    let flags = "--streams 20 --revision 2025-11-25 --trigger change --rounds 2";
+    let ran = run(&format!("fan {url} {flags}"), &[]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.output, ran.error);
+    for round in 0..2 {
+        let of = |name: &str| ran.count(&format!("/rounds/{round}/{name}"));
+        assert_eq!((of("delivered"), of("lost"), of("duplicates")), (20, 0, 0));
+        assert!(of("last_ns") >= of("p50_ns") && of("p50_ns") > 0);
+    }
+}
+
+#[test]
+fn fan_finds_what_is_lost_and_what_comes_twice() {
+    let url = teller(|stream| match stream {
+        0 => 0,
+        1 => 2,
+        _ => 1,
+    });
+    let flags = "--streams 5 --revision 2025-11-25 --trigger change --rounds 1 --timeout 500ms";
+    let ran = run(&format!("fan {url} {flags}"), &[]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.output, ran.error);
+    let of = |name: &str| ran.count(&format!("/rounds/0/{name}"));
+    assert_eq!((of("delivered"), of("lost"), of("duplicates")), (4, 1, 1));
+}
+
+#[test]
+fn sweep_finds_a_rate_that_holds_and_one_that_does_not() {
+    let (server, url) = corelane(0);
+    // 4 connections of calls that take 5 ms carry at most 800 a second.
+    let flags = "--tool nap --connections 4 --from 100 --growth 4 --p99 200ms --duration 1s";
+    let ran = run(&format!("sweep {url} {flags}"), &[]);
+    let capacity = ran.report["outcome"]["capacity_per_s"].as_f64().unwrap();
+    assert!((100.0..=800.0).contains(&capacity), "{}", ran.output);
+    let steps = ran.report["outcome"]["steps"].as_array().unwrap();
+    assert!(
+        steps.iter().any(|step| step["broke"].is_string()),
+        "{}",
+        ran.output
+    );
+    server.drain().unwrap();
+}
+
+#[test]
+fn compare_keeps_thresholds() {
+    let (server, url) = corelane(0);
+    let report = Scratch::new("json");
+    let line = format!("call {url} --connections 2 --duration 300ms --warmup 0s");
+    run_bare(&line, &["--json", report.path()]);
+    let compared = |threshold: &str| {
+        let files = [report.path(), report.path(), "--threshold", threshold];
+        run_bare("compare", &files)
+    };
+    let kept = compared("p99<=1.25");
+    assert_eq!(kept.code, Some(0), "{}", kept.error);
+    assert!(kept.output.contains("p99"));
+    let broken = compared("answers_per_s>=1.05");
+    assert_eq!(broken.code, Some(1));
+    assert!(broken.error.contains("answers_per_s"), "{}", broken.error);
+    assert_eq!(compared("p98<=1").code, Some(2));
+    server.drain().unwrap();
+}
+
+#[test]
+fn schema_prints_what_reports_are_made_of() {
+    let ran = run_bare("schema", &[]);
+    let schema: serde_json::Value = serde_json::from_str(&ran.output).unwrap();
+    assert_eq!(ran.code, Some(0));
+    assert!(schema["properties"]["schema_version"].is_object());
+}
+
+/// A server of the TypeScript SDK, which answers in event streams; ended with the test.
+struct TypeScript(Child, String);
+
+impl TypeScript {
+    fn start() -> TypeScript {
+        use std::io::{BufRead, BufReader};
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/conformance");
+        let machine = match std::env::consts::ARCH {
+            "aarch64" => "arm64",
+            _ => "x64",
+        };
+        let node = root.join(format!("node_modules/node-linux-{machine}/bin/node"));
+        assert!(
+            node.exists(),
+            "run ./perf-scripts/test.sh: it installs {}",
+            node.display()
+        );
+        let mut child = Command::new(node)
+            .arg(root.join("typescript-server.mjs"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node starts");
+        let mut url = String::new();
+        let output = child.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut url).unwrap();
+        TypeScript(child, url.trim().to_owned())
+    }
+}
+
+impl Drop for TypeScript {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn call_and_hold_drive_a_server_of_the_typescript_sdk() {
+    let server = TypeScript::start();
+    let url = &server.1;
+    let flags = "--revision 2025-11-25 --connections 4 --duration 1s --warmup 200ms";
+    let ran = run(&format!("call {url} {flags}"), &[]);
+    assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+    assert!(ran.count("/counts/answered") > 20, "{}", ran.output);
+    let flags = "--revision 2025-11-25 --kind session --connections 10 --duration 100ms";
+    let ran = run(&format!("hold {url} {flags}"), &[]);
+    assert_eq!(
+        (ran.count("/held"), ran.errors()),
+        (10, 0),
+        "{}{}",
+        ran.output,
+        ran.error
+    );
+}

@@ -1,0 +1,154 @@
+//! What goes wrong: one line each, and the right exit code.
+
+use crate::program::{Scratch, ran, run, run_bare, start};
+use crate::servers::corelane;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Runs a line that must end with `code` and say `message` in one line.
+fn check(line: &str, code: i32, message: &str) {
+    let ran = run_bare(line, &[]);
+    assert_eq!(ran.code, Some(code), "{line}: {}{}", ran.output, ran.error);
+    assert!(ran.error.contains(message), "{line}: {}", ran.error);
+    if code != 2 {
+        assert_eq!(ran.error.lines().count(), 1, "{line}: {}", ran.error);
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_in_a_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    drop(listener);
+    for command in [
+        "call",
+        "hold --connections 5",
+        "sweep",
+        "fan --streams 2 --trigger a",
+    ] {
+        let (name, flags) = command.split_once(' ').unwrap_or((command, ""));
+        check(&format!("{name} {url} {flags}"), 3, "Connection refused");
+    }
+    check(
+        "call http://no-such-host.invalid/",
+        3,
+        "cannot look up no-such-host.invalid",
+    );
+}
+
+#[test]
+fn a_server_that_is_none_of_mcp_is_told_in_a_line() {
+    let speaks = |answer: &'static str| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let _ = connection.read(&mut [0; 4096]);
+                let _ = connection.write_all(answer.as_bytes());
+            }
+        });
+        url
+    };
+    let html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi";
+    check(&format!("call {}", speaks(html)), 3, "no answer in it");
+    let url = speaks("220 mail.example ESMTP\r\n");
+    check(&format!("call {url}"), 3, "does not answer in HTTP/1.1");
+    let (server, url) = corelane(0);
+    let wrong = url.replace("/mcp", "/elsewhere");
+    check(&format!("call {wrong}"), 3, "no such path");
+    check(&format!("call {url} --tool none"), 3, "none");
+    server.drain().unwrap();
+}
+
+#[test]
+fn flags_that_make_no_sense_are_usage() {
+    check("call", 2, "<URL>");
+    check("call http://127.0.0.1:1/ --rate 0", 2, "ramp 1k..50k");
+    check(
+        "call http://127.0.0.1:1/ --duration 0s",
+        2,
+        "measures nothing",
+    );
+    check(
+        "call http://127.0.0.1:1/ --mix /no/such/mix",
+        2,
+        "/no/such/mix",
+    );
+    check(
+        "call http://127.0.0.1:1/ --arguments {x",
+        2,
+        "no JSON object",
+    );
+    check(
+        "call http://127.0.0.1:1/ --cores 4095",
+        2,
+        "may not use core 4095",
+    );
+    let url = "hold http://127.0.0.1:1/ --connections 5";
+    check(&format!("{url} --kind session"), 2, "--revision 2025-11-25");
+    check(
+        &format!("{url} --kind listen --active 1%"),
+        2,
+        "--kind idle",
+    );
+    check("compare /no/such/a /no/such/b", 2, "/no/such/a");
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_none() {
+    let (server, url) = corelane(100);
+    let flags = "--tool nap --timeout 1ms --connections 2 --duration 500ms --warmup 0s";
+    let ran = run(&format!("call {url} {flags}"), &[]);
+    assert_eq!(ran.code, Some(3), "{}{}", ran.output, ran.error);
+    assert!(ran.error.contains("no answer within 1 ms"), "{}", ran.error);
+    let flags = "--tool hiccup --timeout 200ms --connections 2 --duration 2s --warmup 0s";
+    let ran = run(&format!("call {url} {flags}"), &[]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.output, ran.error);
+    assert!(ran.count("/counts/errors/timeout") >= 2, "{}", ran.output);
+    assert_eq!(ran.count("/counts/errors/timeout"), ran.errors());
+    server.drain().unwrap();
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_leaves_a_report() {
+    let (server, url) = corelane(0);
+    let json = Scratch::new("json");
+    let flags = "--connections 4 --duration 20s --warmup 0s";
+    let child = start(&format!("call {url} {flags}"), &["--json", json.path()]);
+    thread::sleep(Duration::from_millis(700));
+    server.drain().unwrap();
+    let began = Instant::now();
+    let ran = ran(child.wait_with_output().unwrap(), &json.text());
+    assert_eq!(ran.code, Some(5), "{}{}", ran.output, ran.error);
+    assert!(began.elapsed() < Duration::from_secs(15));
+    assert!(ran.error.contains("went away"), "{}", ran.error);
+    assert!(ran.count("/counts/answered") > 0);
+}
+
+#[test]
+fn an_interrupt_ends_early_and_still_reports() {
+    let (server, url) = corelane(0);
+    let json = Scratch::new("json");
+    let flags = "--connections 4 --duration 60s --warmup 0s";
+    let child = start(&format!("call {url} {flags}"), &["--json", json.path()]);
+    thread::sleep(Duration::from_millis(700));
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ran = ran(child.wait_with_output().unwrap(), &json.text());
+    assert_eq!(ran.code, Some(130), "{}{}", ran.output, ran.error);
+    assert_eq!(ran.report["interrupted"], true);
+    assert!(ran.count("/counts/answered") > 0);
+    let measured = ran.report["outcome"]["measured_s"].as_f64().unwrap();
+    assert!((0.1..20.0).contains(&measured), "{measured}");
+    server.drain().unwrap();
+}

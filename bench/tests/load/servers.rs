@@ -1,0 +1,136 @@
+//! Servers that behave in known ways: Corelane's own library with tools that wait, and a stand-in
+//! that tells streams of a change.
+
+use corelane::{Call, Profile, RunningServer, Server};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+#[derive(Deserialize, JsonSchema)]
+struct Message {
+    message: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+/// A server of one shard with `echo`, with `nap`, which takes 5 ms, and with `hiccup`, which once,
+/// at call `stall_at`, keeps the whole shard from working for a second.
+pub(crate) fn corelane(stall_at: u64) -> (RunningServer, String) {
+    let calls = Arc::new(AtomicU64::new(0));
+    let mut profile = Profile::default();
+    profile.server.listen = "127.0.0.1:0".parse().unwrap();
+    profile.server.shards = Some(1);
+    let server = Server::new("known", "1")
+        .tool(
+            "echo",
+            "Says it again.",
+            async |_: &Call, Message { message }| Ok(message),
+        )
+        .tool("nap", "Takes 5 ms.", async |_: &Call, Nothing {}| {
+            corelane::sleep(Duration::from_millis(5)).await;
+            Ok("slept")
+        })
+        .tool("hiccup", "Stalls once.", move |_: &Call, Nothing {}| {
+            let is_time = calls.fetch_add(1, Ordering::Relaxed) + 1 == stall_at;
+            async move {
+                if is_time {
+                    thread::sleep(Duration::from_secs(1));
+                }
+                Ok("went on")
+            }
+        })
+        .start(profile)
+        .expect("a server on a free port");
+    let url = format!("http://{}{}", server.address(), server.endpoint());
+    (server, url)
+}
+
+/// How often each stream is told of a change.
+type Telling = fn(stream: usize) -> usize;
+
+/// A server of 2025-11-25 whose tool `change` tells each open stream as often as `telling` says.
+pub(crate) fn teller(telling: Telling) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let streams = Arc::new(Mutex::new(Vec::new()));
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let streams = Arc::clone(&streams);
+            let connection = connection.unwrap();
+            thread::spawn(move || serve(connection, &streams, telling));
+        }
+    });
+    url
+}
+
+fn serve(mut connection: TcpStream, streams: &Mutex<Vec<TcpStream>>, telling: Telling) {
+    let mut reader = BufReader::new(connection.try_clone().unwrap());
+    while let Some((method, body)) = read_request(&mut reader) {
+        if method == "GET" {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                        Transfer-Encoding: chunked\r\n\r\n";
+            let mut streams = streams.lock().unwrap();
+            connection.write_all(head.as_bytes()).unwrap();
+            streams.push(connection.try_clone().unwrap());
+            continue;
+        }
+        let request: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let result = match request["method"].as_str() {
+            Some("initialize") => r#"{"protocolVersion":"2025-11-25"}"#,
+            Some("tools/call") => {
+                tell(streams, telling);
+                r#"{"content":[]}"#
+            }
+            _ => {
+                let accepted = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+                connection.write_all(accepted.as_bytes()).unwrap();
+                continue;
+            }
+        };
+        let id = &request["id"];
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all((head + &body).as_bytes()).unwrap();
+    }
+}
+
+fn tell(streams: &Mutex<Vec<TcpStream>>, telling: Telling) {
+    let event = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    for (number, stream) in streams.lock().unwrap().iter_mut().enumerate() {
+        stream
+            .write_all(chunk.repeat(telling(number)).as_bytes())
+            .unwrap();
+    }
+}
+
+/// The method and the body of the next request; nothing at the end.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let (mut first, mut bytes) = (String::new(), 0);
+    reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(length) = line.strip_prefix("content-length:") {
+            bytes = length.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; bytes];
+    reader.read_exact(&mut body).ok()?;
+    let method = first.split(' ').next()?.to_owned();
+    Some((method, body))
+}
