@@ -21,6 +21,8 @@ pub enum Wanted {
     Initialized,
     /// Any result that is an object.
     Object,
+    /// The same bytes as every time, whatever was asked: a server that only pretends.
+    Same,
 }
 
 impl Wanted {
@@ -63,6 +65,8 @@ pub enum Verdict {
 pub struct Judge {
     wanted: Wanted,
     seen_right: Option<Pattern>,
+    /// What [`Wanted::Same`] wants.
+    first: Vec<u8>,
 }
 
 /// A right answer around the digits of its id.
@@ -78,11 +82,15 @@ impl Judge {
         Judge {
             wanted,
             seen_right: None,
+            first: Vec::new(),
         }
     }
 
     /// Judges `message` as the answer to the request `id`.
     pub fn judge(&mut self, id: u64, message: &[u8]) -> Verdict {
+        if self.wanted == Wanted::Same {
+            return self.judge_same(message);
+        }
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(id).as_bytes();
         if let Some(Pattern {
@@ -106,6 +114,18 @@ impl Judge {
             self.seen_right = pattern(message, digits);
         }
         verdict
+    }
+
+    fn judge_same(&mut self, message: &[u8]) -> Verdict {
+        if self.first.is_empty() {
+            self.first = message.to_vec();
+        }
+        if self.first == message {
+            return Verdict::Right {
+                is_tool_error: false,
+            };
+        }
+        Verdict::Wrong(format!("not what came first: {}", clipped(message)))
     }
 
     fn judge_whole(&self, id: u64, message: &[u8]) -> Verdict {
@@ -155,7 +175,7 @@ impl Judge {
                 let version = result.get("protocolVersion").and_then(Json::as_str);
                 version.is_none().then_some("protocolVersion")
             }
-            Wanted::Object => None,
+            Wanted::Object | Wanted::Same => None,
         };
         let is_tool_error = result.get("isError") == Some(&Json::Bool(true));
         match fault {
@@ -202,7 +222,8 @@ mod tests {
 
     fn echo(id: &str, text: &str) -> String {
         format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#
+            r#"{{"jsonrpc":"2.0","id":{id},"result":
+            {{"content":[{{"type":"text","text":"{text}"}}]}}}}"#
         )
     }
 
@@ -272,6 +293,14 @@ mod tests {
         );
         let asks = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required"}}"#;
         check(asks, "Wrong(\"the result is");
+    }
+
+    #[test]
+    fn a_server_that_only_pretends_is_held_to_its_first_answer() {
+        let mut judge = Judge::new(Wanted::Same);
+        assert_eq!(judge.judge(1, b"{}"), RIGHT);
+        assert_eq!(judge.judge(2, b"{}"), RIGHT);
+        assert!(matches!(judge.judge(3, b"{ }"), Verdict::Wrong(_)));
     }
 
     #[test]

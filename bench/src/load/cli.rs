@@ -70,6 +70,10 @@ pub struct Common {
     /// How long a request may take.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
+    /// The server answers everything with the same bytes, as the floor does: answers are held to
+    /// the first one instead of to their requests.
+    #[arg(long)]
+    pub fixed_answers: bool,
     /// The server's process, if it is not the one that listens on the port.
     #[arg(long)]
     pub server_pid: Option<u32>,
@@ -93,7 +97,7 @@ pub struct Sending {
     /// The tool to call.
     #[arg(long, default_value = "echo")]
     pub tool: String,
-    /// Its arguments: an object, or the file with one; `echo` has a message of 100 bytes by default.
+    /// Its arguments: an object, or the file with one; default: for `echo` a message of 100 bytes.
     #[arg(long)]
     pub arguments: Option<String>,
     /// A TOML file with weighted requests, think time, aborts and churn, instead of one tool.

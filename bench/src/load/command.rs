@@ -169,6 +169,7 @@ impl<'a> Site<'a> {
             workers: self.workers(connections),
             cores: self.cores.clone(),
             ramp: None,
+            has_fixed_answers: common.fixed_answers,
             timeout: common.timeout,
             reconnects: role == Role::Caller,
         }
@@ -288,8 +289,8 @@ fn saturation(generator: &ProcessUse, server: Option<&ProcessUse>) -> Option<Str
         None => "nobody knows what the server's did".to_owned(),
     };
     Some(format!(
-        "the generator was the bottleneck: its busiest thread used {percent:.1} % of its core while \
-         {server}; give it more --threads and cores"
+        "the generator was the bottleneck: its busiest thread used {percent:.1} % of its core \
+         while {server}; give it more --threads and cores"
     ))
 }
 

@@ -5,7 +5,7 @@ use corelane::{Call, Profile, RunningServer, Server};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -24,7 +24,7 @@ struct Nothing {}
 pub(crate) fn corelane(stall_at: u64) -> (RunningServer, String) {
     let calls = Arc::new(AtomicU64::new(0));
     let mut profile = Profile::default();
-    profile.server.listen = "127.0.0.1:0".parse().unwrap();
+    profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     profile.server.shards = Some(1);
     let server = Server::new("known", "1")
         .tool(

@@ -7,7 +7,7 @@ use crate::load::error::{Exit, LoadError};
 use crate::load::mix::Mix;
 use crate::load::pace::Rate;
 use crate::load::plan::{Role, Window};
-use crate::load::report::{CallReport, Load, Outcome, Pace};
+use crate::load::report::{CallReport, Distribution, Load, Outcome, Pace};
 use crate::load::run::{Run, Waited};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,27 +79,9 @@ pub(super) fn measure_calls(
     measure: Measure,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Option<Measured>, LoadError> {
-    let names: Vec<String> = measure.mix.kinds.iter().map(|kind| kind.name()).collect();
-    if !answers_one(site, &measure.mix, interrupted)? {
+    let Some(run) = connect(site, &measure, interrupted)? else {
         return Ok(None);
-    }
-    let plan = site.plan(
-        measure.mix,
-        Role::Caller,
-        measure.connections,
-        measure.in_flight,
-    );
-    let run = Run::start(plan, interrupted)?;
-    let waited = run.connect(measure.connections);
-    let stand = run.board.sum(|live| &live.held);
-    if waited != Waited::Came || stand < u64::from(measure.connections) {
-        let fault = run.fault(&site.common.url.url);
-        run.finish()?;
-        return match waited {
-            Waited::Interrupted => Ok(None),
-            _ => Err(fault),
-        };
-    }
+    };
     let start_ns = run.board.now_ns() + START_NS;
     let measure_from_ns = start_ns + measure.warmup.as_nanos() as u64;
     let window = Window {
@@ -108,10 +90,85 @@ pub(super) fn measure_calls(
         end_ns: measure_from_ns + measure.duration.as_nanos() as u64,
         rate: measure.rate,
     };
+    let (waited, machines) = watch(site, &run, window);
+    let threads = run.plan.workers;
+    let tally = run.finish()?.tally;
+    let Some((before, after)) = machines else {
+        return Ok(None);
+    };
+    let ended_ns = after.at_ns.min(window.end_ns).max(before.at_ns);
+    let measured_s = (ended_ns - measure_from_ns) as f64 / 1e9;
+    let (generator, server) = before.used_until(&after, tally.answered_meanwhile);
+    let slip = measure.rate.map(|_| tally.slip.distribution());
+    let invalid = match &slip {
+        None => saturation(&generator, server.as_ref()),
+        Some(slip) => lateness(slip),
+    };
+    let names = measure.mix.kinds.iter().map(|kind| kind.name());
+    let report = CallReport {
+        load: Load {
+            pace: pace(measure.rate),
+            connections: measure.connections,
+            in_flight: measure.in_flight,
+            threads,
+            warmup_s: measure.warmup.as_secs_f64(),
+        },
+        measured_s,
+        counts: tally.counts,
+        answers_per_s: tally.answered_meanwhile as f64 / measured_s.max(1e-9),
+        latency: tally.latency.distribution(),
+        service: tally.service.distribution(),
+        schedule_slip: slip,
+        methods: tally.method_reports(names),
+        timeline: tally.timeline(measured_s),
+        generator,
+        server,
+    };
+    Ok(Some(Measured {
+        report,
+        invalid: invalid.into_iter().collect(),
+        error_samples: tally.samples,
+        waited,
+    }))
+}
+
+/// A run whose connections all stand; nothing if Ctrl-C came first.
+fn connect(
+    site: &Site<'_>,
+    measure: &Measure,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Option<Run>, LoadError> {
+    let Measure {
+        mix,
+        connections,
+        in_flight,
+        ..
+    } = measure;
+    if !answers_one(site, mix, interrupted)? {
+        return Ok(None);
+    }
+    let plan = site.plan(mix.clone(), Role::Caller, *connections, *in_flight);
+    let run = Run::start(plan, interrupted)?;
+    let waited = run.connect(*connections);
+    let stand = run.board.sum(|live| &live.held);
+    if waited == Waited::Came && stand == u64::from(*connections) {
+        return Ok(Some(run));
+    }
+    let fault = run.fault(&site.common.url.url);
+    run.finish()?;
+    match waited {
+        Waited::Interrupted => Ok(None),
+        _ => Err(fault),
+    }
+}
+
+/// Has the requests made, and looks at generator and server when measuring begins and ends;
+/// nothing about them if it never began.
+fn watch(site: &Site<'_>, run: &Run, window: Window) -> (Waited, Option<(Machines, Machines)>) {
     let (mut before, mut after) = (None, None);
     let mut progress = Progress::new("measuring");
     let waited = run.make_requests(window, |now| {
-        if before.is_none() && now >= measure_from_ns {
+        if before.is_none() && now >= window.measure_from_ns {
             before = Some(Machines::read(site.server_pid, now));
         }
         let ends = now >= window.end_ns || run.board.ends.load(Ordering::Relaxed);
@@ -120,51 +177,20 @@ pub(super) fn measure_calls(
         }
         progress.show(&run.board, now);
     });
-    drop(progress);
     let now = run.board.now_ns();
     let after = after.unwrap_or_else(|| Machines::read(site.server_pid, now));
-    let threads = run.plan.workers;
-    let tally = run.finish()?.tally;
-    let Some(before) = before else {
-        return Ok(None);
-    };
-    let measured_s =
-        (after.at_ns.min(window.end_ns).max(before.at_ns) - measure_from_ns) as f64 / 1e9;
-    let (generator, server) = before.used_until(&after, tally.answered_meanwhile);
-    let slip = tally.slip.distribution();
-    let invalid = match measure.rate {
-        None => saturation(&generator, server.as_ref()),
-        Some(_) if slip.p99_ns > SLIP_P99_NS_MAX => Some(format!(
+    (waited, before.map(|before| (before, after)))
+}
+
+/// Whether the generator did not keep the schedule of an open loop, in words.
+fn lateness(slip: &Distribution) -> Option<String> {
+    (slip.p99_ns > SLIP_P99_NS_MAX).then(|| {
+        format!(
             "the generator did not keep its schedule: 1 % of requests were sent {:.3} ms late or \
              more; give it more --threads and cores",
             slip.p99_ns as f64 / 1e6
-        )),
-        Some(_) => None,
-    };
-    Ok(Some(Measured {
-        report: CallReport {
-            load: Load {
-                pace: pace(measure.rate),
-                connections: measure.connections,
-                in_flight: measure.in_flight,
-                threads,
-                warmup_s: measure.warmup.as_secs_f64(),
-            },
-            measured_s,
-            counts: tally.counts,
-            answers_per_s: tally.answered_meanwhile as f64 / measured_s.max(1e-9),
-            latency: tally.latency.distribution(),
-            service: tally.service.distribution(),
-            schedule_slip: measure.rate.map(|_| slip),
-            methods: tally.method_reports(names.into_iter()),
-            timeline: tally.timeline(measured_s),
-            generator,
-            server,
-        },
-        invalid: invalid.into_iter().collect(),
-        error_samples: tally.samples,
-        waited,
-    }))
+        )
+    })
 }
 
 /// Makes one request, so that a server that does not answer it is told from one that breaks under

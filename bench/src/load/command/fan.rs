@@ -6,13 +6,14 @@ use crate::load::cli::{FanArguments, arguments as tool_arguments};
 use crate::load::error::{Exit, LoadError};
 use crate::load::mix::{Mix, RequestKind};
 use crate::load::plan::{Role, Window};
-use crate::load::report::{FanReport, FanRound, Outcome};
+use crate::load::report::{Distribution, FanReport, FanRound, Outcome};
 use crate::load::run::{Run, Waited};
 use crate::load::tally::Times;
+use crate::load::worker::Found;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After the last stream had a change, how long to look for those that have it again.
 const DUPLICATES: Duration = Duration::from_millis(200);
@@ -42,12 +43,12 @@ pub(super) fn run(
         run.finish()?;
         return Err(fault);
     }
-    let mut triggered_ns = Vec::new();
+    let mut triggered_ns: Vec<u64> = Vec::new();
     while waited == Waited::Came && triggered_ns.len() < flags.rounds as usize {
-        triggered_ns.push(run.board.now_ns());
-        let round = triggered_ns.len() as u64;
+        let round = triggered_ns.len() as u64 + 1;
         run.board.round.store(round, Ordering::Release);
-        pull(&site, trigger.clone(), interrupted)?;
+        let pulled = pull(&site, trigger.clone(), interrupted)?;
+        triggered_ns.push(pulled.duration_since(run.board.epoch).as_nanos() as u64);
         let until_ns = run.board.now_ns() + flags.common.timeout.as_nanos() as u64;
         let all = || run.board.sum(|live| &live.delivered) >= streams * round;
         waited = match run.wait_until(Some(until_ns), all) {
@@ -58,26 +59,12 @@ pub(super) fn run(
     }
     let end = Machines::read(site.server_pid, run.board.now_ns());
     let found = run.finish()?;
-    let mut delay = Times::default();
-    let rounds = triggered_ns.iter().enumerate().map(|(at, triggered)| {
-        let arrivals = found.arrivals.get(at).map_or(&[][..], Vec::as_slice);
-        let delays = arrivals.iter().map(|time| time.saturating_sub(*triggered));
-        let mut delays: Vec<u64> = delays.collect();
-        delays.sort_unstable();
-        delays.iter().for_each(|time| delay.record(*time));
-        round(
-            &delays,
-            streams,
-            found.duplicates.get(at).copied().unwrap_or(0),
-        )
-    });
-    let rounds: Vec<FanRound> = rounds.collect();
+    let (rounds, delay) = rounds(&triggered_ns, &found, streams);
     let delivered = rounds.iter().map(|round| round.delivered).sum();
     let (generator, server) = start.used_until(&end, delivered);
     let mut failures = found.tally.counts.errors;
     failures.timeout += rounds.iter().map(|round| round.lost).sum::<u64>();
     failures.wrong_answer += rounds.iter().map(|round| round.duplicates).sum::<u64>();
-    let delay = delay.distribution();
     let outcome = Outcome::Fan(FanReport {
         streams,
         notification: NOTIFICATION.to_owned(),
@@ -93,8 +80,29 @@ pub(super) fn run(
     site.publish(&report, Some(&delay), &failures, waited)
 }
 
-/// Calls the tool that makes the change, once, on a connection of its own.
-fn pull(site: &Site<'_>, trigger: Mix, interrupted: &Arc<AtomicBool>) -> Result<(), LoadError> {
+/// What became of each change, and all delays together.
+fn rounds(triggered_ns: &[u64], found: &Found, streams: u64) -> (Vec<FanRound>, Distribution) {
+    let mut all = Times::default();
+    let rounds = triggered_ns.iter().enumerate().map(|(at, triggered)| {
+        let arrivals = found.arrivals.get(at).map_or(&[][..], Vec::as_slice);
+        let delays = arrivals.iter().map(|time| time.saturating_sub(*triggered));
+        let mut delays: Vec<u64> = delays.collect();
+        delays.sort_unstable();
+        delays.iter().for_each(|time| all.record(*time));
+        let duplicates = found.duplicates.get(at).copied().unwrap_or(0);
+        round(&delays, streams, duplicates)
+    });
+    let rounds = rounds.collect();
+    (rounds, all.distribution())
+}
+
+/// Calls the tool that makes the change, once, on a connection of its own; returns when the call
+/// was due, which is when it was sent.
+fn pull(
+    site: &Site<'_>,
+    trigger: Mix,
+    interrupted: &Arc<AtomicBool>,
+) -> Result<Instant, LoadError> {
     let mut mix = trigger;
     // One call and no second: the rest lasts until the run is over.
     mix.think_ms = 3_600_000;
@@ -106,6 +114,7 @@ fn pull(site: &Site<'_>, trigger: Mix, interrupted: &Arc<AtomicBool>) -> Result<
         return Err(fault);
     }
     let start_ns = run.board.now_ns();
+    let sent = run.board.epoch + Duration::from_nanos(start_ns);
     let window = Window {
         start_ns,
         measure_from_ns: start_ns,
@@ -126,7 +135,7 @@ fn pull(site: &Site<'_>, trigger: Mix, interrupted: &Arc<AtomicBool>) -> Result<
             reason: format!("the trigger failed: {reason}"),
         });
     }
-    Ok(())
+    Ok(sent)
 }
 
 /// What became of one change; `delays` ascending.

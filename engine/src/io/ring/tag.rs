@@ -49,7 +49,8 @@ const OPS: [Op; 14] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) op: Op,
-    /// A slot, or for [`Op::Send`], [`Op::Dial`] and [`Op::Connect`] a place in `flight`; 0 where there is neither.
+    /// A slot, or for [`Op::Send`], [`Op::Dial`] and [`Op::Connect`] a place in `flight`; 0 where
+    /// there is neither.
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
