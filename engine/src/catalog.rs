@@ -103,7 +103,12 @@ impl Catalog {
 
     /// The tool called `name`.
     pub(crate) fn tool(&self, name: &str) -> Option<&ShardTool> {
-        self.by_name.get(name).map(|at| &self.tools[*at])
+        self.place_of(name).map(|place| &self.tools[place])
+    }
+
+    /// Where the tool called `name` stands in the order of registration.
+    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// The pages of the list of tools, in the order of registration.
