@@ -11,17 +11,18 @@
 //! | `dispatch` | a whole call, from received bytes to bytes to be sent |
 //! | `one_core` | chunk pool, wheel, slots |
 //! | `lanes` | lanes on one core and between two |
+//! | `registry` | tools by name and sessions by id, here and through a lane |
 //!
 //! What no number here shows: system calls, cold caches and cold branch predictors (each bench
 //! repeats one input until the core knows it by heart), the parts competing for one cache, and
-//! memory bandwidth shared with other shards. The parts do not add up to a request. Look-up in
-//! the catalog alone (W-REG) is absent: it is private to the engine.
+//! memory bandwidth shared with other shards. The parts do not add up to a request.
 
 mod answer;
 mod corpus;
 mod dispatch;
 mod lanes;
 mod one_core;
+mod registry;
 mod report;
 mod stage;
 mod wire;
@@ -53,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Bench> {
         dispatch::BENCHES,
         one_core::BENCHES,
         lanes::BENCHES,
+        registry::BENCHES,
     ]
     .into_iter()
     .flatten()

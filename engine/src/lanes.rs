@@ -1,6 +1,9 @@
 //! Lanes: messages between shards.
 //!
-//! From every sender to every receiver lead four bounded lock-free queues, one per [`Tier`].
+//! From every sender to every receiver lead four bounded wait-free queues, one per [`Tier`]. A
+//! queue has one thread at either end, so it is a ring of [`rtrb`] and not a queue for many, where
+//! both sides claim a place with a locked instruction: that costs more than all else in a lane.
+//!
 //! Simple version: the receiver looks through all queues each turn and every message wakes it.
 //! Deviations:
 //!
@@ -10,17 +13,21 @@
 //!    the bits are set, and the last look before sleeping is after the announcement of sleep.
 //!    Between the two fences of [`Sleep`] no message is missed.
 //! 3. A queue costs its whole capacity when it is made, and of N times N pairs few ever talk in
-//!    all tiers: each queue is made by the first message that goes into it.
+//!    all tiers: each queue is made by the first message that goes into it. Its sender leaves
+//!    the receiving end in a [`Handover`], before it sets the queue's bit for the first time,
+//!    and the receiver takes it from there when it first sees that bit.
 //!
 //! Invariants: nothing accepted is lost; messages of one sender and tier arrive in order; a full
 //! lane is refused to its sender and never waited for. A lane neither knows how a receiver is
 //! woken nor what a message means.
 
 use crate::io::wake::Sleep;
-use crossbeam::queue::ArrayQueue;
+use crossbeam::atomic::AtomicCell;
 use crossbeam::utils::CachePadded;
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 #[cfg(test)]
 mod tests;
@@ -56,7 +63,7 @@ const ALL_TIERS: [Tier; TIERS] = [Tier::Control, Tier::Reply, Tier::Request, Tie
 /// Capacity of each queue of a pair in messages, each at least 1.
 ///
 /// A queue takes its memory with its first message: at 64 bytes a message, the defaults come to
-/// some 48 KiB for a pair that uses all tiers.
+/// 42 KiB for a pair that uses all tiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneLimits {
     /// Messages of [`Tier::Control`].
@@ -126,7 +133,9 @@ impl<M: Send> Mesh<M> {
         }
         let senders = receivers + outside;
         let shared = Arc::new(Shared {
-            lanes: (0..receivers * senders).map(|_| Pair::default()).collect(),
+            handovers: (0..receivers * senders)
+                .map(|_| Handover::default())
+                .collect(),
             inboxes: (0..receivers)
                 .map(|_| Inbox::for_senders(senders))
                 .collect(),
@@ -138,12 +147,14 @@ impl<M: Send> Mesh<M> {
                 .map(|from| LaneSender {
                     shared: Arc::clone(&shared),
                     from,
+                    lanes: (0..receivers).map(|_| [const { None }; TIERS]).collect(),
                     filled: vec![0; receivers],
                     unflushed: Vec::with_capacity(receivers),
                 })
                 .collect(),
             receivers: (0..receivers)
                 .map(|to| LaneReceiver {
+                    lanes: (0..senders).map(|_| [const { None }; TIERS]).collect(),
                     pending: vec![[0; TIERS]; senders.div_ceil(SENDERS_PER_GROUP)],
                     first_sender: [0; TIERS],
                     shared: Arc::clone(&shared),
@@ -157,28 +168,41 @@ impl<M: Send> Mesh<M> {
 #[derive(Debug)]
 struct Shared<M> {
     /// By receiver, then by sender.
-    lanes: Box<[Pair<M>]>,
+    handovers: Box<[Handover<M>]>,
     inboxes: Box<[Inbox]>,
     senders: usize,
     limits: LaneLimits,
 }
 
 impl<M> Shared<M> {
-    fn lane(&self, to: usize, from: usize, tier: Tier) -> &OnceLock<Box<ArrayQueue<M>>> {
-        &self.lanes[to * self.senders + from].tiers[tier as usize]
+    fn handover(&self, to: usize, from: usize, tier: Tier) -> &AtomicCell<Option<Receiving<M>>> {
+        &self.handovers[to * self.senders + from].tiers[tier as usize]
     }
 }
 
-#[derive(Debug)]
-struct Pair<M> {
-    tiers: [OnceLock<Box<ArrayQueue<M>>>; TIERS],
+/// Boxed, so that a cell of it is one word and needs no lock.
+type Receiving<M> = Box<Consumer<M>>;
+
+/// Where the receiving ends of a pair's queues lie from their making until they are taken.
+struct Handover<M> {
+    tiers: [AtomicCell<Option<Receiving<M>>>; TIERS],
 }
 
-impl<M> Default for Pair<M> {
-    fn default() -> Pair<M> {
-        Pair {
-            tiers: [const { OnceLock::new() }; TIERS],
+impl<M> Default for Handover<M> {
+    fn default() -> Handover<M> {
+        const {
+            assert!(AtomicCell::<Option<Receiving<M>>>::is_lock_free());
         }
+        Handover {
+            tiers: [const { AtomicCell::new(None) }; TIERS],
+        }
+    }
+}
+
+/// A look at a cell would take its content.
+impl<M> fmt::Debug for Handover<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Handover").finish_non_exhaustive()
     }
 }
 
@@ -205,6 +229,8 @@ impl Inbox {
 pub struct LaneSender<M> {
     shared: Arc<Shared<M>>,
     from: usize,
+    /// By receiver: the queues that were needed so far.
+    lanes: Vec<[Option<Producer<M>>; TIERS]>,
     /// By receiver: one bit for each tier that got a message since the last flush.
     filled: Vec<u8>,
     /// The receivers with such a bit.
@@ -224,22 +250,31 @@ impl<M: Send> LaneSender<M> {
     ///
     /// # Panics
     /// If there is no receiver `to`.
+    // Inlined, the message is built in its place in the queue. A call has it built on the stack and
+    // copied at once, and the copy waits for the stores it reads: that alone costs more than the
+    // queue, and the optimiser does not see it.
+    #[inline(always)]
     pub fn send(&mut self, to: usize, tier: Tier, message: M) -> Result<(), Full<M>> {
-        let messages_max = self.shared.limits.of(tier);
-        let lane = self.shared.lane(to, self.from, tier);
-        let queue = lane.get_or_init(|| Box::new(ArrayQueue::new(messages_max)));
-        let refused = |message| Full {
-            message,
-            to,
-            tier,
-            messages_max,
-        };
-        queue.push(message).map_err(refused)?;
+        let lane = self.lanes[to][tier as usize]
+            .get_or_insert_with(|| make_lane(&self.shared, to, self.from, tier));
+        if let Err(PushError::Full(message)) = lane.push(message) {
+            return Err(self.refuse(to, tier, message));
+        }
         if self.filled[to] == 0 {
             self.unflushed.push(to);
         }
         self.filled[to] |= 1 << tier as usize;
         Ok(())
+    }
+
+    #[cold]
+    fn refuse(&self, to: usize, tier: Tier, message: M) -> Full<M> {
+        Full {
+            message,
+            to,
+            tier,
+            messages_max: self.shared.limits.of(tier),
+        }
     }
 
     /// Makes what was sent visible and calls `wake` for each receiver that sleeps: once per
@@ -262,11 +297,22 @@ impl<M: Send> LaneSender<M> {
     }
 }
 
+/// Makes a queue and leaves its receiving end where the receiver looks for it.
+#[cold]
+fn make_lane<M>(shared: &Shared<M>, to: usize, from: usize, tier: Tier) -> Producer<M> {
+    let (sending, receiving) = RingBuffer::new(shared.limits.of(tier));
+    let handover = shared.handover(to, from, tier);
+    handover.store(Some(Box::new(receiving)));
+    sending
+}
+
 /// One thread's end for receiving from all senders.
 #[derive(Debug)]
 pub struct LaneReceiver<M> {
     shared: Arc<Shared<M>>,
     to: usize,
+    /// By sender: the queues that had a message so far.
+    lanes: Vec<[Option<Receiving<M>>; TIERS]>,
     /// By group of senders: the queues that may hold messages.
     pending: Vec<[u64; TIERS]>,
     /// The sender each tier begins with, so that all get their turn.
@@ -409,10 +455,12 @@ impl<M: Send> LaneReceiver<M> {
         allowance: usize,
         handle: &mut impl FnMut(usize, Tier, M),
     ) -> usize {
-        let lane = self.shared.lane(self.to, from, tier).get();
-        let queue = lane.expect("a set bit comes after the queue's first message");
+        let lane = self.lanes[from][tier as usize].get_or_insert_with(|| {
+            let made = self.shared.handover(self.to, from, tier).take();
+            made.expect("a set bit comes after the making of its queue")
+        });
         for handled in 0..allowance {
-            let Some(message) = queue.pop() else {
+            let Ok(message) = lane.pop() else {
                 // A message pushed from here on comes with a bit set after this.
                 let bit = 1 << (from % SENDERS_PER_GROUP);
                 self.pending[from / SENDERS_PER_GROUP][tier as usize] &= !bit;

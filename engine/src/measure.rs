@@ -1,7 +1,9 @@
-//! One connection's handling without a socket, for the benchmarks beside this crate.
+//! Parts of a shard without a socket, for the benchmarks beside this crate.
 //!
-//! What it does is what a shard does between a receive and a send: framing, decoding, the ladder,
+//! What [`Handling`] does is what a shard does between a receive and a send: framing, decoding, the ladder,
 //! dispatch, the handler, encoding. What it leaves out is the kernel, the ring and the timers.
+
+mod registry;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::io::slots::{SlotKey, Slots};
 use crate::mcp::{Endpoint, EndpointSettings};
 use crate::meter::ShardMeter;
 use crate::profile::Profile;
+
+pub use registry::{SessionTable, ToolCatalog, ToolPlan};
 
 /// A connection of the demo server.
 pub struct Handling {

@@ -2,16 +2,19 @@
 //!
 //! What each number does not show:
 //! - `lanes/local_*`: a lane's cache lines moving between cores. One operation is a message sent,
-//!   flushed with its batch, and handled. `lanes/queue_alone_256` is the bare queue under it:
-//!   the difference is what tiers, bits and refusal cost; `_of_words` has messages of 8 bytes.
+//!   flushed with its batch, and handled. `lanes/ring_alone_256` is the bare ring under it: the
+//!   difference is what tiers, bits and refusal cost. `lanes/array_queue_alone_256` is what a
+//!   queue for many threads at either end would cost instead.
 //! - `lanes/one_way_*`: how long one message is under way. The receiver orders a batch and both
 //!   spin; the two cores work at once, so the slower of them sets the figure. `_deep` has lanes
 //!   of 4,096 messages instead of the default 256, which its sender fills and then waits at.
-//! - `lanes/round_trip`: a partner that sleeps, which costs a system call and tens of
-//!   microseconds more; and single trips: a sample is the mean of a batch of them.
+//! - `lanes/round_trip_*`: single trips, since a sample is the mean of a batch of them. `_parked`
+//!   lets both sides announce sleep and sleep in the scheduler, which stands for the ring a shard
+//!   sleeps in: its figure is two wake-ups of a core, and says little about lanes.
 //!
-//! No receiver announces sleep, so no wake is ever asked for. With one core, or with partners that
-//! are not pinned, the figures of two cores mean nothing. Allocations are of both threads.
+//! Where both sides spin, no receiver announces sleep, so no wake is ever asked for. With one
+//! core, or with partners that are not pinned, the figures of two cores mean nothing. Allocations
+//! are of both threads.
 
 use super::answer::Answer;
 use super::{Bench, Stage};
@@ -19,9 +22,10 @@ use core_affinity::CoreId;
 use corelane::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
+use rtrb::RingBuffer;
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, Thread};
 
 /// Messages of a deep lane.
 const DEEP_MESSAGES: usize = 4_096;
@@ -58,13 +62,10 @@ const fn bench(
 
 /// The benches of this module.
 pub(super) const BENCHES: &[Bench] = &[
-    bench("lanes/queue_alone_256", 2_048, 1, |stage| {
-        queue_alone(stage, Parcel::numbered, |parcel| parcel.0[0]);
-    }),
-    bench("lanes/queue_alone_256_of_words", 2_048, 1, |stage| {
-        queue_alone(stage, |number| number, |number| number);
-    }),
-    bench("lanes/local_256", 2_048, 1, |stage| local(stage, BATCH_MAX)),
+    bench("lanes/array_queue_alone_256", 2_048, 1, array_queue_alone),
+    bench("lanes/ring_alone_256", 4_096, 1, ring_alone),
+    bench("lanes/local_256", 4_096, 1, |stage| local(stage, BATCH_MAX)),
+    bench("lanes/local_16", 4_096, 1, |stage| local(stage, 16)),
     bench("lanes/local_1", 1_024, 1, |stage| local(stage, 1)),
     bench("lanes/one_way_256", 8_192, 2, |stage| {
         one_way(stage, LaneLimits::default());
@@ -79,19 +80,40 @@ pub(super) const BENCHES: &[Bench] = &[
             },
         );
     }),
-    bench("lanes/round_trip", 32, 2, round_trip),
+    bench("lanes/round_trip_spinning", 32, 2, |stage| {
+        round_trip(stage, false);
+    }),
+    bench("lanes/round_trip_parked", 4, 2, |stage| {
+        round_trip(stage, true);
+    }),
 ];
 
-fn queue_alone<M>(stage: &mut Stage, message: fn(u64) -> M, number_of: fn(M) -> u64) {
+fn ring_alone(stage: &mut Stage) {
+    let (mut sending, mut receiving) = RingBuffer::new(BATCH_MAX);
+    stage.batches(|operations, answer| {
+        for first in (0..u64::from(operations)).step_by(BATCH_MAX) {
+            for number in first..u64::from(operations).min(first + BATCH_MAX as u64) {
+                let pushed = sending.push(Parcel::numbered(number));
+                assert!(pushed.is_ok(), "a batch is what the ring holds");
+            }
+            while let Ok(parcel) = receiving.pop() {
+                answer.word(parcel.0[0]);
+            }
+        }
+    });
+}
+
+/// What lanes were made of if many threads were at either end.
+fn array_queue_alone(stage: &mut Stage) {
     let queue = ArrayQueue::new(BATCH_MAX);
     stage.batches(|operations, answer| {
         for first in (0..u64::from(operations)).step_by(BATCH_MAX) {
             for number in first..u64::from(operations).min(first + BATCH_MAX as u64) {
-                let pushed = queue.push(message(number));
+                let pushed = queue.push(Parcel::numbered(number));
                 assert!(pushed.is_ok(), "a batch is what the queue holds");
             }
-            while let Some(message) = queue.pop() {
-                answer.word(number_of(message));
+            while let Some(parcel) = queue.pop() {
+                answer.word(parcel.0[0]);
             }
         }
     });
@@ -118,9 +140,9 @@ fn one_way(stage: &mut Stage, limits: LaneLimits) {
     let partner_core = stage.partner_core();
     let orders = Orders::default();
     thread::scope(|scope| {
-        let _end = EndOnDrop(&orders.ended);
+        let _end = EndOnDrop::new(&orders.ended);
         scope.spawn(|| {
-            let _end = EndOnDrop(&orders.ended);
+            let _end = EndOnDrop::new(&orders.ended);
             pin(partner_core);
             fill(&orders, &mut sender);
         });
@@ -176,28 +198,29 @@ fn fill(orders: &Orders, sender: &mut LaneSender<Parcel>) {
     }
 }
 
-fn round_trip(stage: &mut Stage) {
+fn round_trip(stage: &mut Stage, is_parked: bool) {
     let mut mesh: Mesh<Parcel> = Mesh::new(2, 0, LaneLimits::default());
     let (mut far_sender, mut far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
-    let partner_core = stage.partner_core();
+    let (partner_core, here) = (stage.partner_core(), thread::current());
     let ended = CachePadded::new(AtomicBool::new(false));
     thread::scope(|scope| {
-        let _end = EndOnDrop(&ended);
-        scope.spawn(|| {
-            let _end = EndOnDrop(&ended);
+        let partner = scope.spawn(|| {
+            let _end = EndOnDrop::waking(&ended, &here);
             pin(partner_core);
-            send_back(&ended, &mut far_sender, &mut far_receiver);
+            let mut waiting = Waiting::new(is_parked, &ended);
+            send_back(&mut waiting, &here, &mut far_sender, &mut far_receiver);
         });
+        let _end = EndOnDrop::waking(&ended, partner.thread());
         stage.batches(|operations, answer| {
-            let mut patience = Patience::new(&ended);
+            let mut waiting = Waiting::new(is_parked, &ended);
             for number in 0..operations {
                 let parcel = Parcel::numbered(u64::from(number));
                 let sent = sender.send(1, Tier::Request, parcel);
                 sent.expect("one message is under way at a time");
-                sender.flush(|_| {});
+                sender.flush(|_| partner.thread().unpark());
                 while receiver.drain(BATCH_MAX, |_, _, parcel| answer.word(parcel.0[0])) == 0 {
-                    if !patience.wait() {
+                    if !waiting.wait(&mut receiver) {
                         return;
                     }
                 }
@@ -207,43 +230,73 @@ fn round_trip(stage: &mut Stage) {
 }
 
 fn send_back(
-    ended: &AtomicBool,
+    waiting: &mut Waiting<'_>,
+    other: &Thread,
     sender: &mut LaneSender<Parcel>,
     receiver: &mut LaneReceiver<Parcel>,
 ) {
-    let mut patience = Patience::new(ended);
     loop {
         let handled = receiver.drain(BATCH_MAX, |from, _, parcel| {
             let sent = sender.send(from, TIER, parcel);
             sent.expect("one message is under way at a time");
         });
         if handled > 0 {
-            sender.flush(|_| {});
-        } else if !patience.wait() {
+            sender.flush(|_| other.unpark());
+        } else if !waiting.wait(receiver) {
             return;
         }
     }
 }
 
-fn pin(core: Option<CoreId>) {
+/// How a thread waits for the other side.
+enum Waiting<'a> {
+    Spinning(Patience<'a>),
+    Parked { ended: &'a AtomicBool },
+}
+
+impl Waiting<'_> {
+    fn new(is_parked: bool, ended: &AtomicBool) -> Waiting<'_> {
+        if is_parked {
+            Waiting::Parked { ended }
+        } else {
+            Waiting::Spinning(Patience::new(ended))
+        }
+    }
+
+    /// Waits a little or until it is woken; false if the other side has left.
+    fn wait(&mut self, receiver: &mut LaneReceiver<Parcel>) -> bool {
+        match self {
+            Waiting::Spinning(patience) => patience.wait(),
+            Waiting::Parked { ended } => {
+                if receiver.prepare_to_sleep() {
+                    thread::park();
+                    receiver.awake();
+                }
+                !ended.load(Ordering::Relaxed)
+            }
+        }
+    }
+}
+
+pub(super) fn pin(core: Option<CoreId>) {
     if let Some(core) = core {
         core_affinity::set_for_current(core);
     }
 }
 
 /// Spins, and gives the core away now and then.
-struct Patience<'a> {
+pub(super) struct Patience<'a> {
     ended: &'a AtomicBool,
     spins: u32,
 }
 
 impl Patience<'_> {
-    fn new(ended: &AtomicBool) -> Patience<'_> {
+    pub(super) fn new(ended: &AtomicBool) -> Patience<'_> {
         Patience { ended, spins: 0 }
     }
 
     /// Waits a little; false if the other side has left and nothing will come.
-    fn wait(&mut self) -> bool {
+    pub(super) fn wait(&mut self) -> bool {
         self.spins += 1;
         if self.spins == SPINS_MAX {
             self.spins = 0;
@@ -255,11 +308,29 @@ impl Patience<'_> {
     }
 }
 
-/// Tells the other side that this one has left, also by a panic: otherwise it would spin for ever.
-struct EndOnDrop<'a>(&'a AtomicBool);
+/// Tells the other side that this one has left, also by a panic: otherwise it would wait for ever.
+pub(super) struct EndOnDrop<'a> {
+    ended: &'a AtomicBool,
+    sleeper: Option<&'a Thread>,
+}
+
+impl<'a> EndOnDrop<'a> {
+    pub(super) fn new(ended: &'a AtomicBool) -> EndOnDrop<'a> {
+        let sleeper = None;
+        EndOnDrop { ended, sleeper }
+    }
+
+    fn waking(ended: &'a AtomicBool, sleeper: &'a Thread) -> EndOnDrop<'a> {
+        let sleeper = Some(sleeper);
+        EndOnDrop { ended, sleeper }
+    }
+}
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(sleeper) = self.sleeper {
+            sleeper.unpark();
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::{Full, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crate::io::dice::Dice;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc;
 
 const LIMITS: LaneLimits = LaneLimits {
@@ -124,16 +125,64 @@ fn senders_of_one_tier_take_turns() {
 #[test]
 fn a_queue_takes_memory_with_its_first_message() {
     let (mut sender, _receiver) = pair(LIMITS);
-    let made = |sender: &LaneSender<u8>| {
-        let pairs = sender.shared.lanes.iter();
-        pairs
-            .flat_map(|pair| &pair.tiers)
-            .filter(|lane| lane.get().is_some())
-            .count()
-    };
+    let made = |sender: &LaneSender<u8>| sender.lanes.iter().flatten().flatten().count();
     assert_eq!(made(&sender), 0);
     sender.send(0, Tier::Bulk, 1).unwrap();
     assert_eq!(made(&sender), 1);
+}
+
+#[test]
+fn what_was_flushed_arrives_after_its_sender_is_gone() {
+    let (mut sender, mut receiver) = pair(LIMITS);
+    sender.send(0, Tier::Request, 1).unwrap();
+    sender.flush(|_| ());
+    drop(sender);
+    let mut seen = Vec::new();
+    assert_eq!(receiver.drain(256, |_, _, message| seen.push(message)), 1);
+    assert_eq!(seen, [1]);
+    assert!(receiver.prepare_to_sleep());
+}
+
+#[test]
+fn a_lane_without_a_receiver_fills_and_is_then_refused() {
+    let (mut sender, receiver) = pair(LIMITS);
+    drop(receiver);
+    let sent = (0..9).filter(|message| sender.send(0, Tier::Control, *message).is_ok());
+    assert_eq!(sent.count(), LIMITS.control_messages_max);
+    sender.flush(|_| panic!("nobody sleeps"));
+}
+
+/// Leaves messages in lanes in every state and drops both ends, the sender's first or last.
+#[track_caller]
+fn check_messages_left_behind(is_sender_first: bool) {
+    let token = Arc::new(());
+    let (mut sender, mut receiver) = pair(LIMITS);
+    for tier in [Tier::Control, Tier::Bulk] {
+        for _ in 0..3 {
+            sender.send(0, tier, Arc::clone(&token)).unwrap();
+        }
+    }
+    sender.flush(|_| ());
+    // Two messages stay flushed in lanes whose end the receiver has taken, two follow that are not
+    // flushed, one of them in a lane whose end lies in its handover.
+    assert_eq!(receiver.drain(4, |_, _, _| ()), 4);
+    assert_eq!(Arc::strong_count(&token), 3);
+    sender.send(0, Tier::Bulk, Arc::clone(&token)).unwrap();
+    sender.send(0, Tier::Request, Arc::clone(&token)).unwrap();
+    if is_sender_first {
+        drop(sender);
+        drop(receiver);
+    } else {
+        drop(receiver);
+        drop(sender);
+    }
+    assert_eq!(Arc::strong_count(&token), 1);
+}
+
+#[test]
+fn messages_left_behind_are_dropped() {
+    check_messages_left_behind(true);
+    check_messages_left_behind(false);
 }
 
 #[test]

@@ -4,12 +4,10 @@
 //! sessions that were idle too long are at its front, and at the cap the first one with nothing
 //! in flight makes room. Clients that never end their session are the normal case.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
+use hashbrown::HashTable;
 use slab::Slab;
 
 use super::Exchange;
@@ -31,9 +29,6 @@ pub(crate) struct Session {
     pub(crate) calls: Vec<CallKey>,
     /// Open streams for messages of the server, oldest first.
     pub(crate) streams: Vec<Exchange>,
-    used_ms: u64,
-    previous: u32,
-    next: u32,
 }
 
 impl Session {
@@ -41,6 +36,14 @@ impl Session {
     fn is_busy(&self) -> bool {
         !self.calls.is_empty() || !self.streams.is_empty()
     }
+}
+
+/// A session's place in the list.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    used_ms: u64,
+    previous: u32,
+    next: u32,
 }
 
 /// End of a list.
@@ -56,8 +59,13 @@ pub(crate) struct Sessions {
     sessions_max: usize,
     idle_timeout_ms: u64,
     random: RandomBits,
-    by_random: HashMap<u128, u32, BuildHasherDefault<RandomKeyHasher>>,
+    /// The indexes of sessions by the random bits of their ids. The bits themselves stand in the
+    /// session only, which whoever finds it reads anyway.
+    by_random: HashTable<u32>,
     sessions: Slab<Session>,
+    /// By the index of the session. Each use of a session writes to its two neighbours' links,
+    /// which are strangers to it: apart from the sessions, four links share a cache line.
+    links: Vec<Link>,
     oldest: u32,
     newest: u32,
 }
@@ -75,8 +83,9 @@ impl Sessions {
             sessions_max,
             idle_timeout_ms,
             random: RandomBits::default(),
-            by_random: HashMap::default(),
+            by_random: HashTable::new(),
             sessions: Slab::new(),
+            links: Vec::new(),
             oldest: NONE,
             newest: NONE,
         }
@@ -108,36 +117,52 @@ impl Sessions {
             log_level: LogLevel::Info,
             calls: Vec::new(),
             streams: Vec::new(),
+        }) as u32;
+        let link = Link {
             used_ms: now_ms,
             previous: NONE,
             next: NONE,
-        }) as u32;
-        self.by_random.insert(id.random, index);
+        };
+        match self.links.get_mut(index as usize) {
+            Some(vacant) => *vacant = link,
+            None => self.links.push(link),
+        }
+        let sessions = &self.sessions;
+        self.by_random.insert_unique(hash_of(id), index, |index| {
+            hash_of(sessions[*index as usize].id)
+        });
         self.append(index);
         Ok((id, is_full))
     }
 
     /// The session called `id`, which is in use now.
     pub(crate) fn touch(&mut self, id: SessionId, now_ms: u64) -> Option<&mut Session> {
-        let index = *self.by_random.get(&id.random)?;
+        let index = self.index_of(id)?;
         if self.newest != index {
             self.unlink(index);
             self.append(index);
         }
-        let session = &mut self.sessions[index as usize];
-        session.used_ms = now_ms;
-        Some(session)
+        self.links[index as usize].used_ms = now_ms;
+        Some(&mut self.sessions[index as usize])
     }
 
     /// The session called `id`, not in use now.
     pub(crate) fn find(&mut self, id: SessionId) -> Option<&mut Session> {
-        let index = *self.by_random.get(&id.random)?;
+        let index = self.index_of(id)?;
         Some(&mut self.sessions[index as usize])
+    }
+
+    fn index_of(&self, id: SessionId) -> Option<u32> {
+        let is_it = |index: &u32| self.sessions[*index as usize].id == id;
+        self.by_random.find(hash_of(id), is_it).copied()
     }
 
     /// Ends the session called `id`.
     pub(crate) fn remove(&mut self, id: SessionId) -> Option<Session> {
-        let index = self.by_random.remove(&id.random)?;
+        let sessions = &self.sessions;
+        let is_it = |index: &u32| sessions[*index as usize].id == id;
+        let entry = self.by_random.find_entry(hash_of(id), is_it).ok()?;
+        let (index, _) = entry.remove();
         self.unlink(index);
         Some(self.sessions.remove(index as usize))
     }
@@ -145,11 +170,11 @@ impl Sessions {
     /// Ends one session that was idle too long, if there is one. Busy ones are not idle.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<Session> {
         while self.oldest != NONE {
-            let index = self.oldest;
-            let session = &mut self.sessions[index as usize];
-            if now_ms.saturating_sub(session.used_ms) < self.idle_timeout_ms {
+            let index = self.oldest as usize;
+            if now_ms.saturating_sub(self.links[index].used_ms) < self.idle_timeout_ms {
                 return None;
             }
+            let session = &self.sessions[index];
             let id = session.id;
             if !session.is_busy() {
                 return self.remove(id);
@@ -178,50 +203,32 @@ impl Sessions {
 
     fn append(&mut self, index: u32) {
         let newest = self.newest;
-        let session = &mut self.sessions[index as usize];
-        (session.previous, session.next) = (newest, NONE);
+        let link = &mut self.links[index as usize];
+        (link.previous, link.next) = (newest, NONE);
         match newest {
             NONE => self.oldest = index,
-            _ => self.sessions[newest as usize].next = index,
+            _ => self.links[newest as usize].next = index,
         }
         self.newest = index;
     }
 
     fn unlink(&mut self, index: u32) {
-        let (previous, next) = {
-            let session = &self.sessions[index as usize];
-            (session.previous, session.next)
-        };
+        let Link { previous, next, .. } = self.links[index as usize];
         match previous {
             NONE => self.oldest = next,
-            _ => self.sessions[previous as usize].next = next,
+            _ => self.links[previous as usize].next = next,
         }
         match next {
             NONE => self.newest = previous,
-            _ => self.sessions[next as usize].previous = previous,
+            _ => self.links[next as usize].previous = previous,
         }
     }
 }
 
-/// Keys are random bits of our own making: they are their own hash. Peers look keys up but never
+/// Ids are random bits of our own making: they are their own hash. Peers ask for ids but never
 /// choose one, so they cannot make them collide.
-#[derive(Debug, Default)]
-struct RandomKeyHasher(u64);
-
-impl Hasher for RandomKeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64 ^ (key >> 64) as u64;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+fn hash_of(id: SessionId) -> u64 {
+    id.random as u64
 }
 
 #[cfg(test)]

@@ -1,0 +1,282 @@
+//! Benches of look-ups, W-REG: a tool by its name and a session by its id, among 10,000 each.
+//!
+//! A batch asks for every entry once, in an order drawn beforehand that is the same in each batch.
+//! What each number does not show:
+//! - `registry/*_random`: look-ups that wait for each other. Nothing here waits for an answer, so
+//!   the core works on several at once, and the entries stay in its second-level cache.
+//!   `registry/sessions_10000_random` reads the id's text, finds the session and marks it as the
+//!   last one used, as each request of a session does.
+//! - `registry/through_a_lane`: how long one question is under way. One core sends names in
+//!   batches of 256 and waits for all answers; the other looks them up. One operation is a name
+//!   that was asked for, found and answered.
+
+use super::answer::Answer;
+use super::lanes::{EndOnDrop, Patience, pin};
+use super::{Bench, Stage, corpus};
+use corelane::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
+use corelane::measure::{SessionTable, ToolCatalog, ToolPlan};
+use crossbeam::utils::CachePadded;
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+/// Tools and sessions to choose from.
+const ENTRIES: u32 = 10_000;
+
+/// The benches of this module.
+pub(super) const BENCHES: &[Bench] = &[
+    bench("registry/tools_10000_random", 1, tools),
+    bench("registry/sessions_10000_random", 1, sessions),
+    bench("registry/through_a_lane", 2, through_a_lane),
+];
+
+const fn bench(name: &'static str, cores: usize, perform: fn(&mut Stage)) -> Bench {
+    Bench {
+        name,
+        operations: ENTRIES,
+        cores,
+        reference: |operations| {
+            let asked = corpus::shuffled(ENTRIES)
+                .into_iter()
+                .take(operations as usize);
+            Answer::of(asked.map(u64::from))
+        },
+        perform,
+    }
+}
+
+const SERVICES: [&str; 10] = [
+    "git", "crm", "mail", "jira", "drive", "slack", "files", "calendar", "billing", "postgres",
+];
+const VERBS: [&str; 20] = [
+    "get", "add", "put", "tag", "list", "find", "send", "move", "copy", "read", "close", "watch",
+    "merge", "create", "update", "delete", "search", "export", "import", "archive",
+];
+const OBJECTS: [&str; 50] = [
+    "a",
+    "row",
+    "job",
+    "key",
+    "log",
+    "tag",
+    "bot",
+    "file",
+    "user",
+    "team",
+    "note",
+    "page",
+    "task",
+    "repo",
+    "role",
+    "rule",
+    "plan",
+    "event",
+    "issue",
+    "label",
+    "table",
+    "query",
+    "order",
+    "index",
+    "draft",
+    "group",
+    "quota",
+    "token",
+    "commit",
+    "branch",
+    "folder",
+    "ticket",
+    "column",
+    "sprint",
+    "member",
+    "report",
+    "thread",
+    "invoice",
+    "contact",
+    "message",
+    "channel",
+    "release",
+    "payment",
+    "comment",
+    "webhook",
+    "reaction",
+    "reminder",
+    "workflow",
+    "pull_request",
+    "subscription",
+];
+
+/// Longest of the names in bytes; the shortest has 8, as the lists are made.
+const NAME_BYTES_MAX: usize = 30;
+
+/// Names as tools have them, by number.
+fn tool_names() -> Vec<String> {
+    let mut names = Vec::with_capacity(ENTRIES as usize);
+    for service in SERVICES {
+        for verb in VERBS {
+            for object in OBJECTS {
+                names.push(format!("{service}_{verb}_{object}"));
+            }
+        }
+    }
+    names
+}
+
+/// Checking 10,000 schemas takes longer than measuring, so it is done once.
+static PLAN: LazyLock<ToolPlan> =
+    LazyLock::new(|| ToolPlan::new(tool_names().iter().map(String::as_str)));
+
+/// Every name once, in the random order.
+fn asked_names() -> Vec<String> {
+    let names = tool_names();
+    let order = corpus::shuffled(ENTRIES).into_iter();
+    order.map(|number| names[number as usize].clone()).collect()
+}
+
+/// The number of the tool called `name`, or one that no tool has.
+fn number_of(catalog: &ToolCatalog, name: &str) -> u64 {
+    catalog
+        .place_of(name)
+        .map_or(u64::MAX, |place| place as u64)
+}
+
+fn tools(stage: &mut Stage) {
+    let catalog = PLAN.catalog();
+    let asked = asked_names();
+    stage.batches(|operations, answer| {
+        for name in &asked[..operations as usize] {
+            answer.word(number_of(&catalog, name));
+        }
+    });
+}
+
+/// An id, and what tells its session from others.
+struct AskedSession {
+    id: [u8; 36],
+    number: u32,
+    random_bits: u32,
+}
+
+fn sessions(stage: &mut Stage) {
+    let (mut table, ids) = SessionTable::holding(ENTRIES as usize);
+    let asked = corpus::shuffled(ENTRIES).into_iter().map(|number| {
+        let id = ids[number as usize];
+        AskedSession {
+            id,
+            number,
+            random_bits: table.touch(&id).expect("the table holds it"),
+        }
+    });
+    let asked: Vec<AskedSession> = asked.collect();
+    stage.batches(|operations, answer| {
+        for asked in &asked[..operations as usize] {
+            let is_found = table.touch(&asked.id) == Some(asked.random_bits);
+            answer.word(if is_found {
+                asked.number.into()
+            } else {
+                u64::MAX
+            });
+        }
+    });
+}
+
+/// What goes through the lanes.
+#[derive(Debug)]
+enum Message {
+    /// A tool's name, by its bytes.
+    Question {
+        name: [u8; NAME_BYTES_MAX],
+        name_bytes: u8,
+    },
+    /// Its number.
+    Answer(u64),
+}
+
+impl Message {
+    fn asking_for(text: &str) -> Message {
+        let mut name = [0; NAME_BYTES_MAX];
+        name[..text.len()].copy_from_slice(text.as_bytes());
+        let name_bytes = text.len() as u8;
+        Message::Question { name, name_bytes }
+    }
+}
+
+fn through_a_lane(stage: &mut Stage) {
+    let mut mesh: Mesh<Message> = Mesh::new(2, 0, LaneLimits::default());
+    let (far_sender, far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
+    let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
+    let asked = asked_names();
+    let partner_core = stage.partner_core();
+    let ended = CachePadded::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        let _end = EndOnDrop::new(&ended);
+        scope.spawn(|| {
+            let _end = EndOnDrop::new(&ended);
+            pin(partner_core);
+            look_up_for_others(&ended, far_sender, far_receiver);
+        });
+        stage.batches(|operations, answer| {
+            let mut patience = Patience::new(&ended);
+            for names in asked[..operations as usize].chunks(BATCH_MAX) {
+                for name in names {
+                    let sent = sender.send(1, Tier::Request, Message::asking_for(name));
+                    sent.expect("a batch is what the lane holds");
+                }
+                sender.flush(|_| {});
+                let mut missing = names.len();
+                while missing > 0 {
+                    let handled = receiver.drain(BATCH_MAX, |_, _, message| {
+                        if let Message::Answer(number) = message {
+                            answer.word(number);
+                        }
+                    });
+                    missing -= handled;
+                    if handled == 0 && !patience.wait() {
+                        return;
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// Answers questions from a catalog of this thread's own.
+fn look_up_for_others(
+    ended: &AtomicBool,
+    mut sender: LaneSender<Message>,
+    mut receiver: LaneReceiver<Message>,
+) {
+    let catalog = PLAN.catalog();
+    let mut patience = Patience::new(ended);
+    loop {
+        let handled = receiver.drain(BATCH_MAX, |from, _, message| {
+            let Message::Question { name, name_bytes } = message else {
+                return;
+            };
+            let name = str::from_utf8(&name[..usize::from(name_bytes)]);
+            let number = number_of(&catalog, name.expect("names are text"));
+            let sent = sender.send(from, Tier::Reply, Message::Answer(number));
+            sent.expect("there are no more answers under way than questions");
+        });
+        if handled > 0 {
+            sender.flush(|_| {});
+        } else if !patience.wait() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ENTRIES, NAME_BYTES_MAX, tool_names};
+
+    #[test]
+    fn names_are_as_long_as_tools_have_them() {
+        let lengths: Vec<usize> = tool_names().iter().map(String::len).collect();
+        assert_eq!(lengths.len(), ENTRIES as usize);
+        assert!(
+            lengths
+                .iter()
+                .all(|bytes| (8..=NAME_BYTES_MAX).contains(bytes))
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! The look-ups of a shard: a tool by its name, a session by its id.
+
+use std::fmt;
+use std::sync::Arc;
+
+use corelane_protocol::mcp::capability::ClientCapabilities;
+use corelane_protocol::mcp::revision::Revision;
+
+use crate::catalog::tool::Tool;
+use crate::catalog::{Catalog, Plan};
+use crate::handler::Call;
+use crate::mcp::session::Sessions;
+use crate::mcp::session_id::SessionId;
+
+/// Checked tools that do nothing, of which each thread can have a catalog.
+#[derive(Clone, Debug)]
+pub struct ToolPlan {
+    plan: Arc<Plan>,
+}
+
+impl ToolPlan {
+    /// Tools of these names.
+    ///
+    /// # Panics
+    /// If a name is no tool's name or comes twice.
+    pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> ToolPlan {
+        let run = async |_: &Call, _: serde_json::Value| Ok(());
+        let tools = names
+            .map(|name| Tool::with_schema(name, "Does nothing.", r#"{"type":"object"}"#, run))
+            .collect();
+        let plan = Plan::new(tools, 100).expect("the caller knows what a tool may be called");
+        ToolPlan {
+            plan: Arc::new(plan),
+        }
+    }
+
+    /// The calling thread's catalog of them.
+    pub fn catalog(&self) -> ToolCatalog {
+        ToolCatalog {
+            catalog: Catalog::new(Arc::clone(&self.plan)),
+        }
+    }
+}
+
+/// A shard's catalog.
+pub struct ToolCatalog {
+    catalog: Catalog,
+}
+
+impl ToolCatalog {
+    /// Where the tool called `name` stands in the order of registration.
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        self.catalog.place_of(name)
+    }
+}
+
+impl fmt::Debug for ToolCatalog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ToolCatalog")
+            .finish_non_exhaustive()
+    }
+}
+
+/// A shard's sessions.
+#[derive(Debug)]
+pub struct SessionTable {
+    sessions: Sessions,
+}
+
+impl SessionTable {
+    /// A table of so many sessions, and their ids as clients send them.
+    ///
+    /// # Panics
+    /// If there is no memory for them: our own bug.
+    pub fn holding(count: usize) -> (SessionTable, Vec<[u8; 36]>) {
+        let mut sessions = Sessions::new(0, count, u64::MAX);
+        let ids = (0..count).map(|_| {
+            let capabilities = ClientCapabilities::default();
+            let created = sessions.create(Revision::V2025_11_25, capabilities, 0);
+            let (id, _) = created.expect("there is room for so many");
+            id.to_text()
+        });
+        let ids = ids.collect();
+        (SessionTable { sessions }, ids)
+    }
+
+    /// What a request does first: reads the id it names, finds its session and marks it as used.
+    /// Returns the lowest of the session's random bits.
+    pub fn touch(&mut self, id: &[u8]) -> Option<u32> {
+        let session = self.sessions.touch(SessionId::parse(id)?, 1)?;
+        Some(session.id.random as u32)
+    }
+}
