@@ -14,7 +14,7 @@
 //!    Between the two fences of [`Sleep`] no message is missed.
 //! 3. A queue costs its whole capacity when it is made, and of N times N pairs few ever talk in
 //!    all tiers: each queue is made by the first message that goes into it. Its sender leaves
-//!    the receiving end in a [`Handover`], before it sets the queue's bit for the first time,
+//!    the receiving end in a `Handover`, before it sets the queue's bit for the first time,
 //!    and the receiver takes it from there when it first sees that bit.
 //!
 //! Invariants: nothing accepted is lost; messages of one sender and tier arrive in order; a full
