@@ -85,25 +85,28 @@ start_one() {
     esac
 }
 
-# flags WORKLOAD SERVER: fills `flags` with what corelane-load is told, and `target` with whom to
-# ask; fails if the server has no part in the workload.
+# flags WORKLOAD SERVER: fills `flags` with what corelane-load is told, and `target` with whom
+# to ask.
 flags() {
+    local revision=2026-07-28 connections=64 more=()
     target=$2
-    flags=(--revision 2026-07-28 --connections 64 --cores "$load_core" --duration "$duration"
-        --warmup "$warm_up")
-    [[ $2 != floor && $2 != axum-static ]] || flags+=(--fixed-answers)
+    # Servers of fixed answers know no session, and `initialize` asks for a real answer.
+    local is_fixed=0
+    [[ $2 != floor && $2 != axum-static ]] || is_fixed=1
+    ((is_fixed == 0)) || more+=(--fixed-answers)
     case $1 in
     W-CALL-26) ;;
     W-CALL-25)
-        # Servers without sessions keep the other revision: `initialize` asks for a real answer.
-        [[ $2 == floor || $2 == axum-static ]] || flags[1]=2025-11-25
+        ((is_fixed == 1)) || revision=2025-11-25
         [[ $2 != rmcp-* ]] || target=$2-stateful
         ;;
-    W-CALL-1) flags+=(--connections 1) ;;
-    W-CALL-1K) flags+=(--connections 1024) ;;
-    W-ACCEPT) flags+=(--requests-per-connection 1) ;;
+    W-CALL-1) connections=1 ;;
+    W-CALL-1K) connections=1024 ;;
+    W-ACCEPT) more+=(--requests-per-connection 1) ;;
     *) fail "unknown workload '$1'; -h shows the workloads" ;;
     esac
+    flags=(--revision "$revision" --connections "$connections" --cores "$load_core"
+        --duration "$duration" --warmup "$warm_up" "${more[@]}")
 }
 
 # measure WORKLOAD SERVER ROUND: one round, as a line of the record.
