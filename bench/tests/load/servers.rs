@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(Deserialize, JsonSchema)]
 struct Message {
@@ -22,7 +22,14 @@ struct Nothing {}
 /// A server of one shard with `echo`, with `nap`, which takes 5 ms, and with `hiccup`, which once,
 /// at call `stall_at`, keeps the whole shard from working for a second.
 pub(crate) fn corelane(stall_at: u64) -> (RunningServer, String) {
+    let (server, url, _) = counting(stall_at);
+    (server, url)
+}
+
+/// The same, with how often `hiccup` was called.
+pub(crate) fn counting(stall_at: u64) -> (RunningServer, String, Arc<AtomicU64>) {
     let calls = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
     let mut profile = Profile::default();
     profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     profile.server.shards = Some(1);
@@ -48,7 +55,16 @@ pub(crate) fn corelane(stall_at: u64) -> (RunningServer, String) {
         .start(profile)
         .expect("a server on a free port");
     let url = format!("http://{}{}", server.address(), server.endpoint());
-    (server, url)
+    (server, url, counted)
+}
+
+/// Waits until `hiccup` was called so often that a run is well under way.
+pub(crate) fn wait_for_calls(calls: &AtomicU64) {
+    let began = Instant::now();
+    while calls.load(Ordering::Relaxed) < 500 {
+        assert!(began.elapsed() < Duration::from_secs(30), "no calls");
+        thread::yield_now();
+    }
 }
 
 /// How often each stream is told of a change.
