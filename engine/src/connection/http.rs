@@ -219,15 +219,16 @@ impl Connection {
                     self.active(context).framer = framer;
                     return consumed;
                 }
+                // By reference: the head is a few hundred bytes.
                 Ok(Step::Request {
-                    head,
+                    ref head,
                     body,
                     consumed: bytes,
                 }) => {
                     context.requests_left -= 1;
                     consumed += bytes;
                     self.phase = Phase::Idle;
-                    self.request(&head, body, context);
+                    self.request(head, body, context);
                     if self.phase != Phase::Idle {
                         return consumed;
                     }

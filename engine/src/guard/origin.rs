@@ -37,6 +37,8 @@ pub struct OriginPolicy {
     origins: Vec<WebOrigin>,
     /// The server's own names with its port, where it has names: on loopback.
     own: Vec<Authority>,
+    /// The usual spellings of the server's own names with its port, as they stand in `Host`.
+    own_spellings: Vec<Box<[u8]>>,
     host_checked: bool,
 }
 
@@ -119,6 +121,7 @@ impl OriginPolicy {
             host_checked: !own.is_empty() || !hosts.is_empty(),
             hosts,
             origins,
+            own_spellings: own.iter().map(Authority::spelling).collect(),
             own,
         })
     }
@@ -129,7 +132,7 @@ impl OriginPolicy {
     /// # Errors
     /// The request must be refused with 403.
     pub fn check(&self, host: Option<&[u8]>, origin: Option<&[u8]>) -> Result<(), OriginRefusal> {
-        if self.host_checked {
+        if self.host_checked && !self.is_own_spelling(host) {
             let host = host.ok_or(OriginRefusal::HostMissing)?;
             let host = Parsed::host(host).ok_or(OriginRefusal::HostMalformed)?;
             if !self.allows_host(host) {
@@ -140,6 +143,11 @@ impl OriginPolicy {
             Some(origin) => self.check_origin(host, origin),
             None => Ok(()),
         }
+    }
+
+    /// Whether `host` needs no parsing to be known for one of ours, as in nearly every request.
+    fn is_own_spelling(&self, host: Option<&[u8]>) -> bool {
+        host.is_some_and(|host| self.own_spellings.iter().any(|own| **own == *host))
     }
 
     fn check_origin(&self, host: Option<&[u8]>, origin: &[u8]) -> Result<(), OriginRefusal> {

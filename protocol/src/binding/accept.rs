@@ -70,8 +70,12 @@ pub fn is_json(field: Field<'_>) -> bool {
     let Field::Once(value) = field else {
         return false;
     };
+    const JSON: &[u8] = b"application/json";
+    if value == JSON {
+        return true;
+    }
     let name = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    name.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    name.trim_ascii().eq_ignore_ascii_case(JSON)
 }
 
 #[cfg(test)]

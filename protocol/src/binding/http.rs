@@ -13,7 +13,7 @@ use crate::framing::http1::{Field, Method as Verb, RequestHead};
 use crate::header_value;
 use crate::jsonrpc::{Id, Message, Value};
 use crate::mcp::era::Era;
-use crate::mcp::meta::{self, Envelope};
+use crate::mcp::meta::{Envelope, Meta};
 use crate::mcp::method::{Method, NotificationMethod};
 use crate::mcp::revision::{Revision, names_modern_era};
 
@@ -171,7 +171,8 @@ pub fn classify<'a>(
             })
         }
         Message::Notification { params, .. } => {
-            if meta::claim(params).is_some() || names_modern(head) {
+            let claim = Meta::of_params(params).and_then(|meta| meta.claim);
+            if claim.is_some() || names_modern(head) {
                 return Ok(Admitted::ModernNotification);
             }
             session_message(head, message).map_err(|reason| Refusal { id: None, reason })
@@ -187,7 +188,8 @@ fn classify_request<'a>(
     message: Message<'a>,
     (id, name, params): (Id<'a>, &'a str, Option<Value<'a>>),
 ) -> Result<Admitted<'a>, Reason<'a>> {
-    let claim = meta::claim(params);
+    let meta = Meta::of_params(params);
+    let claim = meta.and_then(|meta| meta.claim);
     let claims_modern = claim
         .and_then(|claim| claim.as_str())
         .and_then(Revision::modern)
@@ -199,7 +201,7 @@ fn classify_request<'a>(
         return Ok(Admitted::Initialize { id, params });
     }
     if claim.is_some() {
-        return classify_modern(head, id, name, params).map(Admitted::Modern);
+        return classify_modern(head, id, name, params, meta).map(Admitted::Modern);
     }
     if names_modern(head) {
         return Err(Reason::ClaimMissing("a request of this protocol version"));
@@ -215,8 +217,9 @@ fn classify_modern<'a>(
     id: Id<'a>,
     name: &'a str,
     params: Option<Value<'a>>,
+    meta: Option<Meta<'a>>,
 ) -> Result<ModernRequest<'a>, Reason<'a>> {
-    let envelope = Envelope::read(params)?;
+    let envelope = Envelope::read(meta)?;
     let version = required(head.mcp_protocol_version, VERSION_HEADER)?;
     if version != envelope.protocol_version.as_bytes() {
         return Err(Reason::HeaderMismatch(VERSION_HEADER));

@@ -2,7 +2,7 @@
 
 use super::capability::ClientCapabilities;
 use super::logging::LogLevel;
-use crate::jsonrpc::{Id, Object, Value};
+use crate::jsonrpc::{Id, Value};
 
 /// Key of the modern claim: the revision this request is made in.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -12,17 +12,41 @@ pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilitie
 pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 /// Key of the least severe log level the client wants for this request.
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Key of the token that notifications of progress carry.
+pub const PROGRESS_TOKEN: &str = "progressToken";
 /// Key of the server's name and version on results.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// The `_meta` object of `params`, if there is one.
-pub fn of_params<'a>(params: Option<Value<'a>>) -> Option<Value<'a>> {
-    params?.as_object()?.get("_meta")
+/// What `params._meta` has at the keys that mean something here, before anything is known of the
+/// types. One walk over the members: every request comes through here.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Meta<'a> {
+    /// The claim of a modern message: whatever stands at [`PROTOCOL_VERSION`].
+    pub claim: Option<Value<'a>>,
+    capabilities: Option<Value<'a>>,
+    client_info: Option<Value<'a>>,
+    log_level: Option<Value<'a>>,
+    progress_token: Option<Value<'a>>,
 }
 
-/// The claim of a message: whatever stands at [`PROTOCOL_VERSION`], of any JSON type.
-pub fn claim<'a>(params: Option<Value<'a>>) -> Option<Value<'a>> {
-    of_params(params)?.as_object()?.get(PROTOCOL_VERSION)
+impl<'a> Meta<'a> {
+    /// Reads the `_meta` object of `params`; none if there is no such object.
+    pub fn of_params(params: Option<Value<'a>>) -> Option<Meta<'a>> {
+        let members = params?.as_object()?.get("_meta")?.as_object()?;
+        let mut meta = Meta::default();
+        for (name, value) in members {
+            let place = match name {
+                PROTOCOL_VERSION => &mut meta.claim,
+                CLIENT_CAPABILITIES => &mut meta.capabilities,
+                CLIENT_INFO => &mut meta.client_info,
+                LOG_LEVEL => &mut meta.log_level,
+                PROGRESS_TOKEN => &mut meta.progress_token,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        Some(meta)
+    }
 }
 
 /// Bytes a progress token may have: every notification of the call repeats it.
@@ -33,7 +57,7 @@ pub const PROTOCOL_VERSION_BYTES_MAX: usize = 64;
 
 /// The progress token of a request, which keeps its JSON type; none if it is unusable.
 pub fn progress_token<'a>(params: Option<Value<'a>>) -> Option<Id<'a>> {
-    usable_token(of_params(params)?.as_object()?.get("progressToken")?)
+    usable_token(Meta::of_params(params)?.progress_token?)
 }
 
 fn usable_token(value: Value<'_>) -> Option<Id<'_>> {
@@ -77,27 +101,26 @@ pub enum EnvelopeError {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads the envelope of a request's `params`.
+    /// Reads the envelope from the `_meta` of a request, if it has one.
     ///
     /// # Errors
     /// [`EnvelopeError`] names the first key that is missing or has the wrong type.
-    pub fn read(params: Option<Value<'a>>) -> Result<Envelope<'a>, EnvelopeError> {
-        let meta = of_params(params).ok_or(EnvelopeError::MissingMeta)?;
-        let meta = meta.as_object().ok_or(EnvelopeError::MissingMeta)?;
+    pub fn read(meta: Option<Meta<'a>>) -> Result<Envelope<'a>, EnvelopeError> {
+        let meta = meta.ok_or(EnvelopeError::MissingMeta)?;
         let protocol_version = meta
-            .get(PROTOCOL_VERSION)
+            .claim
             .ok_or(EnvelopeError::MissingKey(PROTOCOL_VERSION))?
             .as_str()
             .filter(|version| version.len() <= PROTOCOL_VERSION_BYTES_MAX)
             .ok_or(wrong_type(PROTOCOL_VERSION, "a string of at most 64 bytes"))?;
         let capabilities = meta
-            .get(CLIENT_CAPABILITIES)
+            .capabilities
             .ok_or(EnvelopeError::MissingKey(CLIENT_CAPABILITIES))?;
         if capabilities.as_object().is_none() {
             return Err(wrong_type(CLIENT_CAPABILITIES, "an object"));
         }
         if meta
-            .get(CLIENT_INFO)
+            .client_info
             .is_some_and(|info| info.as_object().is_none())
         {
             return Err(wrong_type(CLIENT_INFO, "an object"));
@@ -105,36 +128,24 @@ impl<'a> Envelope<'a> {
         Ok(Envelope {
             protocol_version,
             capabilities: ClientCapabilities::read(capabilities),
-            log_level: read_log_level(meta)?,
-            progress_token: read_progress_token(meta)?,
+            log_level: meta.log_level.map(read_log_level).transpose()?,
+            progress_token: meta.progress_token.map(read_progress_token).transpose()?,
         })
     }
 }
 
-fn read_log_level(meta: Object<'_>) -> Result<Option<LogLevel>, EnvelopeError> {
-    let Some(level) = meta.get(LOG_LEVEL) else {
-        return Ok(None);
-    };
-    match level.as_str().and_then(LogLevel::parse) {
-        Some(level) => Ok(Some(level)),
-        None => Err(wrong_type(
-            LOG_LEVEL,
-            "one of the eight syslog levels in lower case",
-        )),
-    }
+fn read_log_level(level: Value<'_>) -> Result<LogLevel, EnvelopeError> {
+    level.as_str().and_then(LogLevel::parse).ok_or(wrong_type(
+        LOG_LEVEL,
+        "one of the eight syslog levels in lower case",
+    ))
 }
 
-fn read_progress_token<'a>(meta: Object<'a>) -> Result<Option<Id<'a>>, EnvelopeError> {
-    let Some(token) = meta.get("progressToken") else {
-        return Ok(None);
-    };
-    match usable_token(token) {
-        Some(token) => Ok(Some(token)),
-        None => Err(wrong_type(
-            "progressToken",
-            "a string of at most 256 bytes or an integer",
-        )),
-    }
+fn read_progress_token(token: Value<'_>) -> Result<Id<'_>, EnvelopeError> {
+    usable_token(token).ok_or(wrong_type(
+        PROGRESS_TOKEN,
+        "a string of at most 256 bytes or an integer",
+    ))
 }
 
 fn wrong_type(key: &'static str, expected: &'static str) -> EnvelopeError {

@@ -124,6 +124,20 @@ impl<'a> Parsed<'a> {
     }
 }
 
+impl Authority {
+    /// As it stands in `Host`: an IPv6 address in brackets, the port behind a colon.
+    pub(super) fn spelling(&self) -> Box<[u8]> {
+        let mut spelling = match &self.host {
+            Host::Name(name) => name.to_vec(),
+            Host::V6(ip) => format!("[{ip}]").into_bytes(),
+        };
+        if let Some(port) = self.port {
+            spelling.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        spelling.into()
+    }
+}
+
 impl WebOrigin {
     pub(super) fn new(scheme: &[u8], named: Parsed<'_>) -> Self {
         let mut authority = named.to_authority();
