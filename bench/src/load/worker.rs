@@ -195,7 +195,8 @@ impl Worker {
             | Completion::AcceptEnded { .. }
             | Completion::Readable { .. }
             | Completion::Received { .. }
-            | Completion::Woken => unreachable!("a worker only dials, streams and sends"),
+            | Completion::Woken
+            | Completion::Ticked => unreachable!("a worker only dials, streams and sends"),
         }
     }
 

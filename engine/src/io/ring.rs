@@ -12,8 +12,8 @@
 //!    for a key after [`Ring::close`]: submission keeps the order of queueing, and a completion
 //!    carries the key it was queued with.
 //!
-//! It deliberately has no timeout operations (`wheel` has the deadlines), no vectored or
-//! zero-copy sends. A server watches and receives once, because an armed poll costs an idle
+//! It deliberately has one timeout only, the tick that ends a wait (`wheel` has the deadlines),
+//! and no vectored or zero-copy sends. A server watches and receives once, because an armed poll costs an idle
 //! connection less memory than an armed receive; the connecting side, in `dial`, may stream.
 //! Linux 6.1 is the oldest kernel it opens on.
 
@@ -58,7 +58,10 @@ const DROP_ROUND: Duration = Duration::from_millis(10);
 pub enum Wait {
     /// Submit, take what is there, return.
     No,
-    /// Return with the first completion or after this long.
+    /// Return with the first completion; for an owner that is sure of one, such as a tick's.
+    Completion,
+    /// Return with the first completion or after this long. Starts and stops a timer of the
+    /// kernel, which under a hypervisor costs several microseconds: not for every turn.
     For(Duration),
 }
 
@@ -73,6 +76,8 @@ pub struct Ring {
     backlog: VecDeque<squeue::Entry>,
     park: Arc<EventFd>,
     wake: Option<WakeFd>,
+    /// What the kernel reads when it takes the tick: at one place for as long as the ring lives.
+    tick: Box<Timespec>,
     /// Before Linux 6.13 a closed socket lives on while older operations of its ring do, so the
     /// peer is told with a shutdown.
     shuts_down_before_close: bool,
@@ -99,6 +104,7 @@ impl Ring {
             backlog: VecDeque::new(),
             park,
             wake: None,
+            tick: Box::default(),
             shuts_down_before_close,
         })
     }
@@ -228,6 +234,14 @@ impl Ring {
         self.push_silent(message, Tag::of(Op::WakeShard));
     }
 
+    /// Completes a `Ticked` after `time`, once. One tick at a time.
+    pub fn tick_after(&mut self, time: Duration) {
+        *self.tick = Timespec::from(time);
+        let timeout = opcode::Timeout::new(&raw const *self.tick).build();
+        self.flight.begin();
+        self.push(tagged(timeout, Tag::of(Op::Tick)));
+    }
+
     /// The ring's own descriptor, for [`Ring::wake_shard`] of other rings.
     pub fn raw_fd(&self) -> RawFd {
         self.uring.as_raw_fd()
@@ -254,8 +268,9 @@ impl Ring {
                 let time = Timespec::from(time);
                 submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
             }
+            Wait::Completion if self.backlog.is_empty() => submitter.submit_and_wait(1),
             // The events flag makes the kernel run deferred work and flush an overflow.
-            Wait::For(_) | Wait::No => {
+            Wait::For(_) | Wait::Completion | Wait::No => {
                 let flags = EnterFlags::GETEVENTS.bits();
                 // SAFETY: `queued` entries are in the queue, and no argument follows the flags.
                 unsafe { submitter.enter::<libc::sigset_t>(queued, 0, flags, None) }
@@ -355,8 +370,8 @@ impl Ring {
     }
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: the one operation that names memory is a send, and its chunk stays in `flight`
-        // until it completes (`Flight::begin_send`).
+        // SAFETY: two operations name memory. A send: its chunk stays in `flight` until it
+        // completes (`Flight::begin_send`). A tick: its time stays in the box of this ring.
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }
 

@@ -11,7 +11,8 @@ use crate::mcp::Exchange;
 use crate::meter::Counter;
 
 impl Shard {
-    /// Handles what the ring completed, at most a budget of it. Returns whether there was any.
+    /// Handles what the ring completed, at most a budget of it. Returns whether there was any, not
+    /// counting a tick.
     pub(super) fn handle_completions(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
         let budget = self.profile.budget.completions_per_turn as usize;
@@ -20,7 +21,7 @@ impl Shard {
             self.handle_completion(completion);
         }
         self.completions = completions;
-        count > 0
+        count > usize::from(self.has_ticked)
     }
 
     fn handle_completion(&mut self, completion: Completion) {
@@ -41,6 +42,7 @@ impl Shard {
                 self.handling.meter.count(Counter::ConnectionsClosed);
             }
             Completion::Woken => {}
+            Completion::Ticked => self.has_ticked = true,
             Completion::Connected { .. } | Completion::Streamed { .. } => {
                 unreachable!("a shard accepts, watches and receives once")
             }

@@ -1,4 +1,9 @@
 //! The loop of a shard.
+//!
+//! A shard with nothing to do waits in its ring, which is quick to leave, and after a whole tick
+//! without work parks in the executor, which is thrifty. The tick is one operation in the ring,
+//! armed anew when it came, rather than a timeout of each wait: that would start and stop a timer
+//! of the kernel with each request of a server that is neither busy nor idle.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,8 +22,11 @@ const PARK_MAX: Duration = Duration::from_secs(1);
 pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()> {
     let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
     let mut has_work = true;
+    let mut worked_since_tick = false;
+    shard.ring.tick_after(idle_wait);
     loop {
-        shard.enter(has_work, idle_wait)?;
+        shard.has_ticked = false;
+        shard.enter(has_work)?;
         shard.tell_time();
         // The order of these steps is the order of what they free: completions free buffers,
         // messages free lanes, news frees calls, and only then is new work taken up again.
@@ -40,25 +48,30 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         }
         has_work = shard.has_work() || !caught_up;
         let task_woken = shard.handling.mailbox.take_task_woken();
-        if task_woken || shard.is_yield_due() {
+        worked_since_tick |= did || has_work || task_woken;
+        if shard.has_ticked && !worked_since_tick {
+            shard.park(&parker).await?;
+            has_work = true;
+        } else if task_woken || shard.is_yield_due() {
             yield_now().await;
             shard.yielded_us = shard.now_us;
             // Tasks may have left news or queued nothing at all: look without waiting.
             has_work = true;
-        } else if !did && !has_work {
-            shard.park(&parker).await?;
-            has_work = true;
+        }
+        if shard.has_ticked {
+            worked_since_tick = false;
+            shard.ring.tick_after(idle_wait);
         }
     }
 }
 
 impl Shard {
     /// Submits what is queued; waits for something to happen unless there is something to do.
-    fn enter(&mut self, has_work: bool, idle_wait: Duration) -> std::io::Result<()> {
+    fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
         if has_work || !self.receiver.prepare_to_sleep() {
             return self.ring.enter(Wait::No);
         }
-        let entered = self.ring.enter(Wait::For(idle_wait));
+        let entered = self.ring.enter(Wait::Completion);
         self.receiver.awake();
         entered
     }

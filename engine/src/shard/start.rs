@@ -226,6 +226,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         leftover: Default::default(),
         stalled: Default::default(),
         unsent: Default::default(),
+        has_ticked: false,
         completions: Vec::new(),
         inbox: Vec::new(),
         expired: Vec::new(),

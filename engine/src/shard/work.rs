@@ -50,6 +50,8 @@ pub(crate) struct Shard {
     pub(super) stalled: VecDeque<CallKey>,
     /// Messages that must arrive and whose lane was full.
     pub(super) unsent: VecDeque<(usize, Tier, ShardMessage)>,
+    /// The tick that ends a wait came in this turn.
+    pub(super) has_ticked: bool,
     pub(super) completions: Vec<Completion>,
     pub(super) inbox: Vec<ShardMessage>,
     pub(super) expired: Vec<u32>,

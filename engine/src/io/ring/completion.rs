@@ -85,6 +85,8 @@ pub enum Completion {
     },
     /// Another thread asks to look at the lanes.
     Woken,
+    /// The time of [`Ring::tick_after`](super::Ring::tick_after) is over.
+    Ticked,
 }
 
 /// How a receive ended.

@@ -142,6 +142,7 @@ impl Flight {
                 None
             }
             Op::Woken => Some(Completion::Woken),
+            Op::Tick => Some(Completion::Ticked),
         }
     }
 
@@ -200,7 +201,7 @@ fn is_counted(op: Op) -> bool {
     match op {
         Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
         Op::Send | Op::Close | Op::WatchWake => true,
-        Op::Dial | Op::Connect | Op::Stream => true,
+        Op::Dial | Op::Connect | Op::Stream | Op::Tick => true,
         Op::ShutdownWrite | Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
 }

@@ -26,9 +26,10 @@ pub(crate) enum Op {
     Dial,
     Connect,
     Stream,
+    Tick,
 }
 
-const OPS: [Op; 14] = [
+const OPS: [Op; 15] = [
     Op::Accept,
     Op::AcceptOne,
     Op::Watch,
@@ -43,6 +44,7 @@ const OPS: [Op; 14] = [
     Op::Dial,
     Op::Connect,
     Op::Stream,
+    Op::Tick,
 ];
 
 /// The unpacked form of `user_data`.
@@ -122,7 +124,6 @@ mod tests {
     #[test]
     fn a_foreign_number_is_no_tag() {
         assert_eq!(Tag::unpack(0), None);
-        assert_eq!(Tag::unpack(u64::MAX), None);
-        assert_eq!(Tag::unpack(15 << 60), None);
+        assert_eq!(Tag::unpack(u64::from(u32::MAX)), None);
     }
 }

@@ -66,6 +66,21 @@ fn a_connection_is_accepted_read_answered_and_closed() {
 }
 
 #[test]
+fn a_tick_ends_a_wait_once() {
+    let mut server = Server::open(&SMALL);
+    let begun = std::time::Instant::now();
+    server.ring.tick_after(ROUND);
+    server.ring.enter(Wait::Completion).unwrap();
+    let mut completions = Vec::new();
+    server.ring.reap(&mut completions, 8);
+    assert!(matches!(completions[..], [Completion::Ticked]));
+    assert!(begun.elapsed() >= ROUND);
+    assert_eq!(server.ring.in_flight(), 1, "the accept alone is left");
+    server.ring.enter(Wait::For(ROUND)).unwrap();
+    assert_eq!(server.ring.reap(&mut completions, 8), 0);
+}
+
+#[test]
 fn the_end_of_the_peer_is_a_hangup_and_an_end_of_stream() {
     let mut server = Server::open(&SMALL);
     let (client, key) = server.pair();
