@@ -15,7 +15,8 @@ environment.
   --rounds N          rounds of each server and workload (default 5)
   --duration TIME     measured in each round (default 5s)
   --warm-up TIME      load before that (default 1s)
-  --workloads LIST    of W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-ACCEPT (default all)
+  --workloads LIST    of W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
+                      (default all)
   --servers LIST      of floor,corelane,axum-static,rmcp-examples,rmcp-best (default all)
   --server-core N     (default 0)     --load-core N  (default 1)
   --record FILE       where to keep the runs
@@ -27,6 +28,9 @@ environment.
   W-CALL-25   the same in revision 2025-11-25, a session for each connection
   W-CALL-1    W-CALL-26 with one connection, for its latency
   W-CALL-1K   W-CALL-26 with 1,024 connections
+  W-OPEN-50   1,000 connections, open loop at half of what Corelane answers in W-CALL-1K just
+              before; floor and Corelane only
+  W-OPEN-80   the same at 80 %
   W-ACCEPT    W-CALL-26 with a new connection for each call
 The floor and axum-static answer everything with the same bytes and know no sessions: in W-CALL-25
 they get the requests of W-CALL-26, which are longer.
@@ -38,9 +42,11 @@ END
 }
 
 rounds=5 duration=5s warm_up=1s server_core=0 load_core=1 record=
-workloads=W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-ACCEPT
+workloads=W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
 servers=floor,corelane,axum-static,rmcp-examples,rmcp-best
 declare -A urls pids
+# Answers per second of Corelane with 1,000 connections; 0 until it is measured.
+capacity=0
 
 read_options() {
     while (($# > 0)); do
@@ -102,6 +108,8 @@ flags() {
         ;;
     W-CALL-1) connections=1 ;;
     W-CALL-1K) connections=1024 ;;
+    W-OPEN-50) connections=1000 more+=(--rate $((capacity / 2))) ;;
+    W-OPEN-80) connections=1000 more+=(--rate $((capacity * 4 / 5))) ;;
     W-ACCEPT) more+=(--requests-per-connection 1) ;;
     *) fail "unknown workload '$1'; -h shows the workloads" ;;
     esac
@@ -121,14 +129,29 @@ measure() {
         --workload "$1" --server "$2" --round "$3"
 }
 
+# takes_part WORKLOAD SERVER: whether SERVER can do WORKLOAD at all.
+takes_part() {
+    [[ $1 != W-OPEN-* || $2 == floor || $2 == corelane ]]
+}
+
+# find_capacity: sets capacity.
+find_capacity() {
+    ((capacity == 0)) || return 0
+    [[ -n ${urls[corelane]:-} ]] || fail 'W-OPEN needs corelane among the servers'
+    "$load_binary" call "${urls[corelane]}" --connections 1000 --cores "$load_core" \
+        --duration "$duration" --warmup "$warm_up" --server-pid "${pids[corelane]}" \
+        --json "$scratch/report" >"$scratch/table" || fail "W-OPEN: $(cat "$scratch/table")"
+    capacity=$(python3 -c \
+        'import json, sys; print(int(json.load(open(sys.argv[1]))["outcome"]["answers_per_s"]))' \
+        "$scratch/report")
+}
+
 main() {
     read_options "$@"
     need python3 python3
     need taskset util-linux
     prepare
-    load_binary=${LOAD_BIN:-}
-    [[ -n $load_binary ]] || load_binary=$(release_binary "$repository/Cargo.toml" \
-        corelane-bench corelane-load)
+    build_load
     local commit server workload round order
     commit=$(git -C "$repository" describe --always --dirty --abbrev=12)
     [[ -n $record ]] ||
@@ -138,11 +161,13 @@ main() {
         start_one "$server"
     done
     for workload in ${workloads//,/ }; do
+        [[ $workload != W-OPEN-* ]] || find_capacity
         for ((round = 1; round <= rounds; round++)); do
             printf '%s round %d of %d\n' "$workload" "$round" "$rounds" >&2
             order=${servers//,/ }
             ((round % 2 == 1)) || order=$(tac -s' ' <<<"$order " | tr '\n' ' ')
             for server in $order; do
+                takes_part "$workload" "$server" || continue
                 measure "$workload" "$server" "$round"
             done
         done

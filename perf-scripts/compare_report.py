@@ -52,7 +52,10 @@ def print_workload(workload, runs):
     servers = list(dict.fromkeys(run["server"] for run in runs))
     by_server = {name: [run for run in runs if run["server"] == name] for name in servers}
     floor = {run["round"]: run["report"]["outcome"] for run in by_server.get(FLOOR, [])}
-    print(f"\n{workload}: {len(runs) // len(servers)} rounds, median (min-max), x the floor")
+    pace = runs[0]["report"]["outcome"]["load"]["pace"]
+    at = f" at {pace['from_per_s']:,.0f}/s" if pace["loop"] == "open" else ""
+    rounds = len(runs) // len(servers)
+    print(f"\n{workload}{at}: {rounds} rounds, median (min-max), x the floor")
     for title, form, figure in FIGURES:
         print(f"  {title}")
         for name in servers:

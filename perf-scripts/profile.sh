@@ -3,8 +3,6 @@
 set -euo pipefail
 # shellcheck source=server.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
-# shellcheck source=call.sh
-source "$(dirname -- "${BASH_SOURCE[0]}")/call.sh"
 
 usage() {
     cat <<'END'
@@ -18,17 +16,18 @@ bytes) and prints a flat report, user and kernel, most expensive first.
   --pid N --url URL   profile this running server; URL is http://127.x.y.z:PORT/mcp
   --data FILE         keep perf's record, for perf report or perf annotate
   --server-core N     where a server is started (default 0)
-  --load-core N       where wrk runs (default 1)
-  FLOOR_BIN, CORELANE_BIN             binaries to use instead of release builds
+  --load-core N       where corelane-load runs (default 1)
+  --load FLAGS        more for corelane-load, as '--rate 100k --connections 1000'
+  FLOOR_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
 
-Needs perf (apt-get install linux-perf) and wrk (apt-get install wrk). The event is cpu-clock, a
+Needs perf (apt-get install linux-perf). The event is cpu-clock, a
 timer: virtual machines often have no cycle counter. It does not sample where interrupts are off,
 and shows such time at the place where they come on again. Kernel names need root or
 kernel.kptr_restrict=0.
 END
 }
 
-seconds=5 lines=60 server=corelane pid='' url='' data='' server_core=0 load_core=1
+seconds=5 lines=60 server=corelane pid='' url='' data='' server_core=0 load_core=1 load=()
 # Samples a second: a prime, so as not to keep step with anything periodic.
 readonly samples_per_s=4999
 
@@ -45,6 +44,7 @@ read_options() {
         --pid) count "$1" "$2" && pid=$2 ;;
         --url) loopback "$2" && url=$2 ;;
         --data) data=$2 ;;
+        --load) read -ra load <<<"$2" ;;
         --server-core) core "$1" "$2" && server_core=$2 ;;
         --load-core) core "$1" "$2" && load_core=$2 ;;
         *) fail "unknown option '$1'; -h shows the options" ;;
@@ -57,7 +57,6 @@ read_options() {
 main() {
     read_options "$@"
     need perf linux-perf
-    need wrk wrk
     need python3 python3
     need taskset util-linux
     prepare
@@ -67,16 +66,16 @@ main() {
         pid=$server_pid url=$server_url
     fi
     data=${data:-$scratch/perf.data}
-    connections=64 script=call.lua
-    write_request 2026-07-28
-    check "$server" "$url"
-    drive "$server" "$url" 1
+    build_load
+    [[ $server != floor ]] || load+=(--fixed-answers)
+    [[ " ${load[*]} " == *' --connections '* ]] || load+=(--connections 64)
     # An idle server costs no samples, so perf may start before the load; it ends within it.
     perf record --event cpu-clock --freq "$samples_per_s" --pid "$pid" --output "$data" --quiet \
         -- sleep "$seconds" &
     local perf=$!
     children=("$perf" "${children[@]}")
-    drive "$server" "$url" $((seconds + 1))
+    "$load_binary" call "$url" --cores "$load_core" --server-pid "$pid" --warmup 1s \
+        --duration "${seconds}s" "${load[@]}" >"$scratch/table" || fail "$(cat "$scratch/table")"
     wait "$perf" || fail "perf record failed"
     # A file between, because a reader that stops early would break the pipe.
     perf report --input "$data" --stdio --no-children --sort symbol,dso --show-nr-samples \

@@ -98,6 +98,13 @@ build_rmcp_best() {
     [[ -n $rmcp_best_binary ]] || rmcp_best_binary=$(peer_binary rmcp-peer rmcp-at-best)
 }
 
+# build_load: sets load_binary to what LOAD_BIN names or to a fresh release build.
+build_load() {
+    load_binary=${LOAD_BIN:-}
+    [[ -n $load_binary ]] ||
+        load_binary=$(release_binary "$repository/Cargo.toml" corelane-bench corelane-load)
+}
+
 build_corelane() {
     corelane_binary=${CORELANE_BIN:-}
     [[ -n $corelane_binary ]] ||
@@ -145,26 +152,4 @@ start_rmcp_best() {
 
 start_corelane() {
     start_server corelane "$1" "$corelane_binary" serve --listen 127.0.0.1:0 --cores "$1"
-}
-
-# cpu_ns PID: CPU time of all threads of PID, in ns; from clock ticks where there is no schedstat.
-cpu_ns() {
-    local tick_ns
-    if [[ -r /proc/$1/schedstat ]]; then
-        cat /proc/"$1"/task/*/schedstat | awk '{ ns += $1 } END { printf "%.0f\n", ns }'
-    else
-        tick_ns=$((1000000000 / $(getconf CLK_TCK)))
-        # The command's name may hold spaces: fields count from the parenthesis that ends it.
-        sed 's/.*) //' /proc/"$1"/stat |
-            awk -v tick="$tick_ns" '{ printf "%.0f\n", ($12 + $13) * tick }'
-    fi
-}
-
-# busy_ns CORE: how long CORE has been doing anything for anybody, in ns; stolen time is not in it.
-# The kernel samples this at its ticks and so misses part of short bursts: a server that sleeps
-# between requests may show more CPU time of its own than its core shows in all.
-busy_ns() {
-    local tick_ns=$((1000000000 / $(getconf CLK_TCK)))
-    awk -v core="cpu$1" -v tick="$tick_ns" \
-        '$1 == core { printf "%.0f\n", ($2 + $3 + $4 + $7 + $8) * tick }' /proc/stat
 }
