@@ -74,11 +74,13 @@ pub struct Executor {
     /// 4096; default 65,536: sockets do not use them, and the executor's own default is 10 MiB.
     pub io_memory_bytes: usize,
     /// Microseconds between two yields of a busy shard to handlers that wait, while there are
-    /// any, 100 to 100,000; default 1000: their timers are late by no more than that and
-    /// `idle_wait_us`.
+    /// any, 100 to 100,000; default 1000: what they wait for is noticed no later than
+    /// that.
     pub yield_interval_us: u64,
-    /// Microseconds an idle turn waits in the socket ring before the shard parks, 0 to 1,000,000;
-    /// default 1000: a park costs two system calls, which traffic above 1000/s never pays.
+    /// Microseconds without work after which a shard parks, 0 to 1,000,000; default 10,000: a park
+    /// costs several system calls, which traffic above 100/s never pays, and a busy shard notices
+    /// the timer behind this no more than 100 times a second. While handlers wait, an idle shard
+    /// parks at once.
     pub idle_wait_us: u64,
 }
 
@@ -88,7 +90,7 @@ impl Default for Executor {
             ring_depth: 128,
             io_memory_bytes: 65_536,
             yield_interval_us: 1000,
-            idle_wait_us: 1000,
+            idle_wait_us: 10_000,
         }
     }
 }

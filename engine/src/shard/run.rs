@@ -1,9 +1,10 @@
 //! The loop of a shard.
 //!
-//! A shard with nothing to do waits in its ring, which is quick to leave, and after a whole tick
-//! without work parks in the executor, which is thrifty. The tick is one operation in the ring,
-//! armed anew when it came, rather than a timeout of each wait: that would start and stop a timer
-//! of the kernel with each request of a server that is neither busy nor idle.
+//! A shard with nothing to do waits in its ring, which is quick to leave. It parks in the executor
+//! instead while handlers wait, because what they wait for arrives there, and after a whole tick
+//! without work, because that is thrifty. The tick is one operation in the ring, armed anew when
+//! it came, rather than a timeout of each wait: that would start and stop a timer of the kernel
+//! with each request of a server that is neither busy nor idle.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -48,8 +49,9 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         }
         has_work = shard.has_work() || !caught_up;
         let task_woken = shard.handling.mailbox.take_task_woken();
-        worked_since_tick |= did || has_work || task_woken;
-        if shard.has_ticked && !worked_since_tick {
+        let is_idle = !did && !has_work && !task_woken;
+        worked_since_tick |= !is_idle;
+        if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
             shard.park(&parker).await?;
             has_work = true;
         } else if task_woken || shard.is_yield_due() {
@@ -68,7 +70,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
 impl Shard {
     /// Submits what is queued; waits for something to happen unless there is something to do.
     fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
-        if has_work || !self.receiver.prepare_to_sleep() {
+        if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
             return self.ring.enter(Wait::No);
         }
         let entered = self.ring.enter(Wait::Completion);
@@ -76,10 +78,14 @@ impl Shard {
         entered
     }
 
+    fn has_waiting_handlers(&mut self) -> bool {
+        self.handling.endpoint.core().has_calls()
+    }
+
     /// Whether handlers that wait, for a timer perhaps, have not had the core for their interval.
     fn is_yield_due(&mut self) -> bool {
         self.now_us - self.yielded_us >= self.profile.executor.yield_interval_us
-            && self.handling.endpoint.core().has_calls()
+            && self.has_waiting_handlers()
     }
 
     /// Whether something can be done at once.
