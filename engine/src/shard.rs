@@ -8,6 +8,7 @@ pub(crate) mod connections;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod message;
+pub(crate) mod reading;
 pub(crate) mod run;
 pub(crate) mod start;
 pub(crate) mod work;

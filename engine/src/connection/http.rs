@@ -46,10 +46,24 @@ pub(crate) enum Phase {
     Lingering,
 }
 
+/// How the bytes of a connection are asked for; `shard::reading` decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// A watch announces them.
+    Watched,
+    /// A watch announces them, and did so a moment ago.
+    Recent,
+    /// An armed receive brings them.
+    Streamed,
+    /// An armed receive was told to stop and has not ended.
+    Stopping,
+}
+
 /// One connection. Small: an idle one is nothing but this.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
+    pub(crate) reading: Reading,
     /// A send is under way.
     pub(crate) is_sending: bool,
     /// The peer sends no more.
@@ -66,6 +80,7 @@ impl Connection {
     pub(crate) fn new() -> Connection {
         Connection {
             phase: Phase::Idle,
+            reading: Reading::Watched,
             is_sending: false,
             is_read_closed: false,
             sequence: 0,

@@ -1,6 +1,6 @@
 //! Which deadline a connection has: exactly one at any time, told by what it is doing.
 
-use super::http::{Connection, Phase};
+use super::http::{Connection, Phase, Reading};
 use crate::profile::{Connection as ConnectionProfile, Streams};
 
 /// What happens to a connection if nothing else does.
@@ -8,6 +8,8 @@ use crate::profile::{Connection as ConnectionProfile, Streams};
 pub(crate) enum Timer {
     /// It is closed because it was idle.
     Idle,
+    /// Nothing but that less is held ready for it.
+    Quiet,
     /// It is closed because its head took too long.
     Head,
     /// It is closed because its body took too long.
@@ -29,7 +31,10 @@ impl Timer {
             return Timer::Write;
         }
         match connection.phase {
-            Phase::Idle => Timer::Idle,
+            Phase::Idle => match connection.reading {
+                Reading::Recent | Reading::Streamed => Timer::Quiet,
+                Reading::Watched | Reading::Stopping => Timer::Idle,
+            },
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
             Phase::Waiting => Timer::None,
@@ -42,6 +47,7 @@ impl Timer {
     pub(crate) fn duration_ms(self, profile: &ConnectionProfile, streams: &Streams) -> Option<u64> {
         match self {
             Timer::Idle => Some(profile.idle_timeout_ms),
+            Timer::Quiet => Some(profile.quiet_after_ms.min(profile.idle_timeout_ms)),
             Timer::Head => Some(profile.head_timeout_ms),
             Timer::Body => Some(profile.body_timeout_ms),
             Timer::None => None,

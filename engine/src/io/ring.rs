@@ -13,9 +13,9 @@
 //!    carries the key it was queued with.
 //!
 //! It deliberately has one timeout only, the tick that ends a wait (`wheel` has the deadlines),
-//! and no vectored or zero-copy sends. A server watches and receives once, because an armed poll costs an idle
-//! connection less memory than an armed receive; the connecting side, in `dial`, may stream.
-//! Linux 6.1 is the oldest kernel it opens on.
+//! and no vectored or zero-copy sends. An armed poll costs an idle connection less memory than an
+//! armed receive, and an armed receive costs a busy one less time: a connection may go from one
+//! to the other. Linux 6.1 is the oldest kernel it opens on.
 
 mod completion;
 mod dial;
@@ -149,6 +149,11 @@ impl Ring {
         let poll = opcode::PollAdd::new(Fixed(key.index), events).multi(true);
         self.flight.begin();
         self.push(tagged(poll.build(), Tag::for_slot(Op::Watch, key)));
+    }
+
+    /// Ends the watch of a connection, without a word.
+    pub fn unwatch(&mut self, key: SlotKey) {
+        self.cancel(Tag::for_slot(Op::Watch, key));
     }
 
     /// Receives once, at most one buffer, without waiting; `Received` follows with the next
@@ -347,6 +352,12 @@ impl Ring {
         let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true);
         self.flight.begin();
         self.push(tagged(poll.build(), Tag::of(Op::WatchWake)));
+    }
+
+    fn cancel(&mut self, tag: Tag) {
+        let operation = CancelBuilder::user_data(tag.pack());
+        let cancel = opcode::AsyncCancel2::new(operation).build();
+        self.push_silent(cancel, Tag::of(Op::Cancel));
     }
 
     /// Queues an operation that completes only if it fails.

@@ -5,7 +5,7 @@ use crate::connection::active::Active;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
 use crate::io::chunk::Chunk;
-use crate::io::ring::{Completion, Received};
+use crate::io::ring::Completion;
 use crate::io::slots::SlotKey;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
@@ -43,67 +43,12 @@ impl Shard {
             }
             Completion::Woken => {}
             Completion::Ticked => self.has_ticked = true,
-            Completion::Connected { .. } | Completion::Streamed { .. } => {
-                unreachable!("a shard accepts, watches and receives once")
-            }
-        }
-    }
-
-    fn readable(&mut self, key: SlotKey, armed: bool) {
-        let Some(connection) = self.slots.get_mut(key) else {
-            return;
-        };
-        if !armed {
-            self.ring.watch(key);
-        }
-        if connection.pause_if_full(&mut self.handling.context(key)) {
-            return;
-        }
-        self.ring.receive(key);
-    }
-
-    fn received(&mut self, key: SlotKey, outcome: Received) {
-        match outcome {
-            Received::Data {
-                buffer,
-                bytes,
-                more_waiting,
-            } => {
-                let Some(connection) = self.slots.get_mut(key) else {
-                    return self.ring.buffers().recycle(buffer);
-                };
-                self.handling.meter.add(Counter::BytesIn, bytes as u64);
-                let mut context = self.handling.context(key);
-                let data = self.ring.buffers().bytes_mut(&buffer, bytes);
-                connection.received(data, &mut context);
-                let is_paused = more_waiting && connection.pause_if_full(&mut context);
-                let out = context.out.take();
-                self.ring.buffers().recycle(buffer);
-                if more_waiting && !is_paused {
-                    self.ring.receive(key);
-                }
-                self.after(key, out);
-            }
-            Received::EndOfStream => {
-                let Some(connection) = self.slots.get_mut(key) else {
-                    return;
-                };
-                let mut context = self.handling.context(key);
-                if connection.finished(&mut context) {
-                    self.close(key);
-                } else {
-                    let out = context.out.take();
-                    self.after(key, out);
-                }
-            }
-            Received::NoBuffers => {
-                self.handling.meter.count(Counter::RingBuffersExhausted);
-                if self.slots.get_mut(key).is_some() {
-                    self.ring.receive(key);
-                }
-            }
-            Received::WouldBlock => {}
-            Received::Failed { .. } => self.close(key),
+            Completion::Streamed {
+                key,
+                outcome,
+                armed,
+            } => self.streamed(key, outcome, armed),
+            Completion::Connected { .. } => unreachable!("a shard accepts and never connects"),
         }
     }
 
@@ -147,6 +92,7 @@ impl Shard {
             }
         }
         let connection = self.slots.get_mut(key).expect("it was there above");
+        let mut reads = false;
         if let Phase::Flushing { lingers } = connection.phase
             && !connection.is_sending
         {
@@ -155,19 +101,20 @@ impl Shard {
             }
             connection.phase = Phase::Lingering;
             self.ring.shutdown_write(key);
-            self.ring.receive(key);
+            reads = true;
         }
         // A finished send comes through here again, when there is room for more answers.
         if connection.takes_turn(&self.profile.connection) {
             self.leftover.push_back(key);
         }
-        if connection.resume_reading(&mut self.handling.context(key)) {
-            self.ring.receive(key);
-        }
+        reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_active(&mut self.handling.context(key));
         let timer = Timer::of(connection);
         if connection.armed != (timer, connection.sequence) {
             self.set_timer(key);
+        }
+        if reads {
+            self.receive(key);
         }
         self.send_forwards();
     }
@@ -270,6 +217,10 @@ impl Shard {
         let meter = context.meter;
         match Timer::of(connection) {
             Timer::None => {}
+            Timer::Quiet => {
+                self.rest(key);
+                self.go_on_idling(key);
+            }
             Timer::Idle => {
                 meter.count(Counter::TimeoutsIdle);
                 self.close(key);
@@ -293,8 +244,22 @@ impl Shard {
             Timer::KeepAlive => {
                 connection.keep_alive(&mut context);
                 let out = context.out.take();
+                self.rest(key);
                 self.after(key, out);
             }
         }
+    }
+
+    /// Starts what is left of the deadline for idle connections when the one for quiet is over.
+    fn go_on_idling(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        let profile = &self.profile.connection;
+        let left_ms = profile
+            .idle_timeout_ms
+            .saturating_sub(profile.quiet_after_ms);
+        connection.armed = (Timer::Idle, connection.sequence);
+        self.wheel.schedule(key.index, self.now_ms + left_ms);
     }
 }

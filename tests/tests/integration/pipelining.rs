@@ -120,6 +120,43 @@ fn a_request_may_come_in_any_pieces() {
 }
 
 #[test]
+fn a_connection_that_rests_between_bursts_loses_nothing() {
+    let profile = "[connection]\nquiet_after_ms = 40\npipelined_bytes_max = 16384";
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).profile(profile).start();
+        let mut clock = server.connect();
+        let session = Session::open(&mut server.connect());
+        let mut connection = server.connect();
+        let mut id = 0;
+        // Watched, then streamed, then watched again; and within a burst more than is kept.
+        for (burst, rest_ms) in [
+            (1, 0),
+            (1, 0),
+            (60, 90),
+            (1, 0),
+            (60, 0),
+            (60, 90),
+            (60, 90),
+        ] {
+            let first = id;
+            for _ in 0..burst {
+                connection.send(&request(&session, id));
+                id += 1;
+            }
+            for id in first..id {
+                assert_eq!(connection.read_response().answer()["id"], id);
+            }
+            clock.exchange(&Request::modern(
+                0,
+                "tools/call",
+                json!({ "name": "sleep", "arguments": { "ms": rest_ms } }),
+            ));
+        }
+        assert!(!connection.has_news(), "one answer a request");
+    }
+}
+
+#[test]
 fn a_slow_reader_gets_every_byte() {
     const CALLS: u32 = 128;
     const MESSAGE_BYTES: usize = 64 * 1024;

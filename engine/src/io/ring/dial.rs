@@ -109,12 +109,18 @@ impl Ring {
 
     /// Receives whatever comes, a buffer at a time, until a `Streamed` that is not `armed`.
     ///
-    /// For connections that always expect something: an armed receive holds some 600 bytes more of
+    /// For connections that expect something soon: an armed receive holds some 600 bytes more of
     /// kernel memory than an armed watch, and saves a submission for each message.
     pub fn receive_stream(&mut self, key: SlotKey) {
         let receive = opcode::RecvMulti::new(Fixed(key.index), self.buffers.group()).build();
         self.flight.begin_stream();
         self.push(receive.user_data(Tag::for_slot(Op::Stream, key).pack()));
+    }
+
+    /// Ends a [`Ring::receive_stream`]: `Streamed` with ECANCELED and not `armed` follows, after
+    /// what was received until then.
+    pub fn stop_stream(&mut self, key: SlotKey) {
+        self.cancel(Tag::for_slot(Op::Stream, key));
     }
 }
 

@@ -66,6 +66,33 @@ fn a_connection_is_accepted_read_answered_and_closed() {
 }
 
 #[test]
+fn a_connection_goes_from_watched_to_streamed_and_back() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.watch(key);
+    client.write_all(b"one").unwrap();
+    assert!(!server.readable(key));
+    server.ring.unwatch(key);
+    server.ring.receive_stream(key);
+    assert_eq!(server.streamed(key), (Ok(3), true));
+    client.write_all(b"three").unwrap();
+    assert_eq!(server.streamed(key), (Ok(5), true));
+    server.ring.stop_stream(key);
+    assert_eq!(server.streamed(key), (Err(libc::ECANCELED), false));
+    // Watched again, what is there already is announced too; and the old watch says nothing.
+    client.write_all(b"again").unwrap();
+    server.ring.watch(key);
+    assert!(!server.readable(key));
+    let outcome = server.received(key);
+    assert!(
+        matches!(outcome, Received::Data { bytes: 5, .. }),
+        "{outcome:?}"
+    );
+    assert!(server.waiting.is_empty(), "{:?}", server.waiting);
+    assert_eq!(server.ring.in_flight(), 2, "the accept and the watch");
+}
+
+#[test]
 fn a_tick_ends_a_wait_once() {
     let mut server = Server::open(&SMALL);
     let begun = std::time::Instant::now();

@@ -107,6 +107,30 @@ impl Server {
         outcome
     }
 
+    /// Waits for a `Streamed`: bytes received or errno, and whether it goes on.
+    pub(super) fn streamed(&mut self, wanted: SlotKey) -> (Result<usize, i32>, bool) {
+        let fits = |completion: &Completion| match completion {
+            Completion::Streamed { key, .. } => *key == wanted,
+            _ => false,
+        };
+        match self.take("stream", fits) {
+            Completion::Streamed {
+                outcome: Received::Data { buffer, bytes, .. },
+                armed,
+                ..
+            } => {
+                self.ring.buffers().recycle(buffer);
+                (Ok(bytes), armed)
+            }
+            Completion::Streamed {
+                outcome: Received::Failed { errno },
+                armed,
+                ..
+            } => (Err(errno), armed),
+            other => panic!("neither data nor a failure: {other:?}"),
+        }
+    }
+
     /// Waits for any send to end.
     pub(super) fn sent(&mut self) -> (Chunk, usize, Result<usize, i32>) {
         let fits = |completion: &Completion| matches!(completion, Completion::Sent { .. });
