@@ -88,6 +88,12 @@ impl Connection {
         self.queued_bytes() / 2 >= profile.output_bytes_max
     }
 
+    /// Whether the peer listens to the events of its session, and has nothing to say meanwhile.
+    pub(crate) fn listens(&self) -> bool {
+        let waiting = self.active.as_ref().and_then(|it| it.waiting.as_ref());
+        self.phase == Phase::Streaming && waiting.is_some_and(|it| it.stream.is_some())
+    }
+
     /// Bytes that wait behind the send that is under way.
     fn queued_bytes(&self) -> usize {
         let active = self.active.as_ref();

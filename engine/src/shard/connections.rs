@@ -109,9 +109,13 @@ impl Shard {
         }
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_active(&mut self.handling.context(key));
+        let listens = connection.listens();
         let timer = Timer::of(connection);
         if connection.armed != (timer, connection.sequence) {
             self.set_timer(key);
+        }
+        if listens {
+            self.rest(key);
         }
         if reads {
             self.receive(key);
@@ -244,7 +248,6 @@ impl Shard {
             Timer::KeepAlive => {
                 connection.keep_alive(&mut context);
                 let out = context.out.take();
-                self.rest(key);
                 self.after(key, out);
             }
         }

@@ -3,13 +3,13 @@
 //! A connection is watched, and what the watch announces is received once: the cheapest way to
 //! wait, 256 bytes of kernel memory. One that makes a second request before it has been quiet for
 //! `quiet_after_ms` is streamed instead, by a receive that stays armed: 600 bytes more, and a
-//! submission and a completion less for each request. When it is quiet again, or has sent more
-//! than it may, the stream is stopped and it is watched once more.
+//! submission and a completion less for each request. When it is quiet again, listens to events
+//! or has sent more than it may, it is watched once more.
 //!
 //! ```text
-//! Watched --readable--> Recent --readable--> Streamed --quiet, full--> Stopping
-//!    ^                     |                     | ended                  | ended
-//!    +--------quiet--------+                     +----> Watched <---------+
+//! Watched --readable--> Recent --readable--> Streamed --quiet, full, listens--> Stopping
+//!    ^                     |                     | ended                           | ended
+//!    +---quiet, listens-----+                     +--------> Watched <------------+
 //! ```
 //!
 //! Invariant: no receive is queued behind a stream that has not ended, so bytes stay in order.
@@ -70,10 +70,11 @@ impl Shard {
     pub(super) fn streamed(&mut self, key: SlotKey, outcome: Received, armed: bool) {
         let is_over = matches!(outcome, Received::EndOfStream);
         let outcome = match outcome {
-            // The stream was stopped.
+            // The stream was stopped, or more came at once than there were buffers offered for.
             Received::Failed {
                 errno: libc::ECANCELED,
-            } => Received::WouldBlock,
+            }
+            | Received::NoBuffers => Received::WouldBlock,
             outcome => outcome,
         };
         self.take_in(key, outcome);
@@ -137,7 +138,7 @@ impl Shard {
         }
     }
 
-    /// The connection has been quiet, or will only listen: it is watched from here on.
+    /// The connection has been quiet, or listens to events: it is watched from here on.
     pub(super) fn rest(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;

@@ -11,6 +11,12 @@ use crate::io::chunk::Chunk;
 use crate::io::slots::SlotKey;
 use io_uring::cqueue;
 use slab::Slab;
+use std::mem;
+
+/// Buffers offered to streams that have brought nothing of late.
+const STREAM_BUFFERS_MIN: usize = 32;
+/// With each submission the peak of what streams brought falls by this part of it.
+const STREAMED_PEAK_FORGOTTEN: usize = 16;
 
 /// A chunk that the kernel may read.
 #[derive(Debug)]
@@ -28,6 +34,10 @@ pub(super) struct Flight {
     operations: usize,
     receives: usize,
     streams: usize,
+    /// What streams brought since buffers were last offered, or could not for want of a buffer.
+    streamed: usize,
+    /// The most of that at one time; forgets slowly.
+    streamed_peak: usize,
     /// The watch of the wake descriptor ended and has to be queued again.
     pub(super) wake_watch_ended: bool,
     pub(super) counters: RingCounters,
@@ -80,9 +90,16 @@ impl Flight {
         self.operations
     }
 
-    /// Buffers that receives under way may fill at once: one for each.
-    pub(super) fn buffers_wanted(&self) -> usize {
-        self.receives + self.streams
+    /// Buffers to offer before the next submission: one for each receive, which will be filled at
+    /// once, and for streams twice what they brought at one time of late. A stream that finds none
+    /// ends and says so; a buffer for each of thousands would be memory that is touched in turn.
+    pub(super) fn buffers_wanted(&mut self) -> usize {
+        let forgotten = self.streamed_peak / STREAMED_PEAK_FORGOTTEN;
+        self.streamed_peak = (self.streamed_peak - forgotten).max(mem::take(&mut self.streamed));
+        self.receives
+            + self
+                .streams
+                .min(2 * self.streamed_peak + STREAM_BUFFERS_MIN)
     }
 
     /// Sends among them.
@@ -122,6 +139,7 @@ impl Flight {
             Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
             Op::Stream => {
                 self.streams -= usize::from(!more);
+                self.streamed += 1;
                 let outcome = self.received(entry, buffers);
                 Some(Completion::Streamed {
                     key: tag.key(),
