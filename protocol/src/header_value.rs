@@ -63,8 +63,9 @@ fn integer_of(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| integral(text.parse().ok()?))
 }
 
-/// Integers a header can mirror are within plus or minus 2^53 - 1, where f64 is exact.
-fn integral(number: f64) -> Option<i64> {
+/// The integer that a float says. Integers a header can mirror are within plus or minus 2^53 - 1,
+/// where f64 is exact.
+pub(crate) fn integral(number: f64) -> Option<i64> {
     const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64)
 }

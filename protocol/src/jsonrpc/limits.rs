@@ -6,8 +6,9 @@
 
 /// The deepest nesting any profile may allow, in levels.
 ///
-/// Writing a value and reading it with serde recurse once a level, so this bounds the stack: all of
-/// them fit 1 MiB, unoptimised, and half of what a thread has by default is left to the handler.
+/// Writing a value, digesting it and reading it with serde recurse once a level, so this bounds the
+/// stack: all of them fit 1 MiB, unoptimised, and half of what a thread has by default is left to
+/// the handler.
 pub(super) const DEPTH_CEILING: usize = 256;
 
 /// Limits on one JSON text.

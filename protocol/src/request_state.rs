@@ -1,0 +1,213 @@
+//! What a server gives away and takes back unchanged: `requestState` of an `input_required` result
+//! (MCP 2026-07-28, "Multi Round-Trip Requests").
+//!
+//! A client may never come back, so a server holds nothing for it: the state itself travels. What
+//! comes back is an attacker's input until it is opened. A [`Sealer`] encrypts and authenticates
+//! the state together with its expiry, and binds it to whoever was given it and to the call it was
+//! given for. The text is URL-safe Base64 without padding of
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | version, 1 |
+//! | 24 | random nonce |
+//! | 8 and the rest | expiry, big-endian, and contents, encrypted with XChaCha20-Poly1305 |
+//! | 16 | tag |
+//!
+//! Invariant: having the contents tells you that a holder of one of the keys sealed them for this
+//! [`Binding`] and that they have not expired. It lacks protection against replay: within the
+//! expiry the same text opens any number of times, and what must happen once is the caller's to
+//! remember. It reads no clock; random bits it asks of the operating system.
+
+mod digest;
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use sha2::{Digest as _, Sha256};
+
+pub use digest::params_digest;
+
+/// The longest text that is opened, in bytes.
+pub const REQUEST_STATE_BYTES_MAX: usize = 64 * 1024;
+/// The longest contents that can be sealed, in bytes: their text is of
+/// [`REQUEST_STATE_BYTES_MAX`].
+pub const CONTENTS_BYTES_MAX: usize = REQUEST_STATE_BYTES_MAX / 4 * 3 - OVERHEAD_BYTES;
+/// Keys of one sealer. A forged text is tried with each, so this bounds what it costs.
+pub const KEYS_MAX: usize = 8;
+
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 24;
+const EXPIRY_BYTES: usize = 8;
+const TAG_BYTES: usize = 16;
+const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + EXPIRY_BYTES + TAG_BYTES;
+
+/// Who was given a state, and for which call. It is authenticated, not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding<'a> {
+    /// Who calls, if the transport knows. Nobody is another than the empty name.
+    pub principal: Option<&'a str>,
+    /// The method of the request.
+    pub method: &'a str,
+    /// What [`params_digest`] makes of its params.
+    pub params_digest: [u8; 32],
+}
+
+/// Why a text is not taken back. All are the client's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestStateError {
+    /// The text is no Base64 of the right shape and version.
+    #[error("request state is malformed")]
+    Malformed,
+    /// It was changed, belongs to another caller or call, or was sealed with no key of ours.
+    #[error("request state was not issued for this request")]
+    Forged,
+    /// It is genuine, and its time is over.
+    #[error("request state has expired")]
+    Expired,
+    /// It is longer than any text that is given away.
+    #[error("request state of {text_bytes} bytes exceeds limit of {text_bytes_max}")]
+    TooLong {
+        /// The length of the text.
+        text_bytes: usize,
+        /// [`REQUEST_STATE_BYTES_MAX`].
+        text_bytes_max: usize,
+    },
+}
+
+/// Seals states, and opens those that it or another sealer with one of its keys has sealed.
+pub struct Sealer {
+    /// The first seals, all open.
+    ciphers: Vec<XChaCha20Poly1305>,
+}
+
+impl Sealer {
+    /// A sealer with the given keys: the first seals, all of them open. To change keys, put the
+    /// fresh one first everywhere and drop the old one when all that it sealed has expired.
+    ///
+    /// # Panics
+    /// If there is no key or more than [`KEYS_MAX`]: whoever reads keys checks that.
+    pub fn new(keys: &[[u8; 32]]) -> Sealer {
+        assert!(
+            (1..=KEYS_MAX).contains(&keys.len()),
+            "{} keys are not within 1 to {KEYS_MAX}",
+            keys.len()
+        );
+        Sealer {
+            ciphers: keys
+                .iter()
+                .map(|key| XChaCha20Poly1305::new(key.into()))
+                .collect(),
+        }
+    }
+
+    /// A sealer with a random key: what it seals, no other process opens.
+    ///
+    /// # Panics
+    /// If the operating system has no random bits to give: there is no safe way to go on.
+    pub fn random() -> Sealer {
+        Sealer::new(&[random_bytes()])
+    }
+
+    /// Seals `contents` until `expires_at_ms`, in unix milliseconds, when they are not opened any
+    /// more. The text has at most [`REQUEST_STATE_BYTES_MAX`] bytes.
+    ///
+    /// # Panics
+    /// If `contents` are longer than [`CONTENTS_BYTES_MAX`], since nothing would open them again,
+    /// and if the operating system has no random bits to give.
+    pub fn seal(&self, contents: &[u8], binding: &Binding<'_>, expires_at_ms: u64) -> String {
+        assert!(
+            contents.len() <= CONTENTS_BYTES_MAX,
+            "request state of {} bytes exceeds limit of {CONTENTS_BYTES_MAX}",
+            contents.len()
+        );
+        // Nonces of 24 random bytes do not repeat, however many states one key seals.
+        let nonce = random_bytes::<NONCE_BYTES>();
+        let plain = [&expires_at_ms.to_be_bytes(), contents].concat();
+        let payload = Payload {
+            msg: &plain,
+            aad: &associated_data(binding),
+        };
+        let encrypted = self.ciphers[0]
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("contents within the limit are far shorter than the cipher allows");
+        URL_SAFE_NO_PAD.encode([&[VERSION], &nonce[..], &encrypted].concat())
+    }
+
+    /// Opens what [`Sealer::seal`] gave away, at `now_ms`, in unix milliseconds.
+    ///
+    /// # Errors
+    /// If the text is not a sealed state, has been changed, was sealed for another binding or with
+    /// none of the keys, or if `now_ms` has reached its expiry.
+    pub fn open(
+        &self,
+        text: &str,
+        binding: &Binding<'_>,
+        now_ms: u64,
+    ) -> Result<Vec<u8>, RequestStateError> {
+        if text.len() > REQUEST_STATE_BYTES_MAX {
+            return Err(RequestStateError::TooLong {
+                text_bytes: text.len(),
+                text_bytes_max: REQUEST_STATE_BYTES_MAX,
+            });
+        }
+        let sealed = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| RequestStateError::Malformed)?;
+        let (nonce, encrypted) = take_apart(&sealed).ok_or(RequestStateError::Malformed)?;
+        let aad = associated_data(binding);
+        let plain = self
+            .ciphers
+            .iter()
+            .find_map(|cipher| {
+                let (msg, aad) = (encrypted, &aad[..]);
+                cipher.decrypt(nonce.into(), Payload { msg, aad }).ok()
+            })
+            .ok_or(RequestStateError::Forged)?;
+        let (expires_at_ms, contents) = plain
+            .split_first_chunk::<EXPIRY_BYTES>()
+            .ok_or(RequestStateError::Malformed)?;
+        if now_ms >= u64::from_be_bytes(*expires_at_ms) {
+            return Err(RequestStateError::Expired);
+        }
+        Ok(contents.to_vec())
+    }
+}
+
+/// Keys are not for logs.
+impl fmt::Debug for Sealer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Sealer({} keys)", self.ciphers.len())
+    }
+}
+
+/// The nonce and what is encrypted, if the version is ours and nothing is missing.
+fn take_apart(sealed: &[u8]) -> Option<(&[u8; NONCE_BYTES], &[u8])> {
+    let rest = sealed.strip_prefix(&[VERSION])?;
+    let (nonce, encrypted) = rest.split_first_chunk()?;
+    (encrypted.len() >= EXPIRY_BYTES + TAG_BYTES).then_some((nonce, encrypted))
+}
+
+/// A digest of the version and the binding. Each part says first how long it is, so that no two
+/// bindings are the same bytes.
+fn associated_data(binding: &Binding<'_>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update([VERSION, u8::from(binding.principal.is_some())]);
+    for part in [binding.principal.unwrap_or_default(), binding.method] {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.update(binding.params_digest);
+    hasher.finalize().into()
+}
+
+fn random_bytes<const BYTES: usize>() -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).expect("getrandom(2) fails only where it is absent");
+    bytes
+}
+
+#[cfg(test)]
+mod tests;
