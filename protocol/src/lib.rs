@@ -12,6 +12,7 @@
 //! | [`binding`] | MCP on a transport: which message is allowed where, and how it is refused |
 //! | [`header_value`] | values that requests repeat in headers |
 //! | [`request_state`] | what a server gives away and takes back unchanged, sealed |
+//! | [`uri_template`] | which resource a URI names, and with what values |
 //! | [`limits`] | the bounds of all of them |
 //!
 //! **The drain contract.** A framer is given all bytes that were not consumed, and is asked again
@@ -26,3 +27,4 @@ pub mod jsonrpc;
 pub mod limits;
 pub mod mcp;
 pub mod request_state;
+pub mod uri_template;
