@@ -1,10 +1,13 @@
-//! What exists: the tools a server offers.
+//! What exists: the tools, resources and prompts a server offers.
 //!
 //! A [`Plan`] is made once, before any shard runs: names are checked, schemas compiled, list
 //! pages encoded. Each shard then makes a [`Catalog`] of its own from it, so that looking up and
-//! running a tool touches nothing shared that is ever written.
+//! running a handler touches nothing shared that is ever written.
 
+pub(crate) mod completer;
 pub(crate) mod page;
+pub(crate) mod prompt;
+pub(crate) mod resource;
 pub(crate) mod schema;
 pub(crate) mod tool;
 
@@ -12,16 +15,26 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::handler::runner::Runner;
+use corelane_protocol::mcp::lifecycle::Offer;
+
+use crate::handler::runner::{ArgumentsRunner, ReadRunner};
+use completer::ShardCompleters;
 use page::Pages;
+use prompt::{Prompt, PromptParts};
+use resource::{Resource, ResourceParts, ResourceTemplate, TemplateParts};
 use tool::{Tool, ToolParts};
 
 /// Why a catalog cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// Two tools have one name.
-    #[error("tool {0:?} is registered twice")]
-    DuplicateTool(String),
+    /// Two entries of one kind have one name.
+    #[error("{kind} {name:?} is registered twice")]
+    Duplicate {
+        /// What they are.
+        kind: &'static str,
+        /// Their name, URI or template.
+        name: String,
+    },
     /// A tool is not usable.
     #[error("tool {name:?}: {reason}")]
     Tool {
@@ -30,43 +43,157 @@ pub enum CatalogError {
         /// What is wrong with it.
         reason: tool::ToolDefect,
     },
+    /// A resource or a template is not usable.
+    #[error("resource {uri:?}: {reason}")]
+    Resource {
+        /// Its URI or template.
+        uri: String,
+        /// What is wrong with it.
+        reason: resource::ResourceDefect,
+    },
+    /// A prompt is not usable.
+    #[error("prompt {name:?}: {reason}")]
+    Prompt {
+        /// The prompt's name.
+        name: String,
+        /// What is wrong with it.
+        reason: prompt::PromptDefect,
+    },
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tools = self.tools.iter().map(|tool| &tool.definition.name);
+        formatter.debug_list().entries(tools).finish()
+    }
+}
+
+/// What a server's author registered, in the order of registration.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) templates: Vec<ResourceTemplate>,
+    pub(crate) prompts: Vec<Prompt>,
+}
+
+impl From<Vec<Tool>> for Entries {
+    fn from(tools: Vec<Tool>) -> Entries {
+        Entries {
+            tools,
+            ..Entries::default()
+        }
+    }
 }
 
 /// The checked and encoded catalog, shared by all shards and never changed.
-#[derive(Debug)]
 pub(crate) struct Plan {
     tools: Vec<Arc<ToolParts>>,
-    tool_pages: Pages,
+    resources: Vec<Arc<ResourceParts>>,
+    templates: Vec<Arc<TemplateParts>>,
+    prompts: Vec<Arc<PromptParts>>,
+    pages: [Pages; 4],
+}
+
+/// A list that clients ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Tools,
+    Resources,
+    Templates,
+    Prompts,
 }
 
 impl Plan {
-    /// Checks `tools` and encodes their list in pages of at most `page_entries_max`.
-    pub(crate) fn new(tools: Vec<Tool>, page_entries_max: usize) -> Result<Plan, CatalogError> {
-        let mut parts: Vec<Arc<ToolParts>> = Vec::with_capacity(tools.len());
-        for tool in tools {
+    /// Checks `entries` and encodes their lists in pages of at most `page_entries_max`.
+    pub(crate) fn new(entries: Entries, page_entries_max: usize) -> Result<Plan, CatalogError> {
+        let tools = checked(entries.tools, "tool", Tool::name, |tool| {
             let name = tool.name().to_owned();
-            if parts.iter().any(|part| part.definition.name == name) {
-                return Err(CatalogError::DuplicateTool(name));
-            }
-            let part = tool
-                .into_parts()
-                .map_err(|reason| CatalogError::Tool { name, reason })?;
-            parts.push(Arc::new(part));
-        }
-        let tool_pages = Pages::new("tools", page_entries_max, parts.iter(), |part, out| {
-            part.definition.write(out);
-        });
+            let wrong = |reason| CatalogError::Tool { name, reason };
+            tool.into_parts().map_err(wrong)
+        })?;
+        let resources = checked(entries.resources, "resource", Resource::uri, |resource| {
+            let uri = resource.uri().to_owned();
+            let wrong = |reason| CatalogError::Resource { uri, reason };
+            resource.into_parts().map_err(wrong)
+        })?;
+        let uri_template = ResourceTemplate::uri_template;
+        let templates = checked(entries.templates, "template", uri_template, |template| {
+            let uri = template.uri_template().to_owned();
+            let wrong = |reason| CatalogError::Resource { uri, reason };
+            template.into_parts().map_err(wrong)
+        })?;
+        let prompts = checked(entries.prompts, "prompt", Prompt::name, |prompt| {
+            let name = prompt.name().to_owned();
+            let wrong = |reason| CatalogError::Prompt { name, reason };
+            prompt.into_parts().map_err(wrong)
+        })?;
+        let max = page_entries_max;
+        let pages = [
+            Pages::new("tools", max, tools.iter(), |it, out| {
+                it.definition.write(out)
+            }),
+            Pages::new("resources", max, resources.iter(), |it, out| {
+                it.definition.write(out)
+            }),
+            Pages::new("resourceTemplates", max, templates.iter(), |it, out| {
+                it.definition.write(out);
+            }),
+            Pages::new("prompts", max, prompts.iter(), |it, out| {
+                it.definition.write(out)
+            }),
+        ];
         Ok(Plan {
-            tools: parts,
-            tool_pages,
+            tools,
+            resources,
+            templates,
+            prompts,
+            pages,
         })
     }
+
+    /// Which features there are.
+    pub(crate) fn offer(&self) -> Offer {
+        Offer {
+            resources: !self.resources.is_empty() || !self.templates.is_empty(),
+            prompts: !self.prompts.is_empty(),
+            completions: self.prompts.iter().any(|it| !it.completers.is_empty())
+                || self.templates.iter().any(|it| !it.completers.is_empty()),
+        }
+    }
+}
+
+/// Checks the entries of one kind; each has a name of its own.
+fn checked<T, P>(
+    entries: Vec<T>,
+    kind: &'static str,
+    name_of: impl Fn(&T) -> &str,
+    check: impl Fn(T) -> Result<P, CatalogError>,
+) -> Result<Vec<Arc<P>>, CatalogError> {
+    let mut seen = std::collections::HashSet::with_capacity(entries.len());
+    let mut parts = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let name = name_of(&entry).to_owned();
+        if !seen.insert(name.clone()) {
+            return Err(CatalogError::Duplicate { kind, name });
+        }
+        parts.push(Arc::new(check(entry)?));
+    }
+    Ok(parts)
 }
 
 /// One shard's copy of the catalog.
 pub(crate) struct Catalog {
     plan: Arc<Plan>,
-    tools: Vec<ShardTool>,
+    tools: Named<ShardTool>,
+    resources: Named<ShardResource>,
+    templates: Vec<ShardTemplate>,
+    prompts: Named<ShardPrompt>,
+}
+
+/// Entries with their names.
+struct Named<T> {
+    entries: Vec<T>,
     /// The hash needs not withstand an attack: peers ask for names and never add one.
     by_name: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
 }
@@ -76,45 +203,119 @@ pub(crate) struct ShardTool {
     /// What is the same on every shard.
     pub(crate) parts: Arc<ToolParts>,
     /// Runs the tool here.
-    pub(crate) runner: Rc<dyn Runner>,
+    pub(crate) runner: Rc<ArgumentsRunner>,
+}
+
+/// A resource on one shard.
+pub(crate) struct ShardResource {
+    /// Reads it here.
+    pub(crate) runner: Rc<ReadRunner>,
+}
+
+/// A template on one shard.
+pub(crate) struct ShardTemplate {
+    /// What is the same on every shard.
+    pub(crate) parts: Arc<TemplateParts>,
+    /// Reads its resources here.
+    pub(crate) runner: Rc<ReadRunner>,
+    /// Suggest values for its variables.
+    pub(crate) completers: ShardCompleters,
+}
+
+/// A prompt on one shard.
+pub(crate) struct ShardPrompt {
+    /// What is the same on every shard.
+    pub(crate) parts: Arc<PromptParts>,
+    /// Fills it in here.
+    pub(crate) runner: Rc<ArgumentsRunner>,
+    /// Suggest values for its arguments.
+    pub(crate) completers: ShardCompleters,
+}
+
+impl<T> Named<T> {
+    fn new<'a, P: 'a>(
+        parts: &'a [Arc<P>],
+        name_of: impl Fn(&'a P) -> &'a str,
+        make: impl Fn(&Arc<P>) -> T,
+    ) -> Named<T> {
+        let names = parts.iter().map(|part| Box::from(name_of(part)));
+        Named {
+            entries: parts.iter().map(make).collect(),
+            by_name: names.zip(0..).collect(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&T> {
+        self.by_name.get(name).map(|place| &self.entries[*place])
+    }
 }
 
 impl Catalog {
     /// The calling shard's copy of `plan`.
     pub(crate) fn new(plan: Arc<Plan>) -> Catalog {
-        let tools: Vec<ShardTool> = plan
-            .tools
-            .iter()
-            .map(|parts| ShardTool {
-                parts: Arc::clone(parts),
-                runner: parts.source.runner(),
-            })
-            .collect();
-        let by_name = tools
-            .iter()
-            .enumerate()
-            .map(|(at, tool)| (tool.parts.definition.name.as_str().into(), at))
-            .collect();
+        let template = |parts: &Arc<TemplateParts>| ShardTemplate {
+            parts: Arc::clone(parts),
+            runner: (parts.source)(),
+            completers: ShardCompleters::new(&parts.completers),
+        };
         Catalog {
+            tools: Named::new(
+                &plan.tools,
+                |it| &it.definition.name,
+                |parts| ShardTool {
+                    parts: Arc::clone(parts),
+                    runner: (parts.source)(),
+                },
+            ),
+            resources: Named::new(
+                &plan.resources,
+                |it| &it.definition.uri,
+                |parts| ShardResource {
+                    runner: (parts.source)(),
+                },
+            ),
+            templates: plan.templates.iter().map(template).collect(),
+            prompts: Named::new(
+                &plan.prompts,
+                |it| &it.definition.name,
+                |parts| ShardPrompt {
+                    parts: Arc::clone(parts),
+                    runner: (parts.source)(),
+                    completers: ShardCompleters::new(&parts.completers),
+                },
+            ),
             plan,
-            tools,
-            by_name,
         }
     }
 
     /// The tool called `name`.
     pub(crate) fn tool(&self, name: &str) -> Option<&ShardTool> {
-        self.place_of(name).map(|place| &self.tools[place])
+        self.tools.find(name)
     }
 
     /// Where the tool called `name` stands in the order of registration.
     pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+        self.tools.by_name.get(name).copied()
     }
 
-    /// The pages of the list of tools, in the order of registration.
-    pub(crate) fn tool_pages(&self) -> &Pages {
-        &self.plan.tool_pages
+    /// The resource at `uri`, if it was registered by that URI.
+    pub(crate) fn resource(&self, uri: &str) -> Option<&ShardResource> {
+        self.resources.find(uri)
+    }
+
+    /// The templates, in the order of registration.
+    pub(crate) fn templates(&self) -> &[ShardTemplate] {
+        &self.templates
+    }
+
+    /// The prompt called `name`.
+    pub(crate) fn prompt(&self, name: &str) -> Option<&ShardPrompt> {
+        self.prompts.find(name)
+    }
+
+    /// The pages of a list, in the order of registration.
+    pub(crate) fn pages(&self, list: List) -> &Pages {
+        &self.plan.pages[list as usize]
     }
 }
 
@@ -130,10 +331,14 @@ mod tests {
 
     const ANY: &str = r#"{"type":"object"}"#;
 
+    fn plan(tools: Vec<Tool>, page_entries_max: usize) -> Result<Plan, CatalogError> {
+        Plan::new(tools.into(), page_entries_max)
+    }
+
     /// Checks what a server with these tools says when it starts.
     #[track_caller]
     fn check(tools: Vec<Tool>, expected: &str) {
-        let refusal = Plan::new(tools, 10).expect_err("a tool is unusable");
+        let refusal = plan(tools, 10).expect_err("a tool is unusable");
         let text = refusal.to_string();
         assert!(text.starts_with(expected), "{text}");
     }
@@ -187,7 +392,7 @@ mod tests {
     fn two_tools_of_one_name_are_refused_and_names_have_case() {
         let twice = vec![tool("a", ANY), tool("b", ANY), tool("a", ANY)];
         check(twice, "tool \"a\" is registered twice");
-        let plan = Plan::new(vec![tool("a", ANY), tool("A", ANY)], 10).unwrap();
+        let plan = plan(vec![tool("a", ANY), tool("A", ANY)], 10).unwrap();
         let catalog = Catalog::new(Arc::new(plan));
         for (name, is_there) in [("a", true), ("A", true), ("b", false), ("", false)] {
             let found = catalog.tool(name).map(|tool| &*tool.parts.definition.name);
@@ -199,20 +404,20 @@ mod tests {
     fn pages_list_tools_in_the_order_of_registration() {
         let names = ["c", "a", "b"];
         let tools = names.iter().map(|name| tool(name, ANY)).collect();
-        let catalog = Catalog::new(Arc::new(Plan::new(tools, 2).unwrap()));
-        let page = catalog.tool_pages().page(None).unwrap();
+        let catalog = Catalog::new(Arc::new(plan(tools, 2).unwrap()));
+        let page = catalog.pages(List::Tools).page(None).unwrap();
         let page = format!("{{{}}}", str::from_utf8(page).unwrap());
         let page: serde_json::Value = serde_json::from_str(&page).unwrap();
         assert_eq!(page["tools"][0]["name"], "c");
         assert_eq!(page["tools"][1]["name"], "a");
         let cursor = page["nextCursor"].as_str().unwrap();
-        let last = str::from_utf8(catalog.tool_pages().page(Some(cursor)).unwrap()).unwrap();
+        let last = str::from_utf8(catalog.pages(List::Tools).page(Some(cursor)).unwrap()).unwrap();
         assert!(last.contains(r#""name":"b""#) && !last.contains("nextCursor"));
     }
 
     #[test]
     fn shards_share_definitions_and_have_runners_of_their_own() {
-        let plan = Arc::new(Plan::new(vec![tool("a", ANY)], 10).unwrap());
+        let plan = Arc::new(plan(vec![tool("a", ANY)], 10).unwrap());
         let (one, other) = (Catalog::new(Arc::clone(&plan)), Catalog::new(plan));
         let (one, other) = (one.tool("a").unwrap(), other.tool("a").unwrap());
         assert!(Arc::ptr_eq(&one.parts, &other.parts));

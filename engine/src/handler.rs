@@ -3,17 +3,21 @@
 //! A handler never learns which transport, era or shard it serves. Whatever it reports goes
 //! through [`Call`]; whatever it returns is encoded by whoever dispatched it.
 
+pub(crate) mod asking;
 pub(crate) mod call;
 pub(crate) mod error;
+pub(crate) mod input;
 pub(crate) mod mailbox;
 pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod runner;
 
 pub use crate::io::executor::sleep;
+pub use asking::{Elicitation, Elicited, Root, Sampled, Sampling};
 pub use call::{Call, Cancellation};
-pub use error::ToolError;
-pub use output::{IntoToolResult, Structured};
+pub use error::CallError;
+pub use input::{CompleteRequest, ReadRequest};
+pub use output::{IntoContents, IntoPromptResult, IntoToolResult, Structured, Suggestions};
 
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,7 @@
 //! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
 //! | `mcp` | what messages mean: dispatch, sessions, calls in flight |
-//! | `catalog` | what exists: tools, their schemas, their encoded lists; one copy a shard |
+//! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
 //! | `handler` | what a tool's author sees, and how a handler is run |
 //! | `transport`, `lanes` | listeners; queues between shards |
 //! | `io`, `guard`, [`profile`], [`meter`] | mechanism of one core; who may; tuning; counters |
@@ -91,11 +91,20 @@ mod shard;
 mod transport;
 
 pub use catalog::CatalogError;
+pub use catalog::prompt::{Prompt, PromptDefect};
+pub use catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 pub use catalog::tool::{Tool, ToolDefect};
+pub use corelane_protocol::mcp::about::{Annotations, Icon, Role};
 pub use corelane_protocol::mcp::capability::ClientCapability;
 pub use corelane_protocol::mcp::content::{Content, ResourceContents};
 pub use corelane_protocol::mcp::logging::LogLevel;
+pub use corelane_protocol::mcp::prompts::{PromptArgument, PromptMessage, PromptResult};
+pub use corelane_protocol::mcp::resources::ResourcePart;
 pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
-pub use handler::{Call, Cancellation, IntoToolResult, Structured, ToolError, sleep};
+pub use handler::{
+    Call, CallError, Cancellation, CompleteRequest, Elicitation, Elicited, IntoContents,
+    IntoPromptResult, IntoToolResult, ReadRequest, Root, Sampled, Sampling, Structured,
+    Suggestions, sleep,
+};
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server};

@@ -7,7 +7,9 @@
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
+pub(crate) mod features;
 pub(crate) mod in_flight;
+pub(crate) mod round_trip;
 pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;

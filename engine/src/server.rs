@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::ServerDescription;
+use corelane_protocol::request_state::Sealer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+use crate::catalog::prompt::Prompt;
+use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
-use crate::catalog::{CatalogError, Plan};
+use crate::catalog::{CatalogError, Entries, Plan};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::handler::offload::OffloadPool;
-use crate::handler::{Call, IntoToolResult, ToolError};
+use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
 use crate::meter::MeterSnapshot;
 use crate::profile::cores::{self, CoreError};
@@ -64,12 +67,12 @@ pub enum Error {
 /// The result of starting and running a server.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An MCP server: who it is and which tools it offers.
+/// An MCP server: who it is and what it offers.
 ///
-/// One set of tools serves both eras of the protocol, every transport and every shard.
+/// One catalog serves both eras of the protocol, every transport and every shard.
 pub struct Server {
     description: ServerDescription,
-    tools: Vec<Tool>,
+    entries: Entries,
 }
 
 impl Server {
@@ -81,7 +84,7 @@ impl Server {
                 version: version.into(),
                 ..ServerDescription::default()
             },
-            tools: Vec::new(),
+            entries: Entries::default(),
         }
     }
 
@@ -111,7 +114,7 @@ impl Server {
         function: F,
     ) -> Server
     where
-        F: AsyncFn(&Call, A) -> std::result::Result<R, ToolError> + Send + Sync + 'static,
+        F: AsyncFn(&Call, A) -> std::result::Result<R, CallError> + Send + Sync + 'static,
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoToolResult + 'static,
     {
@@ -121,7 +124,44 @@ impl Server {
     /// Adds a tool that was put together with [`Tool`].
     #[must_use]
     pub fn with_tool(mut self, tool: Tool) -> Server {
-        self.tools.push(tool);
+        self.entries.tools.push(tool);
+        self
+    }
+
+    /// Adds a resource.
+    #[must_use]
+    pub fn with_resource(mut self, resource: Resource) -> Server {
+        self.entries.resources.push(resource);
+        self
+    }
+
+    /// Adds a family of resources.
+    #[must_use]
+    pub fn with_template(mut self, template: ResourceTemplate) -> Server {
+        self.entries.templates.push(template);
+        self
+    }
+
+    /// Adds a prompt: an async function of a [`Call`] and of arguments whose type names them.
+    #[must_use]
+    pub fn prompt<F, A, R>(
+        self,
+        name: impl Into<String>,
+        description: impl Into<String>,
+        function: F,
+    ) -> Server
+    where
+        F: AsyncFn(&Call, A) -> std::result::Result<R, CallError> + Send + Sync + 'static,
+        A: DeserializeOwned + JsonSchema + 'static,
+        R: IntoPromptResult + 'static,
+    {
+        self.with_prompt(Prompt::new(name, description, function))
+    }
+
+    /// Adds a prompt that was put together with [`Prompt`].
+    #[must_use]
+    pub fn with_prompt(mut self, prompt: Prompt) -> Server {
+        self.entries.prompts.push(prompt);
         self
     }
 
@@ -138,8 +178,12 @@ impl Server {
 
     /// Who the server is, and its catalog, checked and encoded.
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<(ServerDescription, Plan)> {
-        let plan = Plan::new(self.tools, profile.catalog.page_entries_max)?;
-        Ok((self.description, plan))
+        let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
+        let description = ServerDescription {
+            offer: plan.offer(),
+            ..self.description
+        };
+        Ok((description, plan))
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -150,15 +194,14 @@ impl Server {
         profile.validate()?;
         let (description, catalog) = self.into_parts(&profile)?;
         let (server, catalog) = (Arc::new(description), Arc::new(catalog));
+        let sealer = Arc::new(Sealer::random());
         let cores = cores::choose(&profile.server)?;
         let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
-        let offload = OffloadPool::start(
-            profile.offload.threads_for(cores.len()),
-            profile.offload.queue_max,
-        )
-        .map_err(Error::Offload)?;
+        let threads = profile.offload.threads_for(cores.len());
+        let offload = OffloadPool::start(threads, profile.offload.queue_max);
+        let offload = offload.map_err(Error::Offload)?;
         let origin = OriginPolicy::new(
             address,
             &profile.server.allowed_hosts,
@@ -196,6 +239,7 @@ impl Server {
                 endpoint_path: profile.server.endpoint.clone(),
                 server: Arc::clone(&server),
                 catalog: Arc::clone(&catalog),
+                sealer: Arc::clone(&sealer),
                 offload: offload.clone(),
                 sender,
                 receiver,

@@ -1,8 +1,7 @@
 //! One tool: its definition, its schema and its handler.
 
-use std::sync::Arc;
-
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
+use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::tools::{ToolAnnotations, ToolDefinition, is_tool_name};
 use schemars::JsonSchema;
@@ -10,18 +9,17 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::schema::{InputSchema, SchemaDefect};
-use crate::handler::runner::{self, RunnerSource};
-use crate::handler::{Call, IntoToolResult, ToolError};
+use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
+use crate::handler::{Call, CallError, IntoToolResult};
 
 /// A tool to be offered by a [`Server`](crate::Server).
 pub struct Tool {
     name: String,
-    title: Option<String>,
-    description: String,
+    about: About,
     schema: Result<Box<RawValue>, String>,
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
-    source: Arc<dyn RunnerSource>,
+    source: Source<ArgumentsRunner>,
 }
 
 /// What makes a tool unusable.
@@ -49,7 +47,7 @@ impl Tool {
         function: F,
     ) -> Tool
     where
-        F: AsyncFn(&Call, A) -> Result<R, ToolError> + Send + Sync + 'static,
+        F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoToolResult + 'static,
     {
@@ -59,7 +57,7 @@ impl Tool {
             name.into(),
             description.into(),
             schema,
-            runner::source(function),
+            runner::of_arguments(function, into_answer::<R>),
         )
     }
 
@@ -74,7 +72,7 @@ impl Tool {
         function: F,
     ) -> Tool
     where
-        F: AsyncFn(&Call, A) -> Result<R, ToolError> + Send + Sync + 'static,
+        F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
         A: DeserializeOwned + 'static,
         R: IntoToolResult + 'static,
     {
@@ -83,7 +81,7 @@ impl Tool {
             name.into(),
             description.into(),
             schema,
-            runner::source(function),
+            runner::of_arguments(function, into_answer::<R>),
         )
     }
 
@@ -91,12 +89,14 @@ impl Tool {
         name: String,
         description: String,
         schema: Result<Box<RawValue>, String>,
-        source: Arc<dyn RunnerSource>,
+        source: Source<ArgumentsRunner>,
     ) -> Tool {
         Tool {
             name,
-            title: None,
-            description,
+            about: About {
+                description: Some(description),
+                ..About::default()
+            },
             schema,
             annotations: ToolAnnotations::default(),
             requires: None,
@@ -107,7 +107,21 @@ impl Tool {
     /// Sets the name for people.
     #[must_use]
     pub fn title(mut self, title: impl Into<String>) -> Tool {
-        self.title = Some(title.into());
+        self.about.title = Some(title.into());
+        self
+    }
+
+    /// Adds a picture.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Tool {
+        self.about.icons.push(icon);
+        self
+    }
+
+    /// Sets `_meta`, which is passed on as it is.
+    #[must_use]
+    pub fn meta(mut self, meta: Box<RawValue>) -> Tool {
+        self.about.meta = Some(meta);
         self
     }
 
@@ -141,8 +155,7 @@ impl Tool {
             header_params: header_param::collect(&schema)?,
             definition: ToolDefinition {
                 name: self.name,
-                title: self.title,
-                description: self.description,
+                about: self.about,
                 input_schema: raw,
                 annotations: self.annotations,
             },
@@ -150,6 +163,10 @@ impl Tool {
             source: self.source,
         })
     }
+}
+
+fn into_answer<R: IntoToolResult>(value: R) -> Outcome {
+    value.into_tool_result().map(Answer::Tool)
 }
 
 /// A checked tool.
@@ -163,7 +180,7 @@ pub(crate) struct ToolParts {
     /// What a client must be able to do.
     pub(crate) requires: Option<ClientCapability>,
     /// Makes the handler of each shard.
-    pub(crate) source: Arc<dyn RunnerSource>,
+    pub(crate) source: Source<ArgumentsRunner>,
 }
 
 impl std::fmt::Debug for ToolParts {
@@ -209,7 +226,7 @@ mod tests {
             .requires(ClientCapability::Roots);
         let parts = tool.into_parts().unwrap();
         assert_eq!(parts.definition.input_schema.get(), schema);
-        assert_eq!(parts.definition.title.as_deref(), Some("A"));
+        assert_eq!(parts.definition.about.title.as_deref(), Some("A"));
         assert_eq!(parts.requires, Some(ClientCapability::Roots));
         assert!(parts.header_params.is_empty());
     }

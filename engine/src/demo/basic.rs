@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{Call, Server, ToolError, sleep};
+use crate::{Call, CallError, Server, sleep};
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
@@ -68,7 +68,7 @@ pub(super) fn add_to(server: Server) -> Server {
 #[derive(Deserialize, JsonSchema)]
 struct NoArguments {}
 
-async fn panics(_: &Call, _: NoArguments) -> Result<String, ToolError> {
+async fn panics(_: &Call, _: NoArguments) -> Result<String, CallError> {
     panic!("this tool panics on purpose")
 }
 

@@ -1,4 +1,8 @@
-//! The tools that the MCP conformance suite calls by name, with the answers it expects.
+//! What the MCP conformance suite asks for by name, with the answers it expects.
+
+mod asking;
+mod prompts;
+mod resources;
 
 use std::time::Duration;
 
@@ -6,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    Call, ClientCapability, Content, LogLevel, ResourceContents, Server, Tool, ToolError,
+    Call, CallError, ClientCapability, Content, LogLevel, ResourceContents, Server, Tool,
     ToolResult, sleep,
 };
 
@@ -36,8 +40,8 @@ const JSON_SCHEMA_2020_12: &str = include_str!("json_schema_2020_12.json");
 const CUSTOM_HEADER: &str = include_str!("custom_header.json");
 
 pub(super) fn add_to(server: Server) -> Server {
-    let server = add_content(server);
-    add_behaviour(server)
+    let server = prompts::add_to(resources::add_to(add_content(server)));
+    let server = add_behaviour(server)
         .with_tool(Tool::with_schema(
             "json_schema_2020_12_tool",
             "Has a schema with keywords of JSON Schema 2020-12.",
@@ -57,7 +61,8 @@ pub(super) fn add_to(server: Server) -> Server {
                 async |_: &Call, _: NoArguments| Ok("the client can sample"),
             )
             .requires(ClientCapability::Sampling),
-        )
+        );
+    asking::add_to(server)
 }
 
 fn add_content(server: Server) -> Server {
@@ -140,7 +145,7 @@ fn add_behaviour(server: Server) -> Server {
         )
 }
 
-async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     for text in [
         "Tool execution started",
         "Tool processing data",
@@ -152,7 +157,7 @@ async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
     Ok("logged three messages")
 }
 
-async fn reports_progress(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+async fn reports_progress(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     for progress in [0.0, 50.0, 100.0] {
         call.progress(progress, Some(100.0), None).await;
         sleep(STEP).await;

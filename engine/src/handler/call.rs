@@ -8,15 +8,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
-use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::jsonrpc::{Id, OwnedId, encode};
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
+use corelane_protocol::mcp::client_request::ClientRequest;
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::progress;
 use serde::Serialize;
+use serde_json::Value;
 
-use super::error::ToolError;
+use super::asking::{Answers, Question};
+use super::error::CallError;
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
+
+/// The id of a request to a legacy client: it names the call and the question.
+fn question_id(key: CallKey, place: usize) -> String {
+    format!("{:x}-{:x}-{place:x}", key.index, key.generation)
+}
+
+/// Reads what [`question_id`] wrote.
+pub(crate) fn parse_question_id(text: &str) -> Option<(CallKey, usize)> {
+    let mut parts = text.split('-');
+    let mut number = || u32::from_str_radix(parts.next()?, 16).ok();
+    let (index, generation, place) = (number()?, number()?, number()?);
+    let key = CallKey { index, generation };
+    parts.next().is_none().then_some((key, place as usize))
+}
 
 /// A call being handled. Cheap to clone; a clone is the same call.
 #[derive(Debug, Clone)]
@@ -31,6 +49,10 @@ pub(crate) struct CallWishes {
     pub(crate) log_level: Option<LogLevel>,
     /// What the client can do.
     pub(crate) capabilities: ClientCapabilities,
+    /// How the client is asked; nothing when it is never asked.
+    pub(crate) era: Option<Era>,
+    /// What a modern client has answered in earlier rounds and in this request.
+    pub(crate) answers: Answers,
 }
 
 #[derive(Debug)]
@@ -45,6 +67,7 @@ struct CallState {
     events: RefCell<VecDeque<Vec<u8>>>,
     events_announced: Cell<bool>,
     room_waiter: RefCell<Option<Waker>>,
+    questions: RefCell<Vec<Question>>,
     is_cancelled: Cell<bool>,
     cancellation: RefCell<Option<Cancellation>>,
 }
@@ -77,6 +100,7 @@ impl Call {
             events: RefCell::default(),
             events_announced: Cell::new(false),
             room_waiter: RefCell::default(),
+            questions: RefCell::default(),
             is_cancelled: Cell::new(false),
             cancellation: RefCell::default(),
         }))
@@ -90,6 +114,7 @@ impl Call {
         state.last_progress.set(f64::NEG_INFINITY);
         state.events.borrow_mut().clear();
         state.events_announced.set(false);
+        state.questions.borrow_mut().clear();
         state.is_cancelled.set(false);
         state.cancellation.take();
     }
@@ -98,6 +123,7 @@ impl Call {
     pub(crate) fn forget(&self) {
         self.0.wishes.take();
         self.0.events.take();
+        self.0.questions.take();
     }
 
     /// Whether nobody else holds the call, so that it can serve another request.
@@ -159,13 +185,13 @@ impl Call {
     /// Waits while the client is slower than the handler. Never log secrets.
     ///
     /// # Errors
-    /// [`ToolError`] when `data` cannot be written as JSON.
+    /// [`CallError`] when `data` cannot be written as JSON.
     pub async fn log(
         &self,
         level: LogLevel,
         logger: Option<&str>,
         data: &impl Serialize,
-    ) -> Result<(), ToolError> {
+    ) -> Result<(), CallError> {
         if self
             .0
             .wishes
@@ -187,6 +213,11 @@ impl Call {
         self.0.wishes.borrow().capabilities.contains(capability)
     }
 
+    /// Whether the client can be asked nothing at all.
+    pub(crate) fn client_can_nothing(&self) -> bool {
+        self.0.wishes.borrow().capabilities.is_empty()
+    }
+
     /// A flag that is raised when the client gives up on this call.
     ///
     /// The handler's own future is dropped then, at the await where it waits. Work that was
@@ -199,13 +230,84 @@ impl Call {
     /// Runs `work` on the pool for blocking and CPU-heavy work.
     ///
     /// # Errors
-    /// [`ToolError`] when the pool's queue is full or `work` panics.
-    pub async fn offload<T, W>(&self, work: W) -> Result<T, ToolError>
+    /// [`CallError`] when the pool's queue is full or `work` panics.
+    pub async fn offload<T, W>(&self, work: W) -> Result<T, CallError>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
     {
         self.0.offload.run(work).await
+    }
+
+    /// What the client has answered to the question `key` before this run.
+    pub(super) fn known_answer(&self, key: &str) -> Option<Value> {
+        self.0.wishes.borrow().answers.get(key).cloned()
+    }
+
+    /// Asks the client; returns the place of the question.
+    pub(super) async fn open_question(&self, key: &str, request: ClientRequest) -> usize {
+        let state = &self.0;
+        let place = state.questions.borrow().len();
+        let era = state.wishes.borrow().era;
+        let mut event = Vec::new();
+        if era == Some(Era::Legacy) {
+            let id = question_id(state.key.get(), place);
+            encode::begin_request(&mut event, Id::String(&id), request.method());
+            request.write_params(&mut event, Era::Legacy);
+            encode::end(&mut event);
+        }
+        state.questions.borrow_mut().push(Question {
+            key: key.to_owned(),
+            request,
+            answer: None,
+            waiter: None,
+        });
+        match era {
+            Some(Era::Legacy) => self.queue(event).await,
+            // The shard ends this run and asks everything that is open by then.
+            _ => state.mailbox.leave(News::Asked(state.key.get())),
+        }
+        place
+    }
+
+    /// Takes the answer to a question, if it is there.
+    pub(super) fn take_answer(&self, place: usize) -> Option<Result<Value, String>> {
+        let mut questions = self.0.questions.borrow_mut();
+        questions.get_mut(place)?.answer.take()
+    }
+
+    pub(super) fn wait_for_answer(&self, place: usize, waker: &Waker) {
+        if let Some(question) = self.0.questions.borrow_mut().get_mut(place) {
+            question.waiter = Some(waker.clone());
+        }
+    }
+
+    /// Hands the handler the client's answer to the question at `place`.
+    pub(crate) fn answer(&self, place: usize, answer: Result<Value, String>) {
+        let waiter = match self.0.questions.borrow_mut().get_mut(place) {
+            Some(question) if question.answer.is_none() => {
+                question.answer = Some(answer);
+                question.waiter.take()
+            }
+            _ => None,
+        };
+        if let Some(waker) = waiter {
+            waker.wake();
+            self.0.mailbox.note_task_woken();
+        }
+    }
+
+    /// Whether the handler has asked something in this run.
+    pub(crate) fn has_questions(&self) -> bool {
+        !self.0.questions.borrow().is_empty()
+    }
+
+    /// Everything the handler asked in this run, and what was answered before it.
+    pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Answers) {
+        let questions = self.0.questions.take().into_iter();
+        let asked = questions.map(|question| (question.key, question.request));
+        let answers = std::mem::take(&mut self.0.wishes.borrow_mut().answers);
+        (asked.collect(), answers)
     }
 
     async fn queue(&self, event: Vec<u8>) {

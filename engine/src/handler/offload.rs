@@ -16,7 +16,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use crossbeam::queue::SegQueue;
 use slab::Slab;
 
-use super::error::ToolError;
+use super::error::CallError;
 use super::mailbox::Mailbox;
 use super::runner::panicked;
 
@@ -97,7 +97,7 @@ impl OffloadPort {
         !self.finished.is_empty()
     }
 
-    pub(crate) async fn run<T, W>(&self, work: W) -> Result<T, ToolError>
+    pub(crate) async fn run<T, W>(&self, work: W) -> Result<T, CallError>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
@@ -119,7 +119,7 @@ impl OffloadPort {
         };
         if let Err(error) = self.pool.jobs.try_send(job) {
             self.waiters.borrow_mut().remove(ticket);
-            return Err(ToolError::internal(match error {
+            return Err(CallError::internal(match error {
                 TrySendError::Full(_) => "overloaded: the offload queue is full; try again later",
                 TrySendError::Disconnected(_) => "the server is shutting down",
             }));

@@ -2,53 +2,56 @@
 
 use std::borrow::Cow;
 
-use corelane_protocol::mcp::content::Content;
+use corelane_protocol::mcp::completion::Completion;
+use corelane_protocol::mcp::content::{Content, ResourceContents};
+use corelane_protocol::mcp::prompts::{PromptMessage, PromptResult};
+use corelane_protocol::mcp::resources::ResourcePart;
 use corelane_protocol::mcp::tools::ToolResult;
 use serde::Serialize;
 
-use super::error::ToolError;
+use super::error::CallError;
 
 /// A value that becomes a tool's result.
 pub trait IntoToolResult {
     /// Turns the value into a result.
     ///
     /// # Errors
-    /// [`ToolError`] when the value cannot be written as JSON.
-    fn into_tool_result(self) -> Result<ToolResult, ToolError>;
+    /// [`CallError`] when the value cannot be written as JSON.
+    fn into_tool_result(self) -> Result<ToolResult, CallError>;
 }
 
 impl IntoToolResult for ToolResult {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(self)
     }
 }
 
 impl IntoToolResult for () {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(ToolResult::default())
     }
 }
 
 impl IntoToolResult for String {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(ToolResult::text(self))
     }
 }
 
 impl IntoToolResult for &'static str {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(ToolResult::text(self))
     }
 }
 
 impl IntoToolResult for Cow<'static, str> {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(ToolResult::text(self))
     }
 }
 
 impl IntoToolResult for Content {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(ToolResult {
             content: vec![self],
             ..ToolResult::default()
@@ -57,7 +60,7 @@ impl IntoToolResult for Content {
 }
 
 impl IntoToolResult for Vec<Content> {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         Ok(ToolResult {
             content: self,
             ..ToolResult::default()
@@ -69,7 +72,7 @@ impl IntoToolResult for Vec<Content> {
 macro_rules! text_of_json {
     ($($number:ty)*) => {$(
         impl IntoToolResult for $number {
-            fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+            fn into_tool_result(self) -> Result<ToolResult, CallError> {
                 Ok(ToolResult::text(serde_json::to_string(&self)?))
             }
         }
@@ -78,7 +81,7 @@ macro_rules! text_of_json {
 text_of_json!(bool i32 i64 u32 u64 usize);
 
 impl IntoToolResult for f64 {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         // What a person writes: 5, not 5.0. Up to here every integer is its own f64.
         const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
         if self.fract() == 0.0 && self.abs() <= EXACT_MAX {
@@ -89,7 +92,7 @@ impl IntoToolResult for f64 {
 }
 
 impl IntoToolResult for f32 {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         f64::from(self).into_tool_result()
     }
 }
@@ -99,11 +102,129 @@ impl IntoToolResult for f32 {
 pub struct Structured<T>(pub T);
 
 impl<T: Serialize> IntoToolResult for Structured<T> {
-    fn into_tool_result(self) -> Result<ToolResult, ToolError> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
         let structured = serde_json::value::to_raw_value(&self.0)?;
         Ok(ToolResult {
             structured: Some(structured.clone()),
             ..ToolResult::text(String::from(Box::<str>::from(structured)))
+        })
+    }
+}
+
+/// A value that becomes the contents of a resource.
+pub trait IntoContents {
+    /// Turns the value into parts of the resource at `uri`, of type `mime_type` if it has one.
+    ///
+    /// # Errors
+    /// [`CallError`] when the value cannot be sent.
+    fn into_contents(
+        self,
+        uri: &str,
+        mime_type: Option<&str>,
+    ) -> Result<Vec<ResourcePart>, CallError>;
+}
+
+impl IntoContents for ResourceContents {
+    fn into_contents(
+        self,
+        uri: &str,
+        mime_type: Option<&str>,
+    ) -> Result<Vec<ResourcePart>, CallError> {
+        Ok(vec![ResourcePart {
+            uri: uri.to_owned(),
+            mime_type: mime_type.map(|kind| kind.to_owned().into()),
+            contents: self,
+        }])
+    }
+}
+
+/// Text and bytes become one part.
+macro_rules! contents_of {
+    ($($value:ty => $contents:expr),*) => {$(
+        impl IntoContents for $value {
+            fn into_contents(
+                self,
+                uri: &str,
+                mime_type: Option<&str>,
+            ) -> Result<Vec<ResourcePart>, CallError> {
+                $contents(self).into_contents(uri, mime_type)
+            }
+        }
+    )*};
+}
+contents_of! {
+    String => |text: String| ResourceContents::Text(text.into()),
+    &'static str => |text: &'static str| ResourceContents::Text(text.into()),
+    Vec<u8> => |bytes: Vec<u8>| ResourceContents::bytes(&bytes),
+    &'static [u8] => ResourceContents::bytes
+}
+
+impl IntoContents for Vec<ResourcePart> {
+    fn into_contents(self, _: &str, _: Option<&str>) -> Result<Vec<ResourcePart>, CallError> {
+        Ok(self)
+    }
+}
+
+/// A value that becomes a prompt with everything filled in.
+pub trait IntoPromptResult {
+    /// Turns the value into a result.
+    ///
+    /// # Errors
+    /// [`CallError`] when the value cannot be sent.
+    fn into_prompt_result(self) -> Result<PromptResult, CallError>;
+}
+
+impl IntoPromptResult for PromptResult {
+    fn into_prompt_result(self) -> Result<PromptResult, CallError> {
+        Ok(self)
+    }
+}
+
+impl IntoPromptResult for Vec<PromptMessage> {
+    fn into_prompt_result(self) -> Result<PromptResult, CallError> {
+        Ok(PromptResult {
+            description: None,
+            messages: self,
+        })
+    }
+}
+
+impl IntoPromptResult for PromptMessage {
+    fn into_prompt_result(self) -> Result<PromptResult, CallError> {
+        vec![self].into_prompt_result()
+    }
+}
+
+impl IntoPromptResult for String {
+    fn into_prompt_result(self) -> Result<PromptResult, CallError> {
+        PromptMessage::user(self).into_prompt_result()
+    }
+}
+
+impl IntoPromptResult for &'static str {
+    fn into_prompt_result(self) -> Result<PromptResult, CallError> {
+        PromptMessage::user(self).into_prompt_result()
+    }
+}
+
+/// Suggestions of a completer, best first; clients get the first hundred.
+#[derive(Debug, Clone, Default)]
+pub struct Suggestions(pub(crate) Completion);
+
+impl Suggestions {
+    /// Says how many there are in all, when `values` are not all.
+    #[must_use]
+    pub fn of_total(mut self, total: u64) -> Suggestions {
+        self.0.total = Some(total);
+        self
+    }
+}
+
+impl<T: Into<String>> From<Vec<T>> for Suggestions {
+    fn from(values: Vec<T>) -> Suggestions {
+        Suggestions(Completion {
+            values: values.into_iter().map(Into::into).collect(),
+            total: None,
         })
     }
 }
@@ -114,7 +235,7 @@ mod tests {
 
     #[test]
     fn values_become_results() {
-        let check = |value: Result<ToolResult, ToolError>, text: &str| {
+        let check = |value: Result<ToolResult, CallError>, text: &str| {
             assert_eq!(value.unwrap().content, vec![Content::text(text.to_owned())]);
         };
         check(1.5.into_tool_result(), "1.5");

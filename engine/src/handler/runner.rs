@@ -14,15 +14,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use corelane_protocol::jsonrpc::{DeserializeError, Value};
+use corelane_protocol::mcp::completion::Completion;
+use corelane_protocol::mcp::prompts::PromptResult;
+use corelane_protocol::mcp::resources::ResourcePart;
 use corelane_protocol::mcp::tools::ToolResult;
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
-use super::error::ToolError;
-use super::output::IntoToolResult;
+use super::error::CallError;
+use super::input::{CompleteRequest, ReadRequest};
+use super::output::{IntoContents, Suggestions};
+
+/// What a handler gives back.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Of a tool.
+    Tool(ToolResult),
+    /// Of a prompt.
+    Prompt(PromptResult),
+    /// Of a resource.
+    Contents(Vec<ResourcePart>),
+    /// Of a completer.
+    Completion(Completion),
+}
 
 /// How a handler ended.
-pub(crate) type Outcome = Result<ToolResult, ToolError>;
+pub(crate) type Outcome = Result<Answer, CallError>;
 
 /// A handler that waits for something.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -33,71 +50,128 @@ pub(crate) enum Started {
     Ready(Outcome),
     /// The handler waits: poll it again as a task.
     Waiting(Waiting),
-    /// The arguments fit the tool's schema but not its Rust type; the text says why.
+    /// The arguments fit the schema but not the handler's Rust type; the text says why.
     BadArguments(String),
 }
 
-/// A tool's handler on one shard.
-pub(crate) trait Runner {
+/// A handler on one shard.
+pub(crate) trait Runner<I> {
     /// Runs the handler until it is done or waits. A panic ends the call with an error.
-    fn start(&self, call: &Call, arguments: Value<'_>) -> Started;
+    fn start(&self, call: &Call, input: I) -> Started;
 }
 
-/// Makes a [`Runner`] on each shard.
-pub(crate) trait RunnerSource: Send + Sync {
-    /// A runner for the calling shard.
-    fn runner(&self) -> Rc<dyn Runner>;
-}
+/// A handler of arguments as they were sent: of a tool or a prompt.
+pub(crate) type ArgumentsRunner = dyn for<'a> Runner<Value<'a>>;
+/// A handler that reads a resource.
+pub(crate) type ReadRunner = dyn Runner<ReadRequest>;
+/// A handler that completes an argument.
+pub(crate) type CompleteRunner = dyn Runner<CompleteRequest>;
 
-/// The source for an async function of a call and typed arguments.
-pub(crate) fn source<F, A, R>(function: F) -> Arc<dyn RunnerSource>
+/// Makes a runner for the calling shard. Shards share the function of a handler but not its
+/// reference count: a call clones an `Rc`.
+pub(crate) type Source<R> = Arc<dyn Fn() -> Rc<R> + Send + Sync>;
+
+/// The source for an async function of a call and typed arguments, whose value `answer` turns
+/// into the answer.
+pub(crate) fn of_arguments<F, A, R>(
+    function: F,
+    answer: fn(R) -> Outcome,
+) -> Source<ArgumentsRunner>
 where
-    F: AsyncFn(&Call, A) -> Result<R, ToolError> + Send + Sync + 'static,
+    F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
     A: DeserializeOwned + 'static,
-    R: IntoToolResult + 'static,
+    R: 'static,
 {
-    struct Source<F, A, R>(Arc<F>, std::marker::PhantomData<fn(A) -> R>);
-    impl<F, A, R> RunnerSource for Source<F, A, R>
-    where
-        F: AsyncFn(&Call, A) -> Result<R, ToolError> + Send + Sync + 'static,
-        A: DeserializeOwned + 'static,
-        R: IntoToolResult + 'static,
-    {
-        fn runner(&self) -> Rc<dyn Runner> {
-            // Shards share the function but not its reference count: a call clones the `Rc`.
-            let function = Rc::new(Arc::clone(&self.0));
-            Rc::new(Recycling {
-                make: move |call: Call, arguments: A| {
-                    let function = Rc::clone(&function);
-                    async move { function(&call, arguments).await?.into_tool_result() }
-                },
-                place: Cell::new(None),
-                arguments: std::marker::PhantomData,
-            })
-        }
-    }
-    Arc::new(Source(Arc::new(function), std::marker::PhantomData))
+    let function = Arc::new(function);
+    Arc::new(move || {
+        let function = Rc::new(Arc::clone(&function));
+        Rc::new(recycling_arguments(
+            move |call: Call, arguments: Value<'_>| {
+                let arguments = A::deserialize(arguments)?;
+                let function = Rc::clone(&function);
+                Ok(async move { answer(function(&call, arguments).await?) })
+            },
+        ))
+    })
 }
 
-struct Recycling<M, A, Fut> {
+/// The source for an async function of a call and a request to read.
+pub(crate) fn of_read<F, R>(function: F, mime_type: Option<String>) -> Source<ReadRunner>
+where
+    F: AsyncFn(&Call, ReadRequest) -> Result<R, CallError> + Send + Sync + 'static,
+    R: IntoContents + 'static,
+{
+    let shared = Arc::new((function, mime_type));
+    Arc::new(move || {
+        let shared = Rc::new(Arc::clone(&shared));
+        Rc::new(recycling(move |call: Call, request: ReadRequest| {
+            let shared = Rc::clone(&shared);
+            Ok(async move {
+                let uri = request.uri().to_owned();
+                let (function, mime_type) = &**shared;
+                let value = function(&call, request).await;
+                let value = value.map_err(|error| error.about(&uri))?;
+                value
+                    .into_contents(&uri, mime_type.as_deref())
+                    .map(Answer::Contents)
+            })
+        }))
+    })
+}
+
+/// The source for an async function of a call and what was typed so far.
+pub(crate) fn of_completion<F, R>(function: F) -> Source<CompleteRunner>
+where
+    F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
+    R: Into<Suggestions> + 'static,
+{
+    let function = Arc::new(function);
+    Arc::new(move || {
+        let function = Rc::new(Arc::clone(&function));
+        Rc::new(recycling(move |call: Call, request: CompleteRequest| {
+            let function = Rc::clone(&function);
+            Ok(async move {
+                let suggestions: Suggestions = function(&call, request).await?.into();
+                Ok(Answer::Completion(suggestions.0))
+            })
+        }))
+    })
+}
+
+struct Recycling<M, Fut> {
     make: M,
     place: Cell<Option<Pin<Box<Option<Fut>>>>>,
-    arguments: std::marker::PhantomData<fn(A)>,
 }
 
-impl<M, A, Fut> Runner for Recycling<M, A, Fut>
+/// A runner of arguments of any lifetime.
+fn recycling_arguments<M, Fut>(make: M) -> Recycling<M, Fut>
 where
-    M: Fn(Call, A) -> Fut,
-    A: DeserializeOwned,
+    M: for<'a> Fn(Call, Value<'a>) -> Result<Fut, DeserializeError>,
+{
+    let place = Cell::new(None);
+    Recycling { make, place }
+}
+
+/// A runner of requests that are owned.
+fn recycling<I, M, Fut>(make: M) -> Recycling<M, Fut>
+where
+    M: Fn(Call, I) -> Result<Fut, DeserializeError>,
+{
+    let place = Cell::new(None);
+    Recycling { make, place }
+}
+
+impl<I, M, Fut> Runner<I> for Recycling<M, Fut>
+where
+    M: Fn(Call, I) -> Result<Fut, DeserializeError>,
     Fut: Future<Output = Outcome> + 'static,
 {
-    fn start(&self, call: &Call, arguments: Value<'_>) -> Started {
+    fn start(&self, call: &Call, input: I) -> Started {
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let mut context = Context::from_waker(Waker::noop());
         // Reading the arguments and dropping the future run the author's code too.
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let arguments = A::deserialize(arguments)?;
-            place.set(Some((self.make)(call.clone(), arguments)));
+            place.set(Some((self.make)(call.clone(), input)?));
             let polled = poll_place(place.as_mut(), &mut context);
             if polled.is_ready() {
                 place.set(None);
@@ -155,7 +229,7 @@ impl<Fut> Drop for Resumed<Fut> {
 
 /// The answer to a call whose handler panicked. The text of the panic is the operator's, not the
 /// client's.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ToolError {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> CallError {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
@@ -165,5 +239,5 @@ pub(crate) fn panicked(panic: &(dyn Any + Send)) -> ToolError {
         panic = text,
         "a handler panicked; its call ends with an error"
     );
-    ToolError::panicked()
+    CallError::panicked()
 }

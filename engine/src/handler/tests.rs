@@ -10,10 +10,10 @@ use corelane_protocol::jsonrpc::{Decoder, JsonLimits, OwnedId, Value};
 use corelane_protocol::mcp::content::Content;
 
 use super::call::{Call, CallWishes};
-use super::error::{Kind, ToolError};
+use super::error::{CallError, Kind};
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::{OffloadPool, OffloadPort, WakeShard};
-use super::runner::Outcome;
+use super::runner::{Answer, Outcome};
 
 /// What every call of the tests is called.
 const KEY: CallKey = CallKey {
@@ -76,13 +76,16 @@ fn with_arguments<T>(arguments: &str, handle: impl FnOnce(Value<'_>) -> T) -> T 
 /// Checks that a handler succeeded with `text`.
 #[track_caller]
 fn check_text(outcome: Outcome, text: &str) {
-    let result = outcome.unwrap_or_else(|error| panic!("it succeeds: {error}"));
+    let answer = outcome.unwrap_or_else(|error| panic!("it succeeds: {error}"));
+    let Answer::Tool(result) = answer else {
+        panic!("no answer of a tool: {answer:?}");
+    };
     assert_eq!(result.content, [Content::text(text.to_owned())]);
 }
 
 /// Checks that a failure is the server's, and hides the text of the panic behind it.
 #[track_caller]
-fn check_panicked(error: &ToolError) {
+fn check_panicked(error: &CallError) {
     assert!(matches!(error.kind(), Kind::Panicked), "{error}");
-    assert_eq!(error.to_string(), "the tool panicked");
+    assert_eq!(error.to_string(), "the handler panicked");
 }

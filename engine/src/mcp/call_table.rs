@@ -7,6 +7,7 @@ use corelane_protocol::mcp::era::Era;
 use slab::Slab;
 
 use super::Exchange;
+use super::in_flight::Asked;
 use super::session_id::SessionId;
 use crate::handler::Call;
 use crate::handler::mailbox::CallKey;
@@ -24,6 +25,10 @@ pub(crate) struct InFlight {
     pub(crate) id: OwnedId,
     /// Era of the request.
     pub(crate) era: Era,
+    /// What the request asked for.
+    pub(crate) asked: Asked,
+    /// Of the params, if the client may be asked and repeat its request.
+    pub(crate) params_digest: Option<Box<[u8; 32]>>,
     /// Where the answer goes; nowhere once the client of a legacy call hung up.
     pub(crate) exchange: Option<Exchange>,
     /// The session of a legacy call.
@@ -35,6 +40,8 @@ pub(crate) struct NewCall<'a> {
     pub(crate) call: Call,
     pub(crate) id: Id<'a>,
     pub(crate) era: Era,
+    pub(crate) asked: Asked,
+    pub(crate) params_digest: Option<Box<[u8; 32]>>,
     pub(crate) exchange: Exchange,
     pub(crate) session: Option<SessionId>,
 }
@@ -90,6 +97,8 @@ impl CallTable {
             task: None,
             id: OwnedId::from(new.id),
             era: new.era,
+            asked: new.asked,
+            params_digest: new.params_digest,
             exchange: Some(new.exchange),
             session: new.session,
         });

@@ -1,10 +1,10 @@
-//! From a request to its answer: the methods both eras share, and running a tool.
+//! From a request to its answer: the methods both eras share, and running a handler.
 
 use std::rc::Rc;
 
 use corelane_protocol::binding::header_param;
 use corelane_protocol::binding::http::ModernRequest;
-use corelane_protocol::binding::refusal::{Reason, clip};
+use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{RequestHead, Status};
 use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
 use corelane_protocol::mcp::era::Era;
@@ -16,15 +16,18 @@ use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::result::Caching;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
+use corelane_protocol::request_state::params_digest;
 
 use super::call_table::NewCall;
 use super::endpoint::Core;
+use super::in_flight::Asked;
 use super::session_id::SessionId;
 use super::{Disposition, Exchange};
+use crate::catalog::List;
 use crate::handler::Call;
 use crate::handler::call::CallWishes;
 use crate::handler::mailbox::News;
-use crate::handler::runner::{Outcome, Runner, Started, Waiting};
+use crate::handler::runner::{Outcome, Started, Waiting};
 use crate::io::executor;
 use crate::meter::Counter;
 
@@ -32,6 +35,9 @@ use crate::meter::Counter;
 pub(super) struct Caller<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
+    pub(super) asked: Asked,
+    /// The params of the request, of which a repeated one must be the same.
+    pub(super) params: Option<Value<'a>>,
     pub(super) wishes: CallWishes,
     pub(super) session: Option<SessionId>,
     pub(super) exchange: Exchange,
@@ -50,29 +56,49 @@ impl Core {
     ) -> Disposition {
         self.meter.add(Counter::RequestsModern, 1);
         let (era, id) = (Era::Modern, request.id);
+        if !self.offers(request.method) {
+            let reason = Reason::MethodNotFound(request.method.name());
+            return self.refuse(Some(id), reason, out);
+        }
         match request.method {
             Method::Discover => {
                 write_discover_result(out, id, &self.settings.server, &self.stamp);
                 Disposition::ok()
             }
-            Method::ToolsList => self.list_tools(era, id, request.params, out),
-            Method::ToolsCall => {
+            Method::ToolsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::PromptsList => self.list(era, id, (request.method, request.params), out),
+            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
+                let asked = Asked::by(request.method);
+                let answers = match self.answers(asked, request) {
+                    Ok(answers) => answers,
+                    Err(text) => return invalid_params(id, &text, out),
+                };
                 let wishes = CallWishes {
                     progress_token: request.envelope.progress_token.map(OwnedId::from),
                     log_level: request.envelope.log_level,
                     capabilities: request.envelope.capabilities,
+                    era: Some(era),
+                    answers,
                 };
                 let caller = Caller {
                     era,
                     id,
+                    asked,
+                    params: request.params,
                     wishes,
                     session: None,
                     exchange,
                     head: Some(head),
                 };
-                self.call_tool(caller, request.params, out)
+                self.serve(caller, (request.method, request.params), out)
             }
-            Method::Initialize | Method::Ping | Method::SetLevel => {
+            Method::Initialize
+            | Method::Ping
+            | Method::SetLevel
+            | Method::Subscribe
+            | Method::Unsubscribe => {
                 unreachable!("the method table has no such method in the modern era")
             }
         }
@@ -115,20 +141,56 @@ impl Core {
         }
     }
 
-    /// `tools/list`: a page that was encoded when the server started.
-    pub(super) fn list_tools(
+    /// Whether the server has the feature that a method belongs to.
+    pub(super) fn offers(&self, method: Method) -> bool {
+        let offer = self.settings.server.offer;
+        match method {
+            Method::ResourcesList
+            | Method::TemplatesList
+            | Method::ResourcesRead
+            | Method::Subscribe
+            | Method::Unsubscribe => offer.resources,
+            Method::PromptsList | Method::PromptsGet => offer.prompts,
+            Method::Complete => offer.completions,
+            _ => true,
+        }
+    }
+
+    /// Runs the handler that a request asks for.
+    pub(super) fn serve(
+        &mut self,
+        caller: Caller<'_>,
+        (method, params): (Method, Option<Value<'_>>),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        match method {
+            Method::ResourcesRead => self.read_resource(caller, params, out),
+            Method::PromptsGet => self.get_prompt(caller, params, out),
+            Method::Complete => self.complete(caller, params, out),
+            _ => self.call_tool(caller, params, out),
+        }
+    }
+
+    /// A list: a page that was encoded when the server started.
+    pub(super) fn list(
         &mut self,
         era: Era,
         id: Id<'_>,
-        params: Option<Value<'_>>,
+        (method, params): (Method, Option<Value<'_>>),
         out: &mut Vec<u8>,
     ) -> Disposition {
+        let pages = self.catalog.pages(match method {
+            Method::ResourcesList => List::Resources,
+            Method::TemplatesList => List::Templates,
+            Method::PromptsList => List::Prompts,
+            _ => List::Tools,
+        });
         let cursor = params
             .and_then(|params| params.as_object())
             .and_then(|object| object.get("cursor"));
         let page = match cursor.map(|cursor| cursor.as_str()) {
-            None => self.catalog.tool_pages().page(None),
-            Some(Some(cursor)) => self.catalog.tool_pages().page(Some(cursor)),
+            None => pages.page(None),
+            Some(Some(cursor)) => pages.page(Some(cursor)),
             Some(None) => None,
         };
         let Some(members) = page else {
@@ -154,21 +216,16 @@ impl Core {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let Some(tool) = self.catalog.tool(params.name) else {
-            let text = self
-                .arena
-                .format(format_args!("unknown tool {:?}", clip(params.name)));
-            return invalid_params(id, text, out);
+            return self.unknown(id, "tool", params.name, out);
         };
         if let Some(needed) = tool.parts.requires
             && !caller.wishes.capabilities.contains(needed)
         {
-            return match era {
-                Era::Modern => self.refuse(Some(id), Reason::MissingCapability(needed), out),
-                Era::Legacy => {
-                    let text = "the client lacks a capability that this tool needs";
-                    encode::write_error(out, Some(id), error_code::INVALID_REQUEST, text);
-                    Disposition::ok()
-                }
+            let status = self.write_missing_capability(out, era, id, needed);
+            return Disposition::Answer {
+                status,
+                session: None,
+                allow: None,
             };
         }
         if let Some(head) = caller.head
@@ -184,15 +241,14 @@ impl Core {
             return Disposition::ok();
         }
         let runner = Rc::clone(&tool.runner);
-        self.run_tool(caller, &*runner, arguments, out)
+        self.run(caller, |call| runner.start(call, arguments), out)
     }
 
     /// Runs a handler whose arguments fit.
-    fn run_tool(
+    pub(super) fn run(
         &mut self,
         mut caller: Caller<'_>,
-        runner: &dyn Runner,
-        arguments: Value<'_>,
+        start: impl FnOnce(&Call) -> Started,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (caller.era, caller.id);
@@ -207,9 +263,9 @@ impl Core {
         });
         let key = self.calls.next_key();
         call.begin(key, std::mem::take(&mut caller.wishes));
-        match runner.start(&call, arguments) {
+        match start(&call) {
             Started::Ready(outcome) if !call.has_events() => {
-                let status = self.write_outcome(out, era, id, outcome);
+                let status = self.write_outcome(out, era, id, caller.asked, outcome);
                 self.spare(call);
                 Disposition::Answer {
                     status,
@@ -217,13 +273,21 @@ impl Core {
                     allow: None,
                 }
             }
+            // Dropped: the handler runs again when its client has answered.
+            Started::Waiting(_) if era == Era::Modern && call.has_questions() => {
+                let (questions, answers) = call.take_questions();
+                let digest = params_digest(caller.params.unwrap_or(Value::EMPTY_OBJECT));
+                let binding = (caller.asked, digest);
+                self.write_input_required(out, id, binding, &questions, &answers);
+                self.spare(call);
+                Disposition::ok()
+            }
             Started::BadArguments(text) => {
-                ToolResult::error(format!("invalid arguments: {text}")).write(
-                    out,
-                    era,
-                    id,
-                    &self.stamp,
-                );
+                let text = format!("invalid arguments: {text}");
+                match caller.asked {
+                    Asked::Tool => ToolResult::error(text).write(out, era, id, &self.stamp),
+                    _ => encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text),
+                }
                 self.spare(call);
                 Disposition::ok()
             }
@@ -242,16 +306,24 @@ impl Core {
         let Caller {
             era,
             id,
+            asked,
+            params,
             session,
             exchange,
             ..
         } = caller;
+        // A client without capabilities is never asked.
+        let asks = era == Era::Modern && !call.client_can_nothing();
+        let params_digest =
+            asks.then(|| Box::new(params_digest(params.unwrap_or(Value::EMPTY_OBJECT))));
         self.meter.count(Counter::CallsInFlight);
         let key = self.calls.insert(
             NewCall {
                 call,
                 id,
                 era,
+                asked,
+                params_digest,
                 exchange,
                 session,
             },

@@ -10,6 +10,7 @@ use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::result::Stamp;
+use corelane_protocol::request_state::Sealer;
 
 use super::call_table::CallTable;
 use super::session::Sessions;
@@ -33,6 +34,10 @@ pub(crate) struct EndpointSettings {
     pub(crate) server: Arc<ServerDescription>,
     /// What it offers.
     pub(crate) plan: Arc<Plan>,
+    /// Seals what modern clients bring back with their answers; the same for every shard.
+    pub(crate) sealer: Arc<Sealer>,
+    /// How long a modern client may take to answer, in milliseconds.
+    pub(crate) answer_timeout_ms: u64,
     /// Limits on JSON.
     pub(crate) json: JsonLimits,
     /// Calls that may wait at once.
@@ -45,6 +50,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) sessions_max: usize,
     /// After this many milliseconds without use a session ends.
     pub(crate) session_idle_timeout_ms: u64,
+    /// Resources one session may subscribe to.
+    pub(crate) subscriptions_per_session_max: usize,
     /// Streams one session may hold open.
     pub(crate) streams_per_session_max: usize,
 }
@@ -54,7 +61,7 @@ impl EndpointSettings {
     pub(crate) fn new(
         (shard, shards): (u16, u16),
         server: Arc<ServerDescription>,
-        plan: Arc<Plan>,
+        (plan, sealer): (Arc<Plan>, Arc<Sealer>),
         profile: &ShardProfile,
     ) -> EndpointSettings {
         EndpointSettings {
@@ -62,6 +69,8 @@ impl EndpointSettings {
             shards,
             server,
             plan,
+            sealer,
+            answer_timeout_ms: profile.calls.answer_timeout_ms,
             json: JsonLimits {
                 depth_max: profile.json.depth_max,
                 nodes_max: profile.json.nodes_max,
@@ -73,6 +82,7 @@ impl EndpointSettings {
             events_max: profile.calls.events_queued_max,
             sessions_max: profile.sessions.per_shard_max,
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+            subscriptions_per_session_max: profile.sessions.subscriptions_max,
             streams_per_session_max: profile.streams.per_session_max,
         }
     }

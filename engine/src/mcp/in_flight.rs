@@ -6,18 +6,50 @@ use corelane_protocol::framing::http1::Status;
 use corelane_protocol::jsonrpc::{Id, encode};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::method::Method;
+use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::tools::ToolResult;
 
 use super::endpoint::Core;
 use super::{Delivery, Exchange, Part};
 use crate::handler::Call;
-use crate::handler::error::{Kind, ToolError};
+use crate::handler::error::{CallError, Kind};
 use crate::handler::mailbox::{CallKey, News};
-use crate::handler::runner::Outcome;
+use crate::handler::runner::{Answer, Outcome};
 use crate::meter::Counter;
 
 /// Sessions ended for idleness in one turn; the others wait for the next one.
 const SESSIONS_EXPIRED_PER_TURN: usize = 256;
+
+/// What a request with a handler asked for: how its failures are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Tool,
+    Prompt,
+    Resource,
+    Completion,
+}
+
+impl Asked {
+    pub(super) fn by(method: Method) -> Asked {
+        match method {
+            Method::PromptsGet => Asked::Prompt,
+            Method::ResourcesRead => Asked::Resource,
+            Method::Complete => Asked::Completion,
+            _ => Asked::Tool,
+        }
+    }
+
+    /// The method, as it stands in what is sealed.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Asked::Tool => Method::ToolsCall.name(),
+            Asked::Prompt => Method::PromptsGet.name(),
+            Asked::Resource => Method::ResourcesRead.name(),
+            Asked::Completion => Method::Complete.name(),
+        }
+    }
+}
 
 impl Core {
     /// Writes what came of a call. A handler may find late that its client lacks a capability,
@@ -27,28 +59,33 @@ impl Core {
         out: &mut Vec<u8>,
         era: Era,
         id: Id<'_>,
+        asked: Asked,
         outcome: Outcome,
     ) -> Status {
         let error = match outcome {
-            Ok(result) => {
-                let is_error = result.is_error;
-                self.meter.count(match is_error {
-                    true => Counter::CallsFailed,
-                    false => Counter::CallsOk,
-                });
-                result.write(out, era, id, &self.stamp);
+            Ok(answer) => {
+                self.write_answer(out, era, id, answer);
                 return Status::Ok;
             }
             Err(error) => error,
         };
         self.meter.count(match error.kind() {
             Kind::Panicked => Counter::CallsPanicked,
-            Kind::Failed(_) | Kind::Protocol { .. } => Counter::CallsFailed,
+            _ => Counter::CallsFailed,
         });
         match error.into_kind() {
-            Kind::Failed(text) => ToolResult::error(text).write(out, era, id, &self.stamp),
+            Kind::Failed(text) if asked == Asked::Tool => {
+                ToolResult::error(text).write(out, era, id, &self.stamp);
+            }
+            Kind::Failed(text) => {
+                encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
+            }
+            Kind::MissingCapability(capability) => {
+                return self.write_missing_capability(out, era, id, capability);
+            }
+            Kind::NoResource { uri } => resources::write_not_found(out, era, id, &uri),
             Kind::Panicked => {
-                let text = "the tool panicked";
+                let text = "the handler panicked";
                 encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);
             }
             Kind::Protocol { code, message } => {
@@ -59,6 +96,22 @@ impl Core {
             }
         }
         Status::Ok
+    }
+
+    fn write_answer(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, answer: Answer) {
+        let is_error = matches!(&answer, Answer::Tool(result) if result.is_error);
+        self.meter.count(match is_error {
+            true => Counter::CallsFailed,
+            false => Counter::CallsOk,
+        });
+        match answer {
+            Answer::Tool(result) => result.write(out, era, id, &self.stamp),
+            Answer::Prompt(result) => result.write(out, era, id, &self.stamp),
+            Answer::Contents(parts) => {
+                resources::write_read_result(out, era, id, &parts, &self.stamp);
+            }
+            Answer::Completion(completion) => completion.write(out, era, id, &self.stamp),
+        }
     }
 
     pub(super) fn spare(&mut self, call: Call) {
@@ -91,6 +144,7 @@ impl Core {
                         stalled.push_back(key);
                     }
                 }
+                News::Asked(key) => self.ask_client(key),
                 News::Done(key, outcome) => {
                     self.pump_events(key);
                     self.finish(key, Ok(outcome));
@@ -129,7 +183,7 @@ impl Core {
     }
 
     /// Ends a call: with its outcome, or with a part that says there is none.
-    fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
+    pub(super) fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
         let Some(mut entry) = self.calls.remove(key) else {
             return;
         };
@@ -145,7 +199,7 @@ impl Core {
             Ok(outcome) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
-                let status = self.write_outcome(&mut body, entry.era, id, outcome);
+                let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
                 Part::Final { status, body }
             }
         };
@@ -193,7 +247,7 @@ impl Core {
                 "the tool took longer than {} ms",
                 self.settings.call_timeout_ms
             );
-            self.finish(key, Ok(Err(ToolError::internal(text))));
+            self.finish(key, Ok(Err(CallError::internal(text))));
         }
         for _ in 0..SESSIONS_EXPIRED_PER_TURN {
             let Some(session) = self.sessions.expire(self.now_ms) else {

@@ -29,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) calls: Vec<CallKey>,
     /// Open streams for messages of the server, oldest first.
     pub(crate) streams: Vec<Exchange>,
+    /// Resources whose changes the client wants to hear of.
+    pub(crate) subscriptions: Vec<Box<str>>,
 }
 
 impl Session {
@@ -117,6 +119,7 @@ impl Sessions {
             log_level: LogLevel::Info,
             calls: Vec::new(),
             streams: Vec::new(),
+            subscriptions: Vec::new(),
         }) as u32;
         let link = Link {
             used_ms: now_ms,

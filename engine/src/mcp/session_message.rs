@@ -1,7 +1,7 @@
 //! Messages within a legacy session, on its home shard.
 
 use corelane_protocol::binding::http::SessionMessage;
-use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::binding::refusal::{Reason, clip};
 use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
@@ -12,10 +12,11 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::dispatch::{Caller, invalid_params};
 use super::endpoint::Core;
+use super::in_flight::Asked;
 use super::session::Session;
 use super::session_id::SessionId;
 use super::{Delivery, Disposition, Exchange, Part};
-use crate::handler::call::CallWishes;
+use crate::handler::call::{CallWishes, parse_question_id};
 use crate::meter::Counter;
 
 impl Core {
@@ -35,7 +36,14 @@ impl Core {
             return self.refuse(message.request_id(), Reason::VersionHeader, out);
         }
         match message {
-            SessionMessage::Response => Disposition::Accepted,
+            SessionMessage::Response {
+                id: of,
+                result,
+                error,
+            } => {
+                self.answered(id, of, (result, error));
+                Disposition::Accepted
+            }
             SessionMessage::Notification { method, params } => {
                 match method {
                     Some(NotificationMethod::Cancelled) => self.cancelled(id, params),
@@ -50,7 +58,7 @@ impl Core {
                 params,
             } => {
                 self.meter.add(Counter::RequestsLegacy, 1);
-                let Some(method) = method else {
+                let Some(method) = method.filter(|method| self.offers(*method)) else {
                     let text = self
                         .arena
                         .format(format_args!("method {name:?} does not exist"));
@@ -76,8 +84,13 @@ impl Core {
                 Disposition::ok()
             }
             Method::SetLevel => self.set_level(session, id, params, out),
-            Method::ToolsList => self.list_tools(era, id, params, out),
-            Method::ToolsCall => {
+            Method::ToolsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::PromptsList => self.list(era, id, (method, params), out),
+            Method::Subscribe => self.subscribe(session, id, (params, true), out),
+            Method::Unsubscribe => self.subscribe(session, id, (params, false), out),
+            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let Some(found) = self.sessions.find(session) else {
                     return self.refuse(Some(id), Reason::SessionUnknown, out);
                 };
@@ -85,17 +98,21 @@ impl Core {
                     progress_token: meta::progress_token(params).map(OwnedId::from),
                     log_level: Some(found.log_level),
                     capabilities: found.capabilities,
+                    era: Some(era),
+                    ..CallWishes::default()
                 };
                 let session = Some(session);
                 let caller = Caller {
                     era,
                     id,
+                    asked: Asked::by(method),
+                    params,
                     wishes,
                     session,
                     exchange,
                     head: None,
                 };
-                self.call_tool(caller, params, out)
+                self.serve(caller, (method, params), out)
             }
             Method::Initialize | Method::Discover => {
                 unreachable!("the ladder keeps handshakes and modern methods out of sessions")
@@ -123,6 +140,36 @@ impl Core {
         }
         self.stamp.write_empty(out, Era::Legacy, id);
         Disposition::ok()
+    }
+
+    /// The answer to a question of a call; one to no open question is ignored.
+    fn answered(
+        &mut self,
+        session: SessionId,
+        id: Option<Id<'_>>,
+        (result, error): (Option<Value<'_>>, Option<Value<'_>>),
+    ) {
+        let Some(Id::String(id)) = id else { return };
+        let Some((key, place)) = parse_question_id(id) else {
+            return;
+        };
+        let entry = self.calls.find(key);
+        let Some(entry) = entry.filter(|entry| entry.session == Some(session)) else {
+            return;
+        };
+        entry.call.answer(
+            place,
+            match (result, error) {
+                (Some(result), _) => Ok(result.to_serde()),
+                (None, error) => {
+                    let text = error
+                        .and_then(|error| error.as_object())
+                        .and_then(|error| error.get("message"))
+                        .and_then(|message| message.as_str());
+                    Err(format!("the client refused: {}", clip(text.unwrap_or(""))))
+                }
+            },
+        );
     }
 
     /// `notifications/cancelled`: one that names no call in flight is ignored.

@@ -1,7 +1,9 @@
 //! The endpoint without sockets: messages in, dispositions and deliveries out.
 
+mod asking;
 mod calls;
 mod events;
+mod features;
 mod forwarding;
 mod methods;
 pub(crate) mod rig;

@@ -25,10 +25,11 @@ impl ToolPlan {
     /// If a name is no tool's name or comes twice.
     pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> ToolPlan {
         let run = async |_: &Call, _: serde_json::Value| Ok(());
-        let tools = names
+        let tools: Vec<Tool> = names
             .map(|name| Tool::with_schema(name, "Does nothing.", r#"{"type":"object"}"#, run))
             .collect();
-        let plan = Plan::new(tools, 100).expect("the caller knows what a tool may be called");
+        let plan =
+            Plan::new(tools.into(), 100).expect("the caller knows what a tool may be called");
         ToolPlan {
             plan: Arc::new(plan),
         }

@@ -18,6 +18,10 @@ pub struct Calls {
     /// Events (progress, log) of one call waiting to be sent, 1 to 65,536; default 64. Past it
     /// the handler waits for its client.
     pub events_queued_max: usize,
+    /// Milliseconds a modern client may take to answer what a handler asks, 1000 to 86,400,000;
+    /// default 600,000: a person fills in a form. Nothing is held meanwhile; the state that the
+    /// client brings back expires.
+    pub answer_timeout_ms: u64,
 }
 
 impl Default for Calls {
@@ -26,6 +30,7 @@ impl Default for Calls {
             in_flight_max: 16_384,
             timeout_ms: 300_000,
             events_queued_max: 64,
+            answer_timeout_ms: 600_000,
         }
     }
 }
@@ -35,7 +40,8 @@ impl Calls {
         let section = Section::named("calls");
         section.range("in_flight_max", self.in_flight_max, 1..=1_000_000)?;
         section.range("timeout_ms", self.timeout_ms, 100..=DAY_MS)?;
-        section.range("events_queued_max", self.events_queued_max, 1..=65_536)
+        section.range("events_queued_max", self.events_queued_max, 1..=65_536)?;
+        section.range("answer_timeout_ms", self.answer_timeout_ms, 1000..=DAY_MS)
     }
 }
 
@@ -49,6 +55,8 @@ pub struct Sessions {
     /// Milliseconds without a request or open stream until a session expires, 1000 to
     /// 86,400,000; default 1,800,000: clients come back after a pause, and get 404 afterwards.
     pub idle_timeout_ms: u64,
+    /// Resources a session may subscribe to, 0 to 10,000; default 64.
+    pub subscriptions_max: usize,
 }
 
 impl Default for Sessions {
@@ -56,6 +64,7 @@ impl Default for Sessions {
         Self {
             per_shard_max: 100_000,
             idle_timeout_ms: 1_800_000,
+            subscriptions_max: 64,
         }
     }
 }
@@ -64,7 +73,8 @@ impl Sessions {
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("sessions");
         section.range("per_shard_max", self.per_shard_max, 1..=10_000_000)?;
-        section.range("idle_timeout_ms", self.idle_timeout_ms, 1000..=DAY_MS)
+        section.range("idle_timeout_ms", self.idle_timeout_ms, 1000..=DAY_MS)?;
+        section.range("subscriptions_max", self.subscriptions_max, 0..=10_000)
     }
 }
 

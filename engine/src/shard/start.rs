@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use corelane_protocol::limits::HttpLimits;
 use corelane_protocol::mcp::lifecycle::ServerDescription;
+use corelane_protocol::request_state::Sealer;
 
 use super::ShardMessage;
 use super::accept::Accepting;
@@ -71,6 +72,8 @@ pub(crate) struct ShardPlan {
     pub(crate) endpoint_path: String,
     pub(crate) server: Arc<ServerDescription>,
     pub(crate) catalog: Arc<Plan>,
+    /// Seals what modern clients bring back.
+    pub(crate) sealer: Arc<Sealer>,
     pub(crate) offload: OffloadPool,
     pub(crate) sender: LaneSender<ShardMessage>,
     pub(crate) receiver: LaneReceiver<ShardMessage>,
@@ -256,7 +259,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let settings = EndpointSettings::new(
         (plan.shard, plan.shards),
         Arc::clone(&plan.server),
-        Arc::clone(&plan.catalog),
+        (Arc::clone(&plan.catalog), Arc::clone(&plan.sealer)),
         profile,
     );
     let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));

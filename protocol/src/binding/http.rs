@@ -100,7 +100,14 @@ pub enum SessionMessage<'a> {
         params: Option<Value<'a>>,
     },
     /// An answer to a request of the server.
-    Response,
+    Response {
+        /// The id of that request; none if the client could not read it.
+        id: Option<Id<'a>>,
+        /// The result, unless there is an error.
+        result: Option<Value<'a>>,
+        /// The error, an object.
+        error: Option<Value<'a>>,
+    },
 }
 
 impl<'a> SessionMessage<'a> {
@@ -124,7 +131,9 @@ impl<'a> SessionMessage<'a> {
                 let method = NotificationMethod::lookup(Era::Legacy, method);
                 SessionMessage::Notification { method, params }
             }
-            Message::Response { .. } => SessionMessage::Response,
+            Message::Response { id, result, error } => {
+                SessionMessage::Response { id, result, error }
+            }
         }
     }
 
@@ -132,7 +141,7 @@ impl<'a> SessionMessage<'a> {
     pub fn request_id(&self) -> Option<Id<'a>> {
         match self {
             SessionMessage::Request { id, .. } => Some(*id),
-            SessionMessage::Notification { .. } | SessionMessage::Response => None,
+            SessionMessage::Notification { .. } | SessionMessage::Response { .. } => None,
         }
     }
 }

@@ -75,6 +75,11 @@ impl ClientCapabilities {
         self.0 |= capability.bit();
     }
 
+    /// Whether the client declared none of them.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether the client declared `capability`.
     pub fn contains(self, capability: ClientCapability) -> bool {
         self.0 & capability.bit() != 0

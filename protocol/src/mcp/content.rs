@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::about::write_text;
 use crate::jsonrpc::encode;
 
 /// One content block (MCP 2025-11-25 server/tools, "Tool Result"; the same in 2026-07-28).
@@ -53,6 +54,29 @@ pub enum ResourceContents {
     Text(Cow<'static, str>),
     /// Bytes in Base64.
     Blob(Cow<'static, str>),
+}
+
+impl ResourceContents {
+    /// Appends the member behind a comma.
+    pub(super) fn write_member(&self, out: &mut Vec<u8>) {
+        let (member, text) = match self {
+            ResourceContents::Text(text) => ("text", text),
+            ResourceContents::Blob(blob) => ("blob", blob),
+        };
+        write_text(out, member, Some(text));
+    }
+}
+
+impl From<&'static str> for Content {
+    fn from(text: &'static str) -> Content {
+        Content::text(text)
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Content {
+        Content::text(text)
+    }
 }
 
 impl Content {
@@ -105,12 +129,7 @@ impl Content {
                 out.extend_from_slice(br#"{"type":"resource","resource":{"uri":"#);
                 encode::write_string(out, uri);
                 write_mime_type(out, mime_type.as_deref());
-                let (member, text) = match contents {
-                    ResourceContents::Text(text) => (&br#","text":"#[..], text),
-                    ResourceContents::Blob(blob) => (&br#","blob":"#[..], blob),
-                };
-                out.extend_from_slice(member);
-                encode::write_string(out, text);
+                contents.write_member(out);
                 out.push(b'}');
             }
         }
@@ -127,10 +146,7 @@ fn write_media(out: &mut Vec<u8>, kind: &str, data: &str, mime_type: &str) {
 }
 
 fn write_mime_type(out: &mut Vec<u8>, mime_type: Option<&str>) {
-    if let Some(mime_type) = mime_type {
-        out.extend_from_slice(br#","mimeType":"#);
-        encode::write_string(out, mime_type);
-    }
+    write_text(out, "mimeType", mime_type);
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ pub use crate::jsonrpc::{
     INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
 };
 
+/// Legacy: the resource does not exist.
+pub const RESOURCE_NOT_FOUND: i64 = -32002;
 /// A session is missing or unknown: what the official SDKs send, in no revision's text.
 pub const SESSION: i64 = -32001;
 /// Modern: a header is missing, malformed or contradicts the body.

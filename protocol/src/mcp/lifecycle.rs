@@ -16,6 +16,35 @@ pub struct ServerDescription {
     pub title: Option<String>,
     /// Hints to the model on how to use this server.
     pub instructions: Option<String>,
+    /// What it offers.
+    pub offer: Offer,
+}
+
+/// Which features a server has; it answers the methods of these and of no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offer {
+    /// Resources or templates.
+    pub resources: bool,
+    /// Prompts.
+    pub prompts: bool,
+    /// Suggestions for arguments.
+    pub completions: bool,
+}
+
+impl Offer {
+    /// Appends the member `capabilities`. Every server has tools, if none at present, and logs.
+    fn write_member(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#""capabilities":{"logging":{},"tools":{}"#);
+        let others: [(bool, &[u8]); 3] = [
+            (self.completions, br#","completions":{}"#),
+            (self.prompts, br#","prompts":{}"#),
+            (self.resources, br#","resources":{}"#),
+        ];
+        for (is_there, member) in others {
+            out.extend_from_slice(if is_there { member } else { b"" });
+        }
+        out.push(b'}');
+    }
 }
 
 impl ServerDescription {
@@ -40,9 +69,6 @@ impl ServerDescription {
         }
     }
 }
-
-/// Both eras offer tools, and log messages while a tool runs.
-const CAPABILITIES: &[u8] = br#""capabilities":{"logging":{},"tools":{}}"#;
 
 /// What a client says in `initialize`.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +133,7 @@ pub fn write_initialize_result(
     out.extend_from_slice(br#"{"protocolVersion":""#);
     out.extend_from_slice(revision.as_str().as_bytes());
     out.extend_from_slice(br#"","#);
-    out.extend_from_slice(CAPABILITIES);
+    server.offer.write_member(out);
     out.extend_from_slice(br#","serverInfo":"#);
     out.extend_from_slice(&server.server_info());
     server.write_instructions(out);
@@ -130,7 +156,7 @@ pub fn write_discover_result(
         encode::write_string(out, revision.as_str());
     }
     out.extend_from_slice(b"],");
-    out.extend_from_slice(CAPABILITIES);
+    server.offer.write_member(out);
     server.write_instructions(out);
     stamp.finish(out, Era::Modern, Caching::Revalidate);
 }

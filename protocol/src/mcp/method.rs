@@ -20,12 +20,38 @@ pub enum Method {
     ToolsList,
     /// `tools/call`.
     ToolsCall,
+    /// `resources/list`.
+    ResourcesList,
+    /// `resources/templates/list`.
+    TemplatesList,
+    /// `resources/read`.
+    ResourcesRead,
+    /// `resources/subscribe` (legacy).
+    Subscribe,
+    /// `resources/unsubscribe` (legacy).
+    Unsubscribe,
+    /// `prompts/list`.
+    PromptsList,
+    /// `prompts/get`.
+    PromptsGet,
+    /// `completion/complete`.
+    Complete,
 }
+
+const BOTH: &[Era] = &[Era::Legacy, Era::Modern];
 
 /// The table: name, method, eras it exists in.
 const METHODS: &[(&str, Method, &[Era])] = &[
-    ("tools/call", Method::ToolsCall, &[Era::Legacy, Era::Modern]),
-    ("tools/list", Method::ToolsList, &[Era::Legacy, Era::Modern]),
+    ("tools/call", Method::ToolsCall, BOTH),
+    ("tools/list", Method::ToolsList, BOTH),
+    ("resources/read", Method::ResourcesRead, BOTH),
+    ("resources/list", Method::ResourcesList, BOTH),
+    ("resources/templates/list", Method::TemplatesList, BOTH),
+    ("prompts/get", Method::PromptsGet, BOTH),
+    ("prompts/list", Method::PromptsList, BOTH),
+    ("completion/complete", Method::Complete, BOTH),
+    ("resources/subscribe", Method::Subscribe, &[Era::Legacy]),
+    ("resources/unsubscribe", Method::Unsubscribe, &[Era::Legacy]),
     ("server/discover", Method::Discover, &[Era::Modern]),
     ("initialize", Method::Initialize, &[Era::Legacy]),
     ("ping", Method::Ping, &[Era::Legacy]),
@@ -41,15 +67,28 @@ impl Method {
             .map(|(_, method, _)| *method)
     }
 
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        let row = METHODS.iter().find(|(_, method, _)| *method == self);
+        row.map_or("", |(name, _, _)| name)
+    }
+
     /// The member of `params` that `Mcp-Name` repeats (MCP 2026-07-28 basic/transports), if any.
     pub fn name_member(self) -> Option<&'static str> {
         match self {
-            Method::ToolsCall => Some("name"),
+            Method::ToolsCall | Method::PromptsGet => Some("name"),
+            Method::ResourcesRead => Some("uri"),
             Method::Discover
             | Method::Initialize
             | Method::Ping
             | Method::SetLevel
-            | Method::ToolsList => None,
+            | Method::ToolsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::Subscribe
+            | Method::Unsubscribe
+            | Method::PromptsList
+            | Method::Complete => None,
         }
     }
 }
@@ -83,6 +122,10 @@ mod tests {
         for (name, legacy, modern) in [
             ("tools/call", true, true),
             ("tools/list", true, true),
+            ("resources/read", true, true),
+            ("prompts/get", true, true),
+            ("completion/complete", true, true),
+            ("resources/subscribe", true, false),
             ("server/discover", false, true),
             ("initialize", true, false),
             ("ping", true, false),

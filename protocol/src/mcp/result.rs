@@ -23,13 +23,14 @@ pub enum Caching {
 pub struct Stamp {
     modern: Vec<u8>,
     modern_revalidate: Vec<u8>,
+    input_required: Vec<u8>,
 }
 
 impl Stamp {
     /// A stamp for the server described by the JSON object `server_info`.
     pub fn new(server_info: &[u8]) -> Stamp {
-        let tail = |caching: &[u8]| {
-            let mut out = br#""resultType":"complete","#.to_vec();
+        let tail = |kind: &str, caching: &[u8]| {
+            let mut out = format!(r#""resultType":"{kind}","#).into_bytes();
             out.extend_from_slice(caching);
             out.extend_from_slice(br#""_meta":{""#);
             out.extend_from_slice(meta::SERVER_INFO.as_bytes());
@@ -39,8 +40,9 @@ impl Stamp {
             out
         };
         Stamp {
-            modern: tail(b""),
-            modern_revalidate: tail(br#""ttlMs":0,"cacheScope":"private","#),
+            modern: tail("complete", b""),
+            modern_revalidate: tail("complete", br#""ttlMs":0,"cacheScope":"private","#),
+            input_required: tail("input_required", b""),
         }
     }
 
@@ -60,6 +62,13 @@ impl Stamp {
                 });
             }
         }
+    }
+
+    /// Closes a modern result that asks for input, behind a whole member, and the message around
+    /// it.
+    pub fn finish_input_required(&self, out: &mut Vec<u8>) {
+        out.push(b',');
+        out.extend_from_slice(&self.input_required);
     }
 
     /// Writes the whole message of a result without members of its own.

@@ -2,6 +2,7 @@
 
 use serde_json::value::RawValue;
 
+use super::about::About;
 use super::content::Content;
 use super::era::Era;
 use super::result::{Caching, Stamp};
@@ -12,10 +13,8 @@ use crate::jsonrpc::{Id, Value, encode};
 pub struct ToolDefinition {
     /// Unique name: 1 to 128 of `[A-Za-z0-9_.-]`.
     pub name: String,
-    /// Name for people.
-    pub title: Option<String>,
-    /// What the tool does, for the model.
-    pub description: String,
+    /// Words for people and for the model.
+    pub about: About,
     /// JSON Schema of the arguments, passed on byte for byte.
     pub input_schema: Box<RawValue>,
     /// Hints on the tool's behaviour.
@@ -51,12 +50,7 @@ impl ToolDefinition {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
-        if let Some(title) = &self.title {
-            out.extend_from_slice(br#","title":"#);
-            encode::write_string(out, title);
-        }
-        out.extend_from_slice(br#","description":"#);
-        encode::write_string(out, &self.description);
+        self.about.write_members(out);
         out.extend_from_slice(br#","inputSchema":"#);
         out.extend_from_slice(self.input_schema.get().as_bytes());
         self.annotations.write_member(out);
@@ -212,8 +206,10 @@ mod tests {
         let schema = r#"{ "type":"object","x-own":[1,  2] }"#;
         let mut tool = ToolDefinition {
             name: "t".into(),
-            title: None,
-            description: "d".into(),
+            about: About {
+                description: Some("d".into()),
+                ..About::default()
+            },
             input_schema: RawValue::from_string(schema.into()).unwrap(),
             annotations: ToolAnnotations::default(),
         };
@@ -226,7 +222,7 @@ mod tests {
             &tool,
             format!(r#"{{"name":"t","description":"d","inputSchema":{schema}}}"#),
         );
-        tool.title = Some("T".into());
+        tool.about.title = Some("T".into());
         tool.annotations.read_only = Some(true);
         tool.annotations.open_world = Some(false);
         check(

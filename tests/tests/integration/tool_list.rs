@@ -4,7 +4,7 @@ use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// The demo catalog, in the order of its list.
-const TOOLS: [&str; 17] = [
+const TOOLS: [&str; 30] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
@@ -17,6 +17,19 @@ const TOOLS: [&str; 17] = [
     "json_schema_2020_12_tool",
     "test_custom_header",
     "test_missing_capability",
+    "test_sampling",
+    "test_elicitation",
+    "test_elicitation_sep1034_defaults",
+    "test_elicitation_sep1330_enums",
+    "test_streaming_elicitation",
+    "test_input_required_result_elicitation",
+    "test_input_required_result_tampered_state",
+    "test_input_required_result_sampling",
+    "test_input_required_result_list_roots",
+    "test_input_required_result_request_state",
+    "test_input_required_result_multiple_inputs",
+    "test_input_required_result_multi_round",
+    "test_input_required_result_capabilities",
     "echo",
     "add",
     "sleep",
@@ -45,7 +58,7 @@ fn walk(connection: &mut Connection, ask: impl Fn(Value) -> Request) -> (Vec<Str
 
 #[test]
 fn every_tool_is_on_one_page() {
-    for page_entries_max in [1, 2, 5, 17, 50] {
+    for page_entries_max in [1, 2, 5, 30, 50] {
         let profile = format!("[catalog]\npage_entries_max = {page_entries_max}");
         let server = Setup::shards(1).profile(&profile).start();
         let mut connection = server.connect();

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::task::{Context, Poll, Waker};
 
 use super::{Shard, check_panicked};
-use crate::handler::error::{Kind, ToolError};
+use crate::handler::error::{CallError, Kind};
 use crate::handler::offload::OffloadPool;
 
 /// A shard with a pool of one thread, and what that thread wakes.
@@ -27,7 +27,7 @@ fn poll<T>(future: &mut std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> 
 
 /// Runs `work` on a pool and checks how it ends.
 #[track_caller]
-fn check(work: impl FnOnce() -> u32 + Send + 'static, ended: impl Fn(Result<u32, ToolError>)) {
+fn check(work: impl FnOnce() -> u32 + Send + 'static, ended: impl Fn(Result<u32, CallError>)) {
     let (shard, woken) = pooled(1);
     let call = shard.call(1);
     let (start, started) = channel::<()>();

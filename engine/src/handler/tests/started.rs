@@ -3,16 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Shard, check_panicked, check_text, with_arguments};
 use crate::handler::call::Call;
-use crate::handler::error::ToolError;
-use crate::handler::runner::{Runner, Started, Waiting, source};
+use crate::handler::error::CallError;
+use crate::handler::output::IntoToolResult;
+use crate::handler::runner::{self, Answer, ArgumentsRunner, Started, Waiting};
 
 /// How often a handler has to be polled, and at which poll it panics.
 #[derive(Deserialize)]
@@ -31,7 +34,7 @@ impl Wake for Wakes {
     }
 }
 
-async fn follow(_: &Call, plan: Plan) -> Result<&'static str, ToolError> {
+async fn follow(_: &Call, plan: Plan) -> Result<&'static str, CallError> {
     let poll = Cell::new(0);
     poll_fn(|context| {
         poll.set(poll.get() + 1);
@@ -46,7 +49,18 @@ async fn follow(_: &Call, plan: Plan) -> Result<&'static str, ToolError> {
     Ok("done")
 }
 
-fn start(runner: &dyn Runner, arguments: &str) -> Started {
+/// The calling thread's runner of a tool's function.
+fn runner_of<F, A, R>(function: F) -> Rc<ArgumentsRunner>
+where
+    F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
+    A: DeserializeOwned + 'static,
+    R: IntoToolResult + 'static,
+{
+    let answer = |value: R| value.into_tool_result().map(Answer::Tool);
+    runner::of_arguments(function, answer)()
+}
+
+fn start(runner: &ArgumentsRunner, arguments: &str) -> Started {
     with_arguments(arguments, |it| runner.start(&Shard::new().call(1), it))
 }
 
@@ -70,7 +84,7 @@ fn ready(started: Started) -> crate::handler::runner::Outcome {
 
 #[test]
 fn a_handler_that_does_not_wait_is_done_at_its_first_poll() {
-    let runner = source(follow).runner();
+    let runner = runner_of(follow);
     for _ in 0..3 {
         check_text(ready(start(&*runner, r#"{"polls":1}"#)), "done");
     }
@@ -88,7 +102,7 @@ fn the_place_of_a_handler_that_does_not_wait_is_used_again() {
         SEEN.with_borrow_mut(|seen| seen.push(local.as_ptr().addr()));
         Ok(())
     };
-    let runner = source(tell_address).runner();
+    let runner = runner_of(tell_address);
     for _ in 0..5 {
         ready(start(&*runner, "{}")).expect("it succeeds");
     }
@@ -99,7 +113,7 @@ fn the_place_of_a_handler_that_does_not_wait_is_used_again() {
 
 #[test]
 fn a_handler_that_waits_is_polled_on_until_it_is_done() {
-    let runner = source(follow).runner();
+    let runner = runner_of(follow);
     for polls in [2, 3, 10] {
         let mut future = waiting(start(&*runner, &format!(r#"{{"polls":{polls}}}"#)));
         // Others start meanwhile: the place went along with the one that waits.
@@ -120,7 +134,7 @@ fn a_handler_that_waits_is_polled_on_until_it_is_done() {
 
 #[test]
 fn a_panic_ends_the_call_at_whichever_poll_it_comes() {
-    let runner = source(follow).runner();
+    let runner = runner_of(follow);
     let outcome = ready(start(&*runner, r#"{"polls":9,"panics_at":1}"#));
     check_panicked(&outcome.expect_err("it panicked"));
     for panics_at in [2, 3] {
@@ -149,14 +163,14 @@ impl<'de> Deserialize<'de> for Explosive {
 
 #[test]
 fn a_panic_in_reading_arguments_ends_the_call() {
-    let runner = source(async |_: &Call, _: Explosive| Ok(())).runner();
+    let runner = runner_of(async |_: &Call, _: Explosive| Ok(()));
     let outcome = ready(start(&*runner, "{}"));
     check_panicked(&outcome.expect_err("it panicked"));
 }
 
 #[test]
 fn arguments_of_the_wrong_type_start_nothing() {
-    let runner = source(follow).runner();
+    let runner = runner_of(follow);
     for arguments in [
         "{}",
         r#"{"polls":-1}"#,

@@ -9,6 +9,7 @@ use corelane_protocol::framing::http1::{Framer, RequestHead, Step};
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 use corelane_protocol::mcp::lifecycle::ServerDescription;
+use corelane_protocol::request_state::Sealer;
 use serde_json::{Value, json};
 
 use super::tools::{self, Gate};
@@ -65,12 +66,15 @@ impl Rig {
                 ..ServerDescription::default()
             }),
             plan: Arc::new(tools::plan(&gate, 100)),
+            sealer: Arc::new(Sealer::random()),
+            answer_timeout_ms: 1000,
             json: JsonLimits::default(),
             calls_max: 100,
             call_timeout_ms: 1000,
             events_max: 16,
             sessions_max: 100,
             session_idle_timeout_ms: 10_000,
+            subscriptions_per_session_max: 2,
             streams_per_session_max: 2,
         };
         change(&mut settings);

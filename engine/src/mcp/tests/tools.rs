@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
-use crate::handler::{Call, Structured, ToolError};
+use crate::handler::{Call, CallError, Structured};
 use crate::{ClientCapability, LogLevel};
 
 /// Where handlers wait until the test lets them pass.
@@ -125,7 +125,7 @@ pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
         )
         .requires(ClientCapability::Sampling),
     ];
-    Plan::new(tools, page_entries_max).expect("the tools of the tests are usable")
+    Plan::new(tools.into(), page_entries_max).expect("the tools of the tests are usable")
 }
 
 fn waiting(gate: &Gate) -> Tool {
@@ -151,28 +151,28 @@ fn steps(gate: &Gate) -> Tool {
     Tool::with_schema("steps", "d", ANY_SCHEMA, walk)
 }
 
-async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     for level in LogLevel::ALL {
         call.log(level, None, &level.as_str()).await?;
     }
     Ok("logged")
 }
 
-async fn fails(_: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
-    Err(ToolError::new("no luck"))
+async fn fails(_: &Call, _: NoArguments) -> Result<&'static str, CallError> {
+    Err(CallError::new("no luck"))
 }
 
-async fn refuses(_: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
-    Err(ToolError::protocol(7, "not today"))
+async fn refuses(_: &Call, _: NoArguments) -> Result<&'static str, CallError> {
+    Err(CallError::protocol(7, "not today"))
 }
 
-async fn panics(_: &Call, _: NoArguments) -> Result<&'static str, ToolError> {
+async fn panics(_: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     panic!("this tool panics on purpose")
 }
 
 fn panicking_later(gate: &Gate) -> Tool {
     let gate = gate.clone();
-    let panic_later = async move |_: &Call, _: NoArguments| -> Result<&'static str, ToolError> {
+    let panic_later = async move |_: &Call, _: NoArguments| -> Result<&'static str, CallError> {
         gate.pass().await;
         panic!("this tool panics on purpose")
     };

@@ -76,7 +76,7 @@ fn classified(headers: &str, body: &str) -> Expected {
                 ..
             }) => Expected::SessionNotification,
             Ok(Admitted::Session {
-                message: SessionMessage::Response,
+                message: SessionMessage::Response { .. },
                 ..
             }) => Expected::SessionResponse,
             Err(refusal) => Expected::Refused {

@@ -1,0 +1,221 @@
+//! One prompt: its definition, its arguments and its handler.
+
+use std::sync::Arc;
+
+use corelane_protocol::mcp::about::Icon;
+use corelane_protocol::mcp::prompts::{PromptArgument, PromptDefinition};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::completer::{Completer, Completers};
+use crate::handler::runner::{self, Answer, ArgumentsRunner, Source};
+use crate::handler::{Call, CallError, CompleteRequest, IntoPromptResult, Suggestions};
+
+/// A prompt to be offered by a [`Server`](crate::Server).
+pub struct Prompt {
+    definition: PromptDefinition,
+    source: Source<ArgumentsRunner>,
+    completers: Vec<Completer>,
+}
+
+/// What makes a prompt unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum PromptDefect {
+    /// The name is empty.
+    #[error("a prompt has a name")]
+    Name,
+    /// Two arguments have one name.
+    #[error("its argument {0:?} is there twice")]
+    DuplicateArgument(String),
+    /// A completer for an argument that the prompt does not have.
+    #[error("it has no argument {0:?} to complete")]
+    NoArgument(String),
+}
+
+impl Prompt {
+    /// A prompt whose arguments are the fields of a type: strings, required unless they are
+    /// `Option`; their doc comments describe them.
+    pub fn new<F, A, R>(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        function: F,
+    ) -> Prompt
+    where
+        F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
+        A: DeserializeOwned + JsonSchema + 'static,
+        R: IntoPromptResult + 'static,
+    {
+        let schema = schemars::SchemaGenerator::default().into_root_schema_for::<A>();
+        Prompt::with_arguments(name, description, arguments_of(schema.as_value()), function)
+    }
+
+    /// A prompt with a list of arguments; the handler gets what was filled in as an object of
+    /// strings.
+    pub fn with_arguments<F, A, R>(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        arguments: Vec<PromptArgument>,
+        function: F,
+    ) -> Prompt
+    where
+        F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
+        A: DeserializeOwned + 'static,
+        R: IntoPromptResult + 'static,
+    {
+        let mut definition = PromptDefinition {
+            name: name.into(),
+            arguments,
+            ..PromptDefinition::default()
+        };
+        definition.about.description = Some(description.into());
+        let source = runner::of_arguments(function, |value: R| {
+            value.into_prompt_result().map(Answer::Prompt)
+        });
+        Prompt {
+            definition,
+            source,
+            completers: Vec::new(),
+        }
+    }
+
+    /// Sets the name for people.
+    #[must_use]
+    pub fn title(mut self, title: impl Into<String>) -> Prompt {
+        self.definition.about.title = Some(title.into());
+        self
+    }
+
+    /// Adds a picture.
+    #[must_use]
+    pub fn icon(mut self, icon: Icon) -> Prompt {
+        self.definition.about.icons.push(icon);
+        self
+    }
+
+    /// Sets `_meta`, which is passed on as it is.
+    #[must_use]
+    pub fn meta(mut self, meta: Box<RawValue>) -> Prompt {
+        self.definition.about.meta = Some(meta);
+        self
+    }
+
+    /// Suggests values for an argument.
+    #[must_use]
+    pub fn complete<F, R>(mut self, argument: impl Into<String>, function: F) -> Prompt
+    where
+        F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
+        R: Into<Suggestions> + 'static,
+    {
+        self.completers
+            .push(Completer::new(argument.into(), function));
+        self
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    pub(crate) fn into_parts(self) -> Result<PromptParts, PromptDefect> {
+        let arguments = &self.definition.arguments;
+        if self.definition.name.is_empty() {
+            return Err(PromptDefect::Name);
+        }
+        for (at, argument) in arguments.iter().enumerate() {
+            if arguments[..at]
+                .iter()
+                .any(|other| other.name == argument.name)
+            {
+                return Err(PromptDefect::DuplicateArgument(argument.name.clone()));
+            }
+        }
+        for completer in &self.completers {
+            if arguments.iter().all(|it| it.name != completer.argument) {
+                return Err(PromptDefect::NoArgument(completer.argument.clone()));
+            }
+        }
+        Ok(PromptParts {
+            definition: self.definition,
+            source: self.source,
+            completers: Arc::new(self.completers),
+        })
+    }
+}
+
+/// Reads the arguments off the schema of their type.
+fn arguments_of(schema: &serde_json::Value) -> Vec<PromptArgument> {
+    let text = |value: &serde_json::Value, member: &str| {
+        let text = value.get(member).and_then(|text| text.as_str());
+        text.map(str::to_owned)
+    };
+    let required = schema.get("required").and_then(|it| it.as_array());
+    let is_required = |name: &str| required.is_some_and(|it| it.iter().any(|it| it == name));
+    let properties = schema.get("properties").and_then(|it| it.as_object());
+    properties
+        .into_iter()
+        .flatten()
+        .map(|(name, property)| PromptArgument {
+            name: name.clone(),
+            title: text(property, "title"),
+            description: text(property, "description"),
+            required: is_required(name),
+        })
+        .collect()
+}
+
+/// A checked prompt.
+pub(crate) struct PromptParts {
+    pub(crate) definition: PromptDefinition,
+    pub(crate) source: Source<ArgumentsRunner>,
+    pub(crate) completers: Completers,
+}
+
+impl PromptParts {
+    /// The first argument that must be given and is not.
+    pub(crate) fn missing(&self, is_given: impl Fn(&str) -> bool) -> Option<&str> {
+        let arguments = self.definition.arguments.iter();
+        let mut missing = arguments.filter(|it| it.required && !is_given(&it.name));
+        missing.next().map(|it| it.name.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    struct Review {
+        /// What to review.
+        code: String,
+        #[expect(dead_code, reason = "its schema is what is tested")]
+        style: Option<String>,
+    }
+
+    #[test]
+    fn the_arguments_of_a_prompt_come_from_their_type() {
+        let review = async |_: &Call, Review { code, .. }| Ok(code);
+        let parts = Prompt::new("review", "Reviews.", review)
+            .into_parts()
+            .unwrap();
+        let arguments = &parts.definition.arguments;
+        assert_eq!(arguments.len(), 2);
+        assert_eq!(arguments[0].name, "code");
+        assert_eq!(arguments[0].description.as_deref(), Some("What to review."));
+        assert!(arguments[0].required && !arguments[1].required);
+        assert_eq!(parts.missing(|_| false), Some("code"));
+        assert_eq!(parts.missing(|name| name == "code"), None);
+    }
+
+    #[test]
+    fn a_completer_needs_an_argument() {
+        let prompt = Prompt::new("p", "d", async |_: &Call, _: Review| Ok("x"))
+            .complete("other", async |_: &Call, _: CompleteRequest| Ok(vec!["a"]));
+        let refusal = prompt.into_parts().err().unwrap();
+        assert_eq!(
+            refusal.to_string(),
+            "it has no argument \"other\" to complete"
+        );
+    }
+}

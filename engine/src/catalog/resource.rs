@@ -1,0 +1,255 @@
+//! Resources and families of them: their definitions and their handlers.
+
+use std::sync::Arc;
+
+use corelane_protocol::mcp::about::{Annotations, Icon};
+use corelane_protocol::mcp::resources::{ResourceDefinition, TemplateDefinition, URI_BYTES_MAX};
+use corelane_protocol::uri_template::{UriTemplate, UriTemplateError};
+use serde_json::value::RawValue;
+
+use super::completer::{Completer, Completers};
+use crate::handler::runner::{self, ReadRunner, Source};
+use crate::handler::{Call, CallError, CompleteRequest, IntoContents, ReadRequest, Suggestions};
+
+/// A resource to be offered by a [`Server`](crate::Server).
+pub struct Resource {
+    definition: ResourceDefinition,
+    source: Source<ReadRunner>,
+}
+
+/// A family of resources whose URIs follow a template (RFC 6570, levels 1 to 3).
+pub struct ResourceTemplate {
+    definition: TemplateDefinition,
+    source: Source<ReadRunner>,
+    completers: Vec<Completer>,
+}
+
+/// What makes a resource or a template unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum ResourceDefect {
+    /// The URI has no scheme, or too many bytes.
+    #[error("a resource has an absolute URI of at most {URI_BYTES_MAX} bytes, such as docs://a")]
+    Uri,
+    /// The template cannot be used.
+    #[error("its template {0}")]
+    Template(#[from] UriTemplateError),
+    /// A completer for a variable that the template does not have.
+    #[error("its template has no variable {0:?} to complete")]
+    NoVariable(String),
+}
+
+/// Setters that resources and templates have in common.
+macro_rules! about {
+    ($type:ty) => {
+        impl $type {
+            /// Sets the name for people.
+            #[must_use]
+            pub fn title(mut self, title: impl Into<String>) -> Self {
+                self.definition.about.title = Some(title.into());
+                self
+            }
+
+            /// Says what it is, to people and to the model.
+            #[must_use]
+            pub fn description(mut self, description: impl Into<String>) -> Self {
+                self.definition.about.description = Some(description.into());
+                self
+            }
+
+            /// Adds a picture.
+            #[must_use]
+            pub fn icon(mut self, icon: Icon) -> Self {
+                self.definition.about.icons.push(icon);
+                self
+            }
+
+            /// Sets `_meta`, which is passed on as it is.
+            #[must_use]
+            pub fn meta(mut self, meta: Box<RawValue>) -> Self {
+                self.definition.about.meta = Some(meta);
+                self
+            }
+
+            /// Sets who it is for and how much it matters.
+            #[must_use]
+            pub fn annotations(mut self, annotations: Annotations) -> Self {
+                self.definition.annotations = annotations;
+                self
+            }
+        }
+    };
+}
+about!(Resource);
+about!(ResourceTemplate);
+
+impl Resource {
+    /// A resource whose contents `function` gives each time it is read.
+    pub fn new<F, R>(
+        uri: impl Into<String>,
+        name: impl Into<String>,
+        mime_type: impl Into<String>,
+        function: F,
+    ) -> Resource
+    where
+        F: AsyncFn(&Call, ReadRequest) -> Result<R, CallError> + Send + Sync + 'static,
+        R: IntoContents + 'static,
+    {
+        let mime_type = mime_type.into();
+        Resource {
+            definition: ResourceDefinition {
+                uri: uri.into(),
+                name: name.into(),
+                mime_type: Some(mime_type.clone()),
+                ..ResourceDefinition::default()
+            },
+            source: runner::of_read(function, Some(mime_type)),
+        }
+    }
+
+    /// A resource whose contents never change: text, or bytes.
+    pub fn fixed(
+        uri: impl Into<String>,
+        name: impl Into<String>,
+        mime_type: impl Into<String>,
+        contents: impl IntoContents + Clone + Send + Sync + 'static,
+    ) -> Resource {
+        Resource::new(
+            uri,
+            name,
+            mime_type,
+            async move |_: &Call, _: ReadRequest| Ok(contents.clone()),
+        )
+    }
+
+    /// Sets the number of bytes of the raw contents.
+    #[must_use]
+    pub fn size_bytes(mut self, size_bytes: u64) -> Resource {
+        self.definition.size_bytes = Some(size_bytes);
+        self
+    }
+
+    pub(crate) fn uri(&self) -> &str {
+        &self.definition.uri
+    }
+
+    pub(crate) fn into_parts(self) -> Result<ResourceParts, ResourceDefect> {
+        let uri = &self.definition.uri;
+        if uri.len() > URI_BYTES_MAX || !has_scheme(uri) {
+            return Err(ResourceDefect::Uri);
+        }
+        Ok(ResourceParts {
+            definition: self.definition,
+            source: self.source,
+        })
+    }
+}
+
+impl ResourceTemplate {
+    /// A family of resources whose contents `function` gives each time one is read.
+    ///
+    /// Of several templates that a URI fits, the one registered first is asked.
+    pub fn new<F, R>(
+        uri_template: impl Into<String>,
+        name: impl Into<String>,
+        mime_type: impl Into<String>,
+        function: F,
+    ) -> ResourceTemplate
+    where
+        F: AsyncFn(&Call, ReadRequest) -> Result<R, CallError> + Send + Sync + 'static,
+        R: IntoContents + 'static,
+    {
+        let mime_type = mime_type.into();
+        ResourceTemplate {
+            definition: TemplateDefinition {
+                uri_template: uri_template.into(),
+                name: name.into(),
+                mime_type: Some(mime_type.clone()),
+                ..TemplateDefinition::default()
+            },
+            source: runner::of_read(function, Some(mime_type)),
+            completers: Vec::new(),
+        }
+    }
+
+    /// Suggests values for a variable.
+    #[must_use]
+    pub fn complete<F, R>(mut self, variable: impl Into<String>, function: F) -> ResourceTemplate
+    where
+        F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
+        R: Into<Suggestions> + 'static,
+    {
+        self.completers
+            .push(Completer::new(variable.into(), function));
+        self
+    }
+
+    pub(crate) fn uri_template(&self) -> &str {
+        &self.definition.uri_template
+    }
+
+    pub(crate) fn into_parts(self) -> Result<TemplateParts, ResourceDefect> {
+        let template = UriTemplate::parse(&self.definition.uri_template)?;
+        if !has_scheme(&self.definition.uri_template) {
+            return Err(ResourceDefect::Uri);
+        }
+        for completer in &self.completers {
+            if !template
+                .variables()
+                .any(|variable| variable == completer.argument)
+            {
+                return Err(ResourceDefect::NoVariable(completer.argument.clone()));
+            }
+        }
+        Ok(TemplateParts {
+            definition: self.definition,
+            template,
+            source: self.source,
+            completers: Arc::new(self.completers),
+        })
+    }
+}
+
+/// Whether `uri` starts with a scheme (RFC 3986 3.1).
+fn has_scheme(uri: &str) -> bool {
+    let Some((scheme, _)) = uri.split_once(':') else {
+        return false;
+    };
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// A checked resource.
+pub(crate) struct ResourceParts {
+    pub(crate) definition: ResourceDefinition,
+    pub(crate) source: Source<ReadRunner>,
+}
+
+/// A checked template.
+pub(crate) struct TemplateParts {
+    pub(crate) definition: TemplateDefinition,
+    pub(crate) template: UriTemplate,
+    pub(crate) source: Source<ReadRunner>,
+    pub(crate) completers: Completers,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_needs_a_scheme() {
+        for (uri, is_absolute) in [
+            ("docs://a", true),
+            ("a+b-1.c:x", true),
+            ("/a", false),
+            ("a", false),
+            ("1a:b", false),
+            (":b", false),
+            ("a b:c", false),
+        ] {
+            assert_eq!(has_scheme(uri), is_absolute, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Asking the client while its request is served: one way to write it, two ways to send it.
+//!
+//! To a legacy client a question is a request of the server on the stream of the call, and the
+//! handler waits for the response. A modern client is given all open questions as the result and
+//! repeats its request with the responses; the handler then runs again from its start, and what
+//! was answered is there at once. So a handler that asks does nothing before its last question
+//! that must not happen twice, and names each question with a key of its own.
+
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+use corelane_protocol::mcp::client_request::ClientRequest;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::call::Call;
+use super::error::CallError;
+
+/// A question to the user.
+#[derive(Debug, Clone)]
+pub struct Elicitation(ClientRequest);
+
+/// What the user said.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Elicited {
+    /// What was filled in; nothing for a page.
+    Accepted(Map<String, Value>),
+    /// The user said no.
+    Declined,
+    /// The user closed the question.
+    Cancelled,
+}
+
+impl Elicitation {
+    /// A form whose fields are the fields of a type: strings, numbers, booleans and enums.
+    ///
+    /// # Errors
+    /// [`CallError`] when the schema of the type cannot be written.
+    pub fn form<T: JsonSchema>(message: impl Into<String>) -> Result<Elicitation, CallError> {
+        // Clients know flat schemas only: references are written out.
+        let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        });
+        let schema = settings.into_generator().into_root_schema_for::<T>();
+        Elicitation::form_of(message, &schema)
+    }
+
+    /// A form with a schema of your own.
+    ///
+    /// # Errors
+    /// [`CallError`] when the schema cannot be written as JSON.
+    pub fn form_of(
+        message: impl Into<String>,
+        schema: &impl Serialize,
+    ) -> Result<Elicitation, CallError> {
+        Ok(Elicitation(ClientRequest::Form {
+            message: message.into(),
+            schema: serde_json::value::to_raw_value(schema)?,
+        }))
+    }
+
+    /// A page to be opened for the user: for secrets, which never go into a form.
+    ///
+    /// `id` names the question to clients that are told of its end.
+    pub fn url(
+        message: impl Into<String>,
+        url: impl Into<String>,
+        id: impl Into<String>,
+    ) -> Elicitation {
+        Elicitation(ClientRequest::Url {
+            message: message.into(),
+            url: url.into(),
+            elicitation_id: id.into(),
+        })
+    }
+}
+
+impl Elicited {
+    /// What was filled in, as a value of the form's type.
+    ///
+    /// # Errors
+    /// [`CallError`] when the user did not accept, or what was filled in does not fit.
+    pub fn into_form<T: DeserializeOwned>(self) -> Result<T, CallError> {
+        match self {
+            Elicited::Accepted(content) => Ok(serde_json::from_value(Value::Object(content))?),
+            Elicited::Declined => Err(CallError::new("the user declined")),
+            Elicited::Cancelled => Err(CallError::new("the user cancelled")),
+        }
+    }
+}
+
+/// A request for a message of the client's model.
+#[derive(Debug, Clone)]
+pub struct Sampling {
+    params: Map<String, Value>,
+}
+
+/// A message of the client's model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    /// Which model wrote it.
+    pub model: String,
+    /// Why it stopped, such as `endTurn` or `toolUse`.
+    pub stop_reason: Option<String>,
+    /// Its content: one block or an array of blocks, as the client sent it.
+    pub content: Value,
+}
+
+impl Sampling {
+    /// A message of at most `max_tokens` tokens.
+    pub fn new(max_tokens: u32) -> Sampling {
+        let mut params = Map::new();
+        params.insert("messages".to_owned(), Value::Array(Vec::new()));
+        params.insert("maxTokens".to_owned(), max_tokens.into());
+        Sampling { params }
+    }
+
+    /// Adds something the user says.
+    #[must_use]
+    pub fn user(self, text: impl Into<String>) -> Sampling {
+        let text = text.into();
+        let content = serde_json::json!({"type": "text", "text": text});
+        self.message("user", content)
+    }
+
+    /// Adds a message of `role` with any content.
+    #[must_use]
+    pub fn message(mut self, role: &str, content: Value) -> Sampling {
+        let message = serde_json::json!({"role": role, "content": content});
+        if let Some(Value::Array(messages)) = self.params.get_mut("messages") {
+            messages.push(message);
+        }
+        self
+    }
+
+    /// Sets another member of the params, such as `systemPrompt`, `tools` or `toolChoice`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Sampling {
+        self.params.insert(name.to_owned(), value);
+        self
+    }
+}
+
+impl Sampled {
+    /// The text of the first text block; empty if there is none.
+    pub fn text(&self) -> &str {
+        let blocks = match &self.content {
+            Value::Array(blocks) => blocks.as_slice(),
+            block => std::slice::from_ref(block),
+        };
+        let text = blocks.iter().find_map(|block| block["text"].as_str());
+        text.unwrap_or_default()
+    }
+}
+
+/// A place the client works in.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+pub struct Root {
+    /// A `file:` URI.
+    pub uri: String,
+    /// Name for people.
+    pub name: Option<String>,
+}
+
+/// A question that was asked, and what came of it.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) key: String,
+    pub(super) request: ClientRequest,
+    /// The response, or the words of an error.
+    pub(super) answer: Option<Result<Value, String>>,
+    pub(super) waiter: Option<Waker>,
+}
+
+impl Call {
+    /// Asks the user. `key` names the question within this call.
+    ///
+    /// # Errors
+    /// [`CallError`] when the client cannot show it, or answers with an error.
+    pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
+        let mut answer = self.ask(key, question.0).await?;
+        match answer["action"].as_str() {
+            Some("accept") => Ok(Elicited::Accepted(match answer["content"].take() {
+                Value::Object(content) => content,
+                _ => Map::new(),
+            })),
+            Some("decline") => Ok(Elicited::Declined),
+            Some("cancel") => Ok(Elicited::Cancelled),
+            _ => Err(malformed(key)),
+        }
+    }
+
+    /// Asks the client's model for a message. `key` names the question within this call.
+    ///
+    /// # Errors
+    /// [`CallError`] when the client cannot sample, or answers with an error.
+    pub async fn sample(&self, key: &str, request: Sampling) -> Result<Sampled, CallError> {
+        let has_tools = request.params.contains_key("tools");
+        let params = serde_json::value::to_raw_value(&request.params)?;
+        let request = ClientRequest::Sample { params, has_tools };
+        let mut answer = self.ask(key, request).await?;
+        let text = |member: &str| answer[member].as_str().map(str::to_owned);
+        let (model, stop_reason) = (text("model"), text("stopReason"));
+        match (model, answer["content"].take()) {
+            (_, Value::Null) => Err(malformed(key)),
+            (model, content) => Ok(Sampled {
+                model: model.unwrap_or_default(),
+                stop_reason,
+                content,
+            }),
+        }
+    }
+
+    /// Asks where the client works. `key` names the question within this call.
+    ///
+    /// # Errors
+    /// [`CallError`] when the client has no roots, or answers with an error.
+    pub async fn roots(&self, key: &str) -> Result<Vec<Root>, CallError> {
+        let mut answer = self.ask(key, ClientRequest::Roots).await?;
+        serde_json::from_value(answer["roots"].take()).map_err(|_| malformed(key))
+    }
+
+    async fn ask(&self, key: &str, request: ClientRequest) -> Result<Value, CallError> {
+        let needed = request.needs();
+        if !self.client_can(needed) {
+            return Err(CallError::missing_capability(needed));
+        }
+        if let Some(answer) = self.known_answer(key) {
+            return Ok(answer);
+        }
+        let place = self.open_question(key, request).await;
+        let answer = poll_fn(|context| match self.take_answer(place) {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                self.wait_for_answer(place, context.waker());
+                Poll::Pending
+            }
+        })
+        .await;
+        answer.map_err(CallError::new)
+    }
+}
+
+fn malformed(key: &str) -> CallError {
+    CallError::new(format!("the client's answer to {key:?} is malformed"))
+}
+
+/// An answer as it is kept between the rounds of a modern call.
+pub(crate) type Answers = Map<String, Value>;
+
+/// Reads what a state of earlier rounds has.
+pub(crate) fn answers_of(contents: &[u8]) -> Option<Answers> {
+    serde_json::from_slice(contents).ok()
+}
+
+/// What the state of the next round is to have.
+pub(crate) fn contents_of(answers: &Answers) -> Vec<u8> {
+    serde_json::to_vec(answers).unwrap_or_else(|_| b"{}".to_vec())
+}

@@ -1,0 +1,244 @@
+//! Resources, prompts and completion, as tables of requests and answers in both eras.
+
+use std::sync::Arc;
+
+use corelane_protocol::mcp::lifecycle::ServerDescription;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::rig::{MODERN, Rig, claim, error, request, result, stamped};
+use crate::catalog::prompt::Prompt;
+use crate::catalog::resource::{Resource, ResourceTemplate};
+use crate::catalog::{Entries, Plan};
+use crate::handler::{Call, CallError, CompleteRequest, ReadRequest};
+
+#[derive(Deserialize, schemars::JsonSchema)]
+struct Greeting {
+    name: String,
+    title: Option<String>,
+}
+
+fn entries() -> Entries {
+    let by_id = async |_: &Call, request: ReadRequest| match request.variable("id") {
+        Some("0") => Err(CallError::no_such_resource()),
+        Some("x") => Err(CallError::new("the disk is gone")),
+        id => Ok(format!("number {}", id.unwrap_or_default())),
+    };
+    let greet = async |_: &Call, Greeting { name, title }| {
+        Ok(format!("hello {}{name}", title.unwrap_or_default()))
+    };
+    Entries {
+        resources: vec![
+            Resource::fixed("a:text", "text", "text/plain", "content"),
+            Resource::fixed("a:bytes", "bytes", "x/y", vec![0_u8, 1, 2]),
+        ],
+        templates: vec![
+            ResourceTemplate::new("a:{id}/data", "data", "text/plain", by_id)
+                .complete("id", async |_: &Call, request: CompleteRequest| {
+                    Ok(request.starting(&["10", "11", "2"]))
+                }),
+        ],
+        prompts: vec![Prompt::new("greet", "Greets.", greet).complete(
+            "title",
+            async |_: &Call, request: CompleteRequest| {
+                Ok(vec![format!(
+                    "for {}",
+                    request.other("name").unwrap_or("nobody")
+                )])
+            },
+        )],
+        ..Entries::default()
+    }
+}
+
+fn rig() -> Rig {
+    Rig::with(|settings| {
+        let plan = Plan::new(entries(), 10).expect("the entries of the tests are usable");
+        settings.server = Arc::new(ServerDescription {
+            name: "rig".to_owned(),
+            version: "1".to_owned(),
+            offer: plan.offer(),
+            ..ServerDescription::default()
+        });
+        settings.plan = Arc::new(plan);
+    })
+}
+
+/// Makes a request of a session.
+fn legacy(method: &str, params: Value) -> super::rig::Answer {
+    let mut rig = rig();
+    let session = rig.session();
+    rig.post(&session, &request(1, method, params))
+}
+
+/// Makes the same request in the modern era.
+fn modern(method: &str, mut params: Value) -> super::rig::Answer {
+    let mut headers = format!("{MODERN}Mcp-Method: {method}\r\n");
+    let name = params.get("name").or(params.get("uri"));
+    if let Some(name) = name.and_then(|name| name.as_str()) {
+        headers.push_str(&format!("Mcp-Name: {name}\r\n"));
+    }
+    params["_meta"] = claim();
+    rig().post(&headers, &request(1, method, params))
+}
+
+fn code_of(answer: &Value) -> i64 {
+    answer["error"]["code"].as_i64().unwrap_or_default()
+}
+
+#[test]
+fn resources_are_read_by_their_uri_or_by_the_template_they_fit() {
+    let check = |uri: &str, part: Value| {
+        let contents = json!({"contents": [part]});
+        legacy("resources/read", json!({"uri": uri})).check("200", &result(1, contents.clone()));
+        let mut cacheable = contents;
+        cacheable["ttlMs"] = json!(0);
+        cacheable["cacheScope"] = json!("private");
+        modern("resources/read", json!({"uri": uri})).check("200", &stamped(1, cacheable));
+    };
+    check(
+        "a:text",
+        json!({"uri": "a:text", "mimeType": "text/plain", "text": "content"}),
+    );
+    check(
+        "a:bytes",
+        json!({"uri": "a:bytes", "mimeType": "x/y", "blob": "AAEC"}),
+    );
+    check(
+        "a:7%2F8/data",
+        json!({"uri": "a:7%2F8/data", "mimeType": "text/plain", "text": "number 7/8"}),
+    );
+}
+
+#[test]
+fn a_resource_that_is_not_there_is_named() {
+    for uri in ["a:none", "a:0/data", "b:text", "a:text/"] {
+        for (answer, code) in [
+            (legacy("resources/read", json!({"uri": uri})), -32002),
+            (modern("resources/read", json!({"uri": uri})), -32602),
+        ] {
+            let said = &answer.body["error"];
+            assert_eq!(said["code"], code, "{uri}: {said}");
+            assert_eq!(said["data"]["uri"], uri, "{said}");
+        }
+    }
+    legacy("resources/read", json!({"uri": 1})).check("200", &error(1, -32602));
+    legacy("resources/read", json!({})).check("200", &error(1, -32602));
+    let said = legacy("resources/read", json!({"uri": "a:x/data"})).body;
+    assert_eq!(code_of(&said), -32603);
+    assert_eq!(said["error"]["message"], "the disk is gone");
+}
+
+#[test]
+fn prompts_are_filled_in() {
+    let check = |arguments: Value, text: &str| {
+        let params = json!({"name": "greet", "arguments": arguments});
+        let filled_in = json!({
+            "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
+        });
+        legacy("prompts/get", params.clone()).check("200", &result(1, filled_in.clone()));
+        modern("prompts/get", params).check("200", &stamped(1, filled_in));
+    };
+    check(json!({"name": "you"}), "hello you");
+    check(json!({"name": "you", "title": "dear "}), "hello dear you");
+    for params in [
+        json!({"name": "greet"}),
+        json!({"name": "greet", "arguments": {"title": "x"}}),
+        json!({"name": "greet", "arguments": {"name": 1}}),
+        json!({"name": "greet", "arguments": []}),
+        json!({"name": "other"}),
+        json!({}),
+    ] {
+        legacy("prompts/get", params).check("200", &error(1, -32602));
+    }
+}
+
+#[test]
+fn arguments_and_variables_are_completed() {
+    let check = |reference: Value, argument: Value, context: Value, values: Value| {
+        let params = json!({
+            "ref": reference,
+            "argument": argument,
+            "context": {"arguments": context},
+        });
+        for answer in [
+            legacy("completion/complete", params.clone()),
+            modern("completion/complete", params.clone()),
+        ] {
+            let said = &answer.body["result"]["completion"];
+            assert_eq!(said["values"], values, "{said}");
+            assert_eq!(said["hasMore"], false);
+        }
+    };
+    let prompt = json!({"type": "ref/prompt", "name": "greet"});
+    let template = json!({"type": "ref/resource", "uri": "a:{id}/data"});
+    let typed = |name: &str, value: &str| json!({"name": name, "value": value});
+    check(
+        template.clone(),
+        typed("id", "1"),
+        json!({}),
+        json!(["10", "11"]),
+    );
+    check(template, typed("other", "1"), json!({}), json!([]));
+    let named = json!({"name": "you"});
+    check(
+        prompt.clone(),
+        typed("title", ""),
+        named,
+        json!(["for you"]),
+    );
+    check(prompt.clone(), typed("name", ""), json!({}), json!([]));
+    for params in [
+        json!({"ref": {"type": "ref/prompt", "name": "no"}, "argument": typed("a", "")}),
+        json!({"ref": {"type": "ref/other"}, "argument": typed("a", "")}),
+        json!({"ref": prompt, "argument": {"name": "a"}}),
+        json!({"ref": prompt, "argument": typed("a", ""), "context": {"arguments": {"a": 1}}}),
+        json!({}),
+    ] {
+        legacy("completion/complete", params).check("200", &error(1, -32602));
+    }
+}
+
+#[test]
+fn a_session_subscribes_to_resources_that_exist_up_to_a_limit() {
+    let mut rig = rig();
+    let session = rig.session();
+    let mut ask = |method: &str, uri: &str| {
+        let body = request(1, method, json!({"uri": uri}));
+        rig.post(&session, &body).body
+    };
+    let done = result(1, json!({}));
+    assert_eq!(ask("resources/subscribe", "a:text"), done);
+    assert_eq!(ask("resources/subscribe", "a:text"), done, "twice is once");
+    assert_eq!(ask("resources/subscribe", "a:5/data"), done);
+    assert_eq!(code_of(&ask("resources/subscribe", "a:bytes")), -32602);
+    assert_eq!(ask("resources/unsubscribe", "a:text"), done);
+    assert_eq!(ask("resources/unsubscribe", "a:none"), done);
+    assert_eq!(ask("resources/subscribe", "a:bytes"), done);
+    assert_eq!(code_of(&ask("resources/subscribe", "b:none")), -32002);
+}
+
+#[test]
+fn what_a_server_does_not_have_is_no_method_of_it() {
+    for method in [
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
+    ] {
+        let mut rig = Rig::new();
+        let session = rig.session();
+        let body = request(1, method, json!({"uri": "a:b", "name": "n"}));
+        rig.post(&session, &body).check("200", &error(1, -32601));
+        let headers = format!("{MODERN}Mcp-Method: {method}\r\nMcp-Name: a:b\r\n");
+        let params = json!({"uri": "a:b", "name": "a:b", "_meta": claim()});
+        rig.post(&headers, &request(1, method, params))
+            .check("404", &error(1, -32601));
+    }
+    let capabilities = modern("server/discover", json!({})).body["result"]["capabilities"].clone();
+    let all =
+        json!({"completions": {}, "logging": {}, "prompts": {}, "resources": {}, "tools": {}});
+    assert_eq!(capabilities, all);
+}

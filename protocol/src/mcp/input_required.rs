@@ -1,0 +1,146 @@
+//! Results of type `input_required`, and what comes back with the repeated request
+//! (MCP 2026-07-28 basic/patterns/mrtr).
+
+use super::about::write_text;
+use super::client_request::ClientRequest;
+use super::era::Era;
+use super::result::Stamp;
+use crate::jsonrpc::{Id, Object, Value, encode};
+
+/// Bytes the key of an input request may have.
+pub const INPUT_KEY_BYTES_MAX: usize = 128;
+/// Responses one request may bring.
+pub const INPUT_RESPONSES_MAX: usize = 64;
+
+/// Writes the whole message of a result that asks for input.
+pub fn write_input_required(
+    out: &mut Vec<u8>,
+    id: Id<'_>,
+    requests: &[(String, ClientRequest)],
+    request_state: &str,
+    stamp: &Stamp,
+) {
+    encode::begin_result(out, id);
+    out.extend_from_slice(br#"{"inputRequests":{"#);
+    for (at, (key, request)) in requests.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        encode::write_string(out, key);
+        out.extend_from_slice(br#":{"method":"#);
+        encode::write_string(out, request.method());
+        out.extend_from_slice(br#","params":"#);
+        request.write_params(out, Era::Modern);
+        out.push(b'}');
+    }
+    out.push(b'}');
+    write_text(out, "requestState", Some(request_state));
+    stamp.finish_input_required(out);
+}
+
+/// What a repeated request brings.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InputResponses<'a> {
+    /// Responses by key: an object of objects.
+    pub responses: Option<Object<'a>>,
+    /// What the result before gave to be brought back.
+    pub request_state: Option<&'a str>,
+}
+
+/// Why the members of a repeated request are unusable (answered -32602).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InputResponsesError {
+    /// Responses of another type, or too many of them.
+    #[error("params.inputResponses must be an object of at most {INPUT_RESPONSES_MAX} objects")]
+    Responses,
+    /// State of another type.
+    #[error("params.requestState must be a string")]
+    State,
+}
+
+impl<'a> InputResponses<'a> {
+    /// Reads `params.inputResponses` and `params.requestState`.
+    ///
+    /// # Errors
+    /// [`InputResponsesError`] when one is there and has another type.
+    pub fn read(params: Option<Value<'a>>) -> Result<InputResponses<'a>, InputResponsesError> {
+        let Some(params) = params.and_then(|params| params.as_object()) else {
+            return Ok(InputResponses::default());
+        };
+        let (mut responses, mut state) = (None, None);
+        for (name, value) in params {
+            match name {
+                "inputResponses" => responses = Some(value),
+                "requestState" => state = Some(value),
+                _ => {}
+            }
+        }
+        let responses = responses.map(|value| {
+            value
+                .as_object()
+                .filter(|it| it.len() <= INPUT_RESPONSES_MAX)
+                .filter(|it| {
+                    it.iter()
+                        .all(|(_, response)| response.as_object().is_some())
+                })
+                .ok_or(InputResponsesError::Responses)
+        });
+        let state = state.map(|value| value.as_str().ok_or(InputResponsesError::State));
+        Ok(InputResponses {
+            responses: responses.transpose()?,
+            request_state: state.transpose()?,
+        })
+    }
+
+    /// Whether the request is not a repeated one.
+    pub fn is_empty(&self) -> bool {
+        self.responses.is_none() && self.request_state.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jsonrpc::{Decoder, JsonLimits};
+
+    #[test]
+    fn writes_every_request_under_its_key() {
+        let requests = [
+            ("a".to_owned(), ClientRequest::Roots),
+            ("b".to_owned(), ClientRequest::Roots),
+        ];
+        let mut out = Vec::new();
+        write_input_required(&mut out, Id::Integer(1), &requests, "s", &Stamp::new(b"{}"));
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let result = &answer["result"];
+        assert_eq!(result["resultType"], "input_required");
+        assert_eq!(result["inputRequests"]["b"]["method"], "roots/list");
+        assert_eq!(result["requestState"], "s");
+        assert!(result.get("ttlMs").is_none());
+    }
+
+    #[test]
+    fn responses_are_objects_and_the_state_is_a_string() {
+        let read = |text: &str| {
+            let mut decoder = Decoder::new(JsonLimits::default());
+            let decoded = decoder.decode(text.as_bytes()).unwrap();
+            InputResponses::read(Some(decoded.root())).map(|it| it.is_empty())
+        };
+        assert_eq!(read("{}"), Ok(true));
+        assert_eq!(
+            read(r#"{"inputResponses":{"a":{}},"requestState":"s"}"#),
+            Ok(false)
+        );
+        for text in [
+            r#"{"inputResponses":null}"#,
+            r#"{"inputResponses":[]}"#,
+            r#"{"inputResponses":{"a":1}}"#,
+        ] {
+            assert_eq!(read(text), Err(InputResponsesError::Responses), "{text}");
+        }
+        assert_eq!(
+            read(r#"{"requestState":1}"#),
+            Err(InputResponsesError::State)
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! `prompts/list` and `prompts/get`.
+
+use super::about::{About, Role, write_array, write_text};
+use super::content::Content;
+use super::era::Era;
+use super::result::{Caching, Stamp};
+use crate::jsonrpc::{Id, Kind, Value, encode};
+
+/// What a client is told of a prompt.
+#[derive(Debug, Clone, Default)]
+pub struct PromptDefinition {
+    /// Unique name.
+    pub name: String,
+    /// Words for people.
+    pub about: About,
+    /// What can be filled in.
+    pub arguments: Vec<PromptArgument>,
+}
+
+/// One thing to fill in; its value is a string.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PromptArgument {
+    /// Its name.
+    pub name: String,
+    /// Name for people.
+    pub title: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether it must be given.
+    pub required: bool,
+}
+
+impl PromptDefinition {
+    /// Appends the definition as a JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"name":"#);
+        encode::write_string(out, &self.name);
+        self.about.write_members(out);
+        if !self.arguments.is_empty() {
+            out.extend_from_slice(br#","arguments":"#);
+            write_array(out, &self.arguments, PromptArgument::write);
+        }
+        out.push(b'}');
+    }
+}
+
+impl PromptArgument {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"name":"#);
+        encode::write_string(out, &self.name);
+        write_text(out, "title", self.title.as_deref());
+        write_text(out, "description", self.description.as_deref());
+        out.extend_from_slice(if self.required {
+            br#","required":true}"#
+        } else {
+            br#","required":false}"#
+        });
+    }
+}
+
+/// One message of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptMessage {
+    /// Who says it.
+    pub role: Role,
+    /// What is said.
+    pub content: Content,
+}
+
+impl PromptMessage {
+    /// Something the user says.
+    pub fn user(content: impl Into<Content>) -> PromptMessage {
+        PromptMessage {
+            role: Role::User,
+            content: content.into(),
+        }
+    }
+
+    /// Something the model says.
+    pub fn assistant(content: impl Into<Content>) -> PromptMessage {
+        PromptMessage {
+            role: Role::Assistant,
+            content: content.into(),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"role":"#);
+        encode::write_string(out, self.role.as_str());
+        out.extend_from_slice(br#","content":"#);
+        self.content.write(out);
+        out.push(b'}');
+    }
+}
+
+/// A prompt with everything filled in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PromptResult {
+    /// What it is.
+    pub description: Option<String>,
+    /// What is said, in order.
+    pub messages: Vec<PromptMessage>,
+}
+
+impl PromptResult {
+    /// Writes the whole answer to `prompts/get`.
+    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
+        encode::begin_result(out, id);
+        out.extend_from_slice(br#"{"messages":"#);
+        write_array(out, &self.messages, PromptMessage::write);
+        write_text(out, "description", self.description.as_deref());
+        stamp.finish(out, era, Caching::NotCacheable);
+    }
+}
+
+/// The parameters of `prompts/get`.
+#[derive(Debug, Clone, Copy)]
+pub struct PromptParams<'a> {
+    /// The prompt to get.
+    pub name: &'a str,
+    /// What is filled in: an object whose values are strings; absent means nothing.
+    pub arguments: Option<Value<'a>>,
+}
+
+/// Why `prompts/get` has unusable parameters (answered -32602).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PromptParamsError {
+    /// No name, or not a string.
+    #[error("prompts/get needs params.name to be a string")]
+    Name,
+    /// Arguments of another type.
+    #[error("prompts/get needs params.arguments to be an object of strings")]
+    Arguments,
+}
+
+impl<'a> PromptParams<'a> {
+    /// Reads the parameters of `prompts/get`.
+    ///
+    /// # Errors
+    /// [`PromptParamsError`] when `name` is not a string, or `arguments` is present and no object
+    /// of strings.
+    pub fn read(params: Option<Value<'a>>) -> Result<PromptParams<'a>, PromptParamsError> {
+        let object = params
+            .and_then(|params| params.as_object())
+            .ok_or(PromptParamsError::Name)?;
+        let name = object
+            .get("name")
+            .and_then(|name| name.as_str())
+            .ok_or(PromptParamsError::Name)?;
+        let arguments = object.get("arguments");
+        if let Some(arguments) = arguments {
+            let members = arguments.as_object().ok_or(PromptParamsError::Arguments)?;
+            if members
+                .iter()
+                .any(|(_, value)| value.kind() != Kind::String)
+            {
+                return Err(PromptParamsError::Arguments);
+            }
+        }
+        Ok(PromptParams { name, arguments })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_definitions_and_results() {
+        let mut out = Vec::new();
+        PromptDefinition {
+            name: "p".into(),
+            arguments: vec![PromptArgument {
+                name: "a".into(),
+                required: true,
+                ..PromptArgument::default()
+            }],
+            ..PromptDefinition::default()
+        }
+        .write(&mut out);
+        let expected = r#"{"name":"p","arguments":[{"name":"a","required":true}]}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+
+        let result = PromptResult {
+            description: Some("d".into()),
+            messages: vec![PromptMessage::user("hello"), PromptMessage::assistant("hi")],
+        };
+        let mut out = Vec::new();
+        result.write(&mut out, Era::Legacy, Id::Integer(1), &Stamp::new(b"{}"));
+        let expected = concat!(
+            r#"{"jsonrpc":"2.0","id":1,"result":{"messages":["#,
+            r#"{"role":"user","content":{"type":"text","text":"hello"}},"#,
+            r#"{"role":"assistant","content":{"type":"text","text":"hi"}}],"description":"d"}}"#
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
