@@ -19,6 +19,8 @@ pub mod session;
 pub mod tidy;
 pub mod wire_schema;
 
+mod witness;
+
 pub use bystander::Bystander;
 pub use connection::{Connection, ReadError};
 pub use event_stream::{EventStream, Item};
