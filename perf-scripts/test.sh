@@ -2,9 +2,10 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs what is missing (a C compiler for mimalloc, npm, the pinned conformance suite with the
-# Node it needs), then checks the format, clippy and the docs, builds the server, and runs all tests
-# of the workspace, conformance among them. A check that fails counts as one failed test, so the
-# last line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
+# Node it needs and the official schemas it carries), then checks the format, clippy and the docs,
+# builds the server, and runs all tests of the workspace, conformance among them. A check that fails
+# counts as one failed test, so the last line, "N passed, N failed", is about everything; the exit
+# code is 0 only if nothing failed.
 #
 # It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
 # end, and measuring.

@@ -14,4 +14,5 @@ mod verdict;
 
 pub use expectation::{Expectation, ExpectationError};
 pub use suite::{Check, Run, Scenario, Status, run};
+pub(crate) use suite::{home, node};
 pub use verdict::{Verdict, judge};

@@ -1,13 +1,17 @@
 //! One TCP connection to a server: bytes out, responses in, each wait with a deadline.
+//!
+//! A witness sees all bytes on their way and fails the test as soon as a message has arrived that
+//! does not fit the schema of its revision.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::http::{Framing, Head, Response};
+use crate::http::{Framing, Head, Response, next_chunk};
 use crate::patience::PATIENCE;
 use crate::request::Request;
+use crate::witness::Witness;
 
 /// Why no response came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,7 @@ pub struct Connection {
     address: SocketAddr,
     input: Vec<u8>,
     consumed: usize,
+    witness: Witness,
 }
 
 impl fmt::Debug for Connection {
@@ -57,6 +62,7 @@ impl Connection {
             address,
             input: Vec::new(),
             consumed: 0,
+            witness: Witness::default(),
         })
     }
 
@@ -86,7 +92,20 @@ impl Connection {
     /// # Errors
     /// The server takes no more.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // The answer may be there before the last byte is sent.
+        self.witness.sent(bytes);
         self.stream.write_all(bytes)
+    }
+
+    /// Sends as much of `bytes` as the server takes before the socket's write timeout, and says
+    /// how many that are.
+    ///
+    /// # Errors
+    /// The server takes none.
+    pub fn try_send_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.stream.write(bytes)?;
+        self.witness.sent(&bytes[..count]);
+        Ok(count)
     }
 
     /// Sends a request and does not wait for its answer.
@@ -268,8 +287,12 @@ impl Connection {
         let read = self.stream.read(&mut self.input[start..]);
         self.input
             .truncate(start + read.as_ref().map_or(0, |bytes| *bytes));
+        self.witness.received(&self.input[start..]);
         match read {
-            Ok(0) => Err(ReadError::Closed),
+            Ok(0) => {
+                self.witness.closed();
+                Err(ReadError::Closed)
+            }
             Ok(_) => Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Err(ReadError::TimedOut)
@@ -277,38 +300,5 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
             Err(_) => Err(ReadError::Reset),
         }
-    }
-}
-
-/// The first chunk in `bytes` and how many bytes it takes with its framing. Nothing when it is
-/// not whole. The last chunk is empty and takes the end of the body with it.
-fn next_chunk(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
-    let Some(line) = bytes.windows(2).position(|window| window == b"\r\n") else {
-        return Ok(None);
-    };
-    let text = String::from_utf8_lossy(&bytes[..line]);
-    let length = usize::from_str_radix(&text, 16).map_err(|_| format!("chunk size {text:?}"))?;
-    let end = line + 2 + length;
-    match bytes.get(end..end + 2) {
-        None => Ok(None),
-        Some(b"\r\n") => Ok(Some((&bytes[line + 2..end], end + 2))),
-        Some(other) => Err(format!("chunk of {length} bytes ends with {other:?}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::next_chunk;
-
-    #[test]
-    fn chunks_are_read_when_they_are_whole() {
-        let bytes = b"5\r\nhello\r\n0\r\n\r\n";
-        for end in 0..10 {
-            assert_eq!(next_chunk(&bytes[..end]), Ok(None), "{end}");
-        }
-        assert_eq!(next_chunk(bytes), Ok(Some((&b"hello"[..], 10))));
-        assert_eq!(next_chunk(&bytes[10..]), Ok(Some((&b""[..], 5))));
-        assert!(next_chunk(b"x\r\n").is_err());
-        assert!(next_chunk(b"1\r\nab\r\n").is_err());
     }
 }

@@ -187,6 +187,22 @@ impl Response {
     }
 }
 
+/// The first chunk in `bytes` and how many bytes it takes with its framing. Nothing when it is
+/// not whole. The last chunk is empty and takes the end of the body with it.
+pub(crate) fn next_chunk(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, String> {
+    let Some(line) = bytes.windows(2).position(|window| window == b"\r\n") else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&bytes[..line]);
+    let length = usize::from_str_radix(&text, 16).map_err(|_| format!("chunk size {text:?}"))?;
+    let end = line + 2 + length;
+    match bytes.get(end..end + 2) {
+        None => Ok(None),
+        Some(b"\r\n") => Ok(Some((&bytes[line + 2..end], end + 2))),
+        Some(other) => Err(format!("chunk of {length} bytes ends with {other:?}")),
+    }
+}
+
 /// The data of one event without its dispatching empty line; nothing for a comment.
 #[must_use]
 pub fn event_data(event: &str) -> Option<String> {
@@ -212,7 +228,7 @@ pub fn parse(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::{Framing, Head, event_data};
+    use super::{Framing, Head, event_data, next_chunk};
 
     #[test]
     fn heads_are_read_when_they_are_whole() {
@@ -261,5 +277,17 @@ mod tests {
             Some("a\nb".to_owned())
         );
         assert_eq!(event_data("data:"), Some(String::new()));
+    }
+
+    #[test]
+    fn chunks_are_read_when_they_are_whole() {
+        let bytes = b"5\r\nhello\r\n0\r\n\r\n";
+        for end in 0..10 {
+            assert_eq!(next_chunk(&bytes[..end]), Ok(None), "{end}");
+        }
+        assert_eq!(next_chunk(bytes), Ok(Some((&b"hello"[..], 10))));
+        assert_eq!(next_chunk(&bytes[10..]), Ok(Some((&b""[..], 5))));
+        assert!(next_chunk(b"x\r\n").is_err());
+        assert!(next_chunk(b"1\r\nab\r\n").is_err());
     }
 }

@@ -3,7 +3,9 @@
 //! Everything here is blocking and bounded in time, and panics with what it saw when the server
 //! does something else than expected: that is how a test fails. The harness knows HTTP and MCP on
 //! its own and shares no code with the server, so that a fault of one is not hidden by the other.
-//! What it deliberately lacks: a client anybody should use outside tests.
+//! Every message that arrives on a [`Connection`] is held to the official schema of its revision,
+//! whatever the test looks at. What it deliberately lacks: a client anybody should use outside
+//! tests.
 
 pub mod bystander;
 pub mod conformance;
@@ -15,6 +17,9 @@ pub mod request;
 pub mod server;
 pub mod session;
 pub mod tidy;
+pub mod wire_schema;
+
+mod witness;
 
 pub use bystander::Bystander;
 pub use connection::{Connection, ReadError};

@@ -45,12 +45,12 @@ pub enum Status {
 }
 
 /// Where the suite is installed.
-fn home() -> PathBuf {
+pub(crate) fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance")
 }
 
 /// The Node that comes with the suite: it needs version 22, and Debian 13 has 20.
-fn node() -> PathBuf {
+pub(crate) fn node() -> PathBuf {
     let machine = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         _ => "x64",

@@ -1,0 +1,110 @@
+//! Sees all bytes of a connection and holds every message of the server to its schema.
+//!
+//! The witness reads what is sent to know what is asked, and what is received to know what is
+//! answered, each for itself: whatever words a test uses for sending and reading, and whether it
+//! looks at an answer or not, the answer is checked. There is no way to opt out.
+//!
+//! Invariant: a message is held to the method of a request only while responses and requests can be
+//! counted. Once what was sent is no HTTP that everybody reads alike, the responses that follow are
+//! held to what every message of their revision has. What it lacks on purpose: an opinion on
+//! HTTP, which the harness has elsewhere, and on bytes a test sends past its connection.
+
+mod answered;
+mod asked;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+
+use crate::http::Head;
+use crate::wire_schema::{Revision, judge};
+use answered::{Incoming, Part};
+use asked::{Asked, Outgoing};
+
+/// What was seen of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Witness {
+    outgoing: Outgoing,
+    incoming: Incoming,
+    /// Requests without a response, the oldest first.
+    waiting: VecDeque<Asked>,
+    /// The request whose response is arriving, and the head of that.
+    current: Option<(Asked, Head)>,
+}
+
+impl Witness {
+    /// Bytes go to the server.
+    pub(crate) fn sent(&mut self, bytes: &[u8]) {
+        self.waiting.extend(self.outgoing.take(bytes));
+    }
+
+    /// Bytes came from the server.
+    ///
+    /// # Panics
+    /// If a message among them does not fit its schema.
+    pub(crate) fn received(&mut self, bytes: &[u8]) {
+        self.incoming.push(bytes);
+        self.check(false);
+    }
+
+    /// The server has closed, which may end a response.
+    ///
+    /// # Panics
+    /// If a message does not fit its schema.
+    pub(crate) fn closed(&mut self) {
+        self.check(true);
+    }
+
+    fn check(&mut self, is_closed: bool) {
+        while let Some(part) = self.incoming.next_part(is_closed) {
+            match part {
+                Part::Head(head) => self.begin_response(head),
+                Part::Message(text) => self.check_message(&text),
+            }
+        }
+    }
+
+    fn begin_response(&mut self, head: Head) {
+        if head.status < 200 {
+            // An interim response; the one that counts follows.
+            return;
+        }
+        let asked = self.waiting.pop_front().unwrap_or_else(|| {
+            // An answer to something unfinished or unread: which comes next is anybody's guess.
+            self.outgoing.give_up();
+            Asked::unread()
+        });
+        self.current = Some((asked, head));
+    }
+
+    fn check_message(&mut self, text: &str) {
+        let (asked, head) = self.current.as_ref().expect("messages follow their head");
+        let message: Value = serde_json::from_str(text)
+            .unwrap_or_else(|error| panic!("no JSON from the server, {error}: {text}"));
+        let agreed = asked.is_handshake.then(|| agreed_in(&message)).flatten();
+        if let (Some(revision), Some(session)) = (agreed, head.field("MCP-Session-Id")) {
+            sessions().insert(session.to_owned(), revision);
+        }
+        let revision = agreed.unwrap_or(asked.revision);
+        if let Err(misfit) = judge(&message, revision, asked.method.as_deref()) {
+            panic!("{misfit}");
+        }
+    }
+}
+
+/// The revision that a handshake agreed on.
+fn agreed_in(message: &Value) -> Option<Revision> {
+    Revision::named(message["result"]["protocolVersion"].as_str()?)
+}
+
+/// The revisions of all sessions that were made in this process. Their ids are random, so the
+/// sessions of all servers fit into one map.
+fn sessions() -> MutexGuard<'static, HashMap<String, Revision>> {
+    static SESSIONS: LazyLock<Mutex<HashMap<String, Revision>>> = LazyLock::new(Mutex::default);
+    // A test that fails elsewhere leaves the map whole.
+    SESSIONS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Conversations, sound and with a fault that has to be noticed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+
+use super::Witness;
+use crate::request::{MODERN, Request};
+use crate::session::Session;
+
+const POLITE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+fn bytes_of(request: &Request) -> Vec<u8> {
+    request.to_bytes("127.0.0.1:1".parse().unwrap())
+}
+
+fn asks(witness: &mut Witness, request: &Request) {
+    witness.sent(&bytes_of(request));
+}
+
+fn legacy(method: &str) -> Request {
+    Request::legacy(&json!({ "jsonrpc": "2.0", "id": 1, "method": method }))
+}
+
+fn result(result: Value) -> String {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "result": result }).to_string();
+    format!("{POLITE}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+/// What the witness says about `bytes`, nothing if they are sound.
+fn complaint(witness: &mut Witness, bytes: &str) -> Option<String> {
+    let received = catch_unwind(AssertUnwindSafe(|| witness.received(bytes.as_bytes())));
+    let panic = received.err()?;
+    Some(panic.downcast_ref::<String>().expect("a text").clone())
+}
+
+/// The witness finds nothing, or says `fault`.
+fn check(witness: &mut Witness, bytes: &str, fault: Option<&str>) {
+    let said = complaint(witness, bytes);
+    match (&said, fault) {
+        (None, None) => {}
+        (Some(said), Some(fault)) if said.contains(fault) => {}
+        _ => panic!("expected {fault:?}, found {said:?} in {bytes}"),
+    }
+}
+
+#[test]
+fn each_answer_is_held_to_its_own_request() {
+    let mut sound = Witness::default();
+    let mut swapped = Witness::default();
+    for witness in [&mut sound, &mut swapped] {
+        let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let requests = [
+            legacy("ping"),
+            Request::legacy(&notification),
+            Request::modern(1, "tools/list", json!({})),
+            legacy("tools/call"),
+        ];
+        let bytes: Vec<u8> = requests.iter().flat_map(bytes_of).collect();
+        for piece in bytes.chunks(7) {
+            witness.sent(piece);
+        }
+    }
+    let list = json!({
+        "resultType": "complete", "tools": [], "ttlMs": 0, "cacheScope": "private",
+    });
+    let accepted = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_owned();
+    let before = [result(json!({})), accepted].concat();
+    let call = result(json!({ "content": [] }));
+    check(
+        &mut sound,
+        &[before.as_str(), &result(list.clone()), &call].concat(),
+        None,
+    );
+    let modern_list = Some("ListToolsResult: \"tools\" is a required");
+    check(
+        &mut swapped,
+        &[before.as_str(), &call].concat(),
+        modern_list,
+    );
+    check(
+        &mut swapped,
+        &result(list),
+        Some("\"content\" is a required"),
+    );
+}
+
+#[test]
+fn answers_are_read_byte_by_byte() {
+    for (text, is_sound) in [
+        (result(json!({ "content": [] })), true),
+        (result(json!({ "content": {} })), false),
+        (
+            result(json!({ "content": [] })).replace("200 OK", "400 Bad Request"),
+            true,
+        ),
+        (
+            result(json!({ "content": 1 })).replace("application/json", "text/plain"),
+            true,
+        ),
+    ] {
+        let mut witness = Witness::default();
+        asks(&mut witness, &legacy("tools/call"));
+        let (last, before) = text.as_bytes().split_last().unwrap();
+        for byte in before {
+            witness.received(&[*byte]);
+        }
+        let fault = (!is_sound).then_some("at /result/content");
+        check(&mut witness, &char::from(*last).to_string(), fault);
+    }
+}
+
+#[test]
+fn events_are_checked_when_they_are_whole() {
+    let mut witness = Witness::default();
+    asks(&mut witness, &legacy("tools/call"));
+    let progress = |token: Value| {
+        let params = json!({ "progressToken": token, "progress": 1 });
+        let method = "notifications/progress";
+        json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
+    };
+    check(&mut witness, STREAM, None);
+    check(&mut witness, &chunk(": alive\n\nid: 1\ndata:\n\n"), None);
+    let event = format!("data: {}\n\n", progress(json!("ü")));
+    let (start, end) = event.split_at(20);
+    check(&mut witness, &[chunk(start), chunk(end)].concat(), None);
+    let tokenless = format!("data: {}", progress(Value::Null));
+    check(&mut witness, &chunk(&tokenless), None);
+    check(&mut witness, &chunk("\n"), None);
+    check(&mut witness, &chunk("\n"), Some("at /params/progressToken"));
+    let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": {} });
+    let answer = chunk(&format!("data: {answer}\n\n"));
+    check(&mut witness, &answer, Some("\"content\" is a required"));
+    check(&mut witness, "0\r\n\r\n", None);
+    asks(&mut witness, &legacy("ping"));
+    check(&mut witness, &result(json!({})), None);
+}
+
+#[test]
+fn a_session_has_the_revision_of_its_handshake() {
+    let status = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tasks/status\"}\n\n";
+    for (revision, fault) in [
+        ("2025-06-18", "this revision has no TaskStatusNotification"),
+        ("2025-11-25", "\"params\" is a required property"),
+    ] {
+        let mut witness = Witness::default();
+        asks(&mut witness, &Request::initialize("1900-01-01"));
+        let id = format!("session of {revision}");
+        let agreed = result(json!({
+            "protocolVersion": revision,
+            "capabilities": {},
+            "serverInfo": { "name": "a", "version": "1" },
+        }));
+        let agreed = agreed.replacen("\r\n", &format!("\r\nMCP-Session-Id: {id}\r\n"), 1);
+        check(&mut witness, &agreed, None);
+        let mut another = Witness::default();
+        // What the header says is only asked where nobody knows the session.
+        asks(&mut another, &Session { id }.stream());
+        check(&mut another, STREAM, None);
+        check(&mut another, &chunk(status), Some(fault));
+    }
+    let mut stranger = Witness::default();
+    let id = "nobody's".to_owned();
+    let stream = Session { id }
+        .stream()
+        .field("MCP-Protocol-Version", MODERN);
+    asks(&mut stranger, &stream);
+    let fault = "notifications/tasks/status is not for a server";
+    check(
+        &mut stranger,
+        &[STREAM, &chunk(status)].concat(),
+        Some(fault),
+    );
+}
+
+#[test]
+fn interim_responses_answer_nothing() {
+    let mut witness = Witness::default();
+    asks(&mut witness, &legacy("tools/call"));
+    check(&mut witness, "HTTP/1.1 100 Continue\r\n\r\n", None);
+    check(
+        &mut witness,
+        &result(json!({})),
+        Some("\"content\" is a required"),
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_held_to_the_envelope() {
+    let host = "Host: a\r\n";
+    for doubtful in [
+        "garbage\r\n\r\n".to_owned(),
+        format!("POST /mcp HTTP/1.1\r\n{host}Content-Length: 1\r\nContent-Length: 1\r\n\r\nx"),
+        format!("POST /mcp HTTP/1.1\r\n{host}Content-Length: +1\r\n\r\nx"),
+        format!("POST /mcp HTTP/1.1\r\n{host}Transfer-Encoding: gzip\r\n\r\nx"),
+        format!("POST /mcp HTTP/1.1\r\n{host} folded\r\n\r\n"),
+    ] {
+        let mut witness = Witness::default();
+        asks(&mut witness, &legacy("ping"));
+        witness.sent(doubtful.as_bytes());
+        asks(&mut witness, &legacy("tools/call"));
+        check(&mut witness, &result(json!({})), None);
+        check(&mut witness, &result(json!({})), None);
+        check(&mut witness, &result(json!([])), Some("at /result"));
+    }
+}
+
+#[test]
+fn an_early_answer_ends_the_counting() {
+    let mut witness = Witness::default();
+    let bytes = bytes_of(&legacy("tools/call"));
+    let (start, end) = bytes.split_at(bytes.len() - 5);
+    witness.sent(start);
+    check(&mut witness, &result(json!({})), None);
+    witness.sent(end);
+    check(&mut witness, &result(json!({})), None);
+}
+
+#[test]
+fn the_end_of_the_connection_ends_a_response() {
+    let open = format!("{POLITE}\r\n{{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{{}}}}");
+    let mut witness = Witness::default();
+    asks(&mut witness, &legacy("ping"));
+    check(&mut witness, &open, None);
+    let closed = catch_unwind(AssertUnwindSafe(|| witness.closed()));
+    let panic = closed.expect_err("the id is null");
+    assert!(panic.downcast_ref::<String>().unwrap().contains("at /id"));
+}
+
+#[test]
+fn bodies_in_chunks_are_read() {
+    let mut witness = Witness::default();
+    let request = legacy("tools/call");
+    for piece in request
+        .to_chunked_bytes("127.0.0.1:1".parse().unwrap(), 3)
+        .chunks(5)
+    {
+        witness.sent(piece);
+    }
+    check(
+        &mut witness,
+        &result(json!({})),
+        Some("\"content\" is a required"),
+    );
+}
+
+#[test]
+fn a_body_that_says_json_and_is_none_is_a_fault() {
+    let mut witness = Witness::default();
+    asks(&mut witness, &legacy("ping"));
+    let text = format!("{POLITE}Content-Length: 1\r\n\r\nx");
+    check(&mut witness, &text, Some("no JSON from the server"));
+}
