@@ -7,6 +7,7 @@
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
+mod home_id;
 pub(crate) mod in_flight;
 pub(crate) mod session;
 pub(crate) mod session_id;
