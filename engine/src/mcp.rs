@@ -21,6 +21,30 @@ pub(crate) mod in_flight;
 pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "no request makes a task yet; the table stands alone"
+    )
+)]
+pub(crate) mod task_id;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "no request makes a task yet; the table stands alone"
+    )
+)]
+pub(crate) mod task_table;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "no request makes a task yet; the times are of tasks"
+    )
+)]
+pub(crate) mod timestamp;
 
 #[cfg(test)]
 pub(crate) mod tests;
