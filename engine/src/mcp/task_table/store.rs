@@ -48,11 +48,11 @@ struct Owned {
 pub(super) const WAITERS_MAX: usize = 8;
 
 /// What a task costs beside what it holds: its places in tables and trees that may be half
-/// empty, its owner's, and its waiters.
+/// empty, its owner's, which has a leaf of eleven for a single task too, and its waiters.
 pub(super) const TASK_OVERHEAD_BYTES: usize = 2
     * (size_of::<Task>()
         + size_of::<(TaskOwner, Owned)>()
-        + size_of::<(u64, u32)>() * 2
+        + size_of::<(u64, u32)>() * 8
         + size_of::<u32>() * 2
         + WAITERS_MAX * size_of::<Waiter>());
 

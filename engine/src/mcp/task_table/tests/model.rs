@@ -457,11 +457,11 @@ fn agrees_with_the_model_under_random_use() {
     for _ in 0..60 {
         let limits = TaskLimits {
             tasks_max: 1 + dice.below(12) as usize,
-            per_owner_max: 1 + dice.below(6) as usize,
+            per_owner_max: 1 + dice.below(4) as usize,
             ttl_default_ms: 0,
             ttl_max_ms: 10_000,
             result_bytes_max: 100 + dice.below(900) as usize,
-            bytes_max: (1 + dice.below(8) as usize) * TASK_OVERHEAD_BYTES,
+            bytes_max: (1 + dice.below(16) as usize) * TASK_OVERHEAD_BYTES,
             poll_interval_ms: 500,
         };
         let mut pair = Pair {
