@@ -11,7 +11,8 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::Exchange;
-use super::session_id::{RandomBits, SessionId};
+use super::home_id::RandomBits;
+use super::session_id::SessionId;
 use crate::handler::mailbox::CallKey;
 
 /// One session.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// Names a session. On the wire: four hex digits of the home shard, then 32 of the random bits.
+use super::home_id::{self, HOME_ID_BYTES};
+
+/// Names a session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionId {
     /// The shard that owns the session.
@@ -11,61 +13,17 @@ pub(crate) struct SessionId {
     pub(crate) random: u128,
 }
 
-/// Bytes of a session id on the wire.
-pub(crate) const SESSION_ID_BYTES: usize = HOME_DIGITS + RANDOM_DIGITS;
-
-const HOME_DIGITS: usize = 4;
-const RANDOM_DIGITS: usize = 32;
-
 impl SessionId {
     /// Reads an id as it is on the wire; `None` for anything this server never made.
     pub(crate) fn parse(text: &[u8]) -> Option<SessionId> {
-        let (home, random) = text.split_first_chunk::<HOME_DIGITS>()?;
-        let random: &[u8; RANDOM_DIGITS] = random.try_into().ok()?;
-        Some(SessionId {
-            home: u16::from_be_bytes(read_hex(home)?),
-            random: u128::from_be_bytes(read_hex(random)?),
-        })
+        let (home, random) = home_id::parse(text)?;
+        Some(SessionId { home, random })
     }
 
     /// The id as it is on the wire.
-    pub(crate) fn to_text(self) -> [u8; SESSION_ID_BYTES] {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; SESSION_ID_BYTES];
-        for (at, byte) in text.iter_mut().enumerate() {
-            let (bits, place) = if at < 4 {
-                (u128::from(self.home), 3 - at)
-            } else {
-                (self.random, SESSION_ID_BYTES - 1 - at)
-            };
-            *byte = DIGITS[((bits >> (place * 4)) & 15) as usize];
-        }
-        text
+    pub(crate) fn to_text(self) -> [u8; HOME_ID_BYTES] {
+        home_id::to_text(self.home, self.random)
     }
-}
-
-/// The bytes that stand in `digits`, two lower-case digits each; `None` if one is no digit.
-///
-/// Every request of a session comes through here. All digits are read before any is judged: with
-/// neither a branch nor a value carried from one to the next, the compiler takes 16 at a time.
-fn read_hex<const DIGITS: usize, const BYTES: usize>(digits: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
-    const { assert!(DIGITS == 2 * BYTES) }
-    let mut values = [0; DIGITS];
-    let mut are_digits = true;
-    for (value, digit) in values.iter_mut().zip(digits) {
-        let (number, letter) = (digit.wrapping_sub(b'0'), digit.wrapping_sub(b'a'));
-        are_digits &= (number < 10) | (letter < 6);
-        *value = if number < 10 {
-            number
-        } else {
-            letter.wrapping_add(10)
-        };
-    }
-    let mut bytes = [0; BYTES];
-    for (byte, [upper, lower]) in bytes.iter_mut().zip(values.as_chunks().0) {
-        *byte = upper << 4 | lower;
-    }
-    are_digits.then_some(bytes)
 }
 
 /// A log must not hold what lets a reader take over a session: only the home shard is shown.
@@ -75,86 +33,16 @@ impl fmt::Debug for SessionId {
     }
 }
 
-/// Random bits from the operating system, drawn in batches so that a session costs no system
-/// call of its own.
-#[derive(Debug, Default)]
-pub(crate) struct RandomBits {
-    drawn: Vec<u8>,
-}
-
-/// Bytes of random bits drawn at once: 64 ids.
-const RANDOM_BATCH_BYTES: usize = 1024;
-
-impl RandomBits {
-    /// Sixteen random bytes.
-    ///
-    /// # Panics
-    /// When the operating system has no random bits to give: there is no safe way to go on.
-    pub(crate) fn draw(&mut self) -> u128 {
-        const BYTES: usize = size_of::<u128>();
-        if self.drawn.len() < BYTES {
-            self.drawn.resize(RANDOM_BATCH_BYTES, 0);
-            getrandom::fill(&mut self.drawn).expect("getrandom(2) fails only where it is absent");
-        }
-        let rest = self.drawn.len() - BYTES;
-        let mut bytes = [0; BYTES];
-        bytes.copy_from_slice(&self.drawn[rest..]);
-        // Bits that were given out do not stay in memory.
-        self.drawn[rest..].fill(0);
-        self.drawn.truncate(rest);
-        u128::from_ne_bytes(bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::SessionId;
 
     #[test]
-    fn ids_are_read_back_from_their_text() {
-        for (home, random) in [(0, 0), (1, 1), (0xbeef, u128::MAX), (56, 0x0123_4567 << 90)] {
-            let id = SessionId { home, random };
-            assert_eq!(SessionId::parse(&id.to_text()), Some(id));
-        }
-    }
-
-    #[test]
-    fn text_this_server_never_made_is_no_id() {
-        let good = SessionId { home: 1, random: 2 }.to_text();
-        let mut upper = good;
-        upper[35] = b'A';
-        for text in [
-            &b""[..],
-            b"x",
-            &good[..35],
-            &upper,
-            &[&good[..], b"0"].concat(),
-        ] {
-            assert_eq!(SessionId::parse(text), None);
-        }
-    }
-
-    #[test]
-    fn each_digit_is_lower_case_hex_and_counts() {
-        let good = SessionId {
-            home: 0x89ab,
-            random: 0x0123_4567_89ab_cdef_fedc_ba98_7654_3210,
-        };
-        for at in 0..SESSION_ID_BYTES {
-            for byte in 0..=u8::MAX {
-                let mut text = good.to_text();
-                text[at] = byte;
-                let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-                let read = SessionId::parse(&text).map(SessionId::to_text);
-                assert_eq!(read, is_digit.then_some(text), "{byte:#04x} at {at}");
-            }
-        }
-    }
-
-    #[test]
-    fn random_bits_do_not_repeat() {
-        let mut bits = RandomBits::default();
-        let drawn: std::collections::HashSet<u128> = (0..1000).map(|_| bits.draw()).collect();
-        assert_eq!(drawn.len(), 1000);
+    fn is_read_back_from_its_text_and_shows_no_random_bits() {
+        let (home, random) = (0xbeef, 0x0123_4567_89ab_cdef << 50);
+        let id = SessionId { home, random };
+        assert_eq!(SessionId::parse(&id.to_text()), Some(id));
+        assert_eq!(SessionId::parse(&id.to_text()[1..]), None);
+        assert_eq!(format!("{id:?}"), "SessionId(beef..)");
     }
 }

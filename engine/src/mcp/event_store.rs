@@ -1,0 +1,401 @@
+//! The events of legacy streams, kept so that a client that lost one can have the rest of it.
+//!
+//! A client names the last event it saw and gets what came after it on that stream, never what
+//! another stream carried (MCP 2025-11-25 basic/transports, "Resumability and Redelivery"). An
+//! event id names its stream but authorizes nothing: whoever replays a stream first asks
+//! [`EventStore::owner_of`] whether it is the client's own.
+//!
+//! The simple version keeps every event of every stream. Here all of it is bounded, a session's
+//! share too. When memory is short, streams go in the order finished before open and idle longest
+//! first; each loses its events from the oldest on, then its place. Losing the front of a stream
+//! is no loss to a client that is past it, so what is kept of a stream is always its end. The
+//! first event of a stream is never kept: nobody can name an event before it.
+//!
+//! Invariants: after each call everything counted is within its limit; a store without streams
+//! owns no memory. The store knows no connection and reads no clock: idle is the order of use.
+
+mod event_id;
+mod replay;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use event_id::{EventId, StreamId};
+pub(crate) use replay::{Replay, ReplayError};
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::session_id::SessionId;
+use stream::{DropOrder, IN_SESSION, IN_SHARD, Stream};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventLimits {
+    /// Bytes of all streams together, overhead included.
+    pub(crate) bytes_max: usize,
+    /// Bytes of a session's streams, overhead included.
+    pub(crate) bytes_per_session_max: usize,
+    /// Events of a stream.
+    pub(crate) events_per_stream_max: usize,
+    /// Streams of a session.
+    pub(crate) streams_per_session_max: usize,
+}
+
+/// What was lost to the limits since the store was made; what was forgotten on demand is not
+/// counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EventDrops {
+    /// Events.
+    pub(crate) events: u64,
+    /// Streams.
+    pub(crate) streams: u64,
+}
+
+/// The events of a shard's streams; see the module's text.
+#[derive(Debug)]
+pub(crate) struct EventStore {
+    home: u16,
+    limits: EventLimits,
+    streams: Slab<Stream>,
+    /// The indexes of streams by their numbers, which stand in the streams.
+    by_number: HashTable<u32>,
+    owners: Slab<Owner>,
+    /// The indexes of owners by their sessions, which stand in the owners.
+    by_session: HashTable<u32>,
+    order: DropOrder,
+    next_number: u64,
+    bytes: usize,
+    drops: EventDrops,
+}
+
+/// A session with streams.
+#[derive(Debug)]
+struct Owner {
+    session: SessionId,
+    streams: usize,
+    bytes: usize,
+    order: DropOrder,
+}
+
+/// What an event costs beside its message: its place in a queue that may be a third full, and
+/// what an allocator adds.
+const EVENT_OVERHEAD_BYTES: usize = 3 * size_of::<Box<[u8]>>() + 16;
+
+/// What a stream costs beside its events: its and its owner's places in tables that may be half
+/// empty, and the least that a queue of events takes.
+const STREAM_OVERHEAD_BYTES: usize = 2
+    * (size_of::<Stream>() + size_of::<Owner>() + 2 * (size_of::<u32>() + 1))
+    + EVENT_SLOTS_MIN * size_of::<Box<[u8]>>();
+
+/// Places of a queue of events that has any.
+const EVENT_SLOTS_MIN: usize = 4;
+
+impl EventStore {
+    /// A store of the shard `home` without streams. Limits that leave no room for a single stream
+    /// switch resumption off: nothing is kept then.
+    pub(crate) fn new(home: u16, limits: EventLimits) -> EventStore {
+        EventStore {
+            home,
+            limits,
+            streams: Slab::new(),
+            by_number: HashTable::new(),
+            owners: Slab::new(),
+            by_session: HashTable::new(),
+            order: DropOrder::NOTHING,
+            next_number: 0,
+            bytes: 0,
+            drops: EventDrops::default(),
+        }
+    }
+
+    /// Bytes that everything kept is counted as, overhead included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What was lost to the limits so far.
+    pub(crate) fn drops(&self) -> EventDrops {
+        self.drops
+    }
+
+    /// Begins a stream of the session `owner`. At the session's limit its stream that goes first
+    /// makes room.
+    pub(crate) fn begin(&mut self, owner: SessionId) -> StreamId {
+        let number = self.next_number;
+        self.next_number += 1;
+        let limits = self.limits;
+        let bytes_max = limits.bytes_max.min(limits.bytes_per_session_max);
+        if bytes_max < STREAM_OVERHEAD_BYTES || limits.streams_per_session_max == 0 {
+            return StreamId(number);
+        }
+        let owner = self.owner_index(owner);
+        self.insert(number, owner);
+        let owned = &self.owners[owner as usize];
+        let has_too_many = owned.streams > limits.streams_per_session_max;
+        // Never the stream just begun: it goes last, and there is another one.
+        if let Some(first) = owned.order.first().filter(|_| has_too_many) {
+            self.drop_stream(first);
+        }
+        self.make_room(owner);
+        StreamId(number)
+    }
+
+    /// Appends an event and names it; an empty `message` is the event that primes a client to
+    /// resume. Events that were kept longest make room, in the order of the module's text.
+    ///
+    /// `None` if the stream is not kept, or finished: the event has no id then and cannot be
+    /// asked for. What is still to come of such a stream may go to another one.
+    pub(crate) fn append(&mut self, stream: StreamId, message: &[u8]) -> Option<EventId> {
+        let index = self.index_of(stream)?;
+        let entry = &self.streams[index as usize];
+        if entry.is_finished {
+            return None;
+        }
+        let sequence = entry.next();
+        self.unlink(index);
+        self.link(index);
+        if sequence == 0 {
+            self.streams[index as usize].first = 1;
+        } else {
+            self.keep(index, message);
+        }
+        Some(EventId {
+            home: self.home,
+            stream,
+            sequence,
+        })
+    }
+
+    /// Says that no more will come on a stream: a replay that reaches the end ends it.
+    pub(crate) fn finish(&mut self, stream: StreamId) {
+        let Some(index) = self.index_of(stream) else {
+            return;
+        };
+        self.unlink(index);
+        self.streams[index as usize].is_finished = true;
+        self.link(index);
+    }
+
+    /// The session that a stream belongs to, while it is kept.
+    pub(crate) fn owner_of(&self, stream: StreamId) -> Option<SessionId> {
+        let owner = self.streams[self.index_of(stream)? as usize].owner;
+        Some(self.owners[owner as usize].session)
+    }
+
+    /// The events of `stream` after the one with sequence `after`, in order.
+    ///
+    /// # Errors
+    /// See [`ReplayError`].
+    pub(crate) fn replay(&self, stream: StreamId, after: u64) -> Result<Replay<'_>, ReplayError> {
+        let index = self.index_of(stream).ok_or(ReplayError::Unknown)?;
+        let entry = &self.streams[index as usize];
+        if after >= entry.next() {
+            return Err(ReplayError::Unknown);
+        }
+        let next = after + 1;
+        let skipped = next.checked_sub(entry.first).ok_or(ReplayError::Evicted)?;
+        Ok(Replay {
+            next: EventId {
+                home: self.home,
+                stream,
+                sequence: next,
+            },
+            events: entry.events.range(skipped as usize..),
+            is_finished: entry.is_finished,
+        })
+    }
+
+    /// Forgets a stream.
+    pub(crate) fn forget(&mut self, stream: StreamId) {
+        if let Some(index) = self.index_of(stream) {
+            self.remove(index);
+        }
+    }
+
+    /// Forgets every stream of a session.
+    pub(crate) fn forget_owner(&mut self, owner: SessionId) {
+        let is_it = |index: &u32| self.owners[*index as usize].session == owner;
+        let Some(owner) = self.by_session.find(hash_of_session(owner), is_it).copied() else {
+            return;
+        };
+        for _ in 0..self.owners[owner as usize].streams {
+            if let Some(index) = self.owners[owner as usize].order.first() {
+                self.remove(index);
+            }
+        }
+    }
+
+    /// The entry of the session `owner`, which is made if there is none.
+    fn owner_index(&mut self, owner: SessionId) -> u32 {
+        let owners = &mut self.owners;
+        let hash = hash_of_session(owner);
+        let is_it = |index: &u32| owners[*index as usize].session == owner;
+        if let Some(index) = self.by_session.find(hash, is_it) {
+            return *index;
+        }
+        let index = owners.insert(Owner {
+            session: owner,
+            streams: 0,
+            bytes: 0,
+            order: DropOrder::NOTHING,
+        }) as u32;
+        self.by_session.insert_unique(hash, index, |index| {
+            hash_of_session(owners[*index as usize].session)
+        });
+        index
+    }
+
+    fn index_of(&self, StreamId(number): StreamId) -> Option<u32> {
+        let is_it = |index: &u32| self.streams[*index as usize].number == number;
+        self.by_number.find(hash_of_number(number), is_it).copied()
+    }
+
+    /// Keeps an event at the end of a stream.
+    fn keep(&mut self, index: u32, message: &[u8]) {
+        let cost = EVENT_OVERHEAD_BYTES + message.len();
+        let EventLimits {
+            bytes_max,
+            bytes_per_session_max,
+            events_per_stream_max,
+            ..
+        } = self.limits;
+        let bytes_max = bytes_max.min(bytes_per_session_max);
+        if STREAM_OVERHEAD_BYTES + cost > bytes_max || events_per_stream_max == 0 {
+            // No room can be made for it, and with a gap behind them the earlier ones are of no
+            // use. The other streams must not go for nothing.
+            while self.drop_event(index) {}
+            self.streams[index as usize].first += 1;
+            self.drops.events += 1;
+            return;
+        }
+        if self.streams[index as usize].events.len() >= events_per_stream_max {
+            self.drop_event(index);
+        }
+        self.streams[index as usize]
+            .events
+            .push_back(message.into());
+        self.charge(index, cost);
+        self.make_room(self.streams[index as usize].owner);
+    }
+
+    /// Drops what goes first until everything is within the limits. What was used last goes last,
+    /// so a stream that is within them by itself stays.
+    fn make_room(&mut self, owner: u32) {
+        while self.owners[owner as usize].bytes > self.limits.bytes_per_session_max {
+            let Some(first) = self.owners[owner as usize].order.first() else {
+                break;
+            };
+            self.drop_from(first);
+        }
+        while self.bytes > self.limits.bytes_max {
+            let Some(first) = self.order.first() else {
+                break;
+            };
+            self.drop_from(first);
+        }
+    }
+
+    /// Drops the oldest event of a stream, or its place if it has none.
+    fn drop_from(&mut self, index: u32) {
+        if !self.drop_event(index) {
+            self.drop_stream(index);
+        }
+    }
+
+    /// Drops the oldest event of a stream; says whether there was one.
+    fn drop_event(&mut self, index: u32) -> bool {
+        let stream = &mut self.streams[index as usize];
+        let Some(message) = stream.events.pop_front() else {
+            return false;
+        };
+        stream.first += 1;
+        let kept = stream.events.len();
+        if stream.events.capacity() > 3 * kept + EVENT_SLOTS_MIN {
+            stream.events.shrink_to(2 * kept);
+        }
+        self.credit(index, EVENT_OVERHEAD_BYTES + message.len());
+        self.drops.events += 1;
+        true
+    }
+
+    fn drop_stream(&mut self, index: u32) {
+        self.drops.events += self.streams[index as usize].events.len() as u64;
+        self.drops.streams += 1;
+        self.remove(index);
+    }
+
+    fn insert(&mut self, number: u64, owner: u32) {
+        let index = self.streams.insert(Stream::new(number, owner)) as u32;
+        let streams = &self.streams;
+        let rehash = |index: &u32| hash_of_number(streams[*index as usize].number);
+        self.by_number
+            .insert_unique(hash_of_number(number), index, rehash);
+        self.owners[owner as usize].streams += 1;
+        self.link(index);
+        self.charge(index, STREAM_OVERHEAD_BYTES);
+    }
+
+    fn remove(&mut self, index: u32) {
+        self.unlink(index);
+        self.credit(index, self.streams[index as usize].bytes);
+        let Stream { number, owner, .. } = self.streams.remove(index as usize);
+        let hash = hash_of_number(number);
+        if let Ok(entry) = self.by_number.find_entry(hash, |other| *other == index) {
+            entry.remove();
+        }
+        self.owners[owner as usize].streams -= 1;
+        if self.owners[owner as usize].streams == 0 {
+            let hash = hash_of_session(self.owners.remove(owner as usize).session);
+            if let Ok(entry) = self.by_session.find_entry(hash, |other| *other == owner) {
+                entry.remove();
+            }
+        }
+        if self.streams.is_empty() {
+            self.streams = Slab::new();
+            self.by_number = HashTable::new();
+            self.owners = Slab::new();
+            self.by_session = HashTable::new();
+        }
+    }
+
+    /// Puts a stream behind the others of its kind.
+    fn link(&mut self, index: u32) {
+        let owner = self.streams[index as usize].owner;
+        self.order.push(&mut self.streams, index, IN_SHARD);
+        let in_session = &mut self.owners[owner as usize].order;
+        in_session.push(&mut self.streams, index, IN_SESSION);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let owner = self.streams[index as usize].owner;
+        self.order.remove(&mut self.streams, index, IN_SHARD);
+        let in_session = &mut self.owners[owner as usize].order;
+        in_session.remove(&mut self.streams, index, IN_SESSION);
+    }
+
+    fn charge(&mut self, index: u32, bytes: usize) {
+        let stream = &mut self.streams[index as usize];
+        stream.bytes += bytes;
+        self.owners[stream.owner as usize].bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    fn credit(&mut self, index: u32, bytes: usize) {
+        let stream = &mut self.streams[index as usize];
+        stream.bytes -= bytes;
+        self.owners[stream.owner as usize].bytes -= bytes;
+        self.bytes -= bytes;
+    }
+}
+
+/// Numbers are counted and never chosen by a peer: multiplied by an odd constant, those that
+/// follow each other differ in the low and in the high bits, which is all that the table needs.
+fn hash_of_number(number: u64) -> u64 {
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Session ids are random bits of our own making: they are their own hash.
+fn hash_of_session(session: SessionId) -> u64 {
+    session.random as u64
+}

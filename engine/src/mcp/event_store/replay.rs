@@ -1,0 +1,42 @@
+//! What a client that lost a stream is told.
+
+use std::collections::vec_deque;
+
+use super::EventId;
+
+/// Why nothing is replayed. Both are the client's to live with: it starts afresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ReplayError {
+    /// No such stream is kept, or it never had such an event.
+    #[error("event is unknown or its stream is no longer kept")]
+    Unknown,
+    /// Some of what came after the event was dropped.
+    #[error("events after the last one received were dropped")]
+    Evicted,
+}
+
+/// Events that were asked for, each with its id, in order. An empty message primes.
+#[derive(Debug)]
+pub(crate) struct Replay<'a> {
+    pub(super) next: EventId,
+    pub(super) events: vec_deque::Iter<'a, Box<[u8]>>,
+    pub(super) is_finished: bool,
+}
+
+impl Replay<'_> {
+    /// Whether the stream ends after these events; otherwise more may come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+}
+
+impl<'a> Iterator for Replay<'a> {
+    type Item = (EventId, &'a [u8]);
+
+    fn next(&mut self) -> Option<(EventId, &'a [u8])> {
+        let message = self.events.next()?;
+        let id = self.next;
+        self.next.sequence += 1;
+        Some((id, message))
+    }
+}

@@ -1,0 +1,300 @@
+//! Each rule of the store, and all of them together against a model that is slow and plain.
+
+mod model;
+
+use super::{
+    EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, STREAM_OVERHEAD_BYTES,
+    StreamId,
+};
+use crate::mcp::session_id::SessionId;
+
+const LIMITS: EventLimits = EventLimits {
+    bytes_max: 1_000_000,
+    bytes_per_session_max: 100_000,
+    events_per_stream_max: 100,
+    streams_per_session_max: 10,
+};
+
+fn store(limits: EventLimits) -> EventStore {
+    EventStore::new(3, limits)
+}
+
+fn session(number: u128) -> SessionId {
+    SessionId {
+        home: 3,
+        random: number,
+    }
+}
+
+/// What `streams` and their `events` of `message_bytes` each are counted as.
+fn cost(streams: usize, events: usize, message_bytes: usize) -> usize {
+    streams * STREAM_OVERHEAD_BYTES + events * (EVENT_OVERHEAD_BYTES + message_bytes)
+}
+
+/// Begins a stream with its priming event and `events` messages of one byte: 1, 2 and so on.
+fn filled(store: &mut EventStore, owner: SessionId, events: u8) -> StreamId {
+    let stream = store.begin(owner);
+    store.append(stream, b"").unwrap();
+    for number in 1..=events {
+        store.append(stream, &[number]).unwrap();
+    }
+    stream
+}
+
+type Replayed = Result<(Vec<(u64, Vec<u8>)>, bool), ReplayError>;
+
+fn replayed(store: &EventStore, stream: StreamId, after: u64) -> Replayed {
+    let replay = store.replay(stream, after)?;
+    let is_finished = replay.is_finished();
+    let events = replay.map(|(id, message)| {
+        assert_eq!((id.home, id.stream), (3, stream));
+        (id.sequence, message.to_vec())
+    });
+    Ok((events.collect(), is_finished))
+}
+
+fn ones(sequences: std::ops::RangeInclusive<u8>) -> Vec<(u64, Vec<u8>)> {
+    sequences
+        .map(|number| (u64::from(number), vec![number]))
+        .collect()
+}
+
+#[test]
+fn a_stream_is_replayed_from_after_the_event_the_client_saw_last() {
+    let mut store = store(LIMITS);
+    let one = filled(&mut store, session(1), 3);
+    let other = filled(&mut store, session(1), 5);
+    for after in 0..=3 {
+        let rest = ones(after as u8 + 1..=3);
+        assert_eq!(replayed(&store, one, after), Ok((rest, false)));
+    }
+    assert_eq!(replayed(&store, other, 4), Ok((ones(5..=5), false)));
+    assert_eq!(store.drops(), EventDrops::default());
+}
+
+#[test]
+fn ids_name_home_stream_and_sequence_and_streams_are_never_named_again() {
+    let mut store = store(LIMITS);
+    let first = store.begin(session(1));
+    let mut texts = std::collections::HashSet::new();
+    for sequence in 0..3 {
+        let id = store.append(first, b"x").unwrap();
+        assert_eq!((id.home, id.stream, id.sequence), (3, first, sequence));
+        let mut text = Vec::new();
+        id.write(&mut text);
+        assert!(texts.insert(text));
+    }
+    store.forget(first);
+    assert_ne!(store.begin(session(1)), first);
+}
+
+#[test]
+fn an_event_that_never_was_is_unknown() {
+    let mut store = store(LIMITS);
+    let stream = store.begin(session(1));
+    assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Unknown));
+    store.append(stream, b"");
+    assert_eq!(replayed(&store, stream, 0), Ok((vec![], false)));
+    for after in [1, 2, u64::MAX] {
+        assert_eq!(replayed(&store, stream, after), Err(ReplayError::Unknown));
+    }
+    let never_begun = StreamId(stream.0 + 1);
+    assert_eq!(replayed(&store, never_begun, 0), Err(ReplayError::Unknown));
+}
+
+#[test]
+fn a_finished_stream_ends_its_replay_and_takes_no_more() {
+    let mut store = store(LIMITS);
+    let stream = filled(&mut store, session(1), 2);
+    store.finish(stream);
+    store.finish(stream);
+    assert_eq!(store.append(stream, b"late"), None);
+    assert_eq!(replayed(&store, stream, 1), Ok((ones(2..=2), true)));
+    assert_eq!(replayed(&store, stream, 2), Ok((vec![], true)));
+}
+
+#[test]
+fn a_priming_event_in_the_middle_is_replayed_empty() {
+    let mut store = store(LIMITS);
+    let stream = filled(&mut store, session(1), 1);
+    store.append(stream, b"");
+    let (events, _) = replayed(&store, stream, 0).unwrap();
+    assert_eq!(events, [(1, vec![1]), (2, vec![])]);
+}
+
+#[test]
+fn the_owner_is_known_as_long_as_the_stream() {
+    let mut store = store(LIMITS);
+    let stream = filled(&mut store, session(7), 1);
+    assert_eq!(store.owner_of(stream), Some(session(7)));
+    store.forget(stream);
+    assert_eq!(store.owner_of(stream), None);
+    assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Unknown));
+    assert_eq!(store.append(stream, b"x"), None);
+}
+
+#[test]
+fn forgetting_an_owner_forgets_its_streams_and_no_others() {
+    let mut store = store(LIMITS);
+    let gone: Vec<_> = (0..4).map(|_| filled(&mut store, session(1), 2)).collect();
+    let kept = filled(&mut store, session(2), 2);
+    store.finish(gone[2]);
+    store.forget_owner(session(1));
+    store.forget_owner(session(1));
+    for stream in gone {
+        assert_eq!(store.owner_of(stream), None);
+    }
+    assert_eq!(store.owner_of(kept), Some(session(2)));
+    assert_eq!(store.bytes(), cost(1, 2, 1));
+    assert_eq!(store.drops(), EventDrops::default());
+}
+
+#[test]
+fn a_store_without_streams_owns_nothing() {
+    let mut store = store(LIMITS);
+    for round in 0..2 {
+        let streams: Vec<_> = (0..100)
+            .map(|number| filled(&mut store, session(number % 20), 10))
+            .collect();
+        assert_eq!(store.bytes(), cost(100, 1000, 1));
+        match round {
+            0 => streams.into_iter().for_each(|stream| store.forget(stream)),
+            _ => (0..20).for_each(|number| store.forget_owner(session(number))),
+        }
+        assert_eq!(store.bytes(), 0);
+        assert_eq!(store.streams.capacity() + store.owners.capacity(), 0);
+        assert_eq!(store.by_number.capacity() + store.by_session.capacity(), 0);
+    }
+}
+
+#[test]
+fn a_full_stream_loses_its_oldest_event() {
+    let mut store = store(EventLimits {
+        events_per_stream_max: 3,
+        ..LIMITS
+    });
+    let stream = filled(&mut store, session(1), 5);
+    assert_eq!(replayed(&store, stream, 2), Ok((ones(3..=5), false)));
+    assert_eq!(replayed(&store, stream, 1), Err(ReplayError::Evicted));
+    assert_eq!(store.drops().events, 2);
+}
+
+#[test]
+fn finished_streams_go_before_open_ones_and_idle_longest_first() {
+    let mut store = store(EventLimits {
+        bytes_max: cost(4, 8, 1),
+        ..LIMITS
+    });
+    let open = filled(&mut store, session(1), 2);
+    let [late, early] = [2, 3].map(|owner| filled(&mut store, session(owner), 2));
+    store.finish(early);
+    store.finish(late);
+    let busy = filled(&mut store, session(4), 2);
+    store.append(busy, b"x");
+    assert_eq!(replayed(&store, early, 0), Err(ReplayError::Evicted));
+    assert_eq!(replayed(&store, early, 1), Ok((ones(2..=2), true)));
+    store.append(busy, b"x");
+    assert_eq!(replayed(&store, early, 2), Ok((vec![], true)));
+    store.append(busy, b"x");
+    assert_eq!(store.owner_of(early), None);
+    // The place of a stream was room for some events more.
+    let room = STREAM_OVERHEAD_BYTES / cost(0, 1, 1);
+    for _ in 0..room {
+        assert_eq!(replayed(&store, late, 0), Ok((ones(1..=2), true)));
+        store.append(busy, b"x");
+    }
+    assert_eq!(replayed(&store, late, 0), Err(ReplayError::Evicted));
+    assert_eq!(replayed(&store, open, 0), Ok((ones(1..=2), false)));
+    assert_eq!(replayed(&store, busy, 0).unwrap().0.len(), 2 + 3 + room);
+}
+
+#[test]
+fn a_session_at_its_limit_of_bytes_loses_its_own() {
+    let mut store = store(EventLimits {
+        bytes_per_session_max: cost(2, 4, 1),
+        ..LIMITS
+    });
+    let other = filled(&mut store, session(2), 2);
+    let idle = filled(&mut store, session(1), 2);
+    let busy = filled(&mut store, session(1), 3);
+    assert_eq!(replayed(&store, idle, 0), Err(ReplayError::Evicted));
+    assert_eq!(replayed(&store, busy, 0), Ok((ones(1..=3), false)));
+    assert_eq!(replayed(&store, other, 0), Ok((ones(1..=2), false)));
+}
+
+#[test]
+fn a_session_at_its_limit_of_streams_loses_the_one_that_goes_first() {
+    let mut store = store(EventLimits {
+        streams_per_session_max: 2,
+        ..LIMITS
+    });
+    let other = filled(&mut store, session(2), 1);
+    let open = filled(&mut store, session(1), 1);
+    let finished = filled(&mut store, session(1), 1);
+    store.finish(finished);
+    let third = filled(&mut store, session(1), 1);
+    assert_eq!(store.owner_of(finished), None);
+    let fourth = filled(&mut store, session(1), 1);
+    assert_eq!(store.owner_of(open), None);
+    for kept in [other, third, fourth] {
+        assert_eq!(replayed(&store, kept, 0), Ok((ones(1..=1), false)));
+    }
+    let lost = EventDrops {
+        events: 2,
+        streams: 2,
+    };
+    assert_eq!(store.drops(), lost);
+}
+
+#[test]
+fn an_event_beyond_the_limit_costs_nobody_else_anything() {
+    let mut store = store(EventLimits {
+        bytes_per_session_max: cost(2, 4, 1),
+        ..LIMITS
+    });
+    let neighbour = filled(&mut store, session(1), 1);
+    let stream = filled(&mut store, session(1), 2);
+    let id = store.append(stream, &[0; 10_000]).unwrap();
+    assert_eq!(replayed(&store, stream, 2), Err(ReplayError::Evicted));
+    assert_eq!(replayed(&store, stream, id.sequence), Ok((vec![], false)));
+    assert_eq!(replayed(&store, neighbour, 0), Ok((ones(1..=1), false)));
+    assert_eq!(store.append(stream, b"x").unwrap().sequence, 4);
+    assert_eq!(replayed(&store, stream, 3).unwrap().0.len(), 1);
+}
+
+#[test]
+fn limits_without_room_for_a_stream_keep_nothing() {
+    let too_little = STREAM_OVERHEAD_BYTES - 1;
+    for limits in [
+        EventLimits {
+            bytes_max: too_little,
+            ..LIMITS
+        },
+        EventLimits {
+            bytes_per_session_max: too_little,
+            ..LIMITS
+        },
+        EventLimits {
+            streams_per_session_max: 0,
+            ..LIMITS
+        },
+    ] {
+        let mut store = store(limits);
+        let stream = store.begin(session(1));
+        assert_eq!(store.append(stream, b""), None);
+        assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Unknown));
+        assert_eq!(store.bytes(), 0);
+    }
+}
+
+#[test]
+fn a_drained_queue_gives_its_memory_back() {
+    let mut store = store(LIMITS);
+    let stream = filled(&mut store, session(1), 100);
+    let index = store.index_of(stream).unwrap();
+    for kept in (0..100).rev() {
+        assert!(store.drop_event(index));
+        let capacity = store.streams[index as usize].events.capacity();
+        assert!(capacity <= 3 * kept + super::EVENT_SLOTS_MIN, "{capacity}");
+    }
+}

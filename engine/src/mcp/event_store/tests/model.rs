@@ -1,0 +1,234 @@
+//! The store against a model of it: vectors that are searched from end to end.
+
+use super::{
+    EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, Replayed,
+    STREAM_OVERHEAD_BYTES, StreamId, replayed, session,
+};
+use crate::io::dice::Dice;
+
+struct Model {
+    limits: EventLimits,
+    /// In the order of use.
+    streams: Vec<ModelStream>,
+    drops: EventDrops,
+}
+
+struct ModelStream {
+    id: StreamId,
+    owner: u128,
+    is_finished: bool,
+    sent: u64,
+    events: Vec<(u64, Vec<u8>)>,
+}
+
+impl ModelStream {
+    fn bytes(&self) -> usize {
+        let events = self.events.iter();
+        let costs = events.map(|(_, message)| EVENT_OVERHEAD_BYTES + message.len());
+        STREAM_OVERHEAD_BYTES + costs.sum::<usize>()
+    }
+}
+
+impl Model {
+    fn bytes_of(&self, owner: Option<u128>) -> usize {
+        let streams = self.streams.iter();
+        let counted = streams.filter(|stream| owner.is_none_or(|owner| stream.owner == owner));
+        counted.map(ModelStream::bytes).sum()
+    }
+
+    fn at(&self, id: StreamId) -> Option<usize> {
+        self.streams.iter().position(|stream| stream.id == id)
+    }
+
+    /// Moves a stream to the end and returns it.
+    fn touch(&mut self, at: usize) -> &mut ModelStream {
+        self.streams[at..].rotate_left(1);
+        self.streams.last_mut().expect("a stream was just moved")
+    }
+
+    fn first_to_go(&self, owner: Option<u128>) -> usize {
+        let goes = |finished: bool| {
+            self.streams.iter().position(|stream| {
+                owner.is_none_or(|owner| stream.owner == owner) && stream.is_finished == finished
+            })
+        };
+        goes(true).or_else(|| goes(false)).expect("a stream exists")
+    }
+
+    fn drop_stream(&mut self, at: usize) {
+        self.drops.streams += 1;
+        self.drops.events += self.streams.remove(at).events.len() as u64;
+    }
+
+    fn make_room(&mut self, owner: u128) {
+        let limits = self.limits;
+        let bounds = [
+            (Some(owner), limits.bytes_per_session_max),
+            (None, limits.bytes_max),
+        ];
+        for (whose, bytes_max) in bounds {
+            while self.bytes_of(whose) > bytes_max {
+                let at = self.first_to_go(whose);
+                if self.streams[at].events.is_empty() {
+                    self.drop_stream(at);
+                } else {
+                    self.streams[at].events.remove(0);
+                    self.drops.events += 1;
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, id: StreamId, owner: u128) {
+        self.streams.push(ModelStream {
+            id,
+            owner,
+            is_finished: false,
+            sent: 0,
+            events: Vec::new(),
+        });
+        let of_owner = self.streams.iter().filter(|stream| stream.owner == owner);
+        if of_owner.count() > self.limits.streams_per_session_max {
+            self.drop_stream(self.first_to_go(Some(owner)));
+        }
+        self.make_room(owner);
+    }
+
+    fn append(&mut self, id: StreamId, message: &[u8]) -> Option<u64> {
+        let at = self.at(id)?;
+        if self.streams[at].is_finished {
+            return None;
+        }
+        let EventLimits {
+            bytes_max,
+            bytes_per_session_max,
+            events_per_stream_max,
+            ..
+        } = self.limits;
+        let stream = self.touch(at);
+        let sequence = stream.sent;
+        stream.sent += 1;
+        let alone = STREAM_OVERHEAD_BYTES + EVENT_OVERHEAD_BYTES + message.len();
+        let mut dropped = 0;
+        if sequence > 0 {
+            if alone > bytes_max.min(bytes_per_session_max) {
+                dropped = stream.events.len() + 1;
+                stream.events.clear();
+            } else {
+                if stream.events.len() == events_per_stream_max {
+                    stream.events.remove(0);
+                    dropped = 1;
+                }
+                stream.events.push((sequence, message.to_vec()));
+            }
+        }
+        let owner = stream.owner;
+        self.drops.events += dropped as u64;
+        self.make_room(owner);
+        Some(sequence)
+    }
+
+    fn finish(&mut self, id: StreamId) {
+        if let Some(at) = self.at(id) {
+            self.touch(at).is_finished = true;
+        }
+    }
+
+    fn replay(&self, id: StreamId, after: u64) -> Replayed {
+        let stream = &self.streams[self.at(id).ok_or(ReplayError::Unknown)?];
+        if after >= stream.sent {
+            return Err(ReplayError::Unknown);
+        }
+        let later = stream.events.iter().filter(|(at, _)| *at > after);
+        let later: Vec<_> = later.cloned().collect();
+        if later.len() as u64 != stream.sent - after - 1 {
+            return Err(ReplayError::Evicted);
+        }
+        Ok((later, stream.is_finished))
+    }
+}
+
+fn agree(store: &EventStore, model: &Model, ids: &[StreamId]) {
+    assert_eq!(store.bytes(), model.bytes_of(None));
+    assert!(store.bytes() <= model.limits.bytes_max);
+    assert_eq!(store.drops(), model.drops);
+    assert_eq!(store.streams.len(), model.streams.len());
+    assert_eq!(store.by_number.len(), store.streams.len());
+    assert_eq!(store.by_session.len(), store.owners.len());
+    for (_, owner) in &store.owners {
+        assert!(owner.bytes <= model.limits.bytes_per_session_max);
+        assert!(owner.streams <= model.limits.streams_per_session_max);
+        assert!(owner.streams > 0);
+        assert_eq!(owner.bytes, model.bytes_of(Some(owner.session.random)));
+    }
+    for id in ids {
+        let owner = model.at(*id).map(|at| session(model.streams[at].owner));
+        assert_eq!(store.owner_of(*id), owner);
+        let sent = model.at(*id).map_or(0, |at| model.streams[at].sent);
+        for after in 0..=sent {
+            assert_eq!(replayed(store, *id, after), model.replay(*id, after));
+        }
+    }
+}
+
+fn play(dice: &mut Dice, limits: EventLimits) {
+    const OWNERS: u64 = 5;
+    let mut store = super::store(limits);
+    let mut model = Model {
+        limits,
+        streams: Vec::new(),
+        drops: EventDrops::default(),
+    };
+    let mut ids: Vec<StreamId> = Vec::new();
+    for _ in 0..300 {
+        let owner = u128::from(dice.below(OWNERS));
+        let recent = ids.len().saturating_sub(20);
+        let id = (ids.len() > recent)
+            .then(|| ids[recent + dice.below((ids.len() - recent) as u64) as usize]);
+        match (dice.below(20), id) {
+            (0..3, _) | (_, None) => {
+                let id = store.begin(session(owner));
+                model.begin(id, owner);
+                ids.push(id);
+            }
+            (3..5, Some(id)) => {
+                store.finish(id);
+                model.finish(id);
+            }
+            (5, Some(id)) => {
+                store.forget(id);
+                model.streams.retain(|stream| stream.id != id);
+            }
+            (6, _) if dice.below(8) == 0 => {
+                store.forget_owner(session(owner));
+                model.streams.retain(|stream| stream.owner != owner);
+            }
+            (_, Some(id)) => {
+                let bytes = dice.below(60) * dice.below(60) / 8;
+                let message = vec![dice.below(256) as u8; bytes as usize];
+                let named = store.append(id, &message).map(|id| id.sequence);
+                assert_eq!(named, model.append(id, &message));
+            }
+        }
+        agree(&store, &model, &ids[ids.len().saturating_sub(20)..]);
+    }
+    for owner in 0..OWNERS {
+        store.forget_owner(session(u128::from(owner)));
+    }
+    assert_eq!(store.bytes(), 0);
+    assert!(store.streams.is_empty() && store.owners.is_empty());
+}
+
+#[test]
+fn agrees_with_the_model_under_random_use() {
+    let mut dice = Dice::printed();
+    for _ in 0..60 {
+        let limits = EventLimits {
+            bytes_max: 500 + dice.below(8_000) as usize,
+            bytes_per_session_max: 500 + dice.below(4_000) as usize,
+            events_per_stream_max: 1 + dice.below(12) as usize,
+            streams_per_session_max: 1 + dice.below(5) as usize,
+        };
+        play(&mut dice, limits);
+    }
+}

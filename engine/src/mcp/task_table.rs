@@ -1,0 +1,459 @@
+//! Tasks of one home shard, in both eras: requests whose results are fetched later.
+//!
+//! A task belongs to a principal, to a session or to nobody; to everyone else it is unknown, as
+//! is one whose time is over. It is kept for a time that counts from its creation, or until it is
+//! over and others need the room: the one that ended first goes first. A task that runs never
+//! makes room; if only such tasks are left, another one is refused.
+//!
+//! Handlers call what takes an id alone; what a peer asks for takes its owner and the time too.
+//! Time is an argument: milliseconds since 1970, because tasks show it. The table stores what is
+//! encoded and never looks inside, runs nothing and wakes nobody: whoever waits for the end of a
+//! task is handed back to the caller when it comes.
+
+mod error;
+mod page;
+mod status;
+mod store;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::{CreateError, NotKept, TaskError, UnknownCursor};
+pub(crate) use page::{ListCursor, Page};
+pub(crate) use status::{RunningStatus, TaskStatus};
+pub(crate) use task::{Outcome, Task, TaskOwner, Waiter};
+
+use super::age_list::Links;
+use super::home_id::RandomBits;
+use super::task_id::TaskId;
+use store::{ASK_OVERHEAD_BYTES, TaskStore, WAITERS_MAX};
+use task::{Ask, AskProgress};
+
+/// How many tasks there are, how long, and how much they hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TaskLimits {
+    /// Tasks of the shard.
+    pub(crate) tasks_max: usize,
+    /// Tasks of a principal or a session.
+    pub(crate) per_owner_max: usize,
+    /// How long a task is kept whose client does not say, in milliseconds.
+    pub(crate) ttl_default_ms: u64,
+    /// How long a task is kept at most, in milliseconds.
+    pub(crate) ttl_max_ms: u64,
+    /// Bytes of a result, and of anything else that a task holds in one piece.
+    pub(crate) result_bytes_max: usize,
+    /// Bytes of all tasks together, overhead included.
+    pub(crate) bytes_max: usize,
+    /// How often a client should ask for a task's state, in milliseconds.
+    pub(crate) poll_interval_ms: u64,
+}
+
+/// Input requests that a task may make in its life: their keys are remembered.
+const ASKS_MAX: usize = 128;
+
+/// A task that is no longer kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Removed {
+    /// Its name.
+    pub(crate) id: TaskId,
+    /// Whether its handler is still at work, for nobody.
+    pub(crate) was_running: bool,
+    /// Who waits for an end that will not come.
+    pub(crate) waiters: Vec<Waiter>,
+}
+
+/// Whether a waiter has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The task is over.
+    Over,
+    /// The waiter is handed back when it is.
+    Registered,
+}
+
+/// The tasks of a shard; see the module's text.
+#[derive(Debug)]
+pub(crate) struct TaskTable {
+    home: u16,
+    random: RandomBits,
+    store: TaskStore,
+    next_ordinal: u64,
+}
+
+impl TaskTable {
+    /// A table of the shard `home` without tasks.
+    pub(crate) fn new(home: u16, limits: TaskLimits) -> TaskTable {
+        TaskTable {
+            home,
+            random: RandomBits::default(),
+            store: TaskStore::new(limits),
+            next_ordinal: 0,
+        }
+    }
+
+    /// How many tasks are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.store.tasks.len()
+    }
+
+    /// Bytes that all tasks are counted as, overhead included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.store.bytes()
+    }
+
+    /// How many tasks that were over made room for others.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.store.evicted()
+    }
+
+    /// How often a client should ask for a task's state, in milliseconds.
+    pub(crate) fn poll_interval_ms(&self) -> u64 {
+        self.store.limits.poll_interval_ms
+    }
+
+    /// No task's time is over before this.
+    pub(crate) fn next_expiry_ms(&self) -> Option<u64> {
+        self.store.next_expiry_ms()
+    }
+
+    /// Makes a task, which is working. It is kept for `ttl_ms` or the default, within the limit;
+    /// never for less than a client is told to wait before it asks.
+    ///
+    /// # Errors
+    /// When tasks that run take all of the owner's or the shard's room.
+    pub(crate) fn create(
+        &mut self,
+        owner: TaskOwner,
+        ttl_ms: Option<u64>,
+        now_ms: u64,
+    ) -> Result<TaskId, CreateError> {
+        self.store.admit(&owner)?;
+        let limits = &self.store.limits;
+        let ttl_ms = ttl_ms
+            .unwrap_or(limits.ttl_default_ms)
+            .max(limits.poll_interval_ms)
+            .min(limits.ttl_max_ms);
+        let id = TaskId {
+            home: self.home,
+            random: self.random.draw(),
+        };
+        self.store.insert(Task {
+            id,
+            status: TaskStatus::Working,
+            message: None,
+            created_ms: now_ms,
+            updated_ms: now_ms,
+            ttl_ms,
+            outcome: None,
+            owner,
+            ordinal: self.next_ordinal,
+            asks: Vec::new(),
+            waiters: Vec::new(),
+            bytes: 0,
+            in_shard: Links::LOOSE,
+            in_owner: Links::LOOSE,
+        });
+        self.next_ordinal += 1;
+        Ok(id)
+    }
+
+    /// The task called `id`, unless it is unknown to `owner`.
+    pub(crate) fn get(&self, id: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<&Task> {
+        let index = self.known(id, owner, now_ms).ok()?;
+        Some(&self.store.tasks[index as usize])
+    }
+
+    /// At most `page_max` tasks of `owner`, from the oldest on or from where a page ended.
+    /// Nobody's tasks are not listed: their ids are all that protects them.
+    ///
+    /// # Errors
+    /// When the table never made the cursor.
+    pub(crate) fn list(
+        &self,
+        owner: &TaskOwner,
+        cursor: Option<ListCursor>,
+        page_max: usize,
+        now_ms: u64,
+    ) -> Result<Page<'_>, UnknownCursor> {
+        if cursor.is_some_and(|cursor| cursor.ordinal >= self.next_ordinal) {
+            return Err(UnknownCursor);
+        }
+        let after = cursor.map(|cursor| cursor.ordinal);
+        let tasks = self.store.of_owner(owner, after).map(|(_, task)| task);
+        let mut tasks = tasks.filter(|task| !task.is_expired(now_ms));
+        let page: Vec<&Task> = tasks.by_ref().take(page_max.max(1)).collect();
+        let more = tasks.next().and(page.last());
+        Ok(Page {
+            next: more.map(|last| ListCursor {
+                ordinal: last.ordinal,
+            }),
+            tasks: page,
+        })
+    }
+
+    /// Sets the state of a task that runs, and what is said about it. Requests of a task that
+    /// works on are withdrawn.
+    ///
+    /// # Errors
+    /// When the task is unknown or over, or there is no room for the message.
+    pub(crate) fn set_status(
+        &mut self,
+        id: TaskId,
+        status: RunningStatus,
+        message: Option<&str>,
+        now_ms: u64,
+    ) -> Result<(), TaskError> {
+        let status = TaskStatus::from(status);
+        let index = self.running(id, status)?;
+        let task = &self.store.tasks[index as usize];
+        let freed_bytes = task.message.as_ref().map_or(0, |message| message.len());
+        let bytes = message.map_or(0, str::len);
+        self.store.check_size(bytes)?;
+        self.store.make_room(bytes.saturating_sub(freed_bytes))?;
+        let task = &mut self.store.tasks[index as usize];
+        task.message = message.map(Box::from);
+        if status == TaskStatus::Working {
+            task.withdraw_requests();
+        }
+        task.become_at(status, now_ms);
+        self.store.recount(index);
+        Ok(())
+    }
+
+    /// Asks the client for something, under a `key` of which the task has used none before. The
+    /// task requires input until all its requests are answered.
+    ///
+    /// # Errors
+    /// When the task is unknown or over, has used the key or asked too often, or there is no room.
+    pub(crate) fn ask(
+        &mut self,
+        id: TaskId,
+        key: &str,
+        request: Vec<u8>,
+        now_ms: u64,
+    ) -> Result<(), TaskError> {
+        let index = self.running(id, TaskStatus::InputRequired)?;
+        let asks = &self.store.tasks[index as usize].asks;
+        if asks.iter().any(|ask| *ask.key == *key) {
+            return Err(TaskError::KeyUsed);
+        }
+        if asks.len() >= ASKS_MAX {
+            return Err(TaskError::TooManyAsks { asks_max: ASKS_MAX });
+        }
+        let bytes = key.len() + request.len();
+        self.store.check_size(bytes)?;
+        self.store.make_room(ASK_OVERHEAD_BYTES + bytes)?;
+        let task = &mut self.store.tasks[index as usize];
+        task.asks.push(Ask {
+            key: key.into(),
+            progress: AskProgress::Outstanding(request.into()),
+        });
+        task.become_at(TaskStatus::InputRequired, now_ms);
+        self.store.recount(index);
+        Ok(())
+    }
+
+    /// Takes the client's answer to the request under `key`; says whether there was such a
+    /// request. With its last one answered, the task works on.
+    ///
+    /// # Errors
+    /// When the task is unknown, or there is no room.
+    pub(crate) fn answer(
+        &mut self,
+        id: TaskId,
+        owner: &TaskOwner,
+        key: &str,
+        response: Vec<u8>,
+        now_ms: u64,
+    ) -> Result<bool, TaskError> {
+        let index = self.known(id, owner, now_ms)?;
+        let mut asks = self.store.tasks[index as usize].asks.iter();
+        let Some(at) = asks.position(|ask| *ask.key == *key && ask.is_outstanding()) else {
+            return Ok(false);
+        };
+        let freed_bytes = self.store.tasks[index as usize].asks[at].content_bytes();
+        self.store.check_size(response.len())?;
+        self.store
+            .make_room(response.len().saturating_sub(freed_bytes))?;
+        let task = &mut self.store.tasks[index as usize];
+        task.asks[at].progress = AskProgress::Answered(response.into());
+        if !task.asks.iter().any(Ask::is_outstanding) {
+            task.become_at(TaskStatus::Working, now_ms);
+        }
+        self.store.recount(index);
+        Ok(true)
+    }
+
+    /// Moves the answers that came since to the handler, each with its key.
+    pub(crate) fn take_answers(&mut self, id: TaskId) -> Vec<(Box<str>, Box<[u8]>)> {
+        let Some(index) = self.store.index_of(id) else {
+            return Vec::new();
+        };
+        let asks = self.store.tasks[index as usize].asks.iter_mut();
+        let answers = asks.filter_map(Ask::take_answer).collect();
+        self.store.recount(index);
+        answers
+    }
+
+    /// Ends a task with the result of its request; `is_error` says that it is that of a tool that
+    /// failed. Hands back who waited. A result without room is lost, and the task failed.
+    ///
+    /// # Errors
+    /// When the task is unknown or over.
+    pub(crate) fn complete(
+        &mut self,
+        id: TaskId,
+        result: Vec<u8>,
+        is_error: bool,
+        now_ms: u64,
+    ) -> Result<Vec<Waiter>, TaskError> {
+        let index = self.running(id, TaskStatus::Completed)?;
+        let (status, outcome) = match self.make_last_room(index, result.len()) {
+            Ok(()) => {
+                let result = result.into();
+                let outcome = Outcome::Result { result, is_error };
+                (TaskStatus::Completed, outcome)
+            }
+            Err(not_kept) => (TaskStatus::Failed, Outcome::Lost(not_kept)),
+        };
+        Ok(self.end(index, status, Some(outcome), now_ms))
+    }
+
+    /// Ends a task with the error of its request. Hands back who waited. An error without room is
+    /// lost.
+    ///
+    /// # Errors
+    /// When the task is unknown or over.
+    pub(crate) fn fail(
+        &mut self,
+        id: TaskId,
+        error: Vec<u8>,
+        now_ms: u64,
+    ) -> Result<Vec<Waiter>, TaskError> {
+        let index = self.running(id, TaskStatus::Failed)?;
+        let outcome = match self.make_last_room(index, error.len()) {
+            Ok(()) => Outcome::Error(error.into()),
+            Err(not_kept) => Outcome::Lost(not_kept),
+        };
+        Ok(self.end(index, TaskStatus::Failed, Some(outcome), now_ms))
+    }
+
+    /// Ends a task by its client's wish. Hands back who waited.
+    ///
+    /// # Errors
+    /// When the task is unknown or over.
+    pub(crate) fn cancel(
+        &mut self,
+        id: TaskId,
+        owner: &TaskOwner,
+        now_ms: u64,
+    ) -> Result<Vec<Waiter>, TaskError> {
+        self.known(id, owner, now_ms)?;
+        let index = self.running(id, TaskStatus::Cancelled)?;
+        self.store.tasks[index as usize].clear();
+        Ok(self.end(index, TaskStatus::Cancelled, None, now_ms))
+    }
+
+    /// Lets `waiter` wait for the end of a task.
+    ///
+    /// # Errors
+    /// When the task is unknown, or too many wait already.
+    pub(crate) fn wait(
+        &mut self,
+        id: TaskId,
+        owner: &TaskOwner,
+        waiter: Waiter,
+        now_ms: u64,
+    ) -> Result<Wait, TaskError> {
+        let index = self.known(id, owner, now_ms)?;
+        let task = &mut self.store.tasks[index as usize];
+        if task.status.is_terminal() {
+            return Ok(Wait::Over);
+        }
+        if task.waiters.len() >= WAITERS_MAX {
+            return Err(TaskError::TooManyWaiters {
+                waiters_max: WAITERS_MAX,
+            });
+        }
+        task.waiters.push(waiter);
+        Ok(Wait::Registered)
+    }
+
+    /// Says that `waiter` does not wait for a task any more.
+    pub(crate) fn leave(&mut self, id: TaskId, waiter: Waiter) {
+        if let Some(index) = self.store.index_of(id) {
+            let waiters = &mut self.store.tasks[index as usize].waiters;
+            waiters.retain(|other| *other != waiter);
+        }
+    }
+
+    /// Forgets at most `budget` tasks whose time is over, running or not.
+    pub(crate) fn expire(&mut self, now_ms: u64, budget: usize) -> Vec<Removed> {
+        let mut removed = Vec::new();
+        while removed.len() < budget {
+            let Some(index) = self.store.first_expired(now_ms) else {
+                break;
+            };
+            removed.push(Removed::from(self.store.remove(index)));
+        }
+        removed
+    }
+
+    /// Forgets every task of an owner that will not come back, as a session that ended.
+    pub(crate) fn forget_owner(&mut self, owner: &TaskOwner) -> Vec<Removed> {
+        let owned = self.store.of_owner(owner, None);
+        let owned: Vec<u32> = owned.map(|(index, _)| index).collect();
+        let removed = owned.into_iter().map(|index| self.store.remove(index));
+        removed.map(Removed::from).collect()
+    }
+
+    /// Where the task called `id` is, if a peer may know.
+    fn known(&self, id: TaskId, owner: &TaskOwner, now_ms: u64) -> Result<u32, TaskError> {
+        let index = self.store.index_of(id).ok_or(TaskError::Unknown)?;
+        let is_known = self.store.tasks[index as usize].is_known_to(owner, now_ms);
+        is_known.then_some(index).ok_or(TaskError::Unknown)
+    }
+
+    /// Where the task called `id` is, if it can go on to the state `to`.
+    fn running(&self, id: TaskId, to: TaskStatus) -> Result<u32, TaskError> {
+        let index = self.store.index_of(id).ok_or(TaskError::Unknown)?;
+        let from = self.store.tasks[index as usize].status;
+        if from.is_terminal() {
+            return Err(TaskError::Transition { from, to });
+        }
+        Ok(index)
+    }
+
+    /// Drops what a task needs while it runs, and makes room for what came out.
+    fn make_last_room(&mut self, index: u32, bytes: usize) -> Result<(), NotKept> {
+        self.store.tasks[index as usize].clear();
+        self.store.recount(index);
+        self.store.check_size(bytes)?;
+        self.store.make_room(bytes)
+    }
+
+    fn end(
+        &mut self,
+        index: u32,
+        status: TaskStatus,
+        outcome: Option<Outcome>,
+        now_ms: u64,
+    ) -> Vec<Waiter> {
+        let task = &mut self.store.tasks[index as usize];
+        task.outcome = outcome;
+        task.become_at(status, now_ms);
+        let waiters = std::mem::take(&mut task.waiters);
+        self.store.retire(index);
+        waiters
+    }
+}
+
+impl From<Task> for Removed {
+    fn from(task: Task) -> Removed {
+        Removed {
+            id: task.id,
+            was_running: !task.status.is_terminal(),
+            waiters: task.waiters,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Where tasks are kept: who has which, who goes first, and how much memory all of them take.
+//!
+//! Invariants: after each call there are no more tasks and bytes than the limits allow, and no
+//! task that runs was removed to get there. A refusal removes nothing: tasks that are over make
+//! room only where that suffices. A store without tasks owns no memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::TaskLimits;
+use super::error::{CreateError, NotKept};
+use super::task::{Ask, IN_OWNER, IN_SHARD, Task, TaskOwner, Waiter};
+use crate::mcp::age_list::AgeList;
+use crate::mcp::task_id::TaskId;
+
+/// The tasks of a shard; see the module's text.
+#[derive(Debug)]
+pub(super) struct TaskStore {
+    pub(super) limits: TaskLimits,
+    pub(super) tasks: Slab<Task>,
+    /// The indexes of tasks by the random bits of their ids, which stand in the tasks.
+    by_id: HashTable<u32>,
+    /// Tasks of somebody. Principals are named by others, so the hash is one that withstands
+    /// chosen names.
+    owners: HashMap<TaskOwner, Owned>,
+    /// When tasks are forgotten, and their indexes.
+    expiries: BTreeSet<(u64, u32)>,
+    /// Tasks that are over, in the order they ended.
+    over: AgeList,
+    bytes: usize,
+    /// The part of `bytes` that belongs to tasks that are over.
+    over_bytes: usize,
+    evicted: u64,
+}
+
+/// The tasks of an owner.
+#[derive(Debug)]
+struct Owned {
+    /// Their indexes in the order they were made.
+    by_ordinal: BTreeMap<u64, u32>,
+    /// Those that are over, in the order they ended.
+    over: AgeList,
+}
+
+/// Who may wait for a task at once.
+pub(super) const WAITERS_MAX: usize = 8;
+
+/// What a task costs beside what it holds: its places in tables and trees that may be half
+/// empty, its owner's, which has a leaf of eleven for a single task too, and its waiters.
+pub(super) const TASK_OVERHEAD_BYTES: usize = 2
+    * (size_of::<Task>()
+        + size_of::<(TaskOwner, Owned)>()
+        + size_of::<(u64, u32)>() * 8
+        + size_of::<u32>() * 2
+        + WAITERS_MAX * size_of::<Waiter>());
+
+/// What an input request costs beside its key and content.
+pub(super) const ASK_OVERHEAD_BYTES: usize = 2 * size_of::<Ask>() + 32;
+
+impl TaskStore {
+    pub(super) fn new(limits: TaskLimits) -> TaskStore {
+        TaskStore {
+            limits,
+            tasks: Slab::new(),
+            by_id: HashTable::new(),
+            owners: HashMap::new(),
+            expiries: BTreeSet::new(),
+            over: AgeList::new(),
+            bytes: 0,
+            over_bytes: 0,
+            evicted: 0,
+        }
+    }
+
+    /// What everything kept is counted as.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many tasks made room for others.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// When the first task is forgotten.
+    pub(super) fn next_expiry_ms(&self) -> Option<u64> {
+        self.expiries.first().map(|(expires_ms, _)| *expires_ms)
+    }
+
+    /// The task whose time was over first.
+    pub(super) fn first_expired(&self, now_ms: u64) -> Option<u32> {
+        let (expires_ms, index) = self.expiries.first()?;
+        (*expires_ms <= now_ms).then_some(*index)
+    }
+
+    pub(super) fn index_of(&self, id: TaskId) -> Option<u32> {
+        let is_it = |index: &u32| self.tasks[*index as usize].id == id;
+        self.by_id.find(hash_of(id), is_it).copied()
+    }
+
+    /// The tasks of somebody that were made after the one with ordinal `after`, in that order.
+    pub(super) fn of_owner(
+        &self,
+        owner: &TaskOwner,
+        after: Option<u64>,
+    ) -> impl Iterator<Item = (u32, &Task)> {
+        let owned = self.owners.get(owner);
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let later = owned.map(|owned| owned.by_ordinal.range(from..));
+        later
+            .into_iter()
+            .flatten()
+            .map(|(_, index)| (*index, &self.tasks[*index as usize]))
+    }
+
+    /// Makes room for one more task of `owner`.
+    pub(super) fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
+        let TaskLimits {
+            tasks_max,
+            per_owner_max,
+            ..
+        } = self.limits;
+        let owned = self.owners.get(owner);
+        let own_count = owned.map_or(0, |owned| owned.by_ordinal.len());
+        let own_oldest = owned.and_then(|owned| owned.over.oldest());
+        // Nobody is not one owner but everyone without a name.
+        let owner_is_full = own_count >= per_owner_max && *owner != TaskOwner::Nobody;
+        if owner_is_full && own_oldest.is_none() {
+            return Err(CreateError::OwnerFull {
+                tasks_max: per_owner_max,
+            });
+        }
+        if self.tasks.len() >= tasks_max && self.over.oldest().is_none() {
+            return Err(CreateError::Full { tasks_max });
+        }
+        let cost = TASK_OVERHEAD_BYTES + 2 * owner.name_bytes();
+        self.check_room(cost)?;
+        if let Some(index) = own_oldest.filter(|_| owner_is_full) {
+            self.evict(index);
+        }
+        let is_full = self.tasks.len() >= tasks_max;
+        if let Some(index) = self.over.oldest().filter(|_| is_full) {
+            self.evict(index);
+        }
+        self.make_room(cost)?;
+        Ok(())
+    }
+
+    /// Keeps a task that was admitted.
+    pub(super) fn insert(&mut self, task: Task) {
+        let (id, ordinal, expires_ms) = (task.id, task.ordinal, task.expires_ms());
+        let owner = (task.owner != TaskOwner::Nobody).then(|| task.owner.clone());
+        let index = self.tasks.insert(task) as u32;
+        let tasks = &self.tasks;
+        self.by_id.insert_unique(hash_of(id), index, |index| {
+            hash_of(tasks[*index as usize].id)
+        });
+        if let Some(owner) = owner {
+            let owned = self.owners.entry(owner).or_insert(Owned {
+                by_ordinal: BTreeMap::new(),
+                over: AgeList::new(),
+            });
+            owned.by_ordinal.insert(ordinal, index);
+        }
+        self.expiries.insert((expires_ms, index));
+        self.recount(index);
+    }
+
+    /// Takes a task out.
+    pub(super) fn remove(&mut self, index: u32) -> Task {
+        let task = &self.tasks[index as usize];
+        let (id, is_over) = (task.id, task.status.is_terminal());
+        self.expiries.remove(&(task.expires_ms(), index));
+        if is_over {
+            self.over.remove(&mut self.tasks, index, IN_SHARD);
+        }
+        let task = &self.tasks[index as usize];
+        let (ordinal, bytes) = (task.ordinal, task.bytes);
+        if let Some(owned) = self.owners.get_mut(&task.owner) {
+            owned.by_ordinal.remove(&ordinal);
+            if is_over {
+                owned.over.remove(&mut self.tasks, index, IN_OWNER);
+            }
+            if owned.by_ordinal.is_empty() {
+                self.owners.remove(&self.tasks[index as usize].owner);
+            }
+        }
+        if let Ok(entry) = self.by_id.find_entry(hash_of(id), |other| *other == index) {
+            entry.remove();
+        }
+        self.bytes -= bytes;
+        self.over_bytes -= if is_over { bytes } else { 0 };
+        let task = self.tasks.remove(index as usize);
+        if self.tasks.is_empty() {
+            self.tasks = Slab::new();
+            self.by_id = HashTable::new();
+            self.owners = HashMap::new();
+            self.expiries = BTreeSet::new();
+        }
+        task
+    }
+
+    /// Puts a task that has just ended behind the others that are over. It holds the same from
+    /// here on.
+    pub(super) fn retire(&mut self, index: u32) {
+        self.recount(index);
+        let task = &self.tasks[index as usize];
+        self.over_bytes += task.bytes;
+        if let Some(owned) = self.owners.get_mut(&task.owner) {
+            owned.over.push(&mut self.tasks, index, IN_OWNER);
+        }
+        self.over.push(&mut self.tasks, index, IN_SHARD);
+    }
+
+    /// Counts anew what a running task holds; room for it was made before.
+    pub(super) fn recount(&mut self, index: u32) {
+        let task = &mut self.tasks[index as usize];
+        self.bytes -= task.bytes;
+        task.bytes = bytes_of(task);
+        self.bytes += task.bytes;
+    }
+
+    /// Whether a task may hold `bytes` in one piece.
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), NotKept> {
+        let bytes_max = self.limits.result_bytes_max;
+        if bytes > bytes_max {
+            return Err(NotKept::TooLarge { bytes, bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Makes room for `bytes` more, if tasks that are over hold enough.
+    pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NotKept> {
+        self.check_room(bytes)?;
+        while self.bytes + bytes > self.limits.bytes_max {
+            let Some(index) = self.over.oldest() else {
+                break;
+            };
+            self.evict(index);
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, bytes: usize) -> Result<(), NotKept> {
+        let running_bytes = self.bytes - self.over_bytes;
+        let bytes_free = self.limits.bytes_max.saturating_sub(running_bytes);
+        if bytes > bytes_free {
+            return Err(NotKept::NoRoom { bytes, bytes_free });
+        }
+        Ok(())
+    }
+
+    fn evict(&mut self, index: u32) {
+        self.remove(index);
+        self.evicted += 1;
+    }
+
+    #[cfg(test)]
+    pub(super) fn owns_nothing(&self) -> bool {
+        let places = self.tasks.capacity() + self.by_id.capacity() + self.owners.capacity();
+        places == 0 && self.expiries.is_empty() && self.over_bytes == 0
+    }
+}
+
+/// What a task is counted as: what it costs, and what it holds. A somebody's name is held twice.
+fn bytes_of(task: &Task) -> usize {
+    let asks = task.asks.iter();
+    let asks = asks.map(|ask| ASK_OVERHEAD_BYTES + ask.key.len() + ask.content_bytes());
+    TASK_OVERHEAD_BYTES
+        + 2 * task.owner.name_bytes()
+        + task.message.as_ref().map_or(0, |message| message.len())
+        + asks.sum::<usize>()
+        + task.outcome.as_ref().map_or(0, |outcome| outcome.bytes())
+}
+
+/// Ids are random bits of our own making: they are their own hash.
+fn hash_of(id: TaskId) -> u64 {
+    id.random as u64
+}

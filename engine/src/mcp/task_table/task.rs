@@ -1,0 +1,192 @@
+//! One task: what both eras show of it, and what the table needs to keep it.
+
+use super::error::NotKept;
+use super::status::TaskStatus;
+use crate::mcp::age_list::{Links, LinksOf};
+use crate::mcp::session_id::SessionId;
+use crate::mcp::task_id::TaskId;
+
+/// Whose a task is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum TaskOwner {
+    /// A client that proved who it is.
+    Principal(Box<str>),
+    /// A legacy session whose client did not.
+    Session(SessionId),
+    /// Whoever knows its id.
+    Nobody,
+}
+
+/// Someone who waits for the end of a task; what the number means is the caller's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter(pub(crate) u64);
+
+/// How a task that was not cancelled ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The result of the request, encoded.
+    Result {
+        /// The result.
+        result: Box<[u8]>,
+        /// Whether it is that of a tool that failed, which one era calls a failed task.
+        is_error: bool,
+    },
+    /// The error of the request, encoded.
+    Error(Box<[u8]>),
+    /// There was no room for what came out.
+    Lost(NotKept),
+}
+
+/// A task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// Its name.
+    pub(crate) id: TaskId,
+    /// Its state.
+    pub(crate) status: TaskStatus,
+    /// What its handler says about the state.
+    pub(crate) message: Option<Box<str>>,
+    /// When it was made, in milliseconds since 1970.
+    pub(crate) created_ms: u64,
+    /// When its state or message changed last, in milliseconds since 1970.
+    pub(crate) updated_ms: u64,
+    /// How long it is kept, in milliseconds from its creation.
+    pub(crate) ttl_ms: u64,
+    /// How it ended, once it has; nothing if it was cancelled.
+    pub(crate) outcome: Option<Outcome>,
+    pub(super) owner: TaskOwner,
+    /// How many tasks of the table were made before.
+    pub(super) ordinal: u64,
+    /// Everything that was ever asked, in order: a key is not used again.
+    pub(super) asks: Vec<Ask>,
+    pub(super) waiters: Vec<Waiter>,
+    /// What it is counted as.
+    pub(super) bytes: usize,
+    pub(super) in_shard: Links,
+    pub(super) in_owner: Links,
+}
+
+/// Something the client was asked for.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) key: Box<str>,
+    pub(super) progress: AskProgress,
+}
+
+/// How far an [`Ask`] has come.
+#[derive(Debug)]
+pub(super) enum AskProgress {
+    /// The request waits for an answer.
+    Outstanding(Box<[u8]>),
+    /// The answer waits for the handler.
+    Answered(Box<[u8]>),
+    /// Taken by the handler, or withdrawn.
+    Over,
+}
+
+/// A task's place among those of the shard that are over.
+pub(super) const IN_SHARD: LinksOf<Task> = |task| &mut task.in_shard;
+/// A task's place among those of its owner that are over.
+pub(super) const IN_OWNER: LinksOf<Task> = |task| &mut task.in_owner;
+
+impl Task {
+    /// The requests that wait for an answer, each with its key, in the order they were made.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.asks.iter().filter_map(|ask| match &ask.progress {
+            AskProgress::Outstanding(request) => Some((&*ask.key, &**request)),
+            _ => None,
+        })
+    }
+
+    /// Who waits for the end.
+    pub(crate) fn waiters(&self) -> &[Waiter] {
+        &self.waiters
+    }
+
+    /// Takes back the requests that wait for an answer.
+    pub(super) fn withdraw_requests(&mut self) {
+        for ask in self.asks.iter_mut().filter(|ask| ask.is_outstanding()) {
+            ask.progress = AskProgress::Over;
+        }
+    }
+
+    /// Drops what is of no use once the task is over. An answer that no one took goes with it.
+    pub(super) fn clear(&mut self) {
+        self.message = None;
+        self.asks = Vec::new();
+    }
+
+    /// When it is forgotten, in milliseconds since 1970.
+    pub(super) fn expires_ms(&self) -> u64 {
+        self.created_ms.saturating_add(self.ttl_ms)
+    }
+
+    /// Whether it is there for `owner` now.
+    pub(super) fn is_known_to(&self, owner: &TaskOwner, now_ms: u64) -> bool {
+        self.owner == *owner && !self.is_expired(now_ms)
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_expired(&self, now_ms: u64) -> bool {
+        now_ms >= self.expires_ms()
+    }
+
+    /// Sets the state, or says that it stays. The clock of the machine may be set back; a task's
+    /// does not go back.
+    ///
+    /// # Panics
+    /// If the task is over: the table lets nothing happen to it then.
+    pub(super) fn become_at(&mut self, status: TaskStatus, now_ms: u64) {
+        let stays = self.status == status && !status.is_terminal();
+        assert!(stays || self.status.may_become(status));
+        self.status = status;
+        self.updated_ms = self.updated_ms.max(now_ms);
+    }
+}
+
+impl Ask {
+    /// Whether its request waits for an answer.
+    pub(super) fn is_outstanding(&self) -> bool {
+        matches!(self.progress, AskProgress::Outstanding(_))
+    }
+
+    /// Its key and its answer, if there is one that was not taken.
+    pub(super) fn take_answer(&mut self) -> Option<(Box<str>, Box<[u8]>)> {
+        match std::mem::replace(&mut self.progress, AskProgress::Over) {
+            AskProgress::Answered(answer) => Some((self.key.clone(), answer)),
+            other => {
+                self.progress = other;
+                None
+            }
+        }
+    }
+
+    /// What it holds beside its key, in bytes.
+    pub(super) fn content_bytes(&self) -> usize {
+        match &self.progress {
+            AskProgress::Outstanding(content) | AskProgress::Answered(content) => content.len(),
+            AskProgress::Over => 0,
+        }
+    }
+}
+
+impl Outcome {
+    /// What it holds, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Outcome::Result { result, .. } => result.len(),
+            Outcome::Error(error) => error.len(),
+            Outcome::Lost(_) => 0,
+        }
+    }
+}
+
+impl TaskOwner {
+    /// What its name takes, in bytes.
+    pub(super) fn name_bytes(&self) -> usize {
+        match self {
+            TaskOwner::Principal(name) => name.len(),
+            TaskOwner::Session(_) | TaskOwner::Nobody => 0,
+        }
+    }
+}

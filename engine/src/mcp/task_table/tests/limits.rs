@@ -1,0 +1,226 @@
+//! The limits: who makes room for whom, and what is refused.
+
+use super::{
+    CreateError, LIMITS, NOW_MS, NotKept, Outcome, RunningStatus, TaskError, TaskLimits, TaskOwner,
+    TaskStatus, TaskTable, Waiter, complete, create, principal, session, status, table,
+};
+use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES, WAITERS_MAX};
+
+fn refusal(table: &mut TaskTable, owner: &TaskOwner) -> CreateError {
+    table.create(owner.clone(), None, NOW_MS).unwrap_err()
+}
+
+#[test]
+fn at_the_cap_the_task_that_ended_first_makes_room_and_a_running_one_never_does() {
+    let mut table = table(TaskLimits {
+        tasks_max: 3,
+        ..LIMITS
+    });
+    let owner = session(1);
+    let [running, late, early] = [(); 3].map(|()| create(&mut table, &owner));
+    complete(&mut table, early);
+    complete(&mut table, late);
+    let fourth = create(&mut table, &session(2));
+    assert_eq!(status(&table, early, &owner), None);
+    assert_eq!(status(&table, late, &owner), Some(TaskStatus::Completed));
+    create(&mut table, &session(2));
+    assert_eq!(status(&table, late, &owner), None);
+    assert_eq!(table.evicted(), 2);
+    let full = CreateError::Full { tasks_max: 3 };
+    assert_eq!(refusal(&mut table, &owner), full);
+    assert_eq!(status(&table, running, &owner), Some(TaskStatus::Working));
+    complete(&mut table, fourth);
+    create(&mut table, &owner);
+    assert_eq!(table.len(), 3);
+}
+
+#[test]
+fn an_owner_at_its_cap_makes_room_of_its_own() {
+    let mut table = table(TaskLimits {
+        per_owner_max: 2,
+        ..LIMITS
+    });
+    let (one, other) = (principal("ann"), principal("bob"));
+    let theirs = create(&mut table, &other);
+    complete(&mut table, theirs);
+    let [over, _running] = [(); 2].map(|()| create(&mut table, &one));
+    complete(&mut table, over);
+    create(&mut table, &one);
+    assert_eq!(status(&table, over, &one), None);
+    let full = CreateError::OwnerFull { tasks_max: 2 };
+    assert_eq!(refusal(&mut table, &one), full);
+    assert_eq!(status(&table, theirs, &other), Some(TaskStatus::Completed));
+    for _ in 0..5 {
+        create(&mut table, &TaskOwner::Nobody);
+    }
+}
+
+#[test]
+fn memory_is_made_from_tasks_that_are_over_and_only_if_that_suffices() {
+    let bytes_max = 3 * TASK_OVERHEAD_BYTES + 1_000;
+    let mut table = table(TaskLimits {
+        bytes_max,
+        result_bytes_max: bytes_max,
+        ..LIMITS
+    });
+    let owner = session(1);
+    let [running, first, second] = [(); 3].map(|()| create(&mut table, &owner));
+    let content = |bytes| vec![b'x'; bytes];
+    table.complete(first, content(900), false, NOW_MS).unwrap();
+    table.complete(second, content(100), false, NOW_MS).unwrap();
+    assert_eq!(table.bytes(), bytes_max);
+    // Without either of the two there would be a byte too little: both stay.
+    let bytes_free = 2 * TASK_OVERHEAD_BYTES + 1_000;
+    let bytes = bytes_free + 1;
+    let asked = table.ask(running, "", content(bytes - ASK_OVERHEAD_BYTES), NOW_MS);
+    let no_room = NotKept::NoRoom { bytes, bytes_free };
+    assert_eq!(asked, Err(TaskError::NotKept(no_room)));
+    assert_eq!((table.len(), table.bytes()), (3, bytes_max));
+    // One byte costs the task that ended first.
+    table
+        .set_status(running, RunningStatus::Working, Some("."), NOW_MS)
+        .unwrap();
+    assert_eq!(status(&table, first, &owner), None);
+    assert_eq!(status(&table, second, &owner), Some(TaskStatus::Completed));
+    assert_eq!(table.bytes(), 2 * TASK_OVERHEAD_BYTES + 101);
+}
+
+#[test]
+fn a_table_without_tasks_owns_nothing() {
+    let mut table = table(LIMITS);
+    for round in 0..2 {
+        let owners = [session(1), principal("ann"), TaskOwner::Nobody];
+        for owner in owners.iter().cycle().take(30) {
+            let id = create(&mut table, owner);
+            table.ask(id, "key", vec![1; 10], NOW_MS).unwrap();
+            if round == 0 {
+                complete(&mut table, id);
+            }
+        }
+        let removed = table.expire(NOW_MS + LIMITS.ttl_default_ms, 100);
+        assert_eq!(removed.len(), 30);
+        assert_eq!((table.len(), table.bytes()), (0, 0));
+        assert!(table.store.owns_nothing());
+    }
+}
+
+#[test]
+fn running_tasks_may_hold_all_the_memory() {
+    let mut table = table(TaskLimits {
+        bytes_max: 2 * TASK_OVERHEAD_BYTES + 10,
+        ..LIMITS
+    });
+    let owner = session(1);
+    let [one, other] = [(); 2].map(|()| create(&mut table, &owner));
+    let no_room = |bytes, bytes_free| NotKept::NoRoom { bytes, bytes_free };
+    let refused = refusal(&mut table, &owner);
+    assert_eq!(
+        refused,
+        CreateError::NotKept(no_room(TASK_OVERHEAD_BYTES, 10))
+    );
+    let long = "12345678901";
+    let said = table.set_status(one, RunningStatus::Working, Some(long), NOW_MS);
+    assert_eq!(said, Err(TaskError::NotKept(no_room(11, 10))));
+    // A task ends whether there is room for what came out or not.
+    table.wait(one, &owner, Waiter(1), NOW_MS).unwrap();
+    let waiters = table.complete(one, long.into(), false, NOW_MS).unwrap();
+    assert_eq!(waiters, [Waiter(1)]);
+    let task = table.get(one, &owner, NOW_MS).unwrap();
+    assert_eq!(task.status, TaskStatus::Failed);
+    assert_eq!(task.outcome, Some(Outcome::Lost(no_room(11, 10))));
+    // The one that is over makes room for the other one's end.
+    table.complete(other, long.into(), false, NOW_MS).unwrap();
+    assert_eq!(status(&table, one, &owner), None);
+    assert_eq!(status(&table, other, &owner), Some(TaskStatus::Completed));
+}
+
+#[test]
+fn one_piece_is_limited() {
+    let mut table = table(LIMITS);
+    let owner = session(1);
+    let id = create(&mut table, &owner);
+    let much = |bytes| vec![b'x'; bytes];
+    let too_large = |bytes| NotKept::TooLarge {
+        bytes,
+        bytes_max: 1_000,
+    };
+    let asked = table.ask(id, "k", much(1_000), NOW_MS);
+    assert_eq!(asked, Err(TaskError::NotKept(too_large(1_001))));
+    table.ask(id, "k", much(999), NOW_MS).unwrap();
+    let answered = table.answer(id, &owner, "k", much(1_001), NOW_MS);
+    assert_eq!(answered, Err(TaskError::NotKept(too_large(1_001))));
+    assert_eq!(status(&table, id, &owner), Some(TaskStatus::InputRequired));
+    table.answer(id, &owner, "k", much(1_000), NOW_MS).unwrap();
+    for (bytes, outcome) in [
+        (1_000, Outcome::Error(much(1_000).into())),
+        (1_001, Outcome::Lost(too_large(1_001))),
+    ] {
+        let id = create(&mut table, &owner);
+        table.fail(id, much(bytes), NOW_MS).unwrap();
+        let task = table.get(id, &owner, NOW_MS).unwrap();
+        assert_eq!(task.status, TaskStatus::Failed);
+        assert_eq!(task.outcome, Some(outcome));
+    }
+}
+
+#[test]
+fn a_limited_number_waits() {
+    let mut table = table(LIMITS);
+    let owner = session(1);
+    let id = create(&mut table, &owner);
+    let mut wait = |waiter| table.wait(id, &owner, Waiter(waiter), NOW_MS);
+    for waiter in 0..WAITERS_MAX {
+        wait(waiter as u64).unwrap();
+    }
+    let refused = TaskError::TooManyWaiters {
+        waiters_max: WAITERS_MAX,
+    };
+    assert_eq!(wait(99), Err(refused));
+    table.leave(id, Waiter(0));
+    table.wait(id, &owner, Waiter(99), NOW_MS).unwrap();
+}
+
+#[test]
+fn limits_of_nothing_refuse_everything() {
+    let none = TaskLimits {
+        tasks_max: 0,
+        ..LIMITS
+    };
+    let refused = refusal(&mut table(none), &TaskOwner::Nobody);
+    assert_eq!(refused, CreateError::Full { tasks_max: 0 });
+    let none = TaskLimits {
+        per_owner_max: 0,
+        ..LIMITS
+    };
+    let refused = refusal(&mut table(none), &session(1));
+    assert_eq!(refused, CreateError::OwnerFull { tasks_max: 0 });
+}
+
+#[test]
+fn errors_state_the_fact_and_the_limit() {
+    let cases = [
+        (
+            CreateError::OwnerFull { tasks_max: 4 }.to_string(),
+            "owner has 4 running tasks, which is the limit",
+        ),
+        (
+            TaskError::Transition {
+                from: TaskStatus::Cancelled,
+                to: TaskStatus::InputRequired,
+            }
+            .to_string(),
+            "task cannot go from cancelled to input_required",
+        ),
+        (
+            TaskError::NotKept(NotKept::TooLarge {
+                bytes: 11,
+                bytes_max: 10,
+            })
+            .to_string(),
+            "content of 11 bytes exceeds limit of 10",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(text, expected);
+    }
+}
