@@ -1,11 +1,13 @@
 //! What exists: the tools, resources and prompts a server offers.
 //!
-//! A [`Plan`] is made once, before any shard runs: names are checked, schemas compiled, list
-//! pages encoded. Each shard then makes a [`Catalog`] of its own from it, so that looking up and
-//! running a handler touches nothing shared that is ever written.
+//! A [`Plan`] is made before any shard runs, and again with each change: names are checked, schemas
+//! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
+//! up and running a handler touches nothing shared that is ever written.
 
+pub(crate) mod board;
 pub(crate) mod completer;
 pub(crate) mod page;
+pub(crate) mod plan;
 pub(crate) mod prompt;
 pub(crate) mod resource;
 pub(crate) mod schema;
@@ -20,167 +22,11 @@ use corelane_protocol::mcp::lifecycle::Offer;
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use completer::ShardCompleters;
 use page::Pages;
-use prompt::{Prompt, PromptParts};
-use resource::{Resource, ResourceParts, ResourceTemplate, TemplateParts};
-use tool::{Tool, ToolParts};
-
-/// Why a catalog cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// Two entries of one kind have one name.
-    #[error("{kind} {name:?} is registered twice")]
-    Duplicate {
-        /// What they are.
-        kind: &'static str,
-        /// Their name, URI or template.
-        name: String,
-    },
-    /// A tool is not usable.
-    #[error("tool {name:?}: {reason}")]
-    Tool {
-        /// The tool's name.
-        name: String,
-        /// What is wrong with it.
-        reason: tool::ToolDefect,
-    },
-    /// A resource or a template is not usable.
-    #[error("resource {uri:?}: {reason}")]
-    Resource {
-        /// Its URI or template.
-        uri: String,
-        /// What is wrong with it.
-        reason: resource::ResourceDefect,
-    },
-    /// A prompt is not usable.
-    #[error("prompt {name:?}: {reason}")]
-    Prompt {
-        /// The prompt's name.
-        name: String,
-        /// What is wrong with it.
-        reason: prompt::PromptDefect,
-    },
-}
-
-impl std::fmt::Debug for Plan {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tools = self.tools.iter().map(|tool| &tool.definition.name);
-        formatter.debug_list().entries(tools).finish()
-    }
-}
-
-/// What a server's author registered, in the order of registration.
-#[derive(Default)]
-pub(crate) struct Entries {
-    pub(crate) tools: Vec<Tool>,
-    pub(crate) resources: Vec<Resource>,
-    pub(crate) templates: Vec<ResourceTemplate>,
-    pub(crate) prompts: Vec<Prompt>,
-}
-
-impl From<Vec<Tool>> for Entries {
-    fn from(tools: Vec<Tool>) -> Entries {
-        Entries {
-            tools,
-            ..Entries::default()
-        }
-    }
-}
-
-/// The checked and encoded catalog, shared by all shards and never changed.
-pub(crate) struct Plan {
-    tools: Vec<Arc<ToolParts>>,
-    resources: Vec<Arc<ResourceParts>>,
-    templates: Vec<Arc<TemplateParts>>,
-    prompts: Vec<Arc<PromptParts>>,
-    pages: [Pages; 4],
-}
-
-/// A list that clients ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum List {
-    Tools,
-    Resources,
-    Templates,
-    Prompts,
-}
-
-impl Plan {
-    /// Checks `entries` and encodes their lists in pages of at most `page_entries_max`.
-    pub(crate) fn new(entries: Entries, page_entries_max: usize) -> Result<Plan, CatalogError> {
-        let tools = checked(entries.tools, "tool", Tool::name, |tool| {
-            let name = tool.name().to_owned();
-            let wrong = |reason| CatalogError::Tool { name, reason };
-            tool.into_parts().map_err(wrong)
-        })?;
-        let resources = checked(entries.resources, "resource", Resource::uri, |resource| {
-            let uri = resource.uri().to_owned();
-            let wrong = |reason| CatalogError::Resource { uri, reason };
-            resource.into_parts().map_err(wrong)
-        })?;
-        let uri_template = ResourceTemplate::uri_template;
-        let templates = checked(entries.templates, "template", uri_template, |template| {
-            let uri = template.uri_template().to_owned();
-            let wrong = |reason| CatalogError::Resource { uri, reason };
-            template.into_parts().map_err(wrong)
-        })?;
-        let prompts = checked(entries.prompts, "prompt", Prompt::name, |prompt| {
-            let name = prompt.name().to_owned();
-            let wrong = |reason| CatalogError::Prompt { name, reason };
-            prompt.into_parts().map_err(wrong)
-        })?;
-        let max = page_entries_max;
-        let pages = [
-            Pages::new("tools", max, tools.iter(), |it, out| {
-                it.definition.write(out)
-            }),
-            Pages::new("resources", max, resources.iter(), |it, out| {
-                it.definition.write(out)
-            }),
-            Pages::new("resourceTemplates", max, templates.iter(), |it, out| {
-                it.definition.write(out);
-            }),
-            Pages::new("prompts", max, prompts.iter(), |it, out| {
-                it.definition.write(out)
-            }),
-        ];
-        Ok(Plan {
-            tools,
-            resources,
-            templates,
-            prompts,
-            pages,
-        })
-    }
-
-    /// Which features there are.
-    pub(crate) fn offer(&self) -> Offer {
-        Offer {
-            resources: !self.resources.is_empty() || !self.templates.is_empty(),
-            prompts: !self.prompts.is_empty(),
-            completions: self.prompts.iter().any(|it| !it.completers.is_empty())
-                || self.templates.iter().any(|it| !it.completers.is_empty()),
-        }
-    }
-}
-
-/// Checks the entries of one kind; each has a name of its own.
-fn checked<T, P>(
-    entries: Vec<T>,
-    kind: &'static str,
-    name_of: impl Fn(&T) -> &str,
-    check: impl Fn(T) -> Result<P, CatalogError>,
-) -> Result<Vec<Arc<P>>, CatalogError> {
-    let mut seen = std::collections::HashSet::with_capacity(entries.len());
-    let mut parts = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let name = name_of(&entry).to_owned();
-        if !seen.insert(name.clone()) {
-            return Err(CatalogError::Duplicate { kind, name });
-        }
-        parts.push(Arc::new(check(entry)?));
-    }
-    Ok(parts)
-}
+pub use plan::CatalogError;
+pub(crate) use plan::{Entries, List, Plan};
+use prompt::PromptParts;
+use resource::TemplateParts;
+use tool::ToolParts;
 
 /// One shard's copy of the catalog.
 pub(crate) struct Catalog {
@@ -313,6 +159,11 @@ impl Catalog {
         self.prompts.find(name)
     }
 
+    /// Which features there are.
+    pub(crate) fn offer(&self) -> Offer {
+        self.plan.offer()
+    }
+
     /// The pages of a list, in the order of registration.
     pub(crate) fn pages(&self, list: List) -> &Pages {
         &self.plan.pages[list as usize]
@@ -321,6 +172,7 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
+    use super::tool::Tool;
     use super::*;
     use crate::handler::Call;
 

@@ -91,6 +91,7 @@ mod shard;
 mod transport;
 
 pub use catalog::CatalogError;
+pub use catalog::board::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};
 pub use catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 pub use catalog::tool::{Tool, ToolDefect};
@@ -107,4 +108,4 @@ pub use handler::{
     Suggestions, sleep,
 };
 pub use profile::Profile;
-pub use server::{Error, Result, RunningServer, Server};
+pub use server::{Error, Result, RunningServer, Server, ServerHandle};

@@ -23,6 +23,7 @@ pub(crate) mod round_trip;
 pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;
+pub(crate) mod subscription;
 #[cfg_attr(
     not(test),
     expect(
@@ -72,6 +73,15 @@ pub(crate) struct Exchange {
     pub(crate) sequence: u32,
 }
 
+/// Whose stream it is that stays open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamOwner {
+    /// A session's, for messages of the server.
+    Session(SessionId),
+    /// A listener's, by its place on the shard of its connection.
+    Listen(u32),
+}
+
 /// What becomes of a message.
 #[derive(Debug)]
 pub(crate) enum Disposition {
@@ -91,7 +101,7 @@ pub(crate) enum Disposition {
     /// The answer comes later.
     Pending(Option<CallKey>),
     /// A stream is open until one side ends it.
-    Stream(SessionId),
+    Stream(StreamOwner),
     /// The message belongs to a session of another shard.
     Forward {
         /// The session's home shard.
@@ -166,7 +176,7 @@ pub(crate) enum Part {
     /// Done: there is no message.
     Done,
     /// The stream is open.
-    StreamOpen(SessionId),
+    StreamOpen(StreamOwner),
     /// The stream ends here.
     StreamEnd,
 }

@@ -27,8 +27,10 @@ use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 
+mod handle;
 mod running;
 
+pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
 
@@ -73,6 +75,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Server {
     description: ServerDescription,
     entries: Entries,
+    handle: ServerHandle,
 }
 
 impl Server {
@@ -85,6 +88,7 @@ impl Server {
                 ..ServerDescription::default()
             },
             entries: Entries::default(),
+            handle: ServerHandle::default(),
         }
     }
 
@@ -165,6 +169,11 @@ impl Server {
         self
     }
 
+    /// What changes this server's catalog once it runs.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
     /// Serves until SIGTERM or SIGINT, then drains. Says on standard output where it listens.
     ///
     /// # Errors
@@ -179,11 +188,7 @@ impl Server {
     /// Who the server is, and its catalog, checked and encoded.
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<(ServerDescription, Plan)> {
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        let description = ServerDescription {
-            offer: plan.offer(),
-            ..self.description
-        };
-        Ok((description, plan))
+        Ok((self.description, plan))
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -192,6 +197,7 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
+        let handle = self.handle();
         let (description, catalog) = self.into_parts(&profile)?;
         let (server, catalog) = (Arc::new(description), Arc::new(catalog));
         let sealer = Arc::new(Sealer::random());
@@ -215,6 +221,7 @@ impl Server {
 
         let mut running =
             RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
+        let mut boards = handle.board().open(&catalog, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);
         for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
@@ -239,6 +246,7 @@ impl Server {
                 endpoint_path: profile.server.endpoint.clone(),
                 server: Arc::clone(&server),
                 catalog: Arc::clone(&catalog),
+                board: boards.next().expect("as many boards as shards"),
                 sealer: Arc::clone(&sealer),
                 offload: offload.clone(),
                 sender,
@@ -250,14 +258,7 @@ impl Server {
             running.add(spawn(plan, ready.clone(), guard)?, control);
         }
         drop(ready);
-        // Each shard says something exactly once; one that panics says nothing and hangs up.
-        for _ in 0..cores.len() {
-            match ready_receiver.recv() {
-                Ok(started) => started?,
-                Err(_) => return Err(running.first_failure()),
-            }
-        }
-        Ok(running)
+        running.when_ready(cores.len(), &ready_receiver)
     }
 }
 

@@ -37,5 +37,7 @@ mod sizes;
 mod startup;
 #[path = "integration/streams.rs"]
 mod streams;
+#[path = "integration/subscriptions.rs"]
+mod subscriptions;
 #[path = "integration/tool_list.rs"]
 mod tool_list;

@@ -14,9 +14,9 @@ impl Connection {
     pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
         match part {
             Part::Event(message) => self.deliver_event(&message, context),
-            Part::StreamOpen(session) => {
+            Part::StreamOpen(owner) => {
                 if let Some(waiting) = self.waiting() {
-                    waiting.stream = Some(session);
+                    waiting.stream = Some(owner);
                 }
                 self.begin_stream(context);
             }

@@ -21,8 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::handler::mailbox::CallKey;
-use crate::mcp::Disposition;
-use crate::mcp::session_id::SessionId;
+use crate::mcp::{Disposition, StreamOwner};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -326,8 +325,8 @@ impl Connection {
                 self.wait(reply, None, None, context);
                 context.forwards.push((home, request));
             }
-            Disposition::Stream(session) => {
-                self.wait(reply, None, Some(session), context);
+            Disposition::Stream(owner) => {
+                self.wait(reply, None, Some(owner), context);
                 self.begin_stream(context);
             }
         }
@@ -337,7 +336,7 @@ impl Connection {
         &mut self,
         reply: Reply,
         call: Option<CallKey>,
-        stream: Option<SessionId>,
+        stream: Option<StreamOwner>,
         context: &mut Context<'_>,
     ) {
         self.phase = Phase::Waiting;

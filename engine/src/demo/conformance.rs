@@ -1,6 +1,7 @@
 //! What the MCP conformance suite asks for by name, with the answers it expects.
 
 mod asking;
+mod changing;
 mod prompts;
 mod resources;
 
@@ -62,7 +63,7 @@ pub(super) fn add_to(server: Server) -> Server {
             )
             .requires(ClientCapability::Sampling),
         );
-    asking::add_to(server)
+    changing::add_to(asking::add_to(server))
 }
 
 fn add_content(server: Server) -> Server {

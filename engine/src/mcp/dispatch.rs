@@ -62,9 +62,11 @@ impl Core {
         }
         match request.method {
             Method::Discover => {
-                write_discover_result(out, id, &self.settings.server, &self.stamp);
+                let about = (&*self.settings.server, self.catalog.offer());
+                write_discover_result(out, id, about, &self.stamp);
                 Disposition::ok()
             }
+            Method::Listen => self.listen(head, request, exchange, out),
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
@@ -131,7 +133,8 @@ impl Core {
                     true => self.meter.count(Counter::SessionsEvicted),
                     false => self.meter.count(Counter::SessionsOpen),
                 }
-                write_initialize_result(out, id, revision, &self.settings.server);
+                let about = (&*self.settings.server, self.catalog.offer());
+                write_initialize_result(out, id, revision, about);
                 Disposition::Answer {
                     status: Status::Ok,
                     session: Some(session),
@@ -143,7 +146,7 @@ impl Core {
 
     /// Whether the server has the feature that a method belongs to.
     pub(super) fn offers(&self, method: Method) -> bool {
-        let offer = self.settings.server.offer;
+        let offer = self.catalog.offer();
         match method {
             Method::ResourcesList
             | Method::TemplatesList

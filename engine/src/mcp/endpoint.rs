@@ -15,6 +15,7 @@ use corelane_protocol::request_state::Sealer;
 use super::call_table::CallTable;
 use super::session::Sessions;
 use super::session_id::SessionId;
+use super::subscription::Subscriptions;
 use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind};
 use crate::catalog::{Catalog, Plan};
 use crate::handler::Call;
@@ -101,6 +102,7 @@ pub(crate) struct Core {
     pub(super) catalog: Catalog,
     pub(super) sessions: Sessions,
     pub(super) calls: CallTable,
+    pub(super) subscriptions: Subscriptions,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
@@ -131,6 +133,7 @@ impl Endpoint {
                     settings.sessions_max,
                     settings.session_idle_timeout_ms,
                 ),
+                subscriptions: Subscriptions::default(),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
                 settings,
                 spare_calls: Vec::new(),

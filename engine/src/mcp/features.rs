@@ -38,6 +38,11 @@ impl Core {
         self.run(caller, |call| runner.start(call, request), out)
     }
 
+    /// Whether a resource of this URI can be read, as far as its template tells.
+    pub(super) fn has_resource(&self, uri: &str) -> bool {
+        self.find_resource(uri).is_some()
+    }
+
     fn find_resource(&self, uri: &str) -> Option<(Rc<ReadRunner>, ReadRequest)> {
         if let Some(resource) = self.catalog.resource(uri) {
             let request = ReadRequest::new(uri.to_owned(), Vec::new());

@@ -288,8 +288,9 @@ impl Core {
         !self.mailbox.is_empty() || self.offload.has_finished()
     }
 
-    /// From now on no session is made and no stream is opened.
+    /// From now on no session is made and no stream is opened; listen streams end.
     pub(crate) fn drain(&mut self) {
         self.is_draining = true;
+        self.end_subscriptions();
     }
 }

@@ -78,6 +78,16 @@ pub(crate) struct Sessions {
 pub(crate) struct NoRoom;
 
 impl Sessions {
+    /// Sessions stand at places below this.
+    pub(super) fn places(&self) -> usize {
+        self.sessions.capacity()
+    }
+
+    /// The session at a place, if there is one; looking does not count as use.
+    pub(super) fn at_place(&self, place: usize) -> Option<&Session> {
+        self.sessions.get(place)
+    }
+
     /// No sessions yet. At most `sessions_max` live at once; one that is idle for
     /// `idle_timeout_ms` ends.
     pub(crate) fn new(home: u16, sessions_max: usize, idle_timeout_ms: u64) -> Sessions {

@@ -15,7 +15,7 @@ use super::endpoint::Core;
 use super::in_flight::Asked;
 use super::session::Session;
 use super::session_id::SessionId;
-use super::{Delivery, Disposition, Exchange, Part};
+use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
 use crate::handler::call::{CallWishes, parse_question_id};
 use crate::meter::Counter;
 
@@ -114,7 +114,7 @@ impl Core {
                 };
                 self.serve(caller, (method, params), out)
             }
-            Method::Initialize | Method::Discover => {
+            Method::Initialize | Method::Discover | Method::Listen => {
                 unreachable!("the ladder keeps handshakes and modern methods out of sessions")
             }
         }
@@ -211,7 +211,7 @@ impl Core {
             return self.refuse(None, reason, out);
         }
         session.streams.push(exchange);
-        Disposition::Stream(id)
+        Disposition::Stream(StreamOwner::Session(id))
     }
 
     /// The connection of a stream is gone.

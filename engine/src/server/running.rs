@@ -136,6 +136,22 @@ impl RunningServer {
         self.finish()
     }
 
+    /// Waits until each shard has started or has not.
+    pub(super) fn when_ready(
+        mut self,
+        shards: usize,
+        ready: &Receiver<std::result::Result<(), ShardError>>,
+    ) -> Result<RunningServer> {
+        // Each shard says something exactly once; one that panics says nothing and hangs up.
+        for _ in 0..shards {
+            match ready.recv() {
+                Ok(started) => started?,
+                Err(_) => return Err(self.first_failure()),
+            }
+        }
+        Ok(self)
+    }
+
     /// Why the server did not start, though no shard said so.
     pub(super) fn first_failure(&mut self) -> Error {
         match self.finish() {

@@ -159,11 +159,11 @@ impl Shard {
             if let Some(call) = waiting.call {
                 self.handling.endpoint.core().client_gone(call);
             }
-            if let Some(session) = waiting.stream {
+            if let Some(owner) = waiting.stream {
                 self.handling.meter.uncount(Counter::StreamsOpen);
                 let (shard, sequence) = (self.handling.shard, connection.sequence);
                 self.stream_gone(
-                    session,
+                    owner,
                     Exchange {
                         shard,
                         slot: key,

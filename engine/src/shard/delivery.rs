@@ -8,8 +8,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::ShardMessage;
 use super::work::Shard;
 use crate::lanes::Tier;
-use crate::mcp::session_id::SessionId;
-use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part};
+use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part, StreamOwner};
 use crate::meter::Counter;
 
 /// Calls with unsent messages that are looked at in one turn.
@@ -105,8 +104,8 @@ impl Shard {
             .filter(|it| it.awaits(exchange.sequence));
         let Some(connection) = connection else {
             // The client left before its stream was open: its session must not keep it.
-            if let Part::StreamOpen(session) = part {
-                self.stream_gone(session, exchange);
+            if let Part::StreamOpen(owner) = part {
+                self.stream_gone(owner, exchange);
             }
             return;
         };
@@ -151,7 +150,7 @@ impl Shard {
             Disposition::Answer { status, .. } => Part::Final { status, body },
             Disposition::Accepted => Part::Accepted,
             Disposition::Done => Part::Done,
-            Disposition::Stream(session) => Part::StreamOpen(session),
+            Disposition::Stream(owner) => Part::StreamOpen(owner),
             Disposition::Pending(_) => return,
             Disposition::Forward { .. } => unreachable!("the home shard forwards nothing"),
         };
@@ -160,8 +159,15 @@ impl Shard {
         }
     }
 
-    /// Tells the home shard of a session that one of its streams is gone.
-    pub(super) fn stream_gone(&mut self, session: SessionId, exchange: Exchange) {
+    /// Tells the owner of a stream that it is gone: a listener of this shard, or a session on its
+    /// home shard.
+    pub(super) fn stream_gone(&mut self, owner: StreamOwner, exchange: Exchange) {
+        let session = match owner {
+            StreamOwner::Session(session) => session,
+            StreamOwner::Listen(key) => {
+                return self.handling.endpoint.core().listener_gone(key);
+            }
+        };
         if session.home == self.handling.shard {
             self.handling.endpoint.core().stream_gone(session, exchange);
             return;

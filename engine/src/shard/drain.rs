@@ -64,6 +64,7 @@ impl Shard {
         // The kernel refuses connections from here on.
         self.listener = None;
         self.handling.endpoint.core().drain();
+        self.deliver_all();
         let keys: Vec<_> = self.slots.keys().collect();
         for key in keys {
             let Some(connection) = self.slots.get_mut(key) else {

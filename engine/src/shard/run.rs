@@ -34,6 +34,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         let mut did = shard.handle_completions();
         did |= shard.handle_messages();
         did |= shard.handle_news();
+        did |= shard.handle_changes();
         did |= shard.handle_leftover();
         let caught_up = shard.handle_timers(EXPIRIES_PER_TURN);
         shard.deliver_all();
@@ -88,9 +89,26 @@ impl Shard {
             && self.has_waiting_handlers()
     }
 
+    /// Takes over what changed, and tells a share of it to those who asked. Returns whether there
+    /// was anything.
+    fn handle_changes(&mut self) -> bool {
+        let core = self.handling.endpoint.core();
+        if let Some(changes) = self.board.take() {
+            core.apply(changes);
+        }
+        let is_telling = core.is_telling();
+        if is_telling {
+            core.go_on_telling();
+        }
+        is_telling
+    }
+
     /// Whether something can be done at once.
     fn has_work(&mut self) -> bool {
-        !self.leftover.is_empty() || !self.unsent.is_empty() || self.handling.has_news()
+        !self.leftover.is_empty()
+            || !self.unsent.is_empty()
+            || self.handling.has_news()
+            || self.handling.is_telling()
     }
 
     /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.

@@ -17,6 +17,7 @@ use super::accept::Accepting;
 use super::run::run;
 use super::work::{Handling, Shard, date_now};
 use crate::catalog::Plan;
+use crate::catalog::board::ShardBoard;
 use crate::connection::context::Rules;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::mailbox::Mailbox;
@@ -72,6 +73,8 @@ pub(crate) struct ShardPlan {
     pub(crate) endpoint_path: String,
     pub(crate) server: Arc<ServerDescription>,
     pub(crate) catalog: Arc<Plan>,
+    /// Changes that others make.
+    pub(crate) board: Arc<ShardBoard>,
     /// Seals what modern clients bring back.
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) offload: OffloadPool,
@@ -210,6 +213,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     ring.watch_wake(&wake);
     plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
     let _ = plan.control.waker.set(ring.waker());
+    plan.board.set_waker(ring.waker());
 
     let handling = handling(&plan, ring.waker());
     let mut opened = Shard {
@@ -226,6 +230,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         control: plan.control,
         profile,
         handling,
+        board: plan.board,
         leftover: Default::default(),
         stalled: Default::default(),
         unsent: Default::default(),

@@ -12,6 +12,7 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 use super::ShardMessage;
 use super::accept::Accepting;
 use super::start::ShardControl;
+use crate::catalog::board::ShardBoard;
 use crate::connection::active::Active;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
@@ -44,6 +45,8 @@ pub(crate) struct Shard {
     pub(super) control: Arc<ShardControl>,
     pub(super) profile: ShardProfile,
     pub(super) handling: Handling,
+    /// Changes of the catalog and of resources.
+    pub(super) board: Arc<ShardBoard>,
     /// Connections with requests left over from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection that had no room.
@@ -116,6 +119,11 @@ impl Handling {
         if self.scratch.capacity() > SCRATCH_KEPT_BYTES_MAX {
             self.scratch = Vec::new();
         }
+    }
+
+    /// Whether changes are being told.
+    pub(super) fn is_telling(&mut self) -> bool {
+        self.endpoint.core().is_telling()
     }
 
     /// Whether calls have news.

@@ -16,8 +16,6 @@ pub struct ServerDescription {
     pub title: Option<String>,
     /// Hints to the model on how to use this server.
     pub instructions: Option<String>,
-    /// What it offers.
-    pub offer: Offer,
 }
 
 /// Which features a server has; it answers the methods of these and of no others.
@@ -34,11 +32,12 @@ pub struct Offer {
 impl Offer {
     /// Appends the member `capabilities`. Every server has tools, if none at present, and logs.
     fn write_member(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(br#""capabilities":{"logging":{},"tools":{}"#);
+        out.extend_from_slice(br#""capabilities":{"logging":{},"tools":{"listChanged":true}"#);
+        let resources = br#","resources":{"subscribe":true,"listChanged":true}"#;
         let others: [(bool, &[u8]); 3] = [
             (self.completions, br#","completions":{}"#),
-            (self.prompts, br#","prompts":{}"#),
-            (self.resources, br#","resources":{}"#),
+            (self.prompts, br#","prompts":{"listChanged":true}"#),
+            (self.resources, resources),
         ];
         for (is_there, member) in others {
             out.extend_from_slice(if is_there { member } else { b"" });
@@ -122,7 +121,7 @@ pub fn write_initialize_result(
     out: &mut Vec<u8>,
     id: Id<'_>,
     revision: Revision,
-    server: &ServerDescription,
+    (server, offer): (&ServerDescription, Offer),
 ) {
     debug_assert_eq!(
         revision.era(),
@@ -133,7 +132,7 @@ pub fn write_initialize_result(
     out.extend_from_slice(br#"{"protocolVersion":""#);
     out.extend_from_slice(revision.as_str().as_bytes());
     out.extend_from_slice(br#"","#);
-    server.offer.write_member(out);
+    offer.write_member(out);
     out.extend_from_slice(br#","serverInfo":"#);
     out.extend_from_slice(&server.server_info());
     server.write_instructions(out);
@@ -144,7 +143,7 @@ pub fn write_initialize_result(
 pub fn write_discover_result(
     out: &mut Vec<u8>,
     id: Id<'_>,
-    server: &ServerDescription,
+    (server, offer): (&ServerDescription, Offer),
     stamp: &Stamp,
 ) {
     encode::begin_result(out, id);
@@ -156,7 +155,7 @@ pub fn write_discover_result(
         encode::write_string(out, revision.as_str());
     }
     out.extend_from_slice(b"],");
-    server.offer.write_member(out);
+    offer.write_member(out);
     server.write_instructions(out);
     stamp.finish(out, Era::Modern, Caching::Revalidate);
 }

@@ -14,6 +14,8 @@ pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
 /// Key of the token that notifications of progress carry.
 pub const PROGRESS_TOKEN: &str = "progressToken";
+/// Key of the id of the subscription that a message belongs to.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// Key of the server's name and version on results.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 

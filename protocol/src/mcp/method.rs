@@ -36,6 +36,8 @@ pub enum Method {
     PromptsGet,
     /// `completion/complete`.
     Complete,
+    /// `subscriptions/listen` (modern).
+    Listen,
 }
 
 const BOTH: &[Era] = &[Era::Legacy, Era::Modern];
@@ -52,6 +54,7 @@ const METHODS: &[(&str, Method, &[Era])] = &[
     ("completion/complete", Method::Complete, BOTH),
     ("resources/subscribe", Method::Subscribe, &[Era::Legacy]),
     ("resources/unsubscribe", Method::Unsubscribe, &[Era::Legacy]),
+    ("subscriptions/listen", Method::Listen, &[Era::Modern]),
     ("server/discover", Method::Discover, &[Era::Modern]),
     ("initialize", Method::Initialize, &[Era::Legacy]),
     ("ping", Method::Ping, &[Era::Legacy]),
@@ -88,7 +91,8 @@ impl Method {
             | Method::Subscribe
             | Method::Unsubscribe
             | Method::PromptsList
-            | Method::Complete => None,
+            | Method::Complete
+            | Method::Listen => None,
         }
     }
 }
@@ -126,6 +130,7 @@ mod tests {
             ("prompts/get", true, true),
             ("completion/complete", true, true),
             ("resources/subscribe", true, false),
+            ("subscriptions/listen", false, true),
             ("server/discover", false, true),
             ("initialize", true, false),
             ("ping", true, false),

@@ -64,6 +64,23 @@ impl Stamp {
         }
     }
 
+    /// Closes a result that is not cacheable and has more `_meta`: whole members that `meta`
+    /// appends. The result has no member of its own yet.
+    pub fn finish_with_meta(&self, out: &mut Vec<u8>, era: Era, meta: impl FnOnce(&mut Vec<u8>)) {
+        if era == Era::Modern {
+            // Behind the server's name, before the three braces that end it all.
+            let (members, end) = self.modern.split_at(self.modern.len() - 3);
+            out.extend_from_slice(members);
+            out.push(b',');
+            meta(out);
+            out.extend_from_slice(end);
+        } else {
+            out.extend_from_slice(br#""_meta":{"#);
+            meta(out);
+            out.extend_from_slice(b"}}}");
+        }
+    }
+
     /// Closes a modern result that asks for input, behind a whole member, and the message around
     /// it.
     pub fn finish_input_required(&self, out: &mut Vec<u8>) {

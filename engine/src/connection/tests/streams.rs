@@ -5,7 +5,7 @@ use super::response::{Body, Item};
 use crate::connection::http::{Connection, Phase};
 use crate::mcp::session_id::SessionId;
 use crate::mcp::tests::rig::{Rig, progress, session_header};
-use crate::mcp::{Exchange, Part};
+use crate::mcp::{Exchange, Part, StreamOwner};
 use crate::meter::Counter;
 
 fn open(session: &str) -> String {
@@ -61,7 +61,7 @@ fn a_stream_whose_client_sends_no_more_is_over() {
     let (mut line, id) = opened();
     assert!(line.step(Connection::finished));
     let waiting = line.connection.active.as_ref().unwrap().waiting.as_ref();
-    assert_eq!(waiting.unwrap().stream, Some(id));
+    assert_eq!(waiting.unwrap().stream, Some(StreamOwner::Session(id)));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     assert!(line.take_sent().is_empty());
     assert_eq!(line.rig.count(Counter::StreamsOpen), 0);
     let exchange: Exchange = line.forwards.pop().unwrap().1.exchange;
-    assert!(line.deliver(exchange, Part::StreamOpen(id)));
+    assert!(line.deliver(exchange, Part::StreamOpen(StreamOwner::Session(id))));
     assert_eq!(line.connection.phase, Phase::Streaming);
     assert_eq!(line.rig.count(Counter::StreamsOpen), 1);
     assert!(line.deliver(exchange, Part::StreamEnd));

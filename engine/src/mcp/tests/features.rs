@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use corelane_protocol::mcp::lifecycle::ServerDescription;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -54,12 +53,6 @@ fn entries() -> Entries {
 fn rig() -> Rig {
     Rig::with(|settings| {
         let plan = Plan::new(entries(), 10).expect("the entries of the tests are usable");
-        settings.server = Arc::new(ServerDescription {
-            name: "rig".to_owned(),
-            version: "1".to_owned(),
-            offer: plan.offer(),
-            ..ServerDescription::default()
-        });
         settings.plan = Arc::new(plan);
     })
 }
@@ -238,7 +231,12 @@ fn what_a_server_does_not_have_is_no_method_of_it() {
             .check("404", &error(1, -32601));
     }
     let capabilities = modern("server/discover", json!({})).body["result"]["capabilities"].clone();
-    let all =
-        json!({"completions": {}, "logging": {}, "prompts": {}, "resources": {}, "tools": {}});
+    let all = json!({
+        "completions": {},
+        "logging": {},
+        "prompts": {"listChanged": true},
+        "resources": {"subscribe": true, "listChanged": true},
+        "tools": {"listChanged": true},
+    });
     assert_eq!(capabilities, all);
 }

@@ -62,7 +62,7 @@ fn methods_of_a_session_are_answered_in_band() {
 fn methods_of_the_modern_era_are_stamped() {
     let discovered = json!({
         "supportedVersions": ["2026-07-28"],
-        "capabilities": {"logging": {}, "tools": {}},
+        "capabilities": {"logging": {}, "tools": {"listChanged": true}},
         "ttlMs": 0,
         "cacheScope": "private",
     });
@@ -148,7 +148,7 @@ fn a_handshake_agrees_on_a_served_legacy_revision() {
         let answer = rig.post("", &initialize(asked));
         let expected = json!({
             "protocolVersion": agreed,
-            "capabilities": {"logging": {}, "tools": {}},
+            "capabilities": {"logging": {}, "tools": {"listChanged": true}},
             "serverInfo": {"name": "rig", "version": "1"},
         });
         answer.check("200", &result(1, expected));

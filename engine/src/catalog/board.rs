@@ -1,0 +1,197 @@
+//! Changes of the catalog while the server runs, and who has to hear of them.
+//!
+//! Whoever changes something makes a new [`Plan`] and leaves it on the board of each shard; a
+//! shard takes what is there at the start of its turn, so that it has one catalog or the next and
+//! never a part of one. A board holds what is not taken yet: the latest plan, which lists have
+//! changed, which resources. It coalesces, so it is bounded however fast changes come; that is
+//! why changes do not go through the lanes, which could be full.
+//!
+//! Invariant: a change that was accepted reaches every shard that runs.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
+
+use super::{CatalogError, Plan};
+use crate::io::wake::Waker;
+
+/// Resources whose changes one shard has not looked at yet, at most.
+pub(crate) const UPDATES_MAX: usize = 4096;
+
+/// What has changed since a shard last looked.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// The catalog from now on, if it changed.
+    pub(crate) plan: Option<Arc<Plan>>,
+    /// Lists that changed.
+    pub(crate) lists: ListKinds,
+    /// Resources that changed, each once.
+    pub(crate) uris: Vec<Arc<str>>,
+}
+
+/// What is left for one shard.
+#[derive(Debug, Default)]
+pub(crate) struct ShardBoard {
+    changes: Mutex<Changes>,
+    is_new: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
+/// The boards of all shards of one server, and the catalog that the next change starts from.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    server: OnceLock<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    plan: Mutex<Arc<Plan>>,
+    shards: Vec<Arc<ShardBoard>>,
+}
+
+/// Why something cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The server has not been started.
+    #[error("the server does not run yet: add it to the server itself")]
+    NotRunning,
+    /// The entry is not usable.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Changes come faster than they are told.
+    #[error("{UPDATES_MAX} changed resources wait to be told; try again later")]
+    TooMany,
+}
+
+impl ShardBoard {
+    /// Lets whoever leaves something wake the shard.
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        let _ = self.waker.set(waker);
+    }
+
+    /// Takes what is new, if anything is. Costs one load when nothing is.
+    pub(crate) fn take(&self) -> Option<Changes> {
+        if !self.is_new.load(Ordering::Relaxed) || !self.is_new.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(std::mem::take(&mut changes))
+    }
+
+    fn leave(&self, change: impl FnOnce(&mut Changes)) {
+        change(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        if !self.is_new.swap(true, Ordering::Release)
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake();
+        }
+    }
+}
+
+impl Board {
+    /// Starts with `plan` on `shards` shards; returns their boards.
+    pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardBoard>> {
+        let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
+        let _ = self.server.set(Running {
+            plan: Mutex::new(Arc::clone(plan)),
+            shards: boards.clone(),
+        });
+        boards
+    }
+
+    /// Changes the catalog: `edit` makes the next one, or nothing if there is nothing to change.
+    pub(crate) fn change(
+        &self,
+        kind: ListKind,
+        edit: impl FnOnce(&Plan) -> Result<Option<Plan>, CatalogError>,
+    ) -> Result<bool, ChangeError> {
+        let server = self.server.get().ok_or(ChangeError::NotRunning)?;
+        // Held until every shard has it: the shards get changes in one order.
+        let mut current = server.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(next) = edit(&current)? else {
+            return Ok(false);
+        };
+        let next = Arc::new(next);
+        *current = Arc::clone(&next);
+        for shard in &server.shards {
+            shard.leave(|changes| {
+                changes.plan = Some(Arc::clone(&next));
+                changes.lists.insert(kind);
+            });
+        }
+        Ok(true)
+    }
+
+    /// Tells that the resource at `uri` has changed.
+    pub(crate) fn updated(&self, uri: &str) -> Result<(), ChangeError> {
+        let server = self.server.get().ok_or(ChangeError::NotRunning)?;
+        let uri: Arc<str> = uri.into();
+        let mut is_full = false;
+        for shard in &server.shards {
+            shard.leave(|changes| {
+                if changes.uris.contains(&uri) {
+                    return;
+                }
+                match changes.uris.len() < UPDATES_MAX {
+                    true => changes.uris.push(Arc::clone(&uri)),
+                    false => is_full = true,
+                }
+            });
+        }
+        match is_full {
+            true => Err(ChangeError::TooMany),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Entries;
+
+    fn plan() -> Arc<Plan> {
+        Arc::new(Plan::new(Entries::default(), 10).unwrap())
+    }
+
+    #[test]
+    fn nothing_can_be_changed_before_the_start() {
+        let board = Board::default();
+        assert!(matches!(board.updated("a:b"), Err(ChangeError::NotRunning)));
+    }
+
+    #[test]
+    fn changes_coalesce_until_each_shard_takes_them() {
+        let board = Board::default();
+        let shards = board.open(&plan(), 2);
+        assert!(shards[0].take().is_none());
+        for _ in 0..3 {
+            board.updated("a:b").unwrap();
+        }
+        let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
+        assert!(board.change(ListKind::Tools, edit).unwrap());
+        assert!(!board.change(ListKind::Prompts, |_| Ok(None)).unwrap());
+        for shard in &shards {
+            let changes = shard.take().unwrap();
+            assert_eq!(changes.uris.len(), 1);
+            assert!(changes.plan.is_some());
+            assert!(changes.lists.contains(ListKind::Tools));
+            assert!(!changes.lists.contains(ListKind::Prompts));
+            assert!(shard.take().is_none());
+        }
+    }
+
+    #[test]
+    fn more_resources_than_are_kept_are_refused() {
+        let board = Board::default();
+        let shards = board.open(&plan(), 1);
+        for at in 0..UPDATES_MAX {
+            board.updated(&format!("a:{at}")).unwrap();
+        }
+        assert!(matches!(board.updated("a:more"), Err(ChangeError::TooMany)));
+        board.updated("a:0").unwrap();
+        assert_eq!(shards[0].take().unwrap().uris.len(), UPDATES_MAX);
+        board.updated("a:more").unwrap();
+    }
+}

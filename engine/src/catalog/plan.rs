@@ -1,0 +1,280 @@
+//! The catalog as it is checked and encoded: made when the server starts, and anew with each
+//! change.
+//!
+//! Invariant: having a [`Plan`] tells you that each entry is usable and has a name of its own.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use corelane_protocol::mcp::lifecycle::Offer;
+
+use super::page::Pages;
+use super::prompt::{self, Prompt, PromptParts};
+use super::resource::{self, Resource, ResourceParts, ResourceTemplate, TemplateParts};
+use super::tool::{self, Tool, ToolParts};
+
+/// Why a catalog cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// Two entries of one kind have one name.
+    #[error("{kind} {name:?} is registered twice")]
+    Duplicate {
+        /// What they are.
+        kind: &'static str,
+        /// Their name, URI or template.
+        name: String,
+    },
+    /// A tool is not usable.
+    #[error("tool {name:?}: {reason}")]
+    Tool {
+        /// The tool's name.
+        name: String,
+        /// What is wrong with it.
+        reason: tool::ToolDefect,
+    },
+    /// A resource or a template is not usable.
+    #[error("resource {uri:?}: {reason}")]
+    Resource {
+        /// Its URI or template.
+        uri: String,
+        /// What is wrong with it.
+        reason: resource::ResourceDefect,
+    },
+    /// A prompt is not usable.
+    #[error("prompt {name:?}: {reason}")]
+    Prompt {
+        /// The prompt's name.
+        name: String,
+        /// What is wrong with it.
+        reason: prompt::PromptDefect,
+    },
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let tools = self.tools.iter().map(|tool| &tool.definition.name);
+        formatter.debug_list().entries(tools).finish()
+    }
+}
+
+/// What a server's author registered, in the order of registration.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) templates: Vec<ResourceTemplate>,
+    pub(crate) prompts: Vec<Prompt>,
+}
+
+impl From<Vec<Tool>> for Entries {
+    fn from(tools: Vec<Tool>) -> Entries {
+        Entries {
+            tools,
+            ..Entries::default()
+        }
+    }
+}
+
+/// The checked and encoded catalog, shared by all shards and never changed.
+pub(crate) struct Plan {
+    pub(super) tools: Vec<Arc<ToolParts>>,
+    pub(super) resources: Vec<Arc<ResourceParts>>,
+    pub(super) templates: Vec<Arc<TemplateParts>>,
+    pub(super) prompts: Vec<Arc<PromptParts>>,
+    pub(super) pages: [Pages; 4],
+    page_entries_max: usize,
+}
+
+/// A list that clients ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Tools,
+    Resources,
+    Templates,
+    Prompts,
+}
+
+impl Plan {
+    /// Checks `entries` and encodes their lists in pages of at most `page_entries_max`.
+    pub(crate) fn new(entries: Entries, page_entries_max: usize) -> Result<Plan, CatalogError> {
+        let tools = checked(entries.tools, "tool", Tool::name, checked_tool)?;
+        let resources = checked(
+            entries.resources,
+            "resource",
+            Resource::uri,
+            checked_resource,
+        )?;
+        let uri_template = ResourceTemplate::uri_template;
+        let templates = checked(entries.templates, "template", uri_template, |template| {
+            let uri = template.uri_template().to_owned();
+            let wrong = |reason| CatalogError::Resource { uri, reason };
+            template.into_parts().map(Arc::new).map_err(wrong)
+        })?;
+        let prompts = checked(entries.prompts, "prompt", Prompt::name, checked_prompt)?;
+        Ok(Plan::of(
+            tools,
+            resources,
+            templates,
+            prompts,
+            page_entries_max,
+        ))
+    }
+
+    /// Encodes the lists of checked entries.
+    fn of(
+        tools: Vec<Arc<ToolParts>>,
+        resources: Vec<Arc<ResourceParts>>,
+        templates: Vec<Arc<TemplateParts>>,
+        prompts: Vec<Arc<PromptParts>>,
+        max: usize,
+    ) -> Plan {
+        let pages = [
+            Pages::new("tools", max, tools.iter(), |it, out| {
+                it.definition.write(out)
+            }),
+            Pages::new("resources", max, resources.iter(), |it, out| {
+                it.definition.write(out)
+            }),
+            Pages::new("resourceTemplates", max, templates.iter(), |it, out| {
+                it.definition.write(out);
+            }),
+            Pages::new("prompts", max, prompts.iter(), |it, out| {
+                it.definition.write(out)
+            }),
+        ];
+        Plan {
+            tools,
+            resources,
+            templates,
+            prompts,
+            pages,
+            page_entries_max: max,
+        }
+    }
+
+    /// The same catalog with one kind of entries edited by `edit`; nothing if it changed nothing.
+    fn edited(&self, edit: impl FnOnce(&mut Lists) -> bool) -> Option<Plan> {
+        let mut lists = Lists {
+            tools: self.tools.clone(),
+            resources: self.resources.clone(),
+            templates: self.templates.clone(),
+            prompts: self.prompts.clone(),
+        };
+        let has_changed = edit(&mut lists);
+        let Lists {
+            tools,
+            resources,
+            templates,
+            prompts,
+        } = lists;
+        let max = self.page_entries_max;
+        has_changed.then(|| Plan::of(tools, resources, templates, prompts, max))
+    }
+
+    /// The same catalog with `tool`, in the place of one of its name if there is one.
+    pub(crate) fn with_tool(&self, tool: Tool) -> Result<Option<Plan>, CatalogError> {
+        let part = checked_tool(tool)?;
+        let is_it = |it: &ToolParts| it.definition.name == part.definition.name;
+        Ok(self.edited(|lists| put(&mut lists.tools, is_it, Arc::clone(&part))))
+    }
+
+    /// The same catalog with `resource`, in the place of one of its URI if there is one.
+    pub(crate) fn with_resource(&self, resource: Resource) -> Result<Option<Plan>, CatalogError> {
+        let part = checked_resource(resource)?;
+        let is_it = |it: &ResourceParts| it.definition.uri == part.definition.uri;
+        Ok(self.edited(|lists| put(&mut lists.resources, is_it, Arc::clone(&part))))
+    }
+
+    /// The same catalog with `prompt`, in the place of one of its name if there is one.
+    pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
+        let part = checked_prompt(prompt)?;
+        let is_it = |it: &PromptParts| it.definition.name == part.definition.name;
+        Ok(self.edited(|lists| put(&mut lists.prompts, is_it, Arc::clone(&part))))
+    }
+
+    /// The same catalog without the tool called `name`; nothing if there is none.
+    pub(crate) fn without_tool(&self, name: &str) -> Option<Plan> {
+        self.edited(|lists| drop_from(&mut lists.tools, |it| it.definition.name == name))
+    }
+
+    /// The same catalog without the resource at `uri`; nothing if there is none.
+    pub(crate) fn without_resource(&self, uri: &str) -> Option<Plan> {
+        self.edited(|lists| drop_from(&mut lists.resources, |it| it.definition.uri == uri))
+    }
+
+    /// The same catalog without the prompt called `name`; nothing if there is none.
+    pub(crate) fn without_prompt(&self, name: &str) -> Option<Plan> {
+        self.edited(|lists| drop_from(&mut lists.prompts, |it| it.definition.name == name))
+    }
+
+    /// Which features there are.
+    pub(crate) fn offer(&self) -> Offer {
+        Offer {
+            resources: !self.resources.is_empty() || !self.templates.is_empty(),
+            prompts: !self.prompts.is_empty(),
+            completions: self.prompts.iter().any(|it| !it.completers.is_empty())
+                || self.templates.iter().any(|it| !it.completers.is_empty()),
+        }
+    }
+}
+
+/// The entries of a plan being edited.
+struct Lists {
+    tools: Vec<Arc<ToolParts>>,
+    resources: Vec<Arc<ResourceParts>>,
+    templates: Vec<Arc<TemplateParts>>,
+    prompts: Vec<Arc<PromptParts>>,
+}
+
+/// Puts `part` where another of its name is, or at the end.
+fn put<P>(list: &mut Vec<Arc<P>>, is_it: impl Fn(&P) -> bool, part: Arc<P>) -> bool {
+    match list.iter_mut().find(|it| is_it(it)) {
+        Some(place) => *place = part,
+        None => list.push(part),
+    }
+    true
+}
+
+/// Takes the entry out that `is_it`; returns whether there was one.
+fn drop_from<P>(list: &mut Vec<Arc<P>>, is_it: impl Fn(&P) -> bool) -> bool {
+    let before = list.len();
+    list.retain(|it| !is_it(it));
+    list.len() < before
+}
+
+fn checked_tool(tool: Tool) -> Result<Arc<ToolParts>, CatalogError> {
+    let name = tool.name().to_owned();
+    let wrong = |reason| CatalogError::Tool { name, reason };
+    tool.into_parts().map(Arc::new).map_err(wrong)
+}
+
+fn checked_resource(resource: Resource) -> Result<Arc<ResourceParts>, CatalogError> {
+    let uri = resource.uri().to_owned();
+    let wrong = |reason| CatalogError::Resource { uri, reason };
+    resource.into_parts().map(Arc::new).map_err(wrong)
+}
+
+fn checked_prompt(prompt: Prompt) -> Result<Arc<PromptParts>, CatalogError> {
+    let name = prompt.name().to_owned();
+    let wrong = |reason| CatalogError::Prompt { name, reason };
+    prompt.into_parts().map(Arc::new).map_err(wrong)
+}
+
+/// Checks the entries of one kind; each has a name of its own.
+fn checked<T, P>(
+    entries: Vec<T>,
+    kind: &'static str,
+    name_of: impl Fn(&T) -> &str,
+    check: impl Fn(T) -> Result<Arc<P>, CatalogError>,
+) -> Result<Vec<Arc<P>>, CatalogError> {
+    let mut seen = HashSet::with_capacity(entries.len());
+    let mut parts = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let name = name_of(&entry).to_owned();
+        if !seen.insert(name.clone()) {
+            return Err(CatalogError::Duplicate { kind, name });
+        }
+        parts.push(check(entry)?);
+    }
+    Ok(parts)
+}

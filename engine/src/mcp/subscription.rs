@@ -1,0 +1,245 @@
+//! Who hears of changes, and telling them: listen streams of modern clients, GET streams of
+//! sessions.
+//!
+//! Changes are told in shares of a turn, so that a hundred thousand streams do not hold up a call:
+//! a telling remembers how far it came. A stream that opens meanwhile may hear of a change that
+//! is older than itself, which only makes its client ask once more.
+
+use corelane_protocol::binding::accept::Accept;
+use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::{RequestHead, Status};
+use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::mcp::subscription::{
+    Filter, ListKind, ListKinds, write_acknowledged, write_ended, write_list_changed, write_updated,
+};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::dispatch::invalid_params;
+use super::endpoint::Core;
+use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
+use crate::catalog::Catalog;
+use crate::catalog::board::Changes;
+
+/// Listen streams and sessions looked at in one turn.
+const TOLD_PER_TURN: usize = 512;
+
+/// One `subscriptions/listen`.
+#[derive(Debug)]
+struct Listener {
+    /// Id of its request, which every message on it repeats.
+    id: OwnedId,
+    exchange: Exchange,
+    /// Few streams ask for resources: the lists stand apart from them.
+    lists: ListKinds,
+    uris: Box<[Box<str>]>,
+}
+
+/// Who listens on this shard, and what is being told.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    listeners: Slab<Listener>,
+    tellings: VecDeque<Telling>,
+}
+
+/// A change on its way to everybody.
+#[derive(Debug)]
+struct Telling {
+    what: Told,
+    /// Listeners before this place were told.
+    next_listener: usize,
+    /// Sessions before this place were told.
+    next_session: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Told {
+    List(ListKind),
+    Updated(Arc<str>),
+}
+
+impl Told {
+    fn write(&self, out: &mut Vec<u8>, subscription: Option<&OwnedId>) {
+        let subscription = subscription.map(OwnedId::as_id);
+        match self {
+            Told::List(kind) => write_list_changed(out, *kind, subscription),
+            Told::Updated(uri) => write_updated(out, uri, subscription),
+        }
+    }
+
+    fn concerns(&self, lists: ListKinds, uris: &[Box<str>]) -> bool {
+        match self {
+            Told::List(kind) => lists.contains(*kind),
+            Told::Updated(uri) => uris.iter().any(|known| **known == **uri),
+        }
+    }
+}
+
+impl Subscriptions {
+    fn has_work(&self) -> bool {
+        !self.tellings.is_empty()
+    }
+
+    fn tell(&mut self, what: Told) {
+        self.tellings.push_back(Telling {
+            what,
+            next_listener: 0,
+            next_session: 0,
+        });
+    }
+}
+
+impl Core {
+    /// `subscriptions/listen`: a stream that stays open.
+    pub(super) fn listen(
+        &mut self,
+        head: &RequestHead<'_>,
+        request: &ModernRequest<'_>,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let id = request.id;
+        if !Accept::read(head.accept).event_stream {
+            let reason = Reason::NotAcceptable("text/event-stream");
+            return self.refuse(Some(id), reason, out);
+        }
+        if self.is_draining {
+            return self.refuse(Some(id), Reason::Draining, out);
+        }
+        let uris_max = self.settings.subscriptions_per_session_max;
+        let mut filter = match Filter::read(request.params, uris_max) {
+            Ok(filter) => filter,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        self.keep_what_is_honoured(&mut filter);
+        let mut acknowledged = Vec::new();
+        write_acknowledged(&mut acknowledged, id, &filter);
+        let key = self.subscriptions.listeners.insert(Listener {
+            id: OwnedId::from(id),
+            exchange,
+            lists: filter.lists,
+            uris: filter.uris.into(),
+        });
+        // Delivered when the head of the stream is written, and before anything is told.
+        self.deliveries.push_back(Delivery {
+            exchange,
+            part: Part::Event(acknowledged),
+        });
+        Disposition::Stream(StreamOwner::Listen(key as u32))
+    }
+
+    /// Takes what this server never tells out of a filter.
+    fn keep_what_is_honoured(&self, filter: &mut Filter) {
+        let offer = self.catalog.offer();
+        let mut lists = ListKinds::default();
+        for kind in ListKind::ALL {
+            let is_offered = match kind {
+                ListKind::Tools => true,
+                ListKind::Prompts => offer.prompts,
+                ListKind::Resources => offer.resources,
+            };
+            if is_offered && filter.lists.contains(kind) {
+                lists.insert(kind);
+            }
+        }
+        filter.lists = lists;
+        filter.uris.retain(|uri| self.has_resource(uri));
+    }
+
+    /// The stream of a listener is gone.
+    pub(crate) fn listener_gone(&mut self, key: u32) {
+        self.subscriptions.listeners.try_remove(key as usize);
+    }
+
+    /// Ends every listen stream with its result: the server goes away.
+    pub(super) fn end_subscriptions(&mut self) {
+        for listener in self.subscriptions.listeners.drain() {
+            let mut body = Vec::new();
+            write_ended(&mut body, listener.id.as_id(), &self.stamp);
+            let status = Status::Ok;
+            self.deliveries.push_back(Delivery {
+                exchange: listener.exchange,
+                part: Part::Final { status, body },
+            });
+        }
+        self.subscriptions.tellings.clear();
+    }
+
+    /// Takes over what has changed; everybody who asked for it is told in the next turns.
+    pub(crate) fn apply(&mut self, changes: Changes) {
+        if let Some(plan) = changes.plan {
+            self.catalog = Catalog::new(plan);
+        }
+        for kind in ListKind::ALL {
+            if changes.lists.contains(kind) {
+                self.subscriptions.tell(Told::List(kind));
+            }
+        }
+        for uri in changes.uris {
+            self.subscriptions.tell(Told::Updated(uri));
+        }
+    }
+
+    /// Whether somebody has to be told something.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.subscriptions.has_work()
+    }
+
+    /// Goes on telling, at most a share of it.
+    pub(crate) fn go_on_telling(&mut self) {
+        let mut budget = TOLD_PER_TURN;
+        while let Some(mut telling) = self.subscriptions.tellings.pop_front() {
+            if !self.tell_share(&mut telling, &mut budget) {
+                self.subscriptions.tellings.push_front(telling);
+                return;
+            }
+        }
+    }
+
+    /// Tells until the budget is spent; returns whether all were told.
+    fn tell_share(&mut self, telling: &mut Telling, budget: &mut usize) -> bool {
+        let listeners = &self.subscriptions.listeners;
+        while telling.next_listener < listeners.capacity() {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let listener = listeners.get(telling.next_listener);
+            telling.next_listener += 1;
+            let Some(listener) = listener else { continue };
+            if telling.what.concerns(listener.lists, &listener.uris) {
+                let mut event = Vec::new();
+                telling.what.write(&mut event, Some(&listener.id));
+                self.deliveries.push_back(Delivery {
+                    exchange: listener.exchange,
+                    part: Part::Event(event),
+                });
+            }
+        }
+        while telling.next_session < self.sessions.places() {
+            if *budget == 0 {
+                return false;
+            }
+            *budget -= 1;
+            let session = self.sessions.at_place(telling.next_session);
+            telling.next_session += 1;
+            let Some(session) = session else { continue };
+            let wants = match &telling.what {
+                Told::List(_) => true,
+                Told::Updated(uri) => session.subscriptions.iter().any(|it| **it == **uri),
+            };
+            // Each message goes to one stream (MCP 2025-11-25 basic/transports): the oldest.
+            if let (true, Some(exchange)) = (wants, session.streams.first()) {
+                let mut event = Vec::new();
+                telling.what.write(&mut event, None);
+                self.deliveries.push_back(Delivery {
+                    exchange: *exchange,
+                    part: Part::Event(event),
+                });
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,295 @@
+//! `subscriptions/listen` (MCP 2026-07-28 basic/patterns/subscriptions), and the notifications of
+//! changes that both eras share.
+
+use super::about::write_array;
+use super::era::Era;
+use super::meta::SUBSCRIPTION_ID;
+use super::resources::URI_BYTES_MAX;
+use super::result::Stamp;
+use crate::jsonrpc::{Id, Value, encode};
+
+/// A list that can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListKind {
+    /// Of tools.
+    Tools,
+    /// Of prompts.
+    Prompts,
+    /// Of resources and templates.
+    Resources,
+}
+
+impl ListKind {
+    /// All of them.
+    pub const ALL: [ListKind; 3] = [ListKind::Tools, ListKind::Prompts, ListKind::Resources];
+
+    fn notification(self) -> &'static str {
+        match self {
+            ListKind::Tools => "notifications/tools/list_changed",
+            ListKind::Prompts => "notifications/prompts/list_changed",
+            ListKind::Resources => "notifications/resources/list_changed",
+        }
+    }
+
+    /// The member of a filter that asks for its changes.
+    fn filter(self) -> &'static str {
+        match self {
+            ListKind::Tools => "toolsListChanged",
+            ListKind::Prompts => "promptsListChanged",
+            ListKind::Resources => "resourcesListChanged",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ListKinds(u8);
+
+impl ListKinds {
+    /// Adds a list.
+    pub fn insert(&mut self, kind: ListKind) {
+        self.0 |= kind.bit();
+    }
+
+    /// Whether a list is among them.
+    pub fn contains(self, kind: ListKind) -> bool {
+        self.0 & kind.bit() != 0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// What a client wants to hear of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Lists.
+    pub lists: ListKinds,
+    /// Resources.
+    pub uris: Vec<Box<str>>,
+}
+
+/// Why `subscriptions/listen` has unusable parameters (answered -32602).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// No filter.
+    #[error("subscriptions/listen needs params.notifications to be an object")]
+    Missing,
+    /// A member of another type.
+    #[error("params.notifications.{member} must be {expected}")]
+    WrongType {
+        /// The member at fault.
+        member: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// More resources than one stream may have.
+    #[error("params.notifications.resourceSubscriptions has {uris}, more than the limit of {max}")]
+    TooMany {
+        /// How many there are.
+        uris: usize,
+        /// How many there may be.
+        max: usize,
+    },
+}
+
+impl Filter {
+    /// Reads `params.notifications`; at most `uris_max` resources.
+    ///
+    /// # Errors
+    /// [`FilterError`] names the member at fault.
+    pub fn read(params: Option<Value<'_>>, uris_max: usize) -> Result<Filter, FilterError> {
+        let wanted = params
+            .and_then(|params| params.as_object())
+            .and_then(|params| params.get("notifications"))
+            .and_then(|wanted| wanted.as_object())
+            .ok_or(FilterError::Missing)?;
+        let mut filter = Filter::default();
+        for kind in ListKind::ALL {
+            let (member, expected) = (kind.filter(), "a boolean");
+            match wanted.get(member).map(|value| value.as_bool()) {
+                None | Some(Some(false)) => {}
+                Some(Some(true)) => filter.lists.insert(kind),
+                Some(None) => return Err(FilterError::WrongType { member, expected }),
+            }
+        }
+        let member = "resourceSubscriptions";
+        let expected = "an array of URIs";
+        let Some(uris) = wanted.get(member) else {
+            return Ok(filter);
+        };
+        let uris = uris
+            .as_array()
+            .ok_or(FilterError::WrongType { member, expected })?;
+        if uris.len() > uris_max {
+            return Err(FilterError::TooMany {
+                uris: uris.len(),
+                max: uris_max,
+            });
+        }
+        for uri in uris {
+            let uri = uri.as_str().filter(|uri| uri.len() <= URI_BYTES_MAX);
+            let uri = uri.ok_or(FilterError::WrongType { member, expected })?;
+            if !filter.uris.iter().any(|known| **known == *uri) {
+                filter.uris.push(uri.into());
+            }
+        }
+        Ok(filter)
+    }
+
+    /// Appends the filter as the value of `notifications`.
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let start = out.len();
+        for kind in ListKind::ALL {
+            if self.lists.contains(kind) {
+                out.push(b',');
+                encode::write_string(out, kind.filter());
+                out.extend_from_slice(b":true");
+            }
+        }
+        if !self.uris.is_empty() {
+            out.extend_from_slice(br#","resourceSubscriptions":"#);
+            write_array(out, &self.uris, |uri, out| encode::write_string(out, uri));
+        }
+        if out.len() > start {
+            // The first member needs no comma.
+            out.remove(start);
+        }
+        out.push(b'}');
+    }
+}
+
+/// Writes the first message of a subscription: what of its filter is honoured.
+pub fn write_acknowledged(out: &mut Vec<u8>, subscription: Id<'_>, filter: &Filter) {
+    encode::begin_notification(out, "notifications/subscriptions/acknowledged");
+    out.extend_from_slice(br#"{"notifications":"#);
+    filter.write(out);
+    out.push(b',');
+    write_subscription_meta(out, subscription);
+    out.push(b'}');
+    encode::end(out);
+}
+
+/// Writes that a list has changed, to a subscription or to a session.
+pub fn write_list_changed(out: &mut Vec<u8>, kind: ListKind, subscription: Option<Id<'_>>) {
+    encode::begin_notification(out, kind.notification());
+    out.push(b'{');
+    if let Some(subscription) = subscription {
+        write_subscription_meta(out, subscription);
+    }
+    out.push(b'}');
+    encode::end(out);
+}
+
+/// Writes that a resource has changed, to a subscription or to a session.
+pub fn write_updated(out: &mut Vec<u8>, uri: &str, subscription: Option<Id<'_>>) {
+    encode::begin_notification(out, "notifications/resources/updated");
+    out.extend_from_slice(br#"{"uri":"#);
+    encode::write_string(out, uri);
+    if let Some(subscription) = subscription {
+        out.push(b',');
+        write_subscription_meta(out, subscription);
+    }
+    out.push(b'}');
+    encode::end(out);
+}
+
+/// Writes the last message of a subscription that the server ends.
+pub fn write_ended(out: &mut Vec<u8>, subscription: Id<'_>, stamp: &Stamp) {
+    encode::begin_result(out, subscription);
+    out.push(b'{');
+    stamp.finish_with_meta(out, Era::Modern, |out| {
+        encode::write_string(out, SUBSCRIPTION_ID);
+        out.push(b':');
+        encode::write_id(out, subscription);
+    });
+}
+
+fn write_subscription_meta(out: &mut Vec<u8>, subscription: Id<'_>) {
+    out.extend_from_slice(br#""_meta":{"#);
+    encode::write_string(out, SUBSCRIPTION_ID);
+    out.push(b':');
+    encode::write_id(out, subscription);
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jsonrpc::{Decoder, JsonLimits};
+
+    fn read(text: &str) -> Result<Filter, FilterError> {
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let decoded = decoder.decode(text.as_bytes()).unwrap();
+        Filter::read(Some(decoded.root()), 2)
+    }
+
+    #[test]
+    fn a_filter_comes_back_as_it_went() {
+        for text in [
+            "{}",
+            r#"{"toolsListChanged":true}"#,
+            r#"{"promptsListChanged":true,"resourcesListChanged":true}"#,
+            r#"{"resourceSubscriptions":["a:b","c:d"]}"#,
+            r#"{"toolsListChanged":true,"resourceSubscriptions":["a:b"]}"#,
+        ] {
+            let filter = read(&format!(r#"{{"notifications":{text}}}"#)).unwrap();
+            let mut out = Vec::new();
+            filter.write(&mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_filter_says_what_is_wrong_with_it() {
+        assert_eq!(read("{}"), Err(FilterError::Missing));
+        let many = r#"{"notifications":{"resourceSubscriptions":["a","b","c"]}}"#;
+        assert_eq!(read(many), Err(FilterError::TooMany { uris: 3, max: 2 }));
+        for member in [
+            r#""toolsListChanged":1"#,
+            r#""resourceSubscriptions":"a""#,
+            r#""resourceSubscriptions":[1]"#,
+        ] {
+            let refusal = read(&format!(r#"{{"notifications":{{{member}}}}}"#));
+            assert!(
+                matches!(refusal, Err(FilterError::WrongType { .. })),
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_message_has_the_id_of_its_subscription_with_its_type() {
+        let stamp = Stamp::new(br#"{"name":"n","version":"1"}"#);
+        for (id, value) in [
+            (Id::Integer(7), serde_json::json!(7)),
+            (Id::String("7"), serde_json::json!("7")),
+        ] {
+            let check = |out: &[u8], of: &str| {
+                let message: serde_json::Value = serde_json::from_slice(out).unwrap();
+                assert_eq!(message[of]["_meta"][SUBSCRIPTION_ID], value, "{message}");
+            };
+            let mut out = Vec::new();
+            write_acknowledged(&mut out, id, &Filter::default());
+            check(&out, "params");
+            out.clear();
+            write_list_changed(&mut out, ListKind::Tools, Some(id));
+            check(&out, "params");
+            out.clear();
+            write_updated(&mut out, "a:b", Some(id));
+            check(&out, "params");
+            out.clear();
+            write_ended(&mut out, id, &stamp);
+            check(&out, "result");
+            let ended: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(ended["result"]["resultType"], "complete");
+        }
+    }
+}
