@@ -1,7 +1,10 @@
-//! The executor of a shard. This file alone names glommio; everything else names what is here.
+//! The executor of a shard. This file and what is below it alone name glommio; everything else
+//! names what is here.
 //!
 //! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and
 //! file operations. Socket bytes never pass through it.
+
+mod file;
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,6 +16,8 @@ use std::time::Duration;
 
 use glommio::io::PollableFd;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+
+pub(crate) use file::ReadFile;
 
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]
