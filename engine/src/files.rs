@@ -1,4 +1,4 @@
-//! Files of one directory as bytes: opened safely, read by the shard's ring, listed.
+//! Files of one directory as bytes: opened safely, read by the shard's ring, listed, watched.
 //!
 //! Names come from peers. Invariant: whatever a name says and whatever happens to the directory
 //! meanwhile, no byte from outside of it is read, and a peer cannot tell what lies outside from
@@ -15,11 +15,13 @@ mod lookup;
 mod media;
 mod name;
 mod scan;
+mod watch;
 
 pub use directory::{Directory, DirectoryLimits};
 pub use error::FilesError;
 pub use list::{Entry, Listing};
 pub use media::{is_text, mime_of_name, mime_type};
+pub use watch::{Change, Watch};
 
 #[cfg(test)]
 mod tests;

@@ -29,8 +29,10 @@ pub struct DirectoryLimits {
     pub path_bytes_max: usize,
     /// Files that are listed, and directories that are looked into for them, at most each.
     pub entries_max: usize,
-    /// Directories below each other that are listed; 0 is the root alone.
+    /// Directories below each other that are listed and watched; 0 is the root alone.
     pub depth_max: usize,
+    /// Directories that are watched.
+    pub watches_max: usize,
     /// Names that start with a dot exist. Otherwise such a file is neither read nor listed.
     pub shows_hidden: bool,
     /// Symbolic links that stay beneath the directory are followed. Otherwise none is.
@@ -44,6 +46,7 @@ impl Default for DirectoryLimits {
             path_bytes_max: 1024,
             entries_max: 10_000,
             depth_max: 16,
+            watches_max: 4096,
             shows_hidden: false,
             follow_symlinks: false,
         }

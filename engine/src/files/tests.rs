@@ -3,6 +3,7 @@
 mod escapes;
 mod listing;
 mod reading;
+mod watching;
 
 use std::fs;
 use std::path::Path;
