@@ -18,6 +18,9 @@ impl ReadFile {
     /// Appends up to `bytes_max` bytes of the file from `position` on to `into`, and says how
     /// many; 0 means that the file ends there. Dropping the future cancels the read.
     ///
+    /// Like a timer, it goes on when the executor looks at its ring, which it does when no task
+    /// of it can run: a shard that finds work in each of its turns lets it wait.
+    ///
     /// # Errors
     /// What the kernel says about the read.
     pub(crate) async fn read_at(
