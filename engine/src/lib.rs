@@ -53,6 +53,7 @@
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
 //! | `mcp` | what messages mean: dispatch, sessions, calls in flight |
 //! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
+//! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | what a tool's author sees, and how a handler is run |
 //! | `transport`, `lanes` | listeners; queues between shards |
 //! | `io`, `guard`, [`profile`], [`meter`] | mechanism of one core; who may; tuning; counters |
@@ -75,6 +76,8 @@ mod catalog;
 pub mod cli;
 mod connection;
 mod demo;
+#[doc(hidden)]
+pub mod files;
 pub mod guard;
 mod handler;
 #[doc(hidden)]

@@ -1,7 +1,10 @@
-//! The executor of a shard. This file alone names glommio; everything else names what is here.
+//! The executor of a shard. This file and what is below it alone name glommio; everything else
+//! names what is here.
 //!
 //! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and
 //! file operations. Socket bytes never pass through it.
+
+mod file;
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,6 +16,8 @@ use std::time::Duration;
 
 use glommio::io::PollableFd;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+
+pub(crate) use file::ReadFile;
 
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +99,14 @@ pub(crate) async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+/// Lets the executor look at its own rings and timers, and every other task run.
+///
+/// The executor does so only when no task can run, and one that yields can: so this one waits for
+/// the shortest timer there is. A task that never waits holds it up for ever.
+pub(crate) async fn breathe() {
+    glommio::timer::sleep(Duration::from_micros(1)).await;
 }
 
 /// Waits for `duration`; late by up to a millisecond while the shard is busy.

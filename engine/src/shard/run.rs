@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::work::Shard;
-use crate::io::executor::{Parker, yield_now};
+use crate::io::executor::{Parker, breathe, yield_now};
 use crate::io::ring::Wait;
 use crate::meter::Counter;
 
@@ -55,9 +55,12 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
             shard.park(&parker).await?;
             has_work = true;
-        } else if task_woken || shard.is_yield_due() {
-            yield_now().await;
+        } else if shard.is_yield_due() {
+            breathe().await;
             shard.yielded_us = shard.now_us;
+            has_work = true;
+        } else if task_woken {
+            yield_now().await;
             // Tasks may have left news or queued nothing at all: look without waiting.
             has_work = true;
         }

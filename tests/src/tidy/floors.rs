@@ -7,6 +7,7 @@ use super::source::{Finding, Source};
 const FLOORS: &[&[&str]] = &[
     &["io", "guard", "profile", "meter"],
     &["transport", "handler", "lanes"],
+    &["files"],
     &["catalog"],
     &["mcp"],
     &["connection"],
@@ -91,6 +92,7 @@ mod tests {
             "use crate::{io::Ring, connection::Http};",
             0,
         );
+        check("engine/src/files/list.rs", "use crate::handler::Call;", 0);
         check("engine/src/lib.rs", "pub use crate::server::Server;", 0);
         check("bench/src/lib.rs", "use crate::server::Server;", 0);
         check("engine/src/io/ring.rs", "// use crate::server::Server;", 0);
@@ -103,6 +105,7 @@ mod tests {
     fn finds_imports_that_do_not_point_down() {
         check("engine/src/io/ring.rs", "use crate::shard::Shard;", 1);
         check("engine/src/io/ring.rs", "use crate::profile::Profile;", 1);
+        check("engine/src/files.rs", "use crate::catalog::Catalog;", 1);
         check(
             "engine/src/io/ring.rs",
             "use super::super::mcp::Session;",

@@ -1,0 +1,144 @@
+//! A directory whose files are read, and how much of it.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::error::FilesError;
+use super::name;
+use crate::handler::Call;
+use crate::io::executor::ReadFile;
+
+/// Bytes that one operation of the ring reads at least asks for, so that a file whose size is not
+/// known, as those of proc(5), does not take an operation a byte.
+const READ_BYTES_MIN: u64 = 4 << 10;
+/// Bytes that one operation of the ring asks for at most: what is copied in one go meanwhile
+/// keeps the shard from other work.
+const READ_BYTES_MAX: u64 = 256 << 10;
+
+const _: () = assert!(READ_BYTES_MIN <= READ_BYTES_MAX);
+
+/// What of a directory is seen, and how much at most.
+#[derive(Debug, Clone)]
+pub struct DirectoryLimits {
+    /// Bytes of a file. As many may be held by each call that reads.
+    pub file_bytes_max: u64,
+    /// Bytes of a name relative to the directory; the kernel takes no more than 4095.
+    pub path_bytes_max: usize,
+    /// Files that are listed, and directories that are looked into for them, at most each.
+    pub entries_max: usize,
+    /// Directories below each other that are listed and watched; 0 is the root alone.
+    pub depth_max: usize,
+    /// Directories that are watched.
+    pub watches_max: usize,
+    /// Names that start with a dot exist. Otherwise such a file is neither read nor listed.
+    pub shows_hidden: bool,
+    /// Symbolic links that stay beneath the directory are followed. Otherwise none is.
+    pub follow_symlinks: bool,
+}
+
+impl Default for DirectoryLimits {
+    fn default() -> DirectoryLimits {
+        DirectoryLimits {
+            file_bytes_max: 4 << 20,
+            path_bytes_max: 1024,
+            entries_max: 10_000,
+            depth_max: 16,
+            watches_max: 4096,
+            shows_hidden: false,
+            follow_symlinks: false,
+        }
+    }
+}
+
+impl DirectoryLimits {
+    /// Whether an entry of this name exists for a peer.
+    pub(super) fn is_shown(&self, name: &str) -> bool {
+        self.shows_hidden || !name.starts_with('.')
+    }
+}
+
+/// A directory. Cheap to clone; shards share it.
+///
+/// It stays the directory that it was when opened, whatever its path names later.
+#[derive(Debug, Clone)]
+pub struct Directory(pub(super) Arc<Root>);
+
+/// What lookups start from.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// Opened with `O_PATH`: good for lookups and nothing else.
+    pub(super) fd: OwnedFd,
+    pub(super) limits: DirectoryLimits,
+}
+
+impl Directory {
+    /// Opens the directory at `path`, which is the operator's: links in it are followed. Blocks.
+    ///
+    /// # Errors
+    /// [`FilesError::Io`] when `path` is no directory or cannot be opened.
+    pub fn open(path: &Path, limits: DirectoryLimits) -> Result<Directory, FilesError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Directory(Arc::new(Root { fd, limits })))
+    }
+
+    /// The content of the regular file `relative`, a percent-decoded path below this directory.
+    ///
+    /// For handlers: the shard does not wait. A name in the kernel's cache is looked up at once,
+    /// any other on the offload pool; the bytes are read by the executor's ring. A file that is
+    /// written meanwhile may be read half old and half new, as by any reader.
+    ///
+    /// # Errors
+    /// Any of [`FilesError`].
+    pub async fn read(&self, call: &Call, relative: &str) -> Result<Vec<u8>, FilesError> {
+        let root = &self.0;
+        name::check(relative, &root.limits)?;
+        let opened = match root.open_cached_file(relative) {
+            Some(opened) => opened?,
+            None => {
+                let (root, relative) = (Arc::clone(root), relative.to_owned());
+                call.offload(move || root.open_file(&relative))
+                    .await
+                    .map_err(|_| FilesError::Overloaded)??
+            }
+        };
+        let limit_bytes = root.limits.file_bytes_max;
+        if opened.size_bytes > limit_bytes {
+            return Err(FilesError::TooLarge { limit_bytes });
+        }
+        let file = ReadFile::new(opened.fd);
+        read_whole(&file, opened.size_bytes, limit_bytes).await
+    }
+}
+
+/// Reads a file that had `size_bytes` when it was opened, and may have any number by now.
+pub(super) async fn read_whole(
+    file: &ReadFile,
+    size_bytes: u64,
+    limit_bytes: u64,
+) -> Result<Vec<u8>, FilesError> {
+    // One byte more than expected is asked for: not getting it is how the end is known.
+    let mut content = Vec::with_capacity(size_bytes as usize + 1);
+    loop {
+        let had_bytes = content.len() as u64;
+        let asked_bytes = (size_bytes + 1)
+            .saturating_sub(had_bytes)
+            .clamp(READ_BYTES_MIN, READ_BYTES_MAX)
+            .min(limit_bytes.saturating_add(1) - had_bytes);
+        let count = file
+            .read_at(had_bytes, asked_bytes as usize, &mut content)
+            .await? as u64;
+        let have_bytes = had_bytes + count;
+        if have_bytes > limit_bytes {
+            return Err(FilesError::TooLarge { limit_bytes });
+        }
+        // A short read of a file of known size ends where the file does, once past that size.
+        let is_whole = size_bytes > 0 && have_bytes >= size_bytes && count < asked_bytes;
+        if count == 0 || is_whole {
+            return Ok(content);
+        }
+    }
+}

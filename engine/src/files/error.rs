@@ -1,0 +1,55 @@
+//! Why there are no bytes. A peer's name is to blame for all but the last two.
+
+use std::io;
+
+use rustix::io::Errno;
+
+/// Why a file was not read, or a directory not listed or watched.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// There is no such file, this process may not read it, or its name leads out of the
+    /// directory: deliberately one answer, so that a peer learns nothing of what lies outside.
+    #[error("no such file")]
+    NotFound,
+    /// The name is of a directory, a pipe, a socket or a device.
+    #[error("not a regular file")]
+    NotAFile,
+    /// The file has more bytes than are read, or grew past the limit while it was read.
+    #[error("file exceeds limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit_bytes: u64,
+    },
+    /// The queue of the offload pool is full; later may be better.
+    #[error("the offload queue is full")]
+    Overloaded,
+    /// The system failed, not the peer.
+    #[error("file system: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl FilesError {
+    /// What a failed lookup means to a peer.
+    pub(super) fn of_lookup(errno: Errno) -> FilesError {
+        match errno {
+            // The last three are the kernel's words for a name that leaves the directory, a
+            // symbolic link where none is followed, and a name longer than the file system has.
+            Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::ACCESS
+            | Errno::PERM
+            | Errno::XDEV
+            | Errno::LOOP
+            | Errno::NAMETOOLONG => FilesError::NotFound,
+            // Sockets, and devices without a driver.
+            Errno::NXIO | Errno::NODEV => FilesError::NotAFile,
+            other => FilesError::Io(other.into()),
+        }
+    }
+}
+
+impl From<Errno> for FilesError {
+    fn from(errno: Errno) -> FilesError {
+        FilesError::Io(errno.into())
+    }
+}

@@ -1,0 +1,125 @@
+//! Which files there are.
+
+use std::time::SystemTime;
+
+use super::directory::{Directory, Root};
+use super::error::FilesError;
+use super::name;
+use super::scan::Kind;
+use crate::handler::Call;
+
+/// A file that can be read, as it was when it was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name relative to the directory; [`Directory::read`] takes it.
+    pub relative: String,
+    /// Its size in bytes, which may exceed what is read of a file.
+    pub size_bytes: u64,
+    /// When its content was last modified.
+    pub modified: SystemTime,
+}
+
+/// The files of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The files, in the order of the bytes of their names.
+    pub entries: Vec<Entry>,
+    /// Whether these are all down to the greatest depth. If not, there are more than the limit,
+    /// and which ones are missing is up to the file system.
+    pub is_complete: bool,
+}
+
+impl Directory {
+    /// The regular files that can be opened, on the offload pool: for handlers.
+    ///
+    /// # Errors
+    /// [`FilesError::Overloaded`], or [`FilesError::Io`] when the root itself cannot be read.
+    pub async fn list(&self, call: &Call) -> Result<Listing, FilesError> {
+        let directory = self.clone();
+        call.offload(move || directory.list_blocking())
+            .await
+            .map_err(|_| FilesError::Overloaded)?
+    }
+
+    /// The same on the calling thread, which waits for the file system: for no shard's.
+    ///
+    /// # Errors
+    /// [`FilesError::Io`] when the root itself cannot be read.
+    pub fn list_blocking(&self) -> Result<Listing, FilesError> {
+        let mut walk = Walk::new(&self.0);
+        // The root is named by the operator: failing to read it is worth more than silence.
+        walk.look_into("")?;
+        while walk.is_complete
+            && let Some(directory) = walk.pending.pop()
+        {
+            // Below it, what cannot be opened is skipped, as what vanished meanwhile is.
+            let _ = walk.look_into(&directory);
+        }
+        walk.entries
+            .sort_unstable_by(|one, other| one.relative.cmp(&other.relative));
+        Ok(Listing {
+            entries: walk.entries,
+            is_complete: walk.is_complete,
+        })
+    }
+}
+
+/// A walk through the directories below a root.
+struct Walk<'a> {
+    root: &'a Root,
+    entries: Vec<Entry>,
+    /// Directories to look into; bounded with those looked into already.
+    pending: Vec<String>,
+    directories_left: usize,
+    is_complete: bool,
+}
+
+impl Walk<'_> {
+    fn new(root: &Root) -> Walk<'_> {
+        Walk {
+            root,
+            entries: Vec::new(),
+            pending: Vec::new(),
+            directories_left: root.limits.entries_max,
+            is_complete: true,
+        }
+    }
+
+    /// Takes up what is in `directory`.
+    fn look_into(&mut self, directory: &str) -> Result<(), FilesError> {
+        let root = self.root;
+        root.scan(directory, root.limits.shows_hidden, |relative, kind| {
+            self.take_up(relative, kind);
+            self.is_complete
+        })?;
+        Ok(())
+    }
+
+    fn take_up(&mut self, relative: String, kind: Kind) {
+        let limits = &self.root.limits;
+        match kind {
+            Kind::Directory if name::depth(&relative) > limits.depth_max => {}
+            Kind::Directory if self.directories_left == 0 => self.is_complete = false,
+            Kind::Directory => {
+                self.directories_left -= 1;
+                self.pending.push(relative);
+            }
+            Kind::Symlink if !limits.follow_symlinks => {}
+            Kind::File | Kind::Symlink => {
+                // The way that reading it will take is the one that tells whether it can be read.
+                let Ok(opened) = self.root.open_file(&relative) else {
+                    return;
+                };
+                if self.entries.len() == limits.entries_max {
+                    self.is_complete = false;
+                    return;
+                }
+                self.entries.push(Entry {
+                    relative,
+                    size_bytes: opened.size_bytes,
+                    modified: opened.modified,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From a name to a descriptor, without ever leaving the root.
+//!
+//! The kernel resolves the whole name in one call, openat2(2), so nothing that is renamed or
+//! replaced between two looks can lead outside: there are no two looks.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, fcntl_setfl, openat2};
+use rustix::io::Errno;
+
+use super::directory::Root;
+use super::error::FilesError;
+
+/// How often a lookup is tried that a rename elsewhere in the system disturbed. The kernel asks
+/// for that if `..` in a symbolic link is crossed by a rename; it cannot vouch for the name then.
+const ATTEMPTS_MAX: usize = 32;
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) fd: OwnedFd,
+    pub(super) size_bytes: u64,
+    pub(super) modified: SystemTime,
+}
+
+impl Root {
+    /// Opens the regular file `relative`. Blocks as long as the file system does.
+    pub(super) fn open_file(&self, relative: &str) -> Result<Opened, FilesError> {
+        for _ in 1..ATTEMPTS_MAX {
+            match self.lookup_file(relative, ResolveFlags::empty()) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                ended => return regular(ended),
+            }
+        }
+        regular(self.lookup_file(relative, ResolveFlags::empty()))
+    }
+
+    /// Opens the regular file `relative` if that needs no more than the kernel's cache of names;
+    /// nothing if it might block.
+    pub(super) fn open_cached_file(&self, relative: &str) -> Option<Result<Opened, FilesError>> {
+        match self.lookup_file(relative, ResolveFlags::CACHED) {
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            ended => Some(regular(ended)),
+        }
+    }
+
+    /// Opens the directory `relative`, the root if that is empty, to see what is in it. Follows
+    /// no link: what a link beneath the root leads to has a name of its own beneath the root.
+    pub(super) fn open_directory(&self, relative: &str) -> Result<OwnedFd, Errno> {
+        let relative = if relative.is_empty() { "." } else { relative };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = confined() | ResolveFlags::NO_SYMLINKS;
+        rustix::io::retry_on_intr(|| openat2(&self.fd, relative, flags, Mode::empty(), resolve))
+    }
+
+    fn lookup_file(&self, relative: &str, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+        // Opening a pipe that nobody writes would wait for a writer, and opening a terminal
+        // would make it the process's.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let mut resolve = resolve | confined();
+        if !self.limits.follow_symlinks {
+            resolve |= ResolveFlags::NO_SYMLINKS;
+        }
+        openat2(&self.fd, relative, flags, Mode::empty(), resolve)
+    }
+}
+
+/// No way out: neither `..`, nor an absolute link, nor a magic link of proc(5). openat2(2) asks
+/// for the second although the first includes it today.
+fn confined() -> ResolveFlags {
+    ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS
+}
+
+/// The file behind a looked up descriptor, if it is a regular one.
+fn regular(looked_up: Result<OwnedFd, Errno>) -> Result<Opened, FilesError> {
+    let file = File::from(looked_up.map_err(FilesError::of_lookup)?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(FilesError::NotAFile);
+    }
+    // What was right for opening would make a read give up where it should wait for the disk.
+    fcntl_setfl(&file, OFlags::empty())?;
+    Ok(Opened {
+        fd: file.into(),
+        size_bytes: metadata.len(),
+        modified: metadata.modified().unwrap_or(UNIX_EPOCH),
+    })
+}

@@ -1,0 +1,150 @@
+//! Telling of changes below a directory, inotify(7).
+//!
+//! The kernel watches single directories, so each directory of the tree has a watch, and what
+//! appears gets one. Invariant: a change that is not told as what it is, because the kernel lost
+//! it or there were too many, is told as [`Change::Everything`]. The exceptions are those of
+//! inotify: writes through a memory map until the file is closed, and on file systems that others
+//! change behind the kernel's back.
+
+mod burst;
+mod tree;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use self::burst::Burst;
+use self::tree::Tree;
+use super::directory::Directory;
+use super::error::FilesError;
+use crate::io::wake::EventFd;
+
+/// How long after its first change a burst is told, in milliseconds: an editor that saves a file
+/// writes, renames and removes several within this time.
+const BURST_MS: u64 = 50;
+
+/// What changed, as far as a reader or lister could see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A read of this name, relative to the directory, answers something else than before: the
+    /// file was written, created, removed or replaced.
+    Modified(String),
+    /// Something was created, removed or renamed.
+    Listed,
+    /// What changed is not known in detail: both of the above for every name.
+    Everything,
+}
+
+/// Tells of changes until dropped.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts a thread that calls `on_change` with whatever changes from this call's return on.
+    /// Blocks while it goes through the directory once.
+    ///
+    /// Where symbolic links are followed a file can have several names, so every change is
+    /// [`Change::Everything`] there. `on_change` must not drop the watch.
+    ///
+    /// # Errors
+    /// [`FilesError::Io`] when the root or the thread cannot be had, or the user has no inotify
+    /// instance left. Subdirectories past the limit of watches are left unwatched, with a warning.
+    pub fn start(
+        directory: &Directory,
+        on_change: impl Fn(Change) + Send + 'static,
+    ) -> Result<Watch, FilesError> {
+        let stop = Arc::new(EventFd::open()?);
+        let mut watching = Watching {
+            tree: Tree::plant(directory.clone())?,
+            burst: Burst::default(),
+            told_at: None,
+            on_change,
+        };
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("files-watch".to_owned())
+            .spawn(move || {
+                if let Err(error) = watching.run(&stopped) {
+                    tracing::error!(%error, "changes of files are no longer told");
+                }
+            })?;
+        Ok(Watch {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.signal();
+        if let Some(thread) = self.thread.take() {
+            // It failed only if `on_change` panicked, and that was said by the panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread works with.
+struct Watching<F> {
+    tree: Tree,
+    burst: Burst,
+    /// When the burst is told; nothing while there is none.
+    told_at: Option<Instant>,
+    on_change: F,
+}
+
+impl<F: Fn(Change)> Watching<F> {
+    fn run(&mut self, stop: &EventFd) -> io::Result<()> {
+        loop {
+            let wait = self
+                .told_at
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            let (has_events, is_stopped) = wait_for(self.tree.as_fd(), stop.as_fd(), wait)?;
+            if is_stopped {
+                return Ok(());
+            }
+            if has_events {
+                self.tree.take_events(&mut self.burst)?;
+            }
+            let now = Instant::now();
+            if self.told_at.is_none() && !self.burst.is_empty() {
+                self.told_at = Some(now + Duration::from_millis(BURST_MS));
+            }
+            if self.told_at.is_some_and(|at| at <= now) {
+                self.told_at = None;
+                self.burst.tell(&self.on_change);
+            }
+        }
+    }
+}
+
+/// Waits until one of two descriptors is readable or `wait` is over; says which are.
+fn wait_for(
+    events: BorrowedFd<'_>,
+    stop: BorrowedFd<'_>,
+    wait: Option<Duration>,
+) -> io::Result<(bool, bool)> {
+    let mut watched = [
+        PollFd::from_borrowed_fd(events, PollFlags::IN),
+        PollFd::from_borrowed_fd(stop, PollFlags::IN),
+    ];
+    let wait = wait.map(|wait| Timespec {
+        tv_sec: wait.as_secs() as i64,
+        tv_nsec: i64::from(wait.subsec_nanos()),
+    });
+    match poll(&mut watched, wait.as_ref()) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let [events, stop] = watched.map(|fd| !fd.revents().is_empty());
+    Ok((events, stop))
+}
