@@ -18,5 +18,5 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the demo catalog over Streamable HTTP, both eras on one endpoint.
-    Serve(serve::ServeArguments),
+    Serve(serve::DemoArguments),
 }

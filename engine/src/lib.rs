@@ -105,6 +105,7 @@ pub use corelane_protocol::mcp::logging::LogLevel;
 pub use corelane_protocol::mcp::prompts::{PromptArgument, PromptMessage, PromptResult};
 pub use corelane_protocol::mcp::resources::ResourcePart;
 pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
+pub use files::{DirectoryLimits, FilesError};
 pub use handler::{
     Call, CallError, Cancellation, CompleteRequest, Elicitation, Elicited, IntoContents,
     IntoPromptResult, IntoToolResult, ReadRequest, Root, Sampled, Sampling, Structured,

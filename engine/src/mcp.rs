@@ -40,13 +40,6 @@ pub(crate) mod task_id;
     )
 )]
 pub(crate) mod task_table;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "no request makes a task yet; the times are of tasks"
-    )
-)]
 pub(crate) mod timestamp;
 
 #[cfg(test)]

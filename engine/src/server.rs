@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
@@ -15,6 +16,7 @@ use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
+use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::handler::offload::OffloadPool;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
@@ -27,9 +29,11 @@ use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 
+mod directory;
 mod handle;
 mod running;
 
+use directory::ServedDirectory;
 pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
@@ -61,6 +65,9 @@ pub enum Error {
     /// A thread for offloaded work cannot be made.
     #[error("cannot start the offload pool: {0}")]
     Offload(io::Error),
+    /// A directory cannot be served.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -76,6 +83,7 @@ pub struct Server {
     description: ServerDescription,
     entries: Entries,
     handle: ServerHandle,
+    directories: Vec<ServedDirectory>,
 }
 
 impl Server {
@@ -89,6 +97,7 @@ impl Server {
             },
             entries: Entries::default(),
             handle: ServerHandle::default(),
+            directories: Vec::new(),
         }
     }
 
@@ -146,6 +155,29 @@ impl Server {
         self
     }
 
+    /// Serves the files of a directory as resources `uri_prefix` followed by their path, such as
+    /// `docs://` and `guide/start.md`; `name` is that of the family.
+    ///
+    /// No request leads out of the directory, whatever it says and whatever happens to the
+    /// directory meanwhile. Changes are told to clients that asked for them.
+    ///
+    /// # Errors
+    /// [`Error::Files`] when the directory cannot be opened and listed, [`Error::Catalog`] when
+    /// the prefix is no start of a URI.
+    pub fn with_directory(
+        mut self,
+        uri_prefix: impl Into<String>,
+        name: &str,
+        path: impl AsRef<Path>,
+        limits: DirectoryLimits,
+    ) -> Result<Server> {
+        let served = ServedDirectory::open(uri_prefix.into(), path.as_ref(), limits)?;
+        self.entries.resources.extend(served.resources()?);
+        self.entries.templates.push(served.template(name));
+        self.directories.push(served);
+        Ok(self)
+    }
+
     /// Adds a prompt: an async function of a [`Call`] and of arguments whose type names them.
     #[must_use]
     pub fn prompt<F, A, R>(
@@ -197,7 +229,7 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
-        let handle = self.handle();
+        let (handle, directories) = (self.handle(), self.directories.clone());
         let (description, catalog) = self.into_parts(&profile)?;
         let (server, catalog) = (Arc::new(description), Arc::new(catalog));
         let sealer = Arc::new(Sealer::random());
@@ -258,7 +290,11 @@ impl Server {
             running.add(spawn(plan, ready.clone(), guard)?, control);
         }
         drop(ready);
-        running.when_ready(cores.len(), &ready_receiver)
+        let mut running = running.when_ready(cores.len(), &ready_receiver)?;
+        for directory in directories {
+            running.keep(directory.watch(handle.clone())?);
+        }
+        Ok(running)
     }
 }
 

@@ -9,6 +9,8 @@ mod capacity;
 mod deadlines;
 #[path = "integration/departures.rs"]
 mod departures;
+#[path = "integration/directories.rs"]
+mod directories;
 #[path = "integration/eras.rs"]
 mod eras;
 #[path = "integration/events.rs"]

@@ -185,6 +185,22 @@ impl Plan {
         Ok(self.edited(|lists| put(&mut lists.resources, is_it, Arc::clone(&part))))
     }
 
+    /// The same catalog with `resources` in the place of all whose URI starts with `prefix`.
+    pub(crate) fn with_resources(
+        &self,
+        prefix: &str,
+        resources: Vec<Resource>,
+    ) -> Result<Option<Plan>, CatalogError> {
+        let parts = checked(resources, "resource", Resource::uri, checked_resource)?;
+        Ok(self.edited(|lists| {
+            lists
+                .resources
+                .retain(|it| !it.definition.uri.starts_with(prefix));
+            lists.resources.extend(parts);
+            true
+        }))
+    }
+
     /// The same catalog with `prompt`, in the place of one of its name if there is one.
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
         let part = checked_prompt(prompt)?;

@@ -93,6 +93,17 @@ impl ServerHandle {
         self.0.change(ListKind::Prompts, edit)
     }
 
+    /// Puts `resources` in the place of all whose URI starts with `prefix`.
+    pub(super) fn replace_resources(
+        &self,
+        prefix: &str,
+        resources: Vec<Resource>,
+    ) -> Result<(), ChangeError> {
+        let edit = |plan: &Plan| plan.with_resources(prefix, resources);
+        self.0.change(ListKind::Resources, edit)?;
+        Ok(())
+    }
+
     /// Tells those who asked for it that the resource at `uri` has changed. Several changes in
     /// quick succession may be told once.
     ///

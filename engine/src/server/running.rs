@@ -9,6 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::{Error, MeterSnapshot, Result};
+use crate::files::Watch;
 use crate::profile::Profile;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};
@@ -49,6 +50,8 @@ pub struct RunningServer {
     shard_count: usize,
     events: Sender<Event>,
     received: Receiver<Event>,
+    /// Watches of directories, for as long as the server runs.
+    watches: Vec<Watch>,
 }
 
 impl RunningServer {
@@ -66,6 +69,7 @@ impl RunningServer {
             shard_count: 0,
             events,
             received,
+            watches: Vec::new(),
         }
     }
 
@@ -134,6 +138,11 @@ impl RunningServer {
     /// The first shard that failed.
     pub fn drain(mut self) -> Result<MeterSnapshot> {
         self.finish()
+    }
+
+    /// Lets a watch go on for as long as the server runs.
+    pub(super) fn keep(&mut self, watch: Watch) {
+        self.watches.push(watch);
     }
 
     /// Waits until each shard has started or has not.

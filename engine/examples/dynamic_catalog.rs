@@ -1,0 +1,33 @@
+//! A server that learns: each word it is taught is a tool from then on, on every shard, and clients
+//! that asked for it are told: `cargo run --release --example dynamic_catalog`.
+
+use corelane::{Call, Profile, Server, Tool};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Deserialize, JsonSchema)]
+struct Word {
+    /// Letters and digits.
+    word: String,
+    /// What it means.
+    meaning: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+fn main() -> corelane::Result<()> {
+    let server = Server::new("words", "1.0.0");
+    let handle = server.handle();
+    server
+        .tool(
+            "teach",
+            "Teaches a word.",
+            async move |_: &Call, Word { word, meaning }| {
+                let explain = async move |_: &Call, _: Nothing| Ok(meaning.clone());
+                handle.add_tool(Tool::new(&word, "Says what the word means.", explain))?;
+                Ok(format!("{word} is a tool now"))
+            },
+        )
+        .run(Profile::from_args()?)
+}

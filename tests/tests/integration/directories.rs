@@ -1,0 +1,130 @@
+//! Files of a directory as resources, over real sockets: read, listed, watched, and nothing
+//! outside of it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use corelane_tests::{EventStream, Request, Server, Setup};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn directory() -> TempDir {
+    let root = TempDir::new().expect("a temporary directory");
+    let inside = root.path().join("served");
+    fs::create_dir_all(inside.join("guide")).expect("a new directory");
+    let write = |name: &str, bytes: &[u8]| fs::write(root.path().join(name), bytes).expect(name);
+    write("secret.txt", b"secret");
+    write("served/a b.txt", b"text \xc3\xa4");
+    write("served/data.bin", &[0, 159, 146, 150]);
+    write("served/guide/start.md", b"# Start");
+    symlink(root.path().join("secret.txt"), inside.join("link.txt")).expect("a link");
+    root
+}
+
+fn serve(root: &TempDir, shards: usize) -> Server {
+    let argument = format!("docs://={}", root.path().join("served").display());
+    Setup::shards(shards)
+        .arguments(&["--directory", &argument])
+        .start()
+}
+
+fn ask(server: &Server, method: &str, params: Value) -> Value {
+    let name = params["uri"].as_str().map(str::to_owned);
+    let mut request = Request::modern(1, method, params);
+    if let Some(name) = name {
+        request = request.without("Mcp-Name").field("Mcp-Name", &name);
+    }
+    server.connect().exchange(&request).answer()
+}
+
+fn read(server: &Server, uri: &str) -> Value {
+    ask(server, "resources/read", json!({ "uri": uri }))
+}
+
+fn listed(server: &Server) -> Vec<String> {
+    let answer = ask(server, "resources/list", json!({}));
+    let resources = answer["result"]["resources"].as_array().expect("a list");
+    let uris = resources
+        .iter()
+        .map(|it| it["uri"].as_str().expect("a URI"));
+    uris.filter(|uri| uri.starts_with("docs://"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn files_are_listed_and_read_as_text_or_bytes() {
+    let root = directory();
+    let server = serve(&root, 2);
+    let expected = [
+        "docs://a%20b.txt",
+        "docs://data.bin",
+        "docs://guide/start.md",
+    ];
+    assert_eq!(listed(&server), expected);
+    let part = |uri: &str| read(&server, uri)["result"]["contents"][0].clone();
+    let text = part("docs://a%20b.txt");
+    assert_eq!(text["text"], "text \u{e4}");
+    assert_eq!(text["mimeType"], "text/plain");
+    assert_eq!(part("docs://data.bin")["blob"], "AJ+Slg==");
+    assert_eq!(part("docs://guide/start.md")["text"], "# Start");
+}
+
+#[test]
+fn no_request_leads_out_of_the_directory() {
+    let root = directory();
+    let server = serve(&root, 1);
+    for uri in [
+        "docs://../secret.txt",
+        "docs://%2e%2e/secret.txt",
+        "docs://guide/../../secret.txt",
+        "docs://guide%2f..%2f..%2fsecret.txt",
+        "docs:///etc/hostname",
+        "docs://link.txt",
+        "docs://guide",
+        "docs://no.txt",
+        "docs://a%00b",
+    ] {
+        let answer = read(&server, uri);
+        assert_eq!(answer["error"]["code"], -32602, "{uri}: {answer}");
+        assert!(!answer.to_string().contains("secret\""), "{answer}");
+    }
+}
+
+#[test]
+fn changes_are_told() {
+    let root = directory();
+    let server = serve(&root, 2);
+    let wanted = json!({
+        "resourcesListChanged": true,
+        "resourceSubscriptions": ["docs://guide/start.md"],
+    });
+    let params = json!({ "notifications": wanted });
+    let mut connection = server.connect();
+    connection.send(&Request::modern(1, "subscriptions/listen", params));
+    let mut stream = EventStream::begin(connection);
+    let first = stream.next_message();
+    assert_eq!(first["params"]["notifications"], wanted, "{first}");
+
+    let inside = root.path().join("served");
+    fs::write(inside.join("guide/start.md"), b"# Begin").expect("written");
+    loop {
+        let told = stream.next_message();
+        if told["method"] == "notifications/resources/updated" {
+            assert_eq!(told["params"]["uri"], "docs://guide/start.md");
+            break;
+        }
+    }
+    let part = read(&server, "docs://guide/start.md")["result"]["contents"][0].clone();
+    assert_eq!(part["text"], "# Begin");
+
+    fs::write(inside.join("new.txt"), b"new").expect("written");
+    while !listed(&server).contains(&"docs://new.txt".to_owned()) {
+        let told = stream.next_message();
+        assert!(told["method"].is_string(), "{told}");
+    }
+    assert_eq!(
+        read(&server, "docs://new.txt")["result"]["contents"][0]["text"],
+        "new"
+    );
+}
