@@ -65,6 +65,18 @@ pub enum Wait {
     For(Duration),
 }
 
+/// What a connection that is closed may have under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnderWay {
+    /// A watch, and no send that has not ended.
+    Watch,
+    /// A [`Ring::receive_stream`], and no send that has not ended.
+    Stream,
+    /// Anything. To find it the kernel looks at every operation of the ring: among N connections
+    /// that costs N, and closing all of them its square.
+    Anything,
+}
+
 /// A socket ring; see the module's text. It belongs to the thread that opened it.
 pub struct Ring {
     // Fields drop in this order: the kernel's side goes before the memory it was lent.
@@ -200,10 +212,16 @@ impl Ring {
     /// index to the next connection before the caller has seen `Closed`. What was under way still
     /// completes, maybe after `Closed`: a blocked send with ECANCELED. Bytes the socket took
     /// before are still sent to the peer.
-    pub fn close(&mut self, key: SlotKey) {
-        let operations = CancelBuilder::fd(Fixed(key.index)).all();
-        let cancel = opcode::AsyncCancel2::new(operations).build();
-        self.push_silent(cancel, Tag::for_slot(Op::Cancel, key));
+    pub fn close(&mut self, key: SlotKey, under_way: UnderWay) {
+        match under_way {
+            UnderWay::Watch => self.cancel(Tag::for_slot(Op::Watch, key)),
+            UnderWay::Stream => self.cancel(Tag::for_slot(Op::Stream, key)),
+            UnderWay::Anything => {
+                let operations = CancelBuilder::fd(Fixed(key.index)).all();
+                let cancel = opcode::AsyncCancel2::new(operations).build();
+                self.push_silent(cancel, Tag::for_slot(Op::Cancel, key));
+            }
+        }
         if self.shuts_down_before_close {
             let shutdown = opcode::Shutdown::new(Fixed(key.index), libc::SHUT_RDWR).build();
             self.push_silent(shutdown, Tag::for_slot(Op::ShutdownWrite, key));

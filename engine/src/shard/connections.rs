@@ -1,5 +1,6 @@
 //! What completions do to connections, and what connections then ask of the ring.
 
+use super::reading::under_way;
 use super::work::Shard;
 use crate::connection::active::Active;
 use crate::connection::http::Phase;
@@ -142,7 +143,8 @@ impl Shard {
             return;
         };
         self.wheel.cancel(key.index);
-        self.ring.close(key);
+        let under_way = under_way(&connection);
+        self.ring.close(key, under_way);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
         let Some(active) = &mut connection.active else {

@@ -16,8 +16,8 @@
 //! What a stream brings between its stop and its end is kept; it is one burst of the kernel's.
 
 use super::work::Shard;
-use crate::connection::http::Reading;
-use crate::io::ring::Received;
+use crate::connection::http::{Connection, Reading};
+use crate::io::ring::{Received, UnderWay};
 use crate::io::slots::SlotKey;
 use crate::meter::Counter;
 
@@ -155,5 +155,17 @@ impl Shard {
             connection.reading = Reading::Stopping;
             self.ring.stop_stream(key);
         }
+    }
+}
+
+/// What a connection that is closed has under way. Receives that were queued once have ended by
+/// the time of a close: they never wait.
+pub(super) fn under_way(connection: &Connection) -> UnderWay {
+    if connection.is_sending {
+        return UnderWay::Anything;
+    }
+    match connection.reading {
+        Reading::Watched | Reading::Recent => UnderWay::Watch,
+        Reading::Streamed | Reading::Stopping => UnderWay::Stream,
     }
 }

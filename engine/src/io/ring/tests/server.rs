@@ -1,7 +1,7 @@
 //! The server side of the ring's tests: one ring, its listener, and waits for what must come.
 
 use crate::io::chunk::Chunk;
-use crate::io::ring::{Completion, Received, Ring, RingSettings, Wait};
+use crate::io::ring::{Completion, Received, Ring, RingSettings, UnderWay, Wait};
 use crate::io::slots::{SlotKey, Slots};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -148,7 +148,7 @@ impl Server {
     /// Empties the slot and closes the connection.
     pub(super) fn close(&mut self, wanted: SlotKey) {
         assert!(self.slots.remove(wanted).is_some());
-        self.ring.close(wanted);
+        self.ring.close(wanted, UnderWay::Anything);
         self.take(
             "closed",
             |completion| matches!(completion, Completion::Closed { key } if *key == wanted),
