@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::lifecycle::Offer;
 
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
@@ -92,7 +93,7 @@ pub(crate) struct Plan {
     resources: Vec<Arc<ResourceParts>>,
     templates: Vec<Arc<TemplateParts>>,
     prompts: Vec<Arc<PromptParts>>,
-    pages: [Pages; 4],
+    pages: [Pages; 5],
 }
 
 /// A list that clients ask for.
@@ -102,6 +103,8 @@ pub(crate) enum List {
     Resources,
     Templates,
     Prompts,
+    /// Tools as legacy clients are told of them, with their support of tasks.
+    LegacyTools,
 }
 
 impl Plan {
@@ -131,7 +134,7 @@ impl Plan {
         let max = page_entries_max;
         let pages = [
             Pages::new("tools", max, tools.iter(), |it, out| {
-                it.definition.write(out)
+                it.definition.write(out, Era::Modern)
             }),
             Pages::new("resources", max, resources.iter(), |it, out| {
                 it.definition.write(out)
@@ -141,6 +144,9 @@ impl Plan {
             }),
             Pages::new("prompts", max, prompts.iter(), |it, out| {
                 it.definition.write(out)
+            }),
+            Pages::new("tools", max, tools.iter(), |it, out| {
+                it.definition.write(out, Era::Legacy)
             }),
         ];
         Ok(Plan {
@@ -157,6 +163,10 @@ impl Plan {
         Offer {
             resources: !self.resources.is_empty() || !self.templates.is_empty(),
             prompts: !self.prompts.is_empty(),
+            tasks: self
+                .tools
+                .iter()
+                .any(|it| it.definition.task_support.is_some()),
             completions: self.prompts.iter().any(|it| !it.completers.is_empty())
                 || self.templates.iter().any(|it| !it.completers.is_empty()),
         }

@@ -100,6 +100,7 @@ pub use corelane_protocol::mcp::content::{Content, ResourceContents};
 pub use corelane_protocol::mcp::logging::LogLevel;
 pub use corelane_protocol::mcp::prompts::{PromptArgument, PromptMessage, PromptResult};
 pub use corelane_protocol::mcp::resources::ResourcePart;
+pub use corelane_protocol::mcp::tasks::TaskSupport;
 pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
 pub use handler::{
     Call, CallError, Cancellation, CompleteRequest, Elicitation, Elicited, IntoContents,

@@ -20,4 +20,5 @@ pub mod prompts;
 pub mod resources;
 pub mod result;
 pub mod revision;
+pub mod tasks;
 pub mod tools;

@@ -3,6 +3,7 @@
 mod asking;
 mod prompts;
 mod resources;
+mod tasks;
 
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub(super) fn add_to(server: Server) -> Server {
             )
             .requires(ClientCapability::Sampling),
         );
-    asking::add_to(server)
+    tasks::add_to(asking::add_to(server))
 }
 
 fn add_content(server: Server) -> Server {

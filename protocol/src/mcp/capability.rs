@@ -1,5 +1,6 @@
 //! What a client says it can do.
 
+use super::tasks;
 use crate::jsonrpc::Value;
 
 /// A client capability that serving a request can depend on.
@@ -15,6 +16,8 @@ pub enum ClientCapability {
     Sampling,
     /// Tools inside sampling.
     SamplingTools,
+    /// The extension for tasks (modern).
+    Tasks,
 }
 
 impl ClientCapability {
@@ -26,6 +29,7 @@ impl ClientCapability {
             ClientCapability::Roots => r#"{"roots":{}}"#,
             ClientCapability::Sampling => r#"{"sampling":{}}"#,
             ClientCapability::SamplingTools => r#"{"sampling":{"tools":{}}}"#,
+            ClientCapability::Tasks => r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
         }
     }
 
@@ -66,6 +70,10 @@ impl ClientCapabilities {
             if sampling.get("tools").is_some() {
                 set.insert(ClientCapability::SamplingTools);
             }
+        }
+        let extensions = object.get("extensions").and_then(|value| value.as_object());
+        if extensions.is_some_and(|extensions| extensions.get(tasks::EXTENSION).is_some()) {
+            set.insert(ClientCapability::Tasks);
         }
         set
     }

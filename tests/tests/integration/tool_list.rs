@@ -4,7 +4,7 @@ use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// The demo catalog, in the order of its list.
-const TOOLS: [&str; 30] = [
+const TOOLS: [&str; 37] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
@@ -30,6 +30,13 @@ const TOOLS: [&str; 30] = [
     "test_input_required_result_multiple_inputs",
     "test_input_required_result_multi_round",
     "test_input_required_result_capabilities",
+    "greet",
+    "slow_compute",
+    "failing_job",
+    "protocol_error_job",
+    "confirm_delete",
+    "multi_input",
+    "test_tool_with_task",
     "echo",
     "add",
     "sleep",
@@ -58,7 +65,7 @@ fn walk(connection: &mut Connection, ask: impl Fn(Value) -> Request) -> (Vec<Str
 
 #[test]
 fn every_tool_is_on_one_page() {
-    for page_entries_max in [1, 2, 5, 30, 50] {
+    for page_entries_max in [1, 2, 5, 37, 50] {
         let profile = format!("[catalog]\npage_entries_max = {page_entries_max}");
         let server = Setup::shards(1).profile(&profile).start();
         let mut connection = server.connect();
