@@ -7,7 +7,6 @@ use corelane_protocol::binding::http::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{RequestHead, Status};
 use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
-use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::lifecycle::{
@@ -24,7 +23,6 @@ use super::endpoint::Core;
 use super::in_flight::Asked;
 use super::session_id::SessionId;
 use super::task_table::TaskOwner;
-use super::tasks::TaskRequest;
 use super::{Disposition, Exchange};
 use crate::catalog::List;
 use crate::handler::Call;
@@ -99,19 +97,7 @@ impl Core {
                 self.serve(caller, (request.method, request.params), out)
             }
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
-                let needed = ClientCapability::Tasks;
-                if !request.envelope.capabilities.contains(needed) {
-                    return self.refuse(Some(id), Reason::MissingCapability(needed), out);
-                }
-                let (method, params) = (request.method, request.params);
-                let request = TaskRequest {
-                    id,
-                    method,
-                    params,
-                    session: None,
-                    exchange,
-                };
-                self.task_request(request, out)
+                self.modern_task_request(request, exchange, out)
             }
             Method::Initialize
             | Method::Ping

@@ -50,6 +50,28 @@ impl Core {
         (home != self.settings.shard && home < self.settings.shards).then_some(home)
     }
 
+    /// Serves a modern request about a task. Its client must know tasks, whatever it names.
+    pub(crate) fn modern_task_request(
+        &mut self,
+        request: &ModernRequest<'_>,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let needed = ClientCapability::Tasks;
+        if !request.envelope.capabilities.contains(needed) {
+            let reason = Reason::MissingCapability(needed);
+            return self.refuse(Some(request.id), reason, out);
+        }
+        let request = TaskRequest {
+            id: request.id,
+            method: request.method,
+            params: request.params,
+            session: None,
+            exchange,
+        };
+        self.task_request(request, out)
+    }
+
     /// Serves a modern request about a task that another shard sent here.
     pub(crate) fn forwarded_task(
         &mut self,

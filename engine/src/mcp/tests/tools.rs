@@ -50,7 +50,8 @@ impl Gate {
         self.state(|state| state.inside)
     }
 
-    async fn pass(&self) {
+    /// Waits here until the gate is open.
+    pub(crate) async fn pass(&self) {
         self.state(|state| state.inside += 1);
         let _inside = Inside(self.clone());
         poll_fn(|context| {
