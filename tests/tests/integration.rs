@@ -37,5 +37,7 @@ mod sizes;
 mod startup;
 #[path = "integration/streams.rs"]
 mod streams;
+#[path = "integration/tasks.rs"]
+mod tasks;
 #[path = "integration/tool_list.rs"]
 mod tool_list;

@@ -41,6 +41,8 @@ pub(super) struct Caller<'a> {
     pub(super) params: Option<Value<'a>>,
     pub(super) wishes: CallWishes,
     pub(super) session: Option<SessionId>,
+    /// Whether tasks are part of the revision of the session.
+    pub(super) has_tasks: bool,
     pub(super) exchange: Exchange,
     /// The head of a modern request, whose headers repeat arguments.
     pub(super) head: Option<&'a RequestHead<'a>>,
@@ -91,6 +93,7 @@ impl Core {
                     params: request.params,
                     wishes,
                     session: None,
+                    has_tasks: false,
                     exchange,
                     head: Some(head),
                 };
@@ -220,8 +223,6 @@ impl Core {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let session = caller.session;
-        let has_tasks = session.is_some_and(|session| self.session_has_tasks(session));
         let params = match CallParams::read(params) {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
@@ -240,7 +241,7 @@ impl Core {
             };
         }
         let support = tool.parts.definition.task_support;
-        caller.wishes.task = match self.task_wish(support, &caller, has_tasks, out) {
+        caller.wishes.task = match self.task_wish(support, &caller, out) {
             Ok(wish) => wish,
             Err(refused) => return refused,
         };

@@ -36,6 +36,7 @@ impl Core {
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
             return self.refuse(message.request_id(), Reason::VersionHeader, out);
         }
+        let has_tasks = session.revision.has_tasks();
         match message {
             SessionMessage::Response {
                 id: of,
@@ -59,7 +60,6 @@ impl Core {
                 params,
             } => {
                 self.meter.add(Counter::RequestsLegacy, 1);
-                let has_tasks = self.session_has_tasks(id);
                 let exists =
                     |method: &Method| self.offers(*method) && (has_tasks || !method.is_of_tasks());
                 let Some(method) = method.filter(exists) else {
@@ -105,6 +105,7 @@ impl Core {
                     era: Some(era),
                     ..CallWishes::default()
                 };
+                let has_tasks = found.revision.has_tasks();
                 let session = Some(session);
                 let caller = Caller {
                     era,
@@ -113,6 +114,7 @@ impl Core {
                     params,
                     wishes,
                     session,
+                    has_tasks,
                     exchange,
                     head: None,
                 };

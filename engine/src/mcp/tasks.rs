@@ -92,14 +92,7 @@ impl Core {
         self.tasks.started_unix_ms + self.now_ms
     }
 
-    /// Whether the session's revision has tasks, and the server some.
-    pub(super) fn session_has_tasks(&mut self, session: SessionId) -> bool {
-        let found = self.sessions.find(session);
-        self.settings.server.offer.tasks && found.is_some_and(|it| it.revision.has_tasks())
-    }
-
-    /// The task that a call of a tool with `support` is to become, if any. `has_tasks` is of the
-    /// session of a legacy call.
+    /// The task that a call of a tool with `support` is to become, if any.
     ///
     /// # Errors
     /// The refusal that was written.
@@ -107,7 +100,6 @@ impl Core {
         &self,
         support: Option<TaskSupport>,
         caller: &Caller<'_>,
-        has_tasks: bool,
         out: &mut Vec<u8>,
     ) -> Result<Option<TaskWish>, Disposition> {
         let (era, id) = (caller.era, caller.id);
@@ -124,7 +116,8 @@ impl Core {
             };
         }
         let wish = match TaskWish::read(caller.params) {
-            _ if !has_tasks => None,
+            // A server that declares no tasks passes over what is wished (2025-11-25 tasks).
+            _ if !caller.has_tasks || !self.settings.server.offer.tasks => None,
             Ok(wish) => wish,
             Err(error) => return Err(invalid_params(id, &error.to_string(), out)),
         };

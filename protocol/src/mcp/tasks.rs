@@ -6,6 +6,7 @@
 
 use super::about::write_text;
 use super::era::Era;
+use super::input_required::INPUT_RESPONSES_MAX;
 use super::result::{Caching, Stamp};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
@@ -149,7 +150,6 @@ impl<'a> AnswerPart<'a> {
 
     /// Writes the message of an answer again, under another id.
     pub fn write(self, out: &mut Vec<u8>, id: Id<'_>) {
-        let start = out.len();
         encode::begin_result(out, id);
         match self {
             AnswerPart::Result(result) => out.extend_from_slice(result),
@@ -159,7 +159,6 @@ impl<'a> AnswerPart<'a> {
                 out.extend_from_slice(error);
             }
         }
-        debug_assert!(out.len() > start, "a message has begun");
         encode::end(out);
     }
 }
@@ -180,8 +179,8 @@ pub enum TaskParamsError {
     /// The wish has another type.
     #[error("params.task must be an object whose ttl, if any, is a number of milliseconds")]
     Wish,
-    /// Responses are missing, or have another type.
-    #[error("params.inputResponses must be an object of objects")]
+    /// Responses are missing, have another type, or are too many.
+    #[error("params.inputResponses must be an object of at most {INPUT_RESPONSES_MAX} objects")]
     Responses,
 }
 
@@ -220,10 +219,11 @@ pub fn task_id<'a>(params: Option<Value<'a>>) -> Result<&'a str, TaskParamsError
 /// The responses that a `tasks/update` brings.
 ///
 /// # Errors
-/// [`TaskParamsError::Responses`] when there are none, or one is no object.
+/// [`TaskParamsError::Responses`] when there are none or too many, or one is no object.
 pub fn responses<'a>(params: Option<Value<'a>>) -> Result<Object<'a>, TaskParamsError> {
     let responses = member(params, "inputResponses").and_then(|value| value.as_object());
     responses
+        .filter(|responses| responses.len() <= INPUT_RESPONSES_MAX)
         .filter(|responses| {
             responses
                 .iter()
