@@ -223,7 +223,8 @@ impl Call {
 
     /// Whether the client can be asked nothing at all.
     pub(crate) fn client_can_nothing(&self) -> bool {
-        self.0.wishes.borrow().capabilities.is_empty()
+        let capabilities = self.0.wishes.borrow().capabilities;
+        capabilities.can_be_asked_nothing()
     }
 
     /// Lets the call become a task here, if its tool supports tasks and its client wants one:

@@ -30,7 +30,7 @@ impl Core {
         asked: Asked,
         request: &ModernRequest<'_>,
     ) -> Result<Answers, String> {
-        if request.envelope.capabilities.is_empty() {
+        if request.envelope.capabilities.can_be_asked_nothing() {
             return Ok(Answers::default());
         }
         let brought = InputResponses::read(request.params).map_err(|error| error.to_string())?;

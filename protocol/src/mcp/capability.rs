@@ -83,9 +83,9 @@ impl ClientCapabilities {
         self.0 |= capability.bit();
     }
 
-    /// Whether the client declared none of them.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
+    /// Whether the client declared nothing that it can be asked for.
+    pub fn can_be_asked_nothing(self) -> bool {
+        self.0 & !ClientCapability::Tasks.bit() == 0
     }
 
     /// Whether the client declared `capability`.

@@ -14,7 +14,7 @@ use crate::{Call, CallError, Elicitation, Elicited, Server, TaskSupport, Tool, s
 /// How long a job takes that fails.
 const JOB: Duration = Duration::from_secs(1);
 
-/// The longest computation, in seconds.
+/// The longest computation, in seconds; one that is longer takes this long.
 const SECONDS_MAX: f64 = 3600.0;
 
 #[derive(Deserialize, JsonSchema)]
