@@ -187,6 +187,8 @@ fn cancelling_ends_a_task_for_those_who_wait_and_only_once() {
         rig.settle().await;
         let by_request = notification("notifications/cancelled", json!({"requestId": 1}));
         rig.post(&session, &by_request);
+        assert!(rig.settle().await.is_empty());
+        assert_eq!(rig.gate.inside(), 1);
         check_state(&mut rig, &session, &id, "working");
         let expected = result(2, state("cancelled"));
         about(&mut rig, &session, "tasks/cancel", &id).check("200", &expected);

@@ -365,7 +365,7 @@ fn a_call_without_room_for_its_task_is_refused_before_it_runs() {
         let mut rig = rig();
         let ids: Vec<String> = (0..4).map(|_| task(&mut rig, "waits")).collect();
         call(&mut rig, "waits").check("503", &error(1, -32603));
-        assert_eq!(rig.gate.inside(), 4);
+        assert_eq!((rig.gate.inside(), rig.gate.entered()), (4, 4));
         about(&mut rig, "tasks/cancel", &ids[0]);
         task(&mut rig, "waits");
         assert_eq!(rig.count(Counter::TasksEvicted), 1);
