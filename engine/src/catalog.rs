@@ -31,6 +31,8 @@ use tool::ToolParts;
 /// One shard's copy of the catalog.
 pub(crate) struct Catalog {
     plan: Arc<Plan>,
+    /// Of the plan; asked for with every request.
+    offer: Offer,
     tools: Named<ShardTool>,
     resources: Named<ShardResource>,
     templates: Vec<ShardTemplate>,
@@ -130,6 +132,7 @@ impl Catalog {
                     completers: ShardCompleters::new(&parts.completers),
                 },
             ),
+            offer: plan.offer(),
             plan,
         }
     }
@@ -161,7 +164,7 @@ impl Catalog {
 
     /// Which features there are.
     pub(crate) fn offer(&self) -> Offer {
-        self.plan.offer()
+        self.offer
     }
 
     /// The pages of a list, in the order of registration.

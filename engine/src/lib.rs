@@ -51,7 +51,7 @@
 //! | `server` | the builder; starts and drains shards; nothing per request |
 //! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
-//! | `mcp` | what messages mean: dispatch, sessions, calls in flight |
+//! | `mcp` | what messages mean: dispatch, sessions, calls in flight, tasks |
 //! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | what a tool's author sees, and how a handler is run |
@@ -104,6 +104,7 @@ pub use corelane_protocol::mcp::content::{Content, ResourceContents};
 pub use corelane_protocol::mcp::logging::LogLevel;
 pub use corelane_protocol::mcp::prompts::{PromptArgument, PromptMessage, PromptResult};
 pub use corelane_protocol::mcp::resources::ResourcePart;
+pub use corelane_protocol::mcp::tasks::TaskSupport;
 pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
 pub use files::{DirectoryLimits, FilesError};
 pub use handler::{

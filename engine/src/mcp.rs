@@ -24,22 +24,9 @@ pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;
 pub(crate) mod subscription;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "no request makes a task yet; the table stands alone"
-    )
-)]
 pub(crate) mod task_id;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "no request makes a task yet; the table stands alone"
-    )
-)]
 pub(crate) mod task_table;
+pub(crate) mod tasks;
 pub(crate) mod timestamp;
 
 #[cfg(test)]
@@ -95,9 +82,9 @@ pub(crate) enum Disposition {
     Pending(Option<CallKey>),
     /// A stream is open until one side ends it.
     Stream(StreamOwner),
-    /// The message belongs to a session of another shard.
+    /// The message belongs to a session or a task of another shard.
     Forward {
-        /// The session's home shard.
+        /// The home shard of what it belongs to.
         home: u16,
         /// What the home shard needs to know.
         request: Box<Forwarded>,
@@ -115,12 +102,12 @@ impl Disposition {
     }
 }
 
-/// A legacy request on its way to its session's home shard.
+/// A request on its way to the home shard of its session or task.
 #[derive(Debug)]
 pub(crate) struct Forwarded {
     /// Where the answer goes.
     pub(crate) exchange: Exchange,
-    /// The session.
+    /// The session; [`SessionId::none`] of a request about a task.
     pub(crate) session: SessionId,
     /// Id of the request, for a refusal on the way.
     pub(crate) id: Option<OwnedId>,
@@ -141,6 +128,8 @@ pub(crate) enum ForwardedKind {
     EndSession,
     /// The stream of this exchange is gone.
     StreamGone,
+    /// A modern request about a task: the body as it arrived.
+    Task(Vec<u8>),
 }
 
 /// A part of an answer that was not given at once.
@@ -150,6 +139,15 @@ pub(crate) struct Delivery {
     pub(crate) exchange: Exchange,
     /// What it is.
     pub(crate) part: Part,
+}
+
+impl Delivery {
+    /// A message that is an answer with status 200.
+    pub(crate) fn answer(exchange: Exchange, body: Vec<u8>) -> Delivery {
+        let status = Status::Ok;
+        let part = Part::Final { status, body };
+        Delivery { exchange, part }
+    }
 }
 
 /// What is delivered.

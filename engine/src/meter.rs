@@ -61,6 +61,16 @@ pub enum Counter {
     SessionsEvicted,
     /// Sessions ended by their client.
     SessionsDeleted,
+    /// Tasks made.
+    TasksCreated,
+    /// Tasks kept, running or over.
+    TasksKept,
+    /// Tasks ended by their client.
+    TasksCancelled,
+    /// Tasks forgotten because their time was over.
+    TasksExpired,
+    /// Tasks that were over and made room for others.
+    TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
     /// Connections closed while a head was incomplete.
@@ -126,7 +136,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 32] = [
+pub static ROWS: [Row; 37] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -154,6 +164,11 @@ pub static ROWS: [Row; 32] = [
     total(Counter::SessionsExpired, "sessions_ended", "expired"),
     total(Counter::SessionsEvicted, "sessions_ended", "evicted"),
     total(Counter::SessionsDeleted, "sessions_ended", "deleted"),
+    total(Counter::TasksCreated, "tasks_created", ""),
+    level(Counter::TasksKept, "tasks_kept"),
+    total(Counter::TasksCancelled, "tasks_ended", "cancelled"),
+    total(Counter::TasksExpired, "tasks_ended", "expired"),
+    total(Counter::TasksEvicted, "tasks_ended", "evicted"),
     level(Counter::StreamsOpen, "streams_open"),
     total(Counter::TimeoutsHead, "timeouts", "head"),
     total(Counter::TimeoutsBody, "timeouts", "body"),

@@ -14,6 +14,7 @@ mod error;
 mod sections;
 mod server;
 mod shard;
+mod tasks;
 mod traffic;
 
 use std::fs::File;
@@ -29,6 +30,7 @@ pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, SHARDS_MAX}
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
+pub use tasks::Tasks;
 pub use traffic::{Connection, Http, Json};
 
 use check::Section;
@@ -65,6 +67,8 @@ pub struct Profile {
     pub sessions: Sessions,
     /// Streams of server-sent events.
     pub streams: Streams,
+    /// Tasks: requests whose results are fetched later.
+    pub tasks: Tasks,
     /// Capacities of the queues between two shards.
     pub lanes: Lanes,
     /// The thread pool for blocking handlers.
@@ -102,6 +106,8 @@ pub struct ShardProfile {
     pub sessions: Sessions,
     /// See [`Streams`].
     pub streams: Streams,
+    /// See [`Tasks`].
+    pub tasks: Tasks,
     /// See [`Lanes`].
     pub lanes: Lanes,
     /// See [`Catalog`].
@@ -151,6 +157,7 @@ impl Profile {
         self.calls.check()?;
         self.sessions.check()?;
         self.streams.check()?;
+        self.tasks.check()?;
         self.lanes.check()?;
         self.offload.check()?;
         self.catalog.check()?;
@@ -175,6 +182,7 @@ impl Profile {
             calls: self.calls,
             sessions: self.sessions,
             streams: self.streams,
+            tasks: self.tasks,
             lanes: self.lanes,
             catalog: self.catalog,
         }

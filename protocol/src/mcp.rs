@@ -21,4 +21,5 @@ pub mod resources;
 pub mod result;
 pub mod revision;
 pub mod subscription;
+pub mod tasks;
 pub mod tools;

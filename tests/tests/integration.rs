@@ -41,5 +41,7 @@ mod startup;
 mod streams;
 #[path = "integration/subscriptions.rs"]
 mod subscriptions;
+#[path = "integration/tasks.rs"]
+mod tasks;
 #[path = "integration/tool_list.rs"]
 mod tool_list;

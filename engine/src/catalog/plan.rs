@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::lifecycle::Offer;
 
 use super::page::Pages;
@@ -81,7 +82,7 @@ pub(crate) struct Plan {
     pub(super) resources: Vec<Arc<ResourceParts>>,
     pub(super) templates: Vec<Arc<TemplateParts>>,
     pub(super) prompts: Vec<Arc<PromptParts>>,
-    pub(super) pages: [Pages; 4],
+    pub(super) pages: [Pages; 5],
     page_entries_max: usize,
 }
 
@@ -92,6 +93,8 @@ pub(crate) enum List {
     Resources,
     Templates,
     Prompts,
+    /// Tools as legacy clients are told of them, with their support of tasks.
+    LegacyTools,
 }
 
 impl Plan {
@@ -130,7 +133,7 @@ impl Plan {
     ) -> Plan {
         let pages = [
             Pages::new("tools", max, tools.iter(), |it, out| {
-                it.definition.write(out)
+                it.definition.write(out, Era::Modern);
             }),
             Pages::new("resources", max, resources.iter(), |it, out| {
                 it.definition.write(out)
@@ -140,6 +143,9 @@ impl Plan {
             }),
             Pages::new("prompts", max, prompts.iter(), |it, out| {
                 it.definition.write(out)
+            }),
+            Pages::new("tools", max, tools.iter(), |it, out| {
+                it.definition.write(out, Era::Legacy);
             }),
         ];
         Plan {
@@ -228,6 +234,10 @@ impl Plan {
         Offer {
             resources: !self.resources.is_empty() || !self.templates.is_empty(),
             prompts: !self.prompts.is_empty(),
+            tasks: self
+                .tools
+                .iter()
+                .any(|it| it.definition.task_support.is_some()),
             completions: self.prompts.iter().any(|it| !it.completers.is_empty())
                 || self.templates.iter().any(|it| !it.completers.is_empty()),
         }

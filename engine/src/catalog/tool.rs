@@ -3,6 +3,7 @@
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
 use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::tasks::TaskSupport;
 use corelane_protocol::mcp::tools::{ToolAnnotations, ToolDefinition, is_tool_name};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ pub struct Tool {
     schema: Result<Box<RawValue>, String>,
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
+    task_support: Option<TaskSupport>,
     source: Source<ArgumentsRunner>,
 }
 
@@ -100,6 +102,7 @@ impl Tool {
             schema,
             annotations: ToolAnnotations::default(),
             requires: None,
+            task_support: None,
             source,
         }
     }
@@ -139,6 +142,17 @@ impl Tool {
         self
     }
 
+    /// Lets calls become tasks: their client is answered at once and fetches the result later.
+    ///
+    /// A modern call becomes a task when its handler waits for the first time, unless for an
+    /// answer of its client; with [`Call::start_task`] the handler says when. A legacy call is a
+    /// task from its start if its client wishes so.
+    #[must_use]
+    pub fn task_support(mut self, support: TaskSupport) -> Tool {
+        self.task_support = Some(support);
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -158,6 +172,7 @@ impl Tool {
                 about: self.about,
                 input_schema: raw,
                 annotations: self.annotations,
+                task_support: self.task_support,
             },
             requires: self.requires,
             source: self.source,

@@ -4,6 +4,7 @@ mod asking;
 mod changing;
 mod prompts;
 mod resources;
+mod tasks;
 
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ pub(super) fn add_to(server: Server) -> Server {
             )
             .requires(ClientCapability::Sampling),
         );
-    changing::add_to(asking::add_to(server))
+    changing::add_to(tasks::add_to(asking::add_to(server)))
 }
 
 fn add_content(server: Server) -> Server {

@@ -172,6 +172,8 @@ pub(super) struct Question {
     pub(super) request: ClientRequest,
     /// The response, or the words of an error.
     pub(super) answer: Option<Result<Value, String>>,
+    /// Whether the shard has passed it on; of a task only.
+    pub(super) is_passed_on: bool,
     pub(super) waiter: Option<Waker>,
 }
 

@@ -14,6 +14,7 @@ use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::progress;
+use corelane_protocol::mcp::tasks::TaskWish;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -53,6 +54,8 @@ pub(crate) struct CallWishes {
     pub(crate) era: Option<Era>,
     /// What a modern client has answered in earlier rounds and in this request.
     pub(crate) answers: Answers,
+    /// The task that the call is to become; none if its client waits for the result.
+    pub(crate) task: Option<TaskWish>,
 }
 
 #[derive(Debug)]
@@ -68,6 +71,8 @@ struct CallState {
     events_announced: Cell<bool>,
     room_waiter: RefCell<Option<Waker>>,
     questions: RefCell<Vec<Question>>,
+    /// The call is a task: its client was answered.
+    is_task: Cell<bool>,
     is_cancelled: Cell<bool>,
     cancellation: RefCell<Option<Cancellation>>,
 }
@@ -101,6 +106,7 @@ impl Call {
             events_announced: Cell::new(false),
             room_waiter: RefCell::default(),
             questions: RefCell::default(),
+            is_task: Cell::new(false),
             is_cancelled: Cell::new(false),
             cancellation: RefCell::default(),
         }))
@@ -110,6 +116,8 @@ impl Call {
     pub(crate) fn begin(&self, key: CallKey, wishes: CallWishes) {
         let state = &self.0;
         state.key.set(key);
+        let is_legacy = wishes.era == Some(Era::Legacy);
+        state.is_task.set(is_legacy && wishes.task.is_some());
         state.wishes.replace(wishes);
         state.last_progress.set(f64::NEG_INFINITY);
         state.events.borrow_mut().clear();
@@ -215,7 +223,32 @@ impl Call {
 
     /// Whether the client can be asked nothing at all.
     pub(crate) fn client_can_nothing(&self) -> bool {
-        self.0.wishes.borrow().capabilities.is_empty()
+        let capabilities = self.0.wishes.borrow().capabilities;
+        capabilities.can_be_asked_nothing()
+    }
+
+    /// Lets the call become a task here, if its tool supports tasks and its client wants one:
+    /// the client is answered, and what is asked from here on is asked by the task. What was
+    /// asked before was answered first, in rounds. Does nothing for any other call.
+    pub async fn start_task(&self) {
+        let mut is_task = self.0.is_task.get() || self.0.wishes.borrow().task.is_none();
+        // A task is made of a handler that waits, and polled again at once.
+        poll_fn(|_| match std::mem::replace(&mut is_task, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// The client was told of the task. Modern tasks report no progress and log nothing.
+    pub(crate) fn become_task(&self) {
+        let mut wishes = self.0.wishes.borrow_mut();
+        self.0.is_task.set(true);
+        if wishes.era == Some(Era::Modern) {
+            wishes.progress_token = None;
+            wishes.log_level = None;
+            self.0.events.borrow_mut().clear();
+        }
     }
 
     /// A flag that is raised when the client gives up on this call.
@@ -250,7 +283,8 @@ impl Call {
         let place = state.questions.borrow().len();
         let era = state.wishes.borrow().era;
         let mut event = Vec::new();
-        if era == Some(Era::Legacy) {
+        let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
+        if is_sent {
             let id = question_id(state.key.get(), place);
             encode::begin_request(&mut event, Id::String(&id), request.method());
             request.write_params(&mut event, Era::Legacy);
@@ -260,12 +294,13 @@ impl Call {
             key: key.to_owned(),
             request,
             answer: None,
+            is_passed_on: false,
             waiter: None,
         });
-        match era {
-            Some(Era::Legacy) => self.queue(event).await,
-            // The shard ends this run and asks everything that is open by then.
-            _ => state.mailbox.leave(News::Asked(state.key.get())),
+        match is_sent {
+            true => self.queue(event).await,
+            // The shard asks everything that is open by then: as the task, or by ending this run.
+            false => state.mailbox.leave(News::Asked(state.key.get())),
         }
         place
     }
@@ -280,6 +315,28 @@ impl Call {
         if let Some(question) = self.0.questions.borrow_mut().get_mut(place) {
             question.waiter = Some(waker.clone());
         }
+    }
+
+    /// Takes the questions of a task that were not passed on yet, each with its place and the id
+    /// that it has as a request.
+    pub(crate) fn questions_to_pass_on(&self) -> Vec<(usize, String, String, ClientRequest)> {
+        let key = self.0.key.get();
+        let mut questions = self.0.questions.borrow_mut();
+        let open = questions.iter_mut().enumerate();
+        open.filter(|(_, question)| !question.is_passed_on)
+            .map(|(place, question)| {
+                question.is_passed_on = true;
+                let id = question_id(key, place);
+                (place, id, question.key.clone(), question.request.clone())
+            })
+            .collect()
+    }
+
+    /// The place of the question that was asked as `key` and waits for an answer.
+    pub(crate) fn place_of(&self, key: &str) -> Option<usize> {
+        let questions = self.0.questions.borrow();
+        let is_it = |question: &Question| question.key == key && question.answer.is_none();
+        questions.iter().position(is_it)
     }
 
     /// Hands the handler the client's answer to the question at `place`.

@@ -9,6 +9,7 @@ use slab::Slab;
 use super::Exchange;
 use super::in_flight::Asked;
 use super::session_id::SessionId;
+use super::task_id::TaskId;
 use crate::handler::Call;
 use crate::handler::mailbox::CallKey;
 use crate::io::executor::Task;
@@ -21,6 +22,8 @@ pub(crate) struct InFlight {
     pub(crate) call: Call,
     /// The handler's future; dropping it stops the handler.
     pub(crate) task: Option<Task>,
+    /// What the call has become, if its client was answered already.
+    pub(crate) made_task: Option<TaskId>,
     /// Id of the request.
     pub(crate) id: OwnedId,
     /// Era of the request.
@@ -95,6 +98,7 @@ impl CallTable {
             generation: key.generation,
             call: new.call,
             task: None,
+            made_task: None,
             id: OwnedId::from(new.id),
             era: new.era,
             asked: new.asked,
@@ -124,10 +128,10 @@ impl CallTable {
         self.deadlines.front().map(|(deadline_ms, _)| *deadline_ms)
     }
 
-    /// The next call whose time is over.
+    /// The next call whose time is over. A task has a time of its own.
     pub(crate) fn next_expired(&mut self, now_ms: u64) -> Option<CallKey> {
         while let Some((deadline_ms, key)) = self.deadlines.front().copied() {
-            if self.find(key).is_none() {
+            if self.find(key).is_none_or(|call| call.made_task.is_some()) {
                 self.deadlines.pop_front();
                 continue;
             }

@@ -22,12 +22,13 @@ use super::call_table::NewCall;
 use super::endpoint::Core;
 use super::in_flight::Asked;
 use super::session_id::SessionId;
+use super::task_table::TaskOwner;
 use super::{Disposition, Exchange};
 use crate::catalog::List;
 use crate::handler::Call;
 use crate::handler::call::CallWishes;
-use crate::handler::mailbox::News;
-use crate::handler::runner::{Outcome, Started, Waiting};
+use crate::handler::mailbox::{CallKey, News};
+use crate::handler::runner::{Answer, Outcome, Started, Waiting};
 use crate::io::executor;
 use crate::meter::Counter;
 
@@ -40,6 +41,8 @@ pub(super) struct Caller<'a> {
     pub(super) params: Option<Value<'a>>,
     pub(super) wishes: CallWishes,
     pub(super) session: Option<SessionId>,
+    /// Whether tasks are part of the revision of the session.
+    pub(super) has_tasks: bool,
     pub(super) exchange: Exchange,
     /// The head of a modern request, whose headers repeat arguments.
     pub(super) head: Option<&'a RequestHead<'a>>,
@@ -83,6 +86,7 @@ impl Core {
                     capabilities: request.envelope.capabilities,
                     era: Some(era),
                     answers,
+                    task: None,
                 };
                 let caller = Caller {
                     era,
@@ -91,16 +95,22 @@ impl Core {
                     params: request.params,
                     wishes,
                     session: None,
+                    has_tasks: false,
                     exchange,
                     head: Some(head),
                 };
                 self.serve(caller, (request.method, request.params), out)
             }
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
+                self.modern_task_request(request, exchange, out)
+            }
             Method::Initialize
             | Method::Ping
             | Method::SetLevel
             | Method::Subscribe
-            | Method::Unsubscribe => {
+            | Method::Unsubscribe
+            | Method::TasksResult
+            | Method::TasksList => {
                 unreachable!("the method table has no such method in the modern era")
             }
         }
@@ -155,6 +165,7 @@ impl Core {
             | Method::Unsubscribe => offer.resources,
             Method::PromptsList | Method::PromptsGet => offer.prompts,
             Method::Complete => offer.completions,
+            method if method.is_of_tasks() => offer.tasks,
             _ => true,
         }
     }
@@ -186,6 +197,7 @@ impl Core {
             Method::ResourcesList => List::Resources,
             Method::TemplatesList => List::Templates,
             Method::PromptsList => List::Prompts,
+            _ if era == Era::Legacy => List::LegacyTools,
             _ => List::Tools,
         });
         let cursor = params
@@ -209,7 +221,7 @@ impl Core {
     /// `tools/call`: checks everything that can be checked, then runs the handler.
     pub(super) fn call_tool(
         &mut self,
-        caller: Caller<'_>,
+        mut caller: Caller<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
     ) -> Disposition {
@@ -231,6 +243,11 @@ impl Core {
                 allow: None,
             };
         }
+        let support = tool.parts.definition.task_support;
+        caller.wishes.task = match self.task_wish(support, &caller, out) {
+            Ok(wish) => wish,
+            Err(refused) => return refused,
+        };
         if let Some(head) = caller.head
             && let Err(reason) =
                 header_param::check(&tool.parts.header_params, head, params.arguments)
@@ -240,7 +257,12 @@ impl Core {
         let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         if !tool.parts.input.is_valid(arguments) {
             let faults = tool.parts.input.faults(arguments);
-            ToolResult::error(faults).write(out, era, id, &self.stamp);
+            let result = ToolResult::error(faults);
+            if era == Era::Legacy && caller.wishes.task.is_some() {
+                let failed = Started::Ready(Ok(Answer::Tool(result)));
+                return self.run(caller, |_| failed, out);
+            }
+            result.write(out, era, id, &self.stamp);
             return Disposition::ok();
         }
         let runner = Rc::clone(&tool.runner);
@@ -260,13 +282,29 @@ impl Core {
             let reason = Reason::Overloaded("too many calls are in flight");
             return self.refuse(Some(id), reason, out);
         }
+        let wish = caller.wishes.task;
+        if wish.is_some() {
+            let owner = TaskOwner::of(caller.session);
+            if self.tasks.table.admit(&owner).is_err() {
+                let reason = Reason::Overloaded("too many tasks are running");
+                return self.refuse(Some(id), reason, out);
+            }
+        }
         let call = self.spare_calls.pop().unwrap_or_else(|| {
             let events_max = self.settings.events_max;
             Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
         });
         let key = self.calls.next_key();
         call.begin(key, std::mem::take(&mut caller.wishes));
-        match start(&call) {
+        let started = start(&call);
+        if let Some(wish) = wish {
+            // A modern call that is done, or asks first, needs no task yet.
+            let waits = matches!(started, Started::Waiting(_)) && !call.has_questions();
+            if era == Era::Legacy || waits {
+                return self.begin_task(caller, (call, started), wish, out);
+            }
+        }
+        match started {
             Started::Ready(outcome) if !call.has_events() => {
                 let status = self.write_outcome(out, era, id, caller.asked, outcome);
                 self.spare(call);
@@ -294,18 +332,22 @@ impl Core {
                 self.spare(call);
                 Disposition::ok()
             }
-            Started::Ready(outcome) => self.wait_for(caller, call, Err(outcome)),
-            Started::Waiting(waiting) => self.wait_for(caller, call, Ok(waiting)),
+            Started::Ready(outcome) => {
+                Disposition::Pending(Some(self.keep(caller, call, Err(outcome))))
+            }
+            Started::Waiting(waiting) => {
+                Disposition::Pending(Some(self.keep(caller, call, Ok(waiting))))
+            }
         }
     }
 
     /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
-    fn wait_for(
+    pub(super) fn keep(
         &mut self,
         caller: Caller<'_>,
         call: Call,
         rest: Result<Waiting, Outcome>,
-    ) -> Disposition {
+    ) -> CallKey {
         let Caller {
             era,
             id,
@@ -349,7 +391,7 @@ impl Core {
                 }
             }
         }
-        Disposition::Pending(Some(key))
+        key
     }
 }
 

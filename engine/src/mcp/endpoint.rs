@@ -13,9 +13,12 @@ use corelane_protocol::mcp::result::Stamp;
 use corelane_protocol::request_state::Sealer;
 
 use super::call_table::CallTable;
+use super::round_trip::unix_ms;
 use super::session::Sessions;
 use super::session_id::SessionId;
 use super::subscription::Subscriptions;
+use super::task_table::TaskLimits;
+use super::tasks::Tasks;
 use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind};
 use crate::catalog::{Catalog, Plan};
 use crate::handler::Call;
@@ -55,6 +58,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) subscriptions_per_session_max: usize,
     /// Streams one session may hold open.
     pub(crate) streams_per_session_max: usize,
+    /// Limits on tasks.
+    pub(crate) tasks: TaskLimits,
 }
 
 impl EndpointSettings {
@@ -85,6 +90,15 @@ impl EndpointSettings {
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
             subscriptions_per_session_max: profile.sessions.subscriptions_max,
             streams_per_session_max: profile.streams.per_session_max,
+            tasks: TaskLimits {
+                tasks_max: profile.tasks.per_shard_max,
+                per_owner_max: profile.tasks.per_owner_max,
+                ttl_default_ms: profile.tasks.ttl_default_ms,
+                ttl_max_ms: profile.tasks.ttl_max_ms,
+                result_bytes_max: profile.tasks.result_bytes_max,
+                bytes_max: profile.tasks.bytes_max,
+                poll_interval_ms: profile.tasks.poll_interval_ms,
+            },
         }
     }
 }
@@ -103,6 +117,7 @@ pub(crate) struct Core {
     pub(super) sessions: Sessions,
     pub(super) calls: CallTable,
     pub(super) subscriptions: Subscriptions,
+    pub(super) tasks: Tasks,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
@@ -135,6 +150,7 @@ impl Endpoint {
                 ),
                 subscriptions: Subscriptions::default(),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
+                tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
                 settings,
                 spare_calls: Vec::new(),
                 mailbox,
@@ -174,7 +190,13 @@ impl Endpoint {
         };
         match admitted {
             Err(refusal) => self.core.refuse(refusal.id, refusal.reason, out),
-            Ok(Admitted::Modern(request)) => self.core.modern(head, &request, exchange, out),
+            Ok(Admitted::Modern(request)) => match self.core.task_home(&request) {
+                None => self.core.modern(head, &request, exchange, out),
+                Some(home) => {
+                    let kind = ForwardedKind::Task(body.to_vec());
+                    forward_task(home, exchange, request.id, kind)
+                }
+            },
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
             Ok(Admitted::Initialize { id, params }) => self.core.initialize(id, params, out),
             Ok(Admitted::Session { headers, message }) => match self.core.locate(headers) {
@@ -226,7 +248,7 @@ impl Endpoint {
         }
     }
 
-    /// Handles a request that another shard sent here, its session's home.
+    /// Handles a request that another shard sent here, the home of its session or task.
     pub(crate) fn forwarded(&mut self, request: Forwarded, out: &mut Vec<u8>) -> Disposition {
         let Forwarded {
             exchange,
@@ -245,6 +267,15 @@ impl Endpoint {
             ForwardedKind::StreamGone => {
                 self.core.stream_gone(session, exchange);
                 Disposition::Done
+            }
+            ForwardedKind::Task(body) => {
+                let decoded = self.decoder.decode(&body);
+                // The shard that sent the body decoded and classified the very same bytes.
+                let message = decoded
+                    .as_ref()
+                    .ok()
+                    .and_then(|decoded| decoded.message().ok());
+                self.core.forwarded_task(message, exchange, out)
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
@@ -291,6 +322,20 @@ fn forward(
     };
     Disposition::Forward {
         home: session.home,
+        request: Box::new(request),
+    }
+}
+
+fn forward_task(home: u16, exchange: Exchange, id: Id<'_>, kind: ForwardedKind) -> Disposition {
+    let request = Forwarded {
+        exchange,
+        session: SessionId::none(home),
+        revision: None,
+        id: Some(OwnedId::from(id)),
+        kind,
+    };
+    Disposition::Forward {
+        home,
         request: Box::new(request),
     }
 }

@@ -172,6 +172,9 @@ impl Core {
         let Some(entry) = self.calls.find(key) else {
             return;
         };
+        if entry.made_task.is_some() {
+            return self.pump_task_events(key);
+        }
         while let Some(event) = entry.call.take_event() {
             if let Some(exchange) = entry.exchange {
                 self.deliveries.push_back(Delivery {
@@ -194,9 +197,13 @@ impl Core {
         {
             session.calls.retain(|other| *other != key);
         }
-        let part = match outcome {
-            Err(part) => part,
-            Ok(outcome) => {
+        let part = match (outcome, entry.made_task) {
+            (outcome, Some(task)) => {
+                self.end_task(task, &entry, outcome.ok());
+                Part::Accepted
+            }
+            (Err(part), None) => part,
+            (Ok(outcome), None) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
                 let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
@@ -249,6 +256,7 @@ impl Core {
             );
             self.finish(key, Ok(Err(CallError::internal(text))));
         }
+        self.expire_tasks();
         for _ in 0..SESSIONS_EXPIRED_PER_TURN {
             let Some(session) = self.sessions.expire(self.now_ms) else {
                 break;
@@ -263,9 +271,10 @@ impl Core {
         self.deliveries.push_back(delivery);
     }
 
-    /// When the next call runs out of time, in milliseconds since the shard started.
+    /// When the next call or task runs out of time, in milliseconds since the shard started.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
-        self.calls.next_deadline_ms()
+        let deadlines_ms = [self.calls.next_deadline_ms(), self.tasks.next_expiry_ms()];
+        deadlines_ms.into_iter().flatten().min()
     }
 
     /// Takes the next part of an answer that is ready.

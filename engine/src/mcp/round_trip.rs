@@ -30,7 +30,7 @@ impl Core {
         asked: Asked,
         request: &ModernRequest<'_>,
     ) -> Result<Answers, String> {
-        if request.envelope.capabilities.is_empty() {
+        if request.envelope.capabilities.can_be_asked_nothing() {
             return Ok(Answers::default());
         }
         let brought = InputResponses::read(request.params).map_err(|error| error.to_string())?;
@@ -94,6 +94,9 @@ impl Core {
         let Some(entry) = self.calls.find(key) else {
             return;
         };
+        if entry.made_task.is_some() {
+            return self.ask_in_task(key);
+        }
         if entry.era != Era::Modern || !entry.call.has_questions() {
             return;
         }
@@ -128,7 +131,7 @@ impl Core {
 }
 
 /// The time by which sealed states expire: unlike a shard's own it means the same on every machine.
-fn unix_ms() -> u64 {
+pub(super) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
 }

@@ -14,6 +14,11 @@ pub(crate) struct SessionId {
 }
 
 impl SessionId {
+    /// Stands for no session: names the shard and nothing that lives there.
+    pub(crate) fn none(home: u16) -> SessionId {
+        SessionId { home, random: 0 }
+    }
+
     /// Reads an id as it is on the wire; `None` for anything this server never made.
     pub(crate) fn parse(text: &[u8]) -> Option<SessionId> {
         let (home, random) = home_id::parse(text)?;

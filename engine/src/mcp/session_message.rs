@@ -15,6 +15,7 @@ use super::endpoint::Core;
 use super::in_flight::Asked;
 use super::session::Session;
 use super::session_id::SessionId;
+use super::tasks::TaskRequest;
 use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
 use crate::handler::call::{CallWishes, parse_question_id};
 use crate::meter::Counter;
@@ -35,6 +36,7 @@ impl Core {
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
             return self.refuse(message.request_id(), Reason::VersionHeader, out);
         }
+        let has_tasks = session.revision.has_tasks();
         match message {
             SessionMessage::Response {
                 id: of,
@@ -58,7 +60,9 @@ impl Core {
                 params,
             } => {
                 self.meter.add(Counter::RequestsLegacy, 1);
-                let Some(method) = method.filter(|method| self.offers(*method)) else {
+                let exists =
+                    |method: &Method| self.offers(*method) && (has_tasks || !method.is_of_tasks());
+                let Some(method) = method.filter(exists) else {
                     let text = self
                         .arena
                         .format(format_args!("method {name:?} does not exist"));
@@ -101,6 +105,7 @@ impl Core {
                     era: Some(era),
                     ..CallWishes::default()
                 };
+                let has_tasks = found.revision.has_tasks();
                 let session = Some(session);
                 let caller = Caller {
                     era,
@@ -109,12 +114,24 @@ impl Core {
                     params,
                     wishes,
                     session,
+                    has_tasks,
                     exchange,
                     head: None,
                 };
                 self.serve(caller, (method, params), out)
             }
-            Method::Initialize | Method::Discover | Method::Listen => {
+            Method::TasksGet | Method::TasksCancel | Method::TasksResult | Method::TasksList => {
+                let session = Some(session);
+                let request = TaskRequest {
+                    id,
+                    method,
+                    params,
+                    session,
+                    exchange,
+                };
+                self.task_request(request, out)
+            }
+            Method::Initialize | Method::Discover | Method::Listen | Method::TasksUpdate => {
                 unreachable!("the ladder keeps handshakes and modern methods out of sessions")
             }
         }
@@ -157,6 +174,7 @@ impl Core {
         let Some(entry) = entry.filter(|entry| entry.session == Some(session)) else {
             return;
         };
+        let made_task = entry.made_task;
         entry.call.answer(
             place,
             match (result, error) {
@@ -170,9 +188,13 @@ impl Core {
                 }
             },
         );
+        if let Some(task) = made_task {
+            self.note_answered(task, session, id);
+        }
     }
 
-    /// `notifications/cancelled`: one that names no call in flight is ignored.
+    /// `notifications/cancelled`: one that names no call in flight is ignored. A task is not
+    /// cancelled by the id of a request that was answered.
     fn cancelled(&mut self, session: SessionId, params: Option<Value<'_>>) {
         let id = params
             .and_then(|params| params.as_object())
@@ -182,11 +204,10 @@ impl Core {
             return;
         };
         let calls = &mut self.calls;
-        let key = session
-            .calls
-            .iter()
-            .copied()
-            .find(|key| calls.find(*key).is_some_and(|call| call.id == id));
+        let key = session.calls.iter().copied().find(|key| {
+            let call = calls.find(*key).filter(|call| call.made_task.is_none());
+            call.is_some_and(|call| call.id == id)
+        });
         if let Some(key) = key {
             self.cancel(key);
         }
@@ -243,5 +264,6 @@ impl Core {
         for key in session.calls {
             self.cancel(key);
         }
+        self.forget_tasks(session.id);
     }
 }

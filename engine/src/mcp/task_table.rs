@@ -96,6 +96,7 @@ impl TaskTable {
         self.store.tasks.len()
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "no counter is of bytes"))]
     /// Bytes that all tasks are counted as, overhead included.
     pub(crate) fn bytes(&self) -> usize {
         self.store.bytes()
@@ -157,6 +158,14 @@ impl TaskTable {
         Ok(id)
     }
 
+    /// Makes room for another task of `owner`: until something else happens, there is room.
+    ///
+    /// # Errors
+    /// When tasks that run take all of the owner's or the shard's room.
+    pub(crate) fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
+        self.store.admit(owner)
+    }
+
     /// The task called `id`, unless it is unknown to `owner`.
     pub(crate) fn get(&self, id: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<&Task> {
         let index = self.known(id, owner, now_ms).ok()?;
@@ -191,6 +200,10 @@ impl TaskTable {
         })
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no handler says how its task stands")
+    )]
     /// Sets the state of a task that runs, and what is said about it. Requests of a task that
     /// works on are withdrawn.
     ///

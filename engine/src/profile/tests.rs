@@ -117,7 +117,7 @@ fn schema_has_the_sections_and_optional_knobs() {
     assert!(has("server", "cores") && has("server", "shards") && has("ring", "descriptors"));
     assert!(has("offload", "threads") && has("log", "format") && has("lanes", "bulk"));
     let sections: BTreeSet<_> = knobs.iter().map(|(section, _)| section).collect();
-    assert_eq!(sections.len(), 14);
+    assert_eq!(sections.len(), 15);
 }
 
 #[test]

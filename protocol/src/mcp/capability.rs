@@ -1,5 +1,6 @@
 //! What a client says it can do.
 
+use super::tasks;
 use crate::jsonrpc::Value;
 
 /// A client capability that serving a request can depend on.
@@ -15,6 +16,8 @@ pub enum ClientCapability {
     Sampling,
     /// Tools inside sampling.
     SamplingTools,
+    /// The extension for tasks (modern).
+    Tasks,
 }
 
 impl ClientCapability {
@@ -26,6 +29,7 @@ impl ClientCapability {
             ClientCapability::Roots => r#"{"roots":{}}"#,
             ClientCapability::Sampling => r#"{"sampling":{}}"#,
             ClientCapability::SamplingTools => r#"{"sampling":{"tools":{}}}"#,
+            ClientCapability::Tasks => r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
         }
     }
 
@@ -67,6 +71,10 @@ impl ClientCapabilities {
                 set.insert(ClientCapability::SamplingTools);
             }
         }
+        let extensions = object.get("extensions").and_then(|value| value.as_object());
+        if extensions.is_some_and(|extensions| extensions.get(tasks::EXTENSION).is_some()) {
+            set.insert(ClientCapability::Tasks);
+        }
         set
     }
 
@@ -75,9 +83,9 @@ impl ClientCapabilities {
         self.0 |= capability.bit();
     }
 
-    /// Whether the client declared none of them.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
+    /// Whether the client declared nothing that it can be asked for.
+    pub fn can_be_asked_nothing(self) -> bool {
+        self.0 & !ClientCapability::Tasks.bit() == 0
     }
 
     /// Whether the client declared `capability`.

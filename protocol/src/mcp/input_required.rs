@@ -27,15 +27,21 @@ pub fn write_input_required(
             out.push(b',');
         }
         encode::write_string(out, key);
-        out.extend_from_slice(br#":{"method":"#);
-        encode::write_string(out, request.method());
-        out.extend_from_slice(br#","params":"#);
-        request.write_params(out, Era::Modern);
-        out.push(b'}');
+        out.push(b':');
+        write_input_request(out, request);
     }
     out.push(b'}');
     write_text(out, "requestState", Some(request_state));
     stamp.finish_input_required(out);
+}
+
+/// Appends a request as it stands in `inputRequests`.
+pub fn write_input_request(out: &mut Vec<u8>, request: &ClientRequest) {
+    out.extend_from_slice(br#"{"method":"#);
+    encode::write_string(out, request.method());
+    out.extend_from_slice(br#","params":"#);
+    request.write_params(out, Era::Modern);
+    out.push(b'}');
 }
 
 /// What a repeated request brings.

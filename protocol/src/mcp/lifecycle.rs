@@ -27,17 +27,31 @@ pub struct Offer {
     pub prompts: bool,
     /// Suggestions for arguments.
     pub completions: bool,
+    /// Tools whose calls may become tasks.
+    pub tasks: bool,
 }
 
 impl Offer {
     /// Appends the member `capabilities`. Every server has tools, if none at present, and logs.
-    fn write_member(self, out: &mut Vec<u8>) {
+    fn write_member(self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#""capabilities":{"logging":{},"tools":{"listChanged":true}"#);
-        let resources = br#","resources":{"subscribe":true,"listChanged":true}"#;
-        let others: [(bool, &[u8]); 3] = [
+        let (has_tasks, has_extension) = match revision.era() {
+            Era::Legacy => (self.tasks && revision.has_tasks(), false),
+            Era::Modern => (false, self.tasks),
+        };
+        let resources: &[u8] = br#","resources":{"subscribe":true,"listChanged":true}"#;
+        let others: [(bool, &[u8]); 5] = [
             (self.completions, br#","completions":{}"#),
             (self.prompts, br#","prompts":{"listChanged":true}"#),
             (self.resources, resources),
+            (
+                has_tasks,
+                br#","tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}"#,
+            ),
+            (
+                has_extension,
+                br#","extensions":{"io.modelcontextprotocol/tasks":{}}"#,
+            ),
         ];
         for (is_there, member) in others {
             out.extend_from_slice(if is_there { member } else { b"" });
@@ -132,7 +146,7 @@ pub fn write_initialize_result(
     out.extend_from_slice(br#"{"protocolVersion":""#);
     out.extend_from_slice(revision.as_str().as_bytes());
     out.extend_from_slice(br#"","#);
-    offer.write_member(out);
+    offer.write_member(out, revision);
     out.extend_from_slice(br#","serverInfo":"#);
     out.extend_from_slice(&server.server_info());
     server.write_instructions(out);
@@ -155,7 +169,7 @@ pub fn write_discover_result(
         encode::write_string(out, revision.as_str());
     }
     out.extend_from_slice(b"],");
-    offer.write_member(out);
+    offer.write_member(out, Revision::V2026_07_28);
     server.write_instructions(out);
     stamp.finish(out, Era::Modern, Caching::Revalidate);
 }

@@ -38,6 +38,16 @@ pub enum Method {
     Complete,
     /// `subscriptions/listen` (modern).
     Listen,
+    /// `tasks/get`.
+    TasksGet,
+    /// `tasks/cancel`.
+    TasksCancel,
+    /// `tasks/update` (modern).
+    TasksUpdate,
+    /// `tasks/result` (legacy).
+    TasksResult,
+    /// `tasks/list` (legacy).
+    TasksList,
 }
 
 const BOTH: &[Era] = &[Era::Legacy, Era::Modern];
@@ -52,6 +62,11 @@ const METHODS: &[(&str, Method, &[Era])] = &[
     ("prompts/get", Method::PromptsGet, BOTH),
     ("prompts/list", Method::PromptsList, BOTH),
     ("completion/complete", Method::Complete, BOTH),
+    ("tasks/get", Method::TasksGet, BOTH),
+    ("tasks/cancel", Method::TasksCancel, BOTH),
+    ("tasks/update", Method::TasksUpdate, &[Era::Modern]),
+    ("tasks/result", Method::TasksResult, &[Era::Legacy]),
+    ("tasks/list", Method::TasksList, &[Era::Legacy]),
     ("resources/subscribe", Method::Subscribe, &[Era::Legacy]),
     ("resources/unsubscribe", Method::Unsubscribe, &[Era::Legacy]),
     ("subscriptions/listen", Method::Listen, &[Era::Modern]),
@@ -76,11 +91,24 @@ impl Method {
         row.map_or("", |(name, _, _)| name)
     }
 
+    /// Whether the method is about a task that exists.
+    pub fn is_of_tasks(self) -> bool {
+        matches!(
+            self,
+            Method::TasksGet
+                | Method::TasksCancel
+                | Method::TasksUpdate
+                | Method::TasksResult
+                | Method::TasksList
+        )
+    }
+
     /// The member of `params` that `Mcp-Name` repeats (MCP 2026-07-28 basic/transports), if any.
     pub fn name_member(self) -> Option<&'static str> {
         match self {
             Method::ToolsCall | Method::PromptsGet => Some("name"),
             Method::ResourcesRead => Some("uri"),
+            Method::TasksGet | Method::TasksCancel | Method::TasksUpdate => Some("taskId"),
             Method::Discover
             | Method::Initialize
             | Method::Ping
@@ -91,6 +119,8 @@ impl Method {
             | Method::Subscribe
             | Method::Unsubscribe
             | Method::PromptsList
+            | Method::TasksResult
+            | Method::TasksList
             | Method::Complete
             | Method::Listen => None,
         }
@@ -135,6 +165,10 @@ mod tests {
             ("initialize", true, false),
             ("ping", true, false),
             ("logging/setLevel", true, false),
+            ("tasks/get", true, true),
+            ("tasks/update", false, true),
+            ("tasks/result", true, false),
+            ("tasks/list", true, false),
             ("unknown/method", false, false),
             ("", false, false),
         ] {

@@ -24,6 +24,7 @@ pub struct Stamp {
     modern: Vec<u8>,
     modern_revalidate: Vec<u8>,
     input_required: Vec<u8>,
+    task: Vec<u8>,
 }
 
 impl Stamp {
@@ -43,6 +44,7 @@ impl Stamp {
             modern: tail("complete", b""),
             modern_revalidate: tail("complete", br#""ttlMs":0,"cacheScope":"private","#),
             input_required: tail("input_required", b""),
+            task: tail("task", b""),
         }
     }
 
@@ -86,6 +88,12 @@ impl Stamp {
     pub fn finish_input_required(&self, out: &mut Vec<u8>) {
         out.push(b',');
         out.extend_from_slice(&self.input_required);
+    }
+
+    /// Closes a modern result that is a task, behind a whole member, and the message around it.
+    pub fn finish_task(&self, out: &mut Vec<u8>) {
+        out.push(b',');
+        out.extend_from_slice(&self.task);
     }
 
     /// Writes the whole message of a result without members of its own.

@@ -36,6 +36,11 @@ impl Revision {
         }
     }
 
+    /// Whether tasks are part of this revision; in the modern era they are an extension.
+    pub fn has_tasks(self) -> bool {
+        self == Revision::V2025_11_25
+    }
+
     /// The modern revision called `name`, if it is served.
     pub fn modern(name: &str) -> Option<Revision> {
         Self::MODERN

@@ -6,6 +6,7 @@ use super::about::About;
 use super::content::Content;
 use super::era::Era;
 use super::result::{Caching, Stamp};
+use super::tasks::TaskSupport;
 use crate::jsonrpc::{Id, Value, encode};
 
 /// What a client is told of a tool.
@@ -19,6 +20,8 @@ pub struct ToolDefinition {
     pub input_schema: Box<RawValue>,
     /// Hints on the tool's behaviour.
     pub annotations: ToolAnnotations,
+    /// Whether calls become tasks; never when absent.
+    pub task_support: Option<TaskSupport>,
 }
 
 /// Hints on a tool's behaviour, which a client need not believe.
@@ -46,14 +49,20 @@ pub fn is_tool_name(name: &str) -> bool {
 }
 
 impl ToolDefinition {
-    /// Appends the definition as a JSON object.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the definition as a JSON object. Modern clients are not told of task support: the
+    /// server decides there.
+    pub fn write(&self, out: &mut Vec<u8>, era: Era) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
         self.about.write_members(out);
         out.extend_from_slice(br#","inputSchema":"#);
         out.extend_from_slice(self.input_schema.get().as_bytes());
         self.annotations.write_member(out);
+        if let (Era::Legacy, Some(support)) = (era, self.task_support) {
+            out.extend_from_slice(br#","execution":{"taskSupport":"#);
+            encode::write_string(out, support.as_str());
+            out.push(b'}');
+        }
         out.push(b'}');
     }
 }
@@ -212,10 +221,11 @@ mod tests {
             },
             input_schema: RawValue::from_string(schema.into()).unwrap(),
             annotations: ToolAnnotations::default(),
+            task_support: None,
         };
         let check = |tool: &ToolDefinition, expected: String| {
             let mut out = Vec::new();
-            tool.write(&mut out);
+            tool.write(&mut out, Era::Legacy);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         };
         check(
@@ -232,6 +242,13 @@ mod tests {
                 hints = r#""annotations":{"readOnlyHint":true,"openWorldHint":false}"#,
             ),
         );
+        tool.task_support = Some(TaskSupport::Required);
+        for (era, is_told) in [(Era::Legacy, true), (Era::Modern, false)] {
+            let mut out = Vec::new();
+            tool.write(&mut out, era);
+            let told = br#","execution":{"taskSupport":"required"}}"#;
+            assert_eq!(out.ends_with(told), is_told);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// The demo catalog, in the order of its list.
-const TOOLS: [&str; 33] = [
+const TOOLS: [&str; 40] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
@@ -30,6 +30,13 @@ const TOOLS: [&str; 33] = [
     "test_input_required_result_multiple_inputs",
     "test_input_required_result_multi_round",
     "test_input_required_result_capabilities",
+    "greet",
+    "slow_compute",
+    "failing_job",
+    "protocol_error_job",
+    "confirm_delete",
+    "multi_input",
+    "test_tool_with_task",
     "test_trigger_tool_change",
     "test_trigger_prompt_change",
     "test_trigger_resource_change",
@@ -61,7 +68,7 @@ fn walk(connection: &mut Connection, ask: impl Fn(Value) -> Request) -> (Vec<Str
 
 #[test]
 fn every_tool_is_on_one_page() {
-    for page_entries_max in [1, 2, 5, 33, 50] {
+    for page_entries_max in [1, 2, 5, 40, 50] {
         let profile = format!("[catalog]\npage_entries_max = {page_entries_max}");
         let server = Setup::shards(1).profile(&profile).start();
         let mut connection = server.connect();

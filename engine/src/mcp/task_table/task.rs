@@ -9,6 +9,10 @@ use crate::mcp::task_id::TaskId;
 /// Whose a task is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TaskOwner {
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "nobody proves who they are yet")
+    )]
     /// A client that proved who it is.
     Principal(Box<str>),
     /// A legacy session whose client did not.

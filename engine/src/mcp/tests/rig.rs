@@ -18,6 +18,7 @@ use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
 use crate::mcp::session_id::SessionId;
+use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{Disposition, Endpoint, EndpointSettings, Exchange, Part};
 use crate::meter::{Counter, ShardMeter};
 
@@ -76,6 +77,15 @@ impl Rig {
             session_idle_timeout_ms: 10_000,
             subscriptions_per_session_max: 2,
             streams_per_session_max: 2,
+            tasks: TaskLimits {
+                tasks_max: 4,
+                per_owner_max: 3,
+                ttl_default_ms: 5000,
+                ttl_max_ms: 60_000,
+                result_bytes_max: 10_000,
+                bytes_max: 1_000_000,
+                poll_interval_ms: 100,
+            },
         };
         change(&mut settings);
         let shard = settings.shard;

@@ -20,6 +20,7 @@ struct GateState {
     is_open: bool,
     waiters: Vec<Waker>,
     inside: usize,
+    entered: usize,
 }
 
 /// Counts a handler's future for as long as it exists.
@@ -50,8 +51,17 @@ impl Gate {
         self.state(|state| state.inside)
     }
 
-    async fn pass(&self) {
-        self.state(|state| state.inside += 1);
+    /// Handlers that ever came here.
+    pub(crate) fn entered(&self) -> usize {
+        self.state(|state| state.entered)
+    }
+
+    /// Waits here until the gate is open.
+    pub(crate) async fn pass(&self) {
+        self.state(|state| {
+            state.inside += 1;
+            state.entered += 1;
+        });
         let _inside = Inside(self.clone());
         poll_fn(|context| {
             self.state(|state| {

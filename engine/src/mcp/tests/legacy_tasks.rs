@@ -1,0 +1,325 @@
+//! Tasks of MCP 2025-11-25: what sessions wish for, and what they ask of tasks.
+
+use serde_json::{Value, json};
+
+use super::rig::{
+    Answer, Rig, check_parts, error, failure, notification, on_executor, part_of, request, result,
+    session_header, text,
+};
+use super::tasks::rig;
+use crate::mcp::Disposition;
+
+/// A session of a client that can elicit, of the revision `version`; returns its header line.
+fn session_of(rig: &mut Rig, version: &str) -> String {
+    let params = json!({
+        "protocolVersion": version,
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": "n", "version": "1"},
+    });
+    match rig.post("", &request(1, "initialize", params)).disposition {
+        Disposition::Answer {
+            session: Some(session),
+            ..
+        } => session_header(session),
+        other => panic!("initialize makes a session: {other:?}"),
+    }
+}
+
+fn session(rig: &mut Rig) -> String {
+    session_of(rig, "2025-11-25")
+}
+
+/// Calls a tool as a task if there is a wish.
+fn call(rig: &mut Rig, session: &str, tool: &str, wish: Option<Value>) -> Answer {
+    call_with(rig, session, tool, (json!({}), wish))
+}
+
+fn call_with(
+    rig: &mut Rig,
+    session: &str,
+    tool: &str,
+    (arguments, wish): (Value, Option<Value>),
+) -> Answer {
+    let meta = json!({"progressToken": "p"});
+    let mut params = json!({"name": tool, "arguments": arguments, "_meta": meta});
+    if let Some(wish) = wish {
+        params["task"] = wish;
+    }
+    rig.post(session, &request(1, "tools/call", params))
+}
+
+/// Calls a tool as a task; returns the task's id.
+fn task(rig: &mut Rig, session: &str, tool: &str) -> String {
+    let answer = call(rig, session, tool, Some(json!({})));
+    answer.check("200", &result(1, json!({"task": state("working")})));
+    let id = &answer.body["result"]["task"]["taskId"];
+    id.as_str().unwrap().to_owned()
+}
+
+fn about(rig: &mut Rig, session: &str, method: &str, id: &str) -> Answer {
+    rig.post(session, &request(2, method, json!({"taskId": id})))
+}
+
+fn state(status: &str) -> Value {
+    json!({
+        "taskId": "*", "status": status, "createdAt": "*", "lastUpdatedAt": "*",
+        "ttl": 5000, "pollInterval": 100,
+    })
+}
+
+#[track_caller]
+fn check_state(rig: &mut Rig, session: &str, id: &str, status: &str) {
+    about(rig, session, "tasks/get", id).check("200", &result(2, state(status)));
+}
+
+/// A result, or the params of a message, that names the task `id`.
+fn related(mut object: Value, id: &str) -> Value {
+    object["_meta"]["io.modelcontextprotocol/related-task"] = json!({ "taskId": id });
+    object
+}
+
+#[test]
+fn the_result_of_a_task_is_waited_for_and_names_it() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let id = task(&mut rig, &session, "waits");
+        check_state(&mut rig, &session, &id, "working");
+        let waiting = about(&mut rig, &session, "tasks/result", &id);
+        assert!(matches!(waiting.disposition, Disposition::Pending(None)));
+        rig.gate.open();
+        let expected = result(2, related(text("passed"), &id));
+        let delivered = rig.settle().await;
+        check_parts(&delivered, waiting.exchange, &[("200", expected.clone())]);
+        check_state(&mut rig, &session, &id, "completed");
+        about(&mut rig, &session, "tasks/result", &id).check("200", &expected);
+    });
+}
+
+#[test]
+fn the_tool_says_whether_its_calls_are_tasks() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let wish = Some(json!({}));
+        call(&mut rig, &session, "plain", wish.clone()).check("200", &error(1, -32601));
+        call(&mut rig, &session, "must", None).check("200", &error(1, -32601));
+        call(&mut rig, &session, "waits", None).pending();
+        let wrong = Some(json!({"ttl": "long"}));
+        call(&mut rig, &session, "waits", wrong).check("200", &error(1, -32602));
+        // A task is a task, however soon it is over.
+        let id = task(&mut rig, &session, "at_once");
+        rig.settle().await;
+        check_state(&mut rig, &session, &id, "completed");
+        for (ttl, kept) in [(json!(7000), 7000), (json!(1e300), 60_000), (json!(1), 100)] {
+            let wish = Some(json!({ "ttl": ttl }));
+            let answer = call(&mut rig, &session, "at_once", wish);
+            assert_eq!(answer.body["result"]["task"]["ttl"], kept);
+            rig.settle().await;
+        }
+    });
+}
+
+#[test]
+fn a_tool_that_fails_and_an_error_both_fail_the_task() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let failing = task(&mut rig, &session, "must");
+        let breaking = task(&mut rig, &session, "breaks");
+        rig.gate.open();
+        rig.settle().await;
+        check_state(&mut rig, &session, &failing, "failed");
+        let expected = result(2, related(failure("broke"), &failing));
+        about(&mut rig, &session, "tasks/result", &failing).check("200", &expected);
+        check_state(&mut rig, &session, &breaking, "failed");
+        about(&mut rig, &session, "tasks/result", &breaking).check("200", &error(2, 7));
+        let arguments = json!({"digit": "one"});
+        call_with(&mut rig, &session, "waits", (arguments, Some(json!({}))))
+            .check("200", &result(1, json!({"task": state("working")})));
+        rig.settle().await;
+        let listed = rig.post(&session, &request(2, "tasks/list", json!({})));
+        assert_eq!(listed.body["result"]["tasks"][2]["status"], "failed");
+    });
+}
+
+#[test]
+fn a_session_lists_its_own_tasks_and_no_other_knows_them() {
+    on_executor(async {
+        let mut rig = rig();
+        let (session, other) = (session(&mut rig), session(&mut rig));
+        let ids = [
+            task(&mut rig, &session, "waits"),
+            task(&mut rig, &session, "waits"),
+        ];
+        let list = |rig: &mut Rig, session: &str, params: Value| {
+            rig.post(session, &request(2, "tasks/list", params))
+        };
+        let tasks = json!({"tasks": [state("working"), state("working")]});
+        let answer = list(&mut rig, &session, json!({}));
+        answer.check("200", &result(2, tasks));
+        for (at, id) in ids.iter().enumerate() {
+            assert_eq!(answer.body["result"]["tasks"][at]["taskId"], *id);
+        }
+        list(&mut rig, &other, json!({})).check("200", &result(2, json!({"tasks": []})));
+        for cursor in [json!("x"), json!(1), json!("ffffffffffffffff")] {
+            let params = json!({ "cursor": cursor });
+            list(&mut rig, &session, params).check("200", &error(2, -32602));
+        }
+        for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
+            about(&mut rig, &other, method, &ids[0]).check("200", &error(2, -32602));
+            about(&mut rig, &session, method, "unknown").check("200", &error(2, -32602));
+            rig.post(&session, &request(2, method, json!({})))
+                .check("200", &error(2, -32602));
+        }
+        about(&mut rig, &session, "tasks/update", &ids[0]).check("200", &error(2, -32601));
+        check_state(&mut rig, &session, &ids[0], "working");
+    });
+}
+
+#[test]
+fn cancelling_ends_a_task_for_those_who_wait_and_only_once() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let id = task(&mut rig, &session, "waits");
+        let waiting = about(&mut rig, &session, "tasks/result", &id);
+        rig.settle().await;
+        let by_request = notification("notifications/cancelled", json!({"requestId": 1}));
+        rig.post(&session, &by_request);
+        assert!(rig.settle().await.is_empty());
+        assert_eq!(rig.gate.inside(), 1);
+        check_state(&mut rig, &session, &id, "working");
+        let expected = result(2, state("cancelled"));
+        about(&mut rig, &session, "tasks/cancel", &id).check("200", &expected);
+        let delivered = rig.settle().await;
+        check_parts(&delivered, waiting.exchange, &[("200", error(2, -32602))]);
+        assert_eq!(rig.gate.inside(), 0);
+        about(&mut rig, &session, "tasks/cancel", &id).check("200", &error(2, -32602));
+        check_state(&mut rig, &session, &id, "cancelled");
+    });
+}
+
+#[test]
+fn a_task_asks_whoever_waits_for_its_result() {
+    on_executor(async {
+        for waits_first in [true, false] {
+            let mut rig = rig();
+            let session = session(&mut rig);
+            let id = task(&mut rig, &session, "asks");
+            let mut delivered = Vec::new();
+            if !waits_first {
+                assert!(rig.settle().await.is_empty());
+                check_state(&mut rig, &session, &id, "input_required");
+            }
+            let waiting = about(&mut rig, &session, "tasks/result", &id);
+            delivered.extend(rig.settle().await);
+            check_state(&mut rig, &session, &id, "input_required");
+            let [(exchange, part)] = &delivered[..] else {
+                panic!("one question: {delivered:?}");
+            };
+            assert_eq!(*exchange, waiting.exchange);
+            let (kind, question) = part_of(part);
+            assert_eq!(
+                (&*kind, &question["method"]),
+                ("event", &json!("elicitation/create"))
+            );
+            let meta = &question["params"]["_meta"]["io.modelcontextprotocol/related-task"];
+            assert_eq!(meta["taskId"], id);
+            let accepted = json!({"action": "accept", "content": {"name": "Ann"}});
+            let answer = result(question["id"].clone(), accepted);
+            rig.post(&session, &answer.to_string());
+            check_state(&mut rig, &session, &id, "working");
+            let expected = result(2, related(text("hello Ann"), &id));
+            check_parts(&rig.settle().await, waiting.exchange, &[("200", expected)]);
+        }
+    });
+}
+
+#[test]
+fn progress_of_a_task_goes_to_whoever_waits_and_is_lost_otherwise() {
+    on_executor(async {
+        for waits in [true, false] {
+            let mut rig = rig();
+            let session = session(&mut rig);
+            let id = task(&mut rig, &session, "moves");
+            let waiting = waits.then(|| about(&mut rig, &session, "tasks/result", &id));
+            let delivered = rig.settle().await;
+            if let Some(waiting) = waiting {
+                let mut progress = super::rig::progress(1.0);
+                progress["params"] = related(progress["params"].clone(), &id);
+                check_parts(&delivered, waiting.exchange, &[("event", progress)]);
+            } else {
+                assert!(delivered.is_empty(), "{delivered:?}");
+            }
+            assert_eq!(rig.gate.inside(), 1);
+        }
+    });
+}
+
+#[test]
+fn one_who_asks_again_and_again_is_answered_the_last_times() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let id = task(&mut rig, &session, "waits");
+        let asked: Vec<Answer> = (0..9)
+            .map(|_| about(&mut rig, &session, "tasks/result", &id))
+            .collect();
+        let delivered = rig.settle().await;
+        check_parts(&delivered, asked[0].exchange, &[("200", error(2, -32603))]);
+        rig.gate.open();
+        let delivered = rig.settle().await;
+        let reached: Vec<_> = delivered.iter().map(|(exchange, _)| *exchange).collect();
+        let expected: Vec<_> = asked[1..].iter().map(|it| it.exchange).collect();
+        assert_eq!(reached, expected);
+    });
+}
+
+#[test]
+fn the_time_of_a_task_and_the_end_of_its_session_end_it() {
+    on_executor(async {
+        for ends_session in [true, false] {
+            let mut rig = rig();
+            let session = session(&mut rig);
+            let id = task(&mut rig, &session, "waits");
+            let waiting = about(&mut rig, &session, "tasks/result", &id);
+            rig.settle().await;
+            assert_eq!(rig.gate.inside(), 1);
+            if ends_session {
+                rig.send("DELETE", &session);
+            } else {
+                rig.expire_at(5000);
+            }
+            let delivered = rig.settle().await;
+            check_parts(&delivered, waiting.exchange, &[("200", error(2, -32602))]);
+            assert_eq!(rig.gate.inside(), 0);
+            assert_eq!(rig.count(crate::meter::Counter::TasksKept), 0);
+        }
+    });
+}
+
+#[test]
+fn an_older_revision_knows_no_tasks() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session_of(&mut rig, "2025-06-18");
+        call(&mut rig, &session, "at_once", Some(json!({}))).check("200", &result(1, text("done")));
+        call(&mut rig, &session, "must", None).check("200", &error(1, -32601));
+        for method in ["tasks/get", "tasks/result", "tasks/cancel", "tasks/list"] {
+            about(&mut rig, &session, method, "x").check("200", &error(2, -32601));
+        }
+    });
+}
+
+#[test]
+fn a_list_of_tools_says_which_support_tasks() {
+    let mut rig = rig();
+    let session = session(&mut rig);
+    let answer = rig.post(&session, &request(1, "tools/list", json!({})));
+    let tools = answer.body["result"]["tools"].as_array().unwrap();
+    let said = |at: usize| tools[at].get("execution");
+    assert_eq!(said(0), None);
+    assert_eq!(said(1), Some(&json!({"taskSupport": "optional"})));
+    assert_eq!(said(2), Some(&json!({"taskSupport": "required"})));
+}
