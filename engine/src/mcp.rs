@@ -8,17 +8,11 @@ mod age_list;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "streams are not resumed yet; the store stands alone"
-    )
-)]
 pub(crate) mod event_store;
 pub(crate) mod features;
 mod home_id;
 pub(crate) mod in_flight;
+pub(crate) mod resumption;
 pub(crate) mod round_trip;
 pub(crate) mod session;
 pub(crate) mod session_id;
@@ -59,6 +53,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::mailbox::CallKey;
 use crate::io::slots::SlotKey;
+use event_store::EventId;
 use session_id::SessionId;
 
 /// One request on one connection, for as long as it has no final answer.
@@ -70,6 +65,8 @@ pub(crate) struct Exchange {
     pub(crate) slot: SlotKey,
     /// Which request of the connection.
     pub(crate) sequence: u32,
+    /// Whether its client takes a stream of events as the answer.
+    pub(crate) takes_events: bool,
 }
 
 /// What becomes of a message.
@@ -90,8 +87,8 @@ pub(crate) enum Disposition {
     Done,
     /// The answer comes later.
     Pending(Option<CallKey>),
-    /// A stream is open until one side ends it.
-    Stream(SessionId),
+    /// A stream is open.
+    Stream(StreamOf),
     /// The message belongs to a session of another shard.
     Forward {
         /// The session's home shard.
@@ -133,11 +130,32 @@ pub(crate) enum ForwardedKind {
     /// A message: the body as it arrived.
     Post(Vec<u8>),
     /// A stream for the session's messages.
-    OpenStream,
+    OpenStream(Opening),
     /// The end of the session.
     EndSession,
     /// The stream of this exchange is gone.
     StreamGone,
+}
+
+/// What an open stream is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamOf {
+    /// The session.
+    pub(crate) session: SessionId,
+    /// Whether it is the stream of a call, which ends with the answer; another one is open until
+    /// one side ends it.
+    pub(crate) ends_with_answer: bool,
+}
+
+/// Which stream a GET opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// One of its own, for what belongs to no call.
+    Fresh,
+    /// The stream of this event, from the next event on.
+    After(EventId),
+    /// The stream of an event that this server never named.
+    AfterUnnamed,
 }
 
 /// A part of an answer that was not given at once.
@@ -152,8 +170,13 @@ pub(crate) struct Delivery {
 /// What is delivered.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// A message before the final one.
-    Event(Vec<u8>),
+    /// A message of a stream: one before the final one, or the final one of a stream that is kept.
+    Event {
+        /// Its id, if it is kept so that the stream can be resumed.
+        id: Option<EventId>,
+        /// The message; an empty one primes the client to resume.
+        message: Vec<u8>,
+    },
     /// The final message, or the only one.
     Final {
         /// Status, if the response has not begun.
@@ -166,7 +189,12 @@ pub(crate) enum Part {
     /// Done: there is no message.
     Done,
     /// The stream is open.
-    StreamOpen(SessionId),
+    StreamOpen(StreamOf),
     /// The stream ends here.
     StreamEnd,
+    /// The stream ends here for now: its client comes back for the rest.
+    StreamPause {
+        /// After how many milliseconds.
+        retry_ms: u64,
+    },
 }

@@ -5,7 +5,7 @@ use corelane_protocol::framing::http1::Framer;
 
 use crate::handler::mailbox::CallKey;
 use crate::io::chunk::Chunk;
-use crate::mcp::session_id::SessionId;
+use crate::mcp::StreamOf;
 
 /// Partial input, output on its way, and a request without its final answer.
 #[derive(Debug, Default)]
@@ -33,8 +33,8 @@ pub(crate) struct WaitingRequest {
     pub(crate) reply: Reply,
     /// The call that answers it, if that runs on this shard.
     pub(crate) call: Option<CallKey>,
-    /// The session whose stream this is.
-    pub(crate) stream: Option<SessionId>,
+    /// What this is a stream of, if it was asked for as one.
+    pub(crate) stream: Option<StreamOf>,
 }
 
 /// What of a request decides how its answer is framed.

@@ -21,8 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::handler::mailbox::CallKey;
-use crate::mcp::Disposition;
-use crate::mcp::session_id::SessionId;
+use crate::mcp::{Disposition, StreamOf};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +178,7 @@ impl Connection {
                 let Some(waiting) = self.active.as_mut().and_then(|it| it.waiting.as_mut()) else {
                     return true;
                 };
-                let ends = waiting.stream.is_some()
+                let ends = waiting.stream.is_some_and(|of| !of.ends_with_answer)
                     || waiting
                         .call
                         .is_some_and(|call| context.endpoint.core().hangup_ends(call));
@@ -278,13 +277,15 @@ impl Connection {
         }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
-        let exchange = context.exchange(self.sequence);
+        let exchange = context.exchange(self.sequence, accept.event_stream);
         let disposition = match check(head, &reply, context.rules) {
             Ok(Route::Post) => context.endpoint.post(head, body, exchange, &mut scratch),
-            Ok(Route::OpenStream(headers)) => {
-                context
-                    .endpoint
-                    .open_stream(headers, exchange, &mut scratch)
+            Ok(Route::OpenStream {
+                session,
+                last_event_id,
+            }) => {
+                let wanted = (session, last_event_id);
+                context.endpoint.open_stream(wanted, exchange, &mut scratch)
             }
             Ok(Route::EndSession(headers)) => {
                 context
@@ -326,8 +327,8 @@ impl Connection {
                 self.wait(reply, None, None, context);
                 context.forwards.push((home, request));
             }
-            Disposition::Stream(session) => {
-                self.wait(reply, None, Some(session), context);
+            Disposition::Stream(stream) => {
+                self.wait(reply, None, Some(stream), context);
                 self.begin_stream(context);
             }
         }
@@ -337,7 +338,7 @@ impl Connection {
         &mut self,
         reply: Reply,
         call: Option<CallKey>,
-        stream: Option<SessionId>,
+        stream: Option<StreamOf>,
         context: &mut Context<'_>,
     ) {
         self.phase = Phase::Waiting;
@@ -392,7 +393,7 @@ fn check<'a>(
         Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
             "application/json or text/event-stream",
         )),
-        Route::OpenStream(_) if !accept.event_stream => {
+        Route::OpenStream { .. } if !accept.event_stream => {
             Err(Reason::NotAcceptable("text/event-stream"))
         }
         route => Ok(route),

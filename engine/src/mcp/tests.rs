@@ -6,6 +6,7 @@ mod events;
 mod features;
 mod forwarding;
 mod methods;
+mod resumption;
 pub(crate) mod rig;
 mod sessions;
 mod streams;

@@ -105,12 +105,12 @@ impl Shard {
             .filter(|it| it.awaits(exchange.sequence));
         let Some(connection) = connection else {
             // The client left before its stream was open: its session must not keep it.
-            if let Part::StreamOpen(session) = part {
-                self.stream_gone(session, exchange);
+            if let Part::StreamOpen(stream) = part {
+                self.stream_gone(stream.session, exchange);
             }
             return;
         };
-        if matches!(part, Part::Event(_))
+        if matches!(part, Part::Event { .. })
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.
@@ -151,7 +151,7 @@ impl Shard {
             Disposition::Answer { status, .. } => Part::Final { status, body },
             Disposition::Accepted => Part::Accepted,
             Disposition::Done => Part::Done,
-            Disposition::Stream(session) => Part::StreamOpen(session),
+            Disposition::Stream(stream) => Part::StreamOpen(stream),
             Disposition::Pending(_) => return,
             Disposition::Forward { .. } => unreachable!("the home shard forwards nothing"),
         };

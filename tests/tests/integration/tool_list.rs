@@ -4,7 +4,7 @@ use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// The demo catalog, in the order of its list.
-const TOOLS: [&str; 30] = [
+const TOOLS: [&str; 31] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
@@ -13,6 +13,7 @@ const TOOLS: [&str; 30] = [
     "test_tool_with_logging",
     "test_tool_with_progress",
     "test_error_handling",
+    "test_reconnection",
     "test_logging_tool",
     "json_schema_2020_12_tool",
     "test_custom_header",

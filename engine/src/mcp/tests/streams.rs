@@ -11,7 +11,7 @@ fn a_session_has_streams_up_to_a_limit_and_a_closed_one_makes_room() {
     let id = rig.session_id();
     let session = super::rig::session_header(id);
     let first = rig.send("GET", &session);
-    assert!(matches!(first.disposition, Disposition::Stream(of) if of == id));
+    assert!(matches!(first.disposition, Disposition::Stream(of) if of.session == id));
     rig.send("GET", &session).check("stream", &Value::Null);
     rig.send("GET", &session).check("503", &error((), -32603));
     rig.endpoint.core().stream_gone(id, first.exchange);
