@@ -8,17 +8,11 @@ mod age_list;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "streams are not resumed yet; the store stands alone"
-    )
-)]
 pub(crate) mod event_store;
 pub(crate) mod features;
 mod home_id;
 pub(crate) mod in_flight;
+pub(crate) mod resumption;
 pub(crate) mod round_trip;
 pub(crate) mod session;
 pub(crate) mod session_id;
@@ -40,6 +34,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::mailbox::CallKey;
 use crate::io::slots::SlotKey;
+use event_store::EventId;
 use session_id::SessionId;
 
 /// One request on one connection, for as long as it has no final answer.
@@ -51,15 +46,34 @@ pub(crate) struct Exchange {
     pub(crate) slot: SlotKey,
     /// Which request of the connection.
     pub(crate) sequence: u32,
+    /// Whether its client takes a stream of events as the answer.
+    pub(crate) takes_events: bool,
 }
 
 /// Whose stream it is that stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamOwner {
     /// A session's, for messages of the server.
-    Session(SessionId),
+    Session(StreamOf),
     /// A listener's, by its place on the shard of its connection.
     Listen(u32),
+}
+
+impl StreamOwner {
+    /// Whether the stream is open until one side ends it.
+    pub(crate) fn stays_open(self) -> bool {
+        match self {
+            StreamOwner::Session(of) => !of.ends_with_answer,
+            StreamOwner::Listen(_) => true,
+        }
+    }
+}
+
+impl Part {
+    /// A message that is not kept.
+    pub(crate) fn message(message: Vec<u8>) -> Part {
+        Part::Event { id: None, message }
+    }
 }
 
 /// What becomes of a message.
@@ -123,13 +137,34 @@ pub(crate) enum ForwardedKind {
     /// A message: the body as it arrived.
     Post(Vec<u8>),
     /// A stream for the session's messages.
-    OpenStream,
+    OpenStream(Opening),
     /// The end of the session.
     EndSession,
     /// The stream of this exchange is gone.
     StreamGone,
     /// A modern request about a task: the body as it arrived.
     Task(Vec<u8>),
+}
+
+/// What an open stream is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamOf {
+    /// The session.
+    pub(crate) session: SessionId,
+    /// Whether it is the stream of a call, which ends with the answer; another one is open until
+    /// one side ends it.
+    pub(crate) ends_with_answer: bool,
+}
+
+/// Which stream a GET opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// One of its own, for what belongs to no call.
+    Fresh,
+    /// The stream of this event, from the next event on.
+    After(EventId),
+    /// The stream of an event that this server never named.
+    AfterUnnamed,
 }
 
 /// A part of an answer that was not given at once.
@@ -153,8 +188,13 @@ impl Delivery {
 /// What is delivered.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// A message before the final one.
-    Event(Vec<u8>),
+    /// A message of a stream: one before the final one, or the final one of a stream that is kept.
+    Event {
+        /// Its id, if it is kept so that the stream can be resumed.
+        id: Option<EventId>,
+        /// The message; an empty one primes the client to resume.
+        message: Vec<u8>,
+    },
     /// The final message, or the only one.
     Final {
         /// Status, if the response has not begun.
@@ -170,4 +210,9 @@ pub(crate) enum Part {
     StreamOpen(StreamOwner),
     /// The stream ends here.
     StreamEnd,
+    /// The stream ends here for now: its client comes back for the rest.
+    StreamPause {
+        /// After how many milliseconds.
+        retry_ms: u64,
+    },
 }

@@ -73,6 +73,14 @@ pub enum Counter {
     TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
+    /// Streams that clients came back for.
+    StreamsResumed,
+    /// Bytes of events kept for clients that lose a stream.
+    EventsBytes,
+    /// Events that made room for others before their session ended.
+    EventsDropped,
+    /// Streams that made room for others before their session ended.
+    EventStreamsDropped,
     /// Connections closed while a head was incomplete.
     TimeoutsHead,
     /// Connections closed while a body was incomplete.
@@ -136,7 +144,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 37] = [
+pub static ROWS: [Row; 41] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -170,6 +178,10 @@ pub static ROWS: [Row; 37] = [
     total(Counter::TasksExpired, "tasks_ended", "expired"),
     total(Counter::TasksEvicted, "tasks_ended", "evicted"),
     level(Counter::StreamsOpen, "streams_open"),
+    total(Counter::StreamsResumed, "streams_resumed", ""),
+    level(Counter::EventsBytes, "events_bytes"),
+    total(Counter::EventsDropped, "events_dropped", ""),
+    total(Counter::EventStreamsDropped, "event_streams_dropped", ""),
     total(Counter::TimeoutsHead, "timeouts", "head"),
     total(Counter::TimeoutsBody, "timeouts", "body"),
     total(Counter::TimeoutsIdle, "timeouts", "idle"),
@@ -226,6 +238,11 @@ impl ShardMeter {
     pub fn add(&self, counter: Counter, amount: u64) {
         let cell = &self.cells[counter as usize];
         cell.set(cell.get().wrapping_add(amount));
+    }
+
+    /// Sets a counter whose owner keeps the count itself.
+    pub fn set(&self, counter: Counter, value: u64) {
+        self.cells[counter as usize].set(value);
     }
 
     /// Takes one off a level.

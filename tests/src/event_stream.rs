@@ -25,6 +25,8 @@ pub struct EventStream {
     connection: Connection,
     head: Head,
     text: String,
+    last_id: Option<String>,
+    retry_ms: Option<u64>,
     has_ended: bool,
 }
 
@@ -45,6 +47,8 @@ impl EventStream {
             connection,
             head,
             text: String::new(),
+            last_id: None,
+            retry_ms: None,
             has_ended: false,
         }
     }
@@ -53,6 +57,18 @@ impl EventStream {
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The id of the last event that came, whether it had a message or not.
+    #[must_use]
+    pub fn last_id(&self) -> Option<&str> {
+        self.last_id.as_deref()
+    }
+
+    /// After how many milliseconds the server wants its client back, if it said so.
+    #[must_use]
+    pub fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
     }
 
     /// The next item.
@@ -64,7 +80,20 @@ impl EventStream {
             .unwrap_or_else(|error| panic!("{error:?} on {self:?}"))
     }
 
-    /// The next item within `patience`.
+    /// What an event says beside its message.
+    fn note_fields(&mut self, event: &str) {
+        for line in event.lines() {
+            match line.split_once(": ") {
+                Some(("id", id)) => self.last_id = Some(id.to_owned()),
+                Some(("retry", ms)) => {
+                    self.retry_ms = Some(ms.parse().expect("a time in milliseconds"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The next item within `patience`; an event without a message is passed over.
     ///
     /// # Errors
     /// [`ReadError`] says why there is none.
@@ -72,10 +101,14 @@ impl EventStream {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
-                return Ok(match event_data(&event) {
-                    Some(data) => Item::Message(parse(&data)),
-                    None => Item::Comment(event.trim_end().to_owned()),
-                });
+                if event.starts_with(':') {
+                    return Ok(Item::Comment(event.trim_end().to_owned()));
+                }
+                self.note_fields(&event);
+                match event_data(&event).filter(|data| !data.is_empty()) {
+                    Some(data) => return Ok(Item::Message(parse(&data))),
+                    None => continue,
+                }
             }
             if self.has_ended {
                 return Ok(Item::End);

@@ -148,7 +148,8 @@ impl Response {
             .unwrap_or_else(|error| panic!("no JSON, {error}: {}", self.text()))
     }
 
-    /// The messages of the body in order, whether it is JSON or a stream of events.
+    /// The messages of the body in order, whether it is JSON or a stream of events. An event
+    /// without data is none.
     ///
     /// # Panics
     /// If it is neither.
@@ -165,6 +166,7 @@ impl Response {
         self.text()
             .split("\n\n")
             .filter_map(event_data)
+            .filter(|data| !data.is_empty())
             .map(|data| parse(&data))
             .collect()
     }
@@ -178,6 +180,14 @@ impl Response {
         self.messages()
             .pop()
             .unwrap_or_else(|| panic!("no message in {self:?}"))
+    }
+
+    /// The id of the last event of the body, with which the rest of its stream is asked for.
+    #[must_use]
+    pub fn last_event_id(&self) -> Option<String> {
+        let text = self.text();
+        let mut ids = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.next_back().map(str::to_owned)
     }
 
     /// Body as text, for messages of failing tests.

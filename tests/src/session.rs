@@ -93,6 +93,12 @@ impl Session {
         self.with_headers(Request::new("GET").field("Accept", "text/event-stream"))
     }
 
+    /// A GET for the rest of a stream after the event with this id.
+    #[must_use]
+    pub fn stream_after(&self, event_id: &str) -> Request {
+        self.stream().field("Last-Event-ID", event_id)
+    }
+
     /// The end of the session.
     #[must_use]
     pub fn delete(&self) -> Request {

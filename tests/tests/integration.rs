@@ -25,6 +25,8 @@ mod messages;
 mod pipelining;
 #[path = "integration/refused.rs"]
 mod refused;
+#[path = "integration/resumption.rs"]
+mod resumption;
 #[path = "integration/schemas.rs"]
 mod schemas;
 #[path = "integration/sessions.rs"]

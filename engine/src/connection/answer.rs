@@ -6,17 +6,18 @@ use super::active::WaitingRequest;
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
-use crate::mcp::Part;
+use crate::mcp::event_store::EventId;
+use crate::mcp::{Part, StreamOwner};
 use crate::meter::Counter;
 
 impl Connection {
     /// A part of the answer to the current request.
     pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
         match part {
-            Part::Event(message) => self.deliver_event(&message, context),
-            Part::StreamOpen(owner) => {
+            Part::Event { id, message } => self.deliver_event(id, &message, context),
+            Part::StreamOpen(stream) => {
                 if let Some(waiting) = self.waiting() {
-                    waiting.stream = Some(owner);
+                    waiting.stream = Some(stream);
                 }
                 self.begin_stream(context);
             }
@@ -24,6 +25,7 @@ impl Connection {
             Part::Accepted => self.deliver_nothing(Status::Accepted, context),
             Part::Done => self.deliver_nothing(Status::NoContent, context),
             Part::StreamEnd => self.end_stream(context),
+            Part::StreamPause { retry_ms } => self.pause_stream(retry_ms, context),
         }
     }
 
@@ -36,13 +38,13 @@ impl Connection {
         self.active.as_mut()?.waiting.as_mut()
     }
 
-    /// The answer that is waited for is the last one; a stream for a session ends now.
+    /// The answer that is waited for is the last one; a stream that brings none ends now.
     pub(crate) fn end_after_answer(&mut self, context: &mut Context<'_>) {
         let Some(waiting) = self.waiting() else {
             return;
         };
         waiting.reply.keep_alive = false;
-        if waiting.stream.is_some() {
+        if waiting.stream.is_some_and(StreamOwner::stays_open) {
             self.end_stream(context);
         }
     }
@@ -54,7 +56,7 @@ impl Connection {
         }
     }
 
-    fn deliver_event(&mut self, message: &[u8], context: &mut Context<'_>) {
+    fn deliver_event(&mut self, id: Option<EventId>, message: &[u8], context: &mut Context<'_>) {
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
         };
@@ -63,7 +65,7 @@ impl Connection {
             return;
         }
         self.begin_stream(context);
-        response::write_event(context.out(), &reply, message);
+        response::write_event(context.out(), &reply, id, message);
     }
 
     pub(super) fn begin_stream(&mut self, context: &mut Context<'_>) {
@@ -89,7 +91,7 @@ impl Connection {
             return;
         };
         if self.phase == Phase::Streaming {
-            response::write_event(context.out(), &reply, body);
+            response::write_event(context.out(), &reply, None, body);
             self.end_stream(context);
             return;
         }
@@ -110,12 +112,22 @@ impl Connection {
         self.end_request(context);
     }
 
+    /// Ends the stream that is open and says when to come back for the rest of it.
+    fn pause_stream(&mut self, retry_ms: u64, context: &mut Context<'_>) {
+        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
+            self.begin_stream(context);
+            response::write_retry(context.out(), &reply, retry_ms);
+        }
+        self.end_stream(context);
+    }
+
     /// Ends the stream that is open.
     pub(crate) fn end_stream(&mut self, context: &mut Context<'_>) {
         if let Some(waiting) = self.waiting() {
             let reply = waiting.reply;
             waiting.reply.keep_alive &= response::is_chunked(&reply);
-            if self.phase == Phase::Streaming {
+            // What ends with its connection has nothing to say: no output must be begun for it.
+            if self.phase == Phase::Streaming && response::is_chunked(&reply) {
                 response::write_stream_end(context.out(), &reply);
             }
         }

@@ -57,11 +57,12 @@ impl Context<'_> {
             .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
     }
 
-    pub(super) fn exchange(&self, sequence: u32) -> Exchange {
+    pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {
         Exchange {
             shard: self.shard,
             slot: self.key,
             sequence,
+            takes_events,
         }
     }
 

@@ -178,7 +178,7 @@ impl Connection {
                 let Some(waiting) = self.active.as_mut().and_then(|it| it.waiting.as_mut()) else {
                     return true;
                 };
-                let ends = waiting.stream.is_some()
+                let ends = waiting.stream.is_some_and(StreamOwner::stays_open)
                     || waiting
                         .call
                         .is_some_and(|call| context.endpoint.core().hangup_ends(call));
@@ -277,13 +277,15 @@ impl Connection {
         }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
-        let exchange = context.exchange(self.sequence);
+        let exchange = context.exchange(self.sequence, accept.event_stream);
         let disposition = match check(head, &reply, context.rules) {
             Ok(Route::Post) => context.endpoint.post(head, body, exchange, &mut scratch),
-            Ok(Route::OpenStream(headers)) => {
-                context
-                    .endpoint
-                    .open_stream(headers, exchange, &mut scratch)
+            Ok(Route::OpenStream {
+                session,
+                last_event_id,
+            }) => {
+                let wanted = (session, last_event_id);
+                context.endpoint.open_stream(wanted, exchange, &mut scratch)
             }
             Ok(Route::EndSession(headers)) => {
                 context
@@ -391,7 +393,7 @@ fn check<'a>(
         Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
             "application/json or text/event-stream",
         )),
-        Route::OpenStream(_) if !accept.event_stream => {
+        Route::OpenStream { .. } if !accept.event_stream => {
             Err(Reason::NotAcceptable("text/event-stream"))
         }
         route => Ok(route),

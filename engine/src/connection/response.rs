@@ -6,6 +6,7 @@ use corelane_protocol::framing::http1::{
 use corelane_protocol::framing::sse::{self, Event};
 
 use super::active::Reply;
+use crate::mcp::event_store::EventId;
 use crate::mcp::session_id::SessionId;
 
 /// The time as an HTTP date.
@@ -37,7 +38,7 @@ pub(crate) fn write_message(
 ) {
     if !reply.accept.json && status == Status::Ok {
         write_head(out, reply, date, status, stream_content(reply), extra);
-        write_event(out, reply, body);
+        write_event(out, reply, None, body);
         write_stream_end(out, reply);
         return;
     }
@@ -63,18 +64,24 @@ pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
 }
 
 /// Appends one message of a stream.
-pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, message: &[u8]) {
+pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, id: Option<EventId>, message: &[u8]) {
+    let id = id.map(EventId::to_text);
     in_stream(out, reply, |out| {
         sse::write_event(
             out,
             &Event {
-                id: None,
+                id: id.as_deref(),
                 event: None,
                 retry_ms: None,
                 data: message,
             },
         );
     });
+}
+
+/// Appends the time after which the client comes back.
+pub(crate) fn write_retry(out: &mut Vec<u8>, reply: &Reply, retry_ms: u64) {
+    in_stream(out, reply, |out| sse::write_retry(out, retry_ms));
 }
 
 /// Appends a comment that shows a quiet stream to be alive.

@@ -138,6 +138,11 @@ fn add_behaviour(server: Server) -> Server {
             },
         )
         .tool(
+            "test_reconnection",
+            "Ends its stream before it is done, so that the client has to come back.",
+            reconnects,
+        )
+        .tool(
             "test_logging_tool",
             "Logs if the request wants logs.",
             async |call: &Call, _: NoArguments| {
@@ -145,6 +150,13 @@ fn add_behaviour(server: Server) -> Server {
                 Ok("logged if wanted")
             },
         )
+}
+
+/// Sends the client away and is done while it is.
+async fn reconnects(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
+    call.close_stream(STEP).await;
+    sleep(2 * STEP).await;
+    Ok("finished while the client was away")
 }
 
 async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use corelane_protocol::jsonrpc::{Id, OwnedId, encode};
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
@@ -66,8 +67,8 @@ struct CallState {
     key: Cell<CallKey>,
     wishes: RefCell<CallWishes>,
     last_progress: Cell<f64>,
-    /// Encoded notifications the shard has not taken yet.
-    events: RefCell<VecDeque<Vec<u8>>>,
+    /// What the shard has not taken yet.
+    events: RefCell<VecDeque<Event>>,
     events_announced: Cell<bool>,
     room_waiter: RefCell<Option<Waker>>,
     questions: RefCell<Vec<Question>>,
@@ -75,6 +76,18 @@ struct CallState {
     is_task: Cell<bool>,
     is_cancelled: Cell<bool>,
     cancellation: RefCell<Option<Cancellation>>,
+}
+
+/// Something a call does before it answers.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// It sends its client an encoded message.
+    Message(Vec<u8>),
+    /// It sends its client away for a while.
+    Pause {
+        /// After how many milliseconds the client may come back.
+        retry_ms: u64,
+    },
 }
 
 /// Whether a call was given up by its client; can be moved to another thread.
@@ -144,8 +157,8 @@ impl Call {
         !self.0.events.borrow().is_empty()
     }
 
-    /// Takes one waiting notification; makes room for a handler that waits.
-    pub(crate) fn take_event(&self) -> Option<Vec<u8>> {
+    /// Takes one waiting event; makes room for a handler that waits.
+    pub(crate) fn take_event(&self) -> Option<Event> {
         let event = self.0.events.borrow_mut().pop_front();
         if event.is_none() {
             self.0.events_announced.set(false);
@@ -185,7 +198,7 @@ impl Call {
             progress::write_notification(&mut event, token.as_id(), progress, total, message);
         }
         state.last_progress.set(progress);
-        self.queue(event).await;
+        self.queue(Event::Message(event)).await;
     }
 
     /// Sends a log message to the client, if it wants messages of this level.
@@ -212,8 +225,23 @@ impl Call {
         let data = serde_json::to_vec(data)?;
         let mut event = Vec::with_capacity(data.len() + 128);
         logging::write_notification(&mut event, level, logger, &data);
-        self.queue(event).await;
+        self.queue(Event::Message(event)).await;
         Ok(())
+    }
+
+    /// Ends the response that the client waits on, while the call goes on: the client comes back
+    /// after `retry` for what was said meanwhile, and for the answer. That frees a connection that
+    /// a long call would hold for nothing.
+    ///
+    /// Does nothing for a client that cannot come back: one of another revision than 2025-11-25,
+    /// one that takes no streams, or one that is away already (MCP 2025-11-25 basic/transports,
+    /// "Sending Messages to the Server"). What was said before is sent first.
+    pub async fn close_stream(&self, retry: Duration) {
+        if self.0.wishes.borrow().era != Some(Era::Legacy) {
+            return;
+        }
+        let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
+        self.queue(Event::Pause { retry_ms }).await;
     }
 
     /// Whether the client said it can do this.
@@ -298,7 +326,7 @@ impl Call {
             waiter: None,
         });
         match is_sent {
-            true => self.queue(event).await,
+            true => self.queue(Event::Message(event)).await,
             // The shard asks everything that is open by then: as the task, or by ending this run.
             false => state.mailbox.leave(News::Asked(state.key.get())),
         }
@@ -367,7 +395,7 @@ impl Call {
         (asked.collect(), answers)
     }
 
-    async fn queue(&self, event: Vec<u8>) {
+    async fn queue(&self, event: Event) {
         let mut event = Some(event);
         poll_fn(|context| {
             let state = &self.0;

@@ -7,6 +7,7 @@ use corelane_protocol::mcp::era::Era;
 use slab::Slab;
 
 use super::Exchange;
+use super::event_store::StreamId;
 use super::in_flight::Asked;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
@@ -36,6 +37,10 @@ pub(crate) struct InFlight {
     pub(crate) exchange: Option<Exchange>,
     /// The session of a legacy call.
     pub(crate) session: Option<SessionId>,
+    /// Under which name the events of a legacy call are kept, once it has any.
+    pub(crate) stream: Option<StreamId>,
+    /// Whether its client can come back for the stream however early it loses it.
+    pub(crate) is_primed: bool,
 }
 
 /// What a new entry consists of.
@@ -105,6 +110,8 @@ impl CallTable {
             params_digest: new.params_digest,
             exchange: Some(new.exchange),
             session: new.session,
+            stream: None,
+            is_primed: false,
         });
         self.forget_answered_deadlines();
         self.deadlines.push_back((now_ms + self.timeout_ms, key));

@@ -137,11 +137,14 @@ impl Core {
             .create(revision, params.capabilities, self.now_ms)
         {
             Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
-            Ok((session, has_evicted)) => {
+            Ok((session, evicted)) => {
                 self.meter.count(Counter::SessionsCreated);
-                match has_evicted {
-                    true => self.meter.count(Counter::SessionsEvicted),
-                    false => self.meter.count(Counter::SessionsOpen),
+                match evicted {
+                    Some(evicted) => {
+                        self.meter.count(Counter::SessionsEvicted);
+                        self.forget_events(evicted);
+                    }
+                    None => self.meter.count(Counter::SessionsOpen),
                 }
                 let about = (&*self.settings.server, self.catalog.offer());
                 write_initialize_result(out, id, revision, about);
@@ -376,6 +379,7 @@ impl Core {
         );
         if let Some(session) = session.and_then(|session| self.sessions.find(session)) {
             session.calls.push(key);
+            self.prime_call(key);
         }
         let mailbox = self.mailbox.clone();
         match rest {

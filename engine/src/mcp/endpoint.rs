@@ -13,13 +13,14 @@ use corelane_protocol::mcp::result::Stamp;
 use corelane_protocol::request_state::Sealer;
 
 use super::call_table::CallTable;
+use super::event_store::{EventId, EventLimits, EventStore};
 use super::round_trip::unix_ms;
 use super::session::Sessions;
 use super::session_id::SessionId;
 use super::subscription::Subscriptions;
 use super::task_table::TaskLimits;
 use super::tasks::Tasks;
-use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind};
+use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Opening};
 use crate::catalog::{Catalog, Plan};
 use crate::handler::Call;
 use crate::handler::mailbox::{Mailbox, News};
@@ -60,6 +61,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) streams_per_session_max: usize,
     /// Limits on tasks.
     pub(crate) tasks: TaskLimits,
+    /// How much of streams is kept for clients that lose them.
+    pub(crate) events: EventLimits,
 }
 
 impl EndpointSettings {
@@ -99,6 +102,16 @@ impl EndpointSettings {
                 bytes_max: profile.tasks.bytes_max,
                 poll_interval_ms: profile.tasks.poll_interval_ms,
             },
+            events: EventLimits {
+                bytes_max: profile.streams.kept_bytes_max,
+                // A replay is queued at once: a connection has to take it without being given up.
+                bytes_per_session_max: profile
+                    .streams
+                    .kept_bytes_per_session_max
+                    .min(profile.connection.output_bytes_max),
+                events_per_stream_max: profile.streams.kept_events_per_stream_max,
+                streams_per_session_max: profile.streams.kept_per_session_max,
+            },
         }
     }
 }
@@ -118,6 +131,7 @@ pub(crate) struct Core {
     pub(super) calls: CallTable,
     pub(super) subscriptions: Subscriptions,
     pub(super) tasks: Tasks,
+    pub(super) events: EventStore,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
@@ -149,6 +163,7 @@ impl Endpoint {
                     settings.session_idle_timeout_ms,
                 ),
                 subscriptions: Subscriptions::default(),
+                events: EventStore::new(settings.shard, settings.events),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
                 tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
                 settings,
@@ -216,18 +231,25 @@ impl Endpoint {
         }
     }
 
-    /// Handles a GET: a stream for the messages of a session.
+    /// Handles a GET: a stream for the messages of a session, or the rest of one after the event
+    /// that its client saw last.
     pub(crate) fn open_stream(
         &mut self,
-        headers: SessionHeaders<'_>,
+        (headers, last_event_id): (SessionHeaders<'_>, Option<&[u8]>),
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
+        let opening = match last_event_id.map(EventId::parse) {
+            None => Opening::Fresh,
+            Some(Some(event)) => Opening::After(event),
+            Some(None) => Opening::AfterUnnamed,
+        };
         match self.core.locate(headers) {
-            Located::Here(session) => self.core.open_stream(session, exchange, out),
+            Located::Here(session) => self.core.open_stream(session, opening, exchange, out),
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                forward(session, headers, exchange, None, ForwardedKind::OpenStream)
+                let kind = ForwardedKind::OpenStream(opening);
+                forward(session, headers, exchange, None, kind)
             }
         }
     }
@@ -262,7 +284,9 @@ impl Endpoint {
             "forwarded to the home shard"
         );
         match kind {
-            ForwardedKind::OpenStream => self.core.open_stream(session, exchange, out),
+            ForwardedKind::OpenStream(opening) => {
+                self.core.open_stream(session, opening, exchange, out)
+            }
             ForwardedKind::EndSession => self.core.end_session(session, out),
             ForwardedKind::StreamGone => {
                 self.core.stream_gone(session, exchange);

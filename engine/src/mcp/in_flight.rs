@@ -13,6 +13,7 @@ use corelane_protocol::mcp::tools::ToolResult;
 use super::endpoint::Core;
 use super::{Delivery, Exchange, Part};
 use crate::handler::Call;
+use crate::handler::call::Event;
 use crate::handler::error::{CallError, Kind};
 use crate::handler::mailbox::{CallKey, News};
 use crate::handler::runner::{Answer, Outcome};
@@ -175,12 +176,11 @@ impl Core {
         if entry.made_task.is_some() {
             return self.pump_task_events(key);
         }
-        while let Some(event) = entry.call.take_event() {
-            if let Some(exchange) = entry.exchange {
-                self.deliveries.push_back(Delivery {
-                    exchange,
-                    part: Part::Event(event),
-                });
+        let call = entry.call.clone();
+        while let Some(event) = call.take_event() {
+            match event {
+                Event::Message(message) => self.say(key, message),
+                Event::Pause { retry_ms } => self.pause(key, retry_ms),
             }
         }
     }
@@ -200,17 +200,28 @@ impl Core {
         let part = match (outcome, entry.made_task) {
             (outcome, Some(task)) => {
                 self.end_task(task, &entry, outcome.ok());
-                Part::Accepted
+                Some(Part::Accepted)
             }
-            (Err(part), None) => part,
+            (Err(part), None) => {
+                if let Some(stream) = entry.stream {
+                    self.forget_stream(stream);
+                }
+                Some(part)
+            }
             (Ok(outcome), None) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
                 let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
-                Part::Final { status, body }
+                match entry.stream {
+                    None => Some(Part::Final { status, body }),
+                    Some(stream) => {
+                        self.end_with_answer(stream, entry.exchange, body);
+                        None
+                    }
+                }
             }
         };
-        if let Some(exchange) = entry.exchange {
+        if let (Some(exchange), Some(part)) = (entry.exchange, part) {
             self.deliveries.push_back(Delivery { exchange, part });
         }
         // Dropping the task stops a handler that still runs; the executor drops its future.
@@ -230,12 +241,15 @@ impl Core {
     }
 
     /// The connection of an exchange is gone. That cancels a modern call (MCP 2026-07-28
-    /// basic/transports) and means nothing to a legacy one (2025-11-25 basic/transports).
-    pub(crate) fn client_gone(&mut self, key: CallKey) {
+    /// basic/transports) and means nothing to a legacy one (2025-11-25 basic/transports), whose
+    /// client may have come back on another connection before this one was seen to go.
+    pub(crate) fn client_gone(&mut self, key: CallKey, exchange: Exchange) {
         let Some(entry) = self.calls.find(key) else {
             return;
         };
-        entry.exchange = None;
+        if entry.exchange.take_if(|its| *its == exchange).is_none() {
+            return;
+        }
         if entry.era == Era::Modern {
             self.cancel(key);
         } else {

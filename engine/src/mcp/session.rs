@@ -11,6 +11,7 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::Exchange;
+use super::event_store::StreamId;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
 use crate::handler::mailbox::CallKey;
@@ -29,12 +30,30 @@ pub(crate) struct Session {
     /// Calls that were not answered yet.
     pub(crate) calls: Vec<CallKey>,
     /// Open streams for messages of the server, oldest first.
-    pub(crate) streams: Vec<Exchange>,
+    pub(crate) streams: Vec<OpenStream>,
+    /// The last of these streams whose connection was lost: its client may come back for it.
+    pub(crate) lost_stream: Option<StreamId>,
     /// Resources whose changes the client wants to hear of.
     pub(crate) subscriptions: Vec<Box<str>>,
 }
 
+/// A stream for messages of the server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenStream {
+    /// Under which name its events are kept, once it has any.
+    pub(crate) stream: Option<StreamId>,
+    /// Where it is open.
+    pub(crate) exchange: Exchange,
+}
+
 impl Session {
+    /// Notes that a stream is open.
+    pub(crate) fn open_stream(&mut self, stream: Option<StreamId>, exchange: Exchange) {
+        // Most sessions have one, and never another beside it.
+        self.streams.reserve_exact(1);
+        self.streams.push(OpenStream { stream, exchange });
+    }
+
     /// A session that is waited for is never evicted.
     fn is_busy(&self) -> bool {
         !self.calls.is_empty() || !self.streams.is_empty()
@@ -104,8 +123,8 @@ impl Sessions {
         }
     }
 
-    /// Makes a session; at the cap, an old one with nothing in flight makes room. Says whether
-    /// one had to.
+    /// Makes a session; at the cap, an old one with nothing in flight makes room. Says which one
+    /// had to, if one did.
     ///
     /// # Errors
     /// [`NoRoom`] when all the oldest sessions are busy.
@@ -114,11 +133,12 @@ impl Sessions {
         revision: Revision,
         capabilities: ClientCapabilities,
         now_ms: u64,
-    ) -> Result<(SessionId, bool), NoRoom> {
+    ) -> Result<(SessionId, Option<SessionId>), NoRoom> {
         let is_full = self.sessions.len() >= self.sessions_max;
-        if is_full {
-            self.evict(now_ms)?;
-        }
+        let evicted = match is_full {
+            true => Some(self.evict(now_ms)?),
+            false => None,
+        };
         let id = SessionId {
             home: self.home,
             random: self.random.draw(),
@@ -130,6 +150,7 @@ impl Sessions {
             log_level: LogLevel::Info,
             calls: Vec::new(),
             streams: Vec::new(),
+            lost_stream: None,
             subscriptions: Vec::new(),
         }) as u32;
         let link = Link {
@@ -146,7 +167,7 @@ impl Sessions {
             hash_of(sessions[*index as usize].id)
         });
         self.append(index);
-        Ok((id, is_full))
+        Ok((id, evicted))
     }
 
     /// The session called `id`, which is in use now.
@@ -198,7 +219,7 @@ impl Sessions {
         None
     }
 
-    fn evict(&mut self, now_ms: u64) -> Result<(), NoRoom> {
+    fn evict(&mut self, now_ms: u64) -> Result<SessionId, NoRoom> {
         for _ in 0..EVICTION_LOOKS_MAX {
             if self.oldest == NONE {
                 break;
@@ -207,7 +228,7 @@ impl Sessions {
             let id = session.id;
             if !session.is_busy() {
                 self.remove(id);
-                return Ok(());
+                return Ok(id);
             }
             // Out of the way: the next look must not meet the same busy sessions again.
             self.touch(id, now_ms);

@@ -16,7 +16,7 @@ use super::in_flight::Asked;
 use super::session::Session;
 use super::session_id::SessionId;
 use super::tasks::TaskRequest;
-use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
+use super::{Disposition, Exchange};
 use crate::handler::call::{CallWishes, parse_question_id};
 use crate::meter::Counter;
 
@@ -213,35 +213,6 @@ impl Core {
         }
     }
 
-    /// Opens a stream for the session's messages.
-    pub(super) fn open_stream(
-        &mut self,
-        id: SessionId,
-        exchange: Exchange,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
-        let streams_max = self.settings.streams_per_session_max;
-        let Some(session) = self.sessions.touch(id, self.now_ms) else {
-            return self.refuse(None, Reason::SessionUnknown, out);
-        };
-        if self.is_draining {
-            return self.refuse(None, Reason::Draining, out);
-        }
-        if session.streams.len() >= streams_max {
-            let reason = Reason::Overloaded("the session has too many streams");
-            return self.refuse(None, reason, out);
-        }
-        session.streams.push(exchange);
-        Disposition::Stream(StreamOwner::Session(id))
-    }
-
-    /// The connection of a stream is gone.
-    pub(crate) fn stream_gone(&mut self, id: SessionId, exchange: Exchange) {
-        if let Some(session) = self.sessions.touch(id, self.now_ms) {
-            session.streams.retain(|other| *other != exchange);
-        }
-    }
-
     /// Ends the session because its client says so.
     pub(super) fn end_session(&mut self, id: SessionId, out: &mut Vec<u8>) -> Disposition {
         let Some(session) = self.sessions.remove(id) else {
@@ -255,15 +226,13 @@ impl Core {
     /// Ends what hangs on a session that was removed.
     pub(super) fn close_session(&mut self, session: Session) {
         self.meter.uncount(Counter::SessionsOpen);
-        for exchange in session.streams {
-            self.deliveries.push_back(Delivery {
-                exchange,
-                part: Part::StreamEnd,
-            });
+        for open in session.streams {
+            self.end_at(open.exchange);
         }
         for key in session.calls {
             self.cancel(key);
         }
         self.forget_tasks(session.id);
+        self.forget_events(session.id);
     }
 }

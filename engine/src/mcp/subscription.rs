@@ -125,7 +125,7 @@ impl Core {
         // Delivered when the head of the stream is written, and before anything is told.
         self.deliveries.push_back(Delivery {
             exchange,
-            part: Part::Event(acknowledged),
+            part: Part::message(acknowledged),
         });
         Disposition::Stream(StreamOwner::Listen(key as u32))
     }
@@ -214,7 +214,7 @@ impl Core {
                 telling.what.write(&mut event, Some(&listener.id));
                 self.deliveries.push_back(Delivery {
                     exchange: listener.exchange,
-                    part: Part::Event(event),
+                    part: Part::message(event),
                 });
             }
         }
@@ -230,14 +230,11 @@ impl Core {
                 Told::List(_) => true,
                 Told::Updated(uri) => session.subscriptions.iter().any(|it| **it == **uri),
             };
-            // Each message goes to one stream (MCP 2025-11-25 basic/transports): the oldest.
-            if let (true, Some(exchange)) = (wants, session.streams.first()) {
+            if wants {
+                let id = session.id;
                 let mut event = Vec::new();
                 telling.what.write(&mut event, None);
-                self.deliveries.push_back(Delivery {
-                    exchange: *exchange,
-                    part: Part::Event(event),
-                });
+                self.tell_session(id, event);
             }
         }
         true

@@ -31,6 +31,7 @@ use super::task_id::TaskId;
 use super::task_table::{TaskLimits, TaskOwner, TaskTable, Waiter};
 use super::{Delivery, Disposition, Exchange, Part};
 use crate::handler::Call;
+use crate::handler::call::Event;
 use crate::handler::error::Kind;
 use crate::handler::mailbox::CallKey;
 use crate::handler::runner::{Answer, Outcome, Started};
@@ -198,7 +199,7 @@ impl Core {
                     let waiter = self.tasks.first_waiter(task, &owner, now_ms);
                     self.deliveries.extend(waiter.map(|exchange| Delivery {
                         exchange,
-                        part: Part::Event(request),
+                        part: Part::message(request),
                     }));
                 }
             }
@@ -226,15 +227,22 @@ impl Core {
             return;
         };
         let owner = TaskOwner::of(session);
-        let exchange = self.tasks.first_waiter(task, &owner, now_ms).or_else(|| {
-            let session = self.sessions.find(session?)?;
-            session.streams.first().copied()
-        });
-        while let Some(event) = entry.call.take_event() {
-            self.deliveries.extend(exchange.map(|exchange| Delivery {
-                exchange,
-                part: Part::Event(related(event, task)),
-            }));
+        let call = entry.call.clone();
+        let waiter = self.tasks.first_waiter(task, &owner, now_ms);
+        while let Some(event) = call.take_event() {
+            // A task has no stream of its own that could be closed for a while.
+            let Event::Message(message) = event else {
+                continue;
+            };
+            let message = related(message, task);
+            match (waiter, session) {
+                (Some(exchange), _) => self.deliveries.push_back(Delivery {
+                    exchange,
+                    part: Part::message(message),
+                }),
+                (None, Some(session)) => self.tell_session(session, message),
+                (None, None) => {}
+            }
         }
     }
 

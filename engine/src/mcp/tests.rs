@@ -7,6 +7,7 @@ mod features;
 mod forwarding;
 mod legacy_tasks;
 mod methods;
+mod resumption;
 pub(crate) mod rig;
 mod sessions;
 mod streams;

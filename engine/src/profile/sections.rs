@@ -88,6 +88,20 @@ pub struct Streams {
     /// Open streams of one session, 1 to 1024; default 8: a client needs one, and more only while
     /// it reconnects.
     pub per_session_max: usize,
+    /// Bytes of events that a shard keeps for clients that lose a stream, 0 to 2 GiB; default
+    /// 64 MiB: the last minute of some thousand talkative calls. 0 keeps none, so that no stream
+    /// can be resumed.
+    pub kept_bytes_max: usize,
+    /// Bytes of them for one session, 0 to 1 GiB; default 1 MiB: no session crowds out the others.
+    /// At most `kept_bytes_max`; no more than `connection.output_bytes_max` counts, as what a
+    /// client comes back for is sent at once.
+    pub kept_bytes_per_session_max: usize,
+    /// Events kept of one stream, 0 to 1,000,000; default 1024: a client that is further behind
+    /// asks afresh sooner than it catches up.
+    pub kept_events_per_stream_max: usize,
+    /// Streams of one session whose events are kept, 0 to 65,536; default 64: those of calls that
+    /// run side by side, and of those just answered.
+    pub kept_per_session_max: usize,
 }
 
 impl Default for Streams {
@@ -95,6 +109,10 @@ impl Default for Streams {
         Self {
             keep_alive_ms: 15_000,
             per_session_max: 8,
+            kept_bytes_max: 64 << 20,
+            kept_bytes_per_session_max: 1 << 20,
+            kept_events_per_stream_max: 1024,
+            kept_per_session_max: 64,
         }
     }
 }
@@ -103,7 +121,30 @@ impl Streams {
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("streams");
         section.range("keep_alive_ms", self.keep_alive_ms, 1000..=3_600_000)?;
-        section.range("per_session_max", self.per_session_max, 1..=1024)
+        section.range("per_session_max", self.per_session_max, 1..=1024)?;
+        section.range("kept_bytes_max", self.kept_bytes_max, 0..=1 << 31)?;
+        section.range(
+            "kept_bytes_per_session_max",
+            self.kept_bytes_per_session_max,
+            0..=1 << 30,
+        )?;
+        section.range(
+            "kept_events_per_stream_max",
+            self.kept_events_per_stream_max,
+            0..=1_000_000,
+        )?;
+        section.range(
+            "kept_per_session_max",
+            self.kept_per_session_max,
+            0..=65_536,
+        )?;
+        section.at_most(
+            (
+                "kept_bytes_per_session_max",
+                self.kept_bytes_per_session_max,
+            ),
+            ("streams.kept_bytes_max", self.kept_bytes_max),
+        )
     }
 }
 

@@ -158,20 +158,18 @@ impl Shard {
         connection.phase = Phase::Idle;
         connection.give_back_active(&mut context);
         if let Some(waiting) = waiting {
+            let exchange = Exchange {
+                shard: self.handling.shard,
+                slot: key,
+                sequence: connection.sequence,
+                takes_events: waiting.reply.accept.event_stream,
+            };
             if let Some(call) = waiting.call {
-                self.handling.endpoint.core().client_gone(call);
+                self.handling.endpoint.core().client_gone(call, exchange);
             }
             if let Some(owner) = waiting.stream {
                 self.handling.meter.uncount(Counter::StreamsOpen);
-                let (shard, sequence) = (self.handling.shard, connection.sequence);
-                self.stream_gone(
-                    owner,
-                    Exchange {
-                        shard,
-                        slot: key,
-                        sequence,
-                    },
-                );
+                self.stream_gone(owner, exchange);
             }
         }
     }

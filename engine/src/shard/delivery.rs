@@ -109,7 +109,7 @@ impl Shard {
             }
             return;
         };
-        if matches!(part, Part::Event(_))
+        if matches!(part, Part::Event { .. })
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.
@@ -163,7 +163,7 @@ impl Shard {
     /// home shard.
     pub(super) fn stream_gone(&mut self, owner: StreamOwner, exchange: Exchange) {
         let session = match owner {
-            StreamOwner::Session(session) => session,
+            StreamOwner::Session(of) => of.session,
             StreamOwner::Listen(key) => {
                 return self.handling.endpoint.core().listener_gone(key);
             }

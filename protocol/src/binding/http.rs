@@ -27,7 +27,13 @@ pub enum Route<'a> {
     /// A message for this endpoint: its body decides what happens.
     Post,
     /// A stream for messages of this legacy session.
-    OpenStream(SessionHeaders<'a>),
+    OpenStream {
+        /// The session.
+        session: SessionHeaders<'a>,
+        /// The last event the client saw of the stream it wants the rest of; a fresh stream is
+        /// wanted when absent.
+        last_event_id: Option<&'a [u8]>,
+    },
     /// The end of this legacy session.
     EndSession(SessionHeaders<'a>),
 }
@@ -150,7 +156,7 @@ impl<'a> SessionMessage<'a> {
 ///
 /// # Errors
 /// 404 for another path than `endpoint`, 405 for another verb, 400 for a session verb without a
-/// usable session header.
+/// usable session header or with two last events.
 pub fn route<'a>(head: &RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>, Reason<'a>> {
     if head.path != endpoint {
         return Err(Reason::Path(endpoint));
@@ -158,7 +164,10 @@ pub fn route<'a>(head: &RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>,
     match head.method {
         Verb::Post => Ok(Route::Post),
         Verb::Get | Verb::Delete if names_modern(head) => Err(Reason::Verb("POST")),
-        Verb::Get => Ok(Route::OpenStream(session_headers(head)?)),
+        Verb::Get => Ok(Route::OpenStream {
+            session: session_headers(head)?,
+            last_event_id: last_event_id(head.last_event_id)?,
+        }),
         Verb::Delete => Ok(Route::EndSession(session_headers(head)?)),
         _ => Err(Reason::Verb("GET, POST, DELETE")),
     }
@@ -305,6 +314,15 @@ fn session_headers<'a>(head: &RequestHead<'a>) -> Result<SessionHeaders<'a>, Rea
         session_id,
         revision,
     })
+}
+
+/// An empty id is none: it is what clients have that saw no id (WHATWG HTML 9.2.4).
+fn last_event_id(field: Field<'_>) -> Result<Option<&[u8]>, Reason<'_>> {
+    match field {
+        Field::Absent | Field::Once(b"") => Ok(None),
+        Field::Once(id) => Ok(Some(id)),
+        Field::Repeated => Err(Reason::NotResumable("header Last-Event-ID is repeated")),
+    }
 }
 
 fn names_modern(head: &RequestHead<'_>) -> bool {

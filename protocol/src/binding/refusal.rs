@@ -99,6 +99,9 @@ pub enum Reason<'a> {
     /// A session that does not exist, any more or at all.
     #[error("no such session: initialize again")]
     SessionUnknown,
+    /// A stream that the client wants the rest of, and cannot have.
+    #[error("stream cannot be resumed: {0}")]
+    NotResumable(&'a str),
     /// A legacy version header that names no served revision.
     #[error("header MCP-Protocol-Version names no revision of this session's era")]
     VersionHeader,
@@ -139,6 +142,7 @@ impl Reason<'_> {
             | Reason::Path(_)
             | Reason::Verb(_)
             | Reason::VersionHeader
+            | Reason::NotResumable(_)
             | Reason::SessionMissing => error_code::INVALID_REQUEST,
             Reason::Envelope(_) | Reason::ClaimMissing(_) => error_code::INVALID_PARAMS,
             Reason::HeaderMissing(_)

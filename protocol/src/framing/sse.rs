@@ -37,11 +37,8 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
         write_field(out, b"id:", id.as_bytes());
     }
     if let Some(retry_ms) = event.retry_ms {
-        write_field(
-            out,
-            b"retry:",
-            itoa::Buffer::new().format(retry_ms).as_bytes(),
-        );
+        let mut digits = itoa::Buffer::new();
+        write_field(out, b"retry:", digits.format(retry_ms).as_bytes());
     }
     let mut rest = event.data;
     while let Some(at) = memchr2(b'\r', b'\n', rest) {
@@ -54,6 +51,13 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
         rest = &rest[at + line_end_bytes..];
     }
     write_field(out, b"data:", rest);
+    out.push(b'\n');
+}
+
+/// Appends the time a client waits before it reconnects. Without data, nothing is dispatched.
+pub fn write_retry(out: &mut Vec<u8>, retry_ms: u64) {
+    let mut digits = itoa::Buffer::new();
+    write_field(out, b"retry:", digits.format(retry_ms).as_bytes());
     out.push(b'\n');
 }
 
@@ -86,7 +90,7 @@ fn is_one_line(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, write_comment, write_event};
+    use super::{Event, write_comment, write_event, write_retry};
 
     fn check(event: Event<'_>, expected: &str) {
         let mut out = Vec::new();
@@ -138,6 +142,14 @@ mod tests {
             data(b"id: 9\n\ndata: forged"),
             "data: id: 9\ndata:\ndata: data: forged\n\n",
         );
+    }
+
+    #[test]
+    fn writes_a_time_to_reconnect_that_dispatches_nothing() {
+        let mut out = Vec::new();
+        write_retry(&mut out, 0);
+        write_retry(&mut out, u64::MAX);
+        assert_eq!(out, b"retry: 0\n\nretry: 18446744073709551615\n\n");
     }
 
     #[test]

@@ -53,7 +53,15 @@ fn every_tool_answers_in_the_words_of_every_legacy_revision() {
         let mut ask = |method: &str, params: Value| {
             let request = session.request(1, method, params);
             let request = request.field("MCP-Protocol-Version", agreed);
-            connection.exchange(&request).answer()
+            let mut response = connection.exchange(&request);
+            if response.messages().is_empty() {
+                // The tool sent its client away.
+                let id = response.last_event_id().expect("an event to come back to");
+                let request = session.stream_after(&id);
+                let request = request.field("MCP-Protocol-Version", agreed);
+                response = connection.exchange(&request);
+            }
+            response.answer()
         };
         ask("ping", Value::Null);
         ask("logging/setLevel", json!({ "level": "debug" }));

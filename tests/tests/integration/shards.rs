@@ -72,7 +72,7 @@ fn every_session_works_through_every_shard() {
         ] {
             let response = connection.exchange(&session.request(name, method, params));
             assert_eq!(response.status(), 200, "{name} {method}: {response:?}");
-            let answer = response.json();
+            let answer = response.answer();
             assert_eq!(answer["id"], name, "{method}: {answer}");
             assert!(answer["result"].is_object(), "{name} {method}: {answer}");
         }
@@ -253,7 +253,7 @@ fn many_clients_share_sessions_across_shards() {
                         let text = format!("client {client} call {at}");
                         let params = json!({ "name": "echo", "arguments": { "message": text } });
                         let request = session.request(text.as_str(), "tools/call", params);
-                        let answer = connection.exchange(&request).json();
+                        let answer = connection.exchange(&request).answer();
                         assert_eq!(answer["id"], text, "{answer}");
                         assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
                     }

@@ -11,7 +11,9 @@ const FEW_CALLS: &str = "[calls]\nin_flight_max = 1";
 /// A connection with a call of the session that certainly runs, for `ms` milliseconds.
 fn hold_a_call(server: &Server, session: &Session, ms: u64) -> Connection {
     let held = json!({ "name": "sleep", "arguments": { "ms": ms } });
+    // Without a stream, nothing comes before the answer.
     let held = session.request("held", "tools/call", held);
+    let held = held.field("Accept", "application/json");
     let mut prober = server.connect();
     let mut holder = server.connect();
     holder.send(&held);
@@ -82,6 +84,34 @@ fn a_signal_lets_calls_finish_and_closes_the_rest() {
             "took {:?}",
             began.elapsed()
         );
+    }
+}
+
+#[test]
+fn a_signal_lets_streams_of_calls_end_with_their_answers() {
+    for shards in [1, 2, 4] {
+        let server = Setup::shards(shards).start();
+        let session = Session::open(&mut server.connect());
+        let begin = |request| {
+            let mut connection = server.connect();
+            connection.send(&request);
+            let mut stream = EventStream::begin(connection);
+            stream.next_message();
+            stream
+        };
+        let call = session.call("test_tool_with_progress", json!({}));
+        let kept = begin(call.clone().meta("progressToken", 1));
+        let lost = begin(call.meta("progressToken", 2));
+        let id = lost.last_id().expect("an event with an id").to_owned();
+        let mut connection = server.connect();
+        connection.send(&session.stream_after(&id));
+        let resumed = EventStream::begin(connection);
+        server.signal("TERM");
+        for mut stream in [kept, resumed] {
+            while stream.next_message().get("result").is_none() {}
+            stream.expect_end().expect_close();
+        }
+        assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Streams of a session (GET): open while nothing happens, and ended by others.
 
-use corelane_tests::{Bystander, EventStream, Item, Server, Session, Setup, wait_until};
+use corelane_tests::{Bystander, EventStream, Item, PATIENCE, Server, Session, Setup, wait_until};
 use serde_json::{Value, json};
 
 fn open(server: &Server, session: &Session) -> EventStream {
@@ -43,6 +43,20 @@ fn a_quiet_stream_is_kept_alive_and_ends_with_its_session() {
         }
         bystander.check("the end of the streams");
     }
+}
+
+#[test]
+fn a_stream_to_an_old_client_ends_with_its_session_and_connection() {
+    let server = Setup::shards(1).start();
+    let mut bystander = Bystander::of(&server);
+    let mut other = server.connect();
+    let session = Session::open(&mut other);
+    let mut connection = server.connect();
+    connection.send(&session.stream().version("HTTP/1.0"));
+    assert_eq!(connection.read_head().expect("a head").status, 200);
+    assert_eq!(other.exchange(&session.delete()).status(), 204);
+    assert!(connection.read_to_close(PATIENCE).is_ok());
+    bystander.check("the end of the stream");
 }
 
 #[test]

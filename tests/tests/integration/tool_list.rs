@@ -4,7 +4,7 @@ use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// The demo catalog, in the order of its list.
-const TOOLS: [&str; 40] = [
+const TOOLS: [&str; 41] = [
     "test_simple_text",
     "test_image_content",
     "test_audio_content",
@@ -13,6 +13,7 @@ const TOOLS: [&str; 40] = [
     "test_tool_with_logging",
     "test_tool_with_progress",
     "test_error_handling",
+    "test_reconnection",
     "test_logging_tool",
     "json_schema_2020_12_tool",
     "test_custom_header",
@@ -68,7 +69,7 @@ fn walk(connection: &mut Connection, ask: impl Fn(Value) -> Request) -> (Vec<Str
 
 #[test]
 fn every_tool_is_on_one_page() {
-    for page_entries_max in [1, 2, 5, 40, 50] {
+    for page_entries_max in [1, 2, 5, 41, 50] {
         let profile = format!("[catalog]\npage_entries_max = {page_entries_max}");
         let server = Setup::shards(1).profile(&profile).start();
         let mut connection = server.connect();

@@ -21,6 +21,14 @@ fn exchange_of(line: &Line) -> Exchange {
         shard: 0,
         slot: KEY,
         sequence: line.connection.sequence,
+        takes_events: true,
+    }
+}
+
+fn event(message: Value) -> Part {
+    Part::Event {
+        id: None,
+        message: message.to_string().into_bytes(),
     }
 }
 
@@ -166,7 +174,7 @@ fn late_answers_are_not_awaited() {
         assert_eq!(line.connection.phase, Phase::Waiting);
         assert_eq!(line.responses().len(), 1);
         let second = exchange_of(&line);
-        assert!(line.deliver(second, Part::Event(progress(1.0).to_string().into())));
+        assert!(line.deliver(second, event(progress(1.0))));
         assert!(!line.deliver(first, done()));
         assert!(line.deliver(second, done()));
         assert!(!line.deliver(second, done()));
@@ -188,10 +196,9 @@ fn answers_without_a_message_have_a_status() {
             let mut line = Line::new();
             line.receive(call("", "wait", json!({})).as_bytes());
             let exchange = exchange_of(&line);
-            let event = progress(1.0);
-            line.deliver(exchange, Part::Event(event.to_string().into()));
+            line.deliver(exchange, event(progress(1.0)));
             line.deliver(exchange, part);
-            let items = vec![Item::Event(event)];
+            let items = vec![Item::Event(progress(1.0))];
             assert_eq!(line.response().body, Body::Stream(items, true));
             assert_eq!(line.connection.phase, Phase::Idle);
         }

@@ -110,16 +110,20 @@ fn read_chunks(mut rest: &[u8]) -> (Vec<u8>, bool, &[u8]) {
     (data, false, rest)
 }
 
+/// Events and comments; what only primes a client or says when to come back is passed over.
 fn read_items(data: &[u8]) -> Vec<Item> {
     let text = str::from_utf8(data).expect("a stream of text");
     let items = text.split_terminator("\n\n");
     items
-        .map(|item| match item.strip_prefix("data: ") {
-            Some(data) => Item::Event(serde_json::from_str(data).expect("an event of JSON")),
-            None => {
-                assert!(item.starts_with(':'), "{item:?}");
-                Item::Comment
+        .filter_map(|item| {
+            if item.starts_with(':') {
+                return Some(Item::Comment);
             }
+            let mut lines = item.lines();
+            let data = lines.find_map(|line| line.strip_prefix("data: "))?;
+            Some(Item::Event(
+                serde_json::from_str(data).expect("an event of JSON"),
+            ))
         })
         .collect()
 }

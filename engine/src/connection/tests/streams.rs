@@ -5,7 +5,7 @@ use super::response::{Body, Item};
 use crate::connection::http::{Connection, Phase};
 use crate::mcp::session_id::SessionId;
 use crate::mcp::tests::rig::{Rig, progress, session_header};
-use crate::mcp::{Exchange, Part, StreamOwner};
+use crate::mcp::{Exchange, Part, StreamOf, StreamOwner};
 use crate::meter::Counter;
 
 fn open(session: &str) -> String {
@@ -22,6 +22,13 @@ fn opened() -> (Line, SessionId) {
     (line, id)
 }
 
+fn of(session: SessionId) -> StreamOf {
+    StreamOf {
+        session,
+        ends_with_answer: false,
+    }
+}
+
 fn deliver_all(line: &mut Line) {
     for (exchange, part) in line.rig.deliveries() {
         line.deliver(exchange, part);
@@ -32,7 +39,8 @@ fn deliver_all(line: &mut Line) {
 fn a_stream_is_open_until_its_session_ends() {
     let (mut line, id) = opened();
     line.step(|connection, context| {
-        connection.deliver(Part::Event(progress(1.0).to_string().into()), context);
+        let message = progress(1.0).to_string().into_bytes();
+        connection.deliver(Part::Event { id: None, message }, context);
     });
     line.step(Connection::keep_alive);
     // What the client sends meanwhile waits.
@@ -61,7 +69,7 @@ fn a_stream_whose_client_sends_no_more_is_over() {
     let (mut line, id) = opened();
     assert!(line.step(Connection::finished));
     let waiting = line.connection.active.as_ref().unwrap().waiting.as_ref();
-    assert_eq!(waiting.unwrap().stream, Some(StreamOwner::Session(id)));
+    assert_eq!(waiting.unwrap().stream, Some(StreamOwner::Session(of(id))));
 }
 
 #[test]
@@ -73,7 +81,7 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     assert!(line.take_sent().is_empty());
     assert_eq!(line.rig.count(Counter::StreamsOpen), 0);
     let exchange: Exchange = line.forwards.pop().unwrap().1.exchange;
-    assert!(line.deliver(exchange, Part::StreamOpen(StreamOwner::Session(id))));
+    assert!(line.deliver(exchange, Part::StreamOpen(StreamOwner::Session(of(id)))));
     assert_eq!(line.connection.phase, Phase::Streaming);
     assert_eq!(line.rig.count(Counter::StreamsOpen), 1);
     assert!(line.deliver(exchange, Part::StreamEnd));

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Shard, check_panicked, check_text, with_arguments};
-use crate::handler::call::Call;
+use crate::handler::call::{Call, Event};
 use crate::handler::error::CallError;
 use crate::handler::output::IntoToolResult;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Started, Waiting};
@@ -251,7 +251,7 @@ fn sent_progress(steps: &[f64]) -> Vec<serde_json::Value> {
         let mut report = pin!(call.progress(*step, Some(*step), None));
         assert!(report.as_mut().poll(&mut context).is_ready());
     }
-    let events = std::iter::from_fn(|| call.take_event());
+    let events = std::iter::from_fn(|| take_message(&call));
     events
         .map(|event| {
             let event: serde_json::Value = serde_json::from_slice(&event).expect("JSON");
@@ -277,7 +277,14 @@ fn a_total_that_json_cannot_say_is_left_out() {
         let mut context = Context::from_waker(Waker::noop());
         let mut report = pin!(call.progress(1.0, Some(total), None));
         assert!(report.as_mut().poll(&mut context).is_ready());
-        let event = String::from_utf8(call.take_event().expect("it is sent")).expect("text");
+        let event = String::from_utf8(take_message(&call).expect("it is sent")).expect("text");
         assert_eq!(event.contains("total"), is_sent, "{event}");
+    }
+}
+
+fn take_message(call: &Call) -> Option<Vec<u8>> {
+    match call.take_event()? {
+        Event::Message(message) => Some(message),
+        Event::Pause { .. } => panic!("these handlers never pause"),
     }
 }

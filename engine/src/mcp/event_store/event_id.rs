@@ -3,8 +3,6 @@
 //! The text is `home-stream-sequence` in lower-case hex: four digits of the home shard, then the
 //! two numbers without leading zeros. An id names a place and authorizes nothing.
 
-use std::io::Write;
-
 use crate::mcp::home_id::{HOME_DIGITS, read_hex};
 
 /// Names a stream among all there ever were on its shard.
@@ -41,14 +39,14 @@ impl EventId {
         })
     }
 
-    /// Appends the id as it is on the wire: visible ASCII, at most 38 bytes.
-    pub(crate) fn write(self, out: &mut Vec<u8>) {
+    /// The id as it is on the wire: visible ASCII, at most 38 bytes.
+    pub(crate) fn to_text(self) -> String {
         let EventId {
             home,
             stream: StreamId(stream),
             sequence,
         } = self;
-        write!(out, "{home:04x}-{stream:x}-{sequence:x}").expect("a vector takes every byte");
+        format!("{home:04x}-{stream:x}-{sequence:x}")
     }
 }
 
@@ -79,12 +77,6 @@ mod tests {
         }
     }
 
-    fn text(id: EventId) -> String {
-        let mut text = Vec::new();
-        id.write(&mut text);
-        String::from_utf8(text).unwrap()
-    }
-
     #[test]
     fn ids_are_read_back_from_their_text() {
         let cases = [
@@ -96,7 +88,7 @@ mod tests {
             ),
         ];
         for (id, expected) in cases {
-            assert_eq!(text(id), expected);
+            assert_eq!(id.to_text(), expected);
             assert_eq!(EventId::parse(expected.as_bytes()), Some(id));
         }
     }
@@ -132,14 +124,14 @@ mod tests {
     #[test]
     fn a_changed_byte_makes_another_id_or_none() {
         let good = id(0x12, 0x34, 0x56);
-        let written = text(good);
+        let written = good.to_text();
         for at in 0..written.len() {
             for byte in (0..=u8::MAX).filter(|byte| *byte != written.as_bytes()[at]) {
                 let mut changed = written.clone().into_bytes();
                 changed[at] = byte;
                 if let Some(id) = EventId::parse(&changed) {
                     assert_ne!(id, good);
-                    assert_eq!(text(id).into_bytes(), changed);
+                    assert_eq!(id.to_text().into_bytes(), changed);
                 }
             }
         }

@@ -80,9 +80,7 @@ fn ids_name_home_stream_and_sequence_and_streams_are_never_named_again() {
     for sequence in 0..3 {
         let id = store.append(first, b"x").unwrap();
         assert_eq!((id.home, id.stream, id.sequence), (3, first, sequence));
-        let mut text = Vec::new();
-        id.write(&mut text);
-        assert!(texts.insert(text));
+        assert!(texts.insert(id.to_text()));
     }
     store.forget(first);
     assert_ne!(store.begin(session(1)), first);

@@ -231,7 +231,7 @@ impl Core {
         }
         if let Some(task) = self.tasks.table.get(task, &owner, now_ms) {
             for (_, request) in task.requests() {
-                let part = Part::Event(request.to_vec());
+                let part = Part::message(request.to_vec());
                 self.deliveries.push_back(Delivery { exchange, part });
             }
         }

@@ -168,7 +168,7 @@ fn a_handler_that_waited_before_it_asked_is_answered_the_same_way() {
 /// The request among what was delivered.
 #[track_caller]
 fn question(delivered: &[(crate::mcp::Exchange, Part)]) -> Value {
-    let [(_, Part::Event(event))] = delivered else {
+    let [(_, Part::Event { message: event, .. })] = delivered else {
         panic!("not one event: {delivered:?}");
     };
     serde_json::from_slice(event).unwrap()

@@ -136,9 +136,10 @@ fn a_cancelled_call_is_accepted_without_a_message() {
 fn closing_is_cancelling_for_a_modern_client_only() {
     with_waiting_call(async |way, rig, session, answer| {
         let key = answer.pending();
+        let exchange = answer.exchange;
         let is_modern = way == Way::Modern;
         assert_eq!(rig.endpoint.core().hangup_ends(key), is_modern);
-        rig.endpoint.core().client_gone(key);
+        rig.endpoint.core().client_gone(key, exchange);
         assert_eq!(rig.endpoint.core().exchange_of(key), None);
         assert!(rig.settle().await.is_empty());
         assert_eq!(rig.gate.inside(), usize::from(!is_modern));

@@ -143,8 +143,9 @@ fn a_waiting_handler_whose_client_left_is_not_held_up_by_its_messages() {
         let mut rig = Rig::with(|settings| settings.events_max = 1);
         let session = rig.session();
         let arguments = json!({"steps": [1.0, 2.0, 3.0], "waits": true});
-        let key = rig.call_legacy(&session, "steps", arguments).pending();
-        rig.endpoint.core().client_gone(key);
+        let answer = rig.call_legacy(&session, "steps", arguments);
+        let (key, exchange) = (answer.pending(), answer.exchange);
+        rig.endpoint.core().client_gone(key, exchange);
         assert!(rig.settle().await.is_empty());
         assert_eq!(rig.gate.inside(), 1);
         rig.gate.open();

@@ -100,7 +100,7 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
     assert_eq!(names[..3], ["echo", "wait", "steps"]);
-    assert_eq!(names.len(), 11);
+    assert_eq!(names.len(), 12);
     assert_eq!(legacy["result"]["tools"], modern["result"]["tools"]);
     assert_eq!(legacy["result"].as_object().unwrap().len(), 1);
     assert_eq!(modern["result"]["ttlMs"], 0);
@@ -133,7 +133,7 @@ fn following_cursors_lists_every_tool_once() {
             break;
         }
     }
-    assert_eq!(sizes, [4, 4, 3]);
+    assert_eq!(sizes, [4, 4, 4]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::handler::mailbox::{CallKey, Mailbox};
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
+use crate::mcp::event_store::EventLimits;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{Disposition, Endpoint, EndpointSettings, Exchange, Part};
@@ -35,6 +36,9 @@ pub(crate) struct Rig {
     pub(crate) gate: Gate,
     shard: u16,
     sequence: u32,
+    /// Whether clients take streams of events; off at first, so that calls are told apart from
+    /// what a stream adds to them.
+    pub(crate) takes_events: bool,
 }
 
 /// What became of one request.
@@ -86,6 +90,12 @@ impl Rig {
                 bytes_max: 1_000_000,
                 poll_interval_ms: 100,
             },
+            events: EventLimits {
+                bytes_max: 1_000_000,
+                bytes_per_session_max: 100_000,
+                events_per_stream_max: 100,
+                streams_per_session_max: 10,
+            },
         };
         change(&mut settings);
         let shard = settings.shard;
@@ -99,6 +109,7 @@ impl Rig {
             gate,
             shard,
             sequence: 0,
+            takes_events: false,
         }
     }
 
@@ -119,7 +130,10 @@ impl Rig {
         let mut out = Vec::new();
         let endpoint = &mut self.endpoint;
         let disposition = with_head(verb, headers, |head| match route(head, "/mcp") {
-            Ok(Route::OpenStream(headers)) => endpoint.open_stream(headers, exchange, &mut out),
+            Ok(Route::OpenStream {
+                session,
+                last_event_id,
+            }) => endpoint.open_stream((session, last_event_id), exchange, &mut out),
             Ok(Route::EndSession(headers)) => endpoint.end_session(headers, exchange, &mut out),
             Ok(Route::Post) => panic!("a POST has a body"),
             Err(reason) => endpoint.core().refuse(None, reason, &mut out),
@@ -209,6 +223,7 @@ impl Rig {
                 generation: 6,
             },
             sequence: self.sequence,
+            takes_events: self.takes_events,
         }
     }
 }
@@ -258,12 +273,13 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
 /// A part as a word of a table and its message.
 pub(crate) fn part_of(part: &Part) -> (String, Value) {
     match part {
-        Part::Event(message) => ("event".to_owned(), json_of(message)),
+        Part::Event { message, .. } => ("event".to_owned(), json_of(message)),
         Part::Final { status, body } => (status.code().to_string(), json_of(body)),
         Part::Accepted => ("accepted".to_owned(), Value::Null),
         Part::Done => ("done".to_owned(), Value::Null),
         Part::StreamOpen(_) => ("stream".to_owned(), Value::Null),
         Part::StreamEnd => ("end".to_owned(), Value::Null),
+        Part::StreamPause { retry_ms } => ("pause".to_owned(), (*retry_ms).into()),
     }
 }
 

@@ -11,7 +11,10 @@ fn a_session_has_streams_up_to_a_limit_and_a_closed_one_makes_room() {
     let id = rig.session_id();
     let session = super::rig::session_header(id);
     let first = rig.send("GET", &session);
-    assert!(matches!(first.disposition, Disposition::Stream(StreamOwner::Session(of)) if of == id));
+    let Disposition::Stream(StreamOwner::Session(of)) = first.disposition else {
+        panic!("no stream of a session: {:?}", first.disposition);
+    };
+    assert_eq!(of.session, id);
     rig.send("GET", &session).check("stream", &Value::Null);
     rig.send("GET", &session).check("503", &error((), -32603));
     rig.endpoint.core().stream_gone(id, first.exchange);

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -127,6 +128,7 @@ pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
         Tool::with_schema("refuses", "d", ANY_SCHEMA, refuses),
         Tool::with_schema("panics", "d", ANY_SCHEMA, panics),
         panicking_later(gate),
+        pausing(gate),
         Tool::with_schema(
             "samples",
             "d",
@@ -159,6 +161,18 @@ fn steps(gate: &Gate) -> Tool {
         Ok("walked")
     };
     Tool::with_schema("steps", "d", ANY_SCHEMA, walk)
+}
+
+fn pausing(gate: &Gate) -> Tool {
+    let gate = gate.clone();
+    let pause = async move |call: &Call, _: NoArguments| {
+        call.progress(1.0, None, None).await;
+        call.close_stream(Duration::from_millis(1500)).await;
+        gate.pass().await;
+        call.progress(2.0, None, None).await;
+        Ok("paused")
+    };
+    Tool::with_schema("pauses", "d", ANY_SCHEMA, pause)
 }
 
 async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {

@@ -331,12 +331,31 @@ fn modern_notifications_are_accepted_without_header_rules() {
 }
 
 #[test]
+fn a_stream_is_asked_for_afresh_or_after_an_event() {
+    let check = |headers: &str, expected: Result<Option<&[u8]>, u16>| {
+        let headers = format!("MCP-Session-Id: s\r\n{headers}");
+        with_head("GET /mcp", &headers, |head| {
+            let found = match route(head, "/mcp") {
+                Ok(Route::OpenStream { last_event_id, .. }) => Ok(last_event_id),
+                Ok(other) => panic!("{other:?}"),
+                Err(reason) => Err(reason.status().code()),
+            };
+            assert_eq!(found, expected, "{headers}");
+        });
+    };
+    check("", Ok(None));
+    check("Last-Event-ID: \r\n", Ok(None));
+    check("last-event-id: 3-1\r\n", Ok(Some(b"3-1")));
+    check("Last-Event-ID: 1\r\nLast-Event-ID: 1\r\n", Err(400));
+}
+
+#[test]
 fn verbs_and_paths_come_first() {
     let check = |line: &str, headers: &str, expected: Result<&str, (u16, Option<&str>)>| {
         with_head(line, headers, |head| {
             let routed = match route(head, "/mcp") {
                 Ok(Route::Post) => Ok("post"),
-                Ok(Route::OpenStream(_)) => Ok("open"),
+                Ok(Route::OpenStream { .. }) => Ok("open"),
                 Ok(Route::EndSession(_)) => Ok("end"),
                 Err(reason) => Err((reason.status().code(), reason.allow())),
             };
