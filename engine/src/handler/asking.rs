@@ -250,15 +250,16 @@ fn malformed(key: &str) -> CallError {
     CallError::new(format!("the client's answer to {key:?} is malformed"))
 }
 
-/// An answer as it is kept between the rounds of a modern call.
-pub(crate) type Answers = Map<String, Value>;
+/// Answers as they are kept between the rounds of a modern call; hardly any call has one.
+pub(crate) type Answers = Option<Box<Map<String, Value>>>;
 
 /// Reads what a state of earlier rounds has.
-pub(crate) fn answers_of(contents: &[u8]) -> Option<Answers> {
-    serde_json::from_slice(contents).ok()
+pub(crate) fn answers_of(contents: &[u8]) -> Answers {
+    serde_json::from_slice(contents).ok().map(Box::new)
 }
 
 /// What the state of the next round is to have.
 pub(crate) fn contents_of(answers: &Answers) -> Vec<u8> {
-    serde_json::to_vec(answers).unwrap_or_else(|_| b"{}".to_vec())
+    let text = answers.as_ref().map(serde_json::to_vec);
+    text.and_then(Result::ok).unwrap_or_else(|| b"{}".to_vec())
 }

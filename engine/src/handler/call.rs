@@ -302,7 +302,8 @@ impl Call {
 
     /// What the client has answered to the question `key` before this run.
     pub(super) fn known_answer(&self, key: &str) -> Option<Value> {
-        self.0.wishes.borrow().answers.get(key).cloned()
+        let wishes = self.0.wishes.borrow();
+        wishes.answers.as_ref()?.get(key).cloned()
     }
 
     /// Asks the client; returns the place of the question.

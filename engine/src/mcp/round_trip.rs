@@ -48,12 +48,13 @@ impl Core {
                 };
                 let opened = self.settings.sealer.open(state, &binding, unix_ms());
                 let contents = opened.map_err(|error| error.to_string())?;
-                answers_of(&contents).unwrap_or_default()
+                answers_of(&contents)
             }
         };
         for (key, response) in brought.responses.into_iter().flatten() {
             if key.len() <= INPUT_KEY_BYTES_MAX {
-                answers.insert(key.to_owned(), response.to_serde());
+                let known = answers.get_or_insert_default();
+                known.insert(key.to_owned(), response.to_serde());
             }
         }
         Ok(answers)
