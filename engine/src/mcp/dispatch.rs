@@ -37,7 +37,7 @@ pub(super) struct Caller<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
     pub(super) asked: Asked,
-    /// The params of the request, of which a repeated one must be the same.
+    /// The params of the request; those of a repeated one must be the same.
     pub(super) params: Option<Value<'a>>,
     pub(super) wishes: CallWishes,
     pub(super) session: Option<SessionId>,
@@ -99,7 +99,7 @@ impl Core {
                     exchange,
                     head: Some(head),
                 };
-                self.serve(caller, (request.method, request.params), out)
+                self.serve(caller, out)
             }
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
                 self.modern_task_request(request, exchange, out)
@@ -174,17 +174,12 @@ impl Core {
     }
 
     /// Runs the handler that a request asks for.
-    pub(super) fn serve(
-        &mut self,
-        caller: Caller<'_>,
-        (method, params): (Method, Option<Value<'_>>),
-        out: &mut Vec<u8>,
-    ) -> Disposition {
-        match method {
-            Method::ResourcesRead => self.read_resource(caller, params, out),
-            Method::PromptsGet => self.get_prompt(caller, params, out),
-            Method::Complete => self.complete(caller, params, out),
-            _ => self.call_tool(caller, params, out),
+    pub(super) fn serve(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
+        match caller.asked {
+            Asked::Tool => self.call_tool(caller, out),
+            Asked::Prompt => self.get_prompt(caller, out),
+            Asked::Resource => self.read_resource(caller, out),
+            Asked::Completion => self.complete(caller, out),
         }
     }
 
@@ -222,14 +217,9 @@ impl Core {
     }
 
     /// `tools/call`: checks everything that can be checked, then runs the handler.
-    pub(super) fn call_tool(
-        &mut self,
-        mut caller: Caller<'_>,
-        params: Option<Value<'_>>,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
+    fn call_tool(&mut self, mut caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let params = match CallParams::read(params) {
+        let params = match CallParams::read(caller.params) {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };

@@ -20,14 +20,9 @@ use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
 
 impl Core {
     /// `resources/read`: a resource of this very URI, or the first template that it fits.
-    pub(super) fn read_resource(
-        &mut self,
-        caller: Caller<'_>,
-        params: Option<Value<'_>>,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
+    pub(super) fn read_resource(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let uri = match resources::read_uri(params) {
+        let uri = match resources::read_uri(caller.params) {
             Ok(uri) => uri,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
@@ -58,14 +53,9 @@ impl Core {
     }
 
     /// `prompts/get`.
-    pub(super) fn get_prompt(
-        &mut self,
-        caller: Caller<'_>,
-        params: Option<Value<'_>>,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
+    pub(super) fn get_prompt(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
         let id = caller.id;
-        let params = match PromptParams::read(params) {
+        let params = match PromptParams::read(caller.params) {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
@@ -88,14 +78,9 @@ impl Core {
     }
 
     /// `completion/complete`.
-    pub(super) fn complete(
-        &mut self,
-        caller: Caller<'_>,
-        params: Option<Value<'_>>,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
+    pub(super) fn complete(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let params = match CompletionParams::read(params) {
+        let params = match CompletionParams::read(caller.params) {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };

@@ -118,7 +118,7 @@ impl Core {
                     exchange,
                     head: None,
                 };
-                self.serve(caller, (method, params), out)
+                self.serve(caller, out)
             }
             Method::TasksGet | Method::TasksCancel | Method::TasksResult | Method::TasksList => {
                 let session = Some(session);
