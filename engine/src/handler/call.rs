@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use corelane_protocol::jsonrpc::{Id, OwnedId, encode};
+use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
@@ -315,9 +315,7 @@ impl Call {
         let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
         if is_sent {
             let id = question_id(state.key.get(), place);
-            encode::begin_request(&mut event, Id::String(&id), request.method());
-            request.write_params(&mut event, Era::Legacy);
-            encode::end(&mut event);
+            request.write_request(&mut event, &id);
         }
         state.questions.borrow_mut().push(Question {
             key: key.to_owned(),

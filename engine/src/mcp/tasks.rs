@@ -11,9 +11,8 @@ pub(super) use requests::TaskRequest;
 use std::collections::HashMap;
 
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Id, OwnedId, encode};
+use corelane_protocol::jsonrpc::{OwnedId, encode};
 use corelane_protocol::mcp::capability::ClientCapability;
-use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::input_required::write_input_request;
@@ -179,15 +178,15 @@ impl Core {
         let Some(task) = entry.made_task else { return };
         let (era, owner) = (entry.era, TaskOwner::of(entry.session));
         for (place, id, name, request) in entry.call.questions_to_pass_on() {
+            let mut encoded = Vec::new();
             let (name, request) = match era {
                 Era::Modern => {
-                    let mut encoded = Vec::new();
                     write_input_request(&mut encoded, &request);
                     (name, encoded)
                 }
                 Era::Legacy => {
-                    let request = related(legacy_request(&id, &request), task);
-                    (id, request)
+                    request.write_request(&mut encoded, &id);
+                    (id, related(encoded, task))
                 }
             };
             let asked = self.tasks.table.ask(task, &name, request.clone(), now_ms);
@@ -336,15 +335,6 @@ impl Tasks {
         let waiting = self.waiting.get(waiter.0 as usize)?;
         Some(waiting.exchange)
     }
-}
-
-/// A request to a legacy client.
-fn legacy_request(id: &str, request: &ClientRequest) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode::begin_request(&mut out, Id::String(id), request.method());
-    request.write_params(&mut out, Era::Legacy);
-    encode::end(&mut out);
-    out
 }
 
 /// A legacy message with the name of its task in `params._meta`.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::about::write_text;
 use super::capability::ClientCapability;
 use super::era::Era;
-use crate::jsonrpc::encode;
+use crate::jsonrpc::{Id, encode};
 
 /// One thing a server asks for.
 #[derive(Debug, Clone)]
@@ -63,6 +63,13 @@ impl ClientRequest {
             ClientRequest::Sample { .. } => ClientCapability::Sampling,
             ClientRequest::Roots => ClientCapability::Roots,
         }
+    }
+
+    /// Appends it as the JSON-RPC request `id` of the server, as legacy clients are asked.
+    pub fn write_request(&self, out: &mut Vec<u8>, id: &str) {
+        encode::begin_request(out, Id::String(id), self.method());
+        self.write_params(out, Era::Legacy);
+        encode::end(out);
     }
 
     /// Appends the params as a JSON object.
@@ -125,5 +132,13 @@ mod tests {
         check(&url, Era::Legacy, &legacy);
         check(&ClientRequest::Roots, Era::Modern, "{}");
         assert_eq!(url.needs(), ClientCapability::ElicitationUrl);
+    }
+
+    #[test]
+    fn a_legacy_client_is_asked_with_a_request() {
+        let mut out = Vec::new();
+        ClientRequest::Roots.write_request(&mut out, "q\"1");
+        let expected = r#"{"jsonrpc":"2.0","id":"q\"1","method":"roots/list","params":{}}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }
