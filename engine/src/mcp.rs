@@ -22,6 +22,7 @@ pub(crate) mod task_id;
 pub(crate) mod task_table;
 pub(crate) mod tasks;
 pub(crate) mod timestamp;
+pub(crate) mod watch_note;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,7 +39,7 @@ use event_store::EventId;
 use session_id::SessionId;
 
 /// One request on one connection, for as long as it has no final answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Exchange {
     /// The shard that owns the connection.
     pub(crate) shard: u16,

@@ -154,6 +154,7 @@ impl Core {
             Ok(waiters) => {
                 self.meter.count(Counter::TasksCancelled);
                 self.stop_task(task);
+                self.task_changed(task, owner);
                 self.answer_waiters(waiters);
             }
             // To cancel what is over is no fault in the modern era.
@@ -181,13 +182,18 @@ impl Core {
         };
         let now_ms = self.tasks_now_ms();
         let key = self.tasks.running.get(&task).copied();
+        let mut has_answers = false;
         for (name, response) in responses {
             // The handler is here and takes the answer itself: the table only notes it.
             let table = &mut self.tasks.table;
             if table.answer(task, owner, name, Vec::new(), now_ms) == Ok(true) {
                 table.take_answers(task);
                 self.hand_over(key, name, response);
+                has_answers = true;
             }
+        }
+        if has_answers {
+            self.task_changed(task, owner);
         }
         self.stamp.write_empty(out, Era::Modern, request.id);
         Disposition::ok()
@@ -354,7 +360,7 @@ impl Core {
 }
 
 /// Appends what is known of how a modern task stands, behind its members.
-fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
+pub(super) fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
     match &task.outcome {
         Some(Outcome::Result { result, .. }) => {
             out.extend_from_slice(br#","result":"#);

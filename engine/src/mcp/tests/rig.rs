@@ -90,6 +90,7 @@ impl Rig {
                 bytes_max: 1_000_000,
                 poll_interval_ms: 100,
             },
+            tasks_per_listen_max: 3,
             events: EventLimits {
                 bytes_max: 1_000_000,
                 bytes_per_session_max: 100_000,
