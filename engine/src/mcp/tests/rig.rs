@@ -191,9 +191,19 @@ impl Rig {
         for _ in 0..TURNS_MAX {
             yield_now().await;
             self.endpoint.core().collect_news(&has_room, stalled);
+            self.tell(&has_room);
             delivered.extend(self.deliveries());
         }
         delivered
+    }
+
+    /// Tells listeners what changed, as far as their connections have room.
+    pub(crate) fn tell(&mut self, has_room: impl Fn(Exchange) -> bool) {
+        let core = self.endpoint.core();
+        core.go_on_telling();
+        for _ in 0..core.statuses_held() {
+            core.pass_on_status(&has_room);
+        }
     }
 
     /// Takes what is ready to be delivered.

@@ -32,7 +32,7 @@ async fn greets(call: &Call) -> Result<String, CallError> {
 fn tools(gate: &Gate) -> Vec<Tool> {
     const ANY: &str = r#"{"type":"object"}"#;
     const DIGIT: &str = r#"{"type":"object","properties":{"digit":{"type":"integer"}}}"#;
-    let [waits, fails, first, moves] = [(); 4].map(|()| gate.clone());
+    let [waits, fails, first, moves, says] = [(); 5].map(|()| gate.clone());
     let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
     vec![
         Tool::with_schema("plain", "d", ANY, async |_: &Call, _: NoArguments| {
@@ -97,6 +97,31 @@ fn tools(gate: &Gate) -> Vec<Tool> {
                 Ok("moved")
             },
         )),
+        optional(Tool::with_schema(
+            "says",
+            "d",
+            ANY,
+            async move |call: &Call, _: NoArguments| {
+                call.set_status("begun");
+                says.pass().await;
+                call.set_status("a third");
+                call.set_status("half");
+                greets(call).await
+            },
+        )),
+        optional(Tool::with_schema(
+            "talks",
+            "d",
+            ANY,
+            async |call: &Call, _: NoArguments| {
+                for text in ["\u{e9}".repeat(600), String::new(), String::new()] {
+                    yield_now().await;
+                    call.set_status(&text);
+                    yield_now().await;
+                }
+                std::future::pending::<Result<(), _>>().await
+            },
+        )),
     ]
 }
 
@@ -105,7 +130,7 @@ pub(super) fn rig() -> Rig {
     rig_with(|_| ())
 }
 
-fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
     let gate = Gate::default();
     let plan = Plan::new(tools(&gate).into(), 50).expect("the tools of the tests are usable");
     let mut rig = Rig::with(|settings| {
@@ -117,7 +142,7 @@ fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
 }
 
 /// A request of a client that knows tasks and can elicit.
-fn ask(rig: &mut Rig, method: &str, name: &str, mut params: Value) -> Answer {
+pub(super) fn ask(rig: &mut Rig, method: &str, name: &str, mut params: Value) -> Answer {
     params["_meta"] = claim();
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({
         "elicitation": {},
@@ -128,7 +153,7 @@ fn ask(rig: &mut Rig, method: &str, name: &str, mut params: Value) -> Answer {
     rig.post(&headers, &request(1, method, params))
 }
 
-fn call(rig: &mut Rig, tool: &str) -> Answer {
+pub(super) fn call(rig: &mut Rig, tool: &str) -> Answer {
     ask(
         rig,
         "tools/call",
@@ -138,17 +163,17 @@ fn call(rig: &mut Rig, tool: &str) -> Answer {
 }
 
 /// Calls a tool whose call becomes a task; returns the task's id.
-fn task(rig: &mut Rig, tool: &str) -> String {
+pub(super) fn task(rig: &mut Rig, tool: &str) -> String {
     let answer = call(rig, tool);
     answer.check("200", &created());
     answer.body["result"]["taskId"].as_str().unwrap().to_owned()
 }
 
-fn about(rig: &mut Rig, method: &str, id: &str) -> Answer {
+pub(super) fn about(rig: &mut Rig, method: &str, id: &str) -> Answer {
     ask(rig, method, id, json!({"taskId": id}))
 }
 
-fn get(rig: &mut Rig, id: &str) -> Answer {
+pub(super) fn get(rig: &mut Rig, id: &str) -> Answer {
     about(rig, "tasks/get", id)
 }
 
