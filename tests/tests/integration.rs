@@ -43,6 +43,8 @@ mod startup;
 mod streams;
 #[path = "integration/subscriptions.rs"]
 mod subscriptions;
+#[path = "integration/task_status.rs"]
+mod task_status;
 #[path = "integration/tasks.rs"]
 mod tasks;
 #[path = "integration/tool_list.rs"]

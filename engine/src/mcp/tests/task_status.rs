@@ -1,15 +1,54 @@
 //! Listening to tasks: which are honoured, what is told of them, and what is left behind.
 
+use corelane_protocol::mcp::tasks::TaskSupport;
 use serde_json::{Value, json};
 
 use super::rig::{
     Answer, MODERN, Rig, claim, error, kind_of, on_executor, part_of, request, stamped,
 };
-use super::tasks::{about, ask, call, get, rig, rig_with, task};
+use super::tasks::{NoArguments, about, ask, call, get, greets, rig, rig_with, task};
+use super::tools::Gate;
+use crate::catalog::tool::Tool;
+use crate::handler::{Call, CallError};
+use crate::io::executor::yield_now;
 use crate::mcp::{Disposition, Exchange, Part, StreamOwner};
 use crate::meter::Counter;
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// Tools that say how they stand.
+pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
+    const ANY: &str = r#"{"type":"object"}"#;
+    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let says = gate.clone();
+    vec![
+        optional(Tool::with_schema(
+            "says",
+            "d",
+            ANY,
+            async move |call: &Call, _: NoArguments| {
+                call.set_status("begun");
+                says.pass().await;
+                call.set_status("a third");
+                call.set_status("half");
+                greets(call).await
+            },
+        )),
+        optional(Tool::with_schema(
+            "talks",
+            "d",
+            ANY,
+            async |call: &Call, _: NoArguments| {
+                for text in ["\u{e9}".repeat(600), String::new(), String::new()] {
+                    yield_now().await;
+                    call.set_status(&text);
+                    yield_now().await;
+                }
+                std::future::pending::<Result<(), CallError>>().await
+            },
+        )),
+    ]
+}
 
 /// A listen request of a client that knows tasks or does not.
 fn listen_as(rig: &mut Rig, knows_tasks: bool, wanted: Value) -> Answer {

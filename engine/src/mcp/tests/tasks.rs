@@ -16,14 +16,14 @@ use crate::mcp::{Disposition, EndpointSettings};
 use crate::meter::Counter;
 
 #[derive(Deserialize)]
-struct NoArguments {}
+pub(super) struct NoArguments {}
 
 #[derive(Deserialize, schemars::JsonSchema)]
 struct Name {
     name: String,
 }
 
-async fn greets(call: &Call) -> Result<String, CallError> {
+pub(super) async fn greets(call: &Call) -> Result<String, CallError> {
     let question = Elicitation::form::<Name>("Who are you?")?;
     let Name { name } = call.elicit("who", question).await?.into_form()?;
     Ok(format!("hello {name}"))
@@ -32,7 +32,7 @@ async fn greets(call: &Call) -> Result<String, CallError> {
 fn tools(gate: &Gate) -> Vec<Tool> {
     const ANY: &str = r#"{"type":"object"}"#;
     const DIGIT: &str = r#"{"type":"object","properties":{"digit":{"type":"integer"}}}"#;
-    let [waits, fails, first, moves, says] = [(); 5].map(|()| gate.clone());
+    let [waits, fails, first, moves] = [(); 4].map(|()| gate.clone());
     let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
     vec![
         Tool::with_schema("plain", "d", ANY, async |_: &Call, _: NoArguments| {
@@ -97,31 +97,6 @@ fn tools(gate: &Gate) -> Vec<Tool> {
                 Ok("moved")
             },
         )),
-        optional(Tool::with_schema(
-            "says",
-            "d",
-            ANY,
-            async move |call: &Call, _: NoArguments| {
-                call.set_status("begun");
-                says.pass().await;
-                call.set_status("a third");
-                call.set_status("half");
-                greets(call).await
-            },
-        )),
-        optional(Tool::with_schema(
-            "talks",
-            "d",
-            ANY,
-            async |call: &Call, _: NoArguments| {
-                for text in ["\u{e9}".repeat(600), String::new(), String::new()] {
-                    yield_now().await;
-                    call.set_status(&text);
-                    yield_now().await;
-                }
-                std::future::pending::<Result<(), _>>().await
-            },
-        )),
     ]
 }
 
@@ -132,7 +107,9 @@ pub(super) fn rig() -> Rig {
 
 pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
     let gate = Gate::default();
-    let plan = Plan::new(tools(&gate).into(), 50).expect("the tools of the tests are usable");
+    let mut tools = tools(&gate);
+    tools.extend(super::task_status::tools(&gate));
+    let plan = Plan::new(tools.into(), 50).expect("the tools of the tests are usable");
     let mut rig = Rig::with(|settings| {
         settings.plan = Arc::new(plan);
         change(settings);
