@@ -42,7 +42,8 @@ fn main() -> corelane::Result<()> {
 }
 
 fn primes_in(block: Range<u32>, cancellation: &Cancellation) -> usize {
-    let is_prime = |number: u32| number > 1 && (2..=number.isqrt()).all(|it| number % it != 0);
+    let is_prime =
+        |number: u32| number > 1 && (2..=number.isqrt()).all(|it| !number.is_multiple_of(it));
     block
         .take_while(|_| !cancellation.is_cancelled())
         .filter(|number| is_prime(*number))

@@ -165,7 +165,10 @@ impl Core {
     pub(crate) fn exchange_of(&mut self, key: CallKey) -> Option<Exchange> {
         let entry = self.calls.find(key)?;
         match (entry.made_task, entry.session) {
-            (Some(task), Some(session)) => self.status_exchange(task, session),
+            (Some(task), Some(session)) => {
+                let found = self.status_exchange(task, session);
+                found.map(|(exchange, _)| exchange)
+            }
             _ => entry.exchange,
         }
     }

@@ -358,6 +358,13 @@ impl Tasks {
         let waiting = self.waiting.get(waiter.0 as usize)?;
         Some(waiting.exchange)
     }
+
+    /// Where the last one who waits for it is reached, who is the most likely to be there still.
+    fn last_waiter(&self, task: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<Exchange> {
+        let waiter = self.table.get(task, owner, now_ms)?.waiters().last()?;
+        let waiting = self.waiting.get(waiter.0 as usize)?;
+        Some(waiting.exchange)
+    }
 }
 
 /// A legacy message with the name of its task in `params._meta`.

@@ -24,7 +24,12 @@ fn exchange(connection: &mut Connection, method: &str, name: &str, params: Value
 
 /// Makes a task that asks before it is over; returns its id.
 fn begin(connection: &mut Connection) -> String {
-    let params = json!({ "name": "confirm_delete", "arguments": { "filename": "f" } });
+    begin_with(connection, "f")
+}
+
+/// Makes such a task, whose question and result name a file.
+fn begin_with(connection: &mut Connection, filename: &str) -> String {
+    let params = json!({ "name": "confirm_delete", "arguments": { "filename": filename } });
     let created = exchange(connection, "tools/call", "confirm_delete", params);
     assert_eq!(created["resultType"], "task", "{created}");
     created["taskId"].as_str().expect("an id").to_owned()
@@ -122,6 +127,46 @@ fn a_listener_on_any_shard_hears_of_tasks_on_all_of_them() {
             let end = stream.next_message();
             assert_eq!(end["result"]["resultType"], "complete", "{end}");
         }
+    }
+}
+
+#[test]
+fn one_that_reads_late_hears_the_newest_of_each_task_and_is_not_given_up() {
+    const TASKS: usize = 48;
+    // All results together are far more than sockets and connections hold.
+    let filename = "f".repeat(300_000);
+    for shards in [2, 4] {
+        let server = Setup::shards(shards).profile("[connection]\noutput_bytes_max = 65536");
+        let server = server.start();
+        let mut connection = server.connect();
+        let ids: Vec<String> = (0..TASKS)
+            .map(|_| begin_with(&mut server.connect(), &filename))
+            .collect();
+        let (mut stream, honoured) = listen(&server, "late", &ids);
+        assert_eq!(honoured, json!(ids));
+        for id in &ids {
+            confirm(&mut connection, id);
+        }
+        for id in &ids {
+            wait_until("the task is completed", || {
+                let status = state(&mut connection, id)["status"].take();
+                (status == "completed").then_some(())
+            });
+        }
+        let mut told: HashMap<String, Vec<Value>> = HashMap::new();
+        let mut over = 0;
+        while over < TASKS {
+            let mut status = next_status(&mut stream, "late");
+            let id = status["taskId"].as_str().expect("an id").to_owned();
+            let status = status["status"].take();
+            over += usize::from(status == "completed");
+            told.entry(id).or_default().push(status);
+        }
+        let skipped = told.values().filter(|statuses| statuses.len() == 1);
+        assert!(
+            skipped.count() > 0,
+            "somebody's question was answered before it was told"
+        );
     }
 }
 

@@ -1,8 +1,8 @@
 //! How a task stands: what its handler says of it, and who is told when that or its state changes.
 //!
 //! Modern listeners are told by name (`watchers`). A legacy session is told on one of its streams
-//! (MCP 2025-11-25 basic/utilities/tasks, "Task Status Notification"): that of a request that
-//! waits for the result of the task, or else where whatever belongs to no call goes.
+//! (MCP 2025-11-25 basic/utilities/tasks, "Task Status Notification"): where whatever belongs to
+//! no call goes, or else that of the last request that waits for the result of the task.
 
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::tasks::write_status;
@@ -33,32 +33,30 @@ impl Core {
         if message.is_empty() {
             return;
         }
-        match self.waiting_stream(task, session) {
-            Some(exchange) => self.deliveries.push_back(Delivery {
+        match self.status_exchange(task, session) {
+            Some((exchange, true)) => self.deliveries.push_back(Delivery {
                 exchange,
                 part: Part::message(message),
             }),
-            None => self.tell_session(session, message),
+            _ => self.tell_session(session, message),
         }
     }
 
-    /// The stream of a request that waits for the result of a task.
-    fn waiting_stream(&self, task: TaskId, session: SessionId) -> Option<Exchange> {
-        let (owner, now_ms) = (TaskOwner::Session(session), self.tasks_now_ms());
-        let waiter = self.tasks.first_waiter(task, &owner, now_ms);
-        waiter.filter(|exchange| exchange.takes_events)
-    }
-
-    /// Where a session is told how a task of it stands, if a stream is open.
+    /// Where a session is told how a task of it stands, if a stream is open, and whether that is
+    /// the stream of a request for its result.
     pub(in crate::mcp) fn status_exchange(
         &mut self,
         task: TaskId,
         session: SessionId,
-    ) -> Option<Exchange> {
-        self.waiting_stream(task, session).or_else(|| {
-            let found = self.sessions.find(session)?;
-            found.streams.first().map(|open| open.exchange)
-        })
+    ) -> Option<(Exchange, bool)> {
+        let streams = self.sessions.find(session).map(|found| &found.streams);
+        if let Some(open) = streams.and_then(|streams| streams.first()) {
+            return Some((open.exchange, false));
+        }
+        let (owner, now_ms) = (TaskOwner::Session(session), self.tasks_now_ms());
+        let waiter = self.tasks.last_waiter(task, &owner, now_ms);
+        let waiter = waiter.filter(|exchange| exchange.takes_events);
+        waiter.map(|exchange| (exchange, true))
     }
 
     /// Takes over what the handler of a task said of it before there was one.
@@ -80,21 +78,25 @@ impl Core {
         text.is_some_and(|text| self.set_task_status(task, &owner, &text))
     }
 
-    /// Tells of what was kept. Says whether somebody was told or need not be: a session that reads
-    /// slower than its handler talks is told later, and only the last that was said.
+    /// Tells of what was kept. Says whether that is done: a session that reads slower than its
+    /// handler talks is told later, and only the last that was said. One without a stream is told
+    /// nothing: what it comes back for is rather what happened than what was said.
     pub(in crate::mcp) fn tell_status(
         &mut self,
         key: CallKey,
         has_room: impl Fn(Exchange) -> bool,
     ) -> bool {
-        let has_room = self.exchange_of(key).is_none_or(has_room);
+        let exchange = self.exchange_of(key);
         let Some(entry) = self.calls.find(key) else {
             return true;
         };
         let (Some(task), owner) = (entry.made_task, TaskOwner::of(entry.session)) else {
             return true;
         };
-        if !has_room {
+        if exchange.is_none() && entry.era == Era::Legacy {
+            return true;
+        }
+        if !exchange.is_none_or(has_room) {
             // Whoever was put aside before is told with what is kept by then.
             return std::mem::replace(&mut entry.has_untold_status, true);
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::legacy_tasks::{about, call, session, task};
-use super::rig::{Answer, Rig, agrees, on_executor, part_of, result};
+use super::rig::{Answer, Rig, agrees, on_executor, part_of, result, session_header};
 use super::tasks::rig;
 use crate::mcp::{Exchange, Part};
 
@@ -58,18 +58,69 @@ fn a_session_is_told_on_its_stream_and_no_other_session_is() {
         rig.gate.open();
         let expected = [("working", "half"), ("input_required", "half")];
         check(&rig.settle().await, own.exchange, &id, &expected);
-        // Whoever waits for the result is asked, and hears of the task from here on.
         rig.takes_events = true;
         let waiting = about(&mut rig, &session, "tasks/result", &id);
         let delivered = rig.settle().await;
         let (_, question) = part_of(&delivered[0].1);
         answer(&mut rig, &session, &question);
-        let expected = [("working", "half")];
-        check(&rig.deliveries(), waiting.exchange, &id, &expected);
+        check(&rig.deliveries(), own.exchange, &id, &[("working", "half")]);
         let mut delivered = rig.settle().await;
         let (exchange, result) = delivered.pop().unwrap();
         assert_eq!((exchange, &*part_of(&result).0), (waiting.exchange, "200"));
         check(&delivered, own.exchange, &id, &[("completed", "")]);
+    });
+}
+
+#[test]
+fn without_a_stream_the_last_who_waits_for_the_result_is_told() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let id = says(&mut rig, &session);
+        rig.takes_events = true;
+        about(&mut rig, &session, "tasks/result", &id);
+        let last = about(&mut rig, &session, "tasks/result", &id);
+        assert!(rig.settle().await.is_empty());
+        rig.gate.open();
+        let mut delivered = rig.settle().await;
+        let (_, question) = part_of(&delivered.remove(1).1);
+        assert_eq!(question["method"], "elicitation/create");
+        let expected = [("working", "half"), ("input_required", "half")];
+        check(&delivered, last.exchange, &id, &expected);
+        answer(&mut rig, &session, &question);
+        let expected = [("working", "half")];
+        check(&rig.deliveries(), last.exchange, &id, &expected);
+        // The answer itself says that the task is over.
+        let delivered = rig.settle().await;
+        let kinds: Vec<_> = delivered.iter().map(|(_, part)| part_of(part).0).collect();
+        assert_eq!(kinds, ["200", "200"]);
+    });
+}
+
+#[test]
+fn a_session_that_is_away_finds_what_happened_and_not_what_was_said() {
+    on_executor(async {
+        let mut rig = rig();
+        let id = rig.session_id();
+        let session = session_header(id);
+        let own = stream(&mut rig, &session);
+        // An event begins the stream, or there is nothing to come back for.
+        let other = task(&mut rig, &session, "waits");
+        about(&mut rig, &session, "tasks/cancel", &other);
+        let delivered = rig.deliveries();
+        check(&delivered, own.exchange, &other, &[("cancelled", "")]);
+        let Part::Event { id: Some(seen), .. } = &delivered[0].1 else {
+            panic!("each event has an id: {delivered:?}");
+        };
+        let after = format!("{session}Last-Event-ID: {}\r\n", seen.to_text());
+        rig.endpoint.core().stream_gone(id, own.exchange);
+        let talking = task(&mut rig, &session, "talks");
+        assert!(rig.settle().await.is_empty());
+        about(&mut rig, &session, "tasks/cancel", &talking);
+        assert!(rig.settle().await.is_empty());
+        let back = rig.send("GET", &after);
+        let expected = [("cancelled", "")];
+        check(&rig.deliveries(), back.exchange, &talking, &expected);
     });
 }
 
