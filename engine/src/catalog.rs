@@ -5,10 +5,12 @@
 //! running a handler touches nothing shared that is ever written.
 
 pub(crate) mod completer;
+pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod prompt;
 pub(crate) mod resource;
 pub(crate) mod schema;
+pub(crate) mod schema_bounds;
 pub(crate) mod tool;
 
 use std::collections::HashMap;
@@ -16,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_protocol::mcp::lifecycle::Offer;
+use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use completer::ShardCompleters;
@@ -92,7 +95,8 @@ pub(crate) struct Plan {
     resources: Vec<Arc<ResourceParts>>,
     templates: Vec<Arc<TemplateParts>>,
     prompts: Vec<Arc<PromptParts>>,
-    pages: [Pages; 4],
+    /// By list and revision. Revisions in whose words a list is the same share its pages.
+    pages: [[Arc<Pages>; Revision::ALL.len()]; 4],
 }
 
 /// A list that clients ask for.
@@ -130,17 +134,25 @@ impl Plan {
         })?;
         let max = page_entries_max;
         let pages = [
-            Pages::new("tools", max, tools.iter(), |it, out| {
-                it.definition.write(out)
+            in_all_revisions(|revision| {
+                Pages::new("tools", max, tools.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
-            Pages::new("resources", max, resources.iter(), |it, out| {
-                it.definition.write(out)
+            in_all_revisions(|revision| {
+                Pages::new("resources", max, resources.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
-            Pages::new("resourceTemplates", max, templates.iter(), |it, out| {
-                it.definition.write(out);
+            in_all_revisions(|revision| {
+                Pages::new("resourceTemplates", max, templates.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
-            Pages::new("prompts", max, prompts.iter(), |it, out| {
-                it.definition.write(out)
+            in_all_revisions(|revision| {
+                Pages::new("prompts", max, prompts.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
         ];
         Ok(Plan {
@@ -161,6 +173,18 @@ impl Plan {
                 || self.templates.iter().any(|it| !it.completers.is_empty()),
         }
     }
+}
+
+/// The pages of one list as each revision has them.
+fn in_all_revisions(encode: impl Fn(Revision) -> Pages) -> [Arc<Pages>; Revision::ALL.len()] {
+    let mut older: Option<Arc<Pages>> = None;
+    Revision::ALL.map(|revision| {
+        let pages = Arc::new(encode(revision));
+        let shared = older.take().filter(|older| *older == pages);
+        let pages = shared.unwrap_or(pages);
+        older = Some(Arc::clone(&pages));
+        pages
+    })
 }
 
 /// Checks the entries of one kind; each has a name of its own.
@@ -313,9 +337,9 @@ impl Catalog {
         self.prompts.find(name)
     }
 
-    /// The pages of a list, in the order of registration.
-    pub(crate) fn pages(&self, list: List) -> &Pages {
-        &self.plan.pages[list as usize]
+    /// The pages of a list in the words of `revision`, in the order of registration.
+    pub(crate) fn pages(&self, list: List, revision: Revision) -> &Pages {
+        &self.plan.pages[list as usize][revision as usize]
     }
 }
 
@@ -389,6 +413,46 @@ mod tests {
     }
 
     #[test]
+    fn an_output_schema_that_cannot_be_kept_is_refused_at_the_start() {
+        for (schema, fault) in [
+            ("{", "its output schema is not JSON"),
+            ("true", "its output schema must be a JSON object"),
+            ("[]", "its output schema must be a JSON object"),
+            (r#"{"type":"text"}"#, "its output schema does not compile"),
+            (
+                r#"{"$ref":"https://example.com/schema.json"}"#,
+                "its output schema does not compile",
+            ),
+            (r#"{"pattern":"("}"#, "its output schema does not compile"),
+        ] {
+            let expected = format!("tool \"a\": {fault}");
+            check(vec![tool("a", ANY).output_schema(schema)], &expected);
+        }
+        let many = vec!["true"; schema_bounds::SUBSCHEMAS_MAX].join(",");
+        let many = format!(r#"{{"type":"object","anyOf":[{many}]}}"#);
+        let limit = "schema exceeds the limit of 4096 subschemas";
+        let expected = format!("tool \"a\": its output {limit}");
+        check(vec![tool("a", ANY).output_schema(&*many)], &expected);
+        let expected = format!("tool \"a\": its input {limit}");
+        check(vec![tool("a", &many)], &expected);
+    }
+
+    #[test]
+    fn revisions_share_the_pages_of_a_list_that_is_the_same_for_them() {
+        let plan = plan(vec![tool("a", ANY), tool("b", ANY).title("B")], 10).unwrap();
+        let shares = |list: List| {
+            let pages = &plan.pages[list as usize];
+            let mut pairs = pages.windows(2);
+            std::array::from_fn(|_| {
+                let pair = pairs.next().expect("four pairs");
+                Arc::ptr_eq(&pair[0], &pair[1])
+            })
+        };
+        assert_eq!(shares(List::Tools), [true, false, true, true]);
+        assert_eq!(shares(List::Prompts), [true; 4]);
+    }
+
+    #[test]
     fn two_tools_of_one_name_are_refused_and_names_have_case() {
         let twice = vec![tool("a", ANY), tool("b", ANY), tool("a", ANY)];
         check(twice, "tool \"a\" is registered twice");
@@ -405,13 +469,14 @@ mod tests {
         let names = ["c", "a", "b"];
         let tools = names.iter().map(|name| tool(name, ANY)).collect();
         let catalog = Catalog::new(Arc::new(plan(tools, 2).unwrap()));
-        let page = catalog.pages(List::Tools).page(None).unwrap();
+        let pages = catalog.pages(List::Tools, Revision::V2025_11_25);
+        let page = pages.page(None).unwrap();
         let page = format!("{{{}}}", str::from_utf8(page).unwrap());
         let page: serde_json::Value = serde_json::from_str(&page).unwrap();
         assert_eq!(page["tools"][0]["name"], "c");
         assert_eq!(page["tools"][1]["name"], "a");
         let cursor = page["nextCursor"].as_str().unwrap();
-        let last = str::from_utf8(catalog.pages(List::Tools).page(Some(cursor)).unwrap()).unwrap();
+        let last = str::from_utf8(pages.page(Some(cursor)).unwrap()).unwrap();
         assert!(last.contains(r#""name":"b""#) && !last.contains("nextCursor"));
     }
 

@@ -10,6 +10,8 @@ use corelane_protocol::jsonrpc::{Array, ArrayIter, Kind, Object, ObjectIter, Val
 use jsonschema::JsonType;
 use jsonschema::json::{self, Json, JsonNumber, Node, NodeIdentity};
 
+use super::schema_bounds;
+
 /// A compiled input schema.
 #[derive(Debug)]
 pub(crate) struct InputSchema {
@@ -22,9 +24,29 @@ pub enum SchemaDefect {
     /// The root is not an object schema (MCP server/tools: `inputSchema` has `type: object`).
     #[error("must have \"type\": \"object\" at its root")]
     RootType,
+    /// The schema is larger than a bound.
+    #[error("exceeds the limit of {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it may be.
+        limit: u64,
+    },
     /// The schema is invalid in its dialect, or refers to another document.
     #[error("does not compile: {0}")]
     Invalid(String),
+}
+
+/// Compiles the schema `text` for values of `serde_json`. Nothing is fetched, and patterns are
+/// linear, as with [`InputSchema::compile`].
+pub(crate) fn compile(text: &str) -> Result<jsonschema::Validator, SchemaDefect> {
+    let invalid = |error: String| SchemaDefect::Invalid(error);
+    let schema = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    schema_bounds::check(text.len(), &schema)?;
+    jsonschema::options()
+        .with_pattern_options(jsonschema::PatternOptions::regex())
+        .build(&schema)
+        .map_err(|error| invalid(error.to_string()))
 }
 
 /// Faults named in one answer to a client; the rest is left out.

@@ -3,12 +3,15 @@
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
 use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::output_schema::{OutputSchema, OutputSchemaError};
 use corelane_protocol::mcp::tools::{ToolAnnotations, ToolDefinition, is_tool_name};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::output::Promise;
 use super::schema::{InputSchema, SchemaDefect};
+use super::schema_bounds;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
 use crate::handler::{Call, CallError, IntoToolResult};
 
@@ -17,6 +20,7 @@ pub struct Tool {
     name: String,
     about: About,
     schema: Result<Box<RawValue>, String>,
+    output_schema: Option<Result<Box<RawValue>, String>>,
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
     source: Source<ArgumentsRunner>,
@@ -34,13 +38,23 @@ pub enum ToolDefect {
     /// The schema cannot be used.
     #[error("its input schema {0}")]
     Schema(#[from] SchemaDefect),
+    /// The output schema does not parse.
+    #[error("its output schema is not JSON: {0}")]
+    OutputSchemaText(String),
+    /// The output schema cannot be sent.
+    #[error("its output schema {0}")]
+    OutputSchemaRoot(#[from] OutputSchemaError),
+    /// The output schema cannot be used.
+    #[error("its output schema {0}")]
+    OutputSchema(SchemaDefect),
     /// An `x-mcp-header` cannot be used.
     #[error("its input schema {0}")]
     HeaderParam(#[from] HeaderParamDefect),
 }
 
 impl Tool {
-    /// A tool whose input schema comes from the type of its arguments.
+    /// A tool whose input schema comes from the type of its arguments, and its output schema
+    /// from the type of its result if that is [`Structured`](crate::Structured).
     pub fn new<F, A, R>(
         name: impl Into<String>,
         description: impl Into<String>,
@@ -57,6 +71,7 @@ impl Tool {
             name.into(),
             description.into(),
             schema,
+            R::output_schema(),
             runner::of_arguments(function, into_answer::<R>),
         )
     }
@@ -81,6 +96,7 @@ impl Tool {
             name.into(),
             description.into(),
             schema,
+            R::output_schema(),
             runner::of_arguments(function, into_answer::<R>),
         )
     }
@@ -89,6 +105,7 @@ impl Tool {
         name: String,
         description: String,
         schema: Result<Box<RawValue>, String>,
+        output_schema: Option<schemars::Schema>,
         source: Source<ArgumentsRunner>,
     ) -> Tool {
         Tool {
@@ -98,10 +115,25 @@ impl Tool {
                 ..About::default()
             },
             schema,
+            output_schema: output_schema.map(|schema| {
+                serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string())
+            }),
             annotations: ToolAnnotations::default(),
             requires: None,
             source,
         }
+    }
+
+    /// Promises that what the tool gives to programs fits the JSON Schema `schema`, which modern
+    /// clients get byte for byte and legacy ones as that of an object.
+    ///
+    /// The tool then gives structured content or fails. Content that does not fit is not sent:
+    /// the client gets error -32603, and the log names the rule.
+    #[must_use]
+    pub fn output_schema(mut self, schema: impl Into<String>) -> Tool {
+        let schema = RawValue::from_string(schema.into());
+        self.output_schema = Some(schema.map_err(|error| error.to_string()));
+        self
     }
 
     /// Sets the name for people.
@@ -150,6 +182,12 @@ impl Tool {
         let raw = self.schema.map_err(ToolDefect::SchemaText)?;
         let schema: serde_json::Value = serde_json::from_str(raw.get())
             .map_err(|error| ToolDefect::SchemaText(error.to_string()))?;
+        schema_bounds::check(raw.get().len(), &schema)?;
+        let output = self.output_schema.transpose();
+        let output = output.map_err(ToolDefect::OutputSchemaText)?;
+        let output = output.map(OutputSchema::new).transpose()?;
+        let promise = output.as_ref().map(|it| Promise::new(&self.name, it));
+        let promise = promise.transpose().map_err(ToolDefect::OutputSchema)?;
         Ok(ToolParts {
             input: InputSchema::compile(&schema)?,
             header_params: header_param::collect(&schema)?,
@@ -157,10 +195,14 @@ impl Tool {
                 name: self.name,
                 about: self.about,
                 input_schema: raw,
+                output_schema: output,
                 annotations: self.annotations,
             },
             requires: self.requires,
-            source: self.source,
+            source: match promise {
+                Some(promise) => promise.hold(self.source),
+                None => self.source,
+            },
         })
     }
 }

@@ -14,6 +14,7 @@ use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::progress;
+use corelane_protocol::mcp::revision::Revision;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ use super::asking::{Answers, Question};
 use super::error::CallError;
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
+use super::runner::Outcome;
 
 /// The id of a request to a legacy client: it names the call and the question.
 fn question_id(key: CallKey, place: usize) -> String {
@@ -49,8 +51,8 @@ pub(crate) struct CallWishes {
     pub(crate) log_level: Option<LogLevel>,
     /// What the client can do.
     pub(crate) capabilities: ClientCapabilities,
-    /// How the client is asked; nothing when it is never asked.
-    pub(crate) era: Option<Era>,
+    /// The revision that both sides speak; nothing when the client is never asked.
+    pub(crate) revision: Option<Revision>,
     /// What a modern client has answered in earlier rounds and in this request.
     pub(crate) answers: Answers,
 }
@@ -174,6 +176,8 @@ impl Call {
             let Some(token) = &wishes.progress_token else {
                 return;
             };
+            let has_words = wishes.revision.is_none_or(Revision::has_audio);
+            let message = message.filter(|_| has_words);
             progress::write_notification(&mut event, token.as_id(), progress, total, message);
         }
         state.last_progress.set(progress);
@@ -213,6 +217,14 @@ impl Call {
         self.0.wishes.borrow().capabilities.contains(capability)
     }
 
+    /// The answer in the words of the revision that the client speaks.
+    pub(crate) fn translate(&self, outcome: Outcome) -> Outcome {
+        match self.0.wishes.borrow().revision {
+            Some(revision) => outcome.map(|answer| answer.in_terms_of(revision)),
+            None => outcome,
+        }
+    }
+
     /// Whether the client can be asked nothing at all.
     pub(crate) fn client_can_nothing(&self) -> bool {
         self.0.wishes.borrow().capabilities.is_empty()
@@ -248,7 +260,7 @@ impl Call {
     pub(super) async fn open_question(&self, key: &str, request: ClientRequest) -> usize {
         let state = &self.0;
         let place = state.questions.borrow().len();
-        let era = state.wishes.borrow().era;
+        let era = state.wishes.borrow().revision.map(Revision::era);
         let mut event = Vec::new();
         if era == Some(Era::Legacy) {
             let id = question_id(state.key.get(), place);

@@ -10,6 +10,7 @@ use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::result::Stamp;
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::request_state::Sealer;
 
 use super::call_table::CallTable;
@@ -124,7 +125,7 @@ impl Endpoint {
         Endpoint {
             decoder: Decoder::new(settings.json),
             core: Core {
-                stamp: Stamp::new(&settings.server.server_info()),
+                stamp: Stamp::new(&settings.server.server_info(Revision::V2026_07_28)),
                 catalog: Catalog::new(Arc::clone(&settings.plan)),
                 sessions: Sessions::new(
                     settings.shard,

@@ -199,6 +199,7 @@ impl Core {
             Ok(outcome) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
+                let outcome = entry.call.translate(outcome);
                 let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
                 Part::Final { status, body }
             }

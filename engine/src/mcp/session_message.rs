@@ -35,6 +35,7 @@ impl Core {
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
             return self.refuse(message.request_id(), Reason::VersionHeader, out);
         }
+        let revision = session.revision;
         match message {
             SessionMessage::Response {
                 id: of,
@@ -65,14 +66,15 @@ impl Core {
                     encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, text);
                     return Disposition::ok();
                 };
-                self.session_request(id, (request, method, params), exchange, out)
+                let asked = (request, method, params);
+                self.session_request((id, revision), asked, exchange, out)
             }
         }
     }
 
     fn session_request(
         &mut self,
-        session: SessionId,
+        (session, revision): (SessionId, Revision),
         (id, method, params): (Id<'_>, Method, Option<Value<'_>>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -87,7 +89,7 @@ impl Core {
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
-            | Method::PromptsList => self.list(era, id, (method, params), out),
+            | Method::PromptsList => self.list(revision, id, (method, params), out),
             Method::Subscribe => self.subscribe(session, id, (params, true), out),
             Method::Unsubscribe => self.subscribe(session, id, (params, false), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
@@ -98,7 +100,7 @@ impl Core {
                     progress_token: meta::progress_token(params).map(OwnedId::from),
                     log_level: Some(found.log_level),
                     capabilities: found.capabilities,
-                    era: Some(era),
+                    revision: Some(revision),
                     ..CallWishes::default()
                 };
                 let session = Some(session);

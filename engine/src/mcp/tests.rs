@@ -6,6 +6,8 @@ mod events;
 mod features;
 mod forwarding;
 mod methods;
+mod outputs;
+mod revisions;
 pub(crate) mod rig;
 mod sessions;
 mod streams;

@@ -33,10 +33,13 @@ pub struct Offer {
 
 impl Offer {
     /// Appends the member `capabilities`. Every server has tools, if none at present, and logs.
-    fn write_member(self, out: &mut Vec<u8>) {
+    fn write_member(self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#""capabilities":{"logging":{},"tools":{}"#);
         let others: [(bool, &[u8]); 3] = [
-            (self.completions, br#","completions":{}"#),
+            (
+                self.completions && revision.has_audio(),
+                br#","completions":{}"#,
+            ),
             (self.prompts, br#","prompts":{}"#),
             (self.resources, br#","resources":{}"#),
         ];
@@ -48,11 +51,13 @@ impl Offer {
 }
 
 impl ServerDescription {
-    /// The `Implementation` object.
-    pub fn server_info(&self) -> Vec<u8> {
+    /// The `Implementation` object, in what `revision` has words for.
+    pub fn server_info(&self, revision: Revision) -> Vec<u8> {
         let mut out = br#"{"name":"#.to_vec();
         encode::write_string(&mut out, &self.name);
-        if let Some(title) = &self.title {
+        if let Some(title) = &self.title
+            && revision.has_structured_content()
+        {
             out.extend_from_slice(br#","title":"#);
             encode::write_string(&mut out, title);
         }
@@ -133,9 +138,9 @@ pub fn write_initialize_result(
     out.extend_from_slice(br#"{"protocolVersion":""#);
     out.extend_from_slice(revision.as_str().as_bytes());
     out.extend_from_slice(br#"","#);
-    server.offer.write_member(out);
+    server.offer.write_member(out, revision);
     out.extend_from_slice(br#","serverInfo":"#);
-    out.extend_from_slice(&server.server_info());
+    out.extend_from_slice(&server.server_info(revision));
     server.write_instructions(out);
     out.extend_from_slice(b"}}");
 }
@@ -156,7 +161,7 @@ pub fn write_discover_result(
         encode::write_string(out, revision.as_str());
     }
     out.extend_from_slice(b"],");
-    server.offer.write_member(out);
+    server.offer.write_member(out, Revision::MODERN[0]);
     server.write_instructions(out);
     stamp.finish(out, Era::Modern, Caching::Revalidate);
 }

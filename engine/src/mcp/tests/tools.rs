@@ -50,7 +50,7 @@ impl Gate {
         self.state(|state| state.inside)
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.state(|state| state.inside += 1);
         let _inside = Inside(self.clone());
         poll_fn(|context| {
