@@ -5,6 +5,7 @@
 //! an [`Exchange`] is all it needs to name where an answer belongs.
 
 mod age_list;
+pub(crate) mod batch;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
@@ -62,7 +63,7 @@ use crate::io::slots::SlotKey;
 use session_id::SessionId;
 
 /// One request on one connection, for as long as it has no final answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Exchange {
     /// The shard that owns the connection.
     pub(crate) shard: u16,
@@ -130,7 +131,7 @@ pub(crate) struct Forwarded {
 /// What a forwarded request asks for.
 #[derive(Debug)]
 pub(crate) enum ForwardedKind {
-    /// A message: the body as it arrived.
+    /// A message or a batch: the body as it arrived.
     Post(Vec<u8>),
     /// A stream for the session's messages.
     OpenStream,
@@ -154,6 +155,8 @@ pub(crate) struct Delivery {
 pub(crate) enum Part {
     /// A message before the final one.
     Event(Vec<u8>),
+    /// One of several responses; [`Part::Accepted`] comes after the last.
+    Response(Vec<u8>),
     /// The final message, or the only one.
     Final {
         /// Status, if the response has not begun.

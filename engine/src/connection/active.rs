@@ -35,6 +35,8 @@ pub(crate) struct WaitingRequest {
     pub(crate) call: Option<CallKey>,
     /// The session whose stream this is.
     pub(crate) stream: Option<SessionId>,
+    /// Responses to a batch whose client takes no stream: an array that is not closed.
+    pub(crate) gathered: Vec<u8>,
 }
 
 /// What of a request decides how its answer is framed.

@@ -345,6 +345,7 @@ impl Connection {
             reply,
             call,
             stream,
+            gathered: Vec::new(),
         });
     }
 

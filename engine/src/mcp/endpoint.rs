@@ -13,6 +13,7 @@ use corelane_protocol::mcp::result::Stamp;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::request_state::Sealer;
 
+use super::batch::Batches;
 use super::call_table::CallTable;
 use super::session::Sessions;
 use super::session_id::SessionId;
@@ -41,6 +42,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) answer_timeout_ms: u64,
     /// Limits on JSON.
     pub(crate) json: JsonLimits,
+    /// Messages in a batch.
+    pub(crate) batch_max: usize,
     /// Calls that may wait at once.
     pub(crate) calls_max: usize,
     /// How long a call may take, in milliseconds.
@@ -78,6 +81,7 @@ impl EndpointSettings {
                 id_bytes_max: profile.json.id_bytes_max,
                 method_bytes_max: profile.json.method_bytes_max,
             },
+            batch_max: profile.json.batch_max,
             calls_max: profile.calls.in_flight_max,
             call_timeout_ms: profile.calls.timeout_ms,
             events_max: profile.calls.events_queued_max,
@@ -102,6 +106,7 @@ pub(crate) struct Core {
     pub(super) catalog: Catalog,
     pub(super) sessions: Sessions,
     pub(super) calls: CallTable,
+    pub(super) batches: Batches,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
@@ -133,6 +138,7 @@ impl Endpoint {
                     settings.session_idle_timeout_ms,
                 ),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
+                batches: Batches::default(),
                 settings,
                 spare_calls: Vec::new(),
                 mailbox,
@@ -160,7 +166,7 @@ impl Endpoint {
             Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
         };
         if decoded.is_batch() {
-            return self.core.refuse(None, Reason::Batch, out);
+            return self.core.post_batch(head, (body, &decoded), exchange, out);
         }
         let admitted = match decoded.message() {
             Ok(message) => http::classify(head, message),
@@ -246,6 +252,11 @@ impl Endpoint {
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
+                if let Ok(batch) = &decoded
+                    && batch.is_batch()
+                {
+                    return self.core.batch(session, batch, exchange, out);
+                }
                 // The shard that sent the body decoded and classified the very same bytes.
                 let message = decoded
                     .as_ref()
@@ -273,7 +284,7 @@ impl Endpoint {
     }
 }
 
-fn forward(
+pub(super) fn forward(
     session: SessionId,
     headers: SessionHeaders<'_>,
     exchange: Exchange,
@@ -301,7 +312,7 @@ pub(super) enum Located {
 }
 
 impl Core {
-    fn locate(&self, headers: SessionHeaders<'_>) -> Located {
+    pub(super) fn locate(&self, headers: SessionHeaders<'_>) -> Located {
         match SessionId::parse(headers.session_id) {
             Some(id) if id.home == self.settings.shard => Located::Here(id),
             Some(id) if id.home < self.settings.shards => Located::Elsewhere(id),

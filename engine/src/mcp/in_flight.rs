@@ -205,7 +205,7 @@ impl Core {
             }
         };
         if let Some(exchange) = entry.exchange {
-            self.deliveries.push_back(Delivery { exchange, part });
+            self.deliver_end(exchange, part);
         }
         // Dropping the task stops a handler that still runs; the executor drops its future.
         if entry.task.take().is_some() {

@@ -1,6 +1,7 @@
 //! The endpoint without sockets: messages in, dispositions and deliveries out.
 
 mod asking;
+mod batches;
 mod calls;
 mod events;
 mod features;

@@ -110,7 +110,7 @@ impl Shard {
             }
             return;
         };
-        if matches!(part, Part::Event(_))
+        if matches!(part, Part::Event(_) | Part::Response(_))
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.
