@@ -23,6 +23,8 @@ mod messages;
 mod pipelining;
 #[path = "integration/refused.rs"]
 mod refused;
+#[path = "integration/revisions.rs"]
+mod revisions;
 #[path = "integration/schemas.rs"]
 mod schemas;
 #[path = "integration/sessions.rs"]
