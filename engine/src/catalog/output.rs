@@ -7,12 +7,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::jsonrpc::Value;
+use corelane_protocol::jsonrpc::{Decoder, JsonLimits, Value};
 use corelane_protocol::mcp::output_schema::OutputSchema;
 use corelane_protocol::mcp::tools::ToolResult;
-use jsonschema::Validator;
 
-use super::schema::{SchemaDefect, compile};
+use super::schema::{CompiledSchema, SchemaDefect};
 use crate::handler::runner::{Answer, ArgumentsRunner, Outcome, Runner, Source, Started};
 use crate::handler::{Call, CallError};
 
@@ -20,7 +19,7 @@ use crate::handler::{Call, CallError};
 #[derive(Debug)]
 pub(crate) struct Promise {
     tool: String,
-    validator: Validator,
+    schema: CompiledSchema,
     is_wrapped: bool,
 }
 
@@ -29,7 +28,7 @@ impl Promise {
     pub(crate) fn new(tool: &str, schema: &OutputSchema) -> Result<Promise, SchemaDefect> {
         Ok(Promise {
             tool: tool.to_owned(),
-            validator: compile(schema.text())?,
+            schema: CompiledSchema::of_output(schema.text())?,
             is_wrapped: schema.is_wrapped(),
         })
     }
@@ -60,16 +59,16 @@ impl Promise {
         Ok(Answer::Tool(result))
     }
 
-    /// Names the rule that was broken by where it stands in the schema. Where in the content it
-    /// was would name members of the content.
     fn fault(&self, result: &ToolResult) -> Result<(), String> {
         let structured = result.structured.as_ref();
         let structured = structured.ok_or_else(|| "there is no structured content".to_owned())?;
-        let value: serde_json::Value = serde_json::from_str(structured.get())
-            .map_err(|_| "the structured content is nested too deeply".to_owned())?;
-        match self.validator.validate(&value) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(format!("{:?}", error.schema_path().as_str())),
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let decoded = decoder.decode(structured.get().as_bytes());
+        let decoded =
+            decoded.map_err(|error| format!("the structured content is no use: {error}"))?;
+        match self.schema.is_valid(decoded.root()) {
+            true => Ok(()),
+            false => Err(self.schema.broken_rule(decoded.root())),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::output::Promise;
-use super::schema::{InputSchema, SchemaDefect};
+use super::schema::{CompiledSchema, SchemaDefect};
 use super::schema_bounds;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
 use crate::handler::{Call, CallError, IntoToolResult};
@@ -128,7 +128,8 @@ impl Tool {
     /// clients get byte for byte and legacy ones as that of an object.
     ///
     /// The tool then gives structured content or fails. Content that does not fit is not sent:
-    /// the client gets error -32603, and the log names the rule.
+    /// the client gets error -32603, and the log names the rule. The same goes for content past
+    /// the default limits on messages: 128 levels, a million values.
     #[must_use]
     pub fn output_schema(mut self, schema: impl Into<String>) -> Tool {
         let schema = RawValue::from_string(schema.into());
@@ -189,7 +190,7 @@ impl Tool {
         let promise = output.as_ref().map(|it| Promise::new(&self.name, it));
         let promise = promise.transpose().map_err(ToolDefect::OutputSchema)?;
         Ok(ToolParts {
-            input: InputSchema::compile(&schema)?,
+            input: CompiledSchema::of_input(&schema)?,
             header_params: header_param::collect(&schema)?,
             definition: ToolDefinition {
                 name: self.name,
@@ -216,7 +217,7 @@ pub(crate) struct ToolParts {
     /// What clients are told.
     pub(crate) definition: ToolDefinition,
     /// Checks arguments.
-    pub(crate) input: InputSchema,
+    pub(crate) input: CompiledSchema,
     /// Arguments that modern clients repeat in headers.
     pub(crate) header_params: Vec<HeaderParam>,
     /// What a client must be able to do.
