@@ -35,7 +35,8 @@ pub(crate) struct WaitingRequest {
     pub(crate) call: Option<CallKey>,
     /// The session whose stream this is.
     pub(crate) stream: Option<SessionId>,
-    /// Responses to a batch whose client takes no stream: an array that is not closed.
+    /// Responses to a batch whose client takes no stream: an array that is not closed, of no more
+    /// elements than `json.batch_max`.
     pub(crate) gathered: Vec<u8>,
 }
 

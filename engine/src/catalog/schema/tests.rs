@@ -286,7 +286,8 @@ const DOUBLING: &[&str] = &[
     r##"{"type":"object","properties":{"x":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}},
         "$defs":{
             "a":{"required":["x"],"properties":{"x":{"$ref":"#/properties/x"},"y":{"const":1}}},
-            "b":{"required":["x"],"properties":{"x":{"$ref":"#/properties/x"},"y":{"const":2}}}}}"##,
+            "b":{"required":["x"],"properties":{"x":{"$ref":"#/properties/x"},"y":{"const":2}}}
+        }}"##,
 ];
 
 #[test]
