@@ -5,6 +5,7 @@
 //! an [`Exchange`] is all it needs to name where an answer belongs.
 
 mod age_list;
+pub(crate) mod batch;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
@@ -38,7 +39,7 @@ use event_store::EventId;
 use session_id::SessionId;
 
 /// One request on one connection, for as long as it has no final answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Exchange {
     /// The shard that owns the connection.
     pub(crate) shard: u16,
@@ -108,8 +109,13 @@ pub(crate) enum Disposition {
 impl Disposition {
     /// An answer with status 200.
     pub(crate) fn ok() -> Disposition {
+        Disposition::answer(Status::Ok)
+    }
+
+    /// An answer with `status` that makes no session.
+    pub(crate) fn answer(status: Status) -> Disposition {
         Disposition::Answer {
-            status: Status::Ok,
+            status,
             session: None,
             allow: None,
         }
@@ -134,7 +140,7 @@ pub(crate) struct Forwarded {
 /// What a forwarded request asks for.
 #[derive(Debug)]
 pub(crate) enum ForwardedKind {
-    /// A message: the body as it arrived.
+    /// A message or a batch: the body as it arrived.
     Post(Vec<u8>),
     /// A stream for the session's messages.
     OpenStream(Opening),
@@ -195,6 +201,8 @@ pub(crate) enum Part {
         /// The message; an empty one primes the client to resume.
         message: Vec<u8>,
     },
+    /// One of several responses; [`Part::Accepted`] comes after the last.
+    Response(Vec<u8>),
     /// The final message, or the only one.
     Final {
         /// Status, if the response has not begun.

@@ -27,6 +27,8 @@ mod pipelining;
 mod refused;
 #[path = "integration/resumption.rs"]
 mod resumption;
+#[path = "integration/revisions.rs"]
+mod revisions;
 #[path = "integration/schemas.rs"]
 mod schemas;
 #[path = "integration/sessions.rs"]

@@ -15,6 +15,7 @@ use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::progress;
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskWish;
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +24,7 @@ use super::asking::{Answers, Question};
 use super::error::CallError;
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
+use super::runner::Outcome;
 
 /// The id of a request to a legacy client: it names the call and the question.
 fn question_id(key: CallKey, place: usize) -> String {
@@ -51,12 +53,18 @@ pub(crate) struct CallWishes {
     pub(crate) log_level: Option<LogLevel>,
     /// What the client can do.
     pub(crate) capabilities: ClientCapabilities,
-    /// How the client is asked; nothing when it is never asked.
-    pub(crate) era: Option<Era>,
+    /// The revision that both sides speak; nothing when the client is never asked.
+    pub(crate) revision: Option<Revision>,
     /// What a modern client has answered in earlier rounds and in this request.
     pub(crate) answers: Answers,
     /// The task that the call is to become; none if its client waits for the result.
     pub(crate) task: Option<TaskWish>,
+}
+
+impl CallWishes {
+    fn era(&self) -> Option<Era> {
+        self.revision.map(Revision::era)
+    }
 }
 
 #[derive(Debug)]
@@ -129,7 +137,7 @@ impl Call {
     pub(crate) fn begin(&self, key: CallKey, wishes: CallWishes) {
         let state = &self.0;
         state.key.set(key);
-        let is_legacy = wishes.era == Some(Era::Legacy);
+        let is_legacy = wishes.era() == Some(Era::Legacy);
         state.is_task.set(is_legacy && wishes.task.is_some());
         state.wishes.replace(wishes);
         state.last_progress.set(f64::NEG_INFINITY);
@@ -195,6 +203,8 @@ impl Call {
             let Some(token) = &wishes.progress_token else {
                 return;
             };
+            let has_words = wishes.revision.is_none_or(Revision::has_audio);
+            let message = message.filter(|_| has_words);
             progress::write_notification(&mut event, token.as_id(), progress, total, message);
         }
         state.last_progress.set(progress);
@@ -237,7 +247,7 @@ impl Call {
     /// one that takes no streams, or one that is away already (MCP 2025-11-25 basic/transports,
     /// "Sending Messages to the Server"). What was said before is sent first.
     pub async fn close_stream(&self, retry: Duration) {
-        if self.0.wishes.borrow().era != Some(Era::Legacy) {
+        if self.0.wishes.borrow().era() != Some(Era::Legacy) {
             return;
         }
         let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
@@ -247,6 +257,14 @@ impl Call {
     /// Whether the client said it can do this.
     pub fn client_can(&self, capability: ClientCapability) -> bool {
         self.0.wishes.borrow().capabilities.contains(capability)
+    }
+
+    /// The answer in the words of the revision that the client speaks.
+    pub(crate) fn translate(&self, outcome: Outcome) -> Outcome {
+        match self.0.wishes.borrow().revision {
+            Some(revision) => outcome.map(|answer| answer.in_terms_of(revision)),
+            None => outcome,
+        }
     }
 
     /// Whether the client can be asked nothing at all.
@@ -272,7 +290,7 @@ impl Call {
     pub(crate) fn become_task(&self) {
         let mut wishes = self.0.wishes.borrow_mut();
         self.0.is_task.set(true);
-        if wishes.era == Some(Era::Modern) {
+        if wishes.era() == Some(Era::Modern) {
             wishes.progress_token = None;
             wishes.log_level = None;
             self.0.events.borrow_mut().clear();
@@ -310,7 +328,7 @@ impl Call {
     pub(super) async fn open_question(&self, key: &str, request: ClientRequest) -> usize {
         let state = &self.0;
         let place = state.questions.borrow().len();
-        let era = state.wishes.borrow().era;
+        let era = state.wishes.borrow().era();
         let mut event = Vec::new();
         let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
         if is_sent {

@@ -17,6 +17,7 @@ use corelane_protocol::jsonrpc::{DeserializeError, Value};
 use corelane_protocol::mcp::completion::Completion;
 use corelane_protocol::mcp::prompts::PromptResult;
 use corelane_protocol::mcp::resources::ResourcePart;
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::ToolResult;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,18 @@ pub(crate) enum Answer {
     Contents(Vec<ResourcePart>),
     /// Of a completer.
     Completion(Completion),
+}
+
+impl Answer {
+    /// The answer in what `revision` has words for.
+    pub(crate) fn in_terms_of(self, revision: Revision) -> Answer {
+        match self {
+            Answer::Tool(result) => Answer::Tool(result.in_terms_of(revision)),
+            Answer::Prompt(result) => Answer::Prompt(result.in_terms_of(revision)),
+            // These are the same in every revision.
+            Answer::Contents(_) | Answer::Completion(_) => self,
+        }
+    }
 }
 
 /// How a handler ended.

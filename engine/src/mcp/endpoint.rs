@@ -10,8 +10,10 @@ use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
 use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::result::Stamp;
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::request_state::Sealer;
 
+use super::batch::Batches;
 use super::call_table::CallTable;
 use super::event_store::{EventId, EventLimits, EventStore};
 use super::round_trip::unix_ms;
@@ -45,6 +47,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) answer_timeout_ms: u64,
     /// Limits on JSON.
     pub(crate) json: JsonLimits,
+    /// Messages in a batch.
+    pub(crate) batch_max: usize,
     /// Calls that may wait at once.
     pub(crate) calls_max: usize,
     /// How long a call may take, in milliseconds.
@@ -86,6 +90,7 @@ impl EndpointSettings {
                 id_bytes_max: profile.json.id_bytes_max,
                 method_bytes_max: profile.json.method_bytes_max,
             },
+            batch_max: profile.json.batch_max,
             calls_max: profile.calls.in_flight_max,
             call_timeout_ms: profile.calls.timeout_ms,
             events_max: profile.calls.events_queued_max,
@@ -132,6 +137,7 @@ pub(crate) struct Core {
     pub(super) subscriptions: Subscriptions,
     pub(super) tasks: Tasks,
     pub(super) events: EventStore,
+    pub(super) batches: Batches,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
@@ -155,7 +161,7 @@ impl Endpoint {
         Endpoint {
             decoder: Decoder::new(settings.json),
             core: Core {
-                stamp: Stamp::new(&settings.server.server_info()),
+                stamp: Stamp::new(&settings.server.server_info(Revision::V2026_07_28)),
                 catalog: Catalog::new(Arc::clone(&settings.plan)),
                 sessions: Sessions::new(
                     settings.shard,
@@ -166,6 +172,7 @@ impl Endpoint {
                 events: EventStore::new(settings.shard, settings.events),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
                 tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
+                batches: Batches::default(),
                 settings,
                 spare_calls: Vec::new(),
                 mailbox,
@@ -193,7 +200,7 @@ impl Endpoint {
             Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
         };
         if decoded.is_batch() {
-            return self.core.refuse(None, Reason::Batch, out);
+            return self.core.post_batch(head, (body, &decoded), exchange, out);
         }
         let admitted = match decoded.message() {
             Ok(message) => http::classify(head, message),
@@ -303,6 +310,11 @@ impl Endpoint {
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
+                if let Ok(batch) = &decoded
+                    && batch.is_batch()
+                {
+                    return self.core.batch(session, batch, exchange, out);
+                }
                 // The shard that sent the body decoded and classified the very same bytes.
                 let message = decoded
                     .as_ref()
@@ -330,7 +342,7 @@ impl Endpoint {
     }
 }
 
-fn forward(
+pub(super) fn forward(
     session: SessionId,
     headers: SessionHeaders<'_>,
     exchange: Exchange,
@@ -372,7 +384,7 @@ pub(super) enum Located {
 }
 
 impl Core {
-    fn locate(&self, headers: SessionHeaders<'_>) -> Located {
+    pub(super) fn locate(&self, headers: SessionHeaders<'_>) -> Located {
         match SessionId::parse(headers.session_id) {
             Some(id) if id.home == self.settings.shard => Located::Here(id),
             Some(id) if id.home < self.settings.shards => Located::Elsewhere(id),

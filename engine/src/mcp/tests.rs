@@ -1,13 +1,16 @@
 //! The endpoint without sockets: messages in, dispositions and deliveries out.
 
 mod asking;
+mod batches;
 mod calls;
 mod events;
 mod features;
 mod forwarding;
 mod legacy_tasks;
 mod methods;
+mod outputs;
 mod resumption;
+mod revisions;
 pub(crate) mod rig;
 mod sessions;
 mod streams;

@@ -74,6 +74,7 @@ impl Rig {
             sealer: Arc::new(Sealer::random()),
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
+            batch_max: 4,
             calls_max: 100,
             call_timeout_ms: 1000,
             events_max: 16,
@@ -274,6 +275,7 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
 pub(crate) fn part_of(part: &Part) -> (String, Value) {
     match part {
         Part::Event { message, .. } => ("event".to_owned(), json_of(message)),
+        Part::Response(message) => ("response".to_owned(), json_of(message)),
         Part::Final { status, body } => (status.code().to_string(), json_of(body)),
         Part::Accepted => ("accepted".to_owned(), Value::Null),
         Part::Done => ("done".to_owned(), Value::Null),
