@@ -15,6 +15,7 @@ mod home_id;
 pub(crate) mod in_flight;
 pub(crate) mod resumption;
 pub(crate) mod round_trip;
+pub(crate) mod server_parts;
 pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;
@@ -28,6 +29,7 @@ pub(crate) mod timestamp;
 pub(crate) mod tests;
 
 pub(crate) use endpoint::{Endpoint, EndpointSettings};
+pub(crate) use server_parts::ServerParts;
 
 use corelane_protocol::framing::http1::Status;
 use corelane_protocol::jsonrpc::OwnedId;

@@ -21,6 +21,7 @@ use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::handler::offload::OffloadPool;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
+use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::cores::{self, CoreError};
 use crate::profile::descriptors::{DescriptorError, DescriptorLimit};
@@ -217,10 +218,14 @@ impl Server {
         server.run_until_signal()
     }
 
-    /// Who the server is, and its catalog, checked and encoded.
-    pub(crate) fn into_parts(self, profile: &Profile) -> Result<(ServerDescription, Plan)> {
+    /// What its shards have in common, checked and encoded.
+    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        Ok((self.description, plan))
+        Ok(ServerParts {
+            description: Arc::new(self.description),
+            plan: Arc::new(plan),
+            sealer: Arc::new(Sealer::random()),
+        })
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -230,9 +235,7 @@ impl Server {
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let (description, catalog) = self.into_parts(&profile)?;
-        let (server, catalog) = (Arc::new(description), Arc::new(catalog));
-        let sealer = Arc::new(Sealer::random());
+        let parts = self.into_parts(&profile)?;
         let cores = cores::choose(&profile.server)?;
         let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
@@ -253,7 +256,7 @@ impl Server {
 
         let mut running =
             RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
-        let mut boards = handle.board().open(&catalog, cores.len()).into_iter();
+        let mut boards = handle.board().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);
         for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
@@ -276,10 +279,8 @@ impl Server {
                 backlog: profile.server.backlog,
                 origin: origin.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
-                server: Arc::clone(&server),
-                catalog: Arc::clone(&catalog),
+                parts: parts.clone(),
                 board: boards.next().expect("as many boards as shards"),
-                sealer: Arc::clone(&sealer),
                 offload: offload.clone(),
                 sender,
                 receiver,

@@ -67,7 +67,7 @@ impl Core {
         }
         match request.method {
             Method::Discover => {
-                let about = (&*self.settings.server, self.catalog.offer());
+                let about = (&*self.settings.parts.description, self.catalog.offer());
                 write_discover_result(out, id, about, &self.stamp);
                 Disposition::ok()
             }
@@ -149,7 +149,7 @@ impl Core {
                     }
                     None => self.meter.count(Counter::SessionsOpen),
                 }
-                let about = (&*self.settings.server, self.catalog.offer());
+                let about = (&*self.settings.parts.description, self.catalog.offer());
                 write_initialize_result(out, id, revision, about);
                 Disposition::Answer {
                     status: Status::Ok,

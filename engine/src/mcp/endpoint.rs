@@ -8,22 +8,21 @@ use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMe
 use corelane_protocol::binding::refusal::{Reason, Refusal};
 use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
-use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::result::Stamp;
 use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::request_state::Sealer;
 
 use super::batch::Batches;
 use super::call_table::CallTable;
 use super::event_store::{EventId, EventLimits, EventStore};
 use super::round_trip::unix_ms;
+use super::server_parts::ServerParts;
 use super::session::Sessions;
 use super::session_id::SessionId;
 use super::subscription::Subscriptions;
 use super::task_table::TaskLimits;
 use super::tasks::Tasks;
 use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Opening};
-use crate::catalog::{Catalog, Plan};
+use crate::catalog::Catalog;
 use crate::handler::Call;
 use crate::handler::mailbox::{Mailbox, News};
 use crate::handler::offload::OffloadPort;
@@ -37,12 +36,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) shard: u16,
     /// How many shards there are.
     pub(crate) shards: u16,
-    /// Who the server is.
-    pub(crate) server: Arc<ServerDescription>,
-    /// What it offers.
-    pub(crate) plan: Arc<Plan>,
-    /// Seals what modern clients bring back with their answers; the same for every shard.
-    pub(crate) sealer: Arc<Sealer>,
+    /// What it has in common with the other shards.
+    pub(crate) parts: ServerParts,
     /// How long a modern client may take to answer, in milliseconds.
     pub(crate) answer_timeout_ms: u64,
     /// Limits on JSON.
@@ -73,16 +68,13 @@ impl EndpointSettings {
     /// The settings of shard `.0` of `.1` as `profile` has them.
     pub(crate) fn new(
         (shard, shards): (u16, u16),
-        server: Arc<ServerDescription>,
-        (plan, sealer): (Arc<Plan>, Arc<Sealer>),
+        parts: ServerParts,
         profile: &ShardProfile,
     ) -> EndpointSettings {
         EndpointSettings {
             shard,
             shards,
-            server,
-            plan,
-            sealer,
+            parts,
             answer_timeout_ms: profile.calls.answer_timeout_ms,
             json: JsonLimits {
                 depth_max: profile.json.depth_max,
@@ -158,11 +150,12 @@ impl Endpoint {
         offload: Rc<OffloadPort>,
         meter: Rc<ShardMeter>,
     ) -> Endpoint {
+        let parts = &settings.parts;
         Endpoint {
             decoder: Decoder::new(settings.json),
             core: Core {
-                stamp: Stamp::new(&settings.server.server_info(Revision::V2026_07_28)),
-                catalog: Catalog::new(Arc::clone(&settings.plan)),
+                stamp: Stamp::new(&parts.description.server_info(Revision::V2026_07_28)),
+                catalog: Catalog::new(Arc::clone(&parts.plan)),
                 sessions: Sessions::new(
                     settings.shard,
                     settings.sessions_max,

@@ -125,7 +125,7 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
 #[test]
 fn following_cursors_lists_every_tool_once() {
     let mut rig = Rig::with(|settings| {
-        settings.plan = std::sync::Arc::new(tools::plan(&tools::Gate::default(), 4));
+        settings.parts.plan = std::sync::Arc::new(tools::plan(&tools::Gate::default(), 4));
     });
     let session = rig.session();
     let (mut cursor, mut sizes) = (Value::Null, Vec::new());

@@ -46,7 +46,7 @@ fn rig(gate: &Gate) -> Rig {
         Tool::with_schema("free", "d", ANY, gives),
     ];
     let plan = Plan::new(tools.into(), 100).expect("the tools are usable");
-    Rig::with(|settings| settings.plan = Arc::new(plan))
+    Rig::with(|settings| settings.parts.plan = Arc::new(plan))
 }
 
 fn content(structured: &Value) -> Value {

@@ -65,13 +65,13 @@ fn rig() -> Rig {
     };
     let plan = Plan::new(entries, 100).expect("the entries are usable");
     Rig::with(|settings| {
-        settings.server = Arc::new(ServerDescription {
+        settings.parts.description = Arc::new(ServerDescription {
             name: "rig".to_owned(),
             version: "1".to_owned(),
             title: Some("Rig".to_owned()),
             instructions: None,
         });
-        settings.plan = Arc::new(plan);
+        settings.parts.plan = Arc::new(plan);
     })
 }
 

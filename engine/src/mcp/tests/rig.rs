@@ -18,6 +18,7 @@ use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
 use crate::mcp::event_store::EventLimits;
+use crate::mcp::server_parts::ServerParts;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{Disposition, Endpoint, EndpointSettings, Exchange, Part};
@@ -65,13 +66,15 @@ impl Rig {
         let mut settings = EndpointSettings {
             shard: 0,
             shards: 1,
-            server: Arc::new(ServerDescription {
-                name: "rig".to_owned(),
-                version: "1".to_owned(),
-                ..ServerDescription::default()
-            }),
-            plan: Arc::new(tools::plan(&gate, 100)),
-            sealer: Arc::new(Sealer::random()),
+            parts: ServerParts {
+                description: Arc::new(ServerDescription {
+                    name: "rig".to_owned(),
+                    version: "1".to_owned(),
+                    ..ServerDescription::default()
+                }),
+                plan: Arc::new(tools::plan(&gate, 100)),
+                sealer: Arc::new(Sealer::random()),
+            },
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
             batch_max: 4,

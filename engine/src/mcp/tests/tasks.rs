@@ -109,7 +109,7 @@ fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
     let gate = Gate::default();
     let plan = Plan::new(tools(&gate).into(), 50).expect("the tools of the tests are usable");
     let mut rig = Rig::with(|settings| {
-        settings.plan = Arc::new(plan);
+        settings.parts.plan = Arc::new(plan);
         change(settings);
     });
     rig.gate = gate;
