@@ -19,6 +19,7 @@ use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::handler::offload::OffloadPool;
+use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
 use crate::mcp::ServerParts;
@@ -85,6 +86,7 @@ pub struct Server {
     entries: Entries,
     handle: ServerHandle,
     directories: Vec<ServedDirectory>,
+    states: Vec<StateMaker>,
 }
 
 impl Server {
@@ -99,6 +101,7 @@ impl Server {
             entries: Entries::default(),
             handle: ServerHandle::default(),
             directories: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -202,6 +205,58 @@ impl Server {
         self
     }
 
+    /// Gives handlers a value that all shards share, which they have with [`Call::state`]. One of
+    /// each type.
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// #[derive(Default)]
+    /// struct Greetings(AtomicU64);
+    ///
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Greet { name: String }
+    /// let server = Server::new("greeter", "1.0.0")
+    ///     .with_state(Greetings::default())
+    ///     .tool("greet", "Greets.", async |call: &Call, Greet { name }| {
+    ///         let before = call.state::<Greetings>()?.0.fetch_add(1, Ordering::Relaxed);
+    ///         Ok(format!("hello {name}, you are number {}", before + 1))
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Server {
+        self.states.push(StateMaker::of_server(value));
+        self
+    }
+
+    /// Gives handlers a value that `make` makes once on each shard, when it starts. It never leaves
+    /// its shard, so that a `Cell` or a pool of connections needs no lock.
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # use std::cell::Cell;
+    /// #[derive(Default)]
+    /// struct CallsHere(Cell<u64>);
+    ///
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Nothing {}
+    /// let server = Server::new("counter", "1.0.0")
+    ///     .with_shard_state(CallsHere::default)
+    ///     .tool("count", "Counts calls of one shard.", async |call: &Call, _: Nothing| {
+    ///         let calls = &call.state::<CallsHere>()?.0;
+    ///         calls.set(calls.get() + 1);
+    ///         Ok(calls.get().to_string())
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn with_shard_state<T: 'static>(
+        mut self,
+        make: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Server {
+        self.states.push(StateMaker::of_shard(make));
+        self
+    }
+
     /// What changes this server's catalog once it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -220,11 +275,16 @@ impl Server {
 
     /// What its shards have in common, checked and encoded.
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+        if let Some(name) = StateMaker::duplicate(&self.states) {
+            let (kind, name) = ("state of type", name.to_owned());
+            return Err(CatalogError::Duplicate { kind, name }.into());
+        }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         Ok(ServerParts {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             sealer: Arc::new(Sealer::random()),
+            states: self.states.into(),
         })
     }
 

@@ -25,6 +25,7 @@ use super::error::CallError;
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
 use super::runner::Outcome;
+use super::state::States;
 
 /// The id of a request to a legacy client: it names the call and the question.
 fn question_id(key: CallKey, place: usize) -> String {
@@ -71,6 +72,7 @@ impl CallWishes {
 struct CallState {
     mailbox: Rc<Mailbox>,
     offload: Rc<OffloadPort>,
+    states: Rc<States>,
     events_max: usize,
     key: Cell<CallKey>,
     wishes: RefCell<CallWishes>,
@@ -112,10 +114,16 @@ impl Cancellation {
 impl Call {
     /// A call that is not running yet. `events_max` bounds the notifications that wait for the
     /// shard; a handler that is faster waits.
-    pub(crate) fn new(mailbox: Rc<Mailbox>, offload: Rc<OffloadPort>, events_max: usize) -> Call {
+    pub(crate) fn new(
+        mailbox: Rc<Mailbox>,
+        offload: Rc<OffloadPort>,
+        states: Rc<States>,
+        events_max: usize,
+    ) -> Call {
         Call(Rc::new(CallState {
             mailbox,
             offload,
+            states,
             events_max,
             key: Cell::new(CallKey {
                 index: u32::MAX,
@@ -146,6 +154,10 @@ impl Call {
         state.questions.borrow_mut().clear();
         state.is_cancelled.set(false);
         state.cancellation.take();
+    }
+
+    pub(super) fn states(&self) -> &States {
+        &self.0.states
     }
 
     /// Forgets what the request wished; the call may wait long for the next one.

@@ -284,7 +284,8 @@ impl Core {
         }
         let call = self.spare_calls.pop().unwrap_or_else(|| {
             let events_max = self.settings.events_max;
-            Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
+            let (mailbox, states) = (self.mailbox.clone(), self.states.clone());
+            Call::new(mailbox, self.offload.clone(), states, events_max)
         });
         let key = self.calls.next_key();
         call.begin(key, std::mem::take(&mut caller.wishes));

@@ -74,6 +74,7 @@ impl Rig {
                 }),
                 plan: Arc::new(tools::plan(&gate, 100)),
                 sealer: Arc::new(Sealer::random()),
+                states: Arc::new([]),
             },
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
