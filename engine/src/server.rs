@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::ServerDescription;
-use corelane_protocol::request_state::Sealer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -34,11 +33,13 @@ use crate::transport::listener::{ListenError, listen};
 mod directory;
 mod handle;
 mod running;
+mod state_keys;
 
 use directory::ServedDirectory;
 pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
+pub use state_keys::StateKeyError;
 
 /// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,9 @@ pub enum Error {
     /// A directory cannot be served.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A key for request states is wrong.
+    #[error(transparent)]
+    StateKey(#[from] StateKeyError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -283,7 +287,7 @@ impl Server {
         Ok(ServerParts {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
-            sealer: Arc::new(Sealer::random()),
+            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
             states: self.states.into(),
         })
     }
