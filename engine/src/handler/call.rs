@@ -271,11 +271,11 @@ impl Call {
         self.0.wishes.borrow().capabilities.contains(capability)
     }
 
-    /// The answer in the words of the revision that the client speaks.
-    pub(crate) fn translate(&self, outcome: Outcome) -> Outcome {
-        match self.0.wishes.borrow().revision {
-            Some(revision) => outcome.map(|answer| answer.in_terms_of(revision)),
-            None => outcome,
+    /// Puts the answer in the words of the revision that the client speaks.
+    pub(crate) fn translate(&self, outcome: &mut Outcome) {
+        let revision = self.0.wishes.borrow().revision;
+        if let (Some(revision), Ok(answer)) = (revision, outcome) {
+            answer.put_in_terms_of(revision);
         }
     }
 

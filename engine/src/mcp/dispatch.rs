@@ -298,8 +298,8 @@ impl Core {
             }
         }
         match started {
-            Started::Ready(outcome) if !call.has_events() => {
-                let outcome = call.translate(outcome);
+            Started::Ready(mut outcome) if !call.has_events() => {
+                call.translate(&mut outcome);
                 let status = self.write_outcome(out, era, id, caller.asked, outcome);
                 self.spare(call);
                 Disposition::answer(status)
