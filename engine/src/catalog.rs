@@ -6,11 +6,13 @@
 
 pub(crate) mod board;
 pub(crate) mod completer;
+pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod plan;
 pub(crate) mod prompt;
 pub(crate) mod resource;
 pub(crate) mod schema;
+pub(crate) mod schema_bounds;
 pub(crate) mod tool;
 
 use std::collections::HashMap;
@@ -18,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_protocol::mcp::lifecycle::Offer;
+use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use completer::ShardCompleters;
@@ -108,7 +111,7 @@ impl Catalog {
         };
         Catalog {
             tools: Named::new(
-                &plan.tools,
+                &plan.lists.tools,
                 |it| &it.definition.name,
                 |parts| ShardTool {
                     parts: Arc::clone(parts),
@@ -116,15 +119,15 @@ impl Catalog {
                 },
             ),
             resources: Named::new(
-                &plan.resources,
+                &plan.lists.resources,
                 |it| &it.definition.uri,
                 |parts| ShardResource {
                     runner: (parts.source)(),
                 },
             ),
-            templates: plan.templates.iter().map(template).collect(),
+            templates: plan.lists.templates.iter().map(template).collect(),
             prompts: Named::new(
-                &plan.prompts,
+                &plan.lists.prompts,
                 |it| &it.definition.name,
                 |parts| ShardPrompt {
                     parts: Arc::clone(parts),
@@ -167,9 +170,9 @@ impl Catalog {
         self.offer
     }
 
-    /// The pages of a list, in the order of registration.
-    pub(crate) fn pages(&self, list: List) -> &Pages {
-        &self.plan.pages[list as usize]
+    /// The pages of a list in the words of `revision`, in the order of registration.
+    pub(crate) fn pages(&self, list: List, revision: Revision) -> &Pages {
+        &self.plan.pages[list as usize][revision as usize]
     }
 }
 
@@ -244,6 +247,46 @@ mod tests {
     }
 
     #[test]
+    fn an_output_schema_that_cannot_be_kept_is_refused_at_the_start() {
+        for (schema, fault) in [
+            ("{", "its output schema is not JSON"),
+            ("true", "its output schema must be a JSON object"),
+            ("[]", "its output schema must be a JSON object"),
+            (r#"{"type":"text"}"#, "its output schema does not compile"),
+            (
+                r#"{"$ref":"https://example.com/schema.json"}"#,
+                "its output schema does not compile",
+            ),
+            (r#"{"pattern":"("}"#, "its output schema does not compile"),
+        ] {
+            let expected = format!("tool \"a\": {fault}");
+            check(vec![tool("a", ANY).output_schema(schema)], &expected);
+        }
+        let many = vec!["true"; schema_bounds::SUBSCHEMAS_MAX].join(",");
+        let many = format!(r#"{{"type":"object","anyOf":[{many}]}}"#);
+        let limit = "schema exceeds the limit of 4096 subschemas";
+        let expected = format!("tool \"a\": its output {limit}");
+        check(vec![tool("a", ANY).output_schema(&*many)], &expected);
+        let expected = format!("tool \"a\": its input {limit}");
+        check(vec![tool("a", &many)], &expected);
+    }
+
+    #[test]
+    fn revisions_share_the_pages_of_a_list_that_is_the_same_for_them() {
+        let plan = plan(vec![tool("a", ANY), tool("b", ANY).title("B")], 10).unwrap();
+        let shares = |list: List| {
+            let pages = &plan.pages[list as usize];
+            let mut pairs = pages.windows(2);
+            std::array::from_fn(|_| {
+                let pair = pairs.next().expect("four pairs");
+                Arc::ptr_eq(&pair[0], &pair[1])
+            })
+        };
+        assert_eq!(shares(List::Tools), [true, false, true, true]);
+        assert_eq!(shares(List::Prompts), [true; 4]);
+    }
+
+    #[test]
     fn two_tools_of_one_name_are_refused_and_names_have_case() {
         let twice = vec![tool("a", ANY), tool("b", ANY), tool("a", ANY)];
         check(twice, "tool \"a\" is registered twice");
@@ -260,13 +303,14 @@ mod tests {
         let names = ["c", "a", "b"];
         let tools = names.iter().map(|name| tool(name, ANY)).collect();
         let catalog = Catalog::new(Arc::new(plan(tools, 2).unwrap()));
-        let page = catalog.pages(List::Tools).page(None).unwrap();
+        let pages = catalog.pages(List::Tools, Revision::V2025_11_25);
+        let page = pages.page(None).unwrap();
         let page = format!("{{{}}}", str::from_utf8(page).unwrap());
         let page: serde_json::Value = serde_json::from_str(&page).unwrap();
         assert_eq!(page["tools"][0]["name"], "c");
         assert_eq!(page["tools"][1]["name"], "a");
         let cursor = page["nextCursor"].as_str().unwrap();
-        let last = str::from_utf8(catalog.pages(List::Tools).page(Some(cursor)).unwrap()).unwrap();
+        let last = str::from_utf8(pages.page(Some(cursor)).unwrap()).unwrap();
         assert!(last.contains(r#""name":"b""#) && !last.contains("nextCursor"));
     }
 

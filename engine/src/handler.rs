@@ -11,6 +11,7 @@ pub(crate) mod mailbox;
 pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod runner;
+pub(crate) mod state;
 
 pub use crate::io::executor::sleep;
 pub use asking::{Elicitation, Elicited, Root, Sampled, Sampling};

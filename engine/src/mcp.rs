@@ -5,6 +5,7 @@
 //! an [`Exchange`] is all it needs to name where an answer belongs.
 
 mod age_list;
+pub(crate) mod batch;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
 pub(crate) mod endpoint;
@@ -14,6 +15,7 @@ mod home_id;
 pub(crate) mod in_flight;
 pub(crate) mod resumption;
 pub(crate) mod round_trip;
+pub(crate) mod server_parts;
 pub(crate) mod session;
 pub(crate) mod session_id;
 pub(crate) mod session_message;
@@ -28,6 +30,7 @@ pub(crate) mod watch_note;
 pub(crate) mod tests;
 
 pub(crate) use endpoint::{Endpoint, EndpointSettings};
+pub(crate) use server_parts::ServerParts;
 
 use corelane_protocol::framing::http1::Status;
 use corelane_protocol::jsonrpc::OwnedId;
@@ -109,8 +112,13 @@ pub(crate) enum Disposition {
 impl Disposition {
     /// An answer with status 200.
     pub(crate) fn ok() -> Disposition {
+        Disposition::answer(Status::Ok)
+    }
+
+    /// An answer with `status` that makes no session.
+    pub(crate) fn answer(status: Status) -> Disposition {
         Disposition::Answer {
-            status: Status::Ok,
+            status,
             session: None,
             allow: None,
         }
@@ -135,7 +143,7 @@ pub(crate) struct Forwarded {
 /// What a forwarded request asks for.
 #[derive(Debug)]
 pub(crate) enum ForwardedKind {
-    /// A message: the body as it arrived.
+    /// A message or a batch: the body as it arrived.
     Post(Vec<u8>),
     /// A stream for the session's messages.
     OpenStream(Opening),
@@ -196,6 +204,8 @@ pub(crate) enum Part {
         /// The message; an empty one primes the client to resume.
         message: Vec<u8>,
     },
+    /// One of several responses; [`Part::Accepted`] comes after the last.
+    Response(Vec<u8>),
     /// The final message, or the only one.
     Final {
         /// Status, if the response has not begun.

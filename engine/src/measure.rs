@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
-use corelane_protocol::request_state::Sealer;
 
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
@@ -43,20 +42,14 @@ impl Handling {
     /// When the demo catalog is wrong or threads cannot be started: our own bugs.
     pub fn demo() -> Handling {
         let profile = Profile::default();
-        let (server, plan) = crate::demo::server()
+        let parts = crate::demo::server()
             .into_parts(&profile)
             .expect("a good catalog");
         let mailbox = Rc::new(Mailbox::default());
         let meter = Rc::new(ShardMeter::new());
         let pool = OffloadPool::start(1, 1).expect("one thread can be started");
         let offload = Rc::new(OffloadPort::new(pool, Arc::new(|| {}), Rc::clone(&mailbox)));
-        let (server, plan) = (Arc::new(server), Arc::new(plan));
-        let settings = EndpointSettings::new(
-            (0, 1),
-            server,
-            (plan, Arc::new(Sealer::random())),
-            &profile.for_core(0),
-        );
+        let settings = EndpointSettings::new((0, 1), parts, &profile.for_core(0));
         let no_names: [&str; 0] = [];
         Handling {
             endpoint: Endpoint::new(settings, mailbox, offload, Rc::clone(&meter)),

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::ServerDescription;
-use corelane_protocol::request_state::Sealer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -19,8 +18,10 @@ use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::handler::offload::OffloadPool;
+use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
+use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::cores::{self, CoreError};
 use crate::profile::descriptors::{DescriptorError, DescriptorLimit};
@@ -32,11 +33,13 @@ use crate::transport::listener::{ListenError, listen};
 mod directory;
 mod handle;
 mod running;
+mod state_keys;
 
 use directory::ServedDirectory;
 pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
+pub use state_keys::StateKeyError;
 
 /// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,9 @@ pub enum Error {
     /// A directory cannot be served.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A key for request states is wrong.
+    #[error(transparent)]
+    StateKey(#[from] StateKeyError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -84,6 +90,7 @@ pub struct Server {
     entries: Entries,
     handle: ServerHandle,
     directories: Vec<ServedDirectory>,
+    states: Vec<StateMaker>,
 }
 
 impl Server {
@@ -98,6 +105,7 @@ impl Server {
             entries: Entries::default(),
             handle: ServerHandle::default(),
             directories: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -201,6 +209,58 @@ impl Server {
         self
     }
 
+    /// Gives handlers a value that all shards share, which they have with [`Call::state`]. One of
+    /// each type.
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// #[derive(Default)]
+    /// struct Greetings(AtomicU64);
+    ///
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Greet { name: String }
+    /// let server = Server::new("greeter", "1.0.0")
+    ///     .with_state(Greetings::default())
+    ///     .tool("greet", "Greets.", async |call: &Call, Greet { name }| {
+    ///         let before = call.state::<Greetings>()?.0.fetch_add(1, Ordering::Relaxed);
+    ///         Ok(format!("hello {name}, you are number {}", before + 1))
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Server {
+        self.states.push(StateMaker::of_server(value));
+        self
+    }
+
+    /// Gives handlers a value that `make` makes once on each shard, when it starts. It never leaves
+    /// its shard, so that a `Cell` or a pool of connections needs no lock.
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # use std::cell::Cell;
+    /// #[derive(Default)]
+    /// struct CallsHere(Cell<u64>);
+    ///
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Nothing {}
+    /// let server = Server::new("counter", "1.0.0")
+    ///     .with_shard_state(CallsHere::default)
+    ///     .tool("count", "Counts calls of one shard.", async |call: &Call, _: Nothing| {
+    ///         let calls = &call.state::<CallsHere>()?.0;
+    ///         calls.set(calls.get() + 1);
+    ///         Ok(calls.get().to_string())
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn with_shard_state<T: 'static>(
+        mut self,
+        make: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Server {
+        self.states.push(StateMaker::of_shard(make));
+        self
+    }
+
     /// What changes this server's catalog once it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -217,10 +277,19 @@ impl Server {
         server.run_until_signal()
     }
 
-    /// Who the server is, and its catalog, checked and encoded.
-    pub(crate) fn into_parts(self, profile: &Profile) -> Result<(ServerDescription, Plan)> {
+    /// What its shards have in common, checked and encoded.
+    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+        if let Some(name) = StateMaker::duplicate(&self.states) {
+            let (kind, name) = ("state of type", name.to_owned());
+            return Err(CatalogError::Duplicate { kind, name }.into());
+        }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
-        Ok((self.description, plan))
+        Ok(ServerParts {
+            description: Arc::new(self.description),
+            plan: Arc::new(plan),
+            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
+            states: self.states.into(),
+        })
     }
 
     /// Starts the shards and returns when all of them accept connections.
@@ -230,9 +299,7 @@ impl Server {
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         let (handle, directories) = (self.handle(), self.directories.clone());
-        let (description, catalog) = self.into_parts(&profile)?;
-        let (server, catalog) = (Arc::new(description), Arc::new(catalog));
-        let sealer = Arc::new(Sealer::random());
+        let parts = self.into_parts(&profile)?;
         let cores = cores::choose(&profile.server)?;
         let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
@@ -253,7 +320,7 @@ impl Server {
 
         let mut running =
             RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
-        let mut boards = handle.board().open(&catalog, cores.len()).into_iter();
+        let mut boards = handle.board().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);
         for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
@@ -276,10 +343,8 @@ impl Server {
                 backlog: profile.server.backlog,
                 origin: origin.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
-                server: Arc::clone(&server),
-                catalog: Arc::clone(&catalog),
+                parts: parts.clone(),
                 board: boards.next().expect("as many boards as shards"),
-                sealer: Arc::clone(&sealer),
                 offload: offload.clone(),
                 sender,
                 receiver,

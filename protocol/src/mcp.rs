@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod meta;
 pub mod method;
+pub mod output_schema;
 pub mod progress;
 pub mod prompts;
 pub mod resources;

@@ -27,6 +27,8 @@ mod pipelining;
 mod refused;
 #[path = "integration/resumption.rs"]
 mod resumption;
+#[path = "integration/revisions.rs"]
+mod revisions;
 #[path = "integration/schemas.rs"]
 mod schemas;
 #[path = "integration/sessions.rs"]
@@ -39,6 +41,8 @@ mod shutdown;
 mod sizes;
 #[path = "integration/startup.rs"]
 mod startup;
+#[path = "integration/state_keys.rs"]
+mod state_keys;
 #[path = "integration/streams.rs"]
 mod streams;
 #[path = "integration/subscriptions.rs"]

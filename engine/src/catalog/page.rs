@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The pages of one list: the members of each page's result, ready to be copied into an answer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pages {
     pages: Vec<Page>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Page {
     /// Names the page to clients that saw the one before; the first has none.
     cursor: Option<String>,

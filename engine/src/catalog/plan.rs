@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::lifecycle::Offer;
+use corelane_protocol::mcp::revision::Revision;
 
 use super::page::Pages;
 use super::prompt::{self, Prompt, PromptParts};
@@ -53,7 +53,7 @@ pub enum CatalogError {
 
 impl std::fmt::Debug for Plan {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tools = self.tools.iter().map(|tool| &tool.definition.name);
+        let tools = self.lists.tools.iter().map(|tool| &tool.definition.name);
         formatter.debug_list().entries(tools).finish()
     }
 }
@@ -78,12 +78,19 @@ impl From<Vec<Tool>> for Entries {
 
 /// The checked and encoded catalog, shared by all shards and never changed.
 pub(crate) struct Plan {
+    pub(super) lists: Lists,
+    /// By list and revision. Revisions in whose words a list is the same share its pages.
+    pub(super) pages: [[Arc<Pages>; Revision::ALL.len()]; 4],
+    page_entries_max: usize,
+}
+
+/// The checked entries of each kind, in the order of registration.
+#[derive(Clone)]
+pub(super) struct Lists {
     pub(super) tools: Vec<Arc<ToolParts>>,
     pub(super) resources: Vec<Arc<ResourceParts>>,
     pub(super) templates: Vec<Arc<TemplateParts>>,
     pub(super) prompts: Vec<Arc<PromptParts>>,
-    pub(super) pages: [Pages; 5],
-    page_entries_max: usize,
 }
 
 /// A list that clients ask for.
@@ -93,8 +100,6 @@ pub(crate) enum List {
     Resources,
     Templates,
     Prompts,
-    /// Tools as legacy clients are told of them, with their support of tasks.
-    LegacyTools,
 }
 
 impl Plan {
@@ -114,67 +119,56 @@ impl Plan {
             template.into_parts().map(Arc::new).map_err(wrong)
         })?;
         let prompts = checked(entries.prompts, "prompt", Prompt::name, checked_prompt)?;
-        Ok(Plan::of(
+        let lists = Lists {
             tools,
             resources,
             templates,
             prompts,
-            page_entries_max,
-        ))
+        };
+        Ok(Plan::of(lists, page_entries_max))
     }
 
     /// Encodes the lists of checked entries.
-    fn of(
-        tools: Vec<Arc<ToolParts>>,
-        resources: Vec<Arc<ResourceParts>>,
-        templates: Vec<Arc<TemplateParts>>,
-        prompts: Vec<Arc<PromptParts>>,
-        max: usize,
-    ) -> Plan {
+    fn of(lists: Lists, page_entries_max: usize) -> Plan {
+        let max = page_entries_max;
         let pages = [
-            Pages::new("tools", max, tools.iter(), |it, out| {
-                it.definition.write(out, Era::Modern);
+            in_all_revisions(|revision| {
+                Pages::new("tools", max, lists.tools.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
-            Pages::new("resources", max, resources.iter(), |it, out| {
-                it.definition.write(out)
+            in_all_revisions(|revision| {
+                Pages::new("resources", max, lists.resources.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
-            Pages::new("resourceTemplates", max, templates.iter(), |it, out| {
-                it.definition.write(out);
+            in_all_revisions(|revision| {
+                Pages::new(
+                    "resourceTemplates",
+                    max,
+                    lists.templates.iter(),
+                    |it, out| {
+                        it.definition.write(out, revision);
+                    },
+                )
             }),
-            Pages::new("prompts", max, prompts.iter(), |it, out| {
-                it.definition.write(out)
-            }),
-            Pages::new("tools", max, tools.iter(), |it, out| {
-                it.definition.write(out, Era::Legacy);
+            in_all_revisions(|revision| {
+                Pages::new("prompts", max, lists.prompts.iter(), |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
         ];
         Plan {
-            tools,
-            resources,
-            templates,
-            prompts,
+            lists,
             pages,
-            page_entries_max: max,
+            page_entries_max,
         }
     }
 
     /// The same catalog with one kind of entries edited by `edit`; nothing if it changed nothing.
     fn edited(&self, edit: impl FnOnce(&mut Lists) -> bool) -> Option<Plan> {
-        let mut lists = Lists {
-            tools: self.tools.clone(),
-            resources: self.resources.clone(),
-            templates: self.templates.clone(),
-            prompts: self.prompts.clone(),
-        };
-        let has_changed = edit(&mut lists);
-        let Lists {
-            tools,
-            resources,
-            templates,
-            prompts,
-        } = lists;
-        let max = self.page_entries_max;
-        has_changed.then(|| Plan::of(tools, resources, templates, prompts, max))
+        let mut lists = self.lists.clone();
+        edit(&mut lists).then(|| Plan::of(lists, self.page_entries_max))
     }
 
     /// The same catalog with `tool`, in the place of one of its name if there is one.
@@ -231,25 +225,30 @@ impl Plan {
 
     /// Which features there are.
     pub(crate) fn offer(&self) -> Offer {
+        let lists = &self.lists;
         Offer {
-            resources: !self.resources.is_empty() || !self.templates.is_empty(),
-            prompts: !self.prompts.is_empty(),
-            tasks: self
+            resources: !lists.resources.is_empty() || !lists.templates.is_empty(),
+            prompts: !lists.prompts.is_empty(),
+            tasks: lists
                 .tools
                 .iter()
                 .any(|it| it.definition.task_support.is_some()),
-            completions: self.prompts.iter().any(|it| !it.completers.is_empty())
-                || self.templates.iter().any(|it| !it.completers.is_empty()),
+            completions: lists.prompts.iter().any(|it| !it.completers.is_empty())
+                || lists.templates.iter().any(|it| !it.completers.is_empty()),
         }
     }
 }
 
-/// The entries of a plan being edited.
-struct Lists {
-    tools: Vec<Arc<ToolParts>>,
-    resources: Vec<Arc<ResourceParts>>,
-    templates: Vec<Arc<TemplateParts>>,
-    prompts: Vec<Arc<PromptParts>>,
+/// The pages of one list as each revision has them.
+fn in_all_revisions(encode: impl Fn(Revision) -> Pages) -> [Arc<Pages>; Revision::ALL.len()] {
+    let mut older: Option<Arc<Pages>> = None;
+    Revision::ALL.map(|revision| {
+        let pages = Arc::new(encode(revision));
+        let shared = older.take().filter(|older| *older == pages);
+        let pages = shared.unwrap_or(pages);
+        older = Some(Arc::clone(&pages));
+        pages
+    })
 }
 
 /// Puts `part` where another of its name is, or at the end.

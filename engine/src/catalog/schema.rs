@@ -1,18 +1,22 @@
-//! JSON Schema of a tool's arguments: compiled once, checked on the decoder's own tape.
+//! JSON Schemas of what goes into a tool and comes out: compiled once, checked on the decoder's
+//! own tape.
 //!
 //! `jsonschema` validates any representation of JSON that implements its traits. Implementing
 //! them for [`Value`] saves building a `serde_json::Value` for each call.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use corelane_protocol::binding::refusal::clip;
 use corelane_protocol::jsonrpc::{Array, ArrayIter, Kind, Object, ObjectIter, Value};
 use jsonschema::JsonType;
 use jsonschema::json::{self, Json, JsonNumber, Node, NodeIdentity};
 
-/// A compiled input schema.
+use super::schema_bounds;
+
+/// A compiled schema of a tool's arguments or of its structured content.
 #[derive(Debug)]
-pub(crate) struct InputSchema {
+pub(crate) struct CompiledSchema {
     validator: jsonschema::Validator<Tape>,
 }
 
@@ -22,6 +26,14 @@ pub enum SchemaDefect {
     /// The root is not an object schema (MCP server/tools: `inputSchema` has `type: object`).
     #[error("must have \"type\": \"object\" at its root")]
     RootType,
+    /// The schema is larger than a bound.
+    #[error("exceeds the limit of {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it may be.
+        limit: u64,
+    },
     /// The schema is invalid in its dialect, or refers to another document.
     #[error("does not compile: {0}")]
     Invalid(String),
@@ -30,30 +42,56 @@ pub enum SchemaDefect {
 /// Faults named in one answer to a client; the rest is left out.
 const FAULTS_NAMED_MAX: usize = 5;
 
-impl InputSchema {
-    /// Compiles `schema`. Nothing is fetched: a reference to another document is an error.
-    /// Patterns run on an engine that is linear in the length of the text.
-    pub(crate) fn compile(schema: &serde_json::Value) -> Result<InputSchema, SchemaDefect> {
+impl CompiledSchema {
+    /// Compiles the schema of a tool's arguments.
+    pub(crate) fn of_input(schema: &serde_json::Value) -> Result<CompiledSchema, SchemaDefect> {
         if schema.get("type").and_then(|kind| kind.as_str()) != Some("object") {
             return Err(SchemaDefect::RootType);
         }
+        CompiledSchema::compile(schema)
+    }
+
+    /// Compiles the schema `text` of a tool's structured content, if it is within bounds.
+    pub(crate) fn of_output(text: &str) -> Result<CompiledSchema, SchemaDefect> {
+        let schema = serde_json::from_str(text);
+        let schema = schema.map_err(|error| SchemaDefect::Invalid(error.to_string()))?;
+        schema_bounds::check(text.len(), &schema)?;
+        CompiledSchema::compile(&schema)
+    }
+
+    /// Nothing is fetched: a reference to another document is an error. Patterns run on an engine
+    /// that is linear in the length of the text.
+    fn compile(schema: &serde_json::Value) -> Result<CompiledSchema, SchemaDefect> {
         let validator = jsonschema::options_for::<Tape>()
             .with_pattern_options(jsonschema::PatternOptions::regex())
             .build(schema)
             .map_err(|error| SchemaDefect::Invalid(error.to_string()))?;
-        Ok(InputSchema { validator })
+        Ok(CompiledSchema { validator })
     }
 
-    /// Whether `arguments` fit the schema.
-    pub(crate) fn is_valid(&self, arguments: Value<'_>) -> bool {
-        self.validator.is_valid(TapeNode::Value(arguments))
+    /// Whether `value` fits the schema.
+    pub(crate) fn is_valid(&self, value: Value<'_>) -> bool {
+        // What a subschema said of a value is remembered: no more than each pair is looked at.
+        let steps = Steps::new(u32::MAX);
+        self.validator.is_valid(TapeNode::Value(value, &steps))
+    }
+
+    /// Where the rule stands in the schema that `value` breaks first, in words for the operator:
+    /// a place in the value would name members of it.
+    pub(crate) fn broken_rule(&self, value: Value<'_>) -> String {
+        let steps = Steps::new(FAULT_STEPS_MAX);
+        match self.validator.validate(TapeNode::Value(value, &steps)) {
+            Err(error) if steps.get() > 0 => format!("{:?}", error.schema_path().as_str()),
+            _ => "some rule".to_owned(),
+        }
     }
 
     /// Why `arguments` do not fit, in words for the model.
     pub(crate) fn faults(&self, arguments: Value<'_>) -> String {
+        let steps = Steps::new(FAULT_STEPS_MAX);
         let mut faults = self
             .validator
-            .iter_errors(TapeNode::Value(arguments))
+            .iter_errors(TapeNode::Value(arguments, &steps))
             // Masked: the client knows what it sent, and it may be long or secret.
             .map(|error| match error.instance_path().as_str() {
                 "" => error.masked().to_string(),
@@ -69,9 +107,21 @@ impl InputSchema {
         if faults.next().is_some() {
             text.push_str("; and more");
         }
+        if steps.get() == 0 {
+            // What was found last is of a value that hid itself.
+            return String::from("invalid arguments: too large to say what does not fit");
+        }
         text
     }
 }
+
+/// Looks at values that finding faults may take. Each alternative of a schema is tried for its
+/// faults, and nothing is remembered: a schema that refers to itself in two alternatives takes
+/// twice as long for each level of a value, and how many levels there are is up to the client.
+const FAULT_STEPS_MAX: u32 = 65_536;
+
+/// Looks at values that are left.
+type Steps = Cell<u32>;
 
 /// Bytes of one fault: names of properties that should not be there come from the client.
 const FAULT_BYTES_MAX: usize = 512;
@@ -90,7 +140,7 @@ enum Tape {}
 /// A value on the tape, or the name of a property when names themselves are validated.
 #[derive(Debug, Clone, Copy)]
 enum TapeNode<'a> {
-    Value(Value<'a>),
+    Value(Value<'a>, &'a Steps),
     Name(&'a str),
 }
 
@@ -109,9 +159,14 @@ impl Json for Tape {
 }
 
 impl<'a> TapeNode<'a> {
-    fn value(self) -> Option<Value<'a>> {
+    /// The value, unless there were too many looks already: it hides then, so that no validator
+    /// goes on into its parts.
+    fn value(self) -> Option<(Value<'a>, &'a Steps)> {
         match self {
-            TapeNode::Value(value) => Some(value),
+            TapeNode::Value(value, steps) => {
+                steps.set(steps.get().checked_sub(1)?);
+                Some((value, steps))
+            }
             TapeNode::Name(_) => None,
         }
     }
@@ -123,31 +178,34 @@ impl<'a> Node<'a, Tape> for TapeNode<'a> {
     type Number = TapeNumber<'a>;
 
     fn as_object(&self) -> Option<TapeObject<'a>> {
-        self.value()?.as_object().map(TapeObject)
+        let (value, steps) = self.value()?;
+        value.as_object().map(|object| TapeObject(object, steps))
     }
 
     fn as_array(&self) -> Option<TapeArray<'a>> {
-        self.value()?.as_array().map(TapeArray)
+        let (value, steps) = self.value()?;
+        value.as_array().map(|array| TapeArray(array, steps))
     }
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
         match self {
-            TapeNode::Value(value) => value.as_str().map(Cow::Borrowed),
+            TapeNode::Value(value, _) => value.as_str().map(Cow::Borrowed),
             TapeNode::Name(name) => Some(Cow::Borrowed(name)),
         }
     }
 
     fn as_number(&self) -> Option<TapeNumber<'a>> {
         let is_number = |value: &Value<'_>| matches!(value.kind(), Kind::Integer | Kind::Float);
-        self.value().filter(is_number).map(TapeNumber)
+        let value = self.value().map(|(value, _)| value);
+        value.filter(is_number).map(TapeNumber)
     }
 
     fn as_boolean(&self) -> Option<bool> {
-        self.value()?.as_bool()
+        self.value()?.0.as_bool()
     }
 
     fn is_null(&self) -> bool {
-        self.value().is_some_and(|value| value.is_null())
+        self.value().is_some_and(|(value, _)| value.is_null())
     }
 
     fn is_string(&self) -> bool {
@@ -157,7 +215,7 @@ impl<'a> Node<'a, Tape> for TapeNode<'a> {
     fn json_type(&self) -> JsonType {
         match self {
             TapeNode::Name(_) => JsonType::String,
-            TapeNode::Value(value) => match value.kind() {
+            TapeNode::Value(value, _) => match value.kind() {
                 Kind::Null => JsonType::Null,
                 Kind::Bool => JsonType::Boolean,
                 Kind::Integer | Kind::Float => JsonType::Number,
@@ -170,57 +228,91 @@ impl<'a> Node<'a, Tape> for TapeNode<'a> {
 
     fn to_value(&self) -> Cow<'a, serde_json::Value> {
         Cow::Owned(match self {
-            TapeNode::Value(value) => value.to_serde(),
+            TapeNode::Value(value, _) => value.to_serde(),
             TapeNode::Name(name) => serde_json::Value::from(*name),
         })
     }
 
     fn identity(&self) -> Option<NodeIdentity> {
         // A name lives on its own; only values can be part of a cycle of references.
-        self.value().map(|value| NodeIdentity::new(value.address()))
+        match self {
+            TapeNode::Value(value, _) => Some(NodeIdentity::new(value.address())),
+            TapeNode::Name(_) => None,
+        }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct TapeObject<'a>(Object<'a>);
+struct TapeObject<'a>(Object<'a>, &'a Steps);
 
 impl<'a> json::Object<'a, Tape> for TapeObject<'a> {
     type Node = TapeNode<'a>;
     type MemberName = &'a str;
-    type MembersIter = std::iter::Map<ObjectIter<'a>, fn((&'a str, Value<'a>)) -> Member<'a>>;
+    type MembersIter = TapeMembers<'a>;
 
     fn len(&self) -> usize {
         self.0.len()
     }
 
     fn get(&self, key: &String) -> Option<TapeNode<'a>> {
-        self.0.get(key).map(TapeNode::Value)
+        let value = self.0.get(key)?;
+        Some(TapeNode::Value(value, self.1))
     }
 
     fn members(&self) -> Self::MembersIter {
-        self.0
-            .iter()
-            .map(|(name, value)| (name, TapeNode::Value(value)))
+        TapeMembers(self.0.iter(), self.1)
     }
 }
 
-type Member<'a> = (&'a str, TapeNode<'a>);
+/// The members of an object in order.
+struct TapeMembers<'a>(ObjectIter<'a>, &'a Steps);
+
+impl<'a> Iterator for TapeMembers<'a> {
+    type Item = (&'a str, TapeNode<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = self.0.next()?;
+        Some((name, TapeNode::Value(value, self.1)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
-struct TapeArray<'a>(Array<'a>);
+struct TapeArray<'a>(Array<'a>, &'a Steps);
 
 impl<'a> json::Array<'a, Tape> for TapeArray<'a> {
     type Node = TapeNode<'a>;
-    type ElementsIter = std::iter::Map<ArrayIter<'a>, fn(Value<'a>) -> TapeNode<'a>>;
+    type ElementsIter = TapeElements<'a>;
 
     fn len(&self) -> usize {
         self.0.len()
     }
 
     fn elements(&self) -> Self::ElementsIter {
-        self.0.iter().map(TapeNode::Value)
+        TapeElements(self.0.iter(), self.1)
     }
 }
+
+/// The elements of an array in order.
+struct TapeElements<'a>(ArrayIter<'a>, &'a Steps);
+
+impl<'a> Iterator for TapeElements<'a> {
+    type Item = TapeNode<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let value = self.0.next()?;
+        Some(TapeNode::Value(value, self.1))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for TapeElements<'_> {}
 
 #[derive(Debug, Clone, Copy)]
 struct TapeNumber<'a>(Value<'a>);

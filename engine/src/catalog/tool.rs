@@ -3,13 +3,16 @@
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
 use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::output_schema::{OutputSchema, OutputSchemaError};
 use corelane_protocol::mcp::tasks::TaskSupport;
 use corelane_protocol::mcp::tools::{ToolAnnotations, ToolDefinition, is_tool_name};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::schema::{InputSchema, SchemaDefect};
+use super::output::Promise;
+use super::schema::{CompiledSchema, SchemaDefect};
+use super::schema_bounds;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
 use crate::handler::{Call, CallError, IntoToolResult};
 
@@ -18,6 +21,7 @@ pub struct Tool {
     name: String,
     about: About,
     schema: Result<Box<RawValue>, String>,
+    output_schema: Option<Result<Box<RawValue>, String>>,
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
     task_support: Option<TaskSupport>,
@@ -36,13 +40,23 @@ pub enum ToolDefect {
     /// The schema cannot be used.
     #[error("its input schema {0}")]
     Schema(#[from] SchemaDefect),
+    /// The output schema does not parse.
+    #[error("its output schema is not JSON: {0}")]
+    OutputSchemaText(String),
+    /// The output schema cannot be sent.
+    #[error("its output schema {0}")]
+    OutputSchemaRoot(#[from] OutputSchemaError),
+    /// The output schema cannot be used.
+    #[error("its output schema {0}")]
+    OutputSchema(SchemaDefect),
     /// An `x-mcp-header` cannot be used.
     #[error("its input schema {0}")]
     HeaderParam(#[from] HeaderParamDefect),
 }
 
 impl Tool {
-    /// A tool whose input schema comes from the type of its arguments.
+    /// A tool whose input schema comes from the type of its arguments, and its output schema
+    /// from the type of its result if that is [`Structured`](crate::Structured).
     pub fn new<F, A, R>(
         name: impl Into<String>,
         description: impl Into<String>,
@@ -59,6 +73,7 @@ impl Tool {
             name.into(),
             description.into(),
             schema,
+            R::output_schema(),
             runner::of_arguments(function, into_answer::<R>),
         )
     }
@@ -83,6 +98,7 @@ impl Tool {
             name.into(),
             description.into(),
             schema,
+            R::output_schema(),
             runner::of_arguments(function, into_answer::<R>),
         )
     }
@@ -91,6 +107,7 @@ impl Tool {
         name: String,
         description: String,
         schema: Result<Box<RawValue>, String>,
+        output_schema: Option<schemars::Schema>,
         source: Source<ArgumentsRunner>,
     ) -> Tool {
         Tool {
@@ -100,11 +117,27 @@ impl Tool {
                 ..About::default()
             },
             schema,
+            output_schema: output_schema.map(|schema| {
+                serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string())
+            }),
             annotations: ToolAnnotations::default(),
             requires: None,
             task_support: None,
             source,
         }
+    }
+
+    /// Promises that what the tool gives to programs fits the JSON Schema `schema`, which modern
+    /// clients get byte for byte and legacy ones as that of an object.
+    ///
+    /// The tool then gives structured content or fails. Content that does not fit is not sent:
+    /// the client gets error -32603, and the log names the rule. The same goes for content past
+    /// the default limits on messages: 128 levels, a million values.
+    #[must_use]
+    pub fn output_schema(mut self, schema: impl Into<String>) -> Tool {
+        let schema = RawValue::from_string(schema.into());
+        self.output_schema = Some(schema.map_err(|error| error.to_string()));
+        self
     }
 
     /// Sets the name for people.
@@ -164,18 +197,28 @@ impl Tool {
         let raw = self.schema.map_err(ToolDefect::SchemaText)?;
         let schema: serde_json::Value = serde_json::from_str(raw.get())
             .map_err(|error| ToolDefect::SchemaText(error.to_string()))?;
+        schema_bounds::check(raw.get().len(), &schema)?;
+        let output = self.output_schema.transpose();
+        let output = output.map_err(ToolDefect::OutputSchemaText)?;
+        let output = output.map(OutputSchema::new).transpose()?;
+        let promise = output.as_ref().map(|it| Promise::new(&self.name, it));
+        let promise = promise.transpose().map_err(ToolDefect::OutputSchema)?;
         Ok(ToolParts {
-            input: InputSchema::compile(&schema)?,
+            input: CompiledSchema::of_input(&schema)?,
             header_params: header_param::collect(&schema)?,
             definition: ToolDefinition {
                 name: self.name,
                 about: self.about,
                 input_schema: raw,
+                output_schema: output,
                 annotations: self.annotations,
                 task_support: self.task_support,
             },
             requires: self.requires,
-            source: self.source,
+            source: match promise {
+                Some(promise) => promise.hold(self.source),
+                None => self.source,
+            },
         })
     }
 }
@@ -189,7 +232,7 @@ pub(crate) struct ToolParts {
     /// What clients are told.
     pub(crate) definition: ToolDefinition,
     /// Checks arguments.
-    pub(crate) input: InputSchema,
+    pub(crate) input: CompiledSchema,
     /// Arguments that modern clients repeat in headers.
     pub(crate) header_params: Vec<HeaderParam>,
     /// What a client must be able to do.

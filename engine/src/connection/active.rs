@@ -35,6 +35,9 @@ pub(crate) struct WaitingRequest {
     pub(crate) call: Option<CallKey>,
     /// Whose stream this is.
     pub(crate) stream: Option<StreamOwner>,
+    /// Responses to a batch whose client takes no stream: an array that is not closed, of no more
+    /// elements than `json.batch_max`.
+    pub(crate) gathered: Vec<u8>,
 }
 
 /// What of a request decides how its answer is framed.

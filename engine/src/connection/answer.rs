@@ -15,6 +15,7 @@ impl Connection {
     pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
         match part {
             Part::Event { id, message } => self.deliver_event(id, &message, context),
+            Part::Response(message) => self.deliver_response(&message, context),
             Part::StreamOpen(stream) => {
                 if let Some(waiting) = self.waiting() {
                     waiting.stream = Some(stream);
@@ -68,6 +69,26 @@ impl Connection {
         response::write_event(context.out(), &reply, id, message);
     }
 
+    /// One response to a batch. Clients that take JSON only get all of them together.
+    fn deliver_response(&mut self, message: &[u8], context: &mut Context<'_>) {
+        let Some(waiting) = self.waiting() else {
+            return;
+        };
+        let reply = waiting.reply;
+        if reply.accept.event_stream {
+            self.begin_stream(context);
+            response::write_event(context.out(), &reply, None, message);
+            return;
+        }
+        let opening = if waiting.gathered.is_empty() {
+            b'['
+        } else {
+            b','
+        };
+        waiting.gathered.push(opening);
+        waiting.gathered.extend_from_slice(message);
+    }
+
     pub(super) fn begin_stream(&mut self, context: &mut Context<'_>) {
         if self.phase != Phase::Waiting {
             return;
@@ -103,6 +124,12 @@ impl Connection {
     fn deliver_nothing(&mut self, status: Status, context: &mut Context<'_>) {
         if self.phase == Phase::Streaming {
             self.end_stream(context);
+            return;
+        }
+        let gathered = self.waiting().map(|it| std::mem::take(&mut it.gathered));
+        if let Some(mut gathered) = gathered.filter(|it| !it.is_empty()) {
+            gathered.push(b']');
+            self.deliver_final(Status::Ok, &gathered, context);
             return;
         }
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {

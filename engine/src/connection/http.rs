@@ -346,6 +346,7 @@ impl Connection {
             reply,
             call,
             stream,
+            gathered: Vec::new(),
         });
     }
 

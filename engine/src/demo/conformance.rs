@@ -9,15 +9,23 @@ mod tasks;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Call, CallError, ClientCapability, Content, LogLevel, ResourceContents, Server, Tool,
-    ToolResult, sleep,
+    Call, CallError, ClientCapability, Content, LogLevel, ResourceContents, Server, Structured,
+    Tool, ToolResult, sleep,
 };
 
 #[derive(Deserialize, JsonSchema)]
 struct NoArguments {}
+
+#[derive(Serialize, JsonSchema)]
+struct Weather {
+    /// In degrees Celsius.
+    temperature: f64,
+    /// What the sky looks like.
+    conditions: &'static str,
+}
 
 /// Between two messages of one call, so that a client can see that they are apart.
 const STEP: Duration = Duration::from_millis(50);
@@ -69,6 +77,21 @@ pub(super) fn add_to(server: Server) -> Server {
 
 fn add_content(server: Server) -> Server {
     server
+        .tool(
+            "test_structured_content",
+            "Gives an object to programs.",
+            async |_: &Call, _: NoArguments| {
+                Ok(Structured(Weather {
+                    temperature: 22.5,
+                    conditions: "clear",
+                }))
+            },
+        )
+        .tool(
+            "test_structured_array",
+            "Gives an array to programs.",
+            async |_: &Call, _: NoArguments| Ok(Structured([1, 2, 3])),
+        )
         .tool(
             "test_simple_text",
             "Gives text.",

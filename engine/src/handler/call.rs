@@ -15,6 +15,7 @@ use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::progress;
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskWish;
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +24,8 @@ use super::asking::{Answers, Question};
 use super::error::CallError;
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
+use super::runner::Outcome;
+use super::state::States;
 
 /// Bytes of a status text that are kept: it is one line for people.
 const STATUS_BYTES_MAX: usize = 1024;
@@ -54,18 +57,25 @@ pub(crate) struct CallWishes {
     pub(crate) log_level: Option<LogLevel>,
     /// What the client can do.
     pub(crate) capabilities: ClientCapabilities,
-    /// How the client is asked; nothing when it is never asked.
-    pub(crate) era: Option<Era>,
+    /// The revision that both sides speak; nothing when the client is never asked.
+    pub(crate) revision: Option<Revision>,
     /// What a modern client has answered in earlier rounds and in this request.
     pub(crate) answers: Answers,
     /// The task that the call is to become; none if its client waits for the result.
     pub(crate) task: Option<TaskWish>,
 }
 
+impl CallWishes {
+    fn era(&self) -> Option<Era> {
+        self.revision.map(Revision::era)
+    }
+}
+
 #[derive(Debug)]
 struct CallState {
     mailbox: Rc<Mailbox>,
     offload: Rc<OffloadPort>,
+    states: Rc<States>,
     events_max: usize,
     key: Cell<CallKey>,
     wishes: RefCell<CallWishes>,
@@ -109,10 +119,16 @@ impl Cancellation {
 impl Call {
     /// A call that is not running yet. `events_max` bounds the notifications that wait for the
     /// shard; a handler that is faster waits.
-    pub(crate) fn new(mailbox: Rc<Mailbox>, offload: Rc<OffloadPort>, events_max: usize) -> Call {
+    pub(crate) fn new(
+        mailbox: Rc<Mailbox>,
+        offload: Rc<OffloadPort>,
+        states: Rc<States>,
+        events_max: usize,
+    ) -> Call {
         Call(Rc::new(CallState {
             mailbox,
             offload,
+            states,
             events_max,
             key: Cell::new(CallKey {
                 index: u32::MAX,
@@ -135,7 +151,7 @@ impl Call {
     pub(crate) fn begin(&self, key: CallKey, wishes: CallWishes) {
         let state = &self.0;
         state.key.set(key);
-        let is_legacy = wishes.era == Some(Era::Legacy);
+        let is_legacy = wishes.era() == Some(Era::Legacy);
         state.is_task.set(is_legacy && wishes.task.is_some());
         state.wishes.replace(wishes);
         state.last_progress.set(f64::NEG_INFINITY);
@@ -145,6 +161,10 @@ impl Call {
         state.status.take();
         state.is_cancelled.set(false);
         state.cancellation.take();
+    }
+
+    pub(super) fn states(&self) -> &States {
+        &self.0.states
     }
 
     /// Forgets what the request wished; the call may wait long for the next one.
@@ -203,6 +223,8 @@ impl Call {
             let Some(token) = &wishes.progress_token else {
                 return;
             };
+            let has_words = wishes.revision.is_none_or(Revision::has_audio);
+            let message = message.filter(|_| has_words);
             progress::write_notification(&mut event, token.as_id(), progress, total, message);
         }
         state.last_progress.set(progress);
@@ -245,7 +267,7 @@ impl Call {
     /// one that takes no streams, or one that is away already (MCP 2025-11-25 basic/transports,
     /// "Sending Messages to the Server"). What was said before is sent first.
     pub async fn close_stream(&self, retry: Duration) {
-        if self.0.wishes.borrow().era != Some(Era::Legacy) {
+        if self.0.wishes.borrow().era() != Some(Era::Legacy) {
             return;
         }
         let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
@@ -255,6 +277,14 @@ impl Call {
     /// Whether the client said it can do this.
     pub fn client_can(&self, capability: ClientCapability) -> bool {
         self.0.wishes.borrow().capabilities.contains(capability)
+    }
+
+    /// Puts the answer in the words of the revision that the client speaks.
+    pub(crate) fn translate(&self, outcome: &mut Outcome) {
+        let revision = self.0.wishes.borrow().revision;
+        if let (Some(revision), Ok(answer)) = (revision, outcome) {
+            answer.put_in_terms_of(revision);
+        }
     }
 
     /// Whether the client can be asked nothing at all.
@@ -302,7 +332,7 @@ impl Call {
     pub(crate) fn become_task(&self) {
         let mut wishes = self.0.wishes.borrow_mut();
         self.0.is_task.set(true);
-        if wishes.era == Some(Era::Modern) {
+        if wishes.era() == Some(Era::Modern) {
             wishes.progress_token = None;
             wishes.log_level = None;
             self.0.events.borrow_mut().clear();
@@ -340,7 +370,7 @@ impl Call {
     pub(super) async fn open_question(&self, key: &str, request: ClientRequest) -> usize {
         let state = &self.0;
         let place = state.questions.borrow().len();
-        let era = state.wishes.borrow().era;
+        let era = state.wishes.borrow().era();
         let mut event = Vec::new();
         let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
         if is_sent {

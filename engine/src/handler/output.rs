@@ -7,12 +7,23 @@ use corelane_protocol::mcp::content::{Content, ResourceContents};
 use corelane_protocol::mcp::prompts::{PromptMessage, PromptResult};
 use corelane_protocol::mcp::resources::ResourcePart;
 use corelane_protocol::mcp::tools::ToolResult;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
 use super::error::CallError;
 
 /// A value that becomes a tool's result.
 pub trait IntoToolResult {
+    /// The JSON Schema of the structured content that every such value becomes; none if there is
+    /// none, or nothing is promised of it.
+    fn output_schema() -> Option<Schema>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// Turns the value into a result.
     ///
     /// # Errors
@@ -21,7 +32,16 @@ pub trait IntoToolResult {
 }
 
 impl IntoToolResult for ToolResult {
-    fn into_tool_result(self) -> Result<ToolResult, CallError> {
+    /// Structured content without a text block gets one with its JSON: older clients and the
+    /// model read text (MCP server/tools, "Structured Content").
+    fn into_tool_result(mut self) -> Result<ToolResult, CallError> {
+        let has_text = self.content.iter().any(|it| matches!(it, Content::Text(_)));
+        if let Some(structured) = &self.structured
+            && !has_text
+        {
+            let text = structured.get().to_owned();
+            self.content.push(Content::text(text));
+        }
         Ok(self)
     }
 }
@@ -97,11 +117,18 @@ impl IntoToolResult for f32 {
     }
 }
 
-/// A value given to programs as structured content, and to the model as its JSON text.
+/// A value given to programs as structured content, and to the model as its JSON text. Its type
+/// is the tool's output schema.
 #[derive(Debug, Clone)]
 pub struct Structured<T>(pub T);
 
-impl<T: Serialize> IntoToolResult for Structured<T> {
+impl<T: Serialize + JsonSchema> IntoToolResult for Structured<T> {
+    fn output_schema() -> Option<Schema> {
+        // What is written, not what could be read.
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        Some(settings.into_generator().into_root_schema_for::<T>())
+    }
+
     fn into_tool_result(self) -> Result<ToolResult, CallError> {
         let structured = serde_json::value::to_raw_value(&self.0)?;
         Ok(ToolResult {
@@ -246,7 +273,12 @@ mod tests {
         check(7_u64.into_tool_result(), "7");
         check("a".into_tool_result(), "a");
         let structured = Structured(vec![1, 2]).into_tool_result().unwrap();
-        assert_eq!(structured.structured.unwrap().get(), "[1,2]");
+        assert_eq!(structured.structured.as_ref().unwrap().get(), "[1,2]");
         assert_eq!(structured.content, vec![Content::text("[1,2]")]);
+        let by_hand = ToolResult {
+            structured: Some(serde_json::value::to_raw_value(&[3]).unwrap()),
+            ..ToolResult::default()
+        };
+        check(by_hand.into_tool_result(), "[3]");
     }
 }

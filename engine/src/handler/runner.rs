@@ -17,6 +17,7 @@ use corelane_protocol::jsonrpc::{DeserializeError, Value};
 use corelane_protocol::mcp::completion::Completion;
 use corelane_protocol::mcp::prompts::PromptResult;
 use corelane_protocol::mcp::resources::ResourcePart;
+use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::ToolResult;
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,18 @@ pub(crate) enum Answer {
     Contents(Vec<ResourcePart>),
     /// Of a completer.
     Completion(Completion),
+}
+
+impl Answer {
+    /// Leaves of the answer what `revision` has words for.
+    pub(crate) fn put_in_terms_of(&mut self, revision: Revision) {
+        match self {
+            Answer::Tool(result) => result.put_in_terms_of(revision),
+            Answer::Prompt(result) => result.put_in_terms_of(revision),
+            // These are the same in every revision.
+            Answer::Contents(_) | Answer::Completion(_) => {}
+        }
+    }
 }
 
 /// How a handler ended.

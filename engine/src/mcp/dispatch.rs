@@ -58,14 +58,16 @@ impl Core {
         out: &mut Vec<u8>,
     ) -> Disposition {
         self.meter.add(Counter::RequestsModern, 1);
-        let (era, id) = (Era::Modern, request.id);
+        // The ladder admits no other one.
+        let revision = Revision::V2026_07_28;
+        let (era, id) = (revision.era(), request.id);
         if !self.offers(request.method) {
             let reason = Reason::MethodNotFound(request.method.name());
             return self.refuse(Some(id), reason, out);
         }
         match request.method {
             Method::Discover => {
-                let about = (&*self.settings.server, self.catalog.offer());
+                let about = (&*self.settings.parts.description, self.catalog.offer());
                 write_discover_result(out, id, about, &self.stamp);
                 Disposition::ok()
             }
@@ -73,7 +75,7 @@ impl Core {
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
-            | Method::PromptsList => self.list(era, id, (request.method, request.params), out),
+            | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let asked = Asked::by(request.method);
                 let answers = match self.answers(asked, request) {
@@ -84,7 +86,7 @@ impl Core {
                     progress_token: request.envelope.progress_token.map(OwnedId::from),
                     log_level: request.envelope.log_level,
                     capabilities: request.envelope.capabilities,
-                    era: Some(era),
+                    revision: Some(revision),
                     answers,
                     task: None,
                 };
@@ -132,10 +134,11 @@ impl Core {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let revision = Revision::negotiate(params.protocol_version);
-        match self
-            .sessions
-            .create(revision, params.capabilities, self.now_ms)
-        {
+        match self.sessions.create(
+            revision,
+            params.capabilities.of_revision(revision),
+            self.now_ms,
+        ) {
             Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
             Ok((session, evicted)) => {
                 self.meter.count(Counter::SessionsCreated);
@@ -146,7 +149,7 @@ impl Core {
                     }
                     None => self.meter.count(Counter::SessionsOpen),
                 }
-                let about = (&*self.settings.server, self.catalog.offer());
+                let about = (&*self.settings.parts.description, self.catalog.offer());
                 write_initialize_result(out, id, revision, about);
                 Disposition::Answer {
                     status: Status::Ok,
@@ -186,18 +189,18 @@ impl Core {
     /// A list: a page that was encoded when the server started.
     pub(super) fn list(
         &mut self,
-        era: Era,
+        revision: Revision,
         id: Id<'_>,
         (method, params): (Method, Option<Value<'_>>),
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let pages = self.catalog.pages(match method {
+        let list = match method {
             Method::ResourcesList => List::Resources,
             Method::TemplatesList => List::Templates,
             Method::PromptsList => List::Prompts,
-            _ if era == Era::Legacy => List::LegacyTools,
             _ => List::Tools,
-        });
+        };
+        let pages = self.catalog.pages(list, revision);
         let cursor = params
             .and_then(|params| params.as_object())
             .and_then(|object| object.get("cursor"));
@@ -212,7 +215,7 @@ impl Core {
         encode::begin_result(out, id);
         out.push(b'{');
         out.extend_from_slice(members);
-        self.stamp.finish(out, era, Caching::Revalidate);
+        self.stamp.finish(out, revision.era(), Caching::Revalidate);
         Disposition::ok()
     }
 
@@ -230,11 +233,7 @@ impl Core {
             && !caller.wishes.capabilities.contains(needed)
         {
             let status = self.write_missing_capability(out, era, id, needed);
-            return Disposition::Answer {
-                status,
-                session: None,
-                allow: None,
-            };
+            return Disposition::answer(status);
         }
         let support = tool.parts.definition.task_support;
         caller.wishes.task = match self.task_wish(support, &caller, out) {
@@ -285,7 +284,8 @@ impl Core {
         }
         let call = self.spare_calls.pop().unwrap_or_else(|| {
             let events_max = self.settings.events_max;
-            Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
+            let (mailbox, states) = (self.mailbox.clone(), self.states.clone());
+            Call::new(mailbox, self.offload.clone(), states, events_max)
         });
         let key = self.calls.next_key();
         call.begin(key, std::mem::take(&mut caller.wishes));
@@ -298,14 +298,11 @@ impl Core {
             }
         }
         match started {
-            Started::Ready(outcome) if !call.has_events() => {
+            Started::Ready(mut outcome) if !call.has_events() => {
+                call.translate(&mut outcome);
                 let status = self.write_outcome(out, era, id, caller.asked, outcome);
                 self.spare(call);
-                Disposition::Answer {
-                    status,
-                    session: None,
-                    allow: None,
-                }
+                Disposition::answer(status)
             }
             // Dropped: the handler runs again when its client has answered.
             Started::Waiting(_) if era == Era::Modern && call.has_questions() => {

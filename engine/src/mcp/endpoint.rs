@@ -8,13 +8,14 @@ use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMe
 use corelane_protocol::binding::refusal::{Reason, Refusal};
 use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
-use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::result::Stamp;
-use corelane_protocol::request_state::Sealer;
+use corelane_protocol::mcp::revision::Revision;
 
+use super::batch::Batches;
 use super::call_table::CallTable;
 use super::event_store::{EventId, EventLimits, EventStore};
 use super::round_trip::unix_ms;
+use super::server_parts::ServerParts;
 use super::session::Sessions;
 use super::session_id::SessionId;
 use super::subscription::Subscriptions;
@@ -22,10 +23,11 @@ use super::task_table::TaskLimits;
 use super::tasks::Tasks;
 use super::watch_note::WatchNote;
 use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Opening};
-use crate::catalog::{Catalog, Plan};
+use crate::catalog::Catalog;
 use crate::handler::Call;
 use crate::handler::mailbox::{Mailbox, News};
 use crate::handler::offload::OffloadPort;
+use crate::handler::state::{StateMaker, States};
 use crate::io::arena::Arena;
 use crate::meter::{Counter, ShardMeter};
 use crate::profile::ShardProfile;
@@ -36,16 +38,14 @@ pub(crate) struct EndpointSettings {
     pub(crate) shard: u16,
     /// How many shards there are.
     pub(crate) shards: u16,
-    /// Who the server is.
-    pub(crate) server: Arc<ServerDescription>,
-    /// What it offers.
-    pub(crate) plan: Arc<Plan>,
-    /// Seals what modern clients bring back with their answers; the same for every shard.
-    pub(crate) sealer: Arc<Sealer>,
+    /// What it has in common with the other shards.
+    pub(crate) parts: ServerParts,
     /// How long a modern client may take to answer, in milliseconds.
     pub(crate) answer_timeout_ms: u64,
     /// Limits on JSON.
     pub(crate) json: JsonLimits,
+    /// Messages in a batch.
+    pub(crate) batch_max: usize,
     /// Calls that may wait at once.
     pub(crate) calls_max: usize,
     /// How long a call may take, in milliseconds.
@@ -72,16 +72,13 @@ impl EndpointSettings {
     /// The settings of shard `.0` of `.1` as `profile` has them.
     pub(crate) fn new(
         (shard, shards): (u16, u16),
-        server: Arc<ServerDescription>,
-        (plan, sealer): (Arc<Plan>, Arc<Sealer>),
+        parts: ServerParts,
         profile: &ShardProfile,
     ) -> EndpointSettings {
         EndpointSettings {
             shard,
             shards,
-            server,
-            plan,
-            sealer,
+            parts,
             answer_timeout_ms: profile.calls.answer_timeout_ms,
             json: JsonLimits {
                 depth_max: profile.json.depth_max,
@@ -89,6 +86,7 @@ impl EndpointSettings {
                 id_bytes_max: profile.json.id_bytes_max,
                 method_bytes_max: profile.json.method_bytes_max,
             },
+            batch_max: profile.json.batch_max,
             calls_max: profile.calls.in_flight_max,
             call_timeout_ms: profile.calls.timeout_ms,
             events_max: profile.calls.events_queued_max,
@@ -136,10 +134,12 @@ pub(crate) struct Core {
     pub(super) subscriptions: Subscriptions,
     pub(super) tasks: Tasks,
     pub(super) events: EventStore,
+    pub(super) batches: Batches,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
     pub(super) offload: Rc<OffloadPort>,
+    pub(super) states: Rc<States>,
     pub(super) news: Vec<News>,
     pub(super) deliveries: VecDeque<Delivery>,
     /// Notes for other shards, bounded by the listeners and tasks that they are about.
@@ -158,11 +158,12 @@ impl Endpoint {
         offload: Rc<OffloadPort>,
         meter: Rc<ShardMeter>,
     ) -> Endpoint {
+        let parts = &settings.parts;
         Endpoint {
             decoder: Decoder::new(settings.json),
             core: Core {
-                stamp: Stamp::new(&settings.server.server_info()),
-                catalog: Catalog::new(Arc::clone(&settings.plan)),
+                stamp: Stamp::new(&parts.description.server_info(Revision::V2026_07_28)),
+                catalog: Catalog::new(Arc::clone(&parts.plan)),
                 sessions: Sessions::new(
                     settings.shard,
                     settings.sessions_max,
@@ -172,6 +173,8 @@ impl Endpoint {
                 events: EventStore::new(settings.shard, settings.events),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
                 tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
+                batches: Batches::default(),
+                states: StateMaker::make_all(&parts.states),
                 settings,
                 spare_calls: Vec::new(),
                 mailbox,
@@ -200,7 +203,7 @@ impl Endpoint {
             Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
         };
         if decoded.is_batch() {
-            return self.core.refuse(None, Reason::Batch, out);
+            return self.core.post_batch(head, (body, &decoded), exchange, out);
         }
         let admitted = match decoded.message() {
             Ok(message) => http::classify(head, message),
@@ -310,6 +313,11 @@ impl Endpoint {
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
+                if let Ok(batch) = &decoded
+                    && batch.is_batch()
+                {
+                    return self.core.batch(session, batch, exchange, out);
+                }
                 // The shard that sent the body decoded and classified the very same bytes.
                 let message = decoded
                     .as_ref()
@@ -337,7 +345,7 @@ impl Endpoint {
     }
 }
 
-fn forward(
+pub(super) fn forward(
     session: SessionId,
     headers: SessionHeaders<'_>,
     exchange: Exchange,
@@ -379,7 +387,7 @@ pub(super) enum Located {
 }
 
 impl Core {
-    fn locate(&self, headers: SessionHeaders<'_>) -> Located {
+    pub(super) fn locate(&self, headers: SessionHeaders<'_>) -> Located {
         match SessionId::parse(headers.session_id) {
             Some(id) if id.home == self.settings.shard => Located::Here(id),
             Some(id) if id.home < self.settings.shards => Located::Elsewhere(id),

@@ -221,9 +221,10 @@ impl Core {
                 }
                 Some(part)
             }
-            (Ok(outcome), None) => {
+            (Ok(mut outcome), None) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
+                entry.call.translate(&mut outcome);
                 let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
                 match entry.stream {
                     None => Some(Part::Final { status, body }),
@@ -235,7 +236,7 @@ impl Core {
             }
         };
         if let (Some(exchange), Some(part)) = (entry.exchange, part) {
-            self.deliveries.push_back(Delivery { exchange, part });
+            self.deliver_end(exchange, part);
         }
         // Dropping the task stops a handler that still runs; the executor drops its future.
         if entry.task.take().is_some() {

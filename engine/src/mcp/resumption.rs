@@ -50,7 +50,8 @@ impl Core {
         self.measure_events();
     }
 
-    /// A call says something before its answer.
+    /// A call says something before its answer. The stream of a batch is not kept: it is no one
+    /// call's.
     pub(super) fn say(&mut self, key: CallKey, message: Vec<u8>) {
         let Some(entry) = self.calls.find(key) else {
             return;
@@ -59,6 +60,7 @@ impl Core {
         if entry.stream.is_none()
             && let Some(session) = entry.session
             && exchange.is_some_and(|exchange| exchange.takes_events)
+            && exchange.is_some_and(|exchange| !self.batches.has(exchange))
         {
             entry.stream = Some(self.events.begin(session));
         }
@@ -112,7 +114,7 @@ impl Core {
         }
     }
 
-    /// Sends a message that belongs to no call to a session: on the newest stand-alone stream, or
+    /// Sends a message that belongs to no call to a session: on the oldest stand-alone stream, or
     /// into the store for a client that lost its last one. Without either it is dropped.
     pub(super) fn tell_session(&mut self, session: SessionId, message: Vec<u8>) {
         let Some(found) = self.sessions.find(session) else {

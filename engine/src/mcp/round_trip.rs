@@ -46,7 +46,7 @@ impl Core {
                     method: asked.method(),
                     params_digest: params_digest(params),
                 };
-                let opened = self.settings.sealer.open(state, &binding, unix_ms());
+                let opened = self.settings.parts.sealer.open(state, &binding, unix_ms());
                 let contents = opened.map_err(|error| error.to_string())?;
                 answers_of(&contents)
             }
@@ -85,6 +85,7 @@ impl Core {
         let expires_at_ms = unix_ms() + self.settings.answer_timeout_ms;
         let state = self
             .settings
+            .parts
             .sealer
             .seal(&contents, &binding, expires_at_ms);
         write_input_required(out, id, questions, &state, &self.stamp);

@@ -36,7 +36,8 @@ impl Core {
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
             return self.refuse(message.request_id(), Reason::VersionHeader, out);
         }
-        let has_tasks = session.revision.has_tasks();
+        let revision = session.revision;
+        let has_tasks = revision.has_tasks();
         match message {
             SessionMessage::Response {
                 id: of,
@@ -69,14 +70,15 @@ impl Core {
                     encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, text);
                     return Disposition::ok();
                 };
-                self.session_request(id, (request, method, params), exchange, out)
+                let asked = (request, method, params);
+                self.session_request((id, revision), asked, exchange, out)
             }
         }
     }
 
     fn session_request(
         &mut self,
-        session: SessionId,
+        (session, revision): (SessionId, Revision),
         (id, method, params): (Id<'_>, Method, Option<Value<'_>>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -91,7 +93,7 @@ impl Core {
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
-            | Method::PromptsList => self.list(era, id, (method, params), out),
+            | Method::PromptsList => self.list(revision, id, (method, params), out),
             Method::Subscribe => self.subscribe(session, id, (params, true), out),
             Method::Unsubscribe => self.subscribe(session, id, (params, false), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
@@ -102,10 +104,9 @@ impl Core {
                     progress_token: meta::progress_token(params).map(OwnedId::from),
                     log_level: Some(found.log_level),
                     capabilities: found.capabilities,
-                    era: Some(era),
+                    revision: Some(revision),
                     ..CallWishes::default()
                 };
-                let has_tasks = found.revision.has_tasks();
                 let session = Some(session);
                 let caller = Caller {
                     era,
@@ -114,7 +115,7 @@ impl Core {
                     params,
                     wishes,
                     session,
-                    has_tasks,
+                    has_tasks: revision.has_tasks(),
                     exchange,
                     head: None,
                 };

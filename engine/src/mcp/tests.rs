@@ -1,6 +1,7 @@
 //! The endpoint without sockets: messages in, dispositions and deliveries out.
 
 mod asking;
+mod batches;
 mod calls;
 mod events;
 mod features;
@@ -8,9 +9,12 @@ mod forwarding;
 mod legacy_status;
 mod legacy_tasks;
 mod methods;
+mod outputs;
 mod resumption;
+mod revisions;
 pub(crate) mod rig;
 mod sessions;
+mod states;
 mod streams;
 mod task_status;
 mod tasks;

@@ -22,6 +22,7 @@ fn complete() -> Profile {
             cores: Some("0-1".parse().expect("two cores")),
             allowed_hosts: vec!["mcp.example.com".to_owned()],
             allowed_origins: vec!["https://app.example.com".to_owned()],
+            state_key_files: vec!["/etc/corelane/state.key".into()],
             drain_timeout_ms: server.drain_timeout_ms,
             backlog: server.backlog,
         },
@@ -180,7 +181,7 @@ fn check(text: &str, expected: &str) {
 fn refuses_what_the_schema_does_not_know_with_line_and_key() {
     let backlog = "[server]\nlisten = \"127.0.0.1:1\"\n  backlogs = 5\n";
     let fields = "expected one of `listen`, `endpoint`, `shards`, `cores`, `allowed_hosts`, \
-                  `allowed_origins`, `drain_timeout_ms`, `backlog`";
+                  `allowed_origins`, `drain_timeout_ms`, `state_key_files`, `backlog`";
     check(
         backlog,
         &format!("line 3, column 3, `backlogs = 5`: unknown field `backlogs`, {fields}"),

@@ -140,6 +140,9 @@ pub struct Json {
     pub id_bytes_max: usize,
     /// Bytes of a method name, 64 to 1024; default 128: those of the specification stay below 48.
     pub method_bytes_max: usize,
+    /// Messages in a batch, 1 to 10,000; default 100. Only clients of 2025-03-26 send batches, and
+    /// all of one are handled in one turn.
+    pub batch_max: usize,
 }
 
 impl Default for Json {
@@ -149,6 +152,7 @@ impl Default for Json {
             nodes_max: 1_000_000,
             id_bytes_max: 256,
             method_bytes_max: 128,
+            batch_max: 100,
         }
     }
 }
@@ -159,6 +163,7 @@ impl Json {
         section.range("depth_max", self.depth_max, 8..=256)?;
         section.range("nodes_max", self.nodes_max, 64..=100_000_000)?;
         section.range("id_bytes_max", self.id_bytes_max, 20..=4096)?;
-        section.range("method_bytes_max", self.method_bytes_max, 64..=1024)
+        section.range("method_bytes_max", self.method_bytes_max, 64..=1024)?;
+        section.range("batch_max", self.batch_max, 1..=10_000)
     }
 }

@@ -9,14 +9,11 @@ use std::thread;
 use std::time::Instant;
 
 use corelane_protocol::limits::HttpLimits;
-use corelane_protocol::mcp::lifecycle::ServerDescription;
-use corelane_protocol::request_state::Sealer;
 
 use super::ShardMessage;
 use super::accept::Accepting;
 use super::run::run;
 use super::work::{Handling, Shard, date_now};
-use crate::catalog::Plan;
 use crate::catalog::board::ShardBoard;
 use crate::connection::context::Rules;
 use crate::guard::origin::OriginPolicy;
@@ -29,7 +26,7 @@ use crate::io::slots::Slots;
 use crate::io::wake::{WakeFd, Waker};
 use crate::io::wheel::Wheel;
 use crate::lanes::{LaneReceiver, LaneSender};
-use crate::mcp::{Endpoint, EndpointSettings};
+use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
@@ -71,12 +68,9 @@ pub(crate) struct ShardPlan {
     pub(crate) backlog: u32,
     pub(crate) origin: OriginPolicy,
     pub(crate) endpoint_path: String,
-    pub(crate) server: Arc<ServerDescription>,
-    pub(crate) catalog: Arc<Plan>,
+    pub(crate) parts: ServerParts,
     /// Changes that others make.
     pub(crate) board: Arc<ShardBoard>,
-    /// Seals what modern clients bring back.
-    pub(crate) sealer: Arc<Sealer>,
     pub(crate) offload: OffloadPool,
     pub(crate) sender: LaneSender<ShardMessage>,
     pub(crate) receiver: LaneReceiver<ShardMessage>,
@@ -261,12 +255,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         wake_shard,
         Rc::clone(&mailbox),
     ));
-    let settings = EndpointSettings::new(
-        (plan.shard, plan.shards),
-        Arc::clone(&plan.server),
-        (Arc::clone(&plan.catalog), Arc::clone(&plan.sealer)),
-        profile,
-    );
+    let settings = EndpointSettings::new((plan.shard, plan.shards), plan.parts.clone(), profile);
     let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
     Handling {
         endpoint,

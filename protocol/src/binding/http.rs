@@ -201,6 +201,14 @@ pub fn classify<'a>(
     }
 }
 
+/// The session of a batch, an array of messages: only sessions of 2025-03-26 take one.
+///
+/// # Errors
+/// [`Reason::Batch`] for a batch that is of no legacy session.
+pub fn batch_session<'a>(head: &RequestHead<'a>) -> Result<SessionHeaders<'a>, Reason<'a>> {
+    session_headers(head).map_err(|_| Reason::Batch)
+}
+
 fn classify_request<'a>(
     head: &RequestHead<'a>,
     message: Message<'a>,

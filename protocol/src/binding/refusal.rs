@@ -41,8 +41,22 @@ pub enum Reason<'a> {
     #[error("{0}")]
     NotAMessage(ShapeFault),
     /// The body is an array.
-    #[error("batches are not served: send one message per request")]
+    #[error("batches are served in sessions of 2025-03-26 only: send one message per request")]
     Batch,
+    /// The body is an array of nothing (JSON-RPC 2.0, 6).
+    #[error("a batch needs a message")]
+    BatchEmpty,
+    /// The body is a long array.
+    #[error("batch of {messages} messages exceeds limit of {messages_max}")]
+    BatchTooLong {
+        /// How many there are.
+        messages: usize,
+        /// How many there may be.
+        messages_max: usize,
+    },
+    /// A handshake in an array (MCP 2025-03-26 basic/lifecycle, "Initialization").
+    #[error("initialize must not be part of a batch")]
+    BatchInitialize,
     /// `Content-Type` is not JSON.
     #[error("Content-Type must be application/json")]
     ContentType,
@@ -136,6 +150,9 @@ impl Reason<'_> {
             Reason::NotAMessage(_)
             | Reason::Framing(_)
             | Reason::Batch
+            | Reason::BatchEmpty
+            | Reason::BatchTooLong { .. }
+            | Reason::BatchInitialize
             | Reason::ContentType
             | Reason::NotAcceptable(_)
             | Reason::Forbidden(_)

@@ -3,6 +3,7 @@
 
 use serde_json::value::RawValue;
 
+use super::revision::Revision;
 use crate::jsonrpc::encode;
 
 /// Members that tools, resources, templates and prompts have in common.
@@ -62,15 +63,22 @@ impl Role {
 }
 
 impl About {
-    /// Appends the members, each behind a comma.
-    pub fn write_members(&self, out: &mut Vec<u8>) {
-        write_text(out, "title", self.title.as_deref());
+    /// Appends the members that `revision` has, each behind a comma.
+    pub fn write_members(&self, out: &mut Vec<u8>, revision: Revision) {
+        let title = self.title.as_deref();
+        write_text(
+            out,
+            "title",
+            title.filter(|_| revision.has_structured_content()),
+        );
         write_text(out, "description", self.description.as_deref());
-        if !self.icons.is_empty() {
+        if !self.icons.is_empty() && revision.has_icons() {
             out.extend_from_slice(br#","icons":"#);
             write_array(out, &self.icons, Icon::write);
         }
-        if let Some(meta) = &self.meta {
+        if let Some(meta) = &self.meta
+            && revision.has_structured_content()
+        {
             out.extend_from_slice(br#","_meta":"#);
             out.extend_from_slice(meta.get().as_bytes());
         }
@@ -102,9 +110,12 @@ impl Icon {
 }
 
 impl Annotations {
-    /// Appends the member `annotations` behind a comma, if there is anything to say.
-    pub fn write_member(&self, out: &mut Vec<u8>) {
-        if *self == Annotations::default() {
+    /// Appends the member `annotations` behind a comma, if there is anything to say that
+    /// `revision` has words for.
+    pub fn write_member(&self, out: &mut Vec<u8>, revision: Revision) {
+        let last_modified = self.last_modified.as_deref();
+        let last_modified = last_modified.filter(|_| revision.has_structured_content());
+        if self.audience.is_empty() && self.priority.is_none() && last_modified.is_none() {
             return;
         }
         out.extend_from_slice(br#","annotations":{"#);
@@ -119,7 +130,7 @@ impl Annotations {
             out.extend_from_slice(br#","priority":"#);
             encode::write_float(out, priority.clamp(0.0, 1.0));
         }
-        write_text(out, "lastModified", self.last_modified.as_deref());
+        write_text(out, "lastModified", last_modified);
         // The first member needs no comma.
         out.remove(start);
         out.push(b'}');
@@ -155,8 +166,8 @@ mod tests {
     #[test]
     fn writes_what_is_there_and_nothing_else() {
         let mut out = Vec::new();
-        About::default().write_members(&mut out);
-        Annotations::default().write_member(&mut out);
+        About::default().write_members(&mut out, Revision::V2026_07_28);
+        Annotations::default().write_member(&mut out, Revision::V2026_07_28);
         assert_eq!(out, b"");
         let about = About {
             title: Some("T".into()),
@@ -167,19 +178,30 @@ mod tests {
             }],
             meta: Some(RawValue::from_string(r#"{"a.example/b": 1}"#.into()).unwrap()),
         };
-        about.write_members(&mut out);
+        about.write_members(&mut out, Revision::V2025_11_25);
         let expected = concat!(
             r#","title":"T","icons":[{"src":"https://a.example/i.png","sizes":["48x48","any"]}]"#,
             r#","_meta":{"a.example/b": 1}"#
         );
         assert_eq!(String::from_utf8(out).unwrap(), expected);
+        for (revision, expected) in [
+            (Revision::V2025_03_26, ""),
+            (
+                Revision::V2025_06_18,
+                r#","title":"T","_meta":{"a.example/b": 1}"#,
+            ),
+        ] {
+            let mut out = Vec::new();
+            about.write_members(&mut out, revision);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 
     #[test]
     fn annotations_have_no_comma_in_front() {
         let check = |annotations: Annotations, expected: &str| {
             let mut out = Vec::new();
-            annotations.write_member(&mut out);
+            annotations.write_member(&mut out, Revision::V2025_11_25);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         };
         check(

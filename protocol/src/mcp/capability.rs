@@ -1,5 +1,6 @@
 //! What a client says it can do.
 
+use super::revision::Revision;
 use super::tasks;
 use crate::jsonrpc::Value;
 
@@ -78,6 +79,23 @@ impl ClientCapabilities {
         set
     }
 
+    /// Those that `revision` has: a client that declares others is not asked for them.
+    #[must_use]
+    pub fn of_revision(mut self, revision: Revision) -> ClientCapabilities {
+        if !revision.has_icons() {
+            self.remove(ClientCapability::ElicitationUrl);
+            self.remove(ClientCapability::SamplingTools);
+        }
+        if !revision.has_structured_content() {
+            self.remove(ClientCapability::ElicitationForm);
+        }
+        self
+    }
+
+    fn remove(&mut self, capability: ClientCapability) {
+        self.0 &= !capability.bit();
+    }
+
     /// Adds `capability`.
     pub fn insert(&mut self, capability: ClientCapability) {
         self.0 |= capability.bit();
@@ -91,5 +109,33 @@ impl ClientCapabilities {
     /// Whether the client declared `capability`.
     pub fn contains(self, capability: ClientCapability) -> bool {
         self.0 & capability.bit() != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_leaves_only_what_it_has() {
+        let all = [
+            ClientCapability::ElicitationForm,
+            ClientCapability::ElicitationUrl,
+            ClientCapability::Roots,
+            ClientCapability::Sampling,
+            ClientCapability::SamplingTools,
+        ];
+        let mut declared = ClientCapabilities::default();
+        all.into_iter().for_each(|it| declared.insert(it));
+        for (revision, left) in [
+            (Revision::V2024_11_05, [false, false, true, true, false]),
+            (Revision::V2025_03_26, [false, false, true, true, false]),
+            (Revision::V2025_06_18, [true, false, true, true, false]),
+            (Revision::V2025_11_25, [true; 5]),
+            (Revision::V2026_07_28, [true; 5]),
+        ] {
+            let declared = declared.of_revision(revision);
+            assert_eq!(all.map(|it| declared.contains(it)), left, "{revision:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::about::write_text;
+use super::revision::Revision;
 use crate::jsonrpc::encode;
 
 /// One content block (MCP 2025-11-25 server/tools, "Tool Result"; the same in 2026-07-28).
@@ -101,6 +102,21 @@ impl Content {
         }
     }
 
+    /// Makes a block that `revision` does not have a text that says what it would be.
+    pub(super) fn put_in_terms_of(&mut self, revision: Revision) {
+        let text = match self {
+            Content::Audio { data, mime_type } if !revision.has_audio() => {
+                let base64_bytes = data.len();
+                format!("[sound of type {mime_type}, {base64_bytes} bytes in Base64, not sent]")
+            }
+            Content::ResourceLink { uri, name, .. } if !revision.has_structured_content() => {
+                format!("[resource {name}: {uri}]")
+            }
+            _ => return,
+        };
+        *self = Content::text(text);
+    }
+
     /// Appends the block as a JSON object.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
@@ -152,6 +168,31 @@ fn write_mime_type(out: &mut Vec<u8>, mime_type: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_a_revision_lacks_becomes_a_text_that_says_what_it_is() {
+        let audio = Content::audio(b"x", "audio/wav");
+        let link = Content::ResourceLink {
+            uri: "a:b".into(),
+            name: "n".into(),
+            mime_type: None,
+        };
+        let image = Content::image(b"x", "image/png");
+        let sound = Content::text("[sound of type audio/wav, 4 bytes in Base64, not sent]");
+        let named = Content::text("[resource n: a:b]");
+        for (content, revision, expected) in [
+            (&audio, Revision::V2025_03_26, &audio),
+            (&audio, Revision::V2024_11_05, &sound),
+            (&link, Revision::V2025_06_18, &link),
+            (&link, Revision::V2025_03_26, &named),
+            (&link, Revision::V2024_11_05, &named),
+            (&image, Revision::V2024_11_05, &image),
+        ] {
+            let mut content = content.clone();
+            content.put_in_terms_of(revision);
+            assert_eq!(content, *expected, "{revision:?}");
+        }
+    }
 
     #[test]
     fn writes_each_block_as_the_schema_has_it() {

@@ -41,7 +41,10 @@ impl Offer {
         };
         let resources: &[u8] = br#","resources":{"subscribe":true,"listChanged":true}"#;
         let others: [(bool, &[u8]); 5] = [
-            (self.completions, br#","completions":{}"#),
+            (
+                self.completions && revision.has_audio(),
+                br#","completions":{}"#,
+            ),
             (self.prompts, br#","prompts":{"listChanged":true}"#),
             (self.resources, resources),
             (
@@ -61,11 +64,13 @@ impl Offer {
 }
 
 impl ServerDescription {
-    /// The `Implementation` object.
-    pub fn server_info(&self) -> Vec<u8> {
+    /// The `Implementation` object, in what `revision` has words for.
+    pub fn server_info(&self, revision: Revision) -> Vec<u8> {
         let mut out = br#"{"name":"#.to_vec();
         encode::write_string(&mut out, &self.name);
-        if let Some(title) = &self.title {
+        if let Some(title) = &self.title
+            && revision.has_structured_content()
+        {
             out.extend_from_slice(br#","title":"#);
             encode::write_string(&mut out, title);
         }
@@ -148,7 +153,7 @@ pub fn write_initialize_result(
     out.extend_from_slice(br#"","#);
     offer.write_member(out, revision);
     out.extend_from_slice(br#","serverInfo":"#);
-    out.extend_from_slice(&server.server_info());
+    out.extend_from_slice(&server.server_info(revision));
     server.write_instructions(out);
     out.extend_from_slice(b"}}");
 }

@@ -4,6 +4,7 @@ use super::about::{About, Role, write_array, write_text};
 use super::content::Content;
 use super::era::Era;
 use super::result::{Caching, Stamp};
+use super::revision::Revision;
 use crate::jsonrpc::{Id, Kind, Value, encode};
 
 /// What a client is told of a prompt.
@@ -31,24 +32,31 @@ pub struct PromptArgument {
 }
 
 impl PromptDefinition {
-    /// Appends the definition as a JSON object.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the definition as a JSON object, without what `revision` does not have.
+    pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
-        self.about.write_members(out);
+        self.about.write_members(out, revision);
         if !self.arguments.is_empty() {
             out.extend_from_slice(br#","arguments":"#);
-            write_array(out, &self.arguments, PromptArgument::write);
+            write_array(out, &self.arguments, |argument, out| {
+                argument.write(out, revision);
+            });
         }
         out.push(b'}');
     }
 }
 
 impl PromptArgument {
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
-        write_text(out, "title", self.title.as_deref());
+        let title = self.title.as_deref();
+        write_text(
+            out,
+            "title",
+            title.filter(|_| revision.has_structured_content()),
+        );
         write_text(out, "description", self.description.as_deref());
         out.extend_from_slice(if self.required {
             br#","required":true}"#
@@ -103,6 +111,13 @@ pub struct PromptResult {
 }
 
 impl PromptResult {
+    /// Leaves of the result what `revision` has words for; before [`PromptResult::write`].
+    pub fn put_in_terms_of(&mut self, revision: Revision) {
+        for message in &mut self.messages {
+            message.content.put_in_terms_of(revision);
+        }
+    }
+
     /// Writes the whole answer to `prompts/get`.
     pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
         encode::begin_result(out, id);
@@ -177,7 +192,7 @@ mod tests {
             }],
             ..PromptDefinition::default()
         }
-        .write(&mut out);
+        .write(&mut out, Revision::V2025_11_25);
         let expected = r#"{"name":"p","arguments":[{"name":"a","required":true}]}"#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
 

@@ -10,6 +10,7 @@ use super::content::ResourceContents;
 use super::era::Era;
 use super::error_code;
 use super::result::{Caching, Stamp};
+use super::revision::Revision;
 use crate::jsonrpc::{Id, Value, encode};
 
 /// Bytes a resource's URI may have.
@@ -48,31 +49,31 @@ pub struct TemplateDefinition {
 }
 
 impl ResourceDefinition {
-    /// Appends the definition as a JSON object.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the definition as a JSON object, without what `revision` does not have.
+    pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"uri":"#);
         encode::write_string(out, &self.uri);
         write_text(out, "name", Some(&self.name));
-        self.about.write_members(out);
+        self.about.write_members(out, revision);
         write_text(out, "mimeType", self.mime_type.as_deref());
         if let Some(size_bytes) = self.size_bytes {
             out.extend_from_slice(br#","size":"#);
             encode::write_unsigned(out, size_bytes);
         }
-        self.annotations.write_member(out);
+        self.annotations.write_member(out, revision);
         out.push(b'}');
     }
 }
 
 impl TemplateDefinition {
-    /// Appends the definition as a JSON object.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the definition as a JSON object, without what `revision` does not have.
+    pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"uriTemplate":"#);
         encode::write_string(out, &self.uri_template);
         write_text(out, "name", Some(&self.name));
-        self.about.write_members(out);
+        self.about.write_members(out, revision);
         write_text(out, "mimeType", self.mime_type.as_deref());
-        self.annotations.write_member(out);
+        self.annotations.write_member(out, revision);
         out.push(b'}');
     }
 }
@@ -166,13 +167,13 @@ mod tests {
             size_bytes: Some(7),
             ..ResourceDefinition::default()
         }
-        .write(&mut out);
+        .write(&mut out, Revision::V2025_11_25);
         TemplateDefinition {
             uri_template: "a:{b}".into(),
             name: "b".into(),
             ..TemplateDefinition::default()
         }
-        .write(&mut out);
+        .write(&mut out, Revision::V2025_11_25);
         let expected = concat!(
             r#"{"uri":"a:b","name":"b","mimeType":"text/plain","size":7}"#,
             r#"{"uriTemplate":"a:{b}","name":"b"}"#

@@ -5,6 +5,10 @@ use super::era::Era;
 /// A revision of the specification this implementation can speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Revision {
+    /// 2024-11-05: the first one.
+    V2024_11_05,
+    /// 2025-03-26: the only one with batches.
+    V2025_03_26,
     /// 2025-06-18: sessions, no tasks, no icons.
     V2025_06_18,
     /// 2025-11-25: the last revision with sessions.
@@ -15,13 +19,29 @@ pub enum Revision {
 
 impl Revision {
     /// Revisions a legacy handshake can agree on, newest first.
-    pub const LEGACY: &'static [Revision] = &[Revision::V2025_11_25, Revision::V2025_06_18];
+    pub const LEGACY: &'static [Revision] = &[
+        Revision::V2025_11_25,
+        Revision::V2025_06_18,
+        Revision::V2025_03_26,
+        Revision::V2024_11_05,
+    ];
     /// Revisions a modern claim can name, newest first.
     pub const MODERN: &'static [Revision] = &[Revision::V2026_07_28];
+
+    /// Every revision, oldest first: the place of each is its discriminant.
+    pub const ALL: [Revision; 5] = [
+        Revision::V2024_11_05,
+        Revision::V2025_03_26,
+        Revision::V2025_06_18,
+        Revision::V2025_11_25,
+        Revision::V2026_07_28,
+    ];
 
     /// The date that names this revision on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Revision::V2024_11_05 => "2024-11-05",
+            Revision::V2025_03_26 => "2025-03-26",
             Revision::V2025_06_18 => "2025-06-18",
             Revision::V2025_11_25 => "2025-11-25",
             Revision::V2026_07_28 => "2026-07-28",
@@ -31,14 +51,38 @@ impl Revision {
     /// The era this revision belongs to.
     pub const fn era(self) -> Era {
         match self {
-            Revision::V2025_06_18 | Revision::V2025_11_25 => Era::Legacy,
             Revision::V2026_07_28 => Era::Modern,
+            _ => Era::Legacy,
         }
     }
 
     /// Whether tasks are part of this revision; in the modern era they are an extension.
     pub fn has_tasks(self) -> bool {
         self == Revision::V2025_11_25
+    }
+
+    /// Whether a POST of a session may hold an array of messages: JSON-RPC batches came with
+    /// 2025-03-26 and went with the next revision.
+    pub const fn has_batches(self) -> bool {
+        matches!(self, Revision::V2025_03_26)
+    }
+
+    /// Whether it has sound as content, hints on tools, a capability for completion and words in
+    /// progress (MCP 2025-03-26, "Key Changes").
+    pub fn has_audio(self) -> bool {
+        self >= Revision::V2025_03_26
+    }
+
+    /// Whether it has structured content, titles, links to resources, `_meta` of entries and
+    /// questions to the user (MCP 2025-06-18, "Key Changes").
+    pub fn has_structured_content(self) -> bool {
+        self >= Revision::V2025_06_18
+    }
+
+    /// Whether it has icons, questions to the user with a page, and tools in sampling
+    /// (MCP 2025-11-25, "Key Changes").
+    pub fn has_icons(self) -> bool {
+        self >= Revision::V2025_11_25
     }
 
     /// The modern revision called `name`, if it is served.
@@ -87,6 +131,8 @@ mod tests {
         for (requested, expected) in [
             ("2025-11-25", Revision::V2025_11_25),
             ("2025-06-18", Revision::V2025_06_18),
+            ("2025-03-26", Revision::V2025_03_26),
+            ("2024-11-05", Revision::V2024_11_05),
             ("2026-07-28", Revision::V2025_11_25),
             ("2099-01-01", Revision::V2025_11_25),
             ("1900-01-01", Revision::V2025_11_25),
@@ -94,6 +140,17 @@ mod tests {
         ] {
             assert_eq!(Revision::negotiate(requested), expected, "{requested}");
         }
+    }
+
+    #[test]
+    fn revisions_are_in_order_and_each_stands_in_its_place() {
+        for (place, revision) in Revision::ALL.into_iter().enumerate() {
+            assert_eq!(revision as usize, place);
+        }
+        assert!(Revision::ALL.is_sorted_by_key(|revision| revision.as_str()));
+        assert!(Revision::LEGACY.is_sorted_by(|newer, older| newer > older));
+        let served = Revision::LEGACY.len() + Revision::MODERN.len();
+        assert_eq!(served, Revision::ALL.len());
     }
 
     #[test]

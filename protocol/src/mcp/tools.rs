@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 use super::about::About;
 use super::content::Content;
 use super::era::Era;
+use super::output_schema::OutputSchema;
 use super::result::{Caching, Stamp};
+use super::revision::Revision;
 use super::tasks::TaskSupport;
 use crate::jsonrpc::{Id, Value, encode};
 
@@ -18,6 +20,8 @@ pub struct ToolDefinition {
     pub about: About,
     /// JSON Schema of the arguments, passed on byte for byte.
     pub input_schema: Box<RawValue>,
+    /// JSON Schema of the structured content, if the tool promises one.
+    pub output_schema: Option<OutputSchema>,
     /// Hints on the tool's behaviour.
     pub annotations: ToolAnnotations,
     /// Whether calls become tasks; never when absent.
@@ -49,16 +53,26 @@ pub fn is_tool_name(name: &str) -> bool {
 }
 
 impl ToolDefinition {
-    /// Appends the definition as a JSON object. Modern clients are not told of task support: the
-    /// server decides there.
-    pub fn write(&self, out: &mut Vec<u8>, era: Era) {
+    /// Appends the definition as a JSON object, without what `revision` does not have. Modern
+    /// clients are not told of task support: the server decides there.
+    pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
-        self.about.write_members(out);
+        self.about.write_members(out, revision);
         out.extend_from_slice(br#","inputSchema":"#);
         out.extend_from_slice(self.input_schema.get().as_bytes());
-        self.annotations.write_member(out);
-        if let (Era::Legacy, Some(support)) = (era, self.task_support) {
+        if let Some(schema) = &self.output_schema
+            && revision.has_structured_content()
+        {
+            out.extend_from_slice(br#","outputSchema":"#);
+            out.extend_from_slice(schema.text_for(revision.era()).as_bytes());
+        }
+        if revision.has_audio() {
+            self.annotations.write_member(out);
+        }
+        if let Some(support) = self.task_support
+            && revision.has_tasks()
+        {
             out.extend_from_slice(br#","execution":{"taskSupport":"#);
             encode::write_string(out, support.as_str());
             out.push(b'}');
@@ -99,6 +113,9 @@ pub struct ToolResult {
     pub structured: Option<Box<RawValue>>,
     /// Whether the tool failed at its own job.
     pub is_error: bool,
+    /// Whether legacy clients get even an object wrapped, because the tool's output schema is
+    /// wrapped for them. The server sets it.
+    pub wraps_objects: bool,
 }
 
 impl ToolResult {
@@ -118,6 +135,16 @@ impl ToolResult {
         }
     }
 
+    /// Leaves of the result what `revision` has words for; before [`ToolResult::write`].
+    pub fn put_in_terms_of(&mut self, revision: Revision) {
+        if !revision.has_structured_content() {
+            self.structured = None;
+            for content in &mut self.content {
+                content.put_in_terms_of(revision);
+            }
+        }
+    }
+
     /// Writes the whole answer to `tools/call`.
     ///
     /// Legacy revisions know only objects as structured content, so another value is wrapped as
@@ -134,7 +161,8 @@ impl ToolResult {
         out.push(b']');
         if let Some(structured) = &self.structured {
             let structured = structured.get().as_bytes();
-            let wrapped = era == Era::Legacy && structured.first() != Some(&b'{');
+            let is_object = structured.first() == Some(&b'{');
+            let wrapped = era == Era::Legacy && (self.wraps_objects || !is_object);
             out.extend_from_slice(br#","structuredContent":"#);
             out.extend_from_slice(if wrapped { br#"{"result":"# } else { b"" });
             out.extend_from_slice(structured);
@@ -220,32 +248,58 @@ mod tests {
                 ..About::default()
             },
             input_schema: RawValue::from_string(schema.into()).unwrap(),
+            output_schema: None,
             annotations: ToolAnnotations::default(),
             task_support: None,
         };
-        let check = |tool: &ToolDefinition, expected: String| {
+        let check = |tool: &ToolDefinition, revision, expected: String| {
             let mut out = Vec::new();
-            tool.write(&mut out, Era::Legacy);
+            tool.write(&mut out, revision);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         };
         check(
             &tool,
+            Revision::V2024_11_05,
             format!(r#"{{"name":"t","description":"d","inputSchema":{schema}}}"#),
         );
         tool.about.title = Some("T".into());
         tool.annotations.read_only = Some(true);
         tool.annotations.open_world = Some(false);
-        check(
-            &tool,
-            format!(
-                r#"{{"name":"t","title":"T","description":"d","inputSchema":{schema},{hints}}}"#,
-                hints = r#""annotations":{"readOnlyHint":true,"openWorldHint":false}"#,
-            ),
+        tool.output_schema = Some(
+            OutputSchema::new(RawValue::from_string(r#"{"type":"array"}"#.into()).unwrap())
+                .unwrap(),
         );
+        let name = r#""name":"t""#;
+        let title = r#""title":"T""#;
+        let rest = format!(r#""description":"d","inputSchema":{schema}"#);
+        let hints = r#""annotations":{"readOnlyHint":true,"openWorldHint":false}"#;
+        let output = r#""outputSchema":{"type":"array"}"#;
+        let wrapped = concat!(
+            r#""outputSchema":{"type":"object","properties":{"result":{"type":"array"}},"#,
+            r#""required":["result"]}"#
+        );
+        for (revision, expected) in [
+            (Revision::V2024_11_05, format!("{{{name},{rest}}}")),
+            (Revision::V2025_03_26, format!("{{{name},{rest},{hints}}}")),
+            (
+                Revision::V2025_06_18,
+                format!("{{{name},{title},{rest},{wrapped},{hints}}}"),
+            ),
+            (
+                Revision::V2026_07_28,
+                format!("{{{name},{title},{rest},{output},{hints}}}"),
+            ),
+        ] {
+            check(&tool, revision, expected);
+        }
         tool.task_support = Some(TaskSupport::Required);
-        for (era, is_told) in [(Era::Legacy, true), (Era::Modern, false)] {
+        for (revision, is_told) in [
+            (Revision::V2025_06_18, false),
+            (Revision::V2025_11_25, true),
+            (Revision::V2026_07_28, false),
+        ] {
             let mut out = Vec::new();
-            tool.write(&mut out, era);
+            tool.write(&mut out, revision);
             let told = br#","execution":{"taskSupport":"required"}}"#;
             assert_eq!(out.ends_with(told), is_told);
         }
@@ -269,5 +323,37 @@ mod tests {
             Era::Modern,
             r#""structuredContent":[1],"resultType":"complete""#,
         );
+        let mut object = ToolResult {
+            structured: Some(RawValue::from_string("{}".into()).unwrap()),
+            ..ToolResult::default()
+        };
+        for (wraps_objects, expected) in [(false, "{}"), (true, r#"{"result":{}}"#)] {
+            object.wraps_objects = wraps_objects;
+            let mut out = Vec::new();
+            object.write(&mut out, Era::Legacy, Id::Integer(1), &stamp);
+            let text = String::from_utf8(out).unwrap();
+            let expected = format!(r#""structuredContent":{expected}}}}}"#);
+            assert!(text.ends_with(&expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn older_revisions_get_their_own_words_only() {
+        let result = ToolResult {
+            structured: Some(RawValue::from_string("{}".into()).unwrap()),
+            content: vec![Content::audio(b"x", "audio/wav")],
+            ..ToolResult::default()
+        };
+        let in_terms_of = |revision| {
+            let mut result = result.clone();
+            result.put_in_terms_of(revision);
+            result
+        };
+        let june = in_terms_of(Revision::V2025_06_18);
+        assert!(june.structured.is_some() && june.content == result.content);
+        let march = in_terms_of(Revision::V2025_03_26);
+        assert!(march.structured.is_none() && march.content == result.content);
+        let first = in_terms_of(Revision::V2024_11_05);
+        assert!(first.structured.is_none() && first.content != result.content);
     }
 }

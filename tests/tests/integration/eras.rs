@@ -68,8 +68,8 @@ fn a_handshake_agrees_on_a_legacy_revision_whatever_was_asked() {
     for (asked, agreed) in [
         (LEGACY, LEGACY),
         ("2025-06-18", "2025-06-18"),
-        ("2024-11-05", LEGACY),
-        ("2025-03-26", LEGACY),
+        ("2024-11-05", "2024-11-05"),
+        ("2025-03-26", "2025-03-26"),
         (MODERN, LEGACY),
         ("1900-01-01", LEGACY),
         ("", LEGACY),

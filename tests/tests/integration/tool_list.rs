@@ -4,7 +4,9 @@ use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// The demo catalog, in the order of its list.
-const TOOLS: [&str; 41] = [
+const TOOLS: [&str; 43] = [
+    "test_structured_content",
+    "test_structured_array",
     "test_simple_text",
     "test_image_content",
     "test_audio_content",

@@ -6,7 +6,7 @@
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
 use serde_json::Value;
 
-use super::{FAULTS_NAMED_MAX, InputSchema};
+use super::{CompiledSchema, FAULT_STEPS_MAX, FAULTS_NAMED_MAX};
 
 /// Schemas of the property `v`.
 const SCHEMAS: &[&str] = &[
@@ -171,14 +171,14 @@ fn around(schema: &str) -> Value {
 
 /// The same schema for both representations.
 struct Pair {
-    tape: InputSchema,
+    tape: CompiledSchema,
     value: jsonschema::Validator,
 }
 
 impl Pair {
     fn new(schema: &Value) -> Pair {
         Pair {
-            tape: InputSchema::compile(schema).expect("the tables hold usable schemas"),
+            tape: CompiledSchema::of_input(schema).expect("the tables hold usable schemas"),
             value: jsonschema::options()
                 .with_pattern_options(jsonschema::PatternOptions::regex())
                 .build(schema)
@@ -245,7 +245,7 @@ fn of_equal_names_the_last_counts_and_none_goes_unjudged() {
         let schema = serde_json::from_str(schema).expect("a schema");
         let mut decoder = Decoder::new(JsonLimits::default());
         let decoded = decoder.decode(arguments.as_bytes()).expect("JSON");
-        InputSchema::compile(&schema)
+        CompiledSchema::of_input(&schema)
             .expect("a usable schema")
             .is_valid(decoded.root())
     };
@@ -275,4 +275,56 @@ fn faults_name_the_place_and_are_bounded() {
         assert_eq!(named, count.min(FAULTS_NAMED_MAX), "{text}");
         assert_eq!(text.ends_with("; and more"), has_more, "{text}");
     }
+}
+
+/// Schemas that look at each part of a value twice as often as at the part around it.
+const DOUBLING: &[&str] = &[
+    r##"{"type":"object","properties":{"x":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##,
+    r##"{"type":"object","properties":{"x":{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##,
+    r##"{"type":"object","properties":{"x":{"oneOf":[{"$ref":"#"},{"$ref":"#"}]}}}"##,
+    r##"{"type":"object","properties":{"x":{"not":{"allOf":[{"$ref":"#"},{"$ref":"#"}]}}}}"##,
+    r##"{"type":"object","properties":{"x":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}},
+        "$defs":{
+            "a":{"required":["x"],"properties":{"x":{"$ref":"#/properties/x"},"y":{"const":1}}},
+            "b":{"required":["x"],"properties":{"x":{"$ref":"#/properties/x"},"y":{"const":2}}}
+        }}"##,
+];
+
+#[test]
+fn a_deep_value_does_not_take_for_ever() {
+    const DEPTH: usize = 100;
+    for schema in DOUBLING {
+        println!("{schema}");
+        let schema = serde_json::from_str(schema).expect("the tables hold JSON");
+        let schema = CompiledSchema::of_input(&schema).expect("the tables hold usable schemas");
+        let verdicts = ["{}", "1", r#"{"y":1}"#].map(|leaf| {
+            let text = format!("{}{leaf}{}", r#"{"x":"#.repeat(DEPTH), "}".repeat(DEPTH));
+            let mut decoder = Decoder::new(JsonLimits::default());
+            let decoded = decoder.decode(text.as_bytes()).expect("it is JSON");
+            let is_valid = schema.is_valid(decoded.root());
+            if !is_valid {
+                let faults = schema.faults(decoded.root());
+                assert!(faults.starts_with("invalid arguments: "), "{faults}");
+                assert!(!schema.broken_rule(decoded.root()).is_empty());
+            }
+            is_valid
+        });
+        assert!(verdicts.contains(&false), "nothing took its time");
+    }
+}
+
+#[test]
+fn what_is_too_large_for_words_is_still_judged() {
+    let schema = serde_json::json!({
+        "type": "object",
+        "properties": {"list": {"items": {"type": "integer"}}},
+    });
+    let schema = CompiledSchema::of_input(&schema).expect("a usable schema");
+    let elements = vec!["{}"; FAULT_STEPS_MAX as usize].join(",");
+    let arguments = format!(r#"{{"list":[{elements}]}}"#);
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(arguments.as_bytes()).expect("JSON");
+    assert!(!schema.is_valid(decoded.root()));
+    let text = schema.faults(decoded.root());
+    assert!(text.starts_with("invalid arguments: "), "{text}");
 }

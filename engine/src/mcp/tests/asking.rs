@@ -42,7 +42,7 @@ fn rig() -> Rig {
             }),
         ];
         let plan = Plan::new(tools.into(), 10).expect("the tools of the tests are usable");
-        settings.plan = Arc::new(plan);
+        settings.parts.plan = Arc::new(plan);
     })
 }
 

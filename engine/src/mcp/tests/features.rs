@@ -53,7 +53,7 @@ fn entries() -> Entries {
 fn rig() -> Rig {
     Rig::with(|settings| {
         let plan = Plan::new(entries(), 10).expect("the entries of the tests are usable");
-        settings.plan = Arc::new(plan);
+        settings.parts.plan = Arc::new(plan);
     })
 }
 

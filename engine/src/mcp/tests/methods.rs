@@ -101,7 +101,15 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         .collect();
     assert_eq!(names[..3], ["echo", "wait", "steps"]);
     assert_eq!(names.len(), 12);
-    assert_eq!(legacy["result"]["tools"], modern["result"]["tools"]);
+    let of_modern = modern["result"]["tools"].as_array().unwrap();
+    let of_legacy = legacy["result"]["tools"].as_array().unwrap();
+    for (modern, legacy) in of_modern.iter().zip(of_legacy) {
+        for member in ["name", "description", "inputSchema"] {
+            assert_eq!(modern[member], legacy[member]);
+        }
+        let wrapped = &legacy["outputSchema"]["properties"]["result"]["type"];
+        assert_eq!(*wrapped, modern["outputSchema"]["type"]);
+    }
     assert_eq!(legacy["result"].as_object().unwrap().len(), 1);
     assert_eq!(modern["result"]["ttlMs"], 0);
     let mut out = Vec::new();
@@ -117,7 +125,7 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
 #[test]
 fn following_cursors_lists_every_tool_once() {
     let mut rig = Rig::with(|settings| {
-        settings.plan = std::sync::Arc::new(tools::plan(&tools::Gate::default(), 4));
+        settings.parts.plan = std::sync::Arc::new(tools::plan(&tools::Gate::default(), 4));
     });
     let session = rig.session();
     let (mut cursor, mut sizes) = (Value::Null, Vec::new());
@@ -141,6 +149,8 @@ fn a_handshake_agrees_on_a_served_legacy_revision() {
     for (asked, agreed) in [
         ("2025-11-25", "2025-11-25"),
         ("2025-06-18", "2025-06-18"),
+        ("2025-03-26", "2025-03-26"),
+        ("2024-11-05", "2024-11-05"),
         ("2026-07-28", "2025-11-25"),
         ("1.0", "2025-11-25"),
     ] {

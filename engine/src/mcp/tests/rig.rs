@@ -18,6 +18,7 @@ use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
 use crate::mcp::event_store::EventLimits;
+use crate::mcp::server_parts::ServerParts;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{Disposition, Endpoint, EndpointSettings, Exchange, Part};
@@ -65,15 +66,19 @@ impl Rig {
         let mut settings = EndpointSettings {
             shard: 0,
             shards: 1,
-            server: Arc::new(ServerDescription {
-                name: "rig".to_owned(),
-                version: "1".to_owned(),
-                ..ServerDescription::default()
-            }),
-            plan: Arc::new(tools::plan(&gate, 100)),
-            sealer: Arc::new(Sealer::random()),
+            parts: ServerParts {
+                description: Arc::new(ServerDescription {
+                    name: "rig".to_owned(),
+                    version: "1".to_owned(),
+                    ..ServerDescription::default()
+                }),
+                plan: Arc::new(tools::plan(&gate, 100)),
+                sealer: Arc::new(Sealer::random()),
+                states: Arc::new([]),
+            },
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
+            batch_max: 4,
             calls_max: 100,
             call_timeout_ms: 1000,
             events_max: 16,
@@ -285,6 +290,7 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
 pub(crate) fn part_of(part: &Part) -> (String, Value) {
     match part {
         Part::Event { message, .. } => ("event".to_owned(), json_of(message)),
+        Part::Response(message) => ("response".to_owned(), json_of(message)),
         Part::Final { status, body } => (status.code().to_string(), json_of(body)),
         Part::Accepted => ("accepted".to_owned(), Value::Null),
         Part::Done => ("done".to_owned(), Value::Null),

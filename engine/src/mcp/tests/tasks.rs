@@ -111,7 +111,7 @@ pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
     tools.extend(super::task_status::tools(&gate));
     let plan = Plan::new(tools.into(), 50).expect("the tools of the tests are usable");
     let mut rig = Rig::with(|settings| {
-        settings.plan = Arc::new(plan);
+        settings.parts.plan = Arc::new(plan);
         change(settings);
     });
     rig.gate = gate;

@@ -1,0 +1,156 @@
+//! What a tool promises of its structured content, and holding it to that.
+//!
+//! Content that does not fit is the server's fault: its client is told that the server failed,
+//! and its operator which tool it was and which rule was broken. The content itself goes to
+//! neither of them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_protocol::jsonrpc::{Decoder, JsonLimits, Value};
+use corelane_protocol::mcp::output_schema::OutputSchema;
+use corelane_protocol::mcp::tools::ToolResult;
+
+use super::schema::{CompiledSchema, SchemaDefect};
+use crate::handler::runner::{Answer, ArgumentsRunner, Outcome, Runner, Source, Started};
+use crate::handler::{Call, CallError};
+
+/// A compiled output schema.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    tool: String,
+    schema: CompiledSchema,
+    is_wrapped: bool,
+}
+
+impl Promise {
+    /// Compiles `schema`, the output schema of the tool called `tool`.
+    pub(crate) fn new(tool: &str, schema: &OutputSchema) -> Result<Promise, SchemaDefect> {
+        Ok(Promise {
+            tool: tool.to_owned(),
+            schema: CompiledSchema::of_output(schema.text())?,
+            is_wrapped: schema.is_wrapped(),
+        })
+    }
+
+    /// The source of runners whose results are checked.
+    pub(crate) fn hold(self, source: Source<ArgumentsRunner>) -> Source<ArgumentsRunner> {
+        let promise = Arc::new(self);
+        Arc::new(move || {
+            Rc::new(Held {
+                runner: source(),
+                promise: Rc::new(OfShard(Arc::clone(&promise))),
+            })
+        })
+    }
+
+    fn check(&self, outcome: Outcome) -> Outcome {
+        let Ok(Answer::Tool(mut result)) = outcome else {
+            return outcome;
+        };
+        if !result.is_error
+            && let Err(fault) = self.fault(&result)
+        {
+            tracing::error!(tool = self.tool, fault, "a tool broke its output schema");
+            let text = "the tool's result does not fit its output schema";
+            return Err(CallError::internal(text));
+        }
+        result.wraps_objects = self.is_wrapped;
+        Ok(Answer::Tool(result))
+    }
+
+    fn fault(&self, result: &ToolResult) -> Result<(), String> {
+        let structured = result.structured.as_ref();
+        let structured = structured.ok_or_else(|| "there is no structured content".to_owned())?;
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let decoded = decoder.decode(structured.get().as_bytes());
+        let decoded =
+            decoded.map_err(|error| format!("the structured content is no use: {error}"))?;
+        match self.schema.is_valid(decoded.root()) {
+            true => Ok(()),
+            false => Err(self.schema.broken_rule(decoded.root())),
+        }
+    }
+}
+
+/// A runner whose results are checked.
+struct Held {
+    runner: Rc<ArgumentsRunner>,
+    promise: Rc<OfShard>,
+}
+
+/// A shard's hold on a promise, counted on the shard: a call that waits takes it along.
+struct OfShard(Arc<Promise>);
+
+impl<'a> Runner<Value<'a>> for Held {
+    fn start(&self, call: &Call, arguments: Value<'a>) -> Started {
+        match self.runner.start(call, arguments) {
+            Started::Ready(outcome) => Started::Ready(self.promise.0.check(outcome)),
+            Started::Waiting(waiting) => {
+                let promise = Rc::clone(&self.promise);
+                Started::Waiting(Box::pin(async move { promise.0.check(waiting.await) }))
+            }
+            Started::BadArguments(text) => Started::BadArguments(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn promise(schema: &str) -> Promise {
+        let schema = RawValue::from_string(schema.to_owned()).unwrap();
+        Promise::new("t", &OutputSchema::new(schema).unwrap()).unwrap()
+    }
+
+    fn result(structured: Option<&str>, is_error: bool) -> ToolResult {
+        ToolResult {
+            structured: structured.map(|text| RawValue::from_string(text.to_owned()).unwrap()),
+            is_error,
+            ..ToolResult::text("t")
+        }
+    }
+
+    #[test]
+    fn only_what_fits_is_sent() {
+        let secrets = r#"{"type":"object","additionalProperties":{"type":"integer"}}"#;
+        for (schema, structured, is_error, expected) in [
+            (secrets, Some(r#"{"a":1}"#), false, Ok(())),
+            (
+                secrets,
+                Some(r#"{"secret":"hidden"}"#),
+                false,
+                Err(r#""/additionalProperties/type""#),
+            ),
+            (secrets, Some("[]"), false, Err(r#""/type""#)),
+            (secrets, None, false, Err("there is no structured content")),
+            (r#"{"type":"array"}"#, Some("[]"), false, Ok(())),
+        ] {
+            let promise = promise(schema);
+            let result = result(structured, is_error);
+            let fault = promise.fault(&result);
+            assert_eq!(
+                fault.as_ref().map_err(String::as_str),
+                expected.as_ref().map_err(|it| *it)
+            );
+            assert_eq!(
+                promise.check(Ok(Answer::Tool(result))).is_ok(),
+                fault.is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn a_failure_needs_no_content() {
+        let promise = promise(r#"{"type":"array"}"#);
+        let Ok(Answer::Tool(checked)) = promise.check(Ok(Answer::Tool(result(None, true)))) else {
+            panic!("a failure is a result");
+        };
+        assert!(checked.is_error && checked.wraps_objects);
+        let failed = promise.check(Err(CallError::new("no")));
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+    }
+}

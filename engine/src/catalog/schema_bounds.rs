@@ -1,0 +1,186 @@
+//! Bounds on the schemas a server is given, checked when it starts.
+//!
+//! A schema decides how much work one message is: patterns run on an engine that is linear in the
+//! length of the text, and everything else is done once for each pair of a subschema and a value
+//! it applies to. A reference makes its target apply once more, so that twenty definitions of two
+//! references each are a million subschemas in one place. What is bounded is therefore the schema
+//! as it were with its references written out; one that leads back to where it stands counts once,
+//! because it applies to a part of the value, and values have bounds of their own.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::schema::SchemaDefect;
+
+/// Bytes of the text of a schema.
+pub(crate) const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+/// Arrays and objects within each other.
+pub(crate) const SCHEMA_DEPTH_MAX: usize = 64;
+/// Objects and booleans: every subschema is one of them.
+pub(crate) const SUBSCHEMAS_MAX: usize = 4096;
+/// The same, with references written out.
+pub(crate) const SUBSCHEMAS_APPLIED_MAX: u64 = 65_536;
+
+/// Whether a schema whose text has `text_bytes` bytes is small enough.
+pub(crate) fn check(text_bytes: usize, schema: &Value) -> Result<(), SchemaDefect> {
+    let exceeds = |what, limit| Err(SchemaDefect::TooLarge { what, limit });
+    if text_bytes > SCHEMA_BYTES_MAX {
+        return exceeds("bytes", SCHEMA_BYTES_MAX as u64);
+    }
+    let mut subschemas = 0;
+    if !is_within(schema, SCHEMA_DEPTH_MAX, &mut subschemas) {
+        return exceeds("levels", SCHEMA_DEPTH_MAX as u64);
+    }
+    if subschemas > SUBSCHEMAS_MAX {
+        return exceeds("subschemas", SUBSCHEMAS_MAX as u64);
+    }
+    let mut applied = Applied {
+        root: schema,
+        known: HashMap::new(),
+    };
+    if applied.count(schema) > SUBSCHEMAS_APPLIED_MAX {
+        return exceeds(
+            "subschemas with its references followed",
+            SUBSCHEMAS_APPLIED_MAX,
+        );
+    }
+    Ok(())
+}
+
+/// Whether `value` has at most `levels` levels; counts its objects and booleans.
+fn is_within(value: &Value, levels: usize, subschemas: &mut usize) -> bool {
+    let (Value::Array(_) | Value::Object(_)) = value else {
+        *subschemas += usize::from(value.is_boolean());
+        return true;
+    };
+    if levels == 0 {
+        return false;
+    }
+    let mut within = |part| is_within(part, levels - 1, subschemas);
+    match value {
+        Value::Array(elements) => elements.iter().all(within),
+        Value::Object(members) => {
+            let is_within = members.values().all(&mut within);
+            *subschemas += 1;
+            is_within
+        }
+        _ => true,
+    }
+}
+
+/// Counts subschemas with references followed, each object once: its count is kept.
+struct Applied<'a> {
+    root: &'a Value,
+    /// By the address of the object; 1 while it is being counted.
+    known: HashMap<*const Value, u64>,
+}
+
+impl Applied<'_> {
+    /// The recursion enters each object once, so it is as deep as there are objects at most:
+    /// [`SUBSCHEMAS_MAX`], and the arrays between them.
+    fn count(&mut self, value: &Value) -> u64 {
+        match value {
+            Value::Bool(_) => 1,
+            Value::Array(elements) => elements
+                .iter()
+                .fold(0, |sum, element| self.count(element).saturating_add(sum)),
+            Value::Object(members) => {
+                let address = std::ptr::from_ref(value);
+                if let Some(known) = self.known.get(&address) {
+                    return *known;
+                }
+                self.known.insert(address, 1);
+                let mut sum: u64 = 1;
+                for (name, member) in members {
+                    // Definitions apply only where something refers to them.
+                    let count = match name.as_str() {
+                        "$defs" | "definitions" => 0,
+                        "$ref" => self.count_target(member),
+                        _ => self.count(member),
+                    };
+                    sum = sum.saturating_add(count);
+                }
+                self.known.insert(address, sum);
+                sum
+            }
+            _ => 0,
+        }
+    }
+
+    /// References by anchor or to a named part are rare, and count as nothing: what they lead to
+    /// is found once more when the schema is compiled.
+    fn count_target(&mut self, reference: &Value) -> u64 {
+        let root = self.root;
+        let target = reference
+            .as_str()
+            .and_then(|text| text.strip_prefix('#'))
+            .and_then(|pointer| root.pointer(pointer));
+        target.map_or(0, |target| self.count(target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn verdict(schema: &Value, expected: Option<&str>) {
+        let text_bytes = schema.to_string().len();
+        let refusal = check(text_bytes, schema).err().map(|it| it.to_string());
+        assert_eq!(refusal.as_deref(), expected);
+    }
+
+    fn nested(levels: usize) -> Value {
+        (1..levels).fold(json!({}), |inner, _| json!({ "not": inner }))
+    }
+
+    /// Definitions of which each refers to the next twice.
+    fn doubling(definitions: usize) -> Value {
+        let mut schema = json!({"type": "object", "$ref": "#/$defs/0", "$defs": {}});
+        for at in 0..definitions {
+            let next = json!({"$ref": format!("#/$defs/{}", at + 1)});
+            schema["$defs"][at.to_string()] = json!({"allOf": [next, next]});
+        }
+        schema["$defs"][definitions.to_string()] = json!({"type": "object"});
+        schema
+    }
+
+    #[test]
+    fn a_schema_at_a_bound_passes_and_one_past_it_does_not() {
+        verdict(&nested(SCHEMA_DEPTH_MAX), None);
+        let deep = nested(SCHEMA_DEPTH_MAX + 1);
+        verdict(&deep, Some("exceeds the limit of 64 levels"));
+        let wide = |count| json!({ "anyOf": vec![true; count] });
+        verdict(&wide(SUBSCHEMAS_MAX - 1), None);
+        let text = "exceeds the limit of 4096 subschemas";
+        verdict(&wide(SUBSCHEMAS_MAX), Some(text));
+        let long = |bytes: usize| json!({"title": "x".repeat(bytes - r#"{"title":""}"#.len())});
+        verdict(&long(SCHEMA_BYTES_MAX), None);
+        let text = "exceeds the limit of 262144 bytes";
+        verdict(&long(SCHEMA_BYTES_MAX + 1), Some(text));
+    }
+
+    #[test]
+    fn references_count_as_what_they_lead_to() {
+        verdict(&doubling(10), None);
+        let text = "exceeds the limit of 65536 subschemas with its references followed";
+        verdict(&doubling(20), Some(text));
+        verdict(&doubling(200), Some(text));
+    }
+
+    #[test]
+    fn a_schema_may_refer_to_itself() {
+        let tree = json!({
+            "type": "object",
+            "properties": {
+                "left": {"$ref": "#"},
+                "right": {"$ref": "#/properties/left"},
+                "next": {"$ref": "#/$defs/none"},
+            },
+        });
+        verdict(&tree, None);
+    }
+}

@@ -1,0 +1,180 @@
+//! Batches: whole or not at all, one array or a response at a time.
+
+use serde_json::{Value, json};
+
+use super::rig::{
+    Rig, check_parts, error, initialize, notification, on_executor, request, result,
+    session_header, text,
+};
+use crate::mcp::{Disposition, Endpoint};
+use crate::meter::Counter;
+
+/// Makes a session that takes batches; returns its header line.
+fn session(rig: &mut Rig) -> String {
+    match rig.post("", &initialize("2025-03-26")).disposition {
+        Disposition::Answer { session, .. } => session_header(session.expect("a session")),
+        other => panic!("initialize is answered at once: {other:?}"),
+    }
+}
+
+fn batch(messages: &[String]) -> String {
+    format!("[{}]", messages.join(","))
+}
+
+fn ping(id: i64) -> String {
+    request(id, "ping", json!({}))
+}
+
+fn call(id: i64, tool: &str, arguments: Value) -> String {
+    request(
+        id,
+        "tools/call",
+        json!({"name": tool, "arguments": arguments}),
+    )
+}
+
+fn cancelled(id: i64) -> String {
+    notification("notifications/cancelled", json!({ "requestId": id }))
+}
+
+fn passed(id: i64) -> Value {
+    result(id, text("passed"))
+}
+
+/// Checks what a batch gets in one session.
+#[track_caller]
+fn check(messages: &[String], kind: &str, expected: &Value) {
+    let mut rig = Rig::new();
+    let session = session(&mut rig);
+    rig.post(&session, &batch(messages)).check(kind, expected);
+    assert!(rig.deliveries().is_empty());
+}
+
+#[test]
+fn what_is_answered_at_once_is_one_array_in_order() {
+    let echo = call(2, "echo", json!({"message": "m"}));
+    let initialized = notification("notifications/initialized", json!({}));
+    let expected = json!([result(1, json!({})), result(2, text("m")), error(3, -32601),]);
+    let unknown = request(3, "no/method", json!({}));
+    check(
+        &[ping(1), initialized.clone(), echo, unknown],
+        "200",
+        &expected,
+    );
+    check(&[ping(1)], "200", &json!([result(1, json!({}))]));
+    let answer = json!({"jsonrpc": "2.0", "id": "0", "result": {}}).to_string();
+    check(&[initialized, answer], "accepted", &Value::Null);
+}
+
+#[test]
+fn a_batch_is_taken_whole_or_not_at_all() {
+    let refused = error((), -32600);
+    for messages in [
+        vec![],
+        (1..=5).map(ping).collect(),
+        vec![ping(1), initialize("2025-03-26")],
+        vec![ping(1), "1".to_owned()],
+        vec![ping(1), "[]".to_owned()],
+    ] {
+        check(&messages, "400", &refused);
+    }
+    let mut rig = Rig::new();
+    let session = session(&mut rig);
+    let messages = [call(1, "echo", json!({"message": "m"})), "{}".to_owned()];
+    rig.post(&session, &batch(&messages)).check("400", &refused);
+    assert_eq!(rig.count(Counter::CallsOk), 0);
+    rig.post(&session, &batch(&[1, 2, 3, 4].map(ping)))
+        .check("200", &json!([1, 2, 3, 4].map(|id| result(id, json!({})))));
+}
+
+#[test]
+fn no_other_revision_takes_batches() {
+    let pings = batch(&[ping(1)]);
+    for revision in ["2024-11-05", "2025-06-18", "2025-11-25"] {
+        let mut rig = Rig::new();
+        let Disposition::Answer { session, .. } = rig.post("", &initialize(revision)).disposition
+        else {
+            panic!("initialize is answered at once");
+        };
+        let session = session_header(session.expect("a session"));
+        rig.post(&session, &pings).check("400", &error((), -32600));
+    }
+    let mut rig = Rig::new();
+    let session = session(&mut rig);
+    rig.post("", &pings).check("400", &error((), -32600));
+    rig.send("DELETE", &session);
+    rig.post(&session, &pings).check("404", &error((), -32001));
+}
+
+#[test]
+fn responses_come_as_they_are_ready_and_the_end_after_the_last() {
+    on_executor(async {
+        let mut rig = Rig::new();
+        let session = session(&mut rig);
+        let messages = [
+            call(1, "wait", json!({})),
+            ping(2),
+            call(3, "wait", json!({})),
+        ];
+        let answer = rig.post(&session, &batch(&messages));
+        answer.check("pending", &Value::Null);
+        let ready = [("response", result(2, json!({})))];
+        check_parts(&rig.deliveries(), answer.exchange, &ready);
+        assert!(rig.settle().await.is_empty());
+        rig.gate.open();
+        let mut delivered = rig.settle().await;
+        delivered.sort_by_key(|(_, part)| format!("{part:?}").contains("Accepted"));
+        let expected = [
+            ("response", passed(1)),
+            ("response", passed(3)),
+            ("accepted", Value::Null),
+        ];
+        check_parts(&delivered, answer.exchange, &expected);
+        assert!(rig.endpoint.core().is_quiet() && is_forgotten(&mut rig.endpoint));
+    });
+}
+
+/// Whether nothing is left of the batches that were answered.
+fn is_forgotten(endpoint: &mut Endpoint) -> bool {
+    endpoint.core().batches.is_empty()
+}
+
+#[test]
+fn a_cancelled_call_is_not_waited_for() {
+    on_executor(async {
+        let mut rig = Rig::new();
+        let session = session(&mut rig);
+        let wait = call(1, "wait", json!({}));
+        // Within its own batch: nothing waits in the end.
+        let both = batch(&[wait.clone(), cancelled(1)]);
+        rig.post(&session, &both).check("accepted", &Value::Null);
+        let with_ping = batch(&[wait.clone(), ping(2), cancelled(1)]);
+        let expected = json!([result(2, json!({}))]);
+        rig.post(&session, &with_ping).check("200", &expected);
+        assert!(rig.settle().await.is_empty());
+        // Afterwards, one by one.
+        let two = batch(&[wait, call(2, "wait", json!({}))]);
+        let answer = rig.post(&session, &two);
+        rig.post(&session, &cancelled(1))
+            .check("accepted", &Value::Null);
+        assert!(rig.settle().await.is_empty());
+        rig.post(&session, &cancelled(2))
+            .check("accepted", &Value::Null);
+        let end = [("accepted", Value::Null)];
+        check_parts(&rig.settle().await, answer.exchange, &end);
+        assert!(is_forgotten(&mut rig.endpoint));
+    });
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_one_response_of_its_batch() {
+    on_executor(async {
+        let mut rig = Rig::new();
+        let session = session(&mut rig);
+        let answer = rig.post(&session, &batch(&[call(1, "wait", json!({}))]));
+        rig.expire_at(1000);
+        let expected = [("response", error(1, -32603)), ("accepted", Value::Null)];
+        check_parts(&rig.settle().await, answer.exchange, &expected);
+        assert!(is_forgotten(&mut rig.endpoint));
+    });
+}

@@ -1,0 +1,197 @@
+//! What each legacy revision gets, and what it does not know is left out.
+
+use std::sync::Arc;
+
+use corelane_protocol::mcp::lifecycle::ServerDescription;
+use corelane_protocol::mcp::tools::ToolAnnotations;
+use serde_json::{Value, json};
+
+use super::rig::{Rig, on_executor, part_of, request, session_header};
+use crate::catalog::tool::Tool;
+use crate::catalog::{Entries, Plan};
+use crate::handler::{Call, CompleteRequest, Elicitation, Structured};
+use crate::mcp::Disposition;
+use crate::{Content, Icon, Prompt, PromptArgument, PromptMessage};
+
+/// Legacy revisions, oldest first.
+const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+const ANY: &str = r#"{"type":"object"}"#;
+
+async fn says(call: &Call, _: Value) -> Result<Vec<Content>, crate::CallError> {
+    call.progress(1.0, None, Some("words")).await;
+    let link = Content::ResourceLink {
+        uri: "a:b".into(),
+        name: "n".into(),
+        mime_type: None,
+    };
+    Ok(vec![Content::audio(b"x", "audio/wav"), link])
+}
+
+async fn asks(call: &Call, _: Value) -> Result<&'static str, crate::CallError> {
+    let form = Elicitation::form_of("m", &json!({"type": "object", "properties": {}}))?;
+    call.elicit("form", form).await?;
+    Ok("asked")
+}
+
+fn rig() -> Rig {
+    let numbers = async |_: &Call, _: Value| Ok(Structured(vec![1]));
+    let tools = vec![
+        Tool::with_schema("says", "d", ANY, says)
+            .title("T")
+            .icon(Icon::new("https://a.example/i.png"))
+            .annotations(ToolAnnotations {
+                read_only: Some(true),
+                ..ToolAnnotations::default()
+            }),
+        Tool::with_schema("numbers", "d", ANY, numbers),
+        Tool::with_schema("asks", "d", ANY, asks),
+    ];
+    let argument = PromptArgument {
+        name: "a".to_owned(),
+        title: None,
+        description: None,
+        required: false,
+    };
+    let prompt = Prompt::with_arguments("p", "d", vec![argument], async |_: &Call, _: Value| {
+        Ok(PromptMessage::user(Content::audio(b"x", "audio/wav")))
+    })
+    .complete("a", async |_: &Call, _: CompleteRequest| {
+        Ok(vec!["v".to_owned()])
+    });
+    let entries = Entries {
+        prompts: vec![prompt],
+        ..Entries::from(tools)
+    };
+    let plan = Plan::new(entries, 100).expect("the entries are usable");
+    Rig::with(|settings| {
+        settings.parts.description = Arc::new(ServerDescription {
+            name: "rig".to_owned(),
+            version: "1".to_owned(),
+            title: Some("Rig".to_owned()),
+            instructions: None,
+        });
+        settings.parts.plan = Arc::new(plan);
+    })
+}
+
+/// A handshake in `revision`: its header line and the result.
+fn handshake(rig: &mut Rig, revision: &str) -> (String, Value) {
+    let params = json!({
+        "protocolVersion": revision,
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": "n", "version": "1"},
+    });
+    let answer = rig.post("", &request(1, "initialize", params));
+    let Disposition::Answer { session, .. } = answer.disposition else {
+        panic!("initialize is answered at once: {}", answer.body);
+    };
+    let session = session.expect("initialize makes a session");
+    (session_header(session), answer.body["result"].clone())
+}
+
+/// Checks in which revisions something is there; a `+` for each that has it, oldest first.
+#[track_caller]
+fn check(expected: &str, mut is_there: impl FnMut(&mut Rig, &str, &str) -> bool) {
+    let found: String = REVISIONS
+        .iter()
+        .map(|revision| {
+            let mut rig = rig();
+            let (session, _) = handshake(&mut rig, revision);
+            match is_there(&mut rig, &session, revision) {
+                true => '+',
+                false => '-',
+            }
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+fn listed(rig: &mut Rig, session: &str, at: usize) -> Value {
+    let listed = rig.post(session, &request(1, "tools/list", json!({})));
+    listed.body["result"]["tools"][at].clone()
+}
+
+#[test]
+fn a_handshake_says_what_its_revision_has_words_for() {
+    let result = |rig: &mut Rig, revision: &str| handshake(rig, revision).1;
+    check("++++", |rig, _, it| {
+        result(rig, it)["protocolVersion"] == it
+    });
+    check("--++", |rig, _, it| {
+        result(rig, it)["serverInfo"]["title"] == "Rig"
+    });
+    check("-+++", |rig, _, it| {
+        result(rig, it)["capabilities"]["completions"].is_object()
+    });
+    check("++++", |rig, _, it| {
+        result(rig, it)["capabilities"]["prompts"].is_object()
+    });
+}
+
+#[test]
+fn lists_leave_out_what_a_revision_does_not_know() {
+    for (member, expected) in [
+        ("inputSchema", "++++"),
+        ("annotations", "-+++"),
+        ("title", "--++"),
+        ("icons", "---+"),
+    ] {
+        check(expected, |rig, session, _| {
+            listed(rig, session, 0).get(member).is_some()
+        });
+    }
+    check("--++", |rig, session, _| {
+        listed(rig, session, 1).get("outputSchema").is_some()
+    });
+}
+
+#[test]
+fn results_leave_out_what_a_revision_does_not_know() {
+    check("--++", |rig, session, _| {
+        let called = rig.call_legacy(session, "numbers", json!({})).body;
+        assert_eq!(called["result"]["content"][0]["text"], "[1]");
+        called["result"].get("structuredContent").is_some()
+    });
+    check("-+++", |rig, session, _| {
+        let got = rig.post(session, &request(1, "prompts/get", json!({"name": "p"})));
+        got.body["result"]["messages"][0]["content"]["type"] == "audio"
+    });
+}
+
+#[test]
+fn content_and_progress_are_in_the_words_of_the_revision() {
+    on_executor(async {
+        for (revision, types, has_words) in [
+            ("2024-11-05", ["text", "text"], false),
+            ("2025-03-26", ["audio", "text"], true),
+            ("2025-06-18", ["audio", "resource_link"], true),
+            ("2025-11-25", ["audio", "resource_link"], true),
+        ] {
+            let mut rig = rig();
+            let (session, _) = handshake(&mut rig, revision);
+            rig.call_legacy(&session, "says", json!({})).pending();
+            let parts: Vec<_> = rig.settle().await.iter().map(|it| part_of(&it.1)).collect();
+            let message = parts[0].1["params"].get("message");
+            assert_eq!(message.is_some(), has_words, "{revision}");
+            let content = &parts[1].1["result"]["content"];
+            for (at, kind) in types.into_iter().enumerate() {
+                assert_eq!(content[at]["type"], kind, "{revision}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_is_not_asked_for_what_its_revision_does_not_have() {
+    on_executor(async {
+        for (revision, is_asked) in REVISIONS.into_iter().zip([false, false, true, true]) {
+            let mut rig = rig();
+            let (session, _) = handshake(&mut rig, revision);
+            let called = rig.call_legacy(&session, "asks", json!({}));
+            let delivered = rig.settle().await;
+            let asked = delivered.iter().any(|(_, part)| part_of(part).0 == "event");
+            assert_eq!(asked, is_asked, "{revision}: {}", called.body);
+        }
+    });
+}
