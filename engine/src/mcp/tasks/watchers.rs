@@ -2,17 +2,20 @@
 //!
 //! A watcher is one listen stream of any shard. What changed waits here, as the name of a task
 //! and nothing else, until the watcher is ready for one status; it is told the newest one then,
-//! and one task has its turn after the other. A task that is over, or forgotten, is watched no
-//! longer; a watcher without tasks is none.
+//! and one task has its turn after the other. A task that is over is watched no longer; a watcher
+//! without tasks is none. One that is forgotten before its end was told has failed as far as its
+//! watchers go (the extension, "Response" of `tasks/get`): none of them waits for ever.
 
 use std::collections::{HashMap, VecDeque};
 
 use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::tasks::TaskView;
 
-use super::requests::write_outcome_members;
+use super::requests::{str_of, write_error_member, write_outcome_members};
 use crate::mcp::endpoint::Core;
 use crate::mcp::task_id::TaskId;
 use crate::mcp::task_table::{TaskOwner, TaskStatus};
+use crate::mcp::timestamp::rfc3339;
 use crate::mcp::watch_note::{ListenerName, WatchNote};
 use crate::meter::Counter;
 
@@ -40,9 +43,12 @@ struct Watcher {
     is_due: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Watched {
     task: TaskId,
+    /// When it was made, in milliseconds since 1970, and for how long.
+    created_ms: u64,
+    ttl_ms: u64,
     /// Whether it changed since the watcher was told.
     has_changed: bool,
 }
@@ -53,17 +59,16 @@ impl Watchers {
         !self.due.is_empty()
     }
 
-    /// Lets a listener hear of a task from now on, and of what it is if it `has_changed`. Says
-    /// whether there is room.
-    fn watch(&mut self, listener: ListenerName, task: TaskId, has_changed: bool) -> bool {
-        let of_task = self.of_task.entry(task).or_default();
+    /// Lets a listener hear of a task from now on. Says whether there is room.
+    fn watch(&mut self, listener: ListenerName, watched: Watched) -> bool {
+        let of_task = self.of_task.entry(watched.task).or_default();
         if of_task.len() >= WATCHERS_PER_TASK_MAX {
             return false;
         }
         of_task.push(listener);
         self.count += 1;
         let watcher = self.watchers.entry(listener).or_default();
-        watcher.tasks.push(Watched { task, has_changed });
+        watcher.tasks.push(watched);
         true
     }
 
@@ -89,7 +94,7 @@ impl Watchers {
     }
 
     /// The next one to be told, and of which task. It is not ready after that.
-    fn next_due(&mut self) -> Option<(ListenerName, TaskId)> {
+    fn next_due(&mut self) -> Option<(ListenerName, Watched)> {
         while let Some(listener) = self.due.pop_front() {
             let Some(watcher) = self.watchers.get_mut(&listener) else {
                 continue;
@@ -99,11 +104,10 @@ impl Watchers {
                 continue;
             };
             let mut watched = watcher.tasks.remove(at);
-            let task = watched.task;
             watched.has_changed = false;
             watcher.tasks.push(watched);
             watcher.is_ready = false;
-            return Some((listener, task));
+            return Some((listener, watched));
         }
         None
     }
@@ -157,8 +161,13 @@ impl Core {
         known.retain(|task| {
             let found = self.tasks.table.get(*task, &TaskOwner::Nobody, now_ms);
             found.is_some_and(|found| {
-                let has_changed = found.status != TaskStatus::Working;
-                self.tasks.watchers.watch(listener, *task, has_changed)
+                let watched = Watched {
+                    task: *task,
+                    created_ms: found.created_ms,
+                    ttl_ms: found.ttl_ms,
+                    has_changed: found.status != TaskStatus::Working,
+                };
+                self.tasks.watchers.watch(listener, watched)
             })
         });
         self.measure_watchers();
@@ -179,11 +188,12 @@ impl Core {
     /// Tells those who listen to tasks and are ready, one status each, until the budget is spent.
     pub(in crate::mcp) fn tell_watchers(&mut self, budget: &mut usize) {
         while *budget > 0
-            && let Some((listener, task)) = self.tasks.watchers.next_due()
+            && let Some((listener, watched)) = self.tasks.watchers.next_due()
         {
             *budget -= 1;
             let mut members = Vec::new();
             let mut is_over = true;
+            let task = watched.task;
             self.view_task(task, &TaskOwner::Nobody, Era::Modern, |_, task, view| {
                 view.write_members(&mut members, Era::Modern);
                 write_outcome_members(&mut members, task);
@@ -194,9 +204,7 @@ impl Core {
                 self.measure_watchers();
             }
             if members.is_empty() {
-                // A task that is forgotten stands nowhere: the next one has its turn.
-                self.tasks.watchers.ready(listener);
-                continue;
+                self.write_forgotten(&mut members, watched);
             }
             let note = WatchNote::Changed {
                 listener,
@@ -205,6 +213,25 @@ impl Core {
             };
             self.post_note(listener.exchange.shard, note);
         }
+    }
+
+    /// Appends the members of a task that is not kept any more.
+    fn write_forgotten(&self, members: &mut Vec<u8>, watched: Watched) {
+        let (id, now_ms) = (watched.task.to_text(), self.tasks_now_ms());
+        let (created_at, updated_at) = (rfc3339(watched.created_ms), rfc3339(now_ms));
+        let (created_at, updated_at) = (created_at.to_string(), updated_at.to_string());
+        let view = TaskView {
+            id: str_of(&id),
+            status: TaskStatus::Failed.as_str(),
+            message: None,
+            created_at: &created_at,
+            updated_at: &updated_at,
+            ttl_ms: watched.ttl_ms,
+            poll_interval_ms: self.tasks.table.poll_interval_ms(),
+        };
+        view.write_members(members, Era::Modern);
+        let text = "the task is not kept: its time is over, or others needed the room";
+        write_error_member(members, text);
     }
 
     fn measure_watchers(&self) {

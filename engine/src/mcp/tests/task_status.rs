@@ -290,8 +290,48 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
         check_acknowledged(&mut rig, &other, json!({"taskIds": [waiting]}));
         about(&mut rig, "tasks/cancel", &asking);
         assert!(rig.settle().await.is_empty());
+        leave(&mut rig, &other);
+        check_nobody_listens(&mut rig);
+    });
+}
+
+#[test]
+fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
+    on_executor(async {
+        let mut rig = rig();
+        let running = task(&mut rig, "waits");
+        let listener = listen(&mut rig, &[&running]);
+        rig.deliveries();
         rig.expire_at(5000);
-        assert!(rig.settle().await.is_empty());
+        let mut forgotten = told(&rig.settle().await, &listener, "notifications/tasks");
+        let text = forgotten[0]["error"]
+            .as_object_mut()
+            .unwrap()
+            .remove("message");
+        assert!(text.unwrap().as_str().unwrap().contains("its time is over"));
+        for time in ["createdAt", "lastUpdatedAt"] {
+            let time = forgotten[0].as_object_mut().unwrap().remove(time).unwrap();
+            assert!(time.as_str().unwrap().ends_with('Z'), "{time}");
+        }
+        let expected = json!({
+            "taskId": running, "status": "failed", "ttlMs": 5000, "pollIntervalMs": 100,
+            "error": {"code": -32603},
+        });
+        assert_eq!(forgotten, [expected]);
+        check_nobody_listens(&mut rig);
+        // The second one is over and makes room for another before its listener has any.
+        let over = [(); 2].map(|()| task(&mut rig, "breaks"));
+        let listener = listen(&mut rig, &[&over[0], &over[1]]);
+        rig.deliveries();
+        let mut stalled = Default::default();
+        rig.settle_while(|_| false, &mut stalled).await;
+        for _ in 0..4 {
+            task(&mut rig, "waits");
+        }
+        let told = told(&rig.settle().await, &listener, "notifications/tasks");
+        let codes: Vec<_> = told.iter().map(|it| &it["error"]["code"]).collect();
+        assert_eq!(codes, [7, -32603]);
+        assert_eq!(told[1]["taskId"], over[1]);
         check_nobody_listens(&mut rig);
     });
 }
