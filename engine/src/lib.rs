@@ -98,6 +98,7 @@ pub use catalog::board::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};
 pub use catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 pub use catalog::tool::{Tool, ToolDefect};
+pub use corelane_macros::{prompt, tool};
 pub use corelane_protocol::mcp::about::{Annotations, Icon, Role};
 pub use corelane_protocol::mcp::capability::ClientCapability;
 pub use corelane_protocol::mcp::content::{Content, ResourceContents};
@@ -114,3 +115,10 @@ pub use handler::{
 };
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
+
+/// What [`tool`] and [`prompt`] write names these, so that nobody else has to depend on them.
+#[doc(hidden)]
+pub mod expansion {
+    pub use schemars;
+    pub use serde;
+}
