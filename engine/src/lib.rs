@@ -1,19 +1,21 @@
 //! Corelane: a thread-per-core server engine for the Model Context Protocol.
 //!
 //! ```no_run
-//! use corelane::{Call, Profile, Server};
-//! use schemars::JsonSchema;
-//! use serde::Deserialize;
+//! use corelane::{Profile, Server, tool};
 //!
-//! #[derive(Deserialize, JsonSchema)]
-//! struct Add { a: f64, b: f64 }
+//! /// Adds two numbers.
+//! #[tool]
+//! async fn add(a: f64, b: f64) -> f64 {
+//!     a + b
+//! }
 //!
 //! fn main() -> corelane::Result<()> {
-//!     Server::new("calculator", "1.0.0")
-//!         .tool("add", "Adds two numbers.", async |_: &Call, Add { a, b }| Ok(a + b))
-//!         .run(Profile::from_args()?)
+//!     Server::new("calculator", "1.0.0").with_tool(add()).run(Profile::from_args()?)
 //! }
 //! ```
+//!
+//! [`macro@tool`] makes a tool of a function and [`macro@prompt`] a prompt; [`Tool::new`] and
+//! [`Prompt::new`] make them of closures, which may capture what they need.
 //!
 //! A handler is an async function of a [`Call`] and of its arguments. It runs on the shard that
 //! owns the call, need not be `Send`, and never learns which era of the protocol its client
