@@ -3,41 +3,39 @@
 
 use std::ops::Range;
 
-use corelane::{Call, Cancellation, Profile, Server, TaskSupport, Tool};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use corelane::{Call, CallError, Cancellation, Profile, Server, TaskSupport, tool};
 
 /// Numbers looked at between two reports.
 const BLOCK: u32 = 100_000;
 
-#[derive(Deserialize, JsonSchema)]
-struct Primes {
+/// Counts the primes below a number.
+#[tool]
+async fn count_primes(
+    call: &Call,
     /// Up to where to count.
     below: u32,
+) -> Result<String, CallError> {
+    let mut count = 0;
+    for start in (0..below).step_by(BLOCK as usize) {
+        call.set_status(&format!("{count} primes below {start}"));
+        // Who cancels the task drops this function where it waits. What the pool works on is not
+        // dropped: it looks for itself.
+        let (end, cancellation) = (start.saturating_add(BLOCK), call.cancellation());
+        let block = start..end.min(below);
+        count += call
+            .offload(move || primes_in(block, &cancellation))
+            .await?;
+        // For sessions, and clients that wait for the result; modern tasks have the status.
+        let total = f64::from(below);
+        call.progress(f64::from(end).min(total), Some(total), None)
+            .await;
+    }
+    Ok(format!("{count} primes below {below}"))
 }
 
 fn main() -> corelane::Result<()> {
-    let count = async |call: &Call, Primes { below }: Primes| {
-        let mut count = 0;
-        for start in (0..below).step_by(BLOCK as usize) {
-            call.set_status(&format!("{count} primes below {start}"));
-            // Who cancels the task drops this function where it waits. What the pool works on is
-            // not dropped: it looks for itself.
-            let (end, cancellation) = (start.saturating_add(BLOCK), call.cancellation());
-            let block = start..end.min(below);
-            count += call
-                .offload(move || primes_in(block, &cancellation))
-                .await?;
-            // For sessions, and clients that wait for the result; modern tasks have the status.
-            let total = f64::from(below);
-            call.progress(f64::from(end).min(total), Some(total), None)
-                .await;
-        }
-        Ok(format!("{count} primes below {below}"))
-    };
-    let tool = Tool::new("count_primes", "Counts the primes below a number.", count);
     Server::new("primes", "1.0.0")
-        .with_tool(tool.task_support(TaskSupport::Optional))
+        .with_tool(count_primes().task_support(TaskSupport::Optional))
         .run(Profile::from_args()?)
 }
 

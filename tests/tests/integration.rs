@@ -1,4 +1,5 @@
-//! One server process a test, spoken to over real sockets; a module for each subject.
+//! One server a test, mostly a process of its own, spoken to over real sockets; a module for each
+//! subject.
 //!
 //! Everything is one binary, so that it links once and its tests share the machine's cores. No
 //! test sleeps to let something happen, takes a fixed port or reaches beyond loopback.
@@ -19,6 +20,8 @@ mod events;
 mod framing;
 #[path = "integration/handlers.rs"]
 mod handlers;
+#[path = "integration/macros.rs"]
+mod macros;
 #[path = "integration/messages.rs"]
 mod messages;
 #[path = "integration/pipelining.rs"]
