@@ -283,9 +283,6 @@ fn check_name<'a>(
     let Some(body) = body else {
         return Ok(());
     };
-    if value == body.as_bytes() && !value.starts_with(b"=?base64?") {
-        return Ok(());
-    }
     let text = header_value::decode(value).map_err(|_| Reason::HeaderMalformed(NAME_HEADER))?;
     if text == body {
         Ok(())

@@ -139,6 +139,12 @@ fn modern_requests_agree_with_their_headers() {
     ] {
         check(&format!("{call_headers}; {name}"), &call, expected);
     }
+    // What has to be encoded is refused as it is, though it equals the body.
+    let call = claiming("2026-07-28", "tools/call", "\"name\":\"\u{e9}cho\",");
+    let raw = format!("{call_headers}; Mcp-Name: \u{e9}cho");
+    check(&raw, &call, refused(400, -32020));
+    let encoded = format!("{call_headers}; Mcp-Name: =?base64?w6ljaG8=?=");
+    check(&encoded, &call, Expected::Modern);
     for (headers, expected) in [
         ("Mcp-Method: tools/list", refused(400, -32020)),
         ("MCP-Protocol-Version: 2026-07-28", refused(400, -32020)),
