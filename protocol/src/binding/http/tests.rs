@@ -322,7 +322,7 @@ fn everything_without_a_claim_needs_a_session() {
 }
 
 #[test]
-fn modern_notifications_are_accepted_without_header_rules() {
+fn modern_notifications_are_accepted_without_header_rules_if_their_version_is_served() {
     let claim = concat!(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","#,
         r#""params":{"requestId":1,"#,
@@ -334,6 +334,22 @@ fn modern_notifications_are_accepted_without_header_rules() {
         r#"{"jsonrpc":"2.0","method":"anything"}"#,
         Expected::ModernNotification,
     );
+    let unserved = || Expected::Refused {
+        status: 400,
+        code: -32022,
+        has_id: false,
+    };
+    let header = "MCP-Protocol-Version: 2099-01-01";
+    for session in ["", "; MCP-Session-Id: s"] {
+        let headers = format!("{header}{session}");
+        check(
+            &headers,
+            r#"{"jsonrpc":"2.0","method":"anything"}"#,
+            unserved(),
+        );
+    }
+    check("", &claim.replace("2026-07-28", "2099-01-01"), unserved());
+    check("MCP-Protocol-Version: 2025-11-25", claim, unserved());
 }
 
 #[test]
