@@ -241,6 +241,41 @@ fn a_modern_notification_cancels_nothing() {
     assert_eq!(legacy.next_message()["id"], "same");
 }
 
+/// "If the input is a JSON-RPC request, the server MUST either return `Content-Type:
+/// text/event-stream` [..] or `application/json`" (basic/transports since 2025-03-26): a request
+/// that is never answered, because it was cancelled or its session ended, gets a stream without an
+/// answer, in every revision of the session.
+#[test]
+fn a_request_that_is_not_answered_gets_an_empty_stream() {
+    let server = Fixture::start(2);
+    for (mut connection, _) in server.on_each_shard() {
+        for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+            for is_deleted in [false, true] {
+                let made = connection.exchange(&Request::initialize(revision));
+                let id = made.head.field("MCP-Session-Id").expect("a session id");
+                let session = Session { id: id.to_owned() };
+                let of_revision =
+                    |request: Request| request.field("MCP-Protocol-Version", revision);
+                let mut waiting = server.connect();
+                let call = session.request(1, "tools/call", hold("held", false));
+                waiting.send(&of_revision(call));
+                server.wait_for_inside(&["held"]);
+                let (ends, status) = match is_deleted {
+                    false => (session.cancelled(1), 202),
+                    true => (session.delete(), 204),
+                };
+                let ended = server.connect().exchange(&of_revision(ends));
+                assert_eq!(ended.status(), status, "{revision}: {ended:?}");
+                let response = waiting.read_response();
+                assert_eq!(response.status(), 200, "{revision}: {response:?}");
+                assert!(response.head.is_event_stream(), "{revision}: {response:?}");
+                assert_eq!(response.messages(), [] as [Value; 0], "{revision}");
+                server.wait_for_inside(&[]);
+            }
+        }
+    }
+}
+
 /// A session takes what is left running with it: every call of it stops, and its streams end
 /// without an answer.
 #[test]
