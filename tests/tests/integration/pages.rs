@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use corelane_tests::{Connection, Request, Session};
+use corelane_tests::{Connection, Request, Session, wait_until};
 use serde_json::{Value, json};
 
 use crate::fixture::{ENTRIES, Fixture, prompt, resource, tool, uri};
@@ -211,5 +211,30 @@ fn a_list_that_grows_keeps_its_cursors() {
         assert_eq!(grown[..cursors.len()], cursors, "{list:?}");
         let (before, after) = (pages.concat(), grown_pages.concat());
         assert_eq!(after[..before.len()], before, "{list:?}");
+    }
+}
+
+/// What goes from the front of a list moves nothing either: what comes after a cursor still does.
+#[test]
+fn a_list_that_shrinks_keeps_its_cursors() {
+    let server = start();
+    let mut connection = server.connect();
+    for list in [LISTS[0], LISTS[1], LISTS[3]] {
+        let (cursors, pages) = walk(&mut connection, None, list);
+        let (first, handle) = (&pages[0][0], server.handle());
+        let is_gone = match list.1 {
+            "tools" => handle.remove_tool(first),
+            "resources" => handle.remove_resource(first),
+            _ => handle.remove_prompt(first),
+        };
+        assert!(is_gone.expect("a change"), "{list:?}");
+        wait_until("the list is shorter", || {
+            let page = ask(&mut connection, None, list.0, None);
+            (names(&page, list.1)[0] != *first).then_some(())
+        });
+        for (cursor, page) in cursors.iter().zip(&pages[1..]) {
+            let found = ask(&mut connection, None, list.0, Some(cursor));
+            assert_eq!(names(&found, list.1), *page, "{list:?}");
+        }
     }
 }
