@@ -347,6 +347,15 @@ impl TaskTable {
         Ok(self.end(index, TaskStatus::Failed, Some(outcome), now_ms))
     }
 
+    /// Says why a task that is over has failed, unless there is no room for it.
+    pub(crate) fn explain(&mut self, id: TaskId, text: &str) {
+        let index = self.store.index_of(id);
+        let is_over = |index: &u32| self.store.tasks[*index as usize].status.is_terminal();
+        if let Some(index) = index.filter(is_over) {
+            self.store.explain(index, text);
+        }
+    }
+
     /// Ends a task by its client's wish. Hands back who waited.
     ///
     /// # Errors

@@ -12,9 +12,10 @@ pub(super) use requests::TaskRequest;
 
 use std::collections::HashMap;
 
-use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::binding::refusal::{Reason, clip};
 use corelane_protocol::jsonrpc::{OwnedId, encode};
 use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::content::Content;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::input_required::write_input_request;
@@ -274,6 +275,7 @@ impl Core {
             Ok(_) => false,
             Err(error) => matches!(error.kind(), Kind::Failed(_)),
         };
+        let fault = fault_of(&outcome, entry.era);
         let mut answer = Vec::new();
         self.write_outcome(&mut answer, entry.era, KEPT_ANSWER_ID, entry.asked, outcome);
         let now_ms = self.tasks_now_ms();
@@ -285,6 +287,9 @@ impl Core {
             Some(AnswerPart::Error(error)) => table.fail(task, error.to_vec(), now_ms),
             None => unreachable!("an answer has a result or an error"),
         };
+        if let Some(text) = fault {
+            table.explain(task, clip(&text));
+        }
         self.count_tasks();
         // A task that was forgotten meanwhile has nobody to tell.
         if let Ok(waiters) = ended {
@@ -376,4 +381,23 @@ fn related(message: Vec<u8>, task: TaskId) -> Vec<u8> {
     let id = String::from_utf8_lossy(&id);
     related["params"]["_meta"][RELATED_TASK] = serde_json::json!({ "taskId": id });
     serde_json::to_vec(&related).unwrap_or(message)
+}
+
+/// Why a task has failed, for people (MCP 2025-11-25 basic/utilities/tasks, "Task Execution
+/// Errors"). In the modern era a tool that failed completes its task.
+fn fault_of(outcome: &Outcome, era: Era) -> Option<String> {
+    let result = match outcome {
+        Ok(Answer::Tool(result)) => result,
+        Ok(_) => return None,
+        Err(error) if era == Era::Modern && matches!(error.kind(), Kind::Failed(_)) => return None,
+        Err(error) => return Some(error.to_string()),
+    };
+    if era == Era::Modern || !result.is_error {
+        return None;
+    }
+    let text = result.content.iter().find_map(|content| match content {
+        Content::Text(text) => Some(text.clone().into_owned()),
+        _ => None,
+    });
+    text.or_else(|| Some("the tool failed: its result says why".to_owned()))
 }

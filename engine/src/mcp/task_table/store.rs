@@ -222,6 +222,18 @@ impl TaskStore {
         self.bytes += task.bytes;
     }
 
+    /// Sets what is said of a task that is over, if there is room without another one's going.
+    pub(super) fn explain(&mut self, index: u32, text: &str) {
+        if self.bytes + text.len() > self.limits.bytes_max {
+            return;
+        }
+        let task = &mut self.tasks[index as usize];
+        let bytes_before = task.bytes;
+        task.message = Some(text.into());
+        self.recount(index);
+        self.over_bytes += self.tasks[index as usize].bytes - bytes_before;
+    }
+
     /// Whether a task may hold `bytes` in one piece.
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), NotKept> {
         let bytes_max = self.limits.result_bytes_max;

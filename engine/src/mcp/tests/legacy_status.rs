@@ -148,7 +148,12 @@ fn the_end_of_a_task_is_told_however_it_comes() {
         about(&mut rig, &session, "tasks/cancel", &cancelled);
         check(&rig.settle().await, own, &cancelled, &[("cancelled", "")]);
         let failing = task(&mut rig, &session, "breaks");
-        check(&rig.settle().await, own, &failing, &[("failed", "")]);
+        check(
+            &rig.settle().await,
+            own,
+            &failing,
+            &[("failed", "broken (7)")],
+        );
         let expired = task(&mut rig, &session, "waits");
         rig.expire_at(5000);
         let found = about(&mut rig, &session, "tasks/get", &expired);

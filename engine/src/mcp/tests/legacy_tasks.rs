@@ -72,6 +72,13 @@ fn check_state(rig: &mut Rig, session: &str, id: &str, status: &str) {
     about(rig, session, "tasks/get", id).check("200", &result(2, state(status)));
 }
 
+#[track_caller]
+fn check_failed(rig: &mut Rig, session: &str, id: &str, why: &str) {
+    let mut expected = state("failed");
+    expected["statusMessage"] = json!(why);
+    about(rig, session, "tasks/get", id).check("200", &result(2, expected));
+}
+
 /// A result, or the params of a message, that names the task `id`.
 fn related(mut object: Value, id: &str) -> Value {
     object["_meta"]["io.modelcontextprotocol/related-task"] = json!({ "taskId": id });
@@ -129,10 +136,10 @@ fn a_tool_that_fails_and_an_error_both_fail_the_task() {
         let breaking = task(&mut rig, &session, "breaks");
         rig.gate.open();
         rig.settle().await;
-        check_state(&mut rig, &session, &failing, "failed");
+        check_failed(&mut rig, &session, &failing, "broke");
         let expected = result(2, related(failure("broke"), &failing));
         about(&mut rig, &session, "tasks/result", &failing).check("200", &expected);
-        check_state(&mut rig, &session, &breaking, "failed");
+        check_failed(&mut rig, &session, &breaking, "broken (7)");
         about(&mut rig, &session, "tasks/result", &breaking).check("200", &error(2, 7));
         let arguments = json!({"digit": "one"});
         call_with(&mut rig, &session, "waits", (arguments, Some(json!({}))))
