@@ -4,3 +4,4 @@
 //! peer came on, and the protocol it speaks.
 
 pub mod origin;
+pub mod principal;
