@@ -18,7 +18,9 @@ use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
+use crate::guard::principal::PrincipalHeader;
 use crate::handler::offload::OffloadPool;
+use crate::handler::provenance::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
 use crate::mcp::ServerParts;
@@ -69,6 +71,9 @@ pub enum Error {
     /// A directory cannot be served.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A header that handlers are to see is none.
+    #[error(transparent)]
+    ExposedHeader(#[from] ExposedHeaderError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -85,6 +90,7 @@ pub struct Server {
     entries: Entries,
     handle: ServerHandle,
     directories: Vec<ServedDirectory>,
+    exposed_headers: Vec<String>,
 }
 
 impl Server {
@@ -99,6 +105,7 @@ impl Server {
             entries: Entries::default(),
             handle: ServerHandle::default(),
             directories: Vec::new(),
+            exposed_headers: Vec::new(),
         }
     }
 
@@ -202,6 +209,30 @@ impl Server {
         self
     }
 
+    /// Lets handlers see a header of the requests they serve, in both eras, with
+    /// [`Call::header`]; they see no other. At most
+    /// [`EXPOSED_HEADERS_MAX`](crate::EXPOSED_HEADERS_MAX); a wrong name is found when the server
+    /// starts.
+    ///
+    /// A header is what the client says unless a proxy in front sets it. For who asks there is
+    /// [`Call::principal`].
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Nothing {}
+    /// let server = Server::new("tenants", "1.0.0")
+    ///     .expose_header("x-tenant")
+    ///     .tool("where_am_i", "Names the tenant.", async |call: &Call, _: Nothing| {
+    ///         Ok(call.header("x-tenant").unwrap_or_else(|| "nowhere".to_owned()))
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn expose_header(mut self, name: impl Into<String>) -> Server {
+        self.exposed_headers.push(name.into());
+        self
+    }
+
     /// What changes this server's catalog once it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -225,6 +256,7 @@ impl Server {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
             sealer: Arc::new(Sealer::random()),
+            exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
         })
     }
 
@@ -248,6 +280,8 @@ impl Server {
             &profile.server.allowed_hosts,
             &profile.server.allowed_origins,
         )?;
+        let principal = profile.server.principal_header.as_deref();
+        let principal = principal.map(PrincipalHeader::new);
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
@@ -278,6 +312,7 @@ impl Server {
                 listener,
                 backlog: profile.server.backlog,
                 origin: origin.clone(),
+                principal: principal.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
                 parts: parts.clone(),
                 board: boards.next().expect("as many boards as shards"),

@@ -21,6 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::handler::mailbox::CallKey;
+use crate::mcp::asker::Asker;
 use crate::mcp::{Disposition, StreamOwner};
 
 /// What a connection is doing.
@@ -278,21 +279,22 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, accept.event_stream);
+        let endpoint = &mut *context.endpoint;
         let disposition = match check(head, &reply, context.rules) {
-            Ok(Route::Post) => context.endpoint.post(head, body, exchange, &mut scratch),
-            Ok(Route::OpenStream {
-                session,
-                last_event_id,
-            }) => {
-                let wanted = (session, last_event_id);
-                context.endpoint.open_stream(wanted, exchange, &mut scratch)
-            }
-            Ok(Route::EndSession(headers)) => {
-                context
-                    .endpoint
-                    .end_session(headers, exchange, &mut scratch)
-            }
-            Err(reason) => context.endpoint.core().refuse(None, reason, &mut scratch),
+            Ok((route, asker)) => match route {
+                Route::Post => endpoint.post((head, asker), body, exchange, &mut scratch),
+                Route::OpenStream {
+                    session,
+                    last_event_id,
+                } => {
+                    let wanted = (session, last_event_id);
+                    endpoint.open_stream(asker, wanted, exchange, &mut scratch)
+                }
+                Route::EndSession(headers) => {
+                    endpoint.end_session(asker, headers, exchange, &mut scratch)
+                }
+            },
+            Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
         };
         self.settle(disposition, reply, &scratch, context);
         *context.scratch = scratch;
@@ -376,17 +378,23 @@ impl Connection {
     }
 }
 
-/// What can be refused before the body is looked at.
+/// What a request asks for and who asks, or what can be refused before the body is looked at.
 fn check<'a>(
-    head: &RequestHead<'a>,
+    head: &'a RequestHead<'a>,
     reply: &Reply,
     rules: &'a Rules,
-) -> Result<Route<'a>, Reason<'a>> {
+) -> Result<(Route<'a>, Asker<'a>), Reason<'a>> {
     let origin = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
         origin => rules.origin.check(head.effective_host(), origin.value()),
     };
     origin.map_err(|refusal| Reason::Forbidden(refusal.to_string()))?;
+    let principal = match &rules.principal {
+        None => None,
+        Some(header) => header
+            .read(head.headers())
+            .map_err(|refusal| Reason::Principal(refusal.to_string()))?,
+    };
     let route = http::route(head, &rules.endpoint_path)?;
     let accept = reply.accept;
     match route {
@@ -397,6 +405,6 @@ fn check<'a>(
         Route::OpenStream { .. } if !accept.event_stream => {
             Err(Reason::NotAcceptable("text/event-stream"))
         }
-        route => Ok(route),
+        route => Ok((route, Asker::Here { head, principal })),
     }
 }

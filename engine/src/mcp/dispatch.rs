@@ -18,9 +18,11 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
 use corelane_protocol::request_state::params_digest;
 
+use super::asker::Asker;
 use super::call_table::NewCall;
 use super::endpoint::Core;
 use super::in_flight::Asked;
+use super::session::NoRoom;
 use super::session_id::SessionId;
 use super::task_table::TaskOwner;
 use super::{Disposition, Exchange};
@@ -36,6 +38,7 @@ use crate::meter::Counter;
 pub(super) struct Caller<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
+    pub(super) asker: Asker<'a>,
     pub(super) asked: Asked,
     /// The params of the request; those of a repeated one must be the same.
     pub(super) params: Option<Value<'a>>,
@@ -49,10 +52,10 @@ pub(super) struct Caller<'a> {
 }
 
 impl Core {
-    /// A modern request that passed the ladder.
+    /// A modern request of `asker` that passed the ladder, with the head it came with.
     pub(super) fn modern(
         &mut self,
-        head: &RequestHead<'_>,
+        (head, asker): (&RequestHead<'_>, Asker<'_>),
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -78,7 +81,7 @@ impl Core {
             | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let asked = Asked::by(request.method);
-                let answers = match self.answers(asked, request) {
+                let answers = match self.answers(asked, request, asker.principal()) {
                     Ok(answers) => answers,
                     Err(text) => return invalid_params(id, &text, out),
                 };
@@ -88,11 +91,12 @@ impl Core {
                     capabilities: request.envelope.capabilities,
                     revision: Some(revision),
                     answers,
-                    task: None,
+                    ..CallWishes::default()
                 };
                 let caller = Caller {
                     era,
                     id,
+                    asker,
                     asked,
                     params: request.params,
                     wishes,
@@ -104,7 +108,7 @@ impl Core {
                 self.serve(caller, out)
             }
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
-                self.modern_task_request(request, exchange, out)
+                self.modern_task_request(asker.principal(), request, exchange, out)
             }
             Method::Initialize
             | Method::Ping
@@ -118,9 +122,10 @@ impl Core {
         }
     }
 
-    /// A legacy handshake: makes a session.
+    /// A legacy handshake: makes a session of `principal`.
     pub(super) fn initialize(
         &mut self,
+        principal: Option<&str>,
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -134,12 +139,15 @@ impl Core {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let revision = Revision::negotiate(params.protocol_version);
-        match self.sessions.create(
-            revision,
-            params.capabilities.of_revision(revision),
-            self.now_ms,
-        ) {
-            Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
+        let terms = (revision, params.capabilities.of_revision(revision));
+        match self.sessions.create(principal, terms, self.now_ms) {
+            Err(no_room) => {
+                let text = match no_room {
+                    NoRoom::Shard => "every session is in use",
+                    NoRoom::Principal => "every session of the principal is in use",
+                };
+                self.refuse(Some(id), Reason::Overloaded(text), out)
+            }
             Ok((session, evicted)) => {
                 self.meter.count(Counter::SessionsCreated);
                 match evicted {
@@ -276,7 +284,7 @@ impl Core {
         }
         let wish = caller.wishes.task;
         if wish.is_some() {
-            let owner = TaskOwner::of(caller.session);
+            let owner = TaskOwner::of(caller.session, caller.asker.principal());
             if self.tasks.table.admit(&owner).is_err() {
                 let reason = Reason::Overloaded("too many tasks are running");
                 return self.refuse(Some(id), reason, out);
@@ -287,6 +295,7 @@ impl Core {
             Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
         });
         let key = self.calls.next_key();
+        caller.wishes.provenance = caller.asker.provenance(&self.settings.parts.exposed);
         call.begin(key, std::mem::take(&mut caller.wishes));
         let started = start(&call);
         if let Some(wish) = wish {
@@ -307,8 +316,8 @@ impl Core {
             Started::Waiting(_) if era == Era::Modern && call.has_questions() => {
                 let (questions, answers) = call.take_questions();
                 let digest = params_digest(caller.params.unwrap_or(Value::EMPTY_OBJECT));
-                let binding = (caller.asked, digest);
-                self.write_input_required(out, id, binding, &questions, &answers);
+                let binding = caller.asked.binding(caller.asker.principal(), digest);
+                self.write_input_required(out, id, &binding, &questions, &answers);
                 self.spare(call);
                 Disposition::ok()
             }
@@ -363,8 +372,7 @@ impl Core {
             },
             self.now_ms,
         );
-        if let Some(session) = session.and_then(|session| self.sessions.find(session)) {
-            session.calls.push(key);
+        if session.is_some_and(|session| self.sessions.begin_call(session, key)) {
             self.prime_call(key);
         }
         let mailbox = self.mailbox.clone();

@@ -80,9 +80,21 @@ impl Tasks {
 }
 
 impl TaskOwner {
-    /// Whose the tasks of a request are: a session's, or nobody's in the modern era.
-    pub(super) fn of(session: Option<SessionId>) -> TaskOwner {
-        session.map_or(TaskOwner::Nobody, TaskOwner::Session)
+    /// Whose the tasks of a request are: a session's, which is of one principal; without one, in
+    /// the modern era, those of a principal, or of nobody.
+    pub(super) fn of(session: Option<SessionId>, principal: Option<&str>) -> TaskOwner {
+        match (session, principal) {
+            (Some(session), _) => TaskOwner::Session(session),
+            (None, Some(principal)) => TaskOwner::Principal(principal.into()),
+            (None, None) => TaskOwner::Nobody,
+        }
+    }
+}
+
+impl InFlight {
+    /// Whose task it is, if it is one.
+    fn task_owner(&self) -> TaskOwner {
+        TaskOwner::of(self.session, self.call.principal().as_deref())
     }
 }
 
@@ -139,7 +151,7 @@ impl Core {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let owner = TaskOwner::of(caller.session);
+        let owner = TaskOwner::of(caller.session, caller.asker.principal());
         let now_ms = self.tasks_now_ms();
         let made = self.tasks.table.create(owner.clone(), wish.ttl_ms, now_ms);
         let Ok(task) = made else {
@@ -176,7 +188,7 @@ impl Core {
             return;
         };
         let Some(task) = entry.made_task else { return };
-        let (era, owner) = (entry.era, TaskOwner::of(entry.session));
+        let (era, owner) = (entry.era, entry.task_owner());
         for (place, id, name, request) in entry.call.questions_to_pass_on() {
             let mut encoded = Vec::new();
             let (name, request) = match era {
@@ -225,7 +237,7 @@ impl Core {
         let (Some(task), session) = (entry.made_task, entry.session) else {
             return;
         };
-        let owner = TaskOwner::of(session);
+        let owner = entry.task_owner();
         let call = entry.call.clone();
         let waiter = self.tasks.first_waiter(task, &owner, now_ms);
         while let Some(event) = call.take_event() {

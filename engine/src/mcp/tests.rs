@@ -9,6 +9,8 @@ mod forwarding;
 mod legacy_tasks;
 mod methods;
 mod outputs;
+mod principals;
+mod provenance;
 mod resumption;
 mod revisions;
 pub(crate) mod rig;
