@@ -154,6 +154,7 @@ impl Core {
                     Some(evicted) => {
                         self.meter.count(Counter::SessionsEvicted);
                         self.forget_events(evicted);
+                        self.forget_tasks(evicted);
                     }
                     None => self.meter.count(Counter::SessionsOpen),
                 }

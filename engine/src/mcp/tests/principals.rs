@@ -439,3 +439,20 @@ fn a_legacy_task_stays_with_its_session() {
         assert_eq!(*said, r#"Some("ann") None None"#, "{fetched}");
     });
 }
+
+#[test]
+fn a_session_that_makes_room_takes_its_tasks_with_it() {
+    on_executor(async {
+        let mut rig = rig_with(|settings| settings.sessions_per_principal_max = 1);
+        rig.gate.open();
+        let session = session(&mut rig, "2025-11-25");
+        let params = json!({"name": "task", "arguments": {}, "task": {}});
+        let called = rig.post(&session, &request(1, "tools/call", params));
+        assert_eq!(called.body["result"]["task"]["status"], "working");
+        rig.settle().await;
+        assert_eq!(rig.count(Counter::TasksKept), 1);
+        rig.session();
+        assert_eq!(rig.count(Counter::SessionsEvicted), 1);
+        assert_eq!(rig.count(Counter::TasksKept), 0);
+    });
+}
