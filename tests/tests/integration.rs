@@ -23,6 +23,8 @@ mod handlers;
 mod messages;
 #[path = "integration/pipelining.rs"]
 mod pipelining;
+#[path = "integration/principals.rs"]
+mod principals;
 #[path = "integration/refused.rs"]
 mod refused;
 #[path = "integration/resumption.rs"]
