@@ -15,6 +15,8 @@ mod directories;
 mod eras;
 #[path = "integration/events.rs"]
 mod events;
+#[path = "integration/exposed_headers.rs"]
+mod exposed_headers;
 #[path = "integration/framing.rs"]
 mod framing;
 #[path = "integration/handlers.rs"]
