@@ -52,7 +52,8 @@ impl Core {
         (home != self.settings.shard && home < self.settings.shards).then_some(home)
     }
 
-    /// Serves a modern request of `principal` about a task. Its client must know tasks, whatever it names.
+    /// Serves a modern request of `principal` about a task. Its client must know tasks, whatever it
+    /// names.
     pub(crate) fn modern_task_request(
         &mut self,
         principal: Option<&str>,
