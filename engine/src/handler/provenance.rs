@@ -67,7 +67,8 @@ impl ExposedHeaders {
     }
 
     /// Copies what handlers may see. The lines of one header become one value with commas between
-    /// them (RFC 9110 5.3). There is no more of it than the limits on a request's head allow.
+    /// them (RFC 9110 5.3). The limits on a request's head bound it: a byte that is not UTF-8
+    /// becomes three, any other one stays one.
     fn copy_of<'a>(
         &self,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,

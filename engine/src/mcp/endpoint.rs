@@ -408,6 +408,7 @@ impl Core {
     ) -> Disposition {
         self.meter.count(match reason {
             Reason::Forbidden(_) => Counter::RefusedOrigin,
+            Reason::Principal(_) => Counter::RefusedPrincipal,
             Reason::Framing(_) => Counter::RefusedFraming,
             Reason::SessionMissing | Reason::SessionUnknown => Counter::RefusedSession,
             Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,

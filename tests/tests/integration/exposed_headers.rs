@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use corelane::meter::Counter;
 use corelane::{Call, Error, Profile, RunningServer, Server, TaskSupport, Tool, sleep};
 use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
 use corelane_tests::{Connection, Request, Session, wait_until};
@@ -131,6 +132,20 @@ fn the_largest_head_is_shown_whole() {
     let joined = vec!["t".repeat(250); 50].join(", ");
     let expected = format!("None None Some({joined:?}) None");
     check_text(&mut connection, &request, &expected);
+}
+
+#[test]
+fn a_principal_that_is_none_is_counted_and_reaches_no_handler() {
+    let server = start(2);
+    let mut connection = connect(&server);
+    for _ in 0..3 {
+        let call = Request::modern_call("who", json!({})).field("X-Auth-Request-User", "a b");
+        let response = connection.exchange(&call);
+        assert_eq!(response.status(), 400, "{response:?}");
+    }
+    let meter = server.drain().expect("the server drains");
+    assert_eq!(meter.value(Counter::RefusedPrincipal), 3);
+    assert_eq!(meter.value(Counter::CallsOk), 0);
 }
 
 #[test]
