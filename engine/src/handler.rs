@@ -12,6 +12,7 @@ pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod provenance;
 pub(crate) mod runner;
+pub(crate) mod state;
 
 pub use crate::io::executor::sleep;
 pub use asking::{Elicitation, Elicited, Root, Sampled, Sampling};

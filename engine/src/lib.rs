@@ -113,4 +113,4 @@ pub use handler::{
     Sampling, Structured, Suggestions, sleep,
 };
 pub use profile::Profile;
-pub use server::{Error, Result, RunningServer, Server, ServerHandle};
+pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::ServerDescription;
-use corelane_protocol::request_state::Sealer;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +20,7 @@ use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::offload::OffloadPool;
 use crate::handler::provenance::{ExposedHeaderError, ExposedHeaders};
+use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
 use crate::mcp::ServerParts;
@@ -35,11 +35,13 @@ use crate::transport::listener::{ListenError, listen};
 mod directory;
 mod handle;
 mod running;
+mod state_keys;
 
 use directory::ServedDirectory;
 pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
+pub use state_keys::StateKeyError;
 
 /// Why a server does not start, or stops.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +76,9 @@ pub enum Error {
     /// A header that handlers are to see is none.
     #[error(transparent)]
     ExposedHeader(#[from] ExposedHeaderError),
+    /// A key for request states is wrong.
+    #[error(transparent)]
+    StateKey(#[from] StateKeyError),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -91,6 +96,7 @@ pub struct Server {
     handle: ServerHandle,
     directories: Vec<ServedDirectory>,
     exposed_headers: Vec<String>,
+    states: Vec<StateMaker>,
 }
 
 impl Server {
@@ -106,6 +112,7 @@ impl Server {
             handle: ServerHandle::default(),
             directories: Vec::new(),
             exposed_headers: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -233,6 +240,58 @@ impl Server {
         self
     }
 
+    /// Gives handlers a value that all shards share, which they have with [`Call::state`]. One of
+    /// each type.
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// #[derive(Default)]
+    /// struct Greetings(AtomicU64);
+    ///
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Greet { name: String }
+    /// let server = Server::new("greeter", "1.0.0")
+    ///     .with_state(Greetings::default())
+    ///     .tool("greet", "Greets.", async |call: &Call, Greet { name }| {
+    ///         let before = call.state::<Greetings>()?.0.fetch_add(1, Ordering::Relaxed);
+    ///         Ok(format!("hello {name}, you are number {}", before + 1))
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Server {
+        self.states.push(StateMaker::of_server(value));
+        self
+    }
+
+    /// Gives handlers a value that `make` makes once on each shard, when it starts. It never leaves
+    /// its shard, so that a `Cell` or a pool of connections needs no lock.
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # use std::cell::Cell;
+    /// #[derive(Default)]
+    /// struct CallsHere(Cell<u64>);
+    ///
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Nothing {}
+    /// let server = Server::new("counter", "1.0.0")
+    ///     .with_shard_state(CallsHere::default)
+    ///     .tool("count", "Counts calls of one shard.", async |call: &Call, _: Nothing| {
+    ///         let calls = &call.state::<CallsHere>()?.0;
+    ///         calls.set(calls.get() + 1);
+    ///         Ok(calls.get().to_string())
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn with_shard_state<T: 'static>(
+        mut self,
+        make: impl Fn() -> T + Send + Sync + 'static,
+    ) -> Server {
+        self.states.push(StateMaker::of_shard(make));
+        self
+    }
+
     /// What changes this server's catalog once it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -251,12 +310,17 @@ impl Server {
 
     /// What its shards have in common, checked and encoded.
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+        if let Some(name) = StateMaker::duplicate(&self.states) {
+            let (kind, name) = ("state of type", name.to_owned());
+            return Err(CatalogError::Duplicate { kind, name }.into());
+        }
         let plan = Plan::new(self.entries, profile.catalog.page_entries_max)?;
         Ok(ServerParts {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
-            sealer: Arc::new(Sealer::random()),
             exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
+            sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
+            states: self.states.into(),
         })
     }
 

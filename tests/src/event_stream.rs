@@ -40,6 +40,15 @@ impl EventStream {
         let head = connection
             .read_head()
             .unwrap_or_else(|error| panic!("no head: {error:?}"));
+        EventStream::after_head(connection, head)
+    }
+
+    /// The stream that follows a head that was read.
+    ///
+    /// # Panics
+    /// If the head is not that of a stream in chunks.
+    #[must_use]
+    pub fn after_head(connection: Connection, head: Head) -> EventStream {
         assert_eq!(head.status, 200, "{head:?} {connection:?}");
         assert!(head.is_event_stream(), "{head:?}");
         assert_eq!(head.framing(), Ok(Framing::Chunked), "{head:?}");

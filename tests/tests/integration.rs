@@ -45,6 +45,8 @@ mod shutdown;
 mod sizes;
 #[path = "integration/startup.rs"]
 mod startup;
+#[path = "integration/state_keys.rs"]
+mod state_keys;
 #[path = "integration/streams.rs"]
 mod streams;
 #[path = "integration/subscriptions.rs"]

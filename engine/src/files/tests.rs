@@ -74,7 +74,7 @@ impl Shard {
             let port = Rc::new(OffloadPort::new(pool, wake, Rc::clone(&mailbox)));
             let parker = Parker::new(woken.as_fd()).expect("it can be polled");
             let shard = Shard {
-                call: Call::new(mailbox, Rc::clone(&port), 1),
+                call: Call::new(mailbox, Rc::clone(&port), Rc::default(), 1),
                 port,
                 woken,
                 parker,

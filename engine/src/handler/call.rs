@@ -26,6 +26,7 @@ use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
 use super::provenance::Provenance;
 use super::runner::Outcome;
+use super::state::States;
 
 /// The id of a request to a legacy client: it names the call and the question.
 fn question_id(key: CallKey, place: usize) -> String {
@@ -74,6 +75,7 @@ impl CallWishes {
 struct CallState {
     mailbox: Rc<Mailbox>,
     offload: Rc<OffloadPort>,
+    states: Rc<States>,
     events_max: usize,
     key: Cell<CallKey>,
     wishes: RefCell<CallWishes>,
@@ -115,10 +117,16 @@ impl Cancellation {
 impl Call {
     /// A call that is not running yet. `events_max` bounds the notifications that wait for the
     /// shard; a handler that is faster waits.
-    pub(crate) fn new(mailbox: Rc<Mailbox>, offload: Rc<OffloadPort>, events_max: usize) -> Call {
+    pub(crate) fn new(
+        mailbox: Rc<Mailbox>,
+        offload: Rc<OffloadPort>,
+        states: Rc<States>,
+        events_max: usize,
+    ) -> Call {
         Call(Rc::new(CallState {
             mailbox,
             offload,
+            states,
             events_max,
             key: Cell::new(CallKey {
                 index: u32::MAX,
@@ -149,6 +157,10 @@ impl Call {
         state.questions.borrow_mut().clear();
         state.is_cancelled.set(false);
         state.cancellation.take();
+    }
+
+    pub(super) fn states(&self) -> &States {
+        &self.0.states
     }
 
     /// Forgets what the request wished; the call may wait long for the next one.
@@ -262,11 +274,11 @@ impl Call {
         self.0.wishes.borrow().capabilities.contains(capability)
     }
 
-    /// The answer in the words of the revision that the client speaks.
-    pub(crate) fn translate(&self, outcome: Outcome) -> Outcome {
-        match self.0.wishes.borrow().revision {
-            Some(revision) => outcome.map(|answer| answer.in_terms_of(revision)),
-            None => outcome,
+    /// Puts the answer in the words of the revision that the client speaks.
+    pub(crate) fn translate(&self, outcome: &mut Outcome) {
+        let revision = self.0.wishes.borrow().revision;
+        if let (Some(revision), Ok(answer)) = (revision, outcome) {
+            answer.put_in_terms_of(revision);
         }
     }
 

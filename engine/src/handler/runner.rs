@@ -40,13 +40,13 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// The answer in what `revision` has words for.
-    pub(crate) fn in_terms_of(self, revision: Revision) -> Answer {
+    /// Leaves of the answer what `revision` has words for.
+    pub(crate) fn put_in_terms_of(&mut self, revision: Revision) {
         match self {
-            Answer::Tool(result) => Answer::Tool(result.in_terms_of(revision)),
-            Answer::Prompt(result) => Answer::Prompt(result.in_terms_of(revision)),
+            Answer::Tool(result) => result.put_in_terms_of(revision),
+            Answer::Prompt(result) => result.put_in_terms_of(revision),
             // These are the same in every revision.
-            Answer::Contents(_) | Answer::Completion(_) => self,
+            Answer::Contents(_) | Answer::Completion(_) => {}
         }
     }
 }

@@ -45,7 +45,8 @@ impl Shard {
 
     /// A call of a client that wants progress and has room for `events_max` notifications.
     fn call(&self, events_max: usize) -> Call {
-        let call = Call::new(Rc::clone(&self.mailbox), Rc::clone(&self.port), events_max);
+        let (mailbox, port) = (Rc::clone(&self.mailbox), Rc::clone(&self.port));
+        let call = Call::new(mailbox, port, Rc::default(), events_max);
         let wishes = CallWishes {
             progress_token: Some(OwnedId::from(corelane_protocol::jsonrpc::Id::Integer(1))),
             ..CallWishes::default()

@@ -293,7 +293,8 @@ impl Core {
         }
         let call = self.spare_calls.pop().unwrap_or_else(|| {
             let events_max = self.settings.events_max;
-            Call::new(self.mailbox.clone(), self.offload.clone(), events_max)
+            let (mailbox, states) = (self.mailbox.clone(), self.states.clone());
+            Call::new(mailbox, self.offload.clone(), states, events_max)
         });
         let key = self.calls.next_key();
         caller.wishes.provenance = caller.asker.provenance(&self.settings.parts.exposed);
@@ -307,8 +308,8 @@ impl Core {
             }
         }
         match started {
-            Started::Ready(outcome) if !call.has_events() => {
-                let outcome = call.translate(outcome);
+            Started::Ready(mut outcome) if !call.has_events() => {
+                call.translate(&mut outcome);
                 let status = self.write_outcome(out, era, id, caller.asked, outcome);
                 self.spare(call);
                 Disposition::answer(status)

@@ -27,6 +27,7 @@ use crate::catalog::Catalog;
 use crate::handler::Call;
 use crate::handler::mailbox::{Mailbox, News};
 use crate::handler::offload::OffloadPort;
+use crate::handler::state::{StateMaker, States};
 use crate::io::arena::Arena;
 use crate::meter::{Counter, ShardMeter};
 use crate::profile::ShardProfile;
@@ -138,6 +139,7 @@ pub(crate) struct Core {
     pub(super) spare_calls: Vec<Call>,
     pub(super) mailbox: Rc<Mailbox>,
     pub(super) offload: Rc<OffloadPort>,
+    pub(super) states: Rc<States>,
     pub(super) news: Vec<News>,
     pub(super) deliveries: VecDeque<Delivery>,
     pub(super) meter: Rc<ShardMeter>,
@@ -170,6 +172,7 @@ impl Endpoint {
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
                 tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
                 batches: Batches::default(),
+                states: StateMaker::make_all(&parts.states),
                 settings,
                 spare_calls: Vec::new(),
                 mailbox,

@@ -35,7 +35,12 @@ impl Core {
 
     /// Whether a resource of this URI can be read, as far as its template tells.
     pub(super) fn has_resource(&self, uri: &str) -> bool {
-        self.find_resource(uri).is_some()
+        self.catalog.resource(uri).is_some()
+            || self
+                .catalog
+                .templates()
+                .iter()
+                .any(|template| template.parts.template.matches(uri).is_some())
     }
 
     fn find_resource(&self, uri: &str) -> Option<(Rc<ReadRunner>, ReadRequest)> {
@@ -119,7 +124,7 @@ impl Core {
             Ok(uri) => uri,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        if is_on && self.find_resource(uri).is_none() {
+        if is_on && !self.has_resource(uri) {
             resources::write_not_found(out, Era::Legacy, id, uri);
             return Disposition::ok();
         }

@@ -215,10 +215,10 @@ impl Core {
                 }
                 Some(part)
             }
-            (Ok(outcome), None) => {
+            (Ok(mut outcome), None) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
-                let outcome = entry.call.translate(outcome);
+                entry.call.translate(&mut outcome);
                 let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
                 match entry.stream {
                     None => Some(Part::Final { status, body }),

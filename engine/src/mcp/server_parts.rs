@@ -7,6 +7,7 @@ use corelane_protocol::request_state::Sealer;
 
 use crate::catalog::Plan;
 use crate::handler::provenance::ExposedHeaders;
+use crate::handler::state::StateMaker;
 
 /// What all shards of a server have in common. None of it is written to while they run.
 #[derive(Clone)]
@@ -19,4 +20,6 @@ pub(crate) struct ServerParts {
     pub(crate) sealer: Arc<Sealer>,
     /// The headers that handlers may see.
     pub(crate) exposed: Arc<ExposedHeaders>,
+    /// What its author gave to handlers.
+    pub(crate) states: Arc<[StateMaker]>,
 }

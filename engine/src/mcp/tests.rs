@@ -15,6 +15,7 @@ mod resumption;
 mod revisions;
 pub(crate) mod rig;
 mod sessions;
+mod states;
 mod streams;
 mod tasks;
 mod tools;

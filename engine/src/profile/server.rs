@@ -1,8 +1,10 @@
 //! Knobs of the process as a whole: where it listens, who may speak to it, what it logs.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use corelane_protocol::framing::http1::is_field_name;
+use corelane_protocol::request_state::KEYS_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::check::Section;
@@ -52,6 +54,12 @@ pub struct Server {
     /// Milliseconds that calls in flight get to finish at shutdown, 0 to 600,000; default 10,000,
     /// below the 30 s after which supervisors such as systemd or Kubernetes kill.
     pub drain_timeout_ms: u64,
+    /// Files with a key each, 32 bytes in base64, at most 8: the first seals the state of questions
+    /// to modern clients, all of them open it. Processes behind one address need the same, or the
+    /// answer to one's question is refused by another; to change a key, put the fresh one first
+    /// everywhere and drop the old one after `calls.answer_timeout_ms`. Default none: a random key
+    /// that ends with the process.
+    pub state_key_files: Vec<PathBuf>,
     /// Connections the kernel completes ahead of accept(2), 1 to 65,535; default 4096, the value
     /// of net.core.somaxconn since Linux 5.4, which also caps it.
     pub backlog: u32,
@@ -68,6 +76,7 @@ impl Default for Server {
             allowed_origins: Vec::new(),
             principal_header: None,
             drain_timeout_ms: 10_000,
+            state_key_files: Vec::new(),
             backlog: 4096,
         }
     }
@@ -92,6 +101,8 @@ impl Server {
             let expected = "a header name: 1 to 64 letters, digits and !#$%&'*+-.^_`|~";
             section.text("principal_header", name, holds, expected)?;
         }
+        let keys = self.state_key_files.len();
+        section.range("state_key_files entries", keys, 0..=KEYS_MAX as u64)?;
         section.range("drain_timeout_ms", self.drain_timeout_ms, 0..=600_000)?;
         section.range("backlog", self.backlog, 1..=65_535)
     }

@@ -23,6 +23,7 @@ fn complete() -> Profile {
             allowed_hosts: vec!["mcp.example.com".to_owned()],
             allowed_origins: vec!["https://app.example.com".to_owned()],
             principal_header: Some("x-forwarded-user".to_owned()),
+            state_key_files: vec!["/etc/corelane/state.key".into()],
             drain_timeout_ms: server.drain_timeout_ms,
             backlog: server.backlog,
         },
@@ -181,7 +182,8 @@ fn check(text: &str, expected: &str) {
 fn refuses_what_the_schema_does_not_know_with_line_and_key() {
     let backlog = "[server]\nlisten = \"127.0.0.1:1\"\n  backlogs = 5\n";
     let fields = "expected one of `listen`, `endpoint`, `shards`, `cores`, `allowed_hosts`, \
-                  `allowed_origins`, `principal_header`, `drain_timeout_ms`, `backlog`";
+                  `allowed_origins`, `principal_header`, `drain_timeout_ms`, \
+                  `state_key_files`, `backlog`";
     check(
         backlog,
         &format!("line 3, column 3, `backlogs = 5`: unknown field `backlogs`, {fields}"),

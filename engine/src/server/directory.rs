@@ -30,12 +30,13 @@ const PATH: &str = "path";
 pub(super) struct ServedDirectory {
     directory: Directory,
     prefix: String,
+    /// The prefix and then the path.
+    template: UriTemplate,
 }
 
 impl ServedDirectory {
     pub(super) fn open(prefix: String, path: &Path, limits: DirectoryLimits) -> Result<Self> {
-        // Found out here rather than with the first file.
-        UriTemplate::parse(&format!("{prefix}{{+{PATH}}}")).map_err(|error| {
+        let template = UriTemplate::parse(&template_text(&prefix)).map_err(|error| {
             Error::Catalog(CatalogError::Resource {
                 uri: prefix.clone(),
                 reason: ResourceDefect::Template(error),
@@ -44,6 +45,7 @@ impl ServedDirectory {
         Ok(ServedDirectory {
             directory: Directory::open(path, limits)?,
             prefix,
+            template,
         })
     }
 
@@ -51,7 +53,7 @@ impl ServedDirectory {
     pub(super) fn template(&self, name: &str) -> ResourceTemplate {
         let served = self.clone();
         ResourceTemplate::new(
-            format!("{}{{+{PATH}}}", self.prefix),
+            template_text(&self.prefix),
             name,
             ANY_TYPE,
             async move |call: &Call, request: ReadRequest| {
@@ -87,10 +89,7 @@ impl ServedDirectory {
     }
 
     fn uri(&self, relative: &str) -> String {
-        match UriTemplate::parse(&format!("{}{{+{PATH}}}", self.prefix)) {
-            Ok(template) => template.expand(&[(PATH, relative)]),
-            Err(_) => unreachable!("the template was parsed when the directory was opened"),
-        }
+        self.template.expand(&[(PATH, relative)])
     }
 
     async fn read(
@@ -148,4 +147,8 @@ impl ServedDirectory {
             tracing::warn!(prefix, %error, "a change of the directory was not told");
         }
     }
+}
+
+fn template_text(prefix: &str) -> String {
+    format!("{prefix}{{+{PATH}}}")
 }

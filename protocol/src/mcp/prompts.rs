@@ -111,13 +111,11 @@ pub struct PromptResult {
 }
 
 impl PromptResult {
-    /// The result in what `revision` has words for; before [`PromptResult::write`].
-    #[must_use]
-    pub fn in_terms_of(mut self, revision: Revision) -> PromptResult {
+    /// Leaves of the result what `revision` has words for; before [`PromptResult::write`].
+    pub fn put_in_terms_of(&mut self, revision: Revision) {
         for message in &mut self.messages {
             message.content.put_in_terms_of(revision);
         }
-        self
     }
 
     /// Writes the whole answer to `prompts/get`.

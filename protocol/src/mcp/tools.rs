@@ -135,16 +135,14 @@ impl ToolResult {
         }
     }
 
-    /// The result in what `revision` has words for; before [`ToolResult::write`].
-    #[must_use]
-    pub fn in_terms_of(mut self, revision: Revision) -> ToolResult {
+    /// Leaves of the result what `revision` has words for; before [`ToolResult::write`].
+    pub fn put_in_terms_of(&mut self, revision: Revision) {
         if !revision.has_structured_content() {
             self.structured = None;
             for content in &mut self.content {
                 content.put_in_terms_of(revision);
             }
         }
-        self
     }
 
     /// Writes the whole answer to `tools/call`.
@@ -346,11 +344,16 @@ mod tests {
             content: vec![Content::audio(b"x", "audio/wav")],
             ..ToolResult::default()
         };
-        let june = result.clone().in_terms_of(Revision::V2025_06_18);
+        let in_terms_of = |revision| {
+            let mut result = result.clone();
+            result.put_in_terms_of(revision);
+            result
+        };
+        let june = in_terms_of(Revision::V2025_06_18);
         assert!(june.structured.is_some() && june.content == result.content);
-        let march = result.clone().in_terms_of(Revision::V2025_03_26);
+        let march = in_terms_of(Revision::V2025_03_26);
         assert!(march.structured.is_none() && march.content == result.content);
-        let first = result.clone().in_terms_of(Revision::V2024_11_05);
+        let first = in_terms_of(Revision::V2024_11_05);
         assert!(first.structured.is_none() && first.content != result.content);
     }
 }

@@ -78,6 +78,7 @@ impl Rig {
                 plan: Arc::new(tools::plan(&gate, 100)),
                 sealer: Arc::new(Sealer::random()),
                 exposed: Arc::default(),
+                states: Arc::new([]),
             },
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),

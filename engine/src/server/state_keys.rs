@@ -1,0 +1,105 @@
+//! Keys that seal request states, read from files so that several processes have the same.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use corelane_protocol::request_state::Sealer;
+
+/// The longest file that is read, in bytes: a key takes 44 characters.
+const FILE_BYTES_MAX: u64 = 256;
+
+/// Why a key is not usable. The key itself is never shown.
+#[derive(Debug, thiserror::Error)]
+pub enum StateKeyError {
+    /// The file cannot be read.
+    #[error("state key file {}: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The file holds no key.
+    #[error(
+        "state key file {} does not hold 32 bytes in base64: \
+         make one with: openssl rand -base64 32",
+        path.display()
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A sealer with the keys in `files`, the first of which seals; with a random key if there are no
+/// files.
+pub(super) fn sealer(files: &[PathBuf]) -> Result<Sealer, StateKeyError> {
+    if files.is_empty() {
+        return Ok(Sealer::random());
+    }
+    let keys: Result<Vec<_>, _> = files.iter().map(|path| read_key(path)).collect();
+    Ok(Sealer::new(&keys?))
+}
+
+fn read_key(path: &Path) -> Result<[u8; 32], StateKeyError> {
+    let unreadable = |error| StateKeyError::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    let key = STANDARD.decode(text.trim_ascii()).ok();
+    key.and_then(|key| key.try_into().ok())
+        .ok_or_else(|| StateKeyError::Malformed {
+            path: path.to_owned(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks what is said of a file with `text` in it.
+    #[track_caller]
+    fn check(text: &str, is_key: bool) {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        let path = directory.path().join("key");
+        std::fs::write(&path, text).expect("a file can be written");
+        match sealer(&[path]) {
+            Ok(_) => assert!(is_key, "{text:?} is taken"),
+            Err(error) => {
+                assert!(!is_key && !text.trim().is_empty(), "{error}");
+                let said = error.to_string();
+                assert!(
+                    said.contains("openssl") && !said.contains(text.trim()),
+                    "{said}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_is_32_bytes_in_base64() {
+        let key = STANDARD.encode([7; 32]);
+        check(&key, true);
+        check(&format!("\n {key} \n"), true);
+        check(&STANDARD.encode([7; 31]), false);
+        check(&STANDARD.encode([7; 33]), false);
+        check(&key[1..], false);
+        check(&key.repeat(10), false);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let Err(error) = sealer(&["/nowhere/state.key".into()]) else {
+            panic!("there is no such file");
+        };
+        assert!(error.to_string().contains("/nowhere/state.key"), "{error}");
+    }
+}

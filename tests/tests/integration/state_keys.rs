@@ -1,0 +1,84 @@
+//! Servers that share a key: a question of one is answered at another.
+
+use std::path::Path;
+
+use corelane_tests::{Request, Response, Server, Setup};
+use serde_json::{Value, json};
+
+const TOOL: &str = "test_input_required_result_elicitation";
+
+/// A call of a client that can be asked.
+fn call(more: Value) -> Request {
+    let mut params = json!({ "name": TOOL, "arguments": {} });
+    if let (Some(params), Value::Object(more)) = (params.as_object_mut(), more) {
+        params.extend(more);
+    }
+    Request::modern("c", "tools/call", params).meta(
+        "io.modelcontextprotocol/clientCapabilities",
+        json!({ "elicitation": {} }),
+    )
+}
+
+/// A server whose states are sealed with the first of `keys`.
+fn server(keys: &[&Path]) -> Server {
+    let keys: Vec<String> = keys.iter().map(|key| format!("{key:?}")).collect();
+    let knob = format!("[server]\nstate_key_files = [{}]", keys.join(", "));
+    Setup::shards(2).profile(&knob).start()
+}
+
+/// Asked by `asker`, the client answers to `other`.
+fn answer_at(asker: &Server, other: &Server) -> Response {
+    let asked = asker.connect().exchange(&call(json!({})));
+    let result = &asked.json()["result"];
+    assert_eq!(result["resultType"], "input_required", "{result}");
+    let asked = result["inputRequests"].as_object();
+    let key = asked.and_then(|asked| asked.keys().next());
+    let key = key.expect("there is a question");
+    let answer = json!({ "action": "accept", "content": { "name": "Ada" } });
+    other.connect().exchange(&call(json!({
+        "inputResponses": { key: answer },
+        "requestState": result["requestState"],
+    })))
+}
+
+#[test]
+fn a_question_is_answered_wherever_its_key_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let [old, fresh] = ["old", "fresh"].map(|name| directory.path().join(name));
+    // 32 bytes of 1 and of 2, as `openssl rand -base64 32` writes them.
+    std::fs::write(&old, "AQEB".repeat(10) + "AQE=\n").unwrap();
+    std::fs::write(&fresh, "AgIC".repeat(10) + "AgI=\n").unwrap();
+
+    let (first, second) = (server(&[&old]), server(&[&old]));
+    let rotated = server(&[&fresh, &old]);
+    for (asker, other) in [(&first, &second), (&first, &rotated), (&rotated, &rotated)] {
+        let answer = answer_at(asker, other);
+        let text = &answer.json()["result"]["content"][0]["text"];
+        assert!(
+            text.as_str().is_some_and(|text| text.contains("Ada")),
+            "{answer:?}"
+        );
+    }
+    // One that was not given the fresh key yet, and one with a key of its own.
+    for (asker, other) in [(&rotated, &first), (&first, &Setup::shards(1).start())] {
+        let answer = answer_at(asker, other);
+        assert_eq!(answer.json()["error"]["code"], -32602, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_none_keeps_the_server_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    std::fs::write(&path, "secret").unwrap();
+    let ended = Setup::shards(1)
+        .profile(&format!("[server]\nstate_key_files = [{path:?}]"))
+        .run_to_end();
+    assert_eq!(ended.code, Some(1), "{}", ended.error);
+    let says = |text: &str| ended.error.contains(text);
+    assert!(
+        says("openssl rand") && says("key") && !says("secret"),
+        "{}",
+        ended.error
+    );
+}
