@@ -280,21 +280,25 @@ impl Connection {
         scratch.clear();
         let exchange = context.exchange(self.sequence, accept.event_stream);
         let endpoint = &mut *context.endpoint;
-        let disposition = match check(head, &reply, context.rules) {
-            Ok((route, asker)) => match route {
-                Route::Post => endpoint.post((head, asker), body, exchange, &mut scratch),
-                Route::OpenStream {
-                    session,
-                    last_event_id,
-                } => {
-                    let wanted = (session, last_event_id);
-                    endpoint.open_stream(asker, wanted, exchange, &mut scratch)
-                }
-                Route::EndSession(headers) => {
-                    endpoint.end_session(asker, headers, exchange, &mut scratch)
-                }
-            },
+        let disposition = match who_asks(head, context.rules) {
             Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
+            Ok(principal) => {
+                let asker = &Asker::Here { head, principal };
+                match check(head, &reply, context.rules) {
+                    Ok(Route::Post) => endpoint.post((head, asker), body, exchange, &mut scratch),
+                    Ok(Route::OpenStream {
+                        session,
+                        last_event_id,
+                    }) => {
+                        let wanted = (session, last_event_id);
+                        endpoint.open_stream(asker, wanted, exchange, &mut scratch)
+                    }
+                    Ok(Route::EndSession(headers)) => {
+                        endpoint.end_session(asker, headers, exchange, &mut scratch)
+                    }
+                    Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
+                }
+            }
         };
         self.settle(disposition, reply, &scratch, context);
         *context.scratch = scratch;
@@ -378,23 +382,26 @@ impl Connection {
     }
 }
 
-/// What a request asks for and who asks, or what can be refused before the body is looked at.
+/// Who asks, if there is a header that says so.
+fn who_asks<'a>(head: &RequestHead<'a>, rules: &Rules) -> Result<Option<&'a str>, Reason<'a>> {
+    let Some(header) = &rules.principal else {
+        return Ok(None);
+    };
+    let principal = header.read(head.headers());
+    principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
+}
+
+/// What can be refused before the body is looked at.
 fn check<'a>(
-    head: &'a RequestHead<'a>,
+    head: &RequestHead<'a>,
     reply: &Reply,
     rules: &'a Rules,
-) -> Result<(Route<'a>, Asker<'a>), Reason<'a>> {
+) -> Result<Route<'a>, Reason<'a>> {
     let origin = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
         origin => rules.origin.check(head.effective_host(), origin.value()),
     };
     origin.map_err(|refusal| Reason::Forbidden(refusal.to_string()))?;
-    let principal = match &rules.principal {
-        None => None,
-        Some(header) => header
-            .read(head.headers())
-            .map_err(|refusal| Reason::Principal(refusal.to_string()))?,
-    };
     let route = http::route(head, &rules.endpoint_path)?;
     let accept = reply.accept;
     match route {
@@ -405,6 +412,6 @@ fn check<'a>(
         Route::OpenStream { .. } if !accept.event_stream => {
             Err(Reason::NotAcceptable("text/event-stream"))
         }
-        route => Ok((route, Asker::Here { head, principal })),
+        route => Ok(route),
     }
 }

@@ -27,16 +27,24 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// What a handler may know.
+    /// What a handler may know. A head is walked only for what is looked for in it.
+    #[inline]
     pub(super) fn provenance(self, exposed: &ExposedHeaders) -> Option<Box<Provenance>> {
         match self {
-            Asker::Here { head, principal } => {
-                // A head is walked only for what is looked for in it.
-                let looked_for = (!exposed.is_empty()).then(|| head.headers());
-                let fields = looked_for.into_iter().flatten();
-                Provenance::of(principal, exposed, fields)
-            }
+            Asker::Here { head, principal } => match (principal, exposed.is_empty()) {
+                (None, true) => None,
+                (_, true) => Provenance::of(principal, exposed, std::iter::empty()),
+                (_, false) => Provenance::of(principal, exposed, head.headers()),
+            },
             Asker::Elsewhere(provenance) => provenance.cloned().map(Box::new),
+        }
+    }
+
+    /// The head of the request, on the shard it came in on.
+    pub(super) fn head(self) -> Option<&'a RequestHead<'a>> {
+        match self {
+            Asker::Here { head, .. } => Some(head),
+            Asker::Elsewhere(_) => None,
         }
     }
 }

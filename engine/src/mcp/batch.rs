@@ -59,7 +59,7 @@ impl Core {
     /// The body of a POST that is a batch.
     pub(super) fn post_batch(
         &mut self,
-        (head, asker): (&RequestHead<'_>, Asker<'_>),
+        (head, asker): (&RequestHead<'_>, &Asker<'_>),
         (body, batch): (&[u8], &Decoded<'_>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -83,7 +83,7 @@ impl Core {
     /// A batch of `asker` in the session called `id`, checked by the shard it came in on.
     pub(super) fn batch(
         &mut self,
-        (id, asker): (SessionId, Asker<'_>),
+        (id, asker): (SessionId, &Asker<'_>),
         batch: &Decoded<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,

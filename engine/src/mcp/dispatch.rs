@@ -38,7 +38,7 @@ use crate::meter::Counter;
 pub(super) struct Caller<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
-    pub(super) asker: Asker<'a>,
+    pub(super) asker: &'a Asker<'a>,
     pub(super) asked: Asked,
     /// The params of the request; those of a repeated one must be the same.
     pub(super) params: Option<Value<'a>>,
@@ -47,15 +47,13 @@ pub(super) struct Caller<'a> {
     /// Whether tasks are part of the revision of the session.
     pub(super) has_tasks: bool,
     pub(super) exchange: Exchange,
-    /// The head of a modern request, whose headers repeat arguments.
-    pub(super) head: Option<&'a RequestHead<'a>>,
 }
 
 impl Core {
     /// A modern request of `asker` that passed the ladder, with the head it came with.
     pub(super) fn modern(
         &mut self,
-        (head, asker): (&RequestHead<'_>, Asker<'_>),
+        (head, asker): (&RequestHead<'_>, &Asker<'_>),
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -91,7 +89,8 @@ impl Core {
                     capabilities: request.envelope.capabilities,
                     revision: Some(revision),
                     answers,
-                    ..CallWishes::default()
+                    task: None,
+                    provenance: None,
                 };
                 let caller = Caller {
                     era,
@@ -103,7 +102,6 @@ impl Core {
                     session: None,
                     has_tasks: false,
                     exchange,
-                    head: Some(head),
                 };
                 self.serve(caller, out)
             }
@@ -249,7 +247,9 @@ impl Core {
             Ok(wish) => wish,
             Err(refused) => return refused,
         };
-        if let Some(head) = caller.head
+        // Of a modern request, whose headers repeat arguments.
+        let head = caller.asker.head().filter(|_| era == Era::Modern);
+        if let Some(head) = head
             && let Err(reason) =
                 header_param::check(&tool.parts.header_params, head, params.arguments)
         {

@@ -190,7 +190,7 @@ impl Endpoint {
     /// Handles the body of a POST of `asker` to the endpoint; an answer is appended to `out`.
     pub(crate) fn post(
         &mut self,
-        (head, asker): (&RequestHead<'_>, Asker<'_>),
+        (head, asker): (&RequestHead<'_>, &Asker<'_>),
         body: &[u8],
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -249,7 +249,7 @@ impl Endpoint {
     /// that its client saw last.
     pub(crate) fn open_stream(
         &mut self,
-        asker: Asker<'_>,
+        asker: &Asker<'_>,
         (headers, last_event_id): (SessionHeaders<'_>, Option<&[u8]>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -276,7 +276,7 @@ impl Endpoint {
     /// Handles a DELETE: the end of a session.
     pub(crate) fn end_session(
         &mut self,
-        asker: Asker<'_>,
+        asker: &Asker<'_>,
         headers: SessionHeaders<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -302,7 +302,7 @@ impl Endpoint {
             kind,
             ..
         } = request;
-        let asker = Asker::Elsewhere(provenance.as_deref());
+        let asker = &Asker::Elsewhere(provenance.as_deref());
         let own = (session, asker.principal());
         debug_assert_eq!(
             session.home, self.core.settings.shard,
@@ -374,7 +374,7 @@ impl Core {
     /// task.
     pub(super) fn forward(
         &self,
-        (session, asker): (SessionId, Asker<'_>),
+        (session, asker): (SessionId, &Asker<'_>),
         revision: Option<Revision>,
         exchange: Exchange,
         id: Option<Id<'_>>,

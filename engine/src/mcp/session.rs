@@ -230,7 +230,8 @@ impl Sessions {
             self.append(index);
         }
         self.links[index as usize].used_ms = now_ms;
-        if !self.sessions[index as usize].is_busy() {
+        let session = &self.sessions[index as usize];
+        if session.principal != PrincipalKey::NOBODY && !session.is_busy() {
             self.principals.remove_idle(&mut self.sessions, index);
             self.principals.push_idle(&mut self.sessions, index);
         }

@@ -26,7 +26,7 @@ impl Core {
     /// names.
     pub(super) fn session(
         &mut self,
-        (id, asker): (SessionId, Asker<'_>),
+        (id, asker): (SessionId, &Asker<'_>),
         revision: Option<Revision>,
         message: SessionMessage<'_>,
         exchange: Exchange,
@@ -81,7 +81,7 @@ impl Core {
 
     fn session_request(
         &mut self,
-        (session, asker, revision): (SessionId, Asker<'_>, Revision),
+        (session, asker, revision): (SessionId, &Asker<'_>, Revision),
         (id, method, params): (Id<'_>, Method, Option<Value<'_>>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -121,7 +121,6 @@ impl Core {
                     session,
                     has_tasks: revision.has_tasks(),
                     exchange,
-                    head: None,
                 };
                 self.serve(caller, out)
             }

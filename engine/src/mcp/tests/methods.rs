@@ -120,7 +120,7 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         let principal = None;
         let asker = crate::mcp::asker::Asker::Here { head, principal };
         rig.endpoint
-            .post((head, asker), body.as_bytes(), exchange, &mut out)
+            .post((head, &asker), body.as_bytes(), exchange, &mut out)
     });
     assert!(String::from_utf8(out).unwrap().contains(ECHO_SCHEMA));
 }

@@ -132,7 +132,7 @@ impl Rig {
         let disposition = with_head("POST", headers, |head| {
             let asker = Asker::Here { head, principal };
             self.endpoint
-                .post((head, asker), body.as_bytes(), exchange, &mut out)
+                .post((head, &asker), body.as_bytes(), exchange, &mut out)
         });
         Answer::new(disposition, &out, exchange)
     }
@@ -148,9 +148,9 @@ impl Rig {
                 Ok(Route::OpenStream {
                     session,
                     last_event_id,
-                }) => endpoint.open_stream(asker, (session, last_event_id), exchange, &mut out),
+                }) => endpoint.open_stream(&asker, (session, last_event_id), exchange, &mut out),
                 Ok(Route::EndSession(headers)) => {
-                    endpoint.end_session(asker, headers, exchange, &mut out)
+                    endpoint.end_session(&asker, headers, exchange, &mut out)
                 }
                 Ok(Route::Post) => panic!("a POST has a body"),
                 Err(reason) => endpoint.core().refuse(None, reason, &mut out),
