@@ -2,7 +2,8 @@
 //! with it: `cargo run --release --example ask_the_user`.
 
 use corelane::{
-    Call, CompleteRequest, Elicitation, Profile, Prompt, ReadRequest, ResourceTemplate, Server,
+    Call, CallError, CompleteRequest, Elicitation, Profile, ReadRequest, ResourceTemplate, Server,
+    prompt, tool,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,35 +11,38 @@ use serde::Deserialize;
 const PLACES: [&str; 3] = ["bistro", "canteen", "diner"];
 
 #[derive(Deserialize, JsonSchema)]
-struct Booking {
-    /// Where to eat.
-    place: String,
-}
-
-#[derive(Deserialize, JsonSchema)]
 struct Party {
     /// How many of you there are.
     guests: u32,
 }
 
-#[derive(Deserialize, JsonSchema)]
-struct Occasion {
+/// Books a table.
+#[tool]
+async fn book(
+    call: &Call,
+    /// Where to eat.
+    place: String,
+) -> Result<String, CallError> {
+    // Clients of both eras are asked; one that cannot is told what it lacks.
+    let question = Elicitation::form::<Party>("For how many?")?;
+    let Party { guests } = call.elicit("party", question).await?.into_form()?;
+    Ok(format!("a table for {guests} at the {place}"))
+}
+
+/// Finds a place for dinner.
+#[prompt]
+fn dinner(
     /// What there is to celebrate.
     occasion: Option<String>,
+) -> String {
+    let occasion = occasion.as_deref().unwrap_or("dinner");
+    format!("Find a place for {occasion}, read its menu and book a table.")
 }
 
 fn main() -> corelane::Result<()> {
     Server::new("tables", "1.0.0")
-        .tool(
-            "book",
-            "Books a table.",
-            async |call: &Call, Booking { place }| {
-                // Clients of both eras are asked; one that cannot is told what it lacks.
-                let question = Elicitation::form::<Party>("For how many?")?;
-                let Party { guests } = call.elicit("party", question).await?.into_form()?;
-                Ok(format!("a table for {guests} at the {place}"))
-            },
-        )
+        .with_tool(book())
+        .with_prompt(dinner())
         .with_template(
             ResourceTemplate::new(
                 "menu://{place}",
@@ -47,7 +51,7 @@ fn main() -> corelane::Result<()> {
                 async |_: &Call, request: ReadRequest| {
                     let place = request.variable("place").unwrap_or_default();
                     if !PLACES.contains(&place) {
-                        return Err(corelane::CallError::no_such_resource());
+                        return Err(CallError::no_such_resource());
                     }
                     Ok(format!("The menu of the {place}: soup."))
                 },
@@ -57,15 +61,5 @@ fn main() -> corelane::Result<()> {
                 Ok(request.starting(&PLACES))
             }),
         )
-        .with_prompt(Prompt::new(
-            "dinner",
-            "Finds a place for dinner.",
-            async |_: &Call, Occasion { occasion }| {
-                let occasion = occasion.unwrap_or_else(|| "dinner".to_owned());
-                Ok(format!(
-                    "Find a place for {occasion}, read its menu and book a table."
-                ))
-            },
-        ))
         .run(Profile::from_args()?)
 }

@@ -4,38 +4,30 @@
 //! cargo run --release --example calculator -- --listen 127.0.0.1:8080
 //! ```
 
-use corelane::{Call, Profile, Server};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use corelane::{Call, CallError, Profile, Server, tool};
 
-#[derive(Deserialize, JsonSchema)]
-struct Add {
-    a: f64,
-    b: f64,
+/// Adds two numbers.
+#[tool]
+async fn add(a: f64, b: f64) -> f64 {
+    a + b
 }
 
-#[derive(Deserialize, JsonSchema)]
-struct Factorize {
+/// Takes a number apart.
+#[tool]
+async fn factorize(
+    call: &Call,
     /// The number to take apart.
     number: u64,
+) -> Result<String, CallError> {
+    // Heavy work leaves the shard free for everybody else.
+    let factors = call.offload(move || factors_of(number)).await?;
+    Ok(format!("{factors:?}"))
 }
 
 fn main() -> corelane::Result<()> {
     Server::new("calculator", "1.0.0")
-        .tool(
-            "add",
-            "Adds two numbers.",
-            |_: &Call, Add { a, b }: Add| async move { Ok(a + b) },
-        )
-        .tool(
-            "factorize",
-            "Takes a number apart.",
-            // Heavy work leaves the shard free for everybody else.
-            async |call: &Call, Factorize { number }| {
-                let factors = call.offload(move || factors_of(number)).await?;
-                Ok(format!("{factors:?}"))
-            },
-        )
+        .with_tool(add())
+        .with_tool(factorize())
         .run(Profile::from_args()?)
 }
 

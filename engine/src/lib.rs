@@ -1,19 +1,21 @@
 //! Corelane: a thread-per-core server engine for the Model Context Protocol.
 //!
 //! ```no_run
-//! use corelane::{Call, Profile, Server};
-//! use schemars::JsonSchema;
-//! use serde::Deserialize;
+//! use corelane::{Profile, Server, tool};
 //!
-//! #[derive(Deserialize, JsonSchema)]
-//! struct Add { a: f64, b: f64 }
+//! /// Adds two numbers.
+//! #[tool]
+//! async fn add(a: f64, b: f64) -> f64 {
+//!     a + b
+//! }
 //!
 //! fn main() -> corelane::Result<()> {
-//!     Server::new("calculator", "1.0.0")
-//!         .tool("add", "Adds two numbers.", async |_: &Call, Add { a, b }| Ok(a + b))
-//!         .run(Profile::from_args()?)
+//!     Server::new("calculator", "1.0.0").with_tool(add()).run(Profile::from_args()?)
 //! }
 //! ```
+//!
+//! [`macro@tool`] makes a tool of a function and [`macro@prompt`] a prompt; [`Tool::new`] and
+//! [`Prompt::new`] make them of closures, which may capture what they need.
 //!
 //! A handler is an async function of a [`Call`] and of its arguments. It runs on the shard that
 //! owns the call, need not be `Send`, and never learns which era of the protocol its client
@@ -98,6 +100,7 @@ pub use catalog::board::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};
 pub use catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 pub use catalog::tool::{Tool, ToolDefect};
+pub use corelane_macros::{prompt, tool};
 pub use corelane_protocol::mcp::about::{Annotations, Icon, Role};
 pub use corelane_protocol::mcp::capability::ClientCapability;
 pub use corelane_protocol::mcp::content::{Content, ResourceContents};
@@ -114,3 +117,10 @@ pub use handler::{
 };
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
+
+/// What [`tool`] and [`prompt`] write names these, so that nobody else has to depend on them.
+#[doc(hidden)]
+pub mod expansion {
+    pub use schemars;
+    pub use serde;
+}

@@ -25,6 +25,7 @@ pub(crate) mod task_id;
 pub(crate) mod task_table;
 pub(crate) mod tasks;
 pub(crate) mod timestamp;
+pub(crate) mod watch_note;
 
 #[cfg(test)]
 pub(crate) mod tests;

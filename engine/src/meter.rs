@@ -67,6 +67,8 @@ pub enum Counter {
     TasksCreated,
     /// Tasks kept, running or over.
     TasksKept,
+    /// Tasks that listen streams hear of, once for each stream.
+    TasksWatched,
     /// Tasks ended by their client.
     TasksCancelled,
     /// Tasks forgotten because their time was over.
@@ -146,7 +148,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 42] = [
+pub static ROWS: [Row; 43] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -177,6 +179,7 @@ pub static ROWS: [Row; 42] = [
     total(Counter::SessionsDeleted, "sessions_ended", "deleted"),
     total(Counter::TasksCreated, "tasks_created", ""),
     level(Counter::TasksKept, "tasks_kept"),
+    level(Counter::TasksWatched, "tasks_watched"),
     total(Counter::TasksCancelled, "tasks_ended", "cancelled"),
     total(Counter::TasksExpired, "tasks_ended", "expired"),
     total(Counter::TasksEvicted, "tasks_ended", "evicted"),

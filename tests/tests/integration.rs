@@ -1,4 +1,5 @@
-//! One server process a test, spoken to over real sockets; a module for each subject.
+//! One server a test, mostly a process of its own, spoken to over real sockets; a module for each
+//! subject.
 //!
 //! Everything is one binary, so that it links once and its tests share the machine's cores. No
 //! test sleeps to let something happen, takes a fixed port or reaches beyond loopback.
@@ -21,6 +22,8 @@ mod exposed_headers;
 mod framing;
 #[path = "integration/handlers.rs"]
 mod handlers;
+#[path = "integration/macros.rs"]
+mod macros;
 #[path = "integration/messages.rs"]
 mod messages;
 #[path = "integration/pipelining.rs"]
@@ -51,6 +54,8 @@ mod state_keys;
 mod streams;
 #[path = "integration/subscriptions.rs"]
 mod subscriptions;
+#[path = "integration/task_status.rs"]
+mod task_status;
 #[path = "integration/tasks.rs"]
 mod tasks;
 #[path = "integration/tool_list.rs"]

@@ -73,6 +73,7 @@ fn check_nothing_is_left(meter: &MeterSnapshot, seed: u64) {
         Counter::SessionsOpen,
         Counter::StreamsOpen,
         Counter::TasksKept,
+        Counter::TasksWatched,
         Counter::EventsBytes,
     ] {
         assert_eq!(meter.value(level), 0, "{level:?}, seed {seed}");

@@ -28,6 +28,9 @@ use super::provenance::Provenance;
 use super::runner::Outcome;
 use super::state::States;
 
+/// Bytes of a status text that are kept: it is one line for people.
+const STATUS_BYTES_MAX: usize = 1024;
+
 /// The id of a request to a legacy client: it names the call and the question.
 fn question_id(key: CallKey, place: usize) -> String {
     format!("{:x}-{:x}-{place:x}", key.index, key.generation)
@@ -85,6 +88,8 @@ struct CallState {
     events_announced: Cell<bool>,
     room_waiter: RefCell<Option<Waker>>,
     questions: RefCell<Vec<Question>>,
+    /// How the task stands, if the shard does not know yet.
+    status: RefCell<Option<Box<str>>>,
     /// The call is a task: its client was answered.
     is_task: Cell<bool>,
     is_cancelled: Cell<bool>,
@@ -138,6 +143,7 @@ impl Call {
             events_announced: Cell::new(false),
             room_waiter: RefCell::default(),
             questions: RefCell::default(),
+            status: RefCell::default(),
             is_task: Cell::new(false),
             is_cancelled: Cell::new(false),
             cancellation: RefCell::default(),
@@ -155,6 +161,7 @@ impl Call {
         state.events.borrow_mut().clear();
         state.events_announced.set(false);
         state.questions.borrow_mut().clear();
+        state.status.take();
         state.is_cancelled.set(false);
         state.cancellation.take();
     }
@@ -168,6 +175,7 @@ impl Call {
         self.0.wishes.take();
         self.0.events.take();
         self.0.questions.take();
+        self.0.status.take();
     }
 
     /// Whether nobody else holds the call, so that it can serve another request.
@@ -299,6 +307,28 @@ impl Call {
             false => Poll::Pending,
         })
         .await;
+    }
+
+    /// Says in a line for people how the task stands: the client finds it in the task's state, and
+    /// is told of it if it listens. An empty text takes back the one before.
+    ///
+    /// Never waits: what was said and not seen makes room for what is said next. Of a text of more
+    /// than 1024 bytes the beginning is kept, and none where tasks have no memory left. Does
+    /// nothing for a call that becomes no task; see [`Call::progress`] for those.
+    pub fn set_status(&self, text: &str) {
+        let state = &self.0;
+        if state.is_cancelled.get() || state.wishes.borrow().task.is_none() {
+            return;
+        }
+        let text = &text[..text.floor_char_boundary(STATUS_BYTES_MAX)];
+        if state.status.replace(Some(text.into())).is_none() {
+            state.mailbox.leave(News::Status(state.key.get()));
+        }
+    }
+
+    /// Takes what the handler said last of its task.
+    pub(crate) fn take_status(&self) -> Option<Box<str>> {
+        self.0.status.take()
     }
 
     /// The client was told of the task. Modern tasks report no progress and log nothing.

@@ -22,6 +22,8 @@ pub(crate) struct CallKey {
 pub(crate) enum News {
     /// The call has messages for its client.
     Events(CallKey),
+    /// The call says how its task stands.
+    Status(CallKey),
     /// The call asked its modern client, and cannot go on in this round.
     Asked(CallKey),
     /// The call is over.
@@ -29,7 +31,8 @@ pub(crate) enum News {
 }
 
 /// News of one shard's calls. Bounded by the calls in flight: a call queues at most one
-/// `Events` between two looks, one `Asked` for each question and one `Done` in its life.
+/// `Events` and one `Status` between two looks, one `Asked` for each question and one `Done` in
+/// its life.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     news: RefCell<Vec<News>>,

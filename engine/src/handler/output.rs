@@ -14,6 +14,11 @@ use serde::Serialize;
 use super::error::CallError;
 
 /// A value that becomes a tool's result.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no answer of a tool",
+    note = "answers are texts, numbers, `()`, `Content` and `ToolResult`; `Structured(value)` \
+            makes one of any other value"
+)]
 pub trait IntoToolResult {
     /// The JSON Schema of the structured content that every such value becomes; none if there is
     /// none, or nothing is promised of it.
@@ -29,6 +34,17 @@ pub trait IntoToolResult {
     /// # Errors
     /// [`CallError`] when the value cannot be written as JSON.
     fn into_tool_result(self) -> Result<ToolResult, CallError>;
+}
+
+/// What an attribute's function may return; a handler passes its errors on with `?`.
+impl<T: IntoToolResult, E: Into<CallError>> IntoToolResult for Result<T, E> {
+    fn output_schema() -> Option<Schema> {
+        T::output_schema()
+    }
+
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
+        self.map_err(Into::into)?.into_tool_result()
+    }
 }
 
 impl IntoToolResult for ToolResult {
@@ -193,12 +209,23 @@ impl IntoContents for Vec<ResourcePart> {
 }
 
 /// A value that becomes a prompt with everything filled in.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no answer of a prompt",
+    note = "answers are texts, `PromptMessage`, several of them, and `PromptResult`"
+)]
 pub trait IntoPromptResult {
     /// Turns the value into a result.
     ///
     /// # Errors
     /// [`CallError`] when the value cannot be sent.
     fn into_prompt_result(self) -> Result<PromptResult, CallError>;
+}
+
+/// As for [`IntoToolResult`].
+impl<T: IntoPromptResult, E: Into<CallError>> IntoPromptResult for Result<T, E> {
+    fn into_prompt_result(self) -> Result<PromptResult, CallError> {
+        self.map_err(Into::into)?.into_prompt_result()
+    }
 }
 
 impl IntoPromptResult for PromptResult {
@@ -272,6 +299,10 @@ mod tests {
         check(true.into_tool_result(), "true");
         check(7_u64.into_tool_result(), "7");
         check("a".into_tool_result(), "a");
+        check(Ok::<_, std::fmt::Error>("a").into_tool_result(), "a");
+        let failed = Err::<f64, _>(std::fmt::Error).into_tool_result();
+        assert_eq!(failed.unwrap_err().to_string(), std::fmt::Error.to_string());
+        assert!(Result::<Structured<u8>, CallError>::output_schema().is_some());
         let structured = Structured(vec![1, 2]).into_tool_result().unwrap();
         assert_eq!(structured.structured.as_ref().unwrap().get(), "[1,2]");
         assert_eq!(structured.content, vec![Content::text("[1,2]")]);

@@ -25,6 +25,8 @@ pub(crate) struct InFlight {
     pub(crate) task: Option<Task>,
     /// What the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
+    /// Whether its session was not told yet what the handler said last of the task.
+    pub(crate) has_untold_status: bool,
     /// Id of the request.
     pub(crate) id: OwnedId,
     /// Era of the request.
@@ -104,6 +106,7 @@ impl CallTable {
             call: new.call,
             task: None,
             made_task: None,
+            has_untold_status: false,
             id: OwnedId::from(new.id),
             era: new.era,
             asked: new.asked,

@@ -72,7 +72,7 @@ impl Core {
                 write_discover_result(out, id, about, &self.stamp);
                 Disposition::ok()
             }
-            Method::Listen => self.listen(head, request, exchange, out),
+            Method::Listen => self.listen((head, asker.principal()), request, exchange, out),
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList

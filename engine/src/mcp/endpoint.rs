@@ -22,6 +22,7 @@ use super::session_id::SessionId;
 use super::subscription::Subscriptions;
 use super::task_table::TaskLimits;
 use super::tasks::Tasks;
+use super::watch_note::WatchNote;
 use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Opening};
 use crate::catalog::Catalog;
 use crate::handler::Call;
@@ -64,6 +65,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) streams_per_session_max: usize,
     /// Limits on tasks.
     pub(crate) tasks: TaskLimits,
+    /// Tasks that one listen stream may name.
+    pub(crate) tasks_per_listen_max: usize,
     /// How much of streams is kept for clients that lose them.
     pub(crate) events: EventLimits,
 }
@@ -104,6 +107,7 @@ impl EndpointSettings {
                 bytes_max: profile.tasks.bytes_max,
                 poll_interval_ms: profile.tasks.poll_interval_ms,
             },
+            tasks_per_listen_max: profile.tasks.per_listen_max,
             events: EventLimits {
                 bytes_max: profile.streams.kept_bytes_max,
                 // A replay is queued at once: a connection has to take it without being given up.
@@ -142,6 +146,8 @@ pub(crate) struct Core {
     pub(super) states: Rc<States>,
     pub(super) news: Vec<News>,
     pub(super) deliveries: VecDeque<Delivery>,
+    /// Notes for other shards, bounded by the listeners and tasks that they are about.
+    pub(super) notes: VecDeque<(u16, WatchNote)>,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) arena: Arena,
     pub(super) now_ms: u64,
@@ -179,6 +185,7 @@ impl Endpoint {
                 offload,
                 news: Vec::new(),
                 deliveries: VecDeque::new(),
+                notes: VecDeque::new(),
                 meter,
                 arena: Arena::default(),
                 now_ms: 0,

@@ -155,6 +155,11 @@ impl Core {
                         stalled.push_back(key);
                     }
                 }
+                News::Status(key) => {
+                    if self.keep_status(key) && !self.tell_status(key, &has_room) {
+                        stalled.push_back(key);
+                    }
+                }
                 News::Asked(key) => self.ask_client(key),
                 News::Done(key, outcome) => {
                     self.pump_events(key);
@@ -165,9 +170,17 @@ impl Core {
         self.news = news;
     }
 
-    /// Where the answer of a call goes, if it is not answered and its client is there.
+    /// Where the answer of a call goes, if it is not answered and its client is there; of a task,
+    /// where its session is told how it stands.
     pub(crate) fn exchange_of(&mut self, key: CallKey) -> Option<Exchange> {
-        self.calls.find(key)?.exchange
+        let entry = self.calls.find(key)?;
+        match (entry.made_task, entry.session) {
+            (Some(task), Some(session)) => {
+                let found = self.status_exchange(task, session);
+                found.map(|(exchange, _)| exchange)
+            }
+            _ => entry.exchange,
+        }
     }
 
     /// Whether a client that sends no more has given up on its call: closing is cancelling in
@@ -311,7 +324,7 @@ impl Core {
 
     /// Whether nothing waits to be answered.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.calls.len() == 0 && self.deliveries.is_empty()
+        self.calls.len() == 0 && self.deliveries.is_empty() && self.notes.is_empty()
     }
 
     /// Whether calls have news, so that the shard must not sleep.

@@ -5,13 +5,16 @@
 //! a telling remembers how far it came. A stream that opens meanwhile may hear of a change that
 //! is older than itself, which only makes its client ask once more.
 
+mod interest;
+
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::http::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{RequestHead, Status};
 use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::subscription::{
-    Filter, ListKind, ListKinds, write_acknowledged, write_ended, write_list_changed, write_updated,
+    Filter, FilterLimits, ListKind, ListKinds, write_ended, write_list_changed, write_updated,
 };
 use slab::Slab;
 use std::collections::VecDeque;
@@ -19,9 +22,11 @@ use std::sync::Arc;
 
 use super::dispatch::invalid_params;
 use super::endpoint::Core;
+use super::watch_note::ListenerName;
 use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
 use crate::catalog::Catalog;
 use crate::catalog::board::Changes;
+use interest::TaskInterest;
 
 /// Listen streams and sessions looked at in one turn.
 const TOLD_PER_TURN: usize = 512;
@@ -35,6 +40,16 @@ struct Listener {
     /// Few streams ask for resources: the lists stand apart from them.
     lists: ListKinds,
     uris: Box<[Box<str>]>,
+    /// Fewer ask for tasks.
+    tasks: Option<Box<TaskInterest>>,
+}
+
+impl Listener {
+    /// Whether it was told what of its filter is honoured; nothing else comes before that.
+    fn is_acknowledged(&self) -> bool {
+        let tasks = self.tasks.as_ref();
+        tasks.is_none_or(|tasks| tasks.is_acknowledged())
+    }
 }
 
 /// Who listens on this shard, and what is being told.
@@ -42,6 +57,8 @@ struct Listener {
 pub(crate) struct Subscriptions {
     listeners: Slab<Listener>,
     tellings: VecDeque<Telling>,
+    /// Listeners with the status of a task that waits for room, once for each status.
+    holding: VecDeque<ListenerName>,
 }
 
 /// A change on its way to everybody.
@@ -92,10 +109,10 @@ impl Subscriptions {
 }
 
 impl Core {
-    /// `subscriptions/listen`: a stream that stays open.
+    /// `subscriptions/listen` of `principal`: a stream that stays open.
     pub(super) fn listen(
         &mut self,
-        head: &RequestHead<'_>,
+        (head, principal): (&RequestHead<'_>, Option<&str>),
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -108,26 +125,30 @@ impl Core {
         if self.is_draining {
             return self.refuse(Some(id), Reason::Draining, out);
         }
-        let uris_max = self.settings.subscriptions_per_session_max;
-        let mut filter = match Filter::read(request.params, uris_max) {
+        let limits = FilterLimits {
+            uris_max: self.settings.subscriptions_per_session_max,
+            task_ids_max: self.settings.tasks_per_listen_max,
+        };
+        let mut filter = match Filter::read(request.params, limits) {
             Ok(filter) => filter,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         self.keep_what_is_honoured(&mut filter);
-        let mut acknowledged = Vec::new();
-        write_acknowledged(&mut acknowledged, id, &filter);
+        let needed = ClientCapability::Tasks;
+        if !filter.task_ids.is_empty() && !request.envelope.capabilities.contains(needed) {
+            return self.refuse(Some(id), Reason::MissingCapability(needed), out);
+        }
         let key = self.subscriptions.listeners.insert(Listener {
             id: OwnedId::from(id),
             exchange,
             lists: filter.lists,
             uris: filter.uris.into(),
+            tasks: TaskInterest::of(&filter.task_ids, self.settings.shards),
         });
-        // Delivered when the head of the stream is written, and before anything is told.
-        self.deliveries.push_back(Delivery {
-            exchange,
-            part: Part::message(acknowledged),
-        });
-        Disposition::Stream(StreamOwner::Listen(key as u32))
+        let place = key as u32;
+        // What is delivered comes when the head of the stream is written.
+        self.begin_to_listen(ListenerName { place, exchange }, principal);
+        Disposition::Stream(StreamOwner::Listen(place))
     }
 
     /// Takes what this server never tells out of a filter.
@@ -146,16 +167,27 @@ impl Core {
         }
         filter.lists = lists;
         filter.uris.retain(|uri| self.has_resource(uri));
+        if !offer.tasks {
+            filter.task_ids.clear();
+        }
     }
 
     /// The stream of a listener is gone.
-    pub(crate) fn listener_gone(&mut self, key: u32) {
-        self.subscriptions.listeners.try_remove(key as usize);
+    pub(crate) fn listener_gone(&mut self, place: u32) {
+        let gone = self.subscriptions.listeners.try_remove(place as usize);
+        if let Some(listener) = gone {
+            self.lose_interest(place, &listener);
+        }
     }
 
     /// Ends every listen stream with its result: the server goes away.
     pub(super) fn end_subscriptions(&mut self) {
-        for listener in self.subscriptions.listeners.drain() {
+        let listeners = std::mem::take(&mut self.subscriptions.listeners);
+        for (key, listener) in listeners {
+            if !listener.is_acknowledged() {
+                self.acknowledge(&listener);
+            }
+            self.lose_interest(key as u32, &listener);
             let mut body = Vec::new();
             write_ended(&mut body, listener.id.as_id(), &self.stamp);
             let status = Status::Ok;
@@ -184,7 +216,7 @@ impl Core {
 
     /// Whether somebody has to be told something.
     pub(crate) fn is_telling(&self) -> bool {
-        self.subscriptions.has_work()
+        self.subscriptions.has_work() || self.tasks.watchers.has_due()
     }
 
     /// Goes on telling, at most a share of it.
@@ -196,6 +228,7 @@ impl Core {
                 return;
             }
         }
+        self.tell_watchers(&mut budget);
     }
 
     /// Tells until the budget is spent; returns whether all were told.
@@ -208,6 +241,7 @@ impl Core {
             *budget -= 1;
             let listener = listeners.get(telling.next_listener);
             telling.next_listener += 1;
+            let listener = listener.filter(|it| it.is_acknowledged());
             let Some(listener) = listener else { continue };
             if telling.what.concerns(listener.lists, &listener.uris) {
                 let mut event = Vec::new();

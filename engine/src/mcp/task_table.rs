@@ -200,10 +200,6 @@ impl TaskTable {
         })
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no handler says how its task stands")
-    )]
     /// Sets the state of a task that runs, and what is said about it. Requests of a task that
     /// works on are withdrawn.
     ///

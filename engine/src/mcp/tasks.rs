@@ -5,6 +5,8 @@
 //! that closes cancels it: only its client does, by name, or the end of its time.
 
 mod requests;
+mod status;
+mod watchers;
 
 pub(super) use requests::TaskRequest;
 
@@ -27,7 +29,7 @@ use super::dispatch::{Caller, invalid_params};
 use super::endpoint::Core;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
-use super::task_table::{TaskLimits, TaskOwner, TaskTable, Waiter};
+use super::task_table::{TaskLimits, TaskOwner, TaskStatus, TaskTable, Waiter};
 use super::{Delivery, Disposition, Exchange, Part};
 use crate::handler::Call;
 use crate::handler::call::Event;
@@ -35,6 +37,7 @@ use crate::handler::error::Kind;
 use crate::handler::mailbox::CallKey;
 use crate::handler::runner::{Answer, Outcome, Started};
 use crate::meter::Counter;
+use watchers::Watchers;
 
 /// Tasks forgotten in one turn because their time is over; the others wait for the next one.
 const TASKS_EXPIRED_PER_TURN: usize = 64;
@@ -46,6 +49,8 @@ pub(super) struct Tasks {
     running: HashMap<TaskId, CallKey>,
     /// Who waits in `tasks/result`; a [`Waiter`] is a place in here.
     waiting: Slab<Waiting>,
+    /// Who listens to modern tasks.
+    pub(super) watchers: Watchers,
     /// When the shard started, in milliseconds since 1970: tasks show their times.
     started_unix_ms: u64,
     /// Tasks and evictions of the table that were counted.
@@ -67,6 +72,7 @@ impl Tasks {
             table: TaskTable::new(home, limits),
             running: HashMap::new(),
             waiting: Slab::new(),
+            watchers: Watchers::default(),
             started_unix_ms,
             counted: (0, 0),
         }
@@ -167,6 +173,7 @@ impl Core {
             }
         };
         call.become_task();
+        self.take_over_status(&call, task, &owner);
         let key = self.keep(caller, call, rest);
         if let Some(entry) = self.calls.find(key) {
             entry.made_task = Some(task);
@@ -189,6 +196,7 @@ impl Core {
         };
         let Some(task) = entry.made_task else { return };
         let (era, owner) = (entry.era, entry.task_owner());
+        let mut has_asked = false;
         for (place, id, name, request) in entry.call.questions_to_pass_on() {
             let mut encoded = Vec::new();
             let (name, request) = match era {
@@ -202,6 +210,7 @@ impl Core {
                 }
             };
             let asked = self.tasks.table.ask(task, &name, request.clone(), now_ms);
+            has_asked |= asked.is_ok();
             match asked {
                 Err(error) => entry.call.answer(place, Err(error.to_string())),
                 Ok(()) if era == Era::Modern => {}
@@ -215,6 +224,9 @@ impl Core {
                 }
             }
         }
+        if has_asked {
+            self.task_changed(task, &owner);
+        }
     }
 
     /// Notes that a legacy client answered a task.
@@ -224,6 +236,10 @@ impl Core {
         // The handler has the answer; a task whose time is over needs no note.
         if table.answer(task, &owner, question_id, Vec::new(), now_ms) == Ok(true) {
             table.take_answers(task);
+            let found = table.get(task, &owner, now_ms);
+            if found.is_some_and(|task| task.status == TaskStatus::Working) {
+                self.task_changed(task, &owner);
+            }
         }
     }
 
@@ -239,6 +255,9 @@ impl Core {
         };
         let owner = entry.task_owner();
         let call = entry.call.clone();
+        if std::mem::take(&mut entry.has_untold_status) {
+            self.task_changed(task, &owner);
+        }
         let waiter = self.tasks.first_waiter(task, &owner, now_ms);
         while let Some(event) = call.take_event() {
             // A task has no stream of its own that could be closed for a while.
@@ -280,7 +299,10 @@ impl Core {
         };
         self.count_tasks();
         // A task that was forgotten meanwhile has nobody to tell.
-        self.answer_waiters(ended.unwrap_or_default());
+        if let Ok(waiters) = ended {
+            self.task_changed(task, &entry.task_owner());
+            self.answer_waiters(waiters);
+        }
     }
 
     /// Forgets tasks whose time is over, and stops their handlers.
@@ -290,6 +312,7 @@ impl Core {
         for removed in removed {
             self.meter.count(Counter::TasksExpired);
             self.stop_task(removed.id);
+            self.tasks.watchers.changed(removed.id);
             self.answer_waiters(removed.waiters);
         }
         self.count_tasks();
@@ -344,6 +367,13 @@ impl Tasks {
     /// Where the first who waits for the result of a task is reached.
     fn first_waiter(&self, task: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<Exchange> {
         let waiter = self.table.get(task, owner, now_ms)?.waiters().first()?;
+        let waiting = self.waiting.get(waiter.0 as usize)?;
+        Some(waiting.exchange)
+    }
+
+    /// Where the last one who waits for it is reached, who is the most likely to be there still.
+    fn last_waiter(&self, task: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<Exchange> {
+        let waiter = self.table.get(task, owner, now_ms)?.waiters().last()?;
         let waiting = self.waiting.get(waiter.0 as usize)?;
         Some(waiting.exchange)
     }

@@ -31,6 +31,9 @@ pub struct Tasks {
     /// Bytes of all tasks of a shard together, 1 MiB to 2 GiB and at least `result_bytes_max`;
     /// default 256 MiB. Past it tasks that are over go.
     pub bytes_max: usize,
+    /// Tasks that one `subscriptions/listen` may name, 0 to 1024; default 64: those that a client
+    /// follows at once. A longer list is refused.
+    pub per_listen_max: usize,
 }
 
 impl Default for Tasks {
@@ -43,6 +46,7 @@ impl Default for Tasks {
             poll_interval_ms: 1000,
             result_bytes_max: 16 << 20,
             bytes_max: 256 << 20,
+            per_listen_max: 64,
         }
     }
 }
@@ -57,6 +61,7 @@ impl Tasks {
         section.range("poll_interval_ms", self.poll_interval_ms, 10..=60_000)?;
         section.range("result_bytes_max", self.result_bytes_max, 1 << 10..=1 << 30)?;
         section.range("bytes_max", self.bytes_max, 1 << 20..=2 << 30)?;
+        section.range("per_listen_max", self.per_listen_max, 0..=1024)?;
         section.at_most(
             ("per_owner_max", self.per_owner_max),
             ("tasks.per_shard_max", self.per_shard_max),

@@ -13,6 +13,9 @@ use crate::meter::Counter;
 
 /// Calls with unsent messages that are looked at in one turn.
 const STALLED_PER_TURN: usize = 64;
+/// Statuses of tasks, waiting for room on the streams of their listeners, that are looked at in one
+/// turn.
+const STATUSES_PER_TURN: usize = 512;
 
 impl Shard {
     /// Turns what happened to calls into answers. Returns whether anything did.
@@ -72,6 +75,30 @@ impl Shard {
         }
         while let Some(delivery) = self.handling.endpoint.core().next_delivery() {
             self.deliver(delivery);
+        }
+        while let Some((to, note)) = self.handling.endpoint.core().next_note() {
+            // What one end says to the other stays in its order: each end has a tier.
+            let tier = match note.is_for_home() {
+                true => Tier::Request,
+                false => Tier::Bulk,
+            };
+            let message = ShardMessage::Watch(Box::new(note));
+            self.send_surely(usize::from(to), tier, message);
+        }
+    }
+
+    /// Passes on how tasks stand to listeners whose connections have room.
+    pub(super) fn pass_on_statuses(&mut self) {
+        let held = self.handling.endpoint.core().statuses_held();
+        for _ in 0..held.min(STATUSES_PER_TURN) {
+            let (slots, profile) = (&self.slots, &self.profile.connection);
+            let core = self.handling.endpoint.core();
+            core.pass_on_status(|exchange| {
+                let connection = slots.get(exchange.slot);
+                connection.is_none_or(|it| !it.has_much_output(profile))
+            });
+            // At once: the next one may be for the same connection.
+            self.deliver_all();
         }
     }
 
@@ -135,6 +162,7 @@ impl Shard {
             match message {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
                 ShardMessage::Forward(request) => self.serve_forwarded(*request),
+                ShardMessage::Watch(note) => self.handling.endpoint.core().take_note(*note),
             }
         }
         self.inbox = inbox;

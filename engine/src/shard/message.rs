@@ -1,5 +1,6 @@
 //! What shards say to each other.
 
+use crate::mcp::watch_note::WatchNote;
 use crate::mcp::{Delivery, Forwarded};
 
 /// A message in a lane.
@@ -9,4 +10,6 @@ pub(crate) enum ShardMessage {
     Forward(Box<Forwarded>),
     /// A part of an answer for a connection of the receiver.
     Deliver(Delivery),
+    /// Of a listener and the home of its tasks.
+    Watch(Box<WatchNote>),
 }

@@ -103,6 +103,7 @@ impl Shard {
         if is_telling {
             core.go_on_telling();
         }
+        self.pass_on_statuses();
         is_telling
     }
 

@@ -1,12 +1,13 @@
 //! `subscriptions/listen` (MCP 2026-07-28 basic/patterns/subscriptions), and the notifications of
-//! changes that both eras share.
+//! changes that both eras share. That a listener names tasks is of the extension
+//! `io.modelcontextprotocol/tasks` ("Task Status Notifications").
 
 use super::about::write_array;
 use super::era::Era;
 use super::meta::SUBSCRIPTION_ID;
 use super::resources::URI_BYTES_MAX;
 use super::result::Stamp;
-use crate::jsonrpc::{Id, Value, encode};
+use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// A list that can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +74,17 @@ pub struct Filter {
     pub lists: ListKinds,
     /// Resources.
     pub uris: Vec<Box<str>>,
+    /// Tasks, by their ids as the client wrote them.
+    pub task_ids: Vec<Box<str>>,
+}
+
+/// How much one filter may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterLimits {
+    /// Resources.
+    pub uris_max: usize,
+    /// Tasks.
+    pub task_ids_max: usize,
 }
 
 /// Why `subscriptions/listen` has unusable parameters (answered -32602).
@@ -89,22 +101,24 @@ pub enum FilterError {
         /// What it must be.
         expected: &'static str,
     },
-    /// More resources than one stream may have.
-    #[error("params.notifications.resourceSubscriptions has {uris}, more than the limit of {max}")]
+    /// More resources or tasks than one stream may have.
+    #[error("params.notifications.{member} has {count}, more than the limit of {max}")]
     TooMany {
+        /// The member at fault.
+        member: &'static str,
         /// How many there are.
-        uris: usize,
+        count: usize,
         /// How many there may be.
         max: usize,
     },
 }
 
 impl Filter {
-    /// Reads `params.notifications`; at most `uris_max` resources.
+    /// Reads `params.notifications`, within `limits`.
     ///
     /// # Errors
     /// [`FilterError`] names the member at fault.
-    pub fn read(params: Option<Value<'_>>, uris_max: usize) -> Result<Filter, FilterError> {
+    pub fn read(params: Option<Value<'_>>, limits: FilterLimits) -> Result<Filter, FilterError> {
         let wanted = params
             .and_then(|params| params.as_object())
             .and_then(|params| params.get("notifications"))
@@ -119,27 +133,9 @@ impl Filter {
                 Some(None) => return Err(FilterError::WrongType { member, expected }),
             }
         }
-        let member = "resourceSubscriptions";
-        let expected = "an array of URIs";
-        let Some(uris) = wanted.get(member) else {
-            return Ok(filter);
-        };
-        let uris = uris
-            .as_array()
-            .ok_or(FilterError::WrongType { member, expected })?;
-        if uris.len() > uris_max {
-            return Err(FilterError::TooMany {
-                uris: uris.len(),
-                max: uris_max,
-            });
-        }
-        for uri in uris {
-            let uri = uri.as_str().filter(|uri| uri.len() <= URI_BYTES_MAX);
-            let uri = uri.ok_or(FilterError::WrongType { member, expected })?;
-            if !filter.uris.iter().any(|known| **known == *uri) {
-                filter.uris.push(uri.into());
-            }
-        }
+        filter.uris = read_names(wanted, (URIS, "an array of URIs"), limits.uris_max)?;
+        let tasks = (TASK_IDS, "an array of task ids");
+        filter.task_ids = read_names(wanted, tasks, limits.task_ids_max)?;
         Ok(filter)
     }
 
@@ -154,9 +150,13 @@ impl Filter {
                 out.extend_from_slice(b":true");
             }
         }
-        if !self.uris.is_empty() {
-            out.extend_from_slice(br#","resourceSubscriptions":"#);
-            write_array(out, &self.uris, |uri, out| encode::write_string(out, uri));
+        for (member, names) in [(URIS, &self.uris), (TASK_IDS, &self.task_ids)] {
+            if !names.is_empty() {
+                out.push(b',');
+                encode::write_string(out, member);
+                out.push(b':');
+                write_array(out, names, |name, out| encode::write_string(out, name));
+            }
         }
         if out.len() > start {
             // The first member needs no comma.
@@ -164,6 +164,36 @@ impl Filter {
         }
         out.push(b'}');
     }
+}
+
+/// The members of a filter that name what is listened to.
+const URIS: &str = "resourceSubscriptions";
+const TASK_IDS: &str = "taskIds";
+
+/// Reads a member of a filter that is an array of names; each is kept once.
+fn read_names(
+    wanted: Object<'_>,
+    (member, expected): (&'static str, &'static str),
+    max: usize,
+) -> Result<Vec<Box<str>>, FilterError> {
+    let Some(names) = wanted.get(member) else {
+        return Ok(Vec::new());
+    };
+    let wrong = FilterError::WrongType { member, expected };
+    let names = names.as_array().ok_or(wrong)?;
+    let count = names.len();
+    if count > max {
+        return Err(FilterError::TooMany { member, count, max });
+    }
+    let mut read: Vec<Box<str>> = Vec::with_capacity(count);
+    for name in names {
+        let name = name.as_str().filter(|name| name.len() <= URI_BYTES_MAX);
+        let name = name.ok_or(wrong)?;
+        if !read.iter().any(|known| **known == *name) {
+            read.push(name.into());
+        }
+    }
+    Ok(read)
 }
 
 /// Writes the first message of a subscription: what of its filter is honoured.
@@ -201,6 +231,18 @@ pub fn write_updated(out: &mut Vec<u8>, uri: &str, subscription: Option<Id<'_>>)
     encode::end(out);
 }
 
+/// Writes to a subscription how a task stands. `members` are what `tasks/get` says of it, without
+/// braces.
+pub fn write_task(out: &mut Vec<u8>, members: &[u8], subscription: Id<'_>) {
+    encode::begin_notification(out, "notifications/tasks");
+    out.push(b'{');
+    out.extend_from_slice(members);
+    out.push(b',');
+    write_subscription_meta(out, subscription);
+    out.push(b'}');
+    encode::end(out);
+}
+
 /// Writes the last message of a subscription that the server ends.
 pub fn write_ended(out: &mut Vec<u8>, subscription: Id<'_>, stamp: &Stamp) {
     encode::begin_result(out, subscription);
@@ -228,7 +270,11 @@ mod tests {
     fn read(text: &str) -> Result<Filter, FilterError> {
         let mut decoder = Decoder::new(JsonLimits::default());
         let decoded = decoder.decode(text.as_bytes()).unwrap();
-        Filter::read(Some(decoded.root()), 2)
+        let limits = FilterLimits {
+            uris_max: 2,
+            task_ids_max: 1,
+        };
+        Filter::read(Some(decoded.root()), limits)
     }
 
     #[test]
@@ -239,6 +285,8 @@ mod tests {
             r#"{"promptsListChanged":true,"resourcesListChanged":true}"#,
             r#"{"resourceSubscriptions":["a:b","c:d"]}"#,
             r#"{"toolsListChanged":true,"resourceSubscriptions":["a:b"]}"#,
+            r#"{"taskIds":["t"]}"#,
+            r#"{"resourceSubscriptions":["a:b"],"taskIds":["t"]}"#,
         ] {
             let filter = read(&format!(r#"{{"notifications":{text}}}"#)).unwrap();
             let mut out = Vec::new();
@@ -250,12 +298,19 @@ mod tests {
     #[test]
     fn a_filter_says_what_is_wrong_with_it() {
         assert_eq!(read("{}"), Err(FilterError::Missing));
-        let many = r#"{"notifications":{"resourceSubscriptions":["a","b","c"]}}"#;
-        assert_eq!(read(many), Err(FilterError::TooMany { uris: 3, max: 2 }));
+        for (member, names, count, max) in [
+            (URIS, r#"["a","b","c"]"#, 3, 2),
+            (TASK_IDS, r#"["a","a"]"#, 2, 1),
+        ] {
+            let refusal = read(&format!(r#"{{"notifications":{{"{member}":{names}}}}}"#));
+            assert_eq!(refusal, Err(FilterError::TooMany { member, count, max }));
+        }
         for member in [
             r#""toolsListChanged":1"#,
             r#""resourceSubscriptions":"a""#,
             r#""resourceSubscriptions":[1]"#,
+            r#""taskIds":{}"#,
+            r#""taskIds":[null]"#,
         ] {
             let refusal = read(&format!(r#"{{"notifications":{{{member}}}}}"#));
             assert!(
@@ -284,6 +339,9 @@ mod tests {
             check(&out, "params");
             out.clear();
             write_updated(&mut out, "a:b", Some(id));
+            check(&out, "params");
+            out.clear();
+            write_task(&mut out, br#""taskId":"t""#, id);
             check(&out, "params");
             out.clear();
             write_ended(&mut out, id, &stamp);

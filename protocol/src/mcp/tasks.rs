@@ -109,6 +109,16 @@ impl TaskView<'_> {
     }
 }
 
+/// Writes to a legacy session how a task of it stands. It names no related task beside it (MCP
+/// 2025-11-25 basic/utilities/tasks, "Task Notifications").
+pub fn write_status(out: &mut Vec<u8>, task: &TaskView<'_>) {
+    encode::begin_notification(out, "notifications/tasks/status");
+    out.push(b'{');
+    task.write_members(out, Era::Legacy);
+    out.push(b'}');
+    encode::end(out);
+}
+
 /// Appends the result object of a legacy task, whose `_meta` names the task. `result` is an
 /// object with at least one member and without `_meta`, as those of tools are.
 pub fn write_related_result(out: &mut Vec<u8>, result: &[u8], task_id: &str) {
@@ -272,6 +282,18 @@ mod tests {
         for absent in ["task", "ttl", "pollInterval", "statusMessage"] {
             assert!(modern.get(absent).is_none(), "{absent}");
         }
+    }
+
+    #[test]
+    fn a_session_is_told_all_members_and_nothing_else() {
+        let status = json(|out| write_status(out, &VIEW));
+        assert_eq!(status["method"], "notifications/tasks/status");
+        let expected = json(|out| {
+            out.push(b'{');
+            VIEW.write_members(out, Era::Legacy);
+            out.push(b'}');
+        });
+        assert_eq!(status["params"], expected);
     }
 
     #[test]

@@ -119,7 +119,8 @@ fn the_ends_of_every_allowed_range_can_be_served() {
         "[executor]\nidle_wait_us = 0",
         "[calls]\nin_flight_max = 1\nevents_queued_max = 1",
         "[tasks]\nper_shard_max = 1\nper_owner_max = 1\nttl_default_ms = 1000\nttl_max_ms = 1000\n\
-         poll_interval_ms = 10\nresult_bytes_max = 1024\nbytes_max = 1048576",
+         poll_interval_ms = 10\nresult_bytes_max = 1024\nbytes_max = 1048576\n\
+         per_listen_max = 0",
         "[offload]\nthreads = 1\nqueue_max = 1",
         "[catalog]\npage_entries_max = 1",
         "[log]\nlevel = \"trace\"\nformat = \"json\"",

@@ -139,19 +139,23 @@ impl Client {
         }
     }
 
+    /// A request of a client that knows modern tasks.
+    fn request_of_tasks(&self, method: &str, params: Value) -> Request {
+        let capabilities = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+        Request::modern(self.id, method, params).meta(CAPABILITIES_KEY, capabilities)
+    }
+
     /// A modern request about tasks; the answer may come from another shard.
     fn about_task(&mut self, method: &str, name: &str, params: Value) -> Value {
-        let capabilities = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
-        let request = Request::modern(self.id, method, params)
-            .meta(CAPABILITIES_KEY, capabilities)
-            .field("Mcp-Name", name);
+        let request = self.request_of_tasks(method, params);
+        let request = request.field("Mcp-Name", name);
         let response = self.connection.exchange(&request);
         let is_known = [200, 503].contains(&response.status());
         assert!(is_known, "{response:?}");
         response.answer()
     }
 
-    /// A task of the modern era: waited for, cancelled, or left alone.
+    /// A task of the modern era: waited for, listened to, cancelled, or left alone.
     pub(crate) fn task_modern(&mut self) -> Option<String> {
         let params = self.nap();
         let made = self.about_task("tools/call", "nap", params);
@@ -163,7 +167,10 @@ impl Client {
         };
         self.tasks += 1;
         let about = json!({ "taskId": task });
-        let ending = self.random.below(3);
+        let ending = self.random.below(4);
+        if ending == 3 {
+            self.listen_to_task(task);
+        }
         if ending == 0 {
             let cancelled = self.about_task("tasks/cancel", task, about.clone());
             assert!(cancelled["result"].is_object() || is_unknown(&cancelled));
@@ -194,6 +201,34 @@ impl Client {
                 }
                 _ => panic!("no such status: {found}"),
             }
+        }
+    }
+
+    /// Listens to a task on a stream of its own until it is over, or leaves before.
+    fn listen_to_task(&mut self, task: &str) {
+        let params = json!({ "notifications": { "taskIds": [task] } });
+        let mut connection = connect(self.address);
+        connection.send(&self.request_of_tasks("subscriptions/listen", params));
+        if self.random.below(4) == 0 {
+            return;
+        }
+        let mut stream = EventStream::begin(connection);
+        let honoured = stream.next_message()["params"]["notifications"]["taskIds"].take();
+        if honoured.is_null() || self.random.below(4) == 0 {
+            // It was over and made room for another, or the client has heard enough.
+            return;
+        }
+        assert_eq!(honoured, json!([task]));
+        let told = stream.next_message();
+        assert_eq!(told["params"]["taskId"], *task, "{told}");
+        match told["params"]["status"].as_str() {
+            Some("completed") => {
+                let text = &told["params"]["result"]["content"][0]["text"];
+                assert_eq!(text, "slept", "{told}");
+            }
+            // What is forgotten before it is told has failed.
+            Some("failed") => assert_eq!(told["params"]["error"]["code"], -32603, "{told}"),
+            _ => panic!("a nap has no other end: {told}"),
         }
     }
 

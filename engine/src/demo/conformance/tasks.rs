@@ -53,9 +53,10 @@ fn that_take_time(server: Server) -> Server {
         .with_tool(optional(Tool::new(
             "slow_compute",
             "Takes its time.",
-            async |_: &Call, Computation { seconds, label }: Computation| {
-                sleep(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX))).await;
+            async |call: &Call, Computation { seconds, label }: Computation| {
                 let label = label.unwrap_or_default();
+                call.set_status(&format!("computing {label}"));
+                sleep(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX))).await;
                 Ok(format!("Computed {label} in {seconds} s"))
             },
         )))
@@ -89,8 +90,10 @@ fn that_ask(server: Server) -> Server {
             async |call: &Call, File { filename }: File| {
                 call.start_task().await;
                 let question = format!("Delete {filename}?");
+                call.set_status("the user has to confirm");
                 let question = Elicitation::form::<Confirmation>(question)?;
                 let answer = call.elicit("confirmation", question).await?;
+                call.set_status("");
                 Ok(match answer.into_form::<Confirmation>() {
                     Ok(Confirmation { confirm: true }) => format!("{filename} deleted"),
                     _ => format!("{filename} kept"),

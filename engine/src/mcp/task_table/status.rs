@@ -17,10 +17,6 @@ pub(crate) enum TaskStatus {
     Cancelled,
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no handler says how its task stands")
-)]
 /// State of a task that is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunningStatus {

@@ -164,6 +164,7 @@ impl Core {
             Ok(waiters) => {
                 self.meter.count(Counter::TasksCancelled);
                 self.stop_task(task);
+                self.task_changed(task, owner);
                 self.answer_waiters(waiters);
             }
             // To cancel what is over is no fault in the modern era.
@@ -191,13 +192,18 @@ impl Core {
         };
         let now_ms = self.tasks_now_ms();
         let key = self.tasks.running.get(&task).copied();
+        let mut has_answers = false;
         for (name, response) in responses {
             // The handler is here and takes the answer itself: the table only notes it.
             let table = &mut self.tasks.table;
             if table.answer(task, owner, name, Vec::new(), now_ms) == Ok(true) {
                 table.take_answers(task);
                 self.hand_over(key, name, response);
+                has_answers = true;
             }
+        }
+        if has_answers {
+            self.task_changed(task, owner);
         }
         self.stamp.write_empty(out, Era::Modern, request.id);
         Disposition::ok()
@@ -285,7 +291,10 @@ impl Core {
                 encode::end(out);
             }
             Some(Outcome::Error(error)) => AnswerPart::Error(error).write(out, id),
-            Some(Outcome::Lost(not_kept)) => write_lost(out, id, *not_kept),
+            Some(Outcome::Lost(not_kept)) => {
+                let text = text_of_lost(*not_kept);
+                encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
+            }
             None => {
                 let text = "the task was cancelled and has no result";
                 encode::write_error(out, Some(id), error_code::INVALID_PARAMS, text);
@@ -364,7 +373,7 @@ impl Core {
 }
 
 /// Appends what is known of how a modern task stands, behind its members.
-fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
+pub(super) fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
     match &task.outcome {
         Some(Outcome::Result { result, .. }) => {
             out.extend_from_slice(br#","result":"#);
@@ -375,12 +384,7 @@ fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
             out.extend_from_slice(error);
         }
         Some(Outcome::Lost(not_kept)) => {
-            let mut answer = Vec::new();
-            write_lost(&mut answer, KEPT_ANSWER_ID, *not_kept);
-            if let Some(AnswerPart::Error(error)) = AnswerPart::of(&answer) {
-                out.extend_from_slice(br#","error":"#);
-                out.extend_from_slice(error);
-            }
+            write_error_member(out, &text_of_lost(*not_kept));
         }
         None if task.status == TaskStatus::InputRequired => {
             out.extend_from_slice(br#","inputRequests":{"#);
@@ -413,15 +417,25 @@ fn era_of(owner: &TaskOwner) -> Era {
     }
 }
 
-fn write_lost(out: &mut Vec<u8>, id: Id<'_>, not_kept: NotKept) {
-    let text = format!("the result was not kept: {not_kept}");
-    encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
+fn text_of_lost(not_kept: NotKept) -> String {
+    format!("the result was not kept: {not_kept}")
+}
+
+/// Appends that a modern task failed for a reason of the server.
+pub(super) fn write_error_member(out: &mut Vec<u8>, text: &str) {
+    let mut answer = Vec::new();
+    let code = error_code::INTERNAL_ERROR;
+    encode::write_error(&mut answer, Some(KEPT_ANSWER_ID), code, text);
+    if let Some(AnswerPart::Error(error)) = AnswerPart::of(&answer) {
+        out.extend_from_slice(br#","error":"#);
+        out.extend_from_slice(error);
+    }
 }
 
 fn unknown_task(id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
     invalid_params(id, "no such task, or its time is over", out)
 }
 
-fn str_of(text: &[u8]) -> &str {
+pub(super) fn str_of(text: &[u8]) -> &str {
     str::from_utf8(text).expect("an id is hex digits")
 }

@@ -25,12 +25,12 @@ fn session_of(rig: &mut Rig, version: &str) -> String {
     }
 }
 
-fn session(rig: &mut Rig) -> String {
+pub(super) fn session(rig: &mut Rig) -> String {
     session_of(rig, "2025-11-25")
 }
 
 /// Calls a tool as a task if there is a wish.
-fn call(rig: &mut Rig, session: &str, tool: &str, wish: Option<Value>) -> Answer {
+pub(super) fn call(rig: &mut Rig, session: &str, tool: &str, wish: Option<Value>) -> Answer {
     call_with(rig, session, tool, (json!({}), wish))
 }
 
@@ -49,14 +49,14 @@ fn call_with(
 }
 
 /// Calls a tool as a task; returns the task's id.
-fn task(rig: &mut Rig, session: &str, tool: &str) -> String {
+pub(super) fn task(rig: &mut Rig, session: &str, tool: &str) -> String {
     let answer = call(rig, session, tool, Some(json!({})));
     answer.check("200", &result(1, json!({"task": state("working")})));
     let id = &answer.body["result"]["task"]["taskId"];
     id.as_str().unwrap().to_owned()
 }
 
-fn about(rig: &mut Rig, session: &str, method: &str, id: &str) -> Answer {
+pub(super) fn about(rig: &mut Rig, session: &str, method: &str, id: &str) -> Answer {
     rig.post(session, &request(2, method, json!({"taskId": id})))
 }
 

@@ -1,5 +1,5 @@
-//! Principals: what belongs to one does not exist for any other, on whatever shard it is asked
-//! for.
+//! Principals: sessions and sealed states of one do not exist for any other, on whatever shard
+//! they are asked for.
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::io::executor::yield_now;
 use crate::mcp::{Disposition, EndpointSettings};
 use crate::meter::Counter;
 
-const ANN: Option<&str> = Some("ann");
-const BOB: Option<&str> = Some("bob");
+pub(super) const ANN: Option<&str> = Some("ann");
+pub(super) const BOB: Option<&str> = Some("bob");
 /// Everybody who is not Ann, and one whose name begins like hers.
-const OTHERS: [Option<&str>; 4] = [BOB, None, Some("an"), Some("anna")];
+pub(super) const OTHERS: [Option<&str>; 4] = [BOB, None, Some("an"), Some("anna")];
 
 #[derive(Deserialize)]
 struct NoArguments {}
@@ -93,7 +93,7 @@ pub(super) fn rig() -> Rig {
 }
 
 /// A server that exposes two headers, asked by Ann.
-fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
     let gate = Gate::default();
     let mut rig = Rig::with(|settings| {
         let names = ["X-Tenant", "x-trace"].map(str::to_owned);
@@ -189,7 +189,7 @@ fn ways(rig: &mut Rig, session: &str) -> Vec<(Answer, bool)> {
 }
 
 #[track_caller]
-fn check_unknown(answer: &Answer, has_id: bool) {
+pub(super) fn check_unknown(answer: &Answer, has_id: bool) {
     let expected = match has_id {
         true => error(2, -32001),
         false => error((), -32001),
@@ -355,104 +355,4 @@ fn a_state_is_taken_back_from_whom_it_was_given_to() {
 
 pub(super) fn stamped_text(said: &str) -> Value {
     stamped(1, text(said))
-}
-
-fn about(rig: &mut Rig, method: &str, id: &str) -> Answer {
-    let params = json!({"taskId": id, "inputResponses": {}});
-    modern(rig, method, id, (params, ""))
-}
-
-fn begin(rig: &mut Rig) -> String {
-    let body = modern_call(rig, "task", "x-tenant: t\r\n").body;
-    assert_eq!(body["result"]["resultType"], "task", "{body}");
-    body["result"]["taskId"].as_str().unwrap().to_owned()
-}
-
-#[test]
-fn a_modern_task_is_unknown_to_every_other_principal() {
-    on_executor(async {
-        let (mut front, mut home) = pair();
-        let ids = [ANN, None].map(|owner| {
-            home.principal = owner;
-            (owner, begin(&mut home))
-        });
-        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-            for (owner, id) in &ids {
-                let strangers = OTHERS.into_iter().chain([ANN]);
-                for stranger in strangers.filter(|stranger| stranger != owner) {
-                    (front.principal, home.principal) = (stranger, stranger);
-                    about(&mut home, method, id).check("200", &error(1, -32602));
-                    let forwarded = about(&mut front, method, id);
-                    at_home(&mut home, forwarded).check("200", &error(1, -32602));
-                }
-            }
-        }
-        home.gate.open();
-        home.settle().await;
-        for (owner, id) in &ids {
-            (front.principal, home.principal) = (*owner, *owner);
-            let here = about(&mut home, "tasks/get", id).body;
-            let seen = &here["result"]["result"]["content"][0]["text"];
-            assert_eq!(*seen, format!("{owner:?} Some(\"t\") None"), "{here}");
-            let forwarded = about(&mut front, "tasks/get", id);
-            assert_eq!(at_home(&mut home, forwarded).body, here);
-        }
-    });
-}
-
-#[test]
-fn a_principal_fills_its_own_room_for_tasks_only() {
-    on_executor(async {
-        let mut rig = rig_with(|settings| settings.tasks.per_owner_max = 1);
-        begin(&mut rig);
-        modern_call(&mut rig, "task", "").check("503", &error(1, -32603));
-        rig.principal = BOB;
-        begin(&mut rig);
-        rig.principal = None;
-        begin(&mut rig);
-        begin(&mut rig);
-    });
-}
-
-#[test]
-fn a_legacy_task_stays_with_its_session() {
-    on_executor(async {
-        let mut rig = rig();
-        let [own, other] = [(); 2].map(|()| session(&mut rig, "2025-11-25"));
-        let params = json!({"name": "task", "arguments": {}, "task": {}});
-        let called = rig.post(&own, &request(1, "tools/call", params));
-        let id = called.body["result"]["task"]["taskId"].clone();
-        assert!(id.is_string(), "{}", called.body);
-        let get = request(2, "tasks/get", json!({"taskId": id}));
-        rig.post(&other, &get).check("200", &error(2, -32602));
-        about(&mut rig, "tasks/get", id.as_str().unwrap()).check("200", &error(1, -32602));
-        rig.principal = BOB;
-        check_unknown(&rig.post(&own, &get), true);
-        rig.principal = ANN;
-        rig.gate.open();
-        rig.settle().await;
-        let listed = rig.post(&own, &request(2, "tasks/list", json!({}))).body;
-        assert_eq!(listed["result"]["tasks"][0]["status"], "completed");
-        let fetch = request(3, "tasks/result", json!({"taskId": id}));
-        let fetched = rig.post(&own, &fetch).body;
-        let said = &fetched["result"]["content"][0]["text"];
-        assert_eq!(*said, r#"Some("ann") None None"#, "{fetched}");
-    });
-}
-
-#[test]
-fn a_session_that_makes_room_takes_its_tasks_with_it() {
-    on_executor(async {
-        let mut rig = rig_with(|settings| settings.sessions_per_principal_max = 1);
-        rig.gate.open();
-        let session = session(&mut rig, "2025-11-25");
-        let params = json!({"name": "task", "arguments": {}, "task": {}});
-        let called = rig.post(&session, &request(1, "tools/call", params));
-        assert_eq!(called.body["result"]["task"]["status"], "working");
-        rig.settle().await;
-        assert_eq!(rig.count(Counter::TasksKept), 1);
-        rig.session();
-        assert_eq!(rig.count(Counter::SessionsEvicted), 1);
-        assert_eq!(rig.count(Counter::TasksKept), 0);
-    });
 }

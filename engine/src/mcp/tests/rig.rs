@@ -100,6 +100,7 @@ impl Rig {
                 bytes_max: 1_000_000,
                 poll_interval_ms: 100,
             },
+            tasks_per_listen_max: 3,
             events: EventLimits {
                 bytes_max: 1_000_000,
                 bytes_per_session_max: 100_000,
@@ -208,9 +209,19 @@ impl Rig {
         for _ in 0..TURNS_MAX {
             yield_now().await;
             self.endpoint.core().collect_news(&has_room, stalled);
+            self.tell(&has_room);
             delivered.extend(self.deliveries());
         }
         delivered
+    }
+
+    /// Tells listeners what changed, as far as their connections have room.
+    pub(crate) fn tell(&mut self, has_room: impl Fn(Exchange) -> bool) {
+        let core = self.endpoint.core();
+        core.go_on_telling();
+        for _ in 0..core.statuses_held() {
+            core.pass_on_status(&has_room);
+        }
     }
 
     /// Takes what is ready to be delivered.

@@ -16,14 +16,14 @@ use crate::mcp::{Disposition, EndpointSettings};
 use crate::meter::Counter;
 
 #[derive(Deserialize)]
-struct NoArguments {}
+pub(super) struct NoArguments {}
 
 #[derive(Deserialize, schemars::JsonSchema)]
 struct Name {
     name: String,
 }
 
-async fn greets(call: &Call) -> Result<String, CallError> {
+pub(super) async fn greets(call: &Call) -> Result<String, CallError> {
     let question = Elicitation::form::<Name>("Who are you?")?;
     let Name { name } = call.elicit("who", question).await?.into_form()?;
     Ok(format!("hello {name}"))
@@ -105,9 +105,11 @@ pub(super) fn rig() -> Rig {
     rig_with(|_| ())
 }
 
-fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
     let gate = Gate::default();
-    let plan = Plan::new(tools(&gate).into(), 50).expect("the tools of the tests are usable");
+    let mut tools = tools(&gate);
+    tools.extend(super::task_status::tools(&gate));
+    let plan = Plan::new(tools.into(), 50).expect("the tools of the tests are usable");
     let mut rig = Rig::with(|settings| {
         settings.parts.plan = Arc::new(plan);
         change(settings);
@@ -117,7 +119,7 @@ fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
 }
 
 /// A request of a client that knows tasks and can elicit.
-fn ask(rig: &mut Rig, method: &str, name: &str, mut params: Value) -> Answer {
+pub(super) fn ask(rig: &mut Rig, method: &str, name: &str, mut params: Value) -> Answer {
     params["_meta"] = claim();
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({
         "elicitation": {},
@@ -128,7 +130,7 @@ fn ask(rig: &mut Rig, method: &str, name: &str, mut params: Value) -> Answer {
     rig.post(&headers, &request(1, method, params))
 }
 
-fn call(rig: &mut Rig, tool: &str) -> Answer {
+pub(super) fn call(rig: &mut Rig, tool: &str) -> Answer {
     ask(
         rig,
         "tools/call",
@@ -138,17 +140,17 @@ fn call(rig: &mut Rig, tool: &str) -> Answer {
 }
 
 /// Calls a tool whose call becomes a task; returns the task's id.
-fn task(rig: &mut Rig, tool: &str) -> String {
+pub(super) fn task(rig: &mut Rig, tool: &str) -> String {
     let answer = call(rig, tool);
     answer.check("200", &created());
     answer.body["result"]["taskId"].as_str().unwrap().to_owned()
 }
 
-fn about(rig: &mut Rig, method: &str, id: &str) -> Answer {
+pub(super) fn about(rig: &mut Rig, method: &str, id: &str) -> Answer {
     ask(rig, method, id, json!({"taskId": id}))
 }
 
-fn get(rig: &mut Rig, id: &str) -> Answer {
+pub(super) fn get(rig: &mut Rig, id: &str) -> Answer {
     about(rig, "tasks/get", id)
 }
 

@@ -1,0 +1,476 @@
+//! Listening to tasks: which are honoured, what is told of them, and what is left behind.
+
+use corelane_protocol::mcp::tasks::TaskSupport;
+use serde_json::{Value, json};
+
+use super::rig::{
+    Answer, MODERN, Rig, claim, error, kind_of, on_executor, part_of, request, stamped,
+};
+use super::tasks::{NoArguments, about, ask, call, get, greets, rig, rig_with, task};
+use super::tools::Gate;
+use crate::catalog::tool::Tool;
+use crate::handler::{Call, CallError};
+use crate::io::executor::yield_now;
+use crate::mcp::{Disposition, Exchange, Part, StreamOwner};
+use crate::meter::Counter;
+
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// Tools that say how they stand.
+pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
+    const ANY: &str = r#"{"type":"object"}"#;
+    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let says = gate.clone();
+    vec![
+        optional(Tool::with_schema(
+            "says",
+            "d",
+            ANY,
+            async move |call: &Call, _: NoArguments| {
+                call.set_status("begun");
+                says.pass().await;
+                call.set_status("a third");
+                call.set_status("half");
+                greets(call).await
+            },
+        )),
+        optional(Tool::with_schema(
+            "talks",
+            "d",
+            ANY,
+            async |call: &Call, _: NoArguments| {
+                for text in ["\u{e9}".repeat(600), String::new(), String::new()] {
+                    yield_now().await;
+                    call.set_status(&text);
+                    yield_now().await;
+                }
+                std::future::pending::<Result<(), CallError>>().await
+            },
+        )),
+    ]
+}
+
+/// A listen request of a client that knows tasks or does not.
+fn listen_as(rig: &mut Rig, knows_tasks: bool, wanted: Value) -> Answer {
+    let mut params = json!({"notifications": wanted, "_meta": claim()});
+    if knows_tasks {
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({
+            "extensions": {"io.modelcontextprotocol/tasks": {}},
+        });
+    }
+    let headers = "Accept: text/event-stream\r\nMcp-Method: subscriptions/listen\r\n";
+    let headers = format!("{MODERN}{headers}");
+    rig.post(&headers, &request(9, "subscriptions/listen", params))
+}
+
+fn listen(rig: &mut Rig, ids: &[&str]) -> Answer {
+    let answer = listen_as(rig, true, json!({ "taskIds": ids }));
+    answer.check("stream", &Value::Null);
+    answer
+}
+
+/// What was told on one stream: the params of each message, whose `_meta` is checked.
+#[track_caller]
+fn told(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<Value> {
+    let own = delivered.iter().filter(|(to, _)| *to == listener.exchange);
+    own.map(|(_, part)| {
+        let (kind, mut message) = part_of(part);
+        assert_eq!((&*kind, &message["method"]), ("event", &json!(method)));
+        let mut params = message["params"].take();
+        let meta = params.as_object_mut().unwrap().remove("_meta");
+        assert_eq!(meta, Some(json!({ SUBSCRIPTION: 9 })));
+        params
+    })
+    .collect()
+}
+
+/// Checks what is honoured of the filter of a listener.
+#[track_caller]
+fn check_acknowledged(rig: &mut Rig, listener: &Answer, honoured: Value) {
+    let method = "notifications/subscriptions/acknowledged";
+    let acknowledged = told(&rig.deliveries(), listener, method);
+    assert_eq!(acknowledged, [json!({ "notifications": honoured })]);
+}
+
+/// The states in which a listener was told a task is.
+#[track_caller]
+fn states(delivered: &[(Exchange, Part)], listener: &Answer) -> Vec<String> {
+    let told = told(delivered, listener, "notifications/tasks");
+    let text = |status: &Value| status["status"].as_str().unwrap().to_owned();
+    told.iter().map(text).collect()
+}
+
+fn leave(rig: &mut Rig, listener: &Answer) {
+    let Disposition::Stream(StreamOwner::Listen(place)) = listener.disposition else {
+        panic!("a listen stream: {:?}", listener.disposition);
+    };
+    rig.endpoint.core().listener_gone(place);
+}
+
+#[track_caller]
+fn check_nobody_listens(rig: &mut Rig) {
+    assert!(rig.endpoint.core().tasks.watchers.is_empty());
+    assert_eq!(rig.count(Counter::TasksWatched), 0);
+}
+
+/// Makes a task of the tool that says how it stands; returns its id.
+fn says(rig: &mut Rig) -> String {
+    let created = call(rig, "says").body["result"].clone();
+    assert_eq!(created["statusMessage"], "begun");
+    created["taskId"].as_str().unwrap().to_owned()
+}
+
+fn answer_who(rig: &mut Rig, id: &str) {
+    let named = json!({"action": "accept", "content": {"name": "Ann"}});
+    let params = json!({"taskId": id, "inputResponses": {"who": named}});
+    ask(rig, "tasks/update", id, params).check("200", &stamped(1, json!({})));
+}
+
+#[test]
+fn each_change_is_told_as_tasks_get_tells_it() {
+    on_executor(async {
+        let mut rig = rig();
+        let id = says(&mut rig);
+        let listener = listen(&mut rig, &[&id]);
+        check_acknowledged(&mut rig, &listener, json!({"taskIds": [id]}));
+        assert!(rig.settle().await.is_empty(), "a task that works on");
+        let check = |rig: &mut Rig, delivered: &[(Exchange, Part)], status: &str| {
+            let mut expected = get(rig, &id).body["result"].clone();
+            for of_results in ["resultType", "_meta"] {
+                expected.as_object_mut().unwrap().remove(of_results);
+            }
+            let told = told(delivered, &listener, "notifications/tasks");
+            assert_eq!(told, [expected]);
+            assert_eq!(told[0]["status"], status);
+            told[0].clone()
+        };
+        rig.gate.open();
+        let delivered = rig.settle().await;
+        let asks = check(&mut rig, &delivered, "input_required");
+        assert_eq!(asks["statusMessage"], "half", "the last that was said");
+        assert_eq!(asks["inputRequests"]["who"]["method"], "elicitation/create");
+        answer_who(&mut rig, &id);
+        rig.tell(|_| true);
+        let delivered = rig.deliveries();
+        check(&mut rig, &delivered, "working");
+        let delivered = rig.settle().await;
+        let done = check(&mut rig, &delivered, "completed");
+        assert_eq!(done["result"]["content"][0]["text"], "hello Ann");
+        check_nobody_listens(&mut rig);
+    });
+}
+
+#[test]
+fn a_text_alone_is_a_change() {
+    on_executor(async {
+        let mut rig = rig();
+        let id = task(&mut rig, "talks");
+        let listener = listen(&mut rig, &[&id]);
+        rig.deliveries();
+        let delivered = rig.settle().await;
+        let told = told(&delivered, &listener, "notifications/tasks");
+        let texts: Vec<_> = told.iter().map(|it| it.get("statusMessage")).collect();
+        let long = "\u{e9}".repeat(512);
+        assert_eq!(texts, [Some(&json!(long)), None]);
+        assert!(told.iter().all(|it| it["status"] == "working"));
+    });
+}
+
+#[test]
+fn what_is_not_there_or_not_the_clients_is_left_out() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = super::legacy_tasks::session(&mut rig);
+        let of_session = super::legacy_tasks::task(&mut rig, &session, "waits");
+        let expired = task(&mut rig, "waits");
+        rig.expire_at(5000);
+        rig.settle().await;
+        let id = task(&mut rig, "waits");
+        for ids in [
+            [&*id, &format!("{:036x}", 1), "unknown"],
+            [&*of_session, &id, &id],
+            [&*expired, &format!("ffff{:032x}", 1), &id],
+        ] {
+            let listener = listen(&mut rig, &ids);
+            check_acknowledged(&mut rig, &listener, json!({"taskIds": [id]}));
+        }
+        let listener = listen(&mut rig, &["", &of_session]);
+        check_acknowledged(&mut rig, &listener, json!({}));
+        assert_eq!(rig.count(Counter::TasksWatched), 3);
+    });
+}
+
+#[test]
+fn a_client_without_the_extension_is_refused_and_a_server_without_tasks_has_none() {
+    let mut refused = error(9, -32021);
+    let needed = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    refused["error"]["data"] = json!({ "requiredCapabilities": needed });
+    let mut rig = rig();
+    let wanted = json!({"taskIds": ["x"], "toolsListChanged": true});
+    listen_as(&mut rig, false, wanted.clone()).check("400", &refused);
+    for knows_tasks in [true, false] {
+        let mut without = Rig::new();
+        let listener = listen_as(&mut without, knows_tasks, wanted.clone());
+        check_acknowledged(&mut without, &listener, json!({"toolsListChanged": true}));
+    }
+    let wanted = json!({"taskIds": ["1", "2", "3", "4"]});
+    listen_as(&mut rig, true, wanted).check("200", &error(9, -32602));
+}
+
+#[test]
+fn a_task_that_was_over_or_asked_before_is_told_at_once() {
+    on_executor(async {
+        let mut rig = rig();
+        let (asking, cancelled) = (task(&mut rig, "asks"), task(&mut rig, "waits"));
+        about(&mut rig, "tasks/cancel", &cancelled);
+        rig.settle().await;
+        let listener = listen(&mut rig, &[&asking, &cancelled]);
+        let honoured = json!({"taskIds": [asking, cancelled]});
+        check_acknowledged(&mut rig, &listener, honoured);
+        let delivered = rig.settle().await;
+        let expected = ["input_required", "cancelled"];
+        assert_eq!(states(&delivered, &listener), expected);
+        about(&mut rig, "tasks/cancel", &asking);
+        assert_eq!(states(&rig.settle().await, &listener), ["cancelled"]);
+        check_nobody_listens(&mut rig);
+    });
+}
+
+#[test]
+fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
+    on_executor(async {
+        let mut rig = rig();
+        let ids = [(); 3].map(|()| task(&mut rig, "asks"));
+        let listener = listen(&mut rig, &[&ids[0], &ids[1], &ids[2]]);
+        rig.deliveries();
+        let mut stalled = Default::default();
+        assert!(rig.settle_while(|_| false, &mut stalled).await.is_empty());
+        // One status waits for room on the stream, the others at home.
+        assert_eq!(rig.endpoint.core().statuses_held(), 1);
+        for id in &ids {
+            answer_who(&mut rig, id);
+            assert!(rig.settle_while(|_| false, &mut stalled).await.is_empty());
+        }
+        assert_eq!(rig.endpoint.core().statuses_held(), 1);
+        let told = told(&rig.settle().await, &listener, "notifications/tasks");
+        let told: Vec<_> = told
+            .iter()
+            .map(|it| (&it["taskId"], &it["status"]))
+            .collect();
+        let (first, completed) = (json!("input_required"), json!("completed"));
+        let ids = ids.map(Value::from);
+        let mut expected = vec![(&ids[0], &first)];
+        expected.extend([&ids[1], &ids[2], &ids[0]].map(|id| (id, &completed)));
+        assert_eq!(told, expected);
+        check_nobody_listens(&mut rig);
+    });
+}
+
+#[test]
+fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
+    on_executor(async {
+        let mut rig = rig();
+        let (waiting, asking) = (task(&mut rig, "waits"), task(&mut rig, "asks"));
+        let mut stalled = Default::default();
+        for (settles, held) in [(false, 0), (true, 1)] {
+            let listener = listen(&mut rig, &[&waiting, &asking]);
+            assert_eq!(rig.count(Counter::TasksWatched), 2);
+            if settles {
+                rig.settle_while(|_| false, &mut stalled).await;
+            }
+            assert_eq!(rig.endpoint.core().statuses_held(), held);
+            rig.deliveries();
+            leave(&mut rig, &listener);
+            assert!(rig.settle().await.is_empty());
+            check_nobody_listens(&mut rig);
+            assert_eq!(rig.endpoint.core().statuses_held(), 0);
+        }
+        // Nobody hears of what it asked for, in its place neither.
+        let other = listen(&mut rig, &[&waiting]);
+        check_acknowledged(&mut rig, &other, json!({"taskIds": [waiting]}));
+        about(&mut rig, "tasks/cancel", &asking);
+        assert!(rig.settle().await.is_empty());
+        leave(&mut rig, &other);
+        check_nobody_listens(&mut rig);
+    });
+}
+
+#[test]
+fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
+    on_executor(async {
+        let mut rig = rig();
+        let running = task(&mut rig, "waits");
+        let listener = listen(&mut rig, &[&running]);
+        rig.deliveries();
+        rig.expire_at(5000);
+        let mut forgotten = told(&rig.settle().await, &listener, "notifications/tasks");
+        let text = forgotten[0]["error"]
+            .as_object_mut()
+            .unwrap()
+            .remove("message");
+        assert!(text.unwrap().as_str().unwrap().contains("its time is over"));
+        for time in ["createdAt", "lastUpdatedAt"] {
+            let time = forgotten[0].as_object_mut().unwrap().remove(time).unwrap();
+            assert!(time.as_str().unwrap().ends_with('Z'), "{time}");
+        }
+        let expected = json!({
+            "taskId": running, "status": "failed", "ttlMs": 5000, "pollIntervalMs": 100,
+            "error": {"code": -32603},
+        });
+        assert_eq!(forgotten, [expected]);
+        check_nobody_listens(&mut rig);
+        // The second one is over and makes room for another before its listener has any.
+        let over = [(); 2].map(|()| task(&mut rig, "breaks"));
+        let listener = listen(&mut rig, &[&over[0], &over[1]]);
+        rig.deliveries();
+        let mut stalled = Default::default();
+        rig.settle_while(|_| false, &mut stalled).await;
+        for _ in 0..4 {
+            task(&mut rig, "waits");
+        }
+        let told = told(&rig.settle().await, &listener, "notifications/tasks");
+        let codes: Vec<_> = told.iter().map(|it| &it["error"]["code"]).collect();
+        assert_eq!(codes, [7, -32603]);
+        assert_eq!(told[1]["taskId"], over[1]);
+        check_nobody_listens(&mut rig);
+    });
+}
+
+#[test]
+fn so_many_listeners_hear_of_one_task() {
+    on_executor(async {
+        let mut rig = rig();
+        let id = task(&mut rig, "waits");
+        let listeners: Vec<Answer> = (0..32).map(|_| listen(&mut rig, &[&id])).collect();
+        rig.deliveries();
+        let late = listen(&mut rig, &[&id]);
+        check_acknowledged(&mut rig, &late, json!({}));
+        rig.gate.open();
+        let delivered = rig.settle().await;
+        for listener in &listeners {
+            assert_eq!(states(&delivered, listener), ["completed"]);
+        }
+        assert_eq!(delivered.len(), listeners.len());
+        check_nobody_listens(&mut rig);
+    });
+}
+
+/// The shard of the connections and another one.
+fn pair() -> [Rig; 2] {
+    [0, 1].map(|number| {
+        rig_with(|settings| {
+            settings.shard = number;
+            settings.shards = 2;
+        })
+    })
+}
+
+/// Brings each shard the notes of the other until there are none.
+fn exchange_notes(shards: &mut [Rig; 2]) {
+    let mut is_quiet = false;
+    while !is_quiet {
+        is_quiet = true;
+        for from in [0, 1] {
+            while let Some((to, note)) = shards[from].endpoint.core().next_note() {
+                shards[usize::from(to)].endpoint.core().take_note(note);
+                is_quiet = false;
+            }
+            shards[from].tell(|_| true);
+        }
+    }
+}
+
+#[test]
+fn tasks_of_all_shards_are_acknowledged_when_their_homes_have_answered() {
+    on_executor(async {
+        let mut shards = pair();
+        let [near, far] = [0, 1].map(|at| says(&mut shards[at]));
+        let foreign = format!("0001{:032x}", 1);
+        let listener = listen(&mut shards[0], &[&far, &foreign, &near]);
+        shards[0].gate.open();
+        // Its own shard has answered, and it hears of nothing yet.
+        assert!(shards[0].settle().await.is_empty());
+        exchange_notes(&mut shards);
+        let mut delivered = shards[0].deliveries();
+        let (_, acknowledged) = part_of(&delivered.remove(0).1);
+        let honoured = json!({"taskIds": [far, near]});
+        assert_eq!(acknowledged["params"]["notifications"], honoured);
+        assert_eq!(states(&delivered, &listener), ["input_required"]);
+        shards[1].gate.open();
+        assert!(shards[1].settle().await.is_empty());
+        exchange_notes(&mut shards);
+        let told = told(&shards[0].deliveries(), &listener, "notifications/tasks");
+        assert_eq!(told[0]["taskId"], far);
+        assert_eq!(told[0]["statusMessage"], "half");
+        leave(&mut shards[0], &listener);
+        exchange_notes(&mut shards);
+        for shard in &mut shards {
+            check_nobody_listens(shard);
+        }
+    });
+}
+
+#[test]
+fn a_far_listener_is_told_one_status_at_a_time() {
+    on_executor(async {
+        let mut shards = pair();
+        let ids = [(); 2].map(|()| task(&mut shards[1], "asks"));
+        shards[1].settle().await;
+        let listener = listen(&mut shards[0], &[&ids[0], &ids[1]]);
+        let mut notes_home = 0;
+        for round in 0..8 {
+            let [front, home] = &mut shards;
+            while let Some((_, note)) = front.endpoint.core().next_note() {
+                home.endpoint.core().take_note(note);
+            }
+            home.tell(|_| true);
+            let mut statuses = 0;
+            while let Some((_, note)) = home.endpoint.core().next_note() {
+                front.endpoint.core().take_note(note);
+                statuses += 1;
+            }
+            assert!(statuses <= 1);
+            notes_home += statuses;
+            front.tell(|_| round % 2 == 1);
+        }
+        assert_eq!(notes_home, 3, "an answer and two statuses");
+        let mut delivered = shards[0].deliveries();
+        delivered.remove(0);
+        let expected = ["input_required", "input_required"];
+        assert_eq!(states(&delivered, &listener), expected);
+    });
+}
+
+#[test]
+fn one_that_leaves_before_it_is_acknowledged_leaves_nothing() {
+    on_executor(async {
+        for drains in [false, true] {
+            let mut shards = pair();
+            let far = task(&mut shards[1], "waits");
+            let listener = listen(&mut shards[0], &[&far]);
+            if drains {
+                shards[0].endpoint.core().drain();
+            } else {
+                leave(&mut shards[0], &listener);
+            }
+            exchange_notes(&mut shards);
+            let delivered = shards[0].deliveries();
+            let kinds: Vec<_> = delivered.iter().map(|(_, part)| part_of(part).0).collect();
+            let expected: &[&str] = if drains { &["event", "200"] } else { &[] };
+            assert_eq!(kinds, expected);
+            check_nobody_listens(&mut shards[1]);
+        }
+    });
+}
+
+#[test]
+fn what_a_call_says_that_is_no_task_is_told_nobody() {
+    on_executor(async {
+        let mut rig = rig();
+        let answer = rig.call_modern("says", json!({}), json!({}));
+        assert_eq!(kind_of(&answer.disposition), "pending");
+        rig.gate.open();
+        let delivered = rig.settle().await;
+        assert_eq!(delivered.len(), 1, "{delivered:?}");
+    });
+}
