@@ -219,8 +219,14 @@ impl Sessions {
         now_ms: u64,
     ) -> Option<&mut Session> {
         let index = self.index_of(id)?;
-        let owner = self.sessions[index as usize].principal;
-        let is_own = self.principals.is_called(owner, principal);
+        // Where every session is anonymous, whose one is need not be looked up in it.
+        let is_own = match (principal, self.principals.is_empty()) {
+            (None, true) => true,
+            _ => {
+                let owner = self.sessions[index as usize].principal;
+                self.principals.is_called(owner, principal)
+            }
+        };
         is_own.then(|| self.touch_at(index, now_ms))
     }
 
@@ -230,8 +236,7 @@ impl Sessions {
             self.append(index);
         }
         self.links[index as usize].used_ms = now_ms;
-        let session = &self.sessions[index as usize];
-        if session.principal != PrincipalKey::NOBODY && !session.is_busy() {
+        if !self.principals.is_empty() && !self.sessions[index as usize].is_busy() {
             self.principals.remove_idle(&mut self.sessions, index);
             self.principals.push_idle(&mut self.sessions, index);
         }

@@ -199,6 +199,38 @@ fn a_modern_task_is_its_principals_on_every_connection() {
 }
 
 #[test]
+fn nobody_else_hears_of_a_modern_task() {
+    for shards in [2, 4] {
+        let server = server(shards);
+        // Tasks on several shards, and listeners wherever they are.
+        for _ in 0..6 {
+            let params = json!({ "name": "slow_compute", "arguments": { "seconds": 60 } });
+            let begin = modern(ANN, "tools/call", "slow_compute", params);
+            let begun = server.connect().exchange(&begin).json();
+            let id = begun["result"]["taskId"].as_str().expect("an id");
+            let listen = |who: Who| {
+                let params = json!({ "notifications": { "taskIds": [id] } });
+                let mut connection = server.connect();
+                connection.send(&modern(who, "subscriptions/listen", "", params));
+                let mut stream = EventStream::begin(connection);
+                let said = stream.next_message()["params"]["notifications"]["taskIds"].take();
+                (stream, said)
+            };
+            for other in OTHERS {
+                assert_ne!(listen(other).1, json!([id]), "{other:?}");
+            }
+            let (mut stream, heard) = listen(ANN);
+            assert_eq!(heard, json!([id]));
+            let cancel = modern(ANN, "tasks/cancel", id, json!({ "taskId": id }));
+            assert_eq!(server.connect().exchange(&cancel).status(), 200);
+            let told = stream.next_message();
+            assert_eq!(told["params"]["taskId"], id, "{told}");
+            assert_eq!(told["params"]["status"], "cancelled", "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_state_is_taken_back_from_whom_it_was_given_to() {
     const TOOL: &str = "test_input_required_result_request_state";
     for shards in [2, 4] {

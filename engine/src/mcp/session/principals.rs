@@ -49,6 +49,11 @@ struct Principal {
 const IN_PRINCIPAL: LinksOf<Session> = |session| &mut session.in_principal;
 
 impl Principals {
+    /// Whether every session is anonymous.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// The principal of this name, if it has sessions.
     pub(super) fn find(&self, name: &str) -> Option<PrincipalKey> {
         let is_it = |place: &u32| *self.entries[*place as usize].name == *name;
