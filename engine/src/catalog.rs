@@ -10,6 +10,7 @@ pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod plan;
 pub(crate) mod prompt;
+mod registered;
 pub(crate) mod resource;
 pub(crate) mod schema;
 pub(crate) mod schema_bounds;
@@ -28,6 +29,7 @@ use page::Pages;
 pub use plan::CatalogError;
 pub(crate) use plan::{Entries, List, Plan};
 use prompt::PromptParts;
+use registered::Registered;
 use resource::TemplateParts;
 use tool::ToolParts;
 
@@ -85,7 +87,7 @@ pub(crate) struct ShardPrompt {
 
 impl<T> Named<T> {
     fn new<'a, P: 'a>(
-        parts: &'a [Arc<P>],
+        parts: &'a Registered<P>,
         name_of: impl Fn(&'a P) -> &'a str,
         make: impl Fn(&Arc<P>) -> T,
     ) -> Named<T> {
@@ -304,14 +306,18 @@ mod tests {
         let tools = names.iter().map(|name| tool(name, ANY)).collect();
         let catalog = Catalog::new(Arc::new(plan(tools, 2).unwrap()));
         let pages = catalog.pages(List::Tools, Revision::V2025_11_25);
-        let page = pages.page(None).unwrap();
-        let page = format!("{{{}}}", str::from_utf8(page).unwrap());
-        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
-        assert_eq!(page["tools"][0]["name"], "c");
-        assert_eq!(page["tools"][1]["name"], "a");
-        let cursor = page["nextCursor"].as_str().unwrap();
-        let last = str::from_utf8(pages.page(Some(cursor)).unwrap()).unwrap();
-        assert!(last.contains(r#""name":"b""#) && !last.contains("nextCursor"));
+        let page = |cursor: Option<&str>| -> serde_json::Value {
+            let mut members = b"{".to_vec();
+            pages.write(pages.find(cursor).unwrap(), &mut members);
+            members.push(b'}');
+            serde_json::from_slice(&members).unwrap()
+        };
+        let first = page(None);
+        assert_eq!(first["tools"][0]["name"], "c");
+        assert_eq!(first["tools"][1]["name"], "a");
+        let last = page(first["nextCursor"].as_str());
+        assert_eq!(last["tools"][0]["name"], "b");
+        assert!(last.get("nextCursor").is_none());
     }
 
     #[test]

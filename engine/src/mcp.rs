@@ -219,6 +219,8 @@ pub(crate) enum Part {
     },
     /// Accepted: there is no message.
     Accepted,
+    /// The request gets no answer: its client has given up on it, or its session is over.
+    Unanswered,
     /// Done: there is no message.
     Done,
     /// The stream is open.

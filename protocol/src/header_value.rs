@@ -14,29 +14,34 @@ use crate::jsonrpc::Value;
 const PREFIX: &[u8] = b"=?base64?";
 const SUFFIX: &[u8] = b"?=";
 
-/// A marked value whose Base64 does not decode to UTF-8.
+/// A marked value whose Base64 does not decode to UTF-8, or an unmarked one that is not plain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("header value between =?base64? and ?= is not the Base64 of UTF-8 text")]
+#[error("header value is neither visible ASCII nor, between =?base64? and ?=, UTF-8 in Base64")]
 pub struct MalformedHeaderValue;
 
 /// The text a header value stands for. Leading and trailing white space is already gone.
 ///
 /// # Errors
 /// [`MalformedHeaderValue`] for a marked value with bad padding, a foreign character or bytes
-/// that are not UTF-8, and for an unmarked one that is not UTF-8.
+/// that are not UTF-8, and for an unmarked one with a byte that only a marked one may stand for.
 pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, MalformedHeaderValue> {
     let marked = value
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.strip_suffix(SUFFIX));
     let Some(encoded) = marked else {
-        return str::from_utf8(value)
-            .map(Cow::Borrowed)
-            .map_err(|_| MalformedHeaderValue);
+        let text = str::from_utf8(value).ok().filter(|text| is_plain(text));
+        return text.map(Cow::Borrowed).ok_or(MalformedHeaderValue);
     };
     let bytes = STANDARD.decode(encoded).map_err(|_| MalformedHeaderValue)?;
     String::from_utf8(bytes)
         .map(Cow::Owned)
         .map_err(|_| MalformedHeaderValue)
+}
+
+/// Whether all of a text is visible ASCII, spaces and tabs. Anything else has to be encoded, and a
+/// server that lets it pass raw disagrees with every intermediary that reads bytes otherwise.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
 }
 
 /// Whether header text `text` says the same as the argument `value`.
@@ -92,6 +97,10 @@ mod tests {
             let decoded = decode(value.as_bytes());
             assert_eq!(decoded.as_deref(), expected.as_deref(), "{value}");
         }
+        for value in ["\u{e9}", "a\u{7f}", "a\u{0}b", "\u{2028}"] {
+            assert_eq!(decode(value.as_bytes()), Err(MalformedHeaderValue));
+        }
         assert_eq!(decode(b"\xff"), Err(MalformedHeaderValue));
+        assert_eq!(decode(b"a b\tc").as_deref(), Ok("a b\tc"));
     }
 }

@@ -19,7 +19,23 @@ impl Session {
     /// If the server does not make one, or gives it an id of another form than 36 hex digits.
     #[must_use]
     pub fn open(connection: &mut Connection) -> Session {
-        let response = connection.exchange(&Request::initialize(LEGACY));
+        Session::open_as(connection, &json!({}))
+    }
+
+    /// Makes a session of a client with `capabilities` through `connection`.
+    ///
+    /// # Panics
+    /// As [`Session::open`] does.
+    #[must_use]
+    pub fn open_as(connection: &mut Connection, capabilities: &Value) -> Session {
+        let response = connection.exchange(&Request::legacy(&json!({
+            "jsonrpc": "2.0", "id": 0, "method": "initialize",
+            "params": {
+                "protocolVersion": LEGACY,
+                "capabilities": capabilities,
+                "clientInfo": { "name": "corelane-tests", "version": "1" },
+            },
+        })));
         assert_eq!(response.status(), 200, "{response:?}");
         let id = response
             .head

@@ -4,34 +4,66 @@
 //! Everything is one binary, so that it links once and its tests share the machine's cores. No
 //! test sleeps to let something happen, takes a fixed port or reaches beyond loopback.
 
+#[path = "integration/cancellation.rs"]
+mod cancellation;
 #[path = "integration/capacity.rs"]
 mod capacity;
+#[path = "integration/changes.rs"]
+mod changes;
+#[path = "integration/completions.rs"]
+mod completions;
 #[path = "integration/deadlines.rs"]
 mod deadlines;
 #[path = "integration/departures.rs"]
 mod departures;
 #[path = "integration/directories.rs"]
 mod directories;
+#[path = "integration/endings.rs"]
+mod endings;
 #[path = "integration/eras.rs"]
 mod eras;
 #[path = "integration/events.rs"]
 mod events;
+#[path = "integration/eviction.rs"]
+mod eviction;
 #[path = "integration/exposed_headers.rs"]
 mod exposed_headers;
+#[path = "integration/fixture.rs"]
+mod fixture;
 #[path = "integration/framing.rs"]
 mod framing;
 #[path = "integration/handlers.rs"]
 mod handlers;
+#[path = "integration/header_params.rs"]
+mod header_params;
+#[path = "integration/ids.rs"]
+mod ids;
+#[path = "integration/isolation.rs"]
+mod isolation;
+#[path = "integration/legacy_tasks.rs"]
+mod legacy_tasks;
+#[path = "integration/levels.rs"]
+mod levels;
+#[path = "integration/listening.rs"]
+mod listening;
 #[path = "integration/macros.rs"]
 mod macros;
 #[path = "integration/messages.rs"]
 mod messages;
+#[path = "integration/origins.rs"]
+mod origins;
+#[path = "integration/pages.rs"]
+mod pages;
 #[path = "integration/pipelining.rs"]
 mod pipelining;
 #[path = "integration/principals.rs"]
 mod principals;
+#[path = "integration/questions.rs"]
+mod questions;
 #[path = "integration/refused.rs"]
 mod refused;
+#[path = "integration/replay.rs"]
+mod replay;
 #[path = "integration/resumption.rs"]
 mod resumption;
 #[path = "integration/revisions.rs"]
@@ -60,3 +92,5 @@ mod task_status;
 mod tasks;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
+#[path = "integration/version_headers.rs"]
+mod version_headers;

@@ -6,10 +6,15 @@
 //! changed, which resources. It coalesces, so it is bounded however fast changes come; that is
 //! why changes do not go through the lanes, which could be full.
 //!
+//! A changed list is told in a second step, when every shard has its plan: a client that hears of
+//! the change and asks on another connection, and so maybe another shard, is not given the list
+//! from before it, which nobody would tell it to ask for again (MCP 2026-07-28 server/tools:
+//! lists do not vary per connection).
+//!
 //! Invariant: a change that was accepted reaches every shard that runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
@@ -24,10 +29,46 @@ pub(crate) const UPDATES_MAX: usize = 4096;
 pub(crate) struct Changes {
     /// The catalog from now on, if it changed.
     pub(crate) plan: Option<Arc<Plan>>,
-    /// Lists that changed.
+    /// To be let go of once the plan is in use, and not before.
+    pub(crate) adoption: Option<Arc<Adoption>>,
+    /// Lists that changed, in plans that every shard uses.
     pub(crate) lists: ListKinds,
     /// Resources that changed, each once.
     pub(crate) uris: Vec<Arc<str>>,
+}
+
+/// A plan on its way into use. Each shard holds this until it uses the plan; when the last one has
+/// let go, what changed is told everywhere.
+///
+/// A shard that gets a later plan before it took this one lets go of this one early, so that
+/// changes without end are told of meanwhile; the later one tells of the same lists again.
+#[derive(Debug)]
+pub(crate) struct Adoption {
+    lists: ListKinds,
+    shards: Vec<Weak<ShardBoard>>,
+}
+
+impl Adoption {
+    /// Tells of a list, and of those that not every shard has of `earlier`.
+    fn after(earlier: Option<&Adoption>, kind: ListKind, shards: &[Arc<ShardBoard>]) -> Adoption {
+        let mut lists = ListKinds::default();
+        lists.insert(kind);
+        if let Some(earlier) = earlier {
+            lists.extend(earlier.lists);
+        }
+        Adoption {
+            lists,
+            shards: shards.iter().map(Arc::downgrade).collect(),
+        }
+    }
+}
+
+impl Drop for Adoption {
+    fn drop(&mut self) {
+        for shard in self.shards.iter().filter_map(Weak::upgrade) {
+            shard.leave(|changes| changes.lists.extend(self.lists));
+        }
+    }
 }
 
 /// What is left for one shard.
@@ -46,8 +87,15 @@ pub(crate) struct Board {
 
 #[derive(Debug)]
 struct Running {
-    plan: Mutex<Arc<Plan>>,
+    latest: Mutex<Latest>,
     shards: Vec<Arc<ShardBoard>>,
+}
+
+/// The catalog that the next change starts from.
+#[derive(Debug)]
+struct Latest {
+    plan: Arc<Plan>,
+    adoption: Weak<Adoption>,
 }
 
 /// Why something cannot be changed.
@@ -94,7 +142,10 @@ impl Board {
     pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardBoard>> {
         let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
         let _ = self.server.set(Running {
-            plan: Mutex::new(Arc::clone(plan)),
+            latest: Mutex::new(Latest {
+                plan: Arc::clone(plan),
+                adoption: Weak::new(),
+            }),
             shards: boards.clone(),
         });
         boards
@@ -108,16 +159,19 @@ impl Board {
     ) -> Result<bool, ChangeError> {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
         // Held until every shard has it: the shards get changes in one order.
-        let mut current = server.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(next) = edit(&current)? else {
+        let mut latest = server.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(next) = edit(&latest.plan)? else {
             return Ok(false);
         };
-        let next = Arc::new(next);
-        *current = Arc::clone(&next);
+        latest.plan = Arc::new(next);
+        // Held until the end: it must not tell while a board is locked.
+        let earlier = latest.adoption.upgrade();
+        let adoption = Arc::new(Adoption::after(earlier.as_deref(), kind, &server.shards));
+        latest.adoption = Arc::downgrade(&adoption);
         for shard in &server.shards {
             shard.leave(|changes| {
-                changes.plan = Some(Arc::clone(&next));
-                changes.lists.insert(kind);
+                changes.plan = Some(Arc::clone(&latest.plan));
+                changes.adoption = Some(Arc::clone(&adoption));
             });
         }
         Ok(true)
@@ -176,8 +230,60 @@ mod tests {
             let changes = shard.take().unwrap();
             assert_eq!(changes.uris.len(), 1);
             assert!(changes.plan.is_some());
-            assert!(changes.lists.contains(ListKind::Tools));
-            assert!(!changes.lists.contains(ListKind::Prompts));
+        }
+        for shard in &shards {
+            let lists = shard.take().unwrap().lists;
+            assert!(lists.contains(ListKind::Tools));
+            assert!(!lists.contains(ListKind::Prompts));
+            assert!(shard.take().is_none());
+        }
+    }
+
+    #[test]
+    fn a_list_is_told_when_every_shard_has_it() {
+        let board = Board::default();
+        let shards = board.open(&plan(), 2);
+        let change = |kind| {
+            let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
+            assert!(board.change(kind, edit).unwrap());
+        };
+        change(ListKind::Tools);
+        let first = shards[0].take().unwrap();
+        let second = shards[1].take().unwrap();
+        assert!(first.lists.is_empty() && second.lists.is_empty());
+        drop(first);
+        assert!(shards[0].take().is_none(), "the other uses the old plan");
+        drop(second);
+        check_told(&shards, &[ListKind::Tools]);
+    }
+
+    #[test]
+    fn a_change_behind_another_tells_of_both() {
+        let board = Board::default();
+        let shards = board.open(&plan(), 2);
+        let change = |kind| {
+            let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
+            assert!(board.change(kind, edit).unwrap());
+        };
+        change(ListKind::Tools);
+        drop(shards[0].take().unwrap());
+        // The second shard never takes the first plan: it is told of, and again with the second.
+        change(ListKind::Prompts);
+        for shard in &shards {
+            let changes = shard.take().unwrap();
+            assert!(changes.plan.is_some() && changes.lists.contains(ListKind::Tools));
+        }
+        check_told(&shards, &[ListKind::Tools, ListKind::Prompts]);
+    }
+
+    /// Every shard is told of exactly these lists, and of no plan.
+    fn check_told(shards: &[Arc<ShardBoard>], lists: &[ListKind]) {
+        for shard in shards {
+            let told = shard.take().unwrap();
+            assert!(told.plan.is_none() && told.adoption.is_none());
+            for kind in ListKind::ALL {
+                assert_eq!(told.lists.contains(kind), lists.contains(&kind), "{kind:?}");
+            }
             assert!(shard.take().is_none());
         }
     }

@@ -1,82 +1,152 @@
-//! Lists, encoded once and cut into pages.
+//! Lists, encoded once and cut into pages where a client wants to go on.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The pages of one list: the members of each page's result, ready to be copied into an answer.
+use super::registered::Registered;
+
+/// The pages of one list, ready to be copied into answers.
+///
+/// A cursor names the entry its page begins with, by the number of its registration: entries that
+/// come and go before it move nothing (MCP 2025-11-25 server/utilities/pagination, "stable
+/// cursors").
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pages {
-    pages: Vec<Page>,
+    name: &'static str,
+    entries_max: usize,
+    /// All entries, each with a comma behind it.
+    encoded: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Above the number of every entry there ever was.
+    numbers_end: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Page {
-    /// Names the page to clients that saw the one before; the first has none.
-    cursor: Option<String>,
-    members: Vec<u8>,
+struct Entry {
+    number: u64,
+    /// Where it ends among the encoded, with its comma.
+    end: usize,
 }
 
 impl Pages {
-    /// Encodes `entries` under the member `name`, at most `entries_max` to a page.
-    pub(crate) fn new<'a, T: 'a>(
-        name: &str,
+    /// Encodes `entries` for the member `name`, at most `entries_max` to a page.
+    pub(crate) fn new<T>(
+        name: &'static str,
         entries_max: usize,
-        entries: impl ExactSizeIterator<Item = &'a T>,
+        entries: &Registered<T>,
         write: impl Fn(&T, &mut Vec<u8>),
     ) -> Pages {
         assert!(
             entries_max > 0,
             "the profile's validation refuses pages without entries"
         );
-        let count = entries.len().div_ceil(entries_max).max(1);
-        let mut entries = entries.peekable();
-        let pages = (0..count)
-            .map(|number| {
-                let mut members = format!("\"{name}\":[").into_bytes();
-                for at in 0..entries_max {
-                    let Some(entry) = entries.next() else { break };
-                    if at > 0 {
-                        members.push(b',');
-                    }
-                    write(entry, &mut members);
-                }
-                members.push(b']');
-                if entries.peek().is_some() {
-                    let next = cursor(name, number + 1);
-                    members.extend_from_slice(format!(",\"nextCursor\":\"{next}\"").as_bytes());
-                }
-                Page {
-                    cursor: (number > 0).then(|| cursor(name, number)),
-                    members,
-                }
-            })
-            .collect();
-        Pages { pages }
+        let mut encoded = Vec::new();
+        let places = entries.numbered().map(|(number, entry)| {
+            write(entry, &mut encoded);
+            encoded.push(b',');
+            let end = encoded.len();
+            Entry { number, end }
+        });
+        let places = places.collect();
+        Pages {
+            name,
+            entries_max,
+            encoded,
+            entries: places,
+            numbers_end: entries.numbers_end(),
+        }
     }
 
-    /// The members of the page named by `cursor`, or of the first page.
-    pub(crate) fn page(&self, cursor: Option<&str>) -> Option<&[u8]> {
-        self.pages
-            .iter()
-            .find(|page| page.cursor.as_deref() == cursor)
-            .map(|page| page.members.as_slice())
+    /// Where the page named by `cursor` begins, or the first page; nothing if no page has had this
+    /// name.
+    pub(crate) fn find(&self, cursor: Option<&str>) -> Option<PageStart> {
+        let Some(text) = cursor else {
+            return Some(PageStart(0));
+        };
+        let number = read_cursor(self.name, text)?;
+        let is_known = (1..self.numbers_end).contains(&number);
+        let before = |entry: &Entry| entry.number < number;
+        is_known.then(|| PageStart(self.entries.partition_point(before)))
+    }
+
+    /// Appends the members of the page that begins at `start`.
+    pub(crate) fn write(&self, start: PageStart, out: &mut Vec<u8>) {
+        let PageStart(start) = start;
+        let end = self.entries.len().min(start + self.entries_max);
+        let offset_of = |place: usize| match place {
+            0 => 0,
+            place => self.entries[place - 1].end,
+        };
+        out.push(b'"');
+        out.extend_from_slice(self.name.as_bytes());
+        out.extend_from_slice(b"\":[");
+        let page = &self.encoded[offset_of(start)..offset_of(end)];
+        out.extend_from_slice(page.strip_suffix(b",").unwrap_or(page));
+        out.push(b']');
+        if let Some(next) = self.entries.get(end) {
+            out.extend_from_slice(b",\"nextCursor\":\"");
+            out.extend_from_slice(cursor(self.name, next.number).as_bytes());
+            out.push(b'"');
+        }
     }
 }
 
+/// Where a page begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageStart(usize);
+
 /// Clients must not read anything into a cursor, so it does not look as if they could.
-fn cursor(name: &str, number: usize) -> String {
+fn cursor(name: &str, number: u64) -> String {
     URL_SAFE_NO_PAD.encode(format!("{name}/{number}"))
+}
+
+/// Reads what [`cursor`] wrote, and nothing that says the same in other letters.
+fn read_cursor(name: &str, text: &str) -> Option<u64> {
+    let decoded = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (list, number) = str::from_utf8(&decoded).ok()?.split_once('/')?;
+    let number = number.parse().ok().filter(|_| list == name)?;
+    (cursor(name, number) == text).then_some(number)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
-    fn pages(count: u32, entries_max: usize) -> Pages {
-        let entries: Vec<u32> = (0..count).collect();
-        Pages::new("n", entries_max, entries.iter(), |entry, out| {
+    fn entries(count: u32) -> Registered<u32> {
+        (0..count).map(Arc::new).collect()
+    }
+
+    fn pages(entries: &Registered<u32>, entries_max: usize) -> Pages {
+        Pages::new("n", entries_max, entries, |entry, out| {
             out.extend_from_slice(entry.to_string().as_bytes());
         })
+    }
+
+    /// The entries of a page and the cursor of the next one.
+    fn read(pages: &Pages, cursor: Option<&str>) -> (Vec<u64>, Option<String>) {
+        let mut members = b"{".to_vec();
+        pages.write(pages.find(cursor).unwrap(), &mut members);
+        members.push(b'}');
+        let page: serde_json::Value = serde_json::from_slice(&members).unwrap();
+        let entries = page["n"].as_array().unwrap();
+        let entries = entries.iter().map(|entry| entry.as_u64().unwrap());
+        let next = page.get("nextCursor").map(|it| it.as_str().unwrap());
+        (entries.collect(), next.map(str::to_owned))
+    }
+
+    /// The pages from `cursor` to the end.
+    fn walk(pages: &Pages, mut cursor: Option<String>) -> Vec<Vec<u64>> {
+        let mut found = Vec::new();
+        loop {
+            let (entries, next) = read(pages, cursor.as_deref());
+            found.push(entries);
+            match next {
+                None => return found,
+                Some(next) => cursor = Some(next),
+            }
+        }
     }
 
     #[test]
@@ -84,35 +154,50 @@ mod tests {
         for (count, entries_max, expected_pages) in
             [(0, 3, 1), (1, 3, 1), (3, 3, 1), (4, 3, 2), (7, 3, 3)]
         {
-            let pages = pages(count, entries_max);
-            let (mut cursor, mut seen, mut page_count) = (None::<String>, Vec::new(), 0);
-            loop {
-                let members = pages.page(cursor.as_deref()).unwrap();
-                let text = format!("{{{}}}", std::str::from_utf8(members).unwrap());
-                let page: serde_json::Value = serde_json::from_str(&text).unwrap();
-                seen.extend(
-                    page["n"]
-                        .as_array()
-                        .unwrap()
-                        .iter()
-                        .map(|n| n.as_u64().unwrap()),
-                );
-                page_count += 1;
-                match page.get("nextCursor") {
-                    Some(next) => cursor = Some(next.as_str().unwrap().to_owned()),
-                    None => break,
-                }
-            }
-            assert_eq!(page_count, expected_pages);
-            assert_eq!(seen, (0..u64::from(count)).collect::<Vec<_>>());
+            let found = walk(&pages(&entries(count), entries_max), None);
+            assert_eq!(found.len(), expected_pages);
+            assert_eq!(found.concat(), (0..u64::from(count)).collect::<Vec<_>>());
         }
     }
 
     #[test]
+    fn a_cursor_outlives_what_comes_and_goes() {
+        let mut list = entries(7);
+        let (_, second) = read(&pages(&list, 3), None);
+        for (gone, expected) in [
+            (0, vec![vec![3, 4, 5], vec![6]]),
+            (4, vec![vec![3, 5, 6]]),
+            (3, vec![vec![5, 6]]),
+        ] {
+            assert!(list.remove(|entry| *entry == gone));
+            assert_eq!(walk(&pages(&list, 3), second.clone()), expected, "{gone}");
+        }
+        list.put(|entry| *entry == 7, Arc::new(7));
+        list.put(|entry| *entry == 5, Arc::new(55));
+        let expected = [vec![55, 6, 7]];
+        assert_eq!(walk(&pages(&list, 3), second.clone()), expected);
+        for gone in [55, 6, 7] {
+            assert!(list.remove(|entry| *entry == gone));
+        }
+        assert_eq!(walk(&pages(&list, 3), second), [[0_u64; 0]]);
+    }
+
+    #[test]
     fn an_unknown_cursor_names_no_page() {
-        let pages = pages(4, 3);
-        for cursor in ["", "x", &cursor("n", 2), &cursor("m", 1)] {
-            assert!(pages.page(Some(cursor)).is_none(), "{cursor}");
+        let pages = pages(&entries(4), 3);
+        let given = cursor("n", 3);
+        assert!(pages.find(Some(&given)).is_some());
+        for unknown in [
+            "",
+            "x",
+            &cursor("n", 0),
+            &cursor("n", 4),
+            &cursor("m", 3),
+            &URL_SAFE_NO_PAD.encode("n/03"),
+            &URL_SAFE_NO_PAD.encode("n/+3"),
+            &format!("{given}="),
+        ] {
+            assert!(pages.find(Some(unknown)).is_none(), "{unknown}");
         }
     }
 }

@@ -11,6 +11,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::page::Pages;
 use super::prompt::{self, Prompt, PromptParts};
+use super::registered::Registered;
 use super::resource::{self, Resource, ResourceParts, ResourceTemplate, TemplateParts};
 use super::tool::{self, Tool, ToolParts};
 
@@ -87,10 +88,10 @@ pub(crate) struct Plan {
 /// The checked entries of each kind, in the order of registration.
 #[derive(Clone)]
 pub(super) struct Lists {
-    pub(super) tools: Vec<Arc<ToolParts>>,
-    pub(super) resources: Vec<Arc<ResourceParts>>,
-    pub(super) templates: Vec<Arc<TemplateParts>>,
-    pub(super) prompts: Vec<Arc<PromptParts>>,
+    pub(super) tools: Registered<ToolParts>,
+    pub(super) resources: Registered<ResourceParts>,
+    pub(super) templates: Registered<TemplateParts>,
+    pub(super) prompts: Registered<PromptParts>,
 }
 
 /// A list that clients ask for.
@@ -120,10 +121,10 @@ impl Plan {
         })?;
         let prompts = checked(entries.prompts, "prompt", Prompt::name, checked_prompt)?;
         let lists = Lists {
-            tools,
-            resources,
-            templates,
-            prompts,
+            tools: tools.into_iter().collect(),
+            resources: resources.into_iter().collect(),
+            templates: templates.into_iter().collect(),
+            prompts: prompts.into_iter().collect(),
         };
         Ok(Plan::of(lists, page_entries_max))
     }
@@ -133,27 +134,22 @@ impl Plan {
         let max = page_entries_max;
         let pages = [
             in_all_revisions(|revision| {
-                Pages::new("tools", max, lists.tools.iter(), |it, out| {
+                Pages::new("tools", max, &lists.tools, |it, out| {
                     it.definition.write(out, revision);
                 })
             }),
             in_all_revisions(|revision| {
-                Pages::new("resources", max, lists.resources.iter(), |it, out| {
+                Pages::new("resources", max, &lists.resources, |it, out| {
                     it.definition.write(out, revision);
                 })
             }),
             in_all_revisions(|revision| {
-                Pages::new(
-                    "resourceTemplates",
-                    max,
-                    lists.templates.iter(),
-                    |it, out| {
-                        it.definition.write(out, revision);
-                    },
-                )
+                Pages::new("resourceTemplates", max, &lists.templates, |it, out| {
+                    it.definition.write(out, revision);
+                })
             }),
             in_all_revisions(|revision| {
-                Pages::new("prompts", max, lists.prompts.iter(), |it, out| {
+                Pages::new("prompts", max, &lists.prompts, |it, out| {
                     it.definition.write(out, revision);
                 })
             }),
@@ -175,14 +171,20 @@ impl Plan {
     pub(crate) fn with_tool(&self, tool: Tool) -> Result<Option<Plan>, CatalogError> {
         let part = checked_tool(tool)?;
         let is_it = |it: &ToolParts| it.definition.name == part.definition.name;
-        Ok(self.edited(|lists| put(&mut lists.tools, is_it, Arc::clone(&part))))
+        Ok(self.edited(|lists| {
+            lists.tools.put(is_it, Arc::clone(&part));
+            true
+        }))
     }
 
     /// The same catalog with `resource`, in the place of one of its URI if there is one.
     pub(crate) fn with_resource(&self, resource: Resource) -> Result<Option<Plan>, CatalogError> {
         let part = checked_resource(resource)?;
         let is_it = |it: &ResourceParts| it.definition.uri == part.definition.uri;
-        Ok(self.edited(|lists| put(&mut lists.resources, is_it, Arc::clone(&part))))
+        Ok(self.edited(|lists| {
+            lists.resources.put(is_it, Arc::clone(&part));
+            true
+        }))
     }
 
     /// The same catalog with `resources` in the place of all whose URI starts with `prefix`.
@@ -193,10 +195,10 @@ impl Plan {
     ) -> Result<Option<Plan>, CatalogError> {
         let parts = checked(resources, "resource", Resource::uri, checked_resource)?;
         Ok(self.edited(|lists| {
+            let is_below = |it: &ResourceParts| it.definition.uri.starts_with(prefix);
             lists
                 .resources
-                .retain(|it| !it.definition.uri.starts_with(prefix));
-            lists.resources.extend(parts);
+                .replace(is_below, |it| &it.definition.uri, &parts);
             true
         }))
     }
@@ -205,22 +207,25 @@ impl Plan {
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
         let part = checked_prompt(prompt)?;
         let is_it = |it: &PromptParts| it.definition.name == part.definition.name;
-        Ok(self.edited(|lists| put(&mut lists.prompts, is_it, Arc::clone(&part))))
+        Ok(self.edited(|lists| {
+            lists.prompts.put(is_it, Arc::clone(&part));
+            true
+        }))
     }
 
     /// The same catalog without the tool called `name`; nothing if there is none.
     pub(crate) fn without_tool(&self, name: &str) -> Option<Plan> {
-        self.edited(|lists| drop_from(&mut lists.tools, |it| it.definition.name == name))
+        self.edited(|lists| lists.tools.remove(|it| it.definition.name == name))
     }
 
     /// The same catalog without the resource at `uri`; nothing if there is none.
     pub(crate) fn without_resource(&self, uri: &str) -> Option<Plan> {
-        self.edited(|lists| drop_from(&mut lists.resources, |it| it.definition.uri == uri))
+        self.edited(|lists| lists.resources.remove(|it| it.definition.uri == uri))
     }
 
     /// The same catalog without the prompt called `name`; nothing if there is none.
     pub(crate) fn without_prompt(&self, name: &str) -> Option<Plan> {
-        self.edited(|lists| drop_from(&mut lists.prompts, |it| it.definition.name == name))
+        self.edited(|lists| lists.prompts.remove(|it| it.definition.name == name))
     }
 
     /// Which features there are.
@@ -249,22 +254,6 @@ fn in_all_revisions(encode: impl Fn(Revision) -> Pages) -> [Arc<Pages>; Revision
         older = Some(Arc::clone(&pages));
         pages
     })
-}
-
-/// Puts `part` where another of its name is, or at the end.
-fn put<P>(list: &mut Vec<Arc<P>>, is_it: impl Fn(&P) -> bool, part: Arc<P>) -> bool {
-    match list.iter_mut().find(|it| is_it(it)) {
-        Some(place) => *place = part,
-        None => list.push(part),
-    }
-    true
-}
-
-/// Takes the entry out that `is_it`; returns whether there was one.
-fn drop_from<P>(list: &mut Vec<Arc<P>>, is_it: impl Fn(&P) -> bool) -> bool {
-    let before = list.len();
-    list.retain(|it| !is_it(it));
-    list.len() < before
 }
 
 fn checked_tool(tool: Tool) -> Result<Arc<ToolParts>, CatalogError> {

@@ -24,6 +24,7 @@ impl Connection {
             }
             Part::Final { status, body } => self.deliver_final(status, &body, context),
             Part::Accepted => self.deliver_nothing(Status::Accepted, context),
+            Part::Unanswered => self.deliver_no_answer(context),
             Part::Done => self.deliver_nothing(Status::NoContent, context),
             Part::StreamEnd => self.end_stream(context),
             Part::StreamPause { retry_ms } => self.pause_stream(retry_ms, context),
@@ -137,6 +138,18 @@ impl Connection {
             response::write_empty(context.out(), &reply, date, status);
         }
         self.end_request(context);
+    }
+
+    /// A request is answered with JSON or with a stream (MCP 2025-11-25 basic/transports, "Sending
+    /// Messages to the Server"): a stream that ends at once is the one without an answer. A client
+    /// that takes none is told that its request was taken.
+    fn deliver_no_answer(&mut self, context: &mut Context<'_>) {
+        let takes_events = |waiting: &mut WaitingRequest| waiting.reply.accept.event_stream;
+        if self.waiting().is_some_and(takes_events) {
+            self.begin_stream(context);
+            return self.end_stream(context);
+        }
+        self.deliver_nothing(Status::Accepted, context);
     }
 
     /// Ends the stream that is open and says when to come back for the rest of it.

@@ -200,7 +200,9 @@ impl Call {
     /// # Errors
     /// [`CallError`] when the client cannot sample, or answers with an error.
     pub async fn sample(&self, key: &str, request: Sampling) -> Result<Sampled, CallError> {
-        let has_tools = request.params.contains_key("tools");
+        // A choice of tools is for clients with tools too, whether or not there are any to choose.
+        let has = |member: &str| request.params.contains_key(member);
+        let has_tools = has("tools") || has("toolChoice");
         let params = serde_json::value::to_raw_value(&request.params)?;
         let request = ClientRequest::Sample { params, has_tools };
         let mut answer = self.ask(key, request).await?;

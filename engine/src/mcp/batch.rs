@@ -161,7 +161,7 @@ impl Core {
                 let end = (left == 0).then_some(Part::Accepted);
                 (Some(Part::Response(body)), end)
             }
-            (Some(left), _) => (None, (left == 0).then_some(Part::Accepted)),
+            (Some(left), _) => (None, (left == 0).then_some(Part::Unanswered)),
         };
         for part in response.into_iter().chain(end) {
             self.queue_delivery(Delivery { exchange, part });

@@ -212,16 +212,16 @@ impl Core {
             .and_then(|params| params.as_object())
             .and_then(|object| object.get("cursor"));
         let page = match cursor.map(|cursor| cursor.as_str()) {
-            None => pages.page(None),
-            Some(Some(cursor)) => pages.page(Some(cursor)),
+            None => pages.find(None),
+            Some(Some(cursor)) => pages.find(Some(cursor)),
             Some(None) => None,
         };
-        let Some(members) = page else {
+        let Some(page) = page else {
             return invalid_params(id, "no such cursor: list again without one", out);
         };
         encode::begin_result(out, id);
         out.push(b'{');
-        out.extend_from_slice(members);
+        pages.write(page, out);
         self.stamp.finish(out, revision.era(), Caching::Revalidate);
         Disposition::ok()
     }

@@ -257,7 +257,7 @@ impl Core {
         if let Some(entry) = self.calls.find(key) {
             self.meter.add(Counter::CallsCancelled, 1);
             entry.call.cancel();
-            self.finish(key, Err(Part::Accepted));
+            self.finish(key, Err(Part::Unanswered));
         }
     }
 

@@ -204,6 +204,8 @@ impl Core {
         if let Some(plan) = changes.plan {
             self.catalog = Catalog::new(plan);
         }
+        // Lists are told when every shard has come this far.
+        drop(changes.adoption);
         for kind in ListKind::ALL {
             if changes.lists.contains(kind) {
                 self.subscriptions.tell(Told::List(kind));

@@ -108,16 +108,13 @@ fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a Strin
 ///
 /// # Errors
 /// The first header that is missing, repeated, malformed or different. A value that is absent or
-/// null needs no header.
+/// null has no header: one that is there all the same says something that the arguments do not.
 pub fn check<'a>(
     params: &'a [HeaderParam],
     head: &RequestHead<'_>,
     arguments: Option<Value<'_>>,
 ) -> Result<(), Reason<'a>> {
     for param in params {
-        let Some(value) = follow(arguments, &param.path) else {
-            continue;
-        };
         let fault = |fault| Reason::ParamHeader {
             name: &param.name,
             fault,
@@ -125,7 +122,12 @@ pub fn check<'a>(
         let mut values = head
             .headers()
             .filter(|(name, _)| is_header_of(name, &param.name));
-        let (_, text) = values.next().ok_or(fault("is missing"))?;
+        let (value, text) = match (follow(arguments, &param.path), values.next()) {
+            (None, None) => continue,
+            (None, Some(_)) => return Err(fault("is there without its argument")),
+            (Some(_), None) => return Err(fault("is missing")),
+            (Some(value), Some((_, text))) => (value, text),
+        };
         if values.next().is_some() {
             return Err(fault("is repeated"));
         }

@@ -190,10 +190,11 @@ pub fn classify<'a>(
         }
         Message::Notification { params, .. } => {
             let claim = Meta::of_params(params).and_then(|meta| meta.claim);
-            if claim.is_some() || names_modern(head) {
-                return Ok(Admitted::ModernNotification);
-            }
-            session_message(head, message).map_err(|reason| Refusal { id: None, reason })
+            let admitted = match claim.is_some() || names_modern(head) {
+                true => modern_notification(head, claim),
+                false => session_message(head, message),
+            };
+            admitted.map_err(|reason| Refusal { id: None, reason })
         }
         Message::Response { .. } => {
             session_message(head, message).map_err(|reason| Refusal { id: None, reason })
@@ -207,6 +208,22 @@ pub fn classify<'a>(
 /// [`Reason::Batch`] for a batch that is of no legacy session.
 pub fn batch_session<'a>(head: &RequestHead<'a>) -> Result<SessionHeaders<'a>, Reason<'a>> {
     session_headers(head).map_err(|_| Reason::Batch)
+}
+
+/// Nothing is required of a modern notification but that what names a version names one that is
+/// served: there are no rules for its headers.
+fn modern_notification<'a>(
+    head: &RequestHead<'a>,
+    claim: Option<Value<'a>>,
+) -> Result<Admitted<'a>, Reason<'a>> {
+    let in_header = head.mcp_protocol_version.value();
+    let in_header = in_header.and_then(|name| str::from_utf8(name).ok());
+    let named = [claim.and_then(|claim| claim.as_str()), in_header];
+    let unserved = |name: &&str| Revision::modern(name).is_none();
+    match named.into_iter().flatten().find(unserved) {
+        Some(name) => Err(Reason::UnsupportedVersion(name)),
+        None => Ok(Admitted::ModernNotification),
+    }
 }
 
 fn classify_request<'a>(
@@ -283,9 +300,6 @@ fn check_name<'a>(
     let Some(body) = body else {
         return Ok(());
     };
-    if value == body.as_bytes() && !value.starts_with(b"=?base64?") {
-        return Ok(());
-    }
     let text = header_value::decode(value).map_err(|_| Reason::HeaderMalformed(NAME_HEADER))?;
     if text == body {
         Ok(())

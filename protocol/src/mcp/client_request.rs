@@ -35,7 +35,7 @@ pub enum ClientRequest {
     Sample {
         /// The params: an object with `messages` and `maxTokens` at least.
         params: Box<RawValue>,
-        /// Whether the params have tools.
+        /// Whether the params have tools or a choice of tools.
         has_tools: bool,
     },
     /// The client's roots (`roots/list`).

@@ -56,6 +56,11 @@ impl ListKinds {
         self.0 |= kind.bit();
     }
 
+    /// Adds all of `others`.
+    pub fn extend(&mut self, others: ListKinds) {
+        self.0 |= others.0;
+    }
+
     /// Whether a list is among them.
     pub fn contains(self, kind: ListKind) -> bool {
         self.0 & kind.bit() != 0

@@ -192,7 +192,7 @@ fn answers_without_a_message_have_a_status() {
             assert_eq!((response.status, response.body), (status, Body::None));
             assert_eq!(line.connection.phase, Phase::Idle);
         }
-        for part in [Part::Accepted, Part::Done] {
+        for part in [Part::Accepted, Part::Unanswered, Part::Done] {
             let mut line = Line::new();
             line.receive(call("", "wait", json!({})).as_bytes());
             let exchange = exchange_of(&line);
@@ -200,6 +200,24 @@ fn answers_without_a_message_have_a_status() {
             line.deliver(exchange, part);
             let items = vec![Item::Event(progress(1.0))];
             assert_eq!(line.response().body, Body::Stream(items, true));
+            assert_eq!(line.connection.phase, Phase::Idle);
+        }
+    });
+}
+
+#[test]
+fn a_request_without_an_answer_gets_a_stream_of_nothing_if_its_client_takes_one() {
+    on_executor(async {
+        for (accept, status, body) in [
+            ("", 200, Body::Stream(Vec::new(), true)),
+            (STREAM_ONLY, 200, Body::Stream(Vec::new(), true)),
+            (JSON_ONLY, 202, Body::None),
+        ] {
+            let mut line = Line::new();
+            line.receive(call(accept, "wait", json!({})).as_bytes());
+            assert!(line.deliver(exchange_of(&line), Part::Unanswered));
+            let response = line.response();
+            assert_eq!((response.status, response.body), (status, body));
             assert_eq!(line.connection.phase, Phase::Idle);
         }
     });

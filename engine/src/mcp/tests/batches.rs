@@ -160,7 +160,7 @@ fn a_cancelled_call_is_not_waited_for() {
         assert!(rig.settle().await.is_empty());
         rig.post(&session, &cancelled(2))
             .check("accepted", &Value::Null);
-        let end = [("accepted", Value::Null)];
+        let end = [("unanswered", Value::Null)];
         check_parts(&rig.settle().await, answer.exchange, &end);
         assert!(is_forgotten(&mut rig.endpoint));
     });

@@ -97,7 +97,7 @@ fn a_panic_after_waiting_ends_its_own_call_and_nothing_else() {
 }
 
 #[test]
-fn a_cancelled_call_is_accepted_without_a_message() {
+fn a_cancelled_call_is_not_answered() {
     on_executor(async {
         let mut rig = Rig::new();
         let session = rig.session();
@@ -122,7 +122,7 @@ fn a_cancelled_call_is_accepted_without_a_message() {
         check_parts(
             &rig.deliveries(),
             answer.exchange,
-            &[("accepted", Value::Null)],
+            &[("unanswered", Value::Null)],
         );
         assert_eq!(rig.count(Counter::CallsCancelled), 1);
         check_gone(&mut rig).await;
@@ -205,7 +205,7 @@ fn an_ended_session_cancels_its_calls() {
         check_parts(
             &rig.settle().await,
             answer.exchange,
-            &[("accepted", Value::Null)],
+            &[("unanswered", Value::Null)],
         );
         assert_eq!(rig.gate.inside(), 1);
     });

@@ -162,7 +162,7 @@ fn nothing_is_said_after_a_call_was_cancelled() {
         let arguments = json!({"steps": [1.0, 2.0], "waits": true});
         let answer = rig.call_legacy(&session, "steps", arguments);
         rig.endpoint.core().cancel(answer.pending());
-        let expected = [("accepted", Value::Null)];
+        let expected = [("unanswered", Value::Null)];
         check_parts(&rig.settle().await, answer.exchange, &expected);
     });
 }

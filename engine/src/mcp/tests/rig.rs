@@ -306,6 +306,7 @@ pub(crate) fn part_of(part: &Part) -> (String, Value) {
         Part::Response(message) => ("response".to_owned(), json_of(message)),
         Part::Final { status, body } => (status.code().to_string(), json_of(body)),
         Part::Accepted => ("accepted".to_owned(), Value::Null),
+        Part::Unanswered => ("unanswered".to_owned(), Value::Null),
         Part::Done => ("done".to_owned(), Value::Null),
         Part::StreamOpen(_) => ("stream".to_owned(), Value::Null),
         Part::StreamEnd => ("end".to_owned(), Value::Null),

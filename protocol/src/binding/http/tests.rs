@@ -139,6 +139,12 @@ fn modern_requests_agree_with_their_headers() {
     ] {
         check(&format!("{call_headers}; {name}"), &call, expected);
     }
+    // What has to be encoded is refused as it is, though it equals the body.
+    let call = claiming("2026-07-28", "tools/call", "\"name\":\"\u{e9}cho\",");
+    let raw = format!("{call_headers}; Mcp-Name: \u{e9}cho");
+    check(&raw, &call, refused(400, -32020));
+    let encoded = format!("{call_headers}; Mcp-Name: =?base64?w6ljaG8=?=");
+    check(&encoded, &call, Expected::Modern);
     for (headers, expected) in [
         ("Mcp-Method: tools/list", refused(400, -32020)),
         ("MCP-Protocol-Version: 2026-07-28", refused(400, -32020)),
@@ -316,7 +322,7 @@ fn everything_without_a_claim_needs_a_session() {
 }
 
 #[test]
-fn modern_notifications_are_accepted_without_header_rules() {
+fn modern_notifications_are_accepted_without_header_rules_if_their_version_is_served() {
     let claim = concat!(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","#,
         r#""params":{"requestId":1,"#,
@@ -328,6 +334,22 @@ fn modern_notifications_are_accepted_without_header_rules() {
         r#"{"jsonrpc":"2.0","method":"anything"}"#,
         Expected::ModernNotification,
     );
+    let unserved = || Expected::Refused {
+        status: 400,
+        code: -32022,
+        has_id: false,
+    };
+    let header = "MCP-Protocol-Version: 2099-01-01";
+    for session in ["", "; MCP-Session-Id: s"] {
+        let headers = format!("{header}{session}");
+        check(
+            &headers,
+            r#"{"jsonrpc":"2.0","method":"anything"}"#,
+            unserved(),
+        );
+    }
+    check("", &claim.replace("2026-07-28", "2099-01-01"), unserved());
+    check("MCP-Protocol-Version: 2025-11-25", claim, unserved());
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! What was registered of one kind, in order, through every change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Entries of one kind in the order of registration, each with a number that rises along and is
+/// never given again. One that is put in the place of another has its number.
+#[derive(Debug)]
+pub(crate) struct Registered<P> {
+    entries: Vec<(u64, Arc<P>)>,
+    numbers_end: u64,
+}
+
+impl<P> Registered<P> {
+    /// The entries.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<P>> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    /// The entries with their numbers.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u64, &P)> {
+        self.entries
+            .iter()
+            .map(|(number, entry)| (*number, &**entry))
+    }
+
+    /// Above every number that was given.
+    pub(super) fn numbers_end(&self) -> u64 {
+        self.numbers_end
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Puts `entry` where the one is that `is_it`, or at the end.
+    pub(super) fn put(&mut self, is_it: impl Fn(&P) -> bool, entry: Arc<P>) {
+        match self.entries.iter_mut().find(|(_, it)| is_it(it)) {
+            Some((_, place)) => *place = entry,
+            None => self.push(entry),
+        }
+    }
+
+    /// Takes the entry out that `is_it`; says whether there was one.
+    pub(super) fn remove(&mut self, is_it: impl Fn(&P) -> bool) -> bool {
+        let before = self.entries.len();
+        self.entries.retain(|(_, it)| !is_it(it));
+        self.entries.len() < before
+    }
+
+    /// Puts `fresh` in the place of all that `is_one`: each where one of its name was, the others
+    /// at the end.
+    pub(super) fn replace(
+        &mut self,
+        is_one: impl Fn(&P) -> bool,
+        name_of: impl Fn(&P) -> &str,
+        fresh: &[Arc<P>],
+    ) {
+        let mut by_name: HashMap<&str, &Arc<P>> =
+            fresh.iter().map(|entry| (name_of(entry), entry)).collect();
+        self.entries.retain_mut(|(_, entry)| {
+            if !is_one(entry) {
+                return true;
+            }
+            let fresh = by_name.remove(name_of(entry));
+            if let Some(fresh) = fresh {
+                *entry = Arc::clone(fresh);
+            }
+            fresh.is_some()
+        });
+        let others = fresh
+            .iter()
+            .filter(|entry| by_name.contains_key(name_of(entry)));
+        for entry in others {
+            self.push(Arc::clone(entry));
+        }
+    }
+
+    fn push(&mut self, entry: Arc<P>) {
+        self.entries.push((self.numbers_end, entry));
+        self.numbers_end += 1;
+    }
+}
+
+impl<P> Clone for Registered<P> {
+    fn clone(&self) -> Self {
+        Registered {
+            entries: self.entries.clone(),
+            numbers_end: self.numbers_end,
+        }
+    }
+}
+
+impl<P> FromIterator<Arc<P>> for Registered<P> {
+    fn from_iter<I: IntoIterator<Item = Arc<P>>>(entries: I) -> Self {
+        let entries: Vec<_> = (0..).zip(entries).collect();
+        Registered {
+            numbers_end: entries.len() as u64,
+            entries,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_replaced_keeps_its_place_and_its_number() {
+        let arcs = |names: &[&str]| -> Vec<Arc<String>> {
+            names
+                .iter()
+                .map(|name| Arc::new((*name).to_owned()))
+                .collect()
+        };
+        let mut list: Registered<String> = arcs(&["a:1", "b", "a:2", "a:3"]).into_iter().collect();
+        list.replace(
+            |name| name.starts_with("a:"),
+            |name| name,
+            &arcs(&["a:4", "a:3", "a:1"]),
+        );
+        let found: Vec<(u64, &str)> = list
+            .numbered()
+            .map(|(number, name)| (number, name.as_str()))
+            .collect();
+        assert_eq!(found, [(0, "a:1"), (1, "b"), (3, "a:3"), (4, "a:4")]);
+        assert_eq!(list.numbers_end(), 5);
+    }
+}

@@ -1,0 +1,228 @@
+//! Sessions beside each other: what is one's never reaches another, on one shard or two.
+//!
+//! Ids and cancellation stand in `ids` and `cancellation`, log levels in `levels`, resumed streams
+//! in `resumption` and `replay`.
+
+use corelane_tests::{Connection, EventStream, Request, Server, Session, Setup};
+use serde_json::{Value, json};
+
+use crate::fixture::{Fixture, uri};
+use crate::shards::one_on_each_shard;
+
+/// Two sessions of one shard and one of another, all of clients that can be asked.
+fn able_sessions(server: &Server) -> Vec<Session> {
+    let capabilities = json!({ "elicitation": {}, "sampling": {} });
+    let mut all = one_on_each_shard(|| server.connect(), 2);
+    let mut open = |at: usize| Session::open_as(&mut all[at].0, &capabilities);
+    vec![open(0), open(0), open(1)]
+}
+
+fn stream(server: &Server, request: &Request) -> EventStream {
+    let mut connection = server.connect();
+    connection.send(request);
+    EventStream::begin(connection)
+}
+
+fn ask(connection: &mut Connection, session: &Session, method: &str, params: Value) -> Value {
+    let response = connection.exchange(&session.request(1, method, params));
+    assert_eq!(response.status(), 200, "{method}: {response:?}");
+    response.answer()
+}
+
+/// A subscription is told on a stream of the session that has it; when that session is gone, its
+/// neighbours hear what they heard before.
+#[test]
+fn a_subscription_is_its_sessions_own() {
+    let server = Fixture::start(2);
+    let mut all = server.on_each_shard();
+    let neighbour = Session::open(&mut all[0].0);
+    let mut sessions: Vec<Session> = all.iter().map(|(_, session)| session.clone()).collect();
+    sessions.push(neighbour);
+    let mut streams: Vec<EventStream> = sessions
+        .iter()
+        .map(|session| server.stream(&session.stream()))
+        .collect();
+    for (at, session) in sessions.iter().enumerate() {
+        let params = json!({ "uri": uri(at) });
+        ask(&mut all[at % 2].0, session, "resources/subscribe", params);
+    }
+    let check = |streams: &mut Vec<EventStream>, of: &[usize]| {
+        for at in [2, 0, 1] {
+            server
+                .handle()
+                .resource_updated(&uri(at))
+                .expect("a change");
+        }
+        for (stream, at) in streams.iter_mut().zip(of) {
+            assert_eq!(stream.next_message()["params"]["uri"], uri(*at));
+        }
+    };
+    check(&mut streams, &[0, 1, 2]);
+    check(&mut streams, &[0, 1, 2]);
+    assert_eq!(all[1].0.exchange(&sessions[0].delete()).status(), 204);
+    let _ = streams.remove(0).expect_end();
+    check(&mut streams, &[1, 2]);
+}
+
+/// A question is answered by the session it was asked: another one's answer to its id is accepted
+/// and ignored, and its own still counts afterwards.
+#[test]
+fn a_question_is_answered_by_its_own_session() {
+    let server = Setup::shards(2).start();
+    let sessions = able_sessions(&server);
+    for (at, session) in sessions.iter().enumerate() {
+        let call = session.call("test_streaming_elicitation", json!({}));
+        let mut asking = stream(&server, &call);
+        let question = asking.next_message();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        let answer_of = |name: &str| {
+            let result = json!({ "action": "accept", "content": { "name": name } });
+            json!({ "jsonrpc": "2.0", "id": question["id"], "result": result })
+        };
+        for (_, stranger) in sessions.iter().enumerate().filter(|(of, _)| *of != at) {
+            let answer = stranger.message(&answer_of("stranger"));
+            assert_eq!(server.connect().exchange(&answer).status(), 202);
+        }
+        let own = session.message(&answer_of("own"));
+        assert_eq!(server.connect().exchange(&own).status(), 202);
+        let answer = asking.next_message();
+        let text = answer["result"]["content"][0]["text"].as_str();
+        assert!(text.is_some_and(|text| text.contains("own")), "{answer}");
+        assert!(
+            !text.is_some_and(|text| text.contains("stranger")),
+            "{answer}"
+        );
+    }
+}
+
+/// A task is seen, waited for, listed and cancelled by its own session and by nobody else, whatever
+/// they know of it (2025-11-25 basic/utilities/tasks, "Task Isolation and Access Control").
+#[test]
+fn a_task_is_its_sessions_own() {
+    let server = Setup::shards(2).start();
+    let sessions = able_sessions(&server);
+    let mut connection = server.connect();
+    let ids: Vec<Value> = sessions
+        .iter()
+        .map(|session| {
+            let params = json!({
+                "name": "slow_compute", "arguments": { "seconds": 60 }, "task": {},
+            });
+            let created = ask(&mut connection, session, "tools/call", params);
+            let task = created["result"]["task"].clone();
+            assert_eq!(task["status"], "working", "{created}");
+            task["taskId"].clone()
+        })
+        .collect();
+    for (at, session) in sessions.iter().enumerate() {
+        for (of, id) in ids.iter().enumerate() {
+            let params = json!({ "taskId": id });
+            let seen = ask(&mut connection, session, "tasks/get", params.clone());
+            if of == at {
+                assert_eq!(seen["result"]["taskId"], *id, "{seen}");
+                continue;
+            }
+            assert_eq!(seen["error"]["code"], -32602, "{seen}");
+            for method in ["tasks/cancel", "tasks/result"] {
+                let answer = ask(&mut connection, session, method, params.clone());
+                assert_eq!(answer["error"]["code"], -32602, "{method}: {answer}");
+            }
+            // A modern client finds no session's task.
+            let modern = Request::modern(1, "tasks/get", params)
+                .field("Mcp-Name", id.as_str().expect("a text"))
+                .meta(
+                    corelane_tests::request::CAPABILITIES_KEY,
+                    json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } }),
+                );
+            let answer = connection.exchange(&modern).answer();
+            assert_eq!(answer["error"]["code"], -32602, "{answer}");
+        }
+        let list = ask(&mut connection, session, "tasks/list", json!({}));
+        let listed = list["result"]["tasks"].as_array().expect("tasks");
+        assert_eq!(listed.len(), 1, "{list}");
+        assert_eq!(listed[0]["taskId"], ids[at], "{list}");
+        assert_eq!(listed[0]["status"], "working", "{list}");
+    }
+    for (session, id) in sessions.iter().zip(&ids) {
+        let params = json!({ "taskId": id });
+        let cancelled = ask(&mut connection, session, "tasks/cancel", params);
+        assert_eq!(cancelled["result"]["status"], "cancelled", "{cancelled}");
+    }
+}
+
+/// Sessions use one progress token at once; each hears of its own call only.
+#[test]
+fn progress_is_told_to_the_session_that_asked() {
+    let server = Fixture::start(2);
+    let mut all = server.on_each_shard();
+    let mut sessions: Vec<Session> = all.iter().map(|(_, session)| session.clone()).collect();
+    sessions.push(Session::open(&mut all[0].0));
+    let steps = [2, 5, 9];
+    let mut streams: Vec<EventStream> = sessions
+        .iter()
+        .zip(steps)
+        .map(|(session, steps)| {
+            let call = session.call("walk", json!({ "steps": steps }));
+            server.stream(&call.meta("progressToken", "same"))
+        })
+        .collect();
+    for (stream, steps) in streams.iter_mut().zip(steps) {
+        for step in 1..=steps {
+            let told = stream.next_message();
+            assert_eq!(told["params"]["progressToken"], "same", "{told}");
+            assert_eq!(told["params"]["progress"], f64::from(step), "{told}");
+        }
+        assert_eq!(stream.next_message()["id"], 1);
+    }
+}
+
+/// What a client can do is said by its own handshake: a neighbour that can be asked does not make
+/// another one be asked.
+#[test]
+fn a_session_is_asked_what_its_own_client_can() {
+    let server = Setup::shards(2).start();
+    let able = able_sessions(&server);
+    for (mut connection, session) in one_on_each_shard(|| server.connect(), 2) {
+        let call = session.call("test_streaming_elicitation", json!({}));
+        let response = connection.exchange(&call);
+        assert_eq!(response.messages().len(), 1, "{response:?}");
+        assert!(response.answer()["error"]["code"].is_i64(), "{response:?}");
+    }
+    for session in &able {
+        let call = session.call("test_streaming_elicitation", json!({}));
+        let question = stream(&server, &call).next_message();
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+    }
+}
+
+/// A modern request is of no session, whatever session it names: it is served as it is without, no
+/// session is made or told of, and no event has an id (MCP 2026-07-28
+/// basic/transports/streamable-http, "Earlier Streamable HTTP Revisions").
+#[test]
+fn a_modern_request_is_of_no_session() {
+    let server = Fixture::start(2);
+    for (mut connection, session) in server.on_each_shard() {
+        let walk = Request::modern_call("walk", json!({ "steps": 2 })).meta("progressToken", 1);
+        let list = Request::modern(1, "tools/list", json!({}));
+        for request in [walk, list] {
+            let without = connection.exchange(&request);
+            for id in [session.id.as_str(), "unknown", ""] {
+                let named = request.clone().field("MCP-Session-Id", id);
+                let named = named.field("Last-Event-ID", "0000-0-0");
+                let response = connection.exchange(&named);
+                assert_eq!(
+                    response.messages(),
+                    without.messages(),
+                    "{id}: {response:?}"
+                );
+                assert_eq!(response.head.field("MCP-Session-Id"), None, "{response:?}");
+                assert_eq!(response.last_event_id(), None, "{response:?}");
+            }
+        }
+        // Ended or not, the session is nothing to the next modern request.
+        assert_eq!(connection.exchange(&session.delete()).status(), 204);
+        let list = Request::modern(1, "tools/list", json!({}));
+        let response = connection.exchange(&list.field("MCP-Session-Id", &session.id));
+        assert_eq!(response.status(), 200, "{response:?}");
+    }
+}
