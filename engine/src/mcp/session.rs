@@ -17,12 +17,11 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::Exchange;
-use super::age_list::Links;
 use super::event_store::StreamId;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
 use crate::handler::mailbox::CallKey;
-use principals::{PrincipalKey, Principals};
+use principals::{OwnedKey, PrincipalKey, Principals};
 
 /// One session.
 #[derive(Debug)]
@@ -41,8 +40,8 @@ pub(crate) struct Session {
     pub(crate) lost_stream: Option<StreamId>,
     /// Resources whose changes the client wants to hear of.
     pub(crate) subscriptions: Vec<Box<str>>,
-    principal: PrincipalKey,
-    in_principal: Links,
+    /// Whose it is.
+    owned: OwnedKey,
 }
 
 /// A stream for messages of the server.
@@ -174,7 +173,8 @@ impl Sessions {
             home: self.home,
             random: self.random.draw(),
         };
-        let index = self.sessions.insert(Session {
+        let index = self.sessions.vacant_key() as u32;
+        self.sessions.insert(Session {
             id,
             revision,
             capabilities,
@@ -183,10 +183,8 @@ impl Sessions {
             streams: Vec::new(),
             lost_stream: None,
             subscriptions: Vec::new(),
-            principal: self.principals.join(principal),
-            in_principal: Links::LOOSE,
-        }) as u32;
-        self.principals.push_idle(&mut self.sessions, index);
+            owned: self.principals.join(principal, index),
+        });
         let link = Link {
             used_ms: now_ms,
             previous: NONE,
@@ -219,13 +217,10 @@ impl Sessions {
         now_ms: u64,
     ) -> Option<&mut Session> {
         let index = self.index_of(id)?;
-        // Where every session is anonymous, whose one is need not be looked up in it.
-        let is_own = match (principal, self.principals.is_empty()) {
-            (None, true) => true,
-            _ => {
-                let owner = self.sessions[index as usize].principal;
-                self.principals.is_called(owner, principal)
-            }
+        let owned = self.sessions[index as usize].owned;
+        let is_own = match principal {
+            None => owned == OwnedKey::NOBODY,
+            Some(name) => self.principals.is_of(owned, name),
         };
         is_own.then(|| self.touch_at(index, now_ms))
     }
@@ -236,9 +231,10 @@ impl Sessions {
             self.append(index);
         }
         self.links[index as usize].used_ms = now_ms;
-        if !self.principals.is_empty() && !self.sessions[index as usize].is_busy() {
-            self.principals.remove_idle(&mut self.sessions, index);
-            self.principals.push_idle(&mut self.sessions, index);
+        let session = &self.sessions[index as usize];
+        if session.owned != OwnedKey::NOBODY && !session.is_busy() {
+            self.principals.remove_idle(session.owned);
+            self.principals.push_idle(session.owned);
         }
         &mut self.sessions[index as usize]
     }
@@ -281,8 +277,8 @@ impl Sessions {
         let was_busy = session.is_busy();
         let changed = change(session);
         match (was_busy, session.is_busy()) {
-            (false, true) => self.principals.remove_idle(&mut self.sessions, index),
-            (true, false) => self.principals.push_idle(&mut self.sessions, index),
+            (false, true) => self.principals.remove_idle(session.owned),
+            (true, false) => self.principals.push_idle(session.owned),
             _ => {}
         }
         Some(changed)
@@ -306,11 +302,11 @@ impl Sessions {
         let entry = self.by_random.find_entry(hash_of(id), is_it).ok()?;
         let (index, _) = entry.remove();
         self.unlink(index);
-        if !self.sessions[index as usize].is_busy() {
-            self.principals.remove_idle(&mut self.sessions, index);
-        }
         let session = self.sessions.remove(index as usize);
-        self.principals.leave(session.principal);
+        if !session.is_busy() {
+            self.principals.remove_idle(session.owned);
+        }
+        self.principals.leave(session.owned);
         Some(session)
     }
 

@@ -1,7 +1,8 @@
 //! Principals with sessions on this shard: how many each has, and which of them are idle.
 //!
-//! A session names its principal by four bytes; the name itself is kept once. A principal without
-//! sessions is forgotten, so there are never more of them than sessions.
+//! A session names its part in here by four bytes, and an anonymous one has none; the name of a
+//! principal is kept once. A principal without sessions is forgotten, so there are never more of
+//! them than sessions.
 //!
 //! Invariant, kept by the table of sessions: the list of a principal has all of its sessions that
 //! nobody waits for and no others, the least recently used one first. So the one that makes room
@@ -12,20 +13,19 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::Session;
-use crate::mcp::age_list::{AgeList, LinksOf};
+use crate::mcp::age_list::{AgeList, Links, LinksOf};
 
 /// Names a principal for as long as it has sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PrincipalKey(u32);
 
-impl PrincipalKey {
-    /// Of everybody who is anonymous.
-    pub(super) const NOBODY: PrincipalKey = PrincipalKey(u32::MAX);
+/// Names what is known of a session here for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OwnedKey(u32);
 
-    fn place(self) -> usize {
-        self.0 as usize
-    }
+impl OwnedKey {
+    /// Of every session that is anonymous.
+    pub(super) const NOBODY: OwnedKey = OwnedKey(u32::MAX);
 }
 
 /// See the module's text.
@@ -36,24 +36,30 @@ pub(super) struct Principals {
     by_name: HashTable<u32>,
     hasher: RandomState,
     entries: Slab<Principal>,
+    owned: Slab<Owned>,
 }
 
 #[derive(Debug)]
 struct Principal {
     name: Box<str>,
     sessions: usize,
+    /// Places in `owned`.
     idle: AgeList,
 }
 
-/// A session's place among the idle ones of its principal.
-const IN_PRINCIPAL: LinksOf<Session> = |session| &mut session.in_principal;
+/// A session of a principal.
+#[derive(Debug)]
+struct Owned {
+    /// Its index in the table of sessions.
+    session: u32,
+    principal: u32,
+    /// Its place among the idle ones.
+    links: Links,
+}
+
+const LINKS: LinksOf<Owned> = |owned| &mut owned.links;
 
 impl Principals {
-    /// Whether every session is anonymous.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The principal of this name, if it has sessions.
     pub(super) fn find(&self, name: &str) -> Option<PrincipalKey> {
         let is_it = |place: &u32| *self.entries[*place as usize].name == *name;
@@ -61,70 +67,71 @@ impl Principals {
         found.map(|place| PrincipalKey(*place))
     }
 
-    /// Whether `key` is of `name`, or of nobody if that is nobody's.
-    pub(super) fn is_called(&self, key: PrincipalKey, name: Option<&str>) -> bool {
-        match name {
-            None => key == PrincipalKey::NOBODY,
-            Some(name) => {
-                let entry = self.entries.get(key.place());
-                entry.is_some_and(|entry| *entry.name == *name)
-            }
-        }
+    /// Whether a session is of the principal called `name`.
+    pub(super) fn is_of(&self, key: OwnedKey, name: &str) -> bool {
+        let owned = self.owned.get(key.0 as usize);
+        owned.is_some_and(|owned| *self.entries[owned.principal as usize].name == *name)
     }
 
     /// How many sessions a principal has.
     pub(super) fn sessions_of(&self, key: PrincipalKey) -> usize {
-        self.entries[key.place()].sessions
+        self.entries[key.0 as usize].sessions
     }
 
-    /// The least recently used session of a principal that nobody waits for.
+    /// The index of the least recently used session of a principal that nobody waits for.
     pub(super) fn oldest_idle(&self, key: PrincipalKey) -> Option<u32> {
-        self.entries[key.place()].idle.oldest()
+        let oldest = self.entries[key.0 as usize].idle.oldest()?;
+        Some(self.owned[oldest as usize].session)
     }
 
-    /// Counts a session of the principal called `name`, which is not in a list yet.
-    pub(super) fn join(&mut self, name: Option<&str>) -> PrincipalKey {
+    /// Counts an idle session of the principal called `name`, which is to be at `session` in its
+    /// table.
+    pub(super) fn join(&mut self, name: Option<&str>, session: u32) -> OwnedKey {
         let Some(name) = name else {
-            return PrincipalKey::NOBODY;
+            return OwnedKey::NOBODY;
         };
-        let key = self.find(name).unwrap_or_else(|| self.insert(name));
-        self.entries[key.place()].sessions += 1;
+        let PrincipalKey(principal) = self.find(name).unwrap_or_else(|| self.insert(name));
+        self.entries[principal as usize].sessions += 1;
+        let key = OwnedKey(self.owned.insert(Owned {
+            session,
+            principal,
+            links: Links::LOOSE,
+        }) as u32);
+        self.push_idle(key);
         key
     }
 
     /// Counts a session no more, which is in no list; its principal may be forgotten with it.
-    pub(super) fn leave(&mut self, key: PrincipalKey) {
-        if key == PrincipalKey::NOBODY {
+    pub(super) fn leave(&mut self, key: OwnedKey) {
+        let Some(owned) = self.owned.try_remove(key.0 as usize) else {
             return;
-        }
-        let entry = &mut self.entries[key.place()];
+        };
+        let entry = &mut self.entries[owned.principal as usize];
         entry.sessions -= 1;
         if entry.sessions > 0 {
             return;
         }
-        let entry = self.entries.remove(key.place());
+        let entry = self.entries.remove(owned.principal as usize);
         let hash = self.hasher.hash_one(&*entry.name);
-        let found = self.by_name.find_entry(hash, |place| *place == key.0);
+        let found = self.by_name.find_entry(hash, |it| *it == owned.principal);
         if let Ok(found) = found {
             found.remove();
         }
     }
 
     /// Puts a session that is idle behind the others of its principal.
-    pub(super) fn push_idle(&mut self, sessions: &mut Slab<Session>, index: u32) {
-        let key = sessions[index as usize].principal;
-        if key != PrincipalKey::NOBODY {
-            let idle = &mut self.entries[key.place()].idle;
-            idle.push(sessions, index, IN_PRINCIPAL);
+    pub(super) fn push_idle(&mut self, key: OwnedKey) {
+        if let Some(owned) = self.owned.get(key.0 as usize) {
+            let idle = &mut self.entries[owned.principal as usize].idle;
+            idle.push(&mut self.owned, key.0, LINKS);
         }
     }
 
     /// Takes a session that was idle out of the list of its principal.
-    pub(super) fn remove_idle(&mut self, sessions: &mut Slab<Session>, index: u32) {
-        let key = sessions[index as usize].principal;
-        if key != PrincipalKey::NOBODY {
-            let idle = &mut self.entries[key.place()].idle;
-            idle.remove(sessions, index, IN_PRINCIPAL);
+    pub(super) fn remove_idle(&mut self, key: OwnedKey) {
+        if let Some(owned) = self.owned.get(key.0 as usize) {
+            let idle = &mut self.entries[owned.principal as usize].idle;
+            idle.remove(&mut self.owned, key.0, LINKS);
         }
     }
 
@@ -152,6 +159,6 @@ impl Principals {
     /// How many places for principals there are.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        self.entries.capacity() + self.owned.capacity()
     }
 }
