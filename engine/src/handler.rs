@@ -10,6 +10,7 @@ pub(crate) mod input;
 pub(crate) mod mailbox;
 pub(crate) mod offload;
 pub(crate) mod output;
+pub(crate) mod provenance;
 pub(crate) mod runner;
 pub(crate) mod state;
 
@@ -19,6 +20,7 @@ pub use call::{Call, Cancellation};
 pub use error::CallError;
 pub use input::{CompleteRequest, ReadRequest};
 pub use output::{IntoContents, IntoPromptResult, IntoToolResult, Structured, Suggestions};
+pub use provenance::{EXPOSED_HEADERS_MAX, ExposedHeaderError};
 
 #[cfg(test)]
 mod tests;

@@ -111,9 +111,9 @@ pub use corelane_protocol::mcp::tasks::TaskSupport;
 pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
 pub use files::{DirectoryLimits, FilesError};
 pub use handler::{
-    Call, CallError, Cancellation, CompleteRequest, Elicitation, Elicited, IntoContents,
-    IntoPromptResult, IntoToolResult, ReadRequest, Root, Sampled, Sampling, Structured,
-    Suggestions, sleep,
+    Call, CallError, Cancellation, CompleteRequest, EXPOSED_HEADERS_MAX, Elicitation, Elicited,
+    ExposedHeaderError, IntoContents, IntoPromptResult, IntoToolResult, ReadRequest, Root, Sampled,
+    Sampling, Structured, Suggestions, sleep,
 };
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};

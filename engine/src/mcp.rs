@@ -5,6 +5,7 @@
 //! an [`Exchange`] is all it needs to name where an answer belongs.
 
 mod age_list;
+pub(crate) mod asker;
 pub(crate) mod batch;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
@@ -37,6 +38,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::mailbox::CallKey;
+use crate::handler::provenance::Provenance;
 use crate::io::slots::SlotKey;
 use event_store::EventId;
 use session_id::SessionId;
@@ -136,6 +138,8 @@ pub(crate) struct Forwarded {
     pub(crate) id: Option<OwnedId>,
     /// The revision named by the version header.
     pub(crate) revision: Option<Revision>,
+    /// Who asks, and what of it handlers may know.
+    pub(crate) provenance: Option<Box<Provenance>>,
     /// What is asked for.
     pub(crate) kind: ForwardedKind,
 }

@@ -62,6 +62,7 @@ impl Handling {
                 connection: profile.connection,
                 origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)
                     .expect("a good address"),
+                principal: None,
                 endpoint_path: profile.server.endpoint,
             },
             scratch: Vec::new(),

@@ -33,6 +33,8 @@ pub enum Counter {
     RequestsModern,
     /// Requests refused for their `Host` or `Origin`.
     RefusedOrigin,
+    /// Requests refused because the header that says who asks does not say it.
+    RefusedPrincipal,
     /// Requests refused because they break their framing or exceed its limits.
     RefusedFraming,
     /// Requests refused because they are not JSON-RPC or exceed its limits.
@@ -146,7 +148,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 42] = [
+pub static ROWS: [Row; 43] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -160,6 +162,7 @@ pub static ROWS: [Row; 42] = [
     total(Counter::RequestsLegacy, "requests", "legacy"),
     total(Counter::RequestsModern, "requests", "modern"),
     total(Counter::RefusedOrigin, "requests_refused", "origin"),
+    total(Counter::RefusedPrincipal, "requests_refused", "principal"),
     total(Counter::RefusedFraming, "requests_refused", "framing"),
     total(Counter::RefusedMessage, "requests_refused", "message"),
     total(Counter::RefusedSession, "requests_refused", "session"),

@@ -17,7 +17,9 @@ use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
+use crate::guard::principal::PrincipalHeader;
 use crate::handler::offload::OffloadPool;
+use crate::handler::provenance::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
@@ -71,6 +73,9 @@ pub enum Error {
     /// A directory cannot be served.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// A header that handlers are to see is none.
+    #[error(transparent)]
+    ExposedHeader(#[from] ExposedHeaderError),
     /// A key for request states is wrong.
     #[error(transparent)]
     StateKey(#[from] StateKeyError),
@@ -90,6 +95,7 @@ pub struct Server {
     entries: Entries,
     handle: ServerHandle,
     directories: Vec<ServedDirectory>,
+    exposed_headers: Vec<String>,
     states: Vec<StateMaker>,
 }
 
@@ -105,6 +111,7 @@ impl Server {
             entries: Entries::default(),
             handle: ServerHandle::default(),
             directories: Vec::new(),
+            exposed_headers: Vec::new(),
             states: Vec::new(),
         }
     }
@@ -209,6 +216,30 @@ impl Server {
         self
     }
 
+    /// Lets handlers see a header of the requests they serve, in both eras, with
+    /// [`Call::header`]; they see no other. At most
+    /// [`EXPOSED_HEADERS_MAX`](crate::EXPOSED_HEADERS_MAX); a wrong name is found when the server
+    /// starts.
+    ///
+    /// A header is what the client says unless a proxy in front sets it. For who asks there is
+    /// [`Call::principal`].
+    ///
+    /// ```
+    /// # use corelane::{Call, Server};
+    /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// # struct Nothing {}
+    /// let server = Server::new("tenants", "1.0.0")
+    ///     .expose_header("x-tenant")
+    ///     .tool("where_am_i", "Names the tenant.", async |call: &Call, _: Nothing| {
+    ///         Ok(call.header("x-tenant").unwrap_or_else(|| "nowhere".to_owned()))
+    ///     });
+    /// ```
+    #[must_use]
+    pub fn expose_header(mut self, name: impl Into<String>) -> Server {
+        self.exposed_headers.push(name.into());
+        self
+    }
+
     /// Gives handlers a value that all shards share, which they have with [`Call::state`]. One of
     /// each type.
     ///
@@ -287,6 +318,7 @@ impl Server {
         Ok(ServerParts {
             description: Arc::new(self.description),
             plan: Arc::new(plan),
+            exposed: Arc::new(ExposedHeaders::new(&self.exposed_headers)?),
             sealer: Arc::new(state_keys::sealer(&profile.server.state_key_files)?),
             states: self.states.into(),
         })
@@ -312,6 +344,8 @@ impl Server {
             &profile.server.allowed_hosts,
             &profile.server.allowed_origins,
         )?;
+        let principal = profile.server.principal_header.as_deref();
+        let principal = principal.map(PrincipalHeader::new);
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
@@ -342,6 +376,7 @@ impl Server {
                 listener,
                 backlog: profile.server.backlog,
                 origin: origin.clone(),
+                principal: principal.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
                 parts: parts.clone(),
                 board: boards.next().expect("as many boards as shards"),

@@ -26,6 +26,8 @@ mod eras;
 mod events;
 #[path = "integration/eviction.rs"]
 mod eviction;
+#[path = "integration/exposed_headers.rs"]
+mod exposed_headers;
 #[path = "integration/fixture.rs"]
 mod fixture;
 #[path = "integration/framing.rs"]
@@ -54,6 +56,8 @@ mod origins;
 mod pages;
 #[path = "integration/pipelining.rs"]
 mod pipelining;
+#[path = "integration/principals.rs"]
+mod principals;
 #[path = "integration/questions.rs"]
 mod questions;
 #[path = "integration/refused.rs"]

@@ -5,6 +5,7 @@ use corelane_protocol::limits::HttpLimits;
 use super::active::Active;
 use super::response::Date;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::principal::PrincipalHeader;
 use crate::io::chunk::{Chunk, ChunkPool};
 use crate::io::slots::SlotKey;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
@@ -45,6 +46,8 @@ pub(crate) struct Rules {
     pub(crate) connection: ConnectionProfile,
     /// Who may talk to this server.
     pub(crate) origin: OriginPolicy,
+    /// Where requests say who asks, if they do.
+    pub(crate) principal: Option<PrincipalHeader>,
     /// Path of the endpoint.
     pub(crate) endpoint_path: String,
 }

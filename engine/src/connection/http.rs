@@ -21,6 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::handler::mailbox::CallKey;
+use crate::mcp::asker::Asker;
 use crate::mcp::{Disposition, StreamOwner};
 
 /// What a connection is doing.
@@ -278,21 +279,26 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, accept.event_stream);
-        let disposition = match check(head, &reply, context.rules) {
-            Ok(Route::Post) => context.endpoint.post(head, body, exchange, &mut scratch),
-            Ok(Route::OpenStream {
-                session,
-                last_event_id,
-            }) => {
-                let wanted = (session, last_event_id);
-                context.endpoint.open_stream(wanted, exchange, &mut scratch)
+        let endpoint = &mut *context.endpoint;
+        let disposition = match who_asks(head, context.rules) {
+            Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
+            Ok(principal) => {
+                let asker = &Asker::Here { head, principal };
+                match check(head, &reply, context.rules) {
+                    Ok(Route::Post) => endpoint.post((head, asker), body, exchange, &mut scratch),
+                    Ok(Route::OpenStream {
+                        session,
+                        last_event_id,
+                    }) => {
+                        let wanted = (session, last_event_id);
+                        endpoint.open_stream(asker, wanted, exchange, &mut scratch)
+                    }
+                    Ok(Route::EndSession(headers)) => {
+                        endpoint.end_session(asker, headers, exchange, &mut scratch)
+                    }
+                    Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
+                }
             }
-            Ok(Route::EndSession(headers)) => {
-                context
-                    .endpoint
-                    .end_session(headers, exchange, &mut scratch)
-            }
-            Err(reason) => context.endpoint.core().refuse(None, reason, &mut scratch),
         };
         self.settle(disposition, reply, &scratch, context);
         *context.scratch = scratch;
@@ -374,6 +380,15 @@ impl Connection {
         );
         self.phase = Phase::Flushing { lingers: true };
     }
+}
+
+/// Who asks, if there is a header that says so.
+fn who_asks<'a>(head: &RequestHead<'a>, rules: &Rules) -> Result<Option<&'a str>, Reason<'a>> {
+    let Some(header) = &rules.principal else {
+        return Ok(None);
+    };
+    let principal = header.read(head.headers());
+    principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
 }
 
 /// What can be refused before the body is looked at.

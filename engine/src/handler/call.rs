@@ -24,6 +24,7 @@ use super::asking::{Answers, Question};
 use super::error::CallError;
 use super::mailbox::{CallKey, Mailbox, News};
 use super::offload::OffloadPort;
+use super::provenance::Provenance;
 use super::runner::Outcome;
 use super::state::States;
 
@@ -63,6 +64,8 @@ pub(crate) struct CallWishes {
     pub(crate) answers: Answers,
     /// The task that the call is to become; none if its client waits for the result.
     pub(crate) task: Option<TaskWish>,
+    /// Whom the request came from, if anything may be known of it.
+    pub(crate) provenance: Option<Box<Provenance>>,
 }
 
 impl CallWishes {
@@ -358,6 +361,11 @@ impl Call {
         W: FnOnce() -> T + Send + 'static,
     {
         self.0.offload.run(work).await
+    }
+
+    /// What may be known of whom the request came from; nothing if nothing may.
+    pub(super) fn with_provenance<T>(&self, read: impl Fn(&Provenance) -> Option<T>) -> Option<T> {
+        read(self.0.wishes.borrow().provenance.as_deref()?)
     }
 
     /// What the client has answered to the question `key` before this run.

@@ -13,7 +13,8 @@ use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::Decoded;
 use corelane_protocol::mcp::method::Method;
 
-use super::endpoint::{Core, Located, forward};
+use super::asker::Asker;
+use super::endpoint::{Core, Located};
 use super::session_id::SessionId;
 use super::{Delivery, Disposition, Exchange, ForwardedKind, Part};
 
@@ -58,7 +59,7 @@ impl Core {
     /// The body of a POST that is a batch.
     pub(super) fn post_batch(
         &mut self,
-        head: &RequestHead<'_>,
+        (head, asker): (&RequestHead<'_>, &Asker<'_>),
         (body, batch): (&[u8], &Decoded<'_>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -70,24 +71,24 @@ impl Core {
             Err(reason) => return self.refuse(None, reason, out),
         };
         match self.locate(headers) {
-            Located::Here(session) => self.batch(session, batch, exchange, out),
+            Located::Here(session) => self.batch((session, asker), batch, exchange, out),
             Located::Unknown => self.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
                 let kind = ForwardedKind::Post(body.to_vec());
-                forward(session, headers, exchange, None, kind)
+                self.forward((session, asker), headers.revision, exchange, None, kind)
             }
         }
     }
 
-    /// A batch of the session called `id`, checked by the shard it came in on.
+    /// A batch of `asker` in the session called `id`, checked by the shard it came in on.
     pub(super) fn batch(
         &mut self,
-        id: SessionId,
+        (id, asker): (SessionId, &Asker<'_>),
         batch: &Decoded<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        match self.sessions.touch(id, self.now_ms) {
+        match self.sessions.touch_as(asker.principal(), id, self.now_ms) {
             None => return self.refuse(None, Reason::SessionUnknown, out),
             Some(session) if !session.revision.has_batches() => {
                 return self.refuse(None, Reason::Batch, out);
@@ -101,7 +102,7 @@ impl Core {
         for message in batch.batch().flatten() {
             let mut response = Vec::new();
             let message = SessionMessage::of(message);
-            match self.session(id, None, message, exchange, &mut response) {
+            match self.session((id, asker), None, message, exchange, &mut response) {
                 Disposition::Pending(_) => self.batches.expect(exchange),
                 _ if response.is_empty() => {}
                 _ => responses.push(response),

@@ -18,9 +18,11 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
 use corelane_protocol::request_state::params_digest;
 
+use super::asker::Asker;
 use super::call_table::NewCall;
 use super::endpoint::Core;
 use super::in_flight::Asked;
+use super::session::NoRoom;
 use super::session_id::SessionId;
 use super::task_table::TaskOwner;
 use super::{Disposition, Exchange};
@@ -36,6 +38,7 @@ use crate::meter::Counter;
 pub(super) struct Caller<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
+    pub(super) asker: &'a Asker<'a>,
     pub(super) asked: Asked,
     /// The params of the request; those of a repeated one must be the same.
     pub(super) params: Option<Value<'a>>,
@@ -44,15 +47,13 @@ pub(super) struct Caller<'a> {
     /// Whether tasks are part of the revision of the session.
     pub(super) has_tasks: bool,
     pub(super) exchange: Exchange,
-    /// The head of a modern request, whose headers repeat arguments.
-    pub(super) head: Option<&'a RequestHead<'a>>,
 }
 
 impl Core {
-    /// A modern request that passed the ladder.
+    /// A modern request of `asker` that passed the ladder, with the head it came with.
     pub(super) fn modern(
         &mut self,
-        head: &RequestHead<'_>,
+        (head, asker): (&RequestHead<'_>, &Asker<'_>),
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -71,14 +72,14 @@ impl Core {
                 write_discover_result(out, id, about, &self.stamp);
                 Disposition::ok()
             }
-            Method::Listen => self.listen(head, request, exchange, out),
+            Method::Listen => self.listen((head, asker.principal()), request, exchange, out),
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
             | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let asked = Asked::by(request.method);
-                let answers = match self.answers(asked, request) {
+                let answers = match self.answers(asked, request, asker.principal()) {
                     Ok(answers) => answers,
                     Err(text) => return invalid_params(id, &text, out),
                 };
@@ -89,22 +90,23 @@ impl Core {
                     revision: Some(revision),
                     answers,
                     task: None,
+                    provenance: None,
                 };
                 let caller = Caller {
                     era,
                     id,
+                    asker,
                     asked,
                     params: request.params,
                     wishes,
                     session: None,
                     has_tasks: false,
                     exchange,
-                    head: Some(head),
                 };
                 self.serve(caller, out)
             }
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
-                self.modern_task_request(request, exchange, out)
+                self.modern_task_request(asker.principal(), request, exchange, out)
             }
             Method::Initialize
             | Method::Ping
@@ -118,9 +120,10 @@ impl Core {
         }
     }
 
-    /// A legacy handshake: makes a session.
+    /// A legacy handshake: makes a session of `principal`.
     pub(super) fn initialize(
         &mut self,
+        principal: Option<&str>,
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -134,18 +137,22 @@ impl Core {
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let revision = Revision::negotiate(params.protocol_version);
-        match self.sessions.create(
-            revision,
-            params.capabilities.of_revision(revision),
-            self.now_ms,
-        ) {
-            Err(_) => self.refuse(Some(id), Reason::Overloaded("every session is in use"), out),
+        let terms = (revision, params.capabilities.of_revision(revision));
+        match self.sessions.create(principal, terms, self.now_ms) {
+            Err(no_room) => {
+                let text = match no_room {
+                    NoRoom::Shard => "every session is in use",
+                    NoRoom::Principal => "every session of the principal is in use",
+                };
+                self.refuse(Some(id), Reason::Overloaded(text), out)
+            }
             Ok((session, evicted)) => {
                 self.meter.count(Counter::SessionsCreated);
                 match evicted {
                     Some(evicted) => {
                         self.meter.count(Counter::SessionsEvicted);
                         self.forget_events(evicted);
+                        self.forget_tasks(evicted);
                     }
                     None => self.meter.count(Counter::SessionsOpen),
                 }
@@ -240,7 +247,9 @@ impl Core {
             Ok(wish) => wish,
             Err(refused) => return refused,
         };
-        if let Some(head) = caller.head
+        // Of a modern request, whose headers repeat arguments.
+        let head = caller.asker.head().filter(|_| era == Era::Modern);
+        if let Some(head) = head
             && let Err(reason) =
                 header_param::check(&tool.parts.header_params, head, params.arguments)
         {
@@ -276,7 +285,7 @@ impl Core {
         }
         let wish = caller.wishes.task;
         if wish.is_some() {
-            let owner = TaskOwner::of(caller.session);
+            let owner = TaskOwner::of(caller.session, caller.asker.principal());
             if self.tasks.table.admit(&owner).is_err() {
                 let reason = Reason::Overloaded("too many tasks are running");
                 return self.refuse(Some(id), reason, out);
@@ -288,6 +297,7 @@ impl Core {
             Call::new(mailbox, self.offload.clone(), states, events_max)
         });
         let key = self.calls.next_key();
+        caller.wishes.provenance = caller.asker.provenance(&self.settings.parts.exposed);
         call.begin(key, std::mem::take(&mut caller.wishes));
         let started = start(&call);
         if let Some(wish) = wish {
@@ -308,8 +318,8 @@ impl Core {
             Started::Waiting(_) if era == Era::Modern && call.has_questions() => {
                 let (questions, answers) = call.take_questions();
                 let digest = params_digest(caller.params.unwrap_or(Value::EMPTY_OBJECT));
-                let binding = (caller.asked, digest);
-                self.write_input_required(out, id, binding, &questions, &answers);
+                let binding = caller.asked.binding(caller.asker.principal(), digest);
+                self.write_input_required(out, id, &binding, &questions, &answers);
                 self.spare(call);
                 Disposition::ok()
             }
@@ -364,8 +374,7 @@ impl Core {
             },
             self.now_ms,
         );
-        if let Some(session) = session.and_then(|session| self.sessions.find(session)) {
-            session.calls.push(key);
+        if session.is_some_and(|session| self.sessions.begin_call(session, key)) {
             self.prime_call(key);
         }
         let mailbox = self.mailbox.clone();

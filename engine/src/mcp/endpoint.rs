@@ -11,6 +11,7 @@ use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
 use corelane_protocol::mcp::result::Stamp;
 use corelane_protocol::mcp::revision::Revision;
 
+use super::asker::Asker;
 use super::batch::Batches;
 use super::call_table::CallTable;
 use super::event_store::{EventId, EventLimits, EventStore};
@@ -54,6 +55,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) events_max: usize,
     /// Sessions that may live at once.
     pub(crate) sessions_max: usize,
+    /// Sessions of one principal among them.
+    pub(crate) sessions_per_principal_max: usize,
     /// After this many milliseconds without use a session ends.
     pub(crate) session_idle_timeout_ms: u64,
     /// Resources one session may subscribe to.
@@ -91,6 +94,7 @@ impl EndpointSettings {
             call_timeout_ms: profile.calls.timeout_ms,
             events_max: profile.calls.events_queued_max,
             sessions_max: profile.sessions.per_shard_max,
+            sessions_per_principal_max: profile.sessions.per_principal_max,
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
             subscriptions_per_session_max: profile.sessions.subscriptions_max,
             streams_per_session_max: profile.streams.per_session_max,
@@ -166,7 +170,7 @@ impl Endpoint {
                 catalog: Catalog::new(Arc::clone(&parts.plan)),
                 sessions: Sessions::new(
                     settings.shard,
-                    settings.sessions_max,
+                    (settings.sessions_max, settings.sessions_per_principal_max),
                     settings.session_idle_timeout_ms,
                 ),
                 subscriptions: Subscriptions::default(),
@@ -190,10 +194,10 @@ impl Endpoint {
         }
     }
 
-    /// Handles the body of a POST to the endpoint; an answer is appended to `out`.
+    /// Handles the body of a POST of `asker` to the endpoint; an answer is appended to `out`.
     pub(crate) fn post(
         &mut self,
-        head: &RequestHead<'_>,
+        (head, asker): (&RequestHead<'_>, &Asker<'_>),
         body: &[u8],
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -203,7 +207,8 @@ impl Endpoint {
             Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
         };
         if decoded.is_batch() {
-            return self.core.post_batch(head, (body, &decoded), exchange, out);
+            let from = (head, asker);
+            return self.core.post_batch(from, (body, &decoded), exchange, out);
         }
         let admitted = match decoded.message() {
             Ok(message) => http::classify(head, message),
@@ -216,18 +221,23 @@ impl Endpoint {
         match admitted {
             Err(refusal) => self.core.refuse(refusal.id, refusal.reason, out),
             Ok(Admitted::Modern(request)) => match self.core.task_home(&request) {
-                None => self.core.modern(head, &request, exchange, out),
+                None => self.core.modern((head, asker), &request, exchange, out),
                 Some(home) => {
                     let kind = ForwardedKind::Task(body.to_vec());
-                    forward_task(home, exchange, request.id, kind)
+                    let to = (SessionId::none(home), asker);
+                    self.core
+                        .forward(to, None, exchange, Some(request.id), kind)
                 }
             },
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
-            Ok(Admitted::Initialize { id, params }) => self.core.initialize(id, params, out),
+            Ok(Admitted::Initialize { id, params }) => {
+                self.core.initialize(asker.principal(), id, params, out)
+            }
             Ok(Admitted::Session { headers, message }) => match self.core.locate(headers) {
                 Located::Here(session) => {
+                    let revision = headers.revision;
                     self.core
-                        .session(session, headers.revision, message, exchange, out)
+                        .session((session, asker), revision, message, exchange, out)
                 }
                 Located::Unknown => {
                     self.core
@@ -235,7 +245,8 @@ impl Endpoint {
                 }
                 Located::Elsewhere(session) => {
                     let kind = ForwardedKind::Post(body.to_vec());
-                    forward(session, headers, exchange, message.request_id(), kind)
+                    let (to, id) = ((session, asker), message.request_id());
+                    self.core.forward(to, headers.revision, exchange, id, kind)
                 }
             },
         }
@@ -245,6 +256,7 @@ impl Endpoint {
     /// that its client saw last.
     pub(crate) fn open_stream(
         &mut self,
+        asker: &Asker<'_>,
         (headers, last_event_id): (SessionHeaders<'_>, Option<&[u8]>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -255,11 +267,15 @@ impl Endpoint {
             Some(None) => Opening::AfterUnnamed,
         };
         match self.core.locate(headers) {
-            Located::Here(session) => self.core.open_stream(session, opening, exchange, out),
+            Located::Here(session) => {
+                let own = (session, asker.principal());
+                self.core.open_stream(own, opening, exchange, out)
+            }
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                let kind = ForwardedKind::OpenStream(opening);
-                forward(session, headers, exchange, None, kind)
+                let (to, kind) = ((session, asker), ForwardedKind::OpenStream(opening));
+                self.core
+                    .forward(to, headers.revision, exchange, None, kind)
             }
         }
     }
@@ -267,15 +283,18 @@ impl Endpoint {
     /// Handles a DELETE: the end of a session.
     pub(crate) fn end_session(
         &mut self,
+        asker: &Asker<'_>,
         headers: SessionHeaders<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
         match self.core.locate(headers) {
-            Located::Here(session) => self.core.end_session(session, out),
+            Located::Here(session) => self.core.end_session((session, asker.principal()), out),
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                forward(session, headers, exchange, None, ForwardedKind::EndSession)
+                let (to, kind) = ((session, asker), ForwardedKind::EndSession);
+                self.core
+                    .forward(to, headers.revision, exchange, None, kind)
             }
         }
     }
@@ -286,18 +305,21 @@ impl Endpoint {
             exchange,
             session,
             revision,
+            provenance,
             kind,
             ..
         } = request;
+        let asker = &Asker::Elsewhere(provenance.as_deref());
+        let own = (session, asker.principal());
         debug_assert_eq!(
             session.home, self.core.settings.shard,
             "forwarded to the home shard"
         );
         match kind {
             ForwardedKind::OpenStream(opening) => {
-                self.core.open_stream(session, opening, exchange, out)
+                self.core.open_stream(own, opening, exchange, out)
             }
-            ForwardedKind::EndSession => self.core.end_session(session, out),
+            ForwardedKind::EndSession => self.core.end_session(own, out),
             ForwardedKind::StreamGone => {
                 self.core.stream_gone(session, exchange);
                 Disposition::Done
@@ -309,14 +331,15 @@ impl Endpoint {
                     .as_ref()
                     .ok()
                     .and_then(|decoded| decoded.message().ok());
-                self.core.forwarded_task(message, exchange, out)
+                self.core
+                    .forwarded_task(asker.principal(), message, exchange, out)
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
                 if let Ok(batch) = &decoded
                     && batch.is_batch()
                 {
-                    return self.core.batch(session, batch, exchange, out);
+                    return self.core.batch((session, asker), batch, exchange, out);
                 }
                 // The shard that sent the body decoded and classified the very same bytes.
                 let message = decoded
@@ -326,7 +349,8 @@ impl Endpoint {
                 match message {
                     Some(message) => {
                         let message = SessionMessage::of(message);
-                        self.core.session(session, revision, message, exchange, out)
+                        self.core
+                            .session((session, asker), revision, message, exchange, out)
                     }
                     None => self.core.refuse(None, Reason::SessionUnknown, out),
                 }
@@ -345,40 +369,6 @@ impl Endpoint {
     }
 }
 
-pub(super) fn forward(
-    session: SessionId,
-    headers: SessionHeaders<'_>,
-    exchange: Exchange,
-    id: Option<Id<'_>>,
-    kind: ForwardedKind,
-) -> Disposition {
-    let request = Forwarded {
-        exchange,
-        session,
-        revision: headers.revision,
-        id: id.map(OwnedId::from),
-        kind,
-    };
-    Disposition::Forward {
-        home: session.home,
-        request: Box::new(request),
-    }
-}
-
-fn forward_task(home: u16, exchange: Exchange, id: Id<'_>, kind: ForwardedKind) -> Disposition {
-    let request = Forwarded {
-        exchange,
-        session: SessionId::none(home),
-        revision: None,
-        id: Some(OwnedId::from(id)),
-        kind,
-    };
-    Disposition::Forward {
-        home,
-        request: Box::new(request),
-    }
-}
-
 /// Where a session lives.
 pub(super) enum Located {
     Here(SessionId),
@@ -387,6 +377,30 @@ pub(super) enum Located {
 }
 
 impl Core {
+    /// Sends a request on to the home shard of a session; [`SessionId::none`] where it is about a
+    /// task.
+    pub(super) fn forward(
+        &self,
+        (session, asker): (SessionId, &Asker<'_>),
+        revision: Option<Revision>,
+        exchange: Exchange,
+        id: Option<Id<'_>>,
+        kind: ForwardedKind,
+    ) -> Disposition {
+        let request = Forwarded {
+            exchange,
+            session,
+            revision,
+            id: id.map(OwnedId::from),
+            provenance: asker.provenance(&self.settings.parts.exposed),
+            kind,
+        };
+        Disposition::Forward {
+            home: session.home,
+            request: Box::new(request),
+        }
+    }
+
     pub(super) fn locate(&self, headers: SessionHeaders<'_>) -> Located {
         match SessionId::parse(headers.session_id) {
             Some(id) if id.home == self.settings.shard => Located::Here(id),
@@ -404,6 +418,7 @@ impl Core {
     ) -> Disposition {
         self.meter.count(match reason {
             Reason::Forbidden(_) => Counter::RefusedOrigin,
+            Reason::Principal(_) => Counter::RefusedPrincipal,
             Reason::Framing(_) => Counter::RefusedFraming,
             Reason::SessionMissing | Reason::SessionUnknown => Counter::RefusedSession,
             Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,

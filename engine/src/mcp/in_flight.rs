@@ -9,6 +9,7 @@ use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::tools::ToolResult;
+use corelane_protocol::request_state::Binding;
 
 use super::endpoint::Core;
 use super::{Delivery, Exchange, Part};
@@ -42,12 +43,21 @@ impl Asked {
     }
 
     /// The method, as it stands in what is sealed.
-    pub(super) fn method(self) -> &'static str {
+    fn method(self) -> &'static str {
         match self {
             Asked::Tool => Method::ToolsCall.name(),
             Asked::Prompt => Method::PromptsGet.name(),
             Asked::Resource => Method::ResourcesRead.name(),
             Asked::Completion => Method::Complete.name(),
+        }
+    }
+
+    /// What a state is sealed for that is given to `principal`.
+    pub(super) fn binding(self, principal: Option<&str>, params_digest: [u8; 32]) -> Binding<'_> {
+        Binding {
+            principal,
+            method: self.method(),
+            params_digest,
         }
     }
 }
@@ -204,11 +214,8 @@ impl Core {
             return;
         };
         self.meter.uncount(Counter::CallsInFlight);
-        if let Some(session) = entry
-            .session
-            .and_then(|session| self.sessions.find(session))
-        {
-            session.calls.retain(|other| *other != key);
+        if let Some(session) = entry.session {
+            self.sessions.end_call(session, key);
         }
         let part = match (outcome, entry.made_task) {
             (outcome, Some(task)) => {

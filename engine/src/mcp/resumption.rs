@@ -15,6 +15,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::endpoint::Core;
 use super::event_store::{EventId, ReplayError, StreamId};
+use super::session::OpenStream;
 use super::session_id::SessionId;
 use super::{Delivery, Disposition, Exchange, Opening, Part, StreamOf, StreamOwner};
 use crate::handler::mailbox::CallKey;
@@ -120,7 +121,8 @@ impl Core {
         let Some(found) = self.sessions.find(session) else {
             return;
         };
-        let (stream, exchange) = match (found.streams.first_mut(), found.lost_stream) {
+        let lost = found.lost_stream;
+        let (stream, exchange) = match (found.streams_mut().first_mut(), lost) {
             (Some(open), _) => {
                 let begin = || self.events.begin(session);
                 (*open.stream.get_or_insert_with(begin), Some(open.exchange))
@@ -131,15 +133,16 @@ impl Core {
         self.send_event(Some(stream), exchange, message);
     }
 
-    /// Opens a stream for the session's messages, or one that was lost.
+    /// Opens a stream for the messages of a session of `principal`, or one that was lost.
     pub(super) fn open_stream(
         &mut self,
-        session: SessionId,
+        (session, principal): (SessionId, Option<&str>),
         opening: Opening,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        if self.sessions.touch(session, self.now_ms).is_none() {
+        let found = self.sessions.touch_as(principal, session, self.now_ms);
+        if found.is_none() {
             return self.refuse(None, Reason::SessionUnknown, out);
         }
         if self.is_draining {
@@ -164,9 +167,9 @@ impl Core {
         if !self.has_room_for_stream(session) {
             return self.refuse(None, TOO_MANY_STREAMS, out);
         }
-        if let Some(found) = self.sessions.find(session) {
-            found.open_stream(None, exchange);
-        }
+        let stream = None;
+        self.sessions
+            .open_stream(session, OpenStream { stream, exchange });
         Disposition::Stream(StreamOwner::Session(StreamOf {
             session,
             ends_with_answer: false,
@@ -221,7 +224,7 @@ impl Core {
     /// The call that a stream is of, while it runs.
     fn call_of(&mut self, session: SessionId, stream: StreamId) -> Option<CallKey> {
         let calls = &mut self.calls;
-        let mut keys = self.sessions.find(session)?.calls.iter().copied();
+        let mut keys = self.sessions.find(session)?.calls().iter().copied();
         keys.find(|key| {
             let entry = calls.find(*key);
             entry.is_some_and(|entry| entry.stream == Some(stream))
@@ -240,14 +243,16 @@ impl Core {
         let Some(found) = self.sessions.find(session) else {
             return false;
         };
-        let mut open = found.streams.iter_mut();
+        let mut open = found.streams_mut().iter_mut();
         let before = if let Some(entry) = call.and_then(|key| self.calls.find(key)) {
             entry.exchange.replace(exchange)
         } else if let Some(open) = open.find(|open| open.stream == Some(stream)) {
             Some(std::mem::replace(&mut open.exchange, exchange))
         } else if has_room {
-            found.open_stream(Some(stream), exchange);
             found.lost_stream.take_if(|lost| *lost == stream);
+            let stream = Some(stream);
+            self.sessions
+                .open_stream(session, OpenStream { stream, exchange });
             None
         } else {
             return false;
@@ -261,7 +266,7 @@ impl Core {
     fn has_room_for_stream(&mut self, session: SessionId) -> bool {
         let streams_max = self.settings.streams_per_session_max;
         let found = self.sessions.find(session);
-        found.is_some_and(|found| found.streams.len() < streams_max)
+        found.is_some_and(|found| found.streams().len() < streams_max)
     }
 
     /// The connection of a stream is gone; the stream is not.
@@ -269,17 +274,12 @@ impl Core {
         let Some(found) = self.sessions.touch(session, self.now_ms) else {
             return;
         };
-        let mut open = found.streams.iter();
-        if let Some(at) = open.position(|open| open.exchange == exchange) {
-            let lost = found.streams.remove(at).stream;
-            found.lost_stream = lost.or(found.lost_stream);
-            return;
-        }
-        for key in &found.calls {
+        for key in found.calls() {
             if let Some(entry) = self.calls.find(*key) {
                 entry.exchange.take_if(|its| *its == exchange);
             }
         }
+        self.sessions.lose_stream(session, exchange);
     }
 
     /// Forgets what was kept for a session that is over.

@@ -29,6 +29,7 @@ impl Core {
         &self,
         asked: Asked,
         request: &ModernRequest<'_>,
+        principal: Option<&str>,
     ) -> Result<Answers, String> {
         if request.envelope.capabilities.can_be_asked_nothing() {
             return Ok(Answers::default());
@@ -41,11 +42,7 @@ impl Core {
             None => Answers::default(),
             Some(state) => {
                 let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
-                let binding = Binding {
-                    principal: None,
-                    method: asked.method(),
-                    params_digest: params_digest(params),
-                };
+                let binding = asked.binding(principal, params_digest(params));
                 let opened = self.settings.parts.sealer.open(state, &binding, unix_ms());
                 let contents = opened.map_err(|error| error.to_string())?;
                 answers_of(&contents)
@@ -65,7 +62,7 @@ impl Core {
         &self,
         out: &mut Vec<u8>,
         id: Id<'_>,
-        (asked, params_digest): (Asked, [u8; 32]),
+        binding: &Binding<'_>,
         questions: &[(String, ClientRequest)],
         answers: &Answers,
     ) {
@@ -77,17 +74,12 @@ impl Core {
             ));
             return encode::write_error(out, Some(id), error_code::INVALID_PARAMS, text);
         }
-        let binding = Binding {
-            principal: None,
-            method: asked.method(),
-            params_digest,
-        };
         let expires_at_ms = unix_ms() + self.settings.answer_timeout_ms;
         let state = self
             .settings
             .parts
             .sealer
-            .seal(&contents, &binding, expires_at_ms);
+            .seal(&contents, binding, expires_at_ms);
         write_input_required(out, id, questions, &state, &self.stamp);
     }
 
@@ -105,8 +97,10 @@ impl Core {
         let (questions, answers) = entry.call.take_questions();
         let (id, asked) = (entry.id.clone(), entry.asked);
         let digest = entry.params_digest.take().map_or([0; 32], |digest| *digest);
+        let principal = entry.call.principal();
+        let binding = asked.binding(principal.as_deref(), digest);
         let mut body = Vec::new();
-        self.write_input_required(&mut body, id.as_id(), (asked, digest), &questions, &answers);
+        self.write_input_required(&mut body, id.as_id(), &binding, &questions, &answers);
         self.pump_events(key);
         let status = Status::Ok;
         self.finish(key, Err(Part::Final { status, body }));

@@ -6,6 +6,7 @@ use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::request_state::Sealer;
 
 use crate::catalog::Plan;
+use crate::handler::provenance::ExposedHeaders;
 use crate::handler::state::StateMaker;
 
 /// What all shards of a server have in common. None of it is written to while they run.
@@ -17,6 +18,8 @@ pub(crate) struct ServerParts {
     pub(crate) plan: Arc<Plan>,
     /// Seals what modern clients bring back with their answers.
     pub(crate) sealer: Arc<Sealer>,
+    /// The headers that handlers may see.
+    pub(crate) exposed: Arc<ExposedHeaders>,
     /// What its author gave to handlers.
     pub(crate) states: Arc<[StateMaker]>,
 }

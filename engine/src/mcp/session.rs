@@ -3,6 +3,12 @@
 //! Every session stands in one list, least recently used first. The list serves two purposes:
 //! sessions that were idle too long are at its front, and at the cap the first one with nothing
 //! in flight makes room. Clients that never end their session are the normal case.
+//!
+//! A session belongs to the principal that made it; to everyone else it does not exist. A
+//! principal at its own cap makes room among its own sessions. Whether a session is busy decides
+//! which lists it is in, so that its calls and streams are changed here only.
+
+mod principals;
 
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -15,6 +21,7 @@ use super::event_store::StreamId;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
 use crate::handler::mailbox::CallKey;
+use principals::{OwnedKey, PrincipalKey, Principals};
 
 /// One session.
 #[derive(Debug)]
@@ -27,14 +34,14 @@ pub(crate) struct Session {
     pub(crate) capabilities: ClientCapabilities,
     /// Least severe log messages the client wants.
     pub(crate) log_level: LogLevel,
-    /// Calls that were not answered yet.
-    pub(crate) calls: Vec<CallKey>,
-    /// Open streams for messages of the server, oldest first.
-    pub(crate) streams: Vec<OpenStream>,
+    calls: Vec<CallKey>,
+    streams: Vec<OpenStream>,
     /// The last of these streams whose connection was lost: its client may come back for it.
     pub(crate) lost_stream: Option<StreamId>,
     /// Resources whose changes the client wants to hear of.
     pub(crate) subscriptions: Vec<Box<str>>,
+    /// Whose it is.
+    owned: OwnedKey,
 }
 
 /// A stream for messages of the server.
@@ -47,11 +54,19 @@ pub(crate) struct OpenStream {
 }
 
 impl Session {
-    /// Notes that a stream is open.
-    pub(crate) fn open_stream(&mut self, stream: Option<StreamId>, exchange: Exchange) {
-        // Most sessions have one, and never another beside it.
-        self.streams.reserve_exact(1);
-        self.streams.push(OpenStream { stream, exchange });
+    /// Calls that were not answered yet.
+    pub(crate) fn calls(&self) -> &[CallKey] {
+        &self.calls
+    }
+
+    /// Open streams for messages of the server, oldest first.
+    pub(crate) fn streams(&self) -> &[OpenStream] {
+        &self.streams
+    }
+
+    /// The same streams, for what they are to be changed.
+    pub(crate) fn streams_mut(&mut self) -> &mut [OpenStream] {
+        &mut self.streams
     }
 
     /// A session that is waited for is never evicted.
@@ -79,6 +94,7 @@ const EVICTION_LOOKS_MAX: usize = 64;
 pub(crate) struct Sessions {
     home: u16,
     sessions_max: usize,
+    per_principal_max: usize,
     idle_timeout_ms: u64,
     random: RandomBits,
     /// The indexes of sessions by the random bits of their ids. The bits themselves stand in the
@@ -90,11 +106,17 @@ pub(crate) struct Sessions {
     links: Vec<Link>,
     oldest: u32,
     newest: u32,
+    principals: Principals,
 }
 
 /// Why there is no new session.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom;
+pub(crate) enum NoRoom {
+    /// The oldest sessions of the shard are busy.
+    Shard,
+    /// All sessions of the principal are busy.
+    Principal,
+}
 
 impl Sessions {
     /// Sessions stand at places below this.
@@ -107,12 +129,17 @@ impl Sessions {
         self.sessions.get(place)
     }
 
-    /// No sessions yet. At most `sessions_max` live at once; one that is idle for
-    /// `idle_timeout_ms` ends.
-    pub(crate) fn new(home: u16, sessions_max: usize, idle_timeout_ms: u64) -> Sessions {
+    /// No sessions yet. At most `sessions_max` live at once, of one principal at most
+    /// `per_principal_max`; one that is idle for `idle_timeout_ms` ends.
+    pub(crate) fn new(
+        home: u16,
+        (sessions_max, per_principal_max): (usize, usize),
+        idle_timeout_ms: u64,
+    ) -> Sessions {
         Sessions {
             home,
             sessions_max,
+            per_principal_max,
             idle_timeout_ms,
             random: RandomBits::default(),
             by_random: HashTable::new(),
@@ -120,30 +147,34 @@ impl Sessions {
             links: Vec::new(),
             oldest: NONE,
             newest: NONE,
+            principals: Principals::default(),
         }
     }
 
-    /// Makes a session; at the cap, an old one with nothing in flight makes room. Says which one
-    /// had to, if one did.
+    /// Makes a session of a principal or of nobody; at a cap, an old one with nothing in flight
+    /// makes room. Says which one had to, if one did.
     ///
     /// # Errors
-    /// [`NoRoom`] when all the oldest sessions are busy.
+    /// [`NoRoom`] when all the sessions that could make room are busy.
     pub(crate) fn create(
         &mut self,
-        revision: Revision,
-        capabilities: ClientCapabilities,
+        principal: Option<&str>,
+        (revision, capabilities): (Revision, ClientCapabilities),
         now_ms: u64,
     ) -> Result<(SessionId, Option<SessionId>), NoRoom> {
-        let is_full = self.sessions.len() >= self.sessions_max;
-        let evicted = match is_full {
-            true => Some(self.evict(now_ms)?),
-            false => None,
+        let known = principal.and_then(|name| self.principals.find(name));
+        let full = known.filter(|key| self.principals.sessions_of(*key) >= self.per_principal_max);
+        let evicted = match full {
+            Some(key) => Some(self.evict_own(key)?),
+            None if self.sessions.len() >= self.sessions_max => Some(self.evict(now_ms)?),
+            None => None,
         };
         let id = SessionId {
             home: self.home,
             random: self.random.draw(),
         };
-        let index = self.sessions.insert(Session {
+        let index = self.sessions.vacant_key() as u32;
+        self.sessions.insert(Session {
             id,
             revision,
             capabilities,
@@ -152,7 +183,8 @@ impl Sessions {
             streams: Vec::new(),
             lost_stream: None,
             subscriptions: Vec::new(),
-        }) as u32;
+            owned: self.principals.join(principal, index),
+        });
         let link = Link {
             used_ms: now_ms,
             previous: NONE,
@@ -173,12 +205,83 @@ impl Sessions {
     /// The session called `id`, which is in use now.
     pub(crate) fn touch(&mut self, id: SessionId, now_ms: u64) -> Option<&mut Session> {
         let index = self.index_of(id)?;
+        Some(self.touch_at(index, now_ms))
+    }
+
+    /// The session called `id`, which `principal` uses now. There is none if it is another's, and
+    /// that is no use of it.
+    pub(crate) fn touch_as(
+        &mut self,
+        principal: Option<&str>,
+        id: SessionId,
+        now_ms: u64,
+    ) -> Option<&mut Session> {
+        let index = self.index_of(id)?;
+        let owned = self.sessions[index as usize].owned;
+        let is_own = match principal {
+            None => owned == OwnedKey::NOBODY,
+            Some(name) => self.principals.is_of(owned, name),
+        };
+        is_own.then(|| self.touch_at(index, now_ms))
+    }
+
+    fn touch_at(&mut self, index: u32, now_ms: u64) -> &mut Session {
         if self.newest != index {
             self.unlink(index);
             self.append(index);
         }
         self.links[index as usize].used_ms = now_ms;
-        Some(&mut self.sessions[index as usize])
+        let session = &self.sessions[index as usize];
+        if session.owned != OwnedKey::NOBODY && !session.is_busy() {
+            self.principals.remove_idle(session.owned);
+            self.principals.push_idle(session.owned);
+        }
+        &mut self.sessions[index as usize]
+    }
+
+    /// Notes that a call of the session called `id` waits. Says whether there is the session.
+    pub(crate) fn begin_call(&mut self, id: SessionId, call: CallKey) -> bool {
+        self.change(id, |session| session.calls.push(call))
+            .is_some()
+    }
+
+    /// Notes that a call of the session called `id` waits no more.
+    pub(crate) fn end_call(&mut self, id: SessionId, call: CallKey) {
+        self.change(id, |session| session.calls.retain(|other| *other != call));
+    }
+
+    /// Notes that a stream of the session called `id` is open.
+    pub(crate) fn open_stream(&mut self, id: SessionId, stream: OpenStream) {
+        self.change(id, |session| {
+            // Most sessions have one, and never another beside it.
+            session.streams.reserve_exact(1);
+            session.streams.push(stream);
+        });
+    }
+
+    /// Notes that the stream of the session called `id` that was open at `exchange` is lost.
+    pub(crate) fn lose_stream(&mut self, id: SessionId, exchange: Exchange) {
+        self.change(id, |session| {
+            let mut open = session.streams.iter();
+            if let Some(at) = open.position(|open| open.exchange == exchange) {
+                let lost = session.streams.remove(at).stream;
+                session.lost_stream = lost.or(session.lost_stream);
+            }
+        });
+    }
+
+    /// Changes whether a session is busy. One that becomes idle was in use until now.
+    fn change<T>(&mut self, id: SessionId, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        let index = self.index_of(id)?;
+        let session = &mut self.sessions[index as usize];
+        let was_busy = session.is_busy();
+        let changed = change(session);
+        match (was_busy, session.is_busy()) {
+            (false, true) => self.principals.remove_idle(session.owned),
+            (true, false) => self.principals.push_idle(session.owned),
+            _ => {}
+        }
+        Some(changed)
     }
 
     /// The session called `id`, not in use now.
@@ -199,7 +302,12 @@ impl Sessions {
         let entry = self.by_random.find_entry(hash_of(id), is_it).ok()?;
         let (index, _) = entry.remove();
         self.unlink(index);
-        Some(self.sessions.remove(index as usize))
+        let session = self.sessions.remove(index as usize);
+        if !session.is_busy() {
+            self.principals.remove_idle(session.owned);
+        }
+        self.principals.leave(session.owned);
+        Some(session)
     }
 
     /// Ends one session that was idle too long, if there is one. Busy ones are not idle.
@@ -219,6 +327,14 @@ impl Sessions {
         None
     }
 
+    fn evict_own(&mut self, key: PrincipalKey) -> Result<SessionId, NoRoom> {
+        let index = self.principals.oldest_idle(key);
+        let index = index.ok_or(NoRoom::Principal)?;
+        let id = self.sessions[index as usize].id;
+        self.remove(id);
+        Ok(id)
+    }
+
     fn evict(&mut self, now_ms: u64) -> Result<SessionId, NoRoom> {
         for _ in 0..EVICTION_LOOKS_MAX {
             if self.oldest == NONE {
@@ -233,7 +349,7 @@ impl Sessions {
             // Out of the way: the next look must not meet the same busy sessions again.
             self.touch(id, now_ms);
         }
-        Err(NoRoom)
+        Err(NoRoom::Shard)
     }
 
     fn append(&mut self, index: u32) {
@@ -267,84 +383,4 @@ fn hash_of(id: SessionId) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const IDLE_TIMEOUT_MS: u64 = 1000;
-
-    fn sessions(sessions_max: usize) -> Sessions {
-        Sessions::new(3, sessions_max, IDLE_TIMEOUT_MS)
-    }
-
-    fn create(sessions: &mut Sessions, now_ms: u64) -> Result<SessionId, NoRoom> {
-        let created = sessions.create(Revision::V2025_11_25, ClientCapabilities::default(), now_ms);
-        created.map(|(id, _)| id)
-    }
-
-    const BUSY: CallKey = CallKey {
-        index: 0,
-        generation: 0,
-    };
-
-    #[test]
-    fn a_session_is_found_until_it_is_removed() {
-        let mut sessions = sessions(10);
-        let ids: Vec<_> = (0..10).map(|_| create(&mut sessions, 0).unwrap()).collect();
-        for id in &ids {
-            assert_eq!(id.home, 3);
-            assert_eq!(sessions.touch(*id, 1).unwrap().id, *id);
-        }
-        assert!(sessions.remove(ids[4]).is_some());
-        assert!(sessions.touch(ids[4], 2).is_none());
-        assert!(sessions.remove(ids[4]).is_none());
-        assert_eq!(sessions.sessions.len(), 9);
-    }
-
-    #[test]
-    fn idle_sessions_expire_in_order_and_busy_ones_do_not() {
-        let mut sessions = sessions(10);
-        let old = create(&mut sessions, 0).unwrap();
-        let busy = create(&mut sessions, 1).unwrap();
-        let used = create(&mut sessions, 2).unwrap();
-        sessions.find(busy).unwrap().calls.push(BUSY);
-        sessions.touch(used, 500);
-        assert!(sessions.expire(IDLE_TIMEOUT_MS - 1).is_none());
-        assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 2).unwrap().id, old);
-        assert!(sessions.expire(IDLE_TIMEOUT_MS + 2).is_none());
-        assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 500).unwrap().id, used);
-        sessions.find(busy).unwrap().calls.clear();
-        assert_eq!(sessions.expire(IDLE_TIMEOUT_MS * 3).unwrap().id, busy);
-        assert_eq!(sessions.sessions.len(), 0);
-    }
-
-    #[test]
-    fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
-        let mut sessions = sessions(3);
-        let busy = create(&mut sessions, 0).unwrap();
-        let first = create(&mut sessions, 1).unwrap();
-        let second = create(&mut sessions, 2).unwrap();
-        sessions.find(busy).unwrap().calls.push(BUSY);
-        sessions.touch(first, 3);
-        let third = create(&mut sessions, 4).unwrap();
-        assert!(sessions.find(second).is_none());
-        for id in [busy, first, third] {
-            sessions.find(id).unwrap().calls.push(BUSY);
-        }
-        assert_eq!(create(&mut sessions, 5), Err(NoRoom));
-        assert_eq!(sessions.sessions.len(), 3);
-    }
-
-    #[test]
-    fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
-        let busy_count = 2 * EVICTION_LOOKS_MAX;
-        let mut sessions = sessions(busy_count + 1);
-        for _ in 0..busy_count {
-            let busy = create(&mut sessions, 0).unwrap();
-            sessions.find(busy).unwrap().calls.push(BUSY);
-        }
-        let idle = create(&mut sessions, 1).unwrap();
-        let tries = (0..3).filter(|_| create(&mut sessions, 2).is_ok()).count();
-        assert_eq!(tries, 1);
-        assert!(sessions.find(idle).is_none());
-    }
-}
+mod tests;

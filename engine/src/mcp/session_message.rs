@@ -10,6 +10,7 @@ use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::method::{Method, NotificationMethod};
 use corelane_protocol::mcp::revision::Revision;
 
+use super::asker::Asker;
 use super::dispatch::{Caller, invalid_params};
 use super::endpoint::Core;
 use super::in_flight::Asked;
@@ -21,16 +22,18 @@ use crate::handler::call::{CallWishes, parse_question_id};
 use crate::meter::Counter;
 
 impl Core {
-    /// A message of the session called `id`. `revision` is the one its version header names.
+    /// A message of `asker` in the session called `id`. `revision` is the one its version header
+    /// names.
     pub(super) fn session(
         &mut self,
-        id: SessionId,
+        (id, asker): (SessionId, &Asker<'_>),
         revision: Option<Revision>,
         message: SessionMessage<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let Some(session) = self.sessions.touch(id, self.now_ms) else {
+        let principal = asker.principal();
+        let Some(session) = self.sessions.touch_as(principal, id, self.now_ms) else {
             return self.refuse(message.request_id(), Reason::SessionUnknown, out);
         };
         if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
@@ -71,14 +74,14 @@ impl Core {
                     return Disposition::ok();
                 };
                 let asked = (request, method, params);
-                self.session_request((id, revision), asked, exchange, out)
+                self.session_request((id, asker, revision), asked, exchange, out)
             }
         }
     }
 
     fn session_request(
         &mut self,
-        (session, revision): (SessionId, Revision),
+        (session, asker, revision): (SessionId, &Asker<'_>, Revision),
         (id, method, params): (Id<'_>, Method, Option<Value<'_>>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -111,13 +114,13 @@ impl Core {
                 let caller = Caller {
                     era,
                     id,
+                    asker,
                     asked: Asked::by(method),
                     params,
                     wishes,
                     session,
                     has_tasks: revision.has_tasks(),
                     exchange,
-                    head: None,
                 };
                 self.serve(caller, out)
             }
@@ -128,6 +131,7 @@ impl Core {
                     method,
                     params,
                     session,
+                    principal: asker.principal(),
                     exchange,
                 };
                 self.task_request(request, out)
@@ -205,7 +209,7 @@ impl Core {
             return;
         };
         let calls = &mut self.calls;
-        let key = session.calls.iter().copied().find(|key| {
+        let key = session.calls().iter().copied().find(|key| {
             let call = calls.find(*key).filter(|call| call.made_task.is_none());
             call.is_some_and(|call| call.id == id)
         });
@@ -214,9 +218,15 @@ impl Core {
         }
     }
 
-    /// Ends the session because its client says so.
-    pub(super) fn end_session(&mut self, id: SessionId, out: &mut Vec<u8>) -> Disposition {
-        let Some(session) = self.sessions.remove(id) else {
+    /// Ends the session because its client says so, if that is `principal`.
+    pub(super) fn end_session(
+        &mut self,
+        (id, principal): (SessionId, Option<&str>),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let found = self.sessions.touch_as(principal, id, self.now_ms);
+        let found = found.map(|session| session.id);
+        let Some(session) = found.and_then(|id| self.sessions.remove(id)) else {
             return self.refuse(None, Reason::SessionUnknown, out);
         };
         self.meter.add(Counter::SessionsDeleted, 1);
@@ -227,11 +237,11 @@ impl Core {
     /// Ends what hangs on a session that was removed.
     pub(super) fn close_session(&mut self, session: Session) {
         self.meter.uncount(Counter::SessionsOpen);
-        for open in session.streams {
+        for open in session.streams() {
             self.end_at(open.exchange);
         }
-        for key in session.calls {
-            self.cancel(key);
+        for key in session.calls() {
+            self.cancel(*key);
         }
         self.forget_tasks(session.id);
         self.forget_events(session.id);

@@ -109,10 +109,10 @@ impl Subscriptions {
 }
 
 impl Core {
-    /// `subscriptions/listen`: a stream that stays open.
+    /// `subscriptions/listen` of `principal`: a stream that stays open.
     pub(super) fn listen(
         &mut self,
-        head: &RequestHead<'_>,
+        (head, principal): (&RequestHead<'_>, Option<&str>),
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -147,7 +147,7 @@ impl Core {
         });
         let place = key as u32;
         // What is delivered comes when the head of the stream is written.
-        self.begin_to_listen(ListenerName { place, exchange });
+        self.begin_to_listen(ListenerName { place, exchange }, principal);
         Disposition::Stream(StreamOwner::Listen(place))
     }
 

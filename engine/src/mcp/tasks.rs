@@ -87,9 +87,21 @@ impl Tasks {
 }
 
 impl TaskOwner {
-    /// Whose the tasks of a request are: a session's, or nobody's in the modern era.
-    pub(super) fn of(session: Option<SessionId>) -> TaskOwner {
-        session.map_or(TaskOwner::Nobody, TaskOwner::Session)
+    /// Whose the tasks of a request are: a session's, which is of one principal; without one, in
+    /// the modern era, those of a principal, or of nobody.
+    pub(super) fn of(session: Option<SessionId>, principal: Option<&str>) -> TaskOwner {
+        match (session, principal) {
+            (Some(session), _) => TaskOwner::Session(session),
+            (None, Some(principal)) => TaskOwner::Principal(principal.into()),
+            (None, None) => TaskOwner::Nobody,
+        }
+    }
+}
+
+impl InFlight {
+    /// Whose task it is, if it is one.
+    fn task_owner(&self) -> TaskOwner {
+        TaskOwner::of(self.session, self.call.principal().as_deref())
     }
 }
 
@@ -146,7 +158,7 @@ impl Core {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let owner = TaskOwner::of(caller.session);
+        let owner = TaskOwner::of(caller.session, caller.asker.principal());
         let now_ms = self.tasks_now_ms();
         let made = self.tasks.table.create(owner.clone(), wish.ttl_ms, now_ms);
         let Ok(task) = made else {
@@ -184,7 +196,7 @@ impl Core {
             return;
         };
         let Some(task) = entry.made_task else { return };
-        let (era, owner) = (entry.era, TaskOwner::of(entry.session));
+        let (era, owner) = (entry.era, entry.task_owner());
         let mut has_asked = false;
         for (place, id, name, request) in entry.call.questions_to_pass_on() {
             let mut encoded = Vec::new();
@@ -242,7 +254,7 @@ impl Core {
         let (Some(task), session) = (entry.made_task, entry.session) else {
             return;
         };
-        let owner = TaskOwner::of(session);
+        let owner = entry.task_owner();
         let call = entry.call.clone();
         if std::mem::take(&mut entry.has_untold_status) {
             self.task_changed(task, &owner);
@@ -293,7 +305,7 @@ impl Core {
         self.count_tasks();
         // A task that was forgotten meanwhile has nobody to tell.
         if let Ok(waiters) = ended {
-            self.task_changed(task, &TaskOwner::of(entry.session));
+            self.task_changed(task, &entry.task_owner());
             self.answer_waiters(waiters);
         }
     }

@@ -27,6 +27,8 @@ pub(crate) enum WatchNote {
     Watch {
         /// Who.
         listener: ListenerName,
+        /// The principal who listens.
+        principal: Option<Box<str>>,
         /// Of which.
         tasks: Vec<TaskId>,
     },
@@ -87,7 +89,11 @@ impl Core {
     /// Takes over what a note says.
     pub(crate) fn take_note(&mut self, note: WatchNote) {
         match note {
-            WatchNote::Watch { listener, tasks } => self.watch_tasks(listener, tasks),
+            WatchNote::Watch {
+                listener,
+                principal,
+                tasks,
+            } => self.watch_tasks((listener, principal), tasks),
             WatchNote::Watched {
                 listener,
                 home,

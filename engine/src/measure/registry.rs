@@ -75,10 +75,10 @@ impl SessionTable {
     /// # Panics
     /// If there is no memory for them: our own bug.
     pub fn holding(count: usize) -> (SessionTable, Vec<[u8; 36]>) {
-        let mut sessions = Sessions::new(0, count, u64::MAX);
+        let mut sessions = Sessions::new(0, (count, count), u64::MAX);
         let ids = (0..count).map(|_| {
-            let capabilities = ClientCapabilities::default();
-            let created = sessions.create(Revision::V2025_11_25, capabilities, 0);
+            let terms = (Revision::V2025_11_25, ClientCapabilities::default());
+            let created = sessions.create(None, terms, 0);
             let (id, _) = created.expect("there is room for so many");
             id.to_text()
         });
@@ -89,7 +89,7 @@ impl SessionTable {
     /// What a request does first: reads the id it names, finds its session and marks it as used.
     /// Returns the lowest of the session's random bits.
     pub fn touch(&mut self, id: &[u8]) -> Option<u32> {
-        let session = self.sessions.touch(SessionId::parse(id)?, 1)?;
+        let session = self.sessions.touch_as(None, SessionId::parse(id)?, 1)?;
         Some(session.id.random as u32)
     }
 }

@@ -52,6 +52,12 @@ pub struct Sessions {
     /// Sessions of a shard, 1 to 10,000,000; default 100,000: 100 MiB at 1 KiB each. Past it
     /// the least recently used one with nothing in flight goes.
     pub per_shard_max: usize,
+    /// Sessions of one principal on a shard, 1 to 10,000,000; default 1000: a person's clients
+    /// take tens, and no one takes more than 1 % of the shard from the others. Past it the
+    /// principal's own least recently used one with nothing in flight goes; more than
+    /// `per_shard_max` has no effect. See `server.principal_header`; who is anonymous has only
+    /// the bound of the shard.
+    pub per_principal_max: usize,
     /// Milliseconds without a request or open stream until a session expires, 1000 to
     /// 86,400,000; default 1,800,000: clients come back after a pause, and get 404 afterwards.
     pub idle_timeout_ms: u64,
@@ -63,6 +69,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self {
             per_shard_max: 100_000,
+            per_principal_max: 1000,
             idle_timeout_ms: 1_800_000,
             subscriptions_max: 64,
         }
@@ -73,6 +80,7 @@ impl Sessions {
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("sessions");
         section.range("per_shard_max", self.per_shard_max, 1..=10_000_000)?;
+        section.range("per_principal_max", self.per_principal_max, 1..=10_000_000)?;
         section.range("idle_timeout_ms", self.idle_timeout_ms, 1000..=DAY_MS)?;
         section.range("subscriptions_max", self.subscriptions_max, 0..=10_000)
     }

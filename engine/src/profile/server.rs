@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use corelane_protocol::framing::http1::is_field_name;
 use corelane_protocol::request_state::KEYS_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,9 @@ pub const ALLOWED_BYTES_MAX: usize = 300;
 
 /// Longest endpoint path, in bytes.
 pub const ENDPOINT_BYTES_MAX: usize = 256;
+
+/// Longest name of a header in a profile, in bytes: twice the longest that proxies use.
+pub const HEADER_NAME_BYTES_MAX: usize = 64;
 
 /// `[server]`: the process as a whole.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -42,6 +46,11 @@ pub struct Server {
     /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
     /// default none: only pages of the server's own origin may call it.
     pub allowed_origins: Vec<String>,
+    /// Header in which the proxy in front says who asks, such as "x-forwarded-user" or
+    /// "x-auth-request-user", 1 to 64 bytes; default none: everybody is anonymous. Only for a
+    /// server that is reached through a proxy alone, one that sets the header and takes it out of
+    /// what clients send: anybody else could claim to be anybody.
+    pub principal_header: Option<String>,
     /// Milliseconds that calls in flight get to finish at shutdown, 0 to 600,000; default 10,000,
     /// below the 30 s after which supervisors such as systemd or Kubernetes kill.
     pub drain_timeout_ms: u64,
@@ -65,6 +74,7 @@ impl Default for Server {
             cores: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            principal_header: None,
             drain_timeout_ms: 10_000,
             state_key_files: Vec::new(),
             backlog: 4096,
@@ -86,6 +96,11 @@ impl Server {
         }
         check_list(&section, "allowed_hosts", &self.allowed_hosts)?;
         check_list(&section, "allowed_origins", &self.allowed_origins)?;
+        if let Some(name) = &self.principal_header {
+            let holds = name.len() <= HEADER_NAME_BYTES_MAX && is_field_name(name);
+            let expected = "a header name: 1 to 64 letters, digits and !#$%&'*+-.^_`|~";
+            section.text("principal_header", name, holds, expected)?;
+        }
         let keys = self.state_key_files.len();
         section.range("state_key_files entries", keys, 0..=KEYS_MAX as u64)?;
         section.range("drain_timeout_ms", self.drain_timeout_ms, 0..=600_000)?;

@@ -12,8 +12,8 @@ pub struct Tasks {
     /// Tasks of a shard, 1 to 1,000,000; default 10,000. Past it the one that ended first goes;
     /// while all are running, another one is refused.
     pub per_shard_max: usize,
-    /// Tasks of one session, 1 to 1,000,000 and at most `per_shard_max`; default 1000: no client
-    /// takes the room of all others.
+    /// Tasks of one session or principal, 1 to 1,000,000 and at most `per_shard_max`; default 1000:
+    /// no client takes the room of all others.
     pub per_owner_max: usize,
     /// Milliseconds a task is kept whose client does not say, counted from its creation, 1000 to
     /// 86,400,000; default 3,600,000: a result outlives a pause of its client. A handler that is

@@ -22,6 +22,7 @@ fn complete() -> Profile {
             cores: Some("0-1".parse().expect("two cores")),
             allowed_hosts: vec!["mcp.example.com".to_owned()],
             allowed_origins: vec!["https://app.example.com".to_owned()],
+            principal_header: Some("x-forwarded-user".to_owned()),
             state_key_files: vec!["/etc/corelane/state.key".into()],
             drain_timeout_ms: server.drain_timeout_ms,
             backlog: server.backlog,
@@ -181,7 +182,8 @@ fn check(text: &str, expected: &str) {
 fn refuses_what_the_schema_does_not_know_with_line_and_key() {
     let backlog = "[server]\nlisten = \"127.0.0.1:1\"\n  backlogs = 5\n";
     let fields = "expected one of `listen`, `endpoint`, `shards`, `cores`, `allowed_hosts`, \
-                  `allowed_origins`, `drain_timeout_ms`, `state_key_files`, `backlog`";
+                  `allowed_origins`, `principal_header`, `drain_timeout_ms`, \
+                  `state_key_files`, `backlog`";
     check(
         backlog,
         &format!("line 3, column 3, `backlogs = 5`: unknown field `backlogs`, {fields}"),
@@ -238,6 +240,17 @@ fn refuses_values_out_of_range_with_key_value_and_range() {
             &format!("server.endpoint = {path:?} {endpoint}"),
         );
     }
+    let name = "is not a header name: 1 to 64 letters, digits and !#$%&'*+-.^_`|~";
+    for header in ["", "x user", "x:", "x-\u{fc}", &"x".repeat(65)] {
+        check(
+            &format!("[server]\nprincipal_header = \"{header}\""),
+            &format!("server.principal_header = {header:?} {name}"),
+        );
+    }
+    check(
+        "[sessions]\nper_principal_max = 0",
+        "sessions.per_principal_max = 0 is outside the allowed range 1 to 10000000",
+    );
     let hosts = vec!["a"; 65];
     check(
         &format!("[server]\nallowed_hosts = {hosts:?}"),

@@ -206,6 +206,7 @@ impl Shard {
             session,
             revision: None,
             id: None,
+            provenance: None,
             kind,
         };
         let message = ShardMessage::Forward(Box::new(request));

@@ -17,6 +17,7 @@ use super::work::{Handling, Shard, date_now};
 use crate::catalog::board::ShardBoard;
 use crate::connection::context::Rules;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::principal::PrincipalHeader;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::chunk::ChunkPool;
@@ -67,6 +68,8 @@ pub(crate) struct ShardPlan {
     pub(crate) listener: Listener,
     pub(crate) backlog: u32,
     pub(crate) origin: OriginPolicy,
+    /// Where requests say who asks, if they do.
+    pub(crate) principal: Option<PrincipalHeader>,
     pub(crate) endpoint_path: String,
     pub(crate) parts: ServerParts,
     /// Changes that others make.
@@ -269,6 +272,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             http: http_limits(profile),
             connection: profile.connection,
             origin: plan.origin.clone(),
+            principal: plan.principal.clone(),
             endpoint_path: plan.endpoint_path.clone(),
         },
         date: date_now(),

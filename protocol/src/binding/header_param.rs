@@ -2,7 +2,7 @@
 //! basic/transports, "Custom Headers").
 
 use super::refusal::Reason;
-use crate::framing::http1::RequestHead;
+use crate::framing::http1::{RequestHead, is_field_name};
 use crate::header_value;
 use crate::jsonrpc::Value;
 
@@ -60,7 +60,7 @@ fn collect_properties(
     for (property, subschema) in properties {
         path.push(property.clone());
         if let Some(name) = subschema.get(KEYWORD) {
-            let name = name.as_str().filter(|name| is_token(name));
+            let name = name.as_str().filter(|name| is_field_name(name));
             let name =
                 name.ok_or_else(|| HeaderParamDefect::Name(subschema[KEYWORD].to_string()))?;
             if found
@@ -102,13 +102,6 @@ fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a Strin
         }
         _ => {}
     }
-}
-
-fn is_token(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// Checks that the headers of a request say the same as its arguments.

@@ -66,6 +66,9 @@ pub enum Reason<'a> {
     /// `Host` or `Origin` is not one this server answers to.
     #[error("{0}")]
     Forbidden(String),
+    /// The header that says who asks does not say it.
+    #[error("{0}")]
+    Principal(String),
     /// The path is not the endpoint.
     #[error("no such path: the MCP endpoint is {0}")]
     Path(&'a str),
@@ -156,6 +159,7 @@ impl Reason<'_> {
             | Reason::ContentType
             | Reason::NotAcceptable(_)
             | Reason::Forbidden(_)
+            | Reason::Principal(_)
             | Reason::Path(_)
             | Reason::Verb(_)
             | Reason::VersionHeader

@@ -28,6 +28,7 @@ mod work;
 
 pub use chunked::{CHUNK_FRAMING_BYTES_SPARE, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
 pub use framer::{Framer, Step};
+pub use grammar::is_field_name;
 pub use refusal::Refusal;
 pub use request::{Field, Headers, METHOD_BYTES_MAX, Method, RequestHead};
 pub use response::{

@@ -64,6 +64,7 @@ impl Line {
                 http: HttpLimits::DEFAULT,
                 connection: ConnectionProfile::default(),
                 origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
+                principal: None,
                 endpoint_path: "/mcp".to_owned(),
             },
             requests_per_turn: 16,

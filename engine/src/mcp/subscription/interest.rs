@@ -79,16 +79,21 @@ impl Subscriptions {
 }
 
 impl Core {
-    /// Asks the homes of the tasks that a listener asks for; without any it is acknowledged.
-    pub(super) fn begin_to_listen(&mut self, name: ListenerName) {
+    /// Asks the homes of the tasks that a listener of `principal` asks for; without any it is
+    /// acknowledged.
+    pub(super) fn begin_to_listen(&mut self, name: ListenerName, principal: Option<&str>) {
         let Some(interest) = self.subscriptions.interest(name) else {
             return self.acknowledge_named(name);
         };
         let asked = interest.homes.iter();
         let asked: Vec<_> = asked.map(|home| (*home, interest.of_home(*home))).collect();
         for (home, tasks) in asked {
-            let listener = name;
-            self.post_note(home, WatchNote::Watch { listener, tasks });
+            let note = WatchNote::Watch {
+                listener: name,
+                principal: principal.map(Box::from),
+                tasks,
+            };
+            self.post_note(home, note);
         }
     }
 

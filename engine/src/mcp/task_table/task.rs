@@ -9,13 +9,9 @@ use crate::mcp::task_id::TaskId;
 /// Whose a task is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TaskOwner {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "nobody proves who they are yet")
-    )]
-    /// A client that proved who it is.
+    /// A client of whom the transport knows who it is, and that has no session.
     Principal(Box<str>),
-    /// A legacy session whose client did not.
+    /// A legacy session, of whomever it is.
     Session(SessionId),
     /// Whoever knows its id.
     Nobody,

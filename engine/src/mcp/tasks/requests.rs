@@ -34,6 +34,8 @@ pub(crate) struct TaskRequest<'a> {
     pub(crate) params: Option<Value<'a>>,
     /// The session of a legacy request.
     pub(crate) session: Option<SessionId>,
+    /// Who asks.
+    pub(crate) principal: Option<&'a str>,
     pub(crate) exchange: Exchange,
 }
 
@@ -50,9 +52,11 @@ impl Core {
         (home != self.settings.shard && home < self.settings.shards).then_some(home)
     }
 
-    /// Serves a modern request about a task. Its client must know tasks, whatever it names.
+    /// Serves a modern request of `principal` about a task. Its client must know tasks, whatever it
+    /// names.
     pub(crate) fn modern_task_request(
         &mut self,
+        principal: Option<&str>,
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -67,14 +71,16 @@ impl Core {
             method: request.method,
             params: request.params,
             session: None,
+            principal,
             exchange,
         };
         self.task_request(request, out)
     }
 
-    /// Serves a modern request about a task that another shard sent here.
+    /// Serves a modern request of `principal` about a task that another shard sent here.
     pub(crate) fn forwarded_task(
         &mut self,
+        principal: Option<&str>,
         message: Option<Message<'_>>,
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -91,6 +97,7 @@ impl Core {
             method,
             params,
             session: None,
+            principal,
             exchange,
         };
         self.task_request(request, out)
@@ -102,7 +109,10 @@ impl Core {
         request: TaskRequest<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let (id, owner) = (request.id, TaskOwner::of(request.session));
+        let (id, owner) = (
+            request.id,
+            TaskOwner::of(request.session, request.principal),
+        );
         if request.method == Method::TasksList {
             return self.list_tasks(id, request.params, &owner, out);
         }

@@ -49,7 +49,7 @@ impl Core {
         task: TaskId,
         session: SessionId,
     ) -> Option<(Exchange, bool)> {
-        let streams = self.sessions.find(session).map(|found| &found.streams);
+        let streams = self.sessions.find(session).map(|found| found.streams());
         if let Some(open) = streams.and_then(|streams| streams.first()) {
             return Some((open.exchange, false));
         }
@@ -71,7 +71,7 @@ impl Core {
         let Some(entry) = self.calls.find(key) else {
             return false;
         };
-        let (Some(task), owner) = (entry.made_task, TaskOwner::of(entry.session)) else {
+        let (Some(task), owner) = (entry.made_task, entry.task_owner()) else {
             return false;
         };
         let text = entry.call.take_status();
@@ -90,7 +90,7 @@ impl Core {
         let Some(entry) = self.calls.find(key) else {
             return true;
         };
-        let (Some(task), owner) = (entry.made_task, TaskOwner::of(entry.session)) else {
+        let (Some(task), owner) = (entry.made_task, entry.task_owner()) else {
             return true;
         };
         if exchange.is_none() && entry.era == Era::Legacy {

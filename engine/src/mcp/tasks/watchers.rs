@@ -19,7 +19,8 @@ use crate::mcp::timestamp::rfc3339;
 use crate::mcp::watch_note::{ListenerName, WatchNote};
 use crate::meter::Counter;
 
-/// Listen streams that hear of one task: whoever knows its id can open them.
+/// Listen streams that hear of one task: whoever it belongs to can open them, or whoever knows its
+/// id if it is nobody's.
 const WATCHERS_PER_TASK_MAX: usize = 32;
 
 /// Who listens to the tasks of a shard.
@@ -35,6 +36,8 @@ pub(crate) struct Watchers {
 
 #[derive(Debug, Default)]
 struct Watcher {
+    /// Whose tasks they are.
+    principal: Option<Box<str>>,
     /// What it hears of; whoever was told last stands last.
     tasks: Vec<Watched>,
     /// Whether it takes a status now.
@@ -60,14 +63,21 @@ impl Watchers {
     }
 
     /// Lets a listener hear of a task from now on. Says whether there is room.
-    fn watch(&mut self, listener: ListenerName, watched: Watched) -> bool {
+    fn watch(
+        &mut self,
+        (listener, principal): (ListenerName, &Option<Box<str>>),
+        watched: Watched,
+    ) -> bool {
         let of_task = self.of_task.entry(watched.task).or_default();
         if of_task.len() >= WATCHERS_PER_TASK_MAX {
             return false;
         }
         of_task.push(listener);
         self.count += 1;
-        let watcher = self.watchers.entry(listener).or_default();
+        let watcher = self.watchers.entry(listener).or_insert_with(|| Watcher {
+            principal: principal.clone(),
+            ..Watcher::default()
+        });
         watcher.tasks.push(watched);
         true
     }
@@ -93,8 +103,8 @@ impl Watchers {
         }
     }
 
-    /// The next one to be told, and of which task. It is not ready after that.
-    fn next_due(&mut self) -> Option<(ListenerName, Watched)> {
+    /// The next one to be told, and of which task of whom. It is not ready after that.
+    fn next_due(&mut self) -> Option<(ListenerName, Watched, TaskOwner)> {
         while let Some(listener) = self.due.pop_front() {
             let Some(watcher) = self.watchers.get_mut(&listener) else {
                 continue;
@@ -107,7 +117,8 @@ impl Watchers {
             watched.has_changed = false;
             watcher.tasks.push(watched);
             watcher.is_ready = false;
-            return Some((listener, watched));
+            let owner = TaskOwner::of(None, watcher.principal.as_deref());
+            return Some((listener, watched, owner));
         }
         None
     }
@@ -155,11 +166,16 @@ fn make_due(due: &mut VecDeque<ListenerName>, listener: ListenerName, watcher: &
 impl Core {
     /// A listener wants to hear of tasks of this shard. One that does not just work on is told at
     /// once: what the client waits for may have happened before it listened.
-    pub(in crate::mcp) fn watch_tasks(&mut self, listener: ListenerName, tasks: Vec<TaskId>) {
+    pub(in crate::mcp) fn watch_tasks(
+        &mut self,
+        (listener, principal): (ListenerName, Option<Box<str>>),
+        tasks: Vec<TaskId>,
+    ) {
+        let owner = TaskOwner::of(None, principal.as_deref());
         let now_ms = self.tasks_now_ms();
         let mut known = tasks;
         known.retain(|task| {
-            let found = self.tasks.table.get(*task, &TaskOwner::Nobody, now_ms);
+            let found = self.tasks.table.get(*task, &owner, now_ms);
             found.is_some_and(|found| {
                 let watched = Watched {
                     task: *task,
@@ -167,7 +183,8 @@ impl Core {
                     ttl_ms: found.ttl_ms,
                     has_changed: found.status != TaskStatus::Working,
                 };
-                self.tasks.watchers.watch(listener, watched)
+                let watcher = (listener, &principal);
+                self.tasks.watchers.watch(watcher, watched)
             })
         });
         self.measure_watchers();
@@ -188,13 +205,13 @@ impl Core {
     /// Tells those who listen to tasks and are ready, one status each, until the budget is spent.
     pub(in crate::mcp) fn tell_watchers(&mut self, budget: &mut usize) {
         while *budget > 0
-            && let Some((listener, watched)) = self.tasks.watchers.next_due()
+            && let Some((listener, watched, owner)) = self.tasks.watchers.next_due()
         {
             *budget -= 1;
             let mut members = Vec::new();
             let mut is_over = true;
             let task = watched.task;
-            self.view_task(task, &TaskOwner::Nobody, Era::Modern, |_, task, view| {
+            self.view_task(task, &owner, Era::Modern, |_, task, view| {
                 view.write_members(&mut members, Era::Modern);
                 write_outcome_members(&mut members, task);
                 is_over = task.status.is_terminal();

@@ -152,6 +152,7 @@ fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
         session: id,
         revision: None,
         id: None,
+        provenance: None,
         kind: ForwardedKind::StreamGone,
     };
     let mut out = Vec::new();

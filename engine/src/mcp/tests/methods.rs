@@ -117,7 +117,10 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
     super::rig::with_head("POST", &session, |head| {
         let exchange = rig.post("", "{}").exchange;
         let body = request(1, "tools/list", json!({}));
-        rig.endpoint.post(head, body.as_bytes(), exchange, &mut out)
+        let principal = None;
+        let asker = crate::mcp::asker::Asker::Here { head, principal };
+        rig.endpoint
+            .post((head, &asker), body.as_bytes(), exchange, &mut out)
     });
     assert!(String::from_utf8(out).unwrap().contains(ECHO_SCHEMA));
 }

@@ -17,6 +17,7 @@ use crate::handler::mailbox::{CallKey, Mailbox};
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
+use crate::mcp::asker::Asker;
 use crate::mcp::event_store::EventLimits;
 use crate::mcp::server_parts::ServerParts;
 use crate::mcp::session_id::SessionId;
@@ -40,6 +41,8 @@ pub(crate) struct Rig {
     /// Whether clients take streams of events; off at first, so that calls are told apart from
     /// what a stream adds to them.
     pub(crate) takes_events: bool,
+    /// Who asks from here on; nobody in particular at first.
+    pub(crate) principal: Option<&'static str>,
 }
 
 /// What became of one request.
@@ -74,6 +77,7 @@ impl Rig {
                 }),
                 plan: Arc::new(tools::plan(&gate, 100)),
                 sealer: Arc::new(Sealer::random()),
+                exposed: Arc::default(),
                 states: Arc::new([]),
             },
             answer_timeout_ms: 1000,
@@ -83,6 +87,7 @@ impl Rig {
             call_timeout_ms: 1000,
             events_max: 16,
             sessions_max: 100,
+            sessions_per_principal_max: 100,
             session_idle_timeout_ms: 10_000,
             subscriptions_per_session_max: 2,
             streams_per_session_max: 2,
@@ -116,6 +121,7 @@ impl Rig {
             shard,
             sequence: 0,
             takes_events: false,
+            principal: None,
         }
     }
 
@@ -123,9 +129,11 @@ impl Rig {
     pub(crate) fn post(&mut self, headers: &str, body: &str) -> Answer {
         let exchange = self.next_exchange();
         let mut out = Vec::new();
+        let principal = self.principal;
         let disposition = with_head("POST", headers, |head| {
+            let asker = Asker::Here { head, principal };
             self.endpoint
-                .post(head, body.as_bytes(), exchange, &mut out)
+                .post((head, &asker), body.as_bytes(), exchange, &mut out)
         });
         Answer::new(disposition, &out, exchange)
     }
@@ -134,15 +142,20 @@ impl Rig {
     pub(crate) fn send(&mut self, verb: &str, headers: &str) -> Answer {
         let exchange = self.next_exchange();
         let mut out = Vec::new();
-        let endpoint = &mut self.endpoint;
-        let disposition = with_head(verb, headers, |head| match route(head, "/mcp") {
-            Ok(Route::OpenStream {
-                session,
-                last_event_id,
-            }) => endpoint.open_stream((session, last_event_id), exchange, &mut out),
-            Ok(Route::EndSession(headers)) => endpoint.end_session(headers, exchange, &mut out),
-            Ok(Route::Post) => panic!("a POST has a body"),
-            Err(reason) => endpoint.core().refuse(None, reason, &mut out),
+        let (endpoint, principal) = (&mut self.endpoint, self.principal);
+        let disposition = with_head(verb, headers, |head| {
+            let asker = Asker::Here { head, principal };
+            match route(head, "/mcp") {
+                Ok(Route::OpenStream {
+                    session,
+                    last_event_id,
+                }) => endpoint.open_stream(&asker, (session, last_event_id), exchange, &mut out),
+                Ok(Route::EndSession(headers)) => {
+                    endpoint.end_session(&asker, headers, exchange, &mut out)
+                }
+                Ok(Route::Post) => panic!("a POST has a body"),
+                Err(reason) => endpoint.core().refuse(None, reason, &mut out),
+            }
         });
         Answer::new(disposition, &out, exchange)
     }

@@ -1,0 +1,42 @@
+//! A server behind a proxy that says who asks. Here curl plays the proxy:
+//!
+//! ```text
+//! cargo run --release --example who_asks
+//! curl -sS http://127.0.0.1:8080/mcp -H 'X-Forwarded-User: ann' -H 'X-Tenant: blue' \
+//!   -H 'Content-Type: application/json' -H 'MCP-Protocol-Version: 2026-07-28' \
+//!   -H 'Mcp-Method: tools/call' -H 'Mcp-Name: who_am_i' \
+//!   -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"who_am_i",
+//!     "arguments":{},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",
+//!     "io.modelcontextprotocol/clientCapabilities":{}}}}'
+//! ```
+
+use corelane::{Call, CallError, Profile, Server};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Deserialize, JsonSchema)]
+struct Nothing {}
+
+fn main() -> corelane::Result<()> {
+    let mut profile = Profile::from_args()?;
+    // Whoever reaches this port is believed: let that be the proxy and nobody else.
+    profile.server.principal_header = Some("x-forwarded-user".to_owned());
+    Server::new("who_asks", "1.0.0")
+        .expose_header("x-tenant")
+        .tool(
+            "who_am_i",
+            "Says who you are, and of which tenant.",
+            who_am_i,
+        )
+        .run(profile)
+}
+
+async fn who_am_i(call: &Call, _: Nothing) -> Result<String, CallError> {
+    let principal = call.principal();
+    let name = principal.ok_or_else(|| CallError::new("nobody said who you are"))?;
+    let tenant = call.header("x-tenant");
+    Ok(format!(
+        "{name} of {}",
+        tenant.as_deref().unwrap_or("no tenant")
+    ))
+}

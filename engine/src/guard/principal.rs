@@ -1,0 +1,162 @@
+//! Who asks, as the proxy in front says in a header of each request.
+//!
+//! A proxy such as oauth2-proxy, Envoy or nginx with auth_request checks who a client is and puts
+//! the name into a header, `X-Forwarded-User` or `X-Auth-Request-User`. That header is worth as
+//! much as the proxy: it has to take it out of what clients send, and there must be no way around
+//! it. Where it is taken out and nothing is put in, nobody in particular asks.
+//!
+//! A name is compared byte by byte and means nothing here. White space is refused as well as what
+//! cannot be seen: a proxy that joins two lines of one header puts a comma and a space between
+//! them, and neither of the two is who asks then.
+//!
+//! Invariant: [`PrincipalHeader::read`] allocates nothing unless it refuses, and looks at each
+//! field once. What lacks here on purpose: passwords, tokens, roles.
+
+/// Longest name of a principal, in bytes: an e-mail address has at most 254 (RFC 5321 4.5.3.1).
+pub const PRINCIPAL_BYTES_MAX: usize = 256;
+
+/// The header that names the principal; one copy for each shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrincipalHeader {
+    name: Box<str>,
+}
+
+/// Why a request is refused. The fault is the proxy's, or of whoever came around it: 400, nothing
+/// of the request is carried out, and the connection may live.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PrincipalRefusal {
+    /// One of them was added by somebody else.
+    #[error("header {name} is repeated")]
+    Repeated {
+        /// The header.
+        name: Box<str>,
+    },
+    /// Nobody is told by leaving the header out.
+    #[error("header {name} is empty")]
+    Empty {
+        /// The header.
+        name: Box<str>,
+    },
+    /// More than any name needs.
+    #[error("header {name} of {bytes} bytes exceeds limit of {PRINCIPAL_BYTES_MAX}")]
+    TooLong {
+        /// The header.
+        name: Box<str>,
+        /// Length of its value.
+        bytes: usize,
+    },
+    /// Not UTF-8, or with white space or control characters in it.
+    #[error("header {name} is not visible UTF-8 without white space")]
+    Malformed {
+        /// The header.
+        name: Box<str>,
+    },
+}
+
+impl PrincipalHeader {
+    /// The header called `name`, in whatever case.
+    pub fn new(name: &str) -> PrincipalHeader {
+        PrincipalHeader { name: name.into() }
+    }
+
+    /// The principal among the header fields of a request, each a name and a value without the
+    /// white space around it. Nobody in particular asks if there is no such field.
+    ///
+    /// # Errors
+    /// The request must be refused with 400.
+    pub fn read<'a>(
+        &self,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) -> Result<Option<&'a str>, PrincipalRefusal> {
+        let is_it = |(name, _): &(&str, &[u8])| name.eq_ignore_ascii_case(&self.name);
+        let mut found = fields.into_iter().filter(is_it);
+        let Some((_, value)) = found.next() else {
+            return Ok(None);
+        };
+        let name = || self.name.clone();
+        if found.next().is_some() {
+            return Err(PrincipalRefusal::Repeated { name: name() });
+        }
+        if value.is_empty() {
+            return Err(PrincipalRefusal::Empty { name: name() });
+        }
+        if value.len() > PRINCIPAL_BYTES_MAX {
+            let bytes = value.len();
+            return Err(PrincipalRefusal::TooLong {
+                name: name(),
+                bytes,
+            });
+        }
+        let is_hidden = |character: char| character.is_control() || character.is_whitespace();
+        match str::from_utf8(value) {
+            Ok(principal) if !principal.contains(is_hidden) => Ok(Some(principal)),
+            _ => Err(PrincipalRefusal::Malformed { name: name() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PRINCIPAL_BYTES_MAX, PrincipalHeader, PrincipalRefusal};
+
+    const NAME: &str = "X-Forwarded-User";
+
+    fn read<'a>(
+        fields: &[(&'a str, &'a [u8])],
+    ) -> std::result::Result<Option<&'a str>, PrincipalRefusal> {
+        PrincipalHeader::new(NAME).read(fields.iter().copied())
+    }
+
+    #[track_caller]
+    fn refused(value: &[u8], expected: &str) {
+        let refusal = read(&[("host", b"h"), (NAME, value)]).unwrap_err();
+        assert_eq!(refusal.to_string(), expected, "{value:?}");
+    }
+
+    #[test]
+    fn names_whom_the_header_names_in_whatever_case() {
+        for spelling in [NAME, "x-forwarded-user", "X-FORWARDED-USER"] {
+            for value in ["a", "alice@example.com", "CN=a,O=b", "J\u{fc}rg", "0|1"] {
+                let fields = [("Host", &b"h"[..]), (spelling, value.as_bytes())];
+                assert_eq!(read(&fields), Ok(Some(value)));
+            }
+        }
+        let longest = "x".repeat(PRINCIPAL_BYTES_MAX);
+        assert_eq!(read(&[(NAME, longest.as_bytes())]), Ok(Some(&*longest)));
+    }
+
+    #[test]
+    fn nobody_asks_without_the_header() {
+        assert_eq!(read(&[]), Ok(None));
+        let others = ["x_forwarded_user", "x-forwarded-users", "forwarded-user"];
+        assert_eq!(read(&others.map(|name| (name, &b"a"[..]))), Ok(None));
+    }
+
+    #[test]
+    fn refuses_what_names_nobody_for_sure() {
+        let malformed = "header X-Forwarded-User is not visible UTF-8 without white space";
+        refused(b"", "header X-Forwarded-User is empty");
+        for value in [
+            &b"a b"[..],
+            b"alice, mallory",
+            b"a\tb",
+            b"a\0",
+            b"a\x7f",
+            b"\xff",
+            b"J\xfcrg",
+            "a\u{a0}b".as_bytes(),
+            "a\u{85}".as_bytes(),
+            "a\u{2028}b".as_bytes(),
+        ] {
+            refused(value, malformed);
+        }
+        refused(
+            &[b'x'; PRINCIPAL_BYTES_MAX + 1],
+            "header X-Forwarded-User of 257 bytes exceeds limit of 256",
+        );
+        for second in [&b"bob"[..], b"alice", b""] {
+            let twice = read(&[(NAME, b"alice"), ("x-forwarded-user", second)]);
+            assert_eq!(twice, Err(PrincipalRefusal::Repeated { name: NAME.into() }));
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Whom a call came from, as its handler may see it: the principal, and headers that the server
+//! exposes.
+//!
+//! A request has headers that are no handler's business, credentials among them. So a handler
+//! sees those that the server's author named and no other, and only they are copied: a server
+//! that names none copies nothing.
+
+use super::call::Call;
+
+/// Headers that one server exposes at most; each field of a request is compared with all of them.
+pub const EXPOSED_HEADERS_MAX: usize = 32;
+
+/// Names of the headers that handlers may see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ExposedHeaders(Vec<Box<str>>);
+
+/// Why headers cannot be exposed. The fault is that of the server's author.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExposedHeaderError {
+    /// No request could ever have such a header.
+    #[error("exposed header {name:?} is not a header name")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// More than can be looked for in each request.
+    #[error("{count} exposed headers exceed limit of {EXPOSED_HEADERS_MAX}")]
+    TooMany {
+        /// How many there are.
+        count: usize,
+    },
+}
+
+/// Whom a call came from. It owns what it says: it goes from shard to shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Provenance {
+    principal: Option<Box<str>>,
+    /// Exposed headers of the request, each once.
+    headers: Vec<(Box<str>, String)>,
+}
+
+impl ExposedHeaders {
+    /// Headers of these names, in whatever case; a name that is there twice counts once.
+    ///
+    /// # Errors
+    /// A name is none, or there are more than [`EXPOSED_HEADERS_MAX`].
+    pub(crate) fn new(names: &[String]) -> Result<ExposedHeaders, ExposedHeaderError> {
+        let mut exposed: Vec<Box<str>> = Vec::new();
+        for name in names {
+            if !corelane_protocol::framing::http1::is_field_name(name) {
+                return Err(ExposedHeaderError::Name { name: name.clone() });
+            }
+            if !exposed.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+                exposed.push(name.as_str().into());
+            }
+        }
+        if exposed.len() > EXPOSED_HEADERS_MAX {
+            let count = exposed.len();
+            return Err(ExposedHeaderError::TooMany { count });
+        }
+        Ok(ExposedHeaders(exposed))
+    }
+
+    /// Whether handlers see no header at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Copies what handlers may see. The lines of one header become one value with commas between
+    /// them (RFC 9110 5.3). The limits on a request's head bound it: a byte that is not UTF-8
+    /// becomes three, any other one stays one.
+    fn copy_of<'a>(
+        &self,
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Vec<(Box<str>, String)> {
+        let mut copied: Vec<(Box<str>, String)> = Vec::new();
+        for (name, value) in fields {
+            let mut exposed = self.0.iter();
+            let Some(name) = exposed.find(|it| it.eq_ignore_ascii_case(name)) else {
+                continue;
+            };
+            let value = String::from_utf8_lossy(value);
+            match copied.iter_mut().find(|(known, _)| known == name) {
+                None => copied.push((name.clone(), value.into_owned())),
+                Some((_, values)) => {
+                    values.push_str(", ");
+                    values.push_str(&value);
+                }
+            }
+        }
+        copied
+    }
+}
+
+impl Provenance {
+    /// What handlers may know of a request of `principal` with these header fields; nothing is
+    /// made of a request of which they may know nothing.
+    pub(crate) fn of<'a>(
+        principal: Option<&str>,
+        exposed: &ExposedHeaders,
+        fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Option<Box<Provenance>> {
+        let headers = exposed.copy_of(fields);
+        let is_known = principal.is_some() || !headers.is_empty();
+        is_known.then(|| {
+            let principal = principal.map(Box::from);
+            Box::new(Provenance { principal, headers })
+        })
+    }
+
+    /// Who asks.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        self.principal.as_deref()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some(&found.1)
+    }
+}
+
+impl Call {
+    /// Who asks: the principal that the proxy in front named in the header which the profile calls
+    /// `server.principal_header`. Nothing if the profile names no header, or the request has none.
+    ///
+    /// ```
+    /// # use corelane::{Call, CallError};
+    /// async fn greet(call: &Call) -> Result<String, CallError> {
+    ///     let name = call.principal().ok_or_else(|| CallError::new("log in first"))?;
+    ///     Ok(format!("hello {name}"))
+    /// }
+    /// ```
+    pub fn principal(&self) -> Option<String> {
+        self.with_provenance(|it| it.principal().map(str::to_owned))
+    }
+
+    /// The value of a header that the server exposes, see
+    /// [`Server::expose_header`](crate::Server::expose_header); the name in whatever case.
+    ///
+    /// Nothing if the server does not expose it or the request has none. Several lines of one
+    /// header are one value with commas between them (RFC 9110 5.3). Bytes that are not UTF-8
+    /// show as U+FFFD: such a header is not taken for an absent one.
+    ///
+    /// ```
+    /// # use corelane::Call;
+    /// fn tenant(call: &Call) -> String {
+    ///     call.header("x-tenant").unwrap_or_else(|| "default".to_owned())
+    /// }
+    /// ```
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.with_provenance(|it| it.header(name).map(str::to_owned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders, Provenance};
+
+    fn exposed(names: &[&str]) -> Result<ExposedHeaders, ExposedHeaderError> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        ExposedHeaders::new(&names)
+    }
+
+    fn of(
+        principal: Option<&str>,
+        names: &[&str],
+        fields: &[(&str, &[u8])],
+    ) -> Option<Box<Provenance>> {
+        let exposed = exposed(names).expect("these are names");
+        Provenance::of(principal, &exposed, fields.iter().copied())
+    }
+
+    #[test]
+    fn shows_exposed_headers_only_and_their_names_in_any_case() {
+        let fields: &[(&str, &[u8])] = &[
+            ("Authorization", b"secret"),
+            ("X-TENANT", b"t"),
+            ("x-empty", b""),
+        ];
+        let shown = of(None, &["x-Tenant", "X-Empty", "x-absent"], fields).expect("something");
+        for name in ["x-tenant", "X-Tenant", "X-TENANT"] {
+            assert_eq!(shown.header(name), Some("t"));
+        }
+        assert_eq!(shown.header("x-empty"), Some(""));
+        assert_eq!(shown.header("authorization"), None);
+        assert_eq!(shown.header("x-absent"), None);
+        assert_eq!(shown.principal(), None);
+    }
+
+    #[test]
+    fn joins_lines_in_order_and_shows_what_is_not_utf8() {
+        let fields: &[(&str, &[u8])] = &[
+            ("x-a", b"1"),
+            ("x-b", b"\xff"),
+            ("X-A", b""),
+            ("x-A", b"2, 3"),
+        ];
+        let shown = of(Some("p"), &["x-a", "x-b"], fields).expect("something");
+        assert_eq!(shown.header("x-a"), Some("1, , 2, 3"));
+        assert_eq!(shown.header("x-b"), Some("\u{fffd}"));
+        assert_eq!(shown.principal(), Some("p"));
+    }
+
+    #[test]
+    fn nothing_is_made_of_what_handlers_may_not_see() {
+        let fields: &[(&str, &[u8])] = &[("x-a", b"1")];
+        assert_eq!(of(None, &[], fields), None);
+        assert_eq!(of(None, &["x-b"], fields), None);
+        assert!(of(Some("p"), &[], fields).is_some());
+    }
+
+    #[test]
+    fn refuses_what_is_no_header_name_and_too_many() {
+        for name in ["", "x tenant", "x:", "x-\u{fc}", "x\r\n"] {
+            let refused = exposed(&["x-a", name]).expect_err(name);
+            assert_eq!(
+                refused.to_string(),
+                format!("exposed header {name:?} is not a header name")
+            );
+        }
+        let names: Vec<String> = (0..=EXPOSED_HEADERS_MAX)
+            .map(|n| format!("x-{n}"))
+            .collect();
+        let refused = ExposedHeaders::new(&names).expect_err("one too many");
+        assert_eq!(refused.to_string(), "33 exposed headers exceed limit of 32");
+        assert!(ExposedHeaders::new(&names[1..]).is_ok());
+        assert_eq!(exposed(&["x-a", "X-A"]), exposed(&["x-a"]));
+    }
+}

@@ -1,0 +1,292 @@
+//! The table of sessions without an endpoint around it.
+
+use super::*;
+
+const IDLE_TIMEOUT_MS: u64 = 1000;
+
+fn sessions(sessions_max: usize) -> Sessions {
+    Sessions::new(3, (sessions_max, sessions_max), IDLE_TIMEOUT_MS)
+}
+
+fn create_as(
+    sessions: &mut Sessions,
+    principal: Option<&str>,
+    now_ms: u64,
+) -> Result<SessionId, NoRoom> {
+    let terms = (Revision::V2025_11_25, ClientCapabilities::default());
+    let created = sessions.create(principal, terms, now_ms);
+    created.map(|(id, _)| id)
+}
+
+fn create(sessions: &mut Sessions, now_ms: u64) -> Result<SessionId, NoRoom> {
+    create_as(sessions, None, now_ms)
+}
+
+const BUSY: CallKey = CallKey {
+    index: 0,
+    generation: 0,
+};
+
+#[test]
+fn a_session_is_found_until_it_is_removed() {
+    let mut sessions = sessions(10);
+    let ids: Vec<_> = (0..10).map(|_| create(&mut sessions, 0).unwrap()).collect();
+    for id in &ids {
+        assert_eq!(id.home, 3);
+        assert_eq!(sessions.touch(*id, 1).unwrap().id, *id);
+    }
+    assert!(sessions.remove(ids[4]).is_some());
+    assert!(sessions.touch(ids[4], 2).is_none());
+    assert!(sessions.remove(ids[4]).is_none());
+    assert_eq!(sessions.sessions.len(), 9);
+}
+
+#[test]
+fn idle_sessions_expire_in_order_and_busy_ones_do_not() {
+    let mut sessions = sessions(10);
+    let old = create(&mut sessions, 0).unwrap();
+    let busy = create(&mut sessions, 1).unwrap();
+    let used = create(&mut sessions, 2).unwrap();
+    sessions.find(busy).unwrap().calls.push(BUSY);
+    sessions.touch(used, 500);
+    assert!(sessions.expire(IDLE_TIMEOUT_MS - 1).is_none());
+    assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 2).unwrap().id, old);
+    assert!(sessions.expire(IDLE_TIMEOUT_MS + 2).is_none());
+    assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 500).unwrap().id, used);
+    sessions.find(busy).unwrap().calls.clear();
+    assert_eq!(sessions.expire(IDLE_TIMEOUT_MS * 3).unwrap().id, busy);
+    assert_eq!(sessions.sessions.len(), 0);
+}
+
+#[test]
+fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
+    let mut sessions = sessions(3);
+    let busy = create(&mut sessions, 0).unwrap();
+    let first = create(&mut sessions, 1).unwrap();
+    let second = create(&mut sessions, 2).unwrap();
+    sessions.find(busy).unwrap().calls.push(BUSY);
+    sessions.touch(first, 3);
+    let third = create(&mut sessions, 4).unwrap();
+    assert!(sessions.find(second).is_none());
+    for id in [busy, first, third] {
+        sessions.find(id).unwrap().calls.push(BUSY);
+    }
+    assert_eq!(create(&mut sessions, 5), Err(NoRoom::Shard));
+    assert_eq!(sessions.sessions.len(), 3);
+}
+
+#[test]
+fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
+    let busy_count = 2 * EVICTION_LOOKS_MAX;
+    let mut sessions = sessions(busy_count + 1);
+    for _ in 0..busy_count {
+        let busy = create(&mut sessions, 0).unwrap();
+        sessions.find(busy).unwrap().calls.push(BUSY);
+    }
+    let idle = create(&mut sessions, 1).unwrap();
+    let tries = (0..3).filter(|_| create(&mut sessions, 2).is_ok()).count();
+    assert_eq!(tries, 1);
+    assert!(sessions.find(idle).is_none());
+}
+
+/// A table of ample size for the shard, and of `per_principal_max` sessions for a principal.
+fn capped(per_principal_max: usize) -> Sessions {
+    Sessions::new(3, (1000, per_principal_max), IDLE_TIMEOUT_MS)
+}
+
+#[test]
+fn a_session_exists_for_its_principal_only() {
+    let mut sessions = capped(10);
+    let names = [None, Some("ann"), Some("bob"), Some("")];
+    let ids = names.map(|name| (name, create_as(&mut sessions, name, 0).unwrap()));
+    for (owner, id) in ids {
+        for name in names.into_iter().chain([Some("an"), Some("Ann")]) {
+            let found = sessions.touch_as(name, id, 1).is_some();
+            assert_eq!(found, name == owner, "{owner:?} {name:?}");
+        }
+    }
+}
+
+#[test]
+fn to_be_asked_for_by_another_is_no_use_of_a_session() {
+    let mut sessions = capped(2);
+    let first = create_as(&mut sessions, Some("ann"), 0).unwrap();
+    let second = create_as(&mut sessions, Some("ann"), 1).unwrap();
+    assert!(sessions.touch_as(Some("bob"), first, 2).is_none());
+    create_as(&mut sessions, Some("ann"), 3).unwrap();
+    assert!(sessions.find(first).is_none());
+    assert!(sessions.find(second).is_some());
+    assert!(sessions.touch_as(Some("bob"), second, 900).is_none());
+    assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 1).unwrap().id, second);
+}
+
+#[test]
+fn a_principal_at_its_cap_makes_room_among_its_own() {
+    let mut sessions = capped(2);
+    let stranger = create_as(&mut sessions, Some("bob"), 0).unwrap();
+    let anonymous: Vec<_> = (0..5).map(|_| create(&mut sessions, 0).unwrap()).collect();
+    let first = create_as(&mut sessions, Some("ann"), 1).unwrap();
+    let second = create_as(&mut sessions, Some("ann"), 2).unwrap();
+    assert!(sessions.begin_call(second, BUSY));
+    sessions.touch(second, 3);
+    sessions.touch(first, 4);
+    let third = create_as(&mut sessions, Some("ann"), 5).unwrap();
+    assert!(sessions.find(first).is_none());
+    assert!(sessions.begin_call(third, BUSY));
+    let refused = create_as(&mut sessions, Some("ann"), 6);
+    assert_eq!(refused, Err(NoRoom::Principal));
+    sessions.end_call(second, BUSY);
+    create_as(&mut sessions, Some("ann"), 7).unwrap();
+    assert!(sessions.find(second).is_none());
+    for id in anonymous.into_iter().chain([stranger, third]) {
+        assert!(
+            sessions.find(id).is_some(),
+            "never another's and never a busy one"
+        );
+    }
+}
+
+#[test]
+fn a_cap_above_that_of_the_shard_has_no_effect() {
+    let mut sessions = Sessions::new(3, (2, 3), IDLE_TIMEOUT_MS);
+    let stranger = create(&mut sessions, 0).unwrap();
+    for now_ms in 1..4 {
+        create_as(&mut sessions, Some("ann"), now_ms).unwrap();
+    }
+    assert!(sessions.find(stranger).is_none());
+    assert_eq!(sessions.sessions.len(), 2);
+}
+
+#[test]
+fn a_principal_without_sessions_is_forgotten() {
+    let mut sessions = capped(1);
+    for round in 0..100 {
+        let name = format!("principal {round}");
+        let id = create_as(&mut sessions, Some(&name), round).unwrap();
+        let next = create_as(&mut sessions, Some(&name), round).unwrap();
+        assert!(sessions.find(id).is_none());
+        assert_eq!(sessions.principals.len(), 1);
+        assert!(sessions.remove(next).is_some());
+        assert_eq!(sessions.principals.len(), 0);
+    }
+    assert!(sessions.principals.capacity() < 20, "places are used again");
+}
+
+/// A session as the model knows it.
+#[derive(Debug)]
+struct Known {
+    id: SessionId,
+    principal: usize,
+    calls: Vec<CallKey>,
+    streams: u32,
+    used: u64,
+}
+
+impl Known {
+    fn is_busy(&self) -> bool {
+        !self.calls.is_empty() || self.streams > 0
+    }
+}
+
+fn exchange(sequence: u32) -> Exchange {
+    Exchange {
+        shard: 3,
+        slot: crate::io::slots::SlotKey {
+            index: 0,
+            generation: 0,
+        },
+        sequence,
+        takes_events: true,
+    }
+}
+
+/// Whatever happens to sessions, the one that makes room is the one a search would find.
+#[test]
+fn the_session_that_makes_room_is_that_of_the_model() {
+    const NAMES: [&str; 3] = ["ann", "bob", "cy"];
+    const PER_PRINCIPAL_MAX: usize = 5;
+    let mut dice = crate::io::dice::Dice::printed();
+    let mut sessions = capped(PER_PRINCIPAL_MAX);
+    let mut model: Vec<Known> = Vec::new();
+    let (mut evictions, mut refusals) = (0, 0);
+    for now in 0..20_000_u64 {
+        let at = (!model.is_empty()).then(|| dice.below(model.len() as u64) as usize);
+        match (dice.below(8), at) {
+            (0 | 1, _) => {
+                let principal = dice.below(NAMES.len() as u64) as usize;
+                let own = model.iter().filter(|it| it.principal == principal);
+                let is_full = own.clone().count() == PER_PRINCIPAL_MAX;
+                let oldest = own.filter(|it| !it.is_busy()).min_by_key(|it| it.used);
+                let oldest = oldest.map(|it| it.id).filter(|_| is_full);
+                let terms = (Revision::V2025_11_25, ClientCapabilities::default());
+                match sessions.create(Some(NAMES[principal]), terms, now) {
+                    Ok((id, evicted)) => {
+                        assert_eq!(evicted, oldest);
+                        evictions += usize::from(evicted.is_some());
+                        model.retain(|it| Some(it.id) != evicted);
+                        model.push(Known {
+                            id,
+                            principal,
+                            calls: Vec::new(),
+                            streams: 0,
+                            used: now,
+                        });
+                    }
+                    Err(refused) => {
+                        assert_eq!(refused, NoRoom::Principal);
+                        assert!(is_full && oldest.is_none());
+                        refusals += 1;
+                    }
+                }
+            }
+            (kind, Some(at)) => step(&mut sessions, &mut model, (kind, at), now),
+            _ => {}
+        }
+        assert_eq!(sessions.sessions.len(), model.len());
+    }
+    assert!(evictions > 100 && refusals > 10, "{evictions} {refusals}");
+}
+
+/// Something happens to the session at `at`.
+fn step(sessions: &mut Sessions, model: &mut Vec<Known>, (kind, at): (u64, usize), now: u64) {
+    let known = &mut model[at];
+    let id = known.id;
+    let was_busy = known.is_busy();
+    let key = CallKey {
+        index: now as u32,
+        generation: 1,
+    };
+    match kind {
+        2 => {
+            assert!(sessions.touch(id, now).is_some());
+            known.used = now;
+        }
+        3 => {
+            assert!(sessions.begin_call(id, key));
+            known.calls.push(key);
+        }
+        4 | 5 => {
+            if let Some(call) = known.calls.pop() {
+                sessions.end_call(id, call);
+            }
+        }
+        6 => {
+            known.streams = 1 - known.streams;
+            let (stream, exchange) = (None, exchange(id.random as u32));
+            match known.streams {
+                1 => sessions.open_stream(id, OpenStream { stream, exchange }),
+                _ => sessions.lose_stream(id, exchange),
+            }
+        }
+        _ if known.used.is_multiple_of(4) => {
+            assert!(sessions.remove(id).is_some());
+            model.remove(at);
+            return;
+        }
+        _ => {}
+    }
+    // One that becomes idle was in use until now.
+    if was_busy && !known.is_busy() {
+        known.used = now;
+    }
+}

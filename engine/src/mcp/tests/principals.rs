@@ -1,0 +1,358 @@
+//! Principals: sessions and sealed states of one do not exist for any other, on whatever shard
+//! they are asked for.
+
+use std::sync::Arc;
+
+use corelane_protocol::mcp::tasks::TaskSupport;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::rig::{
+    Answer, MODERN, Rig, check_parts, claim, error, initialize, kind_of, notification, on_executor,
+    request, result, session_header, stamped, text,
+};
+use super::tools::Gate;
+use crate::catalog::resource::Resource;
+use crate::catalog::tool::Tool;
+use crate::catalog::{Entries, Plan};
+use crate::handler::provenance::ExposedHeaders;
+use crate::handler::{Call, CallError, Elicitation, ReadRequest};
+use crate::io::executor::yield_now;
+use crate::mcp::{Disposition, EndpointSettings};
+use crate::meter::Counter;
+
+pub(super) const ANN: Option<&str> = Some("ann");
+pub(super) const BOB: Option<&str> = Some("bob");
+/// Everybody who is not Ann, and one whose name begins like hers.
+pub(super) const OTHERS: [Option<&str>; 4] = [BOB, None, Some("an"), Some("anna")];
+
+#[derive(Deserialize)]
+struct NoArguments {}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+struct Name {
+    name: String,
+}
+
+/// What a handler sees of whom it serves.
+fn seen_by(call: &Call) -> String {
+    let principal = call.principal();
+    let [tenant, trace] = ["X-TENANT", "x-trace"].map(|name| call.header(name));
+    assert_eq!(call.header("authorization"), None, "nobody exposed it");
+    format!("{principal:?} {tenant:?} {trace:?}")
+}
+
+async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
+    let question = Elicitation::form::<Name>("Who are you?")?;
+    let Name { name } = call.elicit("who", question).await?.into_form()?;
+    Ok(format!("hello {name}"))
+}
+
+fn plan(gate: &Gate) -> Plan {
+    const ANY: &str = r#"{"type":"object"}"#;
+    let [later, task] = [(); 2].map(|()| gate.clone());
+    let tools = vec![
+        Tool::with_schema("who", "d", ANY, async |call: &Call, _: NoArguments| {
+            Ok(seen_by(call))
+        }),
+        Tool::with_schema(
+            "later",
+            "d",
+            ANY,
+            async move |call: &Call, _: NoArguments| {
+                later.pass().await;
+                Ok(seen_by(call))
+            },
+        ),
+        Tool::with_schema(
+            "task",
+            "d",
+            ANY,
+            async move |call: &Call, _: NoArguments| {
+                task.pass().await;
+                Ok(seen_by(call))
+            },
+        )
+        .task_support(TaskSupport::Optional),
+        Tool::with_schema("greets", "d", ANY, greets),
+        Tool::with_schema("greets_later", "d", ANY, async |call: &Call, none| {
+            yield_now().await;
+            greets(call, none).await
+        }),
+    ];
+    let read = async |call: &Call, _: ReadRequest| Ok(seen_by(call));
+    let entries = Entries {
+        resources: vec![Resource::new("who://me", "me", "text/plain", read)],
+        ..Entries::from(tools)
+    };
+    Plan::new(entries, 50).expect("the tools of the tests are usable")
+}
+
+pub(super) fn rig() -> Rig {
+    rig_with(|_| ())
+}
+
+/// A server that exposes two headers, asked by Ann.
+pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+    let gate = Gate::default();
+    let mut rig = Rig::with(|settings| {
+        let names = ["X-Tenant", "x-trace"].map(str::to_owned);
+        let exposed = ExposedHeaders::new(&names).expect("these are names");
+        settings.parts.exposed = Arc::new(exposed);
+        settings.parts.plan = Arc::new(plan(&gate));
+        change(settings);
+    });
+    rig.gate = gate;
+    rig.principal = ANN;
+    rig
+}
+
+/// The shard of the connection and the home shard of what is asked for.
+pub(super) fn pair() -> (Rig, Rig) {
+    let shard = |number| {
+        rig_with(|settings| {
+            settings.shard = number;
+            settings.shards = 2;
+        })
+    };
+    (shard(0), shard(1))
+}
+
+/// What a request becomes at `home`, where it was forwarded to.
+#[track_caller]
+pub(super) fn at_home(home: &mut Rig, answer: Answer) -> Answer {
+    let Disposition::Forward { home: 1, request } = answer.disposition else {
+        panic!("forwarded to its home: {:?}", answer.disposition);
+    };
+    let mut out = Vec::new();
+    let disposition = home.endpoint.forwarded(*request, &mut out);
+    let body = match out.as_slice() {
+        b"" => Value::Null,
+        out => serde_json::from_slice(out).expect("messages are JSON"),
+    };
+    Answer {
+        disposition,
+        body,
+        exchange: answer.exchange,
+    }
+}
+
+/// A session of a client that can elicit; returns its header line.
+pub(super) fn session(rig: &mut Rig, version: &str) -> String {
+    let params = json!({
+        "protocolVersion": version,
+        "capabilities": {"elicitation": {}},
+        "clientInfo": {"name": "n", "version": "1"},
+    });
+    match rig.post("", &request(1, "initialize", params)).disposition {
+        Disposition::Answer { session, .. } => session_header(session.expect("a session")),
+        other => panic!("initialize is answered at once: {other:?}"),
+    }
+}
+
+/// A modern request of a client that knows tasks and can elicit, with more header lines.
+pub(super) fn modern(
+    rig: &mut Rig,
+    method: &str,
+    name: &str,
+    (mut params, lines): (Value, &str),
+) -> Answer {
+    params["_meta"] = claim();
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({
+        "elicitation": {},
+        "extensions": {"io.modelcontextprotocol/tasks": {}},
+    });
+    let headers = format!("{MODERN}Mcp-Method: {method}\r\nMcp-Name: {name}\r\n{lines}");
+    rig.post(&headers, &request(1, method, params))
+}
+
+pub(super) fn modern_call(rig: &mut Rig, tool: &str, lines: &str) -> Answer {
+    let params = json!({"name": tool, "arguments": {}});
+    modern(rig, "tools/call", tool, (params, lines))
+}
+
+/// Every way to ask for a session, and whether it has an id.
+fn ways(rig: &mut Rig, session: &str) -> Vec<(Answer, bool)> {
+    let ping = request(2, "ping", json!({}));
+    let initialized = notification("notifications/initialized", json!({}));
+    let response = json!({"jsonrpc": "2.0", "id": "0-0-0", "result": {}}).to_string();
+    let resumed = format!("{session}Last-Event-ID: 0-0-0\r\n");
+    vec![
+        (rig.post(session, &ping), true),
+        (rig.post(session, &initialized), false),
+        (rig.post(session, &response), false),
+        (rig.post(session, &format!("[{ping}]")), false),
+        (rig.send("GET", session), false),
+        (rig.send("GET", &resumed), false),
+        (rig.send("DELETE", session), false),
+    ]
+}
+
+#[track_caller]
+pub(super) fn check_unknown(answer: &Answer, has_id: bool) {
+    let expected = match has_id {
+        true => error(2, -32001),
+        false => error((), -32001),
+    };
+    answer.check("404", &expected);
+}
+
+#[test]
+fn a_session_is_unknown_to_every_other_principal() {
+    for owner in [ANN, None] {
+        let mut rig = rig();
+        rig.principal = owner;
+        let session = session(&mut rig, "2025-03-26");
+        let strangers = OTHERS.into_iter().chain([ANN]);
+        for stranger in strangers.filter(|stranger| *stranger != owner) {
+            rig.principal = stranger;
+            for (answer, has_id) in ways(&mut rig, &session) {
+                check_unknown(&answer, has_id);
+            }
+        }
+        rig.principal = owner;
+        rig.post(&session, &request(2, "ping", json!({})))
+            .check("200", &result(2, json!({})));
+        rig.send("DELETE", &session).check("done", &Value::Null);
+    }
+}
+
+#[test]
+fn a_session_of_another_shard_is_unknown_to_every_other_principal() {
+    let (mut front, mut home) = pair();
+    let session = session(&mut home, "2025-03-26");
+    for stranger in OTHERS {
+        front.principal = stranger;
+        for (answer, has_id) in ways(&mut front, &session) {
+            check_unknown(&at_home(&mut home, answer), has_id);
+        }
+    }
+    front.principal = ANN;
+    let ping = front.post(&session, &request(2, "ping", json!({})));
+    at_home(&mut home, ping).check("200", &result(2, json!({})));
+    let stream = front.send("GET", &session);
+    assert_eq!(kind_of(&at_home(&mut home, stream).disposition), "stream");
+    let delete = front.send("DELETE", &session);
+    at_home(&mut home, delete).check("done", &Value::Null);
+}
+
+#[test]
+fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig, "2025-11-25");
+        let answer = rig.call_legacy(&session, "greets", json!({}));
+        let asked = rig.settle().await;
+        let [(_, crate::mcp::Part::Event { message, .. })] = &asked[..] else {
+            panic!("one question: {asked:?}");
+        };
+        let question: Value = serde_json::from_slice(message).unwrap();
+        let named = |name: &str| {
+            let content = json!({"action": "accept", "content": {"name": name}});
+            json!({"jsonrpc": "2.0", "id": question["id"], "result": content}).to_string()
+        };
+        for stranger in OTHERS {
+            rig.principal = stranger;
+            check_unknown(&rig.post(&session, &named("mallory")), false);
+            let cancelled = notification("notifications/cancelled", json!({"requestId": 1}));
+            check_unknown(&rig.post(&session, &cancelled), false);
+        }
+        assert!(rig.settle().await.is_empty());
+        rig.principal = ANN;
+        rig.post(&session, &named("ann"))
+            .check("accepted", &Value::Null);
+        let expected = [("200", result(1, text("hello ann")))];
+        check_parts(&rig.settle().await, answer.exchange, &expected);
+    });
+}
+
+#[test]
+fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
+    on_executor(async {
+        let mut rig = rig_with(|settings| settings.sessions_per_principal_max = 2);
+        rig.principal = BOB;
+        let bobs = rig.session();
+        rig.principal = None;
+        let anonymous: Vec<String> = (0..4).map(|_| rig.session()).collect();
+        assert_eq!(rig.count(Counter::SessionsEvicted), 0);
+        rig.principal = ANN;
+        let ping = request(2, "ping", json!({}));
+        let (busy, idle) = (rig.session(), rig.session());
+        rig.call_legacy(&busy, "later", json!({})).pending();
+        let third = rig.session();
+        assert_eq!(rig.count(Counter::SessionsEvicted), 1);
+        check_unknown(&rig.post(&idle, &ping), true);
+        let answer = rig.call_legacy(&third, "later", json!({}));
+        answer.pending();
+        let refused = rig.post("", &initialize("2025-11-25"));
+        refused.check("503", &error(1, -32603));
+        let text = refused.body["error"]["message"].as_str().unwrap();
+        assert!(text.contains("principal"), "{text}");
+        rig.gate.open();
+        rig.settle().await;
+        rig.session();
+        assert_eq!(rig.count(Counter::SessionsEvicted), 2);
+        assert_eq!(rig.count(Counter::SessionsOpen), 7);
+        check_unknown(&rig.post(&busy, &ping), true);
+        rig.principal = BOB;
+        rig.post(&bobs, &ping).check("200", &result(2, json!({})));
+        rig.principal = None;
+        for session in anonymous {
+            rig.post(&session, &ping)
+                .check("200", &result(2, json!({})));
+        }
+    });
+}
+
+/// Lets `tool` ask Ann and sends her state back as `who`; returns what comes of it.
+async fn bring_back(rig: &mut Rig, tool: &str, owner: Who, who: Who) -> Value {
+    rig.principal = owner;
+    let first = modern_call(rig, tool, "");
+    let body = outcome(rig, first).await;
+    let state = body["result"]["requestState"].as_str().expect("a state");
+    let named = json!({"action": "accept", "content": {"name": "you"}});
+    let params = json!({
+        "name": tool, "arguments": {},
+        "inputResponses": {"who": named}, "requestState": state,
+    });
+    rig.principal = who;
+    let second = modern(rig, "tools/call", tool, (params, ""));
+    outcome(rig, second).await
+}
+
+type Who = Option<&'static str>;
+
+/// The message that answers a request, now or later.
+pub(super) async fn outcome(rig: &mut Rig, answer: Answer) -> Value {
+    if !matches!(answer.disposition, Disposition::Pending(_)) {
+        return answer.body;
+    }
+    let delivered = rig.settle().await;
+    match &delivered[..] {
+        [(_, crate::mcp::Part::Final { body, .. })] => serde_json::from_slice(body).unwrap(),
+        other => panic!("one final part: {other:?}"),
+    }
+}
+
+#[test]
+fn a_state_is_taken_back_from_whom_it_was_given_to() {
+    on_executor(async {
+        let mut rig = rig();
+        for tool in ["greets", "greets_later"] {
+            for owner in [ANN, None] {
+                let body = bring_back(&mut rig, tool, owner, owner).await;
+                assert_eq!(body, stamped_text("hello you"), "{tool} {owner:?}");
+                for other in OTHERS.into_iter().chain([ANN]) {
+                    if other != owner {
+                        let body = bring_back(&mut rig, tool, owner, other).await;
+                        assert_eq!(body["error"]["code"], -32602, "{tool} {other:?}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+pub(super) fn stamped_text(said: &str) -> Value {
+    stamped(1, text(said))
+}
