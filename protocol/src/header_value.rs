@@ -29,8 +29,10 @@ pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, MalformedHeaderValue> {
         .strip_prefix(PREFIX)
         .and_then(|rest| rest.strip_suffix(SUFFIX));
     let Some(encoded) = marked else {
-        let text = str::from_utf8(value).ok().filter(|text| is_plain(text));
-        return text.map(Cow::Borrowed).ok_or(MalformedHeaderValue);
+        return match str::from_utf8(value) {
+            Ok(text) if is_plain(value) => Ok(Cow::Borrowed(text)),
+            _ => Err(MalformedHeaderValue),
+        };
     };
     let bytes = STANDARD.decode(encoded).map_err(|_| MalformedHeaderValue)?;
     String::from_utf8(bytes)
@@ -38,10 +40,22 @@ pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, MalformedHeaderValue> {
         .map_err(|_| MalformedHeaderValue)
 }
 
-/// Whether all of a text is visible ASCII, spaces and tabs. Anything else has to be encoded, and a
+/// Whether a header value stands for `text`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn stands_for(value: &[u8], text: &str) -> Result<bool, MalformedHeaderValue> {
+    // The usual case: what is plain and unmarked stands for itself.
+    if value == text.as_bytes() && !value.starts_with(PREFIX) && is_plain(value) {
+        return Ok(true);
+    }
+    Ok(decode(value)? == text)
+}
+
+/// Whether all of a value is visible ASCII, spaces and tabs. Anything else has to be encoded, and a
 /// server that lets it pass raw disagrees with every intermediary that reads bytes otherwise.
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+fn is_plain(value: &[u8]) -> bool {
+    value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
 }
 
 /// Whether header text `text` says the same as the argument `value`.

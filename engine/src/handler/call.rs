@@ -158,24 +158,22 @@ impl Call {
         state.is_task.set(is_legacy && wishes.task.is_some());
         state.wishes.replace(wishes);
         state.last_progress.set(f64::NEG_INFINITY);
-        state.events.borrow_mut().clear();
         state.events_announced.set(false);
-        state.questions.borrow_mut().clear();
-        state.status.take();
         state.is_cancelled.set(false);
-        state.cancellation.take();
     }
 
     pub(super) fn states(&self) -> &States {
         &self.0.states
     }
 
-    /// Forgets what the request wished; the call may wait long for the next one.
+    /// Forgets all of its request before it serves another, which may be long from now.
     pub(crate) fn forget(&self) {
-        self.0.wishes.take();
-        self.0.events.take();
-        self.0.questions.take();
-        self.0.status.take();
+        let state = &self.0;
+        state.wishes.take();
+        state.events.take();
+        state.questions.take();
+        state.status.take();
+        state.cancellation.take();
     }
 
     /// Whether nobody else holds the call, so that it can serve another request.

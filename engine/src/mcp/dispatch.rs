@@ -395,6 +395,7 @@ impl Core {
     }
 }
 
+#[cold]
 pub(super) fn invalid_params(id: Id<'_>, message: &str, out: &mut Vec<u8>) -> Disposition {
     encode::write_error(out, Some(id), error_code::INVALID_PARAMS, message);
     Disposition::ok()

@@ -410,6 +410,7 @@ impl Core {
     }
 
     /// Writes the refusal of a message.
+    #[cold]
     pub(crate) fn refuse(
         &self,
         id: Option<Id<'_>>,

@@ -147,6 +147,7 @@ impl Core {
     }
 
     /// The answer to a request for something that is not in the catalog.
+    #[cold]
     pub(super) fn unknown(
         &self,
         id: Id<'_>,

@@ -58,6 +58,7 @@ impl Core {
     }
 
     /// Writes a result that asks for input.
+    #[cold]
     pub(super) fn write_input_required(
         &self,
         out: &mut Vec<u8>,
@@ -107,6 +108,7 @@ impl Core {
     }
 
     /// Writes that the client lacks a capability; returns the status of the answer.
+    #[cold]
     pub(super) fn write_missing_capability(
         &self,
         out: &mut Vec<u8>,

@@ -12,31 +12,26 @@ pub struct Accept {
 }
 
 impl Accept {
+    const ALL: Accept = Accept {
+        json: true,
+        event_stream: true,
+    };
+
     /// Reads the field; an absent one allows everything.
+    #[inline]
     pub fn read(field: Field<'_>) -> Accept {
-        let value = match field {
-            Field::Absent => {
-                return Accept {
-                    json: true,
-                    event_stream: true,
-                };
-            }
+        match field {
+            Field::Absent => Accept::ALL,
             // Repeated list fields mean their values joined; a client that splits Accept takes
             // whatever it is given.
-            Field::Repeated => {
-                return Accept {
-                    json: true,
-                    event_stream: true,
-                };
-            }
-            Field::Once(value) => value,
-        };
-        if value == b"application/json, text/event-stream" {
-            return Accept {
-                json: true,
-                event_stream: true,
-            };
+            Field::Repeated => Accept::ALL,
+            // As the official clients write it.
+            Field::Once(value) if value == b"application/json, text/event-stream" => Accept::ALL,
+            Field::Once(value) => Accept::of_ranges(value),
         }
+    }
+
+    fn of_ranges(value: &[u8]) -> Accept {
         let mut accept = Accept {
             json: false,
             event_stream: false,

@@ -300,11 +300,10 @@ fn check_name<'a>(
     let Some(body) = body else {
         return Ok(());
     };
-    let text = header_value::decode(value).map_err(|_| Reason::HeaderMalformed(NAME_HEADER))?;
-    if text == body {
-        Ok(())
-    } else {
-        Err(Reason::HeaderMismatch(NAME_HEADER))
+    match header_value::stands_for(value, body) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Reason::HeaderMismatch(NAME_HEADER)),
+        Err(_) => Err(Reason::HeaderMalformed(NAME_HEADER)),
     }
 }
 

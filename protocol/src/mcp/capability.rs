@@ -48,33 +48,28 @@ impl ClientCapabilities {
     /// Reads a `ClientCapabilities` object; unknown members are ignored.
     pub fn read(value: Value<'_>) -> ClientCapabilities {
         let mut set = ClientCapabilities::default();
-        let Some(object) = value.as_object() else {
-            return set;
-        };
-        if let Some(elicitation) = object
-            .get("elicitation")
-            .and_then(|value| value.as_object())
-        {
-            let url = elicitation.get("url").is_some();
-            if url {
-                set.insert(ClientCapability::ElicitationUrl);
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let members = value.as_object();
+            let has = |member: &str| members.is_some_and(|members| members.get(member).is_some());
+            match name {
+                "elicitation" if members.is_some() => {
+                    if has("url") {
+                        set.insert(ClientCapability::ElicitationUrl);
+                    }
+                    if has("form") || !has("url") {
+                        set.insert(ClientCapability::ElicitationForm);
+                    }
+                }
+                "roots" => set.insert(ClientCapability::Roots),
+                "sampling" if members.is_some() => {
+                    set.insert(ClientCapability::Sampling);
+                    if has("tools") {
+                        set.insert(ClientCapability::SamplingTools);
+                    }
+                }
+                "extensions" if has(tasks::EXTENSION) => set.insert(ClientCapability::Tasks),
+                _ => {}
             }
-            if elicitation.get("form").is_some() || !url {
-                set.insert(ClientCapability::ElicitationForm);
-            }
-        }
-        if object.get("roots").is_some() {
-            set.insert(ClientCapability::Roots);
-        }
-        if let Some(sampling) = object.get("sampling").and_then(|value| value.as_object()) {
-            set.insert(ClientCapability::Sampling);
-            if sampling.get("tools").is_some() {
-                set.insert(ClientCapability::SamplingTools);
-            }
-        }
-        let extensions = object.get("extensions").and_then(|value| value.as_object());
-        if extensions.is_some_and(|extensions| extensions.get(tasks::EXTENSION).is_some()) {
-            set.insert(ClientCapability::Tasks);
         }
         set
     }

@@ -3,6 +3,8 @@
 //! Splits, never decodes: percent-encoding stays as it was sent. Asterisk-form and authority-form
 //! belong to requests this server never serves (`OPTIONS *`, `CONNECT`) and are refused.
 
+use memchr::memchr;
+
 use super::refusal::Refusal;
 
 /// A request target, taken apart.
@@ -50,8 +52,8 @@ impl<'a> Target<'a> {
 }
 
 fn split_query(target: &str) -> (&str, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    match memchr(b'?', target.as_bytes()) {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
         None => (target, None),
     }
 }
