@@ -100,6 +100,12 @@ impl Plan {
     }
 }
 
+/// A worker that waits looks this often whether there is a window.
+pub(crate) const LOOK_NS: u64 = 100_000_000;
+/// From setting a window to its first request: by then every worker has seen it, so that none is
+/// late from the start and what they find counts from when it was due.
+pub(crate) const LEAD_NS: u64 = LOOK_NS + 20_000_000;
+
 /// When requests are made, in nanoseconds since the board's epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {

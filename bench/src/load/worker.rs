@@ -13,7 +13,7 @@ mod requests;
 
 use super::client::{Client, Event, Judges};
 use super::pace::Schedule;
-use super::plan::{Board, Live, Plan, Window};
+use super::plan::{Board, LOOK_NS, Live, Plan, Window};
 use super::response::HeadCache;
 use super::script::FIRST_ID;
 use super::tally::{Tally, Times};
@@ -34,7 +34,7 @@ const CONNECTING_MAX: u32 = 512;
 /// Completions handled before the next submission.
 const COMPLETIONS_PER_TURN: usize = 1024;
 /// How often timeouts are looked for and figures published.
-const HOUSEKEEPING_NS: u64 = 100_000_000;
+const HOUSEKEEPING_NS: u64 = LOOK_NS;
 /// A request due sooner than this is waited for without sleeping: a wake-up costs more.
 const SPIN_NS: u64 = 50_000;
 /// Entries of the executor's own rings and its registered memory: the least it takes.
@@ -234,6 +234,11 @@ impl Worker {
         let mut until = self.published_ns + HOUSEKEEPING_NS;
         if let Some(Reverse((at, _))) = self.timers.peek() {
             until = until.min(*at);
+        }
+        if let Some(start_ns) = self.window.map(|window| window.start_ns)
+            && now < start_ns
+        {
+            until = until.min(start_ns);
         }
         if let Some(due) = self.next_due_ns()
             && !self.ready.is_empty()

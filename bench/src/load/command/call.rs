@@ -6,15 +6,13 @@ use crate::load::cli::CallArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::mix::Mix;
 use crate::load::pace::Rate;
-use crate::load::plan::{Role, Window};
+use crate::load::plan::{LEAD_NS, Role, Window};
 use crate::load::report::{CallReport, Distribution, Load, Outcome, Pace};
 use crate::load::run::{Run, Waited};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// From the last connection to the first request, so that all threads begin together.
-const START_NS: u64 = 5_000_000;
 /// A generator that is later than this for 1 % of requests did not keep the schedule.
 const SLIP_P99_NS_MAX: u64 = 1_000_000;
 
@@ -82,7 +80,7 @@ pub(super) fn measure_calls(
     let Some(run) = connect(site, &measure, interrupted)? else {
         return Ok(None);
     };
-    let start_ns = run.board.now_ns() + START_NS;
+    let start_ns = run.board.now_ns() + LEAD_NS;
     let measure_from_ns = start_ns + measure.warmup.as_nanos() as u64;
     let window = Window {
         start_ns,

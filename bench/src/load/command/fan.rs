@@ -5,7 +5,7 @@ use super::{Machines, Site};
 use crate::load::cli::{FanArguments, arguments as tool_arguments};
 use crate::load::error::{Exit, LoadError};
 use crate::load::mix::{Mix, RequestKind};
-use crate::load::plan::{Role, Window};
+use crate::load::plan::{LEAD_NS, Role, Window};
 use crate::load::report::{Distribution, FanReport, FanRound, Outcome};
 use crate::load::run::{Run, Waited};
 use crate::load::tally::Times;
@@ -113,7 +113,7 @@ fn pull(
         run.finish()?;
         return Err(fault);
     }
-    let start_ns = run.board.now_ns();
+    let start_ns = run.board.now_ns() + LEAD_NS;
     let sent = run.board.epoch + Duration::from_nanos(start_ns);
     let window = Window {
         start_ns,

@@ -5,7 +5,7 @@ use super::{Machines, Site, is_interrupted};
 use crate::load::cli::{HoldArguments, HoldKind};
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::Rate;
-use crate::load::plan::{Role, Window};
+use crate::load::plan::{LEAD_NS, Role, Window};
 use crate::load::process::{Memory, slab_bytes};
 use crate::load::report::{ActiveReport, HoldReport, HoldStep, Outcome, Slope};
 use crate::load::run::{Run, Waited};
@@ -146,9 +146,9 @@ fn stay(
     duration: Duration,
     interrupted: &AtomicBool,
 ) -> (Waited, f64) {
-    let start_ns = run.board.now_ns();
-    let end_ns = start_ns + (duration.as_nanos() as u64).max(1);
+    let duration_ns = (duration.as_nanos() as u64).max(1);
     let Some(per_s) = rate else {
+        let end_ns = run.board.now_ns() + duration_ns;
         let waited = run.wait_until(Some(end_ns), || false);
         let is_early = waited == Waited::Interrupted || is_interrupted(interrupted);
         let waited = if is_early {
@@ -159,6 +159,8 @@ fn stay(
         return (waited, 0.0);
     };
     let mut progress = Progress::new("holding");
+    let start_ns = run.board.now_ns() + LEAD_NS;
+    let end_ns = start_ns + duration_ns;
     let window = Window {
         start_ns,
         measure_from_ns: start_ns,
@@ -168,7 +170,7 @@ fn stay(
     let waited = run.make_requests(window, |now| progress.show(&run.board, now));
     (
         waited,
-        (run.board.now_ns().min(end_ns) - start_ns) as f64 / 1e9,
+        run.board.now_ns().min(end_ns).saturating_sub(start_ns) as f64 / 1e9,
     )
 }
 
