@@ -6,6 +6,8 @@ use super::home_id::{self, HOME_ID_BYTES};
 
 /// Names a task. For a task of nobody, to know the name is to be allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+// Eighteen bytes rather than thirty-two: connections and tasks hold them by the million.
+#[repr(Rust, packed(2))]
 pub(crate) struct TaskId {
     /// The shard that owns the task.
     pub(crate) home: u16,
