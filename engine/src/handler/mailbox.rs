@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::runner::Outcome;
 
-/// Names a call that has not been answered; never names another one later.
+/// Names a call that has not been answered. Of calls that wait, no two ever have the same; one that
+/// is answered at once may leave its own to the next, which passes over news without a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey {
     /// Place in the shard's call table.

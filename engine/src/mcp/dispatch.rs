@@ -332,13 +332,21 @@ impl Core {
                 self.spare(call);
                 Disposition::ok()
             }
-            Started::Ready(outcome) => {
-                Disposition::Pending(Some(self.keep(caller, call, Err(outcome))))
-            }
-            Started::Waiting(waiting) => {
-                Disposition::Pending(Some(self.keep(caller, call, Ok(waiting))))
-            }
+            Started::Ready(outcome) => self.let_wait(caller, call, Err(outcome)),
+            Started::Waiting(waiting) => self.let_wait(caller, call, Ok(waiting)),
         }
+    }
+
+    /// Lets the client wait for a call whose handler waits, or has messages for it first.
+    fn let_wait(
+        &mut self,
+        caller: Caller<'_>,
+        call: Call,
+        rest: Result<Waiting, Outcome>,
+    ) -> Disposition {
+        let key = self.keep(caller, call, rest);
+        self.prime_call(key);
+        Disposition::Pending(Some(key))
     }
 
     /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
@@ -374,8 +382,8 @@ impl Core {
             },
             self.now_ms,
         );
-        if session.is_some_and(|session| self.sessions.begin_call(session, key)) {
-            self.prime_call(key);
+        if let Some(session) = session {
+            self.sessions.begin_call(session, key);
         }
         let mailbox = self.mailbox.clone();
         match rest {

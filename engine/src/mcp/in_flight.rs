@@ -148,8 +148,7 @@ impl Core {
         for item in news.drain(..) {
             match item {
                 News::Events(key) => {
-                    let exchange = self.calls.find(key).and_then(|entry| entry.exchange);
-                    if exchange.is_none_or(&has_room) {
+                    if self.takes_messages(key, &has_room) {
                         self.pump_events(key);
                     } else {
                         stalled.push_back(key);
@@ -180,6 +179,25 @@ impl Core {
                 found.map(|(exchange, _)| exchange)
             }
             _ => entry.exchange,
+        }
+    }
+
+    /// Whether there is room where the messages of a call go: on its connection, or on all that
+    /// its session has open for those of a task.
+    pub(crate) fn takes_messages(
+        &mut self,
+        key: CallKey,
+        has_room: impl Fn(Exchange) -> bool,
+    ) -> bool {
+        let Some(entry) = self.calls.find(key) else {
+            return true;
+        };
+        match (entry.made_task, entry.session) {
+            (Some(task), Some(session)) => {
+                let mut open = self.task_exchanges(task, session).into_iter().flatten();
+                open.all(has_room)
+            }
+            _ => entry.exchange.is_none_or(has_room),
         }
     }
 
@@ -215,7 +233,7 @@ impl Core {
         };
         self.meter.uncount(Counter::CallsInFlight);
         if let Some(session) = entry.session {
-            self.sessions.end_call(session, key);
+            self.sessions.end_call(session, key, self.now_ms);
         }
         let part = match (outcome, entry.made_task) {
             (outcome, Some(task)) => {

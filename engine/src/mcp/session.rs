@@ -239,15 +239,21 @@ impl Sessions {
         &mut self.sessions[index as usize]
     }
 
-    /// Notes that a call of the session called `id` waits. Says whether there is the session.
-    pub(crate) fn begin_call(&mut self, id: SessionId, call: CallKey) -> bool {
-        self.change(id, |session| session.calls.push(call))
-            .is_some()
+    /// Notes that a call of the session called `id` waits.
+    pub(crate) fn begin_call(&mut self, id: SessionId, call: CallKey) {
+        self.change(id, |session| session.calls.push(call));
     }
 
-    /// Notes that a call of the session called `id` waits no more.
-    pub(crate) fn end_call(&mut self, id: SessionId, call: CallKey) {
-        self.change(id, |session| session.calls.retain(|other| *other != call));
+    /// Notes that a call of the session called `id` waits no more. A session that becomes idle by
+    /// it was in use until now.
+    pub(crate) fn end_call(&mut self, id: SessionId, call: CallKey, now_ms: u64) {
+        let is_busy = self.change(id, |session| {
+            session.calls.retain(|other| *other != call);
+            session.is_busy()
+        });
+        if is_busy == Some(false) {
+            self.touch(id, now_ms);
+        }
     }
 
     /// Notes that a stream of the session called `id` is open.
@@ -270,7 +276,7 @@ impl Sessions {
         });
     }
 
-    /// Changes whether a session is busy. One that becomes idle was in use until now.
+    /// Changes whether a session is busy.
     fn change<T>(&mut self, id: SessionId, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
         let index = self.index_of(id)?;
         let session = &mut self.sessions[index as usize];

@@ -56,7 +56,8 @@ const ASKS_MAX: usize = 128;
 pub(crate) struct Removed {
     /// Its name.
     pub(crate) id: TaskId,
-    /// Whether its handler is still at work, for nobody.
+    /// Whether its handler is still at work, for nobody. Whoever stops handlers knows.
+    #[cfg(test)]
     pub(crate) was_running: bool,
     /// Who waits for an end that will not come.
     pub(crate) waiters: Vec<Waiter>,
@@ -470,6 +471,7 @@ impl From<Task> for Removed {
     fn from(task: Task) -> Removed {
         Removed {
             id: task.id,
+            #[cfg(test)]
             was_running: !task.status.is_terminal(),
             waiters: task.waiters,
         }

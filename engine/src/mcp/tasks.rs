@@ -217,7 +217,7 @@ impl Core {
                 Ok(()) if era == Era::Modern => {}
                 // One who waits for the result is asked at once, others when they come.
                 Ok(()) => {
-                    let waiter = self.tasks.first_waiter(task, &owner, now_ms);
+                    let waiter = self.tasks.last_waiter(task, &owner, now_ms);
                     self.deliveries.extend(waiter.map(|exchange| Delivery {
                         exchange,
                         part: Part::message(request),
@@ -259,7 +259,7 @@ impl Core {
         if std::mem::take(&mut entry.has_untold_status) {
             self.task_changed(task, &owner);
         }
-        let waiter = self.tasks.first_waiter(task, &owner, now_ms);
+        let waiter = self.tasks.last_waiter(task, &owner, now_ms);
         while let Some(event) = call.take_event() {
             // A task has no stream of its own that could be closed for a while.
             let Event::Message(message) = event else {
@@ -369,14 +369,8 @@ impl Core {
 }
 
 impl Tasks {
-    /// Where the first who waits for the result of a task is reached.
-    fn first_waiter(&self, task: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<Exchange> {
-        let waiter = self.table.get(task, owner, now_ms)?.waiters().first()?;
-        let waiting = self.waiting.get(waiter.0 as usize)?;
-        Some(waiting.exchange)
-    }
-
-    /// Where the last one who waits for it is reached, who is the most likely to be there still.
+    /// Where the last one who waits for the result of a task is reached, who is the most likely to
+    /// be there still.
     fn last_waiter(&self, task: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<Exchange> {
         let waiter = self.table.get(task, owner, now_ms)?.waiters().last()?;
         let waiting = self.waiting.get(waiter.0 as usize)?;

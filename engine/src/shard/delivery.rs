@@ -7,9 +7,12 @@ use corelane_protocol::jsonrpc::OwnedId;
 
 use super::ShardMessage;
 use super::work::Shard;
+use crate::connection::http::Connection;
+use crate::io::slots::Slots;
 use crate::lanes::Tier;
 use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part, StreamOwner};
 use crate::meter::Counter;
+use crate::profile::Connection as ConnectionProfile;
 
 /// Calls with unsent messages that are looked at in one turn.
 const STALLED_PER_TURN: usize = 64;
@@ -17,25 +20,38 @@ const STALLED_PER_TURN: usize = 64;
 /// turn.
 const STATUSES_PER_TURN: usize = 512;
 
+/// Where there is room for messages of calls.
+struct Room<'a> {
+    slots: &'a Slots<Connection>,
+    profile: &'a ConnectionProfile,
+    shard: u16,
+    /// Messages for other shards wait.
+    has_unsent: bool,
+}
+
+impl Room<'_> {
+    fn is_at(&self, exchange: Exchange) -> bool {
+        if exchange.shard != self.shard {
+            return !self.has_unsent;
+        }
+        let connection = self.slots.get(exchange.slot);
+        connection.is_none_or(|it| !it.has_much_output(self.profile))
+    }
+}
+
 impl Shard {
     /// Turns what happened to calls into answers. Returns whether anything did.
     pub(super) fn handle_news(&mut self) -> bool {
         let had_news = self.handling.has_news();
         if had_news {
-            let (slots, profile) = (&self.slots, &self.profile.connection);
-            let (shard, has_unsent) = (self.handling.shard, !self.unsent.is_empty());
-            let has_room = |exchange: Exchange| {
-                if exchange.shard != shard {
-                    return !has_unsent;
-                }
-                slots
-                    .get(exchange.slot)
-                    .is_none_or(|it| !it.has_much_output(profile))
+            let room = Room {
+                slots: &self.slots,
+                profile: &self.profile.connection,
+                shard: self.handling.shard,
+                has_unsent: !self.unsent.is_empty(),
             };
-            self.handling
-                .endpoint
-                .core()
-                .collect_news(has_room, &mut self.stalled);
+            let core = self.handling.endpoint.core();
+            core.collect_news(|exchange| room.is_at(exchange), &mut self.stalled);
         }
         self.look_at_stalled();
         self.deliver_all();
@@ -47,17 +63,15 @@ impl Shard {
             let Some(key) = self.stalled.pop_front() else {
                 break;
             };
-            let profile = &self.profile.connection;
-            let has_room = match self.handling.endpoint.core().exchange_of(key) {
-                None => true,
-                Some(exchange) if exchange.shard != self.handling.shard => self.unsent.is_empty(),
-                Some(exchange) => self
-                    .slots
-                    .get(exchange.slot)
-                    .is_none_or(|it| !it.has_much_output(profile)),
+            let room = Room {
+                slots: &self.slots,
+                profile: &self.profile.connection,
+                shard: self.handling.shard,
+                has_unsent: !self.unsent.is_empty(),
             };
-            if has_room {
-                self.handling.endpoint.core().pump_events(key);
+            let core = self.handling.endpoint.core();
+            if core.takes_messages(key, |exchange| room.is_at(exchange)) {
+                core.pump_events(key);
             } else {
                 self.stalled.push_back(key);
             }

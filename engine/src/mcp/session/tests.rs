@@ -121,21 +121,31 @@ fn to_be_asked_for_by_another_is_no_use_of_a_session() {
 }
 
 #[test]
+fn a_session_was_in_use_until_its_last_call_ended() {
+    let mut sessions = capped(10);
+    let id = create(&mut sessions, 0).unwrap();
+    sessions.begin_call(id, BUSY);
+    sessions.end_call(id, BUSY, IDLE_TIMEOUT_MS - 1);
+    assert!(sessions.expire(2 * IDLE_TIMEOUT_MS - 2).is_none());
+    assert_eq!(sessions.expire(2 * IDLE_TIMEOUT_MS - 1).unwrap().id, id);
+}
+
+#[test]
 fn a_principal_at_its_cap_makes_room_among_its_own() {
     let mut sessions = capped(2);
     let stranger = create_as(&mut sessions, Some("bob"), 0).unwrap();
     let anonymous: Vec<_> = (0..5).map(|_| create(&mut sessions, 0).unwrap()).collect();
     let first = create_as(&mut sessions, Some("ann"), 1).unwrap();
     let second = create_as(&mut sessions, Some("ann"), 2).unwrap();
-    assert!(sessions.begin_call(second, BUSY));
+    sessions.begin_call(second, BUSY);
     sessions.touch(second, 3);
     sessions.touch(first, 4);
     let third = create_as(&mut sessions, Some("ann"), 5).unwrap();
     assert!(sessions.find(first).is_none());
-    assert!(sessions.begin_call(third, BUSY));
+    sessions.begin_call(third, BUSY);
     let refused = create_as(&mut sessions, Some("ann"), 6);
     assert_eq!(refused, Err(NoRoom::Principal));
-    sessions.end_call(second, BUSY);
+    sessions.end_call(second, BUSY, 6);
     create_as(&mut sessions, Some("ann"), 7).unwrap();
     assert!(sessions.find(second).is_none());
     for id in anonymous.into_iter().chain([stranger, third]) {
@@ -262,12 +272,12 @@ fn step(sessions: &mut Sessions, model: &mut Vec<Known>, (kind, at): (u64, usize
             known.used = now;
         }
         3 => {
-            assert!(sessions.begin_call(id, key));
+            sessions.begin_call(id, key);
             known.calls.push(key);
         }
         4 | 5 => {
             if let Some(call) = known.calls.pop() {
-                sessions.end_call(id, call);
+                sessions.end_call(id, call, now);
             }
         }
         6 => {

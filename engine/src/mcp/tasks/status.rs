@@ -42,6 +42,20 @@ impl Core {
         }
     }
 
+    /// Where messages of a task of a session may go: to who waits for its result, and on the
+    /// session's own stream.
+    pub(in crate::mcp) fn task_exchanges(
+        &mut self,
+        task: TaskId,
+        session: SessionId,
+    ) -> [Option<Exchange>; 2] {
+        let (owner, now_ms) = (TaskOwner::Session(session), self.tasks_now_ms());
+        let waiter = self.tasks.last_waiter(task, &owner, now_ms);
+        let found = self.sessions.find(session);
+        let own = found.and_then(|found| found.streams().first().map(|open| open.exchange));
+        [waiter, own]
+    }
+
     /// Where a session is told how a task of it stands, if a stream is open, and whether that is
     /// the stream of a request for its result.
     pub(in crate::mcp) fn status_exchange(
@@ -49,12 +63,10 @@ impl Core {
         task: TaskId,
         session: SessionId,
     ) -> Option<(Exchange, bool)> {
-        let streams = self.sessions.find(session).map(|found| found.streams());
-        if let Some(open) = streams.and_then(|streams| streams.first()) {
-            return Some((open.exchange, false));
+        let [waiter, own] = self.task_exchanges(task, session);
+        if let Some(own) = own {
+            return Some((own, false));
         }
-        let (owner, now_ms) = (TaskOwner::Session(session), self.tasks_now_ms());
-        let waiter = self.tasks.last_waiter(task, &owner, now_ms);
         let waiter = waiter.filter(|exchange| exchange.takes_events);
         waiter.map(|exchange| (exchange, true))
     }

@@ -208,6 +208,59 @@ fn cancelling_ends_a_task_for_those_who_wait_and_only_once() {
 }
 
 #[test]
+fn a_task_has_no_stream_of_its_own() {
+    on_executor(async {
+        let mut rig = rig();
+        rig.takes_events = true;
+        let session = session(&mut rig);
+        let id = task(&mut rig, &session, "waits");
+        assert!(rig.settle().await.is_empty(), "its client was answered");
+        assert_eq!(rig.endpoint.core().events.bytes(), 0);
+        rig.gate.open();
+        rig.settle().await;
+        check_state(&mut rig, &session, &id, "completed");
+        assert_eq!(rig.endpoint.core().events.bytes(), 0);
+    });
+}
+
+#[test]
+fn a_task_asks_the_last_who_waits_for_its_result() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let id = task(&mut rig, &session, "asks");
+        // The connection of the first may be gone, which nobody hears of.
+        about(&mut rig, &session, "tasks/result", &id);
+        let last = about(&mut rig, &session, "tasks/result", &id);
+        let delivered = rig.settle().await;
+        let [(exchange, part)] = &delivered[..] else {
+            panic!("one question: {delivered:?}");
+        };
+        assert_eq!(*exchange, last.exchange);
+        assert_eq!(part_of(part).1["method"], "elicitation/create");
+    });
+}
+
+#[test]
+fn a_task_says_nothing_to_a_client_that_has_no_room() {
+    on_executor(async {
+        let mut rig = rig();
+        let session = session(&mut rig);
+        let id = task(&mut rig, &session, "moves");
+        let waiting = about(&mut rig, &session, "tasks/result", &id);
+        let mut stalled = Default::default();
+        assert!(rig.settle_while(|_| false, &mut stalled).await.is_empty());
+        rig.endpoint.core().pump_events(stalled[0]);
+        let delivered = rig.deliveries();
+        let [(exchange, part)] = &delivered[..] else {
+            panic!("one message: {delivered:?}");
+        };
+        assert_eq!(*exchange, waiting.exchange);
+        assert_eq!(part_of(part).1["method"], "notifications/progress");
+    });
+}
+
+#[test]
 fn a_task_asks_whoever_waits_for_its_result() {
     on_executor(async {
         for waits_first in [true, false] {
