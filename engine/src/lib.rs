@@ -53,7 +53,7 @@
 //! | `server` | the builder; starts and drains shards; nothing per request |
 //! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
-//! | `mcp` | what messages mean: dispatch, sessions and their streams, subscriptions, questions, tasks |
+//! | `mcp` | what messages mean: dispatch, sessions, streams, subscriptions, questions, tasks |
 //! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | what a tool's author sees, and how a handler is run |
