@@ -21,6 +21,7 @@ pub mod prompts;
 pub mod resources;
 pub mod result;
 pub mod revision;
+pub mod schema_member;
 pub mod subscription;
 pub mod tasks;
 pub mod tools;

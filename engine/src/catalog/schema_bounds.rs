@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use corelane_protocol::mcp::schema_member::SchemaMember;
 use serde_json::Value;
 
 use super::schema::SchemaDefect;
@@ -93,18 +94,27 @@ impl Applied<'_> {
                 self.known.insert(address, 1);
                 let mut sum: u64 = 1;
                 for (name, member) in members {
-                    // Definitions apply only where something refers to them.
-                    let count = match name.as_str() {
-                        "$defs" | "definitions" => 0,
-                        "$ref" => self.count_target(member),
-                        _ => self.count(member),
-                    };
-                    sum = sum.saturating_add(count);
+                    sum = sum.saturating_add(self.count_member(name, member));
                 }
                 self.known.insert(address, sum);
                 sum
             }
             _ => 0,
+        }
+    }
+
+    /// What the member `name` of a schema counts. An object that is no schema counts as one all
+    /// the same, as it does without references.
+    fn count_member(&mut self, name: &str, member: &Value) -> u64 {
+        match (SchemaMember::of(name), member) {
+            // Definitions apply only where something refers to them.
+            _ if matches!(name, "$defs" | "definitions") => 0,
+            _ if name == "$ref" => self.count_target(member),
+            (SchemaMember::SchemasByName, Value::Object(schemas)) => schemas
+                .values()
+                .fold(1, |sum, schema| self.count(schema).saturating_add(sum)),
+            (SchemaMember::Data, _) => count_data(member),
+            _ => self.count(member),
         }
     }
 
@@ -117,6 +127,17 @@ impl Applied<'_> {
             .and_then(|text| text.strip_prefix('#'))
             .and_then(|pointer| root.pointer(pointer));
         target.map_or(0, |target| self.count(target))
+    }
+}
+
+/// The objects and booleans of `data`, in which no name is a keyword. It is as deep as
+/// [`SCHEMA_DEPTH_MAX`] at most.
+fn count_data(data: &Value) -> u64 {
+    match data {
+        Value::Bool(_) => 1,
+        Value::Array(elements) => elements.iter().map(count_data).sum(),
+        Value::Object(members) => members.values().map(count_data).sum::<u64>() + 1,
+        _ => 0,
     }
 }
 
@@ -169,6 +190,32 @@ mod tests {
         let text = "exceeds the limit of 65536 subschemas with its references followed";
         verdict(&doubling(20), Some(text));
         verdict(&doubling(200), Some(text));
+    }
+
+    #[test]
+    fn names_of_properties_are_no_keywords() {
+        let text = "exceeds the limit of 65536 subschemas with its references followed";
+        for by_name in ["properties", "patternProperties", "dependentSchemas"] {
+            for name in ["$defs", "definitions", "$ref", "const", "default", "a"] {
+                let mut schema = doubling(20);
+                let reference = schema["$ref"].take();
+                schema[by_name] = json!({name: {"$ref": reference}});
+                verdict(&schema, Some(text));
+            }
+        }
+    }
+
+    #[test]
+    fn names_within_data_are_no_keywords() {
+        let mut schema = doubling(20);
+        schema["default"] = json!({"$ref": schema["$ref"].take()});
+        verdict(&schema, None);
+        let mut schema = json!({"$defs": {"a": {"const": {"definitions": vec![true; 1024]}}}});
+        schema["allOf"] = json!(vec![json!({"$ref": "#/$defs/a"}); 63]);
+        verdict(&schema, None);
+        schema["allOf"] = json!(vec![json!({"$ref": "#/$defs/a"}); 64]);
+        let text = "exceeds the limit of 65536 subschemas with its references followed";
+        verdict(&schema, Some(text));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::refusal::Reason;
 use crate::framing::http1::{RequestHead, is_field_name};
 use crate::header_value;
 use crate::jsonrpc::Value;
+use crate::mcp::schema_member::SchemaMember;
 
 const PREFIX: &str = "Mcp-Param-";
 const KEYWORD: &str = "x-mcp-header";
@@ -84,15 +85,19 @@ fn collect_properties(
     Ok(())
 }
 
-/// Every annotation of a subschema, reachable or not. A property called `x-mcp-header` is none:
-/// its value is a schema, not a string.
+/// Every annotation of a subschema, reachable or not. A property called `x-mcp-header` is none.
 fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a String>) {
     match schema {
         serde_json::Value::Object(members) => {
             for (key, value) in members {
-                match value {
-                    serde_json::Value::String(name) if key == KEYWORD => names.push(name),
-                    _ if matches!(key.as_str(), "const" | "enum" | "default" | "examples") => {}
+                match (SchemaMember::of(key), value) {
+                    (_, serde_json::Value::String(name)) if key == KEYWORD => names.push(name),
+                    (SchemaMember::SchemasByName, serde_json::Value::Object(schemas)) => {
+                        schemas
+                            .values()
+                            .for_each(|schema| list_annotations(schema, names));
+                    }
+                    (SchemaMember::Data, _) => {}
                     _ => list_annotations(value, names),
                 }
             }
@@ -214,5 +219,20 @@ mod tests {
             json!({"anyOf": [properties(string("Y"))]}),
             HeaderParamDefect::Unreachable("Y".into()),
         );
+        for name in ["const", "default", "enum", "examples"] {
+            check(
+                json!({"properties": {name: {"items": string("Z")}}}),
+                HeaderParamDefect::Unreachable("Z".into()),
+            );
+        }
+    }
+
+    #[test]
+    fn annotations_within_data_are_none() {
+        for name in ["const", "default", "enum", "examples"] {
+            let data = json!([{"x-mcp-header": "X"}]);
+            let schema = json!({"properties": {"a": {name: data}}});
+            assert_eq!(collect(&schema), Ok(vec![]), "{name}");
+        }
     }
 }

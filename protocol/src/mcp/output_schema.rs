@@ -8,12 +8,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::era::Era;
+use super::schema_member::SchemaMember;
 
 /// Where the schema of an author stands within one that wraps it.
 const WRAPPED_AT: &str = "#/properties/result";
-
-/// Members whose values are data: what looks like a reference there is none.
-const DATA_MEMBERS: [&str; 4] = ["const", "default", "enum", "examples"];
 
 /// A tool's output schema.
 #[derive(Debug, Clone)]
@@ -91,14 +89,17 @@ fn wrap(mut schema: Map<String, Value>) -> Value {
 /// deep as the schema, which the parser of its text bounds.
 fn move_references(members: &mut Map<String, Value>) {
     for (name, value) in members {
-        match value {
-            Value::String(target) if name == "$ref" => {
+        match (SchemaMember::of(name), value) {
+            (_, Value::String(target)) if name == "$ref" => {
                 if target == "#" || target.starts_with("#/") {
                     target.replace_range(..1, WRAPPED_AT);
                 }
             }
-            Value::Object(_) | Value::Array(_) if DATA_MEMBERS.contains(&name.as_str()) => {}
-            other => move_references_within(other),
+            (SchemaMember::SchemasByName, Value::Object(schemas)) => {
+                schemas.values_mut().for_each(move_references_within);
+            }
+            (SchemaMember::Data, _) => {}
+            (_, other) => move_references_within(other),
         }
     }
 }
@@ -166,6 +167,26 @@ mod tests {
                 "$defs": {"a": {"type": "string"}},
             }))),
         );
+        for by_name in [
+            "properties",
+            "patternProperties",
+            "$defs",
+            "dependentSchemas",
+        ] {
+            for name in [
+                "default",
+                "const",
+                "enum",
+                "examples",
+                "$ref",
+                "$id",
+                "properties",
+            ] {
+                let holding = |target: &str| json!({by_name: {name: {"$ref": target}}});
+                let moved = holding("#/properties/result/$defs/a");
+                check(&holding("#/$defs/a").to_string(), Some(wrapper(moved)));
+            }
+        }
         let named = json!({"$id": "urn:a", "$ref": "#/$defs/a", "$defs": {"a": {}}});
         check(&named.to_string(), Some(wrapper(named.clone())));
     }
