@@ -4,7 +4,8 @@
 //! shard takes what is there at the start of its turn, so that it has one catalog or the next and
 //! never a part of one. A board holds what is not taken yet: the latest plan, which lists have
 //! changed, which resources. It coalesces, so it is bounded however fast changes come; that is
-//! why changes do not go through the lanes, which could be full.
+//! why changes do not go through the lanes, which could be full. Resources stay on it while a
+//! shard still tells of others: whoever changes them faster than that is refused.
 //!
 //! A changed list is told in a second step, when every shard has its plan: a client that hears of
 //! the change and asks on another connection, and so maybe another shard, is not given the list
@@ -13,6 +14,7 @@
 //!
 //! Invariant: a change that was accepted reaches every shard that runs.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -33,8 +35,8 @@ pub(crate) struct Changes {
     pub(crate) adoption: Option<Arc<Adoption>>,
     /// Lists that changed, in plans that every shard uses.
     pub(crate) lists: ListKinds,
-    /// Resources that changed, each once.
-    pub(crate) uris: Vec<Arc<str>>,
+    /// Resources that changed.
+    pub(crate) uris: HashSet<Arc<str>>,
 }
 
 /// A plan on its way into use. Each shard holds this until it uses the plan; when the last one has
@@ -118,13 +120,25 @@ impl ShardBoard {
         let _ = self.waker.set(waker);
     }
 
-    /// Takes what is new, if anything is. Costs one load when nothing is.
-    pub(crate) fn take(&self) -> Option<Changes> {
-        if !self.is_new.load(Ordering::Relaxed) || !self.is_new.swap(false, Ordering::Acquire) {
+    /// Takes what is new, if anything is; resources only if `takes_uris`, and otherwise they stay.
+    /// Costs one load when nothing is there.
+    pub(crate) fn take(&self, takes_uris: bool) -> Option<Changes> {
+        if !self.has_changes() || !self.is_new.swap(false, Ordering::Acquire) {
             return None;
         }
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(std::mem::take(&mut changes))
+        let mut taken = std::mem::take(&mut *changes);
+        if !takes_uris && !taken.uris.is_empty() {
+            changes.uris = std::mem::take(&mut taken.uris);
+            // Nobody wakes the shard for these again: it does not sleep while it has changes.
+            self.is_new.store(true, Ordering::Release);
+        }
+        Some(taken)
+    }
+
+    /// Whether something is left for the shard, which must not sleep before it took it.
+    pub(crate) fn has_changes(&self) -> bool {
+        self.is_new.load(Ordering::Relaxed)
     }
 
     fn leave(&self, change: impl FnOnce(&mut Changes)) {
@@ -184,12 +198,10 @@ impl Board {
         let mut is_full = false;
         for shard in &server.shards {
             shard.leave(|changes| {
-                if changes.uris.contains(&uri) {
-                    return;
-                }
-                match changes.uris.len() < UPDATES_MAX {
-                    true => changes.uris.push(Arc::clone(&uri)),
-                    false => is_full = true,
+                if changes.uris.len() < UPDATES_MAX {
+                    changes.uris.insert(Arc::clone(&uri));
+                } else if !changes.uris.contains(&uri) {
+                    is_full = true;
                 }
             });
         }
@@ -219,7 +231,7 @@ mod tests {
     fn changes_coalesce_until_each_shard_takes_them() {
         let board = Board::default();
         let shards = board.open(&plan(), 2);
-        assert!(shards[0].take().is_none());
+        assert!(shards[0].take(true).is_none());
         for _ in 0..3 {
             board.updated("a:b").unwrap();
         }
@@ -227,15 +239,15 @@ mod tests {
         assert!(board.change(ListKind::Tools, edit).unwrap());
         assert!(!board.change(ListKind::Prompts, |_| Ok(None)).unwrap());
         for shard in &shards {
-            let changes = shard.take().unwrap();
+            let changes = shard.take(true).unwrap();
             assert_eq!(changes.uris.len(), 1);
             assert!(changes.plan.is_some());
         }
         for shard in &shards {
-            let lists = shard.take().unwrap().lists;
+            let lists = shard.take(true).unwrap().lists;
             assert!(lists.contains(ListKind::Tools));
             assert!(!lists.contains(ListKind::Prompts));
-            assert!(shard.take().is_none());
+            assert!(shard.take(true).is_none());
         }
     }
 
@@ -248,11 +260,14 @@ mod tests {
             assert!(board.change(kind, edit).unwrap());
         };
         change(ListKind::Tools);
-        let first = shards[0].take().unwrap();
-        let second = shards[1].take().unwrap();
+        let first = shards[0].take(true).unwrap();
+        let second = shards[1].take(true).unwrap();
         assert!(first.lists.is_empty() && second.lists.is_empty());
         drop(first);
-        assert!(shards[0].take().is_none(), "the other uses the old plan");
+        assert!(
+            shards[0].take(true).is_none(),
+            "the other uses the old plan"
+        );
         drop(second);
         check_told(&shards, &[ListKind::Tools]);
     }
@@ -266,11 +281,11 @@ mod tests {
             assert!(board.change(kind, edit).unwrap());
         };
         change(ListKind::Tools);
-        drop(shards[0].take().unwrap());
+        drop(shards[0].take(true).unwrap());
         // The second shard never takes the first plan: it is told of, and again with the second.
         change(ListKind::Prompts);
         for shard in &shards {
-            let changes = shard.take().unwrap();
+            let changes = shard.take(true).unwrap();
             assert!(changes.plan.is_some() && changes.lists.contains(ListKind::Tools));
         }
         check_told(&shards, &[ListKind::Tools, ListKind::Prompts]);
@@ -279,12 +294,12 @@ mod tests {
     /// Every shard is told of exactly these lists, and of no plan.
     fn check_told(shards: &[Arc<ShardBoard>], lists: &[ListKind]) {
         for shard in shards {
-            let told = shard.take().unwrap();
+            let told = shard.take(true).unwrap();
             assert!(told.plan.is_none() && told.adoption.is_none());
             for kind in ListKind::ALL {
                 assert_eq!(told.lists.contains(kind), lists.contains(&kind), "{kind:?}");
             }
-            assert!(shard.take().is_none());
+            assert!(shard.take(true).is_none());
         }
     }
 
@@ -297,7 +312,33 @@ mod tests {
         }
         assert!(matches!(board.updated("a:more"), Err(ChangeError::TooMany)));
         board.updated("a:0").unwrap();
-        assert_eq!(shards[0].take().unwrap().uris.len(), UPDATES_MAX);
+        let kept = shards[0].take(false).unwrap();
+        assert!(
+            kept.uris.is_empty(),
+            "they stay while the shard has no room"
+        );
+        assert!(matches!(board.updated("a:more"), Err(ChangeError::TooMany)));
+        assert_eq!(shards[0].take(true).unwrap().uris.len(), UPDATES_MAX);
         board.updated("a:more").unwrap();
+    }
+
+    #[test]
+    fn resources_stay_while_everything_else_is_taken() {
+        let board = Board::default();
+        let shards = board.open(&plan(), 1);
+        board.updated("a:b").unwrap();
+        let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
+        assert!(board.change(ListKind::Tools, edit).unwrap());
+        let taken = shards[0].take(false).unwrap();
+        assert!(taken.plan.is_some() && taken.uris.is_empty());
+        drop(taken);
+        board.updated("a:b").unwrap();
+        board.updated("a:c").unwrap();
+        let taken = shards[0].take(false).unwrap();
+        assert!(taken.lists.contains(ListKind::Tools) && taken.uris.is_empty());
+        assert!(shards[0].has_changes(), "the shard must not sleep");
+        let taken = shards[0].take(true).unwrap();
+        assert_eq!(taken.uris, HashSet::from(["a:b".into(), "a:c".into()]));
+        assert!(taken.lists.is_empty() && !shards[0].has_changes());
     }
 }

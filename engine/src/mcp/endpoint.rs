@@ -146,7 +146,7 @@ pub(crate) struct Core {
     pub(super) states: Rc<States>,
     pub(super) news: Vec<News>,
     pub(super) deliveries: VecDeque<Delivery>,
-    /// Notes for other shards, bounded by the listeners and tasks that they are about.
+    /// Notes for other shards, bounded by the listeners and by the questions of those who left.
     pub(super) notes: VecDeque<(u16, WatchNote)>,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) arena: Arena,

@@ -5,7 +5,8 @@
 //! a telling remembers how far it came. A stream that opens meanwhile may hear of a change that
 //! is older than itself, which only makes its client ask once more.
 
-mod interest;
+pub(super) mod interest;
+mod telling;
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::http::ModernRequest;
@@ -14,22 +15,17 @@ use corelane_protocol::framing::http1::{RequestHead, Status};
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::subscription::{
-    Filter, FilterLimits, ListKind, ListKinds, write_ended, write_list_changed, write_updated,
+    Filter, FilterLimits, ListKind, ListKinds, write_ended,
 };
 use slab::Slab;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::dispatch::invalid_params;
 use super::endpoint::Core;
 use super::watch_note::ListenerName;
 use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
-use crate::catalog::Catalog;
-use crate::catalog::board::Changes;
 use interest::TaskInterest;
-
-/// Listen streams and sessions looked at in one turn.
-const TOLD_PER_TURN: usize = 512;
+use telling::Tellings;
 
 /// One `subscriptions/listen`.
 #[derive(Debug)]
@@ -56,56 +52,13 @@ impl Listener {
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     listeners: Slab<Listener>,
-    tellings: VecDeque<Telling>,
+    tellings: Tellings,
     /// Listeners with the status of a task that waits for room, once for each status.
     holding: VecDeque<ListenerName>,
-}
-
-/// A change on its way to everybody.
-#[derive(Debug)]
-struct Telling {
-    what: Told,
-    /// Listeners before this place were told.
-    next_listener: usize,
-    /// Sessions before this place were told.
-    next_session: usize,
-}
-
-#[derive(Debug, Clone)]
-enum Told {
-    List(ListKind),
-    Updated(Arc<str>),
-}
-
-impl Told {
-    fn write(&self, out: &mut Vec<u8>, subscription: Option<&OwnedId>) {
-        let subscription = subscription.map(OwnedId::as_id);
-        match self {
-            Told::List(kind) => write_list_changed(out, *kind, subscription),
-            Told::Updated(uri) => write_updated(out, uri, subscription),
-        }
-    }
-
-    fn concerns(&self, lists: ListKinds, uris: &[Box<str>]) -> bool {
-        match self {
-            Told::List(kind) => lists.contains(*kind),
-            Told::Updated(uri) => uris.iter().any(|known| **known == **uri),
-        }
-    }
-}
-
-impl Subscriptions {
-    fn has_work(&self) -> bool {
-        !self.tellings.is_empty()
-    }
-
-    fn tell(&mut self, what: Told) {
-        self.tellings.push_back(Telling {
-            what,
-            next_listener: 0,
-            next_session: 0,
-        });
-    }
+    /// Questions to other shards that they have not answered, of listeners who left as well.
+    asked: usize,
+    /// Whether what this shard sends to others waits for room in their lanes.
+    has_full_lane: bool,
 }
 
 impl Core {
@@ -138,12 +91,19 @@ impl Core {
         if !filter.task_ids.is_empty() && !request.envelope.capabilities.contains(needed) {
             return self.refuse(Some(id), Reason::MissingCapability(needed), out);
         }
+        let tasks = TaskInterest::of(&filter.task_ids, self.settings.shards);
+        if let Some(interest) = &tasks
+            && !self.can_ask_homes(interest)
+        {
+            let reason = Reason::Overloaded("too much is asked of the shards of the tasks");
+            return self.refuse(Some(id), reason, out);
+        }
         let key = self.subscriptions.listeners.insert(Listener {
             id: OwnedId::from(id),
             exchange,
             lists: filter.lists,
             uris: filter.uris.into(),
-            tasks: TaskInterest::of(&filter.task_ids, self.settings.shards),
+            tasks,
         });
         let place = key as u32;
         // What is delivered comes when the head of the stream is written.
@@ -197,82 +157,5 @@ impl Core {
             });
         }
         self.subscriptions.tellings.clear();
-    }
-
-    /// Takes over what has changed; everybody who asked for it is told in the next turns.
-    pub(crate) fn apply(&mut self, changes: Changes) {
-        if let Some(plan) = changes.plan {
-            self.catalog = Catalog::new(plan);
-        }
-        // Lists are told when every shard has come this far.
-        drop(changes.adoption);
-        for kind in ListKind::ALL {
-            if changes.lists.contains(kind) {
-                self.subscriptions.tell(Told::List(kind));
-            }
-        }
-        for uri in changes.uris {
-            self.subscriptions.tell(Told::Updated(uri));
-        }
-    }
-
-    /// Whether somebody has to be told something.
-    pub(crate) fn is_telling(&self) -> bool {
-        self.subscriptions.has_work() || self.tasks.watchers.has_due()
-    }
-
-    /// Goes on telling, at most a share of it.
-    pub(crate) fn go_on_telling(&mut self) {
-        let mut budget = TOLD_PER_TURN;
-        while let Some(mut telling) = self.subscriptions.tellings.pop_front() {
-            if !self.tell_share(&mut telling, &mut budget) {
-                self.subscriptions.tellings.push_front(telling);
-                return;
-            }
-        }
-        self.tell_watchers(&mut budget);
-    }
-
-    /// Tells until the budget is spent; returns whether all were told.
-    fn tell_share(&mut self, telling: &mut Telling, budget: &mut usize) -> bool {
-        let listeners = &self.subscriptions.listeners;
-        while telling.next_listener < listeners.capacity() {
-            if *budget == 0 {
-                return false;
-            }
-            *budget -= 1;
-            let listener = listeners.get(telling.next_listener);
-            telling.next_listener += 1;
-            let listener = listener.filter(|it| it.is_acknowledged());
-            let Some(listener) = listener else { continue };
-            if telling.what.concerns(listener.lists, &listener.uris) {
-                let mut event = Vec::new();
-                telling.what.write(&mut event, Some(&listener.id));
-                self.deliveries.push_back(Delivery {
-                    exchange: listener.exchange,
-                    part: Part::message(event),
-                });
-            }
-        }
-        while telling.next_session < self.sessions.places() {
-            if *budget == 0 {
-                return false;
-            }
-            *budget -= 1;
-            let session = self.sessions.at_place(telling.next_session);
-            telling.next_session += 1;
-            let Some(session) = session else { continue };
-            let wants = match &telling.what {
-                Told::List(_) => true,
-                Told::Updated(uri) => session.subscriptions.iter().any(|it| **it == **uri),
-            };
-            if wants {
-                let id = session.id;
-                let mut event = Vec::new();
-                telling.what.write(&mut event, None);
-                self.tell_session(id, event);
-            }
-        }
-        true
     }
 }

@@ -21,4 +21,5 @@ mod states;
 mod streams;
 mod task_status;
 mod tasks;
+mod tellings;
 mod tools;

@@ -126,7 +126,8 @@ impl Shard {
     }
 
     /// Sends a message that must arrive; it waits here while its lane is full. What waits is
-    /// bounded by what it is about: calls in flight and open streams.
+    /// bounded by what it is about: calls in flight, open streams, and the questions of listeners,
+    /// who are refused while something waits.
     fn send_surely(&mut self, to: usize, tier: Tier, message: ShardMessage) {
         if !self.unsent.is_empty() {
             self.unsent.push_back((to, tier, message));

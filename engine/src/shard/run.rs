@@ -96,7 +96,8 @@ impl Shard {
     /// was anything.
     fn handle_changes(&mut self) -> bool {
         let core = self.handling.endpoint.core();
-        if let Some(changes) = self.board.take() {
+        // Resources that changed wait on the board, where they coalesce, until others are told.
+        if let Some(changes) = self.board.take(core.takes_updates()) {
             core.apply(changes);
         }
         let is_telling = core.is_telling();
@@ -113,6 +114,7 @@ impl Shard {
             || !self.unsent.is_empty()
             || self.handling.has_news()
             || self.handling.is_telling()
+            || self.board.has_changes()
     }
 
     /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.

@@ -133,11 +133,13 @@ impl Handling {
 }
 
 impl Shard {
-    /// Reads the clock, once per turn.
+    /// Reads the clock and looks at what waits to be sent, once per turn.
     pub(super) fn tell_time(&mut self) {
         self.now_us = self.started.elapsed().as_micros() as u64;
         self.now_ms = self.now_us / 1000;
-        self.handling.endpoint.core().begin_turn(self.now_ms);
+        let core = self.handling.endpoint.core();
+        core.begin_turn(self.now_ms);
+        core.note_full_lane(!self.unsent.is_empty());
         let second = self.now_ms / 1000;
         if second != self.date_second {
             self.date_second = second;

@@ -14,6 +14,14 @@ use crate::mcp::task_id::TaskId;
 use crate::mcp::watch_note::{ListenerName, WatchNote};
 use crate::mcp::{Delivery, Exchange, Part};
 
+/// Questions to other shards, one for each listener and home, that are not answered yet, at most.
+///
+/// Who listens may leave at once and come back, and what was asked for them stays in the lanes: so
+/// these are counted, and not only the listeners. With them the notes of both ends are bounded,
+/// because each end keeps its order: what was said of a listener who left has gone before the
+/// question of the next one is answered.
+pub(in crate::mcp) const ASKED_MAX: usize = 1024;
+
 /// The tasks that a listener asks for.
 #[derive(Debug)]
 pub(super) struct TaskInterest {
@@ -79,6 +87,19 @@ impl Subscriptions {
 }
 
 impl Core {
+    /// Whether the homes of all these tasks can be asked without their notes piling up.
+    pub(super) fn can_ask_homes(&self, interest: &TaskInterest) -> bool {
+        let homes = interest.homes.iter();
+        let far = homes.filter(|home| **home != self.settings.shard).count();
+        let subscriptions = &self.subscriptions;
+        far == 0 || !subscriptions.has_full_lane && subscriptions.asked + far <= ASKED_MAX
+    }
+
+    /// Notes whether what is sent to other shards waits for room. Called once per turn.
+    pub(crate) fn note_full_lane(&mut self, has_full_lane: bool) {
+        self.subscriptions.has_full_lane = has_full_lane;
+    }
+
     /// Asks the homes of the tasks that a listener of `principal` asks for; without any it is
     /// acknowledged.
     pub(super) fn begin_to_listen(&mut self, name: ListenerName, principal: Option<&str>) {
@@ -88,6 +109,9 @@ impl Core {
         let asked = interest.homes.iter();
         let asked: Vec<_> = asked.map(|home| (*home, interest.of_home(*home))).collect();
         for (home, tasks) in asked {
+            if home != self.settings.shard {
+                self.subscriptions.asked += 1;
+            }
             let note = WatchNote::Watch {
                 listener: name,
                 principal: principal.map(Box::from),
@@ -99,6 +123,9 @@ impl Core {
 
     /// A home says which tasks there are. The last one to say so is who the client waits for.
     pub(in crate::mcp) fn note_watched(&mut self, name: ListenerName, home: u16, known: &[TaskId]) {
+        if home != self.settings.shard {
+            self.subscriptions.asked -= 1;
+        }
         let Some(interest) = self.subscriptions.interest(name) else {
             return;
         };

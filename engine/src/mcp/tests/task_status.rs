@@ -51,7 +51,7 @@ pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
 }
 
 /// A listen request of a client that knows tasks or does not.
-fn listen_as(rig: &mut Rig, knows_tasks: bool, wanted: Value) -> Answer {
+pub(super) fn listen_as(rig: &mut Rig, knows_tasks: bool, wanted: Value) -> Answer {
     let mut params = json!({"notifications": wanted, "_meta": claim()});
     if knows_tasks {
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({
@@ -100,7 +100,7 @@ fn states(delivered: &[(Exchange, Part)], listener: &Answer) -> Vec<String> {
     told.iter().map(text).collect()
 }
 
-fn leave(rig: &mut Rig, listener: &Answer) {
+pub(super) fn leave(rig: &mut Rig, listener: &Answer) {
     let Disposition::Stream(StreamOwner::Listen(place)) = listener.disposition else {
         panic!("a listen stream: {:?}", listener.disposition);
     };
@@ -356,7 +356,7 @@ fn so_many_listeners_hear_of_one_task() {
 }
 
 /// The shard of the connections and another one.
-fn pair() -> [Rig; 2] {
+pub(super) fn pair() -> [Rig; 2] {
     [0, 1].map(|number| {
         rig_with(|settings| {
             settings.shard = number;
@@ -366,7 +366,7 @@ fn pair() -> [Rig; 2] {
 }
 
 /// Brings each shard the notes of the other until there are none.
-fn exchange_notes(shards: &mut [Rig; 2]) {
+pub(super) fn exchange_notes(shards: &mut [Rig; 2]) {
     let mut is_quiet = false;
     while !is_quiet {
         is_quiet = true;

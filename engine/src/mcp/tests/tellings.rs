@@ -1,0 +1,209 @@
+//! What is told while more changes come than can be told, and who is refused meanwhile.
+
+use std::sync::Arc;
+
+use corelane_protocol::mcp::subscription::ListKind;
+use serde_json::{Value, json};
+
+use super::rig::{Answer, Rig, error, on_executor, part_of};
+use super::task_status::{exchange_notes, leave, listen_as, pair};
+use super::tasks::{about, rig_with, task};
+use crate::catalog::board::{Board, ChangeError, Changes, ShardBoard, UPDATES_MAX};
+use crate::catalog::resource::Resource;
+use crate::catalog::{Entries, Plan};
+use crate::mcp::EndpointSettings;
+use crate::mcp::subscription::interest::ASKED_MAX;
+use crate::meter::Counter;
+
+/// More than are told in one turn, or in two.
+const SESSIONS: usize = 1500;
+/// Turns in which all of them are told of a few changes.
+const TURNS: usize = 20;
+
+fn plan() -> Arc<Plan> {
+    let resources = ["a:b", "a:c"];
+    let entries = Entries {
+        resources: resources
+            .map(|uri| Resource::fixed(uri, uri, "text/plain", "content"))
+            .into(),
+        ..Entries::default()
+    };
+    Arc::new(Plan::new(entries, 10).expect("the entries of the tests are usable"))
+}
+
+fn holds_many(settings: &mut EndpointSettings) {
+    settings.sessions_max = SESSIONS;
+    settings.sessions_per_principal_max = SESSIONS;
+}
+
+/// A shard with so many sessions that telling all of them takes some turns.
+fn crowded() -> Rig {
+    let mut rig = Rig::with(|settings| {
+        settings.parts.plan = plan();
+        holds_many(settings);
+    });
+    crowd(&mut rig);
+    rig
+}
+
+fn crowd(rig: &mut Rig) {
+    for _ in 0..SESSIONS {
+        rig.session_id();
+    }
+}
+
+fn listen(rig: &mut Rig, wanted: Value) -> Answer {
+    let listener = listen_as(rig, true, wanted);
+    listener.check("stream", &Value::Null);
+    rig.deliveries();
+    listener
+}
+
+fn lists(kinds: &[ListKind]) -> Changes {
+    let mut changes = Changes::default();
+    kinds.iter().for_each(|kind| changes.lists.insert(*kind));
+    changes
+}
+
+/// The methods and URIs of what was told since the last time; nobody but a listener is told.
+fn told(rig: &mut Rig) -> Vec<String> {
+    let delivered = rig.deliveries();
+    let text = |(_, part): &(_, _)| {
+        let (_, message) = part_of(part);
+        let name = message["params"]["uri"]
+            .as_str()
+            .or(message["method"].as_str());
+        name.expect("a notification").to_owned()
+    };
+    delivered.iter().map(text).collect()
+}
+
+/// One turn of a shard as far as changes go.
+fn turn(rig: &mut Rig, board: &ShardBoard) {
+    let core = rig.endpoint.core();
+    if let Some(changes) = board.take(core.takes_updates()) {
+        core.apply(changes);
+    }
+    core.go_on_telling();
+}
+
+#[test]
+fn a_list_that_changes_while_it_is_told_is_told_once_more() {
+    let mut rig = crowded();
+    listen(
+        &mut rig,
+        json!({"toolsListChanged": true, "resourcesListChanged": true}),
+    );
+    let (tools, both) = ([ListKind::Tools], [ListKind::Tools, ListKind::Resources]);
+    for _ in 0..100 {
+        rig.endpoint.core().apply(lists(&tools));
+    }
+    rig.endpoint.core().go_on_telling();
+    assert!(rig.endpoint.core().is_telling(), "there are many to tell");
+    let tools_changed = "notifications/tools/list_changed";
+    assert_eq!(told(&mut rig), [tools_changed]);
+    for _ in 0..100 {
+        rig.endpoint.core().apply(lists(&both));
+    }
+    for _ in 0..TURNS {
+        rig.endpoint.core().go_on_telling();
+    }
+    assert!(!rig.endpoint.core().is_telling());
+    let resources_changed = "notifications/resources/list_changed";
+    assert_eq!(told(&mut rig), [tools_changed, resources_changed]);
+}
+
+#[test]
+fn resources_wait_on_the_board_while_others_are_told() {
+    let (mut rig, board) = (crowded(), Board::default());
+    let shards = board.open(&plan(), 1);
+    listen(&mut rig, json!({"resourceSubscriptions": ["a:b", "a:c"]}));
+    board.updated("a:b").unwrap();
+    turn(&mut rig, &shards[0]);
+    assert_eq!(told(&mut rig), ["a:b"]);
+    for at in 0..UPDATES_MAX - 2 {
+        board.updated(&format!("b:{at}")).unwrap();
+        if at == UPDATES_MAX / 2 {
+            turn(&mut rig, &shards[0]);
+        }
+    }
+    for _ in 0..3 {
+        board.updated("a:b").unwrap();
+        board.updated("a:c").unwrap();
+    }
+    assert!(matches!(board.updated("b:x"), Err(ChangeError::TooMany)));
+    assert_eq!(told(&mut rig), [""; 0]);
+    for _ in 0..TURNS {
+        turn(&mut rig, &shards[0]);
+    }
+    assert_eq!(told(&mut rig), ["a:b", "a:c"]);
+    assert!(!rig.endpoint.core().is_telling() && !shards[0].has_changes());
+    board.updated("b:x").unwrap();
+}
+
+#[test]
+fn a_list_is_taken_while_resources_wait() {
+    let (mut rig, board) = (crowded(), Board::default());
+    let shards = board.open(&plan(), 1);
+    listen(
+        &mut rig,
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}),
+    );
+    board.updated("a:b").unwrap();
+    turn(&mut rig, &shards[0]);
+    board.updated("a:b").unwrap();
+    let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
+    assert!(board.change(ListKind::Tools, edit).unwrap());
+    for _ in 0..TURNS {
+        turn(&mut rig, &shards[0]);
+    }
+    let tools_changed = "notifications/tools/list_changed";
+    assert_eq!(told(&mut rig), ["a:b", tools_changed, "a:b"]);
+}
+
+#[test]
+fn a_status_of_a_task_waits_behind_no_telling() {
+    on_executor(async {
+        let mut rig = rig_with(holds_many);
+        let id = task(&mut rig, "waits");
+        listen(&mut rig, json!({ "taskIds": [id] }));
+        crowd(&mut rig);
+        rig.endpoint.core().apply(lists(&[ListKind::Tools]));
+        rig.tell(|_| true);
+        assert_eq!(told(&mut rig), [""; 0]);
+        about(&mut rig, "tasks/cancel", &id);
+        rig.tell(|_| true);
+        assert_eq!(told(&mut rig), ["notifications/tasks"]);
+        assert!(rig.endpoint.core().is_telling(), "the list is still told");
+    });
+}
+
+#[test]
+fn who_asks_other_shards_and_leaves_again_and_again_is_refused() {
+    let mut shards = pair();
+    let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
+    let wanted = json!({ "taskIds": [near, far] });
+    for _ in 0..ASKED_MAX {
+        let listener = listen(&mut shards[0], wanted.clone());
+        leave(&mut shards[0], &listener);
+    }
+    let refused = error(9, -32603);
+    listen_as(&mut shards[0], true, wanted.clone()).check("503", &refused);
+    assert_eq!(shards[0].count(Counter::RefusedOverload), 1);
+    listen(&mut shards[0], json!({ "taskIds": [near] }));
+    exchange_notes(&mut shards);
+    listen(&mut shards[0], wanted);
+}
+
+#[test]
+fn who_asks_other_shards_while_a_lane_is_full_is_refused() {
+    let mut shards = pair();
+    let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
+    let wanted = json!({ "taskIds": [far] });
+    shards[0].endpoint.core().note_full_lane(true);
+    listen_as(&mut shards[0], true, wanted.clone()).check("503", &error(9, -32603));
+    assert!(shards[0].endpoint.core().next_note().is_none());
+    listen(&mut shards[0], json!({ "taskIds": [near] }));
+    shards[0].endpoint.core().note_full_lane(false);
+    listen(&mut shards[0], wanted);
+}
