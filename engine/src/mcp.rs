@@ -208,7 +208,8 @@ pub(crate) enum Part {
         /// The message; an empty one primes the client to resume.
         message: Vec<u8>,
     },
-    /// One of several responses; [`Part::Accepted`] comes after the last.
+    /// One of several responses. After the last comes [`Part::Accepted`], or [`Part::Unanswered`]
+    /// if the call that ended last gets no answer.
     Response(Vec<u8>),
     /// The final message, or the only one.
     Final {

@@ -36,8 +36,10 @@ pub(crate) struct WaitingRequest {
     /// Whose stream this is.
     pub(crate) stream: Option<StreamOwner>,
     /// Responses to a batch whose client takes no stream: an array that is not closed, of no more
-    /// elements than `json.batch_max`.
+    /// elements than `json.batch_max`. The endpoint bounds its bytes.
     pub(crate) gathered: Vec<u8>,
+    /// Bytes of the responses to a batch that went on its stream. The endpoint bounds them too.
+    pub(crate) responses_bytes: usize,
 }
 
 /// What of a request decides how its answer is framed.

@@ -77,6 +77,7 @@ impl Connection {
         };
         let reply = waiting.reply;
         if reply.accept.event_stream {
+            waiting.responses_bytes += message.len();
             self.begin_stream(context);
             response::write_event(context.out(), &reply, None, message);
             return;

@@ -353,6 +353,7 @@ impl Connection {
             call,
             stream,
             gathered: Vec::new(),
+            responses_bytes: 0,
         });
     }
 

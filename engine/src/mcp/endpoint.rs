@@ -47,6 +47,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) json: JsonLimits,
     /// Messages in a batch.
     pub(crate) batch_max: usize,
+    /// Bytes of answers past which a batch gets none but errors.
+    pub(crate) batch_bytes_max: usize,
     /// Calls that may wait at once.
     pub(crate) calls_max: usize,
     /// How long a call may take, in milliseconds.
@@ -90,6 +92,7 @@ impl EndpointSettings {
                 method_bytes_max: profile.json.method_bytes_max,
             },
             batch_max: profile.json.batch_max,
+            batch_bytes_max: 2 * profile.connection.output_bytes_max,
             calls_max: profile.calls.in_flight_max,
             call_timeout_ms: profile.calls.timeout_ms,
             events_max: profile.calls.events_queued_max,
@@ -177,7 +180,7 @@ impl Endpoint {
                 events: EventStore::new(settings.shard, settings.events),
                 calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
                 tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
-                batches: Batches::default(),
+                batches: Batches::new(settings.batch_bytes_max),
                 states: StateMaker::make_all(&parts.states),
                 settings,
                 spare_calls: Vec::new(),

@@ -261,7 +261,7 @@ impl Core {
             }
         };
         if let (Some(exchange), Some(part)) = (entry.exchange, part) {
-            self.deliver_end(exchange, part);
+            self.deliver_end(exchange, entry.id.as_id(), part);
         }
         // Dropping the task stops a handler that still runs; the executor drops its future.
         if entry.task.take().is_some() {

@@ -34,7 +34,8 @@ pub struct Connection {
     /// Bytes read and thrown away while lingering, 0 to 16 MiB; default 65,536.
     pub linger_bytes_max: usize,
     /// Bytes of unsent output past which nothing more is read, 4 KiB to 1 GiB; default 1 MiB: a
-    /// peer that does not read costs at most this.
+    /// peer that does not read costs at most this. The answers of a batch (see `json.batch_max`)
+    /// may have twice as many: past that, each further one is the error -32603.
     pub output_bytes_max: usize,
     /// Bytes of pipelined requests kept behind the one being answered, 1 KiB to 16 MiB; default
     /// 64 KiB. Past it nothing more is read.
@@ -141,7 +142,8 @@ pub struct Json {
     /// Bytes of a method name, 64 to 1024; default 128: those of the specification stay below 48.
     pub method_bytes_max: usize,
     /// Messages in a batch, 1 to 10,000; default 100. Only clients of 2025-03-26 send batches, and
-    /// all of one are handled in one turn.
+    /// all of one are handled in one turn. The bytes of their answers are bounded by
+    /// `connection.output_bytes_max`.
     pub batch_max: usize,
 }
 

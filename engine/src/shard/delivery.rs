@@ -151,7 +151,7 @@ impl Shard {
             }
             return;
         };
-        if matches!(part, Part::Event { .. } | Part::Response(_))
+        if matches!(part, Part::Event { .. })
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.

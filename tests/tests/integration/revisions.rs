@@ -164,6 +164,57 @@ fn a_client_that_takes_no_stream_gets_every_response_in_one_array() {
     }
 }
 
+/// A profile that lets the answers of a batch have 8192 bytes.
+const SHORT_ANSWERS: &str = "[connection]\noutput_bytes_max = 4096";
+
+/// Checks that every one of `asked` has an answer, as many of them as may be a result.
+#[track_caller]
+fn check_bounded(answers: &[Value], asked: u64) {
+    let mut told = ids(answers);
+    told.sort_unstable();
+    assert_eq!(told, (1..=asked).collect::<Vec<u64>>());
+    let (errors, results): (Vec<&Value>, Vec<&Value>) = answers
+        .iter()
+        .partition(|answer| answer.get("error").is_some());
+    let bytes = results.iter().map(|it| it.to_string().len()).sum::<usize>();
+    assert!((8192..8192 + 1200).contains(&bytes), "{bytes} bytes");
+    let expected = "the answers of the batch exceed limit of 8192 bytes";
+    for error in errors {
+        assert_eq!(error["error"]["code"], -32603, "{error}");
+        assert_eq!(error["error"]["message"], expected);
+    }
+}
+
+#[test]
+fn a_batch_whose_answers_are_too_long_has_an_error_for_each_further_one() {
+    const ASKED: u64 = 30;
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).profile(SHORT_ANSWERS).start();
+        let session = open(&mut server.connect(), BATCHING);
+        let echo = |id| call(id, "echo", json!({ "message": "x".repeat(1000) }));
+        let at_once: Vec<Value> = (1..=ASKED).map(echo).collect();
+        let mut later = at_once.clone();
+        later[0] = call(1, "sleep", json!({ "ms": 5 }));
+        // Connections of every shard, most likely.
+        for _ in 0..2 * shards {
+            let mut connection = server.connect();
+            for batch in [&at_once, &later] {
+                let batch = message(&session, &json!(batch));
+                let response = connection.exchange(&batch.field("Accept", "application/json"));
+                assert_eq!(response.status(), 200, "{response:?}");
+                check_bounded(response.json().as_array().expect("an array"), ASKED);
+            }
+            connection.send(&message(&session, &json!(later)));
+            let mut stream = EventStream::begin(connection);
+            let told: Vec<Value> = (0..ASKED).map(|_| stream.next_message()).collect();
+            check_bounded(&told, ASKED);
+            let mut connection = stream.expect_end();
+            let ping = message(&session, &request(99, "ping", json!({})));
+            assert_eq!(connection.exchange(&ping).status(), 200, "it goes on");
+        }
+    }
+}
+
 #[test]
 fn a_call_of_a_batch_can_be_cancelled() {
     let server = Setup::shards(1).start();

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::line::{Line, call, call_legacy, echo, texts};
+use super::line::{Line, call, call_legacy, echo, post, texts};
 use crate::connection::http::{Connection, Phase};
 use crate::io::chunk::Chunk;
-use crate::mcp::tests::rig::on_executor;
+use crate::mcp::Disposition;
+use crate::mcp::tests::rig::{initialize, on_executor, request, result, session_header};
 
 #[test]
 fn reading_stops_behind_a_bound_of_pipelined_bytes_and_goes_on_after() {
@@ -102,5 +103,37 @@ fn memory_goes_back_and_forth_and_is_not_lost() {
             let free = line.chunks.free_bytes();
             assert_eq!(*free_bytes.get_or_insert(free), free);
         }
+    });
+}
+
+#[test]
+fn responses_to_a_batch_are_no_reason_to_give_its_client_up() {
+    on_executor(async {
+        let mut line = Line::new();
+        line.rules.connection.output_bytes_max = 20;
+        let handshake = line.rig.post("", &initialize("2025-03-26"));
+        let Disposition::Answer { session, .. } = handshake.disposition else {
+            panic!(
+                "initialize is answered at once: {:?}",
+                handshake.disposition
+            );
+        };
+        let session = session_header(session.expect("a session"));
+        let params = json!({ "name": "wait", "arguments": {} });
+        let wait = request(1, "tools/call", params);
+        let ping = request(2, "ping", json!({}));
+        line.receive(post(&session, &format!("[{wait},{ping}]")).as_bytes());
+        line.settle().await;
+        let pong = result(2, json!({})).to_string().len();
+        for (bytes, is_given_up) in [(pong + 39, false), (1, true)] {
+            let chunk = Chunk::from(vec![b'x'; bytes]);
+            line.step(|connection, context| connection.queue_output(chunk, context));
+            let profile = &line.rules.connection;
+            assert_eq!(line.connection.has_twice_the_output(profile), is_given_up);
+        }
+        line.rig.gate.open();
+        line.settle().await;
+        // What was answered no longer speaks for the connection.
+        assert!(line.connection.has_twice_the_output(&line.rules.connection));
     });
 }

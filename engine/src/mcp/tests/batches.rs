@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::rig::{
-    Rig, check_parts, error, initialize, notification, on_executor, request, result,
+    Rig, check_parts, error, initialize, notification, on_executor, part_of, request, result,
     session_header, text,
 };
 use crate::mcp::{Disposition, Endpoint};
@@ -176,5 +176,89 @@ fn a_call_that_takes_too_long_is_one_response_of_its_batch() {
         let expected = [("response", error(1, -32603)), ("accepted", Value::Null)];
         check_parts(&rig.settle().await, answer.exchange, &expected);
         assert!(is_forgotten(&mut rig.endpoint));
+    });
+}
+
+const ANSWERS_BYTES_MAX: usize = 150;
+
+/// The error in place of an answer of a batch that has more than [`ANSWERS_BYTES_MAX`] already.
+fn too_long(id: i64) -> Value {
+    let message = "the answers of the batch exceed limit of 150 bytes";
+    let error = json!({"code": -32603, "message": message});
+    json!({"jsonrpc": "2.0", "id": id, "error": error})
+}
+
+fn bounded_rig() -> Rig {
+    Rig::with(|settings| settings.batch_bytes_max = ANSWERS_BYTES_MAX)
+}
+
+#[test]
+fn past_the_limit_on_bytes_each_answer_of_an_array_is_an_error() {
+    let mut rig = bounded_rig();
+    let session = session(&mut rig);
+    let long = "m".repeat(ANSWERS_BYTES_MAX);
+    let echo = |id| call(id, "echo", json!({ "message": long }));
+    let echoed = |id| result(id, text(&long));
+    let initialized = notification("notifications/initialized", json!({}));
+    for (messages, expected) in [
+        // Whatever the first answer is, it is one that its client can have.
+        (vec![echo(1)], vec![echoed(1)]),
+        (
+            vec![ping(1), echo(2), initialized, echo(3)],
+            vec![result(1, json!({})), echoed(2), too_long(3)],
+        ),
+        (
+            vec![echo(1), ping(2), echo(3)],
+            vec![echoed(1), too_long(2), too_long(3)],
+        ),
+        // Each batch has the limit for itself.
+        (
+            vec![ping(1), ping(2)],
+            vec![result(1, json!({})), result(2, json!({}))],
+        ),
+    ] {
+        let answer = rig.post(&session, &batch(&messages));
+        answer.check("200", &json!(expected));
+        assert!(rig.deliveries().is_empty() && is_forgotten(&mut rig.endpoint));
+    }
+}
+
+#[test]
+fn answers_at_once_and_later_ones_share_the_limit_on_bytes() {
+    on_executor(async {
+        let mut rig = bounded_rig();
+        let session = session(&mut rig);
+        let messages = [
+            call(1, "wait", json!({})),
+            ping(2),
+            call(3, "wait", json!({})),
+            call(4, "wait", json!({})),
+        ];
+        // One answer of a tool reaches the limit together with that of the ping, not alone.
+        let alone = passed(1).to_string().len();
+        let ping = result(2, json!({})).to_string().len();
+        assert!(alone < ANSWERS_BYTES_MAX && ping + 2 * alone >= ANSWERS_BYTES_MAX);
+        let answer = rig.post(&session, &batch(&messages));
+        answer.check("pending", &Value::Null);
+        let mut delivered = rig.deliveries();
+        rig.gate.open();
+        delivered.extend(rig.settle().await);
+        let words: Vec<String> = delivered.iter().map(|(_, part)| part_of(part).0).collect();
+        let end = "accepted";
+        assert_eq!(words, ["response", "response", "response", "response", end]);
+        let messages: Vec<Value> = delivered.iter().map(|(_, part)| part_of(part).1).collect();
+        let (errors, results): (Vec<&Value>, Vec<&Value>) = messages[..4]
+            .iter()
+            .partition(|message| message.get("error").is_some());
+        assert_eq!((errors.len(), results.len()), (1, 3), "{messages:?}");
+        let last = &messages[3];
+        assert_eq!(*last, too_long(last["id"].as_i64().expect("its id")));
+        let mut ids: Vec<i64> = messages[..4]
+            .iter()
+            .filter_map(|it| it["id"].as_i64())
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 2, 3, 4], "every request has its answer");
+        assert!(rig.endpoint.core().is_quiet() && is_forgotten(&mut rig.endpoint));
     });
 }

@@ -83,6 +83,7 @@ impl Rig {
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
             batch_max: 4,
+            batch_bytes_max: 100_000,
             calls_max: 100,
             call_timeout_ms: 1000,
             events_max: 16,
