@@ -35,11 +35,18 @@ pub(crate) struct WaitingRequest {
     pub(crate) call: Option<CallKey>,
     /// Whose stream this is.
     pub(crate) stream: Option<StreamOwner>,
-    /// Responses to a batch whose client takes no stream: an array that is not closed, of no more
-    /// elements than `json.batch_max`. The endpoint bounds its bytes.
+    /// What came of a batch so far; a stream that waits has none, and there are many of those.
+    pub(crate) batch: Option<Box<BatchResponses>>,
+}
+
+/// Responses to a batch. The endpoint bounds their bytes.
+#[derive(Debug, Default)]
+pub(crate) struct BatchResponses {
+    /// Those for a client that takes no stream: an array that is not closed, of no more elements
+    /// than `json.batch_max`.
     pub(crate) gathered: Vec<u8>,
-    /// Bytes of the responses to a batch that went on its stream. The endpoint bounds them too.
-    pub(crate) responses_bytes: usize,
+    /// Bytes of those that went on a stream.
+    pub(crate) streamed_bytes: usize,
 }
 
 /// What of a request decides how its answer is framed.

@@ -77,18 +77,14 @@ impl Connection {
         };
         let reply = waiting.reply;
         if reply.accept.event_stream {
-            waiting.responses_bytes += message.len();
+            waiting.batch.get_or_insert_default().streamed_bytes += message.len();
             self.begin_stream(context);
             response::write_event(context.out(), &reply, None, message);
             return;
         }
-        let opening = if waiting.gathered.is_empty() {
-            b'['
-        } else {
-            b','
-        };
-        waiting.gathered.push(opening);
-        waiting.gathered.extend_from_slice(message);
+        let gathered = &mut waiting.batch.get_or_insert_default().gathered;
+        gathered.push(if gathered.is_empty() { b'[' } else { b',' });
+        gathered.extend_from_slice(message);
     }
 
     pub(super) fn begin_stream(&mut self, context: &mut Context<'_>) {
@@ -128,7 +124,8 @@ impl Connection {
             self.end_stream(context);
             return;
         }
-        let gathered = self.waiting().map(|it| std::mem::take(&mut it.gathered));
+        let batch = self.waiting().and_then(|waiting| waiting.batch.take());
+        let gathered = batch.map(|batch| batch.gathered);
         if let Some(mut gathered) = gathered.filter(|it| !it.is_empty()) {
             gathered.push(b']');
             self.deliver_final(Status::Ok, &gathered, context);

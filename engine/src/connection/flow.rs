@@ -87,8 +87,9 @@ impl Connection {
     /// count: they may be ready all at once, however fast it reads, and have a bound of their own.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
         let waiting = self.active.as_ref().and_then(|it| it.waiting.as_ref());
-        let responses_bytes = waiting.map_or(0, |it| it.responses_bytes);
-        self.queued_bytes().saturating_sub(responses_bytes) / 2 >= profile.output_bytes_max
+        let batch = waiting.and_then(|it| it.batch.as_ref());
+        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes);
+        self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
     }
 
     /// Whether the peer listens to the events of its session, and has nothing to say meanwhile.

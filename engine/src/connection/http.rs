@@ -352,8 +352,7 @@ impl Connection {
             reply,
             call,
             stream,
-            gathered: Vec::new(),
-            responses_bytes: 0,
+            batch: None,
         });
     }
 
