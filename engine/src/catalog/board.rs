@@ -255,11 +255,7 @@ mod tests {
     fn a_list_is_told_when_every_shard_has_it() {
         let board = Board::default();
         let shards = board.open(&plan(), 2);
-        let change = |kind| {
-            let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-            assert!(board.change(kind, edit).unwrap());
-        };
-        change(ListKind::Tools);
+        change(&board, ListKind::Tools);
         let first = shards[0].take(true).unwrap();
         let second = shards[1].take(true).unwrap();
         assert!(first.lists.is_empty() && second.lists.is_empty());
@@ -276,19 +272,21 @@ mod tests {
     fn a_change_behind_another_tells_of_both() {
         let board = Board::default();
         let shards = board.open(&plan(), 2);
-        let change = |kind| {
-            let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-            assert!(board.change(kind, edit).unwrap());
-        };
-        change(ListKind::Tools);
+        change(&board, ListKind::Tools);
         drop(shards[0].take(true).unwrap());
         // The second shard never takes the first plan: it is told of, and again with the second.
-        change(ListKind::Prompts);
+        change(&board, ListKind::Prompts);
         for shard in &shards {
             let changes = shard.take(true).unwrap();
             assert!(changes.plan.is_some() && changes.lists.contains(ListKind::Tools));
         }
         check_told(&shards, &[ListKind::Tools, ListKind::Prompts]);
+    }
+
+    /// Changes a list.
+    fn change(board: &Board, kind: ListKind) {
+        let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
+        assert!(board.change(kind, edit).unwrap());
     }
 
     /// Every shard is told of exactly these lists, and of no plan.

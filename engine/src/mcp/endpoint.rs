@@ -7,7 +7,7 @@ use std::sync::Arc;
 use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMessage};
 use corelane_protocol::binding::refusal::{Reason, Refusal};
 use corelane_protocol::framing::http1::RequestHead;
-use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, OwnedId};
+use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, JsonLimits, Message, OwnedId};
 use corelane_protocol::mcp::result::Stamp;
 use corelane_protocol::mcp::revision::Revision;
 
@@ -329,11 +329,7 @@ impl Endpoint {
             }
             ForwardedKind::Task(body) => {
                 let decoded = self.decoder.decode(&body);
-                // The shard that sent the body decoded and classified the very same bytes.
-                let message = decoded
-                    .as_ref()
-                    .ok()
-                    .and_then(|decoded| decoded.message().ok());
+                let message = message_of(&decoded);
                 self.core
                     .forwarded_task(asker.principal(), message, exchange, out)
             }
@@ -344,11 +340,7 @@ impl Endpoint {
                 {
                     return self.core.batch((session, asker), batch, exchange, out);
                 }
-                // The shard that sent the body decoded and classified the very same bytes.
-                let message = decoded
-                    .as_ref()
-                    .ok()
-                    .and_then(|decoded| decoded.message().ok());
+                let message = message_of(&decoded);
                 match message {
                     Some(message) => {
                         let message = SessionMessage::of(message);
@@ -370,6 +362,12 @@ impl Endpoint {
     pub(crate) fn trim(&mut self) {
         self.decoder.trim();
     }
+}
+
+/// The message of a forwarded body, which is there: the shard that sent the body decoded and
+/// classified the very same bytes.
+fn message_of<'a, E>(decoded: &'a Result<Decoded<'a>, E>) -> Option<Message<'a>> {
+    decoded.as_ref().ok()?.message().ok()
 }
 
 /// Where a session lives.

@@ -233,11 +233,9 @@ impl Core {
     /// Notes that a legacy client answered a task.
     pub(super) fn note_answered(&mut self, task: TaskId, session: SessionId, question_id: &str) {
         let (owner, now_ms) = (TaskOwner::Session(session), self.tasks_now_ms());
-        let table = &mut self.tasks.table;
-        // The handler has the answer; a task whose time is over needs no note.
-        if table.answer(task, &owner, question_id, Vec::new(), now_ms) == Ok(true) {
-            table.take_answers(task);
-            let found = table.get(task, &owner, now_ms);
+        // A task whose time is over needs no note.
+        if self.tasks.take_note(task, &owner, question_id, now_ms) {
+            let found = self.tasks.table.get(task, &owner, now_ms);
             if found.is_some_and(|task| task.status == TaskStatus::Working) {
                 self.task_changed(task, &owner);
             }
@@ -369,6 +367,16 @@ impl Core {
 }
 
 impl Tasks {
+    /// Notes that a request of a task was answered; whether it waited for that. The handler is here
+    /// and takes the answer itself: nothing of it is kept.
+    fn take_note(&mut self, task: TaskId, owner: &TaskOwner, name: &str, now_ms: u64) -> bool {
+        let is_awaited = self.table.answer(task, owner, name, Vec::new(), now_ms) == Ok(true);
+        if is_awaited {
+            self.table.take_answers(task);
+        }
+        is_awaited
+    }
+
     /// Where the last one who waits for the result of a task is reached, who is the most likely to
     /// be there still.
     fn last_waiter(&self, task: TaskId, owner: &TaskOwner, now_ms: u64) -> Option<Exchange> {

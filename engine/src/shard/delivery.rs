@@ -12,7 +12,7 @@ use crate::io::slots::Slots;
 use crate::lanes::Tier;
 use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part, StreamOwner};
 use crate::meter::Counter;
-use crate::profile::Connection as ConnectionProfile;
+use crate::profile::{Connection as ConnectionProfile, ShardProfile};
 
 /// Calls with unsent messages that are looked at in one turn.
 const STALLED_PER_TURN: usize = 64;
@@ -29,7 +29,20 @@ struct Room<'a> {
     has_unsent: bool,
 }
 
-impl Room<'_> {
+impl<'a> Room<'a> {
+    fn of(
+        slots: &'a Slots<Connection>,
+        profile: &'a ShardProfile,
+        (shard, has_unsent): (u16, bool),
+    ) -> Room<'a> {
+        Room {
+            slots,
+            profile: &profile.connection,
+            shard,
+            has_unsent,
+        }
+    }
+
     fn is_at(&self, exchange: Exchange) -> bool {
         if exchange.shard != self.shard {
             return !self.has_unsent;
@@ -44,12 +57,12 @@ impl Shard {
     pub(super) fn handle_news(&mut self) -> bool {
         let had_news = self.handling.has_news();
         if had_news {
-            let room = Room {
-                slots: &self.slots,
-                profile: &self.profile.connection,
-                shard: self.handling.shard,
-                has_unsent: !self.unsent.is_empty(),
-            };
+            let has_unsent = !self.unsent.is_empty();
+            let room = Room::of(
+                &self.slots,
+                &self.profile,
+                (self.handling.shard, has_unsent),
+            );
             let core = self.handling.endpoint.core();
             core.collect_news(|exchange| room.is_at(exchange), &mut self.stalled);
         }
@@ -63,12 +76,12 @@ impl Shard {
             let Some(key) = self.stalled.pop_front() else {
                 break;
             };
-            let room = Room {
-                slots: &self.slots,
-                profile: &self.profile.connection,
-                shard: self.handling.shard,
-                has_unsent: !self.unsent.is_empty(),
-            };
+            let has_unsent = !self.unsent.is_empty();
+            let room = Room::of(
+                &self.slots,
+                &self.profile,
+                (self.handling.shard, has_unsent),
+            );
             let core = self.handling.endpoint.core();
             if core.takes_messages(key, |exchange| room.is_at(exchange)) {
                 core.pump_events(key);
@@ -105,12 +118,14 @@ impl Shard {
     pub(super) fn pass_on_statuses(&mut self) {
         let held = self.handling.endpoint.core().statuses_held();
         for _ in 0..held.min(STATUSES_PER_TURN) {
-            let (slots, profile) = (&self.slots, &self.profile.connection);
+            let has_unsent = !self.unsent.is_empty();
+            let room = Room::of(
+                &self.slots,
+                &self.profile,
+                (self.handling.shard, has_unsent),
+            );
             let core = self.handling.endpoint.core();
-            core.pass_on_status(|exchange| {
-                let connection = slots.get(exchange.slot);
-                connection.is_none_or(|it| !it.has_much_output(profile))
-            });
+            core.pass_on_status(|exchange| room.is_at(exchange));
             // At once: the next one may be for the same connection.
             self.deliver_all();
         }

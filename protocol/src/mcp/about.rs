@@ -62,15 +62,16 @@ impl Role {
     }
 }
 
+/// Appends the member `title` behind a comma, if there is one and `revision` has it.
+pub(super) fn write_title(out: &mut Vec<u8>, title: Option<&str>, revision: Revision) {
+    let title = title.filter(|_| revision.has_structured_content());
+    write_text(out, "title", title);
+}
+
 impl About {
     /// Appends the members that `revision` has, each behind a comma.
     pub fn write_members(&self, out: &mut Vec<u8>, revision: Revision) {
-        let title = self.title.as_deref();
-        write_text(
-            out,
-            "title",
-            title.filter(|_| revision.has_structured_content()),
-        );
+        write_title(out, self.title.as_deref(), revision);
         write_text(out, "description", self.description.as_deref());
         if !self.icons.is_empty() && revision.has_icons() {
             out.extend_from_slice(br#","icons":"#);

@@ -1,5 +1,6 @@
 //! `initialize` (legacy) and `server/discover` (modern): who the two sides are.
 
+use super::about::write_title;
 use super::capability::ClientCapabilities;
 use super::result::{Caching, Stamp};
 use super::{era::Era, revision::Revision};
@@ -68,12 +69,7 @@ impl ServerDescription {
     pub fn server_info(&self, revision: Revision) -> Vec<u8> {
         let mut out = br#"{"name":"#.to_vec();
         encode::write_string(&mut out, &self.name);
-        if let Some(title) = &self.title
-            && revision.has_structured_content()
-        {
-            out.extend_from_slice(br#","title":"#);
-            encode::write_string(&mut out, title);
-        }
+        write_title(&mut out, self.title.as_deref(), revision);
         out.extend_from_slice(br#","version":"#);
         encode::write_string(&mut out, &self.version);
         out.push(b'}');

@@ -1,6 +1,6 @@
 //! `prompts/list` and `prompts/get`.
 
-use super::about::{About, Role, write_array, write_text};
+use super::about::{About, Role, write_array, write_text, write_title};
 use super::content::Content;
 use super::era::Era;
 use super::result::{Caching, Stamp};
@@ -51,12 +51,7 @@ impl PromptArgument {
     fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
-        let title = self.title.as_deref();
-        write_text(
-            out,
-            "title",
-            title.filter(|_| revision.has_structured_content()),
-        );
+        write_title(out, self.title.as_deref(), revision);
         write_text(out, "description", self.description.as_deref());
         out.extend_from_slice(if self.required {
             br#","required":true}"#

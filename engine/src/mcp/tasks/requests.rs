@@ -194,10 +194,7 @@ impl Core {
         let key = self.tasks.running.get(&task).copied();
         let mut has_answers = false;
         for (name, response) in responses {
-            // The handler is here and takes the answer itself: the table only notes it.
-            let table = &mut self.tasks.table;
-            if table.answer(task, owner, name, Vec::new(), now_ms) == Ok(true) {
-                table.take_answers(task);
+            if self.tasks.take_note(task, owner, name, now_ms) {
                 self.hand_over(key, name, response);
                 has_answers = true;
             }
