@@ -4,13 +4,13 @@
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
 //! up and running a handler touches nothing shared that is ever written.
 
-pub(crate) mod board;
 pub(crate) mod completer;
+mod ordered_registry;
 pub(crate) mod output;
 pub(crate) mod page;
+pub(crate) mod pending_updates;
 pub(crate) mod plan;
 pub(crate) mod prompt;
-mod registered;
 pub(crate) mod resource;
 pub(crate) mod schema;
 pub(crate) mod schema_bounds;
@@ -25,11 +25,11 @@ use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
 use completer::ShardCompleters;
+use ordered_registry::OrderedRegistry;
 use page::Pages;
 pub use plan::CatalogError;
 pub(crate) use plan::{Entries, List, Plan};
 use prompt::PromptParts;
-use registered::Registered;
 use resource::TemplateParts;
 use tool::ToolParts;
 
@@ -87,7 +87,7 @@ pub(crate) struct ShardPrompt {
 
 impl<T> Named<T> {
     fn new<'a, P: 'a>(
-        parts: &'a Registered<P>,
+        parts: &'a OrderedRegistry<P>,
         name_of: impl Fn(&'a P) -> &'a str,
         make: impl Fn(&Arc<P>) -> T,
     ) -> Named<T> {

@@ -3,8 +3,8 @@
 //! A connection is given the bytes of its peer and the parts of answers, and leaves bytes to be
 //! sent. It owns no descriptor and makes no system call, so it is tested without a socket.
 
-pub(crate) mod active;
 pub(crate) mod answer;
+pub(crate) mod buffers;
 pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;

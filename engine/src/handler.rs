@@ -3,24 +3,24 @@
 //! A handler never learns which transport, era or shard it serves. Whatever it reports goes
 //! through [`Call`]; whatever it returns is encoded by whoever dispatched it.
 
-pub(crate) mod asking;
 pub(crate) mod call;
+pub(crate) mod caller_info;
+pub(crate) mod elicitation;
 pub(crate) mod error;
+pub(crate) mod event_queue;
 pub(crate) mod input;
-pub(crate) mod mailbox;
 pub(crate) mod offload;
 pub(crate) mod output;
-pub(crate) mod provenance;
 pub(crate) mod runner;
 pub(crate) mod state;
 
 pub use crate::io::executor::sleep;
-pub use asking::{Elicitation, Elicited, Root, Sampled, Sampling};
 pub use call::{Call, Cancellation};
+pub use caller_info::{EXPOSED_HEADERS_MAX, ExposedHeaderError};
+pub use elicitation::{Elicitation, Elicited, Root, Sampled, Sampling};
 pub use error::CallError;
 pub use input::{CompleteRequest, ReadRequest};
 pub use output::{IntoContents, IntoPromptResult, IntoToolResult, Structured, Suggestions};
-pub use provenance::{EXPOSED_HEADERS_MAX, ExposedHeaderError};
 
 #[cfg(test)]
 mod tests;

@@ -18,19 +18,19 @@ pub mod wheel;
 
 /// A seeded source of test inputs: the seed is printed, and `CORELANE_SEED` replays one.
 #[cfg(test)]
-pub(crate) mod dice {
+pub(crate) mod rng {
     /// A xorshift generator: small, repeatable, and not for secrets.
-    pub(crate) struct Dice(u64);
+    pub(crate) struct Rng(u64);
 
-    impl Dice {
+    impl Rng {
         /// Takes the seed from `CORELANE_SEED` or from the process id, and prints it.
-        pub(crate) fn printed() -> Dice {
+        pub(crate) fn printed() -> Rng {
             let seed = std::env::var("CORELANE_SEED")
                 .ok()
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_else(|| u64::from(std::process::id()) << 17);
             println!("CORELANE_SEED={seed}");
-            Dice(seed | 1)
+            Rng(seed | 1)
         }
 
         /// The next number below `bound`.

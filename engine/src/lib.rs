@@ -96,7 +96,7 @@ mod shard;
 mod transport;
 
 pub use catalog::CatalogError;
-pub use catalog::board::ChangeError;
+pub use catalog::pending_updates::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};
 pub use catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 pub use catalog::tool::{Tool, ToolDefect};

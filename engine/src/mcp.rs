@@ -5,7 +5,6 @@
 //! an [`Exchange`] is all it needs to name where an answer belongs.
 
 mod age_list;
-pub(crate) mod asker;
 pub(crate) mod batch;
 pub(crate) mod call_table;
 pub(crate) mod dispatch;
@@ -14,6 +13,7 @@ pub(crate) mod event_store;
 pub(crate) mod features;
 mod home_id;
 pub(crate) mod in_flight;
+pub(crate) mod requester;
 pub(crate) mod resumption;
 pub(crate) mod round_trip;
 pub(crate) mod server_parts;
@@ -23,9 +23,9 @@ pub(crate) mod session_message;
 pub(crate) mod subscription;
 pub(crate) mod task_id;
 pub(crate) mod task_table;
+pub(crate) mod task_watch;
 pub(crate) mod tasks;
 pub(crate) mod timestamp;
-pub(crate) mod watch_note;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,8 +37,8 @@ use corelane_protocol::framing::http1::Status;
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 
-use crate::handler::mailbox::CallKey;
-use crate::handler::provenance::Provenance;
+use crate::handler::caller_info::CallerInfo;
+use crate::handler::event_queue::CallKey;
 use crate::io::slots::SlotKey;
 use event_store::EventId;
 use session_id::SessionId;
@@ -139,7 +139,7 @@ pub(crate) struct Forwarded {
     /// The revision named by the version header.
     pub(crate) revision: Option<Revision>,
     /// Who asks, and what of it handlers may know.
-    pub(crate) provenance: Option<Box<Provenance>>,
+    pub(crate) caller_info: Option<Box<CallerInfo>>,
     /// What is asked for.
     pub(crate) kind: ForwardedKind,
 }

@@ -1,7 +1,7 @@
 //! Parts of a shard without a socket, for the benchmarks beside this crate.
 //!
 //! What [`Handling`] does is what a shard does between a receive and a send: framing, decoding,
-//! the ladder, dispatch, the handler, encoding. What it leaves out is the kernel, the ring and the
+//! the admission checks, dispatch, the handler, encoding. What it leaves out is the kernel, the ring and the
 //! timers.
 
 mod registry;
@@ -14,7 +14,7 @@ use corelane_protocol::limits::HttpLimits;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::guard::origin::OriginPolicy;
-use crate::handler::mailbox::Mailbox;
+use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::chunk::ChunkPool;
 use crate::io::slots::{SlotKey, Slots};
@@ -45,14 +45,18 @@ impl Handling {
         let parts = crate::demo::server()
             .into_parts(&profile)
             .expect("a good catalog");
-        let mailbox = Rc::new(Mailbox::default());
+        let event_queue = Rc::new(EventQueue::default());
         let meter = Rc::new(ShardMeter::new());
         let pool = OffloadPool::start(1, 1).expect("one thread can be started");
-        let offload = Rc::new(OffloadPort::new(pool, Arc::new(|| {}), Rc::clone(&mailbox)));
+        let offload = Rc::new(OffloadPort::new(
+            pool,
+            Arc::new(|| {}),
+            Rc::clone(&event_queue),
+        ));
         let settings = EndpointSettings::new((0, 1), parts, &profile.for_core(0));
         let no_names: [&str; 0] = [];
         Handling {
-            endpoint: Endpoint::new(settings, mailbox, offload, Rc::clone(&meter)),
+            endpoint: Endpoint::new(settings, event_queue, offload, Rc::clone(&meter)),
             connection: Connection::new(),
             key: Slots::new(1).insert_at(0, ()),
             chunks: ChunkPool::default(),
@@ -78,7 +82,7 @@ impl Handling {
         let mut context = Context {
             endpoint: &mut self.endpoint,
             chunks: &mut self.chunks,
-            spare_actives: &mut Vec::new(),
+            spare_buffers: &mut Vec::new(),
             scratch: &mut self.scratch,
             forwards: &mut Vec::new(),
             meter: &self.meter,

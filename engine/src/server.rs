@@ -18,8 +18,8 @@ use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::guard::principal::PrincipalHeader;
+use crate::handler::caller_info::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::offload::OffloadPool;
-use crate::handler::provenance::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::lanes::{LaneLimits, Mesh};
@@ -354,7 +354,7 @@ impl Server {
 
         let mut running =
             RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
-        let mut boards = handle.board().open(&parts.plan, cores.len()).into_iter();
+        let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);
         for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
@@ -379,7 +379,7 @@ impl Server {
                 principal: principal.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
                 parts: parts.clone(),
-                board: boards.next().expect("as many boards as shards"),
+                updates: boards.next().expect("as many boards as shards"),
                 offload: offload.clone(),
                 sender,
                 receiver,

@@ -8,11 +8,11 @@
 //! Invariant: a run that ends early, or leaves a scenario out, is a failure and never a pass. What
 //! it lacks on purpose: the client half of the suite, and any opinion on what a check means.
 
+mod check_result;
 mod expectation;
 mod suite;
-mod verdict;
 
+pub use check_result::{CheckResult, judge};
 pub use expectation::{Expectation, ExpectationError};
 pub use suite::{Check, Run, Scenario, Status, run};
 pub(crate) use suite::{home, node};
-pub use verdict::{Verdict, judge};

@@ -9,9 +9,9 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::http::{Framing, Head, Response, next_chunk};
-use crate::patience::PATIENCE;
 use crate::request::Request;
-use crate::witness::Witness;
+use crate::schema_checker::SchemaChecker;
+use crate::timeouts::PATIENCE;
 
 /// Why no response came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Connection {
     address: SocketAddr,
     input: Vec<u8>,
     consumed: usize,
-    witness: Witness,
+    checker: SchemaChecker,
 }
 
 impl fmt::Debug for Connection {
@@ -62,7 +62,7 @@ impl Connection {
             address,
             input: Vec::new(),
             consumed: 0,
-            witness: Witness::default(),
+            checker: SchemaChecker::default(),
         })
     }
 
@@ -93,7 +93,7 @@ impl Connection {
     /// The server takes no more.
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         // The answer may be there before the last byte is sent.
-        self.witness.sent(bytes);
+        self.checker.sent(bytes);
         self.stream.write_all(bytes)
     }
 
@@ -104,7 +104,7 @@ impl Connection {
     /// The server takes none.
     pub fn try_send_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.stream.write(bytes)?;
-        self.witness.sent(&bytes[..count]);
+        self.checker.sent(&bytes[..count]);
         Ok(count)
     }
 
@@ -138,12 +138,12 @@ impl Connection {
             .unwrap_or_else(|error| panic!("{error:?} on {self:?}"))
     }
 
-    /// Reads the next response within `patience`. What arrived of it before a timeout is kept.
+    /// Reads the next response within `timeouts`. What arrived of it before a timeout is kept.
     ///
     /// # Errors
     /// [`ReadError`] says why there is none.
-    pub fn try_read_response(&mut self, patience: Duration) -> Result<Response, ReadError> {
-        let deadline = Instant::now() + patience;
+    pub fn try_read_response(&mut self, timeouts: Duration) -> Result<Response, ReadError> {
+        let deadline = Instant::now() + timeouts;
         loop {
             if let Some((response, consumed)) = self.parse_buffered(false)? {
                 self.consumed += consumed;
@@ -214,8 +214,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`ReadError`] says why there is none.
-    pub fn read_chunk(&mut self, patience: Duration) -> Result<Vec<u8>, ReadError> {
-        let deadline = Instant::now() + patience;
+    pub fn read_chunk(&mut self, timeouts: Duration) -> Result<Vec<u8>, ReadError> {
+        let deadline = Instant::now() + timeouts;
         loop {
             let parsed = next_chunk(&self.input[self.consumed..]).map_err(ReadError::Malformed)?;
             if let Some((data, consumed)) = parsed {
@@ -227,12 +227,12 @@ impl Connection {
         }
     }
 
-    /// Waits for the server to close, for `patience`, and gives what it sent before.
+    /// Waits for the server to close, for `timeouts`, and gives what it sent before.
     ///
     /// # Errors
     /// It stays open, or was reset.
-    pub fn read_to_close(&mut self, patience: Duration) -> Result<Vec<u8>, ReadError> {
-        let deadline = Instant::now() + patience;
+    pub fn read_to_close(&mut self, timeouts: Duration) -> Result<Vec<u8>, ReadError> {
+        let deadline = Instant::now() + timeouts;
         loop {
             match self.read_more(deadline) {
                 Ok(()) => {}
@@ -259,7 +259,7 @@ impl Connection {
 
     /// Whether something unread, or the end, is there now.
     #[must_use]
-    pub fn has_news(&mut self) -> bool {
+    pub fn has_call_events(&mut self) -> bool {
         if self.consumed < self.input.len() {
             return true;
         }
@@ -287,10 +287,10 @@ impl Connection {
         let read = self.stream.read(&mut self.input[start..]);
         self.input
             .truncate(start + read.as_ref().map_or(0, |bytes| *bytes));
-        self.witness.received(&self.input[start..]);
+        self.checker.received(&self.input[start..]);
         match read {
             Ok(0) => {
-                self.witness.closed();
+                self.checker.closed();
                 Err(ReadError::Closed)
             }
             Ok(_) => Ok(()),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::connection::{Connection, ReadError};
 use crate::http::{Framing, Head, event_data, parse};
-use crate::patience::PATIENCE;
+use crate::timeouts::PATIENCE;
 
 /// What a stream brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,11 +102,11 @@ impl EventStream {
         }
     }
 
-    /// The next item within `patience`; an event without a message is passed over.
+    /// The next item within `timeouts`; an event without a message is passed over.
     ///
     /// # Errors
     /// [`ReadError`] says why there is none.
-    pub fn try_next_item(&mut self, patience: Duration) -> Result<Item, ReadError> {
+    pub fn try_next_item(&mut self, timeouts: Duration) -> Result<Item, ReadError> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let event: String = self.text.drain(..end + 2).collect();
@@ -122,7 +122,7 @@ impl EventStream {
             if self.has_ended {
                 return Ok(Item::End);
             }
-            let chunk = self.connection.read_chunk(patience)?;
+            let chunk = self.connection.read_chunk(timeouts)?;
             self.has_ended = chunk.is_empty();
             let text = String::from_utf8(chunk).map_err(|_| {
                 ReadError::Malformed("a chunk of an event stream is not UTF-8".to_owned())

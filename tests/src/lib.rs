@@ -7,25 +7,25 @@
 //! whatever the test looks at. What it deliberately lacks: a client anybody should use outside
 //! tests.
 
-pub mod bystander;
 pub mod conformance;
 pub mod connection;
 pub mod event_stream;
 pub mod http;
-pub mod patience;
+pub mod liveness_probe;
 pub mod request;
 pub mod server;
 pub mod session;
 pub mod tidy;
+pub mod timeouts;
 pub mod wire_schema;
 
-mod witness;
+mod schema_checker;
 
-pub use bystander::Bystander;
 pub use connection::{Connection, ReadError};
 pub use event_stream::{EventStream, Item};
 pub use http::Response;
-pub use patience::{PATIENCE, wait_until};
+pub use liveness_probe::LivenessProbe;
 pub use request::Request;
 pub use server::{Server, Setup};
 pub use session::Session;
+pub use timeouts::{PATIENCE, wait_until};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
 
 use crate::connection::Connection;
-use crate::patience::{PATIENCE, wait_until};
+use crate::timeouts::{PATIENCE, wait_until};
 
 /// What the server says when it is ready, up to its address.
 const READY: &str = "listening on http://";

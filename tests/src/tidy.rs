@@ -1,28 +1,28 @@
-//! Tidiness as a test: the rules of the house that a machine can check.
+//! Tidiness as a test: the rules of the project that a machine can check.
 //!
 //! Each rule is a function of text, so that it can be shown to fail; only [`Source::read_all`]
 //! touches the file system. Invariant: a rule looks at code with comments, strings and characters
 //! blanked out unless it is about those, so nothing is found in prose.
 //!
 //! What it deliberately lacks: what rustfmt, rustc and clippy check already, and a parser of Rust.
-//! The rules know the style of this house, not every way to write a program.
+//! The rules know the style of this project, not every way to write a program.
 
-mod floors;
+mod forbidden_imports;
+mod layers;
 mod mask;
 mod modules;
 mod names;
 mod paths;
 mod readme;
-mod rooms;
 mod shape;
 mod source;
 mod unsafety;
 
-pub use floors::imports_point_down;
+pub use forbidden_imports::forbidden_imports_are_absent;
+pub use layers::imports_point_down;
 pub use modules::every_file_is_declared;
 pub use names::{has_module_docs, names_are_allowed, nothing_is_left_to_do};
 pub use readme::dependencies_are_explained;
-pub use rooms::rooms_name_only_what_they_may;
 pub use shape::{files_are_short, functions_are_short, lines_are_short};
 pub use source::{Finding, Source};
 pub use unsafety::unsafe_stays_where_it_is_listed;

@@ -7,9 +7,9 @@
 //! Invariant: a message for which there is no definition is a misfit and never passed over. What
 //! it lacks on purpose: rules the schemas do not have words for, such as which error code fits.
 
+mod check_result;
 mod definitions;
 mod official;
-mod verdict;
 
+pub use check_result::{Misfit, judge};
 pub use official::Revision;
-pub use verdict::{Misfit, judge};

@@ -1,4 +1,4 @@
-//! The repository keeps the rules of the house; one test a rule.
+//! The repository keeps the rules of the project; one test a rule.
 
 use std::path::Path;
 
@@ -40,8 +40,8 @@ fn imports_point_down() {
 }
 
 #[test]
-fn rooms_name_only_what_they_may() {
-    check(&rust(), tidy::rooms_name_only_what_they_may);
+fn forbidden_imports_are_absent() {
+    check(&rust(), tidy::forbidden_imports_are_absent);
 }
 
 #[test]

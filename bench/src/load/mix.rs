@@ -180,12 +180,12 @@ impl Mix {
     }
 
     /// The kind that `dice`, any number, falls on.
-    pub fn choose(&self, dice: u64) -> usize {
+    pub fn choose(&self, rng: u64) -> usize {
         if let [_] = self.kinds[..] {
             return 0;
         }
         let sum: u64 = self.kinds.iter().map(|kind| u64::from(kind.weight)).sum();
-        let mut left = dice % sum;
+        let mut left = rng % sum;
         for (at, kind) in self.kinds.iter().enumerate() {
             match left.checked_sub(u64::from(kind.weight)) {
                 Some(rest) => left = rest,
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn weights_are_shares() {
         let mix = Mix::from_toml(MIX_EXAMPLE).unwrap();
-        let chosen = (0..1000).filter(|dice| mix.choose(*dice) == 0).count();
+        let chosen = (0..1000).filter(|rng| mix.choose(*rng) == 0).count();
         assert_eq!(chosen, 900);
     }
 

@@ -83,7 +83,7 @@ pub(crate) struct Worker {
     connecting: u32,
     dials: u64,
     next_id: u64,
-    dice: u64,
+    rng: u64,
     /// Requests of the open loop's schedule that were taken from it.
     scheduled: u64,
     schedule: Option<Schedule>,
@@ -139,7 +139,7 @@ impl Worker {
             connecting: 0,
             dials: 0,
             next_id: FIRST_ID,
-            dice: 0x9E37_79B9_7F4A_7C15 ^ u64::from(number + 1),
+            rng: 0x9E37_79B9_7F4A_7C15 ^ u64::from(number + 1),
             scheduled: 0,
             schedule: None,
             window: None,
@@ -276,10 +276,10 @@ impl Worker {
 
     /// A number as good as random, the same in each run: xorshift.
     fn roll(&mut self) -> u64 {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        self.dice
+        self.rng ^= self.rng << 13;
+        self.rng ^= self.rng >> 7;
+        self.rng ^= self.rng << 17;
+        self.rng
     }
 
     /// Whether something that happens in `percent` of cases does this time.

@@ -1,7 +1,7 @@
 //! Benches of one connection's handling, from received bytes to bytes to be sent.
 //!
 //! One operation is all that a shard does for a call between a receive and a send: framing,
-//! decoding, the ladder, the check of the arguments, the handler, encoding. What the number does
+//! decoding, the admission checks, the check of the arguments, the handler, encoding. What the number does
 //! not show: the kernel, the ring, timers, and a handler that does something. The handler takes
 //! the message as its own string and gives it back as content, which allocates twice.
 

@@ -25,7 +25,7 @@ use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, Message};
 use corelane_protocol::limits::HttpLimits;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::method::Method;
-use corelane_protocol::mcp::result::Stamp;
+use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::mcp::tools::ToolResult;
 use serde_json::Value as Json;
 use std::hint::black_box;
@@ -243,18 +243,18 @@ fn ladder_reference(operations: u32) -> Answer {
 }
 
 fn encode(stage: &mut Stage, era: Era) {
-    let stamp = Stamp::new(SERVER_INFO.as_bytes());
+    let trailer = ResultTrailer::new(SERVER_INFO.as_bytes());
     let result = ToolResult::text(ECHO_TEXT);
     write_each(stage, |out| {
-        black_box(&result).write(out, era, Id::Integer(CALL_ID), &stamp);
+        black_box(&result).write(out, era, Id::Integer(CALL_ID), &trailer);
     });
 }
 
 fn encode_from_text(stage: &mut Stage) {
-    let stamp = Stamp::new(SERVER_INFO.as_bytes());
+    let trailer = ResultTrailer::new(SERVER_INFO.as_bytes());
     write_each(stage, |out| {
         let result = ToolResult::text(black_box(ECHO_TEXT).to_owned());
-        result.write(out, Era::Modern, Id::Integer(CALL_ID), &stamp);
+        result.write(out, Era::Modern, Id::Integer(CALL_ID), &trailer);
     });
 }
 
@@ -262,11 +262,11 @@ fn encode_from_text(stage: &mut Stage) {
 fn echo_message(era: Era) -> String {
     let content = format!(r#""content":[{{"type":"text","text":"{ECHO_TEXT}"}}]"#);
     let server = format!(r#"{{"io.modelcontextprotocol/serverInfo":{SERVER_INFO}}}"#);
-    let stamp = match era {
+    let trailer = match era {
         Era::Legacy => String::new(),
         Era::Modern => format!(r#","resultType":"complete","_meta":{server}"#),
     };
-    format!(r#"{{"jsonrpc":"2.0","id":{CALL_ID},"result":{{{content}{stamp}}}}}"#)
+    format!(r#"{{"jsonrpc":"2.0","id":{CALL_ID},"result":{{{content}{trailer}}}}}"#)
 }
 
 fn response(stage: &mut Stage) {

@@ -68,10 +68,10 @@ pub(crate) fn wait_for_calls(calls: &AtomicU64) {
 }
 
 /// How often each stream is told of a change.
-type Telling = fn(stream: usize) -> usize;
+type Broadcast = fn(stream: usize) -> usize;
 
 /// A server of 2025-11-25 whose tool `change` tells each open stream as often as `telling` says.
-pub(crate) fn teller(telling: Telling) -> String {
+pub(crate) fn teller(telling: Broadcast) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let streams = Arc::new(Mutex::new(Vec::new()));
@@ -85,7 +85,7 @@ pub(crate) fn teller(telling: Telling) -> String {
     url
 }
 
-fn serve(mut connection: TcpStream, streams: &Mutex<Vec<TcpStream>>, telling: Telling) {
+fn serve(mut connection: TcpStream, streams: &Mutex<Vec<TcpStream>>, telling: Broadcast) {
     let mut reader = BufReader::new(connection.try_clone().unwrap());
     while let Some((method, body)) = read_request(&mut reader) {
         if method == "GET" {
@@ -120,7 +120,7 @@ fn serve(mut connection: TcpStream, streams: &Mutex<Vec<TcpStream>>, telling: Te
     }
 }
 
-fn tell(streams: &Mutex<Vec<TcpStream>>, telling: Telling) {
+fn tell(streams: &Mutex<Vec<TcpStream>>, telling: Broadcast) {
     let event = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
     let chunk = format!("{:x}\r\n{event}\r\n", event.len());
     for (number, stream) in streams.lock().unwrap().iter_mut().enumerate() {

@@ -17,16 +17,16 @@ use crate::handler::{Call, CallError};
 
 /// A compiled output schema.
 #[derive(Debug)]
-pub(crate) struct Promise {
+pub(crate) struct OutputValidator {
     tool: String,
     schema: CompiledSchema,
     is_wrapped: bool,
 }
 
-impl Promise {
+impl OutputValidator {
     /// Compiles `schema`, the output schema of the tool called `tool`.
-    pub(crate) fn new(tool: &str, schema: &OutputSchema) -> Result<Promise, SchemaDefect> {
-        Ok(Promise {
+    pub(crate) fn new(tool: &str, schema: &OutputSchema) -> Result<OutputValidator, SchemaDefect> {
+        Ok(OutputValidator {
             tool: tool.to_owned(),
             schema: CompiledSchema::of_output(schema.text())?,
             is_wrapped: schema.is_wrapped(),
@@ -37,7 +37,7 @@ impl Promise {
     pub(crate) fn hold(self, source: Source<ArgumentsRunner>) -> Source<ArgumentsRunner> {
         let promise = Arc::new(self);
         Arc::new(move || {
-            Rc::new(Held {
+            Rc::new(Validated {
                 runner: source(),
                 promise: Rc::new(OfShard(Arc::clone(&promise))),
             })
@@ -74,15 +74,15 @@ impl Promise {
 }
 
 /// A runner whose results are checked.
-struct Held {
+struct Validated {
     runner: Rc<ArgumentsRunner>,
     promise: Rc<OfShard>,
 }
 
 /// A shard's hold on a promise, counted on the shard: a call that waits takes it along.
-struct OfShard(Arc<Promise>);
+struct OfShard(Arc<OutputValidator>);
 
-impl<'a> Runner<Value<'a>> for Held {
+impl<'a> Runner<Value<'a>> for Validated {
     fn start(&self, call: &Call, arguments: Value<'a>) -> Started {
         match self.runner.start(call, arguments) {
             Started::Ready(outcome) => Started::Ready(self.promise.0.check(outcome)),
@@ -101,9 +101,9 @@ mod tests {
 
     use super::*;
 
-    fn promise(schema: &str) -> Promise {
+    fn promise(schema: &str) -> OutputValidator {
         let schema = RawValue::from_string(schema.to_owned()).unwrap();
-        Promise::new("t", &OutputSchema::new(schema).unwrap()).unwrap()
+        OutputValidator::new("t", &OutputSchema::new(schema).unwrap()).unwrap()
     }
 
     fn result(structured: Option<&str>, is_error: bool) -> ToolResult {

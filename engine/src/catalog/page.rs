@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::registered::Registered;
+use super::ordered_registry::OrderedRegistry;
 
 /// The pages of one list, ready to be copied into answers.
 ///
@@ -33,7 +33,7 @@ impl Pages {
     pub(crate) fn new<T>(
         name: &'static str,
         entries_max: usize,
-        entries: &Registered<T>,
+        entries: &OrderedRegistry<T>,
         write: impl Fn(&T, &mut Vec<u8>),
     ) -> Pages {
         assert!(
@@ -114,11 +114,11 @@ mod tests {
 
     use super::*;
 
-    fn entries(count: u32) -> Registered<u32> {
+    fn entries(count: u32) -> OrderedRegistry<u32> {
         (0..count).map(Arc::new).collect()
     }
 
-    fn pages(entries: &Registered<u32>, entries_max: usize) -> Pages {
+    fn pages(entries: &OrderedRegistry<u32>, entries_max: usize) -> Pages {
         Pages::new("n", entries_max, entries, |entry, out| {
             out.extend_from_slice(entry.to_string().as_bytes());
         })

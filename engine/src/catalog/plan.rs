@@ -9,9 +9,9 @@ use std::sync::Arc;
 use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
+use super::ordered_registry::OrderedRegistry;
 use super::page::Pages;
 use super::prompt::{self, Prompt, PromptParts};
-use super::registered::Registered;
 use super::resource::{self, Resource, ResourceParts, ResourceTemplate, TemplateParts};
 use super::tool::{self, Tool, ToolParts};
 
@@ -88,10 +88,10 @@ pub(crate) struct Plan {
 /// The checked entries of each kind, in the order of registration.
 #[derive(Clone)]
 pub(super) struct Lists {
-    pub(super) tools: Registered<ToolParts>,
-    pub(super) resources: Registered<ResourceParts>,
-    pub(super) templates: Registered<TemplateParts>,
-    pub(super) prompts: Registered<PromptParts>,
+    pub(super) tools: OrderedRegistry<ToolParts>,
+    pub(super) resources: OrderedRegistry<ResourceParts>,
+    pub(super) templates: OrderedRegistry<TemplateParts>,
+    pub(super) prompts: OrderedRegistry<PromptParts>,
 }
 
 /// A list that clients ask for.

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::output::Promise;
+use super::output::OutputValidator;
 use super::schema::{CompiledSchema, SchemaDefect};
 use super::schema_bounds;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
@@ -201,7 +201,9 @@ impl Tool {
         let output = self.output_schema.transpose();
         let output = output.map_err(ToolDefect::OutputSchemaText)?;
         let output = output.map(OutputSchema::new).transpose()?;
-        let promise = output.as_ref().map(|it| Promise::new(&self.name, it));
+        let promise = output
+            .as_ref()
+            .map(|it| OutputValidator::new(&self.name, it));
         let promise = promise.transpose().map_err(ToolDefect::OutputSchema)?;
         Ok(ToolParts {
             input: CompiledSchema::of_input(&schema)?,

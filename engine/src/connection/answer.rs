@@ -2,7 +2,7 @@
 
 use corelane_protocol::framing::http1::Status;
 
-use super::active::WaitingRequest;
+use super::buffers::WaitingRequest;
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
@@ -37,7 +37,7 @@ impl Connection {
     }
 
     pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
-        self.active.as_mut()?.waiting.as_mut()
+        self.buffers.as_mut()?.waiting.as_mut()
     }
 
     /// The answer that is waited for is the last one; a stream that brings none ends now.
@@ -175,9 +175,9 @@ impl Connection {
     /// The request is answered: goes on with what the peer sent meanwhile, or ends.
     fn end_request(&mut self, context: &mut Context<'_>) {
         let waiting = self
-            .active
+            .buffers
             .as_mut()
-            .and_then(|active| active.waiting.take());
+            .and_then(|buffers| buffers.waiting.take());
         if waiting
             .as_ref()
             .is_some_and(|waiting| waiting.stream.is_some())
@@ -192,6 +192,6 @@ impl Connection {
         self.phase = Phase::Idle;
         self.resume(context);
         self.end_if_read_closed();
-        self.give_back_active(context);
+        self.give_back_buffers(context);
     }
 }

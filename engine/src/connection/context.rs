@@ -2,7 +2,7 @@
 
 use corelane_protocol::limits::HttpLimits;
 
-use super::active::Active;
+use super::buffers::ConnectionBuffers;
 use super::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -20,7 +20,7 @@ pub(crate) struct Context<'e> {
         clippy::vec_box,
         reason = "the boxes are what is kept: they go back as they are"
     )]
-    pub(crate) spare_actives: &'e mut Vec<Box<Active>>,
+    pub(crate) spare_buffers: &'e mut Vec<Box<ConnectionBuffers>>,
     pub(crate) scratch: &'e mut Vec<u8>,
     pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
     pub(crate) meter: &'e ShardMeter,

@@ -2,7 +2,7 @@
 
 use corelane_protocol::framing::http1::Status;
 
-use super::active::Active;
+use super::buffers::ConnectionBuffers;
 use super::context::Context;
 use super::http::{Connection, Phase};
 use crate::io::chunk::Chunk;
@@ -13,9 +13,9 @@ impl Connection {
     pub(crate) fn has_requests_left_over(&self) -> bool {
         matches!(self.phase, Phase::Idle)
             && self
-                .active
+                .buffers
                 .as_ref()
-                .is_some_and(|active| active.input.is_some())
+                .is_some_and(|buffers| buffers.input.is_some())
     }
 
     /// Whether the connection has requests left over and needs a turn for them, once. A peer that
@@ -24,23 +24,23 @@ impl Connection {
         if !self.has_requests_left_over() || self.has_much_output(profile) {
             return false;
         }
-        let active = self.active.as_mut();
-        active.is_some_and(|active| !std::mem::replace(&mut active.has_turn, true))
+        let buffers = self.buffers.as_mut();
+        buffers.is_some_and(|buffers| !std::mem::replace(&mut buffers.has_turn, true))
     }
 
     /// Takes the turn.
     pub(crate) fn begin_turn(&mut self) {
-        if let Some(active) = &mut self.active {
-            active.has_turn = false;
+        if let Some(buffers) = &mut self.buffers {
+            buffers.has_turn = false;
         }
     }
 
     /// Whether reading has to stop until the connection has done some of its work.
     pub(crate) fn is_full(&self, profile: &ConnectionProfile) -> bool {
-        let Some(active) = &self.active else {
+        let Some(buffers) = &self.buffers else {
             return false;
         };
-        let input = active.input.as_ref().map_or(0, |chunk| chunk.len());
+        let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
         let waits = matches!(self.phase, Phase::Idle | Phase::Waiting | Phase::Streaming);
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
     }
@@ -49,28 +49,31 @@ impl Connection {
     pub(crate) fn pause_if_full(&mut self, context: &mut Context<'_>) -> bool {
         let is_full = self.is_full(&context.rules.connection);
         if is_full {
-            self.active(context).is_paused = true;
+            self.buffers(context).is_paused = true;
         }
         is_full
     }
 
     /// Whether reading stopped and can go on; it does go on then.
     pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
-        if !self.active.as_ref().is_some_and(|active| active.is_paused)
+        if !self
+            .buffers
+            .as_ref()
+            .is_some_and(|buffers| buffers.is_paused)
             || self.is_full(&context.rules.connection)
         {
             return false;
         }
-        self.active(context).is_paused = false;
-        self.give_back_active(context);
+        self.buffers(context).is_paused = false;
+        self.give_back_buffers(context);
         true
     }
 
     /// Puts output behind the send that is under way.
     pub(crate) fn queue_output(&mut self, chunk: Chunk, context: &mut Context<'_>) {
-        let active = self.active(context);
-        match &mut active.output {
-            None => active.output = Some(chunk),
+        let buffers = self.buffers(context);
+        match &mut buffers.output {
+            None => buffers.output = Some(chunk),
             Some(output) => {
                 output.extend_from_slice(&chunk);
                 context.chunks.give(chunk);
@@ -86,7 +89,7 @@ impl Connection {
     /// Whether the peer is so far behind that it is given up. The responses to its batch do not
     /// count: they may be ready all at once, however fast it reads, and have a bound of their own.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
-        let waiting = self.active.as_ref().and_then(|it| it.waiting.as_ref());
+        let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         let batch = waiting.and_then(|it| it.batch.as_ref());
         let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes);
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
@@ -94,29 +97,29 @@ impl Connection {
 
     /// Whether the peer listens to the events of its session, and has nothing to say meanwhile.
     pub(crate) fn listens(&self) -> bool {
-        let waiting = self.active.as_ref().and_then(|it| it.waiting.as_ref());
+        let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.stream.is_some())
     }
 
     /// Bytes that wait behind the send that is under way.
     fn queued_bytes(&self) -> usize {
-        let active = self.active.as_ref();
-        let output = active.and_then(|active| active.output.as_ref());
+        let buffers = self.buffers.as_ref();
+        let output = buffers.and_then(|buffers| buffers.output.as_ref());
         output.map_or(0, |output| output.len())
     }
 
     pub(super) fn keep_input(&mut self, bytes: &[u8], context: &mut Context<'_>) {
         if self
-            .active
+            .buffers
             .as_ref()
-            .is_none_or(|active| active.input.is_none())
+            .is_none_or(|buffers| buffers.input.is_none())
         {
             let chunk = context.chunks.take(bytes.len());
-            self.active(context).input = Some(chunk);
+            self.buffers(context).input = Some(chunk);
         }
         *context.input_bytes += bytes.len();
         let input = self
-            .active(context)
+            .buffers(context)
             .input
             .as_mut()
             .expect("it was put there above");
@@ -132,28 +135,35 @@ impl Connection {
 
     /// Forgets input that was kept.
     pub(crate) fn drop_input(&mut self, context: &mut Context<'_>) {
-        if let Some(input) = self.active.as_mut().and_then(|active| active.input.take()) {
+        if let Some(input) = self
+            .buffers
+            .as_mut()
+            .and_then(|buffers| buffers.input.take())
+        {
             *context.input_bytes -= input.len();
             context.chunks.give(input);
         }
     }
 
-    pub(super) fn active(&mut self, context: &mut Context<'_>) -> &mut Active {
-        self.active
-            .get_or_insert_with(|| context.spare_actives.pop().unwrap_or_default())
+    pub(super) fn buffers(&mut self, context: &mut Context<'_>) -> &mut ConnectionBuffers {
+        self.buffers
+            .get_or_insert_with(|| context.spare_buffers.pop().unwrap_or_default())
     }
 
     /// Goes back to owning nothing when there is nothing to own.
-    pub(crate) fn give_back_active(&mut self, context: &mut Context<'_>) {
-        const SPARE_ACTIVES_MAX: usize = 1024;
+    pub(crate) fn give_back_buffers(&mut self, context: &mut Context<'_>) {
+        const SPARE_BUFFERS_MAX: usize = 1024;
         let is_spent = matches!(self.phase, Phase::Idle)
-            && self.active.as_ref().is_some_and(|active| active.is_spent());
+            && self
+                .buffers
+                .as_ref()
+                .is_some_and(|buffers| buffers.is_spent());
         if is_spent
-            && let Some(mut active) = self.active.take()
-            && context.spare_actives.len() < SPARE_ACTIVES_MAX
+            && let Some(mut buffers) = self.buffers.take()
+            && context.spare_buffers.len() < SPARE_BUFFERS_MAX
         {
-            *active = Active::default();
-            context.spare_actives.push(active);
+            *buffers = ConnectionBuffers::default();
+            context.spare_buffers.push(buffers);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A whole request that is answered at once leaves nothing behind: it is parsed where it was
 //! received, and its answer goes into the output of this step. Everything else, partial input, a
-//! call that waits, output behind a send, needs an [`Active`].
+//! call that waits, output behind a send, needs an [`ConnectionBuffers`].
 //!
 //! ```text
 //! Idle <-> Reading -> Waiting -> Streaming      any of them -> Flushing -> Lingering
@@ -15,13 +15,13 @@ use corelane_protocol::framing::http1::{
     CONTINUE, Field, Framer, Method, RequestHead, Status, Step,
 };
 
-use super::active::{Active, Reply, WaitingRequest};
+use super::buffers::{ConnectionBuffers, Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
-use crate::handler::mailbox::CallKey;
-use crate::mcp::asker::Asker;
+use crate::handler::event_queue::CallKey;
+use crate::mcp::requester::Requester;
 use crate::mcp::{Disposition, StreamOwner};
 
 /// What a connection is doing.
@@ -48,22 +48,22 @@ pub(crate) enum Phase {
 
 /// How the bytes of a connection are asked for; `shard::reading` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum RecvMode {
     /// A watch announces them.
-    Watched,
+    Poll,
     /// A watch announces them, and did so a moment ago.
-    Recent,
+    PollThenMultishot,
     /// An armed receive brings them.
-    Streamed,
+    Multishot,
     /// An armed receive was told to stop and has not ended.
-    Stopping,
+    Cancelling,
 }
 
 /// One connection. Small: an idle one is nothing but this.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
-    pub(crate) reading: Reading,
+    pub(crate) reading: RecvMode,
     /// A send is under way.
     pub(crate) is_sending: bool,
     /// The peer sends no more.
@@ -72,7 +72,7 @@ pub(crate) struct Connection {
     pub(crate) sequence: u32,
     /// The deadline that runs, and for which request.
     pub(crate) armed: (Timer, u32),
-    pub(crate) active: Option<Box<Active>>,
+    pub(crate) buffers: Option<Box<ConnectionBuffers>>,
 }
 
 impl Connection {
@@ -80,12 +80,12 @@ impl Connection {
     pub(crate) fn new() -> Connection {
         Connection {
             phase: Phase::Idle,
-            reading: Reading::Watched,
+            reading: RecvMode::Poll,
             is_sending: false,
             is_read_closed: false,
             sequence: 0,
             armed: (Timer::None, 0),
-            active: None,
+            buffers: None,
         }
     }
 
@@ -97,9 +97,9 @@ impl Connection {
             Phase::Waiting | Phase::Streaming => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
                 if self
-                    .active
+                    .buffers
                     .as_ref()
-                    .is_some_and(|active| active.input.is_some())
+                    .is_some_and(|buffers| buffers.input.is_some())
                 {
                     self.keep_input(bytes, context);
                     self.resume(context);
@@ -111,7 +111,7 @@ impl Connection {
                 }
             }
         }
-        self.give_back_active(context);
+        self.give_back_buffers(context);
     }
 
     /// Goes on with input that was kept.
@@ -119,7 +119,11 @@ impl Connection {
         if !self.is_between_answers() {
             return;
         }
-        let Some(mut input) = self.active.as_mut().and_then(|active| active.input.take()) else {
+        let Some(mut input) = self
+            .buffers
+            .as_mut()
+            .and_then(|buffers| buffers.input.take())
+        else {
             return;
         };
         *context.input_bytes -= input.len();
@@ -127,12 +131,12 @@ impl Connection {
         if consumed < input.len() && self.reads() {
             input.drain(..consumed);
             *context.input_bytes += input.len();
-            self.active(context).input = Some(input);
+            self.buffers(context).input = Some(input);
         } else {
             context.chunks.give(input);
         }
         self.end_if_read_closed();
-        self.give_back_active(context);
+        self.give_back_buffers(context);
     }
 
     /// Whether the next thing to do is to read a request.
@@ -176,7 +180,7 @@ impl Connection {
                 false
             }
             Phase::Waiting | Phase::Streaming => {
-                let Some(waiting) = self.active.as_mut().and_then(|it| it.waiting.as_mut()) else {
+                let Some(waiting) = self.buffers.as_mut().and_then(|it| it.waiting.as_mut()) else {
                     return true;
                 };
                 let ends = waiting.stream.is_some_and(StreamOwner::stays_open)
@@ -193,9 +197,9 @@ impl Connection {
 
     /// Throws away what arrives after the last answer.
     fn linger(&mut self, bytes: usize, context: &mut Context<'_>) {
-        let active = self.active(context);
-        active.lingered_bytes += bytes;
-        if active.lingered_bytes > context.rules.connection.linger_bytes_max {
+        let buffers = self.buffers(context);
+        buffers.lingered_bytes += bytes;
+        if buffers.lingered_bytes > context.rules.connection.linger_bytes_max {
             self.phase = Phase::Flushing { lingers: false };
         }
     }
@@ -206,8 +210,8 @@ impl Connection {
 
     /// Handles whole requests at the start of `input`; returns how many bytes they took.
     fn process(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
-        let mut framer = match &mut self.active {
-            Some(active) => std::mem::take(&mut active.framer),
+        let mut framer = match &mut self.buffers {
+            Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
         };
         let mut consumed = 0;
@@ -231,7 +235,7 @@ impl Connection {
                     } else {
                         Phase::ReadingHead
                     };
-                    self.active(context).framer = framer;
+                    self.buffers(context).framer = framer;
                     return consumed;
                 }
                 // By reference: the head is a few hundred bytes.
@@ -283,18 +287,20 @@ impl Connection {
         let disposition = match who_asks(head, context.rules) {
             Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
             Ok(principal) => {
-                let asker = &Asker::Here { head, principal };
+                let requester = &Requester::Here { head, principal };
                 match check(head, &reply, context.rules) {
-                    Ok(Route::Post) => endpoint.post((head, asker), body, exchange, &mut scratch),
+                    Ok(Route::Post) => {
+                        endpoint.post((head, requester), body, exchange, &mut scratch)
+                    }
                     Ok(Route::OpenStream {
                         session,
                         last_event_id,
                     }) => {
                         let wanted = (session, last_event_id);
-                        endpoint.open_stream(asker, wanted, exchange, &mut scratch)
+                        endpoint.open_stream(requester, wanted, exchange, &mut scratch)
                     }
                     Ok(Route::EndSession(headers)) => {
-                        endpoint.end_session(asker, headers, exchange, &mut scratch)
+                        endpoint.end_session(requester, headers, exchange, &mut scratch)
                     }
                     Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
                 }
@@ -348,7 +354,7 @@ impl Connection {
         context: &mut Context<'_>,
     ) {
         self.phase = Phase::Waiting;
-        self.active(context).waiting = Some(WaitingRequest {
+        self.buffers(context).waiting = Some(WaitingRequest {
             reply,
             call,
             stream,

@@ -5,7 +5,7 @@ use corelane_protocol::framing::http1::{
 };
 use corelane_protocol::framing::sse::{self, Event};
 
-use super::active::Reply;
+use super::buffers::Reply;
 use crate::mcp::event_store::EventId;
 use crate::mcp::session_id::SessionId;
 

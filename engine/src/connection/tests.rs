@@ -3,6 +3,6 @@
 mod answers;
 mod bounds;
 mod framing;
-mod line;
 mod response;
 mod streams;
+mod test_connection;

@@ -1,6 +1,6 @@
 //! Which deadline a connection has: exactly one at any time, told by what it is doing.
 
-use super::http::{Connection, Phase, Reading};
+use super::http::{Connection, Phase, RecvMode};
 use crate::profile::{Connection as ConnectionProfile, Streams};
 
 /// What happens to a connection if nothing else does.
@@ -32,8 +32,8 @@ impl Timer {
         }
         match connection.phase {
             Phase::Idle => match connection.reading {
-                Reading::Recent | Reading::Streamed => Timer::Quiet,
-                Reading::Watched | Reading::Stopping => Timer::Idle,
+                RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
+                RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
             },
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,

@@ -1,7 +1,7 @@
 //! What the MCP conformance suite asks for by name, with the answers it expects.
 
-mod asking;
 mod changing;
+mod elicitation;
 mod prompts;
 mod resources;
 mod tasks;
@@ -72,7 +72,7 @@ pub(super) fn add_to(server: Server) -> Server {
             )
             .requires(ClientCapability::Sampling),
         );
-    changing::add_to(tasks::add_to(asking::add_to(server)))
+    changing::add_to(tasks::add_to(elicitation::add_to(server)))
 }
 
 fn add_content(server: Server) -> Server {

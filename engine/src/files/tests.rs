@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::{Directory, DirectoryLimits, FilesError};
 use crate::handler::Call;
-use crate::handler::mailbox::Mailbox;
+use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, Parker};
 use crate::io::wake::EventFd;
@@ -70,11 +70,11 @@ impl Shard {
                 let woken = Arc::clone(&woken);
                 Arc::new(move || woken.signal())
             };
-            let mailbox = Rc::new(Mailbox::default());
-            let port = Rc::new(OffloadPort::new(pool, wake, Rc::clone(&mailbox)));
+            let event_queue = Rc::new(EventQueue::default());
+            let port = Rc::new(OffloadPort::new(pool, wake, Rc::clone(&event_queue)));
             let parker = Parker::new(woken.as_fd()).expect("it can be polled");
             let shard = Shard {
-                call: Call::new(mailbox, Rc::clone(&port), Rc::default(), 1),
+                call: Call::new(event_queue, Rc::clone(&port), Rc::default(), 1),
                 port,
                 woken,
                 parker,

@@ -16,15 +16,15 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
 use corelane_protocol::mcp::progress;
 use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::mcp::tasks::TaskWish;
+use corelane_protocol::mcp::tasks::TaskOptions;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::asking::{Answers, Question};
+use super::caller_info::CallerInfo;
+use super::elicitation::{Answers, Question};
 use super::error::CallError;
-use super::mailbox::{CallKey, Mailbox, News};
+use super::event_queue::{CallEvent, CallKey, EventQueue};
 use super::offload::OffloadPort;
-use super::provenance::Provenance;
 use super::runner::Outcome;
 use super::state::States;
 
@@ -51,7 +51,7 @@ pub struct Call(Rc<CallState>);
 
 /// What a request says of how it wants to be served.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CallWishes {
+pub(crate) struct RequestOptions {
     /// Token of progress notifications; none are wanted when absent.
     pub(crate) progress_token: Option<OwnedId>,
     /// Least severe log level wanted; no log messages are wanted when absent.
@@ -63,12 +63,12 @@ pub(crate) struct CallWishes {
     /// What a modern client has answered in earlier rounds and in this request.
     pub(crate) answers: Answers,
     /// The task that the call is to become; none if its client waits for the result.
-    pub(crate) task: Option<TaskWish>,
+    pub(crate) task: Option<TaskOptions>,
     /// Whom the request came from, if anything may be known of it.
-    pub(crate) provenance: Option<Box<Provenance>>,
+    pub(crate) caller_info: Option<Box<CallerInfo>>,
 }
 
-impl CallWishes {
+impl RequestOptions {
     fn era(&self) -> Option<Era> {
         self.revision.map(Revision::era)
     }
@@ -76,12 +76,12 @@ impl CallWishes {
 
 #[derive(Debug)]
 struct CallState {
-    mailbox: Rc<Mailbox>,
+    event_queue: Rc<EventQueue>,
     offload: Rc<OffloadPort>,
     states: Rc<States>,
     events_max: usize,
     key: Cell<CallKey>,
-    wishes: RefCell<CallWishes>,
+    options: RefCell<RequestOptions>,
     last_progress: Cell<f64>,
     /// What the shard has not taken yet.
     events: RefCell<VecDeque<Event>>,
@@ -123,13 +123,13 @@ impl Call {
     /// A call that is not running yet. `events_max` bounds the notifications that wait for the
     /// shard; a handler that is faster waits.
     pub(crate) fn new(
-        mailbox: Rc<Mailbox>,
+        event_queue: Rc<EventQueue>,
         offload: Rc<OffloadPort>,
         states: Rc<States>,
         events_max: usize,
     ) -> Call {
         Call(Rc::new(CallState {
-            mailbox,
+            event_queue,
             offload,
             states,
             events_max,
@@ -137,7 +137,7 @@ impl Call {
                 index: u32::MAX,
                 generation: 0,
             }),
-            wishes: RefCell::default(),
+            options: RefCell::default(),
             last_progress: Cell::new(f64::NEG_INFINITY),
             events: RefCell::default(),
             events_announced: Cell::new(false),
@@ -151,12 +151,12 @@ impl Call {
     }
 
     /// Makes the call ready for one request.
-    pub(crate) fn begin(&self, key: CallKey, wishes: CallWishes) {
+    pub(crate) fn begin(&self, key: CallKey, options: RequestOptions) {
         let state = &self.0;
         state.key.set(key);
-        let is_legacy = wishes.era() == Some(Era::Legacy);
-        state.is_task.set(is_legacy && wishes.task.is_some());
-        state.wishes.replace(wishes);
+        let is_legacy = options.era() == Some(Era::Legacy);
+        state.is_task.set(is_legacy && options.task.is_some());
+        state.options.replace(options);
         state.last_progress.set(f64::NEG_INFINITY);
         state.events_announced.set(false);
         state.is_cancelled.set(false);
@@ -169,7 +169,7 @@ impl Call {
     /// Forgets all of its request before it serves another, which may be long from now.
     pub(crate) fn forget(&self) {
         let state = &self.0;
-        state.wishes.take();
+        state.options.take();
         state.events.take();
         state.questions.take();
         state.status.take();
@@ -220,11 +220,11 @@ impl Call {
         let total = total.filter(|total| total.is_finite());
         let mut event = Vec::new();
         {
-            let wishes = state.wishes.borrow();
-            let Some(token) = &wishes.progress_token else {
+            let options = state.options.borrow();
+            let Some(token) = &options.progress_token else {
                 return;
             };
-            let has_words = wishes.revision.is_none_or(Revision::has_audio);
+            let has_words = options.revision.is_none_or(Revision::has_audio);
             let message = message.filter(|_| has_words);
             progress::write_notification(&mut event, token.as_id(), progress, total, message);
         }
@@ -246,7 +246,7 @@ impl Call {
     ) -> Result<(), CallError> {
         if self
             .0
-            .wishes
+            .options
             .borrow()
             .log_level
             .is_none_or(|least| level < least)
@@ -268,7 +268,7 @@ impl Call {
     /// one that takes no streams, or one that is away already (MCP 2025-11-25 basic/transports,
     /// "Sending Messages to the Server"). What was said before is sent first.
     pub async fn close_stream(&self, retry: Duration) {
-        if self.0.wishes.borrow().era() != Some(Era::Legacy) {
+        if self.0.options.borrow().era() != Some(Era::Legacy) {
             return;
         }
         let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
@@ -277,20 +277,20 @@ impl Call {
 
     /// Whether the client said it can do this.
     pub fn client_can(&self, capability: ClientCapability) -> bool {
-        self.0.wishes.borrow().capabilities.contains(capability)
+        self.0.options.borrow().capabilities.contains(capability)
     }
 
     /// Puts the answer in the words of the revision that the client speaks.
-    pub(crate) fn translate(&self, outcome: &mut Outcome) {
-        let revision = self.0.wishes.borrow().revision;
+    pub(crate) fn downgrade(&self, outcome: &mut Outcome) {
+        let revision = self.0.options.borrow().revision;
         if let (Some(revision), Ok(answer)) = (revision, outcome) {
-            answer.put_in_terms_of(revision);
+            answer.downgrade_to(revision);
         }
     }
 
     /// Whether the client can be asked nothing at all.
     pub(crate) fn client_can_nothing(&self) -> bool {
-        let capabilities = self.0.wishes.borrow().capabilities;
+        let capabilities = self.0.options.borrow().capabilities;
         capabilities.can_be_asked_nothing()
     }
 
@@ -298,7 +298,7 @@ impl Call {
     /// the client is answered, and what is asked from here on is asked by the task. What was
     /// asked before was answered first, in rounds. Does nothing for any other call.
     pub async fn start_task(&self) {
-        let mut is_task = self.0.is_task.get() || self.0.wishes.borrow().task.is_none();
+        let mut is_task = self.0.is_task.get() || self.0.options.borrow().task.is_none();
         // A task is made of a handler that waits, and polled again at once.
         poll_fn(|_| match std::mem::replace(&mut is_task, true) {
             true => Poll::Ready(()),
@@ -315,12 +315,12 @@ impl Call {
     /// nothing for a call that becomes no task; see [`Call::progress`] for those.
     pub fn set_status(&self, text: &str) {
         let state = &self.0;
-        if state.is_cancelled.get() || state.wishes.borrow().task.is_none() {
+        if state.is_cancelled.get() || state.options.borrow().task.is_none() {
             return;
         }
         let text = &text[..text.floor_char_boundary(STATUS_BYTES_MAX)];
         if state.status.replace(Some(text.into())).is_none() {
-            state.mailbox.leave(News::Status(state.key.get()));
+            state.event_queue.leave(CallEvent::Status(state.key.get()));
         }
     }
 
@@ -331,11 +331,11 @@ impl Call {
 
     /// The client was told of the task. Modern tasks report no progress and log nothing.
     pub(crate) fn become_task(&self) {
-        let mut wishes = self.0.wishes.borrow_mut();
+        let mut options = self.0.options.borrow_mut();
         self.0.is_task.set(true);
-        if wishes.era() == Some(Era::Modern) {
-            wishes.progress_token = None;
-            wishes.log_level = None;
+        if options.era() == Some(Era::Modern) {
+            options.progress_token = None;
+            options.log_level = None;
             self.0.events.borrow_mut().clear();
         }
     }
@@ -362,21 +362,21 @@ impl Call {
     }
 
     /// What may be known of whom the request came from; nothing if nothing may.
-    pub(super) fn with_provenance<T>(&self, read: impl Fn(&Provenance) -> Option<T>) -> Option<T> {
-        read(self.0.wishes.borrow().provenance.as_deref()?)
+    pub(super) fn with_caller_info<T>(&self, read: impl Fn(&CallerInfo) -> Option<T>) -> Option<T> {
+        read(self.0.options.borrow().caller_info.as_deref()?)
     }
 
     /// What the client has answered to the question `key` before this run.
     pub(super) fn known_answer(&self, key: &str) -> Option<Value> {
-        let wishes = self.0.wishes.borrow();
-        wishes.answers.as_ref()?.get(key).cloned()
+        let options = self.0.options.borrow();
+        options.answers.as_ref()?.get(key).cloned()
     }
 
     /// Asks the client; returns the place of the question.
     pub(super) async fn open_question(&self, key: &str, request: ClientRequest) -> usize {
         let state = &self.0;
         let place = state.questions.borrow().len();
-        let era = state.wishes.borrow().era();
+        let era = state.options.borrow().era();
         let mut event = Vec::new();
         let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
         if is_sent {
@@ -393,7 +393,9 @@ impl Call {
         match is_sent {
             true => self.queue(Event::Message(event)).await,
             // The shard asks everything that is open by then: as the task, or by ending this run.
-            false => state.mailbox.leave(News::Asked(state.key.get())),
+            false => state
+                .event_queue
+                .leave(CallEvent::InputNeeded(state.key.get())),
         }
         place
     }
@@ -443,7 +445,7 @@ impl Call {
         };
         if let Some(waker) = waiter {
             waker.wake();
-            self.0.mailbox.note_task_woken();
+            self.0.event_queue.note_task_woken();
         }
     }
 
@@ -456,7 +458,7 @@ impl Call {
     pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Answers) {
         let questions = self.0.questions.take().into_iter();
         let asked = questions.map(|question| (question.key, question.request));
-        let answers = std::mem::take(&mut self.0.wishes.borrow_mut().answers);
+        let answers = std::mem::take(&mut self.0.options.borrow_mut().answers);
         (asked.collect(), answers)
     }
 
@@ -474,7 +476,9 @@ impl Call {
             }
             events.extend(event.take());
             if !state.events_announced.replace(true) {
-                state.mailbox.leave(News::Events(state.key.get()));
+                state
+                    .event_queue
+                    .leave(CallEvent::Messages(state.key.get()));
             }
             Poll::Ready(())
         })
@@ -486,7 +490,7 @@ impl Call {
         let waker = waiter.borrow_mut().take();
         if let Some(waker) = waker {
             waker.wake();
-            self.0.mailbox.note_task_woken();
+            self.0.event_queue.note_task_woken();
         }
     }
 }

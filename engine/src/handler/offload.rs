@@ -17,7 +17,7 @@ use crossbeam::queue::SegQueue;
 use slab::Slab;
 
 use super::error::CallError;
-use super::mailbox::Mailbox;
+use super::event_queue::EventQueue;
 use super::runner::panicked;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -59,7 +59,7 @@ pub(crate) struct OffloadPort {
     /// Tickets of finished jobs. Bounded by the jobs handed over, which the pool bounds.
     finished: Arc<SegQueue<usize>>,
     waiters: RefCell<Slab<Option<Waker>>>,
-    mailbox: Rc<Mailbox>,
+    event_queue: Rc<EventQueue>,
 }
 
 impl std::fmt::Debug for OffloadPort {
@@ -71,13 +71,17 @@ impl std::fmt::Debug for OffloadPort {
 }
 
 impl OffloadPort {
-    pub(crate) fn new(pool: OffloadPool, wake: WakeShard, mailbox: Rc<Mailbox>) -> OffloadPort {
+    pub(crate) fn new(
+        pool: OffloadPool,
+        wake: WakeShard,
+        event_queue: Rc<EventQueue>,
+    ) -> OffloadPort {
         OffloadPort {
             pool,
             wake,
             finished: Arc::default(),
             waiters: RefCell::default(),
-            mailbox,
+            event_queue,
         }
     }
 
@@ -87,7 +91,7 @@ impl OffloadPort {
             let waiter = self.waiters.borrow_mut().remove(ticket);
             if let Some(waker) = waiter {
                 waker.wake();
-                self.mailbox.note_task_woken();
+                self.event_queue.note_task_woken();
             }
         }
     }

@@ -41,10 +41,10 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// Leaves of the answer what `revision` has words for.
-    pub(crate) fn put_in_terms_of(&mut self, revision: Revision) {
+    pub(crate) fn downgrade_to(&mut self, revision: Revision) {
         match self {
-            Answer::Tool(result) => result.put_in_terms_of(revision),
-            Answer::Prompt(result) => result.put_in_terms_of(revision),
+            Answer::Tool(result) => result.downgrade_to(revision),
+            Answer::Prompt(result) => result.downgrade_to(revision),
             // These are the same in every revision.
             Answer::Contents(_) | Answer::Completion(_) => {}
         }

@@ -12,7 +12,7 @@ use super::error::CallError;
 pub(crate) type States = HashMap<TypeId, Box<dyn Any>>;
 
 /// A value of type `T`.
-enum Held<T> {
+enum Validated<T> {
     /// The same for all shards.
     Server(Arc<T>),
     /// This shard's own.
@@ -30,15 +30,15 @@ impl StateMaker {
     /// Gives every shard `value`.
     pub(crate) fn of_server<T: Send + Sync + 'static>(value: T) -> StateMaker {
         let shared = Arc::new(value);
-        StateMaker::new::<T>(move || Held::Server(Arc::clone(&shared)))
+        StateMaker::new::<T>(move || Validated::Server(Arc::clone(&shared)))
     }
 
     /// Gives every shard a value of its own.
     pub(crate) fn of_shard<T: 'static>(make: impl Fn() -> T + Send + Sync + 'static) -> StateMaker {
-        StateMaker::new::<T>(move || Held::Shard(make()))
+        StateMaker::new::<T>(move || Validated::Shard(make()))
     }
 
-    fn new<T: 'static>(make: impl Fn() -> Held<T> + Send + Sync + 'static) -> StateMaker {
+    fn new<T: 'static>(make: impl Fn() -> Validated<T> + Send + Sync + 'static) -> StateMaker {
         StateMaker {
             type_id: TypeId::of::<T>(),
             type_name: type_name::<T>(),
@@ -78,9 +78,9 @@ impl Call {
     /// the client is told as an internal error.
     pub fn state<T: 'static>(&self) -> Result<&T, CallError> {
         let held = self.states().get(&TypeId::of::<T>());
-        match held.and_then(|held| held.downcast_ref::<Held<T>>()) {
-            Some(Held::Server(value)) => Ok(value),
-            Some(Held::Shard(value)) => Ok(value),
+        match held.and_then(|held| held.downcast_ref::<Validated<T>>()) {
+            Some(Validated::Server(value)) => Ok(value),
+            Some(Validated::Shard(value)) => Ok(value),
             None => Err(CallError::internal(format!(
                 "the server has no state of type {}: give it one with Server::with_state",
                 type_name::<T>()

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits, OwnedId, Value};
 use corelane_protocol::mcp::content::Content;
 
-use super::call::{Call, CallWishes};
+use super::call::{Call, RequestOptions};
 use super::error::{CallError, Kind};
-use super::mailbox::{CallKey, Mailbox, News};
+use super::event_queue::{CallEvent, CallKey, EventQueue};
 use super::offload::{OffloadPool, OffloadPort, WakeShard};
 use super::runner::{Answer, Outcome};
 
@@ -23,7 +23,7 @@ const KEY: CallKey = CallKey {
 
 /// A shard as its handlers see it.
 struct Shard {
-    mailbox: Rc<Mailbox>,
+    event_queue: Rc<EventQueue>,
     port: Rc<OffloadPort>,
 }
 
@@ -35,32 +35,32 @@ impl Shard {
     }
 
     fn with(pool: OffloadPool, wake: WakeShard) -> Shard {
-        let mailbox = Rc::new(Mailbox::default());
-        let port = OffloadPort::new(pool, wake, Rc::clone(&mailbox));
+        let event_queue = Rc::new(EventQueue::default());
+        let port = OffloadPort::new(pool, wake, Rc::clone(&event_queue));
         Shard {
-            mailbox,
+            event_queue,
             port: Rc::new(port),
         }
     }
 
     /// A call of a client that wants progress and has room for `events_max` notifications.
     fn call(&self, events_max: usize) -> Call {
-        let (mailbox, port) = (Rc::clone(&self.mailbox), Rc::clone(&self.port));
-        let call = Call::new(mailbox, port, Rc::default(), events_max);
-        let wishes = CallWishes {
+        let (event_queue, port) = (Rc::clone(&self.event_queue), Rc::clone(&self.port));
+        let call = Call::new(event_queue, port, Rc::default(), events_max);
+        let options = RequestOptions {
             progress_token: Some(OwnedId::from(corelane_protocol::jsonrpc::Id::Integer(1))),
-            ..CallWishes::default()
+            ..RequestOptions::default()
         };
-        call.begin(KEY, wishes);
+        call.begin(KEY, options);
         call
     }
 
     /// Announcements of notifications since the last look.
     fn announcements(&self) -> usize {
         let mut news = Vec::new();
-        self.mailbox.collect(&mut news);
+        self.event_queue.collect(&mut news);
         news.iter()
-            .filter(|item| matches!(item, News::Events(KEY)))
+            .filter(|item| matches!(item, CallEvent::Messages(KEY)))
             .count()
     }
 }

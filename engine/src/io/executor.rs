@@ -105,7 +105,7 @@ pub(crate) async fn yield_now() {
 ///
 /// The executor does so only when no task can run, and one that yields can: so this one waits for
 /// the shortest timer there is. A task that never waits holds it up for ever.
-pub(crate) async fn breathe() {
+pub(crate) async fn yield_to_reactor() {
     glommio::timer::sleep(Duration::from_micros(1)).await;
 }
 

@@ -70,7 +70,7 @@ pub enum Wait {
 pub enum UnderWay {
     /// A watch, and no send that has not ended.
     Watch,
-    /// A [`Ring::receive_stream`], and no send that has not ended.
+    /// A [`Ring::recv_multishot`], and no send that has not ended.
     Stream,
     /// Anything. To find it the kernel looks at every operation of the ring: among N connections
     /// that costs N, and closing all of them its square.

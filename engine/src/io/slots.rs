@@ -154,7 +154,7 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::{Entry, SlotKey, Slots};
-    use crate::io::dice::Dice;
+    use crate::io::rng::Rng;
     use std::collections::HashMap;
 
     #[test]
@@ -176,12 +176,12 @@ mod tests {
 
     #[test]
     fn agrees_with_a_map_under_random_use() {
-        let mut dice = Dice::printed();
+        let mut rng = Rng::printed();
         let mut slots = Slots::new(100);
         let mut model: HashMap<u32, (SlotKey, u64)> = HashMap::new();
         let mut gone: Vec<SlotKey> = Vec::new();
         for step in 0..20_000 {
-            let index = dice.below(100) as u32;
+            let index = rng.below(100) as u32;
             match model.remove(&index) {
                 Some((key, value)) => {
                     assert_eq!(slots.remove(key), Some(value));
@@ -192,7 +192,7 @@ mod tests {
                     model.insert(index, (key, step));
                 }
             }
-            if let Some(key) = gone.get(dice.below(gone.len() as u64 + 1) as usize) {
+            if let Some(key) = gone.get(rng.below(gone.len() as u64 + 1) as usize) {
                 assert_eq!(slots.get(*key), None);
             }
             assert_eq!(slots.len(), model.len());

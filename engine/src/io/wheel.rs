@@ -247,7 +247,7 @@ impl Wheel {
 #[cfg(test)]
 mod tests {
     use super::Wheel;
-    use crate::io::dice::Dice;
+    use crate::io::rng::Rng;
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLENTY: usize = 1_000_000;
@@ -344,21 +344,21 @@ mod tests {
 
     #[test]
     fn agrees_with_a_sorted_map_under_random_use() {
-        let mut dice = Dice::printed();
+        let mut rng = Rng::printed();
         for (ticks, tick_ms) in [(1, 1), (7, 3), (64, 10), (512, 1)] {
             let mut wheel = Wheel::new(300, ticks, tick_ms);
             let mut model: BTreeMap<u32, u64> = BTreeMap::new();
             let mut now_ms = 0;
             for _ in 0..20_000 {
-                let index = dice.below(300) as u32;
-                match dice.below(8) {
+                let index = rng.below(300) as u32;
+                match rng.below(8) {
                     0 => {
                         wheel.cancel(index);
                         model.remove(&index);
                     }
                     1 => {
-                        now_ms += dice.below(u64::from(ticks * tick_ms) / 2 + 2);
-                        let budget = 1 + dice.below(40) as usize;
+                        now_ms += rng.below(u64::from(ticks * tick_ms) / 2 + 2);
+                        let budget = 1 + rng.below(40) as usize;
                         let tick = u64::from(tick_ms);
                         let due = |deadline: &u64| deadline.div_ceil(tick) <= now_ms / tick;
                         let fired = model.iter().filter(|(_, deadline)| due(deadline));
@@ -367,7 +367,7 @@ mod tests {
                         assert_eq!(advanced(&mut wheel, now_ms, budget), expected);
                     }
                     _ => {
-                        let deadline_ms = now_ms + dice.below(u64::from(ticks * tick_ms) * 3);
+                        let deadline_ms = now_ms + rng.below(u64::from(ticks * tick_ms) * 3);
                         wheel.schedule(index, deadline_ms);
                         // A deadline of the present tick fires at the next one.
                         let next_ms = (now_ms / u64::from(tick_ms) + 1) * u64::from(tick_ms);

@@ -2,7 +2,7 @@
 //! channel that stands for the ring; nothing waits for time.
 
 use super::{Full, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
-use crate::io::dice::Dice;
+use crate::io::rng::Rng;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -187,17 +187,17 @@ fn messages_left_behind_are_dropped() {
 
 #[test]
 fn agrees_with_plain_queues_under_random_use() {
-    let mut dice = Dice::printed();
+    let mut rng = Rng::printed();
     let mut mesh: Mesh<u64> = Mesh::new(3, 2, LIMITS);
     let mut model: Vec<VecDeque<u64>> = vec![VecDeque::new(); 3 * 5 * 4];
     let place = |to: usize, from: usize, tier: Tier| (to * 5 + from) * 4 + tier as usize;
     for message in 0..50_000 {
-        let (to, from) = (dice.below(3) as usize, dice.below(5) as usize);
-        let tier = super::ALL_TIERS[dice.below(4) as usize];
-        match dice.below(12) {
+        let (to, from) = (rng.below(3) as usize, rng.below(5) as usize);
+        let tier = super::ALL_TIERS[rng.below(4) as usize];
+        match rng.below(12) {
             0 => {
                 let receiver = &mut mesh.receivers[to];
-                receiver.drain(4 + dice.below(60) as usize, |from, tier, message| {
+                receiver.drain(4 + rng.below(60) as usize, |from, tier, message| {
                     assert_eq!(model[place(to, from, tier)].pop_front(), Some(message));
                 });
             }

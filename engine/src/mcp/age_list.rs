@@ -83,7 +83,7 @@ impl AgeList {
 #[cfg(test)]
 mod tests {
     use super::{AgeList, Links, LinksOf};
-    use crate::io::dice::Dice;
+    use crate::io::rng::Rng;
     use slab::Slab;
 
     const LINKS: LinksOf<Links> = |links| links;
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn agrees_with_a_vector_under_random_use() {
-        let mut dice = Dice::printed();
+        let mut rng = Rng::printed();
         for _ in 0..50 {
             let mut entries: Slab<Links> = Slab::new();
             let mut list = AgeList::new();
             let mut model: Vec<u32> = Vec::new();
             for _ in 0..200 {
-                let at = dice.below(model.len() as u64 + 1) as usize;
-                match (dice.below(3), model.get(at).copied()) {
+                let at = rng.below(model.len() as u64 + 1) as usize;
+                match (rng.below(3), model.get(at).copied()) {
                     (0, Some(index)) => {
                         list.remove(&mut entries, index, LINKS);
                         entries.remove(index as usize);

@@ -21,8 +21,8 @@ use corelane_protocol::jsonrpc::{Decoded, Id, encode};
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::method::Method;
 
-use super::asker::Asker;
 use super::endpoint::{Core, Located};
+use super::requester::Requester;
 use super::session_id::SessionId;
 use super::{Delivery, Disposition, Exchange, ForwardedKind, Part};
 
@@ -107,7 +107,7 @@ impl Core {
     /// The body of a POST that is a batch.
     pub(super) fn post_batch(
         &mut self,
-        (head, asker): (&RequestHead<'_>, &Asker<'_>),
+        (head, requester): (&RequestHead<'_>, &Requester<'_>),
         (body, batch): (&[u8], &Decoded<'_>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -119,24 +119,27 @@ impl Core {
             Err(reason) => return self.refuse(None, reason, out),
         };
         match self.locate(headers) {
-            Located::Here(session) => self.batch((session, asker), batch, exchange, out),
+            Located::Here(session) => self.batch((session, requester), batch, exchange, out),
             Located::Unknown => self.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
                 let kind = ForwardedKind::Post(body.to_vec());
-                self.forward((session, asker), headers.revision, exchange, None, kind)
+                self.forward((session, requester), headers.revision, exchange, None, kind)
             }
         }
     }
 
-    /// A batch of `asker` in the session called `id`, checked by the shard it came in on.
+    /// A batch of `requester` in the session called `id`, checked by the shard it came in on.
     pub(super) fn batch(
         &mut self,
-        (id, asker): (SessionId, &Asker<'_>),
+        (id, requester): (SessionId, &Requester<'_>),
         batch: &Decoded<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        match self.sessions.touch_as(asker.principal(), id, self.now_ms) {
+        match self
+            .sessions
+            .touch_as(requester.principal(), id, self.now_ms)
+        {
             None => return self.refuse(None, Reason::SessionUnknown, out),
             Some(session) if !session.revision.has_batches() => {
                 return self.refuse(None, Reason::Batch, out);
@@ -154,7 +157,7 @@ impl Core {
             let (id_of, before) = (message.request_id(), out.len());
             out.push(if responses.is_empty() { b'[' } else { b',' });
             let start = out.len();
-            let disposition = self.session((id, asker), None, message, exchange, out);
+            let disposition = self.session((id, requester), None, message, exchange, out);
             if matches!(disposition, Disposition::Pending(_)) {
                 self.batches.expect(exchange);
                 out.truncate(before);

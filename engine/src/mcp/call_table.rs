@@ -8,11 +8,11 @@ use slab::Slab;
 
 use super::Exchange;
 use super::event_store::StreamId;
-use super::in_flight::Asked;
+use super::in_flight::HandlerKind;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use crate::handler::Call;
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use crate::io::executor::Task;
 
 /// A call that was started and not answered.
@@ -26,13 +26,13 @@ pub(crate) struct InFlight {
     /// What the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
     /// Whether its session was not told yet what the handler said last of the task.
-    pub(crate) has_untold_status: bool,
+    pub(crate) has_unsent_status: bool,
     /// Id of the request.
     pub(crate) id: OwnedId,
     /// Era of the request.
     pub(crate) era: Era,
     /// What the request asked for.
-    pub(crate) asked: Asked,
+    pub(crate) asked: HandlerKind,
     /// Of the params, if the client may be asked and repeat its request.
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
     /// Where the answer goes; nowhere once the client of a legacy call hung up.
@@ -50,7 +50,7 @@ pub(crate) struct NewCall<'a> {
     pub(crate) call: Call,
     pub(crate) id: Id<'a>,
     pub(crate) era: Era,
-    pub(crate) asked: Asked,
+    pub(crate) asked: HandlerKind,
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
     pub(crate) exchange: Exchange,
     pub(crate) session: Option<SessionId>,
@@ -106,7 +106,7 @@ impl CallTable {
             call: new.call,
             task: None,
             made_task: None,
-            has_untold_status: false,
+            has_unsent_status: false,
             id: OwnedId::from(new.id),
             era: new.era,
             asked: new.asked,

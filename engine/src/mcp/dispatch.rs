@@ -18,18 +18,18 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
 use corelane_protocol::request_state::params_digest;
 
-use super::asker::Asker;
 use super::call_table::NewCall;
 use super::endpoint::Core;
-use super::in_flight::Asked;
+use super::in_flight::HandlerKind;
+use super::requester::Requester;
 use super::session::NoRoom;
 use super::session_id::SessionId;
 use super::task_table::TaskOwner;
 use super::{Disposition, Exchange};
 use crate::catalog::List;
 use crate::handler::Call;
-use crate::handler::call::CallWishes;
-use crate::handler::mailbox::{CallKey, News};
+use crate::handler::call::RequestOptions;
+use crate::handler::event_queue::{CallEvent, CallKey};
 use crate::handler::runner::{Answer, Outcome, Started, Waiting};
 use crate::io::executor;
 use crate::meter::Counter;
@@ -38,11 +38,11 @@ use crate::meter::Counter;
 pub(super) struct Caller<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
-    pub(super) asker: &'a Asker<'a>,
-    pub(super) asked: Asked,
+    pub(super) requester: &'a Requester<'a>,
+    pub(super) asked: HandlerKind,
     /// The params of the request; those of a repeated one must be the same.
     pub(super) params: Option<Value<'a>>,
-    pub(super) wishes: CallWishes,
+    pub(super) options: RequestOptions,
     pub(super) session: Option<SessionId>,
     /// Whether tasks are part of the revision of the session.
     pub(super) has_tasks: bool,
@@ -50,16 +50,16 @@ pub(super) struct Caller<'a> {
 }
 
 impl Core {
-    /// A modern request of `asker` that passed the ladder, with the head it came with.
+    /// A modern request of `requester` that was admitted, with the head it came with.
     pub(super) fn modern(
         &mut self,
-        (head, asker): (&RequestHead<'_>, &Asker<'_>),
+        (head, requester): (&RequestHead<'_>, &Requester<'_>),
         request: &ModernRequest<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
         self.meter.add(Counter::RequestsModern, 1);
-        // The ladder admits no other one.
+        // Admission admits no other one.
         let revision = Revision::V2026_07_28;
         let (era, id) = (revision.era(), request.id);
         if !self.offers(request.method) {
@@ -69,36 +69,36 @@ impl Core {
         match request.method {
             Method::Discover => {
                 let about = (&*self.settings.parts.description, self.catalog.offer());
-                write_discover_result(out, id, about, &self.stamp);
+                write_discover_result(out, id, about, &self.trailer);
                 Disposition::ok()
             }
-            Method::Listen => self.listen((head, asker.principal()), request, exchange, out),
+            Method::Listen => self.listen((head, requester.principal()), request, exchange, out),
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
             | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
-                let asked = Asked::by(request.method);
-                let answers = match self.answers(asked, request, asker.principal()) {
+                let asked = HandlerKind::by(request.method);
+                let answers = match self.answers(asked, request, requester.principal()) {
                     Ok(answers) => answers,
                     Err(text) => return invalid_params(id, &text, out),
                 };
-                let wishes = CallWishes {
+                let options = RequestOptions {
                     progress_token: request.envelope.progress_token.map(OwnedId::from),
                     log_level: request.envelope.log_level,
                     capabilities: request.envelope.capabilities,
                     revision: Some(revision),
                     answers,
                     task: None,
-                    provenance: None,
+                    caller_info: None,
                 };
                 let caller = Caller {
                     era,
                     id,
-                    asker,
+                    requester,
                     asked,
                     params: request.params,
-                    wishes,
+                    options,
                     session: None,
                     has_tasks: false,
                     exchange,
@@ -106,7 +106,7 @@ impl Core {
                 self.serve(caller, out)
             }
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
-                self.modern_task_request(asker.principal(), request, exchange, out)
+                self.modern_task_request(requester.principal(), request, exchange, out)
             }
             Method::Initialize
             | Method::Ping
@@ -186,10 +186,10 @@ impl Core {
     /// Runs the handler that a request asks for.
     pub(super) fn serve(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
         match caller.asked {
-            Asked::Tool => self.call_tool(caller, out),
-            Asked::Prompt => self.get_prompt(caller, out),
-            Asked::Resource => self.read_resource(caller, out),
-            Asked::Completion => self.complete(caller, out),
+            HandlerKind::Tool => self.call_tool(caller, out),
+            HandlerKind::Prompt => self.get_prompt(caller, out),
+            HandlerKind::Resource => self.read_resource(caller, out),
+            HandlerKind::Completion => self.complete(caller, out),
         }
     }
 
@@ -222,7 +222,8 @@ impl Core {
         encode::begin_result(out, id);
         out.push(b'{');
         pages.write(page, out);
-        self.stamp.finish(out, revision.era(), Caching::Revalidate);
+        self.trailer
+            .finish(out, revision.era(), Caching::Revalidate);
         Disposition::ok()
     }
 
@@ -237,18 +238,18 @@ impl Core {
             return self.unknown(id, "tool", params.name, out);
         };
         if let Some(needed) = tool.parts.requires
-            && !caller.wishes.capabilities.contains(needed)
+            && !caller.options.capabilities.contains(needed)
         {
             let status = self.write_missing_capability(out, era, id, needed);
             return Disposition::answer(status);
         }
         let support = tool.parts.definition.task_support;
-        caller.wishes.task = match self.task_wish(support, &caller, out) {
+        caller.options.task = match self.task_options(support, &caller, out) {
             Ok(wish) => wish,
             Err(refused) => return refused,
         };
         // Of a modern request, whose headers repeat arguments.
-        let head = caller.asker.head().filter(|_| era == Era::Modern);
+        let head = caller.requester.head().filter(|_| era == Era::Modern);
         if let Some(head) = head
             && let Err(reason) =
                 header_param::check(&tool.parts.header_params, head, params.arguments)
@@ -259,11 +260,11 @@ impl Core {
         if !tool.parts.input.is_valid(arguments) {
             let faults = tool.parts.input.faults(arguments);
             let result = ToolResult::error(faults);
-            if era == Era::Legacy && caller.wishes.task.is_some() {
+            if era == Era::Legacy && caller.options.task.is_some() {
                 let failed = Started::Ready(Ok(Answer::Tool(result)));
                 return self.run(caller, |_| failed, out);
             }
-            result.write(out, era, id, &self.stamp);
+            result.write(out, era, id, &self.trailer);
             return Disposition::ok();
         }
         let runner = Rc::clone(&tool.runner);
@@ -283,9 +284,9 @@ impl Core {
             let reason = Reason::Overloaded("too many calls are in flight");
             return self.refuse(Some(id), reason, out);
         }
-        let wish = caller.wishes.task;
+        let wish = caller.options.task;
         if wish.is_some() {
-            let owner = TaskOwner::of(caller.session, caller.asker.principal());
+            let owner = TaskOwner::of(caller.session, caller.requester.principal());
             if self.tasks.table.admit(&owner).is_err() {
                 let reason = Reason::Overloaded("too many tasks are running");
                 return self.refuse(Some(id), reason, out);
@@ -293,12 +294,12 @@ impl Core {
         }
         let call = self.spare_calls.pop().unwrap_or_else(|| {
             let events_max = self.settings.events_max;
-            let (mailbox, states) = (self.mailbox.clone(), self.states.clone());
-            Call::new(mailbox, self.offload.clone(), states, events_max)
+            let (event_queue, states) = (self.event_queue.clone(), self.states.clone());
+            Call::new(event_queue, self.offload.clone(), states, events_max)
         });
         let key = self.calls.next_key();
-        caller.wishes.provenance = caller.asker.provenance(&self.settings.parts.exposed);
-        call.begin(key, std::mem::take(&mut caller.wishes));
+        caller.options.caller_info = caller.requester.caller_info(&self.settings.parts.exposed);
+        call.begin(key, std::mem::take(&mut caller.options));
         let started = start(&call);
         if let Some(wish) = wish {
             // A modern call that is done, or asks first, needs no task yet.
@@ -309,7 +310,7 @@ impl Core {
         }
         match started {
             Started::Ready(mut outcome) if !call.has_events() => {
-                call.translate(&mut outcome);
+                call.downgrade(&mut outcome);
                 let status = self.write_outcome(out, era, id, caller.asked, outcome);
                 self.spare(call);
                 Disposition::answer(status)
@@ -318,7 +319,7 @@ impl Core {
             Started::Waiting(_) if era == Era::Modern && call.has_questions() => {
                 let (questions, answers) = call.take_questions();
                 let digest = params_digest(caller.params.unwrap_or(Value::EMPTY_OBJECT));
-                let binding = caller.asked.binding(caller.asker.principal(), digest);
+                let binding = caller.asked.binding(caller.requester.principal(), digest);
                 self.write_input_required(out, id, &binding, &questions, &answers);
                 self.spare(call);
                 Disposition::ok()
@@ -326,7 +327,7 @@ impl Core {
             Started::BadArguments(text) => {
                 let text = format!("invalid arguments: {text}");
                 match caller.asked {
-                    Asked::Tool => ToolResult::error(text).write(out, era, id, &self.stamp),
+                    HandlerKind::Tool => ToolResult::error(text).write(out, era, id, &self.trailer),
                     _ => encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text),
                 }
                 self.spare(call);
@@ -385,14 +386,14 @@ impl Core {
         if let Some(session) = session {
             self.sessions.begin_call(session, key);
         }
-        let mailbox = self.mailbox.clone();
+        let event_queue = self.event_queue.clone();
         match rest {
-            Err(outcome) => mailbox.leave(News::Done(key, outcome)),
+            Err(outcome) => event_queue.leave(CallEvent::Done(key, outcome)),
             Ok(waiting) => {
-                self.mailbox.note_task_woken();
+                self.event_queue.note_task_woken();
                 let task = executor::spawn(async move {
                     let outcome = waiting.await;
-                    mailbox.leave(News::Done(key, outcome));
+                    event_queue.leave(CallEvent::Done(key, outcome));
                 });
                 if let Some(entry) = self.calls.find(key) {
                     entry.task = Some(task);

@@ -8,25 +8,25 @@ use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMe
 use corelane_protocol::binding::refusal::{Reason, Refusal};
 use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, JsonLimits, Message, OwnedId};
-use corelane_protocol::mcp::result::Stamp;
+use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::mcp::revision::Revision;
 
-use super::asker::Asker;
 use super::batch::Batches;
 use super::call_table::CallTable;
 use super::event_store::{EventId, EventLimits, EventStore};
+use super::requester::Requester;
 use super::round_trip::unix_ms;
 use super::server_parts::ServerParts;
 use super::session::Sessions;
 use super::session_id::SessionId;
 use super::subscription::Subscriptions;
 use super::task_table::TaskLimits;
+use super::task_watch::TaskWatchMessage;
 use super::tasks::Tasks;
-use super::watch_note::WatchNote;
 use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Opening};
 use crate::catalog::Catalog;
 use crate::handler::Call;
-use crate::handler::mailbox::{Mailbox, News};
+use crate::handler::event_queue::{CallEvent, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::{StateMaker, States};
 use crate::io::arena::Arena;
@@ -134,7 +134,7 @@ pub(crate) struct Endpoint {
 /// Everything but the decoder, whose tape is borrowed while a message is handled.
 pub(crate) struct Core {
     pub(super) settings: EndpointSettings,
-    pub(super) stamp: Stamp,
+    pub(super) trailer: ResultTrailer,
     pub(super) catalog: Catalog,
     pub(super) sessions: Sessions,
     pub(super) calls: CallTable,
@@ -144,13 +144,13 @@ pub(crate) struct Core {
     pub(super) batches: Batches,
     /// Calls that can serve another request.
     pub(super) spare_calls: Vec<Call>,
-    pub(super) mailbox: Rc<Mailbox>,
+    pub(super) event_queue: Rc<EventQueue>,
     pub(super) offload: Rc<OffloadPort>,
     pub(super) states: Rc<States>,
-    pub(super) news: Vec<News>,
+    pub(super) news: Vec<CallEvent>,
     pub(super) deliveries: VecDeque<Delivery>,
     /// Notes for other shards, bounded by the listeners and by the questions of those who left.
-    pub(super) notes: VecDeque<(u16, WatchNote)>,
+    pub(super) notes: VecDeque<(u16, TaskWatchMessage)>,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) arena: Arena,
     pub(super) now_ms: u64,
@@ -161,7 +161,7 @@ impl Endpoint {
     /// An endpoint of the calling shard.
     pub(crate) fn new(
         settings: EndpointSettings,
-        mailbox: Rc<Mailbox>,
+        event_queue: Rc<EventQueue>,
         offload: Rc<OffloadPort>,
         meter: Rc<ShardMeter>,
     ) -> Endpoint {
@@ -169,7 +169,7 @@ impl Endpoint {
         Endpoint {
             decoder: Decoder::new(settings.json),
             core: Core {
-                stamp: Stamp::new(&parts.description.server_info(Revision::V2026_07_28)),
+                trailer: ResultTrailer::new(&parts.description.server_info(Revision::V2026_07_28)),
                 catalog: Catalog::new(Arc::clone(&parts.plan)),
                 sessions: Sessions::new(
                     settings.shard,
@@ -184,7 +184,7 @@ impl Endpoint {
                 states: StateMaker::make_all(&parts.states),
                 settings,
                 spare_calls: Vec::new(),
-                mailbox,
+                event_queue,
                 offload,
                 news: Vec::new(),
                 deliveries: VecDeque::new(),
@@ -197,10 +197,10 @@ impl Endpoint {
         }
     }
 
-    /// Handles the body of a POST of `asker` to the endpoint; an answer is appended to `out`.
+    /// Handles the body of a POST of `requester` to the endpoint; an answer is appended to `out`.
     pub(crate) fn post(
         &mut self,
-        (head, asker): (&RequestHead<'_>, &Asker<'_>),
+        (head, requester): (&RequestHead<'_>, &Requester<'_>),
         body: &[u8],
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -210,7 +210,7 @@ impl Endpoint {
             Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
         };
         if decoded.is_batch() {
-            let from = (head, asker);
+            let from = (head, requester);
             return self.core.post_batch(from, (body, &decoded), exchange, out);
         }
         let admitted = match decoded.message() {
@@ -224,23 +224,23 @@ impl Endpoint {
         match admitted {
             Err(refusal) => self.core.refuse(refusal.id, refusal.reason, out),
             Ok(Admitted::Modern(request)) => match self.core.task_home(&request) {
-                None => self.core.modern((head, asker), &request, exchange, out),
+                None => self.core.modern((head, requester), &request, exchange, out),
                 Some(home) => {
                     let kind = ForwardedKind::Task(body.to_vec());
-                    let to = (SessionId::none(home), asker);
+                    let to = (SessionId::none(home), requester);
                     self.core
                         .forward(to, None, exchange, Some(request.id), kind)
                 }
             },
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
             Ok(Admitted::Initialize { id, params }) => {
-                self.core.initialize(asker.principal(), id, params, out)
+                self.core.initialize(requester.principal(), id, params, out)
             }
             Ok(Admitted::Session { headers, message }) => match self.core.locate(headers) {
                 Located::Here(session) => {
                     let revision = headers.revision;
                     self.core
-                        .session((session, asker), revision, message, exchange, out)
+                        .session((session, requester), revision, message, exchange, out)
                 }
                 Located::Unknown => {
                     self.core
@@ -248,7 +248,7 @@ impl Endpoint {
                 }
                 Located::Elsewhere(session) => {
                     let kind = ForwardedKind::Post(body.to_vec());
-                    let (to, id) = ((session, asker), message.request_id());
+                    let (to, id) = ((session, requester), message.request_id());
                     self.core.forward(to, headers.revision, exchange, id, kind)
                 }
             },
@@ -259,7 +259,7 @@ impl Endpoint {
     /// that its client saw last.
     pub(crate) fn open_stream(
         &mut self,
-        asker: &Asker<'_>,
+        requester: &Requester<'_>,
         (headers, last_event_id): (SessionHeaders<'_>, Option<&[u8]>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -271,12 +271,12 @@ impl Endpoint {
         };
         match self.core.locate(headers) {
             Located::Here(session) => {
-                let own = (session, asker.principal());
+                let own = (session, requester.principal());
                 self.core.open_stream(own, opening, exchange, out)
             }
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                let (to, kind) = ((session, asker), ForwardedKind::OpenStream(opening));
+                let (to, kind) = ((session, requester), ForwardedKind::OpenStream(opening));
                 self.core
                     .forward(to, headers.revision, exchange, None, kind)
             }
@@ -286,16 +286,16 @@ impl Endpoint {
     /// Handles a DELETE: the end of a session.
     pub(crate) fn end_session(
         &mut self,
-        asker: &Asker<'_>,
+        requester: &Requester<'_>,
         headers: SessionHeaders<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
         match self.core.locate(headers) {
-            Located::Here(session) => self.core.end_session((session, asker.principal()), out),
+            Located::Here(session) => self.core.end_session((session, requester.principal()), out),
             Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
             Located::Elsewhere(session) => {
-                let (to, kind) = ((session, asker), ForwardedKind::EndSession);
+                let (to, kind) = ((session, requester), ForwardedKind::EndSession);
                 self.core
                     .forward(to, headers.revision, exchange, None, kind)
             }
@@ -308,12 +308,12 @@ impl Endpoint {
             exchange,
             session,
             revision,
-            provenance,
+            caller_info,
             kind,
             ..
         } = request;
-        let asker = &Asker::Elsewhere(provenance.as_deref());
-        let own = (session, asker.principal());
+        let requester = &Requester::Elsewhere(caller_info.as_deref());
+        let own = (session, requester.principal());
         debug_assert_eq!(
             session.home, self.core.settings.shard,
             "forwarded to the home shard"
@@ -331,21 +331,21 @@ impl Endpoint {
                 let decoded = self.decoder.decode(&body);
                 let message = message_of(&decoded);
                 self.core
-                    .forwarded_task(asker.principal(), message, exchange, out)
+                    .forwarded_task(requester.principal(), message, exchange, out)
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
                 if let Ok(batch) = &decoded
                     && batch.is_batch()
                 {
-                    return self.core.batch((session, asker), batch, exchange, out);
+                    return self.core.batch((session, requester), batch, exchange, out);
                 }
                 let message = message_of(&decoded);
                 match message {
                     Some(message) => {
                         let message = SessionMessage::of(message);
                         self.core
-                            .session((session, asker), revision, message, exchange, out)
+                            .session((session, requester), revision, message, exchange, out)
                     }
                     None => self.core.refuse(None, Reason::SessionUnknown, out),
                 }
@@ -382,7 +382,7 @@ impl Core {
     /// task.
     pub(super) fn forward(
         &self,
-        (session, asker): (SessionId, &Asker<'_>),
+        (session, requester): (SessionId, &Requester<'_>),
         revision: Option<Revision>,
         exchange: Exchange,
         id: Option<Id<'_>>,
@@ -393,7 +393,7 @@ impl Core {
             session,
             revision,
             id: id.map(OwnedId::from),
-            provenance: asker.provenance(&self.settings.parts.exposed),
+            caller_info: requester.caller_info(&self.settings.parts.exposed),
             kind,
         };
         Disposition::Forward {

@@ -12,7 +12,7 @@ use corelane_protocol::mcp::resources;
 use super::Disposition;
 use super::dispatch::{Caller, invalid_params};
 use super::endpoint::Core;
-use super::in_flight::Asked;
+use super::in_flight::HandlerKind;
 use super::session_id::SessionId;
 use crate::catalog::completer::ShardCompleters;
 use crate::handler::runner::{Answer, CompleteRunner, ReadRunner};
@@ -104,7 +104,7 @@ impl Core {
         let Some(runner): Option<Rc<CompleteRunner>> = completers.of(params.argument) else {
             // Nothing is known of the argument: nothing can be suggested.
             let nothing = Answer::Completion(Suggestions::default().0);
-            self.write_outcome(out, era, id, Asked::Completion, Ok(nothing));
+            self.write_outcome(out, era, id, HandlerKind::Completion, Ok(nothing));
             return Disposition::ok();
         };
         let filled_in = params.context.map(owned_strings).unwrap_or_default();
@@ -142,7 +142,7 @@ impl Core {
             }
             session.subscriptions.push(uri.into());
         }
-        self.stamp.write_empty(out, Era::Legacy, id);
+        self.trailer.write_empty(out, Era::Legacy, id);
         Disposition::ok()
     }
 

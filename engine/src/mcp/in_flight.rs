@@ -16,7 +16,7 @@ use super::{Delivery, Exchange, Part};
 use crate::handler::Call;
 use crate::handler::call::Event;
 use crate::handler::error::{CallError, Kind};
-use crate::handler::mailbox::{CallKey, News};
+use crate::handler::event_queue::{CallEvent, CallKey};
 use crate::handler::runner::{Answer, Outcome};
 use crate::meter::Counter;
 
@@ -25,30 +25,30 @@ const SESSIONS_EXPIRED_PER_TURN: usize = 256;
 
 /// What a request with a handler asked for: how its failures are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum HandlerKind {
     Tool,
     Prompt,
     Resource,
     Completion,
 }
 
-impl Asked {
-    pub(super) fn by(method: Method) -> Asked {
+impl HandlerKind {
+    pub(super) fn by(method: Method) -> HandlerKind {
         match method {
-            Method::PromptsGet => Asked::Prompt,
-            Method::ResourcesRead => Asked::Resource,
-            Method::Complete => Asked::Completion,
-            _ => Asked::Tool,
+            Method::PromptsGet => HandlerKind::Prompt,
+            Method::ResourcesRead => HandlerKind::Resource,
+            Method::Complete => HandlerKind::Completion,
+            _ => HandlerKind::Tool,
         }
     }
 
     /// The method, as it stands in what is sealed.
     fn method(self) -> &'static str {
         match self {
-            Asked::Tool => Method::ToolsCall.name(),
-            Asked::Prompt => Method::PromptsGet.name(),
-            Asked::Resource => Method::ResourcesRead.name(),
-            Asked::Completion => Method::Complete.name(),
+            HandlerKind::Tool => Method::ToolsCall.name(),
+            HandlerKind::Prompt => Method::PromptsGet.name(),
+            HandlerKind::Resource => Method::ResourcesRead.name(),
+            HandlerKind::Completion => Method::Complete.name(),
         }
     }
 
@@ -70,7 +70,7 @@ impl Core {
         out: &mut Vec<u8>,
         era: Era,
         id: Id<'_>,
-        asked: Asked,
+        asked: HandlerKind,
         outcome: Outcome,
     ) -> Status {
         let error = match outcome {
@@ -85,8 +85,8 @@ impl Core {
             _ => Counter::CallsFailed,
         });
         match error.into_kind() {
-            Kind::Failed(text) if asked == Asked::Tool => {
-                ToolResult::error(text).write(out, era, id, &self.stamp);
+            Kind::Failed(text) if asked == HandlerKind::Tool => {
+                ToolResult::error(text).write(out, era, id, &self.trailer);
             }
             Kind::Failed(text) => {
                 encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
@@ -116,12 +116,12 @@ impl Core {
             false => Counter::CallsOk,
         });
         match answer {
-            Answer::Tool(result) => result.write(out, era, id, &self.stamp),
-            Answer::Prompt(result) => result.write(out, era, id, &self.stamp),
+            Answer::Tool(result) => result.write(out, era, id, &self.trailer),
+            Answer::Prompt(result) => result.write(out, era, id, &self.trailer),
             Answer::Contents(parts) => {
-                resources::write_read_result(out, era, id, &parts, &self.stamp);
+                resources::write_read_result(out, era, id, &parts, &self.trailer);
             }
-            Answer::Completion(completion) => completion.write(out, era, id, &self.stamp),
+            Answer::Completion(completion) => completion.write(out, era, id, &self.trailer),
         }
     }
 
@@ -137,30 +137,30 @@ impl Core {
     ///
     /// `has_room` says whether the connection of an exchange takes more messages now; a call
     /// whose connection does not goes to `stalled`, to be pumped later.
-    pub(crate) fn collect_news(
+    pub(crate) fn collect_call_events(
         &mut self,
         has_room: impl Fn(Exchange) -> bool,
         stalled: &mut VecDeque<CallKey>,
     ) {
         self.offload.collect_finished();
         let mut news = std::mem::take(&mut self.news);
-        self.mailbox.collect(&mut news);
+        self.event_queue.collect(&mut news);
         for item in news.drain(..) {
             match item {
-                News::Events(key) => {
+                CallEvent::Messages(key) => {
                     if self.takes_messages(key, &has_room) {
                         self.pump_events(key);
                     } else {
                         stalled.push_back(key);
                     }
                 }
-                News::Status(key) => {
-                    if self.keep_status(key) && !self.tell_status(key, &has_room) {
+                CallEvent::Status(key) => {
+                    if self.keep_status(key) && !self.send_status(key, &has_room) {
                         stalled.push_back(key);
                     }
                 }
-                News::Asked(key) => self.ask_client(key),
-                News::Done(key, outcome) => {
+                CallEvent::InputNeeded(key) => self.ask_client(key),
+                CallEvent::Done(key, outcome) => {
                     self.pump_events(key);
                     self.finish(key, Ok(outcome));
                 }
@@ -249,7 +249,7 @@ impl Core {
             (Ok(mut outcome), None) => {
                 let mut body = Vec::new();
                 let id = entry.id.as_id();
-                entry.call.translate(&mut outcome);
+                entry.call.downgrade(&mut outcome);
                 let status = self.write_outcome(&mut body, entry.era, id, entry.asked, outcome);
                 match entry.stream {
                     None => Some(Part::Final { status, body }),
@@ -265,7 +265,7 @@ impl Core {
         }
         // Dropping the task stops a handler that still runs; the executor drops its future.
         if entry.task.take().is_some() {
-            self.mailbox.note_task_woken();
+            self.event_queue.note_task_woken();
         }
         self.spare(entry.call);
     }
@@ -346,8 +346,8 @@ impl Core {
     }
 
     /// Whether calls have news, so that the shard must not sleep.
-    pub(crate) fn has_news(&self) -> bool {
-        !self.mailbox.is_empty() || self.offload.has_finished()
+    pub(crate) fn has_call_events(&self) -> bool {
+        !self.event_queue.is_empty() || self.offload.has_finished()
     }
 
     /// From now on no session is made and no stream is opened; listen streams end.

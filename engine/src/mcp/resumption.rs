@@ -18,7 +18,7 @@ use super::event_store::{EventId, ReplayError, StreamId};
 use super::session::OpenStream;
 use super::session_id::SessionId;
 use super::{Delivery, Disposition, Exchange, Opening, Part, StreamOf, StreamOwner};
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use crate::meter::Counter;
 
 /// The first revision whose clients take an event without data. Older ones read every event as a
@@ -117,7 +117,7 @@ impl Core {
 
     /// Sends a message that belongs to no call to a session: on the oldest stand-alone stream, or
     /// into the store for a client that lost its last one. Without either it is dropped.
-    pub(super) fn tell_session(&mut self, session: SessionId, message: Vec<u8>) {
+    pub(super) fn notify_session(&mut self, session: SessionId, message: Vec<u8>) {
         let Some(found) = self.sessions.find(session) else {
             return;
         };

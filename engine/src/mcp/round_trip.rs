@@ -18,16 +18,16 @@ use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, params_diges
 use super::Disposition;
 use super::Part;
 use super::endpoint::Core;
-use super::in_flight::Asked;
-use crate::handler::asking::{Answers, answers_of, contents_of};
-use crate::handler::mailbox::CallKey;
+use super::in_flight::HandlerKind;
+use crate::handler::elicitation::{Answers, answers_of, contents_of};
+use crate::handler::event_queue::CallKey;
 
 impl Core {
     /// What the client of a modern request has answered so far: in rounds before, sealed in the
     /// state that it brings back, and in this request.
     pub(super) fn answers(
         &self,
-        asked: Asked,
+        asked: HandlerKind,
         request: &ModernRequest<'_>,
         principal: Option<&str>,
     ) -> Result<Answers, String> {
@@ -81,7 +81,7 @@ impl Core {
             .parts
             .sealer
             .seal(&contents, binding, expires_at_ms);
-        write_input_required(out, id, questions, &state, &self.stamp);
+        write_input_required(out, id, questions, &state, &self.trailer);
     }
 
     /// Ends this round of a modern call whose handler asked its client.

@@ -6,7 +6,7 @@ use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::request_state::Sealer;
 
 use crate::catalog::Plan;
-use crate::handler::provenance::ExposedHeaders;
+use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
 
 /// What all shards of a server have in common. None of it is written to while they run.

@@ -20,7 +20,7 @@ use super::Exchange;
 use super::event_store::StreamId;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use principals::{OwnedKey, PrincipalKey, Principals};
 
 /// One session.

@@ -10,29 +10,29 @@ use corelane_protocol::mcp::meta;
 use corelane_protocol::mcp::method::{Method, NotificationMethod};
 use corelane_protocol::mcp::revision::Revision;
 
-use super::asker::Asker;
 use super::dispatch::{Caller, invalid_params};
 use super::endpoint::Core;
-use super::in_flight::Asked;
+use super::in_flight::HandlerKind;
+use super::requester::Requester;
 use super::session::Session;
 use super::session_id::SessionId;
 use super::tasks::TaskRequest;
 use super::{Disposition, Exchange};
-use crate::handler::call::{CallWishes, parse_question_id};
+use crate::handler::call::{RequestOptions, parse_question_id};
 use crate::meter::Counter;
 
 impl Core {
-    /// A message of `asker` in the session called `id`. `revision` is the one its version header
+    /// A message of `requester` in the session called `id`. `revision` is the one its version header
     /// names.
     pub(super) fn session(
         &mut self,
-        (id, asker): (SessionId, &Asker<'_>),
+        (id, requester): (SessionId, &Requester<'_>),
         revision: Option<Revision>,
         message: SessionMessage<'_>,
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let principal = asker.principal();
+        let principal = requester.principal();
         let Some(session) = self.sessions.touch_as(principal, id, self.now_ms) else {
             return self.refuse(message.request_id(), Reason::SessionUnknown, out);
         };
@@ -74,14 +74,14 @@ impl Core {
                     return Disposition::ok();
                 };
                 let asked = (request, method, params);
-                self.session_request((id, asker, revision), asked, exchange, out)
+                self.session_request((id, requester, revision), asked, exchange, out)
             }
         }
     }
 
     fn session_request(
         &mut self,
-        (session, asker, revision): (SessionId, &Asker<'_>, Revision),
+        (session, requester, revision): (SessionId, &Requester<'_>, Revision),
         (id, method, params): (Id<'_>, Method, Option<Value<'_>>),
         exchange: Exchange,
         out: &mut Vec<u8>,
@@ -89,7 +89,7 @@ impl Core {
         let era = Era::Legacy;
         match method {
             Method::Ping => {
-                self.stamp.write_empty(out, era, id);
+                self.trailer.write_empty(out, era, id);
                 Disposition::ok()
             }
             Method::SetLevel => self.set_level(session, id, params, out),
@@ -103,21 +103,21 @@ impl Core {
                 let Some(found) = self.sessions.find(session) else {
                     return self.refuse(Some(id), Reason::SessionUnknown, out);
                 };
-                let wishes = CallWishes {
+                let options = RequestOptions {
                     progress_token: meta::progress_token(params).map(OwnedId::from),
                     log_level: Some(found.log_level),
                     capabilities: found.capabilities,
                     revision: Some(revision),
-                    ..CallWishes::default()
+                    ..RequestOptions::default()
                 };
                 let session = Some(session);
                 let caller = Caller {
                     era,
                     id,
-                    asker,
-                    asked: Asked::by(method),
+                    requester,
+                    asked: HandlerKind::by(method),
                     params,
-                    wishes,
+                    options,
                     session,
                     has_tasks: revision.has_tasks(),
                     exchange,
@@ -131,13 +131,15 @@ impl Core {
                     method,
                     params,
                     session,
-                    principal: asker.principal(),
+                    principal: requester.principal(),
                     exchange,
                 };
                 self.task_request(request, out)
             }
             Method::Initialize | Method::Discover | Method::Listen | Method::TasksUpdate => {
-                unreachable!("the ladder keeps handshakes and modern methods out of sessions")
+                unreachable!(
+                    "the admission checks keeps handshakes and modern methods out of sessions"
+                )
             }
         }
     }
@@ -160,7 +162,7 @@ impl Core {
         if let Some(session) = self.sessions.find(session) {
             session.log_level = level;
         }
-        self.stamp.write_empty(out, Era::Legacy, id);
+        self.trailer.write_empty(out, Era::Legacy, id);
         Disposition::ok()
     }
 

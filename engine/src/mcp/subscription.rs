@@ -5,8 +5,8 @@
 //! a telling remembers how far it came. A stream that opens meanwhile may hear of a change that
 //! is older than itself, which only makes its client ask once more.
 
-pub(super) mod interest;
-mod telling;
+mod broadcast;
+pub(super) mod task_subscription;
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::http::ModernRequest;
@@ -22,10 +22,10 @@ use std::collections::VecDeque;
 
 use super::dispatch::invalid_params;
 use super::endpoint::Core;
-use super::watch_note::ListenerName;
+use super::task_watch::SubscriptionId;
 use super::{Delivery, Disposition, Exchange, Part, StreamOwner};
-use interest::TaskInterest;
-use telling::Tellings;
+use broadcast::Broadcasts;
+use task_subscription::TaskSubscription;
 
 /// One `subscriptions/listen`.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct Listener {
     lists: ListKinds,
     uris: Box<[Box<str>]>,
     /// Fewer ask for tasks.
-    tasks: Option<Box<TaskInterest>>,
+    tasks: Option<Box<TaskSubscription>>,
 }
 
 impl Listener {
@@ -52,9 +52,9 @@ impl Listener {
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     listeners: Slab<Listener>,
-    tellings: Tellings,
+    broadcasts: Broadcasts,
     /// Listeners with the status of a task that waits for room, once for each status.
-    holding: VecDeque<ListenerName>,
+    holding: VecDeque<SubscriptionId>,
     /// Questions to other shards that they have not answered, of listeners who left as well.
     asked: usize,
     /// Whether what this shard sends to others waits for room in their lanes.
@@ -91,7 +91,7 @@ impl Core {
         if !filter.task_ids.is_empty() && !request.envelope.capabilities.contains(needed) {
             return self.refuse(Some(id), Reason::MissingCapability(needed), out);
         }
-        let tasks = TaskInterest::of(&filter.task_ids, self.settings.shards);
+        let tasks = TaskSubscription::of(&filter.task_ids, self.settings.shards);
         if let Some(interest) = &tasks
             && !self.can_ask_homes(interest)
         {
@@ -107,7 +107,7 @@ impl Core {
         });
         let place = key as u32;
         // What is delivered comes when the head of the stream is written.
-        self.begin_to_listen(ListenerName { place, exchange }, principal);
+        self.begin_to_listen(SubscriptionId { place, exchange }, principal);
         Disposition::Stream(StreamOwner::Listen(place))
     }
 
@@ -136,7 +136,7 @@ impl Core {
     pub(crate) fn listener_gone(&mut self, place: u32) {
         let gone = self.subscriptions.listeners.try_remove(place as usize);
         if let Some(listener) = gone {
-            self.lose_interest(place, &listener);
+            self.unsubscribe_from_tasks(place, &listener);
         }
     }
 
@@ -147,15 +147,15 @@ impl Core {
             if !listener.is_acknowledged() {
                 self.acknowledge(&listener);
             }
-            self.lose_interest(key as u32, &listener);
+            self.unsubscribe_from_tasks(key as u32, &listener);
             let mut body = Vec::new();
-            write_ended(&mut body, listener.id.as_id(), &self.stamp);
+            write_ended(&mut body, listener.id.as_id(), &self.trailer);
             let status = Status::Ok;
             self.deliveries.push_back(Delivery {
                 exchange: listener.exchange,
                 part: Part::Final { status, body },
             });
         }
-        self.subscriptions.tellings.clear();
+        self.subscriptions.broadcasts.clear();
     }
 }

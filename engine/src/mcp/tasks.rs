@@ -20,7 +20,7 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::input_required::write_input_request;
 use corelane_protocol::mcp::tasks::{
-    AnswerPart, KEPT_ANSWER_ID, RELATED_TASK, TaskSupport, TaskWish,
+    AnswerPart, KEPT_ANSWER_ID, RELATED_TASK, TaskOptions, TaskSupport,
 };
 use corelane_protocol::mcp::tools::ToolResult;
 use slab::Slab;
@@ -35,7 +35,7 @@ use super::{Delivery, Disposition, Exchange, Part};
 use crate::handler::Call;
 use crate::handler::call::Event;
 use crate::handler::error::Kind;
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use crate::handler::runner::{Answer, Outcome, Started};
 use crate::meter::Counter;
 use watchers::Watchers;
@@ -115,18 +115,18 @@ impl Core {
     ///
     /// # Errors
     /// The refusal that was written.
-    pub(super) fn task_wish(
+    pub(super) fn task_options(
         &self,
         support: Option<TaskSupport>,
         caller: &Caller<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<TaskWish>, Disposition> {
+    ) -> Result<Option<TaskOptions>, Disposition> {
         let (era, id) = (caller.era, caller.id);
         if era == Era::Modern {
             let needed = ClientCapability::Tasks;
             return match support {
-                Some(_) if caller.wishes.capabilities.contains(needed) => {
-                    Ok(Some(TaskWish::default()))
+                Some(_) if caller.options.capabilities.contains(needed) => {
+                    Ok(Some(TaskOptions::default()))
                 }
                 Some(TaskSupport::Required) => {
                     Err(self.refuse(Some(id), Reason::MissingCapability(needed), out))
@@ -134,7 +134,7 @@ impl Core {
                 _ => Ok(None),
             };
         }
-        let wish = match TaskWish::read(caller.params) {
+        let wish = match TaskOptions::read(caller.params) {
             // A server that declares no tasks passes over what is wished (2025-11-25 tasks).
             _ if !caller.has_tasks || !self.catalog.offer().tasks => None,
             Ok(wish) => wish,
@@ -154,11 +154,11 @@ impl Core {
         &mut self,
         caller: Caller<'_>,
         (call, started): (Call, Started),
-        wish: TaskWish,
+        wish: TaskOptions,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (caller.era, caller.id);
-        let owner = TaskOwner::of(caller.session, caller.asker.principal());
+        let owner = TaskOwner::of(caller.session, caller.requester.principal());
         let now_ms = self.tasks_now_ms();
         let made = self.tasks.table.create(owner.clone(), wish.ttl_ms, now_ms);
         let Ok(task) = made else {
@@ -184,7 +184,7 @@ impl Core {
         self.meter.count(Counter::TasksCreated);
         self.count_tasks();
         self.view_task(task, &owner, era, |core, _, view| {
-            view.write_created(out, era, id, &core.stamp);
+            view.write_created(out, era, id, &core.trailer);
         });
         Disposition::ok()
     }
@@ -254,7 +254,7 @@ impl Core {
         };
         let owner = entry.task_owner();
         let call = entry.call.clone();
-        if std::mem::take(&mut entry.has_untold_status) {
+        if std::mem::take(&mut entry.has_unsent_status) {
             self.task_changed(task, &owner);
         }
         let waiter = self.tasks.last_waiter(task, &owner, now_ms);
@@ -269,7 +269,7 @@ impl Core {
                     exchange,
                     part: Part::message(message),
                 }),
-                (None, Some(session)) => self.tell_session(session, message),
+                (None, Some(session)) => self.notify_session(session, message),
                 (None, None) => {}
             }
         }

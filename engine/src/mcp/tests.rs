@@ -1,8 +1,10 @@
 //! The endpoint without sockets: messages in, dispositions and deliveries out.
 
-mod asking;
 mod batches;
+mod broadcasts;
+mod caller_info;
 mod calls;
+mod elicitation;
 mod events;
 mod features;
 mod forwarding;
@@ -12,14 +14,12 @@ mod methods;
 mod outputs;
 mod owned_tasks;
 mod principals;
-mod provenance;
 mod resumption;
 mod revisions;
-pub(crate) mod rig;
 mod sessions;
 mod states;
 mod streams;
 mod task_status;
 mod tasks;
-mod tellings;
+pub(crate) mod test_endpoint;
 mod tools;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use corelane_protocol::mcp::subscription::ListKind;
 
 use crate::catalog::Plan;
-use crate::catalog::board::{Board, ChangeError};
+use crate::catalog::pending_updates::{ChangeError, PendingUpdates};
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::Resource;
 use crate::catalog::tool::Tool;
@@ -29,10 +29,10 @@ use crate::catalog::tool::Tool;
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct ServerHandle(Arc<Board>);
+pub struct ServerHandle(Arc<PendingUpdates>);
 
 impl ServerHandle {
-    pub(super) fn board(&self) -> &Board {
+    pub(super) fn updates(&self) -> &PendingUpdates {
         &self.0
     }
 

@@ -29,7 +29,7 @@ const ONE_BY_ONE_MAX: usize = 64;
 
 impl Shard {
     /// Accepts in the way the free slots allow. Called once per turn.
-    pub(super) fn go_on_accepting(&mut self) {
+    pub(super) fn continue_accepting(&mut self) {
         let Some(listener) = &self.listener else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use super::reading::under_way;
 use super::work::Shard;
-use crate::connection::active::Active;
+use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
 use crate::io::chunk::Chunk;
@@ -71,14 +71,14 @@ impl Shard {
         self.handling.chunks.give(chunk);
         connection.is_sending = false;
         let next = connection
-            .active
+            .buffers
             .as_mut()
-            .and_then(|active| active.output.take());
-        self.after(key, next);
+            .and_then(|buffers| buffers.output.take());
+        self.finish_step(key, next);
     }
 
     /// Does what a connection needs after a step: sends its output, or ends or goes on reading.
-    pub(super) fn after(&mut self, key: SlotKey, out: Option<Chunk>) {
+    pub(super) fn finish_step(&mut self, key: SlotKey, out: Option<Chunk>) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -109,14 +109,14 @@ impl Shard {
             self.leftover.push_back(key);
         }
         reads |= connection.resume_reading(&mut self.handling.context(key));
-        connection.give_back_active(&mut self.handling.context(key));
+        connection.give_back_buffers(&mut self.handling.context(key));
         let listens = connection.listens();
         let timer = Timer::of(connection);
         if connection.armed != (timer, connection.sequence) {
             self.set_timer(key);
         }
         if listens {
-            self.rest(key);
+            self.rearm_poll(key);
         }
         if reads {
             self.receive(key);
@@ -147,16 +147,16 @@ impl Shard {
         self.ring.close(key, under_way);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
-        let Some(active) = &mut connection.active else {
+        let Some(buffers) = &mut connection.buffers else {
             return;
         };
-        if let Some(output) = active.output.take() {
+        if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let waiting = active.waiting.take();
-        **active = Active::default();
+        let waiting = buffers.waiting.take();
+        **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
-        connection.give_back_active(&mut context);
+        connection.give_back_buffers(&mut context);
         if let Some(waiting) = waiting {
             let exchange = Exchange {
                 shard: self.handling.shard,
@@ -190,7 +190,7 @@ impl Shard {
                 let mut context = self.handling.context(key);
                 connection.resume(&mut context);
                 let out = context.out.take();
-                self.after(key, out);
+                self.finish_step(key, out);
             }
         }
         count > 0
@@ -198,14 +198,14 @@ impl Shard {
 
     /// Handles deadlines that have passed. Returns whether all of them were.
     pub(super) fn handle_timers(&mut self, budget: usize) -> bool {
-        self.go_on_accepting();
+        self.continue_accepting();
         let mut expired = std::mem::take(&mut self.expired);
         let caught_up = self
             .wheel
             .advance(self.now_ms, budget, |index| expired.push(index));
         for index in expired.drain(..) {
             if let Some(key) = self.slots.key_of(index) {
-                self.time_is_up(key);
+                self.on_timeout(key);
             }
         }
         self.expired = expired;
@@ -213,7 +213,7 @@ impl Shard {
         caught_up
     }
 
-    fn time_is_up(&mut self, key: SlotKey) {
+    fn on_timeout(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -222,8 +222,8 @@ impl Shard {
         match Timer::of(connection) {
             Timer::None => {}
             Timer::Quiet => {
-                self.rest(key);
-                self.go_on_idling(key);
+                self.rearm_poll(key);
+                self.rearm_idle_timer(key);
             }
             Timer::Idle => {
                 meter.count(Counter::TimeoutsIdle);
@@ -243,18 +243,18 @@ impl Shard {
                 });
                 connection.time_out(is_head, &mut context);
                 let out = context.out.take();
-                self.after(key, out);
+                self.finish_step(key, out);
             }
             Timer::KeepAlive => {
                 connection.keep_alive(&mut context);
                 let out = context.out.take();
-                self.after(key, out);
+                self.finish_step(key, out);
             }
         }
     }
 
     /// Starts what is left of the deadline for idle connections when the one for quiet is over.
-    fn go_on_idling(&mut self, key: SlotKey) {
+    fn rearm_idle_timer(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };

@@ -14,38 +14,38 @@ use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part
 use crate::meter::Counter;
 use crate::profile::{Connection as ConnectionProfile, ShardProfile};
 
-/// Calls with unsent messages that are looked at in one turn.
+/// Calls with overflow messages that are looked at in one turn.
 const STALLED_PER_TURN: usize = 64;
 /// Statuses of tasks, waiting for room on the streams of their listeners, that are looked at in one
 /// turn.
 const STATUSES_PER_TURN: usize = 512;
 
 /// Where there is room for messages of calls.
-struct Room<'a> {
+struct Backpressure<'a> {
     slots: &'a Slots<Connection>,
     profile: &'a ConnectionProfile,
     shard: u16,
     /// Messages for other shards wait.
-    has_unsent: bool,
+    has_overflow: bool,
 }
 
-impl<'a> Room<'a> {
+impl<'a> Backpressure<'a> {
     fn of(
         slots: &'a Slots<Connection>,
         profile: &'a ShardProfile,
-        (shard, has_unsent): (u16, bool),
-    ) -> Room<'a> {
-        Room {
+        (shard, has_overflow): (u16, bool),
+    ) -> Backpressure<'a> {
+        Backpressure {
             slots,
             profile: &profile.connection,
             shard,
-            has_unsent,
+            has_overflow,
         }
     }
 
-    fn is_at(&self, exchange: Exchange) -> bool {
+    fn has_capacity(&self, exchange: Exchange) -> bool {
         if exchange.shard != self.shard {
-            return !self.has_unsent;
+            return !self.has_overflow;
         }
         let connection = self.slots.get(exchange.slot);
         connection.is_none_or(|it| !it.has_much_output(self.profile))
@@ -54,17 +54,17 @@ impl<'a> Room<'a> {
 
 impl Shard {
     /// Turns what happened to calls into answers. Returns whether anything did.
-    pub(super) fn handle_news(&mut self) -> bool {
-        let had_news = self.handling.has_news();
+    pub(super) fn handle_call_events(&mut self) -> bool {
+        let had_news = self.handling.has_call_events();
         if had_news {
-            let has_unsent = !self.unsent.is_empty();
-            let room = Room::of(
+            let has_overflow = !self.overflow.is_empty();
+            let room = Backpressure::of(
                 &self.slots,
                 &self.profile,
-                (self.handling.shard, has_unsent),
+                (self.handling.shard, has_overflow),
             );
             let core = self.handling.endpoint.core();
-            core.collect_news(|exchange| room.is_at(exchange), &mut self.stalled);
+            core.collect_call_events(|exchange| room.has_capacity(exchange), &mut self.stalled);
         }
         self.look_at_stalled();
         self.deliver_all();
@@ -76,14 +76,14 @@ impl Shard {
             let Some(key) = self.stalled.pop_front() else {
                 break;
             };
-            let has_unsent = !self.unsent.is_empty();
-            let room = Room::of(
+            let has_overflow = !self.overflow.is_empty();
+            let room = Backpressure::of(
                 &self.slots,
                 &self.profile,
-                (self.handling.shard, has_unsent),
+                (self.handling.shard, has_overflow),
             );
             let core = self.handling.endpoint.core();
-            if core.takes_messages(key, |exchange| room.is_at(exchange)) {
+            if core.takes_messages(key, |exchange| room.has_capacity(exchange)) {
                 core.pump_events(key);
             } else {
                 self.stalled.push_back(key);
@@ -93,24 +93,24 @@ impl Shard {
 
     /// Brings every part that is ready to where it belongs.
     pub(super) fn deliver_all(&mut self) {
-        while let Some((to, tier, message)) = self.unsent.pop_front() {
+        while let Some((to, tier, message)) = self.overflow.pop_front() {
             if let Err(full) = self.sender.send(to, tier, message) {
                 // What waits keeps its order: the first that finds no room holds back all.
-                self.unsent.push_front((to, tier, full.message));
+                self.overflow.push_front((to, tier, full.message));
                 break;
             }
         }
         while let Some(delivery) = self.handling.endpoint.core().next_delivery() {
             self.deliver(delivery);
         }
-        while let Some((to, note)) = self.handling.endpoint.core().next_note() {
+        while let Some((to, note)) = self.handling.endpoint.core().next_task_watch() {
             // What one end says to the other stays in its order: each end has a tier.
             let tier = match note.is_for_home() {
                 true => Tier::Request,
                 false => Tier::Bulk,
             };
             let message = ShardMessage::Watch(Box::new(note));
-            self.send_surely(usize::from(to), tier, message);
+            self.send_or_queue(usize::from(to), tier, message);
         }
     }
 
@@ -118,14 +118,14 @@ impl Shard {
     pub(super) fn pass_on_statuses(&mut self) {
         let held = self.handling.endpoint.core().statuses_held();
         for _ in 0..held.min(STATUSES_PER_TURN) {
-            let has_unsent = !self.unsent.is_empty();
-            let room = Room::of(
+            let has_overflow = !self.overflow.is_empty();
+            let room = Backpressure::of(
                 &self.slots,
                 &self.profile,
-                (self.handling.shard, has_unsent),
+                (self.handling.shard, has_overflow),
             );
             let core = self.handling.endpoint.core();
-            core.pass_on_status(|exchange| room.is_at(exchange));
+            core.pass_on_status(|exchange| room.has_capacity(exchange));
             // At once: the next one may be for the same connection.
             self.deliver_all();
         }
@@ -136,19 +136,19 @@ impl Shard {
             self.deliver_here(delivery);
         } else {
             let to = usize::from(delivery.exchange.shard);
-            self.send_surely(to, Tier::Reply, ShardMessage::Deliver(delivery));
+            self.send_or_queue(to, Tier::Reply, ShardMessage::Deliver(delivery));
         }
     }
 
     /// Sends a message that must arrive; it waits here while its lane is full. What waits is
     /// bounded by what it is about: calls in flight, open streams, and the questions of listeners,
     /// who are refused while something waits.
-    fn send_surely(&mut self, to: usize, tier: Tier, message: ShardMessage) {
-        if !self.unsent.is_empty() {
-            self.unsent.push_back((to, tier, message));
+    fn send_or_queue(&mut self, to: usize, tier: Tier, message: ShardMessage) {
+        if !self.overflow.is_empty() {
+            self.overflow.push_back((to, tier, message));
         } else if let Err(full) = self.sender.send(to, tier, message) {
             self.handling.meter.count(Counter::LanesFull);
-            self.unsent.push_back((to, tier, full.message));
+            self.overflow.push_back((to, tier, full.message));
         }
     }
 
@@ -178,7 +178,7 @@ impl Shard {
             connection.end_after_answer(&mut context);
         }
         let out = context.out.take();
-        self.after(key, out);
+        self.finish_step(key, out);
     }
 
     /// Handles messages of other shards, at most a batch. Returns whether there were any.
@@ -192,7 +192,7 @@ impl Shard {
             match message {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
                 ShardMessage::Forward(request) => self.serve_forwarded(*request),
-                ShardMessage::Watch(note) => self.handling.endpoint.core().take_note(*note),
+                ShardMessage::Watch(note) => self.handling.endpoint.core().on_task_watch(*note),
             }
         }
         self.inbox = inbox;
@@ -236,11 +236,11 @@ impl Shard {
             session,
             revision: None,
             id: None,
-            provenance: None,
+            caller_info: None,
             kind,
         };
         let message = ShardMessage::Forward(Box::new(request));
-        self.send_surely(usize::from(session.home), Tier::Request, message);
+        self.send_or_queue(usize::from(session.home), Tier::Request, message);
     }
 
     /// Sends requests on to their home shards; a client whose request finds no room is told.

@@ -42,7 +42,7 @@ impl Shard {
     }
 
     fn is_quiet(&mut self) -> bool {
-        let is_quiet = self.slots.is_empty() && self.unsent.is_empty();
+        let is_quiet = self.slots.is_empty() && self.overflow.is_empty();
         is_quiet && self.handling.endpoint.core().is_quiet()
     }
 
@@ -79,7 +79,7 @@ impl Shard {
                 Phase::Waiting | Phase::Streaming => {
                     connection.end_after_answer(&mut context);
                     let out = context.out.take();
-                    self.after(key, out);
+                    self.finish_step(key, out);
                 }
                 // What arrives in part is read to its end and answered, or runs into its deadline.
                 _ => {}

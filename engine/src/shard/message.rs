@@ -1,6 +1,6 @@
 //! What shards say to each other.
 
-use crate::mcp::watch_note::WatchNote;
+use crate::mcp::task_watch::TaskWatchMessage;
 use crate::mcp::{Delivery, Forwarded};
 
 /// A message in a lane.
@@ -11,5 +11,5 @@ pub(crate) enum ShardMessage {
     /// A part of an answer for a connection of the receiver.
     Deliver(Delivery),
     /// Of a listener and the home of its tasks.
-    Watch(Box<WatchNote>),
+    Watch(Box<TaskWatchMessage>),
 }

@@ -16,7 +16,7 @@
 //! What a stream brings between its stop and its end is kept; it is one burst of the kernel's.
 
 use super::work::Shard;
-use crate::connection::http::{Connection, Reading};
+use crate::connection::http::{Connection, RecvMode};
 use crate::io::ring::{Received, UnderWay};
 use crate::io::slots::SlotKey;
 use crate::meter::Counter;
@@ -29,7 +29,7 @@ impl Shard {
         };
         let reading = connection.reading;
         // The watch was cancelled when the stream began, and this is older than that.
-        if matches!(reading, Reading::Streamed | Reading::Stopping) {
+        if matches!(reading, RecvMode::Multishot | RecvMode::Cancelling) {
             return;
         }
         if !armed {
@@ -38,14 +38,14 @@ impl Shard {
         if connection.pause_if_full(&mut self.handling.context(key)) {
             return;
         }
-        if reading == Reading::Recent {
-            connection.reading = Reading::Streamed;
+        if reading == RecvMode::PollThenMultishot {
+            connection.reading = RecvMode::Multishot;
             self.ring.unwatch(key);
-            self.ring.receive_stream(key);
+            self.ring.recv_multishot(key);
             return;
         }
         if self.profile.connection.quiet_after_ms > 0 {
-            connection.reading = Reading::Recent;
+            connection.reading = RecvMode::PollThenMultishot;
         }
         self.ring.receive(key);
     }
@@ -57,7 +57,7 @@ impl Shard {
             Received::NoBuffers => true,
             _ => false,
         };
-        self.take_in(key, outcome);
+        self.on_recv(key, outcome);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -77,24 +77,24 @@ impl Shard {
             | Received::NoBuffers => Received::WouldBlock,
             outcome => outcome,
         };
-        self.take_in(key, outcome);
+        self.on_recv(key, outcome);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
         if !armed {
-            connection.reading = Reading::Watched;
+            connection.reading = RecvMode::Poll;
             if !is_over {
                 self.ring.watch(key);
             }
-        } else if connection.reading == Reading::Streamed
+        } else if connection.reading == RecvMode::Multishot
             && connection.pause_if_full(&mut self.handling.context(key))
         {
-            self.stop_stream(key);
+            self.cancel_multishot(key);
         }
     }
 
     /// Handles what was received.
-    fn take_in(&mut self, key: SlotKey, outcome: Received) {
+    fn on_recv(&mut self, key: SlotKey, outcome: Received) {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
                 let Some(connection) = self.slots.get_mut(key) else {
@@ -106,7 +106,7 @@ impl Shard {
                 connection.received(data, &mut context);
                 let out = context.out.take();
                 self.ring.buffers().recycle(buffer);
-                self.after(key, out);
+                self.finish_step(key, out);
             }
             Received::EndOfStream => {
                 let Some(connection) = self.slots.get_mut(key) else {
@@ -117,7 +117,7 @@ impl Shard {
                     self.close(key);
                 } else {
                     let out = context.out.take();
-                    self.after(key, out);
+                    self.finish_step(key, out);
                 }
             }
             Received::NoBuffers => {
@@ -133,27 +133,30 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if matches!(connection.reading, Reading::Watched | Reading::Recent) {
+        if matches!(
+            connection.reading,
+            RecvMode::Poll | RecvMode::PollThenMultishot
+        ) {
             self.ring.receive(key);
         }
     }
 
     /// The connection has been quiet, or listens to events: it is watched from here on.
-    pub(super) fn rest(&mut self, key: SlotKey) {
+    pub(super) fn rearm_poll(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
         match connection.reading {
-            Reading::Watched | Reading::Stopping => {}
-            Reading::Recent => connection.reading = Reading::Watched,
-            Reading::Streamed => self.stop_stream(key),
+            RecvMode::Poll | RecvMode::Cancelling => {}
+            RecvMode::PollThenMultishot => connection.reading = RecvMode::Poll,
+            RecvMode::Multishot => self.cancel_multishot(key),
         }
     }
 
-    fn stop_stream(&mut self, key: SlotKey) {
+    fn cancel_multishot(&mut self, key: SlotKey) {
         if let Some(connection) = self.slots.get_mut(key) {
-            connection.reading = Reading::Stopping;
-            self.ring.stop_stream(key);
+            connection.reading = RecvMode::Cancelling;
+            self.ring.cancel_multishot(key);
         }
     }
 }
@@ -165,7 +168,7 @@ pub(super) fn under_way(connection: &Connection) -> UnderWay {
         return UnderWay::Anything;
     }
     match connection.reading {
-        Reading::Watched | Reading::Recent => UnderWay::Watch,
-        Reading::Streamed | Reading::Stopping => UnderWay::Stream,
+        RecvMode::Poll | RecvMode::PollThenMultishot => UnderWay::Watch,
+        RecvMode::Multishot | RecvMode::Cancelling => UnderWay::Stream,
     }
 }

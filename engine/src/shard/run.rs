@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::work::Shard;
-use crate::io::executor::{Parker, breathe, yield_now};
+use crate::io::executor::{Parker, yield_now, yield_to_reactor};
 use crate::io::ring::Wait;
 use crate::meter::Counter;
 
@@ -28,12 +28,12 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
     loop {
         shard.has_ticked = false;
         shard.enter(has_work)?;
-        shard.tell_time();
+        shard.update_clock();
         // The order of these steps is the order of what they free: completions free buffers,
         // messages free lanes, news frees calls, and only then is new work taken up again.
         let mut did = shard.handle_completions();
         did |= shard.handle_messages();
-        did |= shard.handle_news();
+        did |= shard.handle_call_events();
         did |= shard.handle_changes();
         did |= shard.handle_leftover();
         let caught_up = shard.handle_timers(EXPIRIES_PER_TURN);
@@ -49,14 +49,14 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
             return Ok(());
         }
         has_work = shard.has_work() || !caught_up;
-        let task_woken = shard.handling.mailbox.take_task_woken();
+        let task_woken = shard.handling.event_queue.take_task_woken();
         let is_idle = !did && !has_work && !task_woken;
         worked_since_tick |= !is_idle;
         if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
             shard.park(&parker).await?;
             has_work = true;
         } else if shard.is_yield_due() {
-            breathe().await;
+            yield_to_reactor().await;
             shard.yielded_us = shard.now_us;
             has_work = true;
         } else if task_woken {
@@ -96,25 +96,25 @@ impl Shard {
     /// was anything.
     fn handle_changes(&mut self) -> bool {
         let core = self.handling.endpoint.core();
-        // Resources that changed wait on the board, where they coalesce, until others are told.
-        if let Some(changes) = self.board.take(core.takes_updates()) {
+        // Resources that changed wait on the updates, where they coalesce, until others are told.
+        if let Some(changes) = self.updates.take(core.takes_updates()) {
             core.apply(changes);
         }
-        let is_telling = core.is_telling();
-        if is_telling {
-            core.go_on_telling();
+        let has_broadcasts = core.has_broadcasts();
+        if has_broadcasts {
+            core.continue_broadcasts();
         }
         self.pass_on_statuses();
-        is_telling
+        has_broadcasts
     }
 
     /// Whether something can be done at once.
     fn has_work(&mut self) -> bool {
         !self.leftover.is_empty()
-            || !self.unsent.is_empty()
-            || self.handling.has_news()
-            || self.handling.is_telling()
-            || self.board.has_changes()
+            || !self.overflow.is_empty()
+            || self.handling.has_call_events()
+            || self.handling.has_broadcasts()
+            || self.updates.has_changes()
     }
 
     /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.
@@ -125,9 +125,11 @@ impl Shard {
         self.ring.enter(Wait::No)?;
         if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
             self.handling.trim();
-            let mailbox = Rc::clone(&self.handling.mailbox);
+            let event_queue = Rc::clone(&self.handling.event_queue);
             parker
-                .park_for(self.time_until_due(), |context| mailbox.poll_news(context))
+                .park_for(self.time_until_due(), |context| {
+                    event_queue.poll_events(context)
+                })
                 .await;
             self.receiver.awake();
         }

@@ -14,11 +14,11 @@ use super::ShardMessage;
 use super::accept::Accepting;
 use super::run::run;
 use super::work::{Handling, Shard, date_now};
-use crate::catalog::board::ShardBoard;
+use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
-use crate::handler::mailbox::Mailbox;
+use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::chunk::ChunkPool;
 use crate::io::executor::{Executor, ExecutorSettings, Parker};
@@ -73,7 +73,7 @@ pub(crate) struct ShardPlan {
     pub(crate) endpoint_path: String,
     pub(crate) parts: ServerParts,
     /// Changes that others make.
-    pub(crate) board: Arc<ShardBoard>,
+    pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
     pub(crate) sender: LaneSender<ShardMessage>,
     pub(crate) receiver: LaneReceiver<ShardMessage>,
@@ -210,7 +210,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     ring.watch_wake(&wake);
     plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
     let _ = plan.control.waker.set(ring.waker());
-    plan.board.set_waker(ring.waker());
+    plan.updates.set_waker(ring.waker());
 
     let handling = handling(&plan, ring.waker());
     let mut opened = Shard {
@@ -227,10 +227,10 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         control: plan.control,
         profile,
         handling,
-        board: plan.board,
+        updates: plan.updates,
         leftover: Default::default(),
         stalled: Default::default(),
-        unsent: Default::default(),
+        overflow: Default::default(),
         has_ticked: false,
         completions: Vec::new(),
         inbox: Vec::new(),
@@ -243,29 +243,34 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         drain_deadline_ms: None,
         is_counted_quiet: false,
     };
-    opened.go_on_accepting();
+    opened.continue_accepting();
     Ok(opened)
 }
 
 /// What the connections of the shard work with; `waker` lets the offload pool wake the shard.
 fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let profile = &plan.profile;
-    let mailbox = Rc::new(Mailbox::default());
+    let event_queue = Rc::new(EventQueue::default());
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
     let offload = Rc::new(OffloadPort::new(
         plan.offload.clone(),
         wake_shard,
-        Rc::clone(&mailbox),
+        Rc::clone(&event_queue),
     ));
     let settings = EndpointSettings::new((plan.shard, plan.shards), plan.parts.clone(), profile);
-    let endpoint = Endpoint::new(settings, Rc::clone(&mailbox), offload, Rc::clone(&meter));
+    let endpoint = Endpoint::new(
+        settings,
+        Rc::clone(&event_queue),
+        offload,
+        Rc::clone(&meter),
+    );
     Handling {
         endpoint,
-        mailbox,
+        event_queue,
         meter,
         chunks: ChunkPool::default(),
-        spare_actives: Vec::new(),
+        spare_buffers: Vec::new(),
         scratch: Vec::new(),
         forwards: Vec::new(),
         rules: Rules {

@@ -12,12 +12,12 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 use super::ShardMessage;
 use super::accept::Accepting;
 use super::start::ShardControl;
-use crate::catalog::board::ShardBoard;
-use crate::connection::active::Active;
+use crate::catalog::pending_updates::ShardUpdates;
+use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
-use crate::handler::mailbox::{CallKey, Mailbox};
+use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::io::chunk::ChunkPool;
 use crate::io::ring::{Completion, Ring};
 use crate::io::slots::{SlotKey, Slots};
@@ -46,13 +46,13 @@ pub(crate) struct Shard {
     pub(super) profile: ShardProfile,
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
-    pub(super) board: Arc<ShardBoard>,
+    pub(super) updates: Arc<ShardUpdates>,
     /// Connections with requests left over from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection that had no room.
     pub(super) stalled: VecDeque<CallKey>,
     /// Messages that must arrive and whose lane was full.
-    pub(super) unsent: VecDeque<(usize, Tier, ShardMessage)>,
+    pub(super) overflow: VecDeque<(usize, Tier, ShardMessage)>,
     /// The tick that ends a wait came in this turn.
     pub(super) has_ticked: bool,
     pub(super) completions: Vec<Completion>,
@@ -72,14 +72,14 @@ pub(crate) struct Shard {
 /// Everything a connection works with.
 pub(crate) struct Handling {
     pub(super) endpoint: Endpoint,
-    pub(super) mailbox: Rc<Mailbox>,
+    pub(super) event_queue: Rc<EventQueue>,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) chunks: ChunkPool,
     #[expect(
         clippy::vec_box,
         reason = "the boxes are what is kept: they go back as they are"
     )]
-    pub(super) spare_actives: Vec<Box<Active>>,
+    pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
     pub(super) scratch: Vec<u8>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     pub(super) rules: Rules,
@@ -97,7 +97,7 @@ impl Handling {
         Context {
             endpoint: &mut self.endpoint,
             chunks: &mut self.chunks,
-            spare_actives: &mut self.spare_actives,
+            spare_buffers: &mut self.spare_buffers,
             scratch: &mut self.scratch,
             forwards: &mut self.forwards,
             meter: &self.meter,
@@ -122,24 +122,24 @@ impl Handling {
     }
 
     /// Whether changes are being told.
-    pub(super) fn is_telling(&mut self) -> bool {
-        self.endpoint.core().is_telling()
+    pub(super) fn has_broadcasts(&mut self) -> bool {
+        self.endpoint.core().has_broadcasts()
     }
 
     /// Whether calls have news.
-    pub(super) fn has_news(&mut self) -> bool {
-        self.endpoint.core().has_news()
+    pub(super) fn has_call_events(&mut self) -> bool {
+        self.endpoint.core().has_call_events()
     }
 }
 
 impl Shard {
     /// Reads the clock and looks at what waits to be sent, once per turn.
-    pub(super) fn tell_time(&mut self) {
+    pub(super) fn update_clock(&mut self) {
         self.now_us = self.started.elapsed().as_micros() as u64;
         self.now_ms = self.now_us / 1000;
         let core = self.handling.endpoint.core();
         core.begin_turn(self.now_ms);
-        core.note_full_lane(!self.unsent.is_empty());
+        core.note_full_lane(!self.overflow.is_empty());
         let second = self.now_ms / 1000;
         if second != self.date_second {
             self.date_second = second;

@@ -1,8 +1,8 @@
-//! The HTTP ladder: one total function from a request to what it is, for both eras.
+//! The HTTP admission checks: one total function from a request to what it is, for both eras.
 //!
 //! The era is decided by the body: a claim in `params._meta` makes a message modern, everything
 //! else is legacy. Headers never decide it; they must agree with what the body says. The order of
-//! the rungs is the order of precedence between refusals, and clients depend on it.
+//! the checks is the order of precedence between refusals, and clients depend on it.
 //!
 //! ```text
 //! verb, path -> content type -> JSON -> shape -> era -> envelope -> version -> headers -> method
@@ -47,7 +47,7 @@ pub struct SessionHeaders<'a> {
     pub revision: Option<Revision>,
 }
 
-/// A message that passed the ladder.
+/// A message that was admitted.
 #[derive(Debug, Clone, Copy)]
 pub enum Admitted<'a> {
     /// A modern request. Having one tells you that its envelope is valid, its revision served,
@@ -152,7 +152,7 @@ impl<'a> SessionMessage<'a> {
     }
 }
 
-/// First rungs, before the body: path and verb.
+/// First checks, before the body: path and verb.
 ///
 /// # Errors
 /// 404 for another path than `endpoint`, 405 for another verb, 400 for a session verb without a
@@ -173,10 +173,10 @@ pub fn route<'a>(head: &RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>,
     }
 }
 
-/// The rungs after the body was decoded.
+/// The checks after the body was decoded.
 ///
 /// # Errors
-/// [`Refusal`] says which rung the message failed at, with the id of the request where it has one.
+/// [`Refusal`] says which check the message failed at, with the id of the request where it has one.
 pub fn classify<'a>(
     head: &RequestHead<'a>,
     message: Message<'a>,

@@ -2,7 +2,7 @@
 
 use super::about::write_array;
 use super::era::Era;
-use super::result::{Caching, Stamp};
+use super::result::{Caching, ResultTrailer};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// Values one answer may have (MCP server/utilities/completion).
@@ -103,7 +103,7 @@ pub struct Completion {
 
 impl Completion {
     /// Writes the whole answer to `completion/complete`.
-    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
+    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, trailer: &ResultTrailer) {
         let sent = self.values.len().min(COMPLETION_VALUES_MAX);
         let total = self.total.unwrap_or(self.values.len() as u64);
         encode::begin_result(out, id);
@@ -118,7 +118,7 @@ impl Completion {
         } else {
             br#","hasMore":false}"#
         });
-        stamp.finish(out, era, Caching::NotCacheable);
+        trailer.finish(out, era, Caching::NotCacheable);
     }
 }
 
@@ -139,7 +139,12 @@ mod tests {
                 total,
             };
             let mut out = Vec::new();
-            completion.write(&mut out, Era::Legacy, Id::Integer(1), &Stamp::new(b"{}"));
+            completion.write(
+                &mut out,
+                Era::Legacy,
+                Id::Integer(1),
+                &ResultTrailer::new(b"{}"),
+            );
             let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
             let completion = &answer["result"]["completion"];
             assert_eq!(completion["values"].as_array().unwrap().len(), sent);

@@ -103,7 +103,7 @@ impl Content {
     }
 
     /// Makes a block that `revision` does not have a text that says what it would be.
-    pub(super) fn put_in_terms_of(&mut self, revision: Revision) {
+    pub(super) fn downgrade_to(&mut self, revision: Revision) {
         let text = match self {
             Content::Audio { data, mime_type } if !revision.has_audio() => {
                 let base64_bytes = data.len();
@@ -189,7 +189,7 @@ mod tests {
             (&image, Revision::V2024_11_05, &image),
         ] {
             let mut content = content.clone();
-            content.put_in_terms_of(revision);
+            content.downgrade_to(revision);
             assert_eq!(content, *expected, "{revision:?}");
         }
     }

@@ -4,7 +4,7 @@
 use super::about::write_text;
 use super::client_request::ClientRequest;
 use super::era::Era;
-use super::result::Stamp;
+use super::result::ResultTrailer;
 use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// Bytes the key of an input request may have.
@@ -18,7 +18,7 @@ pub fn write_input_required(
     id: Id<'_>,
     requests: &[(String, ClientRequest)],
     request_state: &str,
-    stamp: &Stamp,
+    trailer: &ResultTrailer,
 ) {
     encode::begin_result(out, id);
     out.extend_from_slice(br#"{"inputRequests":{"#);
@@ -32,7 +32,7 @@ pub fn write_input_required(
     }
     out.push(b'}');
     write_text(out, "requestState", Some(request_state));
-    stamp.finish_input_required(out);
+    trailer.finish_input_required(out);
 }
 
 /// Appends a request as it stands in `inputRequests`.
@@ -116,7 +116,13 @@ mod tests {
             ("b".to_owned(), ClientRequest::Roots),
         ];
         let mut out = Vec::new();
-        write_input_required(&mut out, Id::Integer(1), &requests, "s", &Stamp::new(b"{}"));
+        write_input_required(
+            &mut out,
+            Id::Integer(1),
+            &requests,
+            "s",
+            &ResultTrailer::new(b"{}"),
+        );
         let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let result = &answer["result"];
         assert_eq!(result["resultType"], "input_required");

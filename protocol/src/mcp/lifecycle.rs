@@ -2,7 +2,7 @@
 
 use super::about::write_title;
 use super::capability::ClientCapabilities;
-use super::result::{Caching, Stamp};
+use super::result::{Caching, ResultTrailer};
 use super::{era::Era, revision::Revision};
 use crate::jsonrpc::{Id, Value, encode};
 
@@ -159,7 +159,7 @@ pub fn write_discover_result(
     out: &mut Vec<u8>,
     id: Id<'_>,
     (server, offer): (&ServerDescription, Offer),
-    stamp: &Stamp,
+    trailer: &ResultTrailer,
 ) {
     encode::begin_result(out, id);
     out.extend_from_slice(br#"{"supportedVersions":["#);
@@ -172,5 +172,5 @@ pub fn write_discover_result(
     out.extend_from_slice(b"],");
     offer.write_member(out, Revision::V2026_07_28);
     server.write_instructions(out);
-    stamp.finish(out, Era::Modern, Caching::Revalidate);
+    trailer.finish(out, Era::Modern, Caching::Revalidate);
 }

@@ -3,7 +3,7 @@
 use super::about::{About, Role, write_array, write_text, write_title};
 use super::content::Content;
 use super::era::Era;
-use super::result::{Caching, Stamp};
+use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
 use crate::jsonrpc::{Id, Kind, Value, encode};
 
@@ -107,19 +107,19 @@ pub struct PromptResult {
 
 impl PromptResult {
     /// Leaves of the result what `revision` has words for; before [`PromptResult::write`].
-    pub fn put_in_terms_of(&mut self, revision: Revision) {
+    pub fn downgrade_to(&mut self, revision: Revision) {
         for message in &mut self.messages {
-            message.content.put_in_terms_of(revision);
+            message.content.downgrade_to(revision);
         }
     }
 
     /// Writes the whole answer to `prompts/get`.
-    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
+    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, trailer: &ResultTrailer) {
         encode::begin_result(out, id);
         out.extend_from_slice(br#"{"messages":"#);
         write_array(out, &self.messages, PromptMessage::write);
         write_text(out, "description", self.description.as_deref());
-        stamp.finish(out, era, Caching::NotCacheable);
+        trailer.finish(out, era, Caching::NotCacheable);
     }
 }
 
@@ -196,7 +196,12 @@ mod tests {
             messages: vec![PromptMessage::user("hello"), PromptMessage::assistant("hi")],
         };
         let mut out = Vec::new();
-        result.write(&mut out, Era::Legacy, Id::Integer(1), &Stamp::new(b"{}"));
+        result.write(
+            &mut out,
+            Era::Legacy,
+            Id::Integer(1),
+            &ResultTrailer::new(b"{}"),
+        );
         let expected = concat!(
             r#"{"jsonrpc":"2.0","id":1,"result":{"messages":["#,
             r#"{"role":"user","content":{"type":"text","text":"hello"}},"#,

@@ -9,7 +9,7 @@ use super::about::{About, Annotations, write_array, write_text};
 use super::content::ResourceContents;
 use super::era::Era;
 use super::error_code;
-use super::result::{Caching, Stamp};
+use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
 use crate::jsonrpc::{Id, Value, encode};
 
@@ -113,12 +113,12 @@ pub fn write_read_result(
     era: Era,
     id: Id<'_>,
     parts: &[ResourcePart],
-    stamp: &Stamp,
+    trailer: &ResultTrailer,
 ) {
     encode::begin_result(out, id);
     out.extend_from_slice(br#"{"contents":"#);
     write_array(out, parts, ResourcePart::write);
-    stamp.finish(out, era, Caching::Revalidate);
+    trailer.finish(out, era, Caching::Revalidate);
 }
 
 /// Writes the whole answer to a request for a resource that does not exist: -32602 with the URI on
@@ -209,7 +209,7 @@ mod tests {
             Era::Modern,
             Id::Integer(1),
             &parts,
-            &Stamp::new(b"{}"),
+            &ResultTrailer::new(b"{}"),
         );
         let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
         let contents = &answer["result"]["contents"];

@@ -3,7 +3,7 @@
 //! A modern result says what kind it is, who made it and how long it may be cached; a legacy
 //! result says none of that (`{}` stays exactly `{}`). Handlers never write these members:
 //! whoever encodes a result opens it with [`encode::begin_result`], writes its own members and
-//! lets [`Stamp::finish`] close it.
+//! lets [`ResultTrailer::finish`] close it.
 
 use super::era::Era;
 use super::meta;
@@ -20,16 +20,16 @@ pub enum Caching {
 
 /// The members every modern result of one server ends with, encoded once.
 #[derive(Debug, Clone)]
-pub struct Stamp {
+pub struct ResultTrailer {
     modern: Vec<u8>,
     modern_revalidate: Vec<u8>,
     input_required: Vec<u8>,
     task: Vec<u8>,
 }
 
-impl Stamp {
+impl ResultTrailer {
     /// A stamp for the server described by the JSON object `server_info`.
-    pub fn new(server_info: &[u8]) -> Stamp {
+    pub fn new(server_info: &[u8]) -> ResultTrailer {
         let tail = |kind: &str, caching: &[u8]| {
             let mut out = format!(r#""resultType":"{kind}","#).into_bytes();
             out.extend_from_slice(caching);
@@ -40,7 +40,7 @@ impl Stamp {
             out.extend_from_slice(b"}}}");
             out
         };
-        Stamp {
+        ResultTrailer {
             modern: tail("complete", b""),
             modern_revalidate: tail("complete", br#""ttlMs":0,"cacheScope":"private","#),
             input_required: tail("input_required", b""),
@@ -110,13 +110,13 @@ mod tests {
 
     #[test]
     fn stamps_modern_results_and_leaves_legacy_ones_alone() {
-        let stamp = Stamp::new(br#"{"name":"n","version":"1"}"#);
+        let trailer = ResultTrailer::new(br#"{"name":"n","version":"1"}"#);
         let check = |era, members: &str, caching, expected: &str| {
             let mut out = Vec::new();
             encode::begin_result(&mut out, Id::Integer(7));
             out.push(b'{');
             out.extend_from_slice(members.as_bytes());
-            stamp.finish(&mut out, era, caching);
+            trailer.finish(&mut out, era, caching);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         };
         check(

@@ -6,7 +6,7 @@ use super::about::write_array;
 use super::era::Era;
 use super::meta::SUBSCRIPTION_ID;
 use super::resources::URI_BYTES_MAX;
-use super::result::Stamp;
+use super::result::ResultTrailer;
 use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// A list that can change.
@@ -249,10 +249,10 @@ pub fn write_task(out: &mut Vec<u8>, members: &[u8], subscription: Id<'_>) {
 }
 
 /// Writes the last message of a subscription that the server ends.
-pub fn write_ended(out: &mut Vec<u8>, subscription: Id<'_>, stamp: &Stamp) {
+pub fn write_ended(out: &mut Vec<u8>, subscription: Id<'_>, trailer: &ResultTrailer) {
     encode::begin_result(out, subscription);
     out.push(b'{');
-    stamp.finish_with_meta(out, Era::Modern, |out| {
+    trailer.finish_with_meta(out, Era::Modern, |out| {
         encode::write_string(out, SUBSCRIPTION_ID);
         out.push(b':');
         encode::write_id(out, subscription);
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn every_message_has_the_id_of_its_subscription_with_its_type() {
-        let stamp = Stamp::new(br#"{"name":"n","version":"1"}"#);
+        let trailer = ResultTrailer::new(br#"{"name":"n","version":"1"}"#);
         for (id, value) in [
             (Id::Integer(7), serde_json::json!(7)),
             (Id::String("7"), serde_json::json!("7")),
@@ -349,7 +349,7 @@ mod tests {
             write_task(&mut out, br#""taskId":"t""#, id);
             check(&out, "params");
             out.clear();
-            write_ended(&mut out, id, &stamp);
+            write_ended(&mut out, id, &trailer);
             check(&out, "result");
             let ended: serde_json::Value = serde_json::from_slice(&out).unwrap();
             assert_eq!(ended["result"]["resultType"], "complete");

@@ -7,7 +7,7 @@
 use super::about::write_text;
 use super::era::Era;
 use super::input_required::INPUT_RESPONSES_MAX;
-use super::result::{Caching, Stamp};
+use super::result::{Caching, ResultTrailer};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// Name of the modern extension.
@@ -75,7 +75,7 @@ impl TaskView<'_> {
     }
 
     /// Writes the whole answer to a request that became this task.
-    pub fn write_created(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
+    pub fn write_created(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, trailer: &ResultTrailer) {
         encode::begin_result(out, id);
         match era {
             Era::Legacy => {
@@ -86,7 +86,7 @@ impl TaskView<'_> {
             Era::Modern => {
                 out.push(b'{');
                 self.write_members(out, era);
-                stamp.finish_task(out);
+                trailer.finish_task(out);
             }
         }
     }
@@ -98,14 +98,14 @@ impl TaskView<'_> {
         out: &mut Vec<u8>,
         era: Era,
         id: Id<'_>,
-        stamp: &Stamp,
+        trailer: &ResultTrailer,
         outcome: impl FnOnce(&mut Vec<u8>),
     ) {
         encode::begin_result(out, id);
         out.push(b'{');
         self.write_members(out, era);
         outcome(out);
-        stamp.finish(out, era, Caching::NotCacheable);
+        trailer.finish(out, era, Caching::NotCacheable);
     }
 }
 
@@ -175,7 +175,7 @@ impl<'a> AnswerPart<'a> {
 
 /// What a legacy client asks for with `params.task`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TaskWish {
+pub struct TaskOptions {
     /// How long the task is to be kept, in milliseconds from its creation.
     pub ttl_ms: Option<u64>,
 }
@@ -194,12 +194,12 @@ pub enum TaskParamsError {
     Responses,
 }
 
-impl TaskWish {
+impl TaskOptions {
     /// Reads `params.task`; none if the client wants no task.
     ///
     /// # Errors
     /// [`TaskParamsError::Wish`] when it is there and has another type.
-    pub fn read(params: Option<Value<'_>>) -> Result<Option<TaskWish>, TaskParamsError> {
+    pub fn read(params: Option<Value<'_>>) -> Result<Option<TaskOptions>, TaskParamsError> {
         let Some(wish) = member(params, "task") else {
             return Ok(None);
         };
@@ -213,7 +213,7 @@ impl TaskWish {
                 _ => return Err(TaskParamsError::Wish),
             },
         };
-        Ok(Some(TaskWish { ttl_ms }))
+        Ok(Some(TaskOptions { ttl_ms }))
     }
 }
 
@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_created_task_is_nested_in_one_era_and_flat_in_the_other() {
-        let stamp = Stamp::new(b"{}");
-        let created = |era| json(|out| VIEW.write_created(out, era, Id::Integer(1), &stamp));
+        let trailer = ResultTrailer::new(b"{}");
+        let created = |era| json(|out| VIEW.write_created(out, era, Id::Integer(1), &trailer));
         let legacy = &created(Era::Legacy)["result"];
         assert_eq!(legacy["task"]["ttl"], 60_000);
         assert_eq!(legacy["task"]["pollInterval"], 1000);
@@ -301,7 +301,7 @@ mod tests {
         let mut error = Vec::new();
         encode::write_error(&mut error, Some(KEPT_ANSWER_ID), -1, "m");
         let mut result = Vec::new();
-        Stamp::new(b"{}").write_empty(&mut result, Era::Legacy, KEPT_ANSWER_ID);
+        ResultTrailer::new(b"{}").write_empty(&mut result, Era::Legacy, KEPT_ANSWER_ID);
         assert_eq!(AnswerPart::of(&result), Some(AnswerPart::Result(b"{}")));
         for answer in [&error, &result] {
             let part = AnswerPart::of(answer).unwrap();
@@ -324,7 +324,7 @@ mod tests {
         let read = |text: &str| {
             let mut decoder = Decoder::new(JsonLimits::default());
             let decoded = decoder.decode(text.as_bytes()).unwrap();
-            TaskWish::read(Some(decoded.root())).map(|wish| wish.map(|wish| wish.ttl_ms))
+            TaskOptions::read(Some(decoded.root())).map(|wish| wish.map(|wish| wish.ttl_ms))
         };
         for (text, expected) in [
             ("{}", Ok(None)),

@@ -6,7 +6,7 @@ use super::about::About;
 use super::content::Content;
 use super::era::Era;
 use super::output_schema::OutputSchema;
-use super::result::{Caching, Stamp};
+use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
 use super::tasks::TaskSupport;
 use crate::jsonrpc::{Id, Value, encode};
@@ -136,11 +136,11 @@ impl ToolResult {
     }
 
     /// Leaves of the result what `revision` has words for; before [`ToolResult::write`].
-    pub fn put_in_terms_of(&mut self, revision: Revision) {
+    pub fn downgrade_to(&mut self, revision: Revision) {
         if !revision.has_structured_content() {
             self.structured = None;
             for content in &mut self.content {
-                content.put_in_terms_of(revision);
+                content.downgrade_to(revision);
             }
         }
     }
@@ -149,7 +149,7 @@ impl ToolResult {
     ///
     /// Legacy revisions know only objects as structured content, so another value is wrapped as
     /// `{"result": value}` there.
-    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, stamp: &Stamp) {
+    pub fn write(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, trailer: &ResultTrailer) {
         encode::begin_result(out, id);
         out.extend_from_slice(br#"{"content":["#);
         for (at, content) in self.content.iter().enumerate() {
@@ -171,7 +171,7 @@ impl ToolResult {
         if self.is_error {
             out.extend_from_slice(br#","isError":true"#);
         }
-        stamp.finish(out, era, Caching::NotCacheable);
+        trailer.finish(out, era, Caching::NotCacheable);
     }
 }
 
@@ -307,14 +307,14 @@ mod tests {
 
     #[test]
     fn wraps_structured_values_for_the_legacy_era_only() {
-        let stamp = Stamp::new(b"{}");
+        let trailer = ResultTrailer::new(b"{}");
         let result = ToolResult {
             structured: Some(RawValue::from_string("[1]".into()).unwrap()),
             ..ToolResult::text("[1]")
         };
         let check = |era, expected: &str| {
             let mut out = Vec::new();
-            result.write(&mut out, era, Id::Integer(1), &stamp);
+            result.write(&mut out, era, Id::Integer(1), &trailer);
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains(expected), "{text}");
         };
@@ -330,7 +330,7 @@ mod tests {
         for (wraps_objects, expected) in [(false, "{}"), (true, r#"{"result":{}}"#)] {
             object.wraps_objects = wraps_objects;
             let mut out = Vec::new();
-            object.write(&mut out, Era::Legacy, Id::Integer(1), &stamp);
+            object.write(&mut out, Era::Legacy, Id::Integer(1), &trailer);
             let text = String::from_utf8(out).unwrap();
             let expected = format!(r#""structuredContent":{expected}}}}}"#);
             assert!(text.ends_with(&expected), "{text}");
@@ -346,7 +346,7 @@ mod tests {
         };
         let in_terms_of = |revision| {
             let mut result = result.clone();
-            result.put_in_terms_of(revision);
+            result.downgrade_to(revision);
             result
         };
         let june = in_terms_of(Revision::V2025_06_18);

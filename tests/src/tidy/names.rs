@@ -38,7 +38,7 @@ fn is_forbidden(name: &str) -> bool {
     name.split(['_', '-']).any(|word| FORBIDDEN.contains(&word))
 }
 
-/// The file starts with what the room is for.
+/// The file starts with what the module is for.
 #[must_use]
 pub fn has_module_docs(source: &Source) -> Vec<Finding> {
     if source.text.starts_with("//! ") {

@@ -54,7 +54,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Directories without code of this house, wherever they are.
+/// Directories without code of this project, wherever they are.
 const SKIPPED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
 
 impl Source {

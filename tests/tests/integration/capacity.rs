@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use corelane_tests::{
-    Bystander, Connection, PATIENCE, Request, Server, Session, Setup, wait_until,
+    Connection, LivenessProbe, PATIENCE, Request, Server, Session, Setup, wait_until,
 };
 use serde_json::json;
 
-fn list_tools(connection: &mut Connection, patience: Duration) -> bool {
+fn list_tools(connection: &mut Connection, timeouts: Duration) -> bool {
     let list = Request::modern(1, "tools/list", json!({})).to_bytes(connection.address());
     connection.try_send_bytes(&list).is_ok()
         && connection
-            .try_read_response(patience)
+            .try_read_response(timeouts)
             .is_ok_and(|it| it.status() == 200)
 }
 
@@ -24,11 +24,11 @@ fn open(server: &Server, count: usize) -> (Vec<Connection>, Vec<Connection>) {
     let (mut served, mut waiting) = (Vec::new(), Vec::new());
     for mut connection in connections {
         // Who does not get a place soon gets none until one is free.
-        let patience = match waiting.is_empty() {
+        let timeouts = match waiting.is_empty() {
             true => PATIENCE / 15,
             false => Duration::from_millis(20),
         };
-        match list_tools(&mut connection, patience) {
+        match list_tools(&mut connection, timeouts) {
             true => served.push(connection),
             false => waiting.push(connection),
         }
@@ -54,7 +54,7 @@ fn a_full_server_serves_those_it_has_and_then_others() {
     let by_knob = Setup::shards(1).profile("[ring]\ndescriptors = 90");
     for (name, setup) in [("ulimit -n 100", by_limit), ("90 descriptors", by_knob)] {
         let server = setup.start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let (mut served, waiting) = open(&server, 200);
         assert!(
             (30..100).contains(&served.len()),
@@ -62,7 +62,7 @@ fn a_full_server_serves_those_it_has_and_then_others() {
             served.len()
         );
         assert!(!waiting.is_empty(), "{name}");
-        bystander.check("a full server");
+        probe.check("a full server");
         for connection in &mut served {
             assert!(list_tools(connection, PATIENCE), "{name}: {connection:?}");
         }
@@ -77,13 +77,13 @@ fn a_full_server_serves_those_it_has_and_then_others() {
                     .then_some(())
             });
         }
-        bystander.check("people coming and going");
+        probe.check("people coming and going");
         for connection in &mut served {
             assert!(list_tools(connection, PATIENCE), "{name}: {connection:?}");
         }
         drop(served);
         check_room(&server, expected, name);
-        bystander.check("an empty server");
+        probe.check("an empty server");
     }
 }
 
@@ -91,7 +91,7 @@ fn a_full_server_serves_those_it_has_and_then_others() {
 fn a_full_shard_does_not_harm_the_others() {
     let profile = "[ring]\ndescriptors = 40";
     let server = Setup::shards(2).profile(profile).start();
-    let mut bystanders: Vec<Bystander> = (0..8).map(|_| Bystander::of(&server)).collect();
+    let mut bystanders: Vec<LivenessProbe> = (0..8).map(|_| LivenessProbe::of(&server)).collect();
     let (served, waiting) = open(&server, 160);
     assert!(served.len() > 40, "both shards serve: {}", served.len());
     assert!(!waiting.is_empty(), "80 places cannot hold 160 connections");
@@ -109,7 +109,7 @@ fn connections_that_come_and_go_leave_nothing() {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")
             .start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         let files_before = server.open_files();
         let once = session
@@ -133,11 +133,11 @@ fn connections_that_come_and_go_leave_nothing() {
             }
             drop(connection);
             if round % 500 == 0 {
-                bystander.check(&format!("{round} connections"));
+                probe.check(&format!("{round} connections"));
             }
         }
         check_room(&server, 40 * shards, "after all others left");
-        bystander.check("thousands of connections");
+        probe.check("thousands of connections");
         wait_until("as many open files as before", || {
             (server.open_files() <= files_before + 2).then_some(())
         });

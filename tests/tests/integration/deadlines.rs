@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use corelane_tests::{
-    Bystander, Connection, PATIENCE, ReadError, Request, Response, Session, Setup, wait_until,
+    Connection, LivenessProbe, PATIENCE, ReadError, Request, Response, Session, Setup, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -46,13 +46,13 @@ fn a_slow_head_is_given_up() {
     let profile = "[connection]\nhead_timeout_ms = 300\nbody_timeout_ms = 60000";
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         for start in ["P", "POST /mcp HTTP/1.1\r\nHost: h\r\nA: b"] {
             let (mut connection, began) = (server.connect(), Instant::now());
             connection.send_bytes(start.as_bytes());
             let response = connection.read_response();
             check_timed_out(&mut connection, &response, began, start);
-            bystander.check("a head that stopped");
+            probe.check("a head that stopped");
         }
         let (mut connection, began) = (server.connect(), Instant::now());
         let endless = "GET /mcp HTTP/1.1\r\nA: "
@@ -60,7 +60,7 @@ fn a_slow_head_is_given_up() {
             .chain(std::iter::repeat_n(b'a', 1000));
         let response = drip(&mut connection, endless);
         check_timed_out(&mut connection, &response, began, "drip");
-        bystander.check("a head that drips");
+        probe.check("a head that drips");
     }
 }
 
@@ -69,7 +69,7 @@ fn a_slow_body_is_given_up() {
     let profile = "[connection]\nhead_timeout_ms = 60000\nbody_timeout_ms = 300";
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let head = Request::post("").head_start(server.address());
         for rest in [
             "Content-Length: 1000\r\n\r\n",
@@ -82,13 +82,13 @@ fn a_slow_body_is_given_up() {
             connection.send_bytes(format!("{head}{rest}").as_bytes());
             let response = connection.read_response();
             check_timed_out(&mut connection, &response, began, rest);
-            bystander.check("a body that stopped");
+            probe.check("a body that stopped");
         }
         let (mut connection, began) = (server.connect(), Instant::now());
         connection.send_bytes(format!("{head}Content-Length: 1000\r\n\r\n").as_bytes());
         let response = drip(&mut connection, std::iter::repeat_n(b' ', 900));
         check_timed_out(&mut connection, &response, began, "drip");
-        bystander.check("a body that drips");
+        probe.check("a body that drips");
     }
 }
 
@@ -139,7 +139,7 @@ fn a_reader_that_never_reads_is_given_up() {
         [ring]\ndescriptors = 64";
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         let call = session.call("echo", json!({ "message": "x".repeat(60_000) }));
         let call = call.to_bytes(server.address());
@@ -160,7 +160,7 @@ fn a_reader_that_never_reads_is_given_up() {
                 }
                 None
             });
-            bystander.check("a reader that never reads");
+            probe.check("a reader that never reads");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Clients that leave: in the middle of sending, waiting and reading. What they held comes back.
 
 use corelane_tests::{
-    Bystander, Connection, PATIENCE, Request, Server, Session, Setup, wait_until,
+    Connection, LivenessProbe, PATIENCE, Request, Server, Session, Setup, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn fill(server: &Server, call: &Request) -> Vec<Connection> {
         let mut was_refused = false;
         for holder in &mut holders {
             // The prober's own call took the place that this one wanted.
-            if holder.has_news() {
+            if holder.has_call_events() {
                 assert_eq!(holder.read_response().status(), 503);
                 holder.send(call);
                 was_refused = true;
@@ -47,7 +47,7 @@ fn fill(server: &Server, call: &Request) -> Vec<Connection> {
 #[test]
 fn a_modern_call_ends_with_its_connection() {
     let server = Setup::shards(1).profile(&few_calls()).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut prober = server.connect();
     let minute = json!({ "ms": 60_000 });
     for round in 0..50 {
@@ -58,7 +58,7 @@ fn a_modern_call_ends_with_its_connection() {
         wait_until("room after the clients left", || {
             has_room(&mut prober).then_some(())
         });
-        bystander.check(&format!("round {round}"));
+        probe.check(&format!("round {round}"));
     }
 }
 
@@ -111,7 +111,7 @@ fn a_reader_that_leaves_in_the_middle_of_an_answer_harms_nobody() {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")
             .start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         let arguments = json!({ "message": "x".repeat(4 << 20) });
         for round in 0..10 {
@@ -124,7 +124,7 @@ fn a_reader_that_leaves_in_the_middle_of_an_answer_harms_nobody() {
                 let head = connection.read_head().expect("a head");
                 assert_eq!(head.status, 200, "{head:?}");
                 drop(connection);
-                bystander.check(&format!("round {round}"));
+                probe.check(&format!("round {round}"));
             }
         }
     }
@@ -136,7 +136,7 @@ fn a_reader_that_leaves_in_the_middle_of_a_stream_harms_nobody() {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")
             .start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         for round in 0..100 {
             let call = match round % 2 {
@@ -148,7 +148,7 @@ fn a_reader_that_leaves_in_the_middle_of_a_stream_harms_nobody() {
             let head = connection.read_head().expect("a head");
             assert!(head.is_event_stream(), "{head:?}");
             drop(connection);
-            bystander.check(&format!("round {round}"));
+            probe.check(&format!("round {round}"));
         }
     }
 }
@@ -159,7 +159,7 @@ fn a_sender_that_leaves_in_the_middle_of_a_request_harms_nobody() {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")
             .start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         let call = session
             .call("echo", json!({ "message": "x" }))
@@ -175,7 +175,7 @@ fn a_sender_that_leaves_in_the_middle_of_a_request_harms_nobody() {
             }
             drop(connection);
             if cut % 10 == 0 {
-                bystander.check(&format!("a cut at {cut}"));
+                probe.check(&format!("a cut at {cut}"));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Bytes that are no HTTP request, or no unambiguous one: refused once, and nothing after them
 //! is taken for a request.
 
-use corelane_tests::{Bystander, Session, Setup};
+use corelane_tests::{LivenessProbe, Session, Setup};
 use serde_json::{Value, json};
 
 use crate::refused::{SMALL, SMUGGLED, check_all_places_are_free, check_refused};
@@ -58,13 +58,13 @@ const AMBIGUOUS: &[(u16, &[&str])] = &[
 fn ambiguous_requests_are_refused_and_smuggle_nothing() {
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(SMALL).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         for (status, cases) in AMBIGUOUS {
             for rest in *cases {
                 let head = format!("POST /mcp HTTP/1.1\r\nHost: {}\r\n", server.address());
                 let input = [head.as_bytes(), rest.as_bytes(), SMUGGLED].concat();
                 check_refused(&server, rest, &input, *status);
-                bystander.check(rest);
+                probe.check(rest);
             }
         }
         check_all_places_are_free(&server);
@@ -74,7 +74,7 @@ fn ambiguous_requests_are_refused_and_smuggle_nothing() {
 #[test]
 fn what_does_not_begin_like_http_is_refused() {
     let server = Setup::shards(1).profile(SMALL).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let cases: &[(&str, u16, &[u8])] = &[
         (
             "TLS",
@@ -107,7 +107,7 @@ fn what_does_not_begin_like_http_is_refused() {
     ];
     for (name, status, bytes) in cases {
         check_refused(&server, name, &[bytes, SMUGGLED].concat(), *status);
-        bystander.check(name);
+        probe.check(name);
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use corelane_tests::{Bystander, Connection, Request, Session, Setup};
+use corelane_tests::{Connection, LivenessProbe, Request, Session, Setup};
 use serde_json::json;
 
 #[test]
 fn a_panic_ends_its_own_call_only() {
     for shards in [1, 2] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut connection = server.connect();
         let session = Session::open(&mut connection);
         let mut waiting = server.connect();
@@ -30,7 +30,7 @@ fn a_panic_ends_its_own_call_only() {
                 let answer = response.json();
                 assert_eq!(answer["id"], 1, "{answer}");
                 assert_eq!(answer["error"]["code"], -32603, "{answer}");
-                bystander.check(&format!("panic {round}"));
+                probe.check(&format!("panic {round}"));
             }
         }
         assert_eq!(waiting.read_response().answer()["id"], "other");
@@ -46,7 +46,7 @@ fn offloaded_calls_run_side_by_side() {
     const CLIENTS: u64 = 48;
     for shards in [1, 4] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut connections: Vec<Connection> = (0..CLIENTS).map(|_| server.connect()).collect();
         let session = Session::open(&mut connections[0]);
         for round in 0..4 {
@@ -58,7 +58,7 @@ fn offloaded_calls_run_side_by_side() {
                     _ => Request::modern(at, "tools/call", params),
                 });
             }
-            bystander.check("a flood of computations");
+            probe.check("a flood of computations");
             for (at, connection) in (0..CLIENTS).zip(&mut connections) {
                 let answer = connection.read_response().answer();
                 assert_eq!(answer["id"], at, "{answer}");
@@ -75,14 +75,14 @@ fn offloaded_calls_run_side_by_side() {
 fn a_flooded_pool_refuses_what_it_cannot_take() {
     let profile = "[offload]\nthreads = 1\nqueue_max = 1";
     let server = Setup::shards(1).profile(profile).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connections: Vec<Connection> = (0..32).map(|_| server.connect()).collect();
     let mut served = 0;
     for _ in 0..4 {
         for connection in &mut connections {
             connection.send(&Request::modern_call("fibonacci", json!({ "n": 20 })));
         }
-        bystander.check("a flooded pool");
+        probe.check("a flooded pool");
         for connection in &mut connections {
             let response = connection.read_response();
             assert!(matches!(response.status(), 200 | 503), "{response:?}");
@@ -160,7 +160,7 @@ fn a_call_that_takes_too_long_is_ended() {
     let profile = "[calls]\ntimeout_ms = 200";
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut connection = server.connect();
         let session = Session::open(&mut connection);
         let minute = json!({ "ms": 60_000 });
@@ -171,7 +171,7 @@ fn a_call_that_takes_too_long_is_ended() {
             let response = connection.exchange(&request);
             assert_eq!(response.status(), 200, "{response:?}");
             assert_eq!(response.answer()["error"]["code"], -32603, "{response:?}");
-            bystander.check("a call that took too long");
+            probe.check("a call that took too long");
         }
     }
 }
@@ -180,7 +180,7 @@ fn a_call_that_takes_too_long_is_ended() {
 fn calls_past_the_limit_are_refused_as_overload() {
     let profile = "[calls]\nin_flight_max = 2";
     let server = Setup::shards(1).profile(profile).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connections: Vec<Connection> = (0..10).map(|_| server.connect()).collect();
     for connection in &mut connections {
         connection.send(&Request::modern_call("sleep", json!({ "ms": 1500 })));
@@ -193,7 +193,7 @@ fn calls_past_the_limit_are_refused_as_overload() {
             503 => assert_eq!(response.json()["error"]["code"], -32603, "{response:?}"),
             other => panic!("status {other}: {response:?}"),
         }
-        bystander.check("overload");
+        probe.check("overload");
     }
     assert!((2..10).contains(&served), "{served} of 10 were served");
 }

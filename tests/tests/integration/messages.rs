@@ -1,6 +1,6 @@
 //! Bodies: ids that come back as they were sent, and JSON that is no message.
 
-use corelane_tests::{Bystander, Connection, Request, Session, Setup};
+use corelane_tests::{Connection, LivenessProbe, Request, Session, Setup};
 use serde_json::{Value, json};
 
 /// Ids as they stand in the request.
@@ -80,7 +80,7 @@ fn what_is_no_json_is_refused() {
     let good = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[1,2,{"b":"c\u0041"}]}}"#;
     for shards in [1, 4] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut connection = server.connect();
         for end in 0..good.len() {
             check_refused(
@@ -90,7 +90,7 @@ fn what_is_no_json_is_refused() {
                 None,
             );
         }
-        bystander.check("truncated JSON");
+        probe.check("truncated JSON");
         let cases: [&[u8]; 14] = [
             b"\xff\xfe{}",
             b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xffng\"}",
@@ -109,7 +109,7 @@ fn what_is_no_json_is_refused() {
         ];
         for body in cases {
             check_refused(&mut connection, body, (400, -32700), None);
-            bystander.check(&String::from_utf8_lossy(body));
+            probe.check(&String::from_utf8_lossy(body));
         }
     }
 }
@@ -117,7 +117,7 @@ fn what_is_no_json_is_refused() {
 #[test]
 fn json_that_is_no_message_is_refused() {
     let server = Setup::shards(1).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();
     for (body, id) in [
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, None),
@@ -147,7 +147,7 @@ fn json_that_is_no_message_is_refused() {
         (r#""ping""#, None),
     ] {
         check_refused(&mut connection, body.as_bytes(), (400, -32600), id);
-        bystander.check(body);
+        probe.check(body);
     }
     let id = "i".repeat(257);
     let long_id = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"ping"}}"#);
@@ -167,7 +167,7 @@ fn bombs_are_refused() {
     let profile = "[json]\ndepth_max = 32\nnodes_max = 10000";
     for shards in [1, 4] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut connection = server.connect();
         let session = Session::open(&mut connection);
         let nested = |levels: usize| {
@@ -198,7 +198,7 @@ fn bombs_are_refused() {
                 response.json()["error"]["code"].is_i64(),
                 "{name}: {response:?}"
             );
-            bystander.check(name);
+            probe.check(name);
         }
     }
 }
@@ -206,7 +206,7 @@ fn bombs_are_refused() {
 #[test]
 fn other_content_types_are_refused() {
     let server = Setup::shards(1).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();
     let session = Session::open(&mut connection);
     let ping = session.request(1, "ping", Value::Null);
@@ -224,7 +224,7 @@ fn other_content_types_are_refused() {
             -32600,
             "{content_type:?}: {response:?}"
         );
-        bystander.check(content_type);
+        probe.check(content_type);
     }
     let none = connection.exchange(&ping.clone().without("Content-Type"));
     assert_eq!(none.status(), 415, "{none:?}");
@@ -237,7 +237,7 @@ fn other_content_types_are_refused() {
 #[test]
 fn methods_tools_and_arguments_that_do_not_fit_are_answered_in_band() {
     let server = Setup::shards(1).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();
     let session = Session::open(&mut connection);
     let text = "x".repeat(100);
@@ -301,7 +301,7 @@ fn methods_tools_and_arguments_that_do_not_fit_are_answered_in_band() {
                 Some(code) => assert_eq!(answer["error"]["code"], code, "{name}: {answer}"),
                 None => assert_eq!(answer["result"]["isError"], true, "{name}: {answer}"),
             }
-            bystander.check(name);
+            probe.check(name);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use corelane_tests::{Bystander, Connection, PATIENCE, Request, Session, Setup};
+use corelane_tests::{Connection, LivenessProbe, PATIENCE, Request, Session, Setup};
 use serde_json::{Value, json};
 
 #[test]
@@ -25,7 +25,7 @@ fn pipelined_requests_are_answered_in_order() {
                 assert_eq!(response.answer()["id"], id, "{response:?}");
             }
             assert!(
-                !connection.has_news(),
+                !connection.has_call_events(),
                 "one answer a request: {connection:?}"
             );
         }
@@ -57,7 +57,7 @@ fn request(session: &Session, id: u32) -> Request {
 fn a_good_request_is_answered_before_the_garbage_behind_it() {
     for shards in [1, 2] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         for (tool, arguments) in [
             ("echo", json!({ "message": "x" })),
@@ -79,7 +79,7 @@ fn a_good_request_is_answered_before_the_garbage_behind_it() {
                 assert!(second.status() >= 400, "{tool} {garbage:?}: {second:?}");
                 assert!(second.head.says_close(), "{tool} {garbage:?}: {second:?}");
                 connection.expect_close();
-                bystander.check(garbage);
+                probe.check(garbage);
             }
         }
     }
@@ -152,7 +152,7 @@ fn a_connection_that_rests_between_bursts_loses_nothing() {
                 json!({ "name": "sleep", "arguments": { "ms": rest_ms } }),
             ));
         }
-        assert!(!connection.has_news(), "one answer a request");
+        assert!(!connection.has_call_events(), "one answer a request");
     }
 }
 
@@ -162,7 +162,7 @@ fn a_slow_reader_gets_every_byte() {
     const MESSAGE_BYTES: usize = 64 * 1024;
     for shards in [1, 2] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         let message = |id: u32| format!("{id:03} ").repeat(MESSAGE_BYTES / 4);
         let mut connection = server.connect();
@@ -195,14 +195,14 @@ fn a_slow_reader_gets_every_byte() {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    bystander.check("a reader that stopped");
+                    probe.check("a reader that stopped");
                     check(&mut connection);
                 }
                 Err(error) => panic!("after {sent} of {} bytes: {error}", bytes.len()),
             }
         }
         while check(&mut connection) < CALLS {}
-        assert!(!connection.has_news(), "one answer a request");
+        assert!(!connection.has_call_events(), "one answer a request");
     }
 }
 

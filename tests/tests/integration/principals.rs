@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
 use corelane_tests::{
-    Bystander, Connection, EventStream, Request, Response, Server, Session, Setup, wait_until,
+    Connection, EventStream, LivenessProbe, Request, Response, Server, Session, Setup, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -84,7 +84,7 @@ fn uses(session: &Session) -> [Request; 6] {
 fn a_session_is_its_principals_through_every_shard() {
     for shards in [2, 4] {
         let server = server(shards);
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut all = one_on_each_shard(&server, shards, ANN);
         let sessions: Vec<Session> = all.iter().map(|(_, session)| session.clone()).collect();
         for (at, (connection, _)) in all.iter_mut().enumerate() {
@@ -98,7 +98,7 @@ fn a_session_is_its_principals_through_every_shard() {
                 let call = by(ANN, session.call("echo", json!({ "message": name })));
                 let answer = connection.exchange(&call).answer();
                 assert_eq!(answer["result"]["content"][0]["text"], name, "{answer}");
-                bystander.check(&name);
+                probe.check(&name);
             }
         }
         // What nobody in particular made is not Ann's either.
@@ -317,7 +317,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
 fn a_header_that_names_nobody_for_sure_is_refused() {
     for shards in [2, 4] {
         let server = server(shards);
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut all = one_on_each_shard(&server, shards, ANN);
         let session = all[0].1.clone();
         let requests = |session: &Session| {
@@ -365,7 +365,7 @@ fn a_header_that_names_nobody_for_sure_is_refused() {
             // The connection lives, and so does the session.
             let ping = by(ANN, session.request(1, "ping", Value::Null));
             assert_eq!(connection.exchange(&ping).status(), 200);
-            bystander.check("names that are none");
+            probe.check("names that are none");
         }
     }
 }

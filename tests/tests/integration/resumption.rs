@@ -1,7 +1,7 @@
 //! Streams that break and are resumed, on whatever shard the client comes back to.
 
 use corelane_tests::{
-    Bystander, Connection, EventStream, Item, Request, Response, Server, Session, Setup,
+    Connection, EventStream, Item, LivenessProbe, Request, Response, Server, Session, Setup,
 };
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn check_refused(response: &Response, status: u16, says: &str) {
 fn a_call_whose_connection_broke_is_resumed_with_every_event_once() {
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         for round in 0..ROUNDS {
             let mut stream = call(&server, &session);
@@ -82,7 +82,7 @@ fn a_call_whose_connection_broke_is_resumed_with_every_event_once() {
             // The connection goes on after the stream.
             let ping = connection.exchange(&session.request(9, "ping", Value::Null));
             assert_eq!(ping.json()["id"], 9);
-            bystander.check(&format!("round {round}"));
+            probe.check(&format!("round {round}"));
         }
     }
 }

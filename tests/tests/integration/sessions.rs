@@ -1,7 +1,7 @@
 //! The life of a legacy session: made, used, ended, and never confused with another.
 
 use corelane_tests::request::LEGACY;
-use corelane_tests::{Bystander, Connection, Request, Response, Session, Setup, wait_until};
+use corelane_tests::{Connection, LivenessProbe, Request, Response, Session, Setup, wait_until};
 use serde_json::{Value, json};
 
 fn check_error(response: &Response, status: u16, code: i64, name: &str) {
@@ -35,7 +35,7 @@ fn uses(session: &Session) -> [(&'static str, Request); 5] {
 fn a_deleted_session_is_unknown() {
     for shards in [1, 4] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut connection = server.connect();
         let session = Session::open(&mut connection);
         let response = connection.exchange(&session.delete());
@@ -47,7 +47,7 @@ fn a_deleted_session_is_unknown() {
         for (name, request) in uses(&session) {
             let response = connection.exchange(&request);
             check_error(&response, 404, -32001, name);
-            bystander.check(name);
+            probe.check(name);
         }
     }
 }
@@ -55,7 +55,7 @@ fn a_deleted_session_is_unknown() {
 #[test]
 fn a_session_nobody_made_is_unknown() {
     let server = Setup::shards(2).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();
     let zeros = "0".repeat(32);
     for id in [
@@ -73,7 +73,7 @@ fn a_session_nobody_made_is_unknown() {
             let response = connection.exchange(&request);
             check_error(&response, 404, -32001, &format!("{name} of {id}"));
         }
-        bystander.check(&id);
+        probe.check(&id);
     }
 }
 
@@ -130,7 +130,7 @@ fn sessions_do_not_share_their_log_level() {
 #[test]
 fn a_handshake_needs_its_parameters() {
     let server = Setup::shards(1).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();
     for params in [
         Value::Null,
@@ -152,7 +152,7 @@ fn a_handshake_needs_its_parameters() {
             None,
             "{params}: {response:?}"
         );
-        bystander.check(&params.to_string());
+        probe.check(&params.to_string());
     }
 }
 
@@ -218,7 +218,7 @@ fn an_unused_session_expires() {
 #[test]
 fn other_paths_and_verbs_are_refused() {
     let server = Setup::shards(1).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();
     let session = Session::open(&mut connection);
     let ping = session.request(1, "ping", Value::Null);
@@ -245,7 +245,7 @@ fn other_paths_and_verbs_are_refused() {
                 .field("Allow")
                 .is_some_and(|allow| allow.contains("POST"))
         );
-        bystander.check(verb);
+        probe.check(verb);
     }
     let modern = corelane_tests::request::MODERN;
     for request in [session.stream(), session.delete()] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use corelane_tests::{
-    Bystander, Connection, EventStream, ReadError, Server, Session, Setup, wait_until,
+    Connection, EventStream, LivenessProbe, ReadError, Server, Session, Setup, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -40,14 +40,14 @@ pub(crate) fn one_on_each_shard(
 fn for_every_pair(mut check: impl FnMut(&Server, &mut Connection, &Session, &str)) {
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut all = one_on_each_shard(|| server.connect(), shards);
         let sessions: Vec<Session> = all.iter().map(|(_, session)| session.clone()).collect();
         for (at, (connection, _)) in all.iter_mut().enumerate() {
             for session in &sessions {
                 let name = format!("shard {at} to {} of {shards}", session.home());
                 check(&server, connection, session, &name);
-                bystander.check(&name);
+                probe.check(&name);
             }
         }
     }
@@ -158,7 +158,7 @@ fn events_arrive_through_every_shard() {
 fn streams_open_and_end_through_every_shard() {
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         for distance in 0..shards {
             let all = one_on_each_shard(|| server.connect(), shards);
             let (connections, sessions): (Vec<_>, Vec<_>) = all.into_iter().unzip();
@@ -175,7 +175,7 @@ fn streams_open_and_end_through_every_shard() {
             for stream in streams {
                 drop(stream.expect_end());
             }
-            bystander.check("streams across shards");
+            probe.check("streams across shards");
         }
     }
 }

@@ -18,7 +18,7 @@ fn hold_a_call(server: &Server, session: &Session, ms: u64) -> Connection {
     let mut holder = server.connect();
     holder.send(&held);
     wait_until("a call that runs", || {
-        if holder.has_news() {
+        if holder.has_call_events() {
             // The prober was first.
             assert_eq!(holder.read_response().status(), 503);
             holder.send(&held);

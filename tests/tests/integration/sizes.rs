@@ -1,6 +1,6 @@
 //! Heads and bodies of every size: served up to the limit, refused past it.
 
-use corelane_tests::{Bystander, Request, Session, Setup};
+use corelane_tests::{LivenessProbe, Request, Session, Setup};
 use serde_json::{Value, json};
 
 use crate::refused::{SMALL, check_all_places_are_free, check_refused};
@@ -8,7 +8,7 @@ use crate::refused::{SMALL, check_all_places_are_free, check_refused};
 #[test]
 fn heads_past_their_limits_are_refused() {
     let server = Setup::shards(1).profile(SMALL).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let address = server.address();
     let get = |fields: String| {
         format!("GET /mcp HTTP/1.1\r\nHost: {address}\r\n{fields}\r\n").into_bytes()
@@ -39,7 +39,7 @@ fn heads_past_their_limits_are_refused() {
         ("endless verb", 501, vec![b'A'; 30_000]),
     ] {
         check_refused(&server, name, &bytes, status);
-        bystander.check(name);
+        probe.check(name);
     }
     // What stays below the limits is a request like any other.
     let session = Session::open(&mut server.connect());
@@ -82,7 +82,7 @@ fn bodies_past_their_limit_are_refused() {
     let profile = format!("{SMALL}\n[http]\nbody_bytes_max = {limit_bytes}");
     for shards in [1, 4] {
         let server = Setup::shards(shards).profile(&profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         let address = server.address();
         let ping = |body_bytes: usize| {
@@ -102,7 +102,7 @@ fn bodies_past_their_limit_are_refused() {
         for body_bytes in [limit_bytes + 1, 60_000] {
             let name = format!("{body_bytes} bytes");
             check_refused(&server, &name, &ping(body_bytes).to_bytes(address), 413);
-            bystander.check(&name);
+            probe.check(&name);
             let name = format!("{body_bytes} bytes in chunks");
             check_refused(
                 &server,
@@ -110,7 +110,7 @@ fn bodies_past_their_limit_are_refused() {
                 &ping(body_bytes).to_chunked_bytes(address, 3000),
                 413,
             );
-            bystander.check(&name);
+            probe.check(&name);
         }
         let announced = ping(1).head_start(address) + "Content-Length: 1000000000000\r\n\r\n";
         check_refused(&server, "announced", announced.as_bytes(), 413);
@@ -128,7 +128,7 @@ fn bodies_past_their_limit_are_refused() {
             &dust.concat(),
             413,
         );
-        bystander.check("framing");
+        probe.check("framing");
         check_all_places_are_free(&server);
     }
 }

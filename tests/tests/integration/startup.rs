@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use corelane_tests::server::Ended;
-use corelane_tests::{Bystander, Setup};
+use corelane_tests::{LivenessProbe, Setup};
 
 /// The process ends with `code`, and its message has all of `words`.
 fn check(name: &str, ended: &Ended, codes: &[i32], words: &[&str]) {
@@ -129,7 +129,7 @@ fn the_ends_of_every_allowed_range_can_be_served() {
         for shards in [1, 2] {
             let server = Setup::shards(shards).profile(profile).start();
             for _ in 0..4 {
-                Bystander::of(&server).check(profile);
+                LivenessProbe::of(&server).check(profile);
             }
         }
     }
@@ -151,11 +151,11 @@ fn a_port_that_is_taken_is_named() {
 #[test]
 fn a_second_server_does_not_share_the_port_of_the_first() {
     let server = Setup::shards(2).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let address = server.address().to_string();
     let ended = Setup::bare(&["--shards", "1", "--listen", &address]).run_to_end();
     check("second", &ended, &[1], &[&address, "taken", "--listen"]);
-    bystander.check("a second server");
+    probe.check("a second server");
 }
 
 #[test]

@@ -26,9 +26,9 @@ fn server(keys: &[&Path]) -> Server {
     Setup::shards(2).profile(&knob).start()
 }
 
-/// Asked by `asker`, the client answers to `other`.
-fn answer_at(asker: &Server, other: &Server) -> Response {
-    let asked = asker.connect().exchange(&call(json!({})));
+/// Asked by `requester`, the client answers to `other`.
+fn answer_at(requester: &Server, other: &Server) -> Response {
+    let asked = requester.connect().exchange(&call(json!({})));
     let result = &asked.json()["result"];
     assert_eq!(result["resultType"], "input_required", "{result}");
     let asked = result["inputRequests"].as_object();
@@ -51,8 +51,8 @@ fn a_question_is_answered_wherever_its_key_is() {
 
     let (first, second) = (server(&[&old]), server(&[&old]));
     let rotated = server(&[&fresh, &old]);
-    for (asker, other) in [(&first, &second), (&first, &rotated), (&rotated, &rotated)] {
-        let answer = answer_at(asker, other);
+    for (requester, other) in [(&first, &second), (&first, &rotated), (&rotated, &rotated)] {
+        let answer = answer_at(requester, other);
         let text = &answer.json()["result"]["content"][0]["text"];
         assert!(
             text.as_str().is_some_and(|text| text.contains("Ada")),
@@ -60,8 +60,8 @@ fn a_question_is_answered_wherever_its_key_is() {
         );
     }
     // One that was not given the fresh key yet, and one with a key of its own.
-    for (asker, other) in [(&rotated, &first), (&first, &Setup::shards(1).start())] {
-        let answer = answer_at(asker, other);
+    for (requester, other) in [(&rotated, &first), (&first, &Setup::shards(1).start())] {
+        let answer = answer_at(requester, other);
         assert_eq!(answer.json()["error"]["code"], -32602, "{answer:?}");
     }
 }

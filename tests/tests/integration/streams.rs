@@ -1,6 +1,8 @@
 //! Streams of a session (GET): open while nothing happens, and ended by others.
 
-use corelane_tests::{Bystander, EventStream, Item, PATIENCE, Server, Session, Setup, wait_until};
+use corelane_tests::{
+    EventStream, Item, LivenessProbe, PATIENCE, Server, Session, Setup, wait_until,
+};
 use serde_json::{Value, json};
 
 fn open(server: &Server, session: &Session) -> EventStream {
@@ -14,7 +16,7 @@ fn a_quiet_stream_is_kept_alive_and_ends_with_its_session() {
     let profile = "[streams]\nkeep_alive_ms = 1000";
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let mut other = server.connect();
         let session = Session::open(&mut other);
         let mut streams: Vec<EventStream> = (0..6).map(|_| open(&server, &session)).collect();
@@ -27,7 +29,7 @@ fn a_quiet_stream_is_kept_alive_and_ends_with_its_session() {
         // A call is not told on the streams.
         let call = session.call("test_tool_with_logging", json!({}));
         assert_eq!(other.exchange(&call).messages().len(), 4);
-        bystander.check("comments");
+        probe.check("comments");
 
         assert_eq!(other.exchange(&session.delete()).status(), 204);
         let successor = Session::open(&mut other);
@@ -41,14 +43,14 @@ fn a_quiet_stream_is_kept_alive_and_ends_with_its_session() {
                 "the connection goes on: {response:?}"
             );
         }
-        bystander.check("the end of the streams");
+        probe.check("the end of the streams");
     }
 }
 
 #[test]
 fn a_stream_to_an_old_client_ends_with_its_session_and_connection() {
     let server = Setup::shards(1).start();
-    let mut bystander = Bystander::of(&server);
+    let mut probe = LivenessProbe::of(&server);
     let mut other = server.connect();
     let session = Session::open(&mut other);
     let mut connection = server.connect();
@@ -56,7 +58,7 @@ fn a_stream_to_an_old_client_ends_with_its_session_and_connection() {
     assert_eq!(connection.read_head().expect("a head").status, 200);
     assert_eq!(other.exchange(&session.delete()).status(), 204);
     assert!(connection.read_to_close(PATIENCE).is_ok());
-    bystander.check("the end of the stream");
+    probe.check("the end of the stream");
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn a_session_has_a_limited_number_of_streams() {
     let profile = "[streams]\nper_session_max = 2";
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).profile(profile).start();
-        let mut bystander = Bystander::of(&server);
+        let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         for round in 0..10 {
             // Those of the last round may not be known to have gone yet.
@@ -101,7 +103,7 @@ fn a_session_has_a_limited_number_of_streams() {
             let other = Session::open(&mut server.connect());
             drop(open(&server, &other));
             drop((first, second));
-            bystander.check(&format!("round {round}"));
+            probe.check(&format!("round {round}"));
         }
     }
 }

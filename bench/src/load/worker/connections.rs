@@ -76,7 +76,7 @@ impl Worker {
         if self.is_measured(now) {
             self.found.tally.counts.connected += 1;
         }
-        self.ring.receive_stream(key);
+        self.ring.recv_multishot(key);
         self.set_stage(key, Stage::Opening);
         match self.plan.revision {
             Revision::Legacy => self.send(key, Purpose::Initialize, now, now),
@@ -147,7 +147,7 @@ impl Worker {
             }
         }
         if !armed && self.slots.get(key).is_some() {
-            self.ring.receive_stream(key);
+            self.ring.recv_multishot(key);
         }
     }
 

@@ -94,8 +94,8 @@ impl Worker {
         match self.plan.mix.kinds[..] {
             [_] => 0,
             _ => {
-                let dice = self.roll();
-                self.plan.mix.choose(dice)
+                let rng = self.roll();
+                self.plan.mix.choose(rng)
             }
         }
     }

@@ -3,12 +3,14 @@
 use corelane_protocol::framing::http1::Status;
 use serde_json::{Value, json};
 
-use super::line::{KEY, Line, call, call_as, call_legacy, echo, post, text_of, texts};
 use super::response::{Body, Item};
+use super::test_connection::{
+    KEY, TestConnection, call, call_as, call_legacy, echo, post, text_of, texts,
+};
 use crate::connection::http::{Connection, Phase};
 use crate::connection::timer::Timer;
-use crate::mcp::tests::rig::{
-    Rig, initialize, on_executor, progress, request, result, session_header, stamped, text,
+use crate::mcp::tests::test_endpoint::{
+    TestEndpoint, initialize, on_executor, progress, request, result, session_header, stamped, text,
 };
 use crate::mcp::{Exchange, ForwardedKind, Part};
 
@@ -16,7 +18,7 @@ const JSON_ONLY: &str = "Accept: application/json\r\n";
 const STREAM_ONLY: &str = "Accept: text/event-stream\r\n";
 
 /// The exchange that the current request of `line` has.
-fn exchange_of(line: &Line) -> Exchange {
+fn exchange_of(line: &TestConnection) -> Exchange {
     Exchange {
         shard: 0,
         slot: KEY,
@@ -42,7 +44,7 @@ fn done() -> Part {
 #[test]
 fn requests_behind_one_that_waits_are_answered_after_it() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         let row = [call("", "wait", json!({})), echo("a"), echo("b")].concat();
         line.receive(row.as_bytes());
         line.receive(&echo("c").as_bytes()[..50]);
@@ -50,19 +52,19 @@ fn requests_behind_one_that_waits_are_answered_after_it() {
         line.settle().await;
         assert!(line.take_sent().is_empty());
         assert_eq!(line.connection.phase, Phase::Waiting);
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         assert_eq!(texts(&line.responses()), ["passed", "a", "b", "c"]);
         assert_eq!(line.connection.phase, Phase::Idle);
         assert!(line.owns_nothing());
-        assert_eq!(line.spare_actives.len(), 1);
+        assert_eq!(line.spare_buffers.len(), 1);
     });
 }
 
 #[test]
 fn the_first_event_turns_an_answer_into_a_stream() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         let arguments = json!({"steps": [1.0, 2.0], "waits": true});
         line.receive(
             [&call("", "steps", arguments), &echo("next")[..]]
@@ -81,7 +83,7 @@ fn the_first_event_turns_an_answer_into_a_stream() {
         assert_eq!(begun.field("content-length"), None);
         assert!(matches!(&begun.body, Body::Stream(found, false) if *found == items));
         line.step(Connection::keep_alive);
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         sent.extend(line.take_sent());
         let responses = super::response::read_all(&sent);
@@ -96,13 +98,13 @@ fn the_first_event_turns_an_answer_into_a_stream() {
 #[test]
 fn a_client_that_takes_json_only_gets_the_answer_and_no_events() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         let arguments = json!({"steps": [1.0, 2.0], "waits": true});
         line.receive(call(JSON_ONLY, "steps", arguments).as_bytes());
         line.settle().await;
         assert_eq!(line.connection.phase, Phase::Waiting);
         assert!(line.take_sent().is_empty());
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         let response = line.response();
         assert_eq!(response.body, Body::Json(stamped(1, text("walked"))));
@@ -113,12 +115,12 @@ fn a_client_that_takes_json_only_gets_the_answer_and_no_events() {
 #[test]
 fn a_client_that_takes_streams_only_gets_a_stream_of_one_event() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.receive(call(STREAM_ONLY, "echo", json!({"message": "m"})).as_bytes());
         let expected = |value: Value| Body::Stream(vec![Item::Event(value)], true);
         assert_eq!(line.response().body, expected(stamped(1, text("m"))));
         line.receive(call(STREAM_ONLY, "wait", json!({})).as_bytes());
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         assert_eq!(line.response().body, expected(stamped(1, text("passed"))));
         line.receive(post(STREAM_ONLY, &initialize("2025-11-25")).as_bytes());
@@ -145,8 +147,8 @@ fn a_stream_of_http_1_0_ends_with_its_connection() {
             (STREAM_ONLY, "wait", json!({})),
             (STREAM_ONLY, "echo", json!({"message": "m"})),
         ] {
-            let mut line = Line::new();
-            line.rig.gate.open();
+            let mut line = TestConnection::new();
+            line.harness.gate.open();
             let headers = format!("{keep}{accept}");
             line.receive(call_as("HTTP/1.0", &headers, tool, arguments).as_bytes());
             line.settle().await;
@@ -163,7 +165,7 @@ fn a_stream_of_http_1_0_ends_with_its_connection() {
 #[test]
 fn late_answers_are_not_awaited() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         assert!(!line.deliver(exchange_of(&line), done()));
         line.receive(call("", "wait", json!({})).as_bytes());
         let first = exchange_of(&line);
@@ -185,7 +187,7 @@ fn late_answers_are_not_awaited() {
 fn answers_without_a_message_have_a_status() {
     on_executor(async {
         for (part, status) in [(Part::Accepted, 202), (Part::Done, 204)] {
-            let mut line = Line::new();
+            let mut line = TestConnection::new();
             line.receive(call("", "wait", json!({})).as_bytes());
             assert!(line.deliver(exchange_of(&line), part));
             let response = line.response();
@@ -193,7 +195,7 @@ fn answers_without_a_message_have_a_status() {
             assert_eq!(line.connection.phase, Phase::Idle);
         }
         for part in [Part::Accepted, Part::Unanswered, Part::Done] {
-            let mut line = Line::new();
+            let mut line = TestConnection::new();
             line.receive(call("", "wait", json!({})).as_bytes());
             let exchange = exchange_of(&line);
             line.deliver(exchange, event(progress(1.0)));
@@ -213,7 +215,7 @@ fn a_request_without_an_answer_gets_a_stream_of_nothing_if_its_client_takes_one(
             (STREAM_ONLY, 200, Body::Stream(Vec::new(), true)),
             (JSON_ONLY, 202, Body::None),
         ] {
-            let mut line = Line::new();
+            let mut line = TestConnection::new();
             line.receive(call(accept, "wait", json!({})).as_bytes());
             assert!(line.deliver(exchange_of(&line), Part::Unanswered));
             let response = line.response();
@@ -225,7 +227,7 @@ fn a_request_without_an_answer_gets_a_stream_of_nothing_if_its_client_takes_one(
 
 #[test]
 fn a_request_for_another_shard_waits_for_its_answer() {
-    let mut line = Line::on(Rig::with(|settings| settings.shards = 2));
+    let mut line = TestConnection::on(TestEndpoint::with(|settings| settings.shards = 2));
     let elsewhere = crate::mcp::session_id::SessionId { home: 1, random: 1 };
     let session = session_header(elsewhere);
     let ping = request(1, "ping", json!({}));
@@ -246,8 +248,8 @@ fn a_request_for_another_shard_waits_for_its_answer() {
 fn a_peer_that_sends_no_more_still_gets_its_answer_unless_that_means_cancel() {
     on_executor(async {
         for is_modern in [false, true] {
-            let mut line = Line::new();
-            let session = line.rig.session();
+            let mut line = TestConnection::new();
+            let session = line.harness.session();
             let request = match is_modern {
                 true => call("", "wait", json!({})),
                 false => call_legacy(&session, "wait", json!({})),
@@ -258,7 +260,7 @@ fn a_peer_that_sends_no_more_still_gets_its_answer_unless_that_means_cancel() {
             if is_modern {
                 continue;
             }
-            line.rig.gate.open();
+            line.harness.gate.open();
             line.settle().await;
             assert_eq!(text_of(&line.response()), "passed");
             assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
@@ -277,7 +279,7 @@ fn a_peer_that_sends_no_more_ends_a_connection_that_does_nothing() {
         (flushing, false, flushing),
         (Phase::Lingering, true, Phase::Lingering),
     ] {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.connection.phase = phase;
         assert_eq!(line.step(Connection::finished), is_useless, "{phase:?}");
         assert_eq!(line.connection.phase, after, "{phase:?}");
@@ -288,14 +290,14 @@ fn a_peer_that_sends_no_more_ends_a_connection_that_does_nothing() {
 #[test]
 fn a_draining_shard_lets_the_current_answer_be_the_last() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.receive(
             [call("", "wait", json!({})), echo("late")]
                 .concat()
                 .as_bytes(),
         );
         line.step(Connection::end_after_answer);
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         let response = line.response();
         assert_eq!(text_of(&response), "passed");
@@ -328,19 +330,19 @@ fn a_connection_has_the_one_deadline_of_what_it_does() {
 fn requests_that_arrived_before_a_peer_sent_no_more_are_answered() {
     on_executor(async {
         // Left over by a turn's budget.
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.requests_per_turn = 2;
         line.receive([echo("1"), echo("2"), echo("3")].concat().as_bytes());
         assert!(!line.step(Connection::finished));
         line.finish_leftover();
         assert_eq!(texts(&line.responses()), ["1", "2", "3"]);
         // Behind a request that waits.
-        let mut line = Line::new();
-        let session = line.rig.session();
+        let mut line = TestConnection::new();
+        let session = line.harness.session();
         let wait = call_legacy(&session, "wait", json!({}));
         line.receive([wait, echo("next")].concat().as_bytes());
         assert!(!line.step(Connection::finished));
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         assert_eq!(texts(&line.responses()), ["passed", "next"]);
     });

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::line::{Line, call, call_legacy, echo, post, texts};
+use super::test_connection::{TestConnection, call, call_legacy, echo, post, texts};
 use crate::connection::http::{Connection, Phase};
 use crate::io::chunk::Chunk;
 use crate::mcp::Disposition;
-use crate::mcp::tests::rig::{initialize, on_executor, request, result, session_header};
+use crate::mcp::tests::test_endpoint::{initialize, on_executor, request, result, session_header};
 
 #[test]
 fn reading_stops_behind_a_bound_of_pipelined_bytes_and_goes_on_after() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         let next = echo("next");
         line.rules.connection.pipelined_bytes_max = 2 * next.len();
         line.receive(call("", "wait", json!({})).as_bytes());
@@ -21,7 +21,7 @@ fn reading_stops_behind_a_bound_of_pipelined_bytes_and_goes_on_after() {
             assert_eq!(line.step(Connection::pause_if_full), is_full);
             assert!(!line.step(Connection::resume_reading));
         }
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         assert_eq!(texts(&line.responses()), ["passed", "next", "next", "next"]);
         // Data may wait in the socket, so the connection remembers that it stopped.
@@ -34,7 +34,7 @@ fn reading_stops_behind_a_bound_of_pipelined_bytes_and_goes_on_after() {
 
 #[test]
 fn left_over_requests_count_as_pipelined_bytes() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     let row = echo("m").repeat(5);
     line.requests_per_turn = 1;
     line.rules.connection.pipelined_bytes_max = row.len() / 2;
@@ -53,7 +53,7 @@ fn left_over_requests_count_as_pipelined_bytes() {
 
 #[test]
 fn a_partial_request_is_bounded_by_its_framing_alone() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     line.rules.connection.pipelined_bytes_max = 10;
     let request = echo(&"x".repeat(5000));
     let (begun, rest) = request.split_at(4000);
@@ -66,7 +66,7 @@ fn a_partial_request_is_bounded_by_its_framing_alone() {
 
 #[test]
 fn reading_stops_while_the_peer_takes_no_output() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     line.rules.connection.output_bytes_max = 20;
     line.connection.is_sending = true;
     for (bytes, is_full) in [(10, false), (9, false), (1, true)] {
@@ -78,7 +78,7 @@ fn reading_stops_while_the_peer_takes_no_output() {
         );
         assert_eq!(line.step(Connection::pause_if_full), is_full);
     }
-    let output = line.connection.active.as_mut().unwrap().output.take();
+    let output = line.connection.buffers.as_mut().unwrap().output.take();
     assert_eq!(output.unwrap().len(), 20);
     assert!(line.step(Connection::resume_reading));
     assert!(line.owns_nothing());
@@ -87,9 +87,9 @@ fn reading_stops_while_the_peer_takes_no_output() {
 #[test]
 fn memory_goes_back_and_forth_and_is_not_lost() {
     on_executor(async {
-        let mut line = Line::new();
-        line.rig.gate.open();
-        let session = line.rig.session();
+        let mut line = TestConnection::new();
+        line.harness.gate.open();
+        let session = line.harness.session();
         let wait = call_legacy(&session, "wait", json!({}));
         let mut free_bytes = None;
         for _ in 0..10 {
@@ -99,7 +99,7 @@ fn memory_goes_back_and_forth_and_is_not_lost() {
             line.settle().await;
             assert_eq!(line.responses().len(), 2);
             assert!(line.owns_nothing());
-            assert_eq!(line.spare_actives.len(), 1);
+            assert_eq!(line.spare_buffers.len(), 1);
             let free = line.chunks.free_bytes();
             assert_eq!(*free_bytes.get_or_insert(free), free);
         }
@@ -109,9 +109,9 @@ fn memory_goes_back_and_forth_and_is_not_lost() {
 #[test]
 fn responses_to_a_batch_are_no_reason_to_give_its_client_up() {
     on_executor(async {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.rules.connection.output_bytes_max = 20;
-        let handshake = line.rig.post("", &initialize("2025-03-26"));
+        let handshake = line.harness.post("", &initialize("2025-03-26"));
         let Disposition::Answer { session, .. } = handshake.disposition else {
             panic!(
                 "initialize is answered at once: {:?}",
@@ -131,7 +131,7 @@ fn responses_to_a_batch_are_no_reason_to_give_its_client_up() {
             let profile = &line.rules.connection;
             assert_eq!(line.connection.has_twice_the_output(profile), is_given_up);
         }
-        line.rig.gate.open();
+        line.harness.gate.open();
         line.settle().await;
         // What was answered no longer speaks for the connection.
         assert!(line.connection.has_twice_the_output(&line.rules.connection));

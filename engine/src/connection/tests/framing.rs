@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::line::{Line, call, call_as, echo, post, post_as, text_of, texts};
 use super::response::Body;
+use super::test_connection::{TestConnection, call, call_as, echo, post, post_as, text_of, texts};
 use crate::connection::http::{Connection, Phase};
-use crate::mcp::tests::rig::initialize;
+use crate::mcp::tests::test_endpoint::initialize;
 use crate::meter::Counter;
 
 /// Lets `bytes` arrive in pieces of `piece_bytes`; returns the texts of the answers.
 #[track_caller]
 fn check(bytes: &str, piece_bytes: usize, expected: &[&str]) {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     for piece in bytes.as_bytes().chunks(piece_bytes) {
         line.receive(piece);
     }
@@ -49,7 +49,7 @@ fn requests_are_answered_in_order_wherever_their_bytes_are_split() {
 
 #[test]
 fn bytes_behind_a_request_begin_the_next() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     let (first, second) = (echo("first"), echo("second"));
     for cut in 0..second.len() {
         let (begun, rest) = second.split_at(cut);
@@ -66,7 +66,7 @@ fn bytes_behind_a_request_begin_the_next() {
 fn what_arrived_tells_which_deadline_applies() {
     let request = echo("m");
     let head_bytes = request.find("\r\n\r\n").unwrap() + 4;
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     for (at, byte) in request.bytes().enumerate() {
         let expected = match at {
             0 => Phase::Idle,
@@ -95,7 +95,7 @@ fn bytes_that_are_no_request_are_refused_and_end_the_connection() {
         ),
     ] {
         for before in ["", &echo("before")] {
-            let mut line = Line::new();
+            let mut line = TestConnection::new();
             line.receive([before, bytes, &echo("after")].concat().as_bytes());
             let mut responses = line.responses();
             let refusal = responses.pop().unwrap();
@@ -104,7 +104,7 @@ fn bytes_that_are_no_request_are_refused_and_end_the_connection() {
             assert_eq!(refusal.message()["error"]["code"], -32600);
             assert_eq!(responses.len(), usize::from(!before.is_empty()));
             assert_eq!(line.connection.phase, Phase::Flushing { lingers: true });
-            assert_eq!(line.rig.count(Counter::RefusedFraming), 1);
+            assert_eq!(line.harness.count(Counter::RefusedFraming), 1);
             line.receive(echo("later").as_bytes());
             assert!(line.take_sent().is_empty());
         }
@@ -113,7 +113,7 @@ fn bytes_that_are_no_request_are_refused_and_end_the_connection() {
 
 #[test]
 fn a_refused_head_is_refused_byte_by_byte_too() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     for byte in b"GET / HTTP/1.1\n" {
         line.receive(&[*byte]);
     }
@@ -123,7 +123,7 @@ fn a_refused_head_is_refused_byte_by_byte_too() {
 
 #[test]
 fn a_lingering_connection_throws_away_a_bounded_number_of_bytes() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     line.rules.connection.linger_bytes_max = 100;
     line.connection.phase = Phase::Lingering;
     line.receive(&[b'x'; 60]);
@@ -137,7 +137,7 @@ fn a_lingering_connection_throws_away_a_bounded_number_of_bytes() {
 #[test]
 fn a_request_that_takes_too_long_is_told_so() {
     for (is_head, bytes) in [(true, 10), (false, echo("m").len() - 1)] {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.receive(&echo("m").as_bytes()[..bytes]);
         let sequence = line.connection.sequence;
         line.step(|connection, context| connection.time_out(is_head, context));
@@ -162,7 +162,7 @@ fn the_connection_lives_as_long_as_both_sides_want() {
         ("HTTP/1.1", "", true, false, Some("close")),
         ("HTTP/1.0", KEEP, true, false, Some("close")),
     ] {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.is_draining = is_draining;
         let request = call_as(version, headers, "echo", json!({"message": "m"}));
         line.receive([request.as_str(), request.as_str()].concat().as_bytes());
@@ -192,7 +192,7 @@ fn the_connection_lives_as_long_as_both_sides_want() {
 fn a_client_that_asks_first_is_told_to_go_on_once() {
     let request = call("Expect: 100-continue\r\n", "echo", json!({"message": "m"}));
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     for byte in format!("{head}\r\n\r\n").bytes() {
         assert!(line.take_sent().is_empty());
         line.receive(&[byte]);
@@ -213,7 +213,7 @@ fn a_turn_has_a_budget_and_the_rest_waits_for_another() {
     let names: Vec<String> = (0..10).map(|number| number.to_string()).collect();
     let row: String = names.iter().map(|name| echo(name)).collect();
     for (requests_per_turn, turns) in [(1, 9), (3, 3), (9, 1), (10, 0), (16, 0)] {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.requests_per_turn = requests_per_turn;
         line.receive(row.as_bytes());
         let first = line.responses();
@@ -228,7 +228,7 @@ fn a_turn_has_a_budget_and_the_rest_waits_for_another() {
 
 #[test]
 fn what_arrives_behind_left_over_requests_stays_behind_them() {
-    let mut line = Line::new();
+    let mut line = TestConnection::new();
     line.requests_per_turn = 1;
     let third = echo("3");
     let (begun, rest) = third.split_at(40);
@@ -263,7 +263,7 @@ fn requests_are_refused_before_their_body_is_looked_at() {
         (post("", &body), 200),
         (post("Origin: http://localhost\r\n", &body), 200),
     ] {
-        let mut line = Line::new();
+        let mut line = TestConnection::new();
         line.receive(request.as_bytes());
         let response = line.response();
         assert_eq!(response.status, status, "{request}");
@@ -272,7 +272,7 @@ fn requests_are_refused_before_their_body_is_looked_at() {
         assert_eq!(response.field("allow").is_some(), status == 405);
         assert_eq!(response.field("mcp-session-id").is_some(), !is_refused);
         assert_eq!(
-            line.rig.count(Counter::RefusedOrigin),
+            line.harness.count(Counter::RefusedOrigin),
             u64::from(status == 403)
         );
         // The framing was sound, so the connection goes on.
@@ -284,9 +284,10 @@ fn requests_are_refused_before_their_body_is_looked_at() {
 
 #[test]
 fn a_notification_is_accepted_without_a_body() {
-    let mut line = Line::new();
-    let session = line.rig.session();
-    let body = crate::mcp::tests::rig::notification("notifications/initialized", json!({}));
+    let mut line = TestConnection::new();
+    let session = line.harness.session();
+    let body =
+        crate::mcp::tests::test_endpoint::notification("notifications/initialized", json!({}));
     line.receive(post(&session, &body).as_bytes());
     let response = line.response();
     assert_eq!((response.status, &response.body), (202, &Body::None));
@@ -304,5 +305,5 @@ fn a_notification_is_accepted_without_a_body() {
 #[test]
 fn an_idle_connection_is_small() {
     assert!(size_of::<Connection>() <= 40);
-    assert!(Line::new().owns_nothing());
+    assert!(TestConnection::new().owns_nothing());
 }

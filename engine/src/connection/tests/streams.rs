@@ -1,10 +1,10 @@
 //! Streams for the messages of a session.
 
-use super::line::{Line, echo, text_of};
 use super::response::{Body, Item};
+use super::test_connection::{TestConnection, echo, text_of};
 use crate::connection::http::{Connection, Phase};
 use crate::mcp::session_id::SessionId;
-use crate::mcp::tests::rig::{Rig, progress, session_header};
+use crate::mcp::tests::test_endpoint::{TestEndpoint, progress, session_header};
 use crate::mcp::{Exchange, Part, StreamOf, StreamOwner};
 use crate::meter::Counter;
 
@@ -13,12 +13,12 @@ fn open(session: &str) -> String {
 }
 
 /// A stream that was just opened and its session.
-fn opened() -> (Line, SessionId) {
-    let mut line = Line::new();
-    let id = line.rig.session_id();
+fn opened() -> (TestConnection, SessionId) {
+    let mut line = TestConnection::new();
+    let id = line.harness.session_id();
     line.receive(open(&session_header(id)).as_bytes());
     assert_eq!(line.connection.phase, Phase::Streaming);
-    assert_eq!(line.rig.count(Counter::StreamsOpen), 1);
+    assert_eq!(line.harness.count(Counter::StreamsOpen), 1);
     (line, id)
 }
 
@@ -29,8 +29,8 @@ fn of(session: SessionId) -> StreamOf {
     }
 }
 
-fn deliver_all(line: &mut Line) {
-    for (exchange, part) in line.rig.deliveries() {
+fn deliver_all(line: &mut TestConnection) {
+    for (exchange, part) in line.harness.deliveries() {
         line.deliver(exchange, part);
     }
 }
@@ -45,13 +45,13 @@ fn a_stream_is_open_until_its_session_ends() {
     line.step(Connection::keep_alive);
     // What the client sends meanwhile waits.
     line.receive(echo("next").as_bytes());
-    line.rig.send("DELETE", &session_header(id));
+    line.harness.send("DELETE", &session_header(id));
     deliver_all(&mut line);
     let responses = line.responses();
     let items = vec![Item::Event(progress(1.0)), Item::Comment];
     assert_eq!(responses[0].body, Body::Stream(items, true));
     assert_eq!(text_of(&responses[1]), "next");
-    assert_eq!(line.rig.count(Counter::StreamsOpen), 0);
+    assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
     assert!(line.owns_nothing());
 }
 
@@ -61,42 +61,42 @@ fn a_stream_ends_when_its_shard_drains() {
     line.step(Connection::end_after_answer);
     assert_eq!(line.response().body, Body::Stream(vec![], true));
     assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
-    assert_eq!(line.rig.count(Counter::StreamsOpen), 0);
+    assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
 }
 
 #[test]
 fn a_stream_whose_client_sends_no_more_is_over() {
     let (mut line, id) = opened();
     assert!(line.step(Connection::finished));
-    let waiting = line.connection.active.as_ref().unwrap().waiting.as_ref();
+    let waiting = line.connection.buffers.as_ref().unwrap().waiting.as_ref();
     assert_eq!(waiting.unwrap().stream, Some(StreamOwner::Session(of(id))));
 }
 
 #[test]
 fn a_stream_of_another_shard_opens_when_its_home_says_so() {
-    let mut line = Line::on(Rig::with(|settings| settings.shards = 2));
+    let mut line = TestConnection::on(TestEndpoint::with(|settings| settings.shards = 2));
     let id = SessionId { home: 1, random: 1 };
     line.receive(open(&session_header(id)).as_bytes());
     assert_eq!(line.connection.phase, Phase::Waiting);
     assert!(line.take_sent().is_empty());
-    assert_eq!(line.rig.count(Counter::StreamsOpen), 0);
+    assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
     let exchange: Exchange = line.forwards.pop().unwrap().1.exchange;
     assert!(line.deliver(exchange, Part::StreamOpen(StreamOwner::Session(of(id)))));
     assert_eq!(line.connection.phase, Phase::Streaming);
-    assert_eq!(line.rig.count(Counter::StreamsOpen), 1);
+    assert_eq!(line.harness.count(Counter::StreamsOpen), 1);
     assert!(line.deliver(exchange, Part::StreamEnd));
     assert_eq!(line.response().body, Body::Stream(vec![], true));
-    assert_eq!(line.rig.count(Counter::StreamsOpen), 0);
+    assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
     assert!(!line.deliver(exchange, Part::StreamEnd));
 }
 
 #[test]
 fn a_stream_of_http_1_0_has_no_chunks() {
-    let mut line = Line::new();
-    let session = line.rig.session();
+    let mut line = TestConnection::new();
+    let session = line.harness.session();
     line.receive(open(&session).replace("HTTP/1.1", "HTTP/1.0").as_bytes());
     line.step(Connection::keep_alive);
-    line.rig.send("DELETE", &session);
+    line.harness.send("DELETE", &session);
     deliver_all(&mut line);
     let response = line.response();
     assert_eq!(response.field("transfer-encoding"), None);

@@ -43,7 +43,7 @@ fn check(work: impl FnOnce() -> u32 + Send + 'static, ended: impl Fn(Result<u32,
     woken.recv().expect("the pool wakes the shard");
     assert!(shard.port.has_finished());
     shard.port.collect_finished();
-    assert!(shard.mailbox.take_task_woken());
+    assert!(shard.event_queue.take_task_woken());
     assert!(!shard.port.has_finished());
     match poll(&mut future) {
         Poll::Ready(outcome) => ended(outcome),

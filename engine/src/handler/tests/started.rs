@@ -217,13 +217,13 @@ fn a_handler_that_waits_for_room_is_woken_by_room_and_by_the_end_of_its_call() {
             call.progress(2.0, None, None).await;
         });
         assert!(reports.as_mut().poll(&mut context).is_pending());
-        assert!(!shard.mailbox.take_task_woken());
+        assert!(!shard.event_queue.take_task_woken());
         match is_cancelled {
             true => call.cancel(),
             false => assert!(call.take_event().is_some()),
         }
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
-        assert!(shard.mailbox.take_task_woken());
+        assert!(shard.event_queue.take_task_woken());
         assert!(reports.as_mut().poll(&mut context).is_ready());
         assert_eq!(call.has_events(), !is_cancelled);
     }

@@ -57,7 +57,7 @@ pub enum Completion {
         /// failure close the key: its socket may be open.
         outcome: Result<(), i32>,
     },
-    /// A [`Ring::receive_stream`](super::Ring::receive_stream) brought something.
+    /// A [`Ring::recv_multishot`](super::Ring::recv_multishot) brought something.
     Streamed {
         /// Whose.
         key: SlotKey,

@@ -111,15 +111,15 @@ impl Ring {
     ///
     /// For connections that expect something soon: an armed receive holds some 600 bytes more of
     /// kernel memory than an armed watch, and saves a submission for each message.
-    pub fn receive_stream(&mut self, key: SlotKey) {
+    pub fn recv_multishot(&mut self, key: SlotKey) {
         let receive = opcode::RecvMulti::new(Fixed(key.index), self.buffers.group()).build();
         self.flight.begin_stream();
         self.push(receive.user_data(Tag::for_slot(Op::Stream, key).pack()));
     }
 
-    /// Ends a [`Ring::receive_stream`]: `Streamed` with ECANCELED and not `armed` follows, after
+    /// Ends a [`Ring::recv_multishot`]: `Streamed` with ECANCELED and not `armed` follows, after
     /// what was received until then.
-    pub fn stop_stream(&mut self, key: SlotKey) {
+    pub fn cancel_multishot(&mut self, key: SlotKey) {
         self.cancel(Tag::for_slot(Op::Stream, key));
     }
 }

@@ -73,11 +73,11 @@ fn a_connection_goes_from_watched_to_streamed_and_back() {
     client.write_all(b"one").unwrap();
     assert!(!server.readable(key));
     server.ring.unwatch(key);
-    server.ring.receive_stream(key);
+    server.ring.recv_multishot(key);
     assert_eq!(server.streamed(key), (Ok(3), true));
     client.write_all(b"three").unwrap();
     assert_eq!(server.streamed(key), (Ok(5), true));
-    server.ring.stop_stream(key);
+    server.ring.cancel_multishot(key);
     assert_eq!(server.streamed(key), (Err(libc::ECANCELED), false));
     // Watched again, what is there already is announced too; and the old watch says nothing.
     client.write_all(b"again").unwrap();

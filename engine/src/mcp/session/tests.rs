@@ -215,15 +215,15 @@ fn exchange(sequence: u32) -> Exchange {
 fn the_session_that_makes_room_is_that_of_the_model() {
     const NAMES: [&str; 3] = ["ann", "bob", "cy"];
     const PER_PRINCIPAL_MAX: usize = 5;
-    let mut dice = crate::io::dice::Dice::printed();
+    let mut rng = crate::io::rng::Rng::printed();
     let mut sessions = capped(PER_PRINCIPAL_MAX);
     let mut model: Vec<Known> = Vec::new();
     let (mut evictions, mut refusals) = (0, 0);
     for now in 0..20_000_u64 {
-        let at = (!model.is_empty()).then(|| dice.below(model.len() as u64) as usize);
-        match (dice.below(8), at) {
+        let at = (!model.is_empty()).then(|| rng.below(model.len() as u64) as usize);
+        match (rng.below(8), at) {
             (0 | 1, _) => {
-                let principal = dice.below(NAMES.len() as u64) as usize;
+                let principal = rng.below(NAMES.len() as u64) as usize;
                 let own = model.iter().filter(|it| it.principal == principal);
                 let is_full = own.clone().count() == PER_PRINCIPAL_MAX;
                 let oldest = own.filter(|it| !it.is_busy()).min_by_key(|it| it.used);

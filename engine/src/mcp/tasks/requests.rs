@@ -12,7 +12,7 @@ use corelane_protocol::mcp::tasks::{
 };
 
 use super::Waiting;
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use crate::mcp::dispatch::invalid_params;
 use crate::mcp::endpoint::Core;
 use crate::mcp::session_id::SessionId;
@@ -143,7 +143,7 @@ impl Core {
     ) -> Disposition {
         let era = era_of(owner);
         self.view_task(task, owner, era, |core, task, view| {
-            view.write_state(out, era, id, &core.stamp, |out| {
+            view.write_state(out, era, id, &core.trailer, |out| {
                 if era == Era::Modern {
                     write_outcome_members(out, task);
                 }
@@ -174,7 +174,7 @@ impl Core {
         if request.session.is_some() {
             return self.write_task(request.id, task, owner, out);
         }
-        self.stamp.write_empty(out, Era::Modern, request.id);
+        self.trailer.write_empty(out, Era::Modern, request.id);
         Disposition::ok()
     }
 
@@ -202,7 +202,7 @@ impl Core {
         if has_answers {
             self.task_changed(task, owner);
         }
-        self.stamp.write_empty(out, Era::Modern, request.id);
+        self.trailer.write_empty(out, Era::Modern, request.id);
         Disposition::ok()
     }
 
@@ -237,7 +237,7 @@ impl Core {
             self.dismiss_waiter(task, &owner);
             wait = self.tasks.table.wait(task, &owner, waiter, now_ms);
         }
-        if wait != Ok(Wait::Registered) {
+        if wait != Ok(Wait::OrderedRegistry) {
             self.tasks.waiting.remove(place);
             self.write_task_result(out, id, task, &owner);
             return Disposition::ok();

@@ -8,7 +8,7 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::tasks::write_status;
 
 use crate::handler::Call;
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use crate::mcp::endpoint::Core;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
@@ -19,12 +19,12 @@ impl Core {
     /// Tells whoever listens to a task of `owner` that it has changed.
     pub(super) fn task_changed(&mut self, task: TaskId, owner: &TaskOwner) {
         match owner {
-            TaskOwner::Session(session) => self.tell_session_of(task, *session),
+            TaskOwner::Session(session) => self.notify_session_of_task(task, *session),
             TaskOwner::Principal(_) | TaskOwner::Nobody => self.tasks.watchers.changed(task),
         }
     }
 
-    fn tell_session_of(&mut self, task: TaskId, session: SessionId) {
+    fn notify_session_of_task(&mut self, task: TaskId, session: SessionId) {
         let mut message = Vec::new();
         let owner = TaskOwner::Session(session);
         self.view_task(task, &owner, Era::Legacy, |_, _, view| {
@@ -38,7 +38,7 @@ impl Core {
                 exchange,
                 part: Part::message(message),
             }),
-            _ => self.tell_session(session, message),
+            _ => self.notify_session(session, message),
         }
     }
 
@@ -93,7 +93,7 @@ impl Core {
     /// Tells of what was kept. Says whether that is done: a session that reads slower than its
     /// handler talks is told later, and only the last that was said. One without a stream is told
     /// nothing: what it comes back for is rather what happened than what was said.
-    pub(in crate::mcp) fn tell_status(
+    pub(in crate::mcp) fn send_status(
         &mut self,
         key: CallKey,
         has_room: impl Fn(Exchange) -> bool,
@@ -110,9 +110,9 @@ impl Core {
         }
         if !exchange.is_none_or(has_room) {
             // Whoever was put aside before is told with what is kept by then.
-            return std::mem::replace(&mut entry.has_untold_status, true);
+            return std::mem::replace(&mut entry.has_unsent_status, true);
         }
-        entry.has_untold_status = false;
+        entry.has_unsent_status = false;
         self.task_changed(task, &owner);
         true
     }

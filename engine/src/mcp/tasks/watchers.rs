@@ -15,8 +15,8 @@ use super::requests::{str_of, write_error_member, write_outcome_members};
 use crate::mcp::endpoint::Core;
 use crate::mcp::task_id::TaskId;
 use crate::mcp::task_table::{TaskOwner, TaskStatus};
+use crate::mcp::task_watch::{SubscriptionId, TaskWatchMessage};
 use crate::mcp::timestamp::rfc3339;
-use crate::mcp::watch_note::{ListenerName, WatchNote};
 use crate::meter::Counter;
 
 /// Listen streams that hear of one task: whoever it belongs to can open them, or whoever knows its
@@ -26,10 +26,10 @@ const WATCHERS_PER_TASK_MAX: usize = 32;
 /// Who listens to the tasks of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
-    watchers: HashMap<ListenerName, Watcher>,
-    of_task: HashMap<TaskId, Vec<ListenerName>>,
+    watchers: HashMap<SubscriptionId, Watcher>,
+    of_task: HashMap<TaskId, Vec<SubscriptionId>>,
     /// Those who are ready and have something to hear, each once.
-    due: VecDeque<ListenerName>,
+    due: VecDeque<SubscriptionId>,
     /// How many pairs of a watcher and a task there are.
     count: usize,
 }
@@ -65,7 +65,7 @@ impl Watchers {
     /// Lets a listener hear of a task from now on. Says whether there is room.
     fn watch(
         &mut self,
-        (listener, principal): (ListenerName, &Option<Box<str>>),
+        (listener, principal): (SubscriptionId, &Option<Box<str>>),
         watched: Watched,
     ) -> bool {
         let of_task = self.of_task.entry(watched.task).or_default();
@@ -96,7 +96,7 @@ impl Watchers {
     }
 
     /// Notes that a listener takes a status.
-    pub(crate) fn ready(&mut self, listener: ListenerName) {
+    pub(crate) fn ready(&mut self, listener: SubscriptionId) {
         if let Some(watcher) = self.watchers.get_mut(&listener) {
             watcher.is_ready = true;
             make_due(&mut self.due, listener, watcher);
@@ -104,7 +104,7 @@ impl Watchers {
     }
 
     /// The next one to be told, and of which task of whom. It is not ready after that.
-    fn next_due(&mut self) -> Option<(ListenerName, Watched, TaskOwner)> {
+    fn next_due(&mut self) -> Option<(SubscriptionId, Watched, TaskOwner)> {
         while let Some(listener) = self.due.pop_front() {
             let Some(watcher) = self.watchers.get_mut(&listener) else {
                 continue;
@@ -124,7 +124,7 @@ impl Watchers {
     }
 
     /// Lets a listener hear of a task no longer.
-    fn unwatch(&mut self, listener: ListenerName, task: TaskId) {
+    fn unwatch(&mut self, listener: SubscriptionId, task: TaskId) {
         self.leave_task(listener, task);
         if let Some(watcher) = self.watchers.get_mut(&listener) {
             watcher.tasks.retain(|it| it.task != task);
@@ -135,7 +135,7 @@ impl Watchers {
     }
 
     /// Lets a listener hear of nothing any more.
-    fn forget(&mut self, listener: ListenerName) {
+    fn forget(&mut self, listener: SubscriptionId) {
         let watcher = self.watchers.remove(&listener).unwrap_or_default();
         for watched in watcher.tasks {
             self.leave_task(listener, watched.task);
@@ -143,7 +143,7 @@ impl Watchers {
         // One that is due is passed over when its turn comes, which is soon.
     }
 
-    fn leave_task(&mut self, listener: ListenerName, task: TaskId) {
+    fn leave_task(&mut self, listener: SubscriptionId, task: TaskId) {
         if let Some(of_task) = self.of_task.get_mut(&task) {
             let before = of_task.len();
             of_task.retain(|other| *other != listener);
@@ -155,9 +155,9 @@ impl Watchers {
     }
 }
 
-fn make_due(due: &mut VecDeque<ListenerName>, listener: ListenerName, watcher: &mut Watcher) {
-    let has_news = watcher.tasks.iter().any(|it| it.has_changed);
-    if watcher.is_ready && has_news && !watcher.is_due {
+fn make_due(due: &mut VecDeque<SubscriptionId>, listener: SubscriptionId, watcher: &mut Watcher) {
+    let has_call_events = watcher.tasks.iter().any(|it| it.has_changed);
+    if watcher.is_ready && has_call_events && !watcher.is_due {
         watcher.is_due = true;
         due.push_back(listener);
     }
@@ -168,7 +168,7 @@ impl Core {
     /// once: what the client waits for may have happened before it listened.
     pub(in crate::mcp) fn watch_tasks(
         &mut self,
-        (listener, principal): (ListenerName, Option<Box<str>>),
+        (listener, principal): (SubscriptionId, Option<Box<str>>),
         tasks: Vec<TaskId>,
     ) {
         let owner = TaskOwner::of(None, principal.as_deref());
@@ -188,22 +188,22 @@ impl Core {
             })
         });
         self.measure_watchers();
-        let note = WatchNote::Watched {
+        let note = TaskWatchMessage::Subscribed {
             listener,
             home: self.settings.shard,
             tasks: known,
         };
-        self.post_note(listener.exchange.shard, note);
+        self.post_task_watch(listener.exchange.shard, note);
     }
 
     /// A listener is no more.
-    pub(in crate::mcp) fn forget_watcher(&mut self, listener: ListenerName) {
+    pub(in crate::mcp) fn forget_watcher(&mut self, listener: SubscriptionId) {
         self.tasks.watchers.forget(listener);
         self.measure_watchers();
     }
 
     /// Tells those who listen to tasks and are ready, one status each, until the budget is spent.
-    pub(in crate::mcp) fn tell_watchers(&mut self, budget: &mut usize) {
+    pub(in crate::mcp) fn notify_watchers(&mut self, budget: &mut usize) {
         while *budget > 0
             && let Some((listener, watched, owner)) = self.tasks.watchers.next_due()
         {
@@ -223,12 +223,12 @@ impl Core {
             if members.is_empty() {
                 self.write_forgotten(&mut members, watched);
             }
-            let note = WatchNote::Changed {
+            let note = TaskWatchMessage::Update {
                 listener,
                 home: self.settings.shard,
                 members,
             };
-            self.post_note(listener.exchange.shard, note);
+            self.post_task_watch(listener.exchange.shard, note);
         }
     }
 

@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::rig::{
-    Rig, check_parts, error, initialize, notification, on_executor, part_of, request, result,
-    session_header, text,
+use super::test_endpoint::{
+    TestEndpoint, check_parts, error, initialize, notification, on_executor, part_of, request,
+    result, session_header, text,
 };
 use crate::mcp::{Disposition, Endpoint};
 use crate::meter::Counter;
 
 /// Makes a session that takes batches; returns its header line.
-fn session(rig: &mut Rig) -> String {
-    match rig.post("", &initialize("2025-03-26")).disposition {
+fn session(harness: &mut TestEndpoint) -> String {
+    match harness.post("", &initialize("2025-03-26")).disposition {
         Disposition::Answer { session, .. } => session_header(session.expect("a session")),
         other => panic!("initialize is answered at once: {other:?}"),
     }
@@ -44,10 +44,12 @@ fn passed(id: i64) -> Value {
 /// Checks what a batch gets in one session.
 #[track_caller]
 fn check(messages: &[String], kind: &str, expected: &Value) {
-    let mut rig = Rig::new();
-    let session = session(&mut rig);
-    rig.post(&session, &batch(messages)).check(kind, expected);
-    assert!(rig.deliveries().is_empty());
+    let mut harness = TestEndpoint::new();
+    let session = session(&mut harness);
+    harness
+        .post(&session, &batch(messages))
+        .check(kind, expected);
+    assert!(harness.deliveries().is_empty());
 }
 
 #[test]
@@ -78,12 +80,15 @@ fn a_batch_is_taken_whole_or_not_at_all() {
     ] {
         check(&messages, "400", &refused);
     }
-    let mut rig = Rig::new();
-    let session = session(&mut rig);
+    let mut harness = TestEndpoint::new();
+    let session = session(&mut harness);
     let messages = [call(1, "echo", json!({"message": "m"})), "{}".to_owned()];
-    rig.post(&session, &batch(&messages)).check("400", &refused);
-    assert_eq!(rig.count(Counter::CallsOk), 0);
-    rig.post(&session, &batch(&[1, 2, 3, 4].map(ping)))
+    harness
+        .post(&session, &batch(&messages))
+        .check("400", &refused);
+    assert_eq!(harness.count(Counter::CallsOk), 0);
+    harness
+        .post(&session, &batch(&[1, 2, 3, 4].map(ping)))
         .check("200", &json!([1, 2, 3, 4].map(|id| result(id, json!({})))));
 }
 
@@ -91,38 +96,43 @@ fn a_batch_is_taken_whole_or_not_at_all() {
 fn no_other_revision_takes_batches() {
     let pings = batch(&[ping(1)]);
     for revision in ["2024-11-05", "2025-06-18", "2025-11-25"] {
-        let mut rig = Rig::new();
-        let Disposition::Answer { session, .. } = rig.post("", &initialize(revision)).disposition
+        let mut harness = TestEndpoint::new();
+        let Disposition::Answer { session, .. } =
+            harness.post("", &initialize(revision)).disposition
         else {
             panic!("initialize is answered at once");
         };
         let session = session_header(session.expect("a session"));
-        rig.post(&session, &pings).check("400", &error((), -32600));
+        harness
+            .post(&session, &pings)
+            .check("400", &error((), -32600));
     }
-    let mut rig = Rig::new();
-    let session = session(&mut rig);
-    rig.post("", &pings).check("400", &error((), -32600));
-    rig.send("DELETE", &session);
-    rig.post(&session, &pings).check("404", &error((), -32001));
+    let mut harness = TestEndpoint::new();
+    let session = session(&mut harness);
+    harness.post("", &pings).check("400", &error((), -32600));
+    harness.send("DELETE", &session);
+    harness
+        .post(&session, &pings)
+        .check("404", &error((), -32001));
 }
 
 #[test]
 fn responses_come_as_they_are_ready_and_the_end_after_the_last() {
     on_executor(async {
-        let mut rig = Rig::new();
-        let session = session(&mut rig);
+        let mut harness = TestEndpoint::new();
+        let session = session(&mut harness);
         let messages = [
             call(1, "wait", json!({})),
             ping(2),
             call(3, "wait", json!({})),
         ];
-        let answer = rig.post(&session, &batch(&messages));
+        let answer = harness.post(&session, &batch(&messages));
         answer.check("pending", &Value::Null);
         let ready = [("response", result(2, json!({})))];
-        check_parts(&rig.deliveries(), answer.exchange, &ready);
-        assert!(rig.settle().await.is_empty());
-        rig.gate.open();
-        let mut delivered = rig.settle().await;
+        check_parts(&harness.deliveries(), answer.exchange, &ready);
+        assert!(harness.settle().await.is_empty());
+        harness.gate.open();
+        let mut delivered = harness.settle().await;
         delivered.sort_by_key(|(_, part)| format!("{part:?}").contains("Accepted"));
         let expected = [
             ("response", passed(1)),
@@ -130,7 +140,7 @@ fn responses_come_as_they_are_ready_and_the_end_after_the_last() {
             ("accepted", Value::Null),
         ];
         check_parts(&delivered, answer.exchange, &expected);
-        assert!(rig.endpoint.core().is_quiet() && is_forgotten(&mut rig.endpoint));
+        assert!(harness.endpoint.core().is_quiet() && is_forgotten(&mut harness.endpoint));
     });
 }
 
@@ -142,40 +152,44 @@ fn is_forgotten(endpoint: &mut Endpoint) -> bool {
 #[test]
 fn a_cancelled_call_is_not_waited_for() {
     on_executor(async {
-        let mut rig = Rig::new();
-        let session = session(&mut rig);
+        let mut harness = TestEndpoint::new();
+        let session = session(&mut harness);
         let wait = call(1, "wait", json!({}));
         // Within its own batch: nothing waits in the end.
         let both = batch(&[wait.clone(), cancelled(1)]);
-        rig.post(&session, &both).check("accepted", &Value::Null);
+        harness
+            .post(&session, &both)
+            .check("accepted", &Value::Null);
         let with_ping = batch(&[wait.clone(), ping(2), cancelled(1)]);
         let expected = json!([result(2, json!({}))]);
-        rig.post(&session, &with_ping).check("200", &expected);
-        assert!(rig.settle().await.is_empty());
+        harness.post(&session, &with_ping).check("200", &expected);
+        assert!(harness.settle().await.is_empty());
         // Afterwards, one by one.
         let two = batch(&[wait, call(2, "wait", json!({}))]);
-        let answer = rig.post(&session, &two);
-        rig.post(&session, &cancelled(1))
+        let answer = harness.post(&session, &two);
+        harness
+            .post(&session, &cancelled(1))
             .check("accepted", &Value::Null);
-        assert!(rig.settle().await.is_empty());
-        rig.post(&session, &cancelled(2))
+        assert!(harness.settle().await.is_empty());
+        harness
+            .post(&session, &cancelled(2))
             .check("accepted", &Value::Null);
         let end = [("unanswered", Value::Null)];
-        check_parts(&rig.settle().await, answer.exchange, &end);
-        assert!(is_forgotten(&mut rig.endpoint));
+        check_parts(&harness.settle().await, answer.exchange, &end);
+        assert!(is_forgotten(&mut harness.endpoint));
     });
 }
 
 #[test]
 fn a_call_that_takes_too_long_is_one_response_of_its_batch() {
     on_executor(async {
-        let mut rig = Rig::new();
-        let session = session(&mut rig);
-        let answer = rig.post(&session, &batch(&[call(1, "wait", json!({}))]));
-        rig.expire_at(1000);
+        let mut harness = TestEndpoint::new();
+        let session = session(&mut harness);
+        let answer = harness.post(&session, &batch(&[call(1, "wait", json!({}))]));
+        harness.expire_at(1000);
         let expected = [("response", error(1, -32603)), ("accepted", Value::Null)];
-        check_parts(&rig.settle().await, answer.exchange, &expected);
-        assert!(is_forgotten(&mut rig.endpoint));
+        check_parts(&harness.settle().await, answer.exchange, &expected);
+        assert!(is_forgotten(&mut harness.endpoint));
     });
 }
 
@@ -188,14 +202,14 @@ fn too_long(id: i64) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "error": error})
 }
 
-fn bounded_rig() -> Rig {
-    Rig::with(|settings| settings.batch_bytes_max = ANSWERS_BYTES_MAX)
+fn bounded_rig() -> TestEndpoint {
+    TestEndpoint::with(|settings| settings.batch_bytes_max = ANSWERS_BYTES_MAX)
 }
 
 #[test]
 fn past_the_limit_on_bytes_each_answer_of_an_array_is_an_error() {
-    let mut rig = bounded_rig();
-    let session = session(&mut rig);
+    let mut harness = bounded_rig();
+    let session = session(&mut harness);
     let long = "m".repeat(ANSWERS_BYTES_MAX);
     let echo = |id| call(id, "echo", json!({ "message": long }));
     let echoed = |id| result(id, text(&long));
@@ -217,17 +231,17 @@ fn past_the_limit_on_bytes_each_answer_of_an_array_is_an_error() {
             vec![result(1, json!({})), result(2, json!({}))],
         ),
     ] {
-        let answer = rig.post(&session, &batch(&messages));
+        let answer = harness.post(&session, &batch(&messages));
         answer.check("200", &json!(expected));
-        assert!(rig.deliveries().is_empty() && is_forgotten(&mut rig.endpoint));
+        assert!(harness.deliveries().is_empty() && is_forgotten(&mut harness.endpoint));
     }
 }
 
 #[test]
 fn answers_at_once_and_later_ones_share_the_limit_on_bytes() {
     on_executor(async {
-        let mut rig = bounded_rig();
-        let session = session(&mut rig);
+        let mut harness = bounded_rig();
+        let session = session(&mut harness);
         let messages = [
             call(1, "wait", json!({})),
             ping(2),
@@ -238,11 +252,11 @@ fn answers_at_once_and_later_ones_share_the_limit_on_bytes() {
         let alone = passed(1).to_string().len();
         let ping = result(2, json!({})).to_string().len();
         assert!(alone < ANSWERS_BYTES_MAX && ping + 2 * alone >= ANSWERS_BYTES_MAX);
-        let answer = rig.post(&session, &batch(&messages));
+        let answer = harness.post(&session, &batch(&messages));
         answer.check("pending", &Value::Null);
-        let mut delivered = rig.deliveries();
-        rig.gate.open();
-        delivered.extend(rig.settle().await);
+        let mut delivered = harness.deliveries();
+        harness.gate.open();
+        delivered.extend(harness.settle().await);
         let words: Vec<String> = delivered.iter().map(|(_, part)| part_of(part).0).collect();
         let end = "accepted";
         assert_eq!(words, ["response", "response", "response", "response", end]);
@@ -259,6 +273,6 @@ fn answers_at_once_and_later_ones_share_the_limit_on_bytes() {
             .collect();
         ids.sort_unstable();
         assert_eq!(ids, [1, 2, 3, 4], "every request has its answer");
-        assert!(rig.endpoint.core().is_quiet() && is_forgotten(&mut rig.endpoint));
+        assert!(harness.endpoint.core().is_quiet() && is_forgotten(&mut harness.endpoint));
     });
 }

@@ -4,18 +4,18 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::rig::{
-    Rig, check_parts, on_executor, part_of, progress, request, result, stamped, text,
+use super::test_endpoint::{
+    TestEndpoint, check_parts, on_executor, part_of, progress, request, result, stamped, text,
 };
 use crate::LogLevel;
 
 /// Reports `steps` as progress and checks which of them reach the client.
 fn check_progress(steps: &[f64], reported: &[f64]) {
     on_executor(async {
-        let mut rig = Rig::new();
+        let mut harness = TestEndpoint::new();
         let token = json!({"progressToken": "p"});
-        let answer = rig.call_modern("steps", json!({"steps": steps}), token);
-        let delivered = rig.settle().await;
+        let answer = harness.call_modern("steps", json!({"steps": steps}), token);
+        let delivered = harness.settle().await;
         let expected = stamped(1, text("walked"));
         if reported.is_empty() {
             answer.check("200", &expected);
@@ -38,9 +38,10 @@ fn progress_strictly_increases() {
 
 #[test]
 fn progress_is_told_only_to_a_client_that_gave_a_token() {
-    let mut rig = Rig::new();
+    let mut harness = TestEndpoint::new();
     let steps = json!({"steps": [1.0, 2.0]});
-    rig.call_modern("steps", steps, json!({}))
+    harness
+        .call_modern("steps", steps, json!({}))
         .check("200", &stamped(1, text("walked")));
 }
 
@@ -48,14 +49,15 @@ fn progress_is_told_only_to_a_client_that_gave_a_token() {
 fn tokens_keep_their_json_type() {
     on_executor(async {
         for token in [json!(7), json!("7"), json!(u64::MAX), json!(-1)] {
-            let mut rig = Rig::new();
-            rig.call_modern(
-                "steps",
-                json!({"steps": [1.0]}),
-                json!({"progressToken": token}),
-            )
-            .pending();
-            let (kind, event) = part_of(&rig.settle().await[0].1);
+            let mut harness = TestEndpoint::new();
+            harness
+                .call_modern(
+                    "steps",
+                    json!({"steps": [1.0]}),
+                    json!({"progressToken": token}),
+                )
+                .pending();
+            let (kind, event) = part_of(&harness.settle().await[0].1);
             assert_eq!(kind, "event");
             assert_eq!(event["params"]["progressToken"], token);
         }
@@ -63,8 +65,8 @@ fn tokens_keep_their_json_type() {
 }
 
 /// The levels of the log messages that were delivered.
-async fn levels(rig: &mut Rig) -> Vec<String> {
-    let delivered = rig.settle().await;
+async fn levels(harness: &mut TestEndpoint) -> Vec<String> {
+    let delivered = harness.settle().await;
     let parts = delivered.iter().map(|(_, part)| part_of(part));
     parts
         .filter(|(kind, _)| kind == "event")
@@ -80,17 +82,18 @@ fn log_messages_below_the_wanted_level_are_not_sent() {
     on_executor(async {
         for (at, level) in LogLevel::ALL.iter().enumerate() {
             let expected: Vec<&str> = LogLevel::ALL[at..].iter().map(|it| it.as_str()).collect();
-            let mut rig = Rig::new();
+            let mut harness = TestEndpoint::new();
             let wanted = json!({"io.modelcontextprotocol/logLevel": level.as_str()});
-            rig.call_modern("logs", json!({}), wanted).pending();
-            assert_eq!(levels(&mut rig).await, expected);
+            harness.call_modern("logs", json!({}), wanted).pending();
+            assert_eq!(levels(&mut harness).await, expected);
 
-            let session = rig.session();
+            let session = harness.session();
             let params = json!({"level": level.as_str()});
-            rig.post(&session, &request(1, "logging/setLevel", params))
+            harness
+                .post(&session, &request(1, "logging/setLevel", params))
                 .check("200", &result(1, json!({})));
-            rig.call_legacy(&session, "logs", json!({})).pending();
-            assert_eq!(levels(&mut rig).await, expected);
+            harness.call_legacy(&session, "logs", json!({})).pending();
+            assert_eq!(levels(&mut harness).await, expected);
         }
     });
 }
@@ -98,11 +101,12 @@ fn log_messages_below_the_wanted_level_are_not_sent() {
 #[test]
 fn a_session_starts_at_info_and_a_modern_request_at_no_messages() {
     on_executor(async {
-        let mut rig = Rig::new();
-        let session = rig.session();
-        rig.call_legacy(&session, "logs", json!({})).pending();
-        assert_eq!(levels(&mut rig).await[0], "info");
-        rig.call_modern("logs", json!({}), json!({}))
+        let mut harness = TestEndpoint::new();
+        let session = harness.session();
+        harness.call_legacy(&session, "logs", json!({})).pending();
+        assert_eq!(levels(&mut harness).await[0], "info");
+        harness
+            .call_modern("logs", json!({}), json!({}))
             .check("200", &stamped(1, text("logged")));
     });
 }
@@ -111,24 +115,24 @@ fn a_session_starts_at_info_and_a_modern_request_at_no_messages() {
 fn a_handler_faster_than_its_client_waits() {
     on_executor(async {
         const EVENTS_MAX: usize = 3;
-        let mut rig = Rig::with(|settings| settings.events_max = EVENTS_MAX);
-        let session = rig.session();
+        let mut harness = TestEndpoint::with(|settings| settings.events_max = EVENTS_MAX);
+        let session = harness.session();
         let steps: Vec<f64> = (1..=10).map(f64::from).collect();
-        let answer = rig.call_legacy(&session, "steps", json!({"steps": steps}));
+        let answer = harness.call_legacy(&session, "steps", json!({"steps": steps}));
         let key = answer.pending();
         let mut stalled = VecDeque::new();
-        let delivered = rig.settle_while(|_| false, &mut stalled).await;
+        let delivered = harness.settle_while(|_| false, &mut stalled).await;
         assert!(delivered.is_empty());
         // One announcement, however long the connection has no room.
         assert_eq!(stalled, [key]);
-        rig.endpoint.core().pump_events(key);
-        let pumped = rig.deliveries();
+        harness.endpoint.core().pump_events(key);
+        let pumped = harness.deliveries();
         let parts: Vec<_> = steps[..EVENTS_MAX]
             .iter()
             .map(|it| ("event", progress(*it)))
             .collect();
         check_parts(&pumped, answer.exchange, &parts);
-        let rest = rig.settle().await;
+        let rest = harness.settle().await;
         let events = steps[EVENTS_MAX..]
             .iter()
             .map(|it| ("event", progress(*it)));
@@ -140,29 +144,29 @@ fn a_handler_faster_than_its_client_waits() {
 #[test]
 fn a_waiting_handler_whose_client_left_is_not_held_up_by_its_messages() {
     on_executor(async {
-        let mut rig = Rig::with(|settings| settings.events_max = 1);
-        let session = rig.session();
+        let mut harness = TestEndpoint::with(|settings| settings.events_max = 1);
+        let session = harness.session();
         let arguments = json!({"steps": [1.0, 2.0, 3.0], "waits": true});
-        let answer = rig.call_legacy(&session, "steps", arguments);
+        let answer = harness.call_legacy(&session, "steps", arguments);
         let (key, exchange) = (answer.pending(), answer.exchange);
-        rig.endpoint.core().client_gone(key, exchange);
-        assert!(rig.settle().await.is_empty());
-        assert_eq!(rig.gate.inside(), 1);
-        rig.gate.open();
-        assert!(rig.settle().await.is_empty());
-        assert!(!rig.endpoint.core().has_calls());
+        harness.endpoint.core().client_gone(key, exchange);
+        assert!(harness.settle().await.is_empty());
+        assert_eq!(harness.gate.inside(), 1);
+        harness.gate.open();
+        assert!(harness.settle().await.is_empty());
+        assert!(!harness.endpoint.core().has_calls());
     });
 }
 
 #[test]
 fn nothing_is_said_after_a_call_was_cancelled() {
     on_executor(async {
-        let mut rig = Rig::new();
-        let session = rig.session();
+        let mut harness = TestEndpoint::new();
+        let session = harness.session();
         let arguments = json!({"steps": [1.0, 2.0], "waits": true});
-        let answer = rig.call_legacy(&session, "steps", arguments);
-        rig.endpoint.core().cancel(answer.pending());
+        let answer = harness.call_legacy(&session, "steps", arguments);
+        harness.endpoint.core().cancel(answer.pending());
         let expected = [("unanswered", Value::Null)];
-        check_parts(&rig.settle().await, answer.exchange, &expected);
+        check_parts(&harness.settle().await, answer.exchange, &expected);
     });
 }

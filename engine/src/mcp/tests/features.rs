@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::rig::{MODERN, Rig, claim, error, request, result, stamped};
+use super::test_endpoint::{MODERN, TestEndpoint, claim, error, request, result, stamped};
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::{Entries, Plan};
@@ -50,29 +50,29 @@ fn entries() -> Entries {
     }
 }
 
-fn rig() -> Rig {
-    Rig::with(|settings| {
+fn harness() -> TestEndpoint {
+    TestEndpoint::with(|settings| {
         let plan = Plan::new(entries(), 10).expect("the entries of the tests are usable");
         settings.parts.plan = Arc::new(plan);
     })
 }
 
 /// Makes a request of a session.
-fn legacy(method: &str, params: Value) -> super::rig::Answer {
-    let mut rig = rig();
-    let session = rig.session();
-    rig.post(&session, &request(1, method, params))
+fn legacy(method: &str, params: Value) -> super::test_endpoint::Answer {
+    let mut harness = harness();
+    let session = harness.session();
+    harness.post(&session, &request(1, method, params))
 }
 
 /// Makes the same request in the modern era.
-fn modern(method: &str, mut params: Value) -> super::rig::Answer {
+fn modern(method: &str, mut params: Value) -> super::test_endpoint::Answer {
     let mut headers = format!("{MODERN}Mcp-Method: {method}\r\n");
     let name = params.get("name").or(params.get("uri"));
     if let Some(name) = name.and_then(|name| name.as_str()) {
         headers.push_str(&format!("Mcp-Name: {name}\r\n"));
     }
     params["_meta"] = claim();
-    rig().post(&headers, &request(1, method, params))
+    harness().post(&headers, &request(1, method, params))
 }
 
 fn code_of(answer: &Value) -> i64 {
@@ -194,11 +194,11 @@ fn arguments_and_variables_are_completed() {
 
 #[test]
 fn a_session_subscribes_to_resources_that_exist_up_to_a_limit() {
-    let mut rig = rig();
-    let session = rig.session();
+    let mut harness = harness();
+    let session = harness.session();
     let mut ask = |method: &str, uri: &str| {
         let body = request(1, method, json!({"uri": uri}));
-        rig.post(&session, &body).body
+        harness.post(&session, &body).body
     };
     let done = result(1, json!({}));
     assert_eq!(ask("resources/subscribe", "a:text"), done);
@@ -221,13 +221,16 @@ fn what_a_server_does_not_have_is_no_method_of_it() {
         "prompts/get",
         "completion/complete",
     ] {
-        let mut rig = Rig::new();
-        let session = rig.session();
+        let mut harness = TestEndpoint::new();
+        let session = harness.session();
         let body = request(1, method, json!({"uri": "a:b", "name": "n"}));
-        rig.post(&session, &body).check("200", &error(1, -32601));
+        harness
+            .post(&session, &body)
+            .check("200", &error(1, -32601));
         let headers = format!("{MODERN}Mcp-Method: {method}\r\nMcp-Name: a:b\r\n");
         let params = json!({"uri": "a:b", "name": "a:b", "_meta": claim()});
-        rig.post(&headers, &request(1, method, params))
+        harness
+            .post(&headers, &request(1, method, params))
             .check("404", &error(1, -32601));
     }
     let capabilities = modern("server/discover", json!({})).body["result"]["capabilities"].clone();

@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::rig::{
-    Answer, Rig, check_parts, error, kind_of, notification, on_executor, request, result,
+use super::test_endpoint::{
+    Answer, TestEndpoint, check_parts, error, kind_of, notification, on_executor, request, result,
     session_header, text,
 };
 use crate::mcp::{Disposition, Forwarded, ForwardedKind};
 
 /// The shard of the connection and the home shard of the session.
-fn pair() -> (Rig, Rig) {
+fn pair() -> (TestEndpoint, TestEndpoint) {
     let shard = |number| {
-        Rig::with(|settings| {
+        TestEndpoint::with(|settings| {
             settings.shard = number;
             settings.shards = 2;
         })
@@ -21,7 +21,7 @@ fn pair() -> (Rig, Rig) {
 
 /// What a request becomes at `home`, where it was forwarded to.
 #[track_caller]
-fn at_home(home: &mut Rig, answer: Answer) -> (String, Value) {
+fn at_home(home: &mut TestEndpoint, answer: Answer) -> (String, Value) {
     let Disposition::Forward { home: 1, request } = answer.disposition else {
         panic!("forwarded to its home: {:?}", answer.disposition);
     };
@@ -81,7 +81,7 @@ fn an_unknown_session_is_found_out_at_home() {
     let ping = request(3, "ping", json!({}));
     let expected = |kind: &str, (found, body): (String, Value), message: Value| {
         assert_eq!(found, kind);
-        assert!(super::rig::agrees(&body, &message), "{body}");
+        assert!(super::test_endpoint::agrees(&body, &message), "{body}");
     };
     let answer = front.post(&session, &ping);
     expected("404", at_home(&mut home, answer), error(3, -32001));
@@ -126,7 +126,7 @@ fn a_forwarded_call_is_answered_to_the_exchange_of_the_other_shard() {
         let exchange = answer.exchange;
         assert_eq!(exchange.shard, 0);
         assert_eq!(at_home(&mut home, answer).0, "pending");
-        let progress = super::rig::progress(1.0);
+        let progress = super::test_endpoint::progress(1.0);
         check_parts(&home.settle().await, exchange, &[("event", progress)]);
         home.gate.open();
         let expected = [("200", result(1, text("walked")))];
@@ -152,7 +152,7 @@ fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
         session: id,
         revision: None,
         id: None,
-        provenance: None,
+        caller_info: None,
         kind: ForwardedKind::StreamGone,
     };
     let mut out = Vec::new();

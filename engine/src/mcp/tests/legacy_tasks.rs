@@ -2,21 +2,24 @@
 
 use serde_json::{Value, json};
 
-use super::rig::{
-    Answer, Rig, check_parts, error, failure, notification, on_executor, part_of, request, result,
-    session_header, text,
+use super::tasks::harness;
+use super::test_endpoint::{
+    Answer, TestEndpoint, check_parts, error, failure, notification, on_executor, part_of, request,
+    result, session_header, text,
 };
-use super::tasks::rig;
 use crate::mcp::Disposition;
 
 /// A session of a client that can elicit, of the revision `version`; returns its header line.
-fn session_of(rig: &mut Rig, version: &str) -> String {
+fn session_of(harness: &mut TestEndpoint, version: &str) -> String {
     let params = json!({
         "protocolVersion": version,
         "capabilities": {"elicitation": {}},
         "clientInfo": {"name": "n", "version": "1"},
     });
-    match rig.post("", &request(1, "initialize", params)).disposition {
+    match harness
+        .post("", &request(1, "initialize", params))
+        .disposition
+    {
         Disposition::Answer {
             session: Some(session),
             ..
@@ -25,17 +28,22 @@ fn session_of(rig: &mut Rig, version: &str) -> String {
     }
 }
 
-pub(super) fn session(rig: &mut Rig) -> String {
-    session_of(rig, "2025-11-25")
+pub(super) fn session(harness: &mut TestEndpoint) -> String {
+    session_of(harness, "2025-11-25")
 }
 
 /// Calls a tool as a task if there is a wish.
-pub(super) fn call(rig: &mut Rig, session: &str, tool: &str, wish: Option<Value>) -> Answer {
-    call_with(rig, session, tool, (json!({}), wish))
+pub(super) fn call(
+    harness: &mut TestEndpoint,
+    session: &str,
+    tool: &str,
+    wish: Option<Value>,
+) -> Answer {
+    call_with(harness, session, tool, (json!({}), wish))
 }
 
 fn call_with(
-    rig: &mut Rig,
+    harness: &mut TestEndpoint,
     session: &str,
     tool: &str,
     (arguments, wish): (Value, Option<Value>),
@@ -45,19 +53,19 @@ fn call_with(
     if let Some(wish) = wish {
         params["task"] = wish;
     }
-    rig.post(session, &request(1, "tools/call", params))
+    harness.post(session, &request(1, "tools/call", params))
 }
 
 /// Calls a tool as a task; returns the task's id.
-pub(super) fn task(rig: &mut Rig, session: &str, tool: &str) -> String {
-    let answer = call(rig, session, tool, Some(json!({})));
+pub(super) fn task(harness: &mut TestEndpoint, session: &str, tool: &str) -> String {
+    let answer = call(harness, session, tool, Some(json!({})));
     answer.check("200", &result(1, json!({"task": state("working")})));
     let id = &answer.body["result"]["task"]["taskId"];
     id.as_str().unwrap().to_owned()
 }
 
-pub(super) fn about(rig: &mut Rig, session: &str, method: &str, id: &str) -> Answer {
-    rig.post(session, &request(2, method, json!({"taskId": id})))
+pub(super) fn about(harness: &mut TestEndpoint, session: &str, method: &str, id: &str) -> Answer {
+    harness.post(session, &request(2, method, json!({"taskId": id})))
 }
 
 fn state(status: &str) -> Value {
@@ -68,15 +76,15 @@ fn state(status: &str) -> Value {
 }
 
 #[track_caller]
-fn check_state(rig: &mut Rig, session: &str, id: &str, status: &str) {
-    about(rig, session, "tasks/get", id).check("200", &result(2, state(status)));
+fn check_state(harness: &mut TestEndpoint, session: &str, id: &str, status: &str) {
+    about(harness, session, "tasks/get", id).check("200", &result(2, state(status)));
 }
 
 #[track_caller]
-fn check_failed(rig: &mut Rig, session: &str, id: &str, why: &str) {
+fn check_failed(harness: &mut TestEndpoint, session: &str, id: &str, why: &str) {
     let mut expected = state("failed");
     expected["statusMessage"] = json!(why);
-    about(rig, session, "tasks/get", id).check("200", &result(2, expected));
+    about(harness, session, "tasks/get", id).check("200", &result(2, expected));
 }
 
 /// A result, or the params of a message, that names the task `id`.
@@ -88,41 +96,41 @@ fn related(mut object: Value, id: &str) -> Value {
 #[test]
 fn the_result_of_a_task_is_waited_for_and_names_it() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
-        let id = task(&mut rig, &session, "waits");
-        check_state(&mut rig, &session, &id, "working");
-        let waiting = about(&mut rig, &session, "tasks/result", &id);
+        let mut harness = harness();
+        let session = session(&mut harness);
+        let id = task(&mut harness, &session, "waits");
+        check_state(&mut harness, &session, &id, "working");
+        let waiting = about(&mut harness, &session, "tasks/result", &id);
         assert!(matches!(waiting.disposition, Disposition::Pending(None)));
-        rig.gate.open();
+        harness.gate.open();
         let expected = result(2, related(text("passed"), &id));
-        let delivered = rig.settle().await;
+        let delivered = harness.settle().await;
         check_parts(&delivered, waiting.exchange, &[("200", expected.clone())]);
-        check_state(&mut rig, &session, &id, "completed");
-        about(&mut rig, &session, "tasks/result", &id).check("200", &expected);
+        check_state(&mut harness, &session, &id, "completed");
+        about(&mut harness, &session, "tasks/result", &id).check("200", &expected);
     });
 }
 
 #[test]
 fn the_tool_says_whether_its_calls_are_tasks() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
+        let mut harness = harness();
+        let session = session(&mut harness);
         let wish = Some(json!({}));
-        call(&mut rig, &session, "plain", wish.clone()).check("200", &error(1, -32601));
-        call(&mut rig, &session, "must", None).check("200", &error(1, -32601));
-        call(&mut rig, &session, "waits", None).pending();
+        call(&mut harness, &session, "plain", wish.clone()).check("200", &error(1, -32601));
+        call(&mut harness, &session, "must", None).check("200", &error(1, -32601));
+        call(&mut harness, &session, "waits", None).pending();
         let wrong = Some(json!({"ttl": "long"}));
-        call(&mut rig, &session, "waits", wrong).check("200", &error(1, -32602));
+        call(&mut harness, &session, "waits", wrong).check("200", &error(1, -32602));
         // A task is a task, however soon it is over.
-        let id = task(&mut rig, &session, "at_once");
-        rig.settle().await;
-        check_state(&mut rig, &session, &id, "completed");
+        let id = task(&mut harness, &session, "at_once");
+        harness.settle().await;
+        check_state(&mut harness, &session, &id, "completed");
         for (ttl, kept) in [(json!(7000), 7000), (json!(1e300), 60_000), (json!(1), 100)] {
             let wish = Some(json!({ "ttl": ttl }));
-            let answer = call(&mut rig, &session, "at_once", wish);
+            let answer = call(&mut harness, &session, "at_once", wish);
             assert_eq!(answer.body["result"]["task"]["ttl"], kept);
-            rig.settle().await;
+            harness.settle().await;
         }
     });
 }
@@ -130,22 +138,27 @@ fn the_tool_says_whether_its_calls_are_tasks() {
 #[test]
 fn a_tool_that_fails_and_an_error_both_fail_the_task() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
-        let failing = task(&mut rig, &session, "must");
-        let breaking = task(&mut rig, &session, "breaks");
-        rig.gate.open();
-        rig.settle().await;
-        check_failed(&mut rig, &session, &failing, "broke");
+        let mut harness = harness();
+        let session = session(&mut harness);
+        let failing = task(&mut harness, &session, "must");
+        let breaking = task(&mut harness, &session, "breaks");
+        harness.gate.open();
+        harness.settle().await;
+        check_failed(&mut harness, &session, &failing, "broke");
         let expected = result(2, related(failure("broke"), &failing));
-        about(&mut rig, &session, "tasks/result", &failing).check("200", &expected);
-        check_failed(&mut rig, &session, &breaking, "broken (7)");
-        about(&mut rig, &session, "tasks/result", &breaking).check("200", &error(2, 7));
+        about(&mut harness, &session, "tasks/result", &failing).check("200", &expected);
+        check_failed(&mut harness, &session, &breaking, "broken (7)");
+        about(&mut harness, &session, "tasks/result", &breaking).check("200", &error(2, 7));
         let arguments = json!({"digit": "one"});
-        call_with(&mut rig, &session, "waits", (arguments, Some(json!({}))))
-            .check("200", &result(1, json!({"task": state("working")})));
-        rig.settle().await;
-        let listed = rig.post(&session, &request(2, "tasks/list", json!({})));
+        call_with(
+            &mut harness,
+            &session,
+            "waits",
+            (arguments, Some(json!({}))),
+        )
+        .check("200", &result(1, json!({"task": state("working")})));
+        harness.settle().await;
+        let listed = harness.post(&session, &request(2, "tasks/list", json!({})));
         assert_eq!(listed.body["result"]["tasks"][2]["status"], "failed");
     });
 }
@@ -153,86 +166,87 @@ fn a_tool_that_fails_and_an_error_both_fail_the_task() {
 #[test]
 fn a_session_lists_its_own_tasks_and_no_other_knows_them() {
     on_executor(async {
-        let mut rig = rig();
-        let (session, other) = (session(&mut rig), session(&mut rig));
+        let mut harness = harness();
+        let (session, other) = (session(&mut harness), session(&mut harness));
         let ids = [
-            task(&mut rig, &session, "waits"),
-            task(&mut rig, &session, "waits"),
+            task(&mut harness, &session, "waits"),
+            task(&mut harness, &session, "waits"),
         ];
-        let list = |rig: &mut Rig, session: &str, params: Value| {
-            rig.post(session, &request(2, "tasks/list", params))
+        let list = |harness: &mut TestEndpoint, session: &str, params: Value| {
+            harness.post(session, &request(2, "tasks/list", params))
         };
         let tasks = json!({"tasks": [state("working"), state("working")]});
-        let answer = list(&mut rig, &session, json!({}));
+        let answer = list(&mut harness, &session, json!({}));
         answer.check("200", &result(2, tasks));
         for (at, id) in ids.iter().enumerate() {
             assert_eq!(answer.body["result"]["tasks"][at]["taskId"], *id);
         }
-        list(&mut rig, &other, json!({})).check("200", &result(2, json!({"tasks": []})));
+        list(&mut harness, &other, json!({})).check("200", &result(2, json!({"tasks": []})));
         for cursor in [json!("x"), json!(1), json!("ffffffffffffffff")] {
             let params = json!({ "cursor": cursor });
-            list(&mut rig, &session, params).check("200", &error(2, -32602));
+            list(&mut harness, &session, params).check("200", &error(2, -32602));
         }
         for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
-            about(&mut rig, &other, method, &ids[0]).check("200", &error(2, -32602));
-            about(&mut rig, &session, method, "unknown").check("200", &error(2, -32602));
-            rig.post(&session, &request(2, method, json!({})))
+            about(&mut harness, &other, method, &ids[0]).check("200", &error(2, -32602));
+            about(&mut harness, &session, method, "unknown").check("200", &error(2, -32602));
+            harness
+                .post(&session, &request(2, method, json!({})))
                 .check("200", &error(2, -32602));
         }
-        about(&mut rig, &session, "tasks/update", &ids[0]).check("200", &error(2, -32601));
-        check_state(&mut rig, &session, &ids[0], "working");
+        about(&mut harness, &session, "tasks/update", &ids[0]).check("200", &error(2, -32601));
+        check_state(&mut harness, &session, &ids[0], "working");
     });
 }
 
 #[test]
 fn cancelling_ends_a_task_for_those_who_wait_and_only_once() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
-        let id = task(&mut rig, &session, "waits");
-        let waiting = about(&mut rig, &session, "tasks/result", &id);
-        rig.settle().await;
+        let mut harness = harness();
+        let session = session(&mut harness);
+        let id = task(&mut harness, &session, "waits");
+        let waiting = about(&mut harness, &session, "tasks/result", &id);
+        harness.settle().await;
         let by_request = notification("notifications/cancelled", json!({"requestId": 1}));
-        rig.post(&session, &by_request);
-        assert!(rig.settle().await.is_empty());
-        assert_eq!(rig.gate.inside(), 1);
-        check_state(&mut rig, &session, &id, "working");
+        harness.post(&session, &by_request);
+        assert!(harness.settle().await.is_empty());
+        assert_eq!(harness.gate.inside(), 1);
+        check_state(&mut harness, &session, &id, "working");
         let expected = result(2, state("cancelled"));
-        about(&mut rig, &session, "tasks/cancel", &id).check("200", &expected);
-        let delivered = rig.settle().await;
+        about(&mut harness, &session, "tasks/cancel", &id).check("200", &expected);
+        let delivered = harness.settle().await;
         check_parts(&delivered, waiting.exchange, &[("200", error(2, -32602))]);
-        assert_eq!(rig.gate.inside(), 0);
-        about(&mut rig, &session, "tasks/cancel", &id).check("200", &error(2, -32602));
-        check_state(&mut rig, &session, &id, "cancelled");
+        assert_eq!(harness.gate.inside(), 0);
+        about(&mut harness, &session, "tasks/cancel", &id).check("200", &error(2, -32602));
+        check_state(&mut harness, &session, &id, "cancelled");
     });
 }
 
 #[test]
 fn a_task_has_no_stream_of_its_own() {
     on_executor(async {
-        let mut rig = rig();
-        rig.takes_events = true;
-        let session = session(&mut rig);
-        let id = task(&mut rig, &session, "waits");
-        assert!(rig.settle().await.is_empty(), "its client was answered");
-        assert_eq!(rig.endpoint.core().events.bytes(), 0);
-        rig.gate.open();
-        rig.settle().await;
-        check_state(&mut rig, &session, &id, "completed");
-        assert_eq!(rig.endpoint.core().events.bytes(), 0);
+        let mut harness = harness();
+        harness.takes_events = true;
+        let session = session(&mut harness);
+        let id = task(&mut harness, &session, "waits");
+        assert!(harness.settle().await.is_empty(), "its client was answered");
+        assert_eq!(harness.endpoint.core().events.bytes(), 0);
+        harness.gate.open();
+        harness.settle().await;
+        check_state(&mut harness, &session, &id, "completed");
+        assert_eq!(harness.endpoint.core().events.bytes(), 0);
     });
 }
 
 #[test]
 fn a_task_asks_the_last_who_waits_for_its_result() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
-        let id = task(&mut rig, &session, "asks");
+        let mut harness = harness();
+        let session = session(&mut harness);
+        let id = task(&mut harness, &session, "asks");
         // The connection of the first may be gone, which nobody hears of.
-        about(&mut rig, &session, "tasks/result", &id);
-        let last = about(&mut rig, &session, "tasks/result", &id);
-        let delivered = rig.settle().await;
+        about(&mut harness, &session, "tasks/result", &id);
+        let last = about(&mut harness, &session, "tasks/result", &id);
+        let delivered = harness.settle().await;
         let [(exchange, part)] = &delivered[..] else {
             panic!("one question: {delivered:?}");
         };
@@ -244,14 +258,19 @@ fn a_task_asks_the_last_who_waits_for_its_result() {
 #[test]
 fn a_task_says_nothing_to_a_client_that_has_no_room() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
-        let id = task(&mut rig, &session, "moves");
-        let waiting = about(&mut rig, &session, "tasks/result", &id);
+        let mut harness = harness();
+        let session = session(&mut harness);
+        let id = task(&mut harness, &session, "moves");
+        let waiting = about(&mut harness, &session, "tasks/result", &id);
         let mut stalled = Default::default();
-        assert!(rig.settle_while(|_| false, &mut stalled).await.is_empty());
-        rig.endpoint.core().pump_events(stalled[0]);
-        let delivered = rig.deliveries();
+        assert!(
+            harness
+                .settle_while(|_| false, &mut stalled)
+                .await
+                .is_empty()
+        );
+        harness.endpoint.core().pump_events(stalled[0]);
+        let delivered = harness.deliveries();
         let [(exchange, part)] = &delivered[..] else {
             panic!("one message: {delivered:?}");
         };
@@ -264,17 +283,17 @@ fn a_task_says_nothing_to_a_client_that_has_no_room() {
 fn a_task_asks_whoever_waits_for_its_result() {
     on_executor(async {
         for waits_first in [true, false] {
-            let mut rig = rig();
-            let session = session(&mut rig);
-            let id = task(&mut rig, &session, "asks");
+            let mut harness = harness();
+            let session = session(&mut harness);
+            let id = task(&mut harness, &session, "asks");
             let mut delivered = Vec::new();
             if !waits_first {
-                assert!(rig.settle().await.is_empty());
-                check_state(&mut rig, &session, &id, "input_required");
+                assert!(harness.settle().await.is_empty());
+                check_state(&mut harness, &session, &id, "input_required");
             }
-            let waiting = about(&mut rig, &session, "tasks/result", &id);
-            delivered.extend(rig.settle().await);
-            check_state(&mut rig, &session, &id, "input_required");
+            let waiting = about(&mut harness, &session, "tasks/result", &id);
+            delivered.extend(harness.settle().await);
+            check_state(&mut harness, &session, &id, "input_required");
             let [(exchange, part)] = &delivered[..] else {
                 panic!("one question: {delivered:?}");
             };
@@ -288,10 +307,14 @@ fn a_task_asks_whoever_waits_for_its_result() {
             assert_eq!(meta["taskId"], id);
             let accepted = json!({"action": "accept", "content": {"name": "Ann"}});
             let answer = result(question["id"].clone(), accepted);
-            rig.post(&session, &answer.to_string());
-            check_state(&mut rig, &session, &id, "working");
+            harness.post(&session, &answer.to_string());
+            check_state(&mut harness, &session, &id, "working");
             let expected = result(2, related(text("hello Ann"), &id));
-            check_parts(&rig.settle().await, waiting.exchange, &[("200", expected)]);
+            check_parts(
+                &harness.settle().await,
+                waiting.exchange,
+                &[("200", expected)],
+            );
         }
     });
 }
@@ -300,19 +323,19 @@ fn a_task_asks_whoever_waits_for_its_result() {
 fn progress_of_a_task_goes_to_whoever_waits_and_is_lost_otherwise() {
     on_executor(async {
         for waits in [true, false] {
-            let mut rig = rig();
-            let session = session(&mut rig);
-            let id = task(&mut rig, &session, "moves");
-            let waiting = waits.then(|| about(&mut rig, &session, "tasks/result", &id));
-            let delivered = rig.settle().await;
+            let mut harness = harness();
+            let session = session(&mut harness);
+            let id = task(&mut harness, &session, "moves");
+            let waiting = waits.then(|| about(&mut harness, &session, "tasks/result", &id));
+            let delivered = harness.settle().await;
             if let Some(waiting) = waiting {
-                let mut progress = super::rig::progress(1.0);
+                let mut progress = super::test_endpoint::progress(1.0);
                 progress["params"] = related(progress["params"].clone(), &id);
                 check_parts(&delivered, waiting.exchange, &[("event", progress)]);
             } else {
                 assert!(delivered.is_empty(), "{delivered:?}");
             }
-            assert_eq!(rig.gate.inside(), 1);
+            assert_eq!(harness.gate.inside(), 1);
         }
     });
 }
@@ -320,16 +343,16 @@ fn progress_of_a_task_goes_to_whoever_waits_and_is_lost_otherwise() {
 #[test]
 fn one_who_asks_again_and_again_is_answered_the_last_times() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig);
-        let id = task(&mut rig, &session, "waits");
+        let mut harness = harness();
+        let session = session(&mut harness);
+        let id = task(&mut harness, &session, "waits");
         let asked: Vec<Answer> = (0..9)
-            .map(|_| about(&mut rig, &session, "tasks/result", &id))
+            .map(|_| about(&mut harness, &session, "tasks/result", &id))
             .collect();
-        let delivered = rig.settle().await;
+        let delivered = harness.settle().await;
         check_parts(&delivered, asked[0].exchange, &[("200", error(2, -32603))]);
-        rig.gate.open();
-        let delivered = rig.settle().await;
+        harness.gate.open();
+        let delivered = harness.settle().await;
         let reached: Vec<_> = delivered.iter().map(|(exchange, _)| *exchange).collect();
         let expected: Vec<_> = asked[1..].iter().map(|it| it.exchange).collect();
         assert_eq!(reached, expected);
@@ -340,21 +363,21 @@ fn one_who_asks_again_and_again_is_answered_the_last_times() {
 fn the_time_of_a_task_and_the_end_of_its_session_end_it() {
     on_executor(async {
         for ends_session in [true, false] {
-            let mut rig = rig();
-            let session = session(&mut rig);
-            let id = task(&mut rig, &session, "waits");
-            let waiting = about(&mut rig, &session, "tasks/result", &id);
-            rig.settle().await;
-            assert_eq!(rig.gate.inside(), 1);
+            let mut harness = harness();
+            let session = session(&mut harness);
+            let id = task(&mut harness, &session, "waits");
+            let waiting = about(&mut harness, &session, "tasks/result", &id);
+            harness.settle().await;
+            assert_eq!(harness.gate.inside(), 1);
             if ends_session {
-                rig.send("DELETE", &session);
+                harness.send("DELETE", &session);
             } else {
-                rig.expire_at(5000);
+                harness.expire_at(5000);
             }
-            let delivered = rig.settle().await;
+            let delivered = harness.settle().await;
             check_parts(&delivered, waiting.exchange, &[("200", error(2, -32602))]);
-            assert_eq!(rig.gate.inside(), 0);
-            assert_eq!(rig.count(crate::meter::Counter::TasksKept), 0);
+            assert_eq!(harness.gate.inside(), 0);
+            assert_eq!(harness.count(crate::meter::Counter::TasksKept), 0);
         }
     });
 }
@@ -362,21 +385,22 @@ fn the_time_of_a_task_and_the_end_of_its_session_end_it() {
 #[test]
 fn an_older_revision_knows_no_tasks() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session_of(&mut rig, "2025-06-18");
-        call(&mut rig, &session, "at_once", Some(json!({}))).check("200", &result(1, text("done")));
-        call(&mut rig, &session, "must", None).check("200", &error(1, -32601));
+        let mut harness = harness();
+        let session = session_of(&mut harness, "2025-06-18");
+        call(&mut harness, &session, "at_once", Some(json!({})))
+            .check("200", &result(1, text("done")));
+        call(&mut harness, &session, "must", None).check("200", &error(1, -32601));
         for method in ["tasks/get", "tasks/result", "tasks/cancel", "tasks/list"] {
-            about(&mut rig, &session, method, "x").check("200", &error(2, -32601));
+            about(&mut harness, &session, method, "x").check("200", &error(2, -32601));
         }
     });
 }
 
 #[test]
 fn a_list_of_tools_says_which_support_tasks() {
-    let mut rig = rig();
-    let session = session(&mut rig);
-    let answer = rig.post(&session, &request(1, "tools/list", json!({})));
+    let mut harness = harness();
+    let session = session(&mut harness);
+    let answer = harness.post(&session, &request(1, "tools/list", json!({})));
     let tools = answer.body["result"]["tools"].as_array().unwrap();
     let said = |at: usize| tools[at].get("execution");
     assert_eq!(said(0), None);

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::rig::{
-    MODERN, Rig, claim, error, failure, initialize, notification, request, result, stamped, text,
+use super::test_endpoint::{
+    MODERN, TestEndpoint, claim, error, failure, initialize, notification, request, result,
+    stamped, text,
 };
 use super::tools::{self, ECHO_SCHEMA};
 use crate::mcp::Disposition;
@@ -12,9 +13,9 @@ use crate::meter::Counter;
 /// Posts `body` in a session of its own and checks the answer.
 #[track_caller]
 fn check_session(body: &str, kind: &str, message: &Value) {
-    let mut rig = Rig::new();
-    let session = rig.session();
-    rig.post(&session, body).check(kind, message);
+    let mut harness = TestEndpoint::new();
+    let session = harness.session();
+    harness.post(&session, body).check(kind, message);
 }
 
 /// Posts a modern request with headers that agree with it and checks the answer.
@@ -25,8 +26,9 @@ fn check_modern(method: &str, mut params: Value, kind: &str, message: &Value) {
         headers.push_str(&format!("Mcp-Name: {name}\r\n"));
     }
     params["_meta"] = claim();
-    let mut rig = Rig::new();
-    rig.post(&headers, &request("m", method, params))
+    let mut harness = TestEndpoint::new();
+    harness
+        .post(&headers, &request("m", method, params))
         .check(kind, message);
 }
 
@@ -85,14 +87,14 @@ fn methods_of_the_modern_era_are_stamped() {
 
 #[test]
 fn lists_have_every_tool_and_its_schema_byte_for_byte() {
-    let mut rig = Rig::new();
-    let session = rig.session();
-    let legacy = rig
+    let mut harness = TestEndpoint::new();
+    let session = harness.session();
+    let legacy = harness
         .post(&session, &request(1, "tools/list", json!({})))
         .body;
     let headers = format!("{MODERN}Mcp-Method: tools/list\r\n");
     let body = request(1, "tools/list", json!({"_meta": claim()}));
-    let modern = rig.post(&headers, &body).body;
+    let modern = harness.post(&headers, &body).body;
     let names: Vec<&str> = legacy["result"]["tools"]
         .as_array()
         .unwrap()
@@ -113,31 +115,34 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
     assert_eq!(legacy["result"].as_object().unwrap().len(), 1);
     assert_eq!(modern["result"]["ttlMs"], 0);
     let mut out = Vec::new();
-    let session = super::rig::session_header(rig.session_id());
-    super::rig::with_head("POST", &session, |head| {
-        let exchange = rig.post("", "{}").exchange;
+    let session = super::test_endpoint::session_header(harness.session_id());
+    super::test_endpoint::with_head("POST", &session, |head| {
+        let exchange = harness.post("", "{}").exchange;
         let body = request(1, "tools/list", json!({}));
         let principal = None;
-        let asker = crate::mcp::asker::Asker::Here { head, principal };
-        rig.endpoint
-            .post((head, &asker), body.as_bytes(), exchange, &mut out)
+        let requester = crate::mcp::requester::Requester::Here { head, principal };
+        harness
+            .endpoint
+            .post((head, &requester), body.as_bytes(), exchange, &mut out)
     });
     assert!(String::from_utf8(out).unwrap().contains(ECHO_SCHEMA));
 }
 
 #[test]
 fn following_cursors_lists_every_tool_once() {
-    let mut rig = Rig::with(|settings| {
+    let mut harness = TestEndpoint::with(|settings| {
         settings.parts.plan = std::sync::Arc::new(tools::plan(&tools::Gate::default(), 4));
     });
-    let session = rig.session();
+    let session = harness.session();
     let (mut cursor, mut sizes) = (Value::Null, Vec::new());
     loop {
         let params = match &cursor {
             Value::Null => json!({}),
             cursor => json!({"cursor": cursor}),
         };
-        let page = rig.post(&session, &request(1, "tools/list", params)).body;
+        let page = harness
+            .post(&session, &request(1, "tools/list", params))
+            .body;
         sizes.push(page["result"]["tools"].as_array().unwrap().len());
         cursor = page["result"]["nextCursor"].clone();
         if cursor.is_null() {
@@ -157,19 +162,19 @@ fn a_handshake_agrees_on_a_served_legacy_revision() {
         ("2026-07-28", "2025-11-25"),
         ("1.0", "2025-11-25"),
     ] {
-        let mut rig = Rig::new();
-        let answer = rig.post("", &initialize(asked));
+        let mut harness = TestEndpoint::new();
+        let answer = harness.post("", &initialize(asked));
         let expected = json!({
             "protocolVersion": agreed,
             "capabilities": {"logging": {}, "tools": {"listChanged": true}},
-            "serverInfo": {"name": "rig", "version": "1"},
+            "serverInfo": {"name": "harness", "version": "1"},
         });
         answer.check("200", &result(1, expected));
         let Disposition::Answer { session, .. } = answer.disposition else {
             unreachable!("checked above");
         };
         assert_eq!(session.map(|id| id.home), Some(0));
-        assert_eq!(rig.count(Counter::SessionsOpen), 1);
+        assert_eq!(harness.count(Counter::SessionsOpen), 1);
     }
 }
 
@@ -182,10 +187,10 @@ fn an_unusable_handshake_makes_no_session() {
         json!({"protocolVersion": "2025-11-25", "clientInfo": info}),
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}),
     ] {
-        let mut rig = Rig::new();
-        let answer = rig.post("", &request(1, "initialize", params));
+        let mut harness = TestEndpoint::new();
+        let answer = harness.post("", &request(1, "initialize", params));
         answer.check("200", &error(1, -32602));
-        assert_eq!(rig.count(Counter::SessionsCreated), 0);
+        assert_eq!(harness.count(Counter::SessionsCreated), 0);
     }
 }
 
@@ -217,10 +222,10 @@ fn what_is_no_message_of_a_session_is_refused_with_a_status() {
         (&foreign_shard.header(), &ping, "404", error(1, -32001)),
         (MODERN, &ping, "400", error(1, -32602)),
     ] {
-        let mut rig = Rig::new();
-        rig.post(headers, body).check(kind, &message);
+        let mut harness = TestEndpoint::new();
+        harness.post(headers, body).check(kind, &message);
         let refused = [Counter::RefusedMessage, Counter::RefusedSession];
-        let refused: u64 = refused.map(|counter| rig.count(counter)).iter().sum();
+        let refused: u64 = refused.map(|counter| harness.count(counter)).iter().sum();
         assert_eq!(refused, 1, "{headers} {body}");
     }
 }
@@ -248,9 +253,9 @@ fn notifications_and_responses_are_accepted_and_not_answered() {
     ] {
         check_session(&body, "accepted", &Value::Null);
     }
-    let mut rig = Rig::new();
+    let mut harness = TestEndpoint::new();
     let body = notification("notifications/initialized", json!({"_meta": claim()}));
-    rig.post("", &body).check("accepted", &Value::Null);
+    harness.post("", &body).check("accepted", &Value::Null);
 }
 
 #[test]
@@ -337,21 +342,30 @@ fn bad_arguments_are_told_to_the_model_and_bad_parameters_to_the_client() {
 #[test]
 fn absent_arguments_are_an_empty_object() {
     let params = json!({"name": "list"});
-    let mut rig = Rig::new();
-    let session = rig.session();
-    let absent = rig.post(&session, &request(1, "tools/call", params)).body;
-    assert_eq!(absent, rig.call_legacy(&session, "list", json!({})).body);
+    let mut harness = TestEndpoint::new();
+    let session = harness.session();
+    let absent = harness
+        .post(&session, &request(1, "tools/call", params))
+        .body;
+    assert_eq!(
+        absent,
+        harness.call_legacy(&session, "list", json!({})).body
+    );
 }
 
 #[test]
 fn a_draining_shard_makes_no_sessions_and_no_streams_but_serves_those_it_has() {
-    let mut rig = Rig::new();
-    let session = rig.session();
-    rig.endpoint.core().drain();
-    rig.post("", &initialize("2025-11-25"))
+    let mut harness = TestEndpoint::new();
+    let session = harness.session();
+    harness.endpoint.core().drain();
+    harness
+        .post("", &initialize("2025-11-25"))
         .check("503", &error(1, -32603));
-    rig.send("GET", &session).check("503", &error((), -32603));
+    harness
+        .send("GET", &session)
+        .check("503", &error((), -32603));
     let ping = request(2, "ping", json!({}));
-    rig.post(&session, &ping)
+    harness
+        .post(&session, &ping)
         .check("200", &result(2, json!({})));
 }

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::rig::{Rig, check_parts, error, on_executor, request, result, stamped};
+use super::test_endpoint::{
+    TestEndpoint, check_parts, error, on_executor, request, result, stamped,
+};
 use super::tools::Gate;
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
@@ -31,7 +33,7 @@ async fn gives(_: &Call, value: Value) -> Result<ToolResult, CallError> {
     })
 }
 
-fn rig(gate: &Gate) -> Rig {
+fn harness(gate: &Gate) -> TestEndpoint {
     let gate = gate.clone();
     let later = async move |call: &Call, value: Value| {
         gate.pass().await;
@@ -46,7 +48,7 @@ fn rig(gate: &Gate) -> Rig {
         Tool::with_schema("free", "d", ANY, gives),
     ];
     let plan = Plan::new(tools.into(), 100).expect("the tools are usable");
-    Rig::with(|settings| settings.parts.plan = Arc::new(plan))
+    TestEndpoint::with(|settings| settings.parts.plan = Arc::new(plan))
 }
 
 fn content(structured: &Value) -> Value {
@@ -59,17 +61,18 @@ fn content(structured: &Value) -> Value {
 /// Checks what a legacy client gets.
 #[track_caller]
 fn check(tool: &str, arguments: Value, expected: &Value) {
-    let mut rig = rig(&Gate::default());
-    let session = rig.session();
-    rig.call_legacy(&session, tool, arguments)
+    let mut harness = harness(&Gate::default());
+    let session = harness.session();
+    harness
+        .call_legacy(&session, tool, arguments)
         .check("200", expected);
 }
 
 #[test]
 fn the_type_of_a_result_is_its_schema() {
-    let mut rig = rig(&Gate::default());
-    let session = rig.session();
-    let listed = rig.post(&session, &request(1, "tools/list", json!({})));
+    let mut harness = harness(&Gate::default());
+    let session = harness.session();
+    let listed = harness.post(&session, &request(1, "tools/list", json!({})));
     let schemas: Vec<&Value> = listed.body["result"]["tools"]
         .as_array()
         .unwrap()
@@ -101,10 +104,13 @@ fn only_what_fits_its_schema_is_sent() {
 
 #[test]
 fn a_fault_does_not_show_what_was_not_sent() {
-    let mut rig = rig(&Gate::default());
-    let session = rig.session();
+    let mut harness = harness(&Gate::default());
+    let session = harness.session();
     let secret = json!({"gives": {"secret": "hidden"}});
-    let answer = rig.call_legacy(&session, "gives", secret).body.to_string();
+    let answer = harness
+        .call_legacy(&session, "gives", secret)
+        .body
+        .to_string();
     assert!(
         !answer.contains("secret") && !answer.contains("hidden"),
         "{answer}"
@@ -119,12 +125,12 @@ fn a_result_that_comes_later_is_checked_as_well() {
             (json!([]), error(1, -32603)),
         ] {
             let gate = Gate::default();
-            let mut rig = rig(&gate);
-            let session = rig.session();
-            let call = rig.call_legacy(&session, "later", json!({ "gives": given }));
+            let mut harness = harness(&gate);
+            let session = harness.session();
+            let call = harness.call_legacy(&session, "later", json!({ "gives": given }));
             call.pending();
             gate.open();
-            check_parts(&rig.settle().await, call.exchange, &[("200", expected)]);
+            check_parts(&harness.settle().await, call.exchange, &[("200", expected)]);
         }
     });
 }
@@ -135,8 +141,8 @@ fn what_has_a_wrapped_schema_is_wrapped_for_legacy_clients_only() {
         let mut wrapped = content(&given);
         wrapped["structuredContent"] = json!({ "result": given });
         check("either", json!({ "gives": given }), &result(1, wrapped));
-        let mut rig = rig(&Gate::default());
-        let modern = rig.call_modern("either", json!({ "gives": given }), json!({}));
+        let mut harness = harness(&Gate::default());
+        let modern = harness.call_modern("either", json!({ "gives": given }), json!({}));
         modern.check("200", &stamped(1, content(&given)));
     }
 }

@@ -3,18 +3,18 @@
 use serde_json::{Value, json};
 
 use super::principals::{
-    ANN, BOB, OTHERS, at_home, check_unknown, modern, modern_call, pair, rig, rig_with, session,
+    ANN, BOB, OTHERS, at_home, check_unknown, harness, modern, modern_call, pair, rig_with, session,
 };
-use super::rig::{Answer, Rig, error, kind_of, on_executor, part_of, request};
+use super::test_endpoint::{Answer, TestEndpoint, error, kind_of, on_executor, part_of, request};
 use crate::meter::Counter;
 
-fn about(rig: &mut Rig, method: &str, id: &str) -> Answer {
+fn about(harness: &mut TestEndpoint, method: &str, id: &str) -> Answer {
     let params = json!({"taskId": id, "inputResponses": {}});
-    modern(rig, method, id, (params, ""))
+    modern(harness, method, id, (params, ""))
 }
 
-fn begin(rig: &mut Rig) -> String {
-    let body = modern_call(rig, "task", "x-tenant: t\r\n").body;
+fn begin(harness: &mut TestEndpoint) -> String {
+    let body = modern_call(harness, "task", "x-tenant: t\r\n").body;
     assert_eq!(body["result"]["resultType"], "task", "{body}");
     body["result"]["taskId"].as_str().unwrap().to_owned()
 }
@@ -54,38 +54,40 @@ fn a_modern_task_is_unknown_to_every_other_principal() {
 #[test]
 fn a_principal_fills_its_own_room_for_tasks_only() {
     on_executor(async {
-        let mut rig = rig_with(|settings| settings.tasks.per_owner_max = 1);
-        begin(&mut rig);
-        modern_call(&mut rig, "task", "").check("503", &error(1, -32603));
-        rig.principal = BOB;
-        begin(&mut rig);
-        rig.principal = None;
-        begin(&mut rig);
-        begin(&mut rig);
+        let mut harness = rig_with(|settings| settings.tasks.per_owner_max = 1);
+        begin(&mut harness);
+        modern_call(&mut harness, "task", "").check("503", &error(1, -32603));
+        harness.principal = BOB;
+        begin(&mut harness);
+        harness.principal = None;
+        begin(&mut harness);
+        begin(&mut harness);
     });
 }
 
 #[test]
 fn a_legacy_task_stays_with_its_session() {
     on_executor(async {
-        let mut rig = rig();
-        let [own, other] = [(); 2].map(|()| session(&mut rig, "2025-11-25"));
+        let mut harness = harness();
+        let [own, other] = [(); 2].map(|()| session(&mut harness, "2025-11-25"));
         let params = json!({"name": "task", "arguments": {}, "task": {}});
-        let called = rig.post(&own, &request(1, "tools/call", params));
+        let called = harness.post(&own, &request(1, "tools/call", params));
         let id = called.body["result"]["task"]["taskId"].clone();
         assert!(id.is_string(), "{}", called.body);
         let get = request(2, "tasks/get", json!({"taskId": id}));
-        rig.post(&other, &get).check("200", &error(2, -32602));
-        about(&mut rig, "tasks/get", id.as_str().unwrap()).check("200", &error(1, -32602));
-        rig.principal = BOB;
-        check_unknown(&rig.post(&own, &get), true);
-        rig.principal = ANN;
-        rig.gate.open();
-        rig.settle().await;
-        let listed = rig.post(&own, &request(2, "tasks/list", json!({}))).body;
+        harness.post(&other, &get).check("200", &error(2, -32602));
+        about(&mut harness, "tasks/get", id.as_str().unwrap()).check("200", &error(1, -32602));
+        harness.principal = BOB;
+        check_unknown(&harness.post(&own, &get), true);
+        harness.principal = ANN;
+        harness.gate.open();
+        harness.settle().await;
+        let listed = harness
+            .post(&own, &request(2, "tasks/list", json!({})))
+            .body;
         assert_eq!(listed["result"]["tasks"][0]["status"], "completed");
         let fetch = request(3, "tasks/result", json!({"taskId": id}));
-        let fetched = rig.post(&own, &fetch).body;
+        let fetched = harness.post(&own, &fetch).body;
         let said = &fetched["result"]["content"][0]["text"];
         assert_eq!(*said, r#"Some("ann") None None"#, "{fetched}");
     });
@@ -94,39 +96,39 @@ fn a_legacy_task_stays_with_its_session() {
 #[test]
 fn a_session_that_makes_room_takes_its_tasks_with_it() {
     on_executor(async {
-        let mut rig = rig_with(|settings| settings.sessions_per_principal_max = 1);
-        rig.gate.open();
-        let session = session(&mut rig, "2025-11-25");
+        let mut harness = rig_with(|settings| settings.sessions_per_principal_max = 1);
+        harness.gate.open();
+        let session = session(&mut harness, "2025-11-25");
         let params = json!({"name": "task", "arguments": {}, "task": {}});
-        let called = rig.post(&session, &request(1, "tools/call", params));
+        let called = harness.post(&session, &request(1, "tools/call", params));
         assert_eq!(called.body["result"]["task"]["status"], "working");
-        rig.settle().await;
-        assert_eq!(rig.count(Counter::TasksKept), 1);
-        rig.session();
-        assert_eq!(rig.count(Counter::SessionsEvicted), 1);
-        assert_eq!(rig.count(Counter::TasksKept), 0);
+        harness.settle().await;
+        assert_eq!(harness.count(Counter::TasksKept), 1);
+        harness.session();
+        assert_eq!(harness.count(Counter::SessionsEvicted), 1);
+        assert_eq!(harness.count(Counter::TasksKept), 0);
     });
 }
 
 /// Brings the notes of either shard to the other, until there are none.
-fn exchange_notes(front: &mut Rig, home: &mut Rig) {
+fn exchange_notes(front: &mut TestEndpoint, home: &mut TestEndpoint) {
     loop {
-        let to_home = front.endpoint.core().next_note();
-        let to_front = home.endpoint.core().next_note();
+        let to_home = front.endpoint.core().next_task_watch();
+        let to_front = home.endpoint.core().next_task_watch();
         if to_home.is_none() && to_front.is_none() {
             return;
         }
         if let Some((1, note)) = to_home {
-            home.endpoint.core().take_note(note);
+            home.endpoint.core().on_task_watch(note);
         }
         if let Some((0, note)) = to_front {
-            front.endpoint.core().take_note(note);
+            front.endpoint.core().on_task_watch(note);
         }
     }
 }
 
 /// Listens to a task of `home` at `front`; returns the params of what is said first.
-fn listen(front: &mut Rig, home: &mut Rig, id: &str) -> (Answer, Value) {
+fn listen(front: &mut TestEndpoint, home: &mut TestEndpoint, id: &str) -> (Answer, Value) {
     let params = json!({"notifications": {"taskIds": [id]}});
     let lines = "Accept: text/event-stream\r\n";
     let listener = modern(front, "subscriptions/listen", "x", (params, lines));

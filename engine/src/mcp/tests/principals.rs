@@ -7,15 +7,15 @@ use corelane_protocol::mcp::tasks::TaskSupport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::rig::{
-    Answer, MODERN, Rig, check_parts, claim, error, initialize, kind_of, notification, on_executor,
-    request, result, session_header, stamped, text,
+use super::test_endpoint::{
+    Answer, MODERN, TestEndpoint, check_parts, claim, error, initialize, kind_of, notification,
+    on_executor, request, result, session_header, stamped, text,
 };
 use super::tools::Gate;
 use crate::catalog::resource::Resource;
 use crate::catalog::tool::Tool;
 use crate::catalog::{Entries, Plan};
-use crate::handler::provenance::ExposedHeaders;
+use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::{Call, CallError, Elicitation, ReadRequest};
 use crate::io::executor::yield_now;
 use crate::mcp::{Disposition, EndpointSettings};
@@ -88,27 +88,27 @@ fn plan(gate: &Gate) -> Plan {
     Plan::new(entries, 50).expect("the tools of the tests are usable")
 }
 
-pub(super) fn rig() -> Rig {
+pub(super) fn harness() -> TestEndpoint {
     rig_with(|_| ())
 }
 
 /// A server that exposes two headers, asked by Ann.
-pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     let gate = Gate::default();
-    let mut rig = Rig::with(|settings| {
+    let mut harness = TestEndpoint::with(|settings| {
         let names = ["X-Tenant", "x-trace"].map(str::to_owned);
         let exposed = ExposedHeaders::new(&names).expect("these are names");
         settings.parts.exposed = Arc::new(exposed);
         settings.parts.plan = Arc::new(plan(&gate));
         change(settings);
     });
-    rig.gate = gate;
-    rig.principal = ANN;
-    rig
+    harness.gate = gate;
+    harness.principal = ANN;
+    harness
 }
 
 /// The shard of the connection and the home shard of what is asked for.
-pub(super) fn pair() -> (Rig, Rig) {
+pub(super) fn pair() -> (TestEndpoint, TestEndpoint) {
     let shard = |number| {
         rig_with(|settings| {
             settings.shard = number;
@@ -120,7 +120,7 @@ pub(super) fn pair() -> (Rig, Rig) {
 
 /// What a request becomes at `home`, where it was forwarded to.
 #[track_caller]
-pub(super) fn at_home(home: &mut Rig, answer: Answer) -> Answer {
+pub(super) fn at_home(home: &mut TestEndpoint, answer: Answer) -> Answer {
     let Disposition::Forward { home: 1, request } = answer.disposition else {
         panic!("forwarded to its home: {:?}", answer.disposition);
     };
@@ -138,13 +138,16 @@ pub(super) fn at_home(home: &mut Rig, answer: Answer) -> Answer {
 }
 
 /// A session of a client that can elicit; returns its header line.
-pub(super) fn session(rig: &mut Rig, version: &str) -> String {
+pub(super) fn session(harness: &mut TestEndpoint, version: &str) -> String {
     let params = json!({
         "protocolVersion": version,
         "capabilities": {"elicitation": {}},
         "clientInfo": {"name": "n", "version": "1"},
     });
-    match rig.post("", &request(1, "initialize", params)).disposition {
+    match harness
+        .post("", &request(1, "initialize", params))
+        .disposition
+    {
         Disposition::Answer { session, .. } => session_header(session.expect("a session")),
         other => panic!("initialize is answered at once: {other:?}"),
     }
@@ -152,7 +155,7 @@ pub(super) fn session(rig: &mut Rig, version: &str) -> String {
 
 /// A modern request of a client that knows tasks and can elicit, with more header lines.
 pub(super) fn modern(
-    rig: &mut Rig,
+    harness: &mut TestEndpoint,
     method: &str,
     name: &str,
     (mut params, lines): (Value, &str),
@@ -163,28 +166,28 @@ pub(super) fn modern(
         "extensions": {"io.modelcontextprotocol/tasks": {}},
     });
     let headers = format!("{MODERN}Mcp-Method: {method}\r\nMcp-Name: {name}\r\n{lines}");
-    rig.post(&headers, &request(1, method, params))
+    harness.post(&headers, &request(1, method, params))
 }
 
-pub(super) fn modern_call(rig: &mut Rig, tool: &str, lines: &str) -> Answer {
+pub(super) fn modern_call(harness: &mut TestEndpoint, tool: &str, lines: &str) -> Answer {
     let params = json!({"name": tool, "arguments": {}});
-    modern(rig, "tools/call", tool, (params, lines))
+    modern(harness, "tools/call", tool, (params, lines))
 }
 
 /// Every way to ask for a session, and whether it has an id.
-fn ways(rig: &mut Rig, session: &str) -> Vec<(Answer, bool)> {
+fn ways(harness: &mut TestEndpoint, session: &str) -> Vec<(Answer, bool)> {
     let ping = request(2, "ping", json!({}));
     let initialized = notification("notifications/initialized", json!({}));
     let response = json!({"jsonrpc": "2.0", "id": "0-0-0", "result": {}}).to_string();
     let resumed = format!("{session}Last-Event-ID: 0-0-0\r\n");
     vec![
-        (rig.post(session, &ping), true),
-        (rig.post(session, &initialized), false),
-        (rig.post(session, &response), false),
-        (rig.post(session, &format!("[{ping}]")), false),
-        (rig.send("GET", session), false),
-        (rig.send("GET", &resumed), false),
-        (rig.send("DELETE", session), false),
+        (harness.post(session, &ping), true),
+        (harness.post(session, &initialized), false),
+        (harness.post(session, &response), false),
+        (harness.post(session, &format!("[{ping}]")), false),
+        (harness.send("GET", session), false),
+        (harness.send("GET", &resumed), false),
+        (harness.send("DELETE", session), false),
     ]
 }
 
@@ -200,20 +203,21 @@ pub(super) fn check_unknown(answer: &Answer, has_id: bool) {
 #[test]
 fn a_session_is_unknown_to_every_other_principal() {
     for owner in [ANN, None] {
-        let mut rig = rig();
-        rig.principal = owner;
-        let session = session(&mut rig, "2025-03-26");
+        let mut harness = harness();
+        harness.principal = owner;
+        let session = session(&mut harness, "2025-03-26");
         let strangers = OTHERS.into_iter().chain([ANN]);
         for stranger in strangers.filter(|stranger| *stranger != owner) {
-            rig.principal = stranger;
-            for (answer, has_id) in ways(&mut rig, &session) {
+            harness.principal = stranger;
+            for (answer, has_id) in ways(&mut harness, &session) {
                 check_unknown(&answer, has_id);
             }
         }
-        rig.principal = owner;
-        rig.post(&session, &request(2, "ping", json!({})))
+        harness.principal = owner;
+        harness
+            .post(&session, &request(2, "ping", json!({})))
             .check("200", &result(2, json!({})));
-        rig.send("DELETE", &session).check("done", &Value::Null);
+        harness.send("DELETE", &session).check("done", &Value::Null);
     }
 }
 
@@ -239,10 +243,10 @@ fn a_session_of_another_shard_is_unknown_to_every_other_principal() {
 #[test]
 fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
     on_executor(async {
-        let mut rig = rig();
-        let session = session(&mut rig, "2025-11-25");
-        let answer = rig.call_legacy(&session, "greets", json!({}));
-        let asked = rig.settle().await;
+        let mut harness = harness();
+        let session = session(&mut harness, "2025-11-25");
+        let answer = harness.call_legacy(&session, "greets", json!({}));
+        let asked = harness.settle().await;
         let [(_, crate::mcp::Part::Event { message, .. })] = &asked[..] else {
             panic!("one question: {asked:?}");
         };
@@ -252,82 +256,86 @@ fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
             json!({"jsonrpc": "2.0", "id": question["id"], "result": content}).to_string()
         };
         for stranger in OTHERS {
-            rig.principal = stranger;
-            check_unknown(&rig.post(&session, &named("mallory")), false);
+            harness.principal = stranger;
+            check_unknown(&harness.post(&session, &named("mallory")), false);
             let cancelled = notification("notifications/cancelled", json!({"requestId": 1}));
-            check_unknown(&rig.post(&session, &cancelled), false);
+            check_unknown(&harness.post(&session, &cancelled), false);
         }
-        assert!(rig.settle().await.is_empty());
-        rig.principal = ANN;
-        rig.post(&session, &named("ann"))
+        assert!(harness.settle().await.is_empty());
+        harness.principal = ANN;
+        harness
+            .post(&session, &named("ann"))
             .check("accepted", &Value::Null);
         let expected = [("200", result(1, text("hello ann")))];
-        check_parts(&rig.settle().await, answer.exchange, &expected);
+        check_parts(&harness.settle().await, answer.exchange, &expected);
     });
 }
 
 #[test]
 fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
     on_executor(async {
-        let mut rig = rig_with(|settings| settings.sessions_per_principal_max = 2);
-        rig.principal = BOB;
-        let bobs = rig.session();
-        rig.principal = None;
-        let anonymous: Vec<String> = (0..4).map(|_| rig.session()).collect();
-        assert_eq!(rig.count(Counter::SessionsEvicted), 0);
-        rig.principal = ANN;
+        let mut harness = rig_with(|settings| settings.sessions_per_principal_max = 2);
+        harness.principal = BOB;
+        let bobs = harness.session();
+        harness.principal = None;
+        let anonymous: Vec<String> = (0..4).map(|_| harness.session()).collect();
+        assert_eq!(harness.count(Counter::SessionsEvicted), 0);
+        harness.principal = ANN;
         let ping = request(2, "ping", json!({}));
-        let (busy, idle) = (rig.session(), rig.session());
-        rig.call_legacy(&busy, "later", json!({})).pending();
-        let third = rig.session();
-        assert_eq!(rig.count(Counter::SessionsEvicted), 1);
-        check_unknown(&rig.post(&idle, &ping), true);
-        let answer = rig.call_legacy(&third, "later", json!({}));
+        let (busy, idle) = (harness.session(), harness.session());
+        harness.call_legacy(&busy, "later", json!({})).pending();
+        let third = harness.session();
+        assert_eq!(harness.count(Counter::SessionsEvicted), 1);
+        check_unknown(&harness.post(&idle, &ping), true);
+        let answer = harness.call_legacy(&third, "later", json!({}));
         answer.pending();
-        let refused = rig.post("", &initialize("2025-11-25"));
+        let refused = harness.post("", &initialize("2025-11-25"));
         refused.check("503", &error(1, -32603));
         let text = refused.body["error"]["message"].as_str().unwrap();
         assert!(text.contains("principal"), "{text}");
-        rig.gate.open();
-        rig.settle().await;
-        rig.session();
-        assert_eq!(rig.count(Counter::SessionsEvicted), 2);
-        assert_eq!(rig.count(Counter::SessionsOpen), 7);
-        check_unknown(&rig.post(&busy, &ping), true);
-        rig.principal = BOB;
-        rig.post(&bobs, &ping).check("200", &result(2, json!({})));
-        rig.principal = None;
+        harness.gate.open();
+        harness.settle().await;
+        harness.session();
+        assert_eq!(harness.count(Counter::SessionsEvicted), 2);
+        assert_eq!(harness.count(Counter::SessionsOpen), 7);
+        check_unknown(&harness.post(&busy, &ping), true);
+        harness.principal = BOB;
+        harness
+            .post(&bobs, &ping)
+            .check("200", &result(2, json!({})));
+        harness.principal = None;
         for session in anonymous {
-            rig.post(&session, &ping)
+            harness
+                .post(&session, &ping)
                 .check("200", &result(2, json!({})));
         }
     });
 }
 
 /// Lets `tool` ask Ann and sends her state back as `who`; returns what comes of it.
-async fn bring_back(rig: &mut Rig, tool: &str, owner: Who, who: Who) -> Value {
-    rig.principal = owner;
-    let first = modern_call(rig, tool, "");
-    let body = outcome(rig, first).await;
+async fn bring_back(harness: &mut TestEndpoint, tool: &str, owner: Who, who: Who) -> Value {
+    harness.principal = owner;
+    let first = modern_call(harness, tool, "");
+    let body = outcome(harness, first).await;
     let state = body["result"]["requestState"].as_str().expect("a state");
     let named = json!({"action": "accept", "content": {"name": "you"}});
     let params = json!({
         "name": tool, "arguments": {},
         "inputResponses": {"who": named}, "requestState": state,
     });
-    rig.principal = who;
-    let second = modern(rig, "tools/call", tool, (params, ""));
-    outcome(rig, second).await
+    harness.principal = who;
+    let second = modern(harness, "tools/call", tool, (params, ""));
+    outcome(harness, second).await
 }
 
 type Who = Option<&'static str>;
 
 /// The message that answers a request, now or later.
-pub(super) async fn outcome(rig: &mut Rig, answer: Answer) -> Value {
+pub(super) async fn outcome(harness: &mut TestEndpoint, answer: Answer) -> Value {
     if !matches!(answer.disposition, Disposition::Pending(_)) {
         return answer.body;
     }
-    let delivered = rig.settle().await;
+    let delivered = harness.settle().await;
     match &delivered[..] {
         [(_, crate::mcp::Part::Final { body, .. })] => serde_json::from_slice(body).unwrap(),
         other => panic!("one final part: {other:?}"),
@@ -337,14 +345,14 @@ pub(super) async fn outcome(rig: &mut Rig, answer: Answer) -> Value {
 #[test]
 fn a_state_is_taken_back_from_whom_it_was_given_to() {
     on_executor(async {
-        let mut rig = rig();
+        let mut harness = harness();
         for tool in ["greets", "greets_later"] {
             for owner in [ANN, None] {
-                let body = bring_back(&mut rig, tool, owner, owner).await;
+                let body = bring_back(&mut harness, tool, owner, owner).await;
                 assert_eq!(body, stamped_text("hello you"), "{tool} {owner:?}");
                 for other in OTHERS.into_iter().chain([ANN]) {
                     if other != owner {
-                        let body = bring_back(&mut rig, tool, owner, other).await;
+                        let body = bring_back(&mut harness, tool, owner, other).await;
                         assert_eq!(body["error"]["code"], -32602, "{tool} {other:?}");
                     }
                 }

@@ -2,25 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::rig::{
-    Answer, Rig, agrees, check_parts, error, initialize, on_executor, part_of, progress, result,
-    session_header, text,
+use super::test_endpoint::{
+    Answer, TestEndpoint, agrees, check_parts, error, initialize, on_executor, part_of, progress,
+    result, session_header, text,
 };
 use crate::mcp::event_store::EventId;
 use crate::mcp::{Disposition, Exchange, Part, StreamOwner};
 use crate::meter::Counter;
 
-/// A rig whose clients take streams.
-fn rig() -> Rig {
-    let mut rig = Rig::new();
-    rig.takes_events = true;
-    rig
+/// A harness whose clients take streams.
+fn harness() -> TestEndpoint {
+    let mut harness = TestEndpoint::new();
+    harness.takes_events = true;
+    harness
 }
 
 /// Calls a tool that reports two steps of progress and then waits for the gate.
-fn call(rig: &mut Rig, session: &str) -> Answer {
+fn call(harness: &mut TestEndpoint, session: &str) -> Answer {
     let arguments = json!({"steps": [1.0, 2.0], "waits": true});
-    rig.call_legacy(session, "steps", arguments)
+    harness.call_legacy(session, "steps", arguments)
 }
 
 /// The ids of the events among `delivered`, each of which has one.
@@ -34,17 +34,17 @@ fn ids(delivered: &[(Exchange, Part)]) -> Vec<EventId> {
 }
 
 /// Asks for what came after an event.
-fn resume(rig: &mut Rig, session: &str, after: &str) -> Answer {
-    rig.send("GET", &format!("{session}Last-Event-ID: {after}\r\n"))
+fn resume(harness: &mut TestEndpoint, session: &str, after: &str) -> Answer {
+    harness.send("GET", &format!("{session}Last-Event-ID: {after}\r\n"))
 }
 
 #[track_caller]
-fn check_refused(rig: &mut Rig, session: &str, after: &str, says: &str) {
-    let answer = resume(rig, session, after);
+fn check_refused(harness: &mut TestEndpoint, session: &str, after: &str, says: &str) {
+    let answer = resume(harness, session, after);
     answer.check("400", &error((), -32600));
     let message = answer.body["error"]["message"].as_str().expect("a text");
     assert!(message.contains(says), "{message}");
-    assert!(rig.deliveries().is_empty());
+    assert!(harness.deliveries().is_empty());
 }
 
 fn done() -> Value {
@@ -54,14 +54,14 @@ fn done() -> Value {
 #[test]
 fn a_call_that_waits_is_primed_and_its_events_and_answer_have_ids() {
     on_executor(async {
-        let mut rig = rig();
-        let session = rig.session();
-        let answer = call(&mut rig, &session);
+        let mut harness = harness();
+        let session = harness.session();
+        let answer = call(&mut harness, &session);
         answer.pending();
-        let primed = rig.deliveries();
+        let primed = harness.deliveries();
         check_parts(&primed, answer.exchange, &[("event", Value::Null)]);
-        rig.gate.open();
-        let rest = rig.settle().await;
+        harness.gate.open();
+        let rest = harness.settle().await;
         let expected = [
             ("event", progress(1.0)),
             ("event", progress(2.0)),
@@ -79,27 +79,28 @@ fn a_call_that_waits_is_primed_and_its_events_and_answer_have_ids() {
 #[test]
 fn what_is_answered_at_once_or_as_json_keeps_nothing() {
     on_executor(async {
-        let mut rig = rig();
-        let session = rig.session();
-        rig.call_legacy(&session, "echo", json!({"message": "m"}))
+        let mut harness = harness();
+        let session = harness.session();
+        harness
+            .call_legacy(&session, "echo", json!({"message": "m"}))
             .check("200", &result(1, text("m")));
-        rig.takes_events = false;
-        let answer = call(&mut rig, &session);
-        rig.gate.open();
-        let delivered = rig.settle().await;
+        harness.takes_events = false;
+        let answer = call(&mut harness, &session);
+        harness.gate.open();
+        let delivered = harness.settle().await;
         assert_eq!(delivered.last().map(|last| last.0), Some(answer.exchange));
         let is_kept = |part: &Part| matches!(part, Part::Event { id: Some(_), .. });
         assert!(!delivered.iter().any(|(_, part)| is_kept(part)));
         assert_eq!(part_of(&delivered[2].1), ("200".to_owned(), done()));
-        assert_eq!(rig.count(Counter::EventsBytes), 0);
+        assert_eq!(harness.count(Counter::EventsBytes), 0);
     });
 }
 
 #[test]
 fn a_client_of_an_older_revision_is_not_primed_and_resumes_after_its_first_event() {
     on_executor(async {
-        let mut rig = rig();
-        let answer = rig.post("", &initialize("2025-06-18"));
+        let mut harness = harness();
+        let answer = harness.post("", &initialize("2025-06-18"));
         let Disposition::Answer {
             session: Some(id), ..
         } = answer.disposition
@@ -107,109 +108,113 @@ fn a_client_of_an_older_revision_is_not_primed_and_resumes_after_its_first_event
             panic!("a session is made: {}", answer.body);
         };
         let session = session_header(id);
-        let answer = call(&mut rig, &session);
-        assert!(rig.deliveries().is_empty());
-        let delivered = rig.settle().await;
+        let answer = call(&mut harness, &session);
+        assert!(harness.deliveries().is_empty());
+        let delivered = harness.settle().await;
         let ids = ids(&delivered);
         assert_eq!(ids.len(), 2);
-        rig.endpoint
+        harness
+            .endpoint
             .core()
             .client_gone(answer.pending(), answer.exchange);
-        rig.gate.open();
-        assert!(rig.settle().await.is_empty());
-        let resumed = resume(&mut rig, &session, &ids[0].to_text());
+        harness.gate.open();
+        assert!(harness.settle().await.is_empty());
+        let resumed = resume(&mut harness, &session, &ids[0].to_text());
         let expected = [
             ("event", progress(2.0)),
             ("event", done()),
             ("end", Value::Null),
         ];
-        check_parts(&rig.deliveries(), resumed.exchange, &expected);
+        check_parts(&harness.deliveries(), resumed.exchange, &expected);
     });
 }
 
 #[test]
 fn a_call_whose_client_left_is_resumed_while_it_runs_and_after() {
     on_executor(async {
-        let mut rig = rig();
-        let session = rig.session();
-        let answer = call(&mut rig, &session);
-        let primed = ids(&rig.settle().await)[0].to_text();
-        rig.endpoint
+        let mut harness = harness();
+        let session = harness.session();
+        let answer = call(&mut harness, &session);
+        let primed = ids(&harness.settle().await)[0].to_text();
+        harness
+            .endpoint
             .core()
             .client_gone(answer.pending(), answer.exchange);
-        let first = resume(&mut rig, &session, &primed);
+        let first = resume(&mut harness, &session, &primed);
         let steps = [("event", progress(1.0)), ("event", progress(2.0))];
         assert!(matches!(first.disposition, Disposition::Stream(_)));
-        check_parts(&rig.deliveries(), first.exchange, &steps);
+        check_parts(&harness.deliveries(), first.exchange, &steps);
         // The connection that is seen to go late does not take the new one with it.
-        rig.endpoint
+        harness
+            .endpoint
             .core()
             .client_gone(answer.pending(), answer.exchange);
-        let second = resume(&mut rig, &session, &primed);
-        assert_eq!(rig.count(Counter::StreamsResumed), 2);
+        let second = resume(&mut harness, &session, &primed);
+        assert_eq!(harness.count(Counter::StreamsResumed), 2);
         // One stream, one connection.
-        let delivered = rig.deliveries();
+        let delivered = harness.deliveries();
         let end = [("end", Value::Null)];
         check_parts(&delivered[..1], first.exchange, &end);
         check_parts(&delivered[1..], second.exchange, &steps);
-        rig.gate.open();
-        let live = rig.settle().await;
+        harness.gate.open();
+        let live = harness.settle().await;
         let rest = [("event", done()), ("end", Value::Null)];
         check_parts(&live, second.exchange, &rest);
-        let third = resume(&mut rig, &session, &primed);
+        let third = resume(&mut harness, &session, &primed);
         let all: Vec<_> = steps.into_iter().chain(rest).collect();
-        check_parts(&rig.deliveries(), third.exchange, &all);
+        check_parts(&harness.deliveries(), third.exchange, &all);
         let last = ids(&live)[0].to_text();
-        let fourth = resume(&mut rig, &session, &last);
-        check_parts(&rig.deliveries(), fourth.exchange, &end);
+        let fourth = resume(&mut harness, &session, &last);
+        check_parts(&harness.deliveries(), fourth.exchange, &end);
     });
 }
 
 #[test]
 fn a_resumed_stream_that_is_lost_again_keeps_the_answer() {
     on_executor(async {
-        let mut rig = rig();
-        let id = rig.session_id();
+        let mut harness = harness();
+        let id = harness.session_id();
         let session = session_header(id);
-        let answer = call(&mut rig, &session);
-        let seen = ids(&rig.settle().await)[2].to_text();
-        rig.endpoint
+        let answer = call(&mut harness, &session);
+        let seen = ids(&harness.settle().await)[2].to_text();
+        harness
+            .endpoint
             .core()
             .client_gone(answer.pending(), answer.exchange);
-        let resumed = resume(&mut rig, &session, &seen);
-        rig.endpoint.core().stream_gone(id, resumed.exchange);
-        rig.gate.open();
-        assert!(rig.settle().await.is_empty());
-        let again = resume(&mut rig, &session, &seen);
+        let resumed = resume(&mut harness, &session, &seen);
+        harness.endpoint.core().stream_gone(id, resumed.exchange);
+        harness.gate.open();
+        assert!(harness.settle().await.is_empty());
+        let again = resume(&mut harness, &session, &seen);
         let rest = [("event", done()), ("end", Value::Null)];
-        check_parts(&rig.deliveries(), again.exchange, &rest);
+        check_parts(&harness.deliveries(), again.exchange, &rest);
     });
 }
 
 #[test]
 fn ids_that_name_nothing_of_the_session_are_refused_and_say_why() {
     on_executor(async {
-        let mut rig = Rig::with(|settings| settings.events.events_per_stream_max = 1);
-        rig.takes_events = true;
-        let (session, other) = (rig.session(), rig.session());
-        call(&mut rig, &session);
-        let own = ids(&rig.settle().await);
+        let mut harness = TestEndpoint::with(|settings| settings.events.events_per_stream_max = 1);
+        harness.takes_events = true;
+        let (session, other) = (harness.session(), harness.session());
+        call(&mut harness, &session);
+        let own = ids(&harness.settle().await);
         for text in ["x", "0000-0", "0000-0-0-0", "00000000-0-0"] {
-            check_refused(&mut rig, &session, text, "no id that this server gives");
+            check_refused(&mut harness, &session, text, "no id that this server gives");
         }
         let unknown = "unknown or its stream is no longer kept";
         for text in ["0000-ff-0", "0000-0-9", "0001-0-0"] {
-            check_refused(&mut rig, &session, text, unknown);
+            check_refused(&mut harness, &session, text, unknown);
         }
-        check_refused(&mut rig, &other, &own[1].to_text(), unknown);
-        check_refused(&mut rig, &session, &own[0].to_text(), "were dropped");
-        assert_eq!(rig.count(Counter::EventsDropped), 1);
+        check_refused(&mut harness, &other, &own[1].to_text(), unknown);
+        check_refused(&mut harness, &session, &own[0].to_text(), "were dropped");
+        assert_eq!(harness.count(Counter::EventsDropped), 1);
         let twice = format!("{session}Last-Event-ID: a\r\nLast-Event-ID: b\r\n");
-        rig.send("GET", &twice).check("400", &error((), -32600));
-        resume(&mut rig, "MCP-Session-Id: x\r\n", "0000-0-0").check("404", &error((), -32001));
-        let resumed = resume(&mut rig, &session, &own[1].to_text());
+        harness.send("GET", &twice).check("400", &error((), -32600));
+        resume(&mut harness, "MCP-Session-Id: x\r\n", "0000-0-0").check("404", &error((), -32001));
+        let resumed = resume(&mut harness, &session, &own[1].to_text());
         check_parts(
-            &rig.deliveries()[1..],
+            &harness.deliveries()[1..],
             resumed.exchange,
             &[("event", progress(2.0))],
         );
@@ -217,64 +222,64 @@ fn ids_that_name_nothing_of_the_session_are_refused_and_say_why() {
 }
 
 /// Ends a session in `end` while a stream of it is kept, and checks that nothing is left.
-fn check_forgotten(end: impl FnOnce(&mut Rig, &str)) {
+fn check_forgotten(end: impl FnOnce(&mut TestEndpoint, &str)) {
     on_executor(async {
-        let mut rig = Rig::with(|settings| settings.sessions_max = 1);
-        rig.takes_events = true;
-        rig.gate.open();
-        let session = rig.session();
-        call(&mut rig, &session).pending();
-        assert_eq!(ids(&rig.settle().await).len(), 4);
-        assert!(rig.count(Counter::EventsBytes) > 0);
-        end(&mut rig, &session);
-        assert_eq!(rig.count(Counter::EventsBytes), 0);
-        assert_eq!(rig.count(Counter::EventsDropped), 0);
-        resume(&mut rig, &session, "0000-0-1").check("404", &error((), -32001));
+        let mut harness = TestEndpoint::with(|settings| settings.sessions_max = 1);
+        harness.takes_events = true;
+        harness.gate.open();
+        let session = harness.session();
+        call(&mut harness, &session).pending();
+        assert_eq!(ids(&harness.settle().await).len(), 4);
+        assert!(harness.count(Counter::EventsBytes) > 0);
+        end(&mut harness, &session);
+        assert_eq!(harness.count(Counter::EventsBytes), 0);
+        assert_eq!(harness.count(Counter::EventsDropped), 0);
+        resume(&mut harness, &session, "0000-0-1").check("404", &error((), -32001));
     });
 }
 
 #[test]
 fn the_end_of_a_session_forgets_its_events() {
-    check_forgotten(|rig, session| {
-        rig.send("DELETE", session).check("done", &Value::Null);
+    check_forgotten(|harness, session| {
+        harness.send("DELETE", session).check("done", &Value::Null);
     });
-    check_forgotten(|rig, _| rig.expire_at(10_000));
-    check_forgotten(|rig, _| {
-        rig.session();
-        assert_eq!(rig.count(Counter::SessionsEvicted), 1);
+    check_forgotten(|harness, _| harness.expire_at(10_000));
+    check_forgotten(|harness, _| {
+        harness.session();
+        assert_eq!(harness.count(Counter::SessionsEvicted), 1);
     });
 }
 
 #[test]
 fn a_cancelled_call_is_forgotten() {
     on_executor(async {
-        let mut rig = rig();
-        let session = rig.session();
-        let key = call(&mut rig, &session).pending();
-        rig.settle().await;
-        rig.endpoint.core().cancel(key);
-        assert_eq!(rig.count(Counter::EventsBytes), 0);
+        let mut harness = harness();
+        let session = harness.session();
+        let key = call(&mut harness, &session).pending();
+        harness.settle().await;
+        harness.endpoint.core().cancel(key);
+        assert_eq!(harness.count(Counter::EventsBytes), 0);
     });
 }
 
 #[test]
 fn a_call_that_pauses_ends_its_stream_and_goes_on() {
     on_executor(async {
-        let mut rig = rig();
-        let session = rig.session();
-        let answer = rig.call_legacy(&session, "pauses", json!({}));
-        let delivered = rig.settle().await;
+        let mut harness = harness();
+        let session = harness.session();
+        let answer = harness.call_legacy(&session, "pauses", json!({}));
+        let delivered = harness.settle().await;
         let expected = [
             ("event", Value::Null),
             ("event", progress(1.0)),
             ("pause", json!(1500)),
         ];
         check_parts(&delivered, answer.exchange, &expected);
-        rig.gate.open();
-        assert!(rig.settle().await.is_empty());
+        harness.gate.open();
+        assert!(harness.settle().await.is_empty());
         let seen = ids(&delivered)[0].to_text();
-        let resumed = resume(&mut rig, &session, &seen);
-        let rest = rig.deliveries();
+        let resumed = resume(&mut harness, &session, &seen);
+        let rest = harness.deliveries();
         let expected = [
             ("event", progress(1.0)),
             ("event", progress(2.0)),
@@ -289,12 +294,12 @@ fn a_call_that_pauses_ends_its_stream_and_goes_on() {
 fn a_client_that_cannot_come_back_is_not_sent_away() {
     on_executor(async {
         for (takes_events, kept_bytes) in [(false, 1_000_000), (true, 0)] {
-            let mut rig = Rig::with(|settings| settings.events.bytes_max = kept_bytes);
-            rig.takes_events = takes_events;
-            rig.gate.open();
-            let session = rig.session();
-            rig.call_legacy(&session, "pauses", json!({})).pending();
-            let delivered = rig.settle().await;
+            let mut harness = TestEndpoint::with(|settings| settings.events.bytes_max = kept_bytes);
+            harness.takes_events = takes_events;
+            harness.gate.open();
+            let session = harness.session();
+            harness.call_legacy(&session, "pauses", json!({})).pending();
+            let delivered = harness.settle().await;
             let paused = delivered.iter().any(|it| part_of(&it.1).0 == "pause");
             assert!(!paused, "{delivered:?}");
             let answered = delivered
@@ -302,11 +307,11 @@ fn a_client_that_cannot_come_back_is_not_sent_away() {
                 .any(|it| agrees(&part_of(&it.1).1, &result(1, text("paused"))));
             assert!(answered, "{delivered:?}");
         }
-        let mut rig = rig();
-        rig.gate.open();
+        let mut harness = harness();
+        harness.gate.open();
         let token = json!({"progressToken": "p"});
-        rig.call_modern("pauses", json!({}), token).pending();
-        let kinds: Vec<_> = rig.settle().await;
+        harness.call_modern("pauses", json!({}), token).pending();
+        let kinds: Vec<_> = harness.settle().await;
         let kinds: Vec<_> = kinds.iter().map(|it| part_of(&it.1).0).collect();
         assert_eq!(kinds, ["event", "event", "200"]);
     });
@@ -314,38 +319,40 @@ fn a_client_that_cannot_come_back_is_not_sent_away() {
 
 #[test]
 fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
-    let mut rig = rig();
-    let id = rig.session_id();
+    let mut harness = harness();
+    let id = harness.session_id();
     let session = session_header(id);
-    let tell = |rig: &mut Rig, step: f64| {
+    let tell = |harness: &mut TestEndpoint, step: f64| {
         let message = progress(step).to_string().into_bytes();
-        rig.endpoint.core().tell_session(id, message);
+        harness.endpoint.core().notify_session(id, message);
     };
     // Nobody has opened a stream.
-    tell(&mut rig, 1.0);
-    assert!(rig.deliveries().is_empty());
-    let opened = rig.send("GET", &session);
-    assert!(rig.deliveries().is_empty());
-    assert_eq!(rig.count(Counter::EventsBytes), 0);
-    tell(&mut rig, 2.0);
-    let delivered = rig.deliveries();
+    tell(&mut harness, 1.0);
+    assert!(harness.deliveries().is_empty());
+    let opened = harness.send("GET", &session);
+    assert!(harness.deliveries().is_empty());
+    assert_eq!(harness.count(Counter::EventsBytes), 0);
+    tell(&mut harness, 2.0);
+    let delivered = harness.deliveries();
     let expected = [("event", progress(2.0))];
     check_parts(&delivered, opened.exchange, &expected);
-    rig.endpoint.core().stream_gone(id, opened.exchange);
-    tell(&mut rig, 3.0);
-    assert!(rig.deliveries().is_empty());
+    harness.endpoint.core().stream_gone(id, opened.exchange);
+    tell(&mut harness, 3.0);
+    assert!(harness.deliveries().is_empty());
     let seen = ids(&delivered)[0].to_text();
-    let resumed = resume(&mut rig, &session, &seen);
-    tell(&mut rig, 4.0);
+    let resumed = resume(&mut harness, &session, &seen);
+    tell(&mut harness, 4.0);
     let expected = [("event", progress(3.0)), ("event", progress(4.0))];
-    check_parts(&rig.deliveries(), resumed.exchange, &expected);
+    check_parts(&harness.deliveries(), resumed.exchange, &expected);
     // A silent one that is lost beside it does not take its place.
-    let silent = rig.send("GET", &session);
-    rig.endpoint.core().stream_gone(id, silent.exchange);
+    let silent = harness.send("GET", &session);
+    harness.endpoint.core().stream_gone(id, silent.exchange);
     // It counts as the stream it is.
-    rig.send("GET", &session).check("stream", &Value::Null);
-    rig.send("GET", &session).check("503", &error((), -32603));
-    let moved = resume(&mut rig, &session, &seen);
+    harness.send("GET", &session).check("stream", &Value::Null);
+    harness
+        .send("GET", &session)
+        .check("503", &error((), -32603));
+    let moved = resume(&mut harness, &session, &seen);
     let Disposition::Stream(StreamOwner::Session(of)) = moved.disposition else {
         panic!("no stream of a session: {:?}", moved.disposition);
     };

@@ -6,7 +6,7 @@ use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::mcp::tools::ToolAnnotations;
 use serde_json::{Value, json};
 
-use super::rig::{Rig, on_executor, part_of, request, session_header};
+use super::test_endpoint::{TestEndpoint, on_executor, part_of, request, session_header};
 use crate::catalog::tool::Tool;
 use crate::catalog::{Entries, Plan};
 use crate::handler::{Call, CompleteRequest, Elicitation, Structured};
@@ -34,7 +34,7 @@ async fn asks(call: &Call, _: Value) -> Result<&'static str, crate::CallError> {
     Ok("asked")
 }
 
-fn rig() -> Rig {
+fn harness() -> TestEndpoint {
     let numbers = async |_: &Call, _: Value| Ok(Structured(vec![1]));
     let tools = vec![
         Tool::with_schema("says", "d", ANY, says)
@@ -64,11 +64,11 @@ fn rig() -> Rig {
         ..Entries::from(tools)
     };
     let plan = Plan::new(entries, 100).expect("the entries are usable");
-    Rig::with(|settings| {
+    TestEndpoint::with(|settings| {
         settings.parts.description = Arc::new(ServerDescription {
-            name: "rig".to_owned(),
+            name: "harness".to_owned(),
             version: "1".to_owned(),
-            title: Some("Rig".to_owned()),
+            title: Some("TestEndpoint".to_owned()),
             instructions: None,
         });
         settings.parts.plan = Arc::new(plan);
@@ -76,13 +76,13 @@ fn rig() -> Rig {
 }
 
 /// A handshake in `revision`: its header line and the result.
-fn handshake(rig: &mut Rig, revision: &str) -> (String, Value) {
+fn handshake(harness: &mut TestEndpoint, revision: &str) -> (String, Value) {
     let params = json!({
         "protocolVersion": revision,
         "capabilities": {"elicitation": {}},
         "clientInfo": {"name": "n", "version": "1"},
     });
-    let answer = rig.post("", &request(1, "initialize", params));
+    let answer = harness.post("", &request(1, "initialize", params));
     let Disposition::Answer { session, .. } = answer.disposition else {
         panic!("initialize is answered at once: {}", answer.body);
     };
@@ -92,13 +92,13 @@ fn handshake(rig: &mut Rig, revision: &str) -> (String, Value) {
 
 /// Checks in which revisions something is there; a `+` for each that has it, oldest first.
 #[track_caller]
-fn check(expected: &str, mut is_there: impl FnMut(&mut Rig, &str, &str) -> bool) {
+fn check(expected: &str, mut is_there: impl FnMut(&mut TestEndpoint, &str, &str) -> bool) {
     let found: String = REVISIONS
         .iter()
         .map(|revision| {
-            let mut rig = rig();
-            let (session, _) = handshake(&mut rig, revision);
-            match is_there(&mut rig, &session, revision) {
+            let mut harness = harness();
+            let (session, _) = handshake(&mut harness, revision);
+            match is_there(&mut harness, &session, revision) {
                 true => '+',
                 false => '-',
             }
@@ -107,25 +107,25 @@ fn check(expected: &str, mut is_there: impl FnMut(&mut Rig, &str, &str) -> bool)
     assert_eq!(found, expected);
 }
 
-fn listed(rig: &mut Rig, session: &str, at: usize) -> Value {
-    let listed = rig.post(session, &request(1, "tools/list", json!({})));
+fn listed(harness: &mut TestEndpoint, session: &str, at: usize) -> Value {
+    let listed = harness.post(session, &request(1, "tools/list", json!({})));
     listed.body["result"]["tools"][at].clone()
 }
 
 #[test]
 fn a_handshake_says_what_its_revision_has_words_for() {
-    let result = |rig: &mut Rig, revision: &str| handshake(rig, revision).1;
-    check("++++", |rig, _, it| {
-        result(rig, it)["protocolVersion"] == it
+    let result = |harness: &mut TestEndpoint, revision: &str| handshake(harness, revision).1;
+    check("++++", |harness, _, it| {
+        result(harness, it)["protocolVersion"] == it
     });
-    check("--++", |rig, _, it| {
-        result(rig, it)["serverInfo"]["title"] == "Rig"
+    check("--++", |harness, _, it| {
+        result(harness, it)["serverInfo"]["title"] == "TestEndpoint"
     });
-    check("-+++", |rig, _, it| {
-        result(rig, it)["capabilities"]["completions"].is_object()
+    check("-+++", |harness, _, it| {
+        result(harness, it)["capabilities"]["completions"].is_object()
     });
-    check("++++", |rig, _, it| {
-        result(rig, it)["capabilities"]["prompts"].is_object()
+    check("++++", |harness, _, it| {
+        result(harness, it)["capabilities"]["prompts"].is_object()
     });
 }
 
@@ -137,24 +137,24 @@ fn lists_leave_out_what_a_revision_does_not_know() {
         ("title", "--++"),
         ("icons", "---+"),
     ] {
-        check(expected, |rig, session, _| {
-            listed(rig, session, 0).get(member).is_some()
+        check(expected, |harness, session, _| {
+            listed(harness, session, 0).get(member).is_some()
         });
     }
-    check("--++", |rig, session, _| {
-        listed(rig, session, 1).get("outputSchema").is_some()
+    check("--++", |harness, session, _| {
+        listed(harness, session, 1).get("outputSchema").is_some()
     });
 }
 
 #[test]
 fn results_leave_out_what_a_revision_does_not_know() {
-    check("--++", |rig, session, _| {
-        let called = rig.call_legacy(session, "numbers", json!({})).body;
+    check("--++", |harness, session, _| {
+        let called = harness.call_legacy(session, "numbers", json!({})).body;
         assert_eq!(called["result"]["content"][0]["text"], "[1]");
         called["result"].get("structuredContent").is_some()
     });
-    check("-+++", |rig, session, _| {
-        let got = rig.post(session, &request(1, "prompts/get", json!({"name": "p"})));
+    check("-+++", |harness, session, _| {
+        let got = harness.post(session, &request(1, "prompts/get", json!({"name": "p"})));
         got.body["result"]["messages"][0]["content"]["type"] == "audio"
     });
 }
@@ -168,10 +168,15 @@ fn content_and_progress_are_in_the_words_of_the_revision() {
             ("2025-06-18", ["audio", "resource_link"], true),
             ("2025-11-25", ["audio", "resource_link"], true),
         ] {
-            let mut rig = rig();
-            let (session, _) = handshake(&mut rig, revision);
-            rig.call_legacy(&session, "says", json!({})).pending();
-            let parts: Vec<_> = rig.settle().await.iter().map(|it| part_of(&it.1)).collect();
+            let mut harness = harness();
+            let (session, _) = handshake(&mut harness, revision);
+            harness.call_legacy(&session, "says", json!({})).pending();
+            let parts: Vec<_> = harness
+                .settle()
+                .await
+                .iter()
+                .map(|it| part_of(&it.1))
+                .collect();
             let message = parts[0].1["params"].get("message");
             assert_eq!(message.is_some(), has_words, "{revision}");
             let content = &parts[1].1["result"]["content"];
@@ -186,10 +191,10 @@ fn content_and_progress_are_in_the_words_of_the_revision() {
 fn a_client_is_not_asked_for_what_its_revision_does_not_have() {
     on_executor(async {
         for (revision, is_asked) in REVISIONS.into_iter().zip([false, false, true, true]) {
-            let mut rig = rig();
-            let (session, _) = handshake(&mut rig, revision);
-            let called = rig.call_legacy(&session, "asks", json!({}));
-            let delivered = rig.settle().await;
+            let mut harness = harness();
+            let (session, _) = handshake(&mut harness, revision);
+            let called = harness.call_legacy(&session, "asks", json!({}));
+            let delivered = harness.settle().await;
             let asked = delivered.iter().any(|(_, part)| part_of(part).0 == "event");
             assert_eq!(asked, is_asked, "{revision}: {}", called.body);
         }

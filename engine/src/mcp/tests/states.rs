@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::rig::{Rig, error, result, text};
+use super::test_endpoint::{TestEndpoint, error, result, text};
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
 use crate::handler::state::StateMaker;
@@ -26,19 +26,19 @@ async fn count(call: &Call, _: Value) -> Result<String, CallError> {
 }
 
 /// A shard of a server whose handlers were given `states`.
-fn rig(states: &Arc<[StateMaker]>) -> Rig {
+fn harness(states: &Arc<[StateMaker]>) -> TestEndpoint {
     let tool = Tool::with_schema("count", "d", r#"{"type":"object"}"#, count);
     let plan = Plan::new(vec![tool].into(), 100).expect("the tool is usable");
-    Rig::with(|settings| {
+    TestEndpoint::with(|settings| {
         settings.parts.plan = Arc::new(plan);
         settings.parts.states = Arc::clone(states);
     })
 }
 
 #[track_caller]
-fn check(rig: &mut Rig, expected: &Value) {
-    let session = rig.session();
-    let answer = rig.call_legacy(&session, "count", json!({}));
+fn check(harness: &mut TestEndpoint, expected: &Value) {
+    let session = harness.session();
+    let answer = harness.call_legacy(&session, "count", json!({}));
     answer.check("200", expected);
 }
 
@@ -49,7 +49,7 @@ fn shards_share_one_value_and_have_another_for_themselves() {
         StateMaker::of_shard(OfShard::default),
     ]);
     let said = |said| result(1, text(said));
-    let (mut first, mut second) = (rig(&states), rig(&states));
+    let (mut first, mut second) = (harness(&states), harness(&states));
     check(&mut first, &said("1 1"));
     check(&mut second, &said("2 1"));
     check(&mut first, &said("3 2"));
@@ -58,9 +58,9 @@ fn shards_share_one_value_and_have_another_for_themselves() {
 #[test]
 fn a_state_that_nobody_gave_is_the_author_s_mistake() {
     let states: Arc<[StateMaker]> = Arc::new([StateMaker::of_server(OfServer::default())]);
-    let mut rig = rig(&states);
-    let session = rig.session();
-    let answer = rig.call_legacy(&session, "count", json!({}));
+    let mut harness = harness(&states);
+    let session = harness.session();
+    let answer = harness.call_legacy(&session, "count", json!({}));
     answer.check("200", &error(1, -32603));
     let message = answer.body["error"]["message"].as_str().unwrap();
     assert!(message.contains("OfShard"), "{message}");

@@ -3,10 +3,10 @@
 use corelane_protocol::mcp::tasks::TaskSupport;
 use serde_json::{Value, json};
 
-use super::rig::{
-    Answer, MODERN, Rig, claim, error, kind_of, on_executor, part_of, request, stamped,
+use super::tasks::{NoArguments, about, ask, call, get, greets, harness, rig_with, task};
+use super::test_endpoint::{
+    Answer, MODERN, TestEndpoint, claim, error, kind_of, on_executor, part_of, request, stamped,
 };
-use super::tasks::{NoArguments, about, ask, call, get, greets, rig, rig_with, task};
 use super::tools::Gate;
 use crate::catalog::tool::Tool;
 use crate::handler::{Call, CallError};
@@ -51,7 +51,7 @@ pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
 }
 
 /// A listen request of a client that knows tasks or does not.
-pub(super) fn listen_as(rig: &mut Rig, knows_tasks: bool, wanted: Value) -> Answer {
+pub(super) fn listen_as(harness: &mut TestEndpoint, knows_tasks: bool, wanted: Value) -> Answer {
     let mut params = json!({"notifications": wanted, "_meta": claim()});
     if knows_tasks {
         params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({
@@ -60,11 +60,11 @@ pub(super) fn listen_as(rig: &mut Rig, knows_tasks: bool, wanted: Value) -> Answ
     }
     let headers = "Accept: text/event-stream\r\nMcp-Method: subscriptions/listen\r\n";
     let headers = format!("{MODERN}{headers}");
-    rig.post(&headers, &request(9, "subscriptions/listen", params))
+    harness.post(&headers, &request(9, "subscriptions/listen", params))
 }
 
-fn listen(rig: &mut Rig, ids: &[&str]) -> Answer {
-    let answer = listen_as(rig, true, json!({ "taskIds": ids }));
+fn listen(harness: &mut TestEndpoint, ids: &[&str]) -> Answer {
+    let answer = listen_as(harness, true, json!({ "taskIds": ids }));
     answer.check("stream", &Value::Null);
     answer
 }
@@ -86,9 +86,9 @@ fn told(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<
 
 /// Checks what is honoured of the filter of a listener.
 #[track_caller]
-fn check_acknowledged(rig: &mut Rig, listener: &Answer, honoured: Value) {
+fn check_acknowledged(harness: &mut TestEndpoint, listener: &Answer, honoured: Value) {
     let method = "notifications/subscriptions/acknowledged";
-    let acknowledged = told(&rig.deliveries(), listener, method);
+    let acknowledged = told(&harness.deliveries(), listener, method);
     assert_eq!(acknowledged, [json!({ "notifications": honoured })]);
 }
 
@@ -100,42 +100,42 @@ fn states(delivered: &[(Exchange, Part)], listener: &Answer) -> Vec<String> {
     told.iter().map(text).collect()
 }
 
-pub(super) fn leave(rig: &mut Rig, listener: &Answer) {
+pub(super) fn leave(harness: &mut TestEndpoint, listener: &Answer) {
     let Disposition::Stream(StreamOwner::Listen(place)) = listener.disposition else {
         panic!("a listen stream: {:?}", listener.disposition);
     };
-    rig.endpoint.core().listener_gone(place);
+    harness.endpoint.core().listener_gone(place);
 }
 
 #[track_caller]
-fn check_nobody_listens(rig: &mut Rig) {
-    assert!(rig.endpoint.core().tasks.watchers.is_empty());
-    assert_eq!(rig.count(Counter::TasksWatched), 0);
+fn check_nobody_listens(harness: &mut TestEndpoint) {
+    assert!(harness.endpoint.core().tasks.watchers.is_empty());
+    assert_eq!(harness.count(Counter::TasksWatched), 0);
 }
 
 /// Makes a task of the tool that says how it stands; returns its id.
-fn says(rig: &mut Rig) -> String {
-    let created = call(rig, "says").body["result"].clone();
+fn says(harness: &mut TestEndpoint) -> String {
+    let created = call(harness, "says").body["result"].clone();
     assert_eq!(created["statusMessage"], "begun");
     created["taskId"].as_str().unwrap().to_owned()
 }
 
-fn answer_who(rig: &mut Rig, id: &str) {
+fn answer_who(harness: &mut TestEndpoint, id: &str) {
     let named = json!({"action": "accept", "content": {"name": "Ann"}});
     let params = json!({"taskId": id, "inputResponses": {"who": named}});
-    ask(rig, "tasks/update", id, params).check("200", &stamped(1, json!({})));
+    ask(harness, "tasks/update", id, params).check("200", &stamped(1, json!({})));
 }
 
 #[test]
 fn each_change_is_told_as_tasks_get_tells_it() {
     on_executor(async {
-        let mut rig = rig();
-        let id = says(&mut rig);
-        let listener = listen(&mut rig, &[&id]);
-        check_acknowledged(&mut rig, &listener, json!({"taskIds": [id]}));
-        assert!(rig.settle().await.is_empty(), "a task that works on");
-        let check = |rig: &mut Rig, delivered: &[(Exchange, Part)], status: &str| {
-            let mut expected = get(rig, &id).body["result"].clone();
+        let mut harness = harness();
+        let id = says(&mut harness);
+        let listener = listen(&mut harness, &[&id]);
+        check_acknowledged(&mut harness, &listener, json!({"taskIds": [id]}));
+        assert!(harness.settle().await.is_empty(), "a task that works on");
+        let check = |harness: &mut TestEndpoint, delivered: &[(Exchange, Part)], status: &str| {
+            let mut expected = get(harness, &id).body["result"].clone();
             for of_results in ["resultType", "_meta"] {
                 expected.as_object_mut().unwrap().remove(of_results);
             }
@@ -144,30 +144,30 @@ fn each_change_is_told_as_tasks_get_tells_it() {
             assert_eq!(told[0]["status"], status);
             told[0].clone()
         };
-        rig.gate.open();
-        let delivered = rig.settle().await;
-        let asks = check(&mut rig, &delivered, "input_required");
+        harness.gate.open();
+        let delivered = harness.settle().await;
+        let asks = check(&mut harness, &delivered, "input_required");
         assert_eq!(asks["statusMessage"], "half", "the last that was said");
         assert_eq!(asks["inputRequests"]["who"]["method"], "elicitation/create");
-        answer_who(&mut rig, &id);
-        rig.tell(|_| true);
-        let delivered = rig.deliveries();
-        check(&mut rig, &delivered, "working");
-        let delivered = rig.settle().await;
-        let done = check(&mut rig, &delivered, "completed");
+        answer_who(&mut harness, &id);
+        harness.tell(|_| true);
+        let delivered = harness.deliveries();
+        check(&mut harness, &delivered, "working");
+        let delivered = harness.settle().await;
+        let done = check(&mut harness, &delivered, "completed");
         assert_eq!(done["result"]["content"][0]["text"], "hello Ann");
-        check_nobody_listens(&mut rig);
+        check_nobody_listens(&mut harness);
     });
 }
 
 #[test]
 fn a_text_alone_is_a_change() {
     on_executor(async {
-        let mut rig = rig();
-        let id = task(&mut rig, "talks");
-        let listener = listen(&mut rig, &[&id]);
-        rig.deliveries();
-        let delivered = rig.settle().await;
+        let mut harness = harness();
+        let id = task(&mut harness, "talks");
+        let listener = listen(&mut harness, &[&id]);
+        harness.deliveries();
+        let delivered = harness.settle().await;
         let told = told(&delivered, &listener, "notifications/tasks");
         let texts: Vec<_> = told.iter().map(|it| it.get("statusMessage")).collect();
         let long = "\u{e9}".repeat(512);
@@ -179,24 +179,24 @@ fn a_text_alone_is_a_change() {
 #[test]
 fn what_is_not_there_or_not_the_clients_is_left_out() {
     on_executor(async {
-        let mut rig = rig();
-        let session = super::legacy_tasks::session(&mut rig);
-        let of_session = super::legacy_tasks::task(&mut rig, &session, "waits");
-        let expired = task(&mut rig, "waits");
-        rig.expire_at(5000);
-        rig.settle().await;
-        let id = task(&mut rig, "waits");
+        let mut harness = harness();
+        let session = super::legacy_tasks::session(&mut harness);
+        let of_session = super::legacy_tasks::task(&mut harness, &session, "waits");
+        let expired = task(&mut harness, "waits");
+        harness.expire_at(5000);
+        harness.settle().await;
+        let id = task(&mut harness, "waits");
         for ids in [
             [&*id, &format!("{:036x}", 1), "unknown"],
             [&*of_session, &id, &id],
             [&*expired, &format!("ffff{:032x}", 1), &id],
         ] {
-            let listener = listen(&mut rig, &ids);
-            check_acknowledged(&mut rig, &listener, json!({"taskIds": [id]}));
+            let listener = listen(&mut harness, &ids);
+            check_acknowledged(&mut harness, &listener, json!({"taskIds": [id]}));
         }
-        let listener = listen(&mut rig, &["", &of_session]);
-        check_acknowledged(&mut rig, &listener, json!({}));
-        assert_eq!(rig.count(Counter::TasksWatched), 3);
+        let listener = listen(&mut harness, &["", &of_session]);
+        check_acknowledged(&mut harness, &listener, json!({}));
+        assert_eq!(harness.count(Counter::TasksWatched), 3);
     });
 }
 
@@ -205,54 +205,64 @@ fn a_client_without_the_extension_is_refused_and_a_server_without_tasks_has_none
     let mut refused = error(9, -32021);
     let needed = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     refused["error"]["data"] = json!({ "requiredCapabilities": needed });
-    let mut rig = rig();
+    let mut harness = harness();
     let wanted = json!({"taskIds": ["x"], "toolsListChanged": true});
-    listen_as(&mut rig, false, wanted.clone()).check("400", &refused);
+    listen_as(&mut harness, false, wanted.clone()).check("400", &refused);
     for knows_tasks in [true, false] {
-        let mut without = Rig::new();
+        let mut without = TestEndpoint::new();
         let listener = listen_as(&mut without, knows_tasks, wanted.clone());
         check_acknowledged(&mut without, &listener, json!({"toolsListChanged": true}));
     }
     let wanted = json!({"taskIds": ["1", "2", "3", "4"]});
-    listen_as(&mut rig, true, wanted).check("200", &error(9, -32602));
+    listen_as(&mut harness, true, wanted).check("200", &error(9, -32602));
 }
 
 #[test]
 fn a_task_that_was_over_or_asked_before_is_told_at_once() {
     on_executor(async {
-        let mut rig = rig();
-        let (asking, cancelled) = (task(&mut rig, "asks"), task(&mut rig, "waits"));
-        about(&mut rig, "tasks/cancel", &cancelled);
-        rig.settle().await;
-        let listener = listen(&mut rig, &[&asking, &cancelled]);
+        let mut harness = harness();
+        let (asking, cancelled) = (task(&mut harness, "asks"), task(&mut harness, "waits"));
+        about(&mut harness, "tasks/cancel", &cancelled);
+        harness.settle().await;
+        let listener = listen(&mut harness, &[&asking, &cancelled]);
         let honoured = json!({"taskIds": [asking, cancelled]});
-        check_acknowledged(&mut rig, &listener, honoured);
-        let delivered = rig.settle().await;
+        check_acknowledged(&mut harness, &listener, honoured);
+        let delivered = harness.settle().await;
         let expected = ["input_required", "cancelled"];
         assert_eq!(states(&delivered, &listener), expected);
-        about(&mut rig, "tasks/cancel", &asking);
-        assert_eq!(states(&rig.settle().await, &listener), ["cancelled"]);
-        check_nobody_listens(&mut rig);
+        about(&mut harness, "tasks/cancel", &asking);
+        assert_eq!(states(&harness.settle().await, &listener), ["cancelled"]);
+        check_nobody_listens(&mut harness);
     });
 }
 
 #[test]
 fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
     on_executor(async {
-        let mut rig = rig();
-        let ids = [(); 3].map(|()| task(&mut rig, "asks"));
-        let listener = listen(&mut rig, &[&ids[0], &ids[1], &ids[2]]);
-        rig.deliveries();
+        let mut harness = harness();
+        let ids = [(); 3].map(|()| task(&mut harness, "asks"));
+        let listener = listen(&mut harness, &[&ids[0], &ids[1], &ids[2]]);
+        harness.deliveries();
         let mut stalled = Default::default();
-        assert!(rig.settle_while(|_| false, &mut stalled).await.is_empty());
+        assert!(
+            harness
+                .settle_while(|_| false, &mut stalled)
+                .await
+                .is_empty()
+        );
         // One status waits for room on the stream, the others at home.
-        assert_eq!(rig.endpoint.core().statuses_held(), 1);
+        assert_eq!(harness.endpoint.core().statuses_held(), 1);
         for id in &ids {
-            answer_who(&mut rig, id);
-            assert!(rig.settle_while(|_| false, &mut stalled).await.is_empty());
+            answer_who(&mut harness, id);
+            assert!(
+                harness
+                    .settle_while(|_| false, &mut stalled)
+                    .await
+                    .is_empty()
+            );
         }
-        assert_eq!(rig.endpoint.core().statuses_held(), 1);
-        let told = told(&rig.settle().await, &listener, "notifications/tasks");
+        assert_eq!(harness.endpoint.core().statuses_held(), 1);
+        let told = told(&harness.settle().await, &listener, "notifications/tasks");
         let told: Vec<_> = told
             .iter()
             .map(|it| (&it["taskId"], &it["status"]))
@@ -262,48 +272,48 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
         let mut expected = vec![(&ids[0], &first)];
         expected.extend([&ids[1], &ids[2], &ids[0]].map(|id| (id, &completed)));
         assert_eq!(told, expected);
-        check_nobody_listens(&mut rig);
+        check_nobody_listens(&mut harness);
     });
 }
 
 #[test]
 fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
     on_executor(async {
-        let mut rig = rig();
-        let (waiting, asking) = (task(&mut rig, "waits"), task(&mut rig, "asks"));
+        let mut harness = harness();
+        let (waiting, asking) = (task(&mut harness, "waits"), task(&mut harness, "asks"));
         let mut stalled = Default::default();
         for (settles, held) in [(false, 0), (true, 1)] {
-            let listener = listen(&mut rig, &[&waiting, &asking]);
-            assert_eq!(rig.count(Counter::TasksWatched), 2);
+            let listener = listen(&mut harness, &[&waiting, &asking]);
+            assert_eq!(harness.count(Counter::TasksWatched), 2);
             if settles {
-                rig.settle_while(|_| false, &mut stalled).await;
+                harness.settle_while(|_| false, &mut stalled).await;
             }
-            assert_eq!(rig.endpoint.core().statuses_held(), held);
-            rig.deliveries();
-            leave(&mut rig, &listener);
-            assert!(rig.settle().await.is_empty());
-            check_nobody_listens(&mut rig);
-            assert_eq!(rig.endpoint.core().statuses_held(), 0);
+            assert_eq!(harness.endpoint.core().statuses_held(), held);
+            harness.deliveries();
+            leave(&mut harness, &listener);
+            assert!(harness.settle().await.is_empty());
+            check_nobody_listens(&mut harness);
+            assert_eq!(harness.endpoint.core().statuses_held(), 0);
         }
         // Nobody hears of what it asked for, in its place neither.
-        let other = listen(&mut rig, &[&waiting]);
-        check_acknowledged(&mut rig, &other, json!({"taskIds": [waiting]}));
-        about(&mut rig, "tasks/cancel", &asking);
-        assert!(rig.settle().await.is_empty());
-        leave(&mut rig, &other);
-        check_nobody_listens(&mut rig);
+        let other = listen(&mut harness, &[&waiting]);
+        check_acknowledged(&mut harness, &other, json!({"taskIds": [waiting]}));
+        about(&mut harness, "tasks/cancel", &asking);
+        assert!(harness.settle().await.is_empty());
+        leave(&mut harness, &other);
+        check_nobody_listens(&mut harness);
     });
 }
 
 #[test]
 fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
     on_executor(async {
-        let mut rig = rig();
-        let running = task(&mut rig, "waits");
-        let listener = listen(&mut rig, &[&running]);
-        rig.deliveries();
-        rig.expire_at(5000);
-        let mut forgotten = told(&rig.settle().await, &listener, "notifications/tasks");
+        let mut harness = harness();
+        let running = task(&mut harness, "waits");
+        let listener = listen(&mut harness, &[&running]);
+        harness.deliveries();
+        harness.expire_at(5000);
+        let mut forgotten = told(&harness.settle().await, &listener, "notifications/tasks");
         let text = forgotten[0]["error"]
             .as_object_mut()
             .unwrap()
@@ -318,45 +328,45 @@ fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
             "error": {"code": -32603},
         });
         assert_eq!(forgotten, [expected]);
-        check_nobody_listens(&mut rig);
+        check_nobody_listens(&mut harness);
         // The second one is over and makes room for another before its listener has any.
-        let over = [(); 2].map(|()| task(&mut rig, "breaks"));
-        let listener = listen(&mut rig, &[&over[0], &over[1]]);
-        rig.deliveries();
+        let over = [(); 2].map(|()| task(&mut harness, "breaks"));
+        let listener = listen(&mut harness, &[&over[0], &over[1]]);
+        harness.deliveries();
         let mut stalled = Default::default();
-        rig.settle_while(|_| false, &mut stalled).await;
+        harness.settle_while(|_| false, &mut stalled).await;
         for _ in 0..4 {
-            task(&mut rig, "waits");
+            task(&mut harness, "waits");
         }
-        let told = told(&rig.settle().await, &listener, "notifications/tasks");
+        let told = told(&harness.settle().await, &listener, "notifications/tasks");
         let codes: Vec<_> = told.iter().map(|it| &it["error"]["code"]).collect();
         assert_eq!(codes, [7, -32603]);
         assert_eq!(told[1]["taskId"], over[1]);
-        check_nobody_listens(&mut rig);
+        check_nobody_listens(&mut harness);
     });
 }
 
 #[test]
 fn so_many_listeners_hear_of_one_task() {
     on_executor(async {
-        let mut rig = rig();
-        let id = task(&mut rig, "waits");
-        let listeners: Vec<Answer> = (0..32).map(|_| listen(&mut rig, &[&id])).collect();
-        rig.deliveries();
-        let late = listen(&mut rig, &[&id]);
-        check_acknowledged(&mut rig, &late, json!({}));
-        rig.gate.open();
-        let delivered = rig.settle().await;
+        let mut harness = harness();
+        let id = task(&mut harness, "waits");
+        let listeners: Vec<Answer> = (0..32).map(|_| listen(&mut harness, &[&id])).collect();
+        harness.deliveries();
+        let late = listen(&mut harness, &[&id]);
+        check_acknowledged(&mut harness, &late, json!({}));
+        harness.gate.open();
+        let delivered = harness.settle().await;
         for listener in &listeners {
             assert_eq!(states(&delivered, listener), ["completed"]);
         }
         assert_eq!(delivered.len(), listeners.len());
-        check_nobody_listens(&mut rig);
+        check_nobody_listens(&mut harness);
     });
 }
 
 /// The shard of the connections and another one.
-pub(super) fn pair() -> [Rig; 2] {
+pub(super) fn pair() -> [TestEndpoint; 2] {
     [0, 1].map(|number| {
         rig_with(|settings| {
             settings.shard = number;
@@ -366,13 +376,13 @@ pub(super) fn pair() -> [Rig; 2] {
 }
 
 /// Brings each shard the notes of the other until there are none.
-pub(super) fn exchange_notes(shards: &mut [Rig; 2]) {
+pub(super) fn exchange_notes(shards: &mut [TestEndpoint; 2]) {
     let mut is_quiet = false;
     while !is_quiet {
         is_quiet = true;
         for from in [0, 1] {
-            while let Some((to, note)) = shards[from].endpoint.core().next_note() {
-                shards[usize::from(to)].endpoint.core().take_note(note);
+            while let Some((to, note)) = shards[from].endpoint.core().next_task_watch() {
+                shards[usize::from(to)].endpoint.core().on_task_watch(note);
                 is_quiet = false;
             }
             shards[from].tell(|_| true);
@@ -420,13 +430,13 @@ fn a_far_listener_is_told_one_status_at_a_time() {
         let mut notes_home = 0;
         for round in 0..8 {
             let [front, home] = &mut shards;
-            while let Some((_, note)) = front.endpoint.core().next_note() {
-                home.endpoint.core().take_note(note);
+            while let Some((_, note)) = front.endpoint.core().next_task_watch() {
+                home.endpoint.core().on_task_watch(note);
             }
             home.tell(|_| true);
             let mut statuses = 0;
-            while let Some((_, note)) = home.endpoint.core().next_note() {
-                front.endpoint.core().take_note(note);
+            while let Some((_, note)) = home.endpoint.core().next_task_watch() {
+                front.endpoint.core().on_task_watch(note);
                 statuses += 1;
             }
             assert!(statuses <= 1);
@@ -466,11 +476,11 @@ fn one_that_leaves_before_it_is_acknowledged_leaves_nothing() {
 #[test]
 fn what_a_call_says_that_is_no_task_is_told_nobody() {
     on_executor(async {
-        let mut rig = rig();
-        let answer = rig.call_modern("says", json!({}), json!({}));
+        let mut harness = harness();
+        let answer = harness.call_modern("says", json!({}), json!({}));
         assert_eq!(kind_of(&answer.disposition), "pending");
-        rig.gate.open();
-        let delivered = rig.settle().await;
+        harness.gate.open();
+        let delivered = harness.settle().await;
         assert_eq!(delivered.len(), 1, "{delivered:?}");
     });
 }

@@ -1,4 +1,4 @@
-//! The ladder as a table: real bytes through the framer and the decoder, rung by rung.
+//! Admission as a table: real bytes through the framer and the decoder, check by check.
 
 use super::{Admitted, Route, SessionMessage, classify, route};
 use crate::binding::refusal::Reason;

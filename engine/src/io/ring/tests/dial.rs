@@ -66,7 +66,7 @@ fn a_connection_comes_from_the_source_that_was_asked_for() {
     let (mut server, peer) = listener.accept().unwrap();
     assert_eq!(peer.ip().to_string(), "127.9.8.7");
 
-    client.ring.receive_stream(key);
+    client.ring.recv_multishot(key);
     for text in [b"one", b"two"] {
         server.write_all(text).unwrap();
         let bytes = client.take("data", |completion| match completion {

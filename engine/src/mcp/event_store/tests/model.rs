@@ -4,7 +4,7 @@ use super::{
     EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, Replayed,
     STREAM_OVERHEAD_BYTES, StreamId, replayed, session,
 };
-use crate::io::dice::Dice;
+use crate::io::rng::Rng;
 
 struct Model {
     limits: EventLimits,
@@ -171,7 +171,7 @@ fn agree(store: &EventStore, model: &Model, ids: &[StreamId]) {
     }
 }
 
-fn play(dice: &mut Dice, limits: EventLimits) {
+fn play(rng: &mut Rng, limits: EventLimits) {
     const OWNERS: u64 = 5;
     let mut store = super::store(limits);
     let mut model = Model {
@@ -181,11 +181,11 @@ fn play(dice: &mut Dice, limits: EventLimits) {
     };
     let mut ids: Vec<StreamId> = Vec::new();
     for _ in 0..300 {
-        let owner = u128::from(dice.below(OWNERS));
+        let owner = u128::from(rng.below(OWNERS));
         let recent = ids.len().saturating_sub(20);
         let id = (ids.len() > recent)
-            .then(|| ids[recent + dice.below((ids.len() - recent) as u64) as usize]);
-        match (dice.below(20), id) {
+            .then(|| ids[recent + rng.below((ids.len() - recent) as u64) as usize]);
+        match (rng.below(20), id) {
             (0..3, _) | (_, None) => {
                 let id = store.begin(session(owner));
                 model.begin(id, owner);
@@ -199,13 +199,13 @@ fn play(dice: &mut Dice, limits: EventLimits) {
                 store.forget(id);
                 model.streams.retain(|stream| stream.id != id);
             }
-            (6, _) if dice.below(8) == 0 => {
+            (6, _) if rng.below(8) == 0 => {
                 store.forget_owner(session(owner));
                 model.streams.retain(|stream| stream.owner != owner);
             }
             (_, Some(id)) => {
-                let bytes = dice.below(60) * dice.below(60) / 8;
-                let message = vec![dice.below(256) as u8; bytes as usize];
+                let bytes = rng.below(60) * rng.below(60) / 8;
+                let message = vec![rng.below(256) as u8; bytes as usize];
                 let named = store.append(id, &message).map(|id| id.sequence);
                 assert_eq!(named, model.append(id, &message));
             }
@@ -221,14 +221,14 @@ fn play(dice: &mut Dice, limits: EventLimits) {
 
 #[test]
 fn agrees_with_the_model_under_random_use() {
-    let mut dice = Dice::printed();
+    let mut rng = Rng::printed();
     for _ in 0..60 {
         let limits = EventLimits {
-            bytes_max: 500 + dice.below(8_000) as usize,
-            bytes_per_session_max: 500 + dice.below(4_000) as usize,
-            events_per_stream_max: 1 + dice.below(12) as usize,
-            streams_per_session_max: 1 + dice.below(5) as usize,
+            bytes_max: 500 + rng.below(8_000) as usize,
+            bytes_per_session_max: 500 + rng.below(4_000) as usize,
+            events_per_stream_max: 1 + rng.below(12) as usize,
+            streams_per_session_max: 1 + rng.below(5) as usize,
         };
-        play(&mut dice, limits);
+        play(&mut rng, limits);
     }
 }

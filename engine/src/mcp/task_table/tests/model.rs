@@ -4,7 +4,7 @@ use super::{
     CreateError, NotKept, Outcome, RunningStatus, TaskError, TaskId, TaskLimits, TaskOwner,
     TaskStatus, TaskTable, Waiter, principal, session, table,
 };
-use crate::io::dice::Dice;
+use crate::io::rng::Rng;
 use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES};
 
 struct Model {
@@ -403,22 +403,22 @@ impl Pair {
     }
 }
 
-fn step(pair: &mut Pair, dice: &mut Dice, owners: &[TaskOwner]) {
-    let owner = &owners[dice.below(owners.len() as u64) as usize];
+fn step(pair: &mut Pair, rng: &mut Rng, owners: &[TaskOwner]) {
+    let owner = &owners[rng.below(owners.len() as u64) as usize];
     let recent = pair.ids.len().saturating_sub(12);
     pair.ids.drain(..recent);
-    let chosen = dice.below(12) as usize;
+    let chosen = rng.below(12) as usize;
     let Some(id) = pair.ids.get(chosen % pair.ids.len().max(1)).copied() else {
-        return pair.create(owner.clone(), 500 + dice.below(2_000));
+        return pair.create(owner.clone(), 500 + rng.below(2_000));
     };
-    let mut content = vec![b'x'; (dice.below(30) * dice.below(30)) as usize];
-    let key = dice.below(6).to_string();
+    let mut content = vec![b'x'; (rng.below(30) * rng.below(30)) as usize];
+    let key = rng.below(6).to_string();
     let now_ms = pair.now_ms;
-    match dice.below(22) {
-        0..5 => pair.create(owner.clone(), 500 + dice.below(2_000)),
-        5..8 => pair.end(id, owner, dice.below(4), &content),
+    match rng.below(22) {
+        0..5 => pair.create(owner.clone(), 500 + rng.below(2_000)),
+        5..8 => pair.end(id, owner, rng.below(4), &content),
         8..10 => {
-            let status = match dice.below(2) {
+            let status = match rng.below(2) {
                 0 => RunningStatus::Working,
                 _ => RunningStatus::InputRequired,
             };
@@ -437,31 +437,31 @@ fn step(pair: &mut Pair, dice: &mut Dice, owners: &[TaskOwner]) {
             assert_eq!(told, expected);
         }
         17 => assert_eq!(pair.table.take_answers(id), pair.model.take_answers(id)),
-        18 => pair.wait(id, owner, Waiter(dice.below(1_000))),
-        19 => pair.expire(dice.below(4) as usize),
-        20 if dice.below(10) == 0 => {
+        18 => pair.wait(id, owner, Waiter(rng.below(1_000))),
+        19 => pair.expire(rng.below(4) as usize),
+        20 if rng.below(10) == 0 => {
             let removed = pair.table.forget_owner(owner).len();
             let before = pair.model.tasks.len();
             let stays = |task: &ModelTask| task.owner != *owner || *owner == TaskOwner::Nobody;
             pair.model.tasks.retain(stays);
             assert_eq!(removed, before - pair.model.tasks.len());
         }
-        _ => pair.now_ms += dice.below(400),
+        _ => pair.now_ms += rng.below(400),
     }
 }
 
 #[test]
 fn agrees_with_the_model_under_random_use() {
-    let mut dice = Dice::printed();
+    let mut rng = Rng::printed();
     let owners = [principal("ann"), session(1), session(2), TaskOwner::Nobody];
     for _ in 0..60 {
         let limits = TaskLimits {
-            tasks_max: 1 + dice.below(12) as usize,
-            per_owner_max: 1 + dice.below(4) as usize,
+            tasks_max: 1 + rng.below(12) as usize,
+            per_owner_max: 1 + rng.below(4) as usize,
             ttl_default_ms: 0,
             ttl_max_ms: 10_000,
-            result_bytes_max: 100 + dice.below(900) as usize,
-            bytes_max: (1 + dice.below(16) as usize) * TASK_OVERHEAD_BYTES,
+            result_bytes_max: 100 + rng.below(900) as usize,
+            bytes_max: (1 + rng.below(16) as usize) * TASK_OVERHEAD_BYTES,
             poll_interval_ms: 500,
         };
         let mut pair = Pair {
@@ -476,10 +476,10 @@ fn agrees_with_the_model_under_random_use() {
             ids: Vec::new(),
         };
         for _ in 0..300 {
-            step(&mut pair, &mut dice, &owners);
+            step(&mut pair, &mut rng, &owners);
             pair.agree(&owners);
-            if dice.below(10) == 0 {
-                pair.agree_on_lists(&owners, 1 + dice.below(4) as usize);
+            if rng.below(10) == 0 {
+                pair.agree_on_lists(&owners, 1 + rng.below(4) as usize);
             }
         }
         pair.now_ms += limits.ttl_max_ms;

@@ -1,8 +1,8 @@
 //! Changes of the catalog while the server runs, and who has to hear of them.
 //!
-//! Whoever changes something makes a new [`Plan`] and leaves it on the board of each shard; a
+//! Whoever changes something makes a new [`Plan`] and leaves it on the updates of each shard; a
 //! shard takes what is there at the start of its turn, so that it has one catalog or the next and
-//! never a part of one. A board holds what is not taken yet: the latest plan, which lists have
+//! never a part of one. A updates holds what is not taken yet: the latest plan, which lists have
 //! changed, which resources. It coalesces, so it is bounded however fast changes come; that is
 //! why changes do not go through the lanes, which could be full. Resources stay on it while a
 //! shard still tells of others: whoever changes them faster than that is refused.
@@ -32,7 +32,7 @@ pub(crate) struct Changes {
     /// The catalog from now on, if it changed.
     pub(crate) plan: Option<Arc<Plan>>,
     /// To be let go of once the plan is in use, and not before.
-    pub(crate) adoption: Option<Arc<Adoption>>,
+    pub(crate) rollout: Option<Arc<RolloutBarrier>>,
     /// Lists that changed, in plans that every shard uses.
     pub(crate) lists: ListKinds,
     /// Resources that changed.
@@ -45,27 +45,31 @@ pub(crate) struct Changes {
 /// A shard that gets a later plan before it took this one lets go of this one early, so that
 /// changes without end are told of meanwhile; the later one tells of the same lists again.
 #[derive(Debug)]
-pub(crate) struct Adoption {
+pub(crate) struct RolloutBarrier {
     lists: ListKinds,
-    shards: Vec<Weak<ShardBoard>>,
+    shards: Vec<Weak<ShardUpdates>>,
 }
 
-impl Adoption {
+impl RolloutBarrier {
     /// Tells of a list, and of those that not every shard has of `earlier`.
-    fn after(earlier: Option<&Adoption>, kind: ListKind, shards: &[Arc<ShardBoard>]) -> Adoption {
+    fn after(
+        earlier: Option<&RolloutBarrier>,
+        kind: ListKind,
+        shards: &[Arc<ShardUpdates>],
+    ) -> RolloutBarrier {
         let mut lists = ListKinds::default();
         lists.insert(kind);
         if let Some(earlier) = earlier {
             lists.extend(earlier.lists);
         }
-        Adoption {
+        RolloutBarrier {
             lists,
             shards: shards.iter().map(Arc::downgrade).collect(),
         }
     }
 }
 
-impl Drop for Adoption {
+impl Drop for RolloutBarrier {
     fn drop(&mut self) {
         for shard in self.shards.iter().filter_map(Weak::upgrade) {
             shard.leave(|changes| changes.lists.extend(self.lists));
@@ -75,7 +79,7 @@ impl Drop for Adoption {
 
 /// What is left for one shard.
 #[derive(Debug, Default)]
-pub(crate) struct ShardBoard {
+pub(crate) struct ShardUpdates {
     changes: Mutex<Changes>,
     is_new: AtomicBool,
     waker: OnceLock<Waker>,
@@ -83,21 +87,21 @@ pub(crate) struct ShardBoard {
 
 /// The boards of all shards of one server, and the catalog that the next change starts from.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
+pub(crate) struct PendingUpdates {
     server: OnceLock<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
     latest: Mutex<Latest>,
-    shards: Vec<Arc<ShardBoard>>,
+    shards: Vec<Arc<ShardUpdates>>,
 }
 
 /// The catalog that the next change starts from.
 #[derive(Debug)]
 struct Latest {
     plan: Arc<Plan>,
-    adoption: Weak<Adoption>,
+    rollout: Weak<RolloutBarrier>,
 }
 
 /// Why something cannot be changed.
@@ -114,7 +118,7 @@ pub enum ChangeError {
     TooMany,
 }
 
-impl ShardBoard {
+impl ShardUpdates {
     /// Lets whoever leaves something wake the shard.
     pub(crate) fn set_waker(&self, waker: Waker) {
         let _ = self.waker.set(waker);
@@ -151,14 +155,14 @@ impl ShardBoard {
     }
 }
 
-impl Board {
+impl PendingUpdates {
     /// Starts with `plan` on `shards` shards; returns their boards.
-    pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardBoard>> {
+    pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardUpdates>> {
         let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
         let _ = self.server.set(Running {
             latest: Mutex::new(Latest {
                 plan: Arc::clone(plan),
-                adoption: Weak::new(),
+                rollout: Weak::new(),
             }),
             shards: boards.clone(),
         });
@@ -178,14 +182,18 @@ impl Board {
             return Ok(false);
         };
         latest.plan = Arc::new(next);
-        // Held until the end: it must not tell while a board is locked.
-        let earlier = latest.adoption.upgrade();
-        let adoption = Arc::new(Adoption::after(earlier.as_deref(), kind, &server.shards));
-        latest.adoption = Arc::downgrade(&adoption);
+        // Held until the end: it must not tell while a updates is locked.
+        let earlier = latest.rollout.upgrade();
+        let rollout = Arc::new(RolloutBarrier::after(
+            earlier.as_deref(),
+            kind,
+            &server.shards,
+        ));
+        latest.rollout = Arc::downgrade(&rollout);
         for shard in &server.shards {
             shard.leave(|changes| {
                 changes.plan = Some(Arc::clone(&latest.plan));
-                changes.adoption = Some(Arc::clone(&adoption));
+                changes.rollout = Some(Arc::clone(&rollout));
             });
         }
         Ok(true)
@@ -223,21 +231,24 @@ mod tests {
 
     #[test]
     fn nothing_can_be_changed_before_the_start() {
-        let board = Board::default();
-        assert!(matches!(board.updated("a:b"), Err(ChangeError::NotRunning)));
+        let updates = PendingUpdates::default();
+        assert!(matches!(
+            updates.updated("a:b"),
+            Err(ChangeError::NotRunning)
+        ));
     }
 
     #[test]
     fn changes_coalesce_until_each_shard_takes_them() {
-        let board = Board::default();
-        let shards = board.open(&plan(), 2);
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 2);
         assert!(shards[0].take(true).is_none());
         for _ in 0..3 {
-            board.updated("a:b").unwrap();
+            updates.updated("a:b").unwrap();
         }
         let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-        assert!(board.change(ListKind::Tools, edit).unwrap());
-        assert!(!board.change(ListKind::Prompts, |_| Ok(None)).unwrap());
+        assert!(updates.change(ListKind::Tools, edit).unwrap());
+        assert!(!updates.change(ListKind::Prompts, |_| Ok(None)).unwrap());
         for shard in &shards {
             let changes = shard.take(true).unwrap();
             assert_eq!(changes.uris.len(), 1);
@@ -253,9 +264,9 @@ mod tests {
 
     #[test]
     fn a_list_is_told_when_every_shard_has_it() {
-        let board = Board::default();
-        let shards = board.open(&plan(), 2);
-        change(&board, ListKind::Tools);
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 2);
+        change(&updates, ListKind::Tools);
         let first = shards[0].take(true).unwrap();
         let second = shards[1].take(true).unwrap();
         assert!(first.lists.is_empty() && second.lists.is_empty());
@@ -270,12 +281,12 @@ mod tests {
 
     #[test]
     fn a_change_behind_another_tells_of_both() {
-        let board = Board::default();
-        let shards = board.open(&plan(), 2);
-        change(&board, ListKind::Tools);
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 2);
+        change(&updates, ListKind::Tools);
         drop(shards[0].take(true).unwrap());
         // The second shard never takes the first plan: it is told of, and again with the second.
-        change(&board, ListKind::Prompts);
+        change(&updates, ListKind::Prompts);
         for shard in &shards {
             let changes = shard.take(true).unwrap();
             assert!(changes.plan.is_some() && changes.lists.contains(ListKind::Tools));
@@ -284,16 +295,16 @@ mod tests {
     }
 
     /// Changes a list.
-    fn change(board: &Board, kind: ListKind) {
+    fn change(updates: &PendingUpdates, kind: ListKind) {
         let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-        assert!(board.change(kind, edit).unwrap());
+        assert!(updates.change(kind, edit).unwrap());
     }
 
     /// Every shard is told of exactly these lists, and of no plan.
-    fn check_told(shards: &[Arc<ShardBoard>], lists: &[ListKind]) {
+    fn check_told(shards: &[Arc<ShardUpdates>], lists: &[ListKind]) {
         for shard in shards {
             let told = shard.take(true).unwrap();
-            assert!(told.plan.is_none() && told.adoption.is_none());
+            assert!(told.plan.is_none() && told.rollout.is_none());
             for kind in ListKind::ALL {
                 assert_eq!(told.lists.contains(kind), lists.contains(&kind), "{kind:?}");
             }
@@ -303,35 +314,41 @@ mod tests {
 
     #[test]
     fn more_resources_than_are_kept_are_refused() {
-        let board = Board::default();
-        let shards = board.open(&plan(), 1);
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 1);
         for at in 0..UPDATES_MAX {
-            board.updated(&format!("a:{at}")).unwrap();
+            updates.updated(&format!("a:{at}")).unwrap();
         }
-        assert!(matches!(board.updated("a:more"), Err(ChangeError::TooMany)));
-        board.updated("a:0").unwrap();
+        assert!(matches!(
+            updates.updated("a:more"),
+            Err(ChangeError::TooMany)
+        ));
+        updates.updated("a:0").unwrap();
         let kept = shards[0].take(false).unwrap();
         assert!(
             kept.uris.is_empty(),
             "they stay while the shard has no room"
         );
-        assert!(matches!(board.updated("a:more"), Err(ChangeError::TooMany)));
+        assert!(matches!(
+            updates.updated("a:more"),
+            Err(ChangeError::TooMany)
+        ));
         assert_eq!(shards[0].take(true).unwrap().uris.len(), UPDATES_MAX);
-        board.updated("a:more").unwrap();
+        updates.updated("a:more").unwrap();
     }
 
     #[test]
     fn resources_stay_while_everything_else_is_taken() {
-        let board = Board::default();
-        let shards = board.open(&plan(), 1);
-        board.updated("a:b").unwrap();
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 1);
+        updates.updated("a:b").unwrap();
         let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-        assert!(board.change(ListKind::Tools, edit).unwrap());
+        assert!(updates.change(ListKind::Tools, edit).unwrap());
         let taken = shards[0].take(false).unwrap();
         assert!(taken.plan.is_some() && taken.uris.is_empty());
         drop(taken);
-        board.updated("a:b").unwrap();
-        board.updated("a:c").unwrap();
+        updates.updated("a:b").unwrap();
+        updates.updated("a:c").unwrap();
         let taken = shards[0].take(false).unwrap();
         assert!(taken.lists.contains(ListKind::Tools) && taken.uris.is_empty());
         assert!(shards[0].has_changes(), "the shard must not sleep");

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::Witness;
+use super::SchemaChecker;
 use crate::request::{MODERN, Request};
 use crate::session::Session;
 
@@ -16,8 +16,8 @@ fn bytes_of(request: &Request) -> Vec<u8> {
     request.to_bytes("127.0.0.1:1".parse().unwrap())
 }
 
-fn asks(witness: &mut Witness, request: &Request) {
-    witness.sent(&bytes_of(request));
+fn asks(checker: &mut SchemaChecker, request: &Request) {
+    checker.sent(&bytes_of(request));
 }
 
 fn legacy(method: &str) -> Request {
@@ -34,15 +34,15 @@ fn chunk(text: &str) -> String {
 }
 
 /// What the witness says about `bytes`, nothing if they are sound.
-fn complaint(witness: &mut Witness, bytes: &str) -> Option<String> {
-    let received = catch_unwind(AssertUnwindSafe(|| witness.received(bytes.as_bytes())));
+fn complaint(checker: &mut SchemaChecker, bytes: &str) -> Option<String> {
+    let received = catch_unwind(AssertUnwindSafe(|| checker.received(bytes.as_bytes())));
     let panic = received.err()?;
     Some(panic.downcast_ref::<String>().expect("a text").clone())
 }
 
 /// The witness finds nothing, or says `fault`.
-fn check(witness: &mut Witness, bytes: &str, fault: Option<&str>) {
-    let said = complaint(witness, bytes);
+fn check(checker: &mut SchemaChecker, bytes: &str, fault: Option<&str>) {
+    let said = complaint(checker, bytes);
     match (&said, fault) {
         (None, None) => {}
         (Some(said), Some(fault)) if said.contains(fault) => {}
@@ -52,9 +52,9 @@ fn check(witness: &mut Witness, bytes: &str, fault: Option<&str>) {
 
 #[test]
 fn each_answer_is_held_to_its_own_request() {
-    let mut sound = Witness::default();
-    let mut swapped = Witness::default();
-    for witness in [&mut sound, &mut swapped] {
+    let mut sound = SchemaChecker::default();
+    let mut swapped = SchemaChecker::default();
+    for checker in [&mut sound, &mut swapped] {
         let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
         let requests = [
             legacy("ping"),
@@ -64,7 +64,7 @@ fn each_answer_is_held_to_its_own_request() {
         ];
         let bytes: Vec<u8> = requests.iter().flat_map(bytes_of).collect();
         for piece in bytes.chunks(7) {
-            witness.sent(piece);
+            checker.sent(piece);
         }
     }
     let list = json!({
@@ -105,41 +105,41 @@ fn answers_are_read_byte_by_byte() {
             true,
         ),
     ] {
-        let mut witness = Witness::default();
-        asks(&mut witness, &legacy("tools/call"));
+        let mut checker = SchemaChecker::default();
+        asks(&mut checker, &legacy("tools/call"));
         let (last, before) = text.as_bytes().split_last().unwrap();
         for byte in before {
-            witness.received(&[*byte]);
+            checker.received(&[*byte]);
         }
         let fault = (!is_sound).then_some("at /result/content");
-        check(&mut witness, &char::from(*last).to_string(), fault);
+        check(&mut checker, &char::from(*last).to_string(), fault);
     }
 }
 
 #[test]
 fn events_are_checked_when_they_are_whole() {
-    let mut witness = Witness::default();
-    asks(&mut witness, &legacy("tools/call"));
+    let mut checker = SchemaChecker::default();
+    asks(&mut checker, &legacy("tools/call"));
     let progress = |token: Value| {
         let params = json!({ "progressToken": token, "progress": 1 });
         let method = "notifications/progress";
         json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string()
     };
-    check(&mut witness, STREAM, None);
-    check(&mut witness, &chunk(": alive\n\nid: 1\ndata:\n\n"), None);
+    check(&mut checker, STREAM, None);
+    check(&mut checker, &chunk(": alive\n\nid: 1\ndata:\n\n"), None);
     let event = format!("data: {}\n\n", progress(json!("ü")));
     let (start, end) = event.split_at(20);
-    check(&mut witness, &[chunk(start), chunk(end)].concat(), None);
+    check(&mut checker, &[chunk(start), chunk(end)].concat(), None);
     let tokenless = format!("data: {}", progress(Value::Null));
-    check(&mut witness, &chunk(&tokenless), None);
-    check(&mut witness, &chunk("\n"), None);
-    check(&mut witness, &chunk("\n"), Some("at /params/progressToken"));
+    check(&mut checker, &chunk(&tokenless), None);
+    check(&mut checker, &chunk("\n"), None);
+    check(&mut checker, &chunk("\n"), Some("at /params/progressToken"));
     let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": {} });
     let answer = chunk(&format!("data: {answer}\n\n"));
-    check(&mut witness, &answer, Some("\"content\" is a required"));
-    check(&mut witness, "0\r\n\r\n", None);
-    asks(&mut witness, &legacy("ping"));
-    check(&mut witness, &result(json!({})), None);
+    check(&mut checker, &answer, Some("\"content\" is a required"));
+    check(&mut checker, "0\r\n\r\n", None);
+    asks(&mut checker, &legacy("ping"));
+    check(&mut checker, &result(json!({})), None);
 }
 
 #[test]
@@ -149,8 +149,8 @@ fn a_session_has_the_revision_of_its_handshake() {
         ("2025-06-18", "this revision has no TaskStatusNotification"),
         ("2025-11-25", "\"params\" is a required property"),
     ] {
-        let mut witness = Witness::default();
-        asks(&mut witness, &Request::initialize("1900-01-01"));
+        let mut checker = SchemaChecker::default();
+        asks(&mut checker, &Request::initialize("1900-01-01"));
         let id = format!("session of {revision}");
         let agreed = result(json!({
             "protocolVersion": revision,
@@ -158,14 +158,14 @@ fn a_session_has_the_revision_of_its_handshake() {
             "serverInfo": { "name": "a", "version": "1" },
         }));
         let agreed = agreed.replacen("\r\n", &format!("\r\nMCP-Session-Id: {id}\r\n"), 1);
-        check(&mut witness, &agreed, None);
-        let mut another = Witness::default();
+        check(&mut checker, &agreed, None);
+        let mut another = SchemaChecker::default();
         // What the header says is only asked where nobody knows the session.
         asks(&mut another, &Session { id }.stream());
         check(&mut another, STREAM, None);
         check(&mut another, &chunk(status), Some(fault));
     }
-    let mut stranger = Witness::default();
+    let mut stranger = SchemaChecker::default();
     let id = "nobody's".to_owned();
     let stream = Session { id }
         .stream()
@@ -181,11 +181,11 @@ fn a_session_has_the_revision_of_its_handshake() {
 
 #[test]
 fn interim_responses_answer_nothing() {
-    let mut witness = Witness::default();
-    asks(&mut witness, &legacy("tools/call"));
-    check(&mut witness, "HTTP/1.1 100 Continue\r\n\r\n", None);
+    let mut checker = SchemaChecker::default();
+    asks(&mut checker, &legacy("tools/call"));
+    check(&mut checker, "HTTP/1.1 100 Continue\r\n\r\n", None);
     check(
-        &mut witness,
+        &mut checker,
         &result(json!({})),
         Some("\"content\" is a required"),
     );
@@ -201,50 +201,50 @@ fn what_cannot_be_read_is_held_to_the_envelope() {
         format!("POST /mcp HTTP/1.1\r\n{host}Transfer-Encoding: gzip\r\n\r\nx"),
         format!("POST /mcp HTTP/1.1\r\n{host} folded\r\n\r\n"),
     ] {
-        let mut witness = Witness::default();
-        asks(&mut witness, &legacy("ping"));
-        witness.sent(doubtful.as_bytes());
-        asks(&mut witness, &legacy("tools/call"));
-        check(&mut witness, &result(json!({})), None);
-        check(&mut witness, &result(json!({})), None);
-        check(&mut witness, &result(json!([])), Some("at /result"));
+        let mut checker = SchemaChecker::default();
+        asks(&mut checker, &legacy("ping"));
+        checker.sent(doubtful.as_bytes());
+        asks(&mut checker, &legacy("tools/call"));
+        check(&mut checker, &result(json!({})), None);
+        check(&mut checker, &result(json!({})), None);
+        check(&mut checker, &result(json!([])), Some("at /result"));
     }
 }
 
 #[test]
 fn an_early_answer_ends_the_counting() {
-    let mut witness = Witness::default();
+    let mut checker = SchemaChecker::default();
     let bytes = bytes_of(&legacy("tools/call"));
     let (start, end) = bytes.split_at(bytes.len() - 5);
-    witness.sent(start);
-    check(&mut witness, &result(json!({})), None);
-    witness.sent(end);
-    check(&mut witness, &result(json!({})), None);
+    checker.sent(start);
+    check(&mut checker, &result(json!({})), None);
+    checker.sent(end);
+    check(&mut checker, &result(json!({})), None);
 }
 
 #[test]
 fn the_end_of_the_connection_ends_a_response() {
     let open = format!("{POLITE}\r\n{{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{{}}}}");
-    let mut witness = Witness::default();
-    asks(&mut witness, &legacy("ping"));
-    check(&mut witness, &open, None);
-    let closed = catch_unwind(AssertUnwindSafe(|| witness.closed()));
+    let mut checker = SchemaChecker::default();
+    asks(&mut checker, &legacy("ping"));
+    check(&mut checker, &open, None);
+    let closed = catch_unwind(AssertUnwindSafe(|| checker.closed()));
     let panic = closed.expect_err("the id is null");
     assert!(panic.downcast_ref::<String>().unwrap().contains("at /id"));
 }
 
 #[test]
 fn bodies_in_chunks_are_read() {
-    let mut witness = Witness::default();
+    let mut checker = SchemaChecker::default();
     let request = legacy("tools/call");
     for piece in request
         .to_chunked_bytes("127.0.0.1:1".parse().unwrap(), 3)
         .chunks(5)
     {
-        witness.sent(piece);
+        checker.sent(piece);
     }
     check(
-        &mut witness,
+        &mut checker,
         &result(json!({})),
         Some("\"content\" is a required"),
     );
@@ -252,8 +252,8 @@ fn bodies_in_chunks_are_read() {
 
 #[test]
 fn a_body_that_says_json_and_is_none_is_a_fault() {
-    let mut witness = Witness::default();
-    asks(&mut witness, &legacy("ping"));
+    let mut checker = SchemaChecker::default();
+    asks(&mut checker, &legacy("ping"));
     let text = format!("{POLITE}Content-Length: 1\r\n\r\nx");
-    check(&mut witness, &text, Some("no JSON from the server"));
+    check(&mut checker, &text, Some("no JSON from the server"));
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::rig::{
-    MODERN, Rig, check_parts, claim, error, on_executor, request, result, stamped, text,
+use super::test_endpoint::{
+    MODERN, TestEndpoint, check_parts, claim, error, on_executor, request, result, stamped, text,
 };
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
@@ -31,8 +31,8 @@ async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
     Ok(format!("hello {} {name}", title.text()))
 }
 
-fn rig() -> Rig {
-    Rig::with(|settings| {
+fn harness() -> TestEndpoint {
+    TestEndpoint::with(|settings| {
         let any = r#"{"type":"object"}"#;
         let tools = vec![
             Tool::with_schema("greets", "d", any, greets),
@@ -47,23 +47,26 @@ fn rig() -> Rig {
 }
 
 /// A session of a client that can elicit and sample; returns its header line.
-fn able_session(rig: &mut Rig) -> String {
+fn able_session(harness: &mut TestEndpoint) -> String {
     let params = json!({
         "protocolVersion": "2025-11-25",
         "capabilities": {"elicitation": {}, "sampling": {}},
         "clientInfo": {"name": "n", "version": "1"},
     });
-    match rig.post("", &request(1, "initialize", params)).disposition {
+    match harness
+        .post("", &request(1, "initialize", params))
+        .disposition
+    {
         crate::mcp::Disposition::Answer {
             session: Some(session),
             ..
-        } => super::rig::session_header(session),
+        } => super::test_endpoint::session_header(session),
         other => panic!("initialize is answered at once: {other:?}"),
     }
 }
 
 /// Calls a tool with more members of the params, of a modern client that can elicit and sample.
-fn call(rig: &mut Rig, tool: &str, more: Value) -> super::rig::Answer {
+fn call(harness: &mut TestEndpoint, tool: &str, more: Value) -> super::test_endpoint::Answer {
     let mut params = json!({"name": tool, "arguments": {}, "_meta": claim()});
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
         json!({"elicitation": {}, "sampling": {}});
@@ -71,7 +74,7 @@ fn call(rig: &mut Rig, tool: &str, more: Value) -> super::rig::Answer {
         params[name] = value.clone();
     }
     let headers = format!("{MODERN}Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
-    rig.post(&headers, &request(1, "tools/call", params))
+    harness.post(&headers, &request(1, "tools/call", params))
 }
 
 fn named(name: &str) -> Value {
@@ -94,8 +97,8 @@ fn asked(body: &Value) -> (String, Vec<&String>) {
 
 #[test]
 fn a_modern_client_answers_in_rounds_and_the_state_carries_what_was_answered() {
-    let mut rig = rig();
-    let first = call(&mut rig, "greets", json!({})).body;
+    let mut harness = harness();
+    let first = call(&mut harness, "greets", json!({})).body;
     let (state, keys) = asked(&first);
     assert_eq!(keys, ["who"]);
     let question = &first["result"]["inputRequests"]["who"];
@@ -103,40 +106,40 @@ fn a_modern_client_answers_in_rounds_and_the_state_carries_what_was_answered() {
     assert_eq!(question["params"]["requestedSchema"]["type"], "object");
 
     let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
-    let second = call(&mut rig, "greets", more).body;
+    let second = call(&mut harness, "greets", more).body;
     let (next, keys) = asked(&second);
     assert_eq!(keys, ["title"]);
     assert_ne!(next, state);
 
     let more = json!({"inputResponses": {"title": sampled("dear")}, "requestState": next});
-    call(&mut rig, "greets", more).check("200", &stamped(1, text("hello dear you")));
+    call(&mut harness, "greets", more).check("200", &stamped(1, text("hello dear you")));
 }
 
 #[test]
 fn responses_without_a_state_are_taken_and_unknown_ones_ignored() {
-    let mut rig = rig();
+    let mut harness = harness();
     let both = json!({"who": named("you"), "title": sampled("dear"), "junk": {}});
     let more = json!({"inputResponses": both});
-    call(&mut rig, "greets", more).check("200", &stamped(1, text("hello dear you")));
+    call(&mut harness, "greets", more).check("200", &stamped(1, text("hello dear you")));
     let wrong = json!({"inputResponses": {"wrong": named("you")}});
-    assert_eq!(asked(&call(&mut rig, "greets", wrong).body).1, ["who"]);
+    assert_eq!(asked(&call(&mut harness, "greets", wrong).body).1, ["who"]);
     for responses in [json!(null), json!(7), json!({"who": 1})] {
         let more = json!({"inputResponses": responses});
-        call(&mut rig, "greets", more).check("200", &error(1, -32602));
+        call(&mut harness, "greets", more).check("200", &error(1, -32602));
     }
 }
 
 #[test]
 fn a_state_belongs_to_its_call() {
-    let mut rig = rig();
-    let (state, _) = asked(&call(&mut rig, "greets", json!({})).body);
+    let mut harness = harness();
+    let (state, _) = asked(&call(&mut harness, "greets", json!({})).body);
     let mut check = |tool: &str, arguments: Value, state: &str| {
         let more = json!({
             "arguments": arguments,
             "inputResponses": {"who": named("you")},
             "requestState": state,
         });
-        call(&mut rig, tool, more).check("200", &error(1, -32602));
+        call(&mut harness, tool, more).check("200", &error(1, -32602));
     };
     check("greets", json!({}), &format!("{state}-TAMPERED"));
     check("greets", json!({}), "");
@@ -147,10 +150,10 @@ fn a_state_belongs_to_its_call() {
 #[test]
 fn a_handler_that_waited_before_it_asked_is_answered_the_same_way() {
     on_executor(async {
-        let mut rig = rig();
-        let answer = call(&mut rig, "waits", json!({}));
+        let mut harness = harness();
+        let answer = call(&mut harness, "waits", json!({}));
         answer.pending();
-        let delivered = rig.settle().await;
+        let delivered = harness.settle().await;
         let Part::Final { body, .. } = &delivered[0].1 else {
             panic!("no final part: {delivered:?}");
         };
@@ -159,9 +162,13 @@ fn a_handler_that_waited_before_it_asked_is_answered_the_same_way() {
         assert_eq!(keys, ["who"]);
         let both = json!({"who": named("you"), "title": sampled("dear")});
         let more = json!({"inputResponses": both, "requestState": state});
-        let answer = call(&mut rig, "waits", more);
+        let answer = call(&mut harness, "waits", more);
         let expected = stamped(1, text("hello dear you"));
-        check_parts(&rig.settle().await, answer.exchange, &[("200", expected)]);
+        check_parts(
+            &harness.settle().await,
+            answer.exchange,
+            &[("200", expected)],
+        );
     });
 }
 
@@ -181,51 +188,69 @@ fn response(id: &Value, member: &str, value: Value) -> String {
 #[test]
 fn a_legacy_client_is_sent_requests_on_the_stream_of_the_call() {
     on_executor(async {
-        let mut rig = rig();
-        let session = able_session(&mut rig);
-        let other = able_session(&mut rig);
-        let answer = rig.call_legacy(&session, "greets", json!({}));
+        let mut harness = harness();
+        let session = able_session(&mut harness);
+        let other = able_session(&mut harness);
+        let answer = harness.call_legacy(&session, "greets", json!({}));
         answer.pending();
-        let first = question(&rig.settle().await);
+        let first = question(&harness.settle().await);
         assert_eq!(first["method"], "elicitation/create");
         let name = response(&first["id"], "result", named("you"));
         // A session is heard only on its own questions.
-        rig.post(&other, &name).check("accepted", &Value::Null);
-        assert!(rig.settle().await.is_empty());
-        rig.post(&session, &name).check("accepted", &Value::Null);
-        let second = question(&rig.settle().await);
+        harness.post(&other, &name).check("accepted", &Value::Null);
+        assert!(harness.settle().await.is_empty());
+        harness
+            .post(&session, &name)
+            .check("accepted", &Value::Null);
+        let second = question(&harness.settle().await);
         assert_eq!(second["method"], "sampling/createMessage");
         assert_ne!(second["id"], first["id"]);
         // Twice is once.
-        rig.post(&session, &name).check("accepted", &Value::Null);
+        harness
+            .post(&session, &name)
+            .check("accepted", &Value::Null);
         let title = response(&second["id"], "result", sampled("dear"));
-        rig.post(&session, &title).check("accepted", &Value::Null);
+        harness
+            .post(&session, &title)
+            .check("accepted", &Value::Null);
         let expected = result(1, text("hello dear you"));
-        check_parts(&rig.settle().await, answer.exchange, &[("200", expected)]);
+        check_parts(
+            &harness.settle().await,
+            answer.exchange,
+            &[("200", expected)],
+        );
     });
 }
 
 #[test]
 fn a_refusal_of_a_legacy_client_reaches_the_model() {
     on_executor(async {
-        let mut rig = rig();
-        let session = able_session(&mut rig);
-        let answer = rig.call_legacy(&session, "greets", json!({}));
-        let asked = question(&rig.settle().await);
+        let mut harness = harness();
+        let session = able_session(&mut harness);
+        let answer = harness.call_legacy(&session, "greets", json!({}));
+        let asked = question(&harness.settle().await);
         let error = json!({"code": -1, "message": "not now"});
-        rig.post(&session, &response(&asked["id"], "error", error));
-        let expected = result(1, super::rig::failure("the client refused: not now"));
-        check_parts(&rig.settle().await, answer.exchange, &[("200", expected)]);
+        harness.post(&session, &response(&asked["id"], "error", error));
+        let expected = result(
+            1,
+            super::test_endpoint::failure("the client refused: not now"),
+        );
+        check_parts(
+            &harness.settle().await,
+            answer.exchange,
+            &[("200", expected)],
+        );
     });
 }
 
 #[test]
 fn a_client_is_never_asked_what_it_cannot_do() {
-    let mut rig = rig();
-    let session = rig.session();
-    rig.call_legacy(&session, "greets", json!({}))
+    let mut harness = harness();
+    let session = harness.session();
+    harness
+        .call_legacy(&session, "greets", json!({}))
         .check("200", &error(1, -32600));
-    let said = rig.call_modern("greets", json!({}), json!({})).body["error"].clone();
+    let said = harness.call_modern("greets", json!({}), json!({})).body["error"].clone();
     assert_eq!(said["code"], -32021);
     let required = json!({"elicitation": {"form": {}}});
     assert_eq!(said["data"]["requiredCapabilities"], required);

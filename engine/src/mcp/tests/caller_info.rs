@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
-use super::principals::{at_home, modern, modern_call, outcome, pair, rig, session, stamped_text};
-use super::rig::{Rig, on_executor, request, result, text};
+use super::principals::{
+    at_home, harness, modern, modern_call, outcome, pair, session, stamped_text,
+};
+use super::test_endpoint::{TestEndpoint, on_executor, request, result, text};
 
 const LINES: &str = "x-tenant: t\r\nAuthorization: secret\r\nX-Trace: 1\r\nx-TRACE: 2\r\n";
 const SEEN: &str = r#"Some("ann") Some("t") Some("1, 2")"#;
@@ -11,32 +13,32 @@ const SEEN: &str = r#"Some("ann") Some("t") Some("1, 2")"#;
 #[test]
 fn handlers_see_who_asks_and_exposed_headers_in_both_eras() {
     on_executor(async {
-        let mut rig = rig();
-        rig.gate.open();
-        let session = session(&mut rig, "2025-11-25");
+        let mut harness = harness();
+        harness.gate.open();
+        let session = session(&mut harness, "2025-11-25");
         let headers = format!("{session}{LINES}");
         for tool in ["who", "later"] {
-            let answer = modern_call(&mut rig, tool, LINES);
-            assert_eq!(outcome(&mut rig, answer).await, stamped_text(SEEN));
+            let answer = modern_call(&mut harness, tool, LINES);
+            assert_eq!(outcome(&mut harness, answer).await, stamped_text(SEEN));
             let params = json!({"name": tool, "arguments": {}});
-            let answer = rig.post(&headers, &request(1, "tools/call", params));
-            assert_eq!(outcome(&mut rig, answer).await, result(1, text(SEEN)));
+            let answer = harness.post(&headers, &request(1, "tools/call", params));
+            assert_eq!(outcome(&mut harness, answer).await, result(1, text(SEEN)));
         }
         let params = json!({"uri": "who://me"});
-        let read = modern(&mut rig, "resources/read", "who://me", (params, LINES));
+        let read = modern(&mut harness, "resources/read", "who://me", (params, LINES));
         assert_eq!(read.body["result"]["contents"][0]["text"], SEEN);
     });
 }
 
 #[test]
 fn what_a_call_saw_is_not_seen_by_the_next() {
-    let mut rig = rig();
-    let seen = |rig: &mut Rig, lines: &str| modern_call(rig, "who", lines).body;
-    assert_eq!(seen(&mut rig, LINES), stamped_text(SEEN));
-    rig.principal = None;
-    assert_eq!(seen(&mut rig, ""), stamped_text("None None None"));
+    let mut harness = harness();
+    let seen = |harness: &mut TestEndpoint, lines: &str| modern_call(harness, "who", lines).body;
+    assert_eq!(seen(&mut harness, LINES), stamped_text(SEEN));
+    harness.principal = None;
+    assert_eq!(seen(&mut harness, ""), stamped_text("None None None"));
     let only = r#"None Some("") None"#;
-    assert_eq!(seen(&mut rig, "X-Tenant:\r\n"), stamped_text(only));
+    assert_eq!(seen(&mut harness, "X-Tenant:\r\n"), stamped_text(only));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The ladder: no head and body make it panic, and every refusal is a valid JSON-RPC error.
+//! Admission: no head and body make it panic, and every refusal is a valid JSON-RPC error.
 //!
 //! An input is text: a verb and a target, lines of header fields, an empty line, the body. The
 //! request is built from it, so that the length of the body is always right.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use corelane_protocol::mcp::subscription::ListKind;
 use serde_json::{Value, json};
 
-use super::rig::{Answer, Rig, error, on_executor, part_of};
 use super::task_status::{exchange_notes, leave, listen_as, pair};
 use super::tasks::{about, rig_with, task};
-use crate::catalog::board::{Board, ChangeError, Changes, ShardBoard, UPDATES_MAX};
+use super::test_endpoint::{Answer, TestEndpoint, error, on_executor, part_of};
+use crate::catalog::pending_updates::{
+    ChangeError, Changes, PendingUpdates, ShardUpdates, UPDATES_MAX,
+};
 use crate::catalog::resource::Resource;
 use crate::catalog::{Entries, Plan};
 use crate::mcp::EndpointSettings;
-use crate::mcp::subscription::interest::ASKED_MAX;
+use crate::mcp::subscription::task_subscription::ASKED_MAX;
 use crate::meter::Counter;
 
 /// More than are told in one turn, or in two.
@@ -37,25 +39,25 @@ fn holds_many(settings: &mut EndpointSettings) {
 }
 
 /// A shard with so many sessions that telling all of them takes some turns.
-fn crowded() -> Rig {
-    let mut rig = Rig::with(|settings| {
+fn crowded() -> TestEndpoint {
+    let mut harness = TestEndpoint::with(|settings| {
         settings.parts.plan = plan();
         holds_many(settings);
     });
-    crowd(&mut rig);
-    rig
+    crowd(&mut harness);
+    harness
 }
 
-fn crowd(rig: &mut Rig) {
+fn crowd(harness: &mut TestEndpoint) {
     for _ in 0..SESSIONS {
-        rig.session_id();
+        harness.session_id();
     }
 }
 
-fn listen(rig: &mut Rig, wanted: Value) -> Answer {
-    let listener = listen_as(rig, true, wanted);
+fn listen(harness: &mut TestEndpoint, wanted: Value) -> Answer {
+    let listener = listen_as(harness, true, wanted);
     listener.check("stream", &Value::Null);
-    rig.deliveries();
+    harness.deliveries();
     listener
 }
 
@@ -66,8 +68,8 @@ fn lists(kinds: &[ListKind]) -> Changes {
 }
 
 /// The methods and URIs of what was told since the last time; nobody but a listener is told.
-fn told(rig: &mut Rig) -> Vec<String> {
-    let delivered = rig.deliveries();
+fn told(harness: &mut TestEndpoint) -> Vec<String> {
+    let delivered = harness.deliveries();
     let text = |(_, part): &(_, _)| {
         let (_, message) = part_of(part);
         let name = message["params"]["uri"]
@@ -79,52 +81,58 @@ fn told(rig: &mut Rig) -> Vec<String> {
 }
 
 /// One turn of a shard as far as changes go.
-fn turn(rig: &mut Rig, board: &ShardBoard) {
-    let core = rig.endpoint.core();
+fn turn(harness: &mut TestEndpoint, board: &ShardUpdates) {
+    let core = harness.endpoint.core();
     if let Some(changes) = board.take(core.takes_updates()) {
         core.apply(changes);
     }
-    core.go_on_telling();
+    core.continue_broadcasts();
 }
 
 #[test]
 fn a_list_that_changes_while_it_is_told_is_told_once_more() {
-    let mut rig = crowded();
+    let mut harness = crowded();
     listen(
-        &mut rig,
+        &mut harness,
         json!({"toolsListChanged": true, "resourcesListChanged": true}),
     );
     let (tools, both) = ([ListKind::Tools], [ListKind::Tools, ListKind::Resources]);
     for _ in 0..100 {
-        rig.endpoint.core().apply(lists(&tools));
+        harness.endpoint.core().apply(lists(&tools));
     }
-    rig.endpoint.core().go_on_telling();
-    assert!(rig.endpoint.core().is_telling(), "there are many to tell");
+    harness.endpoint.core().continue_broadcasts();
+    assert!(
+        harness.endpoint.core().has_broadcasts(),
+        "there are many to tell"
+    );
     let tools_changed = "notifications/tools/list_changed";
-    assert_eq!(told(&mut rig), [tools_changed]);
+    assert_eq!(told(&mut harness), [tools_changed]);
     for _ in 0..100 {
-        rig.endpoint.core().apply(lists(&both));
+        harness.endpoint.core().apply(lists(&both));
     }
     for _ in 0..TURNS {
-        rig.endpoint.core().go_on_telling();
+        harness.endpoint.core().continue_broadcasts();
     }
-    assert!(!rig.endpoint.core().is_telling());
+    assert!(!harness.endpoint.core().has_broadcasts());
     let resources_changed = "notifications/resources/list_changed";
-    assert_eq!(told(&mut rig), [tools_changed, resources_changed]);
+    assert_eq!(told(&mut harness), [tools_changed, resources_changed]);
 }
 
 #[test]
 fn resources_wait_on_the_board_while_others_are_told() {
-    let (mut rig, board) = (crowded(), Board::default());
+    let (mut harness, board) = (crowded(), PendingUpdates::default());
     let shards = board.open(&plan(), 1);
-    listen(&mut rig, json!({"resourceSubscriptions": ["a:b", "a:c"]}));
+    listen(
+        &mut harness,
+        json!({"resourceSubscriptions": ["a:b", "a:c"]}),
+    );
     board.updated("a:b").unwrap();
-    turn(&mut rig, &shards[0]);
-    assert_eq!(told(&mut rig), ["a:b"]);
+    turn(&mut harness, &shards[0]);
+    assert_eq!(told(&mut harness), ["a:b"]);
     for at in 0..UPDATES_MAX - 2 {
         board.updated(&format!("b:{at}")).unwrap();
         if at == UPDATES_MAX / 2 {
-            turn(&mut rig, &shards[0]);
+            turn(&mut harness, &shards[0]);
         }
     }
     for _ in 0..3 {
@@ -132,49 +140,52 @@ fn resources_wait_on_the_board_while_others_are_told() {
         board.updated("a:c").unwrap();
     }
     assert!(matches!(board.updated("b:x"), Err(ChangeError::TooMany)));
-    assert_eq!(told(&mut rig), [""; 0]);
+    assert_eq!(told(&mut harness), [""; 0]);
     for _ in 0..TURNS {
-        turn(&mut rig, &shards[0]);
+        turn(&mut harness, &shards[0]);
     }
-    assert_eq!(told(&mut rig), ["a:b", "a:c"]);
-    assert!(!rig.endpoint.core().is_telling() && !shards[0].has_changes());
+    assert_eq!(told(&mut harness), ["a:b", "a:c"]);
+    assert!(!harness.endpoint.core().has_broadcasts() && !shards[0].has_changes());
     board.updated("b:x").unwrap();
 }
 
 #[test]
 fn a_list_is_taken_while_resources_wait() {
-    let (mut rig, board) = (crowded(), Board::default());
+    let (mut harness, board) = (crowded(), PendingUpdates::default());
     let shards = board.open(&plan(), 1);
     listen(
-        &mut rig,
+        &mut harness,
         json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}),
     );
     board.updated("a:b").unwrap();
-    turn(&mut rig, &shards[0]);
+    turn(&mut harness, &shards[0]);
     board.updated("a:b").unwrap();
     let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
     assert!(board.change(ListKind::Tools, edit).unwrap());
     for _ in 0..TURNS {
-        turn(&mut rig, &shards[0]);
+        turn(&mut harness, &shards[0]);
     }
     let tools_changed = "notifications/tools/list_changed";
-    assert_eq!(told(&mut rig), ["a:b", tools_changed, "a:b"]);
+    assert_eq!(told(&mut harness), ["a:b", tools_changed, "a:b"]);
 }
 
 #[test]
 fn a_status_of_a_task_waits_behind_no_telling() {
     on_executor(async {
-        let mut rig = rig_with(holds_many);
-        let id = task(&mut rig, "waits");
-        listen(&mut rig, json!({ "taskIds": [id] }));
-        crowd(&mut rig);
-        rig.endpoint.core().apply(lists(&[ListKind::Tools]));
-        rig.tell(|_| true);
-        assert_eq!(told(&mut rig), [""; 0]);
-        about(&mut rig, "tasks/cancel", &id);
-        rig.tell(|_| true);
-        assert_eq!(told(&mut rig), ["notifications/tasks"]);
-        assert!(rig.endpoint.core().is_telling(), "the list is still told");
+        let mut harness = rig_with(holds_many);
+        let id = task(&mut harness, "waits");
+        listen(&mut harness, json!({ "taskIds": [id] }));
+        crowd(&mut harness);
+        harness.endpoint.core().apply(lists(&[ListKind::Tools]));
+        harness.tell(|_| true);
+        assert_eq!(told(&mut harness), [""; 0]);
+        about(&mut harness, "tasks/cancel", &id);
+        harness.tell(|_| true);
+        assert_eq!(told(&mut harness), ["notifications/tasks"]);
+        assert!(
+            harness.endpoint.core().has_broadcasts(),
+            "the list is still told"
+        );
     });
 }
 
@@ -202,7 +213,7 @@ fn who_asks_other_shards_while_a_lane_is_full_is_refused() {
     let wanted = json!({ "taskIds": [far] });
     shards[0].endpoint.core().note_full_lane(true);
     listen_as(&mut shards[0], true, wanted.clone()).check("503", &error(9, -32603));
-    assert!(shards[0].endpoint.core().next_note().is_none());
+    assert!(shards[0].endpoint.core().next_task_watch().is_none());
     listen(&mut shards[0], json!({ "taskIds": [near] }));
     shards[0].endpoint.core().note_full_lane(false);
     listen(&mut shards[0], wanted);

@@ -1,10 +1,10 @@
-//! Imports point down only: the table of floors of the engine.
+//! Imports point down only: the table of layers of the engine.
 
 use super::paths::named_paths;
 use super::source::{Finding, Source};
 
-/// The rooms of the engine, from the ground up. A room may name those of lower floors.
-const FLOORS: &[&[&str]] = &[
+/// The modules of the engine, from the ground up. A module may name those of lower layers.
+const LAYERS: &[&[&str]] = &[
     &["io", "guard", "profile", "meter"],
     &["transport", "handler", "lanes"],
     &["files"],
@@ -18,12 +18,12 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// Where the engine's rooms are.
+/// Where the engine's modules are.
 const ENGINE: &str = "engine/src/";
-/// The root of the library, which declares the rooms and belongs to none of them.
+/// The root of the library, which declares the modules and belongs to none of them.
 const ROOTS: &[&str] = &["lib.rs", "main.rs"];
 
-/// Each file of the engine names other rooms only if they are on a lower floor.
+/// Each file of the engine names other modules only if they are on a lower layer.
 #[must_use]
 pub fn imports_point_down(source: &Source) -> Vec<Finding> {
     let Some(inner) = source.path.strip_prefix(ENGINE) else {
@@ -33,9 +33,12 @@ pub fn imports_point_down(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     let parts: Vec<&str> = inner.trim_end_matches(".rs").split('/').collect();
-    let room = parts[0];
-    let Some(floor) = floor_of(room) else {
-        return vec![Finding::of(source, format!("room {room} is on no floor"))];
+    let module = parts[0];
+    let Some(layer) = layer_of(module) else {
+        return vec![Finding::of(
+            source,
+            format!("module {module} is on no layer"),
+        )];
     };
     let mut findings = Vec::new();
     for path in named_paths(&source.code) {
@@ -49,20 +52,20 @@ pub fn imports_point_down(source: &Source) -> Vec<Finding> {
             Some("super") if supers >= parts.len() + path.inline_depth => path.parts.get(supers),
             _ => None,
         };
-        let Some(named) = named.filter(|named| *named != room) else {
+        let Some(named) = named.filter(|named| *named != module) else {
             continue;
         };
-        let below = floor_of(named).is_some_and(|other| other < floor);
-        if floor_of(named).is_some() && !below {
-            let fault = format!("{room} names {named}, which is not on a lower floor");
+        let below = layer_of(named).is_some_and(|other| other < layer);
+        if layer_of(named).is_some() && !below {
+            let fault = format!("{module} names {named}, which is not on a lower layer");
             findings.push(Finding::at(source, path.line, fault));
         }
     }
     findings
 }
 
-fn floor_of(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&room))
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::wire_schema::Revision;
 
 /// What has to be known of a request to judge its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct HandlerKind {
     /// The method, if the body is a request.
     pub(super) method: Option<String>,
     /// The revision in force.
@@ -30,14 +30,14 @@ enum Step {
     /// Something that may become a request.
     Partial,
     /// A request of so many bytes.
-    Whole(Asked, usize),
+    Whole(HandlerKind, usize),
     /// Something servers may read differently.
     Doubtful,
 }
 
 impl Outgoing {
     /// The requests that `bytes` complete.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<Asked> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<HandlerKind> {
         let mut found = Vec::new();
         if self.is_given_up {
             return found;
@@ -69,10 +69,10 @@ impl Outgoing {
     }
 }
 
-impl Asked {
+impl HandlerKind {
     /// Something that could not be read, as far as its answer goes.
-    pub(super) fn unread() -> Asked {
-        Asked {
+    pub(super) fn unread() -> HandlerKind {
+        HandlerKind {
             method: None,
             revision: Revision::November2025,
             is_handshake: false,
@@ -80,7 +80,7 @@ impl Asked {
     }
 
     /// A request with these fields and this body.
-    fn of(fields: &[(&str, &str)], body: &[u8]) -> Asked {
+    fn of(fields: &[(&str, &str)], body: &[u8]) -> HandlerKind {
         let field = |name| field(fields, name).ok().flatten();
         let message: Value = serde_json::from_slice(body).unwrap_or_default();
         let method = message["method"].as_str().map(str::to_owned);
@@ -88,7 +88,7 @@ impl Asked {
         let is_modern = message["params"]["_meta"].get(VERSION_KEY).is_some();
         let of_session = || sessions().get(field("MCP-Session-Id")?).copied();
         let of_header = || Revision::named(field("MCP-Protocol-Version")?);
-        Asked {
+        HandlerKind {
             is_handshake: !is_modern && method.as_deref() == Some("initialize"),
             method: method.filter(|_| message.get("id").is_some()),
             revision: match is_modern {
@@ -128,7 +128,7 @@ fn first_request(bytes: &[u8]) -> Step {
         Err(Doubt) => Step::Doubtful,
         Ok(None) => Step::Partial,
         Ok(Some((body, body_bytes))) => {
-            Step::Whole(Asked::of(&fields, &body), head_bytes + 4 + body_bytes)
+            Step::Whole(HandlerKind::of(&fields, &body), head_bytes + 4 + body_bytes)
         }
     }
 }

@@ -20,20 +20,20 @@ use serde_json::Value;
 use crate::http::Head;
 use crate::wire_schema::{Revision, judge};
 use answered::{Incoming, Part};
-use asked::{Asked, Outgoing};
+use asked::{HandlerKind, Outgoing};
 
 /// What was seen of a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Witness {
+pub(crate) struct SchemaChecker {
     outgoing: Outgoing,
     incoming: Incoming,
     /// Requests without a response, the oldest first.
-    waiting: VecDeque<Asked>,
+    waiting: VecDeque<HandlerKind>,
     /// The request whose response is arriving, and the head of that.
-    current: Option<(Asked, Head)>,
+    current: Option<(HandlerKind, Head)>,
 }
 
-impl Witness {
+impl SchemaChecker {
     /// Bytes go to the server.
     pub(crate) fn sent(&mut self, bytes: &[u8]) {
         self.waiting.extend(self.outgoing.take(bytes));
@@ -73,7 +73,7 @@ impl Witness {
         let asked = self.waiting.pop_front().unwrap_or_else(|| {
             // An answer to something unfinished or unread: which comes next is anybody's guess.
             self.outgoing.give_up();
-            Asked::unread()
+            HandlerKind::unread()
         });
         self.current = Some((asked, head));
     }

@@ -2,11 +2,11 @@
 
 use corelane_protocol::framing::http1::RequestHead;
 
-use crate::handler::provenance::{ExposedHeaders, Provenance};
+use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
 /// Who sent a message. Having one tells you that the guard let the request pass.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Asker<'a> {
+pub(crate) enum Requester<'a> {
     /// Somebody on a connection of this shard.
     Here {
         /// The head of the request.
@@ -15,36 +15,36 @@ pub(crate) enum Asker<'a> {
         principal: Option<&'a str>,
     },
     /// Somebody on a connection of another shard, which sent along what is needed here.
-    Elsewhere(Option<&'a Provenance>),
+    Elsewhere(Option<&'a CallerInfo>),
 }
 
-impl<'a> Asker<'a> {
+impl<'a> Requester<'a> {
     /// Who it is; nobody in particular if absent.
     pub(crate) fn principal(self) -> Option<&'a str> {
         match self {
-            Asker::Here { principal, .. } => principal,
-            Asker::Elsewhere(provenance) => provenance?.principal(),
+            Requester::Here { principal, .. } => principal,
+            Requester::Elsewhere(caller_info) => caller_info?.principal(),
         }
     }
 
     /// What a handler may know. A head is walked only for what is looked for in it.
     #[inline]
-    pub(super) fn provenance(self, exposed: &ExposedHeaders) -> Option<Box<Provenance>> {
+    pub(super) fn caller_info(self, exposed: &ExposedHeaders) -> Option<Box<CallerInfo>> {
         match self {
-            Asker::Here { head, principal } => match (principal, exposed.is_empty()) {
+            Requester::Here { head, principal } => match (principal, exposed.is_empty()) {
                 (None, true) => None,
-                (_, true) => Provenance::of(principal, exposed, std::iter::empty()),
-                (_, false) => Provenance::of(principal, exposed, head.headers()),
+                (_, true) => CallerInfo::of(principal, exposed, std::iter::empty()),
+                (_, false) => CallerInfo::of(principal, exposed, head.headers()),
             },
-            Asker::Elsewhere(provenance) => provenance.cloned().map(Box::new),
+            Requester::Elsewhere(caller_info) => caller_info.cloned().map(Box::new),
         }
     }
 
     /// The head of the request, on the shard it came in on.
     pub(super) fn head(self) -> Option<&'a RequestHead<'a>> {
         match self {
-            Asker::Here { head, .. } => Some(head),
-            Asker::Elsewhere(_) => None,
+            Requester::Here { head, .. } => Some(head),
+            Requester::Elsewhere(_) => None,
         }
     }
 }

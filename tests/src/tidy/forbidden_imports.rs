@@ -1,12 +1,12 @@
-//! What each room must not name: the absences the architecture is made of.
+//! What each module must not name: the absences the architecture is made of.
 
 use super::paths::named_paths;
 use super::source::{Finding, Source};
 
-/// A set of rooms, and what they do not name.
-struct Absence {
+/// A set of modules, and what they do not name.
+struct ForbiddenImport {
     /// Beginnings of paths of files.
-    rooms: &'static [&'static str],
+    modules: &'static [&'static str],
     /// Files among them that may.
     exempt: &'static [&'static str],
     /// Beginnings of Rust paths.
@@ -15,9 +15,9 @@ struct Absence {
     because: &'static str,
 }
 
-const ABSENCES: &[Absence] = &[
-    Absence {
-        rooms: &["engine/src/mcp", "engine/src/catalog", "engine/src/handler"],
+const FORBIDDEN_IMPORTS: &[ForbiddenImport] = &[
+    ForbiddenImport {
+        modules: &["engine/src/mcp", "engine/src/catalog", "engine/src/handler"],
         exempt: &[],
         names: &[
             "crate::io::ring",
@@ -31,8 +31,8 @@ const ABSENCES: &[Absence] = &[
         ],
         because: "is of sockets, which meaning does not know",
     },
-    Absence {
-        rooms: &["engine/src/transport", "engine/src/io", "engine/src/files"],
+    ForbiddenImport {
+        modules: &["engine/src/transport", "engine/src/io", "engine/src/files"],
         exempt: &[],
         names: &[
             "corelane_protocol",
@@ -42,8 +42,8 @@ const ABSENCES: &[Absence] = &[
         ],
         because: "is of MCP, which what moves bytes does not know",
     },
-    Absence {
-        rooms: &["protocol/src/"],
+    ForbiddenImport {
+        modules: &["protocol/src/"],
         exempt: &[],
         names: &[
             "std::net",
@@ -60,8 +60,8 @@ const ABSENCES: &[Absence] = &[
         ],
         because: "is not sans-io",
     },
-    Absence {
-        rooms: &["engine/", "protocol/", "tests/"],
+    ForbiddenImport {
+        modules: &["engine/", "protocol/", "tests/"],
         exempt: &[
             "engine/src/io/executor.rs",
             "engine/src/io/executor/file.rs",
@@ -71,13 +71,16 @@ const ABSENCES: &[Absence] = &[
     },
 ];
 
-/// No file names what its room is not to know. Code for tests may.
+/// No file names what its module is not to know. Code for tests may.
 #[must_use]
-pub fn rooms_name_only_what_they_may(source: &Source) -> Vec<Finding> {
+pub fn forbidden_imports_are_absent(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     let paths = named_paths(&source.production);
-    for absence in ABSENCES {
-        let inside = absence.rooms.iter().any(|room| is_in(&source.path, room));
+    for absence in FORBIDDEN_IMPORTS {
+        let inside = absence
+            .modules
+            .iter()
+            .any(|module| is_in(&source.path, module));
         if !inside || absence.exempt.contains(&source.path.as_str()) {
             continue;
         }
@@ -91,19 +94,19 @@ pub fn rooms_name_only_what_they_may(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// Whether `path` is the file of `room` or below it: `a/b` has `a/b.rs` and `a/b/c.rs`.
-fn is_in(path: &str, room: &str) -> bool {
-    let after = path.strip_prefix(room);
-    after.is_some_and(|after| room.ends_with('/') || after.starts_with('/') || after == ".rs")
+/// Whether `path` is the file of `module` or below it: `a/b` has `a/b.rs` and `a/b/c.rs`.
+fn is_in(path: &str, module: &str) -> bool {
+    let after = path.strip_prefix(module);
+    after.is_some_and(|after| module.ends_with('/') || after.starts_with('/') || after == ".rs")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rooms_name_only_what_they_may;
+    use super::forbidden_imports_are_absent;
     use crate::tidy::Source;
 
     fn check(path: &str, code: &str, faults: usize) {
-        let found = rooms_name_only_what_they_may(&Source::new(path, code));
+        let found = forbidden_imports_are_absent(&Source::new(path, code));
         assert_eq!(found.len(), faults, "{path}: {code}: {found:?}");
     }
 

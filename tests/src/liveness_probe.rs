@@ -9,20 +9,20 @@ use crate::session::Session;
 
 /// A connection in the middle of a session.
 #[derive(Debug)]
-pub struct Bystander<'s> {
+pub struct LivenessProbe<'s> {
     server: &'s Server,
     connection: Connection,
     session: Session,
     calls: u64,
 }
 
-impl<'s> Bystander<'s> {
+impl<'s> LivenessProbe<'s> {
     /// Opens the connection and the session.
     #[must_use]
-    pub fn of(server: &'s Server) -> Bystander<'s> {
+    pub fn of(server: &'s Server) -> LivenessProbe<'s> {
         let mut connection = server.connect();
         let session = Session::open(&mut connection);
-        Bystander {
+        LivenessProbe {
             server,
             connection,
             session,
@@ -37,7 +37,7 @@ impl<'s> Bystander<'s> {
     pub fn check(&mut self, after: &str) {
         self.server.assert_alive();
         self.calls += 1;
-        let message = format!("bystander call {}", self.calls);
+        let message = format!("probe call {}", self.calls);
         let params = json!({ "name": "echo", "arguments": { "message": message } });
         for request in [
             self.session

@@ -14,28 +14,28 @@ use corelane_protocol::mcp::subscription::{
 };
 
 use crate::catalog::Catalog;
-use crate::catalog::board::Changes;
+use crate::catalog::pending_updates::Changes;
 use crate::mcp::endpoint::Core;
 use crate::mcp::{Delivery, Part};
 
 /// Listen streams and sessions looked at, or messages to them if they are more, in one turn.
-const TOLD_PER_TURN: usize = 512;
+const NOTIFIED_PER_TURN: usize = 512;
 /// Statuses of tasks among them that are told before anything else.
 const STATUSES_FIRST_PER_TURN: usize = 128;
 
-const _: () = assert!(STATUSES_FIRST_PER_TURN < TOLD_PER_TURN);
+const _: () = assert!(STATUSES_FIRST_PER_TURN < NOTIFIED_PER_TURN);
 
-/// Tellings at once: each list on its way and once more behind that, and one of resources.
-const TELLINGS_MAX: usize = 2 * ListKind::ALL.len() + 1;
+/// Broadcasts at once: each list on its way and once more behind that, and one of resources.
+const BROADCASTS_MAX: usize = 2 * ListKind::ALL.len() + 1;
 
 /// What is being told, in its order.
 #[derive(Debug, Default)]
-pub(super) struct Tellings(VecDeque<Telling>);
+pub(super) struct Broadcasts(VecDeque<Broadcast>);
 
 /// A change on its way to everybody.
 #[derive(Debug)]
-struct Telling {
-    what: Told,
+struct Broadcast {
+    what: BroadcastKind,
     /// Listeners before this place were told.
     next_listener: usize,
     /// Sessions before this place were told.
@@ -43,26 +43,28 @@ struct Telling {
 }
 
 #[derive(Debug)]
-enum Told {
+enum BroadcastKind {
     List(ListKind),
     Updated(HashSet<Arc<str>>),
 }
 
-impl Tellings {
-    fn tell(&mut self, what: Told) {
-        self.0.push_back(Telling {
+impl Broadcasts {
+    fn tell(&mut self, what: BroadcastKind) {
+        self.0.push_back(Broadcast {
             what,
             next_listener: 0,
             next_session: 0,
         });
-        assert!(self.0.len() <= TELLINGS_MAX, "tellings coalesce");
+        assert!(self.0.len() <= BROADCASTS_MAX, "broadcasts coalesce");
     }
 
     /// Tells of a list, unless everybody will be told of it anyway.
-    fn tell_list(&mut self, kind: ListKind) {
-        let mut waiting = self.0.iter().filter(|telling| telling.is_at_start());
-        if !waiting.any(|telling| matches!(telling.what, Told::List(other) if other == kind)) {
-            self.tell(Told::List(kind));
+    fn broadcast_list(&mut self, kind: ListKind) {
+        let mut waiting = self.0.iter().filter(|broadcast| broadcast.is_at_start());
+        if !waiting
+            .any(|broadcast| matches!(broadcast.what, BroadcastKind::List(other) if other == kind))
+        {
+            self.tell(BroadcastKind::List(kind));
         }
     }
 
@@ -72,19 +74,19 @@ impl Tellings {
     }
 
     fn has_updates(&self) -> bool {
-        let mut tellings = self.0.iter();
-        tellings.any(|telling| matches!(telling.what, Told::Updated(_)))
+        let mut broadcasts = self.0.iter();
+        broadcasts.any(|broadcast| matches!(broadcast.what, BroadcastKind::Updated(_)))
     }
 }
 
-impl Telling {
+impl Broadcast {
     /// Whether nobody was told yet.
     fn is_at_start(&self) -> bool {
         self.next_listener + self.next_session == 0
     }
 }
 
-impl Told {
+impl BroadcastKind {
     /// The messages to one who asked for `uris` and for `lists`, or for every list without them.
     fn messages(
         &self,
@@ -95,13 +97,13 @@ impl Told {
         let subscription = subscription.map(OwnedId::as_id);
         let mut messages = Vec::new();
         match self {
-            Told::List(kind) if lists.is_none_or(|lists| lists.contains(*kind)) => {
+            BroadcastKind::List(kind) if lists.is_none_or(|lists| lists.contains(*kind)) => {
                 let mut message = Vec::new();
                 write_list_changed(&mut message, *kind, subscription);
                 messages.push(message);
             }
-            Told::List(_) => {}
-            Told::Updated(changed) => {
+            BroadcastKind::List(_) => {}
+            BroadcastKind::Updated(changed) => {
                 for uri in uris.iter().filter(|uri| changed.contains(&***uri)) {
                     let mut message = Vec::new();
                     write_updated(&mut message, uri, subscription);
@@ -124,59 +126,59 @@ impl Core {
             self.catalog = Catalog::new(plan);
         }
         // Lists are told when every shard has come this far.
-        drop(changes.adoption);
+        drop(changes.rollout);
         for kind in ListKind::ALL {
             if changes.lists.contains(kind) {
-                self.subscriptions.tellings.tell_list(kind);
+                self.subscriptions.broadcasts.broadcast_list(kind);
             }
         }
         if !changes.uris.is_empty() {
             assert!(self.takes_updates(), "resources wait on the board");
             self.subscriptions
-                .tellings
-                .tell(Told::Updated(changes.uris));
+                .broadcasts
+                .tell(BroadcastKind::Updated(changes.uris));
         }
     }
 
     /// Whether resources that changed can be told of: no others are being told.
     pub(crate) fn takes_updates(&self) -> bool {
-        !self.subscriptions.tellings.has_updates()
+        !self.subscriptions.broadcasts.has_updates()
     }
 
     /// Whether somebody has to be told something.
-    pub(crate) fn is_telling(&self) -> bool {
-        !self.subscriptions.tellings.0.is_empty() || self.tasks.watchers.has_due()
+    pub(crate) fn has_broadcasts(&self) -> bool {
+        !self.subscriptions.broadcasts.0.is_empty() || self.tasks.watchers.has_due()
     }
 
     /// Goes on telling, at most a share of it.
-    pub(crate) fn go_on_telling(&mut self) {
+    pub(crate) fn continue_broadcasts(&mut self) {
         let mut statuses = STATUSES_FIRST_PER_TURN;
-        self.tell_watchers(&mut statuses);
-        let mut budget = TOLD_PER_TURN - STATUSES_FIRST_PER_TURN + statuses;
-        while let Some(mut telling) = self.subscriptions.tellings.0.pop_front() {
-            if !self.tell_share(&mut telling, &mut budget) {
-                self.subscriptions.tellings.0.push_front(telling);
+        self.notify_watchers(&mut statuses);
+        let mut budget = NOTIFIED_PER_TURN - STATUSES_FIRST_PER_TURN + statuses;
+        while let Some(mut broadcast) = self.subscriptions.broadcasts.0.pop_front() {
+            if !self.broadcast_share(&mut broadcast, &mut budget) {
+                self.subscriptions.broadcasts.0.push_front(broadcast);
                 return;
             }
         }
-        self.tell_watchers(&mut budget);
+        self.notify_watchers(&mut budget);
     }
 
     /// Tells until the budget is spent; returns whether all were told.
-    fn tell_share(&mut self, telling: &mut Telling, budget: &mut usize) -> bool {
+    fn broadcast_share(&mut self, broadcast: &mut Broadcast, budget: &mut usize) -> bool {
         let listeners = &self.subscriptions.listeners;
-        while telling.next_listener < listeners.capacity() {
+        while broadcast.next_listener < listeners.capacity() {
             if *budget == 0 {
                 return false;
             }
-            let listener = listeners.get(telling.next_listener);
-            telling.next_listener += 1;
+            let listener = listeners.get(broadcast.next_listener);
+            broadcast.next_listener += 1;
             let Some(listener) = listener.filter(|it| it.is_acknowledged()) else {
                 *budget -= 1;
                 continue;
             };
             let (lists, uris) = (Some(listener.lists), &listener.uris);
-            let messages = telling.what.messages(lists, uris, Some(&listener.id));
+            let messages = broadcast.what.messages(lists, uris, Some(&listener.id));
             *budget = budget.saturating_sub(messages.len().max(1));
             let exchange = listener.exchange;
             for message in messages {
@@ -184,21 +186,21 @@ impl Core {
                 self.deliveries.push_back(Delivery { exchange, part });
             }
         }
-        while telling.next_session < self.sessions.places() {
+        while broadcast.next_session < self.sessions.places() {
             if *budget == 0 {
                 return false;
             }
-            let session = self.sessions.at_place(telling.next_session);
-            telling.next_session += 1;
+            let session = self.sessions.at_place(broadcast.next_session);
+            broadcast.next_session += 1;
             let Some(session) = session else {
                 *budget -= 1;
                 continue;
             };
             let id = session.id;
-            let messages = telling.what.messages(None, &session.subscriptions, None);
+            let messages = broadcast.what.messages(None, &session.subscriptions, None);
             *budget = budget.saturating_sub(messages.len().max(1));
             for message in messages {
-                self.tell_session(id, message);
+                self.notify_session(id, message);
             }
         }
         true

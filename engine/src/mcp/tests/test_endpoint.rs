@@ -13,12 +13,12 @@ use corelane_protocol::request_state::Sealer;
 use serde_json::{Value, json};
 
 use super::tools::{self, Gate};
-use crate::handler::mailbox::{CallKey, Mailbox};
+use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
-use crate::mcp::asker::Asker;
 use crate::mcp::event_store::EventLimits;
+use crate::mcp::requester::Requester;
 use crate::mcp::server_parts::ServerParts;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_table::TaskLimits;
@@ -32,7 +32,7 @@ const TURNS_MAX: usize = 16;
 pub(crate) const MODERN: &str = "MCP-Protocol-Version: 2026-07-28\r\n";
 
 /// An endpoint under test.
-pub(crate) struct Rig {
+pub(crate) struct TestEndpoint {
     pub(crate) endpoint: Endpoint,
     pub(crate) meter: Rc<ShardMeter>,
     pub(crate) gate: Gate,
@@ -57,21 +57,21 @@ pub(crate) fn on_executor<T>(test: impl Future<Output = T>) -> T {
     Executor::of_test().run(test)
 }
 
-impl Rig {
+impl TestEndpoint {
     /// The only shard of a server with ample limits.
-    pub(crate) fn new() -> Rig {
-        Rig::with(|_| ())
+    pub(crate) fn new() -> TestEndpoint {
+        TestEndpoint::with(|_| ())
     }
 
     /// An endpoint with ample limits but for what `change` changes.
-    pub(crate) fn with(change: impl FnOnce(&mut EndpointSettings)) -> Rig {
+    pub(crate) fn with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
         let gate = Gate::default();
         let mut settings = EndpointSettings {
             shard: 0,
             shards: 1,
             parts: ServerParts {
                 description: Arc::new(ServerDescription {
-                    name: "rig".to_owned(),
+                    name: "harness".to_owned(),
                     version: "1".to_owned(),
                     ..ServerDescription::default()
                 }),
@@ -111,12 +111,12 @@ impl Rig {
         };
         change(&mut settings);
         let shard = settings.shard;
-        let mailbox = Rc::new(Mailbox::default());
+        let event_queue = Rc::new(EventQueue::default());
         let meter = Rc::new(ShardMeter::new());
         let pool = OffloadPool::start(0, 1).expect("no thread is started");
-        let offload = OffloadPort::new(pool, Arc::new(|| ()), Rc::clone(&mailbox));
-        Rig {
-            endpoint: Endpoint::new(settings, mailbox, Rc::new(offload), Rc::clone(&meter)),
+        let offload = OffloadPort::new(pool, Arc::new(|| ()), Rc::clone(&event_queue));
+        TestEndpoint {
+            endpoint: Endpoint::new(settings, event_queue, Rc::new(offload), Rc::clone(&meter)),
             meter,
             gate,
             shard,
@@ -132,9 +132,9 @@ impl Rig {
         let mut out = Vec::new();
         let principal = self.principal;
         let disposition = with_head("POST", headers, |head| {
-            let asker = Asker::Here { head, principal };
+            let requester = Requester::Here { head, principal };
             self.endpoint
-                .post((head, &asker), body.as_bytes(), exchange, &mut out)
+                .post((head, &requester), body.as_bytes(), exchange, &mut out)
         });
         Answer::new(disposition, &out, exchange)
     }
@@ -145,14 +145,16 @@ impl Rig {
         let mut out = Vec::new();
         let (endpoint, principal) = (&mut self.endpoint, self.principal);
         let disposition = with_head(verb, headers, |head| {
-            let asker = Asker::Here { head, principal };
+            let requester = Requester::Here { head, principal };
             match route(head, "/mcp") {
                 Ok(Route::OpenStream {
                     session,
                     last_event_id,
-                }) => endpoint.open_stream(&asker, (session, last_event_id), exchange, &mut out),
+                }) => {
+                    endpoint.open_stream(&requester, (session, last_event_id), exchange, &mut out)
+                }
                 Ok(Route::EndSession(headers)) => {
-                    endpoint.end_session(&asker, headers, exchange, &mut out)
+                    endpoint.end_session(&requester, headers, exchange, &mut out)
                 }
                 Ok(Route::Post) => panic!("a POST has a body"),
                 Err(reason) => endpoint.core().refuse(None, reason, &mut out),
@@ -209,7 +211,7 @@ impl Rig {
         let mut delivered = Vec::new();
         for _ in 0..TURNS_MAX {
             yield_now().await;
-            self.endpoint.core().collect_news(&has_room, stalled);
+            self.endpoint.core().collect_call_events(&has_room, stalled);
             self.tell(&has_room);
             delivered.extend(self.deliveries());
         }
@@ -219,7 +221,7 @@ impl Rig {
     /// Tells listeners what changed, as far as their connections have room.
     pub(crate) fn tell(&mut self, has_room: impl Fn(Exchange) -> bool) {
         let core = self.endpoint.core();
-        core.go_on_telling();
+        core.continue_broadcasts();
         for _ in 0..core.statuses_held() {
             core.pass_on_status(&has_room);
         }
@@ -413,7 +415,7 @@ pub(crate) fn result(id: impl Into<Value>, result: Value) -> Value {
 pub(crate) fn stamped(id: impl Into<Value>, mut members: Value) -> Value {
     members["resultType"] = json!("complete");
     members["_meta"] = json!({"io.modelcontextprotocol/serverInfo": {
-        "name": "rig", "version": "1",
+        "name": "harness", "version": "1",
     }});
     result(id, members)
 }

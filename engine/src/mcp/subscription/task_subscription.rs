@@ -11,7 +11,7 @@ use corelane_protocol::mcp::subscription::{Filter, write_acknowledged, write_tas
 use super::{Listener, Subscriptions};
 use crate::mcp::endpoint::Core;
 use crate::mcp::task_id::TaskId;
-use crate::mcp::watch_note::{ListenerName, WatchNote};
+use crate::mcp::task_watch::{SubscriptionId, TaskWatchMessage};
 use crate::mcp::{Delivery, Exchange, Part};
 
 /// Questions to other shards, one for each listener and home, that are not answered yet, at most.
@@ -24,7 +24,7 @@ pub(in crate::mcp) const ASKED_MAX: usize = 1024;
 
 /// The tasks that a listener asks for.
 #[derive(Debug)]
-pub(super) struct TaskInterest {
+pub(super) struct TaskSubscription {
     tasks: Vec<Wanted>,
     /// Where these tasks live; only homes that know one, once they have answered.
     homes: Vec<u16>,
@@ -41,9 +41,9 @@ struct Wanted {
     is_watched: bool,
 }
 
-impl TaskInterest {
+impl TaskSubscription {
     /// Interest in what `ids` name on one of `shards`; nothing if none of them names anything.
-    pub(super) fn of(ids: &[Box<str>], shards: u16) -> Option<Box<TaskInterest>> {
+    pub(super) fn of(ids: &[Box<str>], shards: u16) -> Option<Box<TaskSubscription>> {
         let tasks = ids.iter().filter_map(|id| TaskId::parse(id.as_bytes()));
         let tasks = tasks.filter(|task| task.home < shards);
         let tasks: Vec<Wanted> = tasks
@@ -56,7 +56,7 @@ impl TaskInterest {
         homes.sort_unstable();
         homes.dedup();
         (!tasks.is_empty()).then(|| {
-            Box::new(TaskInterest {
+            Box::new(TaskSubscription {
                 tasks,
                 unanswered: homes.len(),
                 homes,
@@ -76,19 +76,19 @@ impl TaskInterest {
 }
 
 impl Subscriptions {
-    fn listener(&mut self, name: ListenerName) -> Option<&mut Listener> {
+    fn listener(&mut self, name: SubscriptionId) -> Option<&mut Listener> {
         let listener = self.listeners.get_mut(name.place as usize)?;
         (listener.exchange == name.exchange).then_some(listener)
     }
 
-    fn interest(&mut self, name: ListenerName) -> Option<&mut TaskInterest> {
+    fn interest(&mut self, name: SubscriptionId) -> Option<&mut TaskSubscription> {
         self.listener(name)?.tasks.as_deref_mut()
     }
 }
 
 impl Core {
     /// Whether the homes of all these tasks can be asked without their notes piling up.
-    pub(super) fn can_ask_homes(&self, interest: &TaskInterest) -> bool {
+    pub(super) fn can_ask_homes(&self, interest: &TaskSubscription) -> bool {
         let homes = interest.homes.iter();
         let far = homes.filter(|home| **home != self.settings.shard).count();
         let subscriptions = &self.subscriptions;
@@ -102,7 +102,7 @@ impl Core {
 
     /// Asks the homes of the tasks that a listener of `principal` asks for; without any it is
     /// acknowledged.
-    pub(super) fn begin_to_listen(&mut self, name: ListenerName, principal: Option<&str>) {
+    pub(super) fn begin_to_listen(&mut self, name: SubscriptionId, principal: Option<&str>) {
         let Some(interest) = self.subscriptions.interest(name) else {
             return self.acknowledge_named(name);
         };
@@ -112,17 +112,22 @@ impl Core {
             if home != self.settings.shard {
                 self.subscriptions.asked += 1;
             }
-            let note = WatchNote::Watch {
+            let note = TaskWatchMessage::Subscribe {
                 listener: name,
                 principal: principal.map(Box::from),
                 tasks,
             };
-            self.post_note(home, note);
+            self.post_task_watch(home, note);
         }
     }
 
     /// A home says which tasks there are. The last one to say so is who the client waits for.
-    pub(in crate::mcp) fn note_watched(&mut self, name: ListenerName, home: u16, known: &[TaskId]) {
+    pub(in crate::mcp) fn note_watched(
+        &mut self,
+        name: SubscriptionId,
+        home: u16,
+        known: &[TaskId],
+    ) {
         if home != self.settings.shard {
             self.subscriptions.asked -= 1;
         }
@@ -142,11 +147,11 @@ impl Core {
         let homes = interest.homes.clone();
         self.acknowledge_named(name);
         for home in homes {
-            self.post_note(home, WatchNote::Ready { listener: name });
+            self.post_task_watch(home, TaskWatchMessage::Credit { listener: name });
         }
     }
 
-    fn acknowledge_named(&mut self, name: ListenerName) {
+    fn acknowledge_named(&mut self, name: SubscriptionId) {
         if let Some(listener) = self.subscriptions.listener(name) {
             self.deliveries.push_back(acknowledgement(listener));
         }
@@ -158,19 +163,24 @@ impl Core {
     }
 
     /// Tells the homes of tasks that a listener is no more.
-    pub(super) fn lose_interest(&mut self, place: u32, listener: &Listener) {
+    pub(super) fn unsubscribe_from_tasks(&mut self, place: u32, listener: &Listener) {
         let Some(interest) = &listener.tasks else {
             return;
         };
         let exchange = listener.exchange;
-        let listener = ListenerName { place, exchange };
+        let listener = SubscriptionId { place, exchange };
         for home in &interest.homes {
-            self.post_note(*home, WatchNote::Gone { listener });
+            self.post_task_watch(*home, TaskWatchMessage::Unsubscribe { listener });
         }
     }
 
     /// Holds how a task stands until there is room on the stream of its listener.
-    pub(in crate::mcp) fn hold_status(&mut self, name: ListenerName, home: u16, members: Vec<u8>) {
+    pub(in crate::mcp) fn hold_status(
+        &mut self,
+        name: SubscriptionId,
+        home: u16,
+        members: Vec<u8>,
+    ) {
         if let Some(interest) = self.subscriptions.interest(name) {
             interest.held.push_back((home, members));
             self.subscriptions.holding.push_back(name);
@@ -201,7 +211,7 @@ impl Core {
             write_task(&mut message, &members, listener.id.as_id());
             let part = Part::message(message);
             self.deliveries.push_back(Delivery { exchange, part });
-            self.post_note(home, WatchNote::Ready { listener: name });
+            self.post_task_watch(home, TaskWatchMessage::Credit { listener: name });
         }
     }
 }

@@ -13,7 +13,7 @@ use super::task_id::TaskId;
 
 /// Names a listen stream on whatever shard it is; never names another one later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct ListenerName {
+pub(crate) struct SubscriptionId {
     /// Its place on its shard, which is that of the exchange.
     pub(crate) place: u32,
     /// Its request, which only it answers.
@@ -22,90 +22,92 @@ pub(crate) struct ListenerName {
 
 /// A note of one shard to another.
 #[derive(Debug)]
-pub(crate) enum WatchNote {
+pub(crate) enum TaskWatchMessage {
     /// To the home of tasks: a listener wants to hear of them.
-    Watch {
+    Subscribe {
         /// Who.
-        listener: ListenerName,
+        listener: SubscriptionId,
         /// The principal who listens.
         principal: Option<Box<str>>,
         /// Of which.
         tasks: Vec<TaskId>,
     },
     /// To the shard of a listener, which asked: it will hear of these.
-    Watched {
+    Subscribed {
         /// Who asked.
-        listener: ListenerName,
+        listener: SubscriptionId,
         /// Who answers.
         home: u16,
         /// What of it is there.
         tasks: Vec<TaskId>,
     },
     /// To the home of tasks: a listener takes a status.
-    Ready {
+    Credit {
         /// Who.
-        listener: ListenerName,
+        listener: SubscriptionId,
     },
     /// To the shard of a listener, which is ready: a task has changed.
-    Changed {
+    Update {
         /// Who listens.
-        listener: ListenerName,
+        listener: SubscriptionId,
         /// Whose task it is.
         home: u16,
         /// How it stands, as `tasks/get` says it.
         members: Vec<u8>,
     },
     /// To the home of tasks: a listener is no more.
-    Gone {
+    Unsubscribe {
         /// Who.
-        listener: ListenerName,
+        listener: SubscriptionId,
     },
 }
 
-impl WatchNote {
+impl TaskWatchMessage {
     /// Whether it is for a shard where tasks live, in the order in which such notes are sent.
     pub(crate) fn is_for_home(&self) -> bool {
         match self {
-            WatchNote::Watch { .. } | WatchNote::Ready { .. } | WatchNote::Gone { .. } => true,
-            WatchNote::Watched { .. } | WatchNote::Changed { .. } => false,
+            TaskWatchMessage::Subscribe { .. }
+            | TaskWatchMessage::Credit { .. }
+            | TaskWatchMessage::Unsubscribe { .. } => true,
+            TaskWatchMessage::Subscribed { .. } | TaskWatchMessage::Update { .. } => false,
         }
     }
 }
 
 impl Core {
     /// Sends a note, which this shard takes at once if it is for itself.
-    pub(super) fn post_note(&mut self, to: u16, note: WatchNote) {
+    pub(super) fn post_task_watch(&mut self, to: u16, note: TaskWatchMessage) {
         match to == self.settings.shard {
-            true => self.take_note(note),
+            true => self.on_task_watch(note),
             false => self.notes.push_back((to, note)),
         }
     }
 
     /// Takes the next note that is for another shard, and which one.
-    pub(crate) fn next_note(&mut self) -> Option<(u16, WatchNote)> {
+    pub(crate) fn next_task_watch(&mut self) -> Option<(u16, TaskWatchMessage)> {
         self.notes.pop_front()
     }
 
     /// Takes over what a note says.
-    pub(crate) fn take_note(&mut self, note: WatchNote) {
+    pub(crate) fn on_task_watch(&mut self, note: TaskWatchMessage) {
         match note {
-            WatchNote::Watch {
+            TaskWatchMessage::Subscribe {
                 listener,
                 principal,
                 tasks,
             } => self.watch_tasks((listener, principal), tasks),
-            WatchNote::Watched {
+            TaskWatchMessage::Subscribed {
                 listener,
                 home,
                 tasks,
             } => self.note_watched(listener, home, &tasks),
-            WatchNote::Ready { listener } => self.tasks.watchers.ready(listener),
-            WatchNote::Changed {
+            TaskWatchMessage::Credit { listener } => self.tasks.watchers.ready(listener),
+            TaskWatchMessage::Update {
                 listener,
                 home,
                 members,
             } => self.hold_status(listener, home, members),
-            WatchNote::Gone { listener } => self.forget_watcher(listener),
+            TaskWatchMessage::Unsubscribe { listener } => self.forget_watcher(listener),
         }
     }
 }

@@ -6,14 +6,14 @@ use corelane_protocol::limits::HttpLimits;
 use serde_json::{Value, json};
 
 use super::response::{Response, read_all};
-use crate::connection::active::Active;
+use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::io::chunk::ChunkPool;
 use crate::io::slots::SlotKey;
-use crate::mcp::tests::rig::{MODERN, Rig, claim, request};
+use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::profile::Connection as ConnectionProfile;
 
@@ -26,15 +26,15 @@ pub(super) const KEY: SlotKey = SlotKey {
 };
 
 /// A connection under test.
-pub(super) struct Line {
-    pub(super) rig: Rig,
+pub(super) struct TestConnection {
+    pub(super) harness: TestEndpoint,
     pub(super) connection: Connection,
     pub(super) chunks: ChunkPool,
     #[expect(
         clippy::vec_box,
         reason = "the boxes are what is kept: they go back as they are"
     )]
-    pub(super) spare_actives: Vec<Box<Active>>,
+    pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
@@ -44,21 +44,21 @@ pub(super) struct Line {
     sent: Vec<u8>,
 }
 
-impl Line {
+impl TestConnection {
     /// A connection that was just accepted.
-    pub(super) fn new() -> Line {
-        Line::on(Rig::new())
+    pub(super) fn new() -> TestConnection {
+        TestConnection::on(TestEndpoint::new())
     }
 
-    /// A connection that was just accepted by the shard of `rig`.
-    pub(super) fn on(rig: Rig) -> Line {
+    /// A connection that was just accepted by the shard of `harness`.
+    pub(super) fn on(harness: TestEndpoint) -> TestConnection {
         let listen = "127.0.0.1:80".parse().expect("an address");
         let none: &[&str] = &[];
-        Line {
-            rig,
+        TestConnection {
+            harness,
             connection: Connection::new(),
             chunks: ChunkPool::default(),
-            spare_actives: Vec::new(),
+            spare_buffers: Vec::new(),
             forwards: Vec::new(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
@@ -81,12 +81,12 @@ impl Line {
         step: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
     ) -> T {
         let mut context = Context {
-            endpoint: &mut self.rig.endpoint,
+            endpoint: &mut self.harness.endpoint,
             chunks: &mut self.chunks,
-            spare_actives: &mut self.spare_actives,
+            spare_buffers: &mut self.spare_buffers,
             scratch: &mut self.scratch,
             forwards: &mut self.forwards,
-            meter: &self.rig.meter,
+            meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,
             shard: 0,
@@ -122,7 +122,7 @@ impl Line {
 
     /// Lets handlers run as far as they can and delivers what they say.
     pub(super) async fn settle(&mut self) {
-        for (exchange, part) in self.rig.settle().await {
+        for (exchange, part) in self.harness.settle().await {
             self.deliver(exchange, part);
         }
     }
@@ -157,7 +157,7 @@ impl Line {
 
     /// Whether the connection owns nothing, and what it used is there to be used again.
     pub(super) fn owns_nothing(&self) -> bool {
-        self.connection.active.is_none()
+        self.connection.buffers.is_none()
     }
 }
 

@@ -74,7 +74,7 @@ fn judge_batch(batch: &[Value], revision: Revision, faults: &mut Vec<String>) {
 }
 
 fn judge_one(message: &Value, revision: Revision, answers: Option<&str>, faults: &mut Vec<String>) {
-    let mut judgement = Judgement {
+    let mut judgement = Check {
         revision,
         table: Definitions::of(revision),
         faults,
@@ -94,13 +94,13 @@ fn judge_one(message: &Value, revision: Revision, answers: Option<&str>, faults:
     }
 }
 
-struct Judgement<'f> {
+struct Check<'f> {
     revision: Revision,
     table: &'static Definitions,
     faults: &'f mut Vec<String>,
 }
 
-impl Judgement<'_> {
+impl Check<'_> {
     /// A notification or a request.
     fn told_or_asked(&mut self, message: &Value, method: &Value) {
         let (any, table) = match message.get("id") {

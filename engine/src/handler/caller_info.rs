@@ -33,7 +33,7 @@ pub enum ExposedHeaderError {
 
 /// Whom a call came from. It owns what it says: it goes from shard to shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Provenance {
+pub(crate) struct CallerInfo {
     principal: Option<Box<str>>,
     /// Exposed headers of the request, each once.
     headers: Vec<(Box<str>, String)>,
@@ -92,19 +92,19 @@ impl ExposedHeaders {
     }
 }
 
-impl Provenance {
+impl CallerInfo {
     /// What handlers may know of a request of `principal` with these header fields; nothing is
     /// made of a request of which they may know nothing.
     pub(crate) fn of<'a>(
         principal: Option<&str>,
         exposed: &ExposedHeaders,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
-    ) -> Option<Box<Provenance>> {
+    ) -> Option<Box<CallerInfo>> {
         let headers = exposed.copy_of(fields);
         let is_known = principal.is_some() || !headers.is_empty();
         is_known.then(|| {
             let principal = principal.map(Box::from);
-            Box::new(Provenance { principal, headers })
+            Box::new(CallerInfo { principal, headers })
         })
     }
 
@@ -132,7 +132,7 @@ impl Call {
     /// }
     /// ```
     pub fn principal(&self) -> Option<String> {
-        self.with_provenance(|it| it.principal().map(str::to_owned))
+        self.with_caller_info(|it| it.principal().map(str::to_owned))
     }
 
     /// The value of a header that the server exposes, see
@@ -149,13 +149,13 @@ impl Call {
     /// }
     /// ```
     pub fn header(&self, name: &str) -> Option<String> {
-        self.with_provenance(|it| it.header(name).map(str::to_owned))
+        self.with_caller_info(|it| it.header(name).map(str::to_owned))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders, Provenance};
+    use super::{CallerInfo, EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders};
 
     fn exposed(names: &[&str]) -> Result<ExposedHeaders, ExposedHeaderError> {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -166,9 +166,9 @@ mod tests {
         principal: Option<&str>,
         names: &[&str],
         fields: &[(&str, &[u8])],
-    ) -> Option<Box<Provenance>> {
+    ) -> Option<Box<CallerInfo>> {
         let exposed = exposed(names).expect("these are names");
-        Provenance::of(principal, &exposed, fields.iter().copied())
+        CallerInfo::of(principal, &exposed, fields.iter().copied())
     }
 
     #[test]

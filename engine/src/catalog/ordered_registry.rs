@@ -6,12 +6,12 @@ use std::sync::Arc;
 /// Entries of one kind in the order of registration, each with a number that rises along and is
 /// never given again. One that is put in the place of another has its number.
 #[derive(Debug)]
-pub(crate) struct Registered<P> {
+pub(crate) struct OrderedRegistry<P> {
     entries: Vec<(u64, Arc<P>)>,
     numbers_end: u64,
 }
 
-impl<P> Registered<P> {
+impl<P> OrderedRegistry<P> {
     /// The entries.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<P>> {
         self.entries.iter().map(|(_, entry)| entry)
@@ -83,19 +83,19 @@ impl<P> Registered<P> {
     }
 }
 
-impl<P> Clone for Registered<P> {
+impl<P> Clone for OrderedRegistry<P> {
     fn clone(&self) -> Self {
-        Registered {
+        OrderedRegistry {
             entries: self.entries.clone(),
             numbers_end: self.numbers_end,
         }
     }
 }
 
-impl<P> FromIterator<Arc<P>> for Registered<P> {
+impl<P> FromIterator<Arc<P>> for OrderedRegistry<P> {
     fn from_iter<I: IntoIterator<Item = Arc<P>>>(entries: I) -> Self {
         let entries: Vec<_> = (0..).zip(entries).collect();
-        Registered {
+        OrderedRegistry {
             numbers_end: entries.len() as u64,
             entries,
         }
@@ -114,7 +114,8 @@ mod tests {
                 .map(|name| Arc::new((*name).to_owned()))
                 .collect()
         };
-        let mut list: Registered<String> = arcs(&["a:1", "b", "a:2", "a:3"]).into_iter().collect();
+        let mut list: OrderedRegistry<String> =
+            arcs(&["a:1", "b", "a:2", "a:3"]).into_iter().collect();
         list.replace(
             |name| name.starts_with("a:"),
             |name| name,

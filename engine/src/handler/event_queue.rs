@@ -20,13 +20,13 @@ pub(crate) struct CallKey {
 
 /// What happened to a call.
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum CallEvent {
     /// The call has messages for its client.
-    Events(CallKey),
+    Messages(CallKey),
     /// The call says how its task stands.
     Status(CallKey),
     /// The call asked its modern client, and cannot go on in this round.
-    Asked(CallKey),
+    InputNeeded(CallKey),
     /// The call is over.
     Done(CallKey, Outcome),
 }
@@ -35,16 +35,16 @@ pub(crate) enum News {
 /// `Events` and one `Status` between two looks, one `Asked` for each question and one `Done` in
 /// its life.
 #[derive(Debug, Default)]
-pub(crate) struct Mailbox {
-    news: RefCell<Vec<News>>,
+pub(crate) struct EventQueue {
+    news: RefCell<Vec<CallEvent>>,
     tasks_woken: Cell<bool>,
     /// Wakes the shard's loop while it is parked.
     parked: RefCell<Option<Waker>>,
 }
 
-impl Mailbox {
+impl EventQueue {
     /// Leaves `news` for the shard.
-    pub(crate) fn leave(&self, news: News) {
+    pub(crate) fn leave(&self, news: CallEvent) {
         self.news.borrow_mut().push(news);
         if let Some(parked) = self.parked.take() {
             parked.wake();
@@ -52,7 +52,7 @@ impl Mailbox {
     }
 
     /// Ready when there is news; wakes the caller when there is.
-    pub(crate) fn poll_news(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_events(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_empty() {
             return Poll::Ready(());
         }
@@ -61,7 +61,7 @@ impl Mailbox {
     }
 
     /// Moves all news into `into`.
-    pub(crate) fn collect(&self, into: &mut Vec<News>) {
+    pub(crate) fn collect(&self, into: &mut Vec<CallEvent>) {
         into.append(&mut self.news.borrow_mut());
     }
 

@@ -7,7 +7,7 @@ use super::suite::{Run, Scenario, Status};
 
 /// The verdict on a run. It is a pass if nothing is surprising.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct CheckResult {
     /// Scenarios of which every check passed.
     pub scenarios_passed: usize,
     /// Checks that passed, in all scenarios.
@@ -27,8 +27,8 @@ pub struct Verdict {
 /// listed check that was skipped or left out is none: the suite leaves out what depends on a check
 /// that failed.
 #[must_use]
-pub fn judge(run: &Run, expectation: &Expectation) -> Verdict {
-    let mut verdict = Verdict::default();
+pub fn judge(run: &Run, expectation: &Expectation) -> CheckResult {
+    let mut verdict = CheckResult::default();
     for scenario in &run.scenarios {
         let statuses = statuses(scenario);
         let passed = |status: &&Status| **status == Status::Passed;
@@ -57,7 +57,7 @@ fn judge_checks(
     scenario: &Scenario,
     statuses: &BTreeMap<&str, Status>,
     expectation: &Expectation,
-    verdict: &mut Verdict,
+    verdict: &mut CheckResult,
 ) {
     if statuses.values().all(|status| *status == Status::Neither) {
         let surprise = format!("{} checked nothing", scenario.name);
@@ -82,7 +82,7 @@ fn judge_checks(
     }
 }
 
-impl Verdict {
+impl CheckResult {
     fn settle(&mut self, entry: &str, passed: bool) {
         if passed {
             self.surprises

@@ -3,13 +3,13 @@
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
-use crate::handler::mailbox::CallKey;
+use crate::handler::event_queue::CallKey;
 use crate::io::chunk::Chunk;
 use crate::mcp::StreamOwner;
 
 /// Partial input, output on its way, and a request without its final answer.
 #[derive(Debug, Default)]
-pub(crate) struct Active {
+pub(crate) struct ConnectionBuffers {
     /// How far the partial request was understood.
     pub(crate) framer: Framer,
     /// Bytes that were received and not consumed.
@@ -60,7 +60,7 @@ pub(crate) struct Reply {
     pub(crate) accept: Accept,
 }
 
-impl Active {
+impl ConnectionBuffers {
     /// Whether nothing is left, so that the connection can do without.
     pub(crate) fn is_spent(&self) -> bool {
         self.input.is_none() && self.output.is_none() && self.waiting.is_none() && !self.is_paused
