@@ -1,9 +1,9 @@
 //! Benches of one connection's handling, from received bytes to bytes to be sent.
 //!
 //! One operation is all that a shard does for a call between a receive and a send: framing,
-//! decoding, the admission checks, the check of the arguments, the handler, encoding. What the number does
-//! not show: the kernel, the ring, timers, and a handler that does something. The handler takes
-//! the message as its own string and gives it back as content, which allocates twice.
+//! decoding, the admission checks, the check of the arguments, the handler, encoding. What the
+//! number does not show: the kernel, the ring, timers, and a handler that does something. The
+//! handler takes the message as its own string and gives it back as content, which allocates twice.
 
 use super::answer::Answer;
 use super::corpus::{self, ECHO_TEXT};

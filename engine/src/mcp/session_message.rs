@@ -22,8 +22,8 @@ use crate::handler::call::{RequestOptions, parse_question_id};
 use crate::meter::Counter;
 
 impl Core {
-    /// A message of `requester` in the session called `id`. `revision` is the one its version header
-    /// names.
+    /// A message of `requester` in the session called `id`. `revision` is the one its version
+    /// header names.
     pub(super) fn session(
         &mut self,
         (id, requester): (SessionId, &Requester<'_>),
