@@ -152,6 +152,15 @@ impl Catalog {
         self.tools.by_name.get(name).copied()
     }
 
+    /// Whether a resource of this URI can be read, as far as its template tells.
+    pub(crate) fn has_resource(&self, uri: &str) -> bool {
+        self.resource(uri).is_some()
+            || self
+                .templates()
+                .iter()
+                .any(|template| template.parts.template.matches(uri).is_some())
+    }
+
     /// The resource at `uri`, if it was registered by that URI.
     pub(crate) fn resource(&self, uri: &str) -> Option<&ShardResource> {
         self.resources.find(uri)

@@ -78,7 +78,7 @@ impl Handling {
     /// # Panics
     /// When there is no answer: the requests were not whole, or their tool waits.
     pub fn answer<T>(&mut self, request: &mut [u8], read: impl FnOnce(&[u8]) -> T) -> T {
-        self.endpoint.core().begin_turn(0);
+        self.endpoint.begin_turn(0, false);
         let mut context = Context {
             endpoint: &mut self.endpoint,
             chunks: &mut self.chunks,

@@ -6,8 +6,7 @@ use super::buffers::WaitingRequest;
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
-use crate::mcp::event_store::EventId;
-use crate::mcp::{Part, StreamOwner};
+use crate::mcp::{EventId, Part, StreamOwner};
 use crate::meter::Counter;
 
 impl Connection {

@@ -21,8 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::handler::event_queue::CallKey;
-use crate::mcp::requester::Requester;
-use crate::mcp::{Disposition, StreamOwner};
+use crate::mcp::{Disposition, Inbound, Requester, StreamOwner};
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,7 +185,7 @@ impl Connection {
                 let ends = waiting.stream.is_some_and(StreamOwner::stays_open)
                     || waiting
                         .call
-                        .is_some_and(|call| context.endpoint.core().hangup_ends(call));
+                        .is_some_and(|call| context.endpoint.hangup_ends(call));
                 if ends {
                     self.phase = Phase::Flushing { lingers: false };
                 }
@@ -285,24 +284,26 @@ impl Connection {
         let exchange = context.exchange(self.sequence, accept.event_stream);
         let endpoint = &mut *context.endpoint;
         let disposition = match who_asks(head, context.rules) {
-            Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
+            Err(reason) => endpoint.refuse(None, reason, &mut scratch),
             Ok(principal) => {
                 let requester = &Requester::Here { head, principal };
+                let inbound = Inbound {
+                    requester,
+                    exchange,
+                };
                 match check(head, &reply, context.rules) {
-                    Ok(Route::Post) => {
-                        endpoint.post((head, requester), body, exchange, &mut scratch)
-                    }
+                    Ok(Route::Post) => endpoint.handle_message(head, inbound, body, &mut scratch),
                     Ok(Route::OpenStream {
                         session,
                         last_event_id,
                     }) => {
                         let wanted = (session, last_event_id);
-                        endpoint.open_stream(requester, wanted, exchange, &mut scratch)
+                        endpoint.handle_open_stream(inbound, wanted, &mut scratch)
                     }
                     Ok(Route::EndSession(headers)) => {
-                        endpoint.end_session(requester, headers, exchange, &mut scratch)
+                        endpoint.handle_delete_session(inbound, headers, &mut scratch)
                     }
-                    Err(reason) => endpoint.core().refuse(None, reason, &mut scratch),
+                    Err(reason) => endpoint.refuse(None, reason, &mut scratch),
                 }
             }
         };
@@ -374,7 +375,7 @@ impl Connection {
         };
         let mut body = Vec::new();
         let reason = Reason::Framing(text);
-        context.endpoint.core().refuse(None, reason, &mut body);
+        context.endpoint.refuse(None, reason, &mut body);
         let date = context.date;
         response::write_message(
             context.out(),

@@ -6,8 +6,7 @@ use corelane_protocol::framing::http1::{
 use corelane_protocol::framing::sse::{self, Event};
 
 use super::buffers::Reply;
-use crate::mcp::event_store::EventId;
-use crate::mcp::session_id::SessionId;
+use crate::mcp::{EventId, SessionId};
 
 /// The time as an HTTP date.
 pub(crate) type Date = [u8; DATE_BYTES];

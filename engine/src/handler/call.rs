@@ -84,7 +84,7 @@ struct CallState {
     options: RefCell<RequestOptions>,
     last_progress: Cell<f64>,
     /// What the shard has not taken yet.
-    events: RefCell<VecDeque<Event>>,
+    events: RefCell<VecDeque<StreamItem>>,
     events_announced: Cell<bool>,
     room_waiter: RefCell<Option<Waker>>,
     questions: RefCell<Vec<Question>>,
@@ -98,7 +98,7 @@ struct CallState {
 
 /// Something a call does before it answers.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum StreamItem {
     /// It sends its client an encoded message.
     Message(Vec<u8>),
     /// It sends its client away for a while.
@@ -187,7 +187,7 @@ impl Call {
     }
 
     /// Takes one waiting event; makes room for a handler that waits.
-    pub(crate) fn take_event(&self) -> Option<Event> {
+    pub(crate) fn take_event(&self) -> Option<StreamItem> {
         let event = self.0.events.borrow_mut().pop_front();
         if event.is_none() {
             self.0.events_announced.set(false);
@@ -229,7 +229,7 @@ impl Call {
             progress::write_notification(&mut event, token.as_id(), progress, total, message);
         }
         state.last_progress.set(progress);
-        self.queue(Event::Message(event)).await;
+        self.queue(StreamItem::Message(event)).await;
     }
 
     /// Sends a log message to the client, if it wants messages of this level.
@@ -256,7 +256,7 @@ impl Call {
         let data = serde_json::to_vec(data)?;
         let mut event = Vec::with_capacity(data.len() + 128);
         logging::write_notification(&mut event, level, logger, &data);
-        self.queue(Event::Message(event)).await;
+        self.queue(StreamItem::Message(event)).await;
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl Call {
             return;
         }
         let retry_ms = u64::try_from(retry.as_millis()).unwrap_or(u64::MAX);
-        self.queue(Event::Pause { retry_ms }).await;
+        self.queue(StreamItem::Pause { retry_ms }).await;
     }
 
     /// Whether the client said it can do this.
@@ -391,7 +391,7 @@ impl Call {
             waiter: None,
         });
         match is_sent {
-            true => self.queue(Event::Message(event)).await,
+            true => self.queue(StreamItem::Message(event)).await,
             // The shard asks everything that is open by then: as the task, or by ending this run.
             false => state
                 .event_queue
@@ -462,7 +462,7 @@ impl Call {
         (asked.collect(), answers)
     }
 
-    async fn queue(&self, event: Event) {
+    async fn queue(&self, event: StreamItem) {
         let mut event = Some(event);
         poll_fn(|context| {
             let state = &self.0;

@@ -6,11 +6,12 @@ use corelane_protocol::jsonrpc::{Id, OwnedId};
 use corelane_protocol::mcp::era::Era;
 use slab::Slab;
 
-use super::Exchange;
 use super::event_store::StreamId;
-use super::in_flight::HandlerKind;
+use super::exchange::Exchange;
+use super::handler_kind::HandlerKind;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
+use super::task_table::TaskOwner;
 use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
 use crate::io::executor::Task;
@@ -32,7 +33,7 @@ pub(crate) struct InFlight {
     /// Era of the request.
     pub(crate) era: Era,
     /// What the request asked for.
-    pub(crate) asked: HandlerKind,
+    pub(crate) kind: HandlerKind,
     /// Of the params, if the client may be asked and repeat its request.
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
     /// Where the answer goes; nowhere once the client of a legacy call hung up.
@@ -45,12 +46,19 @@ pub(crate) struct InFlight {
     pub(crate) is_primed: bool,
 }
 
+impl InFlight {
+    /// The owner of the task that the call is or could become.
+    pub(super) fn task_owner(&self) -> TaskOwner {
+        TaskOwner::of(self.session, self.call.principal().as_deref())
+    }
+}
+
 /// What a new entry consists of.
 pub(crate) struct NewCall<'a> {
     pub(crate) call: Call,
     pub(crate) id: Id<'a>,
     pub(crate) era: Era,
-    pub(crate) asked: HandlerKind,
+    pub(crate) kind: HandlerKind,
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
     pub(crate) exchange: Exchange,
     pub(crate) session: Option<SessionId>,
@@ -109,7 +117,7 @@ impl CallTable {
             has_unsent_status: false,
             id: OwnedId::from(new.id),
             era: new.era,
-            asked: new.asked,
+            kind: new.kind,
             params_digest: new.params_digest,
             exchange: Some(new.exchange),
             session: new.session,

@@ -4,157 +4,69 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::binding::http::{self, Admitted, SessionHeaders, SessionMessage};
-use corelane_protocol::binding::refusal::{Reason, Refusal};
+use corelane_protocol::binding::http::{SessionHeaders, SessionMessage};
+use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::RequestHead;
-use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, JsonLimits, Message, OwnedId};
-use corelane_protocol::mcp::result::ResultTrailer;
-use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, Message};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::subscription::ListKind;
 
-use super::batch::Batches;
-use super::call_table::CallTable;
-use super::event_store::{EventId, EventLimits, EventStore};
+use super::calls::{CallLimits, Calls, HandlerParts};
+use super::context::Context;
+use super::delivery::{Delivery, Part};
+use super::disposition::{Disposition, Forwarded, ForwardedKind};
+use super::event_store::EventId;
+use super::exchange::{Exchange, Opening};
+use super::inbound::Inbound;
+use super::outbox::Outbox;
+use super::questions::{Questions, unix_ms};
 use super::requester::Requester;
-use super::round_trip::unix_ms;
-use super::server_parts::ServerParts;
-use super::session::Sessions;
+use super::services::{Routed, Services};
 use super::session_id::SessionId;
-use super::subscription::Subscriptions;
-use super::task_table::TaskLimits;
+use super::sessions::Sessions;
+use super::settings::EndpointSettings;
+use super::streams::Streams;
+use super::subscriptions::Subscriptions;
 use super::task_watch::TaskWatchMessage;
 use super::tasks::Tasks;
-use super::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Opening};
 use crate::catalog::Catalog;
-use crate::handler::Call;
-use crate::handler::event_queue::{CallEvent, EventQueue};
+use crate::catalog::pending_updates::Changes;
+use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
-use crate::handler::state::{StateMaker, States};
-use crate::io::arena::Arena;
-use crate::meter::{Counter, ShardMeter};
-use crate::profile::ShardProfile;
+use crate::handler::state::StateMaker;
+use crate::meter::ShardMeter;
 
-/// What an endpoint is made from.
-pub(crate) struct EndpointSettings {
-    /// The shard this endpoint serves on.
-    pub(crate) shard: u16,
-    /// How many shards there are.
-    pub(crate) shards: u16,
-    /// What it has in common with the other shards.
-    pub(crate) parts: ServerParts,
-    /// How long a modern client may take to answer, in milliseconds.
-    pub(crate) answer_timeout_ms: u64,
-    /// Limits on JSON.
-    pub(crate) json: JsonLimits,
-    /// Messages in a batch.
-    pub(crate) batch_max: usize,
-    /// Bytes of answers past which a batch gets none but errors.
-    pub(crate) batch_bytes_max: usize,
-    /// Calls that may wait at once.
-    pub(crate) calls_max: usize,
-    /// How long a call may take, in milliseconds.
-    pub(crate) call_timeout_ms: u64,
-    /// Notifications of one call that may wait for the shard.
-    pub(crate) events_max: usize,
-    /// Sessions that may live at once.
-    pub(crate) sessions_max: usize,
-    /// Sessions of one principal among them.
-    pub(crate) sessions_per_principal_max: usize,
-    /// After this many milliseconds without use a session ends.
-    pub(crate) session_idle_timeout_ms: u64,
-    /// Resources one session may subscribe to.
-    pub(crate) subscriptions_per_session_max: usize,
-    /// Streams one session may hold open.
-    pub(crate) streams_per_session_max: usize,
-    /// Limits on tasks.
-    pub(crate) tasks: TaskLimits,
-    /// Tasks that one listen stream may name.
-    pub(crate) tasks_per_listen_max: usize,
-    /// How much of streams is kept for clients that lose them.
-    pub(crate) events: EventLimits,
-}
+/// Listen streams and sessions looked at for broadcasts in one turn, or messages to them if those
+/// are more.
+const BROADCASTS_PER_TURN: usize = 512;
+/// Statuses of tasks among them that are sent before anything else, so that they wait behind no
+/// broadcast.
+const STATUSES_FIRST_PER_TURN: usize = 128;
 
-impl EndpointSettings {
-    /// The settings of shard `.0` of `.1` as `profile` has them.
-    pub(crate) fn new(
-        (shard, shards): (u16, u16),
-        parts: ServerParts,
-        profile: &ShardProfile,
-    ) -> EndpointSettings {
-        EndpointSettings {
-            shard,
-            shards,
-            parts,
-            answer_timeout_ms: profile.calls.answer_timeout_ms,
-            json: JsonLimits {
-                depth_max: profile.json.depth_max,
-                nodes_max: profile.json.nodes_max,
-                id_bytes_max: profile.json.id_bytes_max,
-                method_bytes_max: profile.json.method_bytes_max,
-            },
-            batch_max: profile.json.batch_max,
-            batch_bytes_max: 2 * profile.connection.output_bytes_max,
-            calls_max: profile.calls.in_flight_max,
-            call_timeout_ms: profile.calls.timeout_ms,
-            events_max: profile.calls.events_queued_max,
-            sessions_max: profile.sessions.per_shard_max,
-            sessions_per_principal_max: profile.sessions.per_principal_max,
-            session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
-            subscriptions_per_session_max: profile.sessions.subscriptions_max,
-            streams_per_session_max: profile.streams.per_session_max,
-            tasks: TaskLimits {
-                tasks_max: profile.tasks.per_shard_max,
-                per_owner_max: profile.tasks.per_owner_max,
-                ttl_default_ms: profile.tasks.ttl_default_ms,
-                ttl_max_ms: profile.tasks.ttl_max_ms,
-                result_bytes_max: profile.tasks.result_bytes_max,
-                bytes_max: profile.tasks.bytes_max,
-                poll_interval_ms: profile.tasks.poll_interval_ms,
-            },
-            tasks_per_listen_max: profile.tasks.per_listen_max,
-            events: EventLimits {
-                bytes_max: profile.streams.kept_bytes_max,
-                // A replay is queued at once: a connection has to take it without being given up.
-                bytes_per_session_max: profile
-                    .streams
-                    .kept_bytes_per_session_max
-                    .min(profile.connection.output_bytes_max),
-                events_per_stream_max: profile.streams.kept_events_per_stream_max,
-                streams_per_session_max: profile.streams.kept_per_session_max,
-            },
-        }
-    }
-}
+const _: () = assert!(STATUSES_FIRST_PER_TURN < BROADCASTS_PER_TURN);
 
-/// One shard's MCP server.
+/// One shard's MCP server. It knows no socket: an [`Exchange`] names the place of an answer.
+///
+/// Its methods are of four kinds. `handle_*` take what happened: messages, lost connections, events
+/// of calls, passed deadlines. Commands, such as [`Endpoint::begin_turn`] or [`Endpoint::drain`],
+/// tell it what to do. Getters look. [`Endpoint::poll_output`] gives what is to be sent.
+///
+/// The caller's contract: call [`Endpoint::begin_turn`] first in each turn, and after any other
+/// method that is not a getter call [`Endpoint::poll_output`] before the turn ends, until it
+/// returns `None`.
 pub(crate) struct Endpoint {
+    /// Apart from the services: a message borrows its tape while they handle it.
     decoder: Decoder,
-    core: Core,
+    services: Services,
 }
 
-/// Everything but the decoder, whose tape is borrowed while a message is handled.
-pub(crate) struct Core {
-    pub(super) settings: EndpointSettings,
-    pub(super) trailer: ResultTrailer,
-    pub(super) catalog: Catalog,
-    pub(super) sessions: Sessions,
-    pub(super) calls: CallTable,
-    pub(super) subscriptions: Subscriptions,
-    pub(super) tasks: Tasks,
-    pub(super) events: EventStore,
-    pub(super) batches: Batches,
-    /// Calls that can serve another request.
-    pub(super) spare_calls: Vec<Call>,
-    pub(super) event_queue: Rc<EventQueue>,
-    pub(super) offload: Rc<OffloadPort>,
-    pub(super) states: Rc<States>,
-    pub(super) news: Vec<CallEvent>,
-    pub(super) deliveries: VecDeque<Delivery>,
-    /// Notes for other shards, bounded by the listeners and by the questions of those who left.
-    pub(super) notes: VecDeque<(u16, TaskWatchMessage)>,
-    pub(super) meter: Rc<ShardMeter>,
-    pub(super) arena: Arena,
-    pub(super) now_ms: u64,
-    pub(super) is_draining: bool,
+/// What an endpoint wants sent.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// A part of an answer, to its place.
+    Delivery(Delivery),
+    /// A message about tasks, to another shard.
+    TaskWatch(u16, TaskWatchMessage),
 }
 
 impl Endpoint {
@@ -165,103 +77,65 @@ impl Endpoint {
         offload: Rc<OffloadPort>,
         meter: Rc<ShardMeter>,
     ) -> Endpoint {
+        let shard = settings.shard;
         let parts = &settings.parts;
+        let limits = CallLimits {
+            calls_max: settings.calls_max,
+            timeout_ms: settings.call_timeout_ms,
+            events_max: settings.events_max,
+        };
+        let handler_parts = HandlerParts {
+            event_queue,
+            offload,
+            states: StateMaker::make_all(&parts.states),
+        };
         Endpoint {
             decoder: Decoder::new(settings.json),
-            core: Core {
-                trailer: ResultTrailer::new(&parts.description.server_info(Revision::V2026_07_28)),
+            services: Services {
                 catalog: Catalog::new(Arc::clone(&parts.plan)),
+                questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
+                calls: Calls::new(limits, handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
-                    settings.shard,
+                    shard,
                     (settings.sessions_max, settings.sessions_per_principal_max),
                     settings.session_idle_timeout_ms,
                 ),
+                streams: Streams::new(shard, settings.events, Rc::clone(&meter)),
                 subscriptions: Subscriptions::default(),
-                events: EventStore::new(settings.shard, settings.events),
-                calls: CallTable::new(settings.calls_max, settings.call_timeout_ms),
-                tasks: Tasks::new(settings.shard, settings.tasks, unix_ms()),
-                batches: Batches::new(settings.batch_bytes_max),
-                states: StateMaker::make_all(&parts.states),
-                settings,
-                spare_calls: Vec::new(),
-                event_queue,
-                offload,
-                news: Vec::new(),
-                deliveries: VecDeque::new(),
-                notes: VecDeque::new(),
-                meter,
-                arena: Arena::default(),
-                now_ms: 0,
-                is_draining: false,
+                tasks: Tasks::new(shard, settings.tasks, Rc::clone(&meter)),
+                outbox: Outbox::new(settings.batch_bytes_max),
+                context: Context::new(settings, meter, unix_ms()),
             },
         }
     }
 
-    /// Handles the body of a POST of `requester` to the endpoint; an answer is appended to `out`.
-    pub(crate) fn post(
+    /// Handles the body of a POST to the endpoint; an answer is appended to `out`.
+    pub(crate) fn handle_message(
         &mut self,
-        (head, requester): (&RequestHead<'_>, &Requester<'_>),
+        head: &RequestHead<'_>,
+        inbound: Inbound<'_>,
         body: &[u8],
-        exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let decoded = match self.decoder.decode(body) {
-            Ok(decoded) => decoded,
-            Err(error) => return self.core.refuse(None, Reason::Undecodable(error), out),
-        };
-        if decoded.is_batch() {
-            let from = (head, requester);
-            return self.core.post_batch(from, (body, &decoded), exchange, out);
-        }
-        let admitted = match decoded.message() {
-            Ok(message) => http::classify(head, message),
+        match self.decoder.decode(body) {
+            Ok(decoded) if decoded.is_batch() => {
+                let services = &mut self.services;
+                services.admit_batch(head, inbound, (&decoded, body), out)
+            }
+            Ok(decoded) => self.services.admit(head, inbound, (&decoded, body), out),
             Err(error) => {
-                return self
-                    .core
-                    .refuse(error.id, Reason::NotAMessage(error.fault), out);
+                let reason = Reason::Undecodable(error);
+                self.services.context.refuse(None, reason, out)
             }
-        };
-        match admitted {
-            Err(refusal) => self.core.refuse(refusal.id, refusal.reason, out),
-            Ok(Admitted::Modern(request)) => match self.core.task_home(&request) {
-                None => self.core.modern((head, requester), &request, exchange, out),
-                Some(home) => {
-                    let kind = ForwardedKind::Task(body.to_vec());
-                    let to = (SessionId::none(home), requester);
-                    self.core
-                        .forward(to, None, exchange, Some(request.id), kind)
-                }
-            },
-            Ok(Admitted::ModernNotification) => Disposition::Accepted,
-            Ok(Admitted::Initialize { id, params }) => {
-                self.core.initialize(requester.principal(), id, params, out)
-            }
-            Ok(Admitted::Session { headers, message }) => match self.core.locate(headers) {
-                Located::Here(session) => {
-                    let revision = headers.revision;
-                    self.core
-                        .session((session, requester), revision, message, exchange, out)
-                }
-                Located::Unknown => {
-                    self.core
-                        .refuse(message.request_id(), Reason::SessionUnknown, out)
-                }
-                Located::Elsewhere(session) => {
-                    let kind = ForwardedKind::Post(body.to_vec());
-                    let (to, id) = ((session, requester), message.request_id());
-                    self.core.forward(to, headers.revision, exchange, id, kind)
-                }
-            },
         }
     }
 
-    /// Handles a GET: a stream for the messages of a session, or the rest of one after the event
-    /// that its client saw last.
-    pub(crate) fn open_stream(
+    /// Handles a GET: opens a stream for the messages of a session, or the rest of one after the
+    /// event that its client saw last.
+    pub(crate) fn handle_open_stream(
         &mut self,
-        requester: &Requester<'_>,
+        inbound: Inbound<'_>,
         (headers, last_event_id): (SessionHeaders<'_>, Option<&[u8]>),
-        exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let opening = match last_event_id.map(EventId::parse) {
@@ -269,41 +143,41 @@ impl Endpoint {
             Some(Some(event)) => Opening::After(event),
             Some(None) => Opening::AfterUnnamed,
         };
-        match self.core.locate(headers) {
-            Located::Here(session) => {
-                let own = (session, requester.principal());
-                self.core.open_stream(own, opening, exchange, out)
+        let kind = ForwardedKind::OpenStream(opening);
+        match self.services.route_session(inbound, headers, None, || kind) {
+            Routed::Here(session) => {
+                let mut streams = self.services.session_streams();
+                streams.open(inbound, session, opening, out)
             }
-            Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
-            Located::Elsewhere(session) => {
-                let (to, kind) = ((session, requester), ForwardedKind::OpenStream(opening));
-                self.core
-                    .forward(to, headers.revision, exchange, None, kind)
-            }
+            Routed::Unknown => self.refuse(None, Reason::SessionUnknown, out),
+            Routed::Elsewhere(forward) => forward,
         }
     }
 
-    /// Handles a DELETE: the end of a session.
-    pub(crate) fn end_session(
+    /// Handles a DELETE: ends a session.
+    pub(crate) fn handle_delete_session(
         &mut self,
-        requester: &Requester<'_>,
+        inbound: Inbound<'_>,
         headers: SessionHeaders<'_>,
-        exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        match self.core.locate(headers) {
-            Located::Here(session) => self.core.end_session((session, requester.principal()), out),
-            Located::Unknown => self.core.refuse(None, Reason::SessionUnknown, out),
-            Located::Elsewhere(session) => {
-                let (to, kind) = ((session, requester), ForwardedKind::EndSession);
-                self.core
-                    .forward(to, headers.revision, exchange, None, kind)
+        let kind = ForwardedKind::EndSession;
+        match self.services.route_session(inbound, headers, None, || kind) {
+            Routed::Here(session) => {
+                let principal = inbound.principal();
+                self.services.delete_session(session, principal, out)
             }
+            Routed::Unknown => self.refuse(None, Reason::SessionUnknown, out),
+            Routed::Elsewhere(forward) => forward,
         }
     }
 
     /// Handles a request that another shard sent here, the home of its session or task.
-    pub(crate) fn forwarded(&mut self, request: Forwarded, out: &mut Vec<u8>) -> Disposition {
+    pub(crate) fn handle_forwarded(
+        &mut self,
+        request: Forwarded,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
         let Forwarded {
             exchange,
             session,
@@ -313,104 +187,189 @@ impl Endpoint {
             ..
         } = request;
         let requester = &Requester::Elsewhere(caller_info.as_deref());
-        let own = (session, requester.principal());
+        let inbound = Inbound {
+            requester,
+            exchange,
+        };
+        let services = &mut self.services;
         debug_assert_eq!(
-            session.home, self.core.settings.shard,
+            session.home, services.context.settings.shard,
             "forwarded to the home shard"
         );
         match kind {
-            ForwardedKind::OpenStream(opening) => {
-                self.core.open_stream(own, opening, exchange, out)
-            }
-            ForwardedKind::EndSession => self.core.end_session(own, out),
+            ForwardedKind::OpenStream(opening) => services
+                .session_streams()
+                .open(inbound, session, opening, out),
+            ForwardedKind::EndSession => services.delete_session(session, inbound.principal(), out),
             ForwardedKind::StreamGone => {
-                self.core.stream_gone(session, exchange);
+                services
+                    .session_streams()
+                    .connection_gone(session, exchange);
                 Disposition::Done
             }
             ForwardedKind::Task(body) => {
                 let decoded = self.decoder.decode(&body);
-                let message = message_of(&decoded);
-                self.core
-                    .forwarded_task(requester.principal(), message, exchange, out)
+                services.forwarded_task(inbound, message_of(&decoded), out)
             }
             ForwardedKind::Post(body) => {
                 let decoded = self.decoder.decode(&body);
                 if let Ok(batch) = &decoded
                     && batch.is_batch()
                 {
-                    return self.core.batch((session, requester), batch, exchange, out);
+                    return services.batch(session, inbound, batch, out);
                 }
-                let message = message_of(&decoded);
-                match message {
+                match message_of(&decoded) {
                     Some(message) => {
                         let message = SessionMessage::of(message);
-                        self.core
-                            .session((session, requester), revision, message, exchange, out)
+                        services.session(session, inbound, revision, message, out)
                     }
-                    None => self.core.refuse(None, Reason::SessionUnknown, out),
+                    None => services.context.refuse(None, Reason::SessionUnknown, out),
                 }
             }
         }
     }
 
-    /// The part that is independent of the decoder.
-    pub(crate) fn core(&mut self) -> &mut Core {
-        &mut self.core
-    }
-
-    /// Gives back memory that an unusually large message took. Called when the shard is idle.
-    pub(crate) fn trim(&mut self) {
-        self.decoder.trim();
-    }
-}
-
-/// The message of a forwarded body, which is there: the shard that sent the body decoded and
-/// classified the very same bytes.
-fn message_of<'a, E>(decoded: &'a Result<Decoded<'a>, E>) -> Option<Message<'a>> {
-    decoded.as_ref().ok()?.message().ok()
-}
-
-/// Where a session lives.
-pub(super) enum Located {
-    Here(SessionId),
-    Elsewhere(SessionId),
-    Unknown,
-}
-
-impl Core {
-    /// Sends a request on to the home shard of a session; [`SessionId::none`] where it is about a
-    /// task.
-    pub(super) fn forward(
-        &self,
-        (session, requester): (SessionId, &Requester<'_>),
-        revision: Option<Revision>,
-        exchange: Exchange,
-        id: Option<Id<'_>>,
-        kind: ForwardedKind,
-    ) -> Disposition {
-        let request = Forwarded {
-            exchange,
-            session,
-            revision,
-            id: id.map(OwnedId::from),
-            caller_info: requester.caller_info(&self.settings.parts.exposed),
-            kind,
-        };
-        Disposition::Forward {
-            home: session.home,
-            request: Box::new(request),
+    /// Handles a message about tasks from another shard.
+    pub(crate) fn handle_task_watch(&mut self, message: TaskWatchMessage) {
+        let services = &mut self.services;
+        match message {
+            TaskWatchMessage::Subscribe {
+                subscription,
+                principal,
+                tasks,
+            } => services
+                .task_watching()
+                .subscribe(subscription, principal, tasks),
+            TaskWatchMessage::Subscribed {
+                subscription,
+                home,
+                tasks,
+            } => services
+                .listening()
+                .on_subscribed(subscription, home, &tasks),
+            TaskWatchMessage::Credit { subscription } => {
+                services.tasks.watchers.ready(subscription);
+            }
+            TaskWatchMessage::Update {
+                subscription,
+                home,
+                members,
+            } => services
+                .listening()
+                .hold_status(subscription, home, members),
+            TaskWatchMessage::Unsubscribe { subscription } => {
+                services.tasks.watchers.forget(subscription);
+            }
         }
     }
 
-    pub(super) fn locate(&self, headers: SessionHeaders<'_>) -> Located {
-        match SessionId::parse(headers.session_id) {
-            Some(id) if id.home == self.settings.shard => Located::Here(id),
-            Some(id) if id.home < self.settings.shards => Located::Elsewhere(id),
-            _ => Located::Unknown,
+    /// Handles the events of calls since the last turn.
+    ///
+    /// `has_capacity` says whether the connection of an exchange takes more messages now; a call
+    /// whose connection does not goes to `stalled`, to be pumped later.
+    pub(crate) fn handle_call_events(
+        &mut self,
+        has_capacity: impl Fn(Exchange) -> bool,
+        stalled: &mut VecDeque<CallKey>,
+    ) {
+        self.services
+            .call_events()
+            .handle_all(has_capacity, stalled);
+    }
+
+    /// Handles the loss of the connection of an exchange that waits for a call.
+    pub(crate) fn handle_client_gone(&mut self, key: CallKey, exchange: Exchange) {
+        self.services.call_events().client_gone(key, exchange);
+    }
+
+    /// Handles the loss of the connection of a session's stream; the stream itself stays.
+    pub(crate) fn handle_stream_gone(&mut self, session: SessionId, exchange: Exchange) {
+        self.services
+            .session_streams()
+            .connection_gone(session, exchange);
+    }
+
+    /// Handles the loss of the connection of a subscription.
+    pub(crate) fn handle_subscription_gone(&mut self, place: u32) {
+        self.services.listening().connection_gone(place);
+    }
+
+    /// Handles changes of the catalog and of resources: takes them over, and broadcasts them in the
+    /// next turns.
+    ///
+    /// # Panics
+    ///
+    /// With resources while [`Endpoint::takes_updates`] says no.
+    pub(crate) fn handle_changes(&mut self, changes: Changes) {
+        if let Some(plan) = changes.plan {
+            self.services.catalog = Catalog::new(plan);
+        }
+        // Lists are broadcast when every shard has come this far.
+        drop(changes.rollout);
+        let broadcasts = &mut self.services.subscriptions.broadcasts;
+        for kind in ListKind::ALL {
+            if changes.lists.contains(kind) {
+                broadcasts.push_list(kind);
+            }
+        }
+        if !changes.uris.is_empty() {
+            broadcasts.push_updates(changes.uris);
         }
     }
 
-    /// Writes the refusal of a message.
+    /// Handles passed deadlines of calls, tasks and sessions.
+    pub(crate) fn handle_deadlines(&mut self) {
+        self.services.endings().expire();
+    }
+
+    /// Takes the next thing to be sent, in the order in which things happened.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            if let Some(delivery) = self.services.outbox.pop_delivery() {
+                return Some(Output::Delivery(delivery));
+            }
+            let (to, message) = self.services.outbox.pop_task_watch()?;
+            if to != self.services.context.settings.shard {
+                return Some(Output::TaskWatch(to, message));
+            }
+            self.handle_task_watch(message);
+        }
+    }
+
+    /// Begins a turn: sets the clock, in milliseconds since the shard started, and notes whether
+    /// messages to other shards wait for room in their lanes.
+    pub(crate) fn begin_turn(&mut self, now_ms: u64, has_full_lane: bool) {
+        self.services.context.begin_turn(now_ms);
+        self.services.subscriptions.has_full_lane = has_full_lane;
+    }
+
+    /// Goes on with broadcasts and statuses of tasks, at most a turn's share.
+    pub(crate) fn continue_broadcasts(&mut self) {
+        let services = &mut self.services;
+        let mut statuses = STATUSES_FIRST_PER_TURN;
+        services.task_watching().send_statuses(&mut statuses);
+        let mut budget = BROADCASTS_PER_TURN - STATUSES_FIRST_PER_TURN + statuses;
+        services.broadcasting().run(&mut budget);
+        services.task_watching().send_statuses(&mut budget);
+    }
+
+    /// Moves the waiting messages of a stalled call to its connection if that has room; returns
+    /// whether it has.
+    pub(crate) fn pump(&mut self, key: CallKey, has_capacity: impl Fn(Exchange) -> bool) -> bool {
+        let mut events = self.services.call_events();
+        let has_room = events.takes_messages(key, has_capacity);
+        if has_room {
+            events.pump(key);
+        }
+        has_room
+    }
+
+    /// Sends the next held status of a task if the connection of its subscription has room.
+    pub(crate) fn send_held_status(&mut self, has_capacity: impl Fn(Exchange) -> bool) {
+        self.services.listening().send_held_status(has_capacity);
+    }
+
+    /// Refuses a message: writes the error and counts it.
     #[cold]
     pub(crate) fn refuse(
         &self,
@@ -418,28 +377,97 @@ impl Core {
         reason: Reason<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        self.meter.count(match reason {
-            Reason::Forbidden(_) => Counter::RefusedOrigin,
-            Reason::Principal(_) => Counter::RefusedPrincipal,
-            Reason::Framing(_) => Counter::RefusedFraming,
-            Reason::SessionMissing | Reason::SessionUnknown => Counter::RefusedSession,
-            Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
-            _ => Counter::RefusedMessage,
-        });
-        let (status, allow) = (reason.status(), reason.allow());
-        let message = self.arena.format(format_args!("{reason}"));
-        Refusal { id, reason }.write(out, message);
-        Disposition::Answer {
-            status,
-            session: None,
-            allow,
-        }
+        self.services.context.refuse(id, reason, out)
     }
 
-    /// Notes the time, in milliseconds since the shard started, and forgets the texts of the last
-    /// turn. Called once per turn.
-    pub(crate) fn begin_turn(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
-        self.arena.reset();
+    /// Refuses a request that was accepted before, because it cannot be forwarded.
+    pub(crate) fn refuse_later(
+        &mut self,
+        exchange: Exchange,
+        id: Option<Id<'_>>,
+        reason: Reason<'_>,
+    ) {
+        let status = reason.status();
+        let mut body = Vec::new();
+        self.refuse(id, reason, &mut body);
+        let part = Part::Final { status, body };
+        self.services.outbox.push(exchange, part);
     }
+
+    /// From now on no session is made and no stream is opened; listen streams end.
+    pub(crate) fn drain(&mut self) {
+        self.services.context.begin_drain();
+        self.services.listening().end_all();
+    }
+
+    /// Ends every session: the shard has drained.
+    pub(crate) fn finish_drain(&mut self) {
+        self.services.endings().end_all_sessions();
+    }
+
+    /// Gives back memory that an unusually large message took. Called when the shard is idle.
+    pub(crate) fn trim(&mut self) {
+        self.decoder.trim();
+    }
+
+    /// Whether a client that sends no more has given up on its call: closing is cancelling in the
+    /// modern era, and means nothing in the legacy one.
+    pub(crate) fn hangup_ends(&mut self, key: CallKey) -> bool {
+        let entry = self.services.calls.find(key);
+        entry.is_some_and(|entry| entry.era == Era::Modern)
+    }
+
+    /// Whether changed resources can be handled: no others are being broadcast.
+    pub(crate) fn takes_updates(&self) -> bool {
+        !self.services.subscriptions.broadcasts.has_updates()
+    }
+
+    /// Whether there is something to broadcast.
+    pub(crate) fn has_broadcasts(&self) -> bool {
+        let services = &self.services;
+        !services.subscriptions.broadcasts.is_empty() || services.tasks.watchers.has_due()
+    }
+
+    /// How many statuses of tasks wait for room.
+    pub(crate) fn statuses_held(&self) -> usize {
+        self.services.subscriptions.holding.len()
+    }
+
+    /// Whether calls wait.
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.services.calls.is_empty()
+    }
+
+    /// Whether calls have events, so that the shard must not sleep.
+    pub(crate) fn has_call_events(&self) -> bool {
+        self.services.calls.has_events()
+    }
+
+    /// Whether nothing waits to be answered or sent.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.services.calls.is_empty() && self.services.outbox.is_empty()
+    }
+
+    /// When the next call or task runs out of time, in milliseconds since the shard started.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        let services = &self.services;
+        let expiry_ms = services.tasks.table.next_expiry_ms();
+        let expiry_ms = expiry_ms.map(|unix_ms| services.context.since_start_ms(unix_ms));
+        let deadlines_ms = [services.calls.next_deadline_ms(), expiry_ms];
+        deadlines_ms.into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+impl Endpoint {
+    /// The services, for tests that look inside.
+    pub(super) fn services(&mut self) -> &mut Services {
+        &mut self.services
+    }
+}
+
+/// The message of a forwarded body, which is there: the shard that sent the body decoded and
+/// classified the very same bytes.
+fn message_of<'a, E>(decoded: &'a Result<Decoded<'a>, E>) -> Option<Message<'a>> {
+    decoded.as_ref().ok()?.message().ok()
 }

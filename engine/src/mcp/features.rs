@@ -2,70 +2,54 @@
 
 use std::rc::Rc;
 
-use corelane_protocol::binding::refusal::{Reason, clip};
-use corelane_protocol::jsonrpc::{Id, Object, Value};
+use corelane_protocol::jsonrpc::{Object, Value};
 use corelane_protocol::mcp::completion::{CompletionParams, CompletionTarget};
-use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::prompts::PromptParams;
 use corelane_protocol::mcp::resources;
 
-use super::Disposition;
-use super::dispatch::{Caller, invalid_params};
-use super::endpoint::Core;
-use super::in_flight::HandlerKind;
-use super::session_id::SessionId;
+use super::context::invalid_params;
+use super::disposition::Disposition;
+use super::handler_kind::HandlerKind;
+use super::start::{HandlerRequest, Starter};
+use crate::catalog::Catalog;
 use crate::catalog::completer::ShardCompleters;
 use crate::handler::runner::{Answer, CompleteRunner, ReadRunner};
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
 
-impl Core {
+impl Starter<'_> {
+    /// Runs the handler that a request asks for.
+    pub(super) fn start(&mut self, request: HandlerRequest<'_>, out: &mut Vec<u8>) -> Disposition {
+        match request.kind {
+            HandlerKind::Tool => self.call_tool(request, out),
+            HandlerKind::Prompt => self.get_prompt(request, out),
+            HandlerKind::Resource => self.read_resource(request, out),
+            HandlerKind::Completion => self.complete(request, out),
+        }
+    }
+
     /// `resources/read`: a resource of this very URI, or the first template that it fits.
-    pub(super) fn read_resource(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
-        let (era, id) = (caller.era, caller.id);
-        let uri = match resources::read_uri(caller.params) {
+    fn read_resource(&mut self, request: HandlerRequest<'_>, out: &mut Vec<u8>) -> Disposition {
+        let (era, id) = (request.era, request.id);
+        let uri = match resources::read_uri(request.params) {
             Ok(uri) => uri,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
-        let Some((runner, request)) = self.find_resource(uri) else {
+        let Some((runner, read)) = find_resource(self.catalog, uri) else {
             resources::write_not_found(out, era, id, uri);
             return Disposition::ok();
         };
-        self.run(caller, |call| runner.start(call, request), out)
-    }
-
-    /// Whether a resource of this URI can be read, as far as its template tells.
-    pub(super) fn has_resource(&self, uri: &str) -> bool {
-        self.catalog.resource(uri).is_some()
-            || self
-                .catalog
-                .templates()
-                .iter()
-                .any(|template| template.parts.template.matches(uri).is_some())
-    }
-
-    fn find_resource(&self, uri: &str) -> Option<(Rc<ReadRunner>, ReadRequest)> {
-        if let Some(resource) = self.catalog.resource(uri) {
-            let request = ReadRequest::new(uri.to_owned(), Vec::new());
-            return Some((Rc::clone(&resource.runner), request));
-        }
-        self.catalog.templates().iter().find_map(|template| {
-            let values = template.parts.template.matches(uri)?;
-            let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-            let variables = values.iter().map(owned).collect();
-            let request = ReadRequest::new(uri.to_owned(), variables);
-            Some((Rc::clone(&template.runner), request))
-        })
+        self.run(request, |call| runner.start(call, read), out)
     }
 
     /// `prompts/get`.
-    pub(super) fn get_prompt(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
-        let id = caller.id;
-        let params = match PromptParams::read(caller.params) {
+    fn get_prompt(&mut self, request: HandlerRequest<'_>, out: &mut Vec<u8>) -> Disposition {
+        let id = request.id;
+        let params = match PromptParams::read(request.params) {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
         let Some(prompt) = self.catalog.prompt(params.name) else {
-            return self.unknown(id, "prompt", params.name, out);
+            return self.context.unknown(id, "prompt", params.name, out);
         };
         let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let is_given = |name: &str| {
@@ -74,18 +58,18 @@ impl Core {
         };
         if let Some(missing) = prompt.parts.missing(is_given) {
             let text = self
-                .arena
+                .context
                 .format(format_args!("argument {missing:?} is missing"));
             return invalid_params(id, text, out);
         }
         let runner = Rc::clone(&prompt.runner);
-        self.run(caller, |call| runner.start(call, arguments), out)
+        self.run(request, |call| runner.start(call, arguments), out)
     }
 
     /// `completion/complete`.
-    pub(super) fn complete(&mut self, caller: Caller<'_>, out: &mut Vec<u8>) -> Disposition {
-        let (era, id) = (caller.era, caller.id);
-        let params = match CompletionParams::read(caller.params) {
+    fn complete(&mut self, request: HandlerRequest<'_>, out: &mut Vec<u8>) -> Disposition {
+        let (era, id) = (request.era, request.id);
+        let params = match CompletionParams::read(request.params) {
             Ok(params) => params,
             Err(error) => return invalid_params(id, &error.to_string(), out),
         };
@@ -99,67 +83,33 @@ impl Core {
         };
         let Some(completers) = completers else {
             let (CompletionTarget::Prompt(name) | CompletionTarget::Template(name)) = params.target;
-            return self.unknown(id, "prompt or template", name, out);
+            return self.context.unknown(id, "prompt or template", name, out);
         };
         let Some(runner): Option<Rc<CompleteRunner>> = completers.of(params.argument) else {
             // Nothing is known of the argument: nothing can be suggested.
             let nothing = Answer::Completion(Suggestions::default().0);
-            self.write_outcome(out, era, id, HandlerKind::Completion, Ok(nothing));
+            self.context
+                .write_outcome(out, (era, id), HandlerKind::Completion, Ok(nothing));
             return Disposition::ok();
         };
         let filled_in = params.context.map(owned_strings).unwrap_or_default();
-        let request = CompleteRequest::new(params.value.to_owned(), filled_in);
-        self.run(caller, |call| runner.start(call, request), out)
+        let input = CompleteRequest::new(params.value.to_owned(), filled_in);
+        self.run(request, |call| runner.start(call, input), out)
     }
+}
 
-    /// `resources/subscribe` and `resources/unsubscribe` of a session.
-    pub(super) fn subscribe(
-        &mut self,
-        session: SessionId,
-        id: Id<'_>,
-        (params, is_on): (Option<Value<'_>>, bool),
-        out: &mut Vec<u8>,
-    ) -> Disposition {
-        let uri = match resources::read_uri(params) {
-            Ok(uri) => uri,
-            Err(error) => return invalid_params(id, &error.to_string(), out),
-        };
-        if is_on && !self.has_resource(uri) {
-            resources::write_not_found(out, Era::Legacy, id, uri);
-            return Disposition::ok();
-        }
-        let max = self.settings.subscriptions_per_session_max;
-        let Some(session) = self.sessions.find(session) else {
-            return self.refuse(Some(id), Reason::SessionUnknown, out);
-        };
-        session.subscriptions.retain(|known| **known != *uri);
-        if is_on {
-            if session.subscriptions.len() >= max {
-                let text = self
-                    .arena
-                    .format(format_args!("a session may subscribe to {max} resources"));
-                return invalid_params(id, text, out);
-            }
-            session.subscriptions.push(uri.into());
-        }
-        self.trailer.write_empty(out, Era::Legacy, id);
-        Disposition::ok()
+fn find_resource(catalog: &Catalog, uri: &str) -> Option<(Rc<ReadRunner>, ReadRequest)> {
+    if let Some(resource) = catalog.resource(uri) {
+        let request = ReadRequest::new(uri.to_owned(), Vec::new());
+        return Some((Rc::clone(&resource.runner), request));
     }
-
-    /// The answer to a request for something that is not in the catalog.
-    #[cold]
-    pub(super) fn unknown(
-        &self,
-        id: Id<'_>,
-        kind: &str,
-        name: &str,
-        out: &mut Vec<u8>,
-    ) -> Disposition {
-        let text = self
-            .arena
-            .format(format_args!("unknown {kind} {:?}", clip(name)));
-        invalid_params(id, text, out)
-    }
+    catalog.templates().iter().find_map(|template| {
+        let values = template.parts.template.matches(uri)?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let variables = values.iter().map(owned).collect();
+        let request = ReadRequest::new(uri.to_owned(), variables);
+        Some((Rc::clone(&template.runner), request))
+    })
 }
 
 /// The members of an object of strings.

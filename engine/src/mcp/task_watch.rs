@@ -1,17 +1,16 @@
-//! What the shard of a listen stream and the home shard of a task say to each other.
+//! Messages between the shard of a listen stream and the home shard of a task.
 //!
-//! A listener asks every home at most once, hears from each which tasks there are, and is
-//! acknowledged when all have said so. From then on it lets each home send one status at a time:
-//! the next one when there was room for the last. So a status waits at home, where a newer one
-//! takes its place, and no queue between the two holds more than one note for each of them.
+//! A subscription sends one request to each home, gets from each the tasks that exist, and is
+//! acknowledged when all have answered. From then on it gives each home credit for one status at a
+//! time: the next one when there was room for the last. So a status waits at home, where a newer
+//! one replaces it, and no queue between the two holds more than one message for each of them.
 //!
-//! Both ends may be one shard: it hands the note over at once, and the rest is the same.
+//! Both ends may be one shard: the messages then go through its own outbox.
 
-use super::Exchange;
-use super::endpoint::Core;
+use super::exchange::Exchange;
 use super::task_id::TaskId;
 
-/// Names a listen stream on whatever shard it is; never names another one later.
+/// Names a listen stream on any shard; never names another one later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SubscriptionId {
     /// Its place on its shard, which is that of the exchange.
@@ -20,94 +19,56 @@ pub(crate) struct SubscriptionId {
     pub(crate) exchange: Exchange,
 }
 
-/// A note of one shard to another.
+/// A message of one shard to another.
 #[derive(Debug)]
 pub(crate) enum TaskWatchMessage {
-    /// To the home of tasks: a listener wants to hear of them.
+    /// To the home of tasks: a subscription wants their statuses.
     Subscribe {
-        /// Who.
-        listener: SubscriptionId,
-        /// The principal who listens.
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The principal of its client.
         principal: Option<Box<str>>,
-        /// Of which.
+        /// The tasks.
         tasks: Vec<TaskId>,
     },
-    /// To the shard of a listener, which asked: it will hear of these.
+    /// To the shard of a subscription, as the answer: the tasks that exist.
     Subscribed {
-        /// Who asked.
-        listener: SubscriptionId,
-        /// Who answers.
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The shard that answers.
         home: u16,
-        /// What of it is there.
+        /// The tasks that exist and belong to the client.
         tasks: Vec<TaskId>,
     },
-    /// To the home of tasks: a listener takes a status.
+    /// To the home of tasks: a subscription takes one more status.
     Credit {
-        /// Who.
-        listener: SubscriptionId,
+        /// The subscription.
+        subscription: SubscriptionId,
     },
-    /// To the shard of a listener, which is ready: a task has changed.
+    /// To the shard of a subscription, which has credit: a task has changed.
     Update {
-        /// Who listens.
-        listener: SubscriptionId,
-        /// Whose task it is.
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The home of the task.
         home: u16,
-        /// How it stands, as `tasks/get` says it.
+        /// The state of the task, as `tasks/get` has it.
         members: Vec<u8>,
     },
-    /// To the home of tasks: a listener is no more.
+    /// To the home of tasks: a subscription is over.
     Unsubscribe {
-        /// Who.
-        listener: SubscriptionId,
+        /// The subscription.
+        subscription: SubscriptionId,
     },
 }
 
 impl TaskWatchMessage {
-    /// Whether it is for a shard where tasks live, in the order in which such notes are sent.
+    /// Whether it goes to a shard where tasks live; such messages keep their order.
     pub(crate) fn is_for_home(&self) -> bool {
         match self {
             TaskWatchMessage::Subscribe { .. }
             | TaskWatchMessage::Credit { .. }
             | TaskWatchMessage::Unsubscribe { .. } => true,
             TaskWatchMessage::Subscribed { .. } | TaskWatchMessage::Update { .. } => false,
-        }
-    }
-}
-
-impl Core {
-    /// Sends a note, which this shard takes at once if it is for itself.
-    pub(super) fn post_task_watch(&mut self, to: u16, note: TaskWatchMessage) {
-        match to == self.settings.shard {
-            true => self.on_task_watch(note),
-            false => self.notes.push_back((to, note)),
-        }
-    }
-
-    /// Takes the next note that is for another shard, and which one.
-    pub(crate) fn next_task_watch(&mut self) -> Option<(u16, TaskWatchMessage)> {
-        self.notes.pop_front()
-    }
-
-    /// Takes over what a note says.
-    pub(crate) fn on_task_watch(&mut self, note: TaskWatchMessage) {
-        match note {
-            TaskWatchMessage::Subscribe {
-                listener,
-                principal,
-                tasks,
-            } => self.watch_tasks((listener, principal), tasks),
-            TaskWatchMessage::Subscribed {
-                listener,
-                home,
-                tasks,
-            } => self.note_watched(listener, home, &tasks),
-            TaskWatchMessage::Credit { listener } => self.tasks.watchers.ready(listener),
-            TaskWatchMessage::Update {
-                listener,
-                home,
-                members,
-            } => self.hold_status(listener, home, members),
-            TaskWatchMessage::Unsubscribe { listener } => self.forget_watcher(listener),
         }
     }
 }

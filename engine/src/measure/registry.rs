@@ -9,8 +9,7 @@ use corelane_protocol::mcp::revision::Revision;
 use crate::catalog::tool::Tool;
 use crate::catalog::{Catalog, Plan};
 use crate::handler::Call;
-use crate::mcp::session::Sessions;
-use crate::mcp::session_id::SessionId;
+use crate::mcp::{SessionId, Sessions};
 
 /// Checked tools that do nothing, of which each thread can have a catalog.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use crate::files::{
     Change, Directory, DirectoryLimits, Entry, FilesError, Watch, is_text, mime_of_name, mime_type,
 };
 use crate::handler::{Call, CallError, ReadRequest};
-use crate::mcp::timestamp::rfc3339;
+use crate::mcp::rfc3339;
 use crate::{ResourceContents, ResourcePart};
 
 /// What the type of a file is when its name does not tell.

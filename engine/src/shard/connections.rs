@@ -165,7 +165,7 @@ impl Shard {
                 takes_events: waiting.reply.accept.event_stream,
             };
             if let Some(call) = waiting.call {
-                self.handling.endpoint.core().client_gone(call, exchange);
+                self.handling.endpoint.handle_client_gone(call, exchange);
             }
             if let Some(owner) = waiting.stream {
                 self.handling.meter.uncount(Counter::StreamsOpen);
@@ -209,7 +209,7 @@ impl Shard {
             }
         }
         self.expired = expired;
-        self.handling.endpoint.core().expire();
+        self.handling.endpoint.handle_deadlines();
         caught_up
     }
 

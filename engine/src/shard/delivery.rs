@@ -10,7 +10,9 @@ use super::work::Shard;
 use crate::connection::http::Connection;
 use crate::io::slots::Slots;
 use crate::lanes::Tier;
-use crate::mcp::{Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Part, StreamOwner};
+use crate::mcp::{
+    Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Output, Part, StreamOwner,
+};
 use crate::meter::Counter;
 use crate::profile::{Connection as ConnectionProfile, ShardProfile};
 
@@ -63,8 +65,9 @@ impl Shard {
                 &self.profile,
                 (self.handling.shard, has_overflow),
             );
-            let core = self.handling.endpoint.core();
-            core.collect_call_events(|exchange| room.has_capacity(exchange), &mut self.stalled);
+            let has_capacity = |exchange| room.has_capacity(exchange);
+            let endpoint = &mut self.handling.endpoint;
+            endpoint.handle_call_events(has_capacity, &mut self.stalled);
         }
         self.look_at_stalled();
         self.deliver_all();
@@ -82,10 +85,8 @@ impl Shard {
                 &self.profile,
                 (self.handling.shard, has_overflow),
             );
-            let core = self.handling.endpoint.core();
-            if core.takes_messages(key, |exchange| room.has_capacity(exchange)) {
-                core.pump_events(key);
-            } else {
+            let endpoint = &mut self.handling.endpoint;
+            if !endpoint.pump(key, |exchange| room.has_capacity(exchange)) {
                 self.stalled.push_back(key);
             }
         }
@@ -100,23 +101,25 @@ impl Shard {
                 break;
             }
         }
-        while let Some(delivery) = self.handling.endpoint.core().next_delivery() {
-            self.deliver(delivery);
-        }
-        while let Some((to, note)) = self.handling.endpoint.core().next_task_watch() {
-            // What one end says to the other stays in its order: each end has a tier.
-            let tier = match note.is_for_home() {
-                true => Tier::Request,
-                false => Tier::Bulk,
-            };
-            let message = ShardMessage::Watch(Box::new(note));
-            self.send_or_queue(usize::from(to), tier, message);
+        while let Some(output) = self.handling.endpoint.poll_output() {
+            match output {
+                Output::Delivery(delivery) => self.deliver(delivery),
+                Output::TaskWatch(to, message) => {
+                    // Messages of one end keep their order: each end has a tier.
+                    let tier = match message.is_for_home() {
+                        true => Tier::Request,
+                        false => Tier::Bulk,
+                    };
+                    let message = ShardMessage::Watch(Box::new(message));
+                    self.send_or_queue(usize::from(to), tier, message);
+                }
+            }
         }
     }
 
     /// Passes on how tasks stand to listeners whose connections have room.
     pub(super) fn pass_on_statuses(&mut self) {
-        let held = self.handling.endpoint.core().statuses_held();
+        let held = self.handling.endpoint.statuses_held();
         for _ in 0..held.min(STATUSES_PER_TURN) {
             let has_overflow = !self.overflow.is_empty();
             let room = Backpressure::of(
@@ -124,8 +127,8 @@ impl Shard {
                 &self.profile,
                 (self.handling.shard, has_overflow),
             );
-            let core = self.handling.endpoint.core();
-            core.pass_on_status(|exchange| room.has_capacity(exchange));
+            let endpoint = &mut self.handling.endpoint;
+            endpoint.send_held_status(|exchange| room.has_capacity(exchange));
             // At once: the next one may be for the same connection.
             self.deliver_all();
         }
@@ -192,7 +195,7 @@ impl Shard {
             match message {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
                 ShardMessage::Forward(request) => self.serve_forwarded(*request),
-                ShardMessage::Watch(note) => self.handling.endpoint.core().on_task_watch(*note),
+                ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
             }
         }
         self.inbox = inbox;
@@ -203,7 +206,7 @@ impl Shard {
         let exchange = request.exchange;
         let wants_answer = !matches!(request.kind, ForwardedKind::StreamGone);
         let mut body = Vec::new();
-        let disposition = self.handling.endpoint.forwarded(request, &mut body);
+        let disposition = self.handling.endpoint.handle_forwarded(request, &mut body);
         let part = match disposition {
             Disposition::Answer { status, .. } => Part::Final { status, body },
             Disposition::Accepted => Part::Accepted,
@@ -223,11 +226,11 @@ impl Shard {
         let session = match owner {
             StreamOwner::Session(of) => of.session,
             StreamOwner::Listen(key) => {
-                return self.handling.endpoint.core().listener_gone(key);
+                return self.handling.endpoint.handle_subscription_gone(key);
             }
         };
         if session.home == self.handling.shard {
-            self.handling.endpoint.core().stream_gone(session, exchange);
+            self.handling.endpoint.handle_stream_gone(session, exchange);
             return;
         }
         let kind = ForwardedKind::StreamGone;
@@ -256,16 +259,11 @@ impl Shard {
                 unreachable!("the lane gives back what was sent");
             };
             let reason = Reason::Overloaded("the lane to the session's shard is full");
-            let status = reason.status();
-            let mut body = Vec::new();
-            let core = self.handling.endpoint.core();
-            core.refuse(request.id.as_ref().map(OwnedId::as_id), reason, &mut body);
             // Delivered with the others at the end of the turn, not from here: the next request
             // of the connection may find the lane full as well, and so on.
-            core.queue_delivery(Delivery {
-                exchange,
-                part: Part::Final { status, body },
-            });
+            let id = request.id.as_ref().map(OwnedId::as_id);
+            let endpoint = &mut self.handling.endpoint;
+            endpoint.refuse_later(exchange, id, reason);
         }
     }
 

@@ -43,7 +43,7 @@ impl Shard {
 
     fn is_quiet(&mut self) -> bool {
         let is_quiet = self.slots.is_empty() && self.overflow.is_empty();
-        is_quiet && self.handling.endpoint.core().is_quiet()
+        is_quiet && self.handling.endpoint.is_quiet()
     }
 
     /// The last quiet shard tells the others, which may be parked, before it goes.
@@ -63,7 +63,7 @@ impl Shard {
         self.ring.stop_accepting();
         // The kernel refuses connections from here on.
         self.listener = None;
-        self.handling.endpoint.core().drain();
+        self.handling.endpoint.drain();
         self.deliver_all();
         let keys: Vec<_> = self.slots.keys().collect();
         for key in keys {

@@ -1,7 +1,6 @@
 //! What shards say to each other.
 
-use crate::mcp::task_watch::TaskWatchMessage;
-use crate::mcp::{Delivery, Forwarded};
+use crate::mcp::{Delivery, Forwarded, TaskWatchMessage};
 
 /// A message in a lane.
 #[derive(Debug)]

@@ -41,6 +41,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         let has_drained = shard.drain_step()?;
         shard.flush_lanes();
         if has_drained {
+            shard.handling.endpoint.finish_drain();
             let overflows = shard.ring.counters().completion_overflows;
             shard
                 .handling
@@ -83,7 +84,7 @@ impl Shard {
     }
 
     fn has_waiting_handlers(&mut self) -> bool {
-        self.handling.endpoint.core().has_calls()
+        self.handling.endpoint.has_calls()
     }
 
     /// Whether handlers that wait, for a timer perhaps, have not had the core for their interval.
@@ -95,14 +96,17 @@ impl Shard {
     /// Takes over what changed, and tells a share of it to those who asked. Returns whether there
     /// was anything.
     fn handle_changes(&mut self) -> bool {
-        let core = self.handling.endpoint.core();
-        // Resources that changed wait on the updates, where they coalesce, until others are told.
-        if let Some(changes) = self.updates.take(core.takes_updates()) {
-            core.apply(changes);
+        let endpoint = &mut self.handling.endpoint;
+        // Resources that changed wait among the updates, where they coalesce, until the last ones
+        // were broadcast.
+        if let Some(changes) = self.updates.take(endpoint.takes_updates()) {
+            endpoint.handle_changes(changes);
         }
-        let has_broadcasts = core.has_broadcasts();
+        let has_broadcasts = endpoint.has_broadcasts();
         if has_broadcasts {
-            core.continue_broadcasts();
+            endpoint.continue_broadcasts();
+            // Statuses of this shard's own tasks reach its subscriptions here.
+            self.deliver_all();
         }
         self.pass_on_statuses();
         has_broadcasts
@@ -138,8 +142,8 @@ impl Shard {
     }
 
     fn time_until_due(&mut self) -> Duration {
-        let core = self.handling.endpoint.core();
-        let due_ms = [self.wheel.next_due_hint(), core.next_deadline_ms()];
+        let deadline_ms = self.handling.endpoint.next_deadline_ms();
+        let due_ms = [self.wheel.next_due_hint(), deadline_ms];
         let due_ms = due_ms.into_iter().flatten().min().unwrap_or(u64::MAX);
         let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms).max(1));
         wait.min(PARK_MAX)

@@ -123,12 +123,12 @@ impl Handling {
 
     /// Whether changes are being told.
     pub(super) fn has_broadcasts(&mut self) -> bool {
-        self.endpoint.core().has_broadcasts()
+        self.endpoint.has_broadcasts()
     }
 
     /// Whether calls have news.
     pub(super) fn has_call_events(&mut self) -> bool {
-        self.endpoint.core().has_call_events()
+        self.endpoint.has_call_events()
     }
 }
 
@@ -137,9 +137,10 @@ impl Shard {
     pub(super) fn update_clock(&mut self) {
         self.now_us = self.started.elapsed().as_micros() as u64;
         self.now_ms = self.now_us / 1000;
-        let core = self.handling.endpoint.core();
-        core.begin_turn(self.now_ms);
-        core.note_full_lane(!self.overflow.is_empty());
+        let has_full_lane = !self.overflow.is_empty();
+        self.handling
+            .endpoint
+            .begin_turn(self.now_ms, has_full_lane);
         let second = self.now_ms / 1000;
         if second != self.date_second {
             self.date_second = second;

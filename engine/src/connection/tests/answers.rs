@@ -228,7 +228,7 @@ fn a_request_without_an_answer_gets_a_stream_of_nothing_if_its_client_takes_one(
 #[test]
 fn a_request_for_another_shard_waits_for_its_answer() {
     let mut line = TestConnection::on(TestEndpoint::with(|settings| settings.shards = 2));
-    let elsewhere = crate::mcp::session_id::SessionId { home: 1, random: 1 };
+    let elsewhere = crate::mcp::SessionId { home: 1, random: 1 };
     let session = session_header(elsewhere);
     let ping = request(1, "ping", json!({}));
     line.receive([post(&session, &ping), echo("next")].concat().as_bytes());

@@ -3,7 +3,7 @@
 use super::response::{Body, Item};
 use super::test_connection::{TestConnection, echo, text_of};
 use crate::connection::http::{Connection, Phase};
-use crate::mcp::session_id::SessionId;
+use crate::mcp::SessionId;
 use crate::mcp::tests::test_endpoint::{TestEndpoint, progress, session_header};
 use crate::mcp::{Exchange, Part, StreamOf, StreamOwner};
 use crate::meter::Counter;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Shard, check_panicked, check_text, with_arguments};
-use crate::handler::call::{Call, Event};
+use crate::handler::call::{Call, StreamItem};
 use crate::handler::error::CallError;
 use crate::handler::output::IntoToolResult;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Started, Waiting};
@@ -284,7 +284,7 @@ fn a_total_that_json_cannot_say_is_left_out() {
 
 fn take_message(call: &Call) -> Option<Vec<u8>> {
     match call.take_event()? {
-        Event::Message(message) => Some(message),
-        Event::Pause { .. } => panic!("these handlers never pause"),
+        StreamItem::Message(message) => Some(message),
+        StreamItem::Pause { .. } => panic!("these handlers never pause"),
     }
 }

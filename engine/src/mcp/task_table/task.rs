@@ -1,5 +1,7 @@
 //! One task: what both eras show of it, and what the table needs to keep it.
 
+use corelane_protocol::mcp::era::Era;
+
 use super::error::NotKept;
 use super::status::TaskStatus;
 use crate::mcp::age_list::{Links, LinksOf};
@@ -182,6 +184,24 @@ impl Outcome {
 }
 
 impl TaskOwner {
+    /// The owner of the tasks of a request: its session, which belongs to one principal; without
+    /// one, in the modern era, the principal, or no owner at all.
+    pub(crate) fn of(session: Option<SessionId>, principal: Option<&str>) -> TaskOwner {
+        match (session, principal) {
+            (Some(session), _) => TaskOwner::Session(session),
+            (None, Some(principal)) => TaskOwner::Principal(principal.into()),
+            (None, None) => TaskOwner::Nobody,
+        }
+    }
+
+    /// The era of an owner's requests: only sessions own tasks in the legacy one.
+    pub(crate) fn era(&self) -> Era {
+        match self {
+            TaskOwner::Session(_) => Era::Legacy,
+            TaskOwner::Principal(_) | TaskOwner::Nobody => Era::Modern,
+        }
+    }
+
     /// What its name takes, in bytes.
     pub(super) fn name_bytes(&self) -> usize {
         match self {

@@ -140,13 +140,13 @@ fn responses_come_as_they_are_ready_and_the_end_after_the_last() {
             ("accepted", Value::Null),
         ];
         check_parts(&delivered, answer.exchange, &expected);
-        assert!(harness.endpoint.core().is_quiet() && is_forgotten(&mut harness.endpoint));
+        assert!(harness.endpoint.is_quiet() && is_forgotten(&mut harness.endpoint));
     });
 }
 
 /// Whether nothing is left of the batches that were answered.
 fn is_forgotten(endpoint: &mut Endpoint) -> bool {
-    endpoint.core().batches.is_empty()
+    endpoint.services().outbox.batches.is_empty()
 }
 
 #[test]
@@ -273,6 +273,6 @@ fn answers_at_once_and_later_ones_share_the_limit_on_bytes() {
             .collect();
         ids.sort_unstable();
         assert_eq!(ids, [1, 2, 3, 4], "every request has its answer");
-        assert!(harness.endpoint.core().is_quiet() && is_forgotten(&mut harness.endpoint));
+        assert!(harness.endpoint.is_quiet() && is_forgotten(&mut harness.endpoint));
     });
 }

@@ -14,7 +14,7 @@ use crate::catalog::pending_updates::{
 use crate::catalog::resource::Resource;
 use crate::catalog::{Entries, Plan};
 use crate::mcp::EndpointSettings;
-use crate::mcp::subscription::task_subscription::ASKED_MAX;
+use crate::mcp::subscriptions::TASK_REQUESTS_MAX;
 use crate::meter::Counter;
 
 /// More than are told in one turn, or in two.
@@ -82,11 +82,11 @@ fn told(harness: &mut TestEndpoint) -> Vec<String> {
 
 /// One turn of a shard as far as changes go.
 fn turn(harness: &mut TestEndpoint, board: &ShardUpdates) {
-    let core = harness.endpoint.core();
-    if let Some(changes) = board.take(core.takes_updates()) {
-        core.apply(changes);
+    let endpoint = &mut harness.endpoint;
+    if let Some(changes) = board.take(endpoint.takes_updates()) {
+        endpoint.handle_changes(changes);
     }
-    core.continue_broadcasts();
+    endpoint.continue_broadcasts();
 }
 
 #[test]
@@ -98,22 +98,19 @@ fn a_list_that_changes_while_it_is_told_is_told_once_more() {
     );
     let (tools, both) = ([ListKind::Tools], [ListKind::Tools, ListKind::Resources]);
     for _ in 0..100 {
-        harness.endpoint.core().apply(lists(&tools));
+        harness.endpoint.handle_changes(lists(&tools));
     }
-    harness.endpoint.core().continue_broadcasts();
-    assert!(
-        harness.endpoint.core().has_broadcasts(),
-        "there are many to tell"
-    );
+    harness.endpoint.continue_broadcasts();
+    assert!(harness.endpoint.has_broadcasts(), "there are many to tell");
     let tools_changed = "notifications/tools/list_changed";
     assert_eq!(told(&mut harness), [tools_changed]);
     for _ in 0..100 {
-        harness.endpoint.core().apply(lists(&both));
+        harness.endpoint.handle_changes(lists(&both));
     }
     for _ in 0..TURNS {
-        harness.endpoint.core().continue_broadcasts();
+        harness.endpoint.continue_broadcasts();
     }
-    assert!(!harness.endpoint.core().has_broadcasts());
+    assert!(!harness.endpoint.has_broadcasts());
     let resources_changed = "notifications/resources/list_changed";
     assert_eq!(told(&mut harness), [tools_changed, resources_changed]);
 }
@@ -145,7 +142,7 @@ fn resources_wait_on_the_board_while_others_are_told() {
         turn(&mut harness, &shards[0]);
     }
     assert_eq!(told(&mut harness), ["a:b", "a:c"]);
-    assert!(!harness.endpoint.core().has_broadcasts() && !shards[0].has_changes());
+    assert!(!harness.endpoint.has_broadcasts() && !shards[0].has_changes());
     board.updated("b:x").unwrap();
 }
 
@@ -176,16 +173,13 @@ fn a_status_of_a_task_waits_behind_no_telling() {
         let id = task(&mut harness, "waits");
         listen(&mut harness, json!({ "taskIds": [id] }));
         crowd(&mut harness);
-        harness.endpoint.core().apply(lists(&[ListKind::Tools]));
+        harness.endpoint.handle_changes(lists(&[ListKind::Tools]));
         harness.tell(|_| true);
         assert_eq!(told(&mut harness), [""; 0]);
         about(&mut harness, "tasks/cancel", &id);
         harness.tell(|_| true);
         assert_eq!(told(&mut harness), ["notifications/tasks"]);
-        assert!(
-            harness.endpoint.core().has_broadcasts(),
-            "the list is still told"
-        );
+        assert!(harness.endpoint.has_broadcasts(), "the list is still told");
     });
 }
 
@@ -194,7 +188,7 @@ fn who_asks_other_shards_and_leaves_again_and_again_is_refused() {
     let mut shards = pair();
     let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
     let wanted = json!({ "taskIds": [near, far] });
-    for _ in 0..ASKED_MAX {
+    for _ in 0..TASK_REQUESTS_MAX {
         let listener = listen(&mut shards[0], wanted.clone());
         leave(&mut shards[0], &listener);
     }
@@ -211,10 +205,10 @@ fn who_asks_other_shards_while_a_lane_is_full_is_refused() {
     let mut shards = pair();
     let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
     let wanted = json!({ "taskIds": [far] });
-    shards[0].endpoint.core().note_full_lane(true);
+    shards[0].begin_turn_with_lanes(true);
     listen_as(&mut shards[0], true, wanted.clone()).check("503", &error(9, -32603));
-    assert!(shards[0].endpoint.core().next_task_watch().is_none());
+    assert!(shards[0].next_task_watch().is_none());
     listen(&mut shards[0], json!({ "taskIds": [near] }));
-    shards[0].endpoint.core().note_full_lane(false);
+    shards[0].begin_turn_with_lanes(false);
     listen(&mut shards[0], wanted);
 }

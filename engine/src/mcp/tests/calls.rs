@@ -53,8 +53,8 @@ fn with_waiting_call(test: impl AsyncFn(Way, &mut TestEndpoint, &str, Answer)) {
 async fn check_gone(harness: &mut TestEndpoint) {
     assert!(harness.settle().await.is_empty());
     assert_eq!(harness.gate.inside(), 0);
-    assert!(!harness.endpoint.core().has_calls());
-    assert!(harness.endpoint.core().is_quiet());
+    assert!(!harness.endpoint.has_calls());
+    assert!(harness.endpoint.is_quiet());
 }
 
 #[test]
@@ -145,9 +145,12 @@ fn closing_is_cancelling_for_a_modern_client_only() {
         let key = answer.pending();
         let exchange = answer.exchange;
         let is_modern = way == Way::Modern;
-        assert_eq!(harness.endpoint.core().hangup_ends(key), is_modern);
-        harness.endpoint.core().client_gone(key, exchange);
-        assert_eq!(harness.endpoint.core().exchange_of(key), None);
+        assert_eq!(harness.endpoint.hangup_ends(key), is_modern);
+        harness.endpoint.handle_client_gone(key, exchange);
+        assert_eq!(
+            harness.endpoint.services().call_events().exchange_of(key),
+            None
+        );
         assert!(harness.settle().await.is_empty());
         assert_eq!(harness.gate.inside(), usize::from(!is_modern));
         assert_eq!(harness.count(Counter::CallsCancelled), u64::from(is_modern));
@@ -224,7 +227,7 @@ fn an_ended_session_cancels_its_calls() {
 fn calls_are_used_again_unless_somebody_else_holds_them() {
     on_executor(async {
         let mut harness = TestEndpoint::new();
-        let spare = |harness: &mut TestEndpoint| harness.endpoint.core().spare_calls.len();
+        let spare = |harness: &mut TestEndpoint| harness.endpoint.services().calls.spare_count();
         for (tool, arguments, expected) in [
             ("echo", json!({"message": "m"}), text("m")),
             ("digit", json!({"digit": 300}), failure("*")),
@@ -240,7 +243,14 @@ fn calls_are_used_again_unless_somebody_else_holds_them() {
         harness.gate.open();
         assert_eq!(harness.settle().await.len(), 1);
         assert_eq!(spare(&mut harness), 1);
-        assert_eq!(harness.endpoint.core().exchange_of(waiting.pending()), None);
+        assert_eq!(
+            harness
+                .endpoint
+                .services()
+                .call_events()
+                .exchange_of(waiting.pending()),
+            None
+        );
     });
 }
 
@@ -254,10 +264,10 @@ fn a_call_used_again_remembers_nothing_of_its_last_request() {
             json!({"progressToken": "p"}),
         )
         .check("200", &stamped(1, text("m")));
-    assert_eq!(harness.endpoint.core().spare_calls.len(), 1);
+    assert_eq!(harness.endpoint.services().calls.spare_count(), 1);
     // Without a token there is nothing to report, so the handler is done at once.
     harness
         .call_modern("steps", json!({"steps": [1.0]}), json!({}))
         .check("200", &stamped(1, text("walked")));
-    assert_eq!(harness.endpoint.core().spare_calls.len(), 1);
+    assert_eq!(harness.endpoint.services().calls.spare_count(), 1);
 }

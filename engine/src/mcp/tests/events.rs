@@ -125,7 +125,7 @@ fn a_handler_faster_than_its_client_waits() {
         assert!(delivered.is_empty());
         // One announcement, however long the connection has no room.
         assert_eq!(stalled, [key]);
-        harness.endpoint.core().pump_events(key);
+        harness.endpoint.pump(key, |_| true);
         let pumped = harness.deliveries();
         let parts: Vec<_> = steps[..EVENTS_MAX]
             .iter()
@@ -149,12 +149,12 @@ fn a_waiting_handler_whose_client_left_is_not_held_up_by_its_messages() {
         let arguments = json!({"steps": [1.0, 2.0, 3.0], "waits": true});
         let answer = harness.call_legacy(&session, "steps", arguments);
         let (key, exchange) = (answer.pending(), answer.exchange);
-        harness.endpoint.core().client_gone(key, exchange);
+        harness.endpoint.handle_client_gone(key, exchange);
         assert!(harness.settle().await.is_empty());
         assert_eq!(harness.gate.inside(), 1);
         harness.gate.open();
         assert!(harness.settle().await.is_empty());
-        assert!(!harness.endpoint.core().has_calls());
+        assert!(!harness.endpoint.has_calls());
     });
 }
 
@@ -165,7 +165,11 @@ fn nothing_is_said_after_a_call_was_cancelled() {
         let session = harness.session();
         let arguments = json!({"steps": [1.0, 2.0], "waits": true});
         let answer = harness.call_legacy(&session, "steps", arguments);
-        harness.endpoint.core().cancel(answer.pending());
+        harness
+            .endpoint
+            .services()
+            .endings()
+            .cancel(answer.pending());
         let expected = [("unanswered", Value::Null)];
         check_parts(&harness.settle().await, answer.exchange, &expected);
     });

@@ -27,7 +27,7 @@ fn at_home(home: &mut TestEndpoint, answer: Answer) -> (String, Value) {
     };
     assert_eq!(request.exchange, answer.exchange);
     let mut out = Vec::new();
-    let disposition = home.endpoint.forwarded(*request, &mut out);
+    let disposition = home.endpoint.handle_forwarded(*request, &mut out);
     let body = match out.as_slice() {
         b"" => Value::Null,
         out => serde_json::from_slice(out).unwrap(),
@@ -95,7 +95,7 @@ fn an_unknown_session_is_found_out_at_home() {
 fn a_shard_that_does_not_exist_is_nobodys_home() {
     let (mut front, _) = pair();
     for home in [2, 3, u16::MAX] {
-        let id = crate::mcp::session_id::SessionId { home, random: 1 };
+        let id = crate::mcp::SessionId { home, random: 1 };
         let session = session_header(id);
         let ping = request(3, "ping", json!({}));
         front.post(&session, &ping).check("404", &error(3, -32001));
@@ -156,7 +156,10 @@ fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
         kind: ForwardedKind::StreamGone,
     };
     let mut out = Vec::new();
-    assert_eq!(kind_of(&home.endpoint.forwarded(gone, &mut out)), "done");
+    assert_eq!(
+        kind_of(&home.endpoint.handle_forwarded(gone, &mut out)),
+        "done"
+    );
     let answer = front.send("DELETE", &session);
     assert_eq!(at_home(&mut home, answer).0, "done");
     check_parts(&home.deliveries(), second, &[("end", Value::Null)]);

@@ -120,7 +120,7 @@ fn a_session_that_is_away_finds_what_happened_and_not_what_was_said() {
             panic!("each event has an id: {delivered:?}");
         };
         let after = format!("{session}Last-Event-ID: {}\r\n", seen.to_text());
-        harness.endpoint.core().stream_gone(id, own.exchange);
+        harness.endpoint.handle_stream_gone(id, own.exchange);
         let talking = task(&mut harness, &session, "talks");
         assert!(harness.settle().await.is_empty());
         about(&mut harness, &session, "tasks/cancel", &talking);
@@ -191,10 +191,13 @@ fn a_session_that_reads_slowly_is_told_what_was_said_last() {
         );
         assert_eq!(stalled.len(), 1, "put aside once, however often it talks");
         let key = stalled[0];
-        assert_eq!(harness.endpoint.core().exchange_of(key), Some(own));
-        harness.endpoint.core().pump_events(key);
+        assert_eq!(
+            harness.endpoint.services().call_events().exchange_of(key),
+            Some(own)
+        );
+        harness.endpoint.pump(key, |_| true);
         check(&harness.deliveries(), own, id, &[("working", "")]);
-        harness.endpoint.core().pump_events(key);
+        harness.endpoint.pump(key, |_| true);
         assert!(harness.deliveries().is_empty());
     });
 }

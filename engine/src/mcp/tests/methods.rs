@@ -120,10 +120,14 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         let exchange = harness.post("", "{}").exchange;
         let body = request(1, "tools/list", json!({}));
         let principal = None;
-        let requester = crate::mcp::requester::Requester::Here { head, principal };
+        let requester = &crate::mcp::Requester::Here { head, principal };
+        let inbound = crate::mcp::Inbound {
+            requester,
+            exchange,
+        };
         harness
             .endpoint
-            .post((head, &requester), body.as_bytes(), exchange, &mut out)
+            .handle_message(head, inbound, body.as_bytes(), &mut out)
     });
     assert!(String::from_utf8(out).unwrap().contains(ECHO_SCHEMA));
 }
@@ -357,7 +361,7 @@ fn absent_arguments_are_an_empty_object() {
 fn a_draining_shard_makes_no_sessions_and_no_streams_but_serves_those_it_has() {
     let mut harness = TestEndpoint::new();
     let session = harness.session();
-    harness.endpoint.core().drain();
+    harness.endpoint.drain();
     harness
         .post("", &initialize("2025-11-25"))
         .check("503", &error(1, -32603));

@@ -113,16 +113,16 @@ fn a_session_that_makes_room_takes_its_tasks_with_it() {
 /// Brings the notes of either shard to the other, until there are none.
 fn exchange_notes(front: &mut TestEndpoint, home: &mut TestEndpoint) {
     loop {
-        let to_home = front.endpoint.core().next_task_watch();
-        let to_front = home.endpoint.core().next_task_watch();
+        let to_home = front.next_task_watch();
+        let to_front = home.next_task_watch();
         if to_home.is_none() && to_front.is_none() {
             return;
         }
         if let Some((1, note)) = to_home {
-            home.endpoint.core().on_task_watch(note);
+            home.endpoint.handle_task_watch(note);
         }
         if let Some((0, note)) = to_front {
-            front.endpoint.core().on_task_watch(note);
+            front.endpoint.handle_task_watch(note);
         }
     }
 }

@@ -125,7 +125,7 @@ pub(super) fn at_home(home: &mut TestEndpoint, answer: Answer) -> Answer {
         panic!("forwarded to its home: {:?}", answer.disposition);
     };
     let mut out = Vec::new();
-    let disposition = home.endpoint.forwarded(*request, &mut out);
+    let disposition = home.endpoint.handle_forwarded(*request, &mut out);
     let body = match out.as_slice() {
         b"" => Value::Null,
         out => serde_json::from_slice(out).expect("messages are JSON"),

@@ -6,7 +6,7 @@ use super::test_endpoint::{
     Answer, TestEndpoint, agrees, check_parts, error, initialize, on_executor, part_of, progress,
     result, session_header, text,
 };
-use crate::mcp::event_store::EventId;
+use crate::mcp::EventId;
 use crate::mcp::{Disposition, Exchange, Part, StreamOwner};
 use crate::meter::Counter;
 
@@ -115,8 +115,7 @@ fn a_client_of_an_older_revision_is_not_primed_and_resumes_after_its_first_event
         assert_eq!(ids.len(), 2);
         harness
             .endpoint
-            .core()
-            .client_gone(answer.pending(), answer.exchange);
+            .handle_client_gone(answer.pending(), answer.exchange);
         harness.gate.open();
         assert!(harness.settle().await.is_empty());
         let resumed = resume(&mut harness, &session, &ids[0].to_text());
@@ -138,8 +137,7 @@ fn a_call_whose_client_left_is_resumed_while_it_runs_and_after() {
         let primed = ids(&harness.settle().await)[0].to_text();
         harness
             .endpoint
-            .core()
-            .client_gone(answer.pending(), answer.exchange);
+            .handle_client_gone(answer.pending(), answer.exchange);
         let first = resume(&mut harness, &session, &primed);
         let steps = [("event", progress(1.0)), ("event", progress(2.0))];
         assert!(matches!(first.disposition, Disposition::Stream(_)));
@@ -147,8 +145,7 @@ fn a_call_whose_client_left_is_resumed_while_it_runs_and_after() {
         // The connection that is seen to go late does not take the new one with it.
         harness
             .endpoint
-            .core()
-            .client_gone(answer.pending(), answer.exchange);
+            .handle_client_gone(answer.pending(), answer.exchange);
         let second = resume(&mut harness, &session, &primed);
         assert_eq!(harness.count(Counter::StreamsResumed), 2);
         // One stream, one connection.
@@ -179,10 +176,9 @@ fn a_resumed_stream_that_is_lost_again_keeps_the_answer() {
         let seen = ids(&harness.settle().await)[2].to_text();
         harness
             .endpoint
-            .core()
-            .client_gone(answer.pending(), answer.exchange);
+            .handle_client_gone(answer.pending(), answer.exchange);
         let resumed = resume(&mut harness, &session, &seen);
-        harness.endpoint.core().stream_gone(id, resumed.exchange);
+        harness.endpoint.handle_stream_gone(id, resumed.exchange);
         harness.gate.open();
         assert!(harness.settle().await.is_empty());
         let again = resume(&mut harness, &session, &seen);
@@ -257,7 +253,7 @@ fn a_cancelled_call_is_forgotten() {
         let session = harness.session();
         let key = call(&mut harness, &session).pending();
         harness.settle().await;
-        harness.endpoint.core().cancel(key);
+        harness.endpoint.services().endings().cancel(key);
         assert_eq!(harness.count(Counter::EventsBytes), 0);
     });
 }
@@ -324,7 +320,12 @@ fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
     let session = session_header(id);
     let tell = |harness: &mut TestEndpoint, step: f64| {
         let message = progress(step).to_string().into_bytes();
-        harness.endpoint.core().notify_session(id, message);
+        harness
+            .endpoint
+            .services()
+            .broadcasting()
+            .notifier
+            .notify(id, message);
     };
     // Nobody has opened a stream.
     tell(&mut harness, 1.0);
@@ -336,7 +337,7 @@ fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
     let delivered = harness.deliveries();
     let expected = [("event", progress(2.0))];
     check_parts(&delivered, opened.exchange, &expected);
-    harness.endpoint.core().stream_gone(id, opened.exchange);
+    harness.endpoint.handle_stream_gone(id, opened.exchange);
     tell(&mut harness, 3.0);
     assert!(harness.deliveries().is_empty());
     let seen = ids(&delivered)[0].to_text();
@@ -346,7 +347,7 @@ fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
     check_parts(&harness.deliveries(), resumed.exchange, &expected);
     // A silent one that is lost beside it does not take its place.
     let silent = harness.send("GET", &session);
-    harness.endpoint.core().stream_gone(id, silent.exchange);
+    harness.endpoint.handle_stream_gone(id, silent.exchange);
     // It counts as the stream it is.
     harness.send("GET", &session).check("stream", &Value::Null);
     harness

@@ -30,7 +30,7 @@ fn sessions_have_different_ids_and_a_level_of_their_own() {
     harness
         .post(&session_header(one), &set)
         .check("200", &result(1, json!({})));
-    let core = harness.endpoint.core();
+    let core = harness.endpoint.services();
     let level = core.sessions.find(one).unwrap().log_level;
     assert_ne!(level, core.sessions.find(other).unwrap().log_level);
 }

@@ -19,8 +19,8 @@ fn a_session_has_streams_up_to_a_limit_and_a_closed_one_makes_room() {
     harness
         .send("GET", &session)
         .check("503", &error((), -32603));
-    harness.endpoint.core().stream_gone(id, first.exchange);
-    harness.endpoint.core().stream_gone(id, first.exchange);
+    harness.endpoint.handle_stream_gone(id, first.exchange);
+    harness.endpoint.handle_stream_gone(id, first.exchange);
     assert_eq!(
         kind_of(&harness.send("GET", &session).disposition),
         "stream"
@@ -51,9 +51,9 @@ fn a_session_with_a_stream_neither_expires_nor_makes_room() {
     harness.expire_at(10_000);
     let refused = harness.post("", &super::test_endpoint::initialize("2025-11-25"));
     refused.check("503", &error(1, -32603));
-    harness.endpoint.core().stream_gone(id, stream.exchange);
+    harness.endpoint.handle_stream_gone(id, stream.exchange);
     harness.expire_at(30_000);
-    assert!(harness.endpoint.core().sessions.find(id).is_none());
+    assert!(harness.endpoint.services().sessions.find(id).is_none());
     assert!(harness.deliveries().is_empty());
 }
 

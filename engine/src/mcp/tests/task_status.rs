@@ -104,12 +104,13 @@ pub(super) fn leave(harness: &mut TestEndpoint, listener: &Answer) {
     let Disposition::Stream(StreamOwner::Listen(place)) = listener.disposition else {
         panic!("a listen stream: {:?}", listener.disposition);
     };
-    harness.endpoint.core().listener_gone(place);
+    harness.endpoint.handle_subscription_gone(place);
+    harness.poll();
 }
 
 #[track_caller]
 fn check_nobody_listens(harness: &mut TestEndpoint) {
-    assert!(harness.endpoint.core().tasks.watchers.is_empty());
+    assert!(harness.endpoint.services().tasks.watchers.is_empty());
     assert_eq!(harness.count(Counter::TasksWatched), 0);
 }
 
@@ -251,7 +252,7 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
                 .is_empty()
         );
         // One status waits for room on the stream, the others at home.
-        assert_eq!(harness.endpoint.core().statuses_held(), 1);
+        assert_eq!(harness.endpoint.statuses_held(), 1);
         for id in &ids {
             answer_who(&mut harness, id);
             assert!(
@@ -261,7 +262,7 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
                     .is_empty()
             );
         }
-        assert_eq!(harness.endpoint.core().statuses_held(), 1);
+        assert_eq!(harness.endpoint.statuses_held(), 1);
         let told = told(&harness.settle().await, &listener, "notifications/tasks");
         let told: Vec<_> = told
             .iter()
@@ -284,16 +285,17 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
         let mut stalled = Default::default();
         for (settles, held) in [(false, 0), (true, 1)] {
             let listener = listen(&mut harness, &[&waiting, &asking]);
+            harness.poll();
             assert_eq!(harness.count(Counter::TasksWatched), 2);
             if settles {
                 harness.settle_while(|_| false, &mut stalled).await;
             }
-            assert_eq!(harness.endpoint.core().statuses_held(), held);
+            assert_eq!(harness.endpoint.statuses_held(), held);
             harness.deliveries();
             leave(&mut harness, &listener);
             assert!(harness.settle().await.is_empty());
             check_nobody_listens(&mut harness);
-            assert_eq!(harness.endpoint.core().statuses_held(), 0);
+            assert_eq!(harness.endpoint.statuses_held(), 0);
         }
         // Nobody hears of what it asked for, in its place neither.
         let other = listen(&mut harness, &[&waiting]);
@@ -381,8 +383,8 @@ pub(super) fn exchange_notes(shards: &mut [TestEndpoint; 2]) {
     while !is_quiet {
         is_quiet = true;
         for from in [0, 1] {
-            while let Some((to, note)) = shards[from].endpoint.core().next_task_watch() {
-                shards[usize::from(to)].endpoint.core().on_task_watch(note);
+            while let Some((to, note)) = shards[from].next_task_watch() {
+                shards[usize::from(to)].endpoint.handle_task_watch(note);
                 is_quiet = false;
             }
             shards[from].tell(|_| true);
@@ -430,13 +432,13 @@ fn a_far_listener_is_told_one_status_at_a_time() {
         let mut notes_home = 0;
         for round in 0..8 {
             let [front, home] = &mut shards;
-            while let Some((_, note)) = front.endpoint.core().next_task_watch() {
-                home.endpoint.core().on_task_watch(note);
+            while let Some((_, note)) = front.next_task_watch() {
+                home.endpoint.handle_task_watch(note);
             }
             home.tell(|_| true);
             let mut statuses = 0;
-            while let Some((_, note)) = home.endpoint.core().next_task_watch() {
-                front.endpoint.core().on_task_watch(note);
+            while let Some((_, note)) = home.next_task_watch() {
+                front.endpoint.handle_task_watch(note);
                 statuses += 1;
             }
             assert!(statuses <= 1);
@@ -459,7 +461,7 @@ fn one_that_leaves_before_it_is_acknowledged_leaves_nothing() {
             let far = task(&mut shards[1], "waits");
             let listener = listen(&mut shards[0], &[&far]);
             if drains {
-                shards[0].endpoint.core().drain();
+                shards[0].endpoint.drain();
             } else {
                 leave(&mut shards[0], &listener);
             }

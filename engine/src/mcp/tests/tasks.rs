@@ -355,7 +355,7 @@ fn a_task_outlives_the_deadline_of_calls_and_ends_with_its_time() {
         harness.expire_at(4999);
         harness.settle().await;
         get(&mut harness, &id).check("200", &stamped(1, state("working")));
-        assert_eq!(harness.endpoint.core().next_deadline_ms(), Some(5000));
+        assert_eq!(harness.endpoint.next_deadline_ms(), Some(5000));
         harness.expire_at(5000);
         harness.settle().await;
         get(&mut harness, &id).check("200", &error(1, -32602));
@@ -419,7 +419,7 @@ fn a_request_for_a_task_of_another_shard_goes_to_its_home() {
         };
         assert_eq!(request.exchange, answer.exchange);
         let mut out = Vec::new();
-        home.endpoint.forwarded(*request, &mut out);
+        home.endpoint.handle_forwarded(*request, &mut out);
         let body: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(body["result"]["taskId"], id);
         assert_eq!(body["result"]["status"], "working");

@@ -18,11 +18,11 @@ use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::io::executor::{Executor, yield_now};
 use crate::io::slots::SlotKey;
 use crate::mcp::event_store::EventLimits;
-use crate::mcp::requester::Requester;
-use crate::mcp::server_parts::ServerParts;
-use crate::mcp::session_id::SessionId;
 use crate::mcp::task_table::TaskLimits;
-use crate::mcp::{Disposition, Endpoint, EndpointSettings, Exchange, Part};
+use crate::mcp::{
+    Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, Output, Part, Requester,
+    ServerParts, SessionId, TaskWatchMessage,
+};
 use crate::meter::{Counter, ShardMeter};
 
 /// Turns after which every handler of the tests has come as far as it can.
@@ -38,6 +38,9 @@ pub(crate) struct TestEndpoint {
     pub(crate) gate: Gate,
     shard: u16,
     sequence: u32,
+    now_ms: u64,
+    delivered: VecDeque<(Exchange, Part)>,
+    task_watch: VecDeque<(u16, TaskWatchMessage)>,
     /// Whether clients take streams of events; off at first, so that calls are told apart from
     /// what a stream adds to them.
     pub(crate) takes_events: bool,
@@ -121,6 +124,9 @@ impl TestEndpoint {
             gate,
             shard,
             sequence: 0,
+            now_ms: 0,
+            delivered: VecDeque::new(),
+            task_watch: VecDeque::new(),
             takes_events: false,
             principal: None,
         }
@@ -132,9 +138,13 @@ impl TestEndpoint {
         let mut out = Vec::new();
         let principal = self.principal;
         let disposition = with_head("POST", headers, |head| {
-            let requester = Requester::Here { head, principal };
+            let requester = &Requester::Here { head, principal };
+            let inbound = Inbound {
+                requester,
+                exchange,
+            };
             self.endpoint
-                .post((head, &requester), body.as_bytes(), exchange, &mut out)
+                .handle_message(head, inbound, body.as_bytes(), &mut out)
         });
         Answer::new(disposition, &out, exchange)
     }
@@ -145,19 +155,21 @@ impl TestEndpoint {
         let mut out = Vec::new();
         let (endpoint, principal) = (&mut self.endpoint, self.principal);
         let disposition = with_head(verb, headers, |head| {
-            let requester = Requester::Here { head, principal };
+            let requester = &Requester::Here { head, principal };
+            let inbound = Inbound {
+                requester,
+                exchange,
+            };
             match route(head, "/mcp") {
                 Ok(Route::OpenStream {
                     session,
                     last_event_id,
-                }) => {
-                    endpoint.open_stream(&requester, (session, last_event_id), exchange, &mut out)
-                }
+                }) => endpoint.handle_open_stream(inbound, (session, last_event_id), &mut out),
                 Ok(Route::EndSession(headers)) => {
-                    endpoint.end_session(&requester, headers, exchange, &mut out)
+                    endpoint.handle_delete_session(inbound, headers, &mut out)
                 }
                 Ok(Route::Post) => panic!("a POST has a body"),
-                Err(reason) => endpoint.core().refuse(None, reason, &mut out),
+                Err(reason) => endpoint.refuse(None, reason, &mut out),
             }
         });
         Answer::new(disposition, &out, exchange)
@@ -211,7 +223,7 @@ impl TestEndpoint {
         let mut delivered = Vec::new();
         for _ in 0..TURNS_MAX {
             yield_now().await;
-            self.endpoint.core().collect_call_events(&has_room, stalled);
+            self.endpoint.handle_call_events(&has_room, stalled);
             self.tell(&has_room);
             delivered.extend(self.deliveries());
         }
@@ -220,25 +232,52 @@ impl TestEndpoint {
 
     /// Tells listeners what changed, as far as their connections have room.
     pub(crate) fn tell(&mut self, has_room: impl Fn(Exchange) -> bool) {
-        let core = self.endpoint.core();
-        core.continue_broadcasts();
-        for _ in 0..core.statuses_held() {
-            core.pass_on_status(&has_room);
+        self.endpoint.continue_broadcasts();
+        self.poll();
+        for _ in 0..self.endpoint.statuses_held() {
+            self.endpoint.send_held_status(&has_room);
         }
     }
 
-    /// Takes what is ready to be delivered.
+    /// Takes the parts of answers that are ready.
     pub(crate) fn deliveries(&mut self) -> Vec<(Exchange, Part)> {
-        let core = self.endpoint.core();
-        std::iter::from_fn(|| core.next_delivery())
-            .map(|delivery| (delivery.exchange, delivery.part))
-            .collect()
+        self.poll();
+        self.delivered.drain(..).collect()
+    }
+
+    /// Takes the next message about tasks for another shard, with that shard.
+    pub(crate) fn next_task_watch(&mut self) -> Option<(u16, TaskWatchMessage)> {
+        self.poll();
+        self.task_watch.pop_front()
+    }
+
+    /// Takes everything that is to be sent, as a shard does at the end of a turn.
+    pub(crate) fn poll(&mut self) {
+        while let Some(output) = self.endpoint.poll_output() {
+            match output {
+                Output::Delivery(Delivery { exchange, part }) => {
+                    self.delivered.push_back((exchange, part));
+                }
+                Output::TaskWatch(to, message) => self.task_watch.push_back((to, message)),
+            }
+        }
+    }
+
+    /// Bytes of the events that are kept for clients that lost their streams.
+    pub(crate) fn kept_event_bytes(&self) -> u64 {
+        self.count(Counter::EventsBytes)
+    }
+
+    /// Begins a turn in which messages to other shards wait for room in their lanes, or not.
+    pub(crate) fn begin_turn_with_lanes(&mut self, are_full: bool) {
+        self.endpoint.begin_turn(self.now_ms, are_full);
     }
 
     /// Lets the clock say `now_ms`, and what is over end.
     pub(crate) fn expire_at(&mut self, now_ms: u64) {
-        self.endpoint.core().begin_turn(now_ms);
-        self.endpoint.core().expire();
+        self.now_ms = now_ms;
+        self.endpoint.begin_turn(now_ms, false);
+        self.endpoint.handle_deadlines();
     }
 
     /// The value of a counter.

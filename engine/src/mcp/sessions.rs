@@ -16,8 +16,8 @@ use corelane_protocol::mcp::revision::Revision;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::Exchange;
 use super::event_store::StreamId;
+use super::exchange::Exchange;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
 use crate::handler::event_queue::CallKey;
@@ -151,8 +151,8 @@ impl Sessions {
         }
     }
 
-    /// Makes a session of a principal or of nobody; at a cap, an old one with nothing in flight
-    /// makes room. Says which one had to, if one did.
+    /// Makes a session of a principal, or of an anonymous client. At a cap an old session with
+    /// nothing in flight makes room: it is taken out and returned, and the caller ends it.
     ///
     /// # Errors
     /// [`NoRoom`] when all the sessions that could make room are busy.
@@ -161,7 +161,7 @@ impl Sessions {
         principal: Option<&str>,
         (revision, capabilities): (Revision, ClientCapabilities),
         now_ms: u64,
-    ) -> Result<(SessionId, Option<SessionId>), NoRoom> {
+    ) -> Result<(SessionId, Option<Session>), NoRoom> {
         let known = principal.and_then(|name| self.principals.find(name));
         let full = known.filter(|key| self.principals.sessions_of(*key) >= self.per_principal_max);
         let evicted = match full {
@@ -316,6 +316,12 @@ impl Sessions {
         Some(session)
     }
 
+    /// Takes out any session, the least recently used first.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Session> {
+        let oldest = self.sessions.get(self.oldest as usize)?;
+        self.remove(oldest.id)
+    }
+
     /// Ends one session that was idle too long, if there is one. Busy ones are not idle.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<Session> {
         while self.oldest != NONE {
@@ -333,15 +339,14 @@ impl Sessions {
         None
     }
 
-    fn evict_own(&mut self, key: PrincipalKey) -> Result<SessionId, NoRoom> {
+    fn evict_own(&mut self, key: PrincipalKey) -> Result<Session, NoRoom> {
         let index = self.principals.oldest_idle(key);
         let index = index.ok_or(NoRoom::Principal)?;
         let id = self.sessions[index as usize].id;
-        self.remove(id);
-        Ok(id)
+        self.remove(id).ok_or(NoRoom::Principal)
     }
 
-    fn evict(&mut self, now_ms: u64) -> Result<SessionId, NoRoom> {
+    fn evict(&mut self, now_ms: u64) -> Result<Session, NoRoom> {
         for _ in 0..EVICTION_LOOKS_MAX {
             if self.oldest == NONE {
                 break;
@@ -349,8 +354,7 @@ impl Sessions {
             let session = &self.sessions[self.oldest as usize];
             let id = session.id;
             if !session.is_busy() {
-                self.remove(id);
-                return Ok(id);
+                return self.remove(id).ok_or(NoRoom::Shard);
             }
             // Out of the way: the next look must not meet the same busy sessions again.
             self.touch(id, now_ms);

@@ -1,0 +1,88 @@
+//! Batches that are not answered whole: how many answers each lacks, and how many bytes it has.
+//!
+//! The answers of a batch are held until its client takes them, on whatever shard that is; their
+//! bytes are counted here, where they are made. As with the output of a connection, the answer that
+//! reaches the limit is the last one that is taken, so that a batch of one message is answered like
+//! the message alone. In place of each further one goes a short error: a client gets an answer to
+//! every request.
+
+use std::collections::HashMap;
+
+use super::exchange::Exchange;
+
+/// Batches with calls that wait, and the one that is handled. There are at most as many as calls,
+/// and one.
+#[derive(Debug)]
+pub(super) struct Batches {
+    /// Bytes of answers past which a batch gets none.
+    bytes_max: usize,
+    /// The hash needs not withstand an attack: peers choose no part of an exchange.
+    open: HashMap<Exchange, Open, foldhash::fast::RandomState>,
+}
+
+/// A batch that is not answered whole.
+#[derive(Debug, Default)]
+struct Open {
+    /// How many of its messages were not answered.
+    left: usize,
+    /// Bytes of the answers it got, without the errors in place of others.
+    bytes: usize,
+}
+
+/// A batch was answered as much as it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answers of the batch exceed limit of {bytes_max} bytes")]
+pub(super) struct AnswersTooLong {
+    bytes_max: usize,
+}
+
+impl Batches {
+    /// No batches, each of which gets no more answers once they have `bytes_max` bytes.
+    pub(super) fn new(bytes_max: usize) -> Batches {
+        Batches {
+            bytes_max,
+            open: HashMap::default(),
+        }
+    }
+
+    /// Whether every batch was answered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether `exchange` is of a batch that waits.
+    pub(super) fn has(&self, exchange: Exchange) -> bool {
+        self.open.contains_key(&exchange)
+    }
+
+    /// Notes that one more message of the batch of `exchange` has to be answered.
+    pub(super) fn expect(&mut self, exchange: Exchange) {
+        self.open.entry(exchange).or_default().left += 1;
+    }
+
+    /// Notes that one of them was. Gives how many were not, or nothing if `exchange` has no batch.
+    pub(super) fn settle(&mut self, exchange: Exchange) -> Option<usize> {
+        let open = self.open.get_mut(&exchange)?;
+        open.left -= 1;
+        let left = open.left;
+        if left == 0 {
+            self.open.remove(&exchange);
+        }
+        Some(left)
+    }
+
+    /// Counts an answer of `bytes`, if the batch of `exchange` takes it. What is of no batch is
+    /// not counted.
+    pub(super) fn count(&mut self, exchange: Exchange, bytes: usize) -> Result<(), AnswersTooLong> {
+        let bytes_max = self.bytes_max;
+        let Some(open) = self.open.get_mut(&exchange) else {
+            return Ok(());
+        };
+        if open.bytes >= bytes_max {
+            return Err(AnswersTooLong { bytes_max });
+        }
+        open.bytes += bytes;
+        Ok(())
+    }
+}

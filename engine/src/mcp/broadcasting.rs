@@ -1,0 +1,67 @@
+//! Broadcasts changes to the listen streams of modern clients and the GET streams of sessions, a
+//! share in each turn, so that a hundred thousand streams do not hold up a call.
+//!
+//! A stream that opens meanwhile may get a change that is older than itself; its client then only
+//! lists once more than it had to.
+
+use super::notifier::Notifier;
+use super::subscriptions::{Broadcast, Subscriptions};
+
+/// Sends broadcasts.
+pub(super) struct Broadcasting<'a> {
+    pub(super) subscriptions: &'a mut Subscriptions,
+    pub(super) notifier: Notifier<'a>,
+}
+
+impl Broadcasting<'_> {
+    /// Goes on with the broadcasts until the budget of messages is spent.
+    pub(super) fn run(&mut self, budget: &mut usize) {
+        while let Some(mut broadcast) = self.subscriptions.broadcasts.pop() {
+            if !self.send_share(&mut broadcast, budget) {
+                self.subscriptions.broadcasts.put_back(broadcast);
+                return;
+            }
+        }
+    }
+
+    /// Sends a broadcast until the budget is spent; returns whether it is finished.
+    fn send_share(&mut self, broadcast: &mut Broadcast, budget: &mut usize) -> bool {
+        let open = &self.subscriptions.open;
+        while broadcast.next_subscription < open.capacity() {
+            if *budget == 0 {
+                return false;
+            }
+            let subscription = open.get(broadcast.next_subscription);
+            broadcast.next_subscription += 1;
+            let Some(subscription) = subscription.filter(|it| it.is_acknowledged()) else {
+                *budget -= 1;
+                continue;
+            };
+            let (lists, uris) = (Some(subscription.lists), &subscription.uris);
+            let messages = broadcast.messages(lists, uris, Some(&subscription.id));
+            *budget = budget.saturating_sub(messages.len().max(1));
+            for message in messages {
+                let outbox = &mut self.notifier.outbox;
+                outbox.push_message(subscription.exchange, message);
+            }
+        }
+        while broadcast.next_session < self.notifier.sessions.places() {
+            if *budget == 0 {
+                return false;
+            }
+            let session = self.notifier.sessions.at_place(broadcast.next_session);
+            broadcast.next_session += 1;
+            let Some(session) = session else {
+                *budget -= 1;
+                continue;
+            };
+            let id = session.id;
+            let messages = broadcast.messages(None, &session.subscriptions, None);
+            *budget = budget.saturating_sub(messages.len().max(1));
+            for message in messages {
+                self.notifier.notify(id, message);
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,100 @@
+//! Writing the result of a call, or its failure, in the form of its method and era.
+
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::Status;
+use corelane_protocol::jsonrpc::{Id, encode};
+use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::resources;
+use corelane_protocol::mcp::tools::ToolResult;
+
+use super::context::Context;
+use super::disposition::Disposition;
+use super::handler_kind::HandlerKind;
+use crate::handler::error::Kind;
+use crate::handler::runner::{Answer, Outcome};
+use crate::meter::Counter;
+
+impl Context {
+    /// Writes the outcome of a call and returns the status of the answer. A handler may find late
+    /// that its client lacks a capability; even then a modern client gets 400.
+    pub(super) fn write_outcome(
+        &self,
+        out: &mut Vec<u8>,
+        (era, id): (Era, Id<'_>),
+        kind: HandlerKind,
+        outcome: Outcome,
+    ) -> Status {
+        let error = match outcome {
+            Ok(answer) => {
+                self.write_answer(out, era, id, answer);
+                return Status::Ok;
+            }
+            Err(error) => error,
+        };
+        self.meter.count(match error.kind() {
+            Kind::Panicked => Counter::CallsPanicked,
+            _ => Counter::CallsFailed,
+        });
+        match error.into_kind() {
+            Kind::Failed(text) if kind == HandlerKind::Tool => {
+                ToolResult::error(text).write(out, era, id, &self.trailer);
+            }
+            Kind::Failed(text) => {
+                encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
+            }
+            Kind::MissingCapability(capability) => {
+                return self.write_missing_capability(out, era, id, capability);
+            }
+            Kind::NoResource { uri } => resources::write_not_found(out, era, id, &uri),
+            Kind::Panicked => {
+                let text = "the handler panicked";
+                encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);
+            }
+            Kind::Protocol { code, message } => {
+                encode::write_error(out, Some(id), code, &message);
+                if era == Era::Modern && code == error_code::MISSING_CLIENT_CAPABILITY {
+                    return Status::BadRequest;
+                }
+            }
+        }
+        Status::Ok
+    }
+
+    fn write_answer(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, answer: Answer) {
+        let is_error = matches!(&answer, Answer::Tool(result) if result.is_error);
+        self.meter.count(match is_error {
+            true => Counter::CallsFailed,
+            false => Counter::CallsOk,
+        });
+        match answer {
+            Answer::Tool(result) => result.write(out, era, id, &self.trailer),
+            Answer::Prompt(result) => result.write(out, era, id, &self.trailer),
+            Answer::Contents(parts) => {
+                resources::write_read_result(out, era, id, &parts, &self.trailer);
+            }
+            Answer::Completion(completion) => completion.write(out, era, id, &self.trailer),
+        }
+    }
+
+    /// Writes that the client lacks a capability; returns the status of the answer.
+    #[cold]
+    pub(super) fn write_missing_capability(
+        &self,
+        out: &mut Vec<u8>,
+        era: Era,
+        id: Id<'_>,
+        capability: ClientCapability,
+    ) -> Status {
+        if era == Era::Modern {
+            match self.refuse(Some(id), Reason::MissingCapability(capability), out) {
+                Disposition::Answer { status, .. } => return status,
+                _ => return Status::BadRequest,
+            }
+        }
+        let text = "the client lacks a capability that this request needs";
+        encode::write_error(out, Some(id), error_code::INVALID_REQUEST, text);
+        Status::Ok
+    }
+}

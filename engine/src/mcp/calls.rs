@@ -1,0 +1,183 @@
+//! Calls of a shard: the objects that handlers see, those that wait, and their futures.
+//!
+//! A call that is answered at its first poll never enters the table: it takes a spare [`Call`] and
+//! gives it back. Only a call that waits is kept, with its place for the answer and its deadline.
+
+use std::rc::Rc;
+
+use super::call_table::{CallTable, InFlight, NewCall};
+use crate::handler::Call;
+use crate::handler::call::RequestOptions;
+use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
+use crate::handler::offload::OffloadPort;
+use crate::handler::runner::{Outcome, Waiting};
+use crate::handler::state::States;
+use crate::io::executor;
+use crate::meter::{Counter, ShardMeter};
+
+/// Calls kept for the next requests.
+const SPARE_CALLS_MAX: usize = 64;
+
+/// How many calls may wait, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallLimits {
+    /// Calls that may wait at once.
+    pub(super) calls_max: usize,
+    /// How long a call may take, in milliseconds.
+    pub(super) timeout_ms: u64,
+    /// Notifications of one call that may wait for the shard.
+    pub(super) events_max: usize,
+}
+
+/// What handlers of a shard work with.
+pub(super) struct HandlerParts {
+    pub(super) event_queue: Rc<EventQueue>,
+    pub(super) offload: Rc<OffloadPort>,
+    pub(super) states: Rc<States>,
+}
+
+/// The calls of a shard.
+pub(super) struct Calls {
+    table: CallTable,
+    spare: Vec<Call>,
+    parts: HandlerParts,
+    limits: CallLimits,
+    /// Events of the last turn; kept for its memory.
+    events: Vec<CallEvent>,
+    meter: Rc<ShardMeter>,
+}
+
+impl Calls {
+    /// No calls.
+    pub(super) fn new(limits: CallLimits, parts: HandlerParts, meter: Rc<ShardMeter>) -> Calls {
+        Calls {
+            table: CallTable::new(limits.calls_max, limits.timeout_ms),
+            spare: Vec::new(),
+            parts,
+            limits,
+            events: Vec::new(),
+            meter,
+        }
+    }
+
+    /// Whether another call may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.table.has_room()
+    }
+
+    /// Whether no call waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
+    /// A call for a request, ready for its handler.
+    pub(super) fn begin(&mut self, options: RequestOptions) -> Call {
+        let call = self.spare.pop().unwrap_or_else(|| {
+            Call::new(
+                self.parts.event_queue.clone(),
+                self.parts.offload.clone(),
+                self.parts.states.clone(),
+                self.limits.events_max,
+            )
+        });
+        call.begin(self.table.next_key(), options);
+        call
+    }
+
+    /// Takes back a call that was answered, unless its handler still holds it.
+    pub(super) fn recycle(&mut self, call: Call) {
+        if call.is_unshared() && self.spare.len() < SPARE_CALLS_MAX {
+            call.forget();
+            self.spare.push(call);
+        }
+    }
+
+    /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
+    pub(super) fn keep(
+        &mut self,
+        new: NewCall<'_>,
+        rest: Result<Waiting, Outcome>,
+        now_ms: u64,
+    ) -> CallKey {
+        self.meter.count(Counter::CallsInFlight);
+        let key = self.table.insert(new, now_ms);
+        let event_queue = self.parts.event_queue.clone();
+        match rest {
+            Err(outcome) => event_queue.leave(CallEvent::Done(key, outcome)),
+            Ok(waiting) => {
+                event_queue.note_task_woken();
+                let task = executor::spawn(async move {
+                    let outcome = waiting.await;
+                    event_queue.leave(CallEvent::Done(key, outcome));
+                });
+                if let Some(entry) = self.table.find(key) {
+                    entry.task = Some(task);
+                }
+            }
+        }
+        key
+    }
+
+    /// A call that waits.
+    pub(super) fn find(&mut self, key: CallKey) -> Option<&mut InFlight> {
+        self.table.find(key)
+    }
+
+    /// Takes a call out because it ends; [`Calls::stop`] comes after that.
+    pub(super) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
+        let entry = self.table.remove(key)?;
+        self.meter.uncount(Counter::CallsInFlight);
+        Some(entry)
+    }
+
+    /// Stops the handler of a call that was taken out, if it still runs, and takes back its parts.
+    pub(super) fn stop(&mut self, mut entry: InFlight) {
+        // Dropping the task stops the handler; the executor drops its future.
+        if entry.task.take().is_some() {
+            self.parts.event_queue.note_task_woken();
+        }
+        self.recycle(entry.call);
+    }
+
+    /// The next call whose time is over, told that its client waits no more.
+    pub(super) fn next_expired(&mut self, now_ms: u64) -> Option<CallKey> {
+        let key = self.table.next_expired(now_ms)?;
+        self.meter.add(Counter::TimeoutsCall, 1);
+        if let Some(entry) = self.table.find(key) {
+            entry.call.cancel();
+        }
+        Some(key)
+    }
+
+    /// No call runs out of time before this, in milliseconds since the shard started.
+    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
+        self.table.next_deadline_ms()
+    }
+
+    /// Whether handlers did something since the last turn.
+    pub(super) fn has_events(&self) -> bool {
+        !self.parts.event_queue.is_empty() || self.parts.offload.has_finished()
+    }
+
+    /// Takes everything that handlers did since the last turn. The caller gives the empty vector
+    /// back with [`Calls::give_back_events`].
+    pub(super) fn take_events(&mut self) -> Vec<CallEvent> {
+        self.parts.offload.collect_finished();
+        let mut events = std::mem::take(&mut self.events);
+        self.parts.event_queue.collect(&mut events);
+        events
+    }
+
+    /// Keeps the memory of [`Calls::take_events`] for the next turn.
+    pub(super) fn give_back_events(&mut self, events: Vec<CallEvent>) {
+        self.events = events;
+    }
+}
+
+#[cfg(test)]
+impl Calls {
+    /// How many calls can serve another request.
+    pub(super) fn spare_count(&self) -> usize {
+        self.spare.len()
+    }
+}

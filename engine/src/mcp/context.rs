@@ -1,0 +1,134 @@
+//! What every operation may read: settings, the clock of the turn, counters, short texts.
+//!
+//! Invariant: operations borrow the context shared and services exclusively, so the context holds
+//! nothing that a request changes.
+
+use std::fmt;
+use std::rc::Rc;
+
+use corelane_protocol::binding::refusal::{Reason, Refusal, clip};
+use corelane_protocol::jsonrpc::{Id, encode};
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::result::ResultTrailer;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::disposition::Disposition;
+use super::settings::EndpointSettings;
+use crate::io::arena::Arena;
+use crate::meter::{Counter, ShardMeter};
+
+/// Settings, clock and counters of one endpoint.
+pub(super) struct Context {
+    pub(super) settings: EndpointSettings,
+    pub(super) trailer: ResultTrailer,
+    pub(super) meter: Rc<ShardMeter>,
+    arena: Arena,
+    now_ms: u64,
+    started_unix_ms: u64,
+    is_draining: bool,
+}
+
+impl Context {
+    /// The context of an endpoint that starts at `started_unix_ms`, in milliseconds since 1970.
+    pub(super) fn new(
+        settings: EndpointSettings,
+        meter: Rc<ShardMeter>,
+        started_unix_ms: u64,
+    ) -> Context {
+        let server_info = settings
+            .parts
+            .description
+            .server_info(Revision::V2026_07_28);
+        Context {
+            trailer: ResultTrailer::new(&server_info),
+            settings,
+            meter,
+            arena: Arena::default(),
+            now_ms: 0,
+            started_unix_ms,
+            is_draining: false,
+        }
+    }
+
+    /// Sets the clock and frees the texts of the last turn.
+    pub(super) fn begin_turn(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.arena.reset();
+    }
+
+    /// Milliseconds since the shard started.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Milliseconds since 1970. It never goes back, even if the clock of the machine does.
+    pub(super) fn unix_now_ms(&self) -> u64 {
+        self.started_unix_ms + self.now_ms
+    }
+
+    /// A time since 1970 as milliseconds since the shard started.
+    pub(super) fn since_start_ms(&self, unix_ms: u64) -> u64 {
+        unix_ms.saturating_sub(self.started_unix_ms)
+    }
+
+    /// Whether the server is shutting down: no session is made and no stream is opened any more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Begins to shut down.
+    pub(super) fn begin_drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    /// A text that lives until the end of the turn and costs no allocation of its own.
+    pub(super) fn format(&self, text: fmt::Arguments<'_>) -> &str {
+        self.arena.format(text)
+    }
+
+    /// Refuses a message: writes the error and counts it.
+    #[cold]
+    pub(super) fn refuse(
+        &self,
+        id: Option<Id<'_>>,
+        reason: Reason<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        self.meter.count(match reason {
+            Reason::Forbidden(_) => Counter::RefusedOrigin,
+            Reason::Principal(_) => Counter::RefusedPrincipal,
+            Reason::Framing(_) => Counter::RefusedFraming,
+            Reason::SessionMissing | Reason::SessionUnknown => Counter::RefusedSession,
+            Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
+            _ => Counter::RefusedMessage,
+        });
+        let (status, allow) = (reason.status(), reason.allow());
+        let message = self.format(format_args!("{reason}"));
+        Refusal { id, reason }.write(out, message);
+        Disposition::Answer {
+            status,
+            session: None,
+            allow,
+        }
+    }
+
+    /// Answers a request for an entry that the catalog does not have.
+    #[cold]
+    pub(super) fn unknown(
+        &self,
+        id: Id<'_>,
+        kind: &str,
+        name: &str,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let text = self.format(format_args!("unknown {kind} {:?}", clip(name)));
+        invalid_params(id, text, out)
+    }
+}
+
+/// Answers a request whose parameters are wrong.
+#[cold]
+pub(super) fn invalid_params(id: Id<'_>, message: &str, out: &mut Vec<u8>) -> Disposition {
+    encode::write_error(out, Some(id), error_code::INVALID_PARAMS, message);
+    Disposition::ok()
+}

@@ -1,0 +1,68 @@
+//! Parts of answers that are ready to be sent, each with its place.
+
+use corelane_protocol::framing::http1::Status;
+
+use super::event_store::EventId;
+use super::exchange::{Exchange, StreamOwner};
+
+/// A part of an answer that was not given at once.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    /// Where it belongs.
+    pub(crate) exchange: Exchange,
+    /// What it is.
+    pub(crate) part: Part,
+}
+
+impl Delivery {
+    /// A message that is an answer with status 200.
+    pub(crate) fn answer(exchange: Exchange, body: Vec<u8>) -> Delivery {
+        let status = Status::Ok;
+        let part = Part::Final { status, body };
+        Delivery { exchange, part }
+    }
+}
+
+/// What is delivered.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// A message of a stream: one before the final one, or the final one of a stream that is kept.
+    Event {
+        /// Its id, if it is kept so that the stream can be resumed.
+        id: Option<EventId>,
+        /// The message; an empty one primes the client to resume.
+        message: Vec<u8>,
+    },
+    /// One of several responses. After the last comes [`Part::Accepted`], or [`Part::Unanswered`]
+    /// if the call that ended last gets no answer.
+    Response(Vec<u8>),
+    /// The final message, or the only one.
+    Final {
+        /// Status, if the response has not begun.
+        status: Status,
+        /// The message.
+        body: Vec<u8>,
+    },
+    /// Accepted: there is no message.
+    Accepted,
+    /// The request gets no answer: its client has given up on it, or its session is over.
+    Unanswered,
+    /// Done: there is no message.
+    Done,
+    /// The stream is open.
+    StreamOpen(StreamOwner),
+    /// The stream ends here.
+    StreamEnd,
+    /// The stream ends here for now: its client comes back for the rest.
+    StreamPause {
+        /// After how many milliseconds.
+        retry_ms: u64,
+    },
+}
+
+impl Part {
+    /// A message that is not kept.
+    pub(crate) fn message(message: Vec<u8>) -> Part {
+        Part::Event { id: None, message }
+    }
+}

@@ -1,0 +1,87 @@
+//! The immediate outcome of a message, and the form in which one shard passes it to another.
+
+use corelane_protocol::framing::http1::Status;
+use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::exchange::{Exchange, Opening, StreamOwner};
+use super::session_id::SessionId;
+use crate::handler::caller_info::CallerInfo;
+use crate::handler::event_queue::CallKey;
+
+/// What becomes of a message.
+#[derive(Debug)]
+pub(crate) enum Disposition {
+    /// The message that was written is the answer.
+    Answer {
+        /// Its status.
+        status: Status,
+        /// A session that was made by the message.
+        session: Option<SessionId>,
+        /// The verbs that are served, where this one is not.
+        allow: Option<&'static str>,
+    },
+    /// Accepted, and nothing to say.
+    Accepted,
+    /// Done, and nothing to say.
+    Done,
+    /// The answer comes later.
+    Pending(Option<CallKey>),
+    /// A stream is open until one side ends it.
+    Stream(StreamOwner),
+    /// The message belongs to a session or a task of another shard.
+    Forward {
+        /// The home shard of what it belongs to.
+        home: u16,
+        /// What the home shard needs to know.
+        request: Box<Forwarded>,
+    },
+}
+
+impl Disposition {
+    /// An answer with status 200.
+    pub(crate) fn ok() -> Disposition {
+        Disposition::answer(Status::Ok)
+    }
+
+    /// An answer with `status` that makes no session.
+    pub(crate) fn answer(status: Status) -> Disposition {
+        Disposition::Answer {
+            status,
+            session: None,
+            allow: None,
+        }
+    }
+}
+
+/// A request on its way to the home shard of its session or task.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    /// Where the answer goes.
+    pub(crate) exchange: Exchange,
+    /// The session; [`SessionId::none`] of a request about a task.
+    pub(crate) session: SessionId,
+    /// Id of the request, for a refusal on the way.
+    pub(crate) id: Option<OwnedId>,
+    /// The revision named by the version header.
+    pub(crate) revision: Option<Revision>,
+    /// Who asks, and what of it handlers may know.
+    pub(crate) caller_info: Option<Box<CallerInfo>>,
+    /// What is asked for.
+    pub(crate) kind: ForwardedKind,
+}
+
+/// What a forwarded request asks for.
+#[derive(Debug)]
+pub(crate) enum ForwardedKind {
+    /// A message or a batch: the body as it arrived.
+    Post(Vec<u8>),
+    /// A stream for the session's messages.
+    OpenStream(Opening),
+    /// The end of the session.
+    EndSession,
+    /// The stream of this exchange is gone.
+    StreamGone,
+    /// A modern request about a task: the body as it arrived.
+    Task(Vec<u8>),
+}

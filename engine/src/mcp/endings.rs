@@ -1,0 +1,238 @@
+//! The ends of calls, sessions and tasks, each through one function.
+//!
+//! [`Endings::finish`] is the exit of every call, [`Endings::end_session`] that of every session.
+//! They call each other: a session that ends cancels its calls, and a task that is stopped ends
+//! its call.
+
+use corelane_protocol::binding::refusal::clip;
+use corelane_protocol::mcp::content::Content;
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::tasks::{AnswerPart, KEPT_ANSWER_ID};
+
+use super::call_table::InFlight;
+use super::calls::Calls;
+use super::delivery::Part;
+use super::sessions::Session;
+use super::task_id::TaskId;
+use super::task_table::{Removed, TaskOwner};
+use super::task_updates::TaskUpdates;
+use crate::handler::error::{CallError, Kind};
+use crate::handler::event_queue::CallKey;
+use crate::handler::runner::{Answer, Outcome};
+use crate::meter::Counter;
+
+/// Sessions ended for idleness in one turn; the others wait for the next one.
+const SESSIONS_EXPIRED_PER_TURN: usize = 256;
+
+/// Tasks forgotten in one turn because their time is over; the others wait for the next one.
+const TASKS_EXPIRED_PER_TURN: usize = 64;
+
+/// Why a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionEnd {
+    /// It was idle for too long.
+    Expired,
+    /// Another session needed its room.
+    Evicted,
+    /// Its client deleted it.
+    Deleted,
+    /// The server shut down.
+    Drained,
+}
+
+/// Ends calls, sessions and tasks.
+pub(super) struct Endings<'a> {
+    pub(super) calls: &'a mut Calls,
+    pub(super) updates: TaskUpdates<'a>,
+}
+
+impl Endings<'_> {
+    /// Ends a call: with its outcome, or with a part that stands for none.
+    pub(super) fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
+        let Some(entry) = self.calls.remove(key) else {
+            return;
+        };
+        let context = self.updates.context;
+        let notifier = &mut self.updates.notifier;
+        if let Some(session) = entry.session {
+            notifier.sessions.end_call(session, key, context.now_ms());
+        }
+        let part = match (outcome, entry.made_task) {
+            (outcome, Some(task)) => {
+                self.end_task(task, &entry, outcome.ok());
+                Some(Part::Accepted)
+            }
+            (Err(part), None) => {
+                if let Some(stream) = entry.stream {
+                    notifier.streams.forget(stream);
+                }
+                Some(part)
+            }
+            (Ok(mut outcome), None) => {
+                let mut body = Vec::new();
+                let request = (entry.era, entry.id.as_id());
+                entry.call.downgrade(&mut outcome);
+                let status = context.write_outcome(&mut body, request, entry.kind, outcome);
+                match entry.stream {
+                    None => Some(Part::Final { status, body }),
+                    Some(stream) => {
+                        let (streams, outbox) = (&mut notifier.streams, &mut notifier.outbox);
+                        streams.finish(stream, entry.exchange, body, outbox);
+                        None
+                    }
+                }
+            }
+        };
+        if let (Some(exchange), Some(part)) = (entry.exchange, part) {
+            let outbox = &mut self.updates.notifier.outbox;
+            outbox.end_call(exchange, entry.id.as_id(), part);
+        }
+        self.calls.stop(entry);
+    }
+
+    /// Ends a call whose client needs no answer: nothing is sent for it any more.
+    pub(super) fn cancel(&mut self, key: CallKey) {
+        if let Some(entry) = self.calls.find(key) {
+            self.updates.context.meter.count(Counter::CallsCancelled);
+            entry.call.cancel();
+            self.finish(key, Err(Part::Unanswered));
+        }
+    }
+
+    /// Ends a session that was taken out of the table: closes its streams, cancels its calls, and
+    /// forgets its tasks and events.
+    pub(super) fn end_session(&mut self, session: Session, end: SessionEnd) {
+        let meter = &self.updates.context.meter;
+        match end {
+            SessionEnd::Expired => meter.count(Counter::SessionsExpired),
+            SessionEnd::Evicted => meter.count(Counter::SessionsEvicted),
+            SessionEnd::Deleted => meter.count(Counter::SessionsDeleted),
+            SessionEnd::Drained => {}
+        }
+        meter.uncount(Counter::SessionsOpen);
+        for open in session.streams() {
+            self.updates.notifier.outbox.end_stream(open.exchange);
+        }
+        for key in session.calls() {
+            self.cancel(*key);
+        }
+        let owner = TaskOwner::Session(session.id);
+        for removed in self.updates.tasks.table.forget_owner(&owner) {
+            self.answer_waiters_of(removed);
+        }
+        self.updates.tasks.measure();
+        self.updates.notifier.streams.forget_session(session.id);
+    }
+
+    /// Ends calls, tasks and sessions whose time is over.
+    pub(super) fn expire(&mut self) {
+        let now_ms = self.updates.context.now_ms();
+        while let Some(key) = self.calls.next_expired(now_ms) {
+            let limit_ms = self.updates.context.settings.call_timeout_ms;
+            let text = format!("the tool took longer than {limit_ms} ms");
+            self.finish(key, Ok(Err(CallError::internal(text))));
+        }
+        self.expire_tasks();
+        for _ in 0..SESSIONS_EXPIRED_PER_TURN {
+            let Some(session) = self.updates.notifier.sessions.expire(now_ms) else {
+                break;
+            };
+            self.end_session(session, SessionEnd::Expired);
+        }
+    }
+
+    /// Ends every session because the server is shut down.
+    pub(super) fn end_all_sessions(&mut self) {
+        while let Some(session) = self.updates.notifier.sessions.pop_oldest() {
+            self.end_session(session, SessionEnd::Drained);
+        }
+    }
+
+    /// Stops the handler of a task, if it runs.
+    pub(super) fn stop_task(&mut self, task: TaskId) {
+        if let Some(key) = self.updates.tasks.call_of(task) {
+            self.cancel(key);
+        }
+    }
+
+    /// Forgets tasks whose time is over, and stops their handlers.
+    fn expire_tasks(&mut self) {
+        let now_ms = self.updates.context.unix_now_ms();
+        let table = &mut self.updates.tasks.table;
+        for removed in table.expire(now_ms, TASKS_EXPIRED_PER_TURN) {
+            self.updates.context.meter.count(Counter::TasksExpired);
+            self.stop_task(removed.id);
+            self.updates.tasks.watchers.changed(removed.id);
+            self.answer_waiters_of(removed);
+        }
+        self.updates.tasks.measure();
+    }
+
+    fn answer_waiters_of(&mut self, removed: Removed) {
+        let now_ms = self.updates.context.unix_now_ms();
+        let outbox = &mut self.updates.notifier.outbox;
+        self.updates
+            .tasks
+            .answer_waiters(removed.waiters, now_ms, outbox);
+    }
+
+    /// Notes how the call of a task ended. Without an outcome it was cancelled or its time was
+    /// over, and the table knows that.
+    fn end_task(&mut self, task: TaskId, entry: &InFlight, outcome: Option<Outcome>) {
+        let TaskUpdates { context, tasks, .. } = &mut self.updates;
+        tasks.stop_running(task);
+        let Some(outcome) = outcome else { return };
+        let is_error = match &outcome {
+            Ok(Answer::Tool(result)) => result.is_error,
+            Ok(_) => false,
+            Err(error) => matches!(error.kind(), Kind::Failed(_)),
+        };
+        let fault = fault_of(&outcome, entry.era);
+        let mut answer = Vec::new();
+        context.write_outcome(
+            &mut answer,
+            (entry.era, KEPT_ANSWER_ID),
+            entry.kind,
+            outcome,
+        );
+        let now_ms = context.unix_now_ms();
+        let ended = match AnswerPart::of(&answer) {
+            Some(AnswerPart::Result(result)) => {
+                tasks
+                    .table
+                    .complete(task, result.to_vec(), is_error, now_ms)
+            }
+            Some(AnswerPart::Error(error)) => tasks.table.fail(task, error.to_vec(), now_ms),
+            None => unreachable!("an answer has a result or an error"),
+        };
+        if let Some(text) = fault {
+            tasks.table.explain(task, clip(&text));
+        }
+        tasks.measure();
+        // A task that was forgotten meanwhile has no client to notify.
+        if let Ok(waiters) = ended {
+            self.updates.changed(task, &entry.task_owner());
+            let outbox = &mut self.updates.notifier.outbox;
+            self.updates.tasks.answer_waiters(waiters, now_ms, outbox);
+        }
+    }
+}
+
+/// Why a task has failed, for people (MCP 2025-11-25 basic/utilities/tasks, "Task Execution
+/// Errors"). In the modern era a tool that failed completes its task.
+fn fault_of(outcome: &Outcome, era: Era) -> Option<String> {
+    let result = match outcome {
+        Ok(Answer::Tool(result)) => result,
+        Ok(_) => return None,
+        Err(error) if era == Era::Modern && matches!(error.kind(), Kind::Failed(_)) => return None,
+        Err(error) => return Some(error.to_string()),
+    };
+    if era == Era::Modern || !result.is_error {
+        return None;
+    }
+    let text = result.content.iter().find_map(|content| match content {
+        Content::Text(text) => Some(text.clone().into_owned()),
+        _ => None,
+    });
+    text.or_else(|| Some("the tool failed: its result says why".to_owned()))
+}

@@ -1,0 +1,227 @@
+//! `subscriptions/listen` of modern clients: streams that stay open and bring changes.
+
+use corelane_protocol::binding::accept::Accept;
+use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::{RequestHead, Status};
+use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::subscription::{
+    Filter, FilterLimits, ListKind, ListKinds, write_ended, write_task,
+};
+
+use super::context::{Context, invalid_params};
+use super::delivery::Part;
+use super::disposition::Disposition;
+use super::exchange::{Exchange, StreamOwner};
+use super::inbound::Inbound;
+use super::outbox::Outbox;
+use super::subscriptions::{Subscription, Subscriptions, TASK_REQUESTS_MAX, TaskSubscription};
+use super::task_id::TaskId;
+use super::task_watch::{SubscriptionId, TaskWatchMessage};
+use crate::catalog::Catalog;
+
+/// Opens and ends subscriptions, and brings them the statuses of tasks.
+pub(super) struct Listening<'a> {
+    pub(super) context: &'a Context,
+    pub(super) catalog: &'a Catalog,
+    pub(super) subscriptions: &'a mut Subscriptions,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl Listening<'_> {
+    /// Opens a stream that stays open.
+    pub(super) fn open(
+        &mut self,
+        head: &RequestHead<'_>,
+        inbound: Inbound<'_>,
+        request: &ModernRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (id, context) = (request.id, self.context);
+        if !Accept::read(head.accept).event_stream {
+            let reason = Reason::NotAcceptable("text/event-stream");
+            return context.refuse(Some(id), reason, out);
+        }
+        if context.is_draining() {
+            return context.refuse(Some(id), Reason::Draining, out);
+        }
+        let limits = FilterLimits {
+            uris_max: context.settings.subscriptions_per_session_max,
+            task_ids_max: context.settings.tasks_per_listen_max,
+        };
+        let mut filter = match Filter::read(request.params, limits) {
+            Ok(filter) => filter,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        self.keep_honoured(&mut filter);
+        let needed = ClientCapability::Tasks;
+        if !filter.task_ids.is_empty() && !request.envelope.capabilities.contains(needed) {
+            return context.refuse(Some(id), Reason::MissingCapability(needed), out);
+        }
+        let tasks = TaskSubscription::of(&filter.task_ids, context.settings.shards);
+        if let Some(tasks) = &tasks
+            && !self.can_request(tasks)
+        {
+            let reason = Reason::Overloaded("too much is asked of the shards of the tasks");
+            return context.refuse(Some(id), reason, out);
+        }
+        let exchange = inbound.exchange;
+        let place = self.subscriptions.open.insert(Subscription {
+            id: OwnedId::from(id),
+            exchange,
+            lists: filter.lists,
+            uris: filter.uris.into(),
+            tasks,
+        }) as u32;
+        // The head of the stream is written before anything that is delivered.
+        self.begin(SubscriptionId { place, exchange }, inbound.principal());
+        Disposition::Stream(StreamOwner::Listen(place))
+    }
+
+    /// Takes out of a filter what this server never sends.
+    fn keep_honoured(&self, filter: &mut Filter) {
+        let offer = self.catalog.offer();
+        let mut lists = ListKinds::default();
+        for kind in ListKind::ALL {
+            let is_offered = match kind {
+                ListKind::Tools => true,
+                ListKind::Prompts => offer.prompts,
+                ListKind::Resources => offer.resources,
+            };
+            if is_offered && filter.lists.contains(kind) {
+                lists.insert(kind);
+            }
+        }
+        filter.lists = lists;
+        filter.uris.retain(|uri| self.catalog.has_resource(uri));
+        if !offer.tasks {
+            filter.task_ids.clear();
+        }
+    }
+
+    /// Whether requests can go to the homes of all these tasks without piling up.
+    fn can_request(&self, tasks: &TaskSubscription) -> bool {
+        let shard = self.context.settings.shard;
+        let far = tasks.homes().iter().filter(|home| **home != shard).count();
+        let subscriptions = &self.subscriptions;
+        let unanswered = subscriptions.requests_unanswered + far;
+        far == 0 || !subscriptions.has_full_lane && unanswered <= TASK_REQUESTS_MAX
+    }
+
+    /// Sends requests to the homes of the tasks that a subscription names; without any it is
+    /// acknowledged.
+    fn begin(&mut self, id: SubscriptionId, principal: Option<&str>) {
+        let Some(tasks) = self.subscriptions.tasks_of(id) else {
+            return self.acknowledge(id);
+        };
+        let homes = tasks.homes().iter();
+        let requests: Vec<_> = homes.map(|home| (*home, tasks.tasks_at(*home))).collect();
+        for (home, tasks) in requests {
+            if home != self.context.settings.shard {
+                self.subscriptions.requests_unanswered += 1;
+            }
+            let message = TaskWatchMessage::Subscribe {
+                subscription: id,
+                principal: principal.map(Box::from),
+                tasks,
+            };
+            self.outbox.send_task_watch(home, message);
+        }
+    }
+
+    /// Takes the answer of a home shard: the tasks that exist. The last one to answer is the one
+    /// that the client waits for.
+    pub(super) fn on_subscribed(&mut self, id: SubscriptionId, home: u16, known: &[TaskId]) {
+        if home != self.context.settings.shard {
+            self.subscriptions.requests_unanswered -= 1;
+        }
+        let Some(tasks) = self.subscriptions.tasks_of(id) else {
+            return;
+        };
+        if !tasks.on_answer(home, known) {
+            return;
+        }
+        let homes = tasks.homes().to_vec();
+        self.acknowledge(id);
+        for home in homes {
+            let message = TaskWatchMessage::Credit { subscription: id };
+            self.outbox.send_task_watch(home, message);
+        }
+    }
+
+    fn acknowledge(&mut self, id: SubscriptionId) {
+        if let Some(subscription) = self.subscriptions.find(id) {
+            subscription.acknowledge(self.outbox);
+        }
+    }
+
+    /// Holds the status of a task until there is room on the stream of its subscription.
+    pub(super) fn hold_status(&mut self, id: SubscriptionId, home: u16, members: Vec<u8>) {
+        if let Some(tasks) = self.subscriptions.tasks_of(id) {
+            tasks.held.push_back((home, members));
+            self.subscriptions.holding.push_back(id);
+        }
+    }
+
+    /// Sends the next status that waits if the connection of its subscription has room, or puts it
+    /// behind the others. With one sent, its home may send another.
+    pub(super) fn send_held_status(&mut self, has_capacity: impl Fn(Exchange) -> bool) {
+        let Some(id) = self.subscriptions.holding.pop_front() else {
+            return;
+        };
+        let Some(subscription) = self.subscriptions.find(id) else {
+            return;
+        };
+        let exchange = subscription.exchange;
+        if !has_capacity(exchange) {
+            return self.subscriptions.holding.push_back(id);
+        }
+        let tasks = subscription.tasks.as_mut();
+        let held = tasks.and_then(|tasks| tasks.held.pop_front());
+        if let Some((home, members)) = held {
+            let mut message = Vec::with_capacity(members.len() + 128);
+            write_task(&mut message, &members, subscription.id.as_id());
+            self.outbox.push_message(exchange, message);
+            let message = TaskWatchMessage::Credit { subscription: id };
+            self.outbox.send_task_watch(home, message);
+        }
+    }
+
+    /// The connection of a subscription is gone.
+    pub(super) fn connection_gone(&mut self, place: u32) {
+        let gone = self.subscriptions.open.try_remove(place as usize);
+        if let Some(subscription) = gone {
+            self.unsubscribe_from_tasks(place, &subscription);
+        }
+    }
+
+    /// Ends every subscription with its result: the server goes away.
+    pub(super) fn end_all(&mut self) {
+        for (place, subscription) in std::mem::take(&mut self.subscriptions.open) {
+            if !subscription.is_acknowledged() {
+                subscription.acknowledge(self.outbox);
+            }
+            self.unsubscribe_from_tasks(place as u32, &subscription);
+            let mut body = Vec::new();
+            let trailer = &self.context.trailer;
+            write_ended(&mut body, subscription.id.as_id(), trailer);
+            let status = Status::Ok;
+            let part = Part::Final { status, body };
+            self.outbox.push(subscription.exchange, part);
+        }
+        self.subscriptions.broadcasts.clear();
+    }
+
+    fn unsubscribe_from_tasks(&mut self, place: u32, subscription: &Subscription) {
+        let Some(tasks) = &subscription.tasks else {
+            return;
+        };
+        let exchange = subscription.exchange;
+        for home in tasks.homes() {
+            let subscription = SubscriptionId { place, exchange };
+            let message = TaskWatchMessage::Unsubscribe { subscription };
+            self.outbox.send_task_watch(*home, message);
+        }
+    }
+}

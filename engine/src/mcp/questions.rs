@@ -1,0 +1,103 @@
+//! Questions to modern clients: sealed state goes out with a question and comes back with the
+//! answer (MCP 2026-07-28, `input_required`).
+//!
+//! Nothing of a modern question is kept on the server: the state carries every earlier answer, is
+//! bound to the principal, the method and the parameters of the request, and expires.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::mcp::client_request::ClientRequest;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::input_required::{
+    INPUT_KEY_BYTES_MAX, InputResponses, write_input_required,
+};
+use corelane_protocol::mcp::result::ResultTrailer;
+use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer, params_digest};
+
+use super::handler_kind::HandlerKind;
+use crate::handler::elicitation::{Answers, answers_of, contents_of};
+
+/// Seals the state of questions, and opens it when it comes back.
+pub(super) struct Questions {
+    sealer: Arc<Sealer>,
+    /// How long a modern client may take to answer, in milliseconds.
+    answer_timeout_ms: u64,
+}
+
+impl Questions {
+    /// Questions whose answers are accepted for `answer_timeout_ms` milliseconds.
+    pub(super) fn new(sealer: Arc<Sealer>, answer_timeout_ms: u64) -> Questions {
+        Questions {
+            sealer,
+            answer_timeout_ms,
+        }
+    }
+
+    /// The answers that the client of a modern request has given: in earlier rounds, sealed in the
+    /// state that it brings back, and in this request.
+    ///
+    /// # Errors
+    /// A text for the client when the state is not ours, expired, or of another request.
+    pub(super) fn answers(
+        &self,
+        kind: HandlerKind,
+        request: &ModernRequest<'_>,
+        principal: Option<&str>,
+    ) -> Result<Answers, String> {
+        if request.envelope.capabilities.can_be_asked_nothing() {
+            return Ok(Answers::default());
+        }
+        let brought = InputResponses::read(request.params).map_err(|error| error.to_string())?;
+        if brought.is_empty() {
+            return Ok(Answers::default());
+        }
+        let mut answers = match brought.request_state {
+            None => Answers::default(),
+            Some(state) => {
+                let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
+                let binding = kind.binding(principal, params_digest(params));
+                let opened = self.sealer.open(state, &binding, unix_ms());
+                let contents = opened.map_err(|error| error.to_string())?;
+                answers_of(&contents)
+            }
+        };
+        for (key, response) in brought.responses.into_iter().flatten() {
+            if key.len() <= INPUT_KEY_BYTES_MAX {
+                let known = answers.get_or_insert_default();
+                known.insert(key.to_owned(), response.to_serde());
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Writes a result that asks for input.
+    #[cold]
+    pub(super) fn write_input_required(
+        &self,
+        out: &mut Vec<u8>,
+        (id, trailer): (Id<'_>, &ResultTrailer),
+        binding: &Binding<'_>,
+        (questions, answers): (Vec<(String, ClientRequest)>, Answers),
+    ) {
+        let contents = contents_of(&answers);
+        if contents.len() > CONTENTS_BYTES_MAX {
+            let text = format!(
+                "answers of {} bytes exceed limit of {CONTENTS_BYTES_MAX}",
+                contents.len()
+            );
+            return encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text);
+        }
+        let expires_at_ms = unix_ms() + self.answer_timeout_ms;
+        let state = self.sealer.seal(&contents, binding, expires_at_ms);
+        write_input_required(out, id, &questions, &state, trailer);
+    }
+}
+
+/// The time by which sealed states expire: unlike a shard's own it means the same on every machine.
+pub(super) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}

@@ -1,0 +1,132 @@
+//! From a decoded message to its route: the era, the session, and the shard that serves it.
+
+use corelane_protocol::binding::http::{self, Admitted, SessionHeaders};
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::jsonrpc::{Decoded, Id, OwnedId};
+use corelane_protocol::mcp::revision::Revision;
+
+use super::Services;
+use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
+use crate::mcp::inbound::Inbound;
+use crate::mcp::session_id::SessionId;
+
+/// Where a message of a session goes.
+pub(in crate::mcp) enum Routed {
+    /// The session lives here.
+    Here(SessionId),
+    /// It lives on another shard: the message is forwarded.
+    Elsewhere(Disposition),
+    /// No shard has ever had such a session.
+    Unknown,
+}
+
+impl Services {
+    /// Admits a message that is no batch, and serves or forwards it.
+    pub(in crate::mcp) fn admit(
+        &mut self,
+        head: &RequestHead<'_>,
+        inbound: Inbound<'_>,
+        (decoded, body): (&Decoded<'_>, &[u8]),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let admitted = match decoded.message() {
+            Ok(message) => http::classify(head, message),
+            Err(error) => {
+                let reason = Reason::NotAMessage(error.fault);
+                return self.context.refuse(error.id, reason, out);
+            }
+        };
+        match admitted {
+            Err(refusal) => self.context.refuse(refusal.id, refusal.reason, out),
+            Ok(Admitted::Modern(request)) => match self.task_home(&request) {
+                None => self.modern(head, inbound, &request, out),
+                Some(home) => {
+                    let kind = ForwardedKind::Task(body.to_vec());
+                    let (to, id) = (SessionId::none(home), Some(request.id));
+                    self.forward(inbound, (to, None), id, kind)
+                }
+            },
+            Ok(Admitted::ModernNotification) => Disposition::Accepted,
+            Ok(Admitted::Initialize { id, params }) => {
+                self.initialize(inbound.principal(), id, params, out)
+            }
+            Ok(Admitted::Session { headers, message }) => {
+                let id = message.request_id();
+                let kind = || ForwardedKind::Post(body.to_vec());
+                match self.route_session(inbound, headers, id, kind) {
+                    Routed::Here(session) => {
+                        self.session(session, inbound, headers.revision, message, out)
+                    }
+                    Routed::Unknown => self.context.refuse(id, Reason::SessionUnknown, out),
+                    Routed::Elsewhere(forward) => forward,
+                }
+            }
+        }
+    }
+
+    /// Admits a batch, and serves or forwards it.
+    pub(in crate::mcp) fn admit_batch(
+        &mut self,
+        head: &RequestHead<'_>,
+        inbound: Inbound<'_>,
+        (batch, body): (&Decoded<'_>, &[u8]),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let headers = http::batch_session(head);
+        let headers = match headers.and_then(|it| self.check_batch(batch).map(|()| it)) {
+            Ok(headers) => headers,
+            Err(reason) => return self.context.refuse(None, reason, out),
+        };
+        let kind = || ForwardedKind::Post(body.to_vec());
+        match self.route_session(inbound, headers, None, kind) {
+            Routed::Here(session) => self.batch(session, inbound, batch, out),
+            Routed::Unknown => self.context.refuse(None, Reason::SessionUnknown, out),
+            Routed::Elsewhere(forward) => forward,
+        }
+    }
+
+    /// Finds the home shard of a session. A message of another shard's session is forwarded there
+    /// as `kind` has it.
+    pub(in crate::mcp) fn route_session(
+        &self,
+        inbound: Inbound<'_>,
+        headers: SessionHeaders<'_>,
+        id: Option<Id<'_>>,
+        kind: impl FnOnce() -> ForwardedKind,
+    ) -> Routed {
+        let settings = &self.context.settings;
+        match SessionId::parse(headers.session_id) {
+            Some(session) if session.home == settings.shard => Routed::Here(session),
+            Some(session) if session.home < settings.shards => {
+                let to = (session, headers.revision);
+                Routed::Elsewhere(self.forward(inbound, to, id, kind()))
+            }
+            _ => Routed::Unknown,
+        }
+    }
+
+    /// Sends a request on to the home shard of a session; [`SessionId::none`] where it is about a
+    /// task.
+    fn forward(
+        &self,
+        inbound: Inbound<'_>,
+        (session, revision): (SessionId, Option<Revision>),
+        id: Option<Id<'_>>,
+        kind: ForwardedKind,
+    ) -> Disposition {
+        let exposed = &self.context.settings.parts.exposed;
+        let request = Forwarded {
+            exchange: inbound.exchange,
+            session,
+            revision,
+            id: id.map(OwnedId::from),
+            caller_info: inbound.requester.caller_info(exposed),
+            kind,
+        };
+        Disposition::Forward {
+            home: session.home,
+            request: Box::new(request),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! The routes of legacy messages: the handshake, and messages within a session on its home shard.
+
+use corelane_protocol::binding::http::SessionMessage;
+use corelane_protocol::binding::refusal::{Reason, clip};
+use corelane_protocol::framing::http1::Status;
+use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::lifecycle::{InitializeParams, write_initialize_result};
+use corelane_protocol::mcp::logging::LogLevel;
+use corelane_protocol::mcp::meta;
+use corelane_protocol::mcp::method::{Method, NotificationMethod};
+use corelane_protocol::mcp::resources;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::Services;
+use crate::handler::call::{RequestOptions, parse_question_id};
+use crate::mcp::context::invalid_params;
+use crate::mcp::disposition::Disposition;
+use crate::mcp::endings::SessionEnd;
+use crate::mcp::handler_kind::HandlerKind;
+use crate::mcp::inbound::Inbound;
+use crate::mcp::session_id::SessionId;
+use crate::mcp::sessions::NoRoom;
+use crate::mcp::start::HandlerRequest;
+use crate::mcp::task_requests::TaskRequest;
+use crate::meter::Counter;
+
+impl Services {
+    /// A legacy handshake: makes a session.
+    pub(in crate::mcp) fn initialize(
+        &mut self,
+        principal: Option<&str>,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let context = &self.context;
+        context.meter.add(Counter::RequestsLegacy, 1);
+        if context.is_draining() {
+            return context.refuse(Some(id), Reason::Draining, out);
+        }
+        let params = match InitializeParams::read(params) {
+            Ok(params) => params,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        let revision = Revision::negotiate(params.protocol_version);
+        let terms = (revision, params.capabilities.of_revision(revision));
+        let created = self.sessions.create(principal, terms, context.now_ms());
+        let (session, evicted) = match created {
+            Ok(created) => created,
+            Err(no_room) => {
+                let text = match no_room {
+                    NoRoom::Shard => "every session is in use",
+                    NoRoom::Principal => "every session of the principal is in use",
+                };
+                return context.refuse(Some(id), Reason::Overloaded(text), out);
+            }
+        };
+        context.meter.count(Counter::SessionsCreated);
+        context.meter.count(Counter::SessionsOpen);
+        if let Some(evicted) = evicted {
+            self.endings().end_session(evicted, SessionEnd::Evicted);
+        }
+        let description = &*self.context.settings.parts.description;
+        write_initialize_result(out, id, revision, (description, self.catalog.offer()));
+        Disposition::Answer {
+            status: Status::Ok,
+            session: Some(session),
+            allow: None,
+        }
+    }
+
+    /// A message in the session called `id`. `revision` is the one its version header names.
+    pub(in crate::mcp) fn session(
+        &mut self,
+        id: SessionId,
+        inbound: Inbound<'_>,
+        revision: Option<Revision>,
+        message: SessionMessage<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
+        let Some(session) = self.sessions.touch_as(principal, id, now_ms) else {
+            let reason = Reason::SessionUnknown;
+            return self.context.refuse(message.request_id(), reason, out);
+        };
+        if revision.is_some_and(|revision| revision.era() != session.revision.era()) {
+            let reason = Reason::VersionHeader;
+            return self.context.refuse(message.request_id(), reason, out);
+        }
+        let revision = session.revision;
+        match message {
+            SessionMessage::Response {
+                id: of,
+                result,
+                error,
+            } => {
+                self.response(id, of, (result, error));
+                Disposition::Accepted
+            }
+            SessionMessage::Notification { method, params } => {
+                match method {
+                    Some(NotificationMethod::Cancelled) => self.cancelled(id, params),
+                    Some(NotificationMethod::Initialized) | None => {}
+                }
+                Disposition::Accepted
+            }
+            SessionMessage::Request {
+                id: request,
+                name,
+                method,
+                params,
+            } => {
+                self.context.meter.add(Counter::RequestsLegacy, 1);
+                let has_tasks = revision.has_tasks();
+                let exists =
+                    |method: &Method| self.offers(*method) && (has_tasks || !method.is_of_tasks());
+                let Some(method) = method.filter(exists) else {
+                    let text = self
+                        .context
+                        .format(format_args!("method {name:?} does not exist"));
+                    encode::write_error(out, Some(request), error_code::METHOD_NOT_FOUND, text);
+                    return Disposition::ok();
+                };
+                let request = SessionRequest {
+                    session: id,
+                    revision,
+                    inbound,
+                    id: request,
+                    method,
+                    params,
+                };
+                self.session_request(request, out)
+            }
+        }
+    }
+
+    fn session_request(&mut self, request: SessionRequest<'_>, out: &mut Vec<u8>) -> Disposition {
+        let SessionRequest {
+            session,
+            revision,
+            inbound,
+            id,
+            method,
+            params,
+        } = request;
+        match method {
+            Method::Ping => {
+                let trailer = &self.context.trailer;
+                trailer.write_empty(out, Era::Legacy, id);
+                Disposition::ok()
+            }
+            Method::SetLevel => self.set_level(session, id, params, out),
+            Method::ToolsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::PromptsList => self.list(revision, id, (method, params), out),
+            Method::Subscribe => self.subscribe(session, id, params, out),
+            Method::Unsubscribe => self.unsubscribe(session, id, params, out),
+            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
+                let Some(found) = self.sessions.find(session) else {
+                    return self.context.refuse(Some(id), Reason::SessionUnknown, out);
+                };
+                let options = RequestOptions {
+                    progress_token: meta::progress_token(params).map(OwnedId::from),
+                    log_level: Some(found.log_level),
+                    capabilities: found.capabilities,
+                    revision: Some(revision),
+                    ..RequestOptions::default()
+                };
+                let request = HandlerRequest {
+                    era: Era::Legacy,
+                    id,
+                    inbound,
+                    kind: HandlerKind::by(method),
+                    params,
+                    options,
+                    session: Some(session),
+                };
+                self.starter().start(request, out)
+            }
+            Method::TasksGet | Method::TasksCancel | Method::TasksResult | Method::TasksList => {
+                let request = TaskRequest {
+                    id,
+                    method,
+                    params,
+                    session: Some(session),
+                    inbound,
+                };
+                self.task_requests().serve(request, out)
+            }
+            Method::Initialize | Method::Discover | Method::Listen | Method::TasksUpdate => {
+                unreachable!("admission keeps handshakes and modern methods out of sessions")
+            }
+        }
+    }
+
+    fn set_level(
+        &mut self,
+        session: SessionId,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let level = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("level"))
+            .and_then(|level| level.as_str())
+            .and_then(LogLevel::parse);
+        let Some(level) = level else {
+            return invalid_params(id, "params.level must be a syslog level in lower case", out);
+        };
+        if let Some(session) = self.sessions.find(session) {
+            session.log_level = level;
+        }
+        self.write_empty(id, out)
+    }
+
+    /// `resources/subscribe`.
+    fn subscribe(
+        &mut self,
+        session: SessionId,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let uri = match resources::read_uri(params) {
+            Ok(uri) => uri,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        if !self.catalog.has_resource(uri) {
+            resources::write_not_found(out, Era::Legacy, id, uri);
+            return Disposition::ok();
+        }
+        let Some(session) = self.sessions.find(session) else {
+            return self.context.refuse(Some(id), Reason::SessionUnknown, out);
+        };
+        let max = self.context.settings.subscriptions_per_session_max;
+        session.subscriptions.retain(|known| **known != *uri);
+        if session.subscriptions.len() >= max {
+            let text = format_args!("a session may subscribe to {max} resources");
+            return invalid_params(id, self.context.format(text), out);
+        }
+        session.subscriptions.push(uri.into());
+        self.write_empty(id, out)
+    }
+
+    /// `resources/unsubscribe`.
+    fn unsubscribe(
+        &mut self,
+        session: SessionId,
+        id: Id<'_>,
+        params: Option<Value<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let uri = match resources::read_uri(params) {
+            Ok(uri) => uri,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        let Some(session) = self.sessions.find(session) else {
+            return self.context.refuse(Some(id), Reason::SessionUnknown, out);
+        };
+        session.subscriptions.retain(|known| **known != *uri);
+        self.write_empty(id, out)
+    }
+
+    fn write_empty(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
+        self.context.trailer.write_empty(out, Era::Legacy, id);
+        Disposition::ok()
+    }
+
+    /// The answer to a question of a call; one to no open question is ignored.
+    fn response(
+        &mut self,
+        session: SessionId,
+        id: Option<Id<'_>>,
+        (result, error): (Option<Value<'_>>, Option<Value<'_>>),
+    ) {
+        let Some(Id::String(id)) = id else { return };
+        let Some((key, place)) = parse_question_id(id) else {
+            return;
+        };
+        let entry = self.calls.find(key);
+        let Some(entry) = entry.filter(|entry| entry.session == Some(session)) else {
+            return;
+        };
+        let made_task = entry.made_task;
+        entry.call.answer(
+            place,
+            match (result, error) {
+                (Some(result), _) => Ok(result.to_serde()),
+                (None, error) => {
+                    let text = error
+                        .and_then(|error| error.as_object())
+                        .and_then(|error| error.get("message"))
+                        .and_then(|message| message.as_str());
+                    Err(format!("the client refused: {}", clip(text.unwrap_or(""))))
+                }
+            },
+        );
+        if let Some(task) = made_task {
+            self.endings().updates.answered(task, session, id);
+        }
+    }
+
+    /// `notifications/cancelled`: one that names no call in flight is ignored. A task is not
+    /// cancelled by the id of a request that was answered.
+    fn cancelled(&mut self, session: SessionId, params: Option<Value<'_>>) {
+        let id = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("requestId"))
+            .and_then(Id::read);
+        let (Some(id), Some(session)) = (id, self.sessions.find(session)) else {
+            return;
+        };
+        let calls = &mut self.calls;
+        let key = session.calls().iter().copied().find(|key| {
+            let call = calls.find(*key).filter(|call| call.made_task.is_none());
+            call.is_some_and(|call| call.id == id)
+        });
+        if let Some(key) = key {
+            self.endings().cancel(key);
+        }
+    }
+
+    /// Ends a session because its client says so.
+    pub(in crate::mcp) fn delete_session(
+        &mut self,
+        id: SessionId,
+        principal: Option<&str>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let now_ms = self.context.now_ms();
+        let found = self.sessions.touch_as(principal, id, now_ms);
+        let found = found.map(|session| session.id);
+        let Some(session) = found.and_then(|id| self.sessions.remove(id)) else {
+            return self.context.refuse(None, Reason::SessionUnknown, out);
+        };
+        self.endings().end_session(session, SessionEnd::Deleted);
+        Disposition::Done
+    }
+}
+
+/// A request within a session.
+struct SessionRequest<'a> {
+    session: SessionId,
+    revision: Revision,
+    inbound: Inbound<'a>,
+    id: Id<'a>,
+    method: Method,
+    params: Option<Value<'a>>,
+}

@@ -1,0 +1,63 @@
+//! The routes that need nothing but the catalog: lists, and which methods there are.
+
+use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::mcp::method::Method;
+use corelane_protocol::mcp::result::Caching;
+use corelane_protocol::mcp::revision::Revision;
+
+use super::Services;
+use crate::catalog::List;
+use crate::mcp::context::invalid_params;
+use crate::mcp::disposition::Disposition;
+
+impl Services {
+    /// Whether the server has the feature that a method belongs to.
+    pub(super) fn offers(&self, method: Method) -> bool {
+        let offer = self.catalog.offer();
+        match method {
+            Method::ResourcesList
+            | Method::TemplatesList
+            | Method::ResourcesRead
+            | Method::Subscribe
+            | Method::Unsubscribe => offer.resources,
+            Method::PromptsList | Method::PromptsGet => offer.prompts,
+            Method::Complete => offer.completions,
+            method if method.is_of_tasks() => offer.tasks,
+            _ => true,
+        }
+    }
+
+    /// A list: a page that was encoded when the catalog was built.
+    pub(super) fn list(
+        &self,
+        revision: Revision,
+        id: Id<'_>,
+        (method, params): (Method, Option<Value<'_>>),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let list = match method {
+            Method::ResourcesList => List::Resources,
+            Method::TemplatesList => List::Templates,
+            Method::PromptsList => List::Prompts,
+            _ => List::Tools,
+        };
+        let pages = self.catalog.pages(list, revision);
+        let cursor = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("cursor"));
+        let page = match cursor.map(|cursor| cursor.as_str()) {
+            None => pages.find(None),
+            Some(Some(cursor)) => pages.find(Some(cursor)),
+            Some(None) => None,
+        };
+        let Some(page) = page else {
+            return invalid_params(id, "no such cursor: list again without one", out);
+        };
+        encode::begin_result(out, id);
+        out.push(b'{');
+        pages.write(page, out);
+        let trailer = &self.context.trailer;
+        trailer.finish(out, revision.era(), Caching::Revalidate);
+        Disposition::ok()
+    }
+}

@@ -1,0 +1,154 @@
+//! The routes of modern requests: from the method to the operation that serves it.
+
+use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::jsonrpc::{Message, OwnedId};
+use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::lifecycle::write_discover_result;
+use corelane_protocol::mcp::method::Method;
+use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::tasks;
+
+use super::Services;
+use crate::handler::call::RequestOptions;
+use crate::mcp::context::invalid_params;
+use crate::mcp::disposition::Disposition;
+use crate::mcp::handler_kind::HandlerKind;
+use crate::mcp::inbound::Inbound;
+use crate::mcp::start::HandlerRequest;
+use crate::mcp::task_id::TaskId;
+use crate::mcp::task_requests::TaskRequest;
+use crate::meter::Counter;
+
+impl Services {
+    /// A modern request that was admitted, with the head it came with.
+    pub(in crate::mcp) fn modern(
+        &mut self,
+        head: &RequestHead<'_>,
+        inbound: Inbound<'_>,
+        request: &ModernRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        self.context.meter.add(Counter::RequestsModern, 1);
+        // Admission accepts no other one.
+        let revision = Revision::V2026_07_28;
+        let id = request.id;
+        if !self.offers(request.method) {
+            let reason = Reason::MethodNotFound(request.method.name());
+            return self.context.refuse(Some(id), reason, out);
+        }
+        match request.method {
+            Method::Discover => {
+                let description = &*self.context.settings.parts.description;
+                let about = (description, self.catalog.offer());
+                write_discover_result(out, id, about, &self.context.trailer);
+                Disposition::ok()
+            }
+            Method::Listen => self.listening().open(head, inbound, request, out),
+            Method::ToolsList
+            | Method::ResourcesList
+            | Method::TemplatesList
+            | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
+            Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
+                let kind = HandlerKind::by(request.method);
+                let answers = match self.questions.answers(kind, request, inbound.principal()) {
+                    Ok(answers) => answers,
+                    Err(text) => return invalid_params(id, &text, out),
+                };
+                let options = RequestOptions {
+                    progress_token: request.envelope.progress_token.map(OwnedId::from),
+                    log_level: request.envelope.log_level,
+                    capabilities: request.envelope.capabilities,
+                    revision: Some(revision),
+                    answers,
+                    task: None,
+                    caller_info: None,
+                };
+                let request = HandlerRequest {
+                    era: revision.era(),
+                    id,
+                    inbound,
+                    kind,
+                    params: request.params,
+                    options,
+                    session: None,
+                };
+                self.starter().start(request, out)
+            }
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
+                self.modern_task(inbound, request, out)
+            }
+            Method::Initialize
+            | Method::Ping
+            | Method::SetLevel
+            | Method::Subscribe
+            | Method::Unsubscribe
+            | Method::TasksResult
+            | Method::TasksList => {
+                unreachable!("the method table has no such method in the modern era")
+            }
+        }
+    }
+
+    /// The other shard where the task lives that a modern request is about, if it is about one
+    /// and its client may ask.
+    pub(in crate::mcp) fn task_home(&self, request: &ModernRequest<'_>) -> Option<u16> {
+        let capabilities = request.envelope.capabilities;
+        if !request.method.is_of_tasks() || !capabilities.contains(ClientCapability::Tasks) {
+            return None;
+        }
+        let id = tasks::task_id(request.params).ok()?;
+        let home = TaskId::parse(id.as_bytes())?.home;
+        let settings = &self.context.settings;
+        (home != settings.shard && home < settings.shards).then_some(home)
+    }
+
+    /// Serves a request about a task. Its client must have the capability, whatever task it names.
+    fn modern_task(
+        &mut self,
+        inbound: Inbound<'_>,
+        request: &ModernRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let needed = ClientCapability::Tasks;
+        if !request.envelope.capabilities.contains(needed) {
+            let reason = Reason::MissingCapability(needed);
+            return self.context.refuse(Some(request.id), reason, out);
+        }
+        let request = TaskRequest {
+            id: request.id,
+            method: request.method,
+            params: request.params,
+            session: None,
+            inbound,
+        };
+        self.task_requests().serve(request, out)
+    }
+
+    /// Serves a request about a task that another shard admitted and sent here.
+    pub(in crate::mcp) fn forwarded_task(
+        &mut self,
+        inbound: Inbound<'_>,
+        message: Option<Message<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let Some(Message::Request { id, method, params }) = message else {
+            return self.context.refuse(None, Reason::SessionUnknown, out);
+        };
+        self.context.meter.count(Counter::RequestsModern);
+        let Some(method) = Method::lookup(Era::Modern, method) else {
+            let reason = Reason::MethodNotFound(method);
+            return self.context.refuse(Some(id), reason, out);
+        };
+        let request = TaskRequest {
+            id,
+            method,
+            params,
+            session: None,
+            inbound,
+        };
+        self.task_requests().serve(request, out)
+    }
+}

@@ -1,0 +1,173 @@
+//! Opening, resuming and losing the streams of sessions.
+//!
+//! A stream belongs to one connection at a time: a client that resumes it ends it elsewhere.
+
+use corelane_protocol::binding::refusal::Reason;
+
+use super::calls::Calls;
+use super::context::Context;
+use super::delivery::Part;
+use super::disposition::Disposition;
+use super::event_store::{EventId, StreamId};
+use super::exchange::{Exchange, Opening, StreamOf, StreamOwner};
+use super::inbound::Inbound;
+use super::outbox::Outbox;
+use super::session_id::SessionId;
+use super::sessions::{OpenStream, Sessions};
+use super::streams::Streams;
+use crate::handler::event_queue::CallKey;
+use crate::meter::Counter;
+
+const TOO_MANY_STREAMS: Reason<'static> = Reason::Overloaded("the session has too many streams");
+
+/// Opens and resumes streams of sessions.
+pub(super) struct SessionStreams<'a> {
+    pub(super) context: &'a Context,
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) streams: &'a mut Streams,
+    pub(super) calls: &'a mut Calls,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl SessionStreams<'_> {
+    /// Opens a stream for the messages of a session, or one that was lost.
+    pub(super) fn open(
+        &mut self,
+        inbound: Inbound<'_>,
+        session: SessionId,
+        opening: Opening,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
+        let found = self.sessions.touch_as(principal, session, now_ms);
+        if found.is_none() {
+            return self.context.refuse(None, Reason::SessionUnknown, out);
+        }
+        if self.context.is_draining() {
+            return self.context.refuse(None, Reason::Draining, out);
+        }
+        match opening {
+            Opening::Fresh => self.open_fresh(session, inbound.exchange, out),
+            Opening::After(event) => self.resume(session, event, inbound.exchange, out),
+            Opening::AfterUnnamed => {
+                let reason = Reason::NotResumable("Last-Event-ID is no id that this server gives");
+                self.context.refuse(None, reason, out)
+            }
+        }
+    }
+
+    fn open_fresh(
+        &mut self,
+        session: SessionId,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        if !self.has_room_for_stream(session) {
+            return self.context.refuse(None, TOO_MANY_STREAMS, out);
+        }
+        let stream = None;
+        self.sessions
+            .open_stream(session, OpenStream { stream, exchange });
+        Disposition::Stream(StreamOwner::Session(StreamOf {
+            session,
+            ends_with_answer: false,
+        }))
+    }
+
+    /// Replays what came after an event on its stream, then goes on with it if it goes on.
+    fn resume(
+        &mut self,
+        session: SessionId,
+        after: EventId,
+        exchange: Exchange,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let is_finished = match self.streams.replay(session, after) {
+            Ok(replay) => replay.is_finished(),
+            Err(error) => {
+                let text = self.context.format(format_args!("{error}"));
+                return self.context.refuse(None, Reason::NotResumable(text), out);
+            }
+        };
+        let call = self.call_of(session, after.stream);
+        if !is_finished && !self.attach((session, call), after.stream, exchange) {
+            return self.context.refuse(None, TOO_MANY_STREAMS, out);
+        }
+        if let Ok(replay) = self.streams.replay(session, after) {
+            for (id, message) in replay {
+                let (id, message) = (Some(id), message.to_vec());
+                self.outbox.push(exchange, Part::Event { id, message });
+            }
+        }
+        if is_finished {
+            self.outbox.end_stream(exchange);
+        }
+        self.context.meter.count(Counter::StreamsResumed);
+        Disposition::Stream(StreamOwner::Session(StreamOf {
+            session,
+            ends_with_answer: is_finished || call.is_some(),
+        }))
+    }
+
+    /// The call that a stream is of, while it runs.
+    fn call_of(&mut self, session: SessionId, stream: StreamId) -> Option<CallKey> {
+        let calls = &mut self.calls;
+        let mut keys = self.sessions.find(session)?.calls().iter().copied();
+        keys.find(|key| {
+            let entry = calls.find(*key);
+            entry.is_some_and(|entry| entry.stream == Some(stream))
+        })
+    }
+
+    /// Lets what is still to come of a stream go to `exchange`; where it was open before, it ends.
+    /// Returns whether there is room: a stream that is no call's counts for its session.
+    fn attach(
+        &mut self,
+        (session, call): (SessionId, Option<CallKey>),
+        stream: StreamId,
+        exchange: Exchange,
+    ) -> bool {
+        let has_room = self.has_room_for_stream(session);
+        let Some(found) = self.sessions.find(session) else {
+            return false;
+        };
+        let mut open = found.streams_mut().iter_mut();
+        let before = if let Some(entry) = call.and_then(|key| self.calls.find(key)) {
+            entry.exchange.replace(exchange)
+        } else if let Some(open) = open.find(|open| open.stream == Some(stream)) {
+            Some(std::mem::replace(&mut open.exchange, exchange))
+        } else if has_room {
+            found.lost_stream.take_if(|lost| *lost == stream);
+            let stream = Some(stream);
+            self.sessions
+                .open_stream(session, OpenStream { stream, exchange });
+            None
+        } else {
+            return false;
+        };
+        if let Some(before) = before {
+            self.outbox.end_stream(before);
+        }
+        true
+    }
+
+    fn has_room_for_stream(&mut self, session: SessionId) -> bool {
+        let streams_max = self.context.settings.streams_per_session_max;
+        let found = self.sessions.find(session);
+        found.is_some_and(|found| found.streams().len() < streams_max)
+    }
+
+    /// The connection of a stream is gone; the stream is not.
+    pub(super) fn connection_gone(&mut self, session: SessionId, exchange: Exchange) {
+        let now_ms = self.context.now_ms();
+        let Some(found) = self.sessions.touch(session, now_ms) else {
+            return;
+        };
+        for key in found.calls() {
+            if let Some(entry) = self.calls.find(*key) {
+                entry.exchange.take_if(|its| *its == exchange);
+            }
+        }
+        self.sessions.lose_stream(session, exchange);
+    }
+}

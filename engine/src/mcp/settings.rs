@@ -1,0 +1,100 @@
+//! The settings of an endpoint, taken from the profile of its shard.
+
+use corelane_protocol::jsonrpc::JsonLimits;
+
+use super::event_store::EventLimits;
+use super::server_parts::ServerParts;
+use super::task_table::TaskLimits;
+use crate::profile::ShardProfile;
+
+/// What an endpoint is made from.
+pub(crate) struct EndpointSettings {
+    /// The shard this endpoint serves on.
+    pub(crate) shard: u16,
+    /// How many shards there are.
+    pub(crate) shards: u16,
+    /// What it has in common with the other shards.
+    pub(crate) parts: ServerParts,
+    /// How long a modern client may take to answer, in milliseconds.
+    pub(crate) answer_timeout_ms: u64,
+    /// Limits on JSON.
+    pub(crate) json: JsonLimits,
+    /// Messages in a batch.
+    pub(crate) batch_max: usize,
+    /// Bytes of answers past which a batch gets none but errors.
+    pub(crate) batch_bytes_max: usize,
+    /// Calls that may wait at once.
+    pub(crate) calls_max: usize,
+    /// How long a call may take, in milliseconds.
+    pub(crate) call_timeout_ms: u64,
+    /// Notifications of one call that may wait for the shard.
+    pub(crate) events_max: usize,
+    /// Sessions that may live at once.
+    pub(crate) sessions_max: usize,
+    /// Sessions of one principal among them.
+    pub(crate) sessions_per_principal_max: usize,
+    /// After this many milliseconds without use a session ends.
+    pub(crate) session_idle_timeout_ms: u64,
+    /// Resources one session may subscribe to.
+    pub(crate) subscriptions_per_session_max: usize,
+    /// Streams one session may hold open.
+    pub(crate) streams_per_session_max: usize,
+    /// Limits on tasks.
+    pub(crate) tasks: TaskLimits,
+    /// Tasks that one listen stream may name.
+    pub(crate) tasks_per_listen_max: usize,
+    /// How much of streams is kept for clients that lose them.
+    pub(crate) events: EventLimits,
+}
+
+impl EndpointSettings {
+    /// The settings of shard `.0` of `.1` as `profile` has them.
+    pub(crate) fn new(
+        (shard, shards): (u16, u16),
+        parts: ServerParts,
+        profile: &ShardProfile,
+    ) -> EndpointSettings {
+        EndpointSettings {
+            shard,
+            shards,
+            parts,
+            answer_timeout_ms: profile.calls.answer_timeout_ms,
+            json: JsonLimits {
+                depth_max: profile.json.depth_max,
+                nodes_max: profile.json.nodes_max,
+                id_bytes_max: profile.json.id_bytes_max,
+                method_bytes_max: profile.json.method_bytes_max,
+            },
+            batch_max: profile.json.batch_max,
+            batch_bytes_max: 2 * profile.connection.output_bytes_max,
+            calls_max: profile.calls.in_flight_max,
+            call_timeout_ms: profile.calls.timeout_ms,
+            events_max: profile.calls.events_queued_max,
+            sessions_max: profile.sessions.per_shard_max,
+            sessions_per_principal_max: profile.sessions.per_principal_max,
+            session_idle_timeout_ms: profile.sessions.idle_timeout_ms,
+            subscriptions_per_session_max: profile.sessions.subscriptions_max,
+            streams_per_session_max: profile.streams.per_session_max,
+            tasks: TaskLimits {
+                tasks_max: profile.tasks.per_shard_max,
+                per_owner_max: profile.tasks.per_owner_max,
+                ttl_default_ms: profile.tasks.ttl_default_ms,
+                ttl_max_ms: profile.tasks.ttl_max_ms,
+                result_bytes_max: profile.tasks.result_bytes_max,
+                bytes_max: profile.tasks.bytes_max,
+                poll_interval_ms: profile.tasks.poll_interval_ms,
+            },
+            tasks_per_listen_max: profile.tasks.per_listen_max,
+            events: EventLimits {
+                bytes_max: profile.streams.kept_bytes_max,
+                // A replay is queued at once: a connection has to take it without being given up.
+                bytes_per_session_max: profile
+                    .streams
+                    .kept_bytes_per_session_max
+                    .min(profile.connection.output_bytes_max),
+                events_per_stream_max: profile.streams.kept_events_per_stream_max,
+                streams_per_session_max: profile.streams.kept_per_session_max,
+            },
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! From a request to a running handler: parameters in, handler started, answer written or call
+//! kept.
+
+use std::rc::Rc;
+
+use corelane_protocol::binding::header_param;
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::mcp::capability::ClientCapability;
+use corelane_protocol::mcp::era::Era;
+use corelane_protocol::mcp::error_code;
+use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::tasks::{TaskOptions, TaskSupport};
+use corelane_protocol::mcp::tools::{CallParams, ToolResult};
+use corelane_protocol::request_state::params_digest;
+
+use super::call_table::NewCall;
+use super::calls::Calls;
+use super::context::{Context, invalid_params};
+use super::disposition::Disposition;
+use super::handler_kind::HandlerKind;
+use super::inbound::Inbound;
+use super::outbox::Outbox;
+use super::questions::Questions;
+use super::session_id::SessionId;
+use super::sessions::Sessions;
+use super::streams::Streams;
+use super::task_table::TaskOwner;
+use super::tasks::Tasks;
+use crate::catalog::Catalog;
+use crate::handler::Call;
+use crate::handler::call::RequestOptions;
+use crate::handler::event_queue::CallKey;
+use crate::handler::runner::{Answer, Outcome, Started, Waiting};
+
+/// The first revision whose clients take an event without data. Older ones read every event as a
+/// message, and have the id of the first one that is.
+const PRIMED_SINCE: Revision = Revision::V2025_11_25;
+
+/// A request that runs a handler, and how its answer is wanted.
+pub(super) struct HandlerRequest<'a> {
+    pub(super) era: Era,
+    pub(super) id: Id<'a>,
+    pub(super) inbound: Inbound<'a>,
+    pub(super) kind: HandlerKind,
+    /// The params of the request; those of a repeated one must be the same.
+    pub(super) params: Option<Value<'a>>,
+    pub(super) options: RequestOptions,
+    pub(super) session: Option<SessionId>,
+}
+
+impl HandlerRequest<'_> {
+    /// The owner of a task that the request becomes.
+    fn task_owner(&self) -> TaskOwner {
+        TaskOwner::of(self.session, self.inbound.principal())
+    }
+
+    /// Whether tasks are part of the revision of the session.
+    fn has_tasks(&self) -> bool {
+        self.options.revision.is_some_and(Revision::has_tasks)
+    }
+}
+
+/// Starts handlers.
+pub(super) struct Starter<'a> {
+    pub(super) context: &'a Context,
+    pub(super) catalog: &'a Catalog,
+    pub(super) questions: &'a Questions,
+    pub(super) calls: &'a mut Calls,
+    pub(super) sessions: &'a mut Sessions,
+    pub(super) streams: &'a mut Streams,
+    pub(super) tasks: &'a mut Tasks,
+    pub(super) outbox: &'a mut Outbox,
+}
+
+impl Starter<'_> {
+    /// `tools/call`: checks everything that can be checked, then runs the handler.
+    pub(super) fn call_tool(
+        &mut self,
+        mut request: HandlerRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id) = (request.era, request.id);
+        let params = match CallParams::read(request.params) {
+            Ok(params) => params,
+            Err(error) => return invalid_params(id, &error.to_string(), out),
+        };
+        let Some(tool) = self.catalog.tool(params.name) else {
+            return self.context.unknown(id, "tool", params.name, out);
+        };
+        if let Some(needed) = tool.parts.requires
+            && !request.options.capabilities.contains(needed)
+        {
+            let status = self.context.write_missing_capability(out, era, id, needed);
+            return Disposition::answer(status);
+        }
+        let support = tool.parts.definition.task_support;
+        request.options.task = match self.task_options(support, &request, out) {
+            Ok(options) => options,
+            Err(refused) => return refused,
+        };
+        // Of a modern request, whose headers repeat arguments.
+        let head = request
+            .inbound
+            .requester
+            .head()
+            .filter(|_| era == Era::Modern);
+        if let Some(head) = head
+            && let Err(reason) =
+                header_param::check(&tool.parts.header_params, head, params.arguments)
+        {
+            return self.context.refuse(Some(id), reason, out);
+        }
+        let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
+        if !tool.parts.input.is_valid(arguments) {
+            let faults = tool.parts.input.faults(arguments);
+            let result = ToolResult::error(faults);
+            if era == Era::Legacy && request.options.task.is_some() {
+                let failed = Started::Ready(Ok(Answer::Tool(result)));
+                return self.run(request, |_| failed, out);
+            }
+            result.write(out, era, id, &self.context.trailer);
+            return Disposition::ok();
+        }
+        let runner = Rc::clone(&tool.runner);
+        self.run(request, |call| runner.start(call, arguments), out)
+    }
+
+    /// Runs a handler whose arguments fit.
+    pub(super) fn run(
+        &mut self,
+        mut request: HandlerRequest<'_>,
+        start: impl FnOnce(&Call) -> Started,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id) = (request.era, request.id);
+        // Before the handler runs: a refused call has had no effect, and may be made again.
+        if !self.calls.has_room() {
+            let reason = Reason::Overloaded("too many calls are in flight");
+            return self.context.refuse(Some(id), reason, out);
+        }
+        let task_options = request.options.task;
+        if task_options.is_some() && self.tasks.table.admit(&request.task_owner()).is_err() {
+            let reason = Reason::Overloaded("too many tasks are running");
+            return self.context.refuse(Some(id), reason, out);
+        }
+        let mut options = std::mem::take(&mut request.options);
+        let exposed = &self.context.settings.parts.exposed;
+        options.caller_info = request.inbound.requester.caller_info(exposed);
+        let call = self.calls.begin(options);
+        let started = start(&call);
+        if let Some(options) = task_options {
+            // A modern call that is done, or asks first, needs no task yet.
+            let waits = matches!(started, Started::Waiting(_)) && !call.has_questions();
+            if era == Era::Legacy || waits {
+                return self.begin_task(request, (call, started), options, out);
+            }
+        }
+        match started {
+            Started::Ready(mut outcome) if !call.has_events() => {
+                call.downgrade(&mut outcome);
+                let status = self
+                    .context
+                    .write_outcome(out, (era, id), request.kind, outcome);
+                self.calls.recycle(call);
+                Disposition::answer(status)
+            }
+            // Dropped: the handler runs again when its client has answered.
+            Started::Waiting(_) if era == Era::Modern && call.has_questions() => {
+                let digest = params_digest(request.params.unwrap_or(Value::EMPTY_OBJECT));
+                let binding = request.kind.binding(request.inbound.principal(), digest);
+                let answer = (id, &self.context.trailer);
+                self.questions
+                    .write_input_required(out, answer, &binding, call.take_questions());
+                self.calls.recycle(call);
+                Disposition::ok()
+            }
+            Started::BadArguments(text) => {
+                let text = format!("invalid arguments: {text}");
+                match request.kind {
+                    HandlerKind::Tool => {
+                        ToolResult::error(text).write(out, era, id, &self.context.trailer);
+                    }
+                    _ => encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text),
+                }
+                self.calls.recycle(call);
+                Disposition::ok()
+            }
+            Started::Ready(outcome) => self.keep_waiting(request, call, Err(outcome)),
+            Started::Waiting(waiting) => self.keep_waiting(request, call, Ok(waiting)),
+        }
+    }
+
+    /// Keeps a call whose client waits for it. The stream of a legacy call begins here, if its
+    /// client can be primed to resume it and there is room for a stream; otherwise it begins with
+    /// its first message.
+    fn keep_waiting(
+        &mut self,
+        request: HandlerRequest<'_>,
+        call: Call,
+        rest: Result<Waiting, Outcome>,
+    ) -> Disposition {
+        let (session, exchange) = (request.session, request.inbound.exchange);
+        let key = self.keep(request, call, rest);
+        let found = session.and_then(|session| self.sessions.find(session));
+        if let Some(found) = found.filter(|found| found.revision >= PRIMED_SINCE)
+            && exchange.takes_events
+            && let Some(stream) = self.streams.begin_primed(found.id, exchange, self.outbox)
+            && let Some(entry) = self.calls.find(key)
+        {
+            entry.stream = Some(stream);
+            entry.is_primed = true;
+        }
+        Disposition::Pending(Some(key))
+    }
+
+    /// Keeps a call whose handler waits, or has messages to be sent before its outcome.
+    fn keep(
+        &mut self,
+        request: HandlerRequest<'_>,
+        call: Call,
+        rest: Result<Waiting, Outcome>,
+    ) -> CallKey {
+        // A client without capabilities is never asked.
+        let asks = request.era == Era::Modern && !call.client_can_nothing();
+        let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
+        let new = NewCall {
+            call,
+            id: request.id,
+            era: request.era,
+            kind: request.kind,
+            params_digest: asks.then(|| Box::new(params_digest(params))),
+            exchange: request.inbound.exchange,
+            session: request.session,
+        };
+        let key = self.calls.keep(new, rest, self.context.now_ms());
+        if let Some(session) = request.session {
+            self.sessions.begin_call(session, key);
+        }
+        key
+    }
+
+    /// The task that a call of a tool with `support` is to become, if any.
+    ///
+    /// # Errors
+    /// The refusal that was written.
+    fn task_options(
+        &self,
+        support: Option<TaskSupport>,
+        request: &HandlerRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<TaskOptions>, Disposition> {
+        let id = request.id;
+        if request.era == Era::Modern {
+            let needed = ClientCapability::Tasks;
+            return match support {
+                Some(_) if request.options.capabilities.contains(needed) => {
+                    Ok(Some(TaskOptions::default()))
+                }
+                Some(TaskSupport::Required) => {
+                    let reason = Reason::MissingCapability(needed);
+                    Err(self.context.refuse(Some(id), reason, out))
+                }
+                _ => Ok(None),
+            };
+        }
+        let options = match TaskOptions::read(request.params) {
+            // A server that declares no tasks ignores the wish for one (2025-11-25 tasks).
+            _ if !request.has_tasks() || !self.catalog.offer().tasks => None,
+            Ok(options) => options,
+            Err(error) => return Err(invalid_params(id, &error.to_string(), out)),
+        };
+        let fault = match (support, options) {
+            (None, Some(_)) => "the tool cannot be called as a task",
+            (Some(TaskSupport::Required), None) => "the tool can be called as a task only",
+            _ => return Ok(options),
+        };
+        encode::write_error(out, Some(id), error_code::METHOD_NOT_FOUND, fault);
+        Err(Disposition::ok())
+    }
+
+    /// Makes a call a task, and answers its client. There is room for it.
+    fn begin_task(
+        &mut self,
+        request: HandlerRequest<'_>,
+        (call, started): (Call, Started),
+        options: TaskOptions,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (era, id, owner) = (request.era, request.id, request.task_owner());
+        let now_ms = self.context.unix_now_ms();
+        let made = self
+            .tasks
+            .table
+            .create(owner.clone(), options.ttl_ms, now_ms);
+        let Ok(task) = made else {
+            let reason = Reason::Overloaded("too many tasks are running");
+            return self.context.refuse(Some(id), reason, out);
+        };
+        let rest = match started {
+            Started::Waiting(waiting) => Ok(waiting),
+            Started::Ready(outcome) => Err(outcome),
+            Started::BadArguments(text) => {
+                let text = format!("invalid arguments: {text}");
+                Err(Ok(Answer::Tool(ToolResult::error(text))))
+            }
+        };
+        call.become_task();
+        if let Some(text) = call.take_status() {
+            self.tasks.set_message(task, &owner, &text, now_ms);
+        }
+        let key = self.keep(request, call, rest);
+        if let Some(entry) = self.calls.find(key) {
+            entry.made_task = Some(task);
+            entry.exchange = None;
+        }
+        self.tasks.run(task, key);
+        let trailer = &self.context.trailer;
+        self.tasks
+            .view_task((task, &owner), era, now_ms, |_, view| {
+                view.write_created(out, era, id, trailer);
+            });
+        Disposition::ok()
+    }
+}

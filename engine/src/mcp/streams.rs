@@ -1,0 +1,134 @@
+//! Streams of sessions: their events are kept, so that a client that lost a stream gets the rest.
+//!
+//! The stream of a legacy call begins when the call waits and ends with its answer. A stand-alone
+//! stream begins with its first message, because a silent one must cost no more than its
+//! connection, and ends with its session. Either outlives its connection. Each event goes into the
+//! store first and then to the connection, if there is one; a client that comes back gets the
+//! stored events after the last one it saw, and from then on the new ones. Nothing is in flight
+//! between the two, so a client gets each event once (MCP 2025-11-25 basic/transports,
+//! "Resumability and Redelivery").
+
+use std::rc::Rc;
+
+use super::delivery::Part;
+use super::event_store::{EventId, EventLimits, EventStore, Replay, ReplayError, StreamId};
+use super::exchange::Exchange;
+use super::outbox::Outbox;
+use super::session_id::SessionId;
+use crate::meter::{Counter, ShardMeter};
+
+/// The streams of a shard's sessions, and their events.
+pub(super) struct Streams {
+    home: u16,
+    store: EventStore,
+    meter: Rc<ShardMeter>,
+}
+
+impl Streams {
+    /// No streams, on the shard `home`.
+    pub(super) fn new(home: u16, limits: EventLimits, meter: Rc<ShardMeter>) -> Streams {
+        Streams {
+            home,
+            store: EventStore::new(home, limits),
+            meter,
+        }
+    }
+
+    /// Begins a stream of a session.
+    pub(super) fn begin(&mut self, session: SessionId) -> StreamId {
+        let stream = self.store.begin(session);
+        self.measure();
+        stream
+    }
+
+    /// Begins a stream with the event that tells its client how to resume it; `None` if there is
+    /// no room to keep the stream.
+    pub(super) fn begin_primed(
+        &mut self,
+        session: SessionId,
+        exchange: Exchange,
+        outbox: &mut Outbox,
+    ) -> Option<StreamId> {
+        let stream = self.store.begin(session);
+        let id = self.store.append(stream, b"");
+        self.measure();
+        id?;
+        let message = Vec::new();
+        outbox.push(exchange, Part::Event { id, message });
+        Some(stream)
+    }
+
+    /// Keeps a message as an event of `stream`, and sends it to where the stream is open.
+    pub(super) fn send(
+        &mut self,
+        stream: Option<StreamId>,
+        exchange: Option<Exchange>,
+        message: Vec<u8>,
+        outbox: &mut Outbox,
+    ) {
+        let id = stream.and_then(|stream| self.store.append(stream, &message));
+        if stream.is_some() {
+            self.measure();
+        }
+        if let Some(exchange) = exchange {
+            outbox.push(exchange, Part::Event { id, message });
+        }
+    }
+
+    /// Sends the answer of a call on its stream, as the last event.
+    pub(super) fn finish(
+        &mut self,
+        stream: StreamId,
+        exchange: Option<Exchange>,
+        body: Vec<u8>,
+        outbox: &mut Outbox,
+    ) {
+        self.send(Some(stream), exchange, body, outbox);
+        self.store.finish(stream);
+        if let Some(exchange) = exchange {
+            outbox.end_stream(exchange);
+        }
+    }
+
+    /// Whether the events of a stream are kept.
+    pub(super) fn is_kept(&self, stream: StreamId) -> bool {
+        self.store.owner_of(stream).is_some()
+    }
+
+    /// The events of a stream of `session` after one of them. A stream of another session looks
+    /// like one that never was.
+    ///
+    /// # Errors
+    /// See [`ReplayError`].
+    pub(super) fn replay(
+        &self,
+        session: SessionId,
+        after: EventId,
+    ) -> Result<Replay<'_>, ReplayError> {
+        let owner = self.store.owner_of(after.stream);
+        if after.home != self.home || owner != Some(session) {
+            return Err(ReplayError::Unknown);
+        }
+        self.store.replay(after.stream, after.sequence)
+    }
+
+    /// Forgets a stream that no client will come back for.
+    pub(super) fn forget(&mut self, stream: StreamId) {
+        self.store.forget(stream);
+        self.measure();
+    }
+
+    /// Forgets every stream of a session that ended.
+    pub(super) fn forget_session(&mut self, session: SessionId) {
+        self.store.forget_owner(session);
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let drops = self.store.drops();
+        self.meter
+            .set(Counter::EventsBytes, self.store.bytes() as u64);
+        self.meter.set(Counter::EventsDropped, drops.events);
+        self.meter.set(Counter::EventStreamsDropped, drops.streams);
+    }
+}

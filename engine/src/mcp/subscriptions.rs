@@ -1,0 +1,78 @@
+//! Open `subscriptions/listen` streams of this shard, and the changes that are being broadcast.
+
+mod broadcasts;
+mod task_subscription;
+
+pub(super) use broadcasts::{Broadcast, Broadcasts};
+pub(super) use task_subscription::{TASK_REQUESTS_MAX, TaskSubscription};
+
+use std::collections::VecDeque;
+
+use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::mcp::subscription::{Filter, ListKinds, write_acknowledged};
+use slab::Slab;
+
+use super::exchange::Exchange;
+use super::outbox::Outbox;
+use super::task_watch::SubscriptionId;
+
+/// One `subscriptions/listen`.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// Id of its request, which every message on it repeats.
+    pub(super) id: OwnedId,
+    pub(super) exchange: Exchange,
+    /// Few streams ask for resources: the lists stand apart from them.
+    pub(super) lists: ListKinds,
+    pub(super) uris: Box<[Box<str>]>,
+    /// Fewer ask for tasks.
+    pub(super) tasks: Option<Box<TaskSubscription>>,
+}
+
+impl Subscription {
+    /// Whether its client knows which part of its filter is honoured; no other message comes
+    /// before that.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        let tasks = self.tasks.as_ref();
+        tasks.is_none_or(|tasks| tasks.is_acknowledged())
+    }
+
+    /// Sends the part of its filter that is honoured, the first message of its stream.
+    pub(super) fn acknowledge(&self, outbox: &mut Outbox) {
+        let tasks = self.tasks.iter();
+        let honoured = Filter {
+            lists: self.lists,
+            uris: self.uris.to_vec(),
+            task_ids: tasks.flat_map(|tasks| tasks.watched_ids()).collect(),
+        };
+        let mut message = Vec::new();
+        write_acknowledged(&mut message, self.id.as_id(), &honoured);
+        outbox.push_message(self.exchange, message);
+    }
+}
+
+/// The subscriptions of a shard.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    pub(super) open: Slab<Subscription>,
+    pub(super) broadcasts: Broadcasts,
+    /// Subscriptions with a task status that waits for room, once for each status.
+    pub(super) holding: VecDeque<SubscriptionId>,
+    /// Requests to other shards that they have not answered, also of clients that left.
+    pub(super) requests_unanswered: usize,
+    /// Whether messages to other shards wait for room in their lanes.
+    pub(super) has_full_lane: bool,
+}
+
+impl Subscriptions {
+    /// A subscription that is still open.
+    pub(super) fn find(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
+        let subscription = self.open.get_mut(id.place as usize)?;
+        (subscription.exchange == id.exchange).then_some(subscription)
+    }
+
+    /// The tasks of a subscription that is still open.
+    pub(super) fn tasks_of(&mut self, id: SubscriptionId) -> Option<&mut TaskSubscription> {
+        self.find(id)?.tasks.as_deref_mut()
+    }
+}
