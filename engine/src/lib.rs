@@ -57,8 +57,9 @@
 //! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | what a tool's author sees, and how a handler is run |
-//! | `transport`, `lanes` | listeners; queues between shards |
-//! | `io`, `guard`, [`profile`], [`meter`] | mechanism of one core; who may; tuning; counters |
+//! | `transport` | listeners |
+//! | `guard`, [`profile`], [`meter`] | who may; tuning; counters |
+//! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
 //! # What never happens
 //!
@@ -82,10 +83,6 @@ mod demo;
 pub mod files;
 pub mod guard;
 mod handler;
-#[doc(hidden)]
-pub mod io;
-#[doc(hidden)]
-pub mod lanes;
 mod mcp;
 #[doc(hidden)]
 pub mod measure;
@@ -94,6 +91,8 @@ pub mod profile;
 mod server;
 mod shard;
 mod transport;
+
+pub(crate) use corelane_io::{self as io, lanes};
 
 pub use catalog::CatalogError;
 pub use catalog::pending_updates::ChangeError;

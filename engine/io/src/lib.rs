@@ -11,20 +11,21 @@ pub mod arena;
 pub mod buffers;
 pub mod chunk;
 pub mod executor;
+pub mod lanes;
 pub mod ring;
 pub mod slots;
 pub mod wake;
 pub mod wheel;
 
 /// A seeded source of test inputs: the seed is printed, and `CORELANE_SEED` replays one.
-#[cfg(test)]
-pub(crate) mod rng {
+#[cfg(any(test, feature = "test-support"))]
+pub mod rng {
     /// A xorshift generator: small, repeatable, and not for secrets.
-    pub(crate) struct Rng(u64);
+    pub struct Rng(u64);
 
     impl Rng {
         /// Takes the seed from `CORELANE_SEED` or from the process id, and prints it.
-        pub(crate) fn printed() -> Rng {
+        pub fn printed() -> Rng {
             let seed = std::env::var("CORELANE_SEED")
                 .ok()
                 .and_then(|text| text.parse().ok())
@@ -34,7 +35,7 @@ pub(crate) mod rng {
         }
 
         /// The next number below `bound`.
-        pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        pub fn below(&mut self, bound: u64) -> u64 {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;

@@ -3,7 +3,7 @@
 //! Layout: operation in the top 4 bits, index in the next 28, generation in the low 32. A tag
 //! owns nothing and points to nothing, so a completion that comes late can at worst be stale.
 
-use crate::io::slots::SlotKey;
+use crate::slots::SlotKey;
 
 /// The most an index may be: it has 28 bits.
 pub(crate) const INDEX_MAX: u32 = (1 << 28) - 1;

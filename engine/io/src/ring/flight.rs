@@ -6,9 +6,9 @@
 use super::completion::{Completion, Received, RingCounters};
 use super::dial::Dialling;
 use super::tag::{Op, Tag};
-use crate::io::buffers::BufferRing;
-use crate::io::chunk::Chunk;
-use crate::io::slots::SlotKey;
+use crate::buffers::BufferRing;
+use crate::chunk::Chunk;
+use crate::slots::SlotKey;
 use io_uring::cqueue;
 use slab::Slab;
 use std::mem;

@@ -4,9 +4,9 @@ mod dial;
 mod server;
 
 use super::{Completion, Received, Ring, RingSettings, Wait};
-use crate::io::chunk::Chunk;
-use crate::io::slots::SlotKey;
-use crate::io::wake::WakeFd;
+use crate::chunk::Chunk;
+use crate::slots::SlotKey;
+use crate::wake::WakeFd;
 use server::{ROUND, ROUNDS_MAX, SMALL, Server};
 use std::collections::HashSet;
 use std::io::{Read, Write};

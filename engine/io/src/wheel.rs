@@ -247,7 +247,7 @@ impl Wheel {
 #[cfg(test)]
 mod tests {
     use super::Wheel;
-    use crate::io::rng::Rng;
+    use crate::rng::Rng;
     use std::collections::{BTreeMap, BTreeSet};
 
     const PLENTY: usize = 1_000_000;

@@ -2,8 +2,8 @@
 
 use super::error::RingError;
 use super::tag::INDEX_MAX;
-use crate::io::buffers::{BUFFERS_MAX, BufferRing};
-use crate::io::wake::EventFd;
+use crate::buffers::{BUFFERS_MAX, BufferRing};
+use crate::wake::EventFd;
 use io_uring::{IoUring, Probe, opcode};
 use std::io;
 use std::os::fd::AsRawFd;

@@ -21,7 +21,7 @@
 //! lane is refused to its sender and never waited for. A lane neither knows how a receiver is
 //! woken nor what a message means.
 
-use crate::io::wake::Sleep;
+use crate::wake::Sleep;
 use crossbeam::atomic::AtomicCell;
 use crossbeam::utils::CachePadded;
 use rtrb::{Consumer, Producer, PushError, RingBuffer};

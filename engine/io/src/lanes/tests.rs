@@ -2,7 +2,7 @@
 //! channel that stands for the ring; nothing waits for time.
 
 use super::{Full, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
-use crate::io::rng::Rng;
+use crate::rng::Rng;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// An eventfd, eventfd(2): a counter in the kernel that is readable while it is not zero.
 #[derive(Debug)]
-pub(crate) struct EventFd {
+pub struct EventFd {
     file: File,
 }
 
 impl EventFd {
     /// Opens one that never blocks and is not inherited by programs this one starts.
-    pub(crate) fn open() -> io::Result<EventFd> {
+    pub fn open() -> io::Result<EventFd> {
         // SAFETY: eventfd(2) takes two numbers and touches no memory of ours.
         let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
         if fd < 0 {
@@ -33,18 +33,19 @@ impl EventFd {
     }
 
     /// Makes it readable.
-    pub(crate) fn signal(&self) {
+    pub fn signal(&self) {
         // The one possible failure is a counter at its maximum, and then it is readable already.
         let _ = (&self.file).write(&1_u64.to_ne_bytes());
     }
 
     /// Makes it unreadable until the next signal.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         // The one possible failure is a counter at zero, and then there is nothing to clear.
         let _ = (&self.file).read(&mut [0; 8]);
     }
 
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+    /// The descriptor, to wait on.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
@@ -79,7 +80,7 @@ impl WakeFd {
     /// The kernel does not do that by itself: a signal of one eventfd that completes a poll in a
     /// ring does not signal, from within, the eventfd that is registered with that ring
     /// (fs/eventfd.c, `in_eventfd`).
-    pub(crate) fn waker_of_parked(&self, park: &Arc<EventFd>) -> Waker {
+    pub fn waker_of_parked(&self, park: &Arc<EventFd>) -> Waker {
         Waker {
             park: Some(Arc::clone(park)),
             ..self.waker()

@@ -8,7 +8,7 @@
 
 use super::Ring;
 use super::tag::{Op, Tag};
-use crate::io::slots::SlotKey;
+use crate::slots::SlotKey;
 use io_uring::types::{DestinationSlot, Fixed};
 use io_uring::{opcode, squeue};
 use socket2::SockAddr;

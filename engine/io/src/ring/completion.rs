@@ -1,8 +1,8 @@
 //! What a ring tells its shard: one closed enum for every completion.
 
-use crate::io::buffers::BufferId;
-use crate::io::chunk::Chunk;
-use crate::io::slots::SlotKey;
+use crate::buffers::BufferId;
+use crate::chunk::Chunk;
+use crate::slots::SlotKey;
 
 /// One thing that happened.
 ///

@@ -1,9 +1,9 @@
 //! The connecting side against a listener of the standard library.
 
 use super::server::{ROUND, ROUNDS_MAX, SMALL};
-use crate::io::chunk::Chunk;
-use crate::io::ring::{Completion, Received, Ring, RingSettings, Route, Wait};
-use crate::io::slots::{SlotKey, Slots};
+use crate::chunk::Chunk;
+use crate::ring::{Completion, Received, Ring, RingSettings, Route, Wait};
+use crate::slots::{SlotKey, Slots};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use glommio::io::PollableFd;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 
-pub(crate) use file::ReadFile;
+pub use file::ReadFile;
 
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +54,8 @@ impl Executor {
     }
 
     /// An executor for a test, on one of this machine's cores in turn.
-    #[cfg(test)]
-    pub(crate) fn of_test() -> Executor {
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn of_test() -> Executor {
         use std::sync::atomic::{AtomicUsize, Ordering};
         static TURN: AtomicUsize = AtomicUsize::new(0);
         let cores = core_affinity::get_core_ids().expect("the system names its cores");
@@ -75,7 +75,7 @@ impl Executor {
 }
 
 /// A task; dropping it stops it at its next await.
-pub(crate) struct Task(#[expect(dead_code, reason = "held to be dropped")] glommio::Task<()>);
+pub struct Task(#[expect(dead_code, reason = "held to be dropped")] glommio::Task<()>);
 
 impl fmt::Debug for Task {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,12 +84,12 @@ impl fmt::Debug for Task {
 }
 
 /// Runs `future` as a task of the calling thread's executor.
-pub(crate) fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
     Task(glommio::spawn_local(future))
 }
 
 /// Lets every other task that can run do so once.
-pub(crate) async fn yield_now() {
+pub async fn yield_now() {
     let yielded = Cell::new(false);
     poll_fn(|context| {
         if yielded.replace(true) {
@@ -105,7 +105,7 @@ pub(crate) async fn yield_now() {
 ///
 /// The executor does so only when no task can run, and one that yields can: so this one waits for
 /// the shortest timer there is. A task that never waits holds it up for ever.
-pub(crate) async fn yield_to_reactor() {
+pub async fn yield_to_reactor() {
     glommio::timer::sleep(Duration::from_micros(1)).await;
 }
 
@@ -115,7 +115,7 @@ pub async fn sleep(duration: Duration) {
 }
 
 /// Lets a shard sleep in its executor until a descriptor is readable.
-pub(crate) struct Parker(PollableFd<RawDescriptor>);
+pub struct Parker(PollableFd<RawDescriptor>);
 
 struct RawDescriptor(RawFd);
 
@@ -130,7 +130,7 @@ impl Parker {
     ///
     /// # Errors
     /// What the executor refused, in words.
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Parker, String> {
+    pub fn new(fd: BorrowedFd<'_>) -> Result<Parker, String> {
         PollableFd::new(RawDescriptor(fd.as_raw_fd()))
             .map(Parker)
             .map_err(|error| error.to_string())
@@ -138,7 +138,7 @@ impl Parker {
 
     /// Sleeps until the descriptor is readable, `duration` is over or `poll_other` is ready;
     /// other tasks run meanwhile.
-    pub(crate) async fn park_for(
+    pub async fn park_for(
         &self,
         duration: Duration,
         mut poll_other: impl FnMut(&mut Context<'_>) -> Poll<()>,

@@ -1,8 +1,8 @@
 //! The server side of the ring's tests: one ring, its listener, and waits for what must come.
 
-use crate::io::chunk::Chunk;
-use crate::io::ring::{Completion, Received, Ring, RingSettings, UnderWay, Wait};
-use crate::io::slots::{SlotKey, Slots};
+use crate::chunk::Chunk;
+use crate::ring::{Completion, Received, Ring, RingSettings, UnderWay, Wait};
+use crate::slots::{SlotKey, Slots};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;

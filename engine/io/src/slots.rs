@@ -154,7 +154,7 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::{Entry, SlotKey, Slots};
-    use crate::io::rng::Rng;
+    use crate::rng::Rng;
     use std::collections::HashMap;
 
     #[test]

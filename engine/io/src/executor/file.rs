@@ -6,11 +6,11 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use glommio::io::BufferedFile;
 
 /// A regular file to be read by the shard that made this. Closed by the ring when dropped.
-pub(crate) struct ReadFile(BufferedFile);
+pub struct ReadFile(BufferedFile);
 
 impl ReadFile {
     /// Takes over `fd`. Only within a running executor.
-    pub(crate) fn new(fd: OwnedFd) -> ReadFile {
+    pub fn new(fd: OwnedFd) -> ReadFile {
         // SAFETY: `into_raw_fd` gave up an open descriptor, which nothing else owns.
         ReadFile(unsafe { BufferedFile::from_raw_fd(fd.into_raw_fd()) })
     }
@@ -23,7 +23,7 @@ impl ReadFile {
     ///
     /// # Errors
     /// What the kernel says about the read.
-    pub(crate) async fn read_at(
+    pub async fn read_at(
         &self,
         position: u64,
         bytes_max: usize,
@@ -41,7 +41,7 @@ mod tests {
     use std::io::Write;
 
     use super::ReadFile;
-    use crate::io::executor::Executor;
+    use crate::executor::Executor;
 
     #[test]
     fn reads_pieces_up_to_the_end() {
