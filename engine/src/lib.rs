@@ -49,7 +49,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `cli`, `demo` | the command line, and the catalog it serves |
+//! | `arguments` | the command line of a program that is a server |
 //! | `server` | the builder; starts and drains shards; nothing per request |
 //! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
@@ -74,16 +74,17 @@
 //!    its sender.
 //! 7. No handler knows transport, era or shard.
 
+#[cfg(feature = "cli")]
+mod arguments;
 mod catalog;
-#[doc(hidden)]
-pub mod cli;
 mod connection;
-mod demo;
 #[doc(hidden)]
 pub mod files;
 pub mod guard;
 mod handler;
+pub mod log;
 mod mcp;
+#[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
 pub mod meter;
@@ -94,6 +95,8 @@ mod transport;
 
 pub(crate) use corelane_io::{self as io, lanes};
 
+#[cfg(feature = "cli")]
+pub use arguments::ServeArguments;
 pub use catalog::CatalogError;
 pub use catalog::pending_updates::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};

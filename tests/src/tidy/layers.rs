@@ -6,16 +6,14 @@ use super::source::{Finding, Source};
 /// The modules of the engine, from the ground up. A module may name those of lower layers.
 const LAYERS: &[&[&str]] = &[
     &["guard", "profile", "meter"],
-    &["transport", "handler"],
+    &["transport", "handler", "log"],
     &["files"],
     &["catalog"],
     &["mcp"],
     &["connection"],
     &["shard"],
     &["server"],
-    &["demo"],
-    &["measure"],
-    &["cli"],
+    &["arguments", "measure"],
 ];
 
 /// Where the engine's modules are.
@@ -132,7 +130,11 @@ mod tests {
             "use crate::{guard, mcp::Session};",
             1,
         );
-        check("engine/src/server.rs", "fn f() { crate::cli::run() }", 1);
+        check(
+            "engine/src/server.rs",
+            "fn f() { crate::measure::run() }",
+            1,
+        );
         check("engine/src/attic/x.rs", "", 1);
     }
 }

@@ -1,7 +1,7 @@
 //! Resources that the MCP conformance suite reads and watches.
 
 use super::PNG;
-use crate::{Call, CompleteRequest, ReadRequest, Resource, ResourceTemplate, Server};
+use corelane::{Call, CompleteRequest, ReadRequest, Resource, ResourceTemplate, Server};
 
 pub(super) fn add_to(server: Server) -> Server {
     server

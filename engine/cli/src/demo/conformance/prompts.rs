@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{NoArguments, PNG};
-use crate::{Call, CompleteRequest, Content, Prompt, PromptMessage, ResourceContents, Server};
+use corelane::{Call, CompleteRequest, Content, Prompt, PromptMessage, ResourceContents, Server};
 
 #[derive(Deserialize, JsonSchema)]
 struct TwoArguments {

@@ -1,13 +1,10 @@
-//! `corelane serve`: arguments to a profile, and a server that runs.
+//! The command line of a program that is a server: arguments to a profile.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
 
-use super::log;
-use crate::demo;
-use crate::files::DirectoryLimits;
 use crate::profile::{CoreList, Profile};
 use crate::server::Result;
 
@@ -52,25 +49,6 @@ impl ServeArguments {
     }
 }
 
-/// The arguments of `corelane serve`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct DemoArguments {
-    #[command(flatten)]
-    serve: ServeArguments,
-    /// Serves the files of a directory as resources, as docs://=/srv/docs; repeatable.
-    #[arg(long = "directory", value_name = "URI-PREFIX=PATH", value_parser = parse_directory)]
-    directories: Vec<(String, PathBuf)>,
-}
-
-fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((prefix, path)) if !prefix.is_empty() && !path.is_empty() => {
-            Ok((prefix.to_owned(), path.into()))
-        }
-        _ => Err("give URI-PREFIX=PATH, such as docs://=/srv/docs".to_owned()),
-    }
-}
-
 /// The arguments of a program that is nothing but a server.
 #[derive(Debug, Parser)]
 #[command(version = "")]
@@ -99,22 +77,4 @@ fn parse_address(text: &str) -> std::result::Result<SocketAddr, String> {
     addresses
         .next()
         .ok_or_else(|| format!("the name has no address; {hint}"))
-}
-
-/// Runs the command.
-///
-/// # Errors
-/// Everything that keeps the server from starting, and the failure of a shard.
-pub fn run(arguments: DemoArguments) -> Result<()> {
-    let profile = arguments.serve.into_profile()?;
-    log::start(&profile.log);
-    let mut server = demo::server();
-    for (prefix, path) in arguments.directories {
-        let name = path.file_name().map_or_else(
-            || prefix.clone(),
-            |name| name.to_string_lossy().into_owned(),
-        );
-        server = server.with_directory(prefix, &name, &path, DirectoryLimits::default())?;
-    }
-    server.run(profile)
 }

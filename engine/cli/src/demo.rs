@@ -4,7 +4,7 @@
 mod basic;
 mod conformance;
 
-use crate::Server;
+use corelane::Server;
 
 /// The demo server. The first tool of its list can be called without arguments.
 pub(crate) fn server() -> Server {

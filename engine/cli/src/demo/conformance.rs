@@ -11,7 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use corelane::{
     Call, CallError, ClientCapability, Content, LogLevel, ResourceContents, Server, Structured,
     Tool, ToolResult, sleep,
 };

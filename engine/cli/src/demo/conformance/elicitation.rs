@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::NoArguments;
-use crate::{
+use corelane::{
     Call, CallError, ClientCapability, Elicitation, Elicited, PromptMessage, Sampling, Server,
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{Call, CallError, Server, sleep};
+use corelane::{Call, CallError, Server, sleep};
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{NoArguments, STEP};
-use crate::{Call, CallError, Elicitation, Elicited, Server, TaskSupport, Tool, sleep};
+use corelane::{Call, CallError, Elicitation, Elicited, Server, TaskSupport, Tool, sleep};
 
 /// How long a job takes that fails.
 const JOB: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Tools that change the catalog while it is served.
 
 use super::NoArguments;
-use crate::{Call, CallError, Prompt, Server, ServerHandle, Tool};
+use corelane::{Call, CallError, Prompt, Server, ServerHandle, Tool};
 
 pub(super) fn add_to(server: Server) -> Server {
     let (tools, prompts, resources) = (server.handle(), server.handle(), server.handle());
