@@ -78,8 +78,7 @@
 mod arguments;
 mod catalog;
 mod connection;
-#[doc(hidden)]
-pub mod files;
+mod files;
 pub mod guard;
 mod handler;
 pub mod log;
