@@ -5,9 +5,6 @@ use super::source::{Finding, Source};
 /// Files and directories that may have unsafe code.
 const LISTED: &[&str] = &[
     "engine/io/src/",
-    // An allocator that counts.
-    "tests/tests/allocations.rs",
-    "bench/src/bin/micro.rs",
     // Servers to compare with, which are no part of the engine.
     "bench/peers/",
 ];
