@@ -108,7 +108,7 @@ build_load() {
 build_corelane() {
     corelane_binary=${CORELANE_BIN:-}
     [[ -n $corelane_binary ]] ||
-        corelane_binary=$(release_binary "$repository/Cargo.toml" corelane corelane)
+        corelane_binary=$(release_binary "$repository/Cargo.toml" corelane-cli corelane)
 }
 
 # start_server NAME CORE COMMAND...: starts it on CORE; sets server_pid and server_url once the

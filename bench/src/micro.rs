@@ -90,7 +90,10 @@ mod tests {
             length: Length::Batches(2),
             operations_max,
             partner_core: None,
-            allocations: || 0,
+            count_allocations: |work| {
+                work();
+                0
+            },
         };
         let answer = || match run(bench, &conditions) {
             Ok(measured) => measured.answer(),

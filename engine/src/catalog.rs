@@ -148,6 +148,7 @@ impl Catalog {
     }
 
     /// Where the tool called `name` stands in the order of registration.
+    #[cfg(feature = "measure")]
     pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
         self.tools.by_name.get(name).copied()
     }

@@ -17,11 +17,12 @@ mod name;
 mod scan;
 mod watch;
 
-pub use directory::{Directory, DirectoryLimits};
+pub(crate) use directory::Directory;
+pub use directory::DirectoryLimits;
 pub use error::FilesError;
-pub use list::{Entry, Listing};
-pub use media::{is_text, mime_of_name, mime_type};
-pub use watch::{Change, Watch};
+pub(crate) use list::Entry;
+pub(crate) use media::{is_text, mime_of_name, mime_type};
+pub(crate) use watch::{Change, Watch};
 
 #[cfg(test)]
 mod tests;

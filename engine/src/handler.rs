@@ -14,9 +14,9 @@ pub(crate) mod output;
 pub(crate) mod runner;
 pub(crate) mod state;
 
-pub use crate::io::executor::sleep;
 pub use call::{Call, Cancellation};
 pub use caller_info::{EXPOSED_HEADERS_MAX, ExposedHeaderError};
+pub use corelane_io::executor::sleep;
 pub use elicitation::{Elicitation, Elicited, Root, Sampled, Sampling};
 pub use error::CallError;
 pub use input::{CompleteRequest, ReadRequest};

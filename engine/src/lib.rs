@@ -49,7 +49,7 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | `cli`, `demo` | the command line, and the catalog it serves |
+//! | `arguments` | the command line of a program that is a server |
 //! | `server` | the builder; starts and drains shards; nothing per request |
 //! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
@@ -57,8 +57,9 @@
 //! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | what a tool's author sees, and how a handler is run |
-//! | `transport`, `lanes` | listeners; queues between shards |
-//! | `io`, `guard`, [`profile`], [`meter`] | mechanism of one core; who may; tuning; counters |
+//! | `transport` | listeners |
+//! | `guard`, [`profile`], [`meter`] | who may; tuning; counters |
+//! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
 //! # What never happens
 //!
@@ -73,20 +74,16 @@
 //!    its sender.
 //! 7. No handler knows transport, era or shard.
 
+#[cfg(feature = "cli")]
+mod arguments;
 mod catalog;
-#[doc(hidden)]
-pub mod cli;
 mod connection;
-mod demo;
-#[doc(hidden)]
-pub mod files;
+mod files;
 pub mod guard;
 mod handler;
-#[doc(hidden)]
-pub mod io;
-#[doc(hidden)]
-pub mod lanes;
+pub mod log;
 mod mcp;
+#[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
 pub mod meter;
@@ -95,6 +92,8 @@ mod server;
 mod shard;
 mod transport;
 
+#[cfg(feature = "cli")]
+pub use arguments::ServeArguments;
 pub use catalog::CatalogError;
 pub use catalog::pending_updates::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};

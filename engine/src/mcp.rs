@@ -71,6 +71,7 @@ pub(crate) use inbound::Inbound;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;
 pub(crate) use session_id::SessionId;
+#[cfg(feature = "measure")]
 pub(crate) use sessions::Sessions;
 pub(crate) use settings::EndpointSettings;
 pub(crate) use task_watch::TaskWatchMessage;

@@ -16,15 +16,16 @@ use crate::connection::http::Connection;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
-use crate::io::chunk::ChunkPool;
-use crate::io::slots::{SlotKey, Slots};
 use crate::mcp::{Endpoint, EndpointSettings};
 use crate::meter::ShardMeter;
 use crate::profile::Profile;
+use crate::server::Server;
+use corelane_io::chunk::ChunkPool;
+use corelane_io::slots::{SlotKey, Slots};
 
 pub use registry::{SessionTable, ToolCatalog, ToolPlan};
 
-/// A connection of the demo server.
+/// A connection of a server.
 pub struct Handling {
     endpoint: Endpoint,
     connection: Connection,
@@ -36,15 +37,13 @@ pub struct Handling {
 }
 
 impl Handling {
-    /// A fresh connection of a fresh server on 127.0.0.1:8080.
+    /// A fresh connection of `server` on 127.0.0.1:8080.
     ///
     /// # Panics
-    /// When the demo catalog is wrong or threads cannot be started: our own bugs.
-    pub fn demo() -> Handling {
+    /// When the catalog of `server` is wrong or threads cannot be started: bugs of the benchmark.
+    pub fn of(server: Server) -> Handling {
         let profile = Profile::default();
-        let parts = crate::demo::server()
-            .into_parts(&profile)
-            .expect("a good catalog");
+        let parts = server.into_parts(&profile).expect("a good catalog");
         let event_queue = Rc::new(EventQueue::default());
         let meter = Rc::new(ShardMeter::new());
         let pool = OffloadPool::start(1, 1).expect("one thread can be started");

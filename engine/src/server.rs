@@ -22,7 +22,6 @@ use crate::handler::caller_info::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::offload::OffloadPool;
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
-use crate::lanes::{LaneLimits, Mesh};
 use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::cores::{self, CoreError};
@@ -31,6 +30,7 @@ use crate::profile::{Lanes, Profile, ProfileError};
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
+use corelane_io::lanes::{LaneLimits, Mesh};
 
 mod directory;
 mod handle;

@@ -4,9 +4,7 @@
 //! thread's own allocations are seen, so tests may run side by side. It lacks the engine: that a
 //! whole call allocates nothing there is measured by the benchmarks.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use allocation_counter::measure;
 use corelane_protocol::binding::http::{Admitted, classify};
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, Framer, ResponseHead, Status, Step, write_response_head,
@@ -14,58 +12,14 @@ use corelane_protocol::framing::http1::{
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, Message, encode};
 use corelane_protocol::limits::HttpLimits;
 
-/// The system's allocator, counting.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that ends has no counter any more, and nobody who would read it.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came; counting allocates nothing,
-// because the counter is const-initialised and has no destructor.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is passed on.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: see above.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`, which is passed on.
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: see above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`, which is passed on.
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
-        // SAFETY: see above.
-        unsafe { System.realloc(pointer, layout, bytes) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
 /// How often the buffers are warmed up before anything is counted, and how often it is counted.
 const ROUNDS: usize = 100;
 
 /// Asserts that `work` allocates nothing once it has run [`ROUNDS`] times.
 fn check(what: &str, mut work: impl FnMut()) {
-    for _ in 0..ROUNDS {
-        work();
-    }
-    let before = ALLOCATIONS.get();
-    for _ in 0..ROUNDS {
-        work();
-    }
-    assert_eq!(ALLOCATIONS.get() - before, 0, "{what}");
+    let mut rounds = || (0..ROUNDS).for_each(|_| work());
+    rounds();
+    assert_eq!(measure(rounds).count_total, 0, "{what}");
 }
 
 /// A modern call of 250 bytes.
@@ -110,9 +64,8 @@ fn write(out: &mut Vec<u8>, body: &mut Vec<u8>) {
 
 #[test]
 fn counts_what_is_allocated() {
-    let before = ALLOCATIONS.get();
-    drop(std::hint::black_box(Box::new(1)));
-    assert_eq!(ALLOCATIONS.get() - before, 1);
+    let counted = measure(|| drop(std::hint::black_box(Box::new(1))));
+    assert_eq!(counted.count_total, 1);
 }
 
 #[test]

@@ -10,54 +10,17 @@
 //! highest. What the numbers do not show stands in [`corelane_bench::micro`] and its modules.
 //!
 //! The allocator counts, which costs an allocating path about as much as an uncontended atomic
-//! addition for each allocation; a path that does not allocate pays nothing.
+//! addition for each allocation; a path that does not allocate pays nothing. Allocations of a
+//! bench's second thread are not counted.
 
 use clap::Parser;
 use corelane_bench::environment::Environment;
 use corelane_bench::micro::{
     Bench, Conditions, Length, Summary, TABLE_HEAD, WrongAnswer, all, json, run, table_row,
 };
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The system's allocator, counting each allocation and each growth.
-struct Counting;
-
-// SAFETY: every call is handed to the system's allocator with the caller's own arguments and its
-// answer is handed back, so its guarantees are ours; counting touches no memory of the caller.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller promises what `System` demands: a layout of more than 0 bytes.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller promises what `System` demands: a layout of more than 0 bytes.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: `memory` came from this allocator, so from `System`, with `layout`; the caller
-        // promises that and a fitting size.
-        unsafe { System.realloc(memory, layout, bytes) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: `memory` came from this allocator, so from `System`, with `layout`.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
 
 /// Measures the parts of one request and of one core, each alone.
 #[derive(Debug, Parser)]
@@ -99,7 +62,7 @@ fn main() -> ExitCode {
         length: Length::Time(Duration::from_secs_f64(arguments.seconds)),
         operations_max: u32::MAX,
         partner_core: cores.get(1).copied(),
-        allocations: || ALLOCATIONS.load(Ordering::Relaxed),
+        count_allocations: |work| allocation_counter::measure(work).count_total,
     };
     let environment = Environment::read(cores.len());
     println!("{}", environment.line());

@@ -9,6 +9,12 @@ use super::answer::Answer;
 use super::corpus::{self, ECHO_TEXT};
 use super::{Bench, Stage};
 use corelane::measure::Handling;
+use corelane::{Call, Server};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+const SERVER_NAME: &str = "corelane-bench";
+const SERVER_VERSION: &str = "1.0.0";
 
 /// The benches of this module.
 pub(super) const BENCHES: &[Bench] = &[Bench {
@@ -19,8 +25,22 @@ pub(super) const BENCHES: &[Bench] = &[Bench {
     perform: echo,
 }];
 
+#[derive(Deserialize, JsonSchema)]
+struct Echo {
+    /// What to send back.
+    message: String,
+}
+
+fn server() -> Server {
+    Server::new(SERVER_NAME, SERVER_VERSION).tool(
+        "echo",
+        "Sends the message back.",
+        async |_: &Call, Echo { message }| Ok(message),
+    )
+}
+
 fn echo(stage: &mut Stage) {
-    let mut handling = Handling::demo();
+    let mut handling = Handling::of(server());
     let mut request = corpus::modern_post();
     stage.each(|| handling.answer(&mut request, folded));
 }
@@ -32,7 +52,7 @@ fn folded(answer: &[u8]) -> u64 {
 }
 
 fn expected() -> String {
-    let server = r#"{"name":"corelane-demo","title":"Corelane demo","version":"0.1.0"}"#;
+    let server = format!(r#"{{"name":"{SERVER_NAME}","version":"{SERVER_VERSION}"}}"#);
     let content = format!(r#"[{{"type":"text","text":"{ECHO_TEXT}"}}]"#);
     let meta = format!(r#"{{"io.modelcontextprotocol/serverInfo":{server}}}"#);
     let result = format!(r#"{{"content":{content},"resultType":"complete","_meta":{meta}}}"#);

@@ -19,7 +19,7 @@
 use super::answer::Answer;
 use super::{Bench, Stage};
 use core_affinity::CoreId;
-use corelane::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
+use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use rtrb::RingBuffer;

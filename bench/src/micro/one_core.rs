@@ -13,9 +13,9 @@
 use super::answer::Answer;
 use super::corpus::shuffled;
 use super::{Bench, Stage};
-use corelane::io::chunk::{Chunk, ChunkPool, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
-use corelane::io::slots::{SlotKey, Slots};
-use corelane::io::wheel::Wheel;
+use corelane_io::chunk::{Chunk, ChunkPool, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
+use corelane_io::slots::{SlotKey, Slots};
+use corelane_io::wheel::Wheel;
 use std::hint::black_box;
 
 /// Connections in the tables.

@@ -13,8 +13,8 @@
 use super::answer::Answer;
 use super::lanes::{EndOnDrop, Patience, pin};
 use super::{Bench, Stage, corpus};
-use corelane::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use corelane::measure::{SessionTable, ToolCatalog, ToolPlan};
+use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::utils::CachePadded;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;

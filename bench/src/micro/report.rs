@@ -120,7 +120,10 @@ mod tests {
             length: Length::Batches(4),
             operations_max: 8,
             partner_core: None,
-            allocations: || 0,
+            count_allocations: |work| {
+                work();
+                0
+            },
         };
         let bench = all().next().unwrap();
         let measured = run(bench, &conditions).unwrap();

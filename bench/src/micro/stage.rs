@@ -39,8 +39,8 @@ pub struct Conditions {
     pub operations_max: u32,
     /// Where the second thread of a bench is pinned to; nowhere if absent.
     pub partner_core: Option<CoreId>,
-    /// Reads how many allocations the process has made.
-    pub allocations: fn() -> u64,
+    /// Does the work it is given and returns how many allocations the thread made meanwhile.
+    pub count_allocations: fn(&mut dyn FnMut()) -> u64,
 }
 
 /// A bench did something else than it claims to measure.
@@ -79,7 +79,7 @@ impl Measurement {
         self.operations() as f64 / (self.elapsed_ns.max(1) as f64 / 1e9)
     }
 
-    /// Allocations per operation, of all threads together.
+    /// Allocations per operation, of the thread that measures.
     pub fn allocations_per_operation(&self) -> f64 {
         self.allocations as f64 / self.operations().max(1) as f64
     }
@@ -162,10 +162,11 @@ impl Stage {
             .perform(warm_up, &mut samples, &mut batch)
             .and_then(|_| {
                 samples.reset();
-                let allocations = (self.conditions.allocations)();
-                let elapsed_ns = self.perform(self.conditions.length, &mut samples, &mut batch)?;
-                let allocations = (self.conditions.allocations)() - allocations;
-                Ok((elapsed_ns, allocations))
+                let mut elapsed_ns = Ok(0);
+                let allocations = (self.conditions.count_allocations)(&mut || {
+                    elapsed_ns = self.perform(self.conditions.length, &mut samples, &mut batch);
+                });
+                Ok((elapsed_ns?, allocations))
             });
         self.outcome = Some(outcome.map(|(elapsed_ns, allocations)| Measurement {
             batch_ns: samples,
@@ -215,16 +216,16 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::{Answer, Conditions, Length, Measurement, Stage, WrongAnswer};
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     fn performed(words: u64) -> Result<Measurement, WrongAnswer> {
-        static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
         let conditions = Conditions {
             length: Length::Batches(3),
             operations_max: 10,
             partner_core: None,
-            // Read before and after: each reading is 15 more than the one before.
-            allocations: || ALLOCATIONS.fetch_add(15, Ordering::Relaxed),
+            count_allocations: |work| {
+                work();
+                15
+            },
         };
         let mut stage = Stage::new(&conditions, 10, Answer::repeated(1, 10));
         stage.each(|| words);
@@ -238,7 +239,7 @@ mod tests {
         assert!(measured.operation_ns(50.0) <= measured.operation_ns_max());
         measured.merge(&measured.clone());
         assert_eq!(measured.operations(), 60);
-        assert!(measured.allocations_per_operation() > 0.0);
+        assert_eq!(measured.allocations_per_operation(), 0.5);
     }
 
     #[test]

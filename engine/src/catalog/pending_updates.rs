@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
 use super::{CatalogError, Plan};
-use crate::io::wake::Waker;
+use corelane_io::wake::Waker;
 
 /// Resources whose changes one shard has not looked at yet, at most.
 pub(crate) const UPDATES_MAX: usize = 4096;

@@ -4,8 +4,8 @@ use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
 use crate::handler::event_queue::CallKey;
-use crate::io::chunk::Chunk;
 use crate::mcp::StreamOwner;
+use corelane_io::chunk::Chunk;
 
 /// Partial input, output on its way, and a request without its final answer.
 #[derive(Debug, Default)]

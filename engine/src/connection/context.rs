@@ -6,11 +6,11 @@ use super::buffers::ConnectionBuffers;
 use super::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
-use crate::io::chunk::{Chunk, ChunkPool};
-use crate::io::slots::SlotKey;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::profile::Connection as ConnectionProfile;
+use corelane_io::chunk::{Chunk, ChunkPool};
+use corelane_io::slots::SlotKey;
 
 /// What a connection works with during one step.
 pub(crate) struct Context<'e> {

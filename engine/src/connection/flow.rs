@@ -5,8 +5,8 @@ use corelane_protocol::framing::http1::Status;
 use super::buffers::ConnectionBuffers;
 use super::context::Context;
 use super::http::{Connection, Phase};
-use crate::io::chunk::Chunk;
 use crate::profile::Connection as ConnectionProfile;
+use corelane_io::chunk::Chunk;
 
 impl Connection {
     /// Whether requests that were received wait for a turn.

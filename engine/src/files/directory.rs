@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use super::error::FilesError;
 use super::name;
 use crate::handler::Call;
-use crate::io::executor::ReadFile;
+use corelane_io::executor::ReadFile;
 
 /// Bytes that one operation of the ring reads at least asks for, so that a file whose size is not
 /// known, as those of proc(5), does not take an operation a byte.
@@ -64,7 +64,7 @@ impl DirectoryLimits {
 ///
 /// It stays the directory that it was when opened, whatever its path names later.
 #[derive(Debug, Clone)]
-pub struct Directory(pub(super) Arc<Root>);
+pub(crate) struct Directory(pub(super) Arc<Root>);
 
 /// What lookups start from.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`FilesError::Io`] when `path` is no directory or cannot be opened.
-    pub fn open(path: &Path, limits: DirectoryLimits) -> Result<Directory, FilesError> {
+    pub(crate) fn open(path: &Path, limits: DirectoryLimits) -> Result<Directory, FilesError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Directory(Arc::new(Root { fd, limits })))
@@ -93,7 +93,7 @@ impl Directory {
     ///
     /// # Errors
     /// Any of [`FilesError`].
-    pub async fn read(&self, call: &Call, relative: &str) -> Result<Vec<u8>, FilesError> {
+    pub(crate) async fn read(&self, call: &Call, relative: &str) -> Result<Vec<u8>, FilesError> {
         let root = &self.0;
         name::check(relative, &root.limits)?;
         let opened = match root.open_cached_file(relative) {

@@ -6,11 +6,10 @@ use super::directory::{Directory, Root};
 use super::error::FilesError;
 use super::name;
 use super::scan::Kind;
-use crate::handler::Call;
 
 /// A file that can be read, as it was when it was listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name relative to the directory; [`Directory::read`] takes it.
     pub relative: String,
     /// Its size in bytes, which may exceed what is read of a file.
@@ -21,7 +20,7 @@ pub struct Entry {
 
 /// The files of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The files, in the order of the bytes of their names.
     pub entries: Vec<Entry>,
     /// Whether these are all down to the greatest depth. If not, there are more than the limit,
@@ -30,22 +29,11 @@ pub struct Listing {
 }
 
 impl Directory {
-    /// The regular files that can be opened, on the offload pool: for handlers.
-    ///
-    /// # Errors
-    /// [`FilesError::Overloaded`], or [`FilesError::Io`] when the root itself cannot be read.
-    pub async fn list(&self, call: &Call) -> Result<Listing, FilesError> {
-        let directory = self.clone();
-        call.offload(move || directory.list_blocking())
-            .await
-            .map_err(|_| FilesError::Overloaded)?
-    }
-
-    /// The same on the calling thread, which waits for the file system: for no shard's.
+    /// The regular files that can be opened. Waits for the file system: for no shard's thread.
     ///
     /// # Errors
     /// [`FilesError::Io`] when the root itself cannot be read.
-    pub fn list_blocking(&self) -> Result<Listing, FilesError> {
+    pub(crate) fn list_blocking(&self) -> Result<Listing, FilesError> {
         let mut walk = Walk::new(&self.0);
         // The root is named by the operator: failing to read it is worth more than silence.
         walk.look_into("")?;

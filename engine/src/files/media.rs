@@ -10,20 +10,20 @@ const AMBIGUOUS: &str = "video/vnd.dlna.mpeg-tts";
 
 /// Whether the content is text: valid UTF-8.
 #[must_use]
-pub fn is_text(content: &[u8]) -> bool {
+pub(crate) fn is_text(content: &[u8]) -> bool {
     std::str::from_utf8(content).is_ok()
 }
 
 /// The media type that the ending of a file's name stands for, if it is a known one.
 #[must_use]
-pub fn mime_of_name(relative: &str) -> Option<&'static str> {
+pub(crate) fn mime_of_name(relative: &str) -> Option<&'static str> {
     let guessed = mime_guess::from_path(relative).first_raw();
     guessed.filter(|guessed| *guessed != AMBIGUOUS)
 }
 
 /// The media type of a file, by its name, or else by whether its content is text.
 #[must_use]
-pub fn mime_type(relative: &str, content: &[u8]) -> &'static str {
+pub(crate) fn mime_type(relative: &str, content: &[u8]) -> &'static str {
     let of_content = if is_text(content) { TEXT } else { BYTES };
     mime_of_name(relative).unwrap_or(of_content)
 }

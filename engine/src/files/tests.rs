@@ -18,8 +18,8 @@ use super::{Directory, DirectoryLimits, FilesError};
 use crate::handler::Call;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
-use crate::io::executor::{Executor, Parker};
-use crate::io::wake::EventFd;
+use corelane_io::executor::{Executor, Parker};
+use corelane_io::wake::EventFd;
 
 /// How long anything may take; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(15);

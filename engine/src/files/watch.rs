@@ -22,7 +22,7 @@ use self::burst::Burst;
 use self::tree::Tree;
 use super::directory::Directory;
 use super::error::FilesError;
-use crate::io::wake::EventFd;
+use corelane_io::wake::EventFd;
 
 /// How long after its first change a burst is told, in milliseconds: an editor that saves a file
 /// writes, renames and removes several within this time.
@@ -30,7 +30,7 @@ const BURST_MS: u64 = 50;
 
 /// What changed, as far as a reader or lister could see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// A read of this name, relative to the directory, answers something else than before: the
     /// file was written, created, removed or replaced.
     Modified(String),
@@ -42,7 +42,7 @@ pub enum Change {
 
 /// Tells of changes until dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     stop: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
 }
@@ -57,7 +57,7 @@ impl Watch {
     /// # Errors
     /// [`FilesError::Io`] when the root or the thread cannot be had, or the user has no inotify
     /// instance left. Subdirectories past the limit of watches are left unwatched, with a warning.
-    pub fn start(
+    pub(crate) fn start(
         directory: &Directory,
         on_change: impl Fn(Change) + Send + 'static,
     ) -> Result<Watch, FilesError> {

@@ -83,7 +83,7 @@ impl AgeList {
 #[cfg(test)]
 mod tests {
     use super::{AgeList, Links, LinksOf};
-    use crate::io::rng::Rng;
+    use corelane_io::rng::Rng;
     use slab::Slab;
 
     const LINKS: LinksOf<Links> = |links| links;

@@ -14,7 +14,7 @@ use super::task_id::TaskId;
 use super::task_table::TaskOwner;
 use crate::handler::Call;
 use crate::handler::event_queue::CallKey;
-use crate::io::executor::Task;
+use corelane_io::executor::Task;
 
 /// A call that was started and not answered.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::runner::{Outcome, Waiting};
 use crate::handler::state::States;
-use crate::io::executor;
 use crate::meter::{Counter, ShardMeter};
+use corelane_io::executor;
 
 /// Calls kept for the next requests.
 const SPARE_CALLS_MAX: usize = 64;

@@ -14,8 +14,8 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::disposition::Disposition;
 use super::settings::EndpointSettings;
-use crate::io::arena::Arena;
 use crate::meter::{Counter, ShardMeter};
+use corelane_io::arena::Arena;
 
 /// Settings, clock and counters of one endpoint.
 pub(super) struct Context {

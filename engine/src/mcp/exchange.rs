@@ -2,7 +2,7 @@
 
 use super::event_store::EventId;
 use super::session_id::SessionId;
-use crate::io::slots::SlotKey;
+use corelane_io::slots::SlotKey;
 
 /// One request on one connection, for as long as it has no final answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

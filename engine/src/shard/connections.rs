@@ -5,11 +5,11 @@ use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
-use crate::io::chunk::Chunk;
-use crate::io::ring::Completion;
-use crate::io::slots::SlotKey;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
+use corelane_io::chunk::Chunk;
+use corelane_io::ring::Completion;
+use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// Handles what the ring completed, at most a budget of it. Returns whether there was any, not

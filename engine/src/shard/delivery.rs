@@ -8,13 +8,13 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::ShardMessage;
 use super::work::Shard;
 use crate::connection::http::Connection;
-use crate::io::slots::Slots;
-use crate::lanes::Tier;
 use crate::mcp::{
     Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Output, Part, StreamOwner,
 };
 use crate::meter::Counter;
 use crate::profile::{Connection as ConnectionProfile, ShardProfile};
+use corelane_io::lanes::Tier;
+use corelane_io::slots::Slots;
 
 /// Calls with overflow messages that are looked at in one turn.
 const STALLED_PER_TURN: usize = 64;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::accept::Accepting;
 use super::work::Shard;
 use crate::connection::http::Phase;
-use crate::io::ring::Wait;
+use corelane_io::ring::Wait;
 
 impl Shard {
     /// Begins to drain when told to. Returns whether the shard is done.

@@ -17,9 +17,9 @@
 
 use super::work::Shard;
 use crate::connection::http::{Connection, RecvMode};
-use crate::io::ring::{Received, UnderWay};
-use crate::io::slots::SlotKey;
 use crate::meter::Counter;
+use corelane_io::ring::{Received, UnderWay};
+use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// The watch of a connection announced something.

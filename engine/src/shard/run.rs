@@ -10,9 +10,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::work::Shard;
-use crate::io::executor::{Parker, yield_now, yield_to_reactor};
-use crate::io::ring::Wait;
 use crate::meter::Counter;
+use corelane_io::executor::{Parker, yield_now, yield_to_reactor};
+use corelane_io::ring::Wait;
 
 /// Entries of the timing wheel looked at in one turn.
 const EXPIRIES_PER_TURN: usize = 1024;

@@ -20,17 +20,17 @@ use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
-use crate::io::chunk::ChunkPool;
-use crate::io::executor::{Executor, ExecutorSettings, Parker};
-use crate::io::ring::{Ring, RingError, RingSettings};
-use crate::io::slots::Slots;
-use crate::io::wake::{WakeFd, Waker};
-use crate::io::wheel::Wheel;
-use crate::lanes::{LaneReceiver, LaneSender};
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
+use corelane_io::chunk::ChunkPool;
+use corelane_io::executor::{Executor, ExecutorSettings, Parker};
+use corelane_io::lanes::{LaneReceiver, LaneSender};
+use corelane_io::ring::{Ring, RingError, RingSettings};
+use corelane_io::slots::Slots;
+use corelane_io::wake::{WakeFd, Waker};
+use corelane_io::wheel::Wheel;
 
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;

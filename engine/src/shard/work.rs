@@ -18,15 +18,15 @@ use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
-use crate::io::chunk::ChunkPool;
-use crate::io::ring::{Completion, Ring};
-use crate::io::slots::{SlotKey, Slots};
-use crate::io::wheel::Wheel;
-use crate::lanes::{LaneReceiver, LaneSender, Tier};
 use crate::mcp::{Endpoint, Forwarded};
 use crate::meter::ShardMeter;
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
+use corelane_io::chunk::ChunkPool;
+use corelane_io::lanes::{LaneReceiver, LaneSender, Tier};
+use corelane_io::ring::{Completion, Ring};
+use corelane_io::slots::{SlotKey, Slots};
+use corelane_io::wheel::Wheel;
 
 /// One shard.
 pub(crate) struct Shard {

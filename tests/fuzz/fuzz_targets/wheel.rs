@@ -5,7 +5,7 @@
     dead_code,
     reason = "the wheel is looked at alone, apart from the engine"
 )]
-#[path = "../../../engine/src/io/wheel.rs"]
+#[path = "../../../engine/io/src/wheel.rs"]
 mod wheel;
 
 use std::collections::BTreeMap;

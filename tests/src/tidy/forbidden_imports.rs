@@ -32,7 +32,7 @@ const FORBIDDEN_IMPORTS: &[ForbiddenImport] = &[
         because: "is of sockets, which meaning does not know",
     },
     ForbiddenImport {
-        modules: &["engine/src/transport", "engine/src/io", "engine/src/files"],
+        modules: &["engine/src/transport", "engine/io/src/", "engine/src/files"],
         exempt: &[],
         names: &[
             "corelane_protocol",
@@ -63,8 +63,8 @@ const FORBIDDEN_IMPORTS: &[ForbiddenImport] = &[
     ForbiddenImport {
         modules: &["engine/", "protocol/", "tests/"],
         exempt: &[
-            "engine/src/io/executor.rs",
-            "engine/src/io/executor/file.rs",
+            "engine/io/src/executor.rs",
+            "engine/io/src/executor/file.rs",
         ],
         names: &["glommio"],
         because: "is named by io/executor only",
@@ -124,7 +124,7 @@ mod tests {
         );
         check("engine/src/transport/tcp.rs", "use std::net::TcpStream;", 0);
         check(
-            "engine/src/io/executor.rs",
+            "engine/io/src/executor.rs",
             "use glommio::LocalExecutor;",
             0,
         );
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn finds_meaning_where_bytes_are_moved() {
         check(
-            "engine/src/io/ring.rs",
+            "engine/io/src/ring.rs",
             "use corelane_protocol::mcp::tools;",
             1,
         );

@@ -5,17 +5,15 @@ use super::source::{Finding, Source};
 
 /// The modules of the engine, from the ground up. A module may name those of lower layers.
 const LAYERS: &[&[&str]] = &[
-    &["io", "guard", "profile", "meter"],
-    &["transport", "handler", "lanes"],
+    &["guard", "profile", "meter"],
+    &["transport", "handler", "log"],
     &["files"],
     &["catalog"],
     &["mcp"],
     &["connection"],
     &["shard"],
     &["server"],
-    &["demo"],
-    &["measure"],
-    &["cli"],
+    &["arguments", "measure"],
 ];
 
 /// Where the engine's modules are.
@@ -98,33 +96,45 @@ mod tests {
         check("engine/src/files/list.rs", "use crate::handler::Call;", 0);
         check("engine/src/lib.rs", "pub use crate::server::Server;", 0);
         check("bench/src/lib.rs", "use crate::server::Server;", 0);
-        check("engine/src/io/ring.rs", "// use crate::server::Server;", 0);
-        check("engine/src/io/ring.rs", "use super::super::io;", 0);
-        check("engine/src/io.rs", "mod tests { use super::shard; }", 0);
-        check("engine/src/io.rs", "use crate::Result;", 0);
+        check(
+            "engine/src/guard/origin.rs",
+            "// use crate::server::Server;",
+            0,
+        );
+        check("engine/src/guard/origin.rs", "use super::super::guard;", 0);
+        check("engine/src/guard.rs", "mod tests { use super::shard; }", 0);
+        check("engine/src/guard.rs", "use crate::Result;", 0);
     }
 
     #[test]
     fn finds_imports_that_do_not_point_down() {
-        check("engine/src/io/ring.rs", "use crate::shard::Shard;", 1);
-        check("engine/src/io/ring.rs", "use crate::profile::Profile;", 1);
+        check("engine/src/guard/origin.rs", "use crate::shard::Shard;", 1);
+        check(
+            "engine/src/guard/origin.rs",
+            "use crate::profile::Profile;",
+            1,
+        );
         check("engine/src/files.rs", "use crate::catalog::Catalog;", 1);
         check(
-            "engine/src/io/ring.rs",
+            "engine/src/guard/origin.rs",
             "use super::super::mcp::Session;",
             1,
         );
         check(
-            "engine/src/io.rs",
+            "engine/src/guard.rs",
             "mod tests { use super::super::shard; }",
             1,
         );
         check(
             "engine/src/catalog/tool.rs",
-            "use crate::{io, mcp::Session};",
+            "use crate::{guard, mcp::Session};",
             1,
         );
-        check("engine/src/server.rs", "fn f() { crate::cli::run() }", 1);
+        check(
+            "engine/src/server.rs",
+            "fn f() { crate::measure::run() }",
+            1,
+        );
         check("engine/src/attic/x.rs", "", 1);
     }
 }

@@ -75,7 +75,7 @@ mod tests {
     fn finds_names_that_say_nothing() {
         check(
             names_are_allowed,
-            "engine/src/io/ring.rs",
+            "engine/io/src/ring.rs",
             "mod tests {}",
             0,
         );
@@ -87,11 +87,11 @@ mod tests {
         );
         check(names_are_allowed, "engine/src/util.rs", "", 1);
         check(names_are_allowed, "engine/src/common/ring.rs", "", 1);
-        check(names_are_allowed, "engine/src/io/mod.rs", "", 1);
+        check(names_are_allowed, "engine/io/src/mod.rs", "", 1);
         check(names_are_allowed, "engine/src/session_manager.rs", "", 1);
         check(
             names_are_allowed,
-            "engine/src/io.rs",
+            "engine/io/src/lib.rs",
             "x\npub(crate) mod helper;",
             1,
         );

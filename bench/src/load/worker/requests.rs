@@ -4,7 +4,7 @@ use super::{Timer, Worker};
 use crate::load::client::{Ending, Exchange, Purpose, Stage};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
-use corelane::io::slots::SlotKey;
+use corelane_io::slots::SlotKey;
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::test_connection::{TestConnection, call, call_legacy, echo, post, texts};
 use crate::connection::http::{Connection, Phase};
-use crate::io::chunk::Chunk;
 use crate::mcp::Disposition;
 use crate::mcp::tests::test_endpoint::{initialize, on_executor, request, result, session_header};
+use corelane_io::chunk::Chunk;
 
 #[test]
 fn reading_stops_behind_a_bound_of_pipelined_bytes_and_goes_on_after() {

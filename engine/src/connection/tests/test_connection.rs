@@ -11,11 +11,11 @@ use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::guard::origin::OriginPolicy;
-use crate::io::chunk::ChunkPool;
-use crate::io::slots::SlotKey;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::profile::Connection as ConnectionProfile;
+use corelane_io::chunk::ChunkPool;
+use corelane_io::slots::SlotKey;
 
 const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
 

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::{DirectoryLimits, Shard, following, kind, open, tree};
+use super::{DirectoryLimits, Shard, following, open, tree};
 
 #[track_caller]
 fn check(root: &Path, limits: DirectoryLimits, expected: &[&str]) {
@@ -42,23 +42,13 @@ fn lists_what_can_be_read_in_order() {
     check(root.path(), DirectoryLimits::default(), &in_order);
     Shard::run(1, async |shard| {
         let directory = open(root.path(), DirectoryLimits::default());
-        let listing = shard.finish(directory.list(&shard.call)).await;
+        let listing = directory.list_blocking();
         for entry in listing.expect("it can be listed").entries {
             let read = shard.read(&directory, &entry.relative).await;
             let read = read.unwrap_or_else(|error| panic!("{}: {error}", entry.relative));
             assert_eq!(read, entry.relative.as_bytes());
             assert_eq!(entry.size_bytes, read.len() as u64);
         }
-    });
-}
-
-#[test]
-fn a_list_needs_the_pool() {
-    let root = tree(&["a"]);
-    let directory = open(root.path(), DirectoryLimits::default());
-    Shard::run(0, async |shard| {
-        let listing = shard.finish(directory.list(&shard.call)).await;
-        assert_eq!(kind(&listing), "overloaded");
     });
 }
 

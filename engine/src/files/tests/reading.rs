@@ -11,7 +11,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::{DirectoryLimits, FilesError, Shard, kind, open, tree};
 use crate::files::directory::{Directory, read_whole};
-use crate::io::executor::ReadFile;
+use corelane_io::executor::ReadFile;
 
 fn of_at_most(file_bytes_max: u64) -> DirectoryLimits {
     DirectoryLimits {

@@ -201,7 +201,7 @@ impl Known {
 fn exchange(sequence: u32) -> Exchange {
     Exchange {
         shard: 3,
-        slot: crate::io::slots::SlotKey {
+        slot: corelane_io::slots::SlotKey {
             index: 0,
             generation: 0,
         },
@@ -215,7 +215,7 @@ fn exchange(sequence: u32) -> Exchange {
 fn the_session_that_makes_room_is_that_of_the_model() {
     const NAMES: [&str; 3] = ["ann", "bob", "cy"];
     const PER_PRINCIPAL_MAX: usize = 5;
-    let mut rng = crate::io::rng::Rng::printed();
+    let mut rng = corelane_io::rng::Rng::printed();
     let mut sessions = capped(PER_PRINCIPAL_MAX);
     let mut model: Vec<Known> = Vec::new();
     let (mut evictions, mut refusals) = (0, 0);

@@ -11,8 +11,8 @@ use super::test_endpoint::{
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
 use crate::handler::{Call, CallError, Elicitation, Sampling};
-use crate::io::executor::yield_now;
 use crate::mcp::Part;
+use corelane_io::executor::yield_now;
 
 #[derive(Deserialize)]
 struct NoArguments {}

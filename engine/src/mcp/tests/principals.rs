@@ -17,9 +17,9 @@ use crate::catalog::tool::Tool;
 use crate::catalog::{Entries, Plan};
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::{Call, CallError, Elicitation, ReadRequest};
-use crate::io::executor::yield_now;
 use crate::mcp::{Disposition, EndpointSettings};
 use crate::meter::Counter;
+use corelane_io::executor::yield_now;
 
 pub(super) const ANN: Option<&str> = Some("ann");
 pub(super) const BOB: Option<&str> = Some("bob");

@@ -10,9 +10,9 @@ use super::test_endpoint::{
 use super::tools::Gate;
 use crate::catalog::tool::Tool;
 use crate::handler::{Call, CallError};
-use crate::io::executor::yield_now;
 use crate::mcp::{Disposition, Exchange, Part, StreamOwner};
 use crate::meter::Counter;
+use corelane_io::executor::yield_now;
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 

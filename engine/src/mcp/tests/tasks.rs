@@ -13,9 +13,9 @@ use super::tools::Gate;
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
 use crate::handler::{Call, CallError, Elicitation};
-use crate::io::executor::yield_now;
 use crate::mcp::{Disposition, EndpointSettings};
 use crate::meter::Counter;
+use corelane_io::executor::yield_now;
 
 #[derive(Deserialize)]
 pub(super) struct NoArguments {}

@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 use super::tools::{self, Gate};
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort};
-use crate::io::executor::{Executor, yield_now};
-use crate::io::slots::SlotKey;
 use crate::mcp::event_store::EventLimits;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{
@@ -24,6 +22,8 @@ use crate::mcp::{
     ServerParts, SessionId, TaskWatchMessage,
 };
 use crate::meter::{Counter, ShardMeter};
+use corelane_io::executor::{Executor, yield_now};
+use corelane_io::slots::SlotKey;
 
 /// Turns after which every handler of the tests has come as far as it can.
 const TURNS_MAX: usize = 16;

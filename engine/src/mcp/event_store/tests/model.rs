@@ -4,7 +4,7 @@ use super::{
     EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, Replayed,
     STREAM_OVERHEAD_BYTES, StreamId, replayed, session,
 };
-use crate::io::rng::Rng;
+use corelane_io::rng::Rng;
 
 struct Model {
     limits: EventLimits,

@@ -4,8 +4,8 @@ use super::{
     CreateError, NotKept, Outcome, RunningStatus, TaskError, TaskId, TaskLimits, TaskOwner,
     TaskStatus, TaskTable, Waiter, principal, session, table,
 };
-use crate::io::rng::Rng;
 use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES};
+use corelane_io::rng::Rng;
 
 struct Model {
     limits: TaskLimits,

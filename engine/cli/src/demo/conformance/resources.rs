@@ -1,0 +1,49 @@
+//! Resources that the MCP conformance suite reads and watches.
+
+use super::PNG;
+use corelane::{Call, CompleteRequest, ReadRequest, Resource, ResourceTemplate, Server};
+
+pub(super) fn add_to(server: Server) -> Server {
+    server
+        .with_resource(
+            Resource::fixed(
+                "test://static-text",
+                "static-text",
+                "text/plain",
+                "This is the content of the static text resource.",
+            )
+            .description("Text that never changes."),
+        )
+        .with_resource(
+            Resource::fixed("test://static-binary", "static-binary", "image/png", PNG)
+                .description("A picture that never changes.")
+                .size_bytes(PNG.len() as u64),
+        )
+        .with_resource(
+            Resource::fixed(
+                "test://watched-resource",
+                "watched-resource",
+                "text/plain",
+                "Somebody may watch this.",
+            )
+            .description("Something to subscribe to."),
+        )
+        .with_template(
+            ResourceTemplate::new(
+                "test://template/{id}/data",
+                "template",
+                "application/json",
+                async |_: &Call, request: ReadRequest| {
+                    let id = request.variable("id").unwrap_or_default();
+                    let value = serde_json::json!({
+                        "id": id, "templateTest": true, "data": format!("Data for ID: {id}"),
+                    });
+                    Ok(value.to_string())
+                },
+            )
+            .description("Data for any id.")
+            .complete("id", async |_: &Call, request: CompleteRequest| {
+                Ok(request.starting(&["123", "456", "789"]))
+            }),
+        )
+}

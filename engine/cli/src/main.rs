@@ -1,0 +1,42 @@
+//! The `corelane` binary: an allocator and a choice of commands, one file for each.
+
+mod demo;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Handlers allocate, in small pieces and on every core: the system's allocator makes them wait
+/// for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A thread-per-core MCP server.
+#[derive(Debug, Parser)]
+#[command(name = "corelane", version, about)]
+struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the demo catalog over Streamable HTTP, both eras on one endpoint.
+    Serve(serve::DemoArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("corelane: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! `corelane serve`: arguments to a profile, and a server that runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use corelane::{DirectoryLimits, Result, ServeArguments, log};
+
+use crate::demo;
+
+/// The arguments of `corelane serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DemoArguments {
+    #[command(flatten)]
+    serve: ServeArguments,
+    /// Serves the files of a directory as resources, as docs://=/srv/docs; repeatable.
+    #[arg(long = "directory", value_name = "URI-PREFIX=PATH", value_parser = parse_directory)]
+    directories: Vec<(String, PathBuf)>,
+}
+
+fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((prefix, path)) if !prefix.is_empty() && !path.is_empty() => {
+            Ok((prefix.to_owned(), path.into()))
+        }
+        _ => Err("give URI-PREFIX=PATH, such as docs://=/srv/docs".to_owned()),
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Everything that keeps the server from starting, and the failure of a shard.
+pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
+    let profile = arguments.serve.into_profile()?;
+    log::start(&profile.log);
+    let mut server = demo::server();
+    for (prefix, path) in arguments.directories {
+        let name = path.file_name().map_or_else(
+            || prefix.clone(),
+            |name| name.to_string_lossy().into_owned(),
+        );
+        server = server.with_directory(prefix, &name, &path, DirectoryLimits::default())?;
+    }
+    server.run(profile)
+}

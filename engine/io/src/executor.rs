@@ -1,0 +1,157 @@
+//! The executor of a shard. This file and what is below it alone name glommio; everything else
+//! names what is here.
+//!
+//! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and
+//! file operations. Socket bytes never pass through it.
+
+mod file;
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use glommio::io::PollableFd;
+use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+
+pub use file::ReadFile;
+
+/// How an executor is built.
+#[derive(Debug, Clone, Copy)]
+pub struct ExecutorSettings {
+    /// The core its thread is pinned to.
+    pub core: usize,
+    /// Entries of each of its own rings.
+    pub ring_depth: usize,
+    /// Memory it registers for file input and output, in bytes.
+    pub io_memory_bytes: usize,
+}
+
+/// glommio 0.12 parks with tasks ready to run if its preempt timer fires after it was set and
+/// before the first of them runs, as happens when the kernel takes the core away in between. No
+/// kernel takes a core away for an hour; a shard decides by its own clock when to yield.
+const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
+
+/// The executor of the calling thread.
+pub struct Executor(LocalExecutor);
+
+impl Executor {
+    /// Makes the executor and pins the calling thread.
+    ///
+    /// # Errors
+    /// What the kernel refused, in words.
+    pub fn new(settings: ExecutorSettings) -> Result<Executor, String> {
+        LocalExecutorBuilder::new(Placement::Fixed(settings.core))
+            .ring_depth(settings.ring_depth)
+            .io_memory(settings.io_memory_bytes)
+            .preempt_timer(PREEMPT_TIMER)
+            .make()
+            .map(Executor)
+            .map_err(|error| error.to_string())
+    }
+
+    /// An executor for a test, on one of this machine's cores in turn.
+    #[cfg(any(test, feature = "test-support"))]
+    pub fn of_test() -> Executor {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static TURN: AtomicUsize = AtomicUsize::new(0);
+        let cores = core_affinity::get_core_ids().expect("the system names its cores");
+        let turn = TURN.fetch_add(1, Ordering::Relaxed);
+        Executor::new(ExecutorSettings {
+            core: cores[turn % cores.len()].id,
+            ring_depth: 128,
+            io_memory_bytes: 64 << 10,
+        })
+        .expect("the smallest executor fits every limit")
+    }
+
+    /// Runs `future` and every task it spawns until `future` is done.
+    pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.run(future)
+    }
+}
+
+/// A task; dropping it stops it at its next await.
+pub struct Task(#[expect(dead_code, reason = "held to be dropped")] glommio::Task<()>);
+
+impl fmt::Debug for Task {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Task")
+    }
+}
+
+/// Runs `future` as a task of the calling thread's executor.
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+    Task(glommio::spawn_local(future))
+}
+
+/// Lets every other task that can run do so once.
+pub async fn yield_now() {
+    let yielded = Cell::new(false);
+    poll_fn(|context| {
+        if yielded.replace(true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Lets the executor look at its own rings and timers, and every other task run.
+///
+/// The executor does so only when no task can run, and one that yields can: so this one waits for
+/// the shortest timer there is. A task that never waits holds it up for ever.
+pub async fn yield_to_reactor() {
+    glommio::timer::sleep(Duration::from_micros(1)).await;
+}
+
+/// Waits for `duration`; late by up to a millisecond while the shard is busy.
+pub async fn sleep(duration: Duration) {
+    glommio::timer::sleep(duration).await;
+}
+
+/// Lets a shard sleep in its executor until a descriptor is readable.
+pub struct Parker(PollableFd<RawDescriptor>);
+
+struct RawDescriptor(RawFd);
+
+impl AsRawFd for RawDescriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+impl Parker {
+    /// Parks on `fd`, which outlives the parker. Only within a running executor.
+    ///
+    /// # Errors
+    /// What the executor refused, in words.
+    pub fn new(fd: BorrowedFd<'_>) -> Result<Parker, String> {
+        PollableFd::new(RawDescriptor(fd.as_raw_fd()))
+            .map(Parker)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Sleeps until the descriptor is readable, `duration` is over or `poll_other` is ready;
+    /// other tasks run meanwhile.
+    pub async fn park_for(
+        &self,
+        duration: Duration,
+        mut poll_other: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) {
+        let mut readable = pin!(self.0.readable());
+        let mut timer = pin!(sleep(duration));
+        poll_fn(|context| {
+            // Polling a valid descriptor does not fail; should it, the shard looks again at once.
+            if readable.as_mut().poll(context).is_ready() || poll_other(context).is_ready() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().poll(context)
+        })
+        .await;
+    }
+}

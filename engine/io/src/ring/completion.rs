@@ -1,0 +1,130 @@
+//! What a ring tells its shard: one closed enum for every completion.
+
+use crate::buffers::BufferId;
+use crate::chunk::Chunk;
+use crate::slots::SlotKey;
+
+/// One thing that happened.
+///
+/// A key may be stale: what it named was closed after the operation was queued. Look the key up
+/// in `Slots`; even if it finds nothing, recycle the buffer and give the chunk back.
+#[derive(Debug)]
+pub enum Completion {
+    /// A connection was accepted into the direct descriptor `index`; it is the slot's index.
+    Accepted {
+        /// Index in the table of direct descriptors.
+        index: u32,
+        /// Whether accepting goes on. If not, call `Ring::accept` again to go on.
+        more: bool,
+    },
+    /// A `Ring::accept_one` ended.
+    AcceptedOne {
+        /// Index in the table of direct descriptors, or errno(3); ECANCELED:
+        /// `Ring::stop_accepting`.
+        outcome: Result<u32, i32>,
+    },
+    /// Accepting ended.
+    ///
+    /// ENFILE: the table is full, and the connection that found it so was closed; accept again
+    /// after a `Closed`. ECANCELED: `Ring::stop_accepting`.
+    AcceptEnded {
+        /// errno(3).
+        errno: i32,
+    },
+    /// There is something to receive, or the peer is going.
+    ///
+    /// It tells of a change: after it, receive until `more_waiting` is false or `WouldBlock`.
+    Readable {
+        /// Whose.
+        key: SlotKey,
+        /// The peer sends no more, or the connection broke; received bytes may still be waiting.
+        hangup: bool,
+        /// Whether watching goes on. If not, call `Ring::watch` again to go on.
+        armed: bool,
+    },
+    /// A receive ended.
+    Received {
+        /// Whose.
+        key: SlotKey,
+        /// How.
+        outcome: Received,
+    },
+    /// A [`Ring::connect`](super::Ring::connect) ended.
+    Connected {
+        /// The key given to it.
+        key: SlotKey,
+        /// Whether the connection stands; or errno(3) of the first step that failed. After a
+        /// failure close the key: its socket may be open.
+        outcome: Result<(), i32>,
+    },
+    /// A [`Ring::recv_multishot`](super::Ring::recv_multishot) brought something.
+    Streamed {
+        /// Whose.
+        key: SlotKey,
+        /// What; `more_waiting` says nothing here.
+        outcome: Received,
+        /// Whether receiving goes on. If not and there was no failure, ask again to go on.
+        armed: bool,
+    },
+    /// A send ended and the chunk is the caller's again.
+    Sent {
+        /// Whose.
+        key: SlotKey,
+        /// The chunk given to `Ring::send`, unchanged.
+        chunk: Chunk,
+        /// The offset given to `Ring::send`, in bytes.
+        from: usize,
+        /// Bytes taken, at least 1 and maybe fewer than there were; or errno(3), ECANCELED after
+        /// a close.
+        outcome: Result<usize, i32>,
+    },
+    /// The descriptor of this key is free; the kernel may give its index to the next connection.
+    Closed {
+        /// The key given to `Ring::close`.
+        key: SlotKey,
+    },
+    /// Another thread asks to look at the lanes.
+    Woken,
+    /// The time of [`Ring::tick_after`](super::Ring::tick_after) is over.
+    Ticked,
+}
+
+/// How a receive ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Bytes arrived.
+    Data {
+        /// Where they are; recycle it when done.
+        buffer: BufferId,
+        /// How many, at least 1.
+        bytes: usize,
+        /// Whether the socket had more when these were taken: receive again.
+        more_waiting: bool,
+    },
+    /// The peer sends no more.
+    EndOfStream,
+    /// Every buffer is held: recycle one, then receive again.
+    NoBuffers,
+    /// Nothing is there at present; `Readable` will tell.
+    WouldBlock,
+    /// The connection broke.
+    Failed {
+        /// errno(3).
+        errno: i32,
+    },
+}
+
+/// Events of a ring since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingCounters {
+    /// Calls of io_uring_enter(2).
+    pub entered: u64,
+    /// Times the submission queue was full and had to be submitted within a turn.
+    pub submissions_full: u64,
+    /// Times a turn found the completion queue overflown; nothing is lost, but it is slow.
+    pub completion_overflows: u64,
+    /// Receives that found no buffer.
+    pub no_buffers: u64,
+    /// Wakes of another shard that the kernel refused.
+    pub wakes_failed: u64,
+}

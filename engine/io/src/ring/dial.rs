@@ -1,0 +1,137 @@
+//! The connecting side of a ring: sockets it opens itself, and receives that stay armed.
+//!
+//! A connection is dialled by a chain of linked operations: open a socket at the slot's index, set
+//! its options, bind it if a source is given, connect. The chain completes once, with `Connected`:
+//! all links but the last are silent unless they fail, and one that fails silences those behind it
+//! (io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS). What the links point to is kept in `flight` until
+//! then.
+
+use super::Ring;
+use super::tag::{Op, Tag};
+use crate::slots::SlotKey;
+use io_uring::types::{DestinationSlot, Fixed};
+use io_uring::{opcode, squeue};
+use socket2::SockAddr;
+use std::ffi::c_int;
+use std::net::SocketAddr;
+
+/// The value of an option that is on. It is read when a link runs, so it lives for ever.
+static ON: c_int = 1;
+
+/// Links of a chain, the last one included, at most.
+const CHAIN_ENTRIES_MAX: usize = 5;
+
+/// Where a connection goes, and from where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The source: an address of this host with port 0. Without it the kernel chooses both.
+    ///
+    /// With it the port is chosen when connecting (IP_BIND_ADDRESS_NO_PORT, ip(7)), so each pair
+    /// of source and destination has the whole range of ports to itself. Needs Linux 6.11.
+    pub from: Option<SocketAddr>,
+    /// The destination.
+    pub to: SocketAddr,
+}
+
+/// The addresses of one connection being dialled, in the kernel's form.
+#[derive(Debug)]
+pub(super) struct Dialling {
+    pub(super) key: SlotKey,
+    from: Option<SockAddr>,
+    to: SockAddr,
+}
+
+impl Ring {
+    /// Opens a socket in the direct descriptor of `key` and connects it; `Connected` follows.
+    ///
+    /// The caller chooses an index below the table's size that is free: never used, or `Closed`.
+    /// TCP_NODELAY is set: a request is one send, and waiting to fill a segment delays the next.
+    ///
+    /// # Panics
+    /// If the two addresses are not of one family.
+    pub fn connect(&mut self, key: SlotKey, route: &Route) {
+        let is_one_family = route
+            .from
+            .is_none_or(|from| from.is_ipv4() == route.to.is_ipv4());
+        assert!(is_one_family, "{route:?} mixes address families");
+        let to = Box::new(Dialling {
+            key,
+            from: route.from.map(SockAddr::from),
+            to: SockAddr::from(route.to),
+        });
+        // The box does not move in `flight`, so the addresses within it stay where they are.
+        let from = to.from.as_ref().map(|from| (from.as_ptr(), from.len()));
+        let destination = (to.to.as_ptr(), to.to.len());
+        let family = c_int::from(to.to.family());
+        let index = self.flight.begin_dial(to);
+        let at = |op| Tag {
+            op,
+            index,
+            generation: key.generation,
+        };
+        let fd = Fixed(key.index);
+        let place = DestinationSlot::try_from_slot_target(key.index)
+            .expect("an index of the table is a place in it");
+        let socket = opcode::Socket::new(family, libc::SOCK_STREAM, 0).file_index(Some(place));
+        let option = |level, name| {
+            let value = (&raw const ON).cast();
+            opcode::SetSockOpt::new(fd, level, name, value, size_of::<c_int>() as u32).build()
+        };
+        let step = |entry| link(entry, at(Op::Dial));
+        self.make_room_for_chain();
+        self.push(step(socket.build()));
+        self.push(step(option(
+            libc::IPPROTO_TCP as u32,
+            libc::TCP_NODELAY as u32,
+        )));
+        if let Some((address, bytes)) = from {
+            // Of both families: the option is the socket's, whatever its addresses are.
+            self.push(step(option(
+                libc::IPPROTO_IP as u32,
+                libc::IP_BIND_ADDRESS_NO_PORT as u32,
+            )));
+            self.push(step(opcode::Bind::new(fd, address.cast(), bytes).build()));
+        }
+        let (address, bytes) = destination;
+        let connect = opcode::Connect::new(fd, address.cast(), bytes).build();
+        self.push(connect.user_data(at(Op::Connect).pack()));
+    }
+
+    /// Sees to it that the next links are submitted together: a submission ends a chain.
+    pub(super) fn make_room_for_chain(&mut self) {
+        let queue = self.uring.submission();
+        let free = queue.capacity() - queue.len();
+        drop(queue);
+        if free < CHAIN_ENTRIES_MAX {
+            self.submit_now();
+        }
+    }
+
+    /// Receives whatever comes, a buffer at a time, until a `Streamed` that is not `armed`.
+    ///
+    /// For connections that expect something soon: an armed receive holds some 600 bytes more of
+    /// kernel memory than an armed watch, and saves a submission for each message.
+    pub fn recv_multishot(&mut self, key: SlotKey) {
+        let receive = opcode::RecvMulti::new(Fixed(key.index), self.buffers.group()).build();
+        self.flight.begin_stream();
+        self.push(receive.user_data(Tag::for_slot(Op::Stream, key).pack()));
+    }
+
+    /// Ends a [`Ring::recv_multishot`]: `Streamed` with ECANCELED and not `armed` follows, after
+    /// what was received until then.
+    pub fn cancel_multishot(&mut self, key: SlotKey) {
+        self.cancel(Tag::for_slot(Op::Stream, key));
+    }
+}
+
+/// Whether the entry behind this one belongs to the same chain.
+pub(super) fn is_link(entry: &squeue::Entry) -> bool {
+    Tag::unpack(entry.get_user_data()).is_some_and(|tag| tag.op == Op::Dial)
+}
+
+/// A link of a chain that says something only if it fails.
+fn link(entry: squeue::Entry, tag: Tag) -> squeue::Entry {
+    entry
+        .flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS)
+        .user_data(tag.pack())
+}

@@ -1,0 +1,248 @@
+//! The operations under way: what each one owns, and what its completion means.
+//!
+//! Invariant: every operation that was queued and will complete is counted here until its last
+//! completion, and a chunk being sent is here and nowhere else.
+
+use super::completion::{Completion, Received, RingCounters};
+use super::dial::Dialling;
+use super::tag::{Op, Tag};
+use crate::buffers::BufferRing;
+use crate::chunk::Chunk;
+use crate::slots::SlotKey;
+use io_uring::cqueue;
+use slab::Slab;
+use std::mem;
+
+/// Buffers offered to streams that have brought nothing of late.
+const STREAM_BUFFERS_MIN: usize = 32;
+/// With each submission the peak of what streams brought falls by this part of it.
+const STREAMED_PEAK_FORGOTTEN: usize = 16;
+
+/// A chunk that the kernel may read.
+#[derive(Debug)]
+pub(super) struct SendUnderWay {
+    pub(super) key: SlotKey,
+    pub(super) chunk: Chunk,
+    pub(super) from: usize,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    sends: Slab<SendUnderWay>,
+    dials: Slab<Box<Dialling>>,
+    operations: usize,
+    receives: usize,
+    streams: usize,
+    /// What streams brought since buffers were last offered, or could not for want of a buffer.
+    streamed: usize,
+    /// The most of that at one time; forgets slowly.
+    streamed_peak: usize,
+    /// The watch of the wake descriptor ended and has to be queued again.
+    pub(super) wake_watch_ended: bool,
+    pub(super) counters: RingCounters,
+}
+
+impl Flight {
+    /// Counts one operation that will complete.
+    pub(super) fn begin(&mut self) {
+        self.operations += 1;
+    }
+
+    /// Counts one receive.
+    pub(super) fn begin_receive(&mut self) {
+        self.receives += 1;
+        self.operations += 1;
+    }
+
+    /// Counts one receive that stays armed.
+    pub(super) fn begin_stream(&mut self) {
+        self.streams += 1;
+        self.operations += 1;
+    }
+
+    /// Keeps the addresses of a connection being dialled and returns its place.
+    pub(super) fn begin_dial(&mut self, dialling: Box<Dialling>) -> u32 {
+        self.operations += 1;
+        let place = self.dials.insert(dialling);
+        u32::try_from(place).expect("fewer connections than a tag can name")
+    }
+
+    /// Takes the chunk over and returns its tag and the address the kernel reads from.
+    pub(super) fn begin_send(&mut self, send: SendUnderWay) -> (Tag, *const u8) {
+        let entry = self.sends.vacant_entry();
+        let index = u32::try_from(entry.key()).expect("fewer sends than a tag can name");
+        let generation = send.key.generation;
+        // Moving the chunk into the slab moves its handle; the bytes stay where they are.
+        let start = send.chunk[send.from..].as_ptr();
+        entry.insert(send);
+        self.operations += 1;
+        let tag = Tag {
+            op: Op::Send,
+            index,
+            generation,
+        };
+        (tag, start)
+    }
+
+    /// Operations whose last completion was not reaped yet.
+    pub(super) fn operations(&self) -> usize {
+        self.operations
+    }
+
+    /// Buffers to offer before the next submission: one for each receive, which will be filled at
+    /// once, and for streams twice what they brought at one time of late. A stream that finds none
+    /// ends and says so; a buffer for each of thousands would be memory that is touched in turn.
+    pub(super) fn buffers_wanted(&mut self) -> usize {
+        let forgotten = self.streamed_peak / STREAMED_PEAK_FORGOTTEN;
+        self.streamed_peak = (self.streamed_peak - forgotten).max(mem::take(&mut self.streamed));
+        self.receives
+            + self
+                .streams
+                .min(2 * self.streamed_peak + STREAM_BUFFERS_MIN)
+    }
+
+    /// Sends among them.
+    pub(super) fn sends(&self) -> usize {
+        self.sends.len()
+    }
+
+    /// Gives up the chunks still under way without freeing them.
+    pub(super) fn leak_sends(&mut self) {
+        for send in self.sends.drain() {
+            std::mem::forget(send.chunk);
+        }
+    }
+
+    /// Says what a completion means; nothing if it concerns the ring alone.
+    pub(super) fn settle(
+        &mut self,
+        entry: &cqueue::Entry,
+        buffers: &mut BufferRing,
+    ) -> Option<Completion> {
+        let tag = Tag::unpack(entry.user_data()).expect("only tags are ever submitted");
+        let more = cqueue::more(entry.flags());
+        if !more && is_counted(tag.op) {
+            self.operations -= 1;
+        }
+        match tag.op {
+            Op::Accept => Some(accepted(entry.result(), more)),
+            Op::AcceptOne => Some(accepted_one(entry.result())),
+            Op::Watch => readable(tag.key(), entry.result(), more),
+            Op::Receive => {
+                self.receives -= 1;
+                let outcome = self.received(entry, buffers);
+                let key = tag.key();
+                Some(Completion::Received { key, outcome })
+            }
+            Op::Send => Some(self.sent(tag, entry.result())),
+            Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
+            Op::Stream => {
+                self.streams -= usize::from(!more);
+                self.streamed += 1;
+                let outcome = self.received(entry, buffers);
+                Some(Completion::Streamed {
+                    key: tag.key(),
+                    outcome,
+                    armed: more,
+                })
+            }
+            Op::Close => Some(Completion::Closed { key: tag.key() }),
+            // Success is silent, and failure means that there is nothing left to act on: the
+            // operation to cancel has completed, the connection to shut down has gone.
+            Op::Cancel | Op::ShutdownWrite => None,
+            Op::WatchWake => {
+                self.wake_watch_ended |= !more;
+                (entry.result() >= 0).then_some(Completion::Woken)
+            }
+            Op::WakeShard => {
+                self.counters.wakes_failed += 1;
+                None
+            }
+            Op::Woken => Some(Completion::Woken),
+            Op::Tick => Some(Completion::Ticked),
+        }
+    }
+
+    fn received(&mut self, entry: &cqueue::Entry, buffers: &mut BufferRing) -> Received {
+        let buffer = cqueue::buffer_select(entry.flags()).map(|id| buffers.hold(id));
+        match (entry.result(), buffer) {
+            (bytes @ 1.., Some(buffer)) => Received::Data {
+                buffer,
+                bytes: bytes as usize,
+                more_waiting: cqueue::sock_nonempty(entry.flags()),
+            },
+            (bytes @ 1.., None) => panic!("{bytes} bytes were received into no buffer"),
+            (outcome, unused) => {
+                if let Some(unused) = unused {
+                    buffers.recycle(unused);
+                }
+                self.received_nothing(-outcome)
+            }
+        }
+    }
+
+    fn received_nothing(&mut self, errno: i32) -> Received {
+        match errno {
+            0 => Received::EndOfStream,
+            libc::EAGAIN => Received::WouldBlock,
+            libc::ENOBUFS => {
+                self.counters.no_buffers += 1;
+                Received::NoBuffers
+            }
+            errno => Received::Failed { errno },
+        }
+    }
+
+    fn connected(&mut self, tag: Tag, result: i32) -> Completion {
+        let Dialling { key, .. } = *self.dials.remove(tag.index as usize);
+        assert_eq!(key.generation, tag.generation, "a dial completed twice");
+        let outcome = if result < 0 { Err(-result) } else { Ok(()) };
+        Completion::Connected { key, outcome }
+    }
+
+    fn sent(&mut self, tag: Tag, result: i32) -> Completion {
+        let SendUnderWay { key, chunk, from } = self.sends.remove(tag.index as usize);
+        assert_eq!(key.generation, tag.generation, "a send completed twice");
+        let outcome = usize::try_from(result).map_err(|_| -result);
+        Completion::Sent {
+            key,
+            chunk,
+            from,
+            outcome,
+        }
+    }
+}
+
+/// Whether an operation always completes here; the others are silent unless they fail.
+fn is_counted(op: Op) -> bool {
+    match op {
+        Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
+        Op::Send | Op::Close | Op::WatchWake => true,
+        Op::Dial | Op::Connect | Op::Stream | Op::Tick => true,
+        Op::ShutdownWrite | Op::Cancel | Op::WakeShard | Op::Woken => false,
+    }
+}
+
+fn accepted(result: i32, more: bool) -> Completion {
+    match u32::try_from(result) {
+        Ok(index) => Completion::Accepted { index, more },
+        Err(_) => Completion::AcceptEnded { errno: -result },
+    }
+}
+
+fn accepted_one(result: i32) -> Completion {
+    let outcome = u32::try_from(result).map_err(|_| -result);
+    Completion::AcceptedOne { outcome }
+}
+
+fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {
+    // A watch is cancelled only by a close, and then nobody watches any more.
+    if result == -libc::ECANCELED {
+        return None;
+    }
+    let gone = i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR);
+    // A failed watch reads as a hangup: the receive that follows tells what is the matter.
+    let hangup = result < 0 || result & gone != 0;
+    Some(Completion::Readable { key, hangup, armed })
+}

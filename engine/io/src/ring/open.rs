@@ -1,0 +1,290 @@
+//! Opens a ring: settings checked, the kernel asked what it can do, tables registered.
+
+use super::error::RingError;
+use super::tag::INDEX_MAX;
+use crate::buffers::{BUFFERS_MAX, BufferRing};
+use crate::wake::EventFd;
+use io_uring::{IoUring, Probe, opcode};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// The group number of a ring's only buffer group.
+const BUFFER_GROUP: u16 = 0;
+/// The most submissions a ring may queue: io_uring_setup(2).
+const SUBMISSIONS_MAX: u32 = 1 << 15;
+/// The most completions a ring may queue: io_uring_setup(2).
+const COMPLETIONS_MAX: u32 = 1 << 16;
+/// The most direct descriptors a ring may have: io_uring_register(2).
+const DESCRIPTORS_MAX: u32 = 1 << 20;
+/// The largest receive buffer in bytes; a larger one serves nobody.
+const BUFFER_BYTES_MAX: u32 = 1 << 20;
+
+const _: () = assert!(DESCRIPTORS_MAX <= INDEX_MAX);
+
+/// Sizes of a ring. The defaults are starting values for a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingSettings {
+    /// Submissions queued between two entries to the kernel: a power of two, 1 to 2^15.
+    pub submission_entries: u32,
+    /// Completions queued before the kernel must keep them aside: a power of two, at least
+    /// `submission_entries`, at most 2^16.
+    pub completion_entries: u32,
+    /// Sockets of the ring, 1 to 2^20 and not above RLIMIT_NOFILE.
+    pub descriptors: u32,
+    /// Receive buffers: a power of two, 1 to 2^15.
+    pub buffer_count: u16,
+    /// Bytes of a receive buffer, 1 to 2^20.
+    pub buffer_bytes: u32,
+}
+
+impl Default for RingSettings {
+    fn default() -> RingSettings {
+        RingSettings {
+            submission_entries: 2048,
+            completion_entries: 16384,
+            descriptors: 16384,
+            buffer_count: 4096,
+            buffer_bytes: 2048,
+        }
+    }
+}
+
+/// The parts of an open ring.
+pub(super) struct Parts {
+    pub(super) uring: IoUring,
+    pub(super) buffers: BufferRing,
+    pub(super) park: Arc<EventFd>,
+}
+
+pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
+    check_settings(settings)?;
+    let uring = IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_coop_taskrun()
+        // One refused submission must not hold up those behind it.
+        .setup_submit_all()
+        .setup_cqsize(settings.completion_entries)
+        .build(settings.submission_entries)
+        .map_err(|source| setup_error(settings, source))?;
+    check_operations(&uring)?;
+    register_descriptors(&uring, settings.descriptors)?;
+    let submitter = uring.submitter();
+    let (count, bytes) = (settings.buffer_count, settings.buffer_bytes);
+    let buffers = BufferRing::register(&submitter, BUFFER_GROUP, count, bytes)
+        .map_err(|source| refused("register_buf_ring", source))?;
+    let park = Arc::new(EventFd::open().map_err(|source| refused("eventfd", source))?);
+    submitter
+        .register_eventfd(park.as_fd().as_raw_fd())
+        .map_err(|source| refused("register_eventfd", source))?;
+    Ok(Parts {
+        uring,
+        buffers,
+        park,
+    })
+}
+
+fn check_settings(settings: &RingSettings) -> Result<(), RingError> {
+    let power_of_two = |name, value: u32, max: u32, rule| {
+        let fits = value.is_power_of_two() && value <= max;
+        if fits {
+            Ok(())
+        } else {
+            Err(RingError::Setting { name, value, rule })
+        }
+    };
+    let within = |name, value: u32, min: u32, max: u32, rule| {
+        let fits = (min..=max).contains(&value);
+        if fits {
+            Ok(())
+        } else {
+            Err(RingError::Setting { name, value, rule })
+        }
+    };
+    let RingSettings {
+        submission_entries,
+        completion_entries,
+        descriptors,
+        buffer_count,
+        buffer_bytes,
+    } = *settings;
+    power_of_two(
+        "submission_entries",
+        submission_entries,
+        SUBMISSIONS_MAX,
+        "a power of two from 1 to 32768",
+    )?;
+    power_of_two(
+        "completion_entries",
+        completion_entries,
+        COMPLETIONS_MAX,
+        "a power of two from 1 to 65536",
+    )?;
+    within(
+        "completion_entries",
+        completion_entries,
+        submission_entries,
+        COMPLETIONS_MAX,
+        "at least submission_entries",
+    )?;
+    within(
+        "descriptors",
+        descriptors,
+        1,
+        DESCRIPTORS_MAX,
+        "within 1 to 1048576",
+    )?;
+    power_of_two(
+        "buffer_count",
+        u32::from(buffer_count),
+        u32::from(BUFFERS_MAX),
+        "a power of two from 1 to 32768",
+    )?;
+    within(
+        "buffer_bytes",
+        buffer_bytes,
+        1,
+        BUFFER_BYTES_MAX,
+        "within 1 to 1048576",
+    )
+}
+
+fn setup_error(settings: &RingSettings, source: io::Error) -> RingError {
+    match source.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM) => RingError::Unavailable { source },
+        Some(libc::EINVAL) => RingError::KernelTooOld { source },
+        Some(libc::ENOMEM) => RingError::Memory {
+            submission_entries: settings.submission_entries,
+            completion_entries: settings.completion_entries,
+        },
+        _ => refused("io_uring_setup", source),
+    }
+}
+
+fn refused(call: &'static str, source: io::Error) -> RingError {
+    match source.raw_os_error() {
+        Some(libc::EMFILE) => RingError::DescriptorsExhausted {
+            open_files_max: open_files_max(),
+        },
+        _ => RingError::Refused { call, source },
+    }
+}
+
+fn check_operations(uring: &IoUring) -> Result<(), RingError> {
+    let mut probe = Probe::new();
+    uring
+        .submitter()
+        .register_probe(&mut probe)
+        .map_err(|source| refused("register_probe", source))?;
+    let needed = [
+        (opcode::AcceptMulti::CODE, "accept"),
+        (opcode::PollAdd::CODE, "poll"),
+        (opcode::Recv::CODE, "recv"),
+        (opcode::Send::CODE, "send"),
+        (opcode::Shutdown::CODE, "shutdown"),
+        (opcode::AsyncCancel2::CODE, "async cancel"),
+        (opcode::Close::CODE, "close"),
+        (opcode::MsgRingData::CODE, "msg ring"),
+    ];
+    match needed.iter().find(|(code, _)| !probe.is_supported(*code)) {
+        Some((_, operation)) => Err(RingError::OperationMissing { operation }),
+        None => Ok(()),
+    }
+}
+
+fn register_descriptors(uring: &IoUring, descriptors: u32) -> Result<(), RingError> {
+    let outcome = uring.submitter().register_files_sparse(descriptors);
+    outcome.map_err(|source| match source.raw_os_error() {
+        Some(libc::EMFILE) => RingError::DescriptorTable {
+            descriptors,
+            open_files_max: open_files_max(),
+        },
+        _ => refused("register_files_sparse", source),
+    })
+}
+
+/// RLIMIT_NOFILE, the soft limit; it bounds the table of each ring by itself.
+pub(super) fn open_files_max() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: getrlimit(2) writes one `rlimit` to the place given, which is a local of this type.
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    assert_eq!(
+        outcome, 0,
+        "getrlimit fails only for a resource it does not know"
+    );
+    limit.rlim_cur
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RingError, RingSettings, check_settings, open, open_files_max, setup_error};
+    use std::io;
+
+    fn check(change: impl FnOnce(&mut RingSettings), message: &str) {
+        let mut settings = RingSettings::default();
+        change(&mut settings);
+        let error = check_settings(&settings).expect_err(message);
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_named() {
+        check(
+            |settings| settings.submission_entries = 1000,
+            "ring setting submission_entries of 1000 is not a power of two from 1 to 32768",
+        );
+        check(
+            |settings| settings.completion_entries = 1024,
+            "ring setting completion_entries of 1024 is not at least submission_entries",
+        );
+        check(
+            |settings| settings.descriptors = 0,
+            "ring setting descriptors of 0 is not within 1 to 1048576",
+        );
+        check(
+            |settings| settings.buffer_count = 3,
+            "ring setting buffer_count of 3 is not a power of two from 1 to 32768",
+        );
+        check(
+            |settings| settings.buffer_bytes = 0,
+            "ring setting buffer_bytes of 0 is not within 1 to 1048576",
+        );
+    }
+
+    #[test]
+    fn the_kernels_refusal_says_what_to_do() {
+        let check = |errno: i32, advice: &str| {
+            let source = io::Error::from_raw_os_error(errno);
+            let message = setup_error(&RingSettings::default(), source).to_string();
+            assert!(message.contains(advice), "{message}");
+        };
+        check(libc::ENOSYS, "kernel.io_uring_disabled=0");
+        check(libc::EPERM, "seccomp");
+        check(libc::EINVAL, "Linux 6.1");
+        check(libc::ENOMEM, "RLIMIT_MEMLOCK");
+        check(libc::EMFILE, "RLIMIT_NOFILE");
+        check(libc::EIO, "io_uring_setup");
+    }
+
+    #[test]
+    fn a_table_beyond_the_limit_of_open_files_names_both() {
+        let limit = open_files_max();
+        let descriptors = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+        if descriptors > super::DESCRIPTORS_MAX {
+            return;
+        }
+        let settings = RingSettings {
+            descriptors,
+            ..RingSettings::default()
+        };
+        let error = open(&settings).err().expect("a table above the limit");
+        assert!(matches!(
+            error,
+            RingError::DescriptorTable { open_files_max, .. } if open_files_max == limit
+        ));
+    }
+}

@@ -1,0 +1,129 @@
+//! What a submission carries to its completion: 64 bits of `user_data`.
+//!
+//! Layout: operation in the top 4 bits, index in the next 28, generation in the low 32. A tag
+//! owns nothing and points to nothing, so a completion that comes late can at worst be stale.
+
+use crate::slots::SlotKey;
+
+/// The most an index may be: it has 28 bits.
+pub(crate) const INDEX_MAX: u32 = (1 << 28) - 1;
+
+/// Every operation a ring submits, and [`Op::Woken`], which other rings submit to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Op {
+    Accept = 1,
+    AcceptOne,
+    Watch,
+    Receive,
+    Send,
+    ShutdownWrite,
+    Cancel,
+    Close,
+    WatchWake,
+    WakeShard,
+    Woken,
+    Dial,
+    Connect,
+    Stream,
+    Tick,
+}
+
+const OPS: [Op; 15] = [
+    Op::Accept,
+    Op::AcceptOne,
+    Op::Watch,
+    Op::Receive,
+    Op::Send,
+    Op::ShutdownWrite,
+    Op::Cancel,
+    Op::Close,
+    Op::WatchWake,
+    Op::WakeShard,
+    Op::Woken,
+    Op::Dial,
+    Op::Connect,
+    Op::Stream,
+    Op::Tick,
+];
+
+/// The unpacked form of `user_data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) op: Op,
+    /// A slot, or for [`Op::Send`], [`Op::Dial`] and [`Op::Connect`] a place in `flight`; 0 where
+    /// there is neither.
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl Tag {
+    pub(crate) fn of(op: Op) -> Tag {
+        Tag {
+            op,
+            index: 0,
+            generation: 0,
+        }
+    }
+
+    pub(crate) fn for_slot(op: Op, key: SlotKey) -> Tag {
+        Tag {
+            op,
+            index: key.index,
+            generation: key.generation,
+        }
+    }
+
+    pub(crate) fn key(self) -> SlotKey {
+        SlotKey {
+            index: self.index,
+            generation: self.generation,
+        }
+    }
+
+    pub(crate) fn pack(self) -> u64 {
+        assert!(self.index <= INDEX_MAX, "index {} in a tag", self.index);
+        let high = (self.op as u32) << 28 | self.index;
+        u64::from(high) << 32 | u64::from(self.generation)
+    }
+
+    /// Nothing if no ring of ours made this.
+    pub(crate) fn unpack(user_data: u64) -> Option<Tag> {
+        let high = (user_data >> 32) as u32;
+        let op = ((high >> 28) as usize).checked_sub(1)?;
+        Some(Tag {
+            op: *OPS.get(op)?,
+            index: high & INDEX_MAX,
+            generation: user_data as u32,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{INDEX_MAX, OPS, Tag};
+
+    fn check(index: u32, generation: u32) {
+        for op in OPS {
+            let tag = Tag {
+                op,
+                index,
+                generation,
+            };
+            assert_eq!(Tag::unpack(tag.pack()), Some(tag));
+        }
+    }
+
+    #[test]
+    fn comes_back_as_it_went() {
+        check(0, 0);
+        check(1, 2);
+        check(INDEX_MAX, u32::MAX);
+    }
+
+    #[test]
+    fn a_foreign_number_is_no_tag() {
+        assert_eq!(Tag::unpack(0), None);
+        assert_eq!(Tag::unpack(u64::from(u32::MAX)), None);
+    }
+}

@@ -1,0 +1,426 @@
+//! Real rings on real loopback sockets. Every wait is for a completion and bounded by rounds.
+
+mod dial;
+mod server;
+
+use super::{Completion, Received, Ring, RingSettings, Wait};
+use crate::chunk::Chunk;
+use crate::slots::SlotKey;
+use crate::wake::WakeFd;
+use server::{ROUND, ROUNDS_MAX, SMALL, Server};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::mpsc;
+
+/// Whether the peer of `client` closed: an end of stream or a reset, and no timeout.
+fn is_closed(client: &mut TcpStream) -> bool {
+    match client.read(&mut [0; 1]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+fn is_readable(fd: BorrowedFd<'_>, timeout_ms: i32) -> bool {
+    let mut poll = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: poll(2) reads and writes one `pollfd`, a local of this function.
+    unsafe { libc::poll(&mut poll, 1, timeout_ms) == 1 }
+}
+
+#[test]
+fn a_connection_is_accepted_read_answered_and_closed() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.watch(key);
+    client.write_all(b"ping").unwrap();
+    assert!(!server.readable(key));
+    let Received::Data {
+        buffer,
+        bytes,
+        more_waiting,
+    } = server.received(key)
+    else {
+        panic!("no data");
+    };
+    assert!(!more_waiting);
+    assert_eq!(server.ring.buffers().bytes_mut(&buffer, bytes), b"ping");
+    server.ring.buffers().recycle(buffer);
+    assert_eq!(server.received(key), Received::WouldBlock);
+    server.ring.send(key, Chunk::from(b"..pong".to_vec()), 2);
+    let (chunk, from, outcome) = server.sent();
+    assert_eq!((&chunk[..], from, outcome), (&b"..pong"[..], 2, Ok(4)));
+    let mut answer = [0; 4];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"pong");
+    server.close(key);
+    assert!(is_closed(&mut client));
+    // The accept alone is left: the watch was cancelled and accounted for.
+    server.connect();
+    server.accepted();
+    assert_eq!(server.ring.in_flight(), 1);
+}
+
+#[test]
+fn a_connection_goes_from_watched_to_streamed_and_back() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.watch(key);
+    client.write_all(b"one").unwrap();
+    assert!(!server.readable(key));
+    server.ring.unwatch(key);
+    server.ring.recv_multishot(key);
+    assert_eq!(server.streamed(key), (Ok(3), true));
+    client.write_all(b"three").unwrap();
+    assert_eq!(server.streamed(key), (Ok(5), true));
+    server.ring.cancel_multishot(key);
+    assert_eq!(server.streamed(key), (Err(libc::ECANCELED), false));
+    // Watched again, what is there already is announced too; and the old watch says nothing.
+    client.write_all(b"again").unwrap();
+    server.ring.watch(key);
+    assert!(!server.readable(key));
+    let outcome = server.received(key);
+    assert!(
+        matches!(outcome, Received::Data { bytes: 5, .. }),
+        "{outcome:?}"
+    );
+    assert!(server.waiting.is_empty(), "{:?}", server.waiting);
+    assert_eq!(server.ring.in_flight(), 2, "the accept and the watch");
+}
+
+#[test]
+fn a_tick_ends_a_wait_once() {
+    let mut server = Server::open(&SMALL);
+    let begun = std::time::Instant::now();
+    server.ring.tick_after(ROUND);
+    server.ring.enter(Wait::Completion).unwrap();
+    let mut completions = Vec::new();
+    server.ring.reap(&mut completions, 8);
+    assert!(matches!(completions[..], [Completion::Ticked]));
+    assert!(begun.elapsed() >= ROUND);
+    assert_eq!(server.ring.in_flight(), 1, "the accept alone is left");
+    server.ring.enter(Wait::For(ROUND)).unwrap();
+    assert_eq!(server.ring.reap(&mut completions, 8), 0);
+}
+
+#[test]
+fn the_end_of_the_peer_is_a_hangup_and_an_end_of_stream() {
+    let mut server = Server::open(&SMALL);
+    let (client, key) = server.pair();
+    server.ring.watch(key);
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert!(server.readable(key));
+    assert_eq!(server.received(key), Received::EndOfStream);
+    assert_eq!(server.ring.buffers().held(), 0);
+}
+
+#[test]
+fn a_write_shutdown_reaches_the_peer_while_reading_goes_on() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.watch(key);
+    server.ring.shutdown_write(key);
+    server.ring.enter(Wait::No).unwrap();
+    assert!(is_closed(&mut client));
+    client.write_all(b"rest").unwrap();
+    // A socket whose own side is shut reports that too, so the first event may come before.
+    while server.received(key) == Received::WouldBlock {
+        server.readable(key);
+    }
+    server.close(key);
+}
+
+#[test]
+fn a_completion_after_the_close_has_a_stale_key() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.watch(key);
+    server.ring.enter(Wait::No).unwrap();
+    client.write_all(b"late").unwrap();
+    server.ring.receive(key);
+    server.ring.enter(Wait::For(ROUND)).unwrap();
+    assert!(server.ring.has_completions());
+    // The close comes before the completions are looked at, and the index is used again.
+    server.close(key);
+    let (_other, other) = server.pair();
+    assert_eq!(other.index, key.index);
+    assert_ne!(other, key);
+    let mut stale = 0;
+    for completion in server.waiting.drain(..) {
+        match completion {
+            Completion::Readable { key, .. } => stale += u32::from(server.slots.get(key).is_none()),
+            Completion::Received {
+                key,
+                outcome: Received::Data { buffer, .. },
+            } => {
+                assert!(server.slots.get(key).is_none());
+                server.ring.buffers().recycle(buffer);
+                stale += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(stale > 0);
+    assert_eq!(server.ring.buffers().held(), 0);
+}
+
+#[test]
+fn receiving_goes_on_after_buffers_ran_out() {
+    let mut server = Server::open(&RingSettings {
+        buffer_count: 2,
+        ..SMALL
+    });
+    let (mut client, key) = server.pair();
+    client.write_all(&[7; 512 * 3]).unwrap();
+    server.ring.watch(key);
+    server.readable(key);
+    let mut held = Vec::new();
+    while held.len() < 2 {
+        match server.received(key) {
+            Received::Data { buffer, .. } => held.push(buffer),
+            Received::WouldBlock => assert!(!server.readable(key)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(server.received(key), Received::NoBuffers);
+    assert_eq!(server.ring.counters().no_buffers, 1);
+    server.ring.buffers().recycle(held.remove(0));
+    assert!(matches!(
+        server.received(key),
+        Received::Data { bytes: 512, .. }
+    ));
+}
+
+#[test]
+fn short_sends_to_a_slow_reader_finish() {
+    const BYTES: usize = 600_000;
+    let content: Vec<u8> = (0..BYTES).map(|position| (position % 251) as u8).collect();
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    let expected = content.clone();
+    let reader = std::thread::spawn(move || {
+        let mut seen = 0;
+        let mut bytes = [0; 700];
+        while seen < BYTES {
+            let count = client.read(&mut bytes).unwrap();
+            assert_eq!(bytes[..count], expected[seen..seen + count]);
+            seen += count;
+        }
+    });
+    server.ring.send(key, Chunk::from(content), 0);
+    let mut short = 0;
+    loop {
+        let (chunk, from, outcome) = server.sent();
+        let from = from + outcome.unwrap();
+        if from == BYTES {
+            break;
+        }
+        short += 1;
+        server.ring.send(key, chunk, from);
+    }
+    assert!(short > 0);
+    reader.join().unwrap();
+}
+
+#[test]
+fn closing_returns_the_chunk_of_a_blocked_send() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.send(key, Chunk::from(vec![1; 16 << 20]), 0);
+    let (chunk, _, outcome) = server.sent();
+    let mut from = outcome.unwrap();
+    let mut blocked = Some(chunk);
+    // The peer reads nothing, so after a few short sends one blocks.
+    while let Some(chunk) = blocked.take() {
+        server.ring.send(key, chunk, from);
+        server.ring.enter(Wait::For(ROUND)).unwrap();
+        server.ring.reap(&mut server.waiting, usize::MAX);
+        if let Some(Completion::Sent {
+            chunk,
+            from: start,
+            outcome,
+            ..
+        }) = server.waiting.pop()
+        {
+            from = start + outcome.unwrap();
+            blocked = Some(chunk);
+        }
+    }
+    server.close(key);
+    let (chunk, start, outcome) = server.sent();
+    assert_eq!(
+        (chunk.len(), start, outcome),
+        (16 << 20, from, Err(libc::ECANCELED))
+    );
+    assert_eq!(server.ring.in_flight(), 1);
+    std::io::copy(&mut client, &mut std::io::sink()).expect("an end of stream");
+}
+
+#[test]
+fn dropping_a_ring_with_a_blocked_send_closes_the_connection() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, key) = server.pair();
+    server.ring.send(key, Chunk::from(vec![1; 16 << 20]), 0);
+    let (chunk, _, outcome) = server.sent();
+    server.ring.send(key, chunk, outcome.unwrap());
+    server.ring.enter(Wait::No).unwrap();
+    drop(server.ring);
+    let _ = std::io::copy(&mut client, &mut std::io::sink());
+}
+
+#[test]
+fn a_full_table_ends_accepting_until_a_close() {
+    let mut server = Server::open(&RingSettings {
+        descriptors: 2,
+        ..SMALL
+    });
+    let (_first, first) = server.pair();
+    let (_second, _) = server.pair();
+    let mut refused = server.connect();
+    assert_eq!(server.accept_ended(), libc::ENFILE);
+    assert!(is_closed(&mut refused));
+    server.close(first);
+    server.ring.accept(server.listener.as_fd());
+    let (_third, third) = server.pair();
+    assert_eq!(third.index, first.index);
+}
+
+#[test]
+fn accepting_can_be_stopped() {
+    let mut server = Server::open(&SMALL);
+    server.ring.stop_accepting();
+    assert_eq!(server.accept_ended(), libc::ECANCELED);
+    assert_eq!(server.ring.in_flight(), 0);
+}
+
+#[test]
+fn an_overflown_completion_queue_loses_nothing() {
+    let tiny = RingSettings {
+        submission_entries: 4,
+        completion_entries: 4,
+        ..SMALL
+    };
+    let mut server = Server::open(&tiny);
+    let mut pairs: Vec<(TcpStream, SlotKey)> = (0..32).map(|_| server.pair()).collect();
+    for (_, key) in &pairs {
+        server.ring.watch(*key);
+    }
+    for (client, key) in &mut pairs {
+        client.write_all(b"x").unwrap();
+        server.ring.receive(*key);
+    }
+    let mut received = HashSet::new();
+    let mut readable = HashSet::new();
+    while received.len() < pairs.len() || readable.len() < pairs.len() {
+        let is_event = |completion: &Completion| {
+            matches!(
+                completion,
+                Completion::Received { .. } | Completion::Readable { .. }
+            )
+        };
+        match server.take("event", is_event) {
+            Completion::Received { key, .. } => received.insert(key),
+            Completion::Readable { key, .. } => readable.insert(key),
+            other => panic!("{other:?}"),
+        };
+    }
+    assert!(server.ring.counters().completion_overflows > 0);
+    assert!(server.ring.counters().submissions_full > 0);
+}
+
+#[test]
+fn reaping_stops_at_its_bound() {
+    let mut server = Server::open(&SMALL);
+    let clients: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    let mut completions = Vec::new();
+    for _ in 0..ROUNDS_MAX {
+        server.ring.enter(Wait::For(ROUND)).unwrap();
+        assert!(server.ring.reap(&mut completions, 1) <= 1);
+        if completions.len() == clients.len() {
+            return;
+        }
+    }
+    panic!("{completions:?}");
+}
+
+#[test]
+fn a_ring_wakes_another_thread_waiting_in_its_ring() {
+    let (sender, receiver) = mpsc::channel();
+    let sleeper = std::thread::spawn(move || {
+        let mut server = Server::open(&SMALL);
+        sender.send(server.ring.raw_fd()).unwrap();
+        server.woken();
+    });
+    let sleeper_fd = receiver.recv().unwrap();
+    let mut ring = Ring::open(&SMALL).unwrap();
+    ring.wake_shard(sleeper_fd);
+    ring.enter(Wait::No).unwrap();
+    sleeper.join().unwrap();
+    assert_eq!(ring.in_flight(), 0);
+    assert_eq!(ring.counters().wakes_failed, 0);
+    // The other ring has gone; that costs a counter and nothing else.
+    ring.wake_shard(-1);
+    ring.enter(Wait::No).unwrap();
+    assert_eq!(ring.reap(&mut Vec::new(), 10), 0);
+    assert_eq!(ring.counters().wakes_failed, 1);
+}
+
+#[test]
+fn threads_without_a_ring_wake_it_again_and_again() {
+    let mut server = Server::open(&SMALL);
+    let wake = WakeFd::open().unwrap();
+    server.ring.watch_wake(&wake);
+    for _ in 0..10 {
+        let waker = wake.waker();
+        let thread = std::thread::spawn(move || waker.wake());
+        server.woken();
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn the_park_descriptor_tells_only_while_asked_to() {
+    let mut server = Server::open(&SMALL);
+    server.ring.enter(Wait::No).unwrap();
+    let _first = server.connect();
+    assert!(!is_readable(server.ring.park_eventfd(), 0));
+    server.accepted();
+    server.ring.set_park_notify(true);
+    server.ring.enter(Wait::No).unwrap();
+    assert!(!server.ring.has_completions());
+    let _second = server.connect();
+    assert!(is_readable(server.ring.park_eventfd(), 20_000));
+    server.ring.set_park_notify(false);
+    assert!(!is_readable(server.ring.park_eventfd(), 0));
+    server.accepted();
+}
+
+#[test]
+fn more_connections_than_slots_come_and_go() {
+    let mut server = Server::open(&RingSettings {
+        descriptors: 4,
+        ..SMALL
+    });
+    for round in 0..200 {
+        let (mut client, key) = server.pair();
+        server.ring.watch(key);
+        if round % 3 == 0 {
+            client
+                .write_all(b"unread bytes make the close a reset")
+                .unwrap();
+            server.readable(key);
+        }
+        server.close(key);
+        assert!(is_closed(&mut client), "round {round}");
+    }
+    server
+        .waiting
+        .retain(|completion| !matches!(completion, Completion::Readable { .. }));
+    assert!(server.waiting.is_empty(), "{:?}", server.waiting);
+    assert_eq!(server.ring.in_flight(), 1);
+    assert!(server.slots.is_empty());
+}

@@ -1,0 +1,80 @@
+//! The command line of a program that is a server: arguments to a profile.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use clap::{Args, Parser};
+
+use crate::profile::{CoreList, Profile};
+use crate::server::Result;
+
+/// What can be said of a server on the command line; the profile says the rest.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArguments {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    pub listen: Option<SocketAddr>,
+    /// How many shards to run [default: one for each core].
+    #[arg(long, value_name = "N")]
+    pub shards: Option<usize>,
+    /// The cores to run shards on, such as 0-3,6 [default: all].
+    #[arg(long, value_name = "LIST")]
+    pub cores: Option<CoreList>,
+    /// The tuning profile, such as tuning/profiles/production.toml.
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+}
+
+impl ServeArguments {
+    /// The profile these arguments ask for.
+    ///
+    /// # Errors
+    /// The profile cannot be read, or is wrong together with the arguments.
+    pub fn into_profile(self) -> Result<Profile> {
+        let mut profile = match &self.profile {
+            Some(path) => Profile::from_file(path)?,
+            None => Profile::default(),
+        };
+        if let Some(listen) = self.listen {
+            profile.server.listen = listen;
+        }
+        if self.shards.is_some() {
+            profile.server.shards = self.shards;
+        }
+        if self.cores.is_some() {
+            profile.server.cores = self.cores;
+        }
+        profile.validate()?;
+        Ok(profile)
+    }
+}
+
+/// The arguments of a program that is nothing but a server.
+#[derive(Debug, Parser)]
+#[command(version = "")]
+struct ProgramArguments {
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+impl Profile {
+    /// The profile that the program's own command line asks for: `--listen`, `--shards`,
+    /// `--cores` and `--profile`, as `corelane serve` takes them. Ends the program with a message
+    /// when the command line is wrong.
+    ///
+    /// # Errors
+    /// The profile cannot be read, or is wrong together with the arguments.
+    pub fn from_args() -> Result<Profile> {
+        ProgramArguments::parse().serve.into_profile()
+    }
+}
+
+fn parse_address(text: &str) -> std::result::Result<SocketAddr, String> {
+    let hint = "give HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{error}; {hint}"))?;
+    addresses
+        .next()
+        .ok_or_else(|| format!("the name has no address; {hint}"))
+}
