@@ -192,7 +192,7 @@ fn a_call_ends_at_its_deadline_and_not_before() {
 fn a_call_beyond_the_limit_is_refused_before_its_handler_runs() {
     on_executor(async {
         for way in WAYS {
-            let mut harness = TestEndpoint::with(|settings| settings.calls_max = 2);
+            let mut harness = TestEndpoint::with(|settings| settings.calls.calls_max = 2);
             let session = harness.session();
             way.call(&mut harness, &session, "wait").pending();
             way.call(&mut harness, &session, "wait").pending();

@@ -16,8 +16,8 @@ use crate::catalog::tool::Tool;
 use crate::catalog::{Entries, Plan};
 use crate::handler::{Call, CallError, Elicitation, Sampling};
 use crate::io::executor::yield_now;
-use crate::mcp::in_flight::HandlerKind;
-use crate::mcp::round_trip::unix_ms;
+use crate::mcp::handler_kind::HandlerKind;
+use crate::mcp::questions::unix_ms;
 use crate::mcp::{EndpointSettings, Part};
 
 #[derive(Deserialize)]
@@ -309,6 +309,49 @@ fn a_legacy_client_is_sent_requests_on_the_stream_of_the_call() {
             answer.exchange,
             &[("200", expected)],
         );
+    });
+}
+
+#[test]
+fn an_answer_counts_among_the_bytes_of_its_call() {
+    on_executor(async {
+        let mut harness = harness();
+        let bytes = |harness: &mut TestEndpoint| harness.endpoint.services().calls.shares().bytes();
+        let session = able_session(&mut harness);
+        harness.call_legacy(&session, "greets", json!({})).pending();
+        let before = bytes(&mut harness);
+        let asked = question(&harness.settle().await);
+        let name = "n".repeat(1000);
+        let answer = response(&asked["id"], "result", named(&name));
+        harness.post(&session, &answer);
+        let after = bytes(&mut harness);
+        assert!(after > before + 1000);
+        harness.post(&session, &answer);
+        assert_eq!(bytes(&mut harness), after, "one answer is kept");
+        let asked = question(&harness.settle().await);
+        harness.post(&session, &response(&asked["id"], "result", sampled("t")));
+        assert_eq!(harness.settle().await.len(), 1);
+        assert_eq!(bytes(&mut harness), 0);
+    });
+}
+
+#[test]
+fn an_answer_without_room_fails_the_question_and_names_the_limit() {
+    on_executor(async {
+        let mut harness = harness_with(|settings| settings.calls.bytes_max = 20_000);
+        let session = able_session(&mut harness);
+        let answer = harness.call_legacy(&session, "greets", json!({}));
+        let filler = json!({"filler": "x".repeat(11_000)});
+        harness.call_legacy(&session, "greets", filler).pending();
+        let asked = question(&harness.settle().await[..1]);
+        let name = response(&asked["id"], "result", named(&"n".repeat(9000)));
+        harness.post(&session, &name);
+        let delivered = harness.settle().await;
+        let said = super::test_endpoint::part_of(&delivered[0].1).1;
+        assert_eq!(delivered[0].0, answer.exchange);
+        let text = said["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("the answer cannot be kept"), "{text}");
+        assert!(text.contains("calls.bytes_max"), "{text}");
     });
 }
 
