@@ -5,9 +5,9 @@
 //! ```text
 //! endpoint      whole messages in, deliveries out: the table of contents
 //! services      routes (modern, legacy, batch) from a method to the operation that serves it
-//! operations    start, endings, call_events, session_streams, task_requests, task_updates,
-//!               task_watching, listening, broadcasting, notifier: each borrows the services it
-//!               touches
+//! operations    start, call_admission, endings, call_events, session_streams, task_requests,
+//!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
+//!               services it touches
 //! services' state  calls, sessions, streams, subscriptions, tasks, questions, outbox
 //! names         exchange, delivery, disposition, inbound, ids
 //! ```
@@ -19,8 +19,10 @@
 mod age_list;
 mod batches;
 mod broadcasting;
+mod call_admission;
 mod call_events;
 mod call_result;
+mod call_shares;
 mod call_table;
 mod calls;
 mod context;
@@ -32,6 +34,7 @@ mod event_store;
 mod exchange;
 mod features;
 mod handler_kind;
+mod holder;
 mod home_id;
 mod inbound;
 mod listening;
@@ -45,6 +48,7 @@ mod session_id;
 mod session_streams;
 mod sessions;
 mod settings;
+mod shares;
 mod start;
 mod streams;
 mod subscriptions;

@@ -204,6 +204,11 @@ impl Profile {
                 self.connection.input_bytes_max,
             ),
         )?;
+        // The arguments of one call must fit beside those of another.
+        Section::named("http").at_most(
+            ("body_bytes_max", self.http.body_bytes_max.saturating_mul(2)),
+            ("calls.bytes_max", self.calls.bytes_max),
+        )?;
         // A pipelined head has to fit whole, or a connection could wait for itself.
         Section::named("http").at_most(
             ("head_bytes_max", self.http.head_bytes_max),

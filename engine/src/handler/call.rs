@@ -434,11 +434,11 @@ impl Call {
         questions.iter().position(is_it)
     }
 
-    /// Hands the handler the client's answer to the question at `place`.
-    pub(crate) fn answer(&self, place: usize, answer: Result<Value, String>) {
+    /// Hands the handler the client's answer to the question at `place`, if it waits for one.
+    pub(crate) fn answer(&self, place: usize, answer: impl FnOnce() -> Result<Value, String>) {
         let waiter = match self.0.questions.borrow_mut().get_mut(place) {
             Some(question) if question.answer.is_none() => {
-                question.answer = Some(answer);
+                question.answer = Some(answer());
                 question.waiter.take()
             }
             _ => None,

@@ -281,7 +281,7 @@ impl CallEvents<'_> {
                 .ask(task, &name, request.clone(), now_ms);
             has_asked |= asked.is_ok();
             match asked {
-                Err(error) => entry.call.answer(place, Err(error.to_string())),
+                Err(error) => entry.call.answer(place, || Err(error.to_string())),
                 Ok(()) if era == Era::Modern => {}
                 // A request that waits for the result gets the question at once, others when they
                 // come.

@@ -6,9 +6,11 @@ use corelane_protocol::jsonrpc::{Id, OwnedId};
 use corelane_protocol::mcp::era::Era;
 use slab::Slab;
 
+use super::call_shares::{CallShares, CallsFull};
 use super::event_store::StreamId;
 use super::exchange::Exchange;
 use super::handler_kind::HandlerKind;
+use super::holder::HolderKey;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::TaskOwner;
@@ -44,6 +46,10 @@ pub(crate) struct InFlight {
     pub(crate) stream: Option<StreamId>,
     /// Whether its client can come back for the stream however early it loses it.
     pub(crate) is_primed: bool,
+    /// Whose share of the table it is in.
+    holder: HolderKey,
+    /// Bytes of its arguments, and of what its client answered since.
+    bytes: usize,
 }
 
 impl InFlight {
@@ -62,13 +68,32 @@ pub(crate) struct NewCall<'a> {
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
     pub(crate) exchange: Exchange,
     pub(crate) session: Option<SessionId>,
+    /// Whose share of the table it is in.
+    pub(crate) holder: HolderKey,
+    /// Bytes of its arguments.
+    pub(crate) bytes: usize,
+}
+
+/// How many calls may wait, with how much, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallLimits {
+    /// Calls that may wait at once.
+    pub(crate) calls_max: usize,
+    /// Calls of one session among them.
+    pub(crate) per_session_max: usize,
+    /// Bytes of the arguments of all of them.
+    pub(crate) bytes_max: usize,
+    /// How long a call may take, in milliseconds.
+    pub(crate) timeout_ms: u64,
+    /// Notifications of one call that may wait for the shard.
+    pub(crate) events_max: usize,
 }
 
 /// The waiting calls of a shard.
 #[derive(Debug)]
 pub(crate) struct CallTable {
     calls: Slab<InFlight>,
-    calls_max: usize,
+    shares: CallShares,
     timeout_ms: u64,
     generation: u32,
     /// Deadlines in the order calls were started, which is the order they pass in.
@@ -76,12 +101,12 @@ pub(crate) struct CallTable {
 }
 
 impl CallTable {
-    /// An empty table for at most `calls_max` calls, each of which may take `timeout_ms`.
-    pub(crate) fn new(calls_max: usize, timeout_ms: u64) -> CallTable {
+    /// An empty table.
+    pub(crate) fn new(limits: &CallLimits) -> CallTable {
         CallTable {
             calls: Slab::new(),
-            calls_max,
-            timeout_ms,
+            shares: CallShares::new(limits.calls_max, limits.bytes_max),
+            timeout_ms: limits.timeout_ms,
             generation: 0,
             deadlines: VecDeque::new(),
         }
@@ -100,12 +125,30 @@ impl CallTable {
         }
     }
 
-    /// Whether another call may wait.
-    pub(crate) fn has_room(&self) -> bool {
-        self.calls.len() < self.calls_max
+    /// Places and bytes, and who has them.
+    pub(super) fn shares(&self) -> &CallShares {
+        &self.shares
     }
 
-    /// Inserts a call under [`CallTable::next_key`].
+    /// Counts bytes among those that the call called `key` holds.
+    ///
+    /// # Errors
+    /// The limit that they would exceed.
+    pub(super) fn hold(&mut self, key: CallKey, bytes: usize) -> Result<(), CallsFull> {
+        let call = self.calls.get_mut(key.index as usize);
+        let Some(call) = call.filter(|call| call.generation == key.generation) else {
+            return Ok(());
+        };
+        if !self.shares.is_ample() {
+            self.shares.check_bytes(call.holder, bytes)?;
+        }
+        self.shares.take_bytes(call.holder, bytes);
+        call.bytes += bytes;
+        Ok(())
+    }
+
+    /// Inserts a call under [`CallTable::next_key`]. That it may wait was checked before its
+    /// handler ran.
     pub(crate) fn insert(&mut self, new: NewCall<'_>, now_ms: u64) -> CallKey {
         let key = self.next_key();
         self.generation = self.generation.wrapping_add(1);
@@ -123,7 +166,10 @@ impl CallTable {
             session: new.session,
             stream: None,
             is_primed: false,
+            holder: new.holder,
+            bytes: new.bytes,
         });
+        self.shares.take(new.holder, new.bytes);
         self.forget_answered_deadlines();
         self.deadlines.push_back((now_ms + self.timeout_ms, key));
         key
@@ -138,7 +184,9 @@ impl CallTable {
     /// Takes the call called `key` out, unless it was answered.
     pub(crate) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         self.find(key)?;
-        Some(self.calls.remove(key.index as usize))
+        let call = self.calls.remove(key.index as usize);
+        self.shares.give_back(call.holder, call.bytes);
+        Some(call)
     }
 
     /// No call runs out of time before this; maybe none does then either.

@@ -5,7 +5,10 @@
 
 use std::rc::Rc;
 
-use super::call_table::{CallTable, InFlight, NewCall};
+use corelane_protocol::jsonrpc::Value;
+
+use super::call_shares::CallShares;
+use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
@@ -17,17 +20,6 @@ use corelane_io::executor;
 
 /// Calls kept for the next requests.
 const SPARE_CALLS_MAX: usize = 64;
-
-/// How many calls may wait, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CallLimits {
-    /// Calls that may wait at once.
-    pub(super) calls_max: usize,
-    /// How long a call may take, in milliseconds.
-    pub(super) timeout_ms: u64,
-    /// Notifications of one call that may wait for the shard.
-    pub(super) events_max: usize,
-}
 
 /// What handlers of a shard work with.
 pub(super) struct HandlerParts {
@@ -51,7 +43,7 @@ impl Calls {
     /// No calls.
     pub(super) fn new(limits: CallLimits, parts: HandlerParts, meter: Rc<ShardMeter>) -> Calls {
         Calls {
-            table: CallTable::new(limits.calls_max, limits.timeout_ms),
+            table: CallTable::new(&limits),
             spare: Vec::new(),
             parts,
             limits,
@@ -60,9 +52,21 @@ impl Calls {
         }
     }
 
-    /// Whether another call may wait.
-    pub(super) fn has_room(&self) -> bool {
-        self.table.has_room()
+    /// Calls and bytes that are taken, and those that may be.
+    pub(super) fn shares(&self) -> &CallShares {
+        self.table.shares()
+    }
+
+    /// Hands the handler of a call what its client answered to the question at `place`, if it waits
+    /// for that. The answer counts among the bytes of the call; one without room is none.
+    pub(super) fn answer(&mut self, key: CallKey, place: usize, answer: Value<'_>) {
+        let Some(call) = self.table.find(key).map(|entry| entry.call.clone()) else {
+            return;
+        };
+        call.answer(place, || match self.table.hold(key, answer.owned_bytes()) {
+            Ok(()) => Ok(answer.to_serde()),
+            Err(full) => Err(format!("the answer cannot be kept: {full}")),
+        });
     }
 
     /// Whether no call waits.

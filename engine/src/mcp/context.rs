@@ -13,6 +13,7 @@ use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::disposition::Disposition;
+use super::holder::Holders;
 use super::settings::EndpointSettings;
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::arena::Arena;
@@ -22,6 +23,7 @@ pub(super) struct Context {
     pub(super) settings: EndpointSettings,
     pub(super) trailer: ResultTrailer,
     pub(super) meter: Rc<ShardMeter>,
+    pub(super) holders: Holders,
     arena: Arena,
     now_ms: u64,
     started_unix_ms: u64,
@@ -43,6 +45,7 @@ impl Context {
             trailer: ResultTrailer::new(&server_info),
             settings,
             meter,
+            holders: Holders::default(),
             arena: Arena::default(),
             now_ms: 0,
             started_unix_ms,

@@ -128,7 +128,7 @@ impl Endings<'_> {
     pub(super) fn expire(&mut self) {
         let now_ms = self.updates.context.now_ms();
         while let Some(key) = self.calls.next_expired(now_ms) {
-            let limit_ms = self.updates.context.settings.call_timeout_ms;
+            let limit_ms = self.updates.context.settings.calls.timeout_ms;
             let text = format!("the tool took longer than {limit_ms} ms");
             self.finish(key, Ok(Err(CallError::internal(text))));
         }

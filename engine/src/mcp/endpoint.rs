@@ -11,7 +11,7 @@ use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, Message};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::subscription::ListKind;
 
-use super::calls::{CallLimits, Calls, HandlerParts};
+use super::calls::{Calls, HandlerParts};
 use super::context::Context;
 use super::delivery::{Delivery, Part};
 use super::disposition::{Disposition, Forwarded, ForwardedKind};
@@ -79,11 +79,6 @@ impl Endpoint {
     ) -> Endpoint {
         let shard = settings.shard;
         let parts = &settings.parts;
-        let limits = CallLimits {
-            calls_max: settings.calls_max,
-            timeout_ms: settings.call_timeout_ms,
-            events_max: settings.events_max,
-        };
         let handler_parts = HandlerParts {
             event_queue,
             offload,
@@ -94,7 +89,7 @@ impl Endpoint {
             services: Services {
                 catalog: Catalog::new(Arc::clone(&parts.plan)),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
-                calls: Calls::new(limits, handler_parts, Rc::clone(&meter)),
+                calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
                     shard,
                     (settings.sessions_max, settings.sessions_per_principal_max),

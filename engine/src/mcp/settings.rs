@@ -2,6 +2,7 @@
 
 use corelane_protocol::jsonrpc::JsonLimits;
 
+use super::call_table::CallLimits;
 use super::event_store::EventLimits;
 use super::server_parts::ServerParts;
 use super::task_table::TaskLimits;
@@ -23,12 +24,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) batch_max: usize,
     /// Bytes of answers past which a batch gets none but errors.
     pub(crate) batch_bytes_max: usize,
-    /// Calls that may wait at once.
-    pub(crate) calls_max: usize,
-    /// How long a call may take, in milliseconds.
-    pub(crate) call_timeout_ms: u64,
-    /// Notifications of one call that may wait for the shard.
-    pub(crate) events_max: usize,
+    /// Limits on calls that wait.
+    pub(crate) calls: CallLimits,
     /// Sessions that may live at once.
     pub(crate) sessions_max: usize,
     /// Sessions of one principal among them.
@@ -67,9 +64,13 @@ impl EndpointSettings {
             },
             batch_max: profile.json.batch_max,
             batch_bytes_max: 2 * profile.connection.output_bytes_max,
-            calls_max: profile.calls.in_flight_max,
-            call_timeout_ms: profile.calls.timeout_ms,
-            events_max: profile.calls.events_queued_max,
+            calls: CallLimits {
+                calls_max: profile.calls.in_flight_max,
+                per_session_max: profile.calls.per_session_max,
+                bytes_max: profile.calls.bytes_max,
+                timeout_ms: profile.calls.timeout_ms,
+                events_max: profile.calls.events_queued_max,
+            },
             sessions_max: profile.sessions.per_shard_max,
             sessions_per_principal_max: profile.sessions.per_principal_max,
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,

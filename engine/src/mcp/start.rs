@@ -134,10 +134,8 @@ impl Starter<'_> {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
-        // Before the handler runs: a refused call has had no effect, and may be made again.
-        if !self.calls.has_room() {
-            let reason = Reason::Overloaded("too many calls are in flight");
-            return self.context.refuse(Some(id), reason, out);
+        if let Err(refused) = self.admit_call(&request, out) {
+            return refused;
         }
         let task_options = request.options.task;
         if task_options.is_some() && self.tasks.table.admit(&request.task_owner()).is_err() {
@@ -232,6 +230,8 @@ impl Starter<'_> {
             params_digest: asks.then(|| Box::new(params_digest(params))),
             exchange: request.inbound.exchange,
             session: request.session,
+            holder: self.holder_of(&request),
+            bytes: params.owned_bytes(),
         };
         let key = self.calls.keep(new, rest, self.context.now_ms());
         if let Some(session) = request.session {

@@ -158,12 +158,13 @@ impl TaskRequests<'_> {
 
     /// Hands the handler of a task the client's answer.
     fn hand_over(&mut self, task: TaskId, key: &str, response: Value<'_>) {
-        let call = self.endings.updates.tasks.call_of(task);
-        let Some(entry) = call.and_then(|call| self.endings.calls.find(call)) else {
+        let Some(call) = self.endings.updates.tasks.call_of(task) else {
             return;
         };
-        if let Some(place) = entry.call.place_of(key) {
-            entry.call.answer(place, Ok(response.to_serde()));
+        let calls = &mut self.endings.calls;
+        let entry = calls.find(call);
+        if let Some(place) = entry.and_then(|entry| entry.call.place_of(key)) {
+            calls.answer(call, place, response);
         }
     }
 

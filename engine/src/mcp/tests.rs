@@ -2,6 +2,7 @@
 
 mod batches;
 mod broadcasts;
+mod call_limits;
 mod caller_info;
 mod calls;
 mod elicitation;

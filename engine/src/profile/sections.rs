@@ -10,8 +10,17 @@ use super::check::{DAY_MS, Section};
 #[serde(default, deny_unknown_fields)]
 pub struct Calls {
     /// Pending calls of a shard, 1 to 1,000,000; default 16,384. Past it a call is refused as
-    /// overloaded before its handler starts.
+    /// overloaded before its handler starts. A principal, or all that is anonymous, may have eight
+    /// times as many as are free, which leaves a ninth to others.
     pub in_flight_max: usize,
+    /// Pending calls of one session, 1 to 1,000,000; default 1000: ten of the largest batches, and
+    /// more than one client waits for. Tasks that run are among them.
+    pub per_session_max: usize,
+    /// Bytes of the arguments of the pending calls of a shard, 1 MiB to 2 GiB and at least twice
+    /// `http.body_bytes_max`; default 256 MiB. They count as what they take as JSON in memory,
+    /// which is more than on the wire. Past it a call is refused as overloaded before its handler
+    /// starts; a principal has a share as of `in_flight_max`.
+    pub bytes_max: usize,
     /// Milliseconds until a call is cancelled, 100 to 86,400,000; default 300,000: longer than
     /// clients wait (60 s is usual), so that the client decides.
     pub timeout_ms: u64,
@@ -28,6 +37,8 @@ impl Default for Calls {
     fn default() -> Self {
         Self {
             in_flight_max: 16_384,
+            per_session_max: 1000,
+            bytes_max: 256 << 20,
             timeout_ms: 300_000,
             events_queued_max: 64,
             answer_timeout_ms: 600_000,
@@ -39,6 +50,8 @@ impl Calls {
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("calls");
         section.range("in_flight_max", self.in_flight_max, 1..=1_000_000)?;
+        section.range("per_session_max", self.per_session_max, 1..=1_000_000)?;
+        section.range("bytes_max", self.bytes_max, 1 << 20..=1 << 31)?;
         section.range("timeout_ms", self.timeout_ms, 100..=DAY_MS)?;
         section.range("events_queued_max", self.events_queued_max, 1..=65_536)?;
         section.range("answer_timeout_ms", self.answer_timeout_ms, 1000..=DAY_MS)

@@ -273,6 +273,10 @@ fn refuses_knobs_that_contradict_each_other() {
         "http.head_bytes_max = 131072 must be at most connection.pipelined_bytes_max = 65536",
     );
     check(
+        "[calls]\nbytes_max = 1048576",
+        "http.body_bytes_max = 33554432 must be at most calls.bytes_max = 1048576",
+    );
+    check(
         "[server]\ndrain_timeout_ms = 999",
         "connection.linger_timeout_ms = 1000 must be at most server.drain_timeout_ms = 999",
     );

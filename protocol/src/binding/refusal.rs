@@ -124,7 +124,7 @@ pub enum Reason<'a> {
     VersionHeader,
     /// Too much is going on: nothing was started.
     #[error("overloaded: {0}; try again later")]
-    Overloaded(&'static str),
+    Overloaded(&'a str),
     /// The server is going away.
     #[error("the server is shutting down")]
     Draining,

@@ -185,6 +185,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// How many values it consists of, itself and the names of members included.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// About how many bytes [`Value::to_serde`] would take, names and texts included; one pass over
+    /// the nodes. Most types that arguments are read into take less.
+    pub fn owned_bytes(&self) -> usize {
+        let bytes_of = |node: &Node<'_>| match node {
+            Node::String(text) => text.len(),
+            Node::Object { len, .. } => len.div_ceil(MAP_LEAF_MEMBERS_MIN) * MAP_LEAF_BYTES,
+            Node::Array { .. } | Node::Static(_) => 0,
+        };
+        self.nodes.len() * size_of::<serde_json::Value>()
+            + self.nodes.iter().map(bytes_of).sum::<usize>()
+    }
+
     /// Copies the value into serde_json's own type. Of duplicate members the last one stays.
     pub fn to_serde(&self) -> serde_json::Value {
         // Built by hand: serde_json's own `Deserialize` reads an object whose first member has the
@@ -236,6 +253,11 @@ fn write_scalar(out: &mut Vec<u8>, scalar: StaticNode) {
         StaticNode::F64(number) => encode::write_float(out, number),
     }
 }
+
+/// Members that a leaf of a B-tree map of several leaves has at least.
+const MAP_LEAF_MEMBERS_MIN: usize = 5;
+/// Bytes of a leaf: eleven names and values, however few of them are used.
+const MAP_LEAF_BYTES: usize = 11 * (size_of::<String>() + size_of::<serde_json::Value>()) + 16;
 
 /// Splits the first value off a run of nodes.
 fn split_value<'a>(nodes: &'a [Node<'a>]) -> (Value<'a>, &'a [Node<'a>]) {

@@ -162,10 +162,15 @@ impl Services {
                 let Some(found) = self.sessions.find(session) else {
                     return self.context.refuse(Some(id), Reason::SessionUnknown, out);
                 };
+                let calls = found.calls().len();
+                let (log_level, capabilities) = (found.log_level, found.capabilities);
+                if let Err(refused) = self.starter().admit_to_session(calls, id, out) {
+                    return refused;
+                }
                 let options = RequestOptions {
                     progress_token: meta::progress_token(params).map(OwnedId::from),
-                    log_level: Some(found.log_level),
-                    capabilities: found.capabilities,
+                    log_level: Some(log_level),
+                    capabilities,
                     revision: Some(revision),
                     ..RequestOptions::default()
                 };
@@ -286,19 +291,17 @@ impl Services {
             return;
         };
         let made_task = entry.made_task;
-        entry.call.answer(
-            place,
-            match (result, error) {
-                (Some(result), _) => Ok(result.to_serde()),
-                (None, error) => {
-                    let text = error
-                        .and_then(|error| error.as_object())
-                        .and_then(|error| error.get("message"))
-                        .and_then(|message| message.as_str());
-                    Err(format!("the client refused: {}", clip(text.unwrap_or(""))))
-                }
-            },
-        );
+        match (result, error) {
+            (Some(result), _) => self.calls.answer(key, place, result),
+            (None, error) => {
+                let text = error
+                    .and_then(|error| error.as_object())
+                    .and_then(|error| error.get("message"))
+                    .and_then(|message| message.as_str());
+                let text = format!("the client refused: {}", clip(text.unwrap_or("")));
+                entry.call.answer(place, || Err(text));
+            }
+        }
         if let Some(task) = made_task {
             self.endings().updates.answered(task, session, id);
         }

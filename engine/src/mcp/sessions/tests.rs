@@ -47,13 +47,13 @@ fn idle_sessions_expire_in_order_and_busy_ones_do_not() {
     let old = create(&mut sessions, 0).unwrap();
     let busy = create(&mut sessions, 1).unwrap();
     let used = create(&mut sessions, 2).unwrap();
-    sessions.find(busy).unwrap().calls.push(BUSY);
+    sessions.begin_call(busy, BUSY);
     sessions.touch(used, 500);
     assert!(sessions.expire(IDLE_TIMEOUT_MS - 1).is_none());
     assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 2).unwrap().id, old);
     assert!(sessions.expire(IDLE_TIMEOUT_MS + 2).is_none());
     assert_eq!(sessions.expire(IDLE_TIMEOUT_MS + 500).unwrap().id, used);
-    sessions.find(busy).unwrap().calls.clear();
+    sessions.end_call(busy, BUSY, IDLE_TIMEOUT_MS + 500);
     assert_eq!(sessions.expire(IDLE_TIMEOUT_MS * 3).unwrap().id, busy);
     assert_eq!(sessions.sessions.len(), 0);
 }
@@ -64,12 +64,12 @@ fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
     let busy = create(&mut sessions, 0).unwrap();
     let first = create(&mut sessions, 1).unwrap();
     let second = create(&mut sessions, 2).unwrap();
-    sessions.find(busy).unwrap().calls.push(BUSY);
+    sessions.begin_call(busy, BUSY);
     sessions.touch(first, 3);
     let third = create(&mut sessions, 4).unwrap();
     assert!(sessions.find(second).is_none());
     for id in [busy, first, third] {
-        sessions.find(id).unwrap().calls.push(BUSY);
+        sessions.begin_call(id, BUSY);
     }
     assert_eq!(create(&mut sessions, 5), Err(NoRoom::Shard));
     assert_eq!(sessions.sessions.len(), 3);
@@ -81,7 +81,7 @@ fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
     let mut sessions = sessions(busy_count + 1);
     for _ in 0..busy_count {
         let busy = create(&mut sessions, 0).unwrap();
-        sessions.find(busy).unwrap().calls.push(BUSY);
+        sessions.begin_call(busy, BUSY);
     }
     let idle = create(&mut sessions, 1).unwrap();
     let tries = (0..3).filter(|_| create(&mut sessions, 2).is_ok()).count();

@@ -116,6 +116,21 @@ fn a_list_that_changes_while_it_is_told_is_told_once_more() {
 }
 
 #[test]
+fn a_stream_names_as_many_resources_as_a_session_may_subscribe_to() {
+    let mut harness = TestEndpoint::with(|settings| {
+        settings.parts.plan = plan();
+        settings.subscriptions_per_session_max = 2;
+    });
+    let most = json!({"resourceSubscriptions": ["a:b", "a:c"]});
+    listen_as(&mut harness, true, most).check("stream", &Value::Null);
+    let too_many = json!({"resourceSubscriptions": ["a:b", "a:c", "a:d"]});
+    let refused = listen_as(&mut harness, true, too_many);
+    refused.check("200", &error(9, -32602));
+    let message = "params.notifications.resourceSubscriptions has 3, more than the limit of 2";
+    assert_eq!(refused.body["error"]["message"], message);
+}
+
+#[test]
 fn resources_wait_on_the_board_while_others_are_told() {
     let (mut harness, board) = (crowded(), PendingUpdates::default());
     let shards = board.open(&plan(), 1);

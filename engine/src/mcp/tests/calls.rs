@@ -1,11 +1,18 @@
 //! Calls that wait: how they end, and what becomes of what they held.
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
     Answer, TestEndpoint, check_parts, error, failure, notification, on_executor, result, stamped,
     text,
 };
+use super::tools::{self, Gate};
+use crate::Call;
+use crate::catalog::Plan;
+use crate::catalog::tool::Tool;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
 
@@ -185,7 +192,7 @@ fn a_call_ends_at_its_deadline_and_not_before() {
 fn a_call_beyond_the_limit_is_refused_before_its_handler_runs() {
     on_executor(async {
         for way in WAYS {
-            let mut harness = TestEndpoint::with(|settings| settings.calls_max = 2);
+            let mut harness = TestEndpoint::with(|settings| settings.calls.calls_max = 2);
             let session = harness.session();
             way.call(&mut harness, &session, "wait").pending();
             way.call(&mut harness, &session, "wait").pending();
@@ -270,4 +277,40 @@ fn a_call_used_again_remembers_nothing_of_its_last_request() {
         .call_modern("steps", json!({"steps": [1.0]}), json!({}))
         .check("200", &stamped(1, text("walked")));
     assert_eq!(harness.endpoint.services().calls.spare_count(), 1);
+}
+
+thread_local! {
+    /// The call that the tool `keeps` was given and did not give back.
+    static KEPT: RefCell<Option<Call>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_call_that_its_handler_kept_reaches_nobody_else() {
+    let any = r#"{"type":"object"}"#;
+    let keeps = Tool::with_schema("keeps", "d", any, async |call: &Call, _: Value| {
+        KEPT.set(Some(call.clone()));
+        Ok("kept")
+    });
+    on_executor(async {
+        let gate = Gate::default();
+        let mut harness = TestEndpoint::with(|settings| {
+            let tools = vec![keeps, tools::waiting(&gate)];
+            let plan = Plan::new(tools.into(), 10).expect("the tools are usable");
+            settings.parts.plan = Arc::new(plan);
+        });
+        let session = harness.session();
+        let answer = harness.call_legacy(&session, "keeps", json!({}));
+        answer.check("200", &result(1, text("kept")));
+        let waiting = harness.call_legacy(&session, "wait", json!({}));
+        waiting.pending();
+        let kept = KEPT.take().expect("the handler ran");
+        kept.progress(1.0, None, None).await;
+        assert!(
+            harness.settle().await.is_empty(),
+            "nobody waits for that call"
+        );
+        gate.open();
+        let expected = [("200", result(1, text("passed")))];
+        check_parts(&harness.settle().await, waiting.exchange, &expected);
+    });
 }

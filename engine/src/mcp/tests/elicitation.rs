@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
+use corelane_protocol::jsonrpc::{Decoder, JsonLimits, Message};
+use corelane_protocol::mcp::method::Method;
+use corelane_protocol::request_state::{RequestStateError, Sealer, params_digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
     MODERN, TestEndpoint, check_parts, claim, error, on_executor, request, result, stamped, text,
 };
-use crate::catalog::Plan;
+use crate::catalog::prompt::Prompt;
 use crate::catalog::tool::Tool;
+use crate::catalog::{Entries, Plan};
 use crate::handler::{Call, CallError, Elicitation, Sampling};
-use crate::mcp::Part;
+use crate::mcp::handler_kind::HandlerKind;
+use crate::mcp::questions::unix_ms;
+use crate::mcp::{EndpointSettings, Part};
 use corelane_io::executor::yield_now;
 
 #[derive(Deserialize)]
@@ -31,7 +37,18 @@ async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
     Ok(format!("hello {} {name}", title.text()))
 }
 
+#[derive(Deserialize, schemars::JsonSchema)]
+struct NoPromptArguments {}
+
+async fn greets_in_prompt(call: &Call, _: NoPromptArguments) -> Result<String, CallError> {
+    greets(call, NoArguments {}).await
+}
+
 fn harness() -> TestEndpoint {
+    harness_with(|_| ())
+}
+
+fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     TestEndpoint::with(|settings| {
         let any = r#"{"type":"object"}"#;
         let tools = vec![
@@ -41,8 +58,15 @@ fn harness() -> TestEndpoint {
                 greets(call, NoArguments {}).await
             }),
         ];
-        let plan = Plan::new(tools.into(), 10).expect("the tools of the tests are usable");
+        // Named like a tool, and asks the same.
+        let prompt = Prompt::new("greets", "d", greets_in_prompt);
+        let entries = Entries {
+            prompts: vec![prompt],
+            ..Entries::from(tools)
+        };
+        let plan = Plan::new(entries, 10).expect("the entries of the tests are usable");
         settings.parts.plan = Arc::new(plan);
+        change(settings);
     })
 }
 
@@ -67,14 +91,25 @@ fn able_session(harness: &mut TestEndpoint) -> String {
 
 /// Calls a tool with more members of the params, of a modern client that can elicit and sample.
 fn call(harness: &mut TestEndpoint, tool: &str, more: Value) -> super::test_endpoint::Answer {
-    let mut params = json!({"name": tool, "arguments": {}, "_meta": claim()});
+    ask(harness, Method::ToolsCall, tool, more)
+}
+
+/// Calls a tool or gets a prompt in the same way.
+fn ask(
+    harness: &mut TestEndpoint,
+    method: Method,
+    name: &str,
+    more: Value,
+) -> super::test_endpoint::Answer {
+    let mut params = json!({"name": name, "arguments": {}, "_meta": claim()});
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
         json!({"elicitation": {}, "sampling": {}});
     for (name, value) in more.as_object().expect("members of the params") {
         params[name] = value.clone();
     }
-    let headers = format!("{MODERN}Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n");
-    harness.post(&headers, &request(1, "tools/call", params))
+    let method = method.name();
+    let headers = format!("{MODERN}Mcp-Method: {method}\r\nMcp-Name: {name}\r\n");
+    harness.post(&headers, &request(1, method, params))
 }
 
 fn named(name: &str) -> Value {
@@ -145,6 +180,61 @@ fn a_state_belongs_to_its_call() {
     check("greets", json!({}), "");
     check("greets", json!({"other": 1}), &state);
     check("waits", json!({}), &state);
+}
+
+#[test]
+fn a_state_is_of_no_other_method_even_with_the_same_params() {
+    let mut harness = harness();
+    for (from, to) in [
+        (Method::ToolsCall, Method::PromptsGet),
+        (Method::PromptsGet, Method::ToolsCall),
+    ] {
+        let (state, _) = asked(&ask(&mut harness, from, "greets", json!({})).body);
+        let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
+        let answer = ask(&mut harness, to, "greets", more.clone());
+        answer.check("200", &error(1, -32602));
+        let next = ask(&mut harness, from, "greets", more).body;
+        assert_eq!(asked(&next).1, ["title"], "{from:?} takes its own state");
+    }
+}
+
+#[test]
+fn a_state_is_refused_when_the_time_to_answer_is_over() {
+    let mut harness = harness_with(|settings| settings.answer_timeout_ms = 0);
+    let (state, _) = asked(&call(&mut harness, "greets", json!({})).body);
+    let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
+    let answer = call(&mut harness, "greets", more);
+    answer.check("200", &error(1, -32602));
+    let expired = RequestStateError::Expired.to_string();
+    assert_eq!(answer.body["error"]["message"], expired);
+}
+
+#[test]
+fn a_state_lasts_as_long_as_a_client_may_take_to_answer() {
+    const ANSWER_TIMEOUT_MS: u64 = 1000;
+    let sealer = Arc::new(Sealer::random());
+    let mut harness = harness_with(|settings| {
+        settings.answer_timeout_ms = ANSWER_TIMEOUT_MS;
+        settings.parts.sealer = Arc::clone(&sealer);
+    });
+    let before_ms = unix_ms();
+    let (state, _) = asked(&call(&mut harness, "greets", json!({})).body);
+    let after_ms = unix_ms();
+    let text = request(1, "m", json!({"name": "greets", "arguments": {}}));
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text.as_bytes()).expect("a request is JSON");
+    let Ok(Message::Request {
+        params: Some(params),
+        ..
+    }) = decoded.message()
+    else {
+        panic!("a request with params");
+    };
+    let binding = HandlerKind::Tool.binding(None, params_digest(params));
+    let open = |at_ms| sealer.open(&state, &binding, at_ms);
+    assert!(open(before_ms + ANSWER_TIMEOUT_MS - 1).is_ok());
+    let late = open(after_ms + ANSWER_TIMEOUT_MS);
+    assert_eq!(late, Err(RequestStateError::Expired));
 }
 
 #[test]
@@ -219,6 +309,49 @@ fn a_legacy_client_is_sent_requests_on_the_stream_of_the_call() {
             answer.exchange,
             &[("200", expected)],
         );
+    });
+}
+
+#[test]
+fn an_answer_counts_among_the_bytes_of_its_call() {
+    on_executor(async {
+        let mut harness = harness();
+        let bytes = |harness: &mut TestEndpoint| harness.endpoint.services().calls.shares().bytes();
+        let session = able_session(&mut harness);
+        harness.call_legacy(&session, "greets", json!({})).pending();
+        let before = bytes(&mut harness);
+        let asked = question(&harness.settle().await);
+        let name = "n".repeat(1000);
+        let answer = response(&asked["id"], "result", named(&name));
+        harness.post(&session, &answer);
+        let after = bytes(&mut harness);
+        assert!(after > before + 1000);
+        harness.post(&session, &answer);
+        assert_eq!(bytes(&mut harness), after, "one answer is kept");
+        let asked = question(&harness.settle().await);
+        harness.post(&session, &response(&asked["id"], "result", sampled("t")));
+        assert_eq!(harness.settle().await.len(), 1);
+        assert_eq!(bytes(&mut harness), 0);
+    });
+}
+
+#[test]
+fn an_answer_without_room_fails_the_question_and_names_the_limit() {
+    on_executor(async {
+        let mut harness = harness_with(|settings| settings.calls.bytes_max = 20_000);
+        let session = able_session(&mut harness);
+        let answer = harness.call_legacy(&session, "greets", json!({}));
+        let filler = json!({"filler": "x".repeat(11_000)});
+        harness.call_legacy(&session, "greets", filler).pending();
+        let asked = question(&harness.settle().await[..1]);
+        let name = response(&asked["id"], "result", named(&"n".repeat(9000)));
+        harness.post(&session, &name);
+        let delivered = harness.settle().await;
+        let said = super::test_endpoint::part_of(&delivered[0].1).1;
+        assert_eq!(delivered[0].0, answer.exchange);
+        let text = said["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("the answer cannot be kept"), "{text}");
+        assert!(text.contains("calls.bytes_max"), "{text}");
     });
 }
 

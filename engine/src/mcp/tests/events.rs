@@ -115,7 +115,7 @@ fn a_session_starts_at_info_and_a_modern_request_at_no_messages() {
 fn a_handler_faster_than_its_client_waits() {
     on_executor(async {
         const EVENTS_MAX: usize = 3;
-        let mut harness = TestEndpoint::with(|settings| settings.events_max = EVENTS_MAX);
+        let mut harness = TestEndpoint::with(|settings| settings.calls.events_max = EVENTS_MAX);
         let session = harness.session();
         let steps: Vec<f64> = (1..=10).map(f64::from).collect();
         let answer = harness.call_legacy(&session, "steps", json!({"steps": steps}));
@@ -144,7 +144,7 @@ fn a_handler_faster_than_its_client_waits() {
 #[test]
 fn a_waiting_handler_whose_client_left_is_not_held_up_by_its_messages() {
     on_executor(async {
-        let mut harness = TestEndpoint::with(|settings| settings.events_max = 1);
+        let mut harness = TestEndpoint::with(|settings| settings.calls.events_max = 1);
         let session = harness.session();
         let arguments = json!({"steps": [1.0, 2.0, 3.0], "waits": true});
         let answer = harness.call_legacy(&session, "steps", arguments);

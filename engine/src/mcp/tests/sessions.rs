@@ -53,7 +53,7 @@ fn an_unused_session_expires_and_a_used_one_does_not() {
 #[test]
 fn a_session_with_a_call_does_not_expire() {
     on_executor(async {
-        let mut harness = TestEndpoint::with(|settings| settings.call_timeout_ms = 1_000_000);
+        let mut harness = TestEndpoint::with(|settings| settings.calls.timeout_ms = 1_000_000);
         let session = harness.session();
         harness.call_legacy(&session, "wait", json!({})).pending();
         harness.expire_at(10_000);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::tools::{self, Gate};
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::mcp::call_table::CallLimits;
 use crate::mcp::event_store::EventLimits;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{
@@ -87,9 +88,13 @@ impl TestEndpoint {
             json: JsonLimits::default(),
             batch_max: 4,
             batch_bytes_max: 100_000,
-            calls_max: 100,
-            call_timeout_ms: 1000,
-            events_max: 16,
+            calls: CallLimits {
+                calls_max: 100,
+                per_session_max: 100,
+                bytes_max: 1_000_000,
+                timeout_ms: 1000,
+                events_max: 16,
+            },
             sessions_max: 100,
             sessions_per_principal_max: 100,
             session_idle_timeout_ms: 10_000,

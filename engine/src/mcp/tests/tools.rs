@@ -140,7 +140,7 @@ pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
     Plan::new(tools.into(), page_entries_max).expect("the tools of the tests are usable")
 }
 
-fn waiting(gate: &Gate) -> Tool {
+pub(crate) fn waiting(gate: &Gate) -> Tool {
     let gate = gate.clone();
     let wait = async move |_: &Call, _: NoArguments| {
         gate.pass().await;

@@ -254,6 +254,30 @@ fn refuses_a_depth_limit_that_the_stack_may_not_bear() {
 }
 
 #[test]
+fn an_owned_copy_is_counted_by_its_values_and_texts() {
+    let value = size_of::<serde_json::Value>();
+    let leaf = 11 * (size_of::<String>() + value);
+    let mut decoder = Decoder::new(limits());
+    for (text, bytes_min) in [
+        ("7", value),
+        ("\"abc\"", value + 3),
+        ("[1,[],\"ab\"]", 4 * value + 2),
+        ("{}", value),
+        ("{\"name\":1}", 2 * value + 4 + leaf),
+        ("[{\"a\":1},{\"b\":2}]", 5 * value + 2 + 2 * leaf),
+        (
+            "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1}",
+            13 * value + 6 + 2 * leaf,
+        ),
+    ] {
+        let decoded = decoder.decode(text.as_bytes()).unwrap();
+        let bytes = decoded.root().owned_bytes();
+        let bytes_max = bytes_min + 500;
+        assert!((bytes_min..bytes_max).contains(&bytes), "{text}: {bytes}");
+    }
+}
+
+#[test]
 fn walks_the_deepest_value_on_a_small_stack() {
     #[derive(serde::Deserialize)]
     struct Nested {

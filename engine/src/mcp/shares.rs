@@ -1,0 +1,242 @@
+//! How a table or a budget is shared among those who hold its places or bytes.
+//!
+//! The rule is the dynamic threshold of shared-memory switches (Choudhury and Hahne, "Dynamic
+//! Queue Length Thresholds in a Shared Memory Switch", 1998): a holder may have at most eight times
+//! as much as is free then. One alone may have eight ninths; two may have eight seventeenths each.
+//! Some is free whatever a few holders do, and one who holds nothing is always served from it. A
+//! holder of less than a sixty-fourth is never in the way: many small ones may fill the table
+//! together.
+//!
+//! There is no fixed limit for a holder, because a proxy may be the only one there is.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::holder::HolderKey;
+
+/// A holder may have this many times what is free.
+const TIMES_FREE: usize = 8;
+/// A holder may have this part of the whole in any case.
+const SMALL_PART: usize = 64;
+/// And so much of a small table.
+const SMALL_SHARE: usize = 8;
+
+/// Who holds how much of something that there is `max` of.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    max: usize,
+    used: usize,
+    /// Those who hold anything. The hash needs not withstand an attack: a key is a keyed hash.
+    held: HashMap<HolderKey, usize, foldhash::fast::RandomState>,
+}
+
+/// Why a holder gets no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Others have the rest.
+    Free {
+        /// How much is free.
+        free: usize,
+    },
+    /// The holder has its share.
+    Share {
+        /// What it holds.
+        held: usize,
+    },
+}
+
+/// What one holder may have of `max` of which `used` are taken, its own among them.
+pub(crate) fn share_of(max: usize, used: usize) -> usize {
+    let free = max.saturating_sub(used);
+    free.saturating_mul(TIMES_FREE)
+        .max(max / SMALL_PART)
+        .max(SMALL_SHARE)
+}
+
+impl Shares {
+    /// Nothing is held of `max`.
+    pub(crate) fn new(max: usize) -> Shares {
+        Shares {
+            max,
+            used: 0,
+            held: HashMap::default(),
+        }
+    }
+
+    /// How much there is, taken or free.
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Whether it does not matter who asks for a little more: less than half is taken, which is
+    /// within the share of anyone.
+    pub(crate) fn is_ample(&self) -> bool {
+        self.used < self.max / 2
+    }
+
+    /// Whether `holder` may have `amount` more.
+    ///
+    /// # Errors
+    /// What it would exceed.
+    pub(crate) fn check(&self, holder: HolderKey, amount: usize) -> Result<(), Lack> {
+        let free = self.max.saturating_sub(self.used);
+        if amount > free {
+            return Err(Lack::Free { free });
+        }
+        let held = self.held_by(holder);
+        if held + amount > share_of(self.max, self.used + amount) {
+            return Err(Lack::Share { held });
+        }
+        Ok(())
+    }
+
+    /// Gives `holder` more. What was not checked may exceed its share, and all there is.
+    pub(crate) fn take(&mut self, holder: HolderKey, amount: usize) {
+        if amount > 0 {
+            self.used += amount;
+            *self.held.entry(holder).or_default() += amount;
+        }
+    }
+
+    /// Takes back what `holder` was given.
+    pub(crate) fn give_back(&mut self, holder: HolderKey, amount: usize) {
+        if amount == 0 {
+            return;
+        }
+        let Entry::Occupied(mut held) = self.held.entry(holder) else {
+            unreachable!("a holder gives back what it was given");
+        };
+        self.used -= amount;
+        *held.get_mut() -= amount;
+        if *held.get() == 0 {
+            held.remove();
+        }
+    }
+
+    /// What `holder` has.
+    pub(crate) fn held_by(&self, holder: HolderKey) -> usize {
+        self.held.get(&holder).copied().unwrap_or(0)
+    }
+
+    /// What all have together.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        assert_eq!(self.held.values().sum::<usize>(), self.used);
+        self.used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HolderKey, Lack, Shares, share_of};
+    use crate::mcp::holder::Holders;
+    use corelane_io::rng::Rng;
+
+    fn keys(count: usize) -> Vec<HolderKey> {
+        let holders = Holders::default();
+        let key = |number: usize| holders.key_of(Some(&number.to_string()));
+        (0..count).map(key).collect()
+    }
+
+    /// Lets each of `holders` take one after the other, in turns, until none gets any more.
+    fn fill(shares: &mut Shares, holders: &[HolderKey]) {
+        loop {
+            let mut took = false;
+            for holder in holders {
+                if shares.check(*holder, 1).is_ok() {
+                    shares.take(*holder, 1);
+                    took = true;
+                }
+            }
+            if !took {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn greedy_holders_share_alike_and_leave_room_for_one_more() {
+        let keys = keys(9);
+        let (newcomer, greedy) = keys.split_last().expect("nine keys");
+        // With 9, 17, 33 and 65 parts of each size, all figures are whole.
+        for (count, size) in [(1, 9), (2, 17), (4, 33), (8, 65)] {
+            let mut shares = Shares::new(size * 1000);
+            fill(&mut shares, &greedy[..count]);
+            for holder in &greedy[..count] {
+                let held = shares.held_by(*holder);
+                assert!(held.abs_diff(8000) <= 8, "{held} of {size}000");
+                assert_eq!(shares.check(*holder, 1), Err(Lack::Share { held }));
+            }
+            assert_eq!(shares.check(*newcomer, 800), Ok(()));
+        }
+    }
+
+    #[test]
+    fn many_small_holders_may_have_everything() {
+        let keys = keys(64);
+        let mut shares = Shares::new(6400);
+        fill(&mut shares, &keys);
+        assert_eq!(shares.used(), 6400);
+        let full = Err(Lack::Free { free: 0 });
+        assert_eq!(shares.check(keys[0], 1), full);
+        shares.give_back(keys[0], 100);
+        fill(&mut shares, &keys[1..2]);
+        assert!(shares.held_by(keys[1]) > 100, "what is free is anyone's");
+        assert_eq!(shares.check(keys[0], 1), Ok(()));
+    }
+
+    #[test]
+    fn a_small_table_can_be_filled_by_one() {
+        let holder = keys(1)[0];
+        for max in 1..=8 {
+            let mut shares = Shares::new(max);
+            fill(&mut shares, &[holder]);
+            assert_eq!(shares.held_by(holder), max);
+        }
+    }
+
+    #[test]
+    fn ample_means_that_everyone_is_within_its_share() {
+        for max in 1..1000 {
+            let mut shares = Shares::new(max);
+            let holder = HolderKey::ANONYMOUS;
+            while shares.is_ample() {
+                assert_eq!(shares.check(holder, 1), Ok(()), "{max}");
+                shares.take(holder, 1);
+            }
+            assert_eq!(shares.held_by(holder), max / 2);
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_given_back_and_its_holder_forgotten() {
+        let (mut rng, keys) = (Rng::printed(), keys(5));
+        let mut shares = Shares::new(10_000);
+        let mut model: Vec<(usize, usize)> = Vec::new();
+        for _ in 0..5000 {
+            let (at, amount) = (rng.below(5) as usize, rng.below(100) as usize);
+            if rng.below(2) == 0 && shares.check(keys[at], amount).is_ok() {
+                shares.take(keys[at], amount);
+                model.push((at, amount));
+            } else if !model.is_empty() {
+                let which = rng.below(model.len() as u64) as usize;
+                let (at, amount) = model.swap_remove(which);
+                shares.give_back(keys[at], amount);
+            }
+            let used: usize = model.iter().map(|(_, amount)| amount).sum();
+            assert_eq!(shares.used(), used);
+        }
+        for (at, amount) in model {
+            shares.give_back(keys[at], amount);
+        }
+        assert!(shares.held.is_empty());
+    }
+
+    #[test]
+    fn a_share_is_never_nothing() {
+        assert_eq!(share_of(0, 0), 8);
+        assert_eq!(share_of(10, 20), 8);
+        assert_eq!(share_of(6400, 6400), 100);
+        assert_eq!(share_of(900, 800), 800);
+    }
+}
