@@ -68,9 +68,9 @@ pub(crate) use delivery::{Delivery, Part};
 pub(crate) use disposition::{Disposition, Forwarded, ForwardedKind};
 pub(crate) use endpoint::{Endpoint, Output};
 pub(crate) use event_store::EventId;
-#[cfg(test)]
-pub(crate) use exchange::StreamOf;
 pub(crate) use exchange::{Exchange, StreamOwner};
+#[cfg(test)]
+pub(crate) use exchange::{Opening, StreamOf};
 pub(crate) use inbound::Inbound;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;

@@ -31,6 +31,8 @@ pub(crate) struct Context<'e> {
     pub(crate) is_draining: bool,
     /// Bytes of unfinished requests that all connections of the shard hold.
     pub(crate) input_bytes: &'e mut usize,
+    /// Bytes of memory that the unsent output of all connections of the shard holds.
+    pub(crate) shard_output_bytes: usize,
     /// Requests this connection may still make in this turn.
     pub(crate) requests_left: u32,
     /// Bytes to be sent, made by this step.
@@ -67,11 +69,5 @@ impl Context<'_> {
             sequence,
             takes_events,
         }
-    }
-
-    /// Whether there is as much output as a peer is made at once.
-    pub(super) fn is_out_full(&self) -> bool {
-        let bytes = self.out.as_ref().map_or(0, |out| out.len());
-        bytes >= self.rules.connection.output_bytes_max
     }
 }

@@ -5,6 +5,7 @@ use corelane_protocol::framing::http1::Status;
 use super::buffers::ConnectionBuffers;
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::timer::Timer;
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::Chunk;
 
@@ -69,6 +70,55 @@ impl Connection {
         true
     }
 
+    /// Whether a send is under way.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sending_bytes > 0
+    }
+
+    /// Notes that `chunk` is being sent, the only one of the connection.
+    pub(crate) fn begin_send(&mut self, chunk: &Chunk) {
+        self.sending_bytes = u32::try_from(chunk.capacity()).unwrap_or(u32::MAX);
+    }
+
+    /// Notes that the peer took `bytes` of the send under way, and not all of it.
+    pub(crate) fn continue_send(&mut self, bytes: usize, context: &mut Context<'_>) {
+        self.buffers(context);
+        self.note_taken(bytes, &context.rules.connection);
+    }
+
+    /// Notes that the peer took the last `bytes` of the send under way; gives what is to be sent
+    /// next. A peer that has taken all of its output has its whole time for what comes later. What
+    /// waited behind the send must be taken in the same time.
+    pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
+        self.sending_bytes = 0;
+        let buffers = self.buffers.as_mut()?;
+        let next = buffers.output.take();
+        match next {
+            None => buffers.taken_bytes = 0,
+            Some(_) => self.note_taken(bytes, profile),
+        }
+        next
+    }
+
+    /// Counts what the peer takes; once that is enough, its time for writing starts anew.
+    fn note_taken(&mut self, bytes: usize, profile: &ConnectionProfile) {
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        buffers.taken_bytes += bytes;
+        if buffers.taken_bytes >= profile.written_bytes_min() {
+            buffers.taken_bytes = 0;
+            self.armed.0 = Timer::None;
+        }
+    }
+
+    /// Bytes of memory that unsent output holds.
+    pub(crate) fn held_output_bytes(&self) -> usize {
+        let buffers = self.buffers.as_ref();
+        let output = buffers.and_then(|buffers| buffers.output.as_ref());
+        self.sending_bytes as usize + output.map_or(0, |output| output.capacity())
+    }
+
     /// Puts output behind the send that is under way.
     pub(crate) fn queue_output(&mut self, chunk: Chunk, context: &mut Context<'_>) {
         let buffers = self.buffers(context);
@@ -83,7 +133,14 @@ impl Connection {
 
     /// Whether the peer takes its output so slowly that no more should be made for it.
     pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
-        self.queued_bytes() >= profile.output_bytes_max
+        self.unsent_bytes() >= profile.output_bytes_max
+    }
+
+    /// Whether no further request is handled in this step: what it has answered so far and what
+    /// the peer has not taken are as much output as a peer may have.
+    pub(super) fn is_output_full(&self, context: &Context<'_>) -> bool {
+        let made = context.out.as_ref().map_or(0, |out| out.len());
+        self.unsent_bytes() + made >= context.rules.connection.output_bytes_max
     }
 
     /// Whether the peer is so far behind that it is given up. The responses to its batch do not
@@ -99,6 +156,11 @@ impl Connection {
     pub(crate) fn listens(&self) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.stream.is_some())
+    }
+
+    /// Bytes that the peer has not taken, those being sent included.
+    fn unsent_bytes(&self) -> usize {
+        self.sending_bytes as usize + self.queued_bytes()
     }
 
     /// Bytes that wait behind the send that is under way.

@@ -455,6 +455,11 @@ impl Endpoint {
 
 #[cfg(test)]
 impl Endpoint {
+    /// Puts in a part of an answer, as if a call had ended.
+    pub(crate) fn queue_delivery(&mut self, Delivery { exchange, part }: Delivery) {
+        self.services.outbox.push(exchange, part);
+    }
+
     /// The services, for tests that look inside.
     pub(super) fn services(&mut self) -> &mut Services {
         &mut self.services

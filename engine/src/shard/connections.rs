@@ -53,7 +53,13 @@ impl Shard {
         }
     }
 
-    fn sent(&mut self, key: SlotKey, chunk: Chunk, from: usize, outcome: Result<usize, i32>) {
+    pub(super) fn sent(
+        &mut self,
+        key: SlotKey,
+        chunk: Chunk,
+        from: usize,
+        outcome: Result<usize, i32>,
+    ) {
         let Some(connection) = self.slots.get_mut(key) else {
             return self.handling.chunks.give(chunk);
         };
@@ -64,17 +70,18 @@ impl Shard {
         self.handling.meter.add(Counter::BytesOut, bytes as u64);
         let sent = from + bytes;
         if sent < chunk.len() {
+            connection.continue_send(bytes, &mut self.handling.context(key));
             self.ring.send(key, chunk, sent);
-            // The peer took some: it gets its whole time again for the rest.
-            return self.set_timer(key);
+            return self.finish_step(key, None);
         }
         self.handling.chunks.give(chunk);
-        connection.is_sending = false;
-        let next = connection
-            .buffers
-            .as_mut()
-            .and_then(|buffers| buffers.output.take());
+        self.handling.output_bytes -= connection.held_output_bytes();
+        let next = connection.end_send(bytes, &self.profile.connection);
+        let waits = connection.awaits(connection.sequence);
         self.finish_step(key, next);
+        if waits {
+            self.note_capacity();
+        }
     }
 
     /// Does what a connection needs after a step: sends its output, or ends or goes on reading.
@@ -83,19 +90,19 @@ impl Shard {
             return;
         };
         if let Some(chunk) = out {
-            if connection.is_sending {
+            let held_before = connection.held_output_bytes();
+            if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
-                connection.is_sending = true;
-                // The peer took what was before: it gets its whole time for this one.
-                connection.armed.0 = Timer::None;
+                connection.begin_send(&chunk);
                 self.ring.send(key, chunk, 0);
             }
+            self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
         let connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
         if let Phase::Flushing { lingers } = connection.phase
-            && !connection.is_sending
+            && !connection.is_sending()
         {
             if !lingers {
                 return self.close(key);
@@ -111,8 +118,7 @@ impl Shard {
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_buffers(&mut self.handling.context(key));
         let listens = connection.listens();
-        let timer = Timer::of(connection);
-        if connection.armed != (timer, connection.sequence) {
+        if connection.armed != Timer::armed_for(connection) {
             self.set_timer(key);
         }
         if listens {
@@ -129,9 +135,12 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let timer = Timer::of(connection);
-        connection.armed = (timer, connection.sequence);
-        match timer.duration_ms(&self.profile.connection, &self.profile.streams) {
+        connection.armed = Timer::armed_for(connection);
+        match connection
+            .armed
+            .0
+            .duration_ms(&self.profile.connection, &self.profile.streams)
+        {
             Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
             None => self.wheel.cancel(key.index),
         }
@@ -143,6 +152,7 @@ impl Shard {
             return;
         };
         self.wheel.cancel(key.index);
+        self.handling.output_bytes -= connection.held_output_bytes();
         let under_way = under_way(&connection);
         self.ring.close(key, under_way);
         let mut context = self.handling.context(key);
@@ -158,6 +168,7 @@ impl Shard {
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
         if let Some(waiting) = waiting {
+            self.note_capacity();
             let exchange = Exchange {
                 shard: self.handling.shard,
                 slot: key,

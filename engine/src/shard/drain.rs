@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::accept::Accepting;
 use super::work::Shard;
 use crate::connection::http::Phase;
+use crate::meter::Counter;
 use corelane_io::ring::Wait;
 
 impl Shard {
@@ -42,8 +43,9 @@ impl Shard {
     }
 
     fn is_quiet(&mut self) -> bool {
-        let is_quiet = self.slots.is_empty() && self.overflow.is_empty();
-        is_quiet && self.handling.endpoint.is_quiet()
+        // A connection is open until the kernel has closed it: the level is a check for leaks.
+        let open = self.handling.meter.value(Counter::ConnectionsOpen);
+        open == 0 && self.overflow.is_empty() && self.handling.endpoint.is_quiet()
     }
 
     /// The last quiet shard tells the others, which may be parked, before it goes.
@@ -74,7 +76,7 @@ impl Shard {
             match connection.phase {
                 // A request that has arrived is answered; its answer says that it is the last.
                 Phase::Idle if connection.has_requests_left_over() => {}
-                Phase::Idle if !connection.is_sending => self.close(key),
+                Phase::Idle if !connection.is_sending() => self.close(key),
                 Phase::Idle => connection.phase = Phase::Flushing { lingers: true },
                 Phase::Waiting | Phase::Streaming => {
                     connection.end_after_answer(&mut context);

@@ -11,6 +11,8 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
 use super::accept::Accepting;
+use super::overflow::Overflow;
+use super::shedding::Shedding;
 use super::start::ShardControl;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::buffers::ConnectionBuffers;
@@ -23,7 +25,7 @@ use crate::meter::ShardMeter;
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
-use corelane_io::lanes::{LaneReceiver, LaneSender, Tier};
+use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::{Completion, Ring};
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
@@ -52,7 +54,11 @@ pub(crate) struct Shard {
     /// Calls with messages for a connection that had no room.
     pub(super) stalled: VecDeque<CallKey>,
     /// Messages that must arrive and whose lane was full.
-    pub(super) overflow: VecDeque<(usize, Tier, ShardMessage)>,
+    pub(super) overflow: Overflow<ShardMessage>,
+    /// Calls in `stalled` to look at, because there is room somewhere that was not there before.
+    pub(super) stalled_looks: usize,
+    /// Statuses of tasks to look at for the same reason.
+    pub(super) status_looks: usize,
     /// The tick that ends a wait came in this turn.
     pub(super) has_ticked: bool,
     pub(super) completions: Vec<Completion>,
@@ -65,6 +71,8 @@ pub(crate) struct Shard {
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
     pub(super) drain_deadline_ms: Option<u64>,
+    /// When connections were last closed for the memory of their output.
+    pub(super) shedding: Shedding,
     /// The shard drains, and has said that it is quiet.
     pub(super) is_counted_quiet: bool,
 }
@@ -89,6 +97,8 @@ pub(crate) struct Handling {
     pub(super) is_draining: bool,
     /// Bytes of unfinished requests of all connections.
     pub(super) input_bytes: usize,
+    /// Bytes of memory that the unsent output of all connections holds.
+    pub(super) output_bytes: usize,
 }
 
 impl Handling {
@@ -107,6 +117,7 @@ impl Handling {
             key,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
+            shard_output_bytes: self.output_bytes,
             requests_left: self.requests_per_turn,
             out: None,
         }
