@@ -68,10 +68,4 @@ impl Context<'_> {
             takes_events,
         }
     }
-
-    /// Whether there is as much output as a peer is made at once.
-    pub(super) fn is_out_full(&self) -> bool {
-        let bytes = self.out.as_ref().map_or(0, |out| out.len());
-        bytes >= self.rules.connection.output_bytes_max
-    }
 }

@@ -69,6 +69,16 @@ impl Connection {
         true
     }
 
+    /// Whether a send is under way.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sending_bytes > 0
+    }
+
+    /// Notes that `chunk` is being sent, the only one of the connection.
+    pub(crate) fn begin_send(&mut self, chunk: &Chunk) {
+        self.sending_bytes = u32::try_from(chunk.capacity()).unwrap_or(u32::MAX);
+    }
+
     /// Puts output behind the send that is under way.
     pub(crate) fn queue_output(&mut self, chunk: Chunk, context: &mut Context<'_>) {
         let buffers = self.buffers(context);
@@ -83,7 +93,14 @@ impl Connection {
 
     /// Whether the peer takes its output so slowly that no more should be made for it.
     pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
-        self.queued_bytes() >= profile.output_bytes_max
+        self.unsent_bytes() >= profile.output_bytes_max
+    }
+
+    /// Whether no further request is handled in this step: what it has answered so far and what
+    /// the peer has not taken are as much output as a peer may have.
+    pub(super) fn is_output_full(&self, context: &Context<'_>) -> bool {
+        let made = context.out.as_ref().map_or(0, |out| out.len());
+        self.unsent_bytes() + made >= context.rules.connection.output_bytes_max
     }
 
     /// Whether the peer is so far behind that it is given up. The responses to its batch do not
@@ -99,6 +116,11 @@ impl Connection {
     pub(crate) fn listens(&self) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.stream.is_some())
+    }
+
+    /// Bytes that the peer has not taken, those being sent included.
+    fn unsent_bytes(&self) -> usize {
+        self.sending_bytes as usize + self.queued_bytes()
     }
 
     /// Bytes that wait behind the send that is under way.

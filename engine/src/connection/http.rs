@@ -63,12 +63,12 @@ pub(crate) enum RecvMode {
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) reading: RecvMode,
-    /// A send is under way.
-    pub(crate) is_sending: bool,
     /// The peer sends no more.
     pub(super) is_read_closed: bool,
     /// Number of the current or last request; answers to another one are late.
     pub(crate) sequence: u32,
+    /// Bytes of memory that the send under way holds until all of it is sent; 0 without one.
+    pub(crate) sending_bytes: u32,
     /// The deadline that runs, and for which request.
     pub(crate) armed: (Timer, u32),
     pub(crate) buffers: Option<Box<ConnectionBuffers>>,
@@ -80,9 +80,9 @@ impl Connection {
         Connection {
             phase: Phase::Idle,
             reading: RecvMode::Poll,
-            is_sending: false,
             is_read_closed: false,
             sequence: 0,
+            sending_bytes: 0,
             armed: (Timer::None, 0),
             buffers: None,
         }
@@ -207,14 +207,23 @@ impl Connection {
         !matches!(self.phase, Phase::Flushing { .. } | Phase::Lingering)
     }
 
-    /// Handles whole requests at the start of `input`; returns how many bytes they took.
+    /// Handles whole requests at the start of `input`; returns how many bytes they took. With as
+    /// much output as a peer may have, what is left waits until the peer has taken some of it.
     fn process(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
+        if self.is_output_full(context) {
+            // A part of a request waits as a whole one does; the framer goes on where it stopped.
+            self.phase = Phase::Idle;
+            return 0;
+        }
         let mut framer = match &mut self.buffers {
             Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
         };
         let mut consumed = 0;
-        while consumed < input.len() && context.requests_left > 0 && !context.is_out_full() {
+        while consumed < input.len()
+            && context.requests_left > 0
+            && !self.is_output_full(context)
+        {
             match framer.step(&mut input[consumed..], &context.rules.http) {
                 Err(refusal) => {
                     self.sequence = self.sequence.wrapping_add(1);

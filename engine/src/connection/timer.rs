@@ -27,7 +27,7 @@ pub(crate) enum Timer {
 impl Timer {
     /// The deadline of `connection` in its present state.
     pub(crate) fn of(connection: &Connection) -> Timer {
-        if connection.is_sending {
+        if connection.is_sending() {
             return Timer::Write;
         }
         match connection.phase {

@@ -69,7 +69,7 @@ impl Shard {
             return self.set_timer(key);
         }
         self.handling.chunks.give(chunk);
-        connection.is_sending = false;
+        connection.sending_bytes = 0;
         let next = connection
             .buffers
             .as_mut()
@@ -83,10 +83,10 @@ impl Shard {
             return;
         };
         if let Some(chunk) = out {
-            if connection.is_sending {
+            if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
-                connection.is_sending = true;
+                connection.begin_send(&chunk);
                 // The peer took what was before: it gets its whole time for this one.
                 connection.armed.0 = Timer::None;
                 self.ring.send(key, chunk, 0);
@@ -95,7 +95,7 @@ impl Shard {
         let connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
         if let Phase::Flushing { lingers } = connection.phase
-            && !connection.is_sending
+            && !connection.is_sending()
         {
             if !lingers {
                 return self.close(key);

@@ -74,7 +74,7 @@ impl Shard {
             match connection.phase {
                 // A request that has arrived is answered; its answer says that it is the last.
                 Phase::Idle if connection.has_requests_left_over() => {}
-                Phase::Idle if !connection.is_sending => self.close(key),
+                Phase::Idle if !connection.is_sending() => self.close(key),
                 Phase::Idle => connection.phase = Phase::Flushing { lingers: true },
                 Phase::Waiting | Phase::Streaming => {
                     connection.end_after_answer(&mut context);

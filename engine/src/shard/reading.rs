@@ -164,7 +164,7 @@ impl Shard {
 /// What a connection that is closed has under way. Receives that were queued once have ended by
 /// the time of a close: they never wait.
 pub(super) fn under_way(connection: &Connection) -> UnderWay {
-    if connection.is_sending {
+    if connection.is_sending() {
         return UnderWay::Anything;
     }
     match connection.reading {

@@ -319,9 +319,9 @@ fn a_connection_has_the_one_deadline_of_what_it_does() {
         (Phase::Lingering, Timer::Linger),
     ] {
         connection.phase = phase;
-        connection.is_sending = false;
+        connection.sending_bytes = 0;
         assert_eq!(Timer::of(&connection), timer);
-        connection.is_sending = true;
+        connection.sending_bytes = 1;
         assert_eq!(Timer::of(&connection), Timer::Write);
     }
 }

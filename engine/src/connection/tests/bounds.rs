@@ -68,8 +68,8 @@ fn a_partial_request_is_bounded_by_its_framing_alone() {
 fn reading_stops_while_the_peer_takes_no_output() {
     let mut line = TestConnection::new();
     line.rules.connection.output_bytes_max = 20;
-    line.connection.is_sending = true;
-    for (bytes, is_full) in [(10, false), (9, false), (1, true)] {
+    line.connection.sending_bytes = 2;
+    for (bytes, is_full) in [(10, false), (7, false), (1, true)] {
         let chunk = Chunk::from(vec![b'x'; bytes]);
         line.step(|connection, context| connection.queue_output(chunk, context));
         assert_eq!(
@@ -79,9 +79,58 @@ fn reading_stops_while_the_peer_takes_no_output() {
         assert_eq!(line.step(Connection::pause_if_full), is_full);
     }
     let output = line.connection.buffers.as_mut().unwrap().output.take();
-    assert_eq!(output.unwrap().len(), 20);
+    assert_eq!(output.unwrap().len(), 18);
     assert!(line.step(Connection::resume_reading));
     assert!(line.owns_nothing());
+}
+
+#[test]
+fn a_later_answer_starts_the_next_request_only_while_output_has_room() {
+    on_executor(async {
+        let mut line = TestConnection::new();
+        line.harness.gate.open();
+        line.takes_output = false;
+        // The first answer alone is as much as the peer may have unsent.
+        line.rules.connection.output_bytes_max = 100;
+        let waits = call("", "wait", json!({})).repeat(5);
+        line.receive(waits.as_bytes());
+        for started in 1..=5 {
+            line.settle().await;
+            assert_eq!(line.harness.gate.entered(), started);
+            // A turn changes nothing while the peer takes nothing.
+            line.step(Connection::resume);
+            line.settle().await;
+            assert_eq!(line.harness.gate.entered(), started);
+            line.take_output();
+            assert_eq!(texts(&line.responses()), ["passed"]);
+            line.step(Connection::resume);
+        }
+        assert!(!line.connection.has_requests_left_over());
+    });
+}
+
+#[test]
+fn a_part_of_a_request_waits_for_room_and_is_finished_then() {
+    let framed = |text: &str| format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
+    let plain = echo("next");
+    let (head, body) = plain.split_once("\r\n\r\n").expect("a head and a body");
+    let head = head.split("Content-Length").next().expect("a part before it");
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", framed(body));
+    for next in [plain, chunked] {
+        for cut in [1, 30, next.len() - 20, next.len() - 1] {
+            let mut line = TestConnection::new();
+            line.rules.connection.output_bytes_max = 100;
+            line.receive(&next.as_bytes()[..cut]);
+            line.connection.sending_bytes = 100;
+            line.receive(&next.as_bytes()[cut..]);
+            assert!(line.take_sent().is_empty(), "cut at {cut}");
+            line.take_output();
+            assert!(line.connection.has_requests_left_over(), "cut at {cut}");
+            line.finish_leftover();
+            assert_eq!(texts(&line.responses()), ["next"], "cut at {cut}");
+            assert!(line.owns_nothing());
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::profile::Connection as ConnectionProfile;
-use corelane_io::chunk::ChunkPool;
+use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
 const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -40,8 +40,12 @@ pub(super) struct TestConnection {
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
     pub(super) input_bytes: usize,
+    /// Whether the peer takes what it is sent; if not, everything waits behind the first send.
+    pub(super) takes_output: bool,
     scratch: Vec<u8>,
     sent: Vec<u8>,
+    /// The send that the peer does not take.
+    sending: Option<Chunk>,
 }
 
 impl TestConnection {
@@ -70,8 +74,10 @@ impl TestConnection {
             requests_per_turn: 16,
             is_draining: false,
             input_bytes: 0,
+            takes_output: true,
             scratch: Vec::new(),
             sent: Vec::new(),
+            sending: None,
         }
     }
 
@@ -80,7 +86,39 @@ impl TestConnection {
         &mut self,
         step: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
     ) -> T {
-        let mut context = Context {
+        let (connection, mut context) = self.parts();
+        let value = step(connection, &mut context);
+        let out = context.out.take();
+        match out {
+            Some(out) if self.takes_output => {
+                self.sent.extend_from_slice(&out);
+                self.chunks.give(out);
+            }
+            Some(out) if self.sending.is_none() => {
+                self.connection.begin_send(&out);
+                self.sending = Some(out);
+            }
+            Some(out) => {
+                let (connection, mut context) = self.parts();
+                connection.queue_output(out, &mut context);
+            }
+            None => {}
+        }
+        value
+    }
+
+    /// The peer takes all that waits for it.
+    pub(super) fn take_output(&mut self) {
+        let buffers = self.connection.buffers.as_mut();
+        let queued = buffers.and_then(|buffers| buffers.output.take());
+        for chunk in self.sending.take().into_iter().chain(queued) {
+            self.sent.extend_from_slice(&chunk);
+        }
+        self.connection.sending_bytes = 0;
+    }
+
+    fn parts(&mut self) -> (&mut Connection, Context<'_>) {
+        let context = Context {
             endpoint: &mut self.harness.endpoint,
             chunks: &mut self.chunks,
             spare_buffers: &mut self.spare_buffers,
@@ -96,12 +134,7 @@ impl TestConnection {
             requests_left: self.requests_per_turn,
             out: None,
         };
-        let value = step(&mut self.connection, &mut context);
-        if let Some(out) = context.out.take() {
-            self.sent.extend_from_slice(&out);
-            self.chunks.give(out);
-        }
-        value
+        (&mut self.connection, context)
     }
 
     /// The peer sends `bytes`, which arrive at once.
