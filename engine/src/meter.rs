@@ -23,6 +23,10 @@ pub enum Counter {
     ConnectionsClosed,
     /// Connections closed because the file table had no place (ENFILE).
     ConnectionsRefusedDescriptors,
+    /// Connections closed because the shard had too much unsent output, and theirs had stalled.
+    ConnectionsShed,
+    /// Bytes of memory that unsent output holds.
+    OutputBytes,
     /// Bytes received.
     BytesIn,
     /// Bytes sent.
@@ -148,7 +152,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 43] = [
+pub static ROWS: [Row; 45] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -157,6 +161,8 @@ pub static ROWS: [Row; 43] = [
         "connections_refused",
         "descriptors",
     ),
+    total(Counter::ConnectionsShed, "connections_shed", ""),
+    level(Counter::OutputBytes, "output_bytes"),
     total(Counter::BytesIn, "bytes", "in"),
     total(Counter::BytesOut, "bytes", "out"),
     total(Counter::RequestsLegacy, "requests", "legacy"),

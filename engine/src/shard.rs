@@ -10,7 +10,10 @@ pub(crate) mod drain;
 pub(crate) mod message;
 pub(crate) mod reading;
 pub(crate) mod run;
+pub(crate) mod shedding;
 pub(crate) mod start;
+#[cfg(test)]
+mod tests;
 pub(crate) mod work;
 
 pub(crate) use message::ShardMessage;

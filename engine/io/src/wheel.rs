@@ -163,6 +163,16 @@ impl Wheel {
             .map(|tick| tick * u64::from(self.tick_ms))
     }
 
+    /// Milliseconds from `now_ms` until the deadline of `index`, as whole ticks; nothing if it has
+    /// none.
+    pub fn time_left_ms(&self, index: u32, now_ms: u64) -> Option<u64> {
+        let node = self.node_of(index);
+        let is_linked = self.nodes.get(node as usize)?.next != UNLINKED;
+        let ticks = u64::try_from(self.ticks_until_due(node)).unwrap_or(0);
+        let due_ms = (self.tick + ticks) * u64::from(self.tick_ms);
+        is_linked.then(|| due_ms.saturating_sub(now_ms))
+    }
+
     /// How many indexes have a deadline.
     pub fn len(&self) -> usize {
         self.linked
@@ -284,6 +294,20 @@ mod tests {
         check(&[160], 159, 160);
         check(&[1_000_000], 999_999, 1_000_000);
         check(&[10, 320, 1_600], 1_599, 1_600);
+    }
+
+    #[test]
+    fn the_time_left_follows_the_deadline_wherever_its_node_is() {
+        let mut wheel = Wheel::new(8, 16, 10);
+        wheel.advance(40, PLENTY, |_| ());
+        assert_eq!(wheel.time_left_ms(3, 40), None);
+        for deadline_ms in [100, 1_000, 50] {
+            wheel.schedule(3, deadline_ms);
+            assert_eq!(wheel.time_left_ms(3, 45), Some(deadline_ms - 45));
+        }
+        assert_eq!(wheel.time_left_ms(3, 60), Some(0), "it is due");
+        wheel.cancel(3);
+        assert_eq!(wheel.time_left_ms(3, 45), None);
     }
 
     #[test]

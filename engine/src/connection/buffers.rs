@@ -24,6 +24,9 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) has_turn: bool,
     /// Bytes thrown away while lingering.
     pub(crate) lingered_bytes: usize,
+    /// Bytes of its output that the peer took since its time for writing began, while it has not
+    /// taken all.
+    pub(crate) taken_bytes: usize,
 }
 
 /// A request whose answer comes later, or in parts.
@@ -63,6 +66,7 @@ pub(crate) struct Reply {
 impl ConnectionBuffers {
     /// Whether nothing is left, so that the connection can do without.
     pub(crate) fn is_spent(&self) -> bool {
-        self.input.is_none() && self.output.is_none() && self.waiting.is_none() && !self.is_paused
+        let holds_bytes = self.input.is_some() || self.output.is_some() || self.taken_bytes > 0;
+        !holds_bytes && self.waiting.is_none() && !self.is_paused
     }
 }

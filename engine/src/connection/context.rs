@@ -31,6 +31,8 @@ pub(crate) struct Context<'e> {
     pub(crate) is_draining: bool,
     /// Bytes of unfinished requests that all connections of the shard hold.
     pub(crate) input_bytes: &'e mut usize,
+    /// Bytes of memory that the unsent output of all connections of the shard holds.
+    pub(crate) shard_output_bytes: usize,
     /// Requests this connection may still make in this turn.
     pub(crate) requests_left: u32,
     /// Bytes to be sent, made by this step.

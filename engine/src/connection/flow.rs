@@ -5,6 +5,7 @@ use corelane_protocol::framing::http1::Status;
 use super::buffers::ConnectionBuffers;
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::timer::Timer;
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::Chunk;
 
@@ -77,6 +78,45 @@ impl Connection {
     /// Notes that `chunk` is being sent, the only one of the connection.
     pub(crate) fn begin_send(&mut self, chunk: &Chunk) {
         self.sending_bytes = u32::try_from(chunk.capacity()).unwrap_or(u32::MAX);
+    }
+
+    /// Notes that the peer took `bytes` of the send under way, and not all of it.
+    pub(crate) fn continue_send(&mut self, bytes: usize, context: &mut Context<'_>) {
+        self.buffers(context);
+        self.note_taken(bytes, &context.rules.connection);
+    }
+
+    /// Notes that the peer took the last `bytes` of the send under way; gives what is to be sent
+    /// next. A peer that has taken all of its output has its whole time for what comes later. What
+    /// waited behind the send must be taken in the same time.
+    pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
+        self.sending_bytes = 0;
+        let buffers = self.buffers.as_mut()?;
+        let next = buffers.output.take();
+        match next {
+            None => buffers.taken_bytes = 0,
+            Some(_) => self.note_taken(bytes, profile),
+        }
+        next
+    }
+
+    /// Counts what the peer takes; once that is enough, its time for writing starts anew.
+    fn note_taken(&mut self, bytes: usize, profile: &ConnectionProfile) {
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        buffers.taken_bytes += bytes;
+        if buffers.taken_bytes >= profile.written_bytes_min() {
+            buffers.taken_bytes = 0;
+            self.armed.0 = Timer::None;
+        }
+    }
+
+    /// Bytes of memory that unsent output holds.
+    pub(crate) fn held_output_bytes(&self) -> usize {
+        let buffers = self.buffers.as_ref();
+        let output = buffers.and_then(|buffers| buffers.output.as_ref());
+        self.sending_bytes as usize + output.map_or(0, |output| output.capacity())
     }
 
     /// Puts output behind the send that is under way.

@@ -220,10 +220,7 @@ impl Connection {
             None => Framer::default(),
         };
         let mut consumed = 0;
-        while consumed < input.len()
-            && context.requests_left > 0
-            && !self.is_output_full(context)
-        {
+        while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
             match framer.step(&mut input[consumed..], &context.rules.http) {
                 Err(refusal) => {
                     self.sequence = self.sequence.wrapping_add(1);
@@ -291,9 +288,15 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, accept.event_stream);
+        let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
+        let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
         let disposition = match who_asks(head, context.rules) {
             Err(reason) => endpoint.refuse(None, reason, &mut scratch),
+            Ok(_) if is_overloaded => {
+                let text = "the answers of all clients that wait to be read are too large";
+                endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
+            }
             Ok(principal) => {
                 let requester = &Requester::Here { head, principal };
                 let inbound = Inbound {

@@ -16,7 +16,7 @@ pub(crate) enum Timer {
     Body,
     /// Nothing: the call that it waits for has a deadline of its own.
     None,
-    /// It is closed because its peer takes no output.
+    /// It is closed because its peer takes its output too slowly.
     Write,
     /// Its peer is sent a sign of life.
     KeepAlive,
@@ -40,6 +40,15 @@ impl Timer {
             Phase::Waiting => Timer::None,
             Phase::Streaming => Timer::KeepAlive,
             Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
+        }
+    }
+
+    /// The deadline of `connection` in its present state, and of which request. That of writing is
+    /// of no request: a peer gets no more time for what it has not read by sending another.
+    pub(crate) fn armed_for(connection: &Connection) -> (Timer, u32) {
+        match Timer::of(connection) {
+            Timer::Write => (Timer::Write, 0),
+            timer => (timer, connection.sequence),
         }
     }
 

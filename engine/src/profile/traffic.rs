@@ -25,18 +25,28 @@ pub struct Connection {
     /// default 1000. One that makes its next request sooner has a receive kept armed: 600 bytes of
     /// kernel memory more, 4 % less CPU time a request. 0 keeps none armed.
     pub quiet_after_ms: u64,
-    /// Milliseconds without progress in sending before the peer is given up, 100 to 86,400,000;
-    /// default 30,000.
+    /// Milliseconds in which a peer that has unsent output must take its share of it (see
+    /// `write_bytes_per_second_min`) or be given up, 100 to 86,400,000; default 30,000.
     pub write_timeout_ms: u64,
+    /// Bytes a second that a peer must take of its output, on average over `write_timeout_ms`, 0
+    /// to 1 GiB; default 1024: the slowest mobile network takes several times as many, and a
+    /// megabyte is held for a quarter of an hour at most. With 0 one byte each time is enough.
+    pub write_bytes_per_second_min: usize,
     /// Milliseconds a closed connection still reads what is under way, 0 to 60,000; default 1000:
     /// closing with unread bytes resets the connection and may destroy the answer (RFC 9112 9.6).
     pub linger_timeout_ms: u64,
     /// Bytes read and thrown away while lingering, 0 to 16 MiB; default 65,536.
     pub linger_bytes_max: usize,
-    /// Bytes of unsent output past which nothing more is read, 4 KiB to 1 GiB; default 1 MiB: a
-    /// peer that does not read costs at most this. The answers of a batch (see `json.batch_max`)
-    /// may have twice as many: past that, each further one is the error -32603.
+    /// Bytes of unsent output past which nothing more is read and no further request is served, 4
+    /// KiB to 1 GiB; default 1 MiB: a peer that does not read costs at most this and one answer.
+    /// The answers of a batch (see `json.batch_max`) may have twice as many: past that, each
+    /// further one is the error -32603.
     pub output_bytes_max: usize,
+    /// Bytes of memory for the unsent output of all connections of a shard, 1 MiB to 2 GiB, and at
+    /// least twice `output_bytes_max`; default 256 MiB: some 250 peers that read nothing. Past it
+    /// requests are refused with 503, and connections are closed that have taken too little for a
+    /// second, the longest stalled first.
+    pub output_bytes_per_shard_max: usize,
     /// Bytes of pipelined requests kept behind the one being answered, 1 KiB to 16 MiB; default
     /// 64 KiB. Past it nothing more is read.
     pub pipelined_bytes_max: usize,
@@ -54,9 +64,11 @@ impl Default for Connection {
             idle_timeout_ms: 600_000,
             quiet_after_ms: 1000,
             write_timeout_ms: 30_000,
+            write_bytes_per_second_min: 1024,
             linger_timeout_ms: 1000,
             linger_bytes_max: 65_536,
             output_bytes_max: 1 << 20,
+            output_bytes_per_shard_max: 256 << 20,
             pipelined_bytes_max: 64 << 10,
             input_bytes_max: 1 << 30,
         }
@@ -64,6 +76,12 @@ impl Default for Connection {
 }
 
 impl Connection {
+    /// Bytes that a peer must take of its output within `write_timeout_ms`.
+    pub(crate) fn written_bytes_min(&self) -> usize {
+        let bytes = self.write_bytes_per_second_min as u64 * self.write_timeout_ms / 1000;
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
     pub(super) fn check(&self) -> Result<(), ProfileError> {
         let section = Section::named("connection");
         section.range("head_timeout_ms", self.head_timeout_ms, 100..=DAY_MS)?;
@@ -74,6 +92,23 @@ impl Connection {
         section.range("linger_timeout_ms", self.linger_timeout_ms, 0..=60_000)?;
         section.range("linger_bytes_max", self.linger_bytes_max, 0..=16 << 20)?;
         section.range("output_bytes_max", self.output_bytes_max, 4096..=1 << 30)?;
+        section.range(
+            "write_bytes_per_second_min",
+            self.write_bytes_per_second_min,
+            0..=1 << 30,
+        )?;
+        section.range(
+            "output_bytes_per_shard_max",
+            self.output_bytes_per_shard_max,
+            1 << 20..=1 << 31,
+        )?;
+        section.at_most(
+            ("output_bytes_max", self.output_bytes_max.saturating_mul(2)),
+            (
+                "connection.output_bytes_per_shard_max",
+                self.output_bytes_per_shard_max,
+            ),
+        )?;
         section.range(
             "pipelined_bytes_max",
             self.pipelined_bytes_max,

@@ -53,7 +53,13 @@ impl Shard {
         }
     }
 
-    fn sent(&mut self, key: SlotKey, chunk: Chunk, from: usize, outcome: Result<usize, i32>) {
+    pub(super) fn sent(
+        &mut self,
+        key: SlotKey,
+        chunk: Chunk,
+        from: usize,
+        outcome: Result<usize, i32>,
+    ) {
         let Some(connection) = self.slots.get_mut(key) else {
             return self.handling.chunks.give(chunk);
         };
@@ -64,16 +70,13 @@ impl Shard {
         self.handling.meter.add(Counter::BytesOut, bytes as u64);
         let sent = from + bytes;
         if sent < chunk.len() {
+            connection.continue_send(bytes, &mut self.handling.context(key));
             self.ring.send(key, chunk, sent);
-            // The peer took some: it gets its whole time again for the rest.
-            return self.set_timer(key);
+            return self.finish_step(key, None);
         }
         self.handling.chunks.give(chunk);
-        connection.sending_bytes = 0;
-        let next = connection
-            .buffers
-            .as_mut()
-            .and_then(|buffers| buffers.output.take());
+        self.handling.output_bytes -= connection.held_output_bytes();
+        let next = connection.end_send(bytes, &self.profile.connection);
         self.finish_step(key, next);
     }
 
@@ -83,14 +86,14 @@ impl Shard {
             return;
         };
         if let Some(chunk) = out {
+            let held_before = connection.held_output_bytes();
             if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
                 connection.begin_send(&chunk);
-                // The peer took what was before: it gets its whole time for this one.
-                connection.armed.0 = Timer::None;
                 self.ring.send(key, chunk, 0);
             }
+            self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
         let connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
@@ -111,8 +114,7 @@ impl Shard {
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_buffers(&mut self.handling.context(key));
         let listens = connection.listens();
-        let timer = Timer::of(connection);
-        if connection.armed != (timer, connection.sequence) {
+        if connection.armed != Timer::armed_for(connection) {
             self.set_timer(key);
         }
         if listens {
@@ -129,9 +131,12 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let timer = Timer::of(connection);
-        connection.armed = (timer, connection.sequence);
-        match timer.duration_ms(&self.profile.connection, &self.profile.streams) {
+        connection.armed = Timer::armed_for(connection);
+        match connection
+            .armed
+            .0
+            .duration_ms(&self.profile.connection, &self.profile.streams)
+        {
             Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
             None => self.wheel.cancel(key.index),
         }
@@ -143,6 +148,7 @@ impl Shard {
             return;
         };
         self.wheel.cancel(key.index);
+        self.handling.output_bytes -= connection.held_output_bytes();
         let under_way = under_way(&connection);
         self.ring.close(key, under_way);
         let mut context = self.handling.context(key);

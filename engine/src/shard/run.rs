@@ -28,16 +28,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
     loop {
         shard.has_ticked = false;
         shard.enter(has_work)?;
-        shard.update_clock();
-        // The order of these steps is the order of what they free: completions free buffers,
-        // messages free lanes, news frees calls, and only then is new work taken up again.
-        let mut did = shard.handle_completions();
-        did |= shard.handle_messages();
-        did |= shard.handle_call_events();
-        did |= shard.handle_changes();
-        did |= shard.handle_leftover();
-        let caught_up = shard.handle_timers(EXPIRIES_PER_TURN);
-        shard.deliver_all();
+        let (did, caught_up) = shard.turn();
         let has_drained = shard.drain_step()?;
         shard.flush_lanes();
         if has_drained {
@@ -74,13 +65,30 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
 
 impl Shard {
     /// Submits what is queued; waits for something to happen unless there is something to do.
-    fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
+    pub(super) fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
         if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
             return self.ring.enter(Wait::No);
         }
         let entered = self.ring.enter(Wait::Completion);
         self.receiver.awake();
         entered
+    }
+
+    /// Does its share of all there is to do. Returns whether there was anything, and whether every
+    /// deadline that has passed was handled.
+    pub(super) fn turn(&mut self) -> (bool, bool) {
+        self.update_clock();
+        // The order of these steps is the order of what they free: completions free buffers,
+        // messages free lanes, news frees calls, and only then is new work taken up again.
+        let mut did = self.handle_completions();
+        did |= self.handle_messages();
+        did |= self.handle_call_events();
+        did |= self.handle_changes();
+        did |= self.handle_leftover();
+        let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
+        self.deliver_all();
+        self.shed_output();
+        (did, caught_up)
     }
 
     fn has_waiting_handlers(&mut self) -> bool {

@@ -195,7 +195,7 @@ fn serve(
     })
 }
 
-fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
+pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     let (shard, profile) = (plan.shard, plan.profile);
     let ring_error = |error| ShardError::Ring { shard, error };
     let mut ring = Ring::open(&RingSettings {
@@ -241,6 +241,7 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         yielded_us: 0,
         date_second: 0,
         drain_deadline_ms: None,
+        shedding: Default::default(),
         is_counted_quiet: false,
     };
     opened.continue_accepting();
@@ -285,6 +286,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         requests_per_turn: profile.budget.requests_per_connection_per_turn,
         is_draining: false,
         input_bytes: 0,
+        output_bytes: 0,
     }
 }
 

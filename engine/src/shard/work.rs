@@ -11,6 +11,7 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
 use super::accept::Accepting;
+use super::shedding::Shedding;
 use super::start::ShardControl;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::buffers::ConnectionBuffers;
@@ -65,6 +66,8 @@ pub(crate) struct Shard {
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
     pub(super) drain_deadline_ms: Option<u64>,
+    /// When connections were last closed for the memory of their output.
+    pub(super) shedding: Shedding,
     /// The shard drains, and has said that it is quiet.
     pub(super) is_counted_quiet: bool,
 }
@@ -89,6 +92,8 @@ pub(crate) struct Handling {
     pub(super) is_draining: bool,
     /// Bytes of unfinished requests of all connections.
     pub(super) input_bytes: usize,
+    /// Bytes of memory that the unsent output of all connections holds.
+    pub(super) output_bytes: usize,
 }
 
 impl Handling {
@@ -107,6 +112,7 @@ impl Handling {
             key,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
+            shard_output_bytes: self.output_bytes,
             requests_left: self.requests_per_turn,
             out: None,
         }

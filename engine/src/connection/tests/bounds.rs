@@ -114,7 +114,10 @@ fn a_part_of_a_request_waits_for_room_and_is_finished_then() {
     let framed = |text: &str| format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
     let plain = echo("next");
     let (head, body) = plain.split_once("\r\n\r\n").expect("a head and a body");
-    let head = head.split("Content-Length").next().expect("a part before it");
+    let head = head
+        .split("Content-Length")
+        .next()
+        .expect("a part before it");
     let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}", framed(body));
     for next in [plain, chunked] {
         for cut in [1, 30, next.len() - 20, next.len() - 1] {
@@ -131,6 +134,21 @@ fn a_part_of_a_request_waits_for_room_and_is_finished_then() {
             assert!(line.owns_nothing());
         }
     }
+}
+
+#[test]
+fn requests_are_refused_while_the_shard_has_too_much_unsent_output() {
+    let mut line = TestConnection::new();
+    let limit = line.rules.connection.output_bytes_per_shard_max;
+    for (shard_output_bytes, status) in [(limit - 1, 200), (limit, 503), (0, 200)] {
+        line.shard_output_bytes = shard_output_bytes;
+        line.receive(echo("next").as_bytes());
+        let response = line.response();
+        assert_eq!(response.status, status, "{shard_output_bytes}");
+        let retry_after = (status == 503).then_some("1");
+        assert_eq!(response.field("retry-after"), retry_after);
+    }
+    assert!(line.owns_nothing());
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(super) struct TestConnection {
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
     pub(super) input_bytes: usize,
+    /// Bytes of unsent output of the whole shard.
+    pub(super) shard_output_bytes: usize,
     /// Whether the peer takes what it is sent; if not, everything waits behind the first send.
     pub(super) takes_output: bool,
     scratch: Vec<u8>,
@@ -74,6 +76,7 @@ impl TestConnection {
             requests_per_turn: 16,
             is_draining: false,
             input_bytes: 0,
+            shard_output_bytes: 0,
             takes_output: true,
             scratch: Vec::new(),
             sent: Vec::new(),
@@ -131,6 +134,7 @@ impl TestConnection {
             key: KEY,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
+            shard_output_bytes: self.shard_output_bytes,
             requests_left: self.requests_per_turn,
             out: None,
         };

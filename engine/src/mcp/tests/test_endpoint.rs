@@ -56,6 +56,21 @@ pub(crate) struct Answer {
     pub(crate) exchange: Exchange,
 }
 
+/// A server with the catalog of the tests.
+pub(crate) fn parts(gate: &Gate) -> ServerParts {
+    ServerParts {
+        description: Arc::new(ServerDescription {
+            name: "harness".to_owned(),
+            version: "1".to_owned(),
+            ..ServerDescription::default()
+        }),
+        plan: Arc::new(tools::plan(gate, 100)),
+        sealer: Arc::new(Sealer::random()),
+        exposed: Arc::default(),
+        states: Arc::new([]),
+    }
+}
+
 /// Runs `test` where handlers can wait.
 pub(crate) fn on_executor<T>(test: impl Future<Output = T>) -> T {
     Executor::of_test().run(test)
@@ -73,17 +88,7 @@ impl TestEndpoint {
         let mut settings = EndpointSettings {
             shard: 0,
             shards: 1,
-            parts: ServerParts {
-                description: Arc::new(ServerDescription {
-                    name: "harness".to_owned(),
-                    version: "1".to_owned(),
-                    ..ServerDescription::default()
-                }),
-                plan: Arc::new(tools::plan(&gate, 100)),
-                sealer: Arc::new(Sealer::random()),
-                exposed: Arc::default(),
-                states: Arc::new([]),
-            },
+            parts: parts(&gate),
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
             batch_max: 4,

@@ -1,0 +1,4 @@
+//! Shards on the thread of a test: their clock is set and their turns are made by the test.
+
+mod output;
+mod test_shard;
