@@ -6,6 +6,7 @@ use super::accept::Accepting;
 use super::work::Shard;
 use crate::connection::http::Phase;
 use corelane_io::ring::Wait;
+use crate::meter::Counter;
 
 impl Shard {
     /// Begins to drain when told to. Returns whether the shard is done.
@@ -42,8 +43,9 @@ impl Shard {
     }
 
     fn is_quiet(&mut self) -> bool {
-        let is_quiet = self.slots.is_empty() && self.overflow.is_empty();
-        is_quiet && self.handling.endpoint.is_quiet()
+        // A connection is open until the kernel has closed it: the level is a check for leaks.
+        let open = self.handling.meter.value(Counter::ConnectionsOpen);
+        open == 0 && self.overflow.is_empty() && self.handling.endpoint.is_quiet()
     }
 
     /// The last quiet shard tells the others, which may be parked, before it goes.

@@ -1,4 +1,5 @@
 //! Shards on the thread of a test: their clock is set and their turns are made by the test.
 
+mod drain;
 mod output;
 mod test_shard;
