@@ -8,6 +8,7 @@ pub(crate) mod connections;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod message;
+pub(crate) mod overflow;
 pub(crate) mod reading;
 pub(crate) mod run;
 pub(crate) mod shedding;

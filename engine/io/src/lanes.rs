@@ -46,7 +46,7 @@ const SENDERS_PER_GROUP: usize = 64;
 /// Ageing: a tier leaves a sixteenth of the batch, at least one message, to each tier after it
 /// that has messages, so even `Bulk` moves in every turn. What such a tier does not need of it
 /// goes to the others, the first first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// Drain, reload, shutdown.
     Control,

@@ -77,7 +77,11 @@ impl Shard {
         self.handling.chunks.give(chunk);
         self.handling.output_bytes -= connection.held_output_bytes();
         let next = connection.end_send(bytes, &self.profile.connection);
+        let waits = connection.awaits(connection.sequence);
         self.finish_step(key, next);
+        if waits {
+            self.note_capacity();
+        }
     }
 
     /// Does what a connection needs after a step: sends its output, or ends or goes on reading.
@@ -164,6 +168,7 @@ impl Shard {
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
         if let Some(waiting) = waiting {
+            self.note_capacity();
             let exchange = Exchange {
                 shard: self.handling.shard,
                 slot: key,

@@ -1,23 +1,28 @@
 //! Answers that come later: from calls of this shard, and from and to other shards.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::OwnedId;
 
 use super::ShardMessage;
+use super::overflow::Overflow;
 use super::work::Shard;
 use crate::connection::http::Connection;
+use crate::handler::event_queue::CallKey;
 use crate::mcp::{
-    Delivery, Disposition, Exchange, Forwarded, ForwardedKind, Output, Part, StreamOwner,
+    Delivery, Disposition, Endpoint, Exchange, Forwarded, ForwardedKind, Output, Part, StreamOwner,
 };
 use crate::meter::Counter;
-use crate::profile::{Connection as ConnectionProfile, ShardProfile};
+use crate::profile::Connection as ConnectionProfile;
 use corelane_io::lanes::Tier;
 use corelane_io::slots::Slots;
 
-/// Calls with overflow messages that are looked at in one turn.
-const STALLED_PER_TURN: usize = 64;
+/// Calls with unsent messages that are looked at in one turn.
+const STALLED_PER_TURN: usize = 128;
+/// Those of them that are looked at without a cause.
+const STALLED_PER_TURN_MIN: usize = 64;
 /// Statuses of tasks, waiting for room on the streams of their listeners, that are looked at in one
 /// turn.
 const STATUSES_PER_TURN: usize = 512;
@@ -27,27 +32,14 @@ struct Backpressure<'a> {
     slots: &'a Slots<Connection>,
     profile: &'a ConnectionProfile,
     shard: u16,
-    /// Messages for other shards wait.
-    has_overflow: bool,
+    overflow: &'a Overflow<ShardMessage>,
 }
 
-impl<'a> Backpressure<'a> {
-    fn of(
-        slots: &'a Slots<Connection>,
-        profile: &'a ShardProfile,
-        (shard, has_overflow): (u16, bool),
-    ) -> Backpressure<'a> {
-        Backpressure {
-            slots,
-            profile: &profile.connection,
-            shard,
-            has_overflow,
-        }
-    }
-
+impl Backpressure<'_> {
     fn has_capacity(&self, exchange: Exchange) -> bool {
         if exchange.shard != self.shard {
-            return !self.has_overflow;
+            let to = usize::from(exchange.shard);
+            return !self.overflow.waits_for(to, Tier::Reply);
         }
         let connection = self.slots.get(exchange.slot);
         connection.is_none_or(|it| !it.has_much_output(self.profile))
@@ -59,47 +51,55 @@ impl Shard {
     pub(super) fn handle_call_events(&mut self) -> bool {
         let had_news = self.handling.has_call_events();
         if had_news {
-            let has_overflow = !self.overflow.is_empty();
-            let room = Backpressure::of(
-                &self.slots,
-                &self.profile,
-                (self.handling.shard, has_overflow),
-            );
-            let has_capacity = |exchange| room.has_capacity(exchange);
-            let endpoint = &mut self.handling.endpoint;
-            endpoint.handle_call_events(has_capacity, &mut self.stalled);
+            let (room, endpoint, stalled) = self.backpressure();
+            endpoint.handle_call_events(|exchange| room.has_capacity(exchange), stalled);
         }
         self.look_at_stalled();
         self.deliver_all();
         had_news
     }
 
+    /// Where there is room, and the parts that depend on it.
+    fn backpressure(&mut self) -> (Backpressure<'_>, &mut Endpoint, &mut VecDeque<CallKey>) {
+        let room = Backpressure {
+            slots: &self.slots,
+            profile: &self.profile.connection,
+            shard: self.handling.shard,
+            overflow: &self.overflow,
+        };
+        (room, &mut self.handling.endpoint, &mut self.stalled)
+    }
+
+    /// Notes that there is room where there was none: each call that has stalled is looked at once
+    /// in the next turns, and each status of a task that waits. Nothing else may happen that would
+    /// lead to a look.
+    pub(super) fn note_capacity(&mut self) {
+        self.stalled_looks = self.stalled.len();
+        self.status_looks = self.handling.endpoint.statuses_held();
+    }
+
     fn look_at_stalled(&mut self) {
-        for _ in 0..self.stalled.len().min(STALLED_PER_TURN) {
-            let Some(key) = self.stalled.pop_front() else {
+        let looks = self.stalled_looks.max(STALLED_PER_TURN_MIN);
+        let looks = looks.min(STALLED_PER_TURN).min(self.stalled.len());
+        self.stalled_looks = match looks < self.stalled.len() {
+            true => self.stalled_looks.saturating_sub(looks),
+            false => 0,
+        };
+        for _ in 0..looks {
+            let (room, endpoint, stalled) = self.backpressure();
+            let Some(key) = stalled.pop_front() else {
                 break;
             };
-            let has_overflow = !self.overflow.is_empty();
-            let room = Backpressure::of(
-                &self.slots,
-                &self.profile,
-                (self.handling.shard, has_overflow),
-            );
-            let endpoint = &mut self.handling.endpoint;
             if !endpoint.pump(key, |exchange| room.has_capacity(exchange)) {
-                self.stalled.push_back(key);
+                stalled.push_back(key);
             }
         }
     }
 
     /// Brings every part that is ready to where it belongs.
     pub(super) fn deliver_all(&mut self) {
-        while let Some((to, tier, message)) = self.overflow.pop_front() {
-            if let Err(full) = self.sender.send(to, tier, message) {
-                // What waits keeps its order: the first that finds no room holds back all.
-                self.overflow.push_front((to, tier, full.message));
-                break;
-            }
+        if !self.overflow.is_empty() && self.overflow.flush(&mut self.sender) {
+            self.note_capacity();
         }
         while let Some(output) = self.handling.endpoint.poll_output() {
             match output {
@@ -120,14 +120,10 @@ impl Shard {
     /// Passes on how tasks stand to listeners whose connections have room.
     pub(super) fn pass_on_statuses(&mut self) {
         let held = self.handling.endpoint.statuses_held();
-        for _ in 0..held.min(STATUSES_PER_TURN) {
-            let has_overflow = !self.overflow.is_empty();
-            let room = Backpressure::of(
-                &self.slots,
-                &self.profile,
-                (self.handling.shard, has_overflow),
-            );
-            let endpoint = &mut self.handling.endpoint;
+        let looks = held.min(STATUSES_PER_TURN);
+        self.status_looks = self.status_looks.min(held).saturating_sub(looks);
+        for _ in 0..looks {
+            let (room, endpoint, _) = self.backpressure();
             endpoint.send_held_status(|exchange| room.has_capacity(exchange));
             // At once: the next one may be for the same connection.
             self.deliver_all();
@@ -143,15 +139,13 @@ impl Shard {
         }
     }
 
-    /// Sends a message that must arrive; it waits here while its lane is full. What waits is
-    /// bounded by what it is about: calls in flight, open streams, and the questions of listeners,
-    /// who are refused while something waits.
+    /// Sends a message that must arrive; it waits while its lane is full.
     fn send_or_queue(&mut self, to: usize, tier: Tier, message: ShardMessage) {
-        if !self.overflow.is_empty() {
-            self.overflow.push_back((to, tier, message));
-        } else if let Err(full) = self.sender.send(to, tier, message) {
+        let was_sent = self
+            .overflow
+            .send_or_queue(&mut self.sender, (to, tier), message);
+        if !was_sent {
             self.handling.meter.count(Counter::LanesFull);
-            self.overflow.push_back((to, tier, full.message));
         }
     }
 
@@ -251,11 +245,12 @@ impl Shard {
         while let Some((home, request)) = self.handling.forwards.pop() {
             let exchange = request.exchange;
             let message = ShardMessage::Forward(request);
-            let Err(full) = self.sender.send(usize::from(home), Tier::Request, message) else {
+            let lane = (usize::from(home), Tier::Request);
+            let Err(message) = self.overflow.try_send(&mut self.sender, lane, message) else {
                 continue;
             };
             self.handling.meter.count(Counter::LanesFull);
-            let ShardMessage::Forward(request) = full.message else {
+            let ShardMessage::Forward(request) = message else {
                 unreachable!("the lane gives back what was sent");
             };
             let reason = Reason::Overloaded("the lane to the session's shard is full");

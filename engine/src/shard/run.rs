@@ -121,9 +121,10 @@ impl Shard {
     }
 
     /// Whether something can be done at once.
-    fn has_work(&mut self) -> bool {
+    pub(super) fn has_work(&mut self) -> bool {
         !self.leftover.is_empty()
             || !self.overflow.is_empty()
+            || self.stalled_looks + self.status_looks > 0
             || self.handling.has_call_events()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()

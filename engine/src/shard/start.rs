@@ -231,6 +231,8 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         leftover: Default::default(),
         stalled: Default::default(),
         overflow: Default::default(),
+        stalled_looks: 0,
+        status_looks: 0,
         has_ticked: false,
         completions: Vec::new(),
         inbox: Vec::new(),

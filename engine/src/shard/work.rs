@@ -11,6 +11,7 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
 use super::accept::Accepting;
+use super::overflow::Overflow;
 use super::shedding::Shedding;
 use super::start::ShardControl;
 use crate::catalog::pending_updates::ShardUpdates;
@@ -24,7 +25,7 @@ use crate::meter::ShardMeter;
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
-use corelane_io::lanes::{LaneReceiver, LaneSender, Tier};
+use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::{Completion, Ring};
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
@@ -53,7 +54,11 @@ pub(crate) struct Shard {
     /// Calls with messages for a connection that had no room.
     pub(super) stalled: VecDeque<CallKey>,
     /// Messages that must arrive and whose lane was full.
-    pub(super) overflow: VecDeque<(usize, Tier, ShardMessage)>,
+    pub(super) overflow: Overflow<ShardMessage>,
+    /// Calls in `stalled` to look at, because there is room somewhere that was not there before.
+    pub(super) stalled_looks: usize,
+    /// Statuses of tasks to look at for the same reason.
+    pub(super) status_looks: usize,
     /// The tick that ends a wait came in this turn.
     pub(super) has_ticked: bool,
     pub(super) completions: Vec<Completion>,
