@@ -128,7 +128,7 @@ impl<'a> RequestHead<'a> {
         let limit = limits.headers_allowed();
         let complete = parsed
             .parse_with_uninit_headers(raw, &mut storage)
-            .map_err(|error| refusal_of(error, raw, limit))?;
+            .map_err(|error| refusal_of(error, limit))?;
         let (httparse::Status::Complete(_), Some(method), Some(target), Some(version_minor)) =
             (complete, parsed.method, parsed.path, parsed.version)
         else {
@@ -286,18 +286,12 @@ fn method_of(name: &str) -> Method {
     }
 }
 
-/// Names the fact behind a parse error. A version is unsupported only if it has the form of one.
-fn refusal_of(error: httparse::Error, raw: &[u8], limit: usize) -> Refusal {
-    let line = raw.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    match (error, version) {
-        (httparse::Error::TooManyHeaders, _) => Refusal::TooManyHeaders { limit },
-        (httparse::Error::HeaderName | httparse::Error::HeaderValue, _) => Refusal::MalformedHeader,
-        (httparse::Error::NewLine, b"HTTP/1.0\r" | b"HTTP/1.1\r") => Refusal::MalformedHeader,
-        (httparse::Error::Version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r'])
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Refusal::UnsupportedVersion
+/// Names the fact behind a parse error. The version was checked when the line was whole.
+fn refusal_of(error: httparse::Error, limit: usize) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::TooManyHeaders { limit },
+        httparse::Error::HeaderName | httparse::Error::HeaderValue | httparse::Error::NewLine => {
+            Refusal::MalformedHeader
         }
         _ => Refusal::MalformedRequestLine,
     }
