@@ -91,8 +91,8 @@ pub(crate) enum Disposition {
         status: Status,
         /// A session that was made by the message.
         session: Option<SessionId>,
-        /// The verbs that are served, where this one is not.
-        allow: Option<&'static str>,
+        /// The header field that says what would be accepted, where something is not.
+        field: Option<(&'static str, &'static str)>,
     },
     /// Accepted, and nothing to say.
     Accepted,
@@ -122,7 +122,7 @@ impl Disposition {
         Disposition::Answer {
             status,
             session: None,
-            allow: None,
+            field: None,
         }
     }
 }

@@ -161,7 +161,7 @@ impl Core {
                 Disposition::Answer {
                     status: Status::Ok,
                     session: Some(session),
-                    allow: None,
+                    field: None,
                 }
             }
         }

@@ -426,13 +426,13 @@ impl Core {
             Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
             _ => Counter::RefusedMessage,
         });
-        let (status, allow) = (reason.status(), reason.allow());
+        let (status, field) = (reason.status(), reason.field());
         let message = self.arena.format(format_args!("{reason}"));
         Refusal { id, reason }.write(out, message);
         Disposition::Answer {
             status,
             session: None,
-            allow,
+            field,
         }
     }
 

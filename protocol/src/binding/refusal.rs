@@ -60,6 +60,9 @@ pub enum Reason<'a> {
     /// `Content-Type` is not JSON.
     #[error("Content-Type must be application/json")]
     ContentType,
+    /// The body is compressed, or encoded in another way.
+    #[error("Content-Encoding is not supported: send the body as it is")]
+    ContentEncoding,
     /// `Accept` allows no kind of answer this endpoint gives.
     #[error("Accept must allow {0}")]
     NotAcceptable(&'static str),
@@ -84,16 +87,19 @@ pub enum Reason<'a> {
     /// A header that every modern request carries is absent.
     #[error("header {0} is missing")]
     HeaderMissing(&'static str),
-    /// A header that must stand alone is repeated.
-    #[error("header {0} is repeated")]
-    HeaderRepeated(&'static str),
+    /// A header that every modern request carries once has several values.
+    #[error("header {0} has values that differ")]
+    MirrorDiffers(&'static str),
+    /// Another header that has one value has several.
+    #[error("header {0} has values that differ")]
+    HeaderDiffers(&'static str),
     /// A header contradicts the body.
     #[error("header {0} does not equal its value in the body")]
     HeaderMismatch(&'static str),
     /// A header's value cannot be decoded.
     #[error("header {0} has a malformed value")]
     HeaderMalformed(&'static str),
-    /// A header that repeats an argument is absent, repeated, malformed or different.
+    /// A header that repeats an argument is absent, malformed or different.
     #[error("header Mcp-Param-{name} {fault}")]
     ParamHeader {
         /// The name after `Mcp-Param-`.
@@ -134,7 +140,7 @@ impl Reason<'_> {
     /// The HTTP status (MCP both revisions, basic/transports; mcp status tables).
     pub fn status(&self) -> Status {
         match self {
-            Reason::ContentType => Status::UnsupportedMediaType,
+            Reason::ContentType | Reason::ContentEncoding => Status::UnsupportedMediaType,
             Reason::NotAcceptable(_) => Status::NotAcceptable,
             Reason::Forbidden(_) => Status::Forbidden,
             Reason::Path(_) | Reason::MethodNotFound(_) | Reason::SessionUnknown => {
@@ -157,17 +163,19 @@ impl Reason<'_> {
             | Reason::BatchTooLong { .. }
             | Reason::BatchInitialize
             | Reason::ContentType
+            | Reason::ContentEncoding
             | Reason::NotAcceptable(_)
             | Reason::Forbidden(_)
             | Reason::Principal(_)
             | Reason::Path(_)
             | Reason::Verb(_)
             | Reason::VersionHeader
+            | Reason::HeaderDiffers(_)
             | Reason::NotResumable(_)
             | Reason::SessionMissing => error_code::INVALID_REQUEST,
             Reason::Envelope(_) | Reason::ClaimMissing(_) => error_code::INVALID_PARAMS,
             Reason::HeaderMissing(_)
-            | Reason::HeaderRepeated(_)
+            | Reason::MirrorDiffers(_)
             | Reason::HeaderMismatch(_)
             | Reason::HeaderMalformed(_)
             | Reason::ParamHeader { .. } => error_code::HEADER_MISMATCH,
@@ -179,10 +187,12 @@ impl Reason<'_> {
         }
     }
 
-    /// The value of the `Allow` field that goes with a refused verb.
-    pub fn allow(&self) -> Option<&'static str> {
+    /// The header field that says what would be accepted: `Allow` for a refused verb (RFC 9110
+    /// 15.5.6), `Accept-Encoding` for an encoded body (RFC 9110 15.5.16).
+    pub fn field(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Reason::Verb(allow) => Some(allow),
+            Reason::Verb(allow) => Some(("Allow", allow)),
+            Reason::ContentEncoding => Some(("Accept-Encoding", "identity")),
             _ => None,
         }
     }
