@@ -109,6 +109,9 @@ pub enum ShapeFault {
     /// `id` is not a string or an integer.
     #[error("id must be a string or an integer, not {0}")]
     IdKind(Kind),
+    /// `id` is an integer that no message can carry back as it was.
+    #[error("id is out of range: use an integer from -9223372036854775808 to 18446744073709551615")]
+    IdOutOfRange,
     /// `id` is a longer string than [`super::JsonLimits::id_bytes_max`].
     #[error("id of {id_bytes} bytes exceeds limit of {id_bytes_max}")]
     IdTooLong {

@@ -96,7 +96,7 @@ impl<'a> Members<'a> {
         let Some(value) = self.id else {
             return Ok(None);
         };
-        let id = Id::read(value).ok_or(ShapeFault::IdKind(value.kind()))?;
+        let id = Id::read(value).ok_or_else(|| id_fault(value))?;
         match id {
             Id::String(text) if text.len() > limits.id_bytes_max => Err(ShapeFault::IdTooLong {
                 id_bytes: text.len(),
@@ -113,6 +113,17 @@ impl<'a> Members<'a> {
             return None;
         }
         id.ok().flatten()
+    }
+}
+
+/// Why `value` is no id. An integer beyond 64 bits is read as a float.
+#[cold]
+fn id_fault(value: Value<'_>) -> ShapeFault {
+    match value.as_f64() {
+        Some(number) if number >= u64::MAX as f64 || number <= i64::MIN as f64 => {
+            ShapeFault::IdOutOfRange
+        }
+        _ => ShapeFault::IdKind(value.kind()),
     }
 }
 

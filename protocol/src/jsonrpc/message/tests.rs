@@ -121,16 +121,22 @@ fn never_takes_an_unusable_id_for_no_id() {
             check_refused(&text, None, ShapeFault::IdKind(kind));
         }
     }
-    // Beyond 64 bits the parser may refuse the number itself; the code is the same.
-    for id in ["18446744073709551616", "-9223372036854775809"] {
+}
+
+#[test]
+fn refuses_integer_ids_beyond_64_bits_for_their_size() {
+    let beyond_all_bounds = "1".repeat(300);
+    for id in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1e20",
+        &beyond_all_bounds,
+    ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
-        let mut decoder = Decoder::new(JsonLimits::default());
-        let code = match decoder.decode(text.as_bytes()) {
-            Ok(decoded) => decoded.message().unwrap_err().code(),
-            Err(error) => error.code(),
-        };
-        assert_eq!(code, INVALID_REQUEST, "{id}");
+        check_refused(&text, None, ShapeFault::IdOutOfRange);
     }
+    let text = ShapeFault::IdOutOfRange.to_string();
+    assert!(text.starts_with("id is out of range: use an integer from -9223372036854775808"));
 }
 
 #[test]
