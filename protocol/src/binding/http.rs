@@ -246,10 +246,7 @@ fn classify_request<'a>(
         .and_then(Revision::modern)
         .is_some();
     if name == "initialize" && !claims_modern {
-        if names_modern(head) {
-            return Err(Reason::HeaderMismatch(VERSION_HEADER));
-        }
-        return Ok(Admitted::Initialize { id, params });
+        return initialize(head, id, params);
     }
     if claim.is_some() {
         return classify_modern(head, id, name, params, meta).map(Admitted::Modern);
@@ -261,6 +258,26 @@ fn classify_request<'a>(
         return Err(Reason::ClaimMissing("server/discover"));
     }
     session_message(head, message)
+}
+
+/// A handshake is legacy whatever revision it asks for (MCP 2026-07-28 basic/versioning, "Backward
+/// Compatibility"), and is answered with one that is served (2025-11-25 basic/lifecycle, "Version
+/// Negotiation"). A header that names the modern era has to ask for the same revision.
+fn initialize<'a>(
+    head: &RequestHead<'a>,
+    id: Id<'a>,
+    params: Option<Value<'a>>,
+) -> Result<Admitted<'a>, Reason<'a>> {
+    if names_modern(head) {
+        let asked = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("protocolVersion"))
+            .and_then(|version| version.as_str());
+        if head.mcp_protocol_version.value() != asked.map(str::as_bytes) {
+            return Err(Reason::HeaderMismatch(VERSION_HEADER));
+        }
+    }
+    Ok(Admitted::Initialize { id, params })
 }
 
 fn classify_modern<'a>(

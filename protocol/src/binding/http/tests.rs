@@ -287,6 +287,21 @@ fn a_handshake_is_legacy_unless_it_claims_a_modern_revision() {
 }
 
 #[test]
+fn a_handshake_may_ask_for_a_revision_of_the_modern_era_in_header_and_body() {
+    for version in ["2026-07-28", "2027-03-01"] {
+        let header = format!("MCP-Protocol-Version: {version}");
+        for (asked, expected) in [
+            (format!("\"{version}\""), Expected::Initialize),
+            ("\"2025-11-25\"".to_owned(), refused(400, -32020)),
+            ("7".to_owned(), refused(400, -32020)),
+        ] {
+            let params = format!(r#"{{"protocolVersion":{asked},"capabilities":{{}}}}"#);
+            check(&header, &request("initialize", &params), expected);
+        }
+    }
+}
+
+#[test]
 fn everything_without_a_claim_needs_a_session() {
     let list = request("tools/list", "{}");
     let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
