@@ -196,7 +196,7 @@ impl Core {
     }
 
     /// Whether every message of a batch can be handled in a session, whatever session it is.
-    fn check_batch(&self, batch: &Decoded<'_>) -> Result<(), Reason<'static>> {
+    fn check_batch<'a>(&self, batch: &'a Decoded<'_>) -> Result<(), Reason<'a>> {
         let (messages, messages_max) = (batch.batch().len(), self.settings.batch_max);
         if messages == 0 {
             return Err(Reason::BatchEmpty);

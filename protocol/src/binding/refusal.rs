@@ -39,7 +39,7 @@ pub enum Reason<'a> {
     Undecodable(DecodeError),
     /// The JSON is not a JSON-RPC message.
     #[error("{0}")]
-    NotAMessage(ShapeFault),
+    NotAMessage(ShapeFault<'a>),
     /// The body is an array.
     #[error("batches are served in sessions of 2025-03-26 only: send one message per request")]
     Batch,

@@ -2,7 +2,8 @@
 //!
 //! Invariant: an object that is not exactly one of the three is refused, never guessed. Above all,
 //! a request with an unusable `id` is not a notification. Members that JSON-RPC does not define are
-//! ignored. It lacks the meaning of methods, params, results and errors.
+//! ignored, but no object of the message has a member twice. It lacks the meaning of methods,
+//! params, results and errors.
 
 use super::error::{ShapeError, ShapeFault};
 use super::id::Id;
@@ -48,13 +49,13 @@ struct Members<'a> {
     params: Option<Value<'a>>,
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
-    duplicate: Option<&'static str>,
     duplicate_id: bool,
 }
 
-/// Reads a message from an object.
+/// Reads a message from an object. `duplicate` is a member that the text has twice somewhere.
 pub(super) fn from_value<'a>(
     value: Value<'a>,
+    duplicate: Option<&'a str>,
     limits: &JsonLimits,
 ) -> Result<Message<'a>, ShapeError<'a>> {
     let Some(object) = value.as_object() else {
@@ -69,7 +70,11 @@ pub(super) fn from_value<'a>(
         members.add(name, value);
     }
     let id = members.id(limits);
-    message(&members, id, limits).map_err(|fault| ShapeError {
+    let message = match duplicate {
+        Some(name) => Err(ShapeFault::DuplicateMember(name)),
+        None => message(&members, id, limits),
+    };
+    message.map_err(|fault| ShapeError {
         id: members.answer_id(id),
         fault,
     })
@@ -77,22 +82,22 @@ pub(super) fn from_value<'a>(
 
 impl<'a> Members<'a> {
     fn add(&mut self, name: &str, value: Value<'a>) {
-        let (place, name) = match name {
-            "jsonrpc" => (&mut self.version, "jsonrpc"),
-            "id" => (&mut self.id, "id"),
-            "method" => (&mut self.method, "method"),
-            "params" => (&mut self.params, "params"),
-            "result" => (&mut self.result, "result"),
-            "error" => (&mut self.error, "error"),
+        let place = match name {
+            "jsonrpc" => &mut self.version,
+            "id" => {
+                self.duplicate_id = self.id.is_some();
+                &mut self.id
+            }
+            "method" => &mut self.method,
+            "params" => &mut self.params,
+            "result" => &mut self.result,
+            "error" => &mut self.error,
             _ => return,
         };
-        if place.replace(value).is_some() {
-            self.duplicate = self.duplicate.or(Some(name));
-            self.duplicate_id |= name == "id";
-        }
+        *place = Some(value);
     }
 
-    fn id(&self, limits: &JsonLimits) -> Result<Option<Id<'a>>, ShapeFault> {
+    fn id(&self, limits: &JsonLimits) -> Result<Option<Id<'a>>, ShapeFault<'a>> {
         let Some(value) = self.id else {
             return Ok(None);
         };
@@ -107,7 +112,7 @@ impl<'a> Members<'a> {
     }
 
     /// The id a refusal may carry.
-    fn answer_id(&self, id: Result<Option<Id<'a>>, ShapeFault>) -> Option<Id<'a>> {
+    fn answer_id(&self, id: Result<Option<Id<'a>>, ShapeFault<'a>>) -> Option<Id<'a>> {
         let is_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
         if self.duplicate_id || is_response {
             return None;
@@ -118,7 +123,7 @@ impl<'a> Members<'a> {
 
 /// Why `value` is no id. An integer beyond 64 bits is read as a float.
 #[cold]
-fn id_fault(value: Value<'_>) -> ShapeFault {
+fn id_fault(value: Value<'_>) -> ShapeFault<'static> {
     match value.as_f64() {
         Some(number) if number >= u64::MAX as f64 || number <= i64::MIN as f64 => {
             ShapeFault::IdOutOfRange
@@ -129,12 +134,9 @@ fn id_fault(value: Value<'_>) -> ShapeFault {
 
 fn message<'a>(
     members: &Members<'a>,
-    id: Result<Option<Id<'a>>, ShapeFault>,
+    id: Result<Option<Id<'a>>, ShapeFault<'a>>,
     limits: &JsonLimits,
-) -> Result<Message<'a>, ShapeFault> {
-    if let Some(name) = members.duplicate {
-        return Err(ShapeFault::DuplicateMember(name));
-    }
+) -> Result<Message<'a>, ShapeFault<'a>> {
     if members.version.and_then(|version| version.as_str()) != Some("2.0") {
         return Err(ShapeFault::Version);
     }
@@ -153,7 +155,7 @@ fn call<'a>(
     method: Value<'a>,
     params: Option<Value<'a>>,
     limits: &JsonLimits,
-) -> Result<Message<'a>, ShapeFault> {
+) -> Result<Message<'a>, ShapeFault<'a>> {
     let Some(method) = method.as_str() else {
         return Err(ShapeFault::MethodKind(method.kind()));
     };
@@ -181,7 +183,7 @@ fn response<'a>(
     id: Option<Id<'a>>,
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
-) -> Result<Message<'a>, ShapeFault> {
+) -> Result<Message<'a>, ShapeFault<'a>> {
     match (result, error) {
         (Some(_), Some(_)) => return Err(ShapeFault::ResultAndError),
         (Some(_), None) if id.is_none() => return Err(ShapeFault::ResultWithoutId),

@@ -78,8 +78,8 @@ fn reads_every_form_of_message() {
             "notification m ",
         ),
         (
-            r#"{"jsonrpc":"2.0","method":"m","params":{"id":1,"id":2,"jsonrpc":"1"}}"#,
-            "notification m {\"id\":1,\"id\":2,\"jsonrpc\":\"1\"}",
+            r#"{"jsonrpc":"2.0","method":"m","params":{"id":1,"jsonrpc":"1"}}"#,
+            "notification m {\"id\":1,\"jsonrpc\":\"1\"}",
         ),
         (
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
@@ -244,6 +244,42 @@ fn refuses_members_of_the_envelope_that_occur_twice() {
 }
 
 #[test]
+fn refuses_members_that_occur_twice_wherever_a_message_is_read() {
+    let call =
+        |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
+    for (name, params) in [
+        ("name", r#"{"name":"a","name":"b"}"#),
+        ("name", r#"{"name":"a","n\u0061me":"b"}"#),
+        ("uri", r#"{"uri":"a:b","\u0075ri":"a:c"}"#),
+        ("arguments", r#"{"name":"a","arguments":{},"arguments":{}}"#),
+        ("a", r#"{"name":"a","arguments":{"a":1,"\u0061":2}}"#),
+        (
+            "b",
+            r#"{"name":"a","arguments":{"a":[{"c":{"b":1,"b":1}}]}}"#,
+        ),
+        ("_meta", r#"{"_meta":{},"_meta":{}}"#),
+        (
+            "io.modelcontextprotocol/protocolVersion",
+            concat!(
+                r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+                r#""io.modelcontextprotocol\/protocolVersion":"2025-11-25"}}"#
+            ),
+        ),
+    ] {
+        check_refused(
+            &call(params),
+            Some(Id::Integer(1)),
+            ShapeFault::DuplicateMember(name),
+        );
+    }
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept","action":"decline"}}"#;
+    check_refused(result, None, ShapeFault::DuplicateMember("action"));
+    let text = ShapeFault::DuplicateMember(&"n".repeat(1000)).to_string();
+    let expected = format!("member \"{}\" occurs twice in its object", "n".repeat(64));
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn bounds_the_lengths_of_id_and_method() {
     let text = |id: usize, method: usize| {
         let (id, method) = ("i".repeat(id), "m".repeat(method));
@@ -304,6 +340,15 @@ fn reads_a_batch_one_by_one() {
     assert_eq!(found, expected);
     let empty = decoder_batch_len("[]");
     assert_eq!(empty, (true, 0));
+}
+
+#[test]
+fn a_member_that_occurs_twice_in_one_message_is_a_fault_of_the_whole_batch() {
+    let text = br#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b","method":"c"}]"#;
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text).unwrap();
+    let faults: Vec<_> = decoded.batch().map(|it| it.unwrap_err().fault).collect();
+    assert_eq!(faults, [ShapeFault::DuplicateMember("method"); 2]);
 }
 
 fn decoder_batch_len(text: &str) -> (bool, usize) {
