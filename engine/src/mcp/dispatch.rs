@@ -208,16 +208,12 @@ impl Core {
             _ => List::Tools,
         };
         let pages = self.catalog.pages(list, revision);
-        let cursor = params
-            .and_then(|params| params.as_object())
-            .and_then(|object| object.get("cursor"));
-        let page = match cursor.map(|cursor| cursor.as_str()) {
-            None => pages.find(None),
-            Some(Some(cursor)) => pages.find(Some(cursor)),
-            Some(None) => None,
+        let cursor = match cursor_of(params) {
+            Ok(cursor) => cursor,
+            Err(text) => return invalid_params(id, text, out),
         };
-        let Some(page) = page else {
-            return invalid_params(id, "no such cursor: list again without one", out);
+        let Some(page) = pages.find(cursor) else {
+            return invalid_params(id, NO_SUCH_CURSOR, out);
         };
         encode::begin_result(out, id);
         out.push(b'{');
@@ -402,6 +398,17 @@ impl Core {
         }
         key
     }
+}
+
+/// What a client is told whose cursor leads nowhere.
+pub(super) const NO_SUCH_CURSOR: &str = "no such cursor: list again without one";
+
+/// The cursor that the parameters of a list have, if any.
+pub(super) fn cursor_of<'a>(params: Option<Value<'a>>) -> Result<Option<&'a str>, &'static str> {
+    let members = params.and_then(|params| params.as_object());
+    let cursor = members.and_then(|members| members.optional("cursor"));
+    let text = cursor.map(|cursor| cursor.as_str().ok_or("params.cursor must be a string"));
+    text.transpose()
 }
 
 #[cold]

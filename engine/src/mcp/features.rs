@@ -70,7 +70,7 @@ impl Core {
         let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let is_given = |name: &str| {
             let members = arguments.as_object();
-            members.is_some_and(|members| members.get(name).is_some())
+            members.is_some_and(|members| members.optional(name).is_some())
         };
         if let Some(missing) = prompt.parts.missing(is_given) {
             let text = self

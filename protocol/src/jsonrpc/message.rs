@@ -69,13 +69,18 @@ pub(super) fn from_value<'a>(
     for (name, value) in object {
         members.add(name, value);
     }
+    let looks_like_response = members.looks_like_response();
+    members.forget_nulls();
     let id = members.id(limits);
     let message = match duplicate {
         Some(name) => Err(ShapeFault::DuplicateMember(name)),
         None => message(&members, id, limits),
     };
     message.map_err(|fault| ShapeError {
-        id: members.answer_id(id),
+        id: id
+            .ok()
+            .flatten()
+            .filter(|_| !members.duplicate_id && !looks_like_response),
         fault,
     })
 }
@@ -97,6 +102,31 @@ impl<'a> Members<'a> {
         *place = Some(value);
     }
 
+    /// A refusal of it carries no id: that belongs to the receiver's own requests.
+    fn looks_like_response(&self) -> bool {
+        self.method.is_none() && (self.result.is_some() || self.error.is_some())
+    }
+
+    /// Null in a member that may be left out is absence. What remains decides what the message is:
+    /// a result may be null, unless something else makes the message, and so may the id of an
+    /// error only (JSON-RPC 2.0 section 5).
+    fn forget_nulls(&mut self) {
+        let forget = |member: &mut Option<Value<'a>>| {
+            member.take_if(|value| value.is_null());
+        };
+        forget(&mut self.params);
+        forget(&mut self.error);
+        if self.error.is_some() || self.method.is_some_and(|method| !method.is_null()) {
+            forget(&mut self.result);
+        }
+        if self.error.is_some() || self.result.is_some() {
+            forget(&mut self.method);
+        }
+        if self.error.is_some() && self.method.is_none() {
+            forget(&mut self.id);
+        }
+    }
+
     fn id(&self, limits: &JsonLimits) -> Result<Option<Id<'a>>, ShapeFault<'a>> {
         let Some(value) = self.id else {
             return Ok(None);
@@ -109,15 +139,6 @@ impl<'a> Members<'a> {
             }),
             _ => Ok(Some(id)),
         }
-    }
-
-    /// The id a refusal may carry.
-    fn answer_id(&self, id: Result<Option<Id<'a>>, ShapeFault<'a>>) -> Option<Id<'a>> {
-        let is_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
-        if self.duplicate_id || is_response {
-            return None;
-        }
-        id.ok().flatten()
     }
 }
 

@@ -274,6 +274,12 @@ impl<'a> Object<'a> {
             .map(|(_, value)| value)
     }
 
+    /// The value of a member that may be left out. Null is absence: many serializers write an
+    /// absent member as null, and the official Python SDK reads it so.
+    pub fn optional(&self, name: &str) -> Option<Value<'a>> {
+        self.get(name).filter(|value| !value.is_null())
+    }
+
     /// All members in order.
     pub fn iter(&self) -> ObjectIter<'a> {
         ObjectIter {

@@ -13,7 +13,7 @@ use corelane_protocol::mcp::tasks::{
 
 use super::Waiting;
 use crate::handler::event_queue::CallKey;
-use crate::mcp::dispatch::invalid_params;
+use crate::mcp::dispatch::{NO_SUCH_CURSOR, cursor_of, invalid_params};
 use crate::mcp::endpoint::Core;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
@@ -306,10 +306,11 @@ impl Core {
         owner: &TaskOwner,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let cursor = params
-            .and_then(|params| params.as_object())
-            .and_then(|object| object.get("cursor"));
-        let read = cursor.map(|cursor| ListCursor::parse(cursor.as_str()?.as_bytes()));
+        let cursor = match cursor_of(params) {
+            Ok(cursor) => cursor,
+            Err(text) => return invalid_params(id, text, out),
+        };
+        let read = cursor.map(|cursor| ListCursor::parse(cursor.as_bytes()));
         let now_ms = self.tasks_now_ms();
         let page = match read {
             Some(None) => None,
@@ -322,7 +323,7 @@ impl Core {
             }
         };
         let Some(page) = page else {
-            return invalid_params(id, "no such cursor: list again without one", out);
+            return invalid_params(id, NO_SUCH_CURSOR, out);
         };
         encode::begin_result(out, id);
         out.extend_from_slice(br#"{"tasks":["#);

@@ -1,4 +1,4 @@
-//! Members of messages that occur twice.
+//! Members of messages that occur twice, and that are null.
 
 use serde_json::json;
 
@@ -34,6 +34,24 @@ fn a_call_with_a_member_twice_is_refused_in_every_era_and_nothing_runs() {
             .check("400", &refused);
     }
     assert_eq!(harness.count(Counter::CallsOk), 0);
+}
+
+#[test]
+fn a_call_without_arguments_may_say_null() {
+    let mut harness = TestEndpoint::new();
+    let session = harness.session();
+    let call = |arguments: &str| {
+        let params = format!(r#"{{"name":"list"{arguments}}}"#);
+        format!(r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{params}}}"#)
+    };
+    let plain = harness.post(&session, &call(""));
+    assert_eq!(
+        plain.body["result"]["structuredContent"],
+        json!({"result": [1, 2]})
+    );
+    harness
+        .post(&session, &call(r#","arguments":null"#))
+        .check("200", &plain.body);
 }
 
 #[test]

@@ -224,9 +224,22 @@ fn an_invalid_envelope_is_refused_before_its_headers() {
             r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
             r#""io.modelcontextprotocol/clientCapabilities":{},"progressToken":1.5}}"#
         ),
+        concat!(
+            r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+            r#""io.modelcontextprotocol/clientCapabilities":null}}"#
+        ),
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":null}}"#,
     ] {
         check("", &request("tools/list", meta), refused(400, -32602));
     }
+    let nulls = concat!(
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+        r#""io.modelcontextprotocol/clientCapabilities":{},"#,
+        r#""io.modelcontextprotocol/clientInfo":null,"#,
+        r#""io.modelcontextprotocol/logLevel":null,"progressToken":null}}"#
+    );
+    let headers = format!("{MODERN} Mcp-Method: tools/list");
+    check(&headers, &request("tools/list", nulls), Expected::Modern);
     for params in ["{}", r#"{"_meta":{}}"#, r#"{"_meta":7}"#] {
         check(MODERN, &request("tools/list", params), refused(400, -32602));
         check(MODERN, &request("ping", params), refused(400, -32602));

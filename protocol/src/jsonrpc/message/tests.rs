@@ -118,7 +118,11 @@ fn never_takes_an_unusable_id_for_no_id() {
     for (id, kind) in cases {
         for rest in [r#""method":"m""#, r#""result":{}"#, r#""error":{}"#] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}}}"#);
-            check_refused(&text, None, ShapeFault::IdKind(kind));
+            // Of an error it says that the peer could not read the id (JSON-RPC 2.0 section 5).
+            match (kind, rest) {
+                (Kind::Null, r#""error":{}"#) => check(&text, "response None  {}"),
+                _ => check_refused(&text, None, ShapeFault::IdKind(kind)),
+            }
         }
     }
 }
@@ -155,10 +159,6 @@ fn refuses_malformed_envelopes_with_their_id() {
         (r#""jsonrpc":"2.0","method":["m"]"#, MethodKind(Kind::Array)),
         (r#""jsonrpc":"2.0","method":"""#, MethodEmpty),
         (
-            r#""jsonrpc":"2.0","method":"m","params":null"#,
-            ParamsKind(Kind::Null),
-        ),
-        (
             r#""jsonrpc":"2.0","method":"m","params":[1]"#,
             ParamsKind(Kind::Array),
         ),
@@ -179,7 +179,7 @@ fn refuses_malformed_envelopes_with_their_id() {
             RequestAndResponse,
         ),
         (
-            r#""jsonrpc":"2.0","method":"m","error":null"#,
+            r#""jsonrpc":"2.0","method":"m","error":{}"#,
             RequestAndResponse,
         ),
     ];
@@ -205,12 +205,8 @@ fn refuses_malformed_responses_without_their_id() {
             r#""id":1,"result":{},"error":{}"#,
             ShapeFault::ResultAndError,
         ),
-        (
-            r#""id":1,"result":null,"error":{}"#,
-            ShapeFault::ResultAndError,
-        ),
         (r#""result":{}"#, ShapeFault::ResultWithoutId),
-        (r#""id":1,"error":null"#, ShapeFault::ErrorKind(Kind::Null)),
+        (r#""id":1,"error":null"#, ShapeFault::NoPurpose),
         (r#""id":1,"error":"x""#, ShapeFault::ErrorKind(Kind::String)),
     ];
     for (members, fault) in cases {
@@ -241,6 +237,35 @@ fn refuses_members_of_the_envelope_that_occur_twice() {
     check_refused(text, None, ShapeFault::DuplicateMember("method"));
     let text = r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#;
     check_refused(text, None, ShapeFault::DuplicateMember("result"));
+}
+
+#[test]
+fn null_in_a_member_that_may_be_left_out_is_absence() {
+    for (members, expected) in [
+        (
+            r#""id":1,"method":"m","params":null"#,
+            "request Integer(1) m ",
+        ),
+        (r#""method":"m","params":null"#, "notification m "),
+        (
+            r#""id":1,"method":"m","params":{},"result":null,"error":null"#,
+            "request Integer(1) m {}",
+        ),
+        (
+            r#""id":1,"method":null,"params":null,"result":{},"error":null"#,
+            "response Some(Integer(1)) {} ",
+        ),
+        (
+            r#""id":1,"method":null,"result":null,"error":{}"#,
+            "response Some(Integer(1))  {}",
+        ),
+        (
+            r#""id":1,"result":null,"error":null"#,
+            "response Some(Integer(1)) null ",
+        ),
+    ] {
+        check(&format!(r#"{{"jsonrpc":"2.0",{members}}}"#), expected);
+    }
 }
 
 #[test]
