@@ -209,12 +209,16 @@ impl Core {
         }
         for message in batch.batch() {
             let message = message.map_err(|error| Reason::NotAMessage(error.fault))?;
+            let message = SessionMessage::of(message);
             if let SessionMessage::Request {
                 method: Some(Method::Initialize),
                 ..
-            } = SessionMessage::of(message)
+            } = message
             {
                 return Err(Reason::BatchInitialize);
+            }
+            if message.claims_modern() {
+                return Err(Reason::BatchModern);
             }
         }
         Ok(())

@@ -144,6 +144,16 @@ impl<'a> SessionMessage<'a> {
         }
     }
 
+    /// Whether it claims to be of the modern era, which has no sessions.
+    pub fn claims_modern(&self) -> bool {
+        let (SessionMessage::Request { params, .. } | SessionMessage::Notification { params, .. }) =
+            self
+        else {
+            return false;
+        };
+        Meta::of_params(*params).is_some_and(|meta| meta.claim.is_some())
+    }
+
     /// The id of a request.
     pub fn request_id(&self) -> Option<Id<'a>> {
         match self {

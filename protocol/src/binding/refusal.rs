@@ -57,6 +57,10 @@ pub enum Reason<'a> {
     /// A handshake in an array (MCP 2025-03-26 basic/lifecycle, "Initialization").
     #[error("initialize must not be part of a batch")]
     BatchInitialize,
+    /// A modern message in an array: each is a POST of its own (MCP 2026-07-28
+    /// basic/transports/streamable-http, "Sending Messages").
+    #[error("a batch has no messages of 2026-07-28: send each of them in a request of its own")]
+    BatchModern,
     /// `Content-Type` is not JSON.
     #[error("Content-Type must be application/json")]
     ContentType,
@@ -162,6 +166,7 @@ impl Reason<'_> {
             | Reason::BatchEmpty
             | Reason::BatchTooLong { .. }
             | Reason::BatchInitialize
+            | Reason::BatchModern
             | Reason::ContentType
             | Reason::ContentEncoding
             | Reason::NotAcceptable(_)
