@@ -26,6 +26,7 @@ mod call_shares;
 mod call_table;
 mod calls;
 mod context;
+mod cursor;
 mod delivery;
 mod disposition;
 mod endings;

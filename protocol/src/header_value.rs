@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::framing::http1::sole_element;
 use crate::jsonrpc::Value;
 
 const PREFIX: &[u8] = b"=?base64?";
@@ -49,7 +50,22 @@ pub fn stands_for(value: &[u8], text: &str) -> Result<bool, MalformedHeaderValue
     if value == text.as_bytes() && !value.starts_with(PREFIX) && is_plain(value) {
         return Ok(true);
     }
-    Ok(decode(value)? == text)
+    holds(value, |decoded| decoded == text)
+}
+
+/// Whether the text of a header value fits. A value may have commas of its own; only one that does
+/// not fit is looked at as a list of equal values, which are one value.
+///
+/// # Errors
+/// As [`decode`].
+pub fn holds(value: &[u8], fits: impl Fn(&str) -> bool) -> Result<bool, MalformedHeaderValue> {
+    let holds = decode(value).map(|text| fits(&text));
+    match sole_element(value) {
+        Some(one) if one.len() < value.len() && !matches!(holds, Ok(true)) => {
+            decode(one).map(|text| fits(&text))
+        }
+        _ => holds,
+    }
 }
 
 /// Whether all of a value is visible ASCII, spaces and tabs. Anything else has to be encoded, and a
@@ -116,5 +132,25 @@ mod tests {
         }
         assert_eq!(decode(b"\xff"), Err(MalformedHeaderValue));
         assert_eq!(decode(b"a b\tc").as_deref(), Ok("a b\tc"));
+    }
+
+    #[test]
+    fn equal_values_in_a_list_stand_for_one_and_a_comma_may_be_part_of_a_value() {
+        for (value, text, expected) in [
+            ("a, a", "a", Ok(true)),
+            ("a,a,a", "a", Ok(true)),
+            ("a, a", "a, a", Ok(true)),
+            ("=?base64?w6k=?=, =?base64?w6k=?=", "\u{e9}", Ok(true)),
+            ("a, b", "a", Ok(false)),
+            ("a, b", "b", Ok(false)),
+            ("a,", "a", Ok(false)),
+            (
+                "=?base64?w6k=?=, =?base64?SGVsbG8=?=",
+                "\u{e9}",
+                Err(MalformedHeaderValue),
+            ),
+        ] {
+            assert_eq!(stands_for(value.as_bytes(), text), expected, "{value}");
+        }
     }
 }

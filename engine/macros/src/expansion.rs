@@ -194,6 +194,9 @@ mod tests {
         refuses("/// A.\n fn a(b: impl Copy) {}", &["name the type"]);
         refuses("/// A.\n fn a(b: u8, call: &Call) {}", &["move it there"]);
         refuses("/// A.\n fn a(call: &mut Call) {}", &["take `&Call`"]);
+        refuses("/// A.\n fn a(call: Call) {}", &["take `&Call`"]);
+        refuses("/// A.\n fn a(it: corelane::Call) {}", &["take `&Call`"]);
+        refuses("/// A.\n fn a(b: u8, call: Call) {}", &["move it there"]);
         refuses(
             "/// A.\n fn a<'a>(call: &'a Call) {}",
             &["no generics", "take `&Call`"],
@@ -203,6 +206,13 @@ mod tests {
             &["no attributes"],
         );
         refuses("/// A.\n fn a(#[cfg(test)] b: u8) {}", &["doc comments"]);
+    }
+
+    #[test]
+    fn a_type_of_the_author_that_is_called_call_may_be_named_by_its_path() {
+        let item: TokenStream = "/// A.\n fn a(call: phone::Call) {}".parse().unwrap();
+        let code = of(Kind::Tool, TokenStream::new(), item).to_string();
+        assert!(!code.contains("compile_error"), "{code}");
     }
 
     #[test]

@@ -113,11 +113,13 @@ fn check_call(typed: &PatType) -> Result<()> {
         let fault = "the call is no argument of clients: it has no attributes";
         return Err(Error::new_spanned(attribute, fault));
     }
-    if let Type::Reference(reference) = &*typed.ty
-        && (reference.lifetime.is_some() || reference.mutability.is_some())
-    {
+    let is_borrowed = match &*typed.ty {
+        Type::Reference(call) => call.lifetime.is_none() && call.mutability.is_none(),
+        _ => false,
+    };
+    if !is_borrowed {
         let fault = "a call is only borrowed: take `&Call`";
-        return Err(Error::new_spanned(reference, fault));
+        return Err(Error::new_spanned(&typed.ty, fault));
     }
     match &*typed.pat {
         Pat::Ident(_) | Pat::Wild(_) => Ok(()),

@@ -41,16 +41,23 @@ impl Parameter {
     }
 }
 
-/// Whether this is the type of the call: a reference to `Call`, whatever else is wrong with it.
+/// Whether this is the type of the call: a reference to `Call`, whatever else is wrong with it, or
+/// the type itself, which no argument can be.
 pub(crate) fn is_call(kind: &Type) -> bool {
-    let Type::Reference(reference) = kind else {
+    let (kind, is_borrowed) = match kind {
+        Type::Reference(reference) => (&*reference.elem, true),
+        kind => (kind, false),
+    };
+    let Type::Path(path) = kind else {
         return false;
     };
-    let Type::Path(path) = &*reference.elem else {
-        return false;
-    };
-    let last = path.path.segments.last();
-    last.is_some_and(|last| last.ident == "Call")
+    let names: Vec<&Ident> = path.path.segments.iter().map(|it| &it.ident).collect();
+    match names.as_slice() {
+        [.., last] if is_borrowed => *last == "Call",
+        [only] => *only == "Call",
+        [of, last] => *of == "corelane" && *last == "Call",
+        _ => false,
+    }
 }
 
 fn is_for_a_field(attribute: &Attribute) -> bool {

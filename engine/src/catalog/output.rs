@@ -66,6 +66,9 @@ impl OutputValidator {
         let decoded = decoder.decode(structured.get().as_bytes());
         let decoded =
             decoded.map_err(|error| format!("the structured content is no use: {error}"))?;
+        if decoded.duplicate_member().is_some() {
+            return Err("the structured content has a member twice".to_owned());
+        }
         match self.schema.is_valid(decoded.root()) {
             true => Ok(()),
             false => Err(self.schema.broken_rule(decoded.root())),
@@ -128,6 +131,12 @@ mod tests {
             (secrets, Some("[]"), false, Err(r#""/type""#)),
             (secrets, None, false, Err("there is no structured content")),
             (r#"{"type":"array"}"#, Some("[]"), false, Ok(())),
+            (
+                secrets,
+                Some(r#"{"a":1,"a":2}"#),
+                false,
+                Err("the structured content has a member twice"),
+            ),
         ] {
             let promise = promise(schema);
             let result = result(structured, is_error);

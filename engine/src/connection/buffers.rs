@@ -59,6 +59,8 @@ pub(crate) struct BatchResponses {
 pub(crate) struct Reply {
     /// The connection goes on after the answer.
     pub(crate) keep_alive: bool,
+    /// The request is HEAD: its answer has no body.
+    pub(crate) is_head: bool,
     /// 0 or 1, of HTTP/1.
     pub(crate) version_minor: u8,
     /// The kinds of answer the client takes.

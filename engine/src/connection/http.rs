@@ -268,10 +268,9 @@ impl Connection {
         let accept = Accept::read(head.accept);
         // A stream to HTTP/1.0 ends with its connection.
         let may_go_on = head.version_minor >= 1 || accept.json;
-        // The answer to HEAD has no body (RFC 9110 9.3.2), and nothing here answers HEAD.
-        let is_head = head.method == Method::Head;
         let reply = Reply {
-            keep_alive: head.keep_alive && may_go_on && !is_head && !context.is_draining,
+            keep_alive: head.keep_alive && may_go_on && !context.is_draining,
+            is_head: head.method == Method::Head,
             version_minor: head.version_minor,
             accept,
         };
@@ -280,11 +279,6 @@ impl Connection {
             self.phase = Phase::Flushing {
                 lingers: context.is_draining,
             };
-        }
-        if is_head {
-            let date = context.date;
-            response::write_empty(context.out(), &reply, date, Status::MethodNotAllowed);
-            return;
         }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
@@ -337,9 +331,9 @@ impl Connection {
             Disposition::Answer {
                 status,
                 session,
-                allow,
+                field,
             } => {
-                let extra = Extra { session, allow };
+                let extra = Extra { session, field };
                 response::write_message(context.out(), &reply, date, status, &extra, body);
             }
             Disposition::Accepted => {
@@ -377,6 +371,7 @@ impl Connection {
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
         let reply = Reply {
             keep_alive: false,
+            is_head: false,
             version_minor: 1,
             accept: Accept {
                 json: true,
@@ -422,7 +417,11 @@ fn check<'a>(
     let route = http::route(head, &rules.endpoint_path)?;
     let accept = reply.accept;
     match route {
+        Route::Post if head.content_type == Field::Repeated => {
+            Err(Reason::HeaderDiffers("Content-Type"))
+        }
         Route::Post if !accept::is_json(head.content_type) => Err(Reason::ContentType),
+        Route::Post if !accept::is_plain(head.content_encoding) => Err(Reason::ContentEncoding),
         Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
             "application/json or text/event-stream",
         )),

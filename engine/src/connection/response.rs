@@ -22,11 +22,12 @@ const RETRY_AFTER_SECONDS: &[u8] = b"1";
 pub(crate) struct Extra {
     /// A session that was made.
     pub(crate) session: Option<SessionId>,
-    /// The verbs that are served.
-    pub(crate) allow: Option<&'static str>,
+    /// A field that goes with a refusal.
+    pub(crate) field: Option<(&'static str, &'static str)>,
 }
 
-/// Appends a whole response with the message `body`, as JSON or as a stream of one event.
+/// Appends a whole response with the message `body`, as JSON or as a stream of one event; without
+/// it to HEAD (RFC 9110 9.3.2).
 pub(crate) fn write_message(
     out: &mut Vec<u8>,
     reply: &Reply,
@@ -39,6 +40,10 @@ pub(crate) fn write_message(
         write_head(out, reply, date, status, stream_content(reply), extra);
         write_event(out, reply, None, body);
         write_stream_end(out, reply);
+        return;
+    }
+    if reply.is_head {
+        write_head(out, reply, date, status, Content::Omitted, extra);
         return;
     }
     write_head(out, reply, date, status, Content::Json(body.len()), extra);
@@ -155,8 +160,8 @@ fn write_head(
         fields[count] = (SESSION_HEADER, session);
         count += 1;
     }
-    if let Some(allow) = extra.allow {
-        fields[count] = ("Allow", allow.as_bytes());
+    if let Some((name, value)) = extra.field {
+        fields[count] = (name, value.as_bytes());
         count += 1;
     }
     if status == Status::ServiceUnavailable {

@@ -91,7 +91,7 @@ pub enum OriginRefusal {
     #[error("origin is not allowed")]
     OriginNotAllowed,
     /// `Origin` stands in the request more than once.
-    #[error("origin header is repeated")]
+    #[error("origin header has values that differ")]
     OriginRepeated,
 }
 

@@ -105,13 +105,13 @@ impl Context {
             Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
             _ => Counter::RefusedMessage,
         });
-        let (status, allow) = (reason.status(), reason.allow());
+        let (status, field) = (reason.status(), reason.field());
         let message = self.format(format_args!("{reason}"));
         Refusal { id, reason }.write(out, message);
         Disposition::Answer {
             status,
             session: None,
-            allow,
+            field,
         }
     }
 

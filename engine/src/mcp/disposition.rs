@@ -18,8 +18,8 @@ pub(crate) enum Disposition {
         status: Status,
         /// A session that was made by the message.
         session: Option<SessionId>,
-        /// The verbs that are served, where this one is not.
-        allow: Option<&'static str>,
+        /// The header field that names what is accepted instead, of some refusals.
+        field: Option<(&'static str, &'static str)>,
     },
     /// Accepted, and nothing to say.
     Accepted,
@@ -49,7 +49,7 @@ impl Disposition {
         Disposition::Answer {
             status,
             session: None,
-            allow: None,
+            field: None,
         }
     }
 }

@@ -54,7 +54,7 @@ impl Starter<'_> {
         let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
         let is_given = |name: &str| {
             let members = arguments.as_object();
-            members.is_some_and(|members| members.get(name).is_some())
+            members.is_some_and(|members| members.optional(name).is_some())
         };
         if let Some(missing) = prompt.parts.missing(is_given) {
             let text = self

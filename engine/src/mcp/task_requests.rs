@@ -6,6 +6,7 @@ use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::tasks;
 
 use super::context::invalid_params;
+use super::cursor::{NO_SUCH_CURSOR, cursor_of};
 use super::disposition::Disposition;
 use super::endings::Endings;
 use super::inbound::Inbound;
@@ -199,10 +200,11 @@ impl TaskRequests<'_> {
         owner: &TaskOwner,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let cursor = params
-            .and_then(|params| params.as_object())
-            .and_then(|object| object.get("cursor"));
-        let read = cursor.map(|cursor| ListCursor::parse(cursor.as_str()?.as_bytes()));
+        let cursor = match cursor_of(params) {
+            Ok(cursor) => cursor,
+            Err(text) => return invalid_params(id, text, out),
+        };
+        let read = cursor.map(|cursor| ListCursor::parse(cursor.as_bytes()));
         let tasks = &self.endings.updates.tasks;
         let page = match read {
             Some(None) => None,
@@ -213,7 +215,7 @@ impl TaskRequests<'_> {
             }
         };
         let Some(page) = page else {
-            return invalid_params(id, "no such cursor: list again without one", out);
+            return invalid_params(id, NO_SUCH_CURSOR, out);
         };
         encode::begin_result(out, id);
         out.extend_from_slice(br#"{"tasks":["#);

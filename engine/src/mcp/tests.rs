@@ -11,6 +11,7 @@ mod features;
 mod forwarding;
 mod legacy_status;
 mod legacy_tasks;
+mod members;
 mod methods;
 mod outputs;
 mod owned_tasks;

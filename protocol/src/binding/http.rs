@@ -18,6 +18,7 @@ use crate::mcp::method::{Method, NotificationMethod};
 use crate::mcp::revision::{Revision, names_modern_era};
 
 const VERSION_HEADER: &str = "MCP-Protocol-Version";
+const SESSION_HEADER: &str = "MCP-Session-Id";
 const METHOD_HEADER: &str = "Mcp-Method";
 const NAME_HEADER: &str = "Mcp-Name";
 
@@ -143,6 +144,16 @@ impl<'a> SessionMessage<'a> {
         }
     }
 
+    /// Whether it claims to be of the modern era, which has no sessions.
+    pub fn claims_modern(&self) -> bool {
+        let (SessionMessage::Request { params, .. } | SessionMessage::Notification { params, .. }) =
+            self
+        else {
+            return false;
+        };
+        Meta::of_params(*params).is_some_and(|meta| meta.claim.is_some())
+    }
+
     /// The id of a request.
     pub fn request_id(&self) -> Option<Id<'a>> {
         match self {
@@ -156,9 +167,9 @@ impl<'a> SessionMessage<'a> {
 ///
 /// # Errors
 /// 404 for another path than `endpoint`, 405 for another verb, 400 for a session verb without a
-/// usable session header or with two last events.
+/// usable session header or with different last events.
 pub fn route<'a>(head: &RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>, Reason<'a>> {
-    if head.path != endpoint {
+    if !is_path(head.path, endpoint) {
         return Err(Reason::Path(endpoint));
     }
     match head.method {
@@ -171,6 +182,13 @@ pub fn route<'a>(head: &RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>,
         Verb::Delete => Ok(Route::EndSession(session_headers(head)?)),
         _ => Err(Reason::Verb("GET, POST, DELETE")),
     }
+}
+
+/// Whether `path` is the endpoint. A slash at its end makes no difference: clients and proxies add
+/// and strip it, and after a redirect they leave out the headers or the body.
+fn is_path(path: &str, endpoint: &str) -> bool {
+    let bare = |path: &'_ str| path.len() - usize::from(path.ends_with('/'));
+    path == endpoint || path[..bare(path)] == endpoint[..bare(endpoint)]
 }
 
 /// The checks after the body was decoded.
@@ -238,10 +256,7 @@ fn classify_request<'a>(
         .and_then(Revision::modern)
         .is_some();
     if name == "initialize" && !claims_modern {
-        if names_modern(head) {
-            return Err(Reason::HeaderMismatch(VERSION_HEADER));
-        }
-        return Ok(Admitted::Initialize { id, params });
+        return initialize(head, id, params);
     }
     if claim.is_some() {
         return classify_modern(head, id, name, params, meta).map(Admitted::Modern);
@@ -253,6 +268,26 @@ fn classify_request<'a>(
         return Err(Reason::ClaimMissing("server/discover"));
     }
     session_message(head, message)
+}
+
+/// A handshake is legacy whatever revision it asks for (MCP 2026-07-28 basic/versioning, "Backward
+/// Compatibility"), and is answered with one that is served (2025-11-25 basic/lifecycle, "Version
+/// Negotiation"). A header that names the modern era has to ask for the same revision.
+fn initialize<'a>(
+    head: &RequestHead<'a>,
+    id: Id<'a>,
+    params: Option<Value<'a>>,
+) -> Result<Admitted<'a>, Reason<'a>> {
+    if names_modern(head) {
+        let asked = params
+            .and_then(|params| params.as_object())
+            .and_then(|object| object.get("protocolVersion"))
+            .and_then(|version| version.as_str());
+        if head.mcp_protocol_version.value() != asked.map(str::as_bytes) {
+            return Err(Reason::HeaderMismatch(VERSION_HEADER));
+        }
+    }
+    Ok(Admitted::Initialize { id, params })
 }
 
 fn classify_modern<'a>(
@@ -318,12 +353,15 @@ fn session_message<'a>(
 }
 
 fn session_headers<'a>(head: &RequestHead<'a>) -> Result<SessionHeaders<'a>, Reason<'a>> {
-    let Field::Once(session_id) = head.mcp_session_id else {
-        return Err(Reason::SessionMissing);
+    let differs = |name| Err(Reason::HeaderDiffers(name));
+    let session_id = match head.mcp_session_id {
+        Field::Absent => return Err(Reason::SessionMissing),
+        Field::Repeated => return differs(SESSION_HEADER),
+        Field::Once(session_id) => session_id,
     };
     let revision = match head.mcp_protocol_version {
         Field::Absent => None,
-        Field::Repeated => return Err(Reason::VersionHeader),
+        Field::Repeated => return differs(VERSION_HEADER),
         Field::Once(name) => Some(
             str::from_utf8(name)
                 .ok()
@@ -342,7 +380,7 @@ fn last_event_id(field: Field<'_>) -> Result<Option<&[u8]>, Reason<'_>> {
     match field {
         Field::Absent | Field::Once(b"") => Ok(None),
         Field::Once(id) => Ok(Some(id)),
-        Field::Repeated => Err(Reason::NotResumable("header Last-Event-ID is repeated")),
+        Field::Repeated => Err(Reason::HeaderDiffers("Last-Event-ID")),
     }
 }
 
@@ -354,10 +392,9 @@ fn required<'a>(field: Field<'a>, name: &'static str) -> Result<&'a [u8], Reason
     match field {
         Field::Once(value) => Ok(value),
         Field::Absent => Err(Reason::HeaderMissing(name)),
-        Field::Repeated => Err(Reason::HeaderRepeated(name)),
+        Field::Repeated => Err(Reason::MirrorDiffers(name)),
     }
 }
 
 #[cfg(test)]
-#[path = "http/tests.rs"]
 mod tests;

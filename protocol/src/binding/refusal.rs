@@ -39,7 +39,7 @@ pub enum Reason<'a> {
     Undecodable(DecodeError),
     /// The JSON is not a JSON-RPC message.
     #[error("{0}")]
-    NotAMessage(ShapeFault),
+    NotAMessage(ShapeFault<'a>),
     /// The body is an array.
     #[error("batches are served in sessions of 2025-03-26 only: send one message per request")]
     Batch,
@@ -57,9 +57,16 @@ pub enum Reason<'a> {
     /// A handshake in an array (MCP 2025-03-26 basic/lifecycle, "Initialization").
     #[error("initialize must not be part of a batch")]
     BatchInitialize,
+    /// A modern message in an array: each is a POST of its own (MCP 2026-07-28
+    /// basic/transports/streamable-http, "Sending Messages").
+    #[error("a batch has no messages of 2026-07-28: send each of them in a request of its own")]
+    BatchModern,
     /// `Content-Type` is not JSON.
     #[error("Content-Type must be application/json")]
     ContentType,
+    /// The body is compressed, or encoded in another way.
+    #[error("Content-Encoding is not supported: send the body as it is")]
+    ContentEncoding,
     /// `Accept` allows no kind of answer this endpoint gives.
     #[error("Accept must allow {0}")]
     NotAcceptable(&'static str),
@@ -84,16 +91,19 @@ pub enum Reason<'a> {
     /// A header that every modern request carries is absent.
     #[error("header {0} is missing")]
     HeaderMissing(&'static str),
-    /// A header that must stand alone is repeated.
-    #[error("header {0} is repeated")]
-    HeaderRepeated(&'static str),
+    /// A header that every modern request carries once has several values.
+    #[error("header {0} has values that differ")]
+    MirrorDiffers(&'static str),
+    /// Another header that has one value has several.
+    #[error("header {0} has values that differ")]
+    HeaderDiffers(&'static str),
     /// A header contradicts the body.
     #[error("header {0} does not equal its value in the body")]
     HeaderMismatch(&'static str),
     /// A header's value cannot be decoded.
     #[error("header {0} has a malformed value")]
     HeaderMalformed(&'static str),
-    /// A header that repeats an argument is absent, repeated, malformed or different.
+    /// A header that repeats an argument is absent, malformed or different.
     #[error("header Mcp-Param-{name} {fault}")]
     ParamHeader {
         /// The name after `Mcp-Param-`.
@@ -134,7 +144,7 @@ impl Reason<'_> {
     /// The HTTP status (MCP both revisions, basic/transports; mcp status tables).
     pub fn status(&self) -> Status {
         match self {
-            Reason::ContentType => Status::UnsupportedMediaType,
+            Reason::ContentType | Reason::ContentEncoding => Status::UnsupportedMediaType,
             Reason::NotAcceptable(_) => Status::NotAcceptable,
             Reason::Forbidden(_) => Status::Forbidden,
             Reason::Path(_) | Reason::MethodNotFound(_) | Reason::SessionUnknown => {
@@ -156,18 +166,21 @@ impl Reason<'_> {
             | Reason::BatchEmpty
             | Reason::BatchTooLong { .. }
             | Reason::BatchInitialize
+            | Reason::BatchModern
             | Reason::ContentType
+            | Reason::ContentEncoding
             | Reason::NotAcceptable(_)
             | Reason::Forbidden(_)
             | Reason::Principal(_)
             | Reason::Path(_)
             | Reason::Verb(_)
             | Reason::VersionHeader
+            | Reason::HeaderDiffers(_)
             | Reason::NotResumable(_)
             | Reason::SessionMissing => error_code::INVALID_REQUEST,
             Reason::Envelope(_) | Reason::ClaimMissing(_) => error_code::INVALID_PARAMS,
             Reason::HeaderMissing(_)
-            | Reason::HeaderRepeated(_)
+            | Reason::MirrorDiffers(_)
             | Reason::HeaderMismatch(_)
             | Reason::HeaderMalformed(_)
             | Reason::ParamHeader { .. } => error_code::HEADER_MISMATCH,
@@ -179,10 +192,12 @@ impl Reason<'_> {
         }
     }
 
-    /// The value of the `Allow` field that goes with a refused verb.
-    pub fn allow(&self) -> Option<&'static str> {
+    /// The header field that says what would be accepted: `Allow` for a refused verb (RFC 9110
+    /// 15.5.6), `Accept-Encoding` for an encoded body (RFC 9110 15.5.16).
+    pub fn field(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Reason::Verb(allow) => Some(allow),
+            Reason::Verb(allow) => Some(("Allow", allow)),
+            Reason::ContentEncoding => Some(("Accept-Encoding", "identity")),
             _ => None,
         }
     }

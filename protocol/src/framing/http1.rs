@@ -30,7 +30,7 @@ pub use chunked::{CHUNK_FRAMING_BYTES_SPARE, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES
 pub use framer::{Framer, Step};
 pub use grammar::is_field_name;
 pub use refusal::Refusal;
-pub use request::{Field, Headers, METHOD_BYTES_MAX, Method, RequestHead};
+pub use request::{Field, Headers, METHOD_BYTES_MAX, Method, RequestHead, sole_element};
 pub use response::{
     CONTINUE, Content, DATE_BYTES, LAST_CHUNK, ResponseHead, write_chunk, write_response_head,
 };

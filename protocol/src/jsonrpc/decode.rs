@@ -13,8 +13,8 @@ use super::error::{DecodeError, ShapeError};
 use super::limits::JsonLimits;
 use super::message::{self, Message};
 use super::node_count;
-use super::value::{ArrayIter, Kind, Value};
-use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape};
+use super::value::{ArrayIter, Kind, Value, duplicate};
+use simd_json::{Buffers, ErrorType, INPUT_PADDING, Node, Tape};
 use std::mem;
 
 /// Longer copies of a message are not kept, in bytes.
@@ -77,10 +77,11 @@ impl Decoder {
             self.buffers = small_buffers(&self.limits);
         }
         // From here the document hands the tape back, whichever way this ends.
-        let decoded = Decoded {
+        let mut decoded = Decoded {
             tape,
             home: &mut self.spare_tape,
             limits: &self.limits,
+            duplicate_at: None,
         };
         if let Err(error) = parsed {
             return Err(classify(&error, bytes, &self.limits));
@@ -90,6 +91,7 @@ impl Decoder {
                 nodes_max: self.limits.nodes_max,
             });
         }
+        decoded.duplicate_at = duplicate::find(&decoded.tape.0);
         Ok(decoded)
     }
 
@@ -178,9 +180,19 @@ pub struct Decoded<'d> {
     tape: Tape<'d>,
     home: &'d mut Tape<'static>,
     limits: &'d JsonLimits,
+    /// Where on the tape a name stands for the second time in its object.
+    duplicate_at: Option<usize>,
 }
 
 impl Decoded<'_> {
+    /// The name of a member that some object of the text has twice, at any depth.
+    pub fn duplicate_member(&self) -> Option<&str> {
+        match self.tape.0[self.duplicate_at?] {
+            Node::String(name) => Some(name),
+            _ => unreachable!("the name of a member is a string"),
+        }
+    }
+
     /// The whole text as a value.
     pub fn root(&self) -> Value<'_> {
         Value::from_tape(&self.tape.0)
@@ -189,9 +201,10 @@ impl Decoded<'_> {
     /// The message that the text is.
     ///
     /// # Errors
-    /// If the text is not an object of the shape of a message; for a batch too.
+    /// If the text is not an object of the shape of a message, or an object within it has a member
+    /// twice; for a batch too.
     pub fn message(&self) -> Result<Message<'_>, ShapeError<'_>> {
-        message::from_value(self.root(), self.limits)
+        message::from_value(self.root(), self.duplicate_member(), self.limits)
     }
 
     /// Whether the text is an array: a batch, possibly an empty one, which JSON-RPC 2.0 section 6
@@ -200,13 +213,15 @@ impl Decoded<'_> {
         self.root().kind() == Kind::Array
     }
 
-    /// The messages of a batch in order; none if the text is not a batch.
+    /// The messages of a batch in order; none if the text is not a batch. A member that occurs
+    /// twice in one of them is a fault of all.
     pub fn batch(&self) -> Batch<'_> {
         Batch {
             elements: self
                 .root()
                 .as_array()
                 .map_or(ArrayIter::empty(), |array| array.iter()),
+            duplicate: self.duplicate_member(),
             limits: self.limits,
         }
     }
@@ -225,6 +240,7 @@ impl Drop for Decoded<'_> {
 /// Iterates over the messages of a batch.
 pub struct Batch<'a> {
     elements: ArrayIter<'a>,
+    duplicate: Option<&'a str>,
     limits: &'a JsonLimits,
 }
 
@@ -233,7 +249,7 @@ impl<'a> Iterator for Batch<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let element = self.elements.next()?;
-        Some(message::from_value(element, self.limits))
+        Some(message::from_value(element, self.duplicate, self.limits))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -81,7 +81,7 @@ pub struct ShapeError<'a> {
     /// and an answer carrying it would hit an unrelated request of the peer.
     pub id: Option<Id<'a>>,
     /// What is wrong.
-    pub fault: ShapeFault,
+    pub fault: ShapeFault<'a>,
 }
 
 impl ShapeError<'_> {
@@ -91,24 +91,27 @@ impl ShapeError<'_> {
     }
 }
 
-/// What is wrong with the envelope of a message.
+/// What is wrong with the envelope of a message, or with all of its objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ShapeFault {
+pub enum ShapeFault<'a> {
     /// The text is an array. MCP removed batches in revision 2025-06-18.
     #[error("message is a batch")]
     Batch,
     /// The text is neither an object nor an array.
     #[error("message must be an object, not {0}")]
     NotAnObject(Kind),
-    /// A member of the envelope occurs twice, so that two readers may see two messages.
-    #[error("member {0} occurs twice")]
-    DuplicateMember(&'static str),
+    /// An object of the message has a member twice, so that two readers may see two messages.
+    #[error("member \"{0:.64}\" occurs twice in its object")]
+    DuplicateMember(&'a str),
     /// `jsonrpc` is absent or not exactly the string "2.0".
     #[error("member jsonrpc must be the string 2.0")]
     Version,
     /// `id` is not a string or an integer.
     #[error("id must be a string or an integer, not {0}")]
     IdKind(Kind),
+    /// `id` is an integer that no message can carry back as it was.
+    #[error("id is out of range: use an integer from -9223372036854775808 to 18446744073709551615")]
+    IdOutOfRange,
     /// `id` is a longer string than [`super::JsonLimits::id_bytes_max`].
     #[error("id of {id_bytes} bytes exceeds limit of {id_bytes_max}")]
     IdTooLong {

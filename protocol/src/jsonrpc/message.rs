@@ -2,7 +2,8 @@
 //!
 //! Invariant: an object that is not exactly one of the three is refused, never guessed. Above all,
 //! a request with an unusable `id` is not a notification. Members that JSON-RPC does not define are
-//! ignored. It lacks the meaning of methods, params, results and errors.
+//! ignored, but no object of the message has a member twice. It lacks the meaning of methods,
+//! params, results and errors.
 
 use super::error::{ShapeError, ShapeFault};
 use super::id::Id;
@@ -48,13 +49,13 @@ struct Members<'a> {
     params: Option<Value<'a>>,
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
-    duplicate: Option<&'static str>,
     duplicate_id: bool,
 }
 
-/// Reads a message from an object.
+/// Reads a message from an object. `duplicate` is a member that the text has twice somewhere.
 pub(super) fn from_value<'a>(
     value: Value<'a>,
+    duplicate: Option<&'a str>,
     limits: &JsonLimits,
 ) -> Result<Message<'a>, ShapeError<'a>> {
     let Some(object) = value.as_object() else {
@@ -68,35 +69,69 @@ pub(super) fn from_value<'a>(
     for (name, value) in object {
         members.add(name, value);
     }
+    let looks_like_response = members.looks_like_response();
+    members.forget_nulls();
     let id = members.id(limits);
-    message(&members, id, limits).map_err(|fault| ShapeError {
-        id: members.answer_id(id),
+    let message = match duplicate {
+        Some(name) => Err(ShapeFault::DuplicateMember(name)),
+        None => message(&members, id, limits),
+    };
+    message.map_err(|fault| ShapeError {
+        id: id
+            .ok()
+            .flatten()
+            .filter(|_| !members.duplicate_id && !looks_like_response),
         fault,
     })
 }
 
 impl<'a> Members<'a> {
     fn add(&mut self, name: &str, value: Value<'a>) {
-        let (place, name) = match name {
-            "jsonrpc" => (&mut self.version, "jsonrpc"),
-            "id" => (&mut self.id, "id"),
-            "method" => (&mut self.method, "method"),
-            "params" => (&mut self.params, "params"),
-            "result" => (&mut self.result, "result"),
-            "error" => (&mut self.error, "error"),
+        let place = match name {
+            "jsonrpc" => &mut self.version,
+            "id" => {
+                self.duplicate_id = self.id.is_some();
+                &mut self.id
+            }
+            "method" => &mut self.method,
+            "params" => &mut self.params,
+            "result" => &mut self.result,
+            "error" => &mut self.error,
             _ => return,
         };
-        if place.replace(value).is_some() {
-            self.duplicate = self.duplicate.or(Some(name));
-            self.duplicate_id |= name == "id";
+        *place = Some(value);
+    }
+
+    /// A refusal of it carries no id: that belongs to the receiver's own requests.
+    fn looks_like_response(&self) -> bool {
+        self.method.is_none() && (self.result.is_some() || self.error.is_some())
+    }
+
+    /// Null in a member that may be left out is absence. What remains decides what the message is:
+    /// a result may be null, unless something else makes the message, and so may the id of an
+    /// error only (JSON-RPC 2.0 section 5).
+    fn forget_nulls(&mut self) {
+        let forget = |member: &mut Option<Value<'a>>| {
+            member.take_if(|value| value.is_null());
+        };
+        forget(&mut self.params);
+        forget(&mut self.error);
+        if self.error.is_some() || self.method.is_some_and(|method| !method.is_null()) {
+            forget(&mut self.result);
+        }
+        if self.error.is_some() || self.result.is_some() {
+            forget(&mut self.method);
+        }
+        if self.error.is_some() && self.method.is_none() {
+            forget(&mut self.id);
         }
     }
 
-    fn id(&self, limits: &JsonLimits) -> Result<Option<Id<'a>>, ShapeFault> {
+    fn id(&self, limits: &JsonLimits) -> Result<Option<Id<'a>>, ShapeFault<'a>> {
         let Some(value) = self.id else {
             return Ok(None);
         };
-        let id = Id::read(value).ok_or(ShapeFault::IdKind(value.kind()))?;
+        let id = Id::read(value).ok_or_else(|| id_fault(value))?;
         match id {
             Id::String(text) if text.len() > limits.id_bytes_max => Err(ShapeFault::IdTooLong {
                 id_bytes: text.len(),
@@ -105,25 +140,24 @@ impl<'a> Members<'a> {
             _ => Ok(Some(id)),
         }
     }
+}
 
-    /// The id a refusal may carry.
-    fn answer_id(&self, id: Result<Option<Id<'a>>, ShapeFault>) -> Option<Id<'a>> {
-        let is_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
-        if self.duplicate_id || is_response {
-            return None;
+/// Why `value` is no id. An integer beyond 64 bits is read as a float.
+#[cold]
+fn id_fault(value: Value<'_>) -> ShapeFault<'static> {
+    match value.as_f64() {
+        Some(number) if number >= u64::MAX as f64 || number <= i64::MIN as f64 => {
+            ShapeFault::IdOutOfRange
         }
-        id.ok().flatten()
+        _ => ShapeFault::IdKind(value.kind()),
     }
 }
 
 fn message<'a>(
     members: &Members<'a>,
-    id: Result<Option<Id<'a>>, ShapeFault>,
+    id: Result<Option<Id<'a>>, ShapeFault<'a>>,
     limits: &JsonLimits,
-) -> Result<Message<'a>, ShapeFault> {
-    if let Some(name) = members.duplicate {
-        return Err(ShapeFault::DuplicateMember(name));
-    }
+) -> Result<Message<'a>, ShapeFault<'a>> {
     if members.version.and_then(|version| version.as_str()) != Some("2.0") {
         return Err(ShapeFault::Version);
     }
@@ -142,7 +176,7 @@ fn call<'a>(
     method: Value<'a>,
     params: Option<Value<'a>>,
     limits: &JsonLimits,
-) -> Result<Message<'a>, ShapeFault> {
+) -> Result<Message<'a>, ShapeFault<'a>> {
     let Some(method) = method.as_str() else {
         return Err(ShapeFault::MethodKind(method.kind()));
     };
@@ -170,7 +204,7 @@ fn response<'a>(
     id: Option<Id<'a>>,
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
-) -> Result<Message<'a>, ShapeFault> {
+) -> Result<Message<'a>, ShapeFault<'a>> {
     match (result, error) {
         (Some(_), Some(_)) => return Err(ShapeFault::ResultAndError),
         (Some(_), None) if id.is_none() => return Err(ShapeFault::ResultWithoutId),

@@ -7,6 +7,8 @@
 //! Invariant: the first node of the slice says where it ends, and every number is finite. It lacks
 //! mutation, and random access by index: a value is read front to back.
 
+pub(super) mod duplicate;
+
 use super::encode;
 use simd_json::{Node, StaticNode};
 use std::fmt;
@@ -287,12 +289,17 @@ impl<'a> Object<'a> {
         self.len == 0
     }
 
-    /// The value of the last member of that name, as serde_json chooses; reads all members.
+    /// The value of the member of that name. In a message it is the only one.
     pub fn get(&self, name: &str) -> Option<Value<'a>> {
         self.iter()
-            .filter(|(found, _)| *found == name)
-            .last()
+            .find(|(found, _)| *found == name)
             .map(|(_, value)| value)
+    }
+
+    /// The value of a member that may be left out. Null is absence: many serializers write an
+    /// absent member as null, and the official Python SDK reads it so.
+    pub fn optional(&self, name: &str) -> Option<Value<'a>> {
+        self.get(name).filter(|value| !value.is_null())
     }
 
     /// All members in order.

@@ -50,7 +50,8 @@ impl ClientCapabilities {
         let mut set = ClientCapabilities::default();
         for (name, value) in value.as_object().into_iter().flatten() {
             let members = value.as_object();
-            let has = |member: &str| members.is_some_and(|members| members.get(member).is_some());
+            let has =
+                |member: &str| members.is_some_and(|members| members.optional(member).is_some());
             match name {
                 "elicitation" if members.is_some() => {
                     if has("url") {
@@ -60,7 +61,7 @@ impl ClientCapabilities {
                         set.insert(ClientCapability::ElicitationForm);
                     }
                 }
-                "roots" => set.insert(ClientCapability::Roots),
+                "roots" if !value.is_null() => set.insert(ClientCapability::Roots),
                 "sampling" if members.is_some() => {
                     set.insert(ClientCapability::Sampling);
                     if has("tools") {
@@ -110,6 +111,37 @@ impl ClientCapabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jsonrpc::{Decoder, JsonLimits};
+
+    #[test]
+    fn null_declares_nothing() {
+        let read = |text: &str| {
+            let mut decoder = Decoder::new(JsonLimits::default());
+            let decoded = decoder.decode(text.as_bytes()).unwrap();
+            ClientCapabilities::read(decoded.root())
+        };
+        for (nulls, plain) in [
+            (
+                r#"{"roots":null,"sampling":null,"elicitation":null,"extensions":null}"#,
+                "{}",
+            ),
+            (
+                r#"{"elicitation":{"form":null,"url":null}}"#,
+                r#"{"elicitation":{}}"#,
+            ),
+            (
+                r#"{"elicitation":{"form":null,"url":{}}}"#,
+                r#"{"elicitation":{"url":{}}}"#,
+            ),
+            (r#"{"sampling":{"tools":null}}"#, r#"{"sampling":{}}"#),
+            (
+                r#"{"extensions":{"io.modelcontextprotocol/tasks":null}}"#,
+                "{}",
+            ),
+        ] {
+            assert_eq!(read(nulls), read(plain), "{nulls}");
+        }
+    }
 
     #[test]
     fn a_revision_leaves_only_what_it_has() {

@@ -26,7 +26,7 @@ pub struct CompletionParams<'a> {
     pub argument: &'a str,
     /// What was typed so far.
     pub value: &'a str,
-    /// Arguments that are filled in already, an object of strings.
+    /// Arguments that are filled in already, an object of strings and nulls.
     pub context: Option<Object<'a>>,
 }
 
@@ -67,19 +67,19 @@ impl<'a> CompletionParams<'a> {
         let (Some(name), Some(value)) = (text(argument, "name"), text(argument, "value")) else {
             return Err(CompletionParamsError::Argument);
         };
-        let context = match member("context") {
+        let context = match params.and_then(|params| params.optional("context")) {
             None => None,
             Some(context) => context
                 .as_object()
                 .ok_or(CompletionParamsError::Context)?
-                .get("arguments"),
+                .optional("arguments"),
         };
         let context = match context {
             None => None,
             Some(arguments) => Some(
                 arguments
                     .as_object()
-                    .filter(|members| members.iter().all(|(_, value)| value.as_str().is_some()))
+                    .filter(|members| members.iter().all(|(_, value)| is_text_or_null(value)))
                     .ok_or(CompletionParamsError::Context)?,
             ),
         };
@@ -90,6 +90,11 @@ impl<'a> CompletionParams<'a> {
             context,
         })
     }
+}
+
+/// Whether an argument has a value that completes, or none.
+fn is_text_or_null(argument: Value<'_>) -> bool {
+    argument.is_null() || argument.as_str().is_some()
 }
 
 /// Suggestions, best first.

@@ -73,15 +73,7 @@ impl<'a> InputResponses<'a> {
         let Some(params) = params.and_then(|params| params.as_object()) else {
             return Ok(InputResponses::default());
         };
-        let (mut responses, mut state) = (None, None);
-        for (name, value) in params {
-            match name {
-                "inputResponses" => responses = Some(value),
-                "requestState" => state = Some(value),
-                _ => {}
-            }
-        }
-        let responses = responses.map(|value| {
+        let responses = params.optional("inputResponses").map(|value| {
             value
                 .as_object()
                 .filter(|it| it.len() <= INPUT_RESPONSES_MAX)
@@ -91,7 +83,9 @@ impl<'a> InputResponses<'a> {
                 })
                 .ok_or(InputResponsesError::Responses)
         });
-        let state = state.map(|value| value.as_str().ok_or(InputResponsesError::State));
+        let state = params
+            .optional("requestState")
+            .map(|value| value.as_str().ok_or(InputResponsesError::State));
         Ok(InputResponses {
             responses: responses.transpose()?,
             request_state: state.transpose()?,
@@ -140,11 +134,15 @@ mod tests {
         };
         assert_eq!(read("{}"), Ok(true));
         assert_eq!(
+            read(r#"{"inputResponses":null,"requestState":null}"#),
+            Ok(true)
+        );
+        assert_eq!(
             read(r#"{"inputResponses":{"a":{}},"requestState":"s"}"#),
             Ok(false)
         );
         for text in [
-            r#"{"inputResponses":null}"#,
+            r#"{"inputResponses":{"a":null}}"#,
             r#"{"inputResponses":[]}"#,
             r#"{"inputResponses":{"a":1}}"#,
         ] {

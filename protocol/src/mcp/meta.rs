@@ -47,6 +47,14 @@ impl<'a> Meta<'a> {
             };
             *place = Some(value);
         }
+        // What every modern request has stays, whatever it is.
+        for optional in [
+            &mut meta.client_info,
+            &mut meta.log_level,
+            &mut meta.progress_token,
+        ] {
+            optional.take_if(|value| value.is_null());
+        }
         Some(meta)
     }
 }

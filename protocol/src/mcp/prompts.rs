@@ -128,7 +128,8 @@ impl PromptResult {
 pub struct PromptParams<'a> {
     /// The prompt to get.
     pub name: &'a str,
-    /// What is filled in: an object whose values are strings; absent means nothing.
+    /// What is filled in: an object whose values are strings, or null where nothing is; absent
+    /// means nothing.
     pub arguments: Option<Value<'a>>,
 }
 
@@ -157,12 +158,12 @@ impl<'a> PromptParams<'a> {
             .get("name")
             .and_then(|name| name.as_str())
             .ok_or(PromptParamsError::Name)?;
-        let arguments = object.get("arguments");
+        let arguments = object.optional("arguments");
         if let Some(arguments) = arguments {
             let members = arguments.as_object().ok_or(PromptParamsError::Arguments)?;
             if members
                 .iter()
-                .any(|(_, value)| value.kind() != Kind::String)
+                .any(|(_, value)| !matches!(value.kind(), Kind::String | Kind::Null))
             {
                 return Err(PromptParamsError::Arguments);
             }

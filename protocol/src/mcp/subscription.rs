@@ -132,7 +132,7 @@ impl Filter {
         let mut filter = Filter::default();
         for kind in ListKind::ALL {
             let (member, expected) = (kind.filter(), "a boolean");
-            match wanted.get(member).map(|value| value.as_bool()) {
+            match wanted.optional(member).map(|value| value.as_bool()) {
                 None | Some(Some(false)) => {}
                 Some(Some(true)) => filter.lists.insert(kind),
                 Some(None) => return Err(FilterError::WrongType { member, expected }),
@@ -181,7 +181,7 @@ fn read_names(
     (member, expected): (&'static str, &'static str),
     max: usize,
 ) -> Result<Vec<Box<str>>, FilterError> {
-    let Some(names) = wanted.get(member) else {
+    let Some(names) = wanted.optional(member) else {
         return Ok(Vec::new());
     };
     let wrong = FilterError::WrongType { member, expected };
@@ -280,6 +280,17 @@ mod tests {
             task_ids_max: 1,
         };
         Filter::read(Some(decoded.root()), limits)
+    }
+
+    #[test]
+    fn null_in_a_filter_is_absence() {
+        let nulls = concat!(
+            r#"{"notifications":{"toolsListChanged":null,"promptsListChanged":true,"#,
+            r#""resourceSubscriptions":null,"taskIds":null}}"#
+        );
+        let plain = r#"{"notifications":{"promptsListChanged":true}}"#;
+        assert_eq!(read(nulls), read(plain));
+        assert_eq!(read(r#"{"notifications":null}"#), Err(FilterError::Missing));
     }
 
     #[test]

@@ -200,12 +200,12 @@ impl TaskOptions {
     /// # Errors
     /// [`TaskParamsError::Wish`] when it is there and has another type.
     pub fn read(params: Option<Value<'_>>) -> Result<Option<TaskOptions>, TaskParamsError> {
-        let Some(wish) = member(params, "task") else {
+        let Some(wish) = member(params, "task").filter(|wish| !wish.is_null()) else {
             return Ok(None);
         };
         let wish = wish.as_object().ok_or(TaskParamsError::Wish)?;
-        let ttl_ms = match wish.get("ttl").map(|ttl| ttl.to_serde()) {
-            None | Some(serde_json::Value::Null) => None,
+        let ttl_ms = match wish.optional("ttl").map(|ttl| ttl.to_serde()) {
+            None => None,
             Some(ttl) => match (ttl.as_u64(), ttl.as_f64()) {
                 (Some(ttl_ms), _) => Some(ttl_ms),
                 // A cast saturates, and the limit on tasks is far below.
@@ -330,6 +330,7 @@ mod tests {
             ("{}", Ok(None)),
             (r#"{"task":{}}"#, Ok(Some(None))),
             (r#"{"task":{"ttl":null}}"#, Ok(Some(None))),
+            (r#"{"task":null}"#, Ok(None)),
             (r#"{"task":{"ttl":5}}"#, Ok(Some(Some(5)))),
             (r#"{"task":{"ttl":5.5}}"#, Ok(Some(Some(5)))),
             (r#"{"task":{"ttl":-1}}"#, Err(TaskParamsError::Wish)),

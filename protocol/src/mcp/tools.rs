@@ -180,7 +180,7 @@ impl ToolResult {
 pub struct CallParams<'a> {
     /// The tool to call.
     pub name: &'a str,
-    /// Its arguments; absent means `{}`.
+    /// Its arguments; absent or null means `{}`.
     pub arguments: Option<Value<'a>>,
 }
 
@@ -208,7 +208,7 @@ impl<'a> CallParams<'a> {
             .get("name")
             .and_then(|name| name.as_str())
             .ok_or(CallParamsError::Name)?;
-        let arguments = object.get("arguments");
+        let arguments = object.optional("arguments");
         if arguments.is_some_and(|arguments| arguments.as_object().is_none()) {
             return Err(CallParamsError::Arguments);
         }

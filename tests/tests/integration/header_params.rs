@@ -141,7 +141,9 @@ fn a_header_is_expected_exactly_where_there_is_a_value() {
     check_refused(&mut connection, r#"{"count":1}"#, &[]);
     check_refused(&mut connection, r#"{"where":{"region":"x"}}"#, &[]);
     let twice = [("Mcp-Param-Count", "1"), ("mcp-param-count", "1")];
-    check_refused(&mut connection, r#"{"count":1}"#, &twice);
+    check_served(&mut connection, r#"{"count":1}"#, &twice);
+    let two = [("Mcp-Param-Count", "1"), ("mcp-param-count", "2")];
+    check_refused(&mut connection, r#"{"count":1}"#, &two);
     check_served(&mut connection, "{}", &[]);
     check_served(&mut connection, r#"{"where":{}}"#, &[]);
     check_served(&mut connection, "{}", &[("Mcp-Param-Other", "x")]);

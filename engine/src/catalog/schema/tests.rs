@@ -240,21 +240,6 @@ fn the_root_and_its_names_are_judged_too() {
 }
 
 #[test]
-fn of_equal_names_the_last_counts_and_none_goes_unjudged() {
-    let judge = |schema: &str, arguments: &str| {
-        let schema = serde_json::from_str(schema).expect("a schema");
-        let mut decoder = Decoder::new(JsonLimits::default());
-        let decoded = decoder.decode(arguments.as_bytes()).expect("JSON");
-        CompiledSchema::of_input(&schema)
-            .expect("a usable schema")
-            .is_valid(decoded.root())
-    };
-    let integers = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
-    assert!(judge(integers, r#"{"a":1,"a":2}"#));
-    assert!(!judge(integers, r#"{"a":1,"a":"x"}"#));
-}
-
-#[test]
 fn faults_name_the_place_and_are_bounded() {
     let schema = serde_json::json!({
         "type": "object",

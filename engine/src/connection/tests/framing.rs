@@ -283,6 +283,58 @@ fn requests_are_refused_before_their_body_is_looked_at() {
 }
 
 #[test]
+fn head_is_refused_without_a_body_and_the_connection_goes_on() {
+    let allowed = Some("GET, POST, DELETE");
+    for (path, host, status, allow) in [
+        ("/mcp", "localhost", 405, allowed),
+        ("/mcp/", "localhost", 405, allowed),
+        ("/other", "localhost", 404, None),
+        ("/mcp", "evil.example", 403, None),
+    ] {
+        let mut line = TestConnection::new();
+        line.receive(format!("HEAD {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+        let response = line.response();
+        assert_eq!(response.status, status, "{path}");
+        assert_eq!(response.body, Body::None);
+        assert_eq!(response.field("allow"), allow, "{path}");
+        assert_eq!(response.field("content-length"), None);
+        assert_eq!(response.field("connection"), None);
+        line.receive(echo("m").as_bytes());
+        assert_eq!(text_of(&line.response()), "m");
+    }
+}
+
+#[test]
+fn a_compressed_body_is_refused_with_what_is_taken() {
+    let body = initialize("2025-11-25");
+    for (coding, status) in [
+        ("gzip", 415),
+        ("br", 415),
+        ("identity, gzip", 415),
+        ("gzip\r\nContent-Encoding: br", 415),
+        ("identity", 200),
+        ("Identity", 200),
+    ] {
+        let mut line = TestConnection::new();
+        line.receive(post(&format!("Content-Encoding: {coding}\r\n"), &body).as_bytes());
+        let response = line.response();
+        assert_eq!(response.status, status, "{coding}");
+        let is_refused = status == 415;
+        let taken = is_refused.then_some("identity");
+        assert_eq!(response.field("accept-encoding"), taken, "{coding}");
+        if is_refused {
+            let text = &response.message()["error"]["message"];
+            assert_eq!(
+                text,
+                "Content-Encoding is not supported: send the body as it is"
+            );
+        }
+        line.receive(echo("m").as_bytes());
+        assert_eq!(text_of(&line.response()), "m");
+    }
+}
+
+#[test]
 fn a_notification_is_accepted_without_a_body() {
     let mut line = TestConnection::new();
     let session = line.harness.session();

@@ -81,7 +81,7 @@ impl Services {
     }
 
     /// Whether every message of a batch can be handled in a session, whatever session it is.
-    pub(in crate::mcp) fn check_batch(&self, batch: &Decoded<'_>) -> Result<(), Reason<'static>> {
+    pub(in crate::mcp) fn check_batch<'a>(&self, batch: &'a Decoded<'_>) -> Result<(), Reason<'a>> {
         let messages_max = self.context.settings.batch_max;
         let messages = batch.batch().len();
         if messages == 0 {
@@ -95,12 +95,16 @@ impl Services {
         }
         for message in batch.batch() {
             let message = message.map_err(|error| Reason::NotAMessage(error.fault))?;
+            let message = SessionMessage::of(message);
             if let SessionMessage::Request {
                 method: Some(Method::Initialize),
                 ..
-            } = SessionMessage::of(message)
+            } = message
             {
                 return Err(Reason::BatchInitialize);
+            }
+            if message.claims_modern() {
+                return Err(Reason::BatchModern);
             }
         }
         Ok(())

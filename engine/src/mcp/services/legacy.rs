@@ -67,7 +67,7 @@ impl Services {
         Disposition::Answer {
             status: Status::Ok,
             session: Some(session),
-            allow: None,
+            field: None,
         }
     }
 

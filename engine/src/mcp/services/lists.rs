@@ -8,6 +8,7 @@ use corelane_protocol::mcp::revision::Revision;
 use super::Services;
 use crate::catalog::List;
 use crate::mcp::context::invalid_params;
+use crate::mcp::cursor::{NO_SUCH_CURSOR, cursor_of};
 use crate::mcp::disposition::Disposition;
 
 impl Services {
@@ -42,16 +43,12 @@ impl Services {
             _ => List::Tools,
         };
         let pages = self.catalog.pages(list, revision);
-        let cursor = params
-            .and_then(|params| params.as_object())
-            .and_then(|object| object.get("cursor"));
-        let page = match cursor.map(|cursor| cursor.as_str()) {
-            None => pages.find(None),
-            Some(Some(cursor)) => pages.find(Some(cursor)),
-            Some(None) => None,
+        let cursor = match cursor_of(params) {
+            Ok(cursor) => cursor,
+            Err(text) => return invalid_params(id, text, out),
         };
-        let Some(page) = page else {
-            return invalid_params(id, "no such cursor: list again without one", out);
+        let Some(page) = pages.find(cursor) else {
+            return invalid_params(id, NO_SUCH_CURSOR, out);
         };
         encode::begin_result(out, id);
         out.push(b'{');

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    TestEndpoint, check_parts, error, initialize, notification, on_executor, part_of, request,
-    result, session_header, text,
+    TestEndpoint, check_parts, claim, error, initialize, notification, on_executor, part_of,
+    request, result, session_header, text,
 };
 use crate::mcp::{Disposition, Endpoint};
 use crate::meter::Counter;
@@ -76,6 +76,11 @@ fn a_batch_is_taken_whole_or_not_at_all() {
         (1..=5).map(ping).collect(),
         vec![ping(1), initialize("2025-03-26")],
         vec![ping(1), "1".to_owned()],
+        vec![ping(1), request(2, "tools/list", json!({"_meta": claim()}))],
+        vec![notification(
+            "notifications/cancelled",
+            json!({"_meta": claim()}),
+        )],
         vec![ping(1), "[]".to_owned()],
     ] {
         check(&messages, "400", &refused);

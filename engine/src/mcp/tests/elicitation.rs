@@ -158,7 +158,9 @@ fn responses_without_a_state_are_taken_and_unknown_ones_ignored() {
     call(&mut harness, "greets", more).check("200", &stamped(1, text("hello dear you")));
     let wrong = json!({"inputResponses": {"wrong": named("you")}});
     assert_eq!(asked(&call(&mut harness, "greets", wrong).body).1, ["who"]);
-    for responses in [json!(null), json!(7), json!({"who": 1})] {
+    let none = json!({"inputResponses": null, "requestState": null});
+    assert_eq!(asked(&call(&mut harness, "greets", none).body).1, ["who"]);
+    for responses in [json!(7), json!({"who": 1}), json!({"who": null})] {
         let more = json!({"inputResponses": responses});
         call(&mut harness, "greets", more).check("200", &error(1, -32602));
     }

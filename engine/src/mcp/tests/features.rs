@@ -75,6 +75,76 @@ fn modern(method: &str, mut params: Value) -> super::test_endpoint::Answer {
     harness().post(&headers, &request(1, method, params))
 }
 
+/// Requests with nulls, and the same without the members that have them.
+fn nulls() -> Vec<(&'static str, Value, Value)> {
+    let argument = json!({"name": "title", "value": ""});
+    let complete = |mut more: Value| {
+        more["ref"] = json!({"type": "ref/prompt", "name": "greet"});
+        more["argument"] = argument.clone();
+        more
+    };
+    let greet = |arguments: Value| json!({"name": "greet", "arguments": arguments});
+    vec![
+        ("prompts/list", json!({"cursor": null}), json!({})),
+        ("resources/list", json!({"cursor": null}), json!({})),
+        ("prompts/get", greet(json!(null)), json!({"name": "greet"})),
+        (
+            "prompts/get",
+            greet(json!({"name": "Ada", "title": null})),
+            greet(json!({"name": "Ada"})),
+        ),
+        (
+            "prompts/get",
+            greet(json!({"name": null})),
+            greet(json!({})),
+        ),
+        (
+            "completion/complete",
+            complete(json!({"context": null})),
+            complete(json!({})),
+        ),
+        (
+            "completion/complete",
+            complete(json!({"context": {"arguments": null}})),
+            complete(json!({})),
+        ),
+        (
+            "completion/complete",
+            complete(json!({"context": {"arguments": {"name": null}}})),
+            complete(json!({"context": {"arguments": {}}})),
+        ),
+    ]
+}
+
+#[test]
+fn null_in_a_member_that_may_be_left_out_is_absence() {
+    for (method, nulls, plain) in nulls() {
+        for ask in [legacy, modern] {
+            let expected = ask(method, plain.clone());
+            let kind = super::test_endpoint::kind_of(&expected.disposition);
+            ask(method, nulls.clone()).check(&kind, &expected.body);
+        }
+    }
+    let mut harness = harness();
+    let session = harness.session();
+    let list = r#"{"jsonrpc":"2.0","id":1,"method":"prompts/list","params":null}"#;
+    let answer = harness.post(&session, list);
+    assert_eq!(
+        answer.body["result"]["prompts"][0]["name"], "greet",
+        "{}",
+        answer.body
+    );
+}
+
+#[test]
+fn a_cursor_of_another_type_is_named() {
+    for ask in [legacy, modern] {
+        let said = ask("prompts/list", json!({"cursor": 7})).body;
+        assert_eq!(code_of(&said), -32602);
+        assert_eq!(said["error"]["message"], "params.cursor must be a string");
+    }
+}
+
 fn code_of(answer: &Value) -> i64 {
     answer["error"]["code"].as_i64().unwrap_or_default()
 }

@@ -337,7 +337,7 @@ fn bad_arguments_are_told_to_the_model_and_bad_parameters_to_the_client() {
         json!({}),
         json!({"name": 1}),
         json!({"name": "echo", "arguments": []}),
-        json!({"name": "echo", "arguments": null}),
+        json!({"name": "echo", "arguments": "m"}),
     ] {
         check_session(&request(2, "tools/call", params), "200", &error(2, -32602));
     }

@@ -71,7 +71,7 @@ fn a_stream_needs_a_session_and_the_legacy_era() {
         assert!(matches!(
             answer.disposition,
             Disposition::Answer {
-                allow: Some("POST"),
+                field: Some(("Allow", "POST")),
                 ..
             }
         ));

@@ -195,25 +195,69 @@ enum LineFault {
     BareLineFeed,
 }
 
-/// `1*16HEXDIG`, then nothing, or optional white space and extensions behind a semicolon.
+/// `1*16HEXDIG`, then nothing or extensions.
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     let digits = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
-    if digits == 0 || digits > SIZE_DIGITS_MAX {
-        return Err(Refusal::InvalidChunkSize);
-    }
-    let extensions = line[digits..].trim_ascii_start();
-    let is_well_formed = line.len() == digits
-        || (extensions.first() == Some(&b';') && line[digits..].iter().all(|&b| is_text_byte(b)));
-    if !is_well_formed {
+    if digits == 0 || digits > SIZE_DIGITS_MAX || !are_extensions(&line[digits..]) {
         return Err(Refusal::InvalidChunkSize);
     }
     // Sixteen digits of four bits fill 64 bits and never exceed them.
     Ok(line[..digits]
         .iter()
         .fold(0, |size, &digit| (size << 4) | hex_value(digit)))
+}
+
+/// Whether `text` is `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )`
+/// (RFC 9112 7.1.1). A lenient reader and a strict one, such as llhttp, that see the same malformed
+/// extension may disagree on where the chunk starts.
+fn are_extensions(mut text: &[u8]) -> bool {
+    while !text.is_empty() {
+        let Some(rest) = after_space(text).strip_prefix(b";") else {
+            return false;
+        };
+        let Some(rest) = after_token(after_space(rest)) else {
+            return false;
+        };
+        text = match after_space(rest).strip_prefix(b"=") {
+            None => rest,
+            Some(value) => {
+                let value = after_space(value);
+                match after_token(value).or_else(|| after_quoted(value)) {
+                    Some(rest) => rest,
+                    None => return false,
+                }
+            }
+        };
+    }
+    true
+}
+
+/// What follows the spaces and tabs at the start of `text`.
+fn after_space(text: &[u8]) -> &[u8] {
+    let bytes = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
+    &text[bytes.count()..]
+}
+
+/// What follows the token at the start of `text`.
+fn after_token(text: &[u8]) -> Option<&[u8]> {
+    let bytes = text.iter().take_while(|&&byte| is_token_byte(byte)).count();
+    (bytes > 0).then(|| &text[bytes..])
+}
+
+/// What follows the quoted string at the start of `text` (RFC 9110 5.6.4).
+fn after_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        rest = match rest {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', byte, rest @ ..] if is_text_byte(*byte) => rest,
+            [byte, rest @ ..] if *byte != b'\\' && is_text_byte(*byte) => rest,
+            _ => return None,
+        };
+    }
 }
 
 fn hex_value(digit: u8) -> u64 {

@@ -7,10 +7,10 @@
 //! head is whole, a head is parsed once when it is whole and once more when its body is, and the
 //! body itself is looked at only if it is chunked.
 //!
-//! The search runs line by line and refuses a bare line feed, an overlong head or an overlong
-//! request line as soon as the offending byte is there: a peer that waits for an answer to
-//! `GET / HTTP/1.1\n\n` gets one. The decisions depend on the bytes alone, not on where they were
-//! split.
+//! The search runs line by line and refuses a bare line feed, an overlong head, an overlong request
+//! line or a first line without an HTTP version as soon as the offending byte is there: a peer that
+//! waits for an answer to `GET / HTTP/1.1\n\n` or to `GET /\r\n` gets one. The decisions depend on
+//! the bytes alone, not on where they were split.
 //!
 //! Invariant: while the head is searched for, `start <= line_at <= searched`.
 
@@ -235,6 +235,9 @@ impl Framer {
             if lf == *line_at || input[lf - 1] != b'\r' {
                 return Err(Refusal::BareLineFeed);
             }
+            if *line_at == start && lf - 1 > start {
+                check_version(&input[start..lf - 1])?;
+            }
             if lf - 1 == *line_at {
                 if *line_at > start {
                     #[cfg(test)]
@@ -289,6 +292,21 @@ fn check_first_bytes(input: &[u8], start: usize) -> Result<(), Refusal> {
         [] | [b'\r'] | [b'\r', b'\n', ..] => Ok(()),
         [b'\n', ..] => Err(Refusal::BareLineFeed),
         [first, ..] if is_token_byte(*first) => Ok(()),
+        _ => Err(Refusal::MalformedRequestLine),
+    }
+}
+
+/// Refuses the first line of another protocol as soon as it is whole: an SSH or Redis client waits
+/// for an answer to it and sends no empty line. What stands before the version is checked with the
+/// rest of the head.
+fn check_version(line: &[u8]) -> Result<(), Refusal> {
+    match line.split_last_chunk::<{ " HTTP/1.1".len() }>() {
+        Some((_, b" HTTP/1.1" | b" HTTP/1.0")) => Ok(()),
+        Some((_, [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]))
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Err(Refusal::UnsupportedVersion)
+        }
         _ => Err(Refusal::MalformedRequestLine),
     }
 }

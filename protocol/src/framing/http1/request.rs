@@ -42,9 +42,24 @@ pub enum Field<'a> {
     Absent,
     /// One such field, with its value, which may be empty.
     Once(&'a [u8]),
-    /// Several such fields: [`RequestHead::headers`] has them, in order. Where the field is a list
+    /// Several such fields whose values differ; several at all of those that frame the message or
+    /// name its host. [`RequestHead::headers`] has them, in order. Where the field is a list
     /// (`Accept`) that is legal and means the lists joined; elsewhere it is an error.
     Repeated,
+}
+
+/// The one value that all elements of a comma-separated list have; none if they differ. A value
+/// without a comma is a list of one.
+///
+/// Lines of the same name mean their values joined with commas (RFC 9110 5.3), and some clients
+/// and proxies send a field twice in either form.
+pub fn sole_element(list: &[u8]) -> Option<&[u8]> {
+    if memchr(b',', list).is_none() {
+        return Some(list);
+    }
+    let mut elements = list.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let first = elements.next()?;
+    elements.all(|element| element == first).then_some(first)
 }
 
 impl<'a> Field<'a> {
@@ -56,11 +71,29 @@ impl<'a> Field<'a> {
         }
     }
 
-    pub(super) fn add(&mut self, value: &'a [u8]) {
+    /// Adds a line of a field that must not be repeated, even with the same value.
+    pub(super) fn add_only(&mut self, value: &'a [u8]) {
         *self = match self {
             Self::Absent => Self::Once(value),
             Self::Once(_) | Self::Repeated => Self::Repeated,
         };
+    }
+
+    /// Adds a line of any other field: equal values are one value.
+    fn add(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(known) if *known == value => return,
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
+
+    /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`.
+    fn add_single(&mut self, value: &'a [u8]) {
+        match sole_element(value) {
+            Some(value) => self.add(value),
+            None => *self = Self::Repeated,
+        }
     }
 }
 
@@ -91,6 +124,8 @@ pub struct RequestHead<'a> {
     pub origin: Field<'a>,
     /// `Content-Type`.
     pub content_type: Field<'a>,
+    /// `Content-Encoding`.
+    pub content_encoding: Field<'a>,
     /// `Accept`.
     pub accept: Field<'a>,
     /// `Authorization`.
@@ -128,7 +163,7 @@ impl<'a> RequestHead<'a> {
         let limit = limits.headers_allowed();
         let complete = parsed
             .parse_with_uninit_headers(raw, &mut storage)
-            .map_err(|error| refusal_of(error, raw, limit))?;
+            .map_err(|error| refusal_of(error, limit))?;
         let (httparse::Status::Complete(_), Some(method), Some(target), Some(version_minor)) =
             (complete, parsed.method, parsed.path, parsed.version)
         else {
@@ -163,6 +198,7 @@ impl<'a> RequestHead<'a> {
             host: Field::Absent,
             origin: Field::Absent,
             content_type: Field::Absent,
+            content_encoding: Field::Absent,
             accept: Field::Absent,
             authorization: Field::Absent,
             last_event_id: Field::Absent,
@@ -203,20 +239,23 @@ impl<'a> RequestHead<'a> {
         let name = name.as_bytes();
         // The length singles out at most three candidates before any byte is compared.
         match name.len() {
-            4 if is_name(name, b"host") => self.host.add(value),
+            4 if is_name(name, b"host") => self.host.add_only(value),
             6 if is_name(name, b"accept") => self.accept.add(value),
-            6 if is_name(name, b"origin") => self.origin.add(value),
+            6 if is_name(name, b"origin") => self.origin.add_single(value),
             6 if is_name(name, b"expect") => control.add_expectation(value),
             8 if is_name(name, b"mcp-name") => self.mcp_name.add(value),
             10 if is_name(name, b"connection") => control.add_connection_options(value),
-            10 if is_name(name, b"mcp-method") => self.mcp_method.add(value),
-            12 if is_name(name, b"content-type") => self.content_type.add(value),
+            10 if is_name(name, b"mcp-method") => self.mcp_method.add_single(value),
+            12 if is_name(name, b"content-type") => self.content_type.add_single(value),
             13 if is_name(name, b"authorization") => self.authorization.add(value),
-            13 if is_name(name, b"last-event-id") => self.last_event_id.add(value),
-            14 if is_name(name, b"content-length") => control.content_length.add(value),
-            14 if is_name(name, b"mcp-session-id") => self.mcp_session_id.add(value),
-            17 if is_name(name, b"transfer-encoding") => control.transfer_encoding.add(value),
-            20 if is_name(name, b"mcp-protocol-version") => self.mcp_protocol_version.add(value),
+            13 if is_name(name, b"last-event-id") => self.last_event_id.add_single(value),
+            14 if is_name(name, b"content-length") => control.content_length.add_only(value),
+            14 if is_name(name, b"mcp-session-id") => self.mcp_session_id.add_single(value),
+            16 if is_name(name, b"content-encoding") => self.content_encoding.add(value),
+            17 if is_name(name, b"transfer-encoding") => control.transfer_encoding.add_only(value),
+            20 if is_name(name, b"mcp-protocol-version") => {
+                self.mcp_protocol_version.add_single(value)
+            }
             length if length > MCP_PARAM.len() => {
                 self.has_mcp_param |= is_name(&name[..MCP_PARAM.len()], MCP_PARAM);
             }
@@ -286,18 +325,12 @@ fn method_of(name: &str) -> Method {
     }
 }
 
-/// Names the fact behind a parse error. A version is unsupported only if it has the form of one.
-fn refusal_of(error: httparse::Error, raw: &[u8], limit: usize) -> Refusal {
-    let line = raw.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    match (error, version) {
-        (httparse::Error::TooManyHeaders, _) => Refusal::TooManyHeaders { limit },
-        (httparse::Error::HeaderName | httparse::Error::HeaderValue, _) => Refusal::MalformedHeader,
-        (httparse::Error::NewLine, b"HTTP/1.0\r" | b"HTTP/1.1\r") => Refusal::MalformedHeader,
-        (httparse::Error::Version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r'])
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Refusal::UnsupportedVersion
+/// Names the fact behind a parse error. The version was checked when the line was whole.
+fn refusal_of(error: httparse::Error, limit: usize) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::TooManyHeaders { limit },
+        httparse::Error::HeaderName | httparse::Error::HeaderValue | httparse::Error::NewLine => {
+            Refusal::MalformedHeader
         }
         _ => Refusal::MalformedRequestLine,
     }

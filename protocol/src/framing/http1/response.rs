@@ -38,6 +38,9 @@ pub struct ResponseHead<'a> {
 pub enum Content {
     /// Nothing.
     None,
+    /// Nothing, as the request was HEAD: what GET would have been answered with is not described
+    /// (RFC 9110 8.6: no length is sent unless it is that of the answer to GET).
+    Omitted,
     /// `application/json`.
     Json(usize),
     /// `text/plain` in UTF-8.
@@ -94,11 +97,12 @@ const HEAD_BYTES_TYPICAL: usize = 256;
 
 fn write_content_fields(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     assert!(
-        head.content == Content::None || !head.status.has_no_content(),
+        matches!(head.content, Content::None | Content::Omitted) || !head.status.has_no_content(),
         "status {} has no content",
         head.status.code()
     );
     match head.content {
+        Content::Omitted => {}
         Content::None if head.status.has_no_content() => {}
         Content::None => out.extend_from_slice(b"Content-Length: 0\r\n"),
         Content::Json(bytes) => {
@@ -269,6 +273,18 @@ mod tests {
                 "Upgrade: websocket",
             ],
         );
+    }
+
+    #[test]
+    fn the_answer_to_head_describes_no_content() {
+        let fields: &[(&str, &[u8])] = &[("Allow", b"POST")];
+        let head = ResponseHead {
+            status: Status::MethodNotAllowed,
+            content: Content::Omitted,
+            fields,
+            ..PLAIN
+        };
+        check(head, &["HTTP/1.1 405 Method Not Allowed", "Allow: POST"]);
     }
 
     #[test]

@@ -78,8 +78,8 @@ fn reads_every_form_of_message() {
             "notification m ",
         ),
         (
-            r#"{"jsonrpc":"2.0","method":"m","params":{"id":1,"id":2,"jsonrpc":"1"}}"#,
-            "notification m {\"id\":1,\"id\":2,\"jsonrpc\":\"1\"}",
+            r#"{"jsonrpc":"2.0","method":"m","params":{"id":1,"jsonrpc":"1"}}"#,
+            "notification m {\"id\":1,\"jsonrpc\":\"1\"}",
         ),
         (
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
@@ -118,19 +118,29 @@ fn never_takes_an_unusable_id_for_no_id() {
     for (id, kind) in cases {
         for rest in [r#""method":"m""#, r#""result":{}"#, r#""error":{}"#] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}}}"#);
-            check_refused(&text, None, ShapeFault::IdKind(kind));
+            // Of an error it says that the peer could not read the id (JSON-RPC 2.0 section 5).
+            match (kind, rest) {
+                (Kind::Null, r#""error":{}"#) => check(&text, "response None  {}"),
+                _ => check_refused(&text, None, ShapeFault::IdKind(kind)),
+            }
         }
     }
-    // Beyond 64 bits the parser may refuse the number itself; the code is the same.
-    for id in ["18446744073709551616", "-9223372036854775809"] {
+}
+
+#[test]
+fn refuses_integer_ids_beyond_64_bits_for_their_size() {
+    let beyond_all_bounds = "1".repeat(300);
+    for id in [
+        "18446744073709551616",
+        "-9223372036854775809",
+        "1e20",
+        &beyond_all_bounds,
+    ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"m"}}"#);
-        let mut decoder = Decoder::new(JsonLimits::default());
-        let code = match decoder.decode(text.as_bytes()) {
-            Ok(decoded) => decoded.message().unwrap_err().code(),
-            Err(error) => error.code(),
-        };
-        assert_eq!(code, INVALID_REQUEST, "{id}");
+        check_refused(&text, None, ShapeFault::IdOutOfRange);
     }
+    let text = ShapeFault::IdOutOfRange.to_string();
+    assert!(text.starts_with("id is out of range: use an integer from -9223372036854775808"));
 }
 
 #[test]
@@ -148,10 +158,6 @@ fn refuses_malformed_envelopes_with_their_id() {
         (r#""jsonrpc":"2.0","method":null"#, MethodKind(Kind::Null)),
         (r#""jsonrpc":"2.0","method":["m"]"#, MethodKind(Kind::Array)),
         (r#""jsonrpc":"2.0","method":"""#, MethodEmpty),
-        (
-            r#""jsonrpc":"2.0","method":"m","params":null"#,
-            ParamsKind(Kind::Null),
-        ),
         (
             r#""jsonrpc":"2.0","method":"m","params":[1]"#,
             ParamsKind(Kind::Array),
@@ -173,7 +179,7 @@ fn refuses_malformed_envelopes_with_their_id() {
             RequestAndResponse,
         ),
         (
-            r#""jsonrpc":"2.0","method":"m","error":null"#,
+            r#""jsonrpc":"2.0","method":"m","error":{}"#,
             RequestAndResponse,
         ),
     ];
@@ -199,12 +205,8 @@ fn refuses_malformed_responses_without_their_id() {
             r#""id":1,"result":{},"error":{}"#,
             ShapeFault::ResultAndError,
         ),
-        (
-            r#""id":1,"result":null,"error":{}"#,
-            ShapeFault::ResultAndError,
-        ),
         (r#""result":{}"#, ShapeFault::ResultWithoutId),
-        (r#""id":1,"error":null"#, ShapeFault::ErrorKind(Kind::Null)),
+        (r#""id":1,"error":null"#, ShapeFault::NoPurpose),
         (r#""id":1,"error":"x""#, ShapeFault::ErrorKind(Kind::String)),
     ];
     for (members, fault) in cases {
@@ -235,6 +237,71 @@ fn refuses_members_of_the_envelope_that_occur_twice() {
     check_refused(text, None, ShapeFault::DuplicateMember("method"));
     let text = r#"{"jsonrpc":"2.0","id":1,"result":{},"result":{}}"#;
     check_refused(text, None, ShapeFault::DuplicateMember("result"));
+}
+
+#[test]
+fn null_in_a_member_that_may_be_left_out_is_absence() {
+    for (members, expected) in [
+        (
+            r#""id":1,"method":"m","params":null"#,
+            "request Integer(1) m ",
+        ),
+        (r#""method":"m","params":null"#, "notification m "),
+        (
+            r#""id":1,"method":"m","params":{},"result":null,"error":null"#,
+            "request Integer(1) m {}",
+        ),
+        (
+            r#""id":1,"method":null,"params":null,"result":{},"error":null"#,
+            "response Some(Integer(1)) {} ",
+        ),
+        (
+            r#""id":1,"method":null,"result":null,"error":{}"#,
+            "response Some(Integer(1))  {}",
+        ),
+        (
+            r#""id":1,"result":null,"error":null"#,
+            "response Some(Integer(1)) null ",
+        ),
+    ] {
+        check(&format!(r#"{{"jsonrpc":"2.0",{members}}}"#), expected);
+    }
+}
+
+#[test]
+fn refuses_members_that_occur_twice_wherever_a_message_is_read() {
+    let call =
+        |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{params}}}"#);
+    for (name, params) in [
+        ("name", r#"{"name":"a","name":"b"}"#),
+        ("name", r#"{"name":"a","n\u0061me":"b"}"#),
+        ("uri", r#"{"uri":"a:b","\u0075ri":"a:c"}"#),
+        ("arguments", r#"{"name":"a","arguments":{},"arguments":{}}"#),
+        ("a", r#"{"name":"a","arguments":{"a":1,"\u0061":2}}"#),
+        (
+            "b",
+            r#"{"name":"a","arguments":{"a":[{"c":{"b":1,"b":1}}]}}"#,
+        ),
+        ("_meta", r#"{"_meta":{},"_meta":{}}"#),
+        (
+            "io.modelcontextprotocol/protocolVersion",
+            concat!(
+                r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+                r#""io.modelcontextprotocol\/protocolVersion":"2025-11-25"}}"#
+            ),
+        ),
+    ] {
+        check_refused(
+            &call(params),
+            Some(Id::Integer(1)),
+            ShapeFault::DuplicateMember(name),
+        );
+    }
+    let result = r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept","action":"decline"}}"#;
+    check_refused(result, None, ShapeFault::DuplicateMember("action"));
+    let text = ShapeFault::DuplicateMember(&"n".repeat(1000)).to_string();
+    let expected = format!("member \"{}\" occurs twice in its object", "n".repeat(64));
+    assert_eq!(text, expected);
 }
 
 #[test]
@@ -298,6 +365,15 @@ fn reads_a_batch_one_by_one() {
     assert_eq!(found, expected);
     let empty = decoder_batch_len("[]");
     assert_eq!(empty, (true, 0));
+}
+
+#[test]
+fn a_member_that_occurs_twice_in_one_message_is_a_fault_of_the_whole_batch() {
+    let text = br#"[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b","method":"c"}]"#;
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text).unwrap();
+    let faults: Vec<_> = decoded.batch().map(|it| it.unwrap_err().fault).collect();
+    assert_eq!(faults, [ShapeFault::DuplicateMember("method"); 2]);
 }
 
 fn decoder_batch_len(text: &str) -> (bool, usize) {

@@ -160,6 +160,39 @@ fn known_fields_are_named_and_all_fields_are_found_again() {
 }
 
 #[test]
+fn equal_lines_of_a_field_are_one_and_different_ones_are_several() {
+    let (one, several): (Field<'_>, _) = (Field::Once(b"a"), Field::Repeated);
+    for (values, expected, in_a_list) in [
+        (["a", "a"], one, one),
+        (["a", "b"], several, several),
+        (["a", "A"], several, several),
+        (["", "a"], several, several),
+        (["a, a", "a"], several, one),
+        (["a, b", "a"], several, several),
+    ] {
+        let [first, second] = values;
+        let lines = |name: &str| format!("{name}: {first}\r\n{name}: {second}\r\n");
+        let names = ["Mcp-Name", "Accept", "Authorization"];
+        let single = ["Origin", "Content-Type", "Last-Event-ID", "MCP-Session-Id"];
+        let all: String = names
+            .iter()
+            .chain(&single)
+            .map(|name| lines(name))
+            .collect();
+        let input = format!("GET / HTTP/1.1\r\nHost: h\r\n{all}\r\n");
+        with_head(input.as_bytes(), |head| {
+            for field in [head.mcp_name, head.accept, head.authorization] {
+                assert_eq!(field, expected, "{values:?}");
+            }
+            let (origin, kind) = (head.origin, head.content_type);
+            for field in [origin, kind, head.last_event_id, head.mcp_session_id] {
+                assert_eq!(field, in_a_list, "{values:?}");
+            }
+        });
+    }
+}
+
+#[test]
 fn a_parameter_field_needs_a_name_after_its_prefix() {
     for (name, expected) in [
         ("Mcp-Param-A", true),

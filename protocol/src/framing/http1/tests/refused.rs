@@ -152,6 +152,38 @@ fn refuses_malformed_heads() {
     }
 }
 
+/// First lines of other protocols, after which their clients wait for an answer.
+const FOREIGN_FIRST_LINES: &[(Refusal, u16, &[&[u8]])] = &[
+    (
+        Refusal::MalformedRequestLine,
+        400,
+        &[
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"*1\r\n$4\r\nPING\r\n",
+            b"PING\r\n",
+            b"EHLO example.org\r\n",
+            b"GET /mcp\r\n",
+            b"GET /mcp HTTP/1.1 \r\n",
+            b"HTTP/1.1\r\n",
+            b"\r\nGET /mcp\r\n",
+        ],
+    ),
+    (
+        Refusal::UnsupportedVersion,
+        505,
+        &[b"PRI * HTTP/2.0\r\n", b"GET /mcp HTTP/0.9\r\n"],
+    ),
+];
+
+#[test]
+fn refuses_the_first_line_of_another_protocol_without_waiting_for_more() {
+    for &(refusal, status, inputs) in FOREIGN_FIRST_LINES {
+        for input in inputs {
+            check(input, &HttpLimits::DEFAULT, refusal, status);
+        }
+    }
+}
+
 /// Fields that leave the end of the body in doubt, by refusal and status.
 const DOUBTFUL_LENGTHS: &[(Refusal, u16, &[&str])] = &[
     (
@@ -261,6 +293,18 @@ fn refuses_malformed_chunks() {
         ("5h\r\n", size),
         (";a\r\n", size),
         ("00000000000000005\r\n", size),
+        ("5;\r\nhello", size),
+        ("5; \r\nhello", size),
+        ("5;=b\r\nhello", size),
+        ("5;a=\r\nhello", size),
+        ("5;a=;b\r\nhello", size),
+        ("5;a;\r\nhello", size),
+        ("5;a b\r\nhello", size),
+        ("5;a \r\nhello", size),
+        ("5;a=\"b\r\nhello", size),
+        ("5;a=\"b\"c\r\nhello", size),
+        ("5;a=\"b\\\r\nhello", size),
+        ("5;\x0ca\r\nhello", size),
         ("5;a\rb\r\nhello", size),
         ("5;a\0b\r\nhello", size),
         ("5\nhello", bare),

@@ -1,0 +1,140 @@
+//! Members that an object has twice.
+//!
+//! RFC 8259 section 4 leaves it open which of them counts, so a proxy that checks a message and the
+//! server that executes it may see two messages; I-JSON forbids them (RFC 7493 section 2.3). The
+//! names are compared unescaped: `"id"` and `"\u0069d"` are one name.
+//!
+//! The simple version would put the names of each object into a set. Nearly all objects are small,
+//! so a filter of 64 bits comes first, and only names that meet in it are compared. The set is for
+//! large objects alone, and its hash withstands names that a peer chose to collide.
+//!
+//! Invariant: the work is linear in the bytes and nodes of the text, and nothing is allocated
+//! unless an object has more than [`FEW_MEMBERS`].
+
+use super::ObjectIter;
+use simd_json::Node;
+use std::collections::HashSet;
+
+/// Up to so many members, a name that the filter knows is compared with all before it.
+const FEW_MEMBERS: usize = 16;
+
+/// Where on the tape a name stands that its object has already, whatever the object's depth.
+pub(in crate::jsonrpc) fn find(tape: &[Node<'_>]) -> Option<usize> {
+    tape.iter().enumerate().find_map(|(at, node)| match *node {
+        Node::Object { len, count } if len > 1 => {
+            let nodes = &tape[at + 1..=at + count];
+            in_object(ObjectIter { left: len, nodes }).map(|offset| at + 1 + offset)
+        }
+        _ => None,
+    })
+}
+
+/// The same within the members of one object, counted from the first of them.
+fn in_object(members: ObjectIter<'_>) -> Option<usize> {
+    let mut set = HashSet::new();
+    let uses_set = members.left > FEW_MEMBERS;
+    if uses_set {
+        set.reserve(members.left);
+    }
+    let mut filter = 0u64;
+    let mut rest = members.clone();
+    loop {
+        let offset = members.nodes.len() - rest.nodes.len();
+        let (name, _) = rest.next()?;
+        let is_known = if uses_set {
+            !set.insert(name)
+        } else {
+            let bit = 1 << (fingerprint(name) % 64);
+            let may_be_known = filter & bit != 0;
+            filter |= bit;
+            may_be_known && is_among(name, members.clone(), members.left - rest.left - 1)
+        };
+        if is_known {
+            return Some(offset);
+        }
+    }
+}
+
+/// Whether one of the first `count` members is called `name`.
+#[cold]
+fn is_among(name: &str, members: ObjectIter<'_>, count: usize) -> bool {
+    members.take(count).any(|(other, _)| other == name)
+}
+
+/// A number that equal names have in common, and different ones seldom.
+fn fingerprint(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return 0;
+    };
+    u32::from(*first) * 5 + u32::from(*last) * 11 + bytes.len() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::jsonrpc::{Decoder, JsonLimits};
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let decoded = decoder
+            .decode(text.as_bytes())
+            .expect("the tables hold JSON");
+        let shown = &text[..text.len().min(200)];
+        assert_eq!(decoded.duplicate_member(), expected, "{shown}");
+    }
+
+    #[test]
+    fn finds_a_name_that_one_object_has_twice_at_any_depth_and_in_any_spelling() {
+        for (text, expected) in [
+            (r#"{"a":1,"a":2}"#, Some("a")),
+            (r#"{"a":1,"a":1}"#, Some("a")),
+            (r#"{"a":1,"\u0061":2}"#, Some("a")),
+            (r#"{"\ud83d\ude00":1,"\uD83D\uDE00":2}"#, Some("\u{1f600}")),
+            (r#"{"a\/b":1,"a/b":2}"#, Some("a/b")),
+            (r#"{"":1,"":2}"#, Some("")),
+            (r#"{"a":{"b":{"c":[0,[{"d":1,"e":2,"d":3}]]}}}"#, Some("d")),
+            (r#"[1,{"a":1},{"b":1,"c":{},"b":2}]"#, Some("b")),
+            (r#"{"a":{"x":1,"x":2},"a":{}}"#, Some("a")),
+        ] {
+            check(text, expected);
+        }
+    }
+
+    #[test]
+    fn the_same_name_in_different_objects_is_no_duplicate() {
+        for text in [
+            "1",
+            "{}",
+            r#""a""#,
+            r#"{"a":{"a":{"a":1}}}"#,
+            r#"[{"a":1},{"a":2}]"#,
+            r#"{"a":"a","b":"a"}"#,
+            r#"{"a":["b","b"],"b":{"a":1}}"#,
+            r#"{"a":1,"A":2,"\u00e1":3,"a ":4}"#,
+            r#"{"e\u0301":1,"\u00e9":2}"#,
+        ] {
+            check(text, None);
+        }
+    }
+
+    /// An object of the members `names`, with nested ones between them.
+    fn object(names: &[String]) -> String {
+        let members = names.iter().map(|name| format!(r#""{name}":{{"n":[1]}}"#));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn every_pair_of_places_is_compared_in_objects_of_every_size() {
+        for size in 2..40 {
+            // Names that all meet in the filter: the same ends and the same length.
+            let names: Vec<String> = (0..size).map(|at| format!("x{at:03}x")).collect();
+            check(&object(&names), None);
+            for (first, second) in (0..size).flat_map(|a| (0..a).map(move |b| (b, a))) {
+                let mut names = names.clone();
+                names[second] = names[first].clone();
+                check(&object(&names), Some(&names[first]));
+            }
+        }
+    }
+}
