@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
-# Installs what is missing (a C compiler for mimalloc, npm, the pinned conformance suite with the
-# Node it needs and the official schemas it carries), then checks the format, clippy and the docs,
-# builds the server, and runs all tests of the workspace, conformance among them. A check that fails
-# counts as one failed test, so the last line, "N passed, N failed", is about everything; the exit
-# code is 0 only if nothing failed.
+# Installs what is missing (a C compiler, npm, the pinned conformance suite with the Node it needs
+# and the official schemas it carries), then checks the format, clippy and the docs, builds the
+# server, and runs all tests of the workspace, conformance among them. A check that fails counts as
+# one failed test, so the last line, "N passed, N failed", is about everything; the exit code is 0
+# only if nothing failed.
 #
 # It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
 # end, and measuring.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+. perf-scripts/requirements.sh
 
 readonly suite=tests/conformance
 log=$(mktemp)
@@ -19,33 +21,10 @@ trap 'rm -f "$log"' EXIT
 checks_passed=0
 checks_failed=0
 
-say() {
-    printf '\n== %s\n' "$*"
-}
-
-# Installs Debian packages, as root or by way of sudo.
-install_packages() {
-    local as_root=()
-    if [[ $(id -u) != 0 ]]; then
-        as_root=(sudo -n)
-    fi
-    say "installing $*"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-        --no-install-recommends "$@"
-}
-
 install_missing() {
-    command -v cargo >/dev/null || {
-        echo "cargo is missing: install Rust from https://rustup.rs" >&2
-        exit 1
-    }
-    local packages=()
-    command -v cc >/dev/null || packages+=(build-essential)
-    command -v npm >/dev/null || packages+=(ca-certificates nodejs npm)
-    if ((${#packages[@]} > 0)); then
-        install_packages "${packages[@]}"
-    fi
+    require_cargo
+    require npm nodejs npm
+    install_missing_packages
     # npm writes this file last: it is as new as what is installed.
     if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then
         say "installing the conformance suite"
