@@ -2,10 +2,10 @@
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
 # Installs what is missing (a C compiler, npm, the pinned conformance suite with the Node it needs
-# and the official schemas it carries), then checks the format, clippy and the docs, builds the
-# server, and runs all tests of the workspace, conformance among them. A check that fails counts as
-# one failed test, so the last line, "N passed, N failed", is about everything; the exit code is 0
-# only if nothing failed.
+# and the official schemas it carries, cargo-deny), then checks the format, clippy, the docs, the
+# dependencies and the library without its features, builds the server, and runs all tests of the
+# workspace, conformance among them. A check that fails counts as one failed test, so the last line,
+# "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
 # end, and measuring.
@@ -15,6 +15,7 @@ cd "$(dirname "$0")/.."
 . perf-scripts/requirements.sh
 
 readonly suite=tests/conformance
+readonly cargo_deny_version=0.20.2
 log=$(mktemp)
 readonly log
 trap 'rm -f "$log"' EXIT
@@ -31,6 +32,10 @@ install_missing() {
         # The system's npm may be older than the Node that the suite asks for and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
+    if ! cargo deny --version >/dev/null 2>&1; then
+        say "installing cargo-deny"
+        cargo install cargo-deny --locked --quiet --version "$cargo_deny_version"
+    fi
 }
 
 # Runs one check and counts it: check NAME COMMAND...
@@ -44,6 +49,15 @@ check() {
     fi
 }
 
+# Without its features the library compiles no command-line parser, no allocator and no demo.
+embedding_is_light() {
+    local tree
+    cargo check --package corelane --no-default-features --locked || return
+    tree=$(cargo tree --package corelane --no-default-features --edges normal,build \
+        --prefix none --locked) || return
+    ! grep -E '^(clap|mimalloc|corelane-cli) ' <<<"$tree"
+}
+
 tests() {
     cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
 }
@@ -53,6 +67,8 @@ check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 check "docs" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --workspace --no-deps --document-private-items --locked
+check "licences, bans and sources of dependencies" cargo deny --locked check licenses bans sources
+check "library without features" embedding_is_light
 check "server" cargo build --locked --bin corelane
 say "tests"
 status=0
