@@ -1,56 +1,40 @@
 #!/usr/bin/env bash
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
-# Installs what is missing (a C compiler for mimalloc, npm, the pinned conformance suite with the
-# Node it needs and the official schemas it carries), then checks the format, clippy and the docs,
-# builds the server, and runs all tests of the workspace, conformance among them. A check that fails
-# counts as one failed test, so the last line, "N passed, N failed", is about everything; the exit
-# code is 0 only if nothing failed.
+# Installs what is missing (a C compiler, npm, the pinned conformance suite with the Node it needs
+# and the official schemas it carries, cargo-deny), then checks the format, clippy, the docs, the
+# dependencies and the library without its features, builds the server, and runs all tests of the
+# workspace, conformance among them. A check that fails counts as one failed test, so the last line,
+# "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
 # end, and measuring.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+. perf-scripts/requirements.sh
+
 readonly suite=tests/conformance
+readonly cargo_deny_version=0.20.2
 log=$(mktemp)
 readonly log
 trap 'rm -f "$log"' EXIT
 checks_passed=0
 checks_failed=0
 
-say() {
-    printf '\n== %s\n' "$*"
-}
-
-# Installs Debian packages, as root or by way of sudo.
-install_packages() {
-    local as_root=()
-    if [[ $(id -u) != 0 ]]; then
-        as_root=(sudo -n)
-    fi
-    say "installing $*"
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-        --no-install-recommends "$@"
-}
-
 install_missing() {
-    command -v cargo >/dev/null || {
-        echo "cargo is missing: install Rust from https://rustup.rs" >&2
-        exit 1
-    }
-    local packages=()
-    command -v cc >/dev/null || packages+=(build-essential)
-    command -v npm >/dev/null || packages+=(ca-certificates nodejs npm)
-    if ((${#packages[@]} > 0)); then
-        install_packages "${packages[@]}"
-    fi
+    require_cargo
+    require npm nodejs npm
+    install_missing_packages
     # npm writes this file last: it is as new as what is installed.
     if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then
         say "installing the conformance suite"
         # The system's npm may be older than the Node that the suite asks for and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
+    fi
+    if ! cargo deny --version >/dev/null 2>&1; then
+        say "installing cargo-deny"
+        cargo install cargo-deny --locked --quiet --version "$cargo_deny_version"
     fi
 }
 
@@ -65,6 +49,15 @@ check() {
     fi
 }
 
+# Without its features the library compiles no command-line parser, no allocator and no demo.
+embedding_is_light() {
+    local tree
+    cargo check --package corelane --no-default-features --locked || return
+    tree=$(cargo tree --package corelane --no-default-features --edges normal,build \
+        --prefix none --locked) || return
+    ! grep -E '^(clap|mimalloc|corelane-cli) ' <<<"$tree"
+}
+
 tests() {
     cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
 }
@@ -74,6 +67,8 @@ check "format" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 check "docs" env RUSTDOCFLAGS="-D warnings" \
     cargo doc --workspace --no-deps --document-private-items --locked
+check "licences, bans and sources of dependencies" cargo deny --locked check licenses bans sources
+check "library without features" embedding_is_light
 check "server" cargo build --locked --bin corelane
 say "tests"
 status=0

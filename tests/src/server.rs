@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::connection::Connection;
 use crate::timeouts::{PATIENCE, wait_until};
 
@@ -222,16 +224,16 @@ impl Server {
     /// Sends a signal, by its name without SIG.
     ///
     /// # Panics
-    /// If the process is gone.
+    /// If the process is gone, or the signal is neither INT nor TERM.
     pub fn signal(&self, name: &str) {
-        let process_id = self.process_id.to_string();
-        let status = Command::new("kill")
-            .args(["-s", name, &process_id])
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "cannot signal {process_id}"
-        );
+        let signal = match name {
+            "INT" => Signal::INT,
+            "TERM" => Signal::TERM,
+            _ => panic!("no test sends SIG{name}"),
+        };
+        let process = Pid::from_child(&lock(&self.child));
+        kill_process(process, signal)
+            .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.process_id));
     }
 
     /// Waits for the process to end by itself.

@@ -7,22 +7,24 @@
 //! What it deliberately lacks: what rustfmt, rustc and clippy check already, and a parser of Rust.
 //! The rules know the style of this project, not every way to write a program.
 
-mod forbidden_imports;
+mod dependencies;
 mod layers;
 mod mask;
 mod modules;
 mod names;
 mod paths;
-mod readme;
+
+mod forbidden_imports;
 mod shape;
 mod source;
 mod unsafety;
 
-pub use forbidden_imports::forbidden_imports_are_absent;
+pub use dependencies::dependencies_are_explained;
 pub use layers::imports_point_down;
 pub use modules::every_file_is_declared;
 pub use names::{has_module_docs, names_are_allowed, nothing_is_left_to_do};
-pub use readme::dependencies_are_explained;
+
+pub use forbidden_imports::forbidden_imports_are_absent;
 pub use shape::{files_are_short, functions_are_short, lines_are_short};
 pub use source::{Finding, Source};
 pub use unsafety::unsafe_stays_where_it_is_listed;

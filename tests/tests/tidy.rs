@@ -106,6 +106,6 @@ fn dependencies_are_explained() {
     };
     report(&tidy::dependencies_are_explained(
         &read("Cargo.toml"),
-        &read("README.md"),
+        &read("docs/dependencies.md"),
     ));
 }

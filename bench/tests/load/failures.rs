@@ -2,9 +2,10 @@
 
 use crate::program::{Scratch, ran, run, run_bare, start};
 use crate::servers::{corelane, counting, wait_for_calls};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::Command;
+
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -136,14 +137,7 @@ fn an_interrupt_ends_early_and_still_reports() {
     let flags = "--tool hiccup --connections 4 --duration 60s --warmup 0s";
     let child = start(&format!("call {url} {flags}"), &["--json", json.path()]);
     wait_for_calls(&calls);
-    let pid = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let ran = ran(child.wait_with_output().unwrap(), &json.text());
     assert_eq!(ran.code, Some(130), "{}{}", ran.output, ran.error);
     assert_eq!(ran.report["interrupted"], true);

@@ -1,13 +1,13 @@
-//! The table of dependencies in the README.
+//! The table of what each dependency is for.
 
 use super::source::{Finding, Source};
 
-/// Every dependency from outside has a row in a table of the README.
+/// Every dependency from outside has a row in a table of `docs/dependencies.md`.
 ///
 /// A row names it in its first cell, alone or among others, and says something in the next.
 #[must_use]
-pub fn dependencies_are_explained(manifest: &Source, readme: &Source) -> Vec<Finding> {
-    let rows: Vec<Vec<&str>> = readme
+pub fn dependencies_are_explained(manifest: &Source, table: &Source) -> Vec<Finding> {
+    let rows: Vec<Vec<&str>> = table
         .text
         .lines()
         .filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'))
@@ -23,7 +23,7 @@ pub fn dependencies_are_explained(manifest: &Source, readme: &Source) -> Vec<Fin
         if !explained {
             let fault = format!(
                 "dependency {name} has no row in the table of {}",
-                readme.path
+                table.path
             );
             findings.push(Finding::at(manifest, line, fault));
         }
@@ -53,13 +53,14 @@ fn outside_dependencies(manifest: &str) -> Vec<(usize, &str)> {
 mod tests {
     use super::{Source, dependencies_are_explained};
 
-    fn check(readme: &str, lines: &[usize]) {
+    fn check(table: &str, lines: &[usize]) {
         let manifest = "[workspace.package]\nversion = \"1\"\n[workspace.dependencies]\n\
             own = { path = \"own\" }\n# x = 1\nitoa = \"1\"\nlibc = { version = \"1\" }\n";
         let manifest = Source::new("Cargo.toml", manifest);
-        let found = dependencies_are_explained(&manifest, &Source::new("README.md", readme));
+        let found =
+            dependencies_are_explained(&manifest, &Source::new("docs/dependencies.md", table));
         let found: Vec<usize> = found.iter().map(|finding| finding.line).collect();
-        assert_eq!(found, lines, "{readme}");
+        assert_eq!(found, lines, "{table}");
     }
 
     #[test]
