@@ -13,6 +13,7 @@ pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod runner;
 pub(crate) mod state;
+mod waiters;
 
 pub use call::{Call, Cancellation};
 pub use caller_info::{EXPOSED_HEADERS_MAX, ExposedHeaderError};

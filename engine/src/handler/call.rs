@@ -27,6 +27,7 @@ use super::event_queue::{CallEvent, CallKey, EventQueue};
 use super::offload::OffloadPort;
 use super::runner::Outcome;
 use super::state::States;
+use super::waiters::Waiters;
 
 /// Bytes of a status text that are kept: it is one line for people.
 const STATUS_BYTES_MAX: usize = 1024;
@@ -86,7 +87,8 @@ struct CallState {
     /// What the shard has not taken yet.
     events: RefCell<VecDeque<StreamItem>>,
     events_announced: Cell<bool>,
-    room_waiter: RefCell<Option<Waker>>,
+    /// Futures of the handler that wait until there is room for their events.
+    room: Waiters,
     questions: RefCell<Vec<Question>>,
     /// How the task stands, if the shard does not know yet.
     status: RefCell<Option<Box<str>>>,
@@ -141,7 +143,7 @@ impl Call {
             last_progress: Cell::new(f64::NEG_INFINITY),
             events: RefCell::default(),
             events_announced: Cell::new(false),
-            room_waiter: RefCell::default(),
+            room: Waiters::default(),
             questions: RefCell::default(),
             status: RefCell::default(),
             is_task: Cell::new(false),
@@ -192,7 +194,7 @@ impl Call {
         if event.is_none() {
             self.0.events_announced.set(false);
         } else {
-            self.wake(&self.0.room_waiter);
+            self.wake_for_room();
         }
         event
     }
@@ -204,7 +206,7 @@ impl Call {
             cancellation.0.store(true, Ordering::Relaxed);
         }
         self.0.events.borrow_mut().clear();
-        self.wake(&self.0.room_waiter);
+        self.wake_for_room();
     }
 
     /// Reports progress: `progress` of `total`, both in a unit of the handler's choice.
@@ -463,16 +465,15 @@ impl Call {
     }
 
     async fn queue(&self, event: StreamItem) {
+        let state = &self.0;
         let mut event = Some(event);
-        poll_fn(|context| {
-            let state = &self.0;
+        let queued = || {
             if state.is_cancelled.get() {
-                return Poll::Ready(());
+                return Some(());
             }
             let mut events = state.events.borrow_mut();
             if events.len() >= state.events_max {
-                state.room_waiter.replace(Some(context.waker().clone()));
-                return Poll::Pending;
+                return None;
             }
             events.extend(event.take());
             if !state.events_announced.replace(true) {
@@ -480,16 +481,13 @@ impl Call {
                     .event_queue
                     .leave(CallEvent::Messages(state.key.get()));
             }
-            Poll::Ready(())
-        })
-        .await;
+            Some(())
+        };
+        state.room.wait_for(queued).await;
     }
 
-    fn wake(&self, waiter: &RefCell<Option<Waker>>) {
-        // Taken first: whoever is woken may come back here.
-        let waker = waiter.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
+    fn wake_for_room(&self) {
+        if self.0.room.wake_all() {
             self.0.event_queue.note_task_woken();
         }
     }

@@ -230,6 +230,30 @@ fn a_handler_that_waits_for_room_is_woken_by_room_and_by_the_end_of_its_call() {
 }
 
 #[test]
+fn every_future_of_a_call_that_waits_for_room_is_woken_by_it() {
+    let shard = Shard::new();
+    let call = shard.call(1);
+    let mut report = pin!(call.progress(1.0, None, None));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(report.as_mut().poll(&mut context).is_ready());
+    let wakes: [Arc<Wakes>; 3] = std::array::from_fn(|_| Arc::default());
+    let mut waiting = Vec::new();
+    for (wakes, progress) in wakes.iter().zip([2.0, 3.0, 4.0]) {
+        let mut report = Box::pin(call.progress(progress, None, None));
+        let waker = Waker::from(Arc::clone(wakes));
+        let mut context = Context::from_waker(&waker);
+        assert!(report.as_mut().poll(&mut context).is_pending());
+        waiting.push(report);
+    }
+    // One that is dropped waits no longer, and takes nobody's place.
+    drop(waiting.remove(1));
+    assert!(call.take_event().is_some());
+    let woken = wakes.each_ref().map(|it| it.0.load(Ordering::Relaxed));
+    assert_eq!(woken, [1, 0, 1]);
+    assert!(shard.mailbox.take_task_woken());
+}
+
+#[test]
 fn offloaded_work_can_see_that_its_client_gave_up() {
     let call = Shard::new().call(1);
     let cancellation = call.cancellation();
