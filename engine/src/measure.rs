@@ -15,7 +15,7 @@ use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
-use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::{Endpoint, EndpointSettings};
 use crate::meter::ShardMeter;
 use crate::profile::Profile;
@@ -46,7 +46,8 @@ impl Handling {
         let parts = server.into_parts(&profile).expect("a good catalog");
         let event_queue = Rc::new(EventQueue::default());
         let meter = Rc::new(ShardMeter::new());
-        let pool = OffloadPool::start(1, 1).expect("one thread can be started");
+        let pool =
+            OffloadPool::start(PoolThreads::of_server(1), 1).expect("threads can be started");
         let offload = Rc::new(OffloadPort::new(
             pool,
             Arc::new(|| {}),

@@ -19,7 +19,7 @@ use crate::files::{DirectoryLimits, FilesError};
 use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::caller_info::{ExposedHeaderError, ExposedHeaders};
-use crate::handler::offload::OffloadPool;
+use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::mcp::ServerParts;
@@ -336,7 +336,7 @@ impl Server {
         let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
-        let threads = profile.offload.threads_for(cores.len());
+        let threads = PoolThreads::of_server(profile.offload.threads_for(cores.len()));
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
         let origin = OriginPolicy::new(

@@ -24,9 +24,10 @@ impl Completer {
         F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
         R: Into<Suggestions> + 'static,
     {
+        let log_name = format!("completer of {argument}");
         Completer {
             argument,
-            source: runner::of_completion(function),
+            source: runner::of_completion(&log_name, function),
         }
     }
 }

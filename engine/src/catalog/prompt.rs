@@ -69,7 +69,8 @@ impl Prompt {
             ..PromptDefinition::default()
         };
         definition.about.description = Some(description.into());
-        let source = runner::of_arguments(function, |value: R| {
+        let log_name = format!("prompt {}", definition.name);
+        let source = runner::of_arguments(&log_name, function, |value: R| {
             value.into_prompt_result().map(Answer::Prompt)
         });
         Prompt {

@@ -94,15 +94,16 @@ impl Resource {
         F: AsyncFn(&Call, ReadRequest) -> Result<R, CallError> + Send + Sync + 'static,
         R: IntoContents + 'static,
     {
-        let mime_type = mime_type.into();
+        let (uri, mime_type) = (uri.into(), mime_type.into());
+        let log_name = format!("resource {uri}");
         Resource {
             definition: ResourceDefinition {
-                uri: uri.into(),
+                uri,
                 name: name.into(),
                 mime_type: Some(mime_type.clone()),
                 ..ResourceDefinition::default()
             },
-            source: runner::of_read(function, Some(mime_type)),
+            source: runner::of_read(&log_name, function, Some(mime_type)),
         }
     }
 
@@ -158,15 +159,16 @@ impl ResourceTemplate {
         F: AsyncFn(&Call, ReadRequest) -> Result<R, CallError> + Send + Sync + 'static,
         R: IntoContents + 'static,
     {
-        let mime_type = mime_type.into();
+        let (uri_template, mime_type) = (uri_template.into(), mime_type.into());
+        let log_name = format!("resource {uri_template}");
         ResourceTemplate {
             definition: TemplateDefinition {
-                uri_template: uri_template.into(),
+                uri_template,
                 name: name.into(),
                 mime_type: Some(mime_type.clone()),
                 ..TemplateDefinition::default()
             },
-            source: runner::of_read(function, Some(mime_type)),
+            source: runner::of_read(&log_name, function, Some(mime_type)),
             completers: Vec::new(),
         }
     }

@@ -69,13 +69,7 @@ impl Tool {
     {
         let schema = schemars::SchemaGenerator::default().into_root_schema_for::<A>();
         let schema = serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string());
-        Tool::from_parts(
-            name.into(),
-            description.into(),
-            schema,
-            R::output_schema(),
-            runner::of_arguments(function, into_answer::<R>),
-        )
+        Tool::from_parts(name.into(), description.into(), schema, function)
     }
 
     /// A tool with the JSON Schema `schema`, which clients get byte for byte.
@@ -94,36 +88,35 @@ impl Tool {
         R: IntoToolResult + 'static,
     {
         let schema = RawValue::from_string(schema.into()).map_err(|error| error.to_string());
-        Tool::from_parts(
-            name.into(),
-            description.into(),
-            schema,
-            R::output_schema(),
-            runner::of_arguments(function, into_answer::<R>),
-        )
+        Tool::from_parts(name.into(), description.into(), schema, function)
     }
 
-    fn from_parts(
+    fn from_parts<F, A, R>(
         name: String,
         description: String,
         schema: Result<Box<RawValue>, String>,
-        output_schema: Option<schemars::Schema>,
-        source: Source<ArgumentsRunner>,
-    ) -> Tool {
+        function: F,
+    ) -> Tool
+    where
+        F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
+        A: DeserializeOwned + 'static,
+        R: IntoToolResult + 'static,
+    {
+        let log_name = format!("tool {name}");
         Tool {
+            source: runner::of_arguments(&log_name, function, into_answer::<R>),
             name,
             about: About {
                 description: Some(description),
                 ..About::default()
             },
             schema,
-            output_schema: output_schema.map(|schema| {
+            output_schema: R::output_schema().map(|schema| {
                 serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string())
             }),
             annotations: ToolAnnotations::default(),
             requires: None,
             task_support: None,
-            source,
         }
     }
 

@@ -100,7 +100,7 @@ impl Directory {
             Some(opened) => opened?,
             None => {
                 let (root, relative) = (Arc::clone(root), relative.to_owned());
-                call.offload(move || root.open_file(&relative))
+                call.offload_file_lookup(move || root.open_file(&relative))
                     .await
                     .map_err(|_| FilesError::Overloaded)??
             }

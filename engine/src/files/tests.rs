@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::{Directory, DirectoryLimits, FilesError};
 use crate::handler::Call;
 use crate::handler::event_queue::EventQueue;
-use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use corelane_io::executor::{Executor, Parker};
 use corelane_io::wake::EventFd;
 
@@ -61,10 +61,15 @@ struct Shard {
 }
 
 impl Shard {
-    /// Runs `body` on a shard whose offload pool has `pool_threads` threads.
-    fn run<T>(pool_threads: usize, body: impl AsyncFnOnce(&Shard) -> T) -> T {
+    /// Runs `body` on a shard whose offload pool has `file_lookup` threads for files.
+    fn run<T>(file_lookup: usize, body: impl AsyncFnOnce(&Shard) -> T) -> T {
         Executor::of_test().run(async move {
-            let pool = OffloadPool::start(pool_threads, 8).expect("threads can be started");
+            let threads = PoolThreads {
+                file_lookup,
+                ..PoolThreads::NONE
+            };
+            let queue_max = 8 * file_lookup;
+            let pool = OffloadPool::start(threads, queue_max).expect("threads can be started");
             let woken = Arc::new(EventFd::open().expect("a descriptor is left"));
             let wake = {
                 let woken = Arc::clone(&woken);

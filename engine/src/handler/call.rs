@@ -24,8 +24,8 @@ use super::caller_info::CallerInfo;
 use super::elicitation::{Answers, Question};
 use super::error::CallError;
 use super::event_queue::{CallEvent, CallKey, EventQueue};
-use super::offload::OffloadPort;
-use super::runner::Outcome;
+use super::offload::{OffloadPort, WorkKind};
+use super::runner::{Outcome, panicked};
 use super::state::States;
 use super::waiters::Waiters;
 
@@ -81,6 +81,8 @@ struct CallState {
     offload: Rc<OffloadPort>,
     states: Rc<States>,
     events_max: usize,
+    /// What its handler is called in the log.
+    handler: RefCell<Option<Rc<str>>>,
     key: Cell<CallKey>,
     options: RefCell<RequestOptions>,
     last_progress: Cell<f64>,
@@ -135,6 +137,7 @@ impl Call {
             offload,
             states,
             events_max,
+            handler: RefCell::default(),
             key: Cell::new(CallKey {
                 index: u32::MAX,
                 generation: 0,
@@ -162,6 +165,11 @@ impl Call {
         state.last_progress.set(f64::NEG_INFINITY);
         state.events_announced.set(false);
         state.is_cancelled.set(false);
+    }
+
+    /// Notes what the handler that the call is given to is called in the log.
+    pub(super) fn set_handler(&self, name: &Rc<str>) {
+        self.0.handler.replace(Some(Rc::clone(name)));
     }
 
     pub(super) fn states(&self) -> &States {
@@ -344,14 +352,15 @@ impl Call {
 
     /// A flag that is raised when the client gives up on this call.
     ///
-    /// The handler's own future is dropped then, at the await where it waits. Work that was
-    /// offloaded runs on; the flag lets it stop early.
+    /// The handler's own future is dropped then, at the await where it waits. Offloaded work that
+    /// has started runs on; the flag lets it stop early.
     pub fn cancellation(&self) -> Cancellation {
         let mut cancellation = self.0.cancellation.borrow_mut();
         cancellation.get_or_insert_default().clone()
     }
 
-    /// Runs `work` on the pool for blocking and CPU-heavy work.
+    /// Runs `work` on the pool for blocking and CPU-heavy work. Work that has not started when the
+    /// client gives up never starts.
     ///
     /// # Errors
     /// [`CallError`] when the pool's queue is full or `work` panics.
@@ -360,7 +369,31 @@ impl Call {
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
     {
-        self.0.offload.run(work).await
+        self.run_elsewhere(WorkKind::Handler, work).await
+    }
+
+    /// Looks up a file on the pool, which has threads for this alone.
+    ///
+    /// # Errors
+    /// As those of [`Call::offload`].
+    pub(crate) async fn offload_file_lookup<T, W>(&self, look_up: W) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        self.run_elsewhere(WorkKind::FileLookup, look_up).await
+    }
+
+    async fn run_elsewhere<T, W>(&self, kind: WorkKind, work: W) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        let ended = self.0.offload.run(kind, work).await?;
+        ended.map_err(|panic| {
+            let handler = self.0.handler.borrow();
+            panicked(handler.as_deref().unwrap_or("a handler"), &*panic)
+        })
     }
 
     /// What may be known of whom the request came from; nothing if nothing may.

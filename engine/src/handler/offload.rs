@@ -2,50 +2,136 @@
 //!
 //! A shard hands over a closure and gets a future. The pool's thread leaves a ticket in the
 //! shard's queue of finished work and wakes the shard's ring; the shard then wakes the future.
-//! The bound on work in progress is the pool's queue: past it, `offload` fails at once.
+//! Dropping the future takes back work that has not started.
+//!
+//! Each kind of work has threads and a queue of its own, so that none starves another: a tool that
+//! blocks its threads delays no file look-up. The bound on waiting work is the queue: past it,
+//! `offload` fails at once.
+
+mod queue;
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::thread;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use crossbeam::queue::SegQueue;
 use slab::Slab;
 
 use super::error::CallError;
 use super::event_queue::EventQueue;
 use super::runner::panicked;
+use queue::{Job, JobId, JobQueue};
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Kinds of work, each with its own share of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkKind {
+    /// What the author of a handler offloads.
+    Handler,
+    /// Looking up and opening a file by name.
+    FileLookup,
+}
+
+/// Threads for each kind of work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolThreads {
+    /// For [`WorkKind::Handler`].
+    pub(crate) handler: usize,
+    /// For [`WorkKind::FileLookup`].
+    pub(crate) file_lookup: usize,
+}
+
+impl PoolThreads {
+    /// Look-ups that a slow file system blocks at once before others wait: they take microseconds
+    /// otherwise.
+    const FILE_LOOKUP: usize = 2;
+
+    /// The threads of a server whose handlers have `handler` of them.
+    pub(crate) fn of_server(handler: usize) -> PoolThreads {
+        PoolThreads {
+            handler,
+            file_lookup: PoolThreads::FILE_LOOKUP,
+        }
+    }
+
+    /// No threads: nothing that is handed over starts.
+    #[cfg(test)]
+    pub(crate) const NONE: PoolThreads = PoolThreads {
+        handler: 0,
+        file_lookup: 0,
+    };
+}
 
 /// Threads for offloaded work. Dropping the last handle lets the threads end.
-#[derive(Debug, Clone)]
-pub(crate) struct OffloadPool {
-    jobs: Sender<Job>,
+#[derive(Clone)]
+pub(crate) struct OffloadPool(Arc<Shares>);
+
+impl std::fmt::Debug for OffloadPool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("OffloadPool")
+            .finish_non_exhaustive()
+    }
+}
+
+/// The queues of the pool. Threads hold the queues and not this, so that it is dropped with the
+/// last handle.
+struct Shares {
+    handler: Arc<JobQueue>,
+    file_lookup: Arc<JobQueue>,
+}
+
+impl Drop for Shares {
+    fn drop(&mut self) {
+        self.handler.close();
+        self.file_lookup.close();
+    }
 }
 
 impl OffloadPool {
-    /// Starts `threads` threads with room for `queue_max` waiting jobs.
+    /// Starts the threads, with room for `queue_max` waiting jobs of each kind.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub(crate) fn start(threads: usize, queue_max: usize) -> std::io::Result<OffloadPool> {
-        let (jobs, queue) = bounded::<Job>(queue_max);
-        for number in 0..threads {
-            let queue: Receiver<Job> = queue.clone();
-            thread::Builder::new()
-                .name(format!("offload-{number}"))
-                .spawn(move || {
-                    for job in queue {
-                        job();
-                    }
-                })?;
+    pub(crate) fn start(threads: PoolThreads, queue_max: usize) -> std::io::Result<OffloadPool> {
+        Ok(OffloadPool(Arc::new(Shares {
+            handler: start_share("offload", threads.handler, queue_max)?,
+            file_lookup: start_share("file-lookup", threads.file_lookup, queue_max)?,
+        })))
+    }
+
+    fn queue(&self, kind: WorkKind) -> &JobQueue {
+        match kind {
+            WorkKind::Handler => &self.0.handler,
+            WorkKind::FileLookup => &self.0.file_lookup,
         }
-        Ok(OffloadPool { jobs })
+    }
+}
+
+fn start_share(name: &str, threads: usize, queue_max: usize) -> std::io::Result<Arc<JobQueue>> {
+    let queue = Arc::new(JobQueue::new(queue_max));
+    for number in 0..threads {
+        let queue = Arc::clone(&queue);
+        thread::Builder::new()
+            .name(format!("{name}-{number}"))
+            .spawn(move || work_off(&queue))?;
+    }
+    Ok(queue)
+}
+
+/// Runs jobs until the queue closes.
+fn work_off(queue: &JobQueue) {
+    while let Some(job) = queue.next() {
+        // A job catches the panics of its work. What the work owned, or a result that is not
+        // wanted any more, is dropped here and may panic then: the thread has to survive that.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+            panicked("offloaded work", &*panic);
+            // A payload may panic when it is dropped, too.
+            std::mem::forget(panic);
+        }
     }
 }
 
@@ -101,40 +187,57 @@ impl OffloadPort {
         !self.finished.is_empty()
     }
 
-    pub(crate) async fn run<T, W>(&self, work: W) -> Result<T, CallError>
+    /// Runs `work` on the share of `kind`. Dropping the future takes back work that has not
+    /// started; work that has runs on, and its result is dropped.
+    ///
+    /// The inner error is the panic that ended `work`.
+    ///
+    /// # Errors
+    /// [`CallError`] when the queue of `kind` is full.
+    pub(super) async fn run<T, W>(
+        &self,
+        kind: WorkKind,
+        work: W,
+    ) -> Result<thread::Result<T>, CallError>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
     {
         let result = Arc::new(Mutex::new(None));
         let ticket = self.waiters.borrow_mut().insert(None);
-        let job: Job = {
-            let (result, finished, wake) = (
-                Arc::clone(&result),
-                Arc::clone(&self.finished),
-                Arc::clone(&self.wake),
-            );
-            Box::new(move || {
-                let ended = catch_unwind(AssertUnwindSafe(work));
-                *result.lock().expect("nothing panics while holding it") = Some(ended);
-                finished.push(ticket);
-                wake();
-            })
+        let (finished, wake) = (Arc::clone(&self.finished), Arc::clone(&self.wake));
+        let taker = Arc::downgrade(&result);
+        let job: Job = Box::new(move || {
+            // Dropped when the job is over, however it ends: dropping the result may panic.
+            let _notice = Notice {
+                finished,
+                wake,
+                ticket,
+            };
+            let ended = catch_unwind(AssertUnwindSafe(work));
+            if let Some(result) = taker.upgrade() {
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+            }
+        });
+        let mut submitted = match self.pool.queue(kind).push(job) {
+            Ok(id) => Submitted {
+                port: self,
+                kind,
+                id,
+                ticket,
+                is_over: false,
+            },
+            Err(_refused) => {
+                self.waiters.borrow_mut().remove(ticket);
+                let text = "overloaded: the offload queue is full; try again later";
+                return Err(CallError::internal(text));
+            }
         };
-        if let Err(error) = self.pool.jobs.try_send(job) {
-            self.waiters.borrow_mut().remove(ticket);
-            return Err(CallError::internal(match error {
-                TrySendError::Full(_) => "overloaded: the offload queue is full; try again later",
-                TrySendError::Disconnected(_) => "the server is shutting down",
-            }));
-        }
         poll_fn(|context| {
-            if let Some(ended) = result
-                .lock()
-                .expect("nothing panics while holding it")
-                .take()
-            {
-                return Poll::Ready(ended.map_err(|panic| panicked(&*panic)));
+            let ended = result.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(ended) = ended {
+                submitted.is_over = true;
+                return Poll::Ready(Ok(ended));
             }
             // The ticket is still ours: it is given up only after the result is there.
             if let Some(waiter) = self.waiters.borrow_mut().get_mut(ticket) {
@@ -143,5 +246,42 @@ impl OffloadPort {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Tells the shard that a job is over when it is dropped.
+struct Notice {
+    finished: Arc<SegQueue<usize>>,
+    wake: WakeShard,
+    ticket: usize,
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        self.finished.push(self.ticket);
+        (self.wake)();
+    }
+}
+
+/// Work that was handed over. Dropped before it is over, it takes the job back, unless that has
+/// started.
+struct Submitted<'a> {
+    port: &'a OffloadPort,
+    kind: WorkKind,
+    id: JobId,
+    ticket: usize,
+    is_over: bool,
+}
+
+impl Drop for Submitted<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        // The ticket of a job that has started comes back when it is over.
+        if let Some(job) = self.port.pool.queue(self.kind).withdraw(self.id) {
+            self.port.waiters.borrow_mut().remove(self.ticket);
+            drop(job);
+        }
     }
 }

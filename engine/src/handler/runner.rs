@@ -85,8 +85,9 @@ pub(crate) type CompleteRunner = dyn Runner<CompleteRequest>;
 pub(crate) type Source<R> = Arc<dyn Fn() -> Rc<R> + Send + Sync>;
 
 /// The source for an async function of a call and typed arguments, whose value `answer` turns
-/// into the answer.
+/// into the answer. The log calls it `name`.
 pub(crate) fn of_arguments<F, A, R>(
+    name: &str,
     function: F,
     answer: fn(R) -> Outcome,
 ) -> Source<ArgumentsRunner>
@@ -95,10 +96,11 @@ where
     A: DeserializeOwned + 'static,
     R: 'static,
 {
-    let function = Arc::new(function);
+    let (name, function) = (name.to_owned(), Arc::new(function));
     Arc::new(move || {
         let function = Rc::new(Arc::clone(&function));
         Rc::new(recycling_arguments(
+            &name,
             move |call: Call, arguments: Value<'_>| {
                 let arguments = A::deserialize(arguments)?;
                 let function = Rc::clone(&function);
@@ -109,15 +111,19 @@ where
 }
 
 /// The source for an async function of a call and a request to read.
-pub(crate) fn of_read<F, R>(function: F, mime_type: Option<String>) -> Source<ReadRunner>
+pub(crate) fn of_read<F, R>(
+    name: &str,
+    function: F,
+    mime_type: Option<String>,
+) -> Source<ReadRunner>
 where
     F: AsyncFn(&Call, ReadRequest) -> Result<R, CallError> + Send + Sync + 'static,
     R: IntoContents + 'static,
 {
-    let shared = Arc::new((function, mime_type));
+    let (name, shared) = (name.to_owned(), Arc::new((function, mime_type)));
     Arc::new(move || {
         let shared = Rc::new(Arc::clone(&shared));
-        Rc::new(recycling(move |call: Call, request: ReadRequest| {
+        Rc::new(recycling(&name, move |call: Call, request: ReadRequest| {
             let shared = Rc::clone(&shared);
             Ok(async move {
                 let uri = request.uri().to_owned();
@@ -133,45 +139,49 @@ where
 }
 
 /// The source for an async function of a call and what was typed so far.
-pub(crate) fn of_completion<F, R>(function: F) -> Source<CompleteRunner>
+pub(crate) fn of_completion<F, R>(name: &str, function: F) -> Source<CompleteRunner>
 where
     F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
     R: Into<Suggestions> + 'static,
 {
-    let function = Arc::new(function);
+    let (name, function) = (name.to_owned(), Arc::new(function));
     Arc::new(move || {
         let function = Rc::new(Arc::clone(&function));
-        Rc::new(recycling(move |call: Call, request: CompleteRequest| {
-            let function = Rc::clone(&function);
-            Ok(async move {
-                let suggestions: Suggestions = function(&call, request).await?.into();
-                Ok(Answer::Completion(suggestions.0))
-            })
-        }))
+        Rc::new(recycling(
+            &name,
+            move |call: Call, request: CompleteRequest| {
+                let function = Rc::clone(&function);
+                Ok(async move {
+                    let suggestions: Suggestions = function(&call, request).await?.into();
+                    Ok(Answer::Completion(suggestions.0))
+                })
+            },
+        ))
     })
 }
 
 struct Recycling<M, Fut> {
+    name: Rc<str>,
     make: M,
     place: Cell<Option<Pin<Box<Option<Fut>>>>>,
 }
 
 /// A runner of arguments of any lifetime.
-fn recycling_arguments<M, Fut>(make: M) -> Recycling<M, Fut>
+fn recycling_arguments<M, Fut>(name: &str, make: M) -> Recycling<M, Fut>
 where
     M: for<'a> Fn(Call, Value<'a>) -> Result<Fut, DeserializeError>,
 {
-    let place = Cell::new(None);
-    Recycling { make, place }
+    let (name, place) = (name.into(), Cell::new(None));
+    Recycling { name, make, place }
 }
 
 /// A runner of requests that are owned.
-fn recycling<I, M, Fut>(make: M) -> Recycling<M, Fut>
+fn recycling<I, M, Fut>(name: &str, make: M) -> Recycling<M, Fut>
 where
     M: Fn(Call, I) -> Result<Fut, DeserializeError>,
 {
-    let place = Cell::new(None);
-    Recycling { make, place }
+    let (name, place) = (name.into(), Cell::new(None));
+    Recycling { name, make, place }
 }
 
 impl<I, M, Fut> Runner<I> for Recycling<M, Fut>
@@ -182,6 +192,7 @@ where
     fn start(&self, call: &Call, input: I) -> Started {
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let mut context = Context::from_waker(Waker::noop());
+        call.set_handler(&self.name);
         // Reading the arguments and dropping the future run the author's code too.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             place.set(Some((self.make)(call.clone(), input)?));
@@ -197,9 +208,12 @@ where
                 Started::Ready(outcome)
             }
             // The task polls again at once, with a waker of its own.
-            Ok(Ok(Poll::Pending)) => Started::Waiting(Box::pin(Resumed { place })),
+            Ok(Ok(Poll::Pending)) => {
+                let name = Rc::clone(&self.name);
+                Started::Waiting(Box::pin(Resumed { name, place }))
+            }
             Ok(Err(error)) => Started::BadArguments(error.to_string()),
-            Err(panic) => Started::Ready(Err(panicked(&*panic))),
+            Err(panic) => Started::Ready(Err(panicked(&self.name, &*panic))),
         }
     }
 }
@@ -215,6 +229,7 @@ fn poll_place<Fut: Future>(
 }
 
 struct Resumed<Fut> {
+    name: Rc<str>,
     place: Pin<Box<Option<Fut>>>,
 }
 
@@ -225,7 +240,7 @@ impl<Fut: Future<Output = Outcome>> Future for Resumed<Fut> {
         let place = self.place.as_mut();
         match catch_unwind(AssertUnwindSafe(|| poll_place(place, context))) {
             Ok(polled) => polled,
-            Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+            Err(panic) => Poll::Ready(Err(panicked(&self.name, &*panic))),
         }
     }
 }
@@ -235,20 +250,21 @@ impl<Fut> Drop for Resumed<Fut> {
         // A cancelled handler is dropped where it waits; what it holds may panic at that.
         let place = &mut self.place;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| place.set(None))) {
-            panicked(&*panic);
+            panicked(&self.name, &*panic);
         }
     }
 }
 
-/// The answer to a call whose handler panicked. The text of the panic is the operator's, not the
+/// The answer to a call whose `handler` panicked. The text of the panic is the operator's, not the
 /// client's.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> CallError {
+pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("panic with a payload that is no text");
     tracing::error!(
+        handler,
         panic = text,
         "a handler panicked; its call ends with an error"
     );

@@ -12,7 +12,7 @@ use corelane_protocol::mcp::content::Content;
 use super::call::{Call, RequestOptions};
 use super::error::{CallError, Kind};
 use super::event_queue::{CallEvent, CallKey, EventQueue};
-use super::offload::{OffloadPool, OffloadPort, WakeShard};
+use super::offload::{OffloadPool, OffloadPort, PoolThreads, WakeShard};
 use super::runner::{Answer, Outcome};
 
 /// What every call of the tests is called.
@@ -30,7 +30,7 @@ struct Shard {
 impl Shard {
     /// A shard whose pool has no threads.
     fn new() -> Shard {
-        let pool = OffloadPool::start(0, 1).expect("no thread is started");
+        let pool = OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started");
         Shard::with(pool, Arc::new(|| ()))
     }
 

@@ -214,15 +214,16 @@ impl Lanes {
     }
 }
 
-/// `[offload]`: the thread pool that blocking handlers move their work to.
+/// `[offload]`: the thread pool that blocking handlers move their work to. Looking up files has
+/// threads and a queue of its own, so that handlers cannot delay it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Offload {
-    /// Threads, 1 to 1024; default one for each core in use, and at least 2, so that one blocked
-    /// handler does not block all. [`Offload::threads_for`] resolves it.
+    /// Threads for handlers, 1 to 1024; default one for each core in use, and at least 2, so that
+    /// one blocked handler does not block all. [`Offload::threads_for`] resolves it.
     pub threads: Option<usize>,
-    /// Pieces of work waiting for a thread, 1 to 1,000,000; default 1024. Past it a handler's
-    /// offload is refused.
+    /// Pieces of work of one kind waiting for a thread, 1 to 1,000,000; default 1024. Past it a
+    /// handler's offload is refused.
     pub queue_max: usize,
 }
 

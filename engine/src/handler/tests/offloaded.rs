@@ -2,16 +2,21 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use super::{Shard, check_panicked};
 use crate::handler::error::{CallError, Kind};
-use crate::handler::offload::OffloadPool;
+use crate::handler::offload::{OffloadPool, PoolThreads};
 
-/// A shard with a pool of one thread, and what that thread wakes.
+/// A shard with a pool of one thread for each kind of work, and what the threads wake.
 fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {
-    let pool = OffloadPool::start(1, queue_max).expect("a thread starts");
+    let threads = PoolThreads {
+        handler: 1,
+        file_lookup: 1,
+    };
+    let pool = OffloadPool::start(threads, queue_max).expect("the threads start");
     let (wake, woken) = channel();
     // The last job may end after its test.
     let wake = Arc::new(move || wake.send(()).unwrap_or(()));
@@ -23,6 +28,47 @@ fn poll<T>(future: &mut std::pin::Pin<&mut impl Future<Output = T>>) -> Poll<T> 
     future
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls until `future` is ready, after each time that the pool wakes the shard.
+#[track_caller]
+fn finish<T>(
+    (shard, woken): &(Shard, Receiver<()>),
+    future: &mut std::pin::Pin<&mut impl Future<Output = T>>,
+) -> T {
+    loop {
+        if let Poll::Ready(output) = poll(future) {
+            return output;
+        }
+        let woke = woken.recv_timeout(Duration::from_secs(60));
+        woke.expect("a thread lives and wakes the shard");
+        shard.port.collect_finished();
+    }
+}
+
+/// Work that runs until the test lets it go on.
+struct Gate {
+    runs: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+impl Gate {
+    fn new() -> (Gate, impl FnOnce() + Send + 'static) {
+        let ((running, runs), (go_on, may_go_on)) = (channel(), channel::<()>());
+        let work = move || {
+            running.send(()).expect("the test waits for this");
+            may_go_on.recv().expect("the test goes on");
+        };
+        (Gate { runs, go_on }, work)
+    }
+
+    fn wait_until_it_runs(&self) {
+        self.runs.recv().expect("a thread takes the work");
+    }
+
+    fn let_it_end(&self) {
+        self.go_on.send(()).expect("the work waits for this");
+    }
 }
 
 /// Runs `work` on a pool and checks how it ends.
@@ -62,31 +108,22 @@ fn a_panic_on_the_pool_ends_the_call_and_not_the_thread() {
         || panic!("panics on purpose"),
         |outcome| check_panicked(&outcome.expect_err("it panicked")),
     );
-    let (shard, woken) = pooled(2);
-    let call = shard.call(1);
-    let mut failing = pin!(call.offload(|| panic!("panics on purpose")));
+    let pooled = pooled(1);
+    let call = pooled.0.call(1);
+    let mut failing = pin!(call.offload(|| -> u32 { panic!("panics on purpose") }));
+    assert!(finish(&pooled, &mut failing).is_err());
     let mut other = pin!(call.offload(|| 8));
-    let _: Poll<Result<(), _>> = poll(&mut failing);
-    let _ = poll(&mut other);
-    for _ in 0..2 {
-        woken.recv().expect("the pool wakes the shard");
-    }
-    shard.port.collect_finished();
-    assert!(matches!(poll(&mut failing), Poll::Ready(Err(_))));
-    assert!(matches!(poll(&mut other), Poll::Ready(Ok(8))));
+    assert_eq!(finish(&pooled, &mut other).ok(), Some(8));
 }
 
 #[test]
 fn work_beyond_the_queue_is_refused_at_once() {
-    let (shard, woken) = pooled(1);
-    let call = shard.call(1);
-    let ((running, runs), (go_on, may_go_on)) = (channel(), channel::<()>());
-    let mut first = pin!(call.offload(move || {
-        running.send(()).expect("the test waits for this");
-        may_go_on.recv().expect("the test goes on");
-    }));
+    let pooled = pooled(1);
+    let call = pooled.0.call(1);
+    let (gate, work) = Gate::new();
+    let mut first = pin!(call.offload(work));
     assert!(poll(&mut first).is_pending());
-    runs.recv().expect("the thread took the first");
+    gate.wait_until_it_runs();
     let mut queued = pin!(call.offload(|| 2));
     assert!(poll(&mut queued).is_pending());
     let mut refused = pin!(call.offload(|| 3));
@@ -97,22 +134,10 @@ fn work_beyond_the_queue_is_refused_at_once() {
         }
         other => panic!("refused: {other:?}"),
     }
-    go_on.send(()).expect("the work waits for this");
-    for _ in 0..2 {
-        woken.recv().expect("the pool wakes the shard");
-    }
-    shard.port.collect_finished();
-    assert!(matches!(poll(&mut queued), Poll::Ready(Ok(2))));
+    gate.let_it_end();
+    assert_eq!(finish(&pooled, &mut queued).ok(), Some(2));
     let mut again = pin!(call.offload(|| 4));
-    assert!(!matches!(poll(&mut again), Poll::Ready(Err(_))));
-}
-
-#[test]
-fn work_without_a_pool_is_refused() {
-    // A pool without threads has nobody left who could take a job.
-    let call = Shard::new().call(1);
-    let mut refused = pin!(call.offload(|| ()));
-    assert!(matches!(poll(&mut refused), Poll::Ready(Err(_))));
+    assert_eq!(finish(&pooled, &mut again).ok(), Some(4));
 }
 
 #[test]
@@ -121,24 +146,89 @@ fn a_result_nobody_waits_for_is_dropped_and_its_place_used_again() {
     let call = shard.call(1);
     let result = Arc::new(());
     for _ in 0..3 {
-        let (start, started) = channel::<()>();
+        let (gate, work) = Gate::new();
         let held = Arc::clone(&result);
         {
             let mut future = pin!(call.offload(move || {
-                started.recv().expect("the test starts the work");
+                work();
                 held
             }));
             assert!(poll(&mut future).is_pending());
+            gate.wait_until_it_runs();
         }
-        start.send(()).expect("the work waits for this");
+        gate.let_it_end();
         woken.recv().expect("the pool wakes the shard");
         shard.port.collect_finished();
         assert!(!shard.port.has_finished());
     }
+    let pooled = (shard, woken);
     let mut future = pin!(call.offload(|| 5));
-    let _ = poll(&mut future);
-    woken.recv().expect("the pool wakes the shard");
+    assert_eq!(finish(&pooled, &mut future).ok(), Some(5));
     // The thread has gone on to this job, so it holds nothing of the others.
     assert_eq!(Arc::strong_count(&result), 1);
-    assert!(matches!(poll(&mut future), Poll::Ready(Ok(5))));
+}
+
+#[test]
+fn work_of_a_caller_that_left_never_starts_and_frees_its_place_at_once() {
+    let pooled = pooled(1);
+    let call = pooled.0.call(1);
+    let (gate, work) = Gate::new();
+    let mut first = pin!(call.offload(work));
+    assert!(poll(&mut first).is_pending());
+    gate.wait_until_it_runs();
+    let (started, starts) = channel();
+    {
+        let started = started.clone();
+        let mut left = pin!(call.offload(move || started.send("left")));
+        assert!(poll(&mut left).is_pending());
+    }
+    let mut stays = pin!(call.offload(move || started.send("stays")));
+    assert!(poll(&mut stays).is_pending(), "the place is free");
+    gate.let_it_end();
+    assert!(finish(&pooled, &mut stays).is_ok());
+    assert_eq!(starts.try_iter().collect::<Vec<_>>(), ["stays"]);
+}
+
+/// A result that panics when it is dropped.
+struct Explosive;
+
+impl Drop for Explosive {
+    fn drop(&mut self) {
+        panic!("panics on purpose");
+    }
+}
+
+#[test]
+fn a_result_that_panics_when_it_is_dropped_ends_no_thread() {
+    let pooled = pooled(1);
+    let call = pooled.0.call(1);
+    let (gate, work) = Gate::new();
+    {
+        let mut left = pin!(call.offload(move || {
+            work();
+            Explosive
+        }));
+        assert!(poll(&mut left).is_pending());
+        gate.wait_until_it_runs();
+    }
+    gate.let_it_end();
+    let mut next = pin!(call.offload(|| 9));
+    assert_eq!(finish(&pooled, &mut next).ok(), Some(9));
+}
+
+#[test]
+fn handlers_that_block_their_threads_delay_no_file_look_up() {
+    let pooled = pooled(1);
+    let call = pooled.0.call(1);
+    let (gate, work) = Gate::new();
+    let mut blocked = pin!(call.offload(work));
+    assert!(poll(&mut blocked).is_pending());
+    gate.wait_until_it_runs();
+    let mut queued = pin!(call.offload(|| ()));
+    assert!(poll(&mut queued).is_pending());
+    let mut refused = pin!(call.offload(|| ()));
+    assert!(matches!(poll(&mut refused), Poll::Ready(Err(_))));
+    let mut look_up = pin!(call.offload_file_lookup(|| "found"));
+    assert_eq!(finish(&pooled, &mut look_up).ok(), Some("found"));
+    gate.let_it_end();
 }

@@ -57,7 +57,7 @@ where
     R: IntoToolResult + 'static,
 {
     let answer = |value: R| value.into_tool_result().map(Answer::Tool);
-    runner::of_arguments(function, answer)()
+    runner::of_arguments("tool t", function, answer)()
 }
 
 fn start(runner: &ArgumentsRunner, arguments: &str) -> Started {
@@ -250,7 +250,7 @@ fn every_future_of_a_call_that_waits_for_room_is_woken_by_it() {
     assert!(call.take_event().is_some());
     let woken = wakes.each_ref().map(|it| it.0.load(Ordering::Relaxed));
     assert_eq!(woken, [1, 0, 1]);
-    assert!(shard.mailbox.take_task_woken());
+    assert!(shard.event_queue.take_task_woken());
 }
 
 #[test]

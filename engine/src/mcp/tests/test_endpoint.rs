@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::tools::{self, Gate};
 use crate::handler::event_queue::{CallKey, EventQueue};
-use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::call_table::CallLimits;
 use crate::mcp::event_store::EventLimits;
 use crate::mcp::task_table::TaskLimits;
@@ -126,7 +126,7 @@ impl TestEndpoint {
         let shard = settings.shard;
         let event_queue = Rc::new(EventQueue::default());
         let meter = Rc::new(ShardMeter::new());
-        let pool = OffloadPool::start(0, 1).expect("no thread is started");
+        let pool = OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started");
         let offload = OffloadPort::new(pool, Arc::new(|| ()), Rc::clone(&event_queue));
         TestEndpoint {
             endpoint: Endpoint::new(settings, event_queue, Rc::new(offload), Rc::clone(&meter)),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicUsize};
 use crate::catalog::pending_updates::PendingUpdates;
 use crate::connection::http::{Connection, Phase};
 use crate::guard::origin::OriginPolicy;
-use crate::handler::offload::OffloadPool;
+use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::mcp::Exchange;
 use crate::mcp::tests::test_endpoint::parts;
 use crate::mcp::tests::tools::Gate;
@@ -73,7 +73,7 @@ impl TestShard {
                 endpoint_path: "/mcp".to_owned(),
                 parts: parts.clone(),
                 updates,
-                offload: OffloadPool::start(0, 1).expect("no thread is started"),
+                offload: OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started"),
                 sender,
                 receiver,
                 ring_fds: Arc::clone(&ring_fds),
