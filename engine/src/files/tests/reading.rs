@@ -80,6 +80,31 @@ fn refuses_a_file_longer_than_the_limit() {
     });
 }
 
+/// Virtual memory that this process has had at once, in bytes.
+fn peak_virtual_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("the system shows it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.expect("a number of KiB") * 1024
+}
+
+#[test]
+fn no_memory_is_reserved_for_a_file_that_is_too_large() {
+    const FILE_BYTES: u64 = 1 << 42;
+    let root = tree(&[]);
+    let path = root.path().join("sparse");
+    let file = File::create(&path).expect("it can be made");
+    file.set_len(FILE_BYTES).expect("files may have holes");
+    let directory = open(root.path(), of_at_most(1 << 20));
+    Shard::run(1, async |shard| {
+        let before_bytes = peak_virtual_bytes();
+        let read = shard.read(&directory, "sparse").await;
+        assert_eq!(kind(&read), "too large");
+        // Other tests run meanwhile, and need far less.
+        assert!(peak_virtual_bytes() - before_bytes < FILE_BYTES / 2);
+    });
+}
+
 #[test]
 fn a_file_that_has_grown_since_it_was_opened_is_read_up_to_the_limit() {
     let root = tree(&[]);
