@@ -14,7 +14,8 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use crate::handler::call::{RequestOptions, parse_question_id};
+use crate::handler::call::RequestOptions;
+use crate::handler::call::questions::parse_question_id;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;

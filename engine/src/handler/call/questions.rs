@@ -1,0 +1,127 @@
+//! The questions that a call asks its client, and their answers.
+
+use std::task::Waker;
+
+use corelane_protocol::mcp::client_request::ClientRequest;
+use corelane_protocol::mcp::era::Era;
+use serde_json::Value;
+
+use super::{Call, StreamItem};
+use crate::handler::elicitation::{Answers, Question};
+use crate::handler::event_queue::{CallEvent, CallKey};
+
+/// The id of a request to a legacy client: it names the call and the question.
+fn question_id(key: CallKey, place: usize) -> String {
+    format!("{:x}-{:x}-{place:x}", key.index, key.generation)
+}
+
+/// Reads what [`question_id`] wrote.
+pub(crate) fn parse_question_id(text: &str) -> Option<(CallKey, usize)> {
+    let mut parts = text.split('-');
+    let mut number = || u32::from_str_radix(parts.next()?, 16).ok();
+    let (index, generation, place) = (number()?, number()?, number()?);
+    let key = CallKey { index, generation };
+    parts.next().is_none().then_some((key, place as usize))
+}
+
+impl Call {
+    /// What the client has answered to the question `key` before this run.
+    pub(in crate::handler) fn known_answer(&self, key: &str) -> Option<Value> {
+        let options = self.0.options.borrow();
+        options.answers.as_ref()?.get(key).cloned()
+    }
+
+    /// Asks the client; returns the place of the question.
+    pub(in crate::handler) async fn open_question(
+        &self,
+        key: &str,
+        request: ClientRequest,
+    ) -> usize {
+        let state = &self.0;
+        let place = state.questions.borrow().len();
+        let era = state.options.borrow().era();
+        let mut event = Vec::new();
+        let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
+        if is_sent {
+            let id = question_id(state.key.get(), place);
+            request.write_request(&mut event, &id);
+        }
+        state.questions.borrow_mut().push(Question {
+            key: key.to_owned(),
+            request,
+            answer: None,
+            is_passed_on: false,
+            waiter: None,
+        });
+        match is_sent {
+            true => self.queue(StreamItem::Message(event)).await,
+            // The shard asks everything that is open by then: as the task, or by ending this run.
+            false => state
+                .event_queue
+                .leave(CallEvent::InputNeeded(state.key.get())),
+        }
+        place
+    }
+
+    /// Takes the answer to a question, if it is there.
+    pub(in crate::handler) fn take_answer(&self, place: usize) -> Option<Result<Value, String>> {
+        let mut questions = self.0.questions.borrow_mut();
+        questions.get_mut(place)?.answer.take()
+    }
+
+    pub(in crate::handler) fn wait_for_answer(&self, place: usize, waker: &Waker) {
+        if let Some(question) = self.0.questions.borrow_mut().get_mut(place) {
+            question.waiter = Some(waker.clone());
+        }
+    }
+
+    /// Takes the questions of a task that were not passed on yet, each with its place and the id
+    /// that it has as a request.
+    pub(crate) fn questions_to_pass_on(&self) -> Vec<(usize, String, String, ClientRequest)> {
+        let key = self.0.key.get();
+        let mut questions = self.0.questions.borrow_mut();
+        let open = questions.iter_mut().enumerate();
+        open.filter(|(_, question)| !question.is_passed_on)
+            .map(|(place, question)| {
+                question.is_passed_on = true;
+                let id = question_id(key, place);
+                (place, id, question.key.clone(), question.request.clone())
+            })
+            .collect()
+    }
+
+    /// The place of the question that was asked as `key` and waits for an answer.
+    pub(crate) fn place_of(&self, key: &str) -> Option<usize> {
+        let questions = self.0.questions.borrow();
+        let is_it = |question: &Question| question.key == key && question.answer.is_none();
+        questions.iter().position(is_it)
+    }
+
+    /// Hands the handler the client's answer to the question at `place`, if it waits for one.
+    pub(crate) fn answer(&self, place: usize, answer: impl FnOnce() -> Result<Value, String>) {
+        let waiter = match self.0.questions.borrow_mut().get_mut(place) {
+            Some(question) if question.answer.is_none() => {
+                question.answer = Some(answer());
+                question.waiter.take()
+            }
+            _ => None,
+        };
+        if let Some(waker) = waiter {
+            waker.wake();
+            self.0.event_queue.note_task_woken();
+        }
+    }
+
+    /// Whether the handler has asked something in this run.
+    pub(crate) fn has_questions(&self) -> bool {
+        !self.0.questions.borrow().is_empty()
+    }
+
+    /// Everything the handler asked in this run, and what was answered before it.
+    pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Answers) {
+        let questions = self.0.questions.take().into_iter();
+        let asked = questions.map(|question| (question.key, question.request));
+        let answers = std::mem::take(&mut self.0.options.borrow_mut().answers);
+        (asked.collect(), answers)
+    }
+}
