@@ -1,14 +1,32 @@
 //! Logs: text for people, JSON for machines, always on standard error.
+//!
+//! Whoever logs leaves a record in a queue, and one thread writes it: a reader of standard error
+//! that stops reading stops nobody else.
+
+mod queue;
 
 use std::io::{IsTerminal, stderr};
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
 use crate::profile::{Log, LogFormat};
+use queue::LogQueue;
 
-/// Starts logging as the profile says; `RUST_LOG` wins over its level.
-pub fn start(profile: &Log) {
+/// The queue of the process, once logging has started.
+static QUEUE: OnceLock<LogQueue> = OnceLock::new();
+
+/// Bytes of the text of a panic that are logged: what a peer sent may be part of it.
+const PANIC_TEXT_BYTES_MAX: usize = 4096;
+
+/// Starts logging as the profile says; `RUST_LOG` wins over its level. Does nothing in a program
+/// that logs already, in its own way or because of an earlier start.
+///
+/// # Errors
+/// When the thread that writes cannot be started.
+pub fn start(profile: &Log) -> std::io::Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(profile.level.as_str()));
     let is_text = match profile.format {
@@ -16,22 +34,43 @@ pub fn start(profile: &Log) {
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let builder = fmt().with_env_filter(filter).with_writer(stderr);
-    // A panic's text may hold what a peer sent: as a field of a record it cannot forge lines.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        tracing::error!(
-            place,
-            text = panic.payload_as_str().unwrap_or("no text"),
-            "panic"
-        );
-    }));
-    // A second start in one process changes nothing: the first one stays.
-    let _ = match is_text {
+    let (queue, writer) = LogQueue::new();
+    let records = queue.clone();
+    let builder = fmt()
+        .with_env_filter(filter)
+        .with_writer(move || records.clone());
+    let started = match is_text {
         true => builder.with_ansi(stderr().is_terminal()).try_init(),
         false => builder.json().try_init(),
     };
+    if started.is_err() {
+        return Ok(());
+    }
+    std::panic::set_hook(Box::new(log_panic));
+    writer.start(stderr(), |dropped| {
+        tracing::warn!(
+            dropped,
+            "records of the log were dropped: standard error is read too slowly"
+        );
+    })?;
+    let _ = QUEUE.set(queue);
+    Ok(())
+}
+
+/// Waits until what was logged so far is written, but not for long: nobody may be reading.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush();
+    }
+}
+
+/// A panic's text may hold what a peer sent: as a field of a record it cannot forge lines.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let text = panic.payload_as_str().unwrap_or("no text");
+    let text = &text[..text.floor_char_boundary(PANIC_TEXT_BYTES_MAX)];
+    tracing::error!(place, text, "panic");
 }

@@ -22,6 +22,7 @@ use crate::handler::caller_info::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
+use crate::log;
 use crate::mcp::ServerParts;
 use crate::meter::MeterSnapshot;
 use crate::profile::cores::{self, CoreError};
@@ -79,6 +80,9 @@ pub enum Error {
     /// A key for request states is wrong.
     #[error(transparent)]
     StateKey(#[from] StateKeyError),
+    /// The thread that writes the log cannot be made.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Log(io::Error),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -297,11 +301,20 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. Says on standard output where it listens.
+    /// Serves until SIGTERM or SIGINT, then drains. Says on standard output where it listens, and
+    /// logs to standard error as `[log]` of the profile says, unless the program has installed a
+    /// `tracing` subscriber of its own.
     ///
     /// # Errors
     /// Everything that keeps the server from starting, and the failure of a shard.
     pub fn run(self, profile: Profile) -> Result<()> {
+        log::start(&profile.log).map_err(Error::Log)?;
+        let ended = self.run_until_signal(profile);
+        log::flush();
+        ended
+    }
+
+    fn run_until_signal(self, profile: Profile) -> Result<()> {
         let server = self.start(profile)?;
         server.forward_signals()?;
         server.announce();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread;
@@ -24,6 +24,8 @@ pub struct Setup {
     profile: String,
     arguments: Vec<String>,
     open_files_max: Option<u32>,
+    program: Option<PathBuf>,
+    leaves_log_unread: bool,
 }
 
 /// A running server. Dropping it kills the process.
@@ -33,6 +35,8 @@ pub struct Server {
     process_id: u32,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
+    /// Standard error, if nobody reads it.
+    _unread: Option<ChildStderr>,
     _profile: Option<ProfileFile>,
 }
 
@@ -86,12 +90,29 @@ impl Setup {
         self
     }
 
+    /// A program of the test's own that is a server, started with nothing but `arguments`.
+    #[must_use]
+    pub fn program(path: PathBuf, arguments: &[&str]) -> Setup {
+        Setup {
+            program: Some(path),
+            ..Setup::bare(arguments)
+        }
+    }
+
+    /// Reads nothing of what the process writes to standard error, so that the pipe fills up.
+    #[must_use]
+    pub fn leave_log_unread(mut self) -> Setup {
+        self.leaves_log_unread = true;
+        self
+    }
+
     /// Starts the server on a free port of loopback and waits until it is ready.
     ///
     /// # Panics
     /// If it does not become ready; the message has its log.
     #[must_use]
     pub fn start(self) -> Server {
+        let leaves_log_unread = self.leaves_log_unread;
         let (mut command, profile) = self.arguments(&["--listen", "127.0.0.1:0"]).command();
         let mut child = command
             .spawn()
@@ -100,7 +121,13 @@ impl Setup {
         let output = child.stdout.take().expect("standard output is piped");
         let error = child.stderr.take().expect("standard error is piped");
         let (ready, becomes_ready) = mpsc::channel();
-        collect_lines(error, Arc::clone(&log), mpsc::channel().0);
+        let unread = match leaves_log_unread {
+            true => Some(error),
+            false => {
+                collect_lines(error, Arc::clone(&log), mpsc::channel().0);
+                None
+            }
+        };
         collect_lines(output, Arc::clone(&log), ready);
         let Ok(line) = becomes_ready.recv_timeout(PATIENCE) else {
             // The process has to go before its log is complete.
@@ -124,6 +151,7 @@ impl Setup {
             process_id,
             address,
             log,
+            _unread: unread,
             _profile: profile,
         }
     }
@@ -158,16 +186,20 @@ impl Setup {
     }
 
     fn command(&self) -> (Command, Option<ProfileFile>) {
-        let mut command = match self.open_files_max {
-            None => Command::new(binary()),
-            Some(open_files_max) => {
+        let mut command = match (&self.program, self.open_files_max) {
+            (Some(program), _) => Command::new(program),
+            (None, None) => Command::new(binary()),
+            (None, Some(open_files_max)) => {
                 let mut shell = Command::new("sh");
                 let script = format!("ulimit -n {open_files_max} && exec \"$0\" \"$@\"");
                 shell.arg("-c").arg(script).arg(binary());
                 shell
             }
         };
-        command.arg("serve").args(&self.arguments);
+        if self.program.is_none() {
+            command.arg("serve");
+        }
+        command.args(&self.arguments);
         if let Some(shards) = self.shards {
             command.arg("--shards").arg(shards.to_string());
         }

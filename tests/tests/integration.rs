@@ -46,6 +46,8 @@ mod legacy_tasks;
 mod levels;
 #[path = "integration/listening.rs"]
 mod listening;
+#[path = "integration/logs.rs"]
+mod logs;
 #[path = "integration/macros.rs"]
 mod macros;
 #[path = "integration/messages.rs"]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use corelane::{DirectoryLimits, Result, ServeArguments, log};
+use corelane::{DirectoryLimits, Error, Result, ServeArguments, log};
 
 use crate::demo;
 
@@ -32,7 +32,7 @@ fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String>
 /// Everything that keeps the server from starting, and the failure of a shard.
 pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let profile = arguments.serve.into_profile()?;
-    log::start(&profile.log);
+    log::start(&profile.log).map_err(Error::Log)?;
     let mut server = demo::server();
     for (prefix, path) in arguments.directories {
         let name = path.file_name().map_or_else(

@@ -255,6 +255,9 @@ impl<Fut> Drop for Resumed<Fut> {
     }
 }
 
+/// Bytes of the text of a panic that are logged: what a peer sent may be part of it.
+const PANIC_TEXT_BYTES_MAX: usize = 4096;
+
 /// The answer to a call whose `handler` panicked. The text of the panic is the operator's, not the
 /// client's.
 pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
@@ -263,6 +266,7 @@ pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("panic with a payload that is no text");
+    let text = &text[..text.floor_char_boundary(PANIC_TEXT_BYTES_MAX)];
     tracing::error!(
         handler,
         panic = text,

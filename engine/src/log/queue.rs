@@ -1,0 +1,217 @@
+//! Records of the log on their way to the thread that writes them.
+//!
+//! Invariant: leaving a record waits for nothing, and the records that wait have at most
+//! [`WAITING_BYTES_MAX`] bytes. One that finds no room is dropped and counted, and the count is
+//! reported as soon as there is room again.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+
+/// Bytes of all records that wait.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+/// What a record takes beside its text, in bytes: short records are bounded, too.
+const RECORD_OVERHEAD_BYTES: usize = 64;
+/// How long [`LogQueue::flush`] waits.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often records that were dropped are reported while more are dropped.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The report of the writing thread needs no room: there is one at a time.
+    static IS_WRITER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The end of the queue where records are left. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct LogQueue {
+    messages: Sender<Message>,
+    load: Arc<Load>,
+}
+
+/// The end of the queue where records are written.
+#[derive(Debug)]
+pub(super) struct LogWriter {
+    messages: Receiver<Message>,
+    load: Arc<Load>,
+}
+
+#[derive(Debug, Default)]
+struct Load {
+    /// Bytes of records that wait.
+    waiting_bytes: AtomicUsize,
+    /// Records that were dropped and not reported.
+    dropped: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Message {
+    Record(Box<[u8]>),
+    /// To be answered when everything before it is written.
+    Flush(Sender<()>),
+}
+
+fn load_of(record: &[u8]) -> usize {
+    record.len() + RECORD_OVERHEAD_BYTES
+}
+
+impl LogQueue {
+    /// Both ends of an empty queue.
+    pub(super) fn new() -> (LogQueue, LogWriter) {
+        let (sender, receiver) = unbounded();
+        let load = Arc::new(Load::default());
+        let queue = LogQueue {
+            messages: sender,
+            load: Arc::clone(&load),
+        };
+        let writer = LogWriter {
+            messages: receiver,
+            load,
+        };
+        (queue, writer)
+    }
+
+    /// Waits until what was left before is written, at most [`FLUSH_WAIT_MAX`].
+    pub(super) fn flush(&self) {
+        let (written, is_written) = bounded(1);
+        if self.messages.send(Message::Flush(written)).is_ok() {
+            let _ = is_written.recv_timeout(FLUSH_WAIT_MAX);
+        }
+    }
+
+    fn leave(&self, record: &[u8]) {
+        let (load, bytes) = (&self.load, load_of(record));
+        let before = load.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes > WAITING_BYTES_MAX && !IS_WRITER.get() {
+            load.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            load.dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let _ = self.messages.send(Message::Record(record.into()));
+        }
+    }
+}
+
+/// Each write is one record: that is how a subscriber writes.
+impl Write for LogQueue {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        self.leave(record);
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LogWriter {
+    /// Starts the thread that writes records to `sink`. `report` logs how many were dropped.
+    pub(super) fn start(
+        self,
+        sink: impl Write + Send + 'static,
+        report: impl FnMut(u64) + Send + 'static,
+    ) -> io::Result<()> {
+        let write = move || self.write_to(sink, report);
+        thread::Builder::new().name("log".to_owned()).spawn(write)?;
+        Ok(())
+    }
+
+    fn write_to(self, mut sink: impl Write, mut report: impl FnMut(u64)) {
+        IS_WRITER.set(true);
+        let mut reported: Option<Instant> = None;
+        for message in &self.messages {
+            match message {
+                Message::Record(record) => {
+                    // A reader that is gone misses the log, and that is all.
+                    let _ = sink.write_all(&record);
+                    let bytes = load_of(&record);
+                    self.load.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                }
+                Message::Flush(written) => {
+                    let _ = sink.flush();
+                    let _ = written.send(());
+                }
+            }
+            let is_due = self.messages.is_empty()
+                || reported.is_none_or(|reported| reported.elapsed() >= REPORT_INTERVAL);
+            if is_due && self.load.dropped.load(Ordering::Relaxed) > 0 {
+                report(self.load.dropped.swap(0, Ordering::Relaxed));
+                reported = Some(Instant::now());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::{LogQueue, RECORD_OVERHEAD_BYTES, WAITING_BYTES_MAX};
+
+    /// A sink that takes a record whenever the test lets it, and shows what it took.
+    struct Gate {
+        may_write: Receiver<()>,
+        written: Sender<String>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+            // Open once the test has let go of its end.
+            let _ = self.may_write.recv();
+            let text = String::from_utf8_lossy(record).into_owned();
+            let _ = self.written.send(text);
+            Ok(record.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_that_takes_nothing_stops_nobody_and_what_was_dropped_is_reported() {
+        let (mut queue, writer) = LogQueue::new();
+        let ((open, may_write), (written, records)) = (channel(), channel());
+        let mut reports = queue.clone();
+        let report = move |dropped| {
+            let text = format!("dropped {dropped}");
+            reports.write_all(text.as_bytes()).expect("it is left");
+        };
+        writer
+            .start(Gate { may_write, written }, report)
+            .expect("a thread starts");
+        let record = [b'x'; 1024];
+        let fit = WAITING_BYTES_MAX / (record.len() + RECORD_OVERHEAD_BYTES);
+        for _ in 0..fit + 10 {
+            queue.write_all(&record).expect("nothing fails");
+        }
+        drop(open);
+        queue.flush();
+        queue.write_all(b"later").expect("there is room again");
+        let mut taken: Vec<String> = records.iter().take(fit + 2).collect();
+        let (_, others): (Vec<_>, Vec<_>) = taken.drain(..).partition(|it| it.len() == 1024);
+        let has = |text: &str| others.iter().any(|it| it == text);
+        assert!(has("dropped 10") && has("later"), "{others:?}");
+    }
+
+    #[test]
+    fn records_are_written_in_order_before_a_flush_ends() {
+        let (mut queue, writer) = LogQueue::new();
+        let ((open, may_write), (written, records)) = (channel(), channel());
+        drop(open);
+        writer
+            .start(Gate { may_write, written }, |_| ())
+            .expect("a thread starts");
+        for text in ["one", "two", "three"] {
+            queue.write_all(text.as_bytes()).expect("it is left");
+        }
+        queue.flush();
+        let written: Vec<String> = records.try_iter().collect();
+        assert_eq!(written, ["one", "two", "three"]);
+    }
+}
