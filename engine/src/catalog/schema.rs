@@ -3,16 +3,17 @@
 //!
 //! `jsonschema` validates any representation of JSON that implements its traits. Implementing
 //! them for [`Value`] saves building a `serde_json::Value` for each call.
+//!
+//! To judge a value takes as long as the value is large. To say what is wrong with it may take far
+//! longer and copy more than the value has, so that is bounded.
 
-use std::borrow::Cow;
-use std::cell::Cell;
+mod tape;
 
 use corelane_protocol::binding::refusal::clip;
-use corelane_protocol::jsonrpc::{Array, ArrayIter, Kind, Object, ObjectIter, Value};
-use jsonschema::JsonType;
-use jsonschema::json::{self, Json, JsonNumber, Node, NodeIdentity};
+use corelane_protocol::jsonrpc::Value;
 
 use super::schema_bounds;
+use tape::{Budget, Tape, TapeNode};
 
 /// A compiled schema of a tool's arguments or of its structured content.
 #[derive(Debug)]
@@ -41,6 +42,12 @@ pub enum SchemaDefect {
 
 /// Faults named in one answer to a client; the rest is left out.
 const FAULTS_NAMED_MAX: usize = 5;
+
+/// Work that finding faults may take, in the units of [`Budget`]: a few milliseconds. Each
+/// alternative of a schema is tried for its faults, and nothing is remembered: a schema that refers
+/// to itself in two alternatives takes twice as long for each level of a value, and how many levels
+/// there are is up to the client.
+const FAULT_WORK_MAX: u64 = 65_536;
 
 impl CompiledSchema {
     /// Compiles the schema of a tool's arguments.
@@ -72,26 +79,26 @@ impl CompiledSchema {
     /// Whether `value` fits the schema.
     pub(crate) fn is_valid(&self, value: Value<'_>) -> bool {
         // What a subschema said of a value is remembered: no more than each pair is looked at.
-        let steps = Steps::new(u32::MAX);
-        self.validator.is_valid(TapeNode::Value(value, &steps))
+        let budget = Budget::new(u64::MAX);
+        self.validator.is_valid(TapeNode::root(value, &budget))
     }
 
     /// Where the rule stands in the schema that `value` breaks first, in words for the operator:
     /// a place in the value would name members of it.
     pub(crate) fn broken_rule(&self, value: Value<'_>) -> String {
-        let steps = Steps::new(FAULT_STEPS_MAX);
-        match self.validator.validate(TapeNode::Value(value, &steps)) {
-            Err(error) if steps.get() > 0 => format!("{:?}", error.schema_path().as_str()),
+        let budget = Budget::new(FAULT_WORK_MAX);
+        match self.validator.validate(TapeNode::root(value, &budget)) {
+            Err(error) if budget.left() > 0 => format!("{:?}", error.schema_path().as_str()),
             _ => "some rule".to_owned(),
         }
     }
 
     /// Why `arguments` do not fit, in words for the model.
     pub(crate) fn faults(&self, arguments: Value<'_>) -> String {
-        let steps = Steps::new(FAULT_STEPS_MAX);
+        let budget = Budget::new(FAULT_WORK_MAX);
         let mut faults = self
             .validator
-            .iter_errors(TapeNode::Value(arguments, &steps))
+            .iter_errors(TapeNode::root(arguments, &budget))
             // Masked: the client knows what it sent, and it may be long or secret.
             .map(|error| match error.instance_path().as_str() {
                 "" => error.masked().to_string(),
@@ -107,21 +114,13 @@ impl CompiledSchema {
         if faults.next().is_some() {
             text.push_str("; and more");
         }
-        if steps.get() == 0 {
+        if budget.left() == 0 {
             // What was found last is of a value that hid itself.
-            return String::from("invalid arguments: too large to say what does not fit");
+            return String::from("invalid arguments: the value is too large to list its errors");
         }
         text
     }
 }
-
-/// Looks at values that finding faults may take. Each alternative of a schema is tried for its
-/// faults, and nothing is remembered: a schema that refers to itself in two alternatives takes
-/// twice as long for each level of a value, and how many levels there are is up to the client.
-const FAULT_STEPS_MAX: u32 = 65_536;
-
-/// Looks at values that are left.
-type Steps = Cell<u32>;
 
 /// Bytes of one fault: names of properties that should not be there come from the client.
 const FAULT_BYTES_MAX: usize = 512;
@@ -131,223 +130,6 @@ fn clip_fault(fault: &str) -> &str {
         .rev()
         .find(|end| fault.is_char_boundary(*end));
     &fault[..end.unwrap_or(0)]
-}
-
-/// The decoder's tape as a representation of JSON.
-#[derive(Debug)]
-enum Tape {}
-
-/// A value on the tape, or the name of a property when names themselves are validated.
-#[derive(Debug, Clone, Copy)]
-enum TapeNode<'a> {
-    Value(Value<'a>, &'a Steps),
-    Name(&'a str),
-}
-
-impl Json for Tape {
-    type Node<'a> = TapeNode<'a>;
-    type PreparedKey = String;
-    type StringBuffer = ();
-
-    fn prepare_key(key: &str) -> String {
-        key.to_owned()
-    }
-
-    fn with_string_node<T>(_buffer: &mut (), string: &str, f: impl FnOnce(TapeNode<'_>) -> T) -> T {
-        f(TapeNode::Name(string))
-    }
-}
-
-impl<'a> TapeNode<'a> {
-    /// The value, unless there were too many looks already: it hides then, so that no validator
-    /// goes on into its parts.
-    fn value(self) -> Option<(Value<'a>, &'a Steps)> {
-        match self {
-            TapeNode::Value(value, steps) => {
-                steps.set(steps.get().checked_sub(1)?);
-                Some((value, steps))
-            }
-            TapeNode::Name(_) => None,
-        }
-    }
-}
-
-impl<'a> Node<'a, Tape> for TapeNode<'a> {
-    type Object = TapeObject<'a>;
-    type Array = TapeArray<'a>;
-    type Number = TapeNumber<'a>;
-
-    fn as_object(&self) -> Option<TapeObject<'a>> {
-        let (value, steps) = self.value()?;
-        value.as_object().map(|object| TapeObject(object, steps))
-    }
-
-    fn as_array(&self) -> Option<TapeArray<'a>> {
-        let (value, steps) = self.value()?;
-        value.as_array().map(|array| TapeArray(array, steps))
-    }
-
-    fn as_string(&self) -> Option<Cow<'a, str>> {
-        match self {
-            TapeNode::Value(value, _) => value.as_str().map(Cow::Borrowed),
-            TapeNode::Name(name) => Some(Cow::Borrowed(name)),
-        }
-    }
-
-    fn as_number(&self) -> Option<TapeNumber<'a>> {
-        let is_number = |value: &Value<'_>| matches!(value.kind(), Kind::Integer | Kind::Float);
-        let value = self.value().map(|(value, _)| value);
-        value.filter(is_number).map(TapeNumber)
-    }
-
-    fn as_boolean(&self) -> Option<bool> {
-        self.value()?.0.as_bool()
-    }
-
-    fn is_null(&self) -> bool {
-        self.value().is_some_and(|(value, _)| value.is_null())
-    }
-
-    fn is_string(&self) -> bool {
-        self.json_type() == JsonType::String
-    }
-
-    fn json_type(&self) -> JsonType {
-        match self {
-            TapeNode::Name(_) => JsonType::String,
-            TapeNode::Value(value, _) => match value.kind() {
-                Kind::Null => JsonType::Null,
-                Kind::Bool => JsonType::Boolean,
-                Kind::Integer | Kind::Float => JsonType::Number,
-                Kind::String => JsonType::String,
-                Kind::Array => JsonType::Array,
-                Kind::Object => JsonType::Object,
-            },
-        }
-    }
-
-    fn to_value(&self) -> Cow<'a, serde_json::Value> {
-        Cow::Owned(match self {
-            TapeNode::Value(value, _) => value.to_serde(),
-            TapeNode::Name(name) => serde_json::Value::from(*name),
-        })
-    }
-
-    fn identity(&self) -> Option<NodeIdentity> {
-        // A name lives on its own; only values can be part of a cycle of references.
-        match self {
-            TapeNode::Value(value, _) => Some(NodeIdentity::new(value.address())),
-            TapeNode::Name(_) => None,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct TapeObject<'a>(Object<'a>, &'a Steps);
-
-impl<'a> json::Object<'a, Tape> for TapeObject<'a> {
-    type Node = TapeNode<'a>;
-    type MemberName = &'a str;
-    type MembersIter = TapeMembers<'a>;
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, key: &String) -> Option<TapeNode<'a>> {
-        let value = self.0.get(key)?;
-        Some(TapeNode::Value(value, self.1))
-    }
-
-    fn members(&self) -> Self::MembersIter {
-        TapeMembers(self.0.iter(), self.1)
-    }
-}
-
-/// The members of an object in order.
-struct TapeMembers<'a>(ObjectIter<'a>, &'a Steps);
-
-impl<'a> Iterator for TapeMembers<'a> {
-    type Item = (&'a str, TapeNode<'a>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, value) = self.0.next()?;
-        Some((name, TapeNode::Value(value, self.1)))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct TapeArray<'a>(Array<'a>, &'a Steps);
-
-impl<'a> json::Array<'a, Tape> for TapeArray<'a> {
-    type Node = TapeNode<'a>;
-    type ElementsIter = TapeElements<'a>;
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn elements(&self) -> Self::ElementsIter {
-        TapeElements(self.0.iter(), self.1)
-    }
-}
-
-/// The elements of an array in order.
-struct TapeElements<'a>(ArrayIter<'a>, &'a Steps);
-
-impl<'a> Iterator for TapeElements<'a> {
-    type Item = TapeNode<'a>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let value = self.0.next()?;
-        Some(TapeNode::Value(value, self.1))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl ExactSizeIterator for TapeElements<'_> {}
-
-#[derive(Debug, Clone, Copy)]
-struct TapeNumber<'a>(Value<'a>);
-
-impl JsonNumber for TapeNumber<'_> {
-    fn as_u64(&self) -> Option<u64> {
-        self.0.as_u64()
-    }
-
-    fn as_i64(&self) -> Option<i64> {
-        self.0.as_i64()
-    }
-
-    fn as_f64(&self) -> Option<f64> {
-        self.0.as_f64()
-    }
-
-    fn as_str(&self) -> Cow<'_, str> {
-        let mut text = Vec::new();
-        self.0.write_json(&mut text);
-        Cow::Owned(String::from_utf8_lossy(&text).into_owned())
-    }
-
-    fn to_number(&self) -> Cow<'_, serde_json::Number> {
-        Cow::Owned(match self.0.to_serde() {
-            serde_json::Value::Number(number) => number,
-            _ => serde_json::Number::from(0),
-        })
-    }
-
-    fn is_integer(&self) -> bool {
-        self.0.as_i64().is_some()
-            || self.0.as_u64().is_some()
-            || self.0.as_f64().is_some_and(|number| number.fract() == 0.0)
-    }
 }
 
 #[cfg(test)]

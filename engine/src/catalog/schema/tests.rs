@@ -6,7 +6,7 @@
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
 use serde_json::Value;
 
-use super::{CompiledSchema, FAULT_STEPS_MAX, FAULTS_NAMED_MAX};
+use super::{CompiledSchema, FAULT_WORK_MAX, FAULTS_NAMED_MAX};
 
 /// Schemas of the property `v`.
 const SCHEMAS: &[&str] = &[
@@ -298,18 +298,74 @@ fn a_deep_value_does_not_take_for_ever() {
     }
 }
 
-#[test]
-fn what_is_too_large_for_words_is_still_judged() {
-    let schema = serde_json::json!({
-        "type": "object",
-        "properties": {"list": {"items": {"type": "integer"}}},
-    });
-    let schema = CompiledSchema::of_input(&schema).expect("a usable schema");
-    let elements = vec!["{}"; FAULT_STEPS_MAX as usize].join(",");
-    let arguments = format!(r#"{{"list":[{elements}]}}"#);
+/// Checks that `arguments` do not fit `schema`, and what is said of them.
+#[track_caller]
+fn check_faults(schema: &str, arguments: &str, expected: &str) {
+    let schema = serde_json::from_str(schema).expect("the tables hold JSON");
+    let schema = CompiledSchema::of_input(&schema).expect("the tables hold usable schemas");
     let mut decoder = Decoder::new(JsonLimits::default());
     let decoded = decoder.decode(arguments.as_bytes()).expect("JSON");
     assert!(!schema.is_valid(decoded.root()));
     let text = schema.faults(decoded.root());
-    assert!(text.starts_with("invalid arguments: "), "{text}");
+    assert_eq!(text, format!("invalid arguments: {expected}"));
+}
+
+#[test]
+fn errors_of_a_value_that_is_too_large_to_look_at_or_to_copy_are_not_listed() {
+    const TOO_LARGE: &str = "the value is too large to list its errors";
+    let members = |count: usize| -> String {
+        let members: Vec<String> = (0..count).map(|at| format!(r#""k{at}":0"#)).collect();
+        members.join(",")
+    };
+    let list = r#"{"type":"object","properties":{"list":{"items":{"type":"integer"}}}}"#;
+    check_faults(
+        list,
+        r#"{"list":[1,"x"]}"#,
+        r#"/list/1: value is not of type "integer""#,
+    );
+    let elements = vec!["{}"; FAULT_WORK_MAX as usize].join(",");
+    check_faults(list, &format!(r#"{{"list":[{elements}]}}"#), TOO_LARGE);
+
+    let required = r#"{"type":"object","required":["a","b"],"properties":{"a":{},"b":{}}}"#;
+    let two = "\"a\" is a required property; \"b\" is a required property";
+    check_faults(required, &format!("{{{}}}", members(1000)), two);
+    check_faults(required, &format!("{{{}}}", members(480_000)), TOO_LARGE);
+
+    let closed = r#"{"type":"object","additionalProperties":false}"#;
+    check_faults(closed, r#"{"k0":0}"#, "False schema does not allow value");
+    let closed = r#"{"type":"object","properties":{"a":{}},"additionalProperties":false}"#;
+    check_faults(closed, &format!("{{{}}}", members(100_000)), TOO_LARGE);
+
+    // Each error has the whole path in it.
+    let nested =
+        r#"{"type":"object","additionalProperties":{"additionalProperties":{"type":"null"}}}"#;
+    let long = "n".repeat(100_000);
+    let text = format!(r#"{{"{long}":{{{}}}}}"#, members(1000));
+    check_faults(nested, &text, TOO_LARGE);
+
+    let pattern = r#"{"type":"object","properties":{"text":{"pattern":"^a+$"}}}"#;
+    let long = "b".repeat(8 << 20);
+    check_faults(
+        pattern,
+        r#"{"text":"b"}"#,
+        r#"/text: value does not match "^a+$""#,
+    );
+    check_faults(pattern, &format!(r#"{{"text":"{long}"}}"#), TOO_LARGE);
+
+    let unique = r#"{"type":"object","properties":{"list":{"uniqueItems":true}}}"#;
+    let text = format!(r#"{{"list":["{long}","{long}"]}}"#);
+    check_faults(
+        unique,
+        r#"{"list":[1,1]}"#,
+        "/list: value has non-unique elements",
+    );
+    check_faults(unique, &text, TOO_LARGE);
+}
+
+#[test]
+fn an_error_of_too_many_items_says_how_many() {
+    let schema = r#"{"$schema":"http://json-schema.org/draft-07/schema#","type":"object",
+        "properties":{"list":{"items":[true],"additionalItems":false}}}"#;
+    let text = "/list: Additional items are not allowed (2 items)";
+    check_faults(schema, r#"{"list":[1,2,3]}"#, text);
 }
