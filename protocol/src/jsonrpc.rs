@@ -1,8 +1,9 @@
 //! JSON-RPC 2.0: bytes to messages and back.
 //!
 //! A [`Decoder`] turns the bytes of one whole message into a [`Decoded`] document that borrows the
-//! decoder's buffers; from it come the [`Message`] of the envelope and [`Value`]s that serde can
-//! read. [`encode`] writes messages straight into an output buffer.
+//! decoder's buffers, for long messages there is an [`OwnedDocument`] with memory of its own; from
+//! either come the [`Message`] of the envelope and [`Value`]s that serde can read. [`encode`] writes
+//! messages straight into an output buffer.
 //!
 //! Invariant: having a [`Message`] tells you that the bytes were one strict RFC 8259 text within
 //! [`JsonLimits`], and that the envelope is a request, a notification or a response and nothing in
@@ -21,7 +22,7 @@ mod message;
 mod node_count;
 mod value;
 
-pub use decode::{Batch, Decoded, Decoder};
+pub use decode::{Batch, Decoded, Decoder, Document, OwnedDocument};
 pub use deserialize::DeserializeError;
 pub use error::{
     DecodeError, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,

@@ -9,13 +9,19 @@
 //! tape's with the document, the copy's with the next message or [`Decoder::trim`]. It lacks
 //! streaming: framing delivers whole messages.
 
+mod document;
+mod owned;
+
 use super::error::{DecodeError, ShapeError};
 use super::limits::JsonLimits;
-use super::message::{self, Message};
+use super::message::Message;
 use super::node_count;
-use super::value::{ArrayIter, Kind, Value, duplicate};
-use simd_json::{Buffers, ErrorType, INPUT_PADDING, Node, Tape};
+use super::value::{Value, duplicate};
+use simd_json::{Buffers, ErrorType, INPUT_PADDING, Tape};
 use std::mem;
+
+pub use document::{Batch, Document};
+pub use owned::OwnedDocument;
 
 /// Longer copies of a message are not kept, in bytes.
 const INPUT_BYTES_KEPT: usize = 64 * 1024;
@@ -55,24 +61,18 @@ impl Decoder {
     /// # Errors
     /// If `bytes` are not exactly one JSON text, or it exceeds a limit.
     pub fn decode<'d>(&'d mut self, bytes: &[u8]) -> Result<Decoded<'d>, DecodeError> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(DecodeError::TooLong {
-                message_bytes: bytes.len(),
-                message_bytes_max: MESSAGE_BYTES_MAX,
-            });
-        }
-        node_count::check(bytes, self.limits.nodes_max)?;
+        check_size(bytes, &self.limits)?;
         if self.input.capacity() > INPUT_BYTES_KEPT + INPUT_PADDING {
             self.input = Vec::new();
         }
-        self.input.clear();
-        self.input.reserve_exact(bytes.len() + INPUT_PADDING);
-        self.input.extend_from_slice(bytes);
-        self.input.extend_from_slice(&[b' '; INPUT_PADDING]);
-
+        copy_padded(bytes, &mut self.input);
         let mut tape: Tape<'d> = mem::replace(&mut self.spare_tape, Tape(Vec::new())).reset();
-        let parsed =
-            simd_json::fill_tape_padded(&mut self.input, bytes.len(), &mut self.buffers, &mut tape);
+        let parsed = fill(
+            &mut tape,
+            (bytes, &mut self.input),
+            &mut self.buffers,
+            &self.limits,
+        );
         if bytes.len() > INPUT_BYTES_KEPT {
             self.buffers = small_buffers(&self.limits);
         }
@@ -83,15 +83,7 @@ impl Decoder {
             limits: &self.limits,
             duplicate_at: None,
         };
-        if let Err(error) = parsed {
-            return Err(classify(&error, bytes, &self.limits));
-        }
-        if decoded.tape.0.len() > self.limits.nodes_max {
-            return Err(DecodeError::TooManyNodes {
-                nodes_max: self.limits.nodes_max,
-            });
-        }
-        decoded.duplicate_at = duplicate::find(&decoded.tape.0);
+        decoded.duplicate_at = parsed?;
         Ok(decoded)
     }
 
@@ -106,6 +98,43 @@ impl Decoder {
     /// The limits given to [`Decoder::new`].
     pub fn limits(&self) -> &JsonLimits {
         &self.limits
+    }
+}
+
+/// What can be refused before anything is copied.
+fn check_size(bytes: &[u8], limits: &JsonLimits) -> Result<(), DecodeError> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(DecodeError::TooLong {
+            message_bytes: bytes.len(),
+            message_bytes_max: MESSAGE_BYTES_MAX,
+        });
+    }
+    node_count::check(bytes, limits.nodes_max)
+}
+
+/// Makes `input` a copy of `bytes` with what the parser reads beyond its end.
+fn copy_padded(bytes: &[u8], input: &mut Vec<u8>) {
+    input.clear();
+    input.reserve_exact(bytes.len() + INPUT_PADDING);
+    input.extend_from_slice(bytes);
+    input.extend_from_slice(&[b' '; INPUT_PADDING]);
+}
+
+/// Parses `input`, the padded copy of `bytes`, which is unescaped in place. Gives the place of a
+/// name that stands for the second time in its object.
+fn fill<'d>(
+    tape: &mut Tape<'d>,
+    (bytes, input): (&[u8], &'d mut [u8]),
+    buffers: &mut Buffers,
+    limits: &JsonLimits,
+) -> Result<Option<usize>, DecodeError> {
+    simd_json::fill_tape_padded(input, bytes.len(), buffers, tape)
+        .map_err(|error| classify(&error, bytes, limits))?;
+    match tape.0.len() > limits.nodes_max {
+        true => Err(DecodeError::TooManyNodes {
+            nodes_max: limits.nodes_max,
+        }),
+        false => Ok(duplicate::find(&tape.0)),
     }
 }
 
@@ -185,45 +214,37 @@ pub struct Decoded<'d> {
 }
 
 impl Decoded<'_> {
-    /// The name of a member that some object of the text has twice, at any depth.
+    /// The text itself, to be passed on by value.
+    pub fn document(&self) -> Document<'_> {
+        Document::new(&self.tape.0, self.duplicate_at, self.limits)
+    }
+
+    /// See [`Document::duplicate_member`].
     pub fn duplicate_member(&self) -> Option<&str> {
-        match self.tape.0[self.duplicate_at?] {
-            Node::String(name) => Some(name),
-            _ => unreachable!("the name of a member is a string"),
-        }
+        self.document().duplicate_member()
     }
 
-    /// The whole text as a value.
+    /// See [`Document::root`].
     pub fn root(&self) -> Value<'_> {
-        Value::from_tape(&self.tape.0)
+        self.document().root()
     }
 
-    /// The message that the text is.
+    /// See [`Document::message`].
     ///
     /// # Errors
-    /// If the text is not an object of the shape of a message, or an object within it has a member
-    /// twice; for a batch too.
+    /// As there.
     pub fn message(&self) -> Result<Message<'_>, ShapeError<'_>> {
-        message::from_value(self.root(), self.duplicate_member(), self.limits)
+        self.document().message()
     }
 
-    /// Whether the text is an array: a batch, possibly an empty one, which JSON-RPC 2.0 section 6
-    /// calls invalid.
+    /// See [`Document::is_batch`].
     pub fn is_batch(&self) -> bool {
-        self.root().kind() == Kind::Array
+        self.document().is_batch()
     }
 
-    /// The messages of a batch in order; none if the text is not a batch. A member that occurs
-    /// twice in one of them is a fault of all.
+    /// See [`Document::batch`].
     pub fn batch(&self) -> Batch<'_> {
-        Batch {
-            elements: self
-                .root()
-                .as_array()
-                .map_or(ArrayIter::empty(), |array| array.iter()),
-            duplicate: self.duplicate_member(),
-            limits: self.limits,
-        }
+        self.document().batch()
     }
 }
 
@@ -236,28 +257,6 @@ impl Drop for Decoded<'_> {
         *self.home = tape;
     }
 }
-
-/// Iterates over the messages of a batch.
-pub struct Batch<'a> {
-    elements: ArrayIter<'a>,
-    duplicate: Option<&'a str>,
-    limits: &'a JsonLimits,
-}
-
-impl<'a> Iterator for Batch<'a> {
-    type Item = Result<Message<'a>, ShapeError<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let element = self.elements.next()?;
-        Some(message::from_value(element, self.duplicate, self.limits))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.elements.size_hint()
-    }
-}
-
-impl ExactSizeIterator for Batch<'_> {}
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What the decoder takes, what it refuses and with which code, and that its buffers come back.
 
-use super::{Decoder, INPUT_BYTES_KEPT, TAPE_NODES_KEPT};
-use crate::jsonrpc::{DecodeError, INVALID_REQUEST, JsonLimits, PARSE_ERROR};
+use super::{Decoder, INPUT_BYTES_KEPT, OwnedDocument, TAPE_NODES_KEPT};
+use crate::jsonrpc::{DecodeError, INVALID_REQUEST, Id, JsonLimits, Message, PARSE_ERROR};
 
 fn limits() -> JsonLimits {
     JsonLimits::default()
@@ -20,6 +20,12 @@ fn check(text: &[u8], expected: Result<&str, DecodeError>) {
         expected,
         "{shown}"
     );
+    let owned = OwnedDocument::decode(text, limits()).map(|owned| {
+        let mut out = Vec::new();
+        owned.document().root().write_json(&mut out);
+        String::from_utf8(out).unwrap()
+    });
+    assert_eq!(owned, written, "with memory of its own: {shown}");
 }
 
 #[test]
@@ -306,4 +312,17 @@ fn walks_the_deepest_value_on_a_small_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(1024 * 1024);
     thread.spawn(walk).unwrap().join().unwrap();
+}
+
+#[test]
+fn an_owned_document_goes_to_another_thread_without_its_text() {
+    let text = r#"{"jsonrpc":"2.0","id":"a\n","method":"m","params":{"text":"\u00e9"}}"#.to_owned();
+    let decode = move || OwnedDocument::decode(text.as_bytes(), limits()).unwrap();
+    let owned = std::thread::spawn(decode).join().unwrap();
+    let Message::Request { id, params, .. } = owned.document().message().unwrap() else {
+        panic!("it is a request");
+    };
+    assert_eq!(id, Id::String("a\n"));
+    let params = params.unwrap().as_object().unwrap();
+    assert_eq!(params.get("text").unwrap().as_str(), Some("é"));
 }
