@@ -15,12 +15,7 @@ impl Connection {
         match part {
             Part::Event { id, message } => self.deliver_event(id, &message, context),
             Part::Response(message) => self.deliver_response(&message, context),
-            Part::StreamOpen(stream) => {
-                if let Some(waiting) = self.waiting() {
-                    waiting.stream = Some(stream);
-                }
-                self.begin_stream(context);
-            }
+            Part::StreamOpen(owner) => self.open_stream(owner, context),
             Part::Final { status, body } => self.deliver_final(status, &body, context),
             Part::Accepted => self.deliver_nothing(Status::Accepted, context),
             Part::Unanswered => self.deliver_no_answer(context),
@@ -32,7 +27,15 @@ impl Connection {
 
     /// Whether an answer numbered `sequence` is for the current request.
     pub(crate) fn awaits(&self, sequence: u32) -> bool {
-        self.sequence == sequence && matches!(self.phase, Phase::Waiting | Phase::Streaming)
+        self.sequence == sequence && self.is_answering()
+    }
+
+    /// Whether a request has not got all of its answer.
+    pub(crate) fn is_answering(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Waiting | Phase::Streaming | Phase::Padding
+        )
     }
 
     pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
@@ -50,10 +53,44 @@ impl Connection {
         }
     }
 
-    /// Sends a sign of life on a quiet stream.
+    /// Sends something that means nothing, so that no proxy between takes the connection for dead.
     pub(crate) fn keep_alive(&mut self, context: &mut Context<'_>) {
-        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
-            response::write_keep_alive(context.out(), &reply);
+        let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
+            return;
+        };
+        match self.phase {
+            // White space before the message is part of JSON (RFC 8259 section 2).
+            Phase::Padding => response::write_json_part(context.out(), &reply, b" "),
+            _ => response::write_keep_alive(context.out(), &reply),
+        }
+    }
+
+    /// Begins an answer that takes long: with a stream if the client takes one, or else with the
+    /// head of an answer in JSON. Its status is 200 from here on, whatever the message will say.
+    pub(crate) fn begin_slow_answer(&mut self, context: &mut Context<'_>) {
+        let waiting = self.waiting().filter(|waiting| waiting.is_post);
+        let Some(reply) = waiting.map(|waiting| waiting.reply) else {
+            return;
+        };
+        if reply.accept.event_stream {
+            self.begin_stream(context);
+        } else {
+            self.phase = Phase::Padding;
+            let date = context.date;
+            response::write_json_head(context.out(), &reply, date);
+        }
+        self.keep_alive(context);
+    }
+
+    /// Opens the stream of `owner`. One of a session may have no event for hours: a comment goes
+    /// with its head, which some proxies hold back until there is a byte of the body.
+    pub(super) fn open_stream(&mut self, owner: StreamOwner, context: &mut Context<'_>) {
+        if let Some(waiting) = self.waiting() {
+            waiting.stream = Some(owner);
+        }
+        self.begin_stream(context);
+        if matches!(owner, StreamOwner::Session(_)) {
+            self.keep_alive(context);
         }
     }
 
@@ -108,14 +145,16 @@ impl Connection {
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
         };
-        if self.phase == Phase::Streaming {
-            response::write_event(context.out(), &reply, None, body);
-            self.end_stream(context);
-            return;
+        match self.phase {
+            Phase::Streaming => response::write_event(context.out(), &reply, None, body),
+            Phase::Padding => response::write_json_part(context.out(), &reply, body),
+            _ => {
+                let (date, extra) = (context.date, Extra::default());
+                response::write_message(context.out(), &reply, date, status, &extra, body);
+                return self.end_request(context);
+            }
         }
-        let date = context.date;
-        response::write_message(context.out(), &reply, date, status, &Extra::default(), body);
-        self.end_request(context);
+        self.end_stream(context);
     }
 
     fn deliver_nothing(&mut self, status: Status, context: &mut Context<'_>) {
@@ -127,8 +166,10 @@ impl Connection {
         let gathered = batch.map(|batch| batch.gathered);
         if let Some(mut gathered) = gathered.filter(|it| !it.is_empty()) {
             gathered.push(b']');
-            self.deliver_final(Status::Ok, &gathered, context);
-            return;
+            return self.deliver_final(Status::Ok, &gathered, context);
+        }
+        if self.phase == Phase::Padding {
+            return self.end_stream(context);
         }
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
             let date = context.date;
@@ -158,13 +199,14 @@ impl Connection {
         self.end_stream(context);
     }
 
-    /// Ends the stream that is open.
+    /// Ends the stream that is open, or the answer in JSON that has begun.
     pub(crate) fn end_stream(&mut self, context: &mut Context<'_>) {
         if let Some(waiting) = self.waiting() {
             let reply = waiting.reply;
             waiting.reply.keep_alive &= response::is_chunked(&reply);
             // What ends with its connection has nothing to say: no output must be begun for it.
-            if self.phase == Phase::Streaming && response::is_chunked(&reply) {
+            let has_begun = matches!(self.phase, Phase::Streaming | Phase::Padding);
+            if has_begun && response::is_chunked(&reply) {
                 response::write_stream_end(context.out(), &reply);
             }
         }

@@ -34,6 +34,8 @@ pub(crate) struct ConnectionBuffers {
 pub(crate) struct WaitingRequest {
     /// How to answer.
     pub(crate) reply: Reply,
+    /// It posts a message, so that its answer may begin before it is known.
+    pub(crate) is_post: bool,
     /// The call that answers it, if that runs on this shard.
     pub(crate) call: Option<CallKey>,
     /// Whose stream this is.

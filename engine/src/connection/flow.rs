@@ -42,7 +42,7 @@ impl Connection {
             return false;
         };
         let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
-        let waits = matches!(self.phase, Phase::Idle | Phase::Waiting | Phase::Streaming);
+        let waits = self.phase == Phase::Idle || self.is_answering();
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
     }
 

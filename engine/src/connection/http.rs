@@ -5,7 +5,7 @@
 //! call that waits, output behind a send, needs an [`ConnectionBuffers`].
 //!
 //! ```text
-//! Idle <-> Reading -> Waiting -> Streaming      any of them -> Flushing -> Lingering
+//! Idle <-> Reading -> Waiting -> Streaming or Padding      any of them -> Flushing -> Lingering
 //! ```
 
 use corelane_protocol::binding::accept::{self, Accept};
@@ -20,7 +20,6 @@ use super::context::{Context, Rules};
 use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
-use crate::handler::event_queue::CallKey;
 use crate::mcp::{Disposition, Inbound, Requester, StreamOwner};
 
 /// What a connection is doing.
@@ -36,6 +35,8 @@ pub(crate) enum Phase {
     Waiting,
     /// A stream of events is open.
     Streaming,
+    /// The head of an answer in JSON was sent; spaces follow until its message is there.
+    Padding,
     /// Nothing more is read; the connection ends when its output is sent.
     Flushing {
         /// The peer may still be sending: read that before closing, or it never sees the answer.
@@ -93,7 +94,7 @@ impl Connection {
         match self.phase {
             Phase::Flushing { .. } => {}
             Phase::Lingering => self.linger(bytes.len(), context),
-            Phase::Waiting | Phase::Streaming => self.keep_input(bytes, context),
+            Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
                 if self
                     .buffers
@@ -178,7 +179,7 @@ impl Connection {
                 self.end_if_read_closed();
                 false
             }
-            Phase::Waiting | Phase::Streaming => {
+            Phase::Waiting | Phase::Streaming | Phase::Padding => {
                 let Some(waiting) = self.buffers.as_mut().and_then(|it| it.waiting.as_mut()) else {
                     return true;
                 };
@@ -294,7 +295,7 @@ impl Connection {
         let disposition = match who_asks(head, context.rules) {
             Err(reason) => endpoint.refuse(None, reason, &mut scratch),
             Ok(_) if is_overloaded => {
-                let text = "the answers of all clients that wait to be read are too large";
+                let text = "the unsent answers of all clients take too much memory";
                 endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
             }
             Ok(principal) => {
@@ -347,32 +348,29 @@ impl Connection {
             Disposition::Done => {
                 response::write_empty(context.out(), &reply, date, Status::NoContent);
             }
-            Disposition::Pending(call) => self.wait(reply, call, None, context),
+            Disposition::Pending(call) => {
+                self.wait(reply, context).call = call;
+            }
             Disposition::Forward { home, request } => {
-                self.wait(reply, None, None, context);
+                self.wait(reply, context).is_post = request.kind.is_post();
                 context.forwards.push((home, request));
             }
             Disposition::Stream(owner) => {
-                self.wait(reply, None, Some(owner), context);
-                self.begin_stream(context);
+                self.wait(reply, context);
+                self.open_stream(owner, context);
             }
         }
     }
 
-    fn wait(
-        &mut self,
-        reply: Reply,
-        call: Option<CallKey>,
-        stream: Option<StreamOwner>,
-        context: &mut Context<'_>,
-    ) {
+    fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
         self.phase = Phase::Waiting;
-        self.buffers(context).waiting = Some(WaitingRequest {
+        self.buffers(context).waiting.insert(WaitingRequest {
             reply,
-            call,
-            stream,
+            is_post: true,
+            call: None,
+            stream: None,
             batch: None,
-        });
+        })
     }
 
     /// Refuses bytes that are no request; nothing after them can be trusted.

@@ -62,6 +62,22 @@ pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
     );
 }
 
+/// Appends the head of an answer in JSON whose message comes later.
+pub(crate) fn write_json_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
+    let chunked = is_chunked(reply);
+    let (content, extra) = (Content::JsonStream { chunked }, Extra::default());
+    write_head(out, reply, date, Status::Ok, content, &extra);
+}
+
+/// Appends a part of such an answer.
+pub(crate) fn write_json_part(out: &mut Vec<u8>, reply: &Reply, part: &[u8]) {
+    if is_chunked(reply) {
+        write_chunk(out, part);
+    } else {
+        out.extend_from_slice(part);
+    }
+}
+
 /// Appends one message of a stream.
 pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, id: Option<EventId>, message: &[u8]) {
     let id = id.map(EventId::to_text);

@@ -1,7 +1,7 @@
 //! Which deadline a connection has: exactly one at any time, told by what it is doing.
 
 use super::http::{Connection, Phase, RecvMode};
-use crate::profile::{Connection as ConnectionProfile, Streams};
+use crate::profile::ShardProfile;
 
 /// What happens to a connection if nothing else does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,10 @@ pub(crate) enum Timer {
     Head,
     /// It is closed because its body took too long.
     Body,
-    /// Nothing: the call that it waits for has a deadline of its own.
+    /// Nothing.
     None,
+    /// Its answer begins before it is known. The call that it waits for has a deadline of its own.
+    Slow,
     /// It is closed because its peer takes its output too slowly.
     Write,
     /// Its peer is sent a sign of life.
@@ -37,8 +39,8 @@ impl Timer {
             },
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
-            Phase::Waiting => Timer::None,
-            Phase::Streaming => Timer::KeepAlive,
+            Phase::Waiting => Timer::Slow,
+            Phase::Streaming | Phase::Padding => Timer::KeepAlive,
             Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
         }
     }
@@ -53,16 +55,18 @@ impl Timer {
     }
 
     /// How long it runs, in milliseconds; `None` for ever.
-    pub(crate) fn duration_ms(self, profile: &ConnectionProfile, streams: &Streams) -> Option<u64> {
+    pub(crate) fn duration_ms(self, profile: &ShardProfile) -> Option<u64> {
+        let connection = &profile.connection;
         match self {
-            Timer::Idle => Some(profile.idle_timeout_ms),
-            Timer::Quiet => Some(profile.quiet_after_ms.min(profile.idle_timeout_ms)),
-            Timer::Head => Some(profile.head_timeout_ms),
-            Timer::Body => Some(profile.body_timeout_ms),
+            Timer::Idle => Some(connection.idle_timeout_ms),
+            Timer::Quiet => Some(connection.quiet_after_ms.min(connection.idle_timeout_ms)),
+            Timer::Head => Some(connection.head_timeout_ms),
+            Timer::Body => Some(connection.body_timeout_ms),
             Timer::None => None,
-            Timer::Write => Some(profile.write_timeout_ms),
-            Timer::KeepAlive => Some(streams.keep_alive_ms),
-            Timer::Linger => Some(profile.linger_timeout_ms),
+            Timer::Slow => Some(profile.calls.slow_after_ms),
+            Timer::Write => Some(connection.write_timeout_ms),
+            Timer::KeepAlive => Some(profile.streams.keep_alive_ms),
+            Timer::Linger => Some(connection.linger_timeout_ms),
         }
     }
 }

@@ -85,3 +85,10 @@ pub(crate) enum ForwardedKind {
     /// A modern request about a task: the body as it arrived.
     Task(Vec<u8>),
 }
+
+impl ForwardedKind {
+    /// Whether this is of a POST, which brings a message.
+    pub(crate) fn is_post(&self) -> bool {
+        matches!(self, ForwardedKind::Post(_) | ForwardedKind::Task(_))
+    }
+}

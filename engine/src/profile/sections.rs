@@ -24,6 +24,10 @@ pub struct Calls {
     /// Milliseconds until a call is cancelled, 100 to 86,400,000; default 300,000: longer than
     /// clients wait (60 s is usual), so that the client decides.
     pub timeout_ms: u64,
+    /// Milliseconds after which a call counts as slow, 100 to 86,400,000; default 10,000: the head
+    /// of its answer is sent then, with status 200, and a sign of life every `streams.keep_alive_ms`
+    /// until its result is there. Usual proxies cut a silent connection after 30 to 60 s.
+    pub slow_after_ms: u64,
     /// Events (progress, log) of one call waiting to be sent, 1 to 65,536; default 64. Past it
     /// the handler waits for its client.
     pub events_queued_max: usize,
@@ -40,6 +44,7 @@ impl Default for Calls {
             per_session_max: 1000,
             bytes_max: 256 << 20,
             timeout_ms: 300_000,
+            slow_after_ms: 10_000,
             events_queued_max: 64,
             answer_timeout_ms: 600_000,
         }
@@ -53,6 +58,7 @@ impl Calls {
         section.range("per_session_max", self.per_session_max, 1..=1_000_000)?;
         section.range("bytes_max", self.bytes_max, 1 << 20..=1 << 31)?;
         section.range("timeout_ms", self.timeout_ms, 100..=DAY_MS)?;
+        section.range("slow_after_ms", self.slow_after_ms, 100..=DAY_MS)?;
         section.range("events_queued_max", self.events_queued_max, 1..=65_536)?;
         section.range("answer_timeout_ms", self.answer_timeout_ms, 1000..=DAY_MS)
     }

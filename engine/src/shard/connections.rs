@@ -136,11 +136,7 @@ impl Shard {
             return;
         };
         connection.armed = Timer::armed_for(connection);
-        match connection
-            .armed
-            .0
-            .duration_ms(&self.profile.connection, &self.profile.streams)
-        {
+        match connection.armed.0.duration_ms(&self.profile) {
             Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
             None => self.wheel.cancel(key.index),
         }
@@ -253,6 +249,11 @@ impl Shard {
                     Counter::TimeoutsBody
                 });
                 connection.time_out(is_head, &mut context);
+                let out = context.out.take();
+                self.finish_step(key, out);
+            }
+            Timer::Slow => {
+                connection.begin_slow_answer(&mut context);
                 let out = context.out.take();
                 self.finish_step(key, out);
             }

@@ -78,7 +78,7 @@ impl Shard {
                 Phase::Idle if connection.has_requests_left_over() => {}
                 Phase::Idle if !connection.is_sending() => self.close(key),
                 Phase::Idle => connection.phase = Phase::Flushing { lingers: true },
-                Phase::Waiting | Phase::Streaming => {
+                Phase::Waiting | Phase::Streaming | Phase::Padding => {
                     connection.end_after_answer(&mut context);
                     let out = context.out.take();
                     self.finish_step(key, out);

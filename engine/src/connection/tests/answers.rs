@@ -3,7 +3,7 @@
 use corelane_protocol::framing::http1::Status;
 use serde_json::{Value, json};
 
-use super::response::{Body, Item};
+use super::response::{Body, Item, read_all};
 use super::test_connection::{
     KEY, TestConnection, call, call_as, call_legacy, echo, post, text_of, texts,
 };
@@ -76,7 +76,7 @@ fn the_first_event_turns_an_answer_into_a_stream() {
         line.settle().await;
         assert_eq!(line.connection.phase, Phase::Streaming);
         let mut sent = line.take_sent();
-        let begun = super::response::read_all(&sent).remove(0);
+        let begun = read_all(&sent).remove(0);
         let mut items = vec![Item::Event(progress(1.0)), Item::Event(progress(2.0))];
         assert_eq!(begun.status, 200);
         assert_eq!(begun.field("cache-control"), Some("no-cache"));
@@ -86,7 +86,7 @@ fn the_first_event_turns_an_answer_into_a_stream() {
         line.harness.gate.open();
         line.settle().await;
         sent.extend(line.take_sent());
-        let responses = super::response::read_all(&sent);
+        let responses = read_all(&sent);
         items.push(Item::Comment);
         items.push(Item::Event(stamped(1, text("walked"))));
         assert_eq!(responses[0].body, Body::Stream(items, true));
@@ -159,6 +159,111 @@ fn a_stream_of_http_1_0_ends_with_its_connection() {
             let closing = Phase::Flushing { lingers: false };
             assert_eq!(line.connection.phase, closing, "{accept}{tool}");
         }
+    });
+}
+
+/// A call that waits, whose answer has begun for its slowness, and what follows it.
+fn slow(version: &str, accept: &str) -> TestConnection {
+    let mut line = TestConnection::new();
+    line.receive(call_as(version, accept, "wait", json!({})).as_bytes());
+    assert_eq!(line.connection.phase, Phase::Waiting);
+    assert!(line.take_sent().is_empty());
+    line.step(Connection::begin_slow_answer);
+    line.step(Connection::keep_alive);
+    line.receive(echo("next").as_bytes());
+    line
+}
+
+#[test]
+fn a_slow_call_answers_with_a_stream_if_its_client_takes_one() {
+    on_executor(async {
+        for accept in ["", STREAM_ONLY] {
+            let mut line = slow("HTTP/1.1", accept);
+            assert_eq!(line.connection.phase, Phase::Streaming);
+            line.harness.gate.open();
+            line.settle().await;
+            let responses = line.responses();
+            let answer = Item::Event(stamped(1, text("passed")));
+            let items = vec![Item::Comment, Item::Comment, answer];
+            assert_eq!(responses[0].body, Body::Stream(items, true));
+            assert_eq!(text_of(&responses[1]), "next");
+            assert!(line.owns_nothing());
+        }
+    });
+}
+
+#[test]
+fn a_slow_call_sends_spaces_before_its_answer_to_a_client_that_takes_json_only() {
+    on_executor(async {
+        let mut line = slow("HTTP/1.1", JSON_ONLY);
+        assert_eq!(line.connection.phase, Phase::Padding);
+        let begun = line.take_sent();
+        assert_eq!(read_all(&begun)[0].body, Body::Spaces(2, false));
+        // What comes before the answer is for clients that take streams.
+        line.deliver(exchange_of(&line), event(progress(1.0)));
+        assert!(line.take_sent().is_empty());
+        line.harness.gate.open();
+        line.settle().await;
+        let responses = read_all(&[begun, line.take_sent()].concat());
+        assert_eq!(responses[0].status, 200);
+        assert_eq!(responses[0].field("content-type"), Some("application/json"));
+        assert_eq!(responses[0].field("x-accel-buffering"), Some("no"));
+        assert_eq!(responses[0].body, Body::Json(stamped(1, text("passed"))));
+        assert_eq!(text_of(&responses[1]), "next");
+        assert!(line.owns_nothing());
+    });
+}
+
+#[test]
+fn a_slow_answer_to_http_1_0_ends_with_its_connection() {
+    on_executor(async {
+        let answer = || stamped(1, text("passed"));
+        let items = vec![Item::Comment, Item::Comment, Item::Event(answer())];
+        for (accept, body) in [
+            (JSON_ONLY, Body::Json(answer())),
+            (STREAM_ONLY, Body::Stream(items, false)),
+        ] {
+            let mut line = slow("HTTP/1.0", &format!("Connection: keep-alive\r\n{accept}"));
+            line.harness.gate.open();
+            line.settle().await;
+            let response = line.response();
+            assert_eq!(response.field("transfer-encoding"), None);
+            assert_eq!(response.field("connection"), Some("close"));
+            assert_eq!(response.body, body);
+            let closing = Phase::Flushing { lingers: false };
+            assert_eq!(line.connection.phase, closing, "{accept}");
+        }
+    });
+}
+
+#[test]
+fn a_slow_call_that_gets_no_answer_ends_what_it_has_begun() {
+    on_executor(async {
+        for (accept, part) in [
+            ("", Part::Unanswered),
+            ("", Part::Accepted),
+            (JSON_ONLY, Part::Unanswered),
+            (JSON_ONLY, Part::Accepted),
+        ] {
+            let mut line = slow("HTTP/1.1", accept);
+            line.deliver(exchange_of(&line), part);
+            let responses = line.responses();
+            let expected = match accept {
+                JSON_ONLY => Body::Spaces(2, true),
+                _ => Body::Stream(vec![Item::Comment, Item::Comment], true),
+            };
+            assert_eq!(responses[0].body, expected);
+            assert_eq!(text_of(&responses[1]), "next");
+        }
+        // An error has a status of its own only before the answer has begun.
+        let mut line = slow("HTTP/1.1", JSON_ONLY);
+        let (status, body) = (Status::BadRequest, b"{}".to_vec());
+        line.deliver(exchange_of(&line), Part::Final { status, body });
+        let response = line.responses().remove(0);
+        assert_eq!(
+            (response.status, response.body),
+            (200, Body::Json(json!({})))
+        );
     });
 }
 
@@ -313,8 +418,9 @@ fn a_connection_has_the_one_deadline_of_what_it_does() {
         (Phase::Idle, Timer::Idle),
         (Phase::ReadingHead, Timer::Head),
         (Phase::ReadingBody, Timer::Body),
-        (Phase::Waiting, Timer::None),
+        (Phase::Waiting, Timer::Slow),
         (Phase::Streaming, Timer::KeepAlive),
+        (Phase::Padding, Timer::KeepAlive),
         (Phase::Flushing { lingers: true }, Timer::Linger),
         (Phase::Lingering, Timer::Linger),
     ] {

@@ -16,6 +16,8 @@ pub(super) struct Response {
 pub(super) enum Body {
     None,
     Json(Value),
+    /// So many spaces of an answer in JSON; whether it has ended.
+    Spaces(usize, bool),
     /// Events and comments so far; whether the stream has ended.
     Stream(Vec<Item>, bool),
 }
@@ -76,19 +78,24 @@ fn read_one(sent: &[u8]) -> (Response, &[u8]) {
         fields,
         body: Body::None,
     };
-    if response.field("content-type") == Some("text/event-stream") {
-        let is_chunked = response.field("transfer-encoding") == Some("chunked");
-        let (items, ended, rest) = match is_chunked {
-            true => read_chunks(rest),
-            false => (rest.to_vec(), false, &rest[rest.len()..]),
-        };
-        response.body = Body::Stream(read_items(&items), ended);
-        return (response, rest);
-    }
-    let length = response.field("content-length").unwrap_or("0");
-    let (body, rest) = rest.split_at(length.parse().expect("a length"));
-    if !body.is_empty() {
-        response.body = Body::Json(serde_json::from_slice(body).expect("a body of JSON"));
+    let is_stream = response.field("content-type") == Some("text/event-stream");
+    let is_chunked = response.field("transfer-encoding") == Some("chunked");
+    let ends_with_connection = response.field("connection") == Some("close");
+    let (body, ended, rest) = match response.field("content-length") {
+        Some(length) => {
+            let (body, rest) = rest.split_at(length.parse().expect("a length"));
+            (body.to_vec(), true, rest)
+        }
+        None if is_chunked => read_chunks(rest),
+        None if is_stream || ends_with_connection => (rest.to_vec(), false, &rest[rest.len()..]),
+        None => (Vec::new(), true, rest),
+    };
+    if is_stream {
+        response.body = Body::Stream(read_items(&body), ended);
+    } else if !body.trim_ascii().is_empty() {
+        response.body = Body::Json(serde_json::from_slice(&body).expect("a body of JSON"));
+    } else if !body.is_empty() {
+        response.body = Body::Spaces(body.len(), ended);
     }
     (response, rest)
 }

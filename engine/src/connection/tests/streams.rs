@@ -22,6 +22,17 @@ fn opened() -> (TestConnection, SessionId) {
     (line, id)
 }
 
+#[test]
+fn a_byte_of_the_body_goes_with_the_head_of_a_stream() {
+    for version in ["HTTP/1.1", "HTTP/1.0"] {
+        let mut line = TestConnection::new();
+        let request = open(&line.harness.session()).replace("HTTP/1.1", version);
+        line.receive(request.as_bytes());
+        let body = Body::Stream(vec![Item::Comment], false);
+        assert_eq!(line.response().body, body, "{version}");
+    }
+}
+
 fn of(session: SessionId) -> StreamOf {
     StreamOf {
         session,
@@ -48,7 +59,7 @@ fn a_stream_is_open_until_its_session_ends() {
     line.harness.send("DELETE", &session_header(id));
     deliver_all(&mut line);
     let responses = line.responses();
-    let items = vec![Item::Event(progress(1.0)), Item::Comment];
+    let items = vec![Item::Comment, Item::Event(progress(1.0)), Item::Comment];
     assert_eq!(responses[0].body, Body::Stream(items, true));
     assert_eq!(text_of(&responses[1]), "next");
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
@@ -59,7 +70,10 @@ fn a_stream_is_open_until_its_session_ends() {
 fn a_stream_ends_when_its_shard_drains() {
     let (mut line, _) = opened();
     line.step(Connection::end_after_answer);
-    assert_eq!(line.response().body, Body::Stream(vec![], true));
+    assert_eq!(
+        line.response().body,
+        Body::Stream(vec![Item::Comment], true)
+    );
     assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
 }
@@ -78,6 +92,8 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     let id = SessionId { home: 1, random: 1 };
     line.receive(open(&session_header(id)).as_bytes());
     assert_eq!(line.connection.phase, Phase::Waiting);
+    // It is no call, however long its home takes: it opens or is refused with a status.
+    line.step(Connection::begin_slow_answer);
     assert!(line.take_sent().is_empty());
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
     let exchange: Exchange = line.forwards.pop().unwrap().1.exchange;
@@ -85,7 +101,10 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     assert_eq!(line.connection.phase, Phase::Streaming);
     assert_eq!(line.harness.count(Counter::StreamsOpen), 1);
     assert!(line.deliver(exchange, Part::StreamEnd));
-    assert_eq!(line.response().body, Body::Stream(vec![], true));
+    assert_eq!(
+        line.response().body,
+        Body::Stream(vec![Item::Comment], true)
+    );
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
     assert!(!line.deliver(exchange, Part::StreamEnd));
 }
@@ -100,6 +119,7 @@ fn a_stream_of_http_1_0_has_no_chunks() {
     deliver_all(&mut line);
     let response = line.response();
     assert_eq!(response.field("transfer-encoding"), None);
-    assert_eq!(response.body, Body::Stream(vec![Item::Comment], false));
+    let items = vec![Item::Comment, Item::Comment];
+    assert_eq!(response.body, Body::Stream(items, false));
     assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
 }

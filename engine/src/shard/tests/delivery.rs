@@ -151,6 +151,30 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
 }
 
 #[test]
+fn a_slow_call_begins_its_answer_in_time_and_is_kept_alive() {
+    on_executor(async {
+        let mut shard = TestShard::single(|profile| {
+            profile.calls.slow_after_ms = 10_000;
+            profile.streams.keep_alive_ms = 15_000;
+        });
+        let key = shard.insert(3);
+        shard.receive(key, &call("wait", json!({})));
+        for (silent_until_ms, sends_at_ms) in [(9_900, 10_100), (25_000, 25_150)] {
+            shard.advance_to(silent_until_ms);
+            let is_sending = |shard: &TestShard| {
+                let connection = shard.shard.slots.get(key).expect("it is open");
+                connection.is_sending()
+            };
+            assert!(!is_sending(&shard), "{silent_until_ms} ms");
+            shard.advance_to(sends_at_ms);
+            assert!(is_sending(&shard), "{sends_at_ms} ms");
+            shard.take(key, 1, 1);
+        }
+        assert_eq!(shard.phase(key), Some(Phase::Streaming));
+    });
+}
+
+#[test]
 fn a_call_whose_client_reads_again_goes_on_however_many_others_have_stalled() {
     const BYTES: usize = 1000;
     on_executor(async {

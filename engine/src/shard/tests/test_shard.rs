@@ -27,7 +27,6 @@ const TURNS_MAX: usize = 100_000;
 /// A shard under test.
 pub(super) struct TestShard {
     pub(super) shard: Shard,
-    pub(super) gate: Gate,
     address: SocketAddr,
 }
 
@@ -53,8 +52,7 @@ impl TestShard {
         let any_port = "127.0.0.1:0".parse().expect("an address");
         let listeners = listen(any_port, usize::from(count), 128).expect("a free port");
         let address = listeners[0].local_addr().expect("it is bound");
-        let gate = Gate::default();
-        let parts = parts(&gate);
+        let parts = parts(&Gate::default());
         let mesh: Mesh<ShardMessage> = Mesh::new(usize::from(count), 0, lanes);
         let updates = PendingUpdates::default().open(&parts.plan, usize::from(count));
         let ring_fds: Arc<[AtomicI32]> = (0..count).map(|_| AtomicI32::new(-1)).collect();
@@ -87,7 +85,6 @@ impl TestShard {
             };
             TestShard {
                 shard: open(plan).expect("a small ring fits every limit"),
-                gate: gate.clone(),
                 address,
             }
         })

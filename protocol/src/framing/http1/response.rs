@@ -42,6 +42,11 @@ pub enum Content {
     Json(usize),
     /// `text/plain` in UTF-8.
     Text(usize),
+    /// `application/json`, of unknown length.
+    JsonStream {
+        /// As of [`Content::EventStream`].
+        chunked: bool,
+    },
     /// `text/event-stream`, of unknown length.
     EventStream {
         /// In chunks, after which the connection may be used again; otherwise it ends with the
@@ -65,7 +70,10 @@ pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         out.extend_from_slice(date);
         out.extend_from_slice(b"\r\n");
     }
-    let ends_with_connection = head.content == Content::EventStream { chunked: false };
+    let ends_with_connection = matches!(
+        head.content,
+        Content::EventStream { chunked: false } | Content::JsonStream { chunked: false }
+    );
     if !head.keep_alive || ends_with_connection {
         out.extend_from_slice(b"Connection: close\r\n");
     } else if head.version_minor == 0 {
@@ -101,17 +109,25 @@ fn write_content_fields(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
             out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: ");
             write_length(out, bytes);
         }
+        Content::JsonStream { chunked } => {
+            out.extend_from_slice(b"Content-Type: application/json\r\nX-Accel-Buffering: no\r\n");
+            write_chunked(out, head, chunked);
+        }
         Content::EventStream { chunked } => {
             // A cache or a buffering proxy between would hold events back.
             out.extend_from_slice(
                 b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
                   X-Accel-Buffering: no\r\n",
             );
-            if chunked {
-                assert!(head.version_minor >= 1, "http/1.0 knows no chunks");
-                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            }
+            write_chunked(out, head, chunked);
         }
+    }
+}
+
+fn write_chunked(out: &mut Vec<u8>, head: &ResponseHead<'_>, chunked: bool) {
+    if chunked {
+        assert!(head.version_minor >= 1, "http/1.0 knows no chunks");
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
 }
 
@@ -256,22 +272,32 @@ mod tests {
     }
 
     #[test]
-    fn an_event_stream_without_chunks_ends_with_its_connection() {
+    fn a_body_of_unknown_length_without_chunks_ends_with_its_connection() {
         let stream = [
             "HTTP/1.1 200 OK",
             "Content-Type: text/event-stream",
             "Cache-Control: no-cache",
             "X-Accel-Buffering: no",
         ];
+        let json = [
+            "HTTP/1.1 200 OK",
+            "Content-Type: application/json",
+            "X-Accel-Buffering: no",
+        ];
         for (chunked, last) in [
             (true, "Transfer-Encoding: chunked"),
             (false, "Connection: close"),
         ] {
-            let content = Content::EventStream { chunked };
-            check(
-                ResponseHead { content, ..PLAIN },
-                &[&stream[..], &[last]].concat(),
-            );
+            let events = Content::EventStream { chunked };
+            for (content, fields) in [
+                (events, &stream[..]),
+                (Content::JsonStream { chunked }, &json),
+            ] {
+                check(
+                    ResponseHead { content, ..PLAIN },
+                    &[fields, &[last]].concat(),
+                );
+            }
         }
     }
 
