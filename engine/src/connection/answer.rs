@@ -9,11 +9,16 @@ use super::response::{self, Extra};
 use crate::mcp::{EventId, Part, StreamOwner};
 use crate::meter::Counter;
 
+/// Notifications of changes that wait on one connection. A client subscribes to far fewer; more
+/// than these wait as other output does.
+const CHANGES_HELD_MAX: usize = 128;
+
 impl Connection {
     /// A part of the answer to the current request.
     pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
         match part {
             Part::Event { id, message } => self.deliver_event(id, &message, context),
+            Part::Change { id, message } => self.deliver_change(id, message, context),
             Part::Response(message) => self.deliver_response(&message, context),
             Part::StreamOpen(owner) => self.open_stream(owner, context),
             Part::Final { status, body } => self.deliver_final(status, &body, context),
@@ -103,7 +108,50 @@ impl Connection {
             return;
         }
         self.begin_stream(context);
-        response::write_event(context.out(), &reply, id, message);
+        self.write_event(id, message, context);
+    }
+
+    /// A change that is news to a peer that has taken all of its output. Any other peer gets it
+    /// later, and only once however often it comes until then: a peer that reads nothing costs no
+    /// send and no memory for each change.
+    fn deliver_change(&mut self, id: Option<EventId>, message: Vec<u8>, context: &mut Context<'_>) {
+        if !self.is_sending() || self.phase != Phase::Streaming {
+            return self.deliver_event(id, &message, context);
+        }
+        let changes = &mut self.buffers(context).changes;
+        // The last of equal ones is kept, so that ids rise on the stream.
+        changes.retain(|(_, other)| *other != message);
+        changes.push((id, message));
+        if changes.len() > CHANGES_HELD_MAX {
+            self.release_changes(context);
+        }
+    }
+
+    /// Whether notifications of changes wait.
+    pub(crate) fn holds_changes(&self) -> bool {
+        let buffers = self.buffers.as_ref();
+        buffers.is_some_and(|buffers| !buffers.changes.is_empty())
+    }
+
+    /// Writes the notifications of changes that have waited.
+    pub(crate) fn release_changes(&mut self, context: &mut Context<'_>) {
+        if !self.holds_changes() {
+            return;
+        }
+        let changes = std::mem::take(&mut self.buffers(context).changes);
+        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
+            for (id, message) in changes {
+                response::write_event(context.out(), &reply, id, &message);
+            }
+        }
+    }
+
+    /// Writes an event of the stream that is open, behind the changes that have waited.
+    fn write_event(&mut self, id: Option<EventId>, message: &[u8], context: &mut Context<'_>) {
+        self.release_changes(context);
+        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
+            response::write_event(context.out(), &reply, id, message);
+        }
     }
 
     /// One response to a batch. Clients that take JSON only get all of them together.
@@ -115,8 +163,7 @@ impl Connection {
         if reply.accept.event_stream {
             waiting.batch.get_or_insert_default().streamed_bytes += message.len();
             self.begin_stream(context);
-            response::write_event(context.out(), &reply, None, message);
-            return;
+            return self.write_event(None, message, context);
         }
         let gathered = &mut waiting.batch.get_or_insert_default().gathered;
         gathered.push(if gathered.is_empty() { b'[' } else { b',' });
@@ -146,7 +193,7 @@ impl Connection {
             return;
         };
         match self.phase {
-            Phase::Streaming => response::write_event(context.out(), &reply, None, body),
+            Phase::Streaming => self.write_event(None, body, context),
             Phase::Padding => response::write_json_part(context.out(), &reply, body),
             _ => {
                 let (date, extra) = (context.date, Extra::default());
@@ -201,6 +248,7 @@ impl Connection {
 
     /// Ends the stream that is open, or the answer in JSON that has begun.
     pub(crate) fn end_stream(&mut self, context: &mut Context<'_>) {
+        self.release_changes(context);
         if let Some(waiting) = self.waiting() {
             let reply = waiting.reply;
             waiting.reply.keep_alive &= response::is_chunked(&reply);

@@ -4,7 +4,7 @@ use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
 use crate::handler::event_queue::CallKey;
-use crate::mcp::StreamOwner;
+use crate::mcp::{EventId, StreamOwner};
 use corelane_io::chunk::Chunk;
 
 /// Partial input, output on its way, and a request without its final answer.
@@ -18,6 +18,9 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) output: Option<Chunk>,
     /// The request that waits for its answer.
     pub(crate) waiting: Option<WaitingRequest>,
+    /// Notifications of changes, no two of them equal, that wait until all output before them is
+    /// sent.
+    pub(crate) changes: Vec<(Option<EventId>, Vec<u8>)>,
     /// Reading stopped because there is enough to do; data may be waiting in the socket.
     pub(crate) is_paused: bool,
     /// The shard goes on with the kept requests in a later turn.
@@ -70,7 +73,8 @@ pub(crate) struct Reply {
 impl ConnectionBuffers {
     /// Whether nothing is left, so that the connection can do without.
     pub(crate) fn is_spent(&self) -> bool {
-        let holds_bytes = self.input.is_some() || self.output.is_some() || self.taken_bytes > 0;
-        !holds_bytes && self.waiting.is_none() && !self.is_paused
+        let holds_output = self.output.is_some() || !self.changes.is_empty();
+        let is_in_use = self.waiting.is_some() || self.is_paused || self.taken_bytes > 0;
+        self.input.is_none() && !holds_output && !is_in_use
     }
 }

@@ -91,13 +91,16 @@ impl Connection {
     /// waited behind the send must be taken in the same time.
     pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
         self.sending_bytes = 0;
-        let buffers = self.buffers.as_mut()?;
-        let next = buffers.output.take();
-        match next {
-            None => buffers.taken_bytes = 0,
-            Some(_) => self.note_taken(bytes, profile),
+        let output = self.buffers.as_mut().and_then(|it| it.output.take());
+        if output.is_some() {
+            self.note_taken(bytes, profile);
+            return output;
         }
-        next
+        self.armed.0 = Timer::None;
+        if let Some(buffers) = &mut self.buffers {
+            buffers.taken_bytes = 0;
+        }
+        None
     }
 
     /// Counts what the peer takes; once that is enough, its time for writing starts anew.

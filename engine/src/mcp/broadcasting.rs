@@ -42,7 +42,7 @@ impl Broadcasting<'_> {
             *budget = budget.saturating_sub(messages.len().max(1));
             for message in messages {
                 let outbox = &mut self.notifier.outbox;
-                outbox.push_message(subscription.exchange, message);
+                outbox.push_change(subscription.exchange, message);
             }
         }
         while broadcast.next_session < self.notifier.sessions.places() {
@@ -59,7 +59,7 @@ impl Broadcasting<'_> {
             let messages = broadcast.messages(None, &session.subscriptions, None);
             *budget = budget.saturating_sub(messages.len().max(1));
             for message in messages {
-                self.notifier.notify(id, message);
+                self.notifier.notify_change(id, message);
             }
         }
         true

@@ -33,6 +33,14 @@ pub(crate) enum Part {
         /// The message; an empty one primes the client to resume.
         message: Vec<u8>,
     },
+    /// A notification that something changed. Equal ones mean the same, so that a client that reads
+    /// slowly gets the last of them only.
+    Change {
+        /// As of [`Part::Event`].
+        id: Option<EventId>,
+        /// The message.
+        message: Vec<u8>,
+    },
     /// One of several responses. After the last comes [`Part::Accepted`], or [`Part::Unanswered`]
     /// if the call that ended last gets no answer.
     Response(Vec<u8>),

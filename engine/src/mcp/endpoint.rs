@@ -38,10 +38,10 @@ use crate::meter::ShardMeter;
 
 /// Listen streams and sessions looked at for broadcasts in one turn, or messages to them if those
 /// are more.
-const BROADCASTS_PER_TURN: usize = 512;
+const BROADCASTS_PER_TURN: usize = 128;
 /// Statuses of tasks among them that are sent before anything else, so that they wait behind no
 /// broadcast.
-const STATUSES_FIRST_PER_TURN: usize = 128;
+const STATUSES_FIRST_PER_TURN: usize = 32;
 
 const _: () = assert!(STATUSES_FIRST_PER_TURN < BROADCASTS_PER_TURN);
 

@@ -1,5 +1,7 @@
 //! Messages to sessions that belong to no call: list changes, resource updates, task statuses.
 
+use super::delivery::Part;
+use super::event_store::StreamId;
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::session_id::SessionId;
@@ -17,20 +19,35 @@ impl Notifier<'_> {
     /// Sends a message to a session: on its oldest stand-alone stream, or into the store for a
     /// client that lost its last one. Without either the message is dropped.
     pub(super) fn notify(&mut self, session: SessionId, message: Vec<u8>) {
-        let Some(found) = self.sessions.find(session) else {
+        if let Some((stream, exchange)) = self.stream_of(session) {
+            self.streams
+                .send(Some(stream), exchange, message, self.outbox);
+        }
+    }
+
+    /// Notifies a session of a change, as [`Notifier::notify`] does.
+    pub(super) fn notify_change(&mut self, session: SessionId, message: Vec<u8>) {
+        let Some((stream, exchange)) = self.stream_of(session) else {
             return;
         };
+        let id = self.streams.keep(stream, &message);
+        if let Some(exchange) = exchange {
+            self.outbox.push(exchange, Part::Change { id, message });
+        }
+    }
+
+    /// The stream on which a session gets messages, and where that is open.
+    fn stream_of(&mut self, session: SessionId) -> Option<(StreamId, Option<Exchange>)> {
+        let found = self.sessions.find(session)?;
         let lost = found.lost_stream;
-        let (stream, exchange) = match (found.streams_mut().first_mut(), lost) {
-            (Some(open), _) => {
+        match found.streams_mut().first_mut() {
+            Some(open) => {
                 let begin = || self.streams.begin(session);
-                (*open.stream.get_or_insert_with(begin), Some(open.exchange))
+                let stream = *open.stream.get_or_insert_with(begin);
+                Some((stream, Some(open.exchange)))
             }
-            (None, Some(stream)) => (stream, None),
-            (None, None) => return,
-        };
-        self.streams
-            .send(Some(stream), exchange, message, self.outbox);
+            None => lost.map(|stream| (stream, None)),
+        }
     }
 
     /// The place to which [`Notifier::notify`] sends messages of a session, if a stream is open.

@@ -43,6 +43,11 @@ impl Outbox {
         self.push(exchange, Part::message(message));
     }
 
+    /// Puts in a notification of a change that is not kept for resumption.
+    pub(super) fn push_change(&mut self, exchange: Exchange, message: Vec<u8>) {
+        self.push(exchange, Part::Change { id: None, message });
+    }
+
     /// Ends the stream that answers `exchange`.
     pub(super) fn end_stream(&mut self, exchange: Exchange) {
         self.push(exchange, Part::StreamEnd);

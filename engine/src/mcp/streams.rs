@@ -66,13 +66,17 @@ impl Streams {
         message: Vec<u8>,
         outbox: &mut Outbox,
     ) {
-        let id = stream.and_then(|stream| self.store.append(stream, &message));
-        if stream.is_some() {
-            self.measure();
-        }
+        let id = stream.and_then(|stream| self.keep(stream, &message));
         if let Some(exchange) = exchange {
             outbox.push(exchange, Part::Event { id, message });
         }
+    }
+
+    /// Keeps a message as an event of `stream`; returns its id, if there is room for it.
+    pub(super) fn keep(&mut self, stream: StreamId, message: &[u8]) -> Option<EventId> {
+        let id = self.store.append(stream, message);
+        self.measure();
+        id
     }
 
     /// Sends the answer of a call on its stream, as the last event.

@@ -76,7 +76,12 @@ impl Shard {
         }
         self.handling.chunks.give(chunk);
         self.handling.output_bytes -= connection.held_output_bytes();
-        let next = connection.end_send(bytes, &self.profile.connection);
+        let mut next = connection.end_send(bytes, &self.profile.connection);
+        if next.is_none() && connection.holds_changes() {
+            let mut context = self.handling.context(key);
+            connection.release_changes(&mut context);
+            next = context.out.take();
+        }
         let waits = connection.awaits(connection.sequence);
         self.finish_step(key, next);
         if waits {

@@ -163,7 +163,7 @@ impl Shard {
             }
             return;
         };
-        if matches!(part, Part::Event { .. })
+        if matches!(part, Part::Event { .. } | Part::Change { .. })
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.

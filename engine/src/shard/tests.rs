@@ -1,5 +1,6 @@
 //! Shards on the thread of a test: their clock is set and their turns are made by the test.
 
+mod broadcasts;
 mod delivery;
 mod drain;
 mod output;

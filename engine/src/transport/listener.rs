@@ -9,6 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// Bytes that the kernel takes for a peer beyond what the peer has room for; accepted sockets inherit
+/// it. Without it the kernel takes up to the last number of `net.ipv4.tcp_wmem`, 4 MiB, for each
+/// peer that reads nothing, and for as long a slow reader looks like a fast one. Bytes on their way
+/// to the peer do not count, so that it costs no throughput on a long way (tcp(7)).
+const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
 /// A listening TCP socket.
 #[derive(Debug)]
 pub(crate) struct Listener(TcpListener);
@@ -84,6 +90,7 @@ fn open(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     // Accepted sockets inherit this: answers are whole when they are sent, so waiting for more
     // bytes to fill a segment would only delay them.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())

@@ -1,5 +1,7 @@
 //! Streams for the messages of a session.
 
+use serde_json::{Value, json};
+
 use super::response::{Body, Item};
 use super::test_connection::{TestConnection, echo, text_of};
 use crate::connection::http::{Connection, Phase};
@@ -31,6 +33,89 @@ fn a_byte_of_the_body_goes_with_the_head_of_a_stream() {
         let body = Body::Stream(vec![Item::Comment], false);
         assert_eq!(line.response().body, body, "{version}");
     }
+}
+
+/// The resource `at`, as one of many that have changed.
+fn change(at: u64) -> (Value, Part) {
+    let uri = format!("a:{at}");
+    let value = json!({"method": "notifications/resources/updated", "params": {"uri": uri}});
+    let message = value.to_string().into_bytes();
+    (value, Part::Change { id: None, message })
+}
+
+/// A stream whose peer has stopped reading behind one event.
+fn stopped() -> (TestConnection, SessionId) {
+    let (mut line, id) = opened();
+    line.takes_output = false;
+    let message = progress(1.0).to_string().into_bytes();
+    line.step(|it, context| it.deliver(Part::Event { id: None, message }, context));
+    assert!(line.connection.is_sending());
+    (line, id)
+}
+
+#[test]
+fn a_peer_that_reads_slowly_gets_each_change_once_after_it_has_read() {
+    let (mut line, _) = stopped();
+    let held_bytes = line.connection.held_output_bytes();
+    for at in [1, 2, 1, 1, 3, 2] {
+        line.step(|it, context| it.deliver(change(at).1, context));
+    }
+    assert_eq!(line.connection.held_output_bytes(), held_bytes);
+    line.take_output();
+    line.step(Connection::release_changes);
+    line.take_output();
+    // In the order in which each of them came last.
+    let changes = [1, 3, 2].map(|at| Item::Event(change(at).0));
+    let mut items = vec![Item::Comment, Item::Event(progress(1.0))];
+    items.extend(changes);
+    assert_eq!(line.response().body, Body::Stream(items, false));
+    assert!(!line.connection.holds_changes());
+}
+
+#[test]
+fn a_change_comes_at_once_to_a_peer_that_reads() {
+    let (mut line, _) = opened();
+    for _ in 0..2 {
+        line.step(|it, context| it.deliver(change(1).1, context));
+    }
+    let (first, second) = (Item::Event(change(1).0), Item::Event(change(1).0));
+    let items = vec![Item::Comment, first, second];
+    assert_eq!(line.response().body, Body::Stream(items, false));
+}
+
+#[test]
+fn changes_that_wait_come_before_what_follows_them() {
+    let (mut line, id) = stopped();
+    line.step(|it, context| it.deliver(change(1).1, context));
+    let message = progress(2.0).to_string().into_bytes();
+    line.step(|it, context| it.deliver(Part::Event { id: None, message }, context));
+    line.step(|it, context| it.deliver(change(2).1, context));
+    // The session ends, and its stream with it.
+    line.harness.send("DELETE", &session_header(id));
+    deliver_all(&mut line);
+    line.take_output();
+    let items = vec![
+        Item::Comment,
+        Item::Event(progress(1.0)),
+        Item::Event(change(1).0),
+        Item::Event(progress(2.0)),
+        Item::Event(change(2).0),
+    ];
+    assert_eq!(line.response().body, Body::Stream(items, true));
+}
+
+#[test]
+fn more_changes_than_any_client_subscribes_to_wait_as_other_output() {
+    let (mut line, _) = stopped();
+    let held_bytes = line.connection.held_output_bytes();
+    let mut held_max = 0;
+    for at in 0..1000 {
+        line.step(|it, context| it.deliver(change(at).1, context));
+        let buffers = line.connection.buffers.as_ref().expect("output waits");
+        held_max = held_max.max(buffers.changes.len());
+    }
+    assert!(held_max <= 128, "{held_max} changes are held");
+    assert!(line.connection.held_output_bytes() > held_bytes);
 }
 
 fn of(session: SessionId) -> StreamOf {

@@ -20,7 +20,7 @@ use crate::meter::Counter;
 /// More than are told in one turn, or in two.
 const SESSIONS: usize = 1500;
 /// Turns in which all of them are told of a few changes.
-const TURNS: usize = 20;
+const TURNS: usize = 100;
 
 fn plan() -> Arc<Plan> {
     let resources = ["a:b", "a:c"];

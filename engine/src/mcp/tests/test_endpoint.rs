@@ -355,6 +355,7 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
 pub(crate) fn part_of(part: &Part) -> (String, Value) {
     match part {
         Part::Event { message, .. } => ("event".to_owned(), json_of(message)),
+        Part::Change { message, .. } => ("change".to_owned(), json_of(message)),
         Part::Response(message) => ("response".to_owned(), json_of(message)),
         Part::Final { status, body } => (status.code().to_string(), json_of(body)),
         Part::Accepted => ("accepted".to_owned(), Value::Null),

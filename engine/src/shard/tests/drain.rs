@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::sync::atomic::Ordering;
 
-use serde_json::json;
-
+use super::broadcasts::listen;
 use super::test_shard::TestShard;
-use crate::mcp::tests::test_endpoint::{MODERN, claim, on_executor, request};
+use crate::mcp::tests::test_endpoint::on_executor;
 use crate::meter::Counter;
 
 #[test]
@@ -18,13 +17,7 @@ fn a_shard_that_has_drained_has_no_open_connection() {
             profile.budget.completions_per_turn = 4;
             profile.connection.linger_timeout_ms = 0;
         });
-        let params = json!({"notifications": {"toolsListChanged": true}, "_meta": claim()});
-        let body = request(1, "subscriptions/listen", params);
-        let length = body.len();
-        let listen = format!(
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             {MODERN}Mcp-Method: subscriptions/listen\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
+        let listen = listen();
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 let mut client = shard.connect();

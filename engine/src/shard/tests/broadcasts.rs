@@ -1,0 +1,101 @@
+//! Broadcasts to readers of every speed.
+
+use std::io::Write;
+use std::rc::Rc;
+
+use corelane_io::slots::SlotKey;
+use corelane_protocol::mcp::subscription::ListKind;
+use serde_json::json;
+use socket2::SockRef;
+
+use super::test_shard::TestShard;
+use crate::catalog::pending_updates::Changes;
+use crate::mcp::tests::test_endpoint::{MODERN, claim, on_executor, request};
+use crate::meter::Counter;
+
+/// A `subscriptions/listen` for changes of the list of tools.
+pub(super) fn listen() -> String {
+    let params = json!({"notifications": {"toolsListChanged": true}, "_meta": claim()});
+    let body = request(1, "subscriptions/listen", params);
+    let length = body.len();
+    format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         {MODERN}Mcp-Method: subscriptions/listen\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The list of tools changes, and everybody who subscribed to it gets the change.
+fn broadcast(shard: &mut TestShard) {
+    let mut changes = Changes::default();
+    changes.lists.insert(ListKind::Tools);
+    shard.shard.handling.endpoint.handle_changes(changes);
+    while shard.shard.handling.endpoint.has_broadcasts() {
+        shard.shard.handling.endpoint.continue_broadcasts();
+        shard.shard.deliver_all();
+    }
+}
+
+/// Lets the peer of a connection take all it is sent; returns how many sends that took.
+fn take_all(shard: &mut TestShard, key: SlotKey) -> usize {
+    let mut sends = 0;
+    while is_sending(shard, key) {
+        shard.take(key, 1, 1);
+        sends += 1;
+    }
+    sends
+}
+
+fn is_sending(shard: &TestShard, key: SlotKey) -> bool {
+    let connection = shard.shard.slots.get(key).expect("it is open");
+    connection.is_sending()
+}
+
+#[test]
+fn a_reader_that_stops_costs_nothing_and_gets_the_last_change() {
+    let mut shard = TestShard::single(|_| ());
+    let [slow, fast] = [3, 4].map(|index| {
+        let key = shard.insert(index);
+        shard.receive(key, &listen());
+        shard.shard.deliver_all();
+        take_all(&mut shard, key);
+        key
+    });
+    broadcast(&mut shard);
+    let held_bytes = shard.shard.handling.output_bytes;
+    for _ in 0..1000 {
+        assert_eq!(take_all(&mut shard, fast), 1, "each change at once");
+        broadcast(&mut shard);
+    }
+    assert!(shard.phase(slow).is_some());
+    assert_eq!(shard.shard.handling.output_bytes, held_bytes);
+    // The first change that it did not take, and the last one.
+    assert_eq!(take_all(&mut shard, slow), 2);
+}
+
+#[test]
+fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
+    on_executor(async {
+        let mut shard = TestShard::single(|_| ());
+        let mut client = shard.connect();
+        let small = SockRef::from(&client).set_recv_buffer_size(4096);
+        small.expect("a socket that is open");
+        client
+            .write_all(listen().as_bytes())
+            .expect("a peer that reads");
+        let meter = Rc::clone(&shard.shard.handling.meter);
+        shard.turn_until(|_| meter.value(Counter::StreamsOpen) == 1);
+        let key = shard.shard.slots.keys().next().expect("one connection");
+        // More than the kernel takes by itself, were all of it sent.
+        for _ in 0..50_000 {
+            broadcast(&mut shard);
+            if !is_sending(&shard, key) {
+                continue;
+            }
+            shard.shard.enter(true).expect("the ring works");
+            shard.shard.turn();
+        }
+        assert!(is_sending(&shard, key), "the last change waits");
+        let sent = shard.count(Counter::BytesOut);
+        assert!(sent < 256 * 1024, "the kernel has taken {sent} bytes");
+    });
+}
