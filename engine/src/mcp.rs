@@ -35,6 +35,7 @@ mod exchange;
 mod features;
 mod handler_kind;
 mod holder;
+mod holder_lists;
 mod home_id;
 mod inbound;
 mod listening;
