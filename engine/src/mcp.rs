@@ -33,6 +33,7 @@ mod endpoint;
 mod event_store;
 mod exchange;
 mod features;
+mod forward_budget;
 mod handler_kind;
 mod holder;
 mod holder_lists;

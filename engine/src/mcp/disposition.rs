@@ -5,6 +5,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::exchange::{Exchange, Opening, StreamOwner};
+use super::forward_budget::ForwardedBody;
 use super::session_id::SessionId;
 use crate::handler::caller_info::CallerInfo;
 use crate::handler::event_queue::CallKey;
@@ -106,7 +107,7 @@ impl Forwarded {
 #[derive(Debug)]
 pub(crate) enum ForwardedKind {
     /// A message or a batch: the body as it arrived.
-    Post(Vec<u8>),
+    Post(ForwardedBody),
     /// A stream for the session's messages.
     OpenStream(Opening),
     /// The end of the session.
@@ -116,7 +117,7 @@ pub(crate) enum ForwardedKind {
     /// The client of this exchange, which waits for calls, sends no more and may be gone.
     ClientHungUp,
     /// A modern request about a task: the body as it arrived.
-    Task(Vec<u8>),
+    Task(ForwardedBody),
 }
 
 impl ForwardedKind {

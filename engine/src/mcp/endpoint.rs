@@ -139,7 +139,10 @@ impl Endpoint {
             Some(None) => Opening::AfterUnnamed,
         };
         let kind = ForwardedKind::OpenStream(opening);
-        match self.services.route_session(inbound, headers, None, || kind) {
+        match self
+            .services
+            .route_session(inbound, headers, None, || Ok(kind), out)
+        {
             Routed::Here(session) => {
                 let mut streams = self.services.session_streams();
                 streams.open(inbound, session, opening, out)
@@ -157,7 +160,10 @@ impl Endpoint {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let kind = ForwardedKind::EndSession;
-        match self.services.route_session(inbound, headers, None, || kind) {
+        match self
+            .services
+            .route_session(inbound, headers, None, || Ok(kind), out)
+        {
             Routed::Here(session) => {
                 let principal = inbound.principal();
                 self.services.delete_session(session, principal, out)
