@@ -58,6 +58,27 @@ impl Connection {
         }
     }
 
+    /// The peer whose request waits sends no more. Returns whether that ends the request.
+    pub(super) fn hang_up(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(waiting) = self.waiting() else {
+            return true;
+        };
+        let (call, stream) = (waiting.call, waiting.stream);
+        let takes_events = waiting.reply.accept.event_stream;
+        if let Some(call) = call {
+            return context.endpoint.handle_hang_up(call);
+        }
+        if let Some(StreamOwner::Calls(session)) = stream {
+            let exchange = context.exchange(self.sequence, takes_events);
+            let endpoint = &mut context.endpoint;
+            let notice = endpoint.handle_hang_up_of_calls(session, exchange);
+            let notice = notice.map(|notice| (session.home, Box::new(notice)));
+            context.forwards.extend(notice);
+            return false;
+        }
+        stream.is_some_and(StreamOwner::stays_open)
+    }
+
     /// Sends something that means nothing, so that no proxy between takes the connection for dead.
     pub(crate) fn keep_alive(&mut self, context: &mut Context<'_>) {
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
@@ -178,10 +199,7 @@ impl Connection {
             return;
         };
         self.phase = Phase::Streaming;
-        if self
-            .waiting()
-            .is_some_and(|waiting| waiting.stream.is_some())
-        {
+        if self.waiting().is_some_and(|it| it.has_stream()) {
             context.meter.count(Counter::StreamsOpen);
         }
         let date = context.date;
@@ -267,10 +285,7 @@ impl Connection {
             .buffers
             .as_mut()
             .and_then(|buffers| buffers.waiting.take());
-        if waiting
-            .as_ref()
-            .is_some_and(|waiting| waiting.stream.is_some())
-        {
+        if waiting.as_ref().is_some_and(WaitingRequest::has_stream) {
             context.meter.uncount(Counter::StreamsOpen);
         }
         let keep_alive = waiting.is_some_and(|waiting| waiting.reply.keep_alive);

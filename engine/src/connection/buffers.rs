@@ -41,10 +41,17 @@ pub(crate) struct WaitingRequest {
     pub(crate) is_post: bool,
     /// The call that answers it, if that runs on this shard.
     pub(crate) call: Option<CallKey>,
-    /// Whose stream this is.
+    /// Whose stream this is, or what else answers it.
     pub(crate) stream: Option<StreamOwner>,
     /// What came of a batch so far; a stream that waits has none, and there are many of those.
     pub(crate) batch: Option<Box<BatchResponses>>,
+}
+
+impl WaitingRequest {
+    /// Whether it is a stream that is counted.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.stream.is_some_and(StreamOwner::is_stream)
+    }
 }
 
 /// Responses to a batch. The endpoint bounds their bytes.

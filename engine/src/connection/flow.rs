@@ -158,7 +158,7 @@ impl Connection {
     /// Whether the peer listens to the events of its session, and has nothing to say meanwhile.
     pub(crate) fn listens(&self) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
-        self.phase == Phase::Streaming && waiting.is_some_and(|it| it.stream.is_some())
+        self.phase == Phase::Streaming && waiting.is_some_and(|it| it.has_stream())
     }
 
     /// Bytes that the peer has not taken, those being sent included.

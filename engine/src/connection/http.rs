@@ -180,13 +180,7 @@ impl Connection {
                 false
             }
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
-                let Some(waiting) = self.buffers.as_mut().and_then(|it| it.waiting.as_mut()) else {
-                    return true;
-                };
-                let ends = waiting.stream.is_some_and(StreamOwner::stays_open)
-                    || waiting
-                        .call
-                        .is_some_and(|call| context.endpoint.hangup_ends(call));
+                let ends = self.hang_up(context);
                 if ends {
                     self.phase = Phase::Flushing { lingers: false };
                 }
@@ -345,8 +339,13 @@ impl Connection {
             Disposition::Pending(call) => {
                 self.wait(reply, context).call = call;
             }
+            Disposition::PendingCalls(session) => {
+                self.wait(reply, context).stream = Some(StreamOwner::Calls(session));
+            }
             Disposition::Forward { home, request } => {
-                self.wait(reply, context).is_post = request.kind.is_post();
+                let waiting = self.wait(reply, context);
+                waiting.is_post = request.kind.is_post();
+                waiting.stream = request.answered_by();
                 context.forwards.push((home, request));
             }
             Disposition::Stream(owner) => {

@@ -72,6 +72,11 @@ impl Batches {
         Some(left)
     }
 
+    /// Forgets the batch of `exchange`, whose client left.
+    pub(super) fn forget(&mut self, exchange: Exchange) {
+        self.open.remove(&exchange);
+    }
+
     /// Counts an answer of `bytes`, if the batch of `exchange` takes it. What is of no batch is
     /// not counted.
     pub(super) fn count(&mut self, exchange: Exchange, bytes: usize) -> Result<(), AnswersTooLong> {

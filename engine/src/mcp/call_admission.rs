@@ -1,16 +1,23 @@
 //! Which calls may wait: decided before their handlers run, so that a refused call has had no
-//! effect and may be made again.
+//! effect and may be made again. Where there is no room, calls go first whose client left them and
+//! makes another one.
 
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, Value};
 
 use super::disposition::Disposition;
+use super::endings::Endings;
 use super::holder::HolderKey;
+use super::notifier::Notifier;
+use super::session_id::SessionId;
 use super::start::{HandlerRequest, Starter};
+use super::task_updates::TaskUpdates;
 
 /// Values in the params of a call, past which their bytes are counted before it runs: so many take
 /// a few MiB beside their texts.
 const PLAIN_NODES_MAX: usize = 10_000;
+/// Calls that make room for one.
+const GIVEN_UP_PER_CALL_MAX: usize = 16;
 
 impl Starter<'_> {
     /// Whether the call of a request may wait, should it have to.
@@ -39,6 +46,15 @@ impl Starter<'_> {
     ) -> Result<(), Disposition> {
         let holder = self.holder_of(request);
         let bytes = request.params.map_or(0, |params| params.owned_bytes());
+        for _ in 0..GIVEN_UP_PER_CALL_MAX {
+            if self.calls.shares().check(holder, bytes).is_ok() {
+                return Ok(());
+            }
+            let Some(key) = self.calls.oldest_abandoned(holder) else {
+                break;
+            };
+            self.endings().give_up(key);
+        }
         let Err(full) = self.calls.shares().check(holder, bytes) else {
             return Ok(());
         };
@@ -51,24 +67,43 @@ impl Starter<'_> {
         self.context.holders.key_of(request.inbound.principal())
     }
 
-    /// Whether a session of `calls` calls in flight may have another one.
+    /// Whether a session with all the calls that it may have in flight may have another one: one
+    /// that its client left makes room.
     ///
     /// # Errors
     /// The refusal that was written.
-    pub(super) fn admit_to_session(
+    #[cold]
+    pub(super) fn make_room_in_session(
         &mut self,
-        calls: usize,
+        session: SessionId,
         id: Id<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Disposition> {
-        let calls_max = self.context.settings.calls.per_session_max;
-        if calls < calls_max {
+        let found = self.sessions.find(session);
+        let abandoned = found.and_then(|found| self.calls.first_abandoned(found.calls()));
+        if let Some(key) = abandoned {
+            self.endings().give_up(key);
             return Ok(());
         }
         let text = self.context.format(format_args!(
-            "the session has {calls_max} calls in flight, which is its limit \
-             (calls.per_session_max)"
+            "the session has {} calls in flight, which is its limit (calls.per_session_max)",
+            self.context.settings.calls.per_session_max
         ));
         Err(self.context.refuse(Some(id), Reason::Overloaded(text), out))
+    }
+
+    fn endings(&mut self) -> Endings<'_> {
+        Endings {
+            calls: self.calls,
+            updates: TaskUpdates {
+                context: self.context,
+                tasks: self.tasks,
+                notifier: Notifier {
+                    sessions: self.sessions,
+                    streams: self.streams,
+                    outbox: self.outbox,
+                },
+            },
+        }
     }
 }

@@ -109,13 +109,11 @@ impl CallEvents<'_> {
     /// basic/transports) and means nothing to a legacy one (2025-11-25 basic/transports), whose
     /// client may have come back on another connection before this one was seen to go.
     pub(super) fn client_gone(&mut self, key: CallKey, exchange: Exchange) {
-        let Some(entry) = self.endings.calls.find(key) else {
-            return;
-        };
-        if entry.exchange.take_if(|its| *its == exchange).is_none() {
+        if !self.endings.calls.client_left(key, exchange) {
             return;
         }
-        if entry.era == Era::Modern {
+        let entry = self.endings.calls.find(key);
+        if entry.is_some_and(|entry| entry.era == Era::Modern) {
             self.endings.cancel(key);
         } else {
             self.pump(key);
@@ -151,9 +149,10 @@ impl CallEvents<'_> {
         let is_kept = entry
             .stream
             .is_some_and(|stream| notifier.streams.is_kept(stream));
-        if let Some(exchange) = entry.exchange.take_if(|_| is_kept) {
+        if let Some(exchange) = entry.exchange.filter(|_| is_kept) {
             let part = Part::StreamPause { retry_ms };
             notifier.outbox.push(exchange, part);
+            self.endings.calls.client_left(key, exchange);
         }
     }
 

@@ -6,11 +6,13 @@ use corelane_protocol::jsonrpc::{Id, OwnedId};
 use corelane_protocol::mcp::era::Era;
 use slab::Slab;
 
+use super::age_list::{Links, LinksOf};
 use super::call_shares::{CallShares, CallsFull};
 use super::event_store::StreamId;
 use super::exchange::Exchange;
 use super::handler_kind::HandlerKind;
 use super::holder::HolderKey;
+use super::holder_lists::HolderLists;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::TaskOwner;
@@ -50,7 +52,12 @@ pub(crate) struct InFlight {
     holder: HolderKey,
     /// Bytes of its arguments, and of what its client answered since.
     bytes: usize,
+    /// Whether its client left, as far as that can be told: it stands in a list of such calls.
+    is_abandoned: bool,
+    links: Links,
 }
+
+const ABANDONED: LinksOf<InFlight> = |call| &mut call.links;
 
 impl InFlight {
     /// The owner of the task that the call is or could become.
@@ -94,6 +101,8 @@ pub(crate) struct CallLimits {
 pub(crate) struct CallTable {
     calls: Slab<InFlight>,
     shares: CallShares,
+    /// Calls whose clients left.
+    abandoned: HolderLists,
     timeout_ms: u64,
     generation: u32,
     /// Deadlines in the order calls were started, which is the order they pass in.
@@ -106,6 +115,7 @@ impl CallTable {
         CallTable {
             calls: Slab::new(),
             shares: CallShares::new(limits.calls_max, limits.bytes_max),
+            abandoned: HolderLists::default(),
             timeout_ms: limits.timeout_ms,
             generation: 0,
             deadlines: VecDeque::new(),
@@ -168,6 +178,8 @@ impl CallTable {
             is_primed: false,
             holder: new.holder,
             bytes: new.bytes,
+            is_abandoned: false,
+            links: Links::LOOSE,
         });
         self.shares.take(new.holder, new.bytes);
         self.forget_answered_deadlines();
@@ -184,9 +196,60 @@ impl CallTable {
     /// Takes the call called `key` out, unless it was answered.
     pub(crate) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         self.find(key)?;
+        self.reclaim(key);
         let call = self.calls.remove(key.index as usize);
         self.shares.give_back(call.holder, call.bytes);
         Some(call)
+    }
+
+    /// Notes that the client of a call may be gone. A task needs no client.
+    pub(super) fn abandon(&mut self, key: CallKey) {
+        let Some(call) = self.find(key) else { return };
+        if call.made_task.is_none() && !call.is_abandoned {
+            call.is_abandoned = true;
+            let (holder, place) = (call.holder, (&mut self.calls, key.index));
+            self.abandoned.push(holder, place, ABANDONED);
+        }
+    }
+
+    /// Notes that the client of a call is gone from `exchange`. Says whether the answer was to go
+    /// there; from now on it goes nowhere.
+    pub(super) fn client_left(&mut self, key: CallKey, exchange: Exchange) -> bool {
+        let take = |call: &mut InFlight| call.exchange.take_if(|its| *its == exchange);
+        let is_own = self.find(key).and_then(take).is_some();
+        if is_own {
+            self.abandon(key);
+        }
+        is_own
+    }
+
+    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was to
+    /// go before.
+    pub(super) fn client_back(&mut self, key: CallKey, exchange: Exchange) -> Option<Exchange> {
+        self.reclaim(key);
+        self.find(key)?.exchange.replace(exchange)
+    }
+
+    /// Whether the client of a call left.
+    pub(super) fn is_abandoned(&mut self, key: CallKey) -> bool {
+        self.find(key).is_some_and(|call| call.is_abandoned)
+    }
+
+    /// The call of `holder` whose client left first.
+    pub(super) fn oldest_abandoned(&self, holder: HolderKey) -> Option<CallKey> {
+        let index = self.abandoned.oldest(holder)?;
+        let generation = self.calls[index as usize].generation;
+        Some(CallKey { index, generation })
+    }
+
+    /// Takes a call out of the list of those whose clients left, if it is there.
+    fn reclaim(&mut self, key: CallKey) {
+        if let Some(call) = self.find(key)
+            && std::mem::take(&mut call.is_abandoned)
+        {
+            let (holder, place) = (call.holder, (&mut self.calls, key.index));
+            self.abandoned.remove(holder, place, ABANDONED);
+        }
     }
 
     /// No call runs out of time before this; maybe none does then either.

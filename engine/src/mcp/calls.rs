@@ -9,6 +9,8 @@ use corelane_protocol::jsonrpc::Value;
 
 use super::call_shares::CallShares;
 use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
+use super::exchange::Exchange;
+use super::holder::HolderKey;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
@@ -125,6 +127,35 @@ impl Calls {
     /// A call that waits.
     pub(super) fn find(&mut self, key: CallKey) -> Option<&mut InFlight> {
         self.table.find(key)
+    }
+
+    /// Notes that the client of a call sends no more, and may be gone: the call makes room if other
+    /// calls of the same client need it.
+    pub(super) fn abandon(&mut self, key: CallKey) {
+        self.table.abandon(key);
+    }
+
+    /// Notes that the connection of `exchange` is gone. Says whether the answer of the call was to go
+    /// there; from now on it goes nowhere, and the call makes room like an abandoned one.
+    pub(super) fn client_left(&mut self, key: CallKey, exchange: Exchange) -> bool {
+        self.table.client_left(key, exchange)
+    }
+
+    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was to
+    /// go before.
+    pub(super) fn client_back(&mut self, key: CallKey, exchange: Exchange) -> Option<Exchange> {
+        self.table.client_back(key, exchange)
+    }
+
+    /// The first of `keys` whose client left.
+    pub(super) fn first_abandoned(&mut self, keys: &[CallKey]) -> Option<CallKey> {
+        let mut keys = keys.iter().copied();
+        keys.find(|key| self.table.is_abandoned(*key))
+    }
+
+    /// The call of `holder` whose client left first.
+    pub(super) fn oldest_abandoned(&self, holder: HolderKey) -> Option<CallKey> {
+        self.table.oldest_abandoned(holder)
     }
 
     /// Takes a call out because it ends; [`Calls::stop`] comes after that.

@@ -13,6 +13,7 @@ use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::disposition::Disposition;
+use super::forward_budget::ForwardBudget;
 use super::holder::Holders;
 use super::settings::EndpointSettings;
 use crate::meter::{Counter, ShardMeter};
@@ -24,6 +25,7 @@ pub(super) struct Context {
     pub(super) trailer: ResultTrailer,
     pub(super) meter: Rc<ShardMeter>,
     pub(super) holders: Holders,
+    pub(super) forwards: ForwardBudget,
     arena: Arena,
     now_ms: u64,
     started_unix_ms: u64,
@@ -41,11 +43,13 @@ impl Context {
             .parts
             .description
             .server_info(Revision::V2026_07_28);
+        let forwards = ForwardBudget::new(settings.calls.bytes_max);
         Context {
             trailer: ResultTrailer::new(&server_info),
             settings,
             meter,
             holders: Holders::default(),
+            forwards,
             arena: Arena::default(),
             now_ms: 0,
             started_unix_ms,

@@ -5,6 +5,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::exchange::{Exchange, Opening, StreamOwner};
+use super::forward_budget::ForwardedBody;
 use super::session_id::SessionId;
 use crate::handler::caller_info::CallerInfo;
 use crate::handler::event_queue::CallKey;
@@ -27,6 +28,8 @@ pub(crate) enum Disposition {
     Done,
     /// The answer comes later.
     Pending(Option<CallKey>),
+    /// The answers of several calls of this session come later.
+    PendingCalls(SessionId),
     /// A stream is open until one side ends it.
     Stream(StreamOwner),
     /// The message belongs to a session or a task of another shard.
@@ -71,19 +74,50 @@ pub(crate) struct Forwarded {
     pub(crate) kind: ForwardedKind,
 }
 
+impl Forwarded {
+    /// What the home shard of a session has to know about the client of an exchange.
+    pub(crate) fn notice(exchange: Exchange, session: SessionId, kind: ForwardedKind) -> Forwarded {
+        Forwarded {
+            exchange,
+            session,
+            revision: None,
+            id: None,
+            caller_info: None,
+            kind,
+        }
+    }
+
+    /// What answers the request, if calls of a session do.
+    pub(crate) fn answered_by(&self) -> Option<StreamOwner> {
+        let is_post = matches!(self.kind, ForwardedKind::Post(_));
+        is_post.then_some(StreamOwner::Calls(self.session))
+    }
+
+    /// Whether it is answered. A notice is not.
+    pub(crate) fn wants_answer(&self) -> bool {
+        let kind = &self.kind;
+        !matches!(
+            kind,
+            ForwardedKind::StreamGone | ForwardedKind::ClientHungUp
+        )
+    }
+}
+
 /// What a forwarded request asks for.
 #[derive(Debug)]
 pub(crate) enum ForwardedKind {
     /// A message or a batch: the body as it arrived.
-    Post(Vec<u8>),
+    Post(ForwardedBody),
     /// A stream for the session's messages.
     OpenStream(Opening),
     /// The end of the session.
     EndSession,
-    /// The stream of this exchange is gone.
+    /// The connection of this exchange is gone, which was a stream or waited for calls.
     StreamGone,
+    /// The client of this exchange, which waits for calls, sends no more and may be gone.
+    ClientHungUp,
     /// A modern request about a task: the body as it arrived.
-    Task(Vec<u8>),
+    Task(ForwardedBody),
 }
 
 impl ForwardedKind {

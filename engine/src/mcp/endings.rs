@@ -99,6 +99,19 @@ impl Endings<'_> {
         }
     }
 
+    /// Ends a call whose client left, because another call of the same client needs its room. That
+    /// is done for want of room only: to leave is not to cancel (MCP 2025-11-25 basic/transports).
+    /// A client that comes back for the answer gets an error.
+    pub(super) fn give_up(&mut self, key: CallKey) {
+        let Some(entry) = self.calls.find(key) else {
+            return;
+        };
+        self.updates.context.meter.count(Counter::CallsCancelled);
+        entry.call.cancel();
+        let text = "overloaded: its client left, and other calls of the client needed the room";
+        self.finish(key, Ok(Err(CallError::internal(text))));
+    }
+
     /// Ends a session that was taken out of the table: closes its streams, cancels its calls, and
     /// forgets its tasks and events.
     pub(super) fn end_session(&mut self, session: Session, end: SessionEnd) {

@@ -139,7 +139,10 @@ impl Endpoint {
             Some(None) => Opening::AfterUnnamed,
         };
         let kind = ForwardedKind::OpenStream(opening);
-        match self.services.route_session(inbound, headers, None, || kind) {
+        match self
+            .services
+            .route_session(inbound, headers, None, || Ok(kind), out)
+        {
             Routed::Here(session) => {
                 let mut streams = self.services.session_streams();
                 streams.open(inbound, session, opening, out)
@@ -157,7 +160,10 @@ impl Endpoint {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let kind = ForwardedKind::EndSession;
-        match self.services.route_session(inbound, headers, None, || kind) {
+        match self
+            .services
+            .route_session(inbound, headers, None, || Ok(kind), out)
+        {
             Routed::Here(session) => {
                 let principal = inbound.principal();
                 self.services.delete_session(session, principal, out)
@@ -200,6 +206,10 @@ impl Endpoint {
                 services
                     .session_streams()
                     .connection_gone(session, exchange);
+                Disposition::Done
+            }
+            ForwardedKind::ClientHungUp => {
+                services.session_streams().client_hung_up(session, exchange);
                 Disposition::Done
             }
             ForwardedKind::Task(body) => {
@@ -277,7 +287,37 @@ impl Endpoint {
         self.services.call_events().client_gone(key, exchange);
     }
 
-    /// Handles the loss of the connection of a session's stream; the stream itself stays.
+    /// Handles that the client of an exchange that waits for a call sends no more. Returns whether
+    /// it gave up on the call by that: closing is cancelling in the modern era. A legacy call goes
+    /// on, and makes room if other calls of the client need it.
+    pub(crate) fn handle_hang_up(&mut self, key: CallKey) -> bool {
+        let calls = &mut self.services.calls;
+        let is_modern = calls.find(key).is_some_and(|it| it.era == Era::Modern);
+        if !is_modern {
+            calls.abandon(key);
+        }
+        is_modern
+    }
+
+    /// The same for an exchange that waits for calls of a session. Returns what the home shard of
+    /// the session has to know, if that is another one.
+    pub(crate) fn handle_hang_up_of_calls(
+        &mut self,
+        session: SessionId,
+        exchange: Exchange,
+    ) -> Option<Forwarded> {
+        if session.home != self.services.context.settings.shard {
+            let kind = ForwardedKind::ClientHungUp;
+            return Some(Forwarded::notice(exchange, session, kind));
+        }
+        self.services
+            .session_streams()
+            .client_hung_up(session, exchange);
+        None
+    }
+
+    /// Handles the loss of the connection of a session's stream, or of one that waits for calls of a
+    /// session; stream and calls stay.
     pub(crate) fn handle_stream_gone(&mut self, session: SessionId, exchange: Exchange) {
         self.services
             .session_streams()
@@ -403,13 +443,6 @@ impl Endpoint {
     /// Gives back memory that an unusually large message took. Called when the shard is idle.
     pub(crate) fn trim(&mut self) {
         self.decoder.trim();
-    }
-
-    /// Whether a client that sends no more has given up on its call: closing is cancelling in the
-    /// modern era, and means nothing in the legacy one.
-    pub(crate) fn hangup_ends(&mut self, key: CallKey) -> bool {
-        let entry = self.services.calls.find(key);
-        entry.is_some_and(|entry| entry.era == Era::Modern)
     }
 
     /// Whether changed resources can be handled: no others are being broadcast.

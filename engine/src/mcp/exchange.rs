@@ -24,6 +24,9 @@ pub(crate) enum StreamOwner {
     Session(StreamOf),
     /// A listener's, by its place on the shard of its connection.
     Listen(u32),
+    /// There is none: several calls of this session answer the request, or calls on its home shard.
+    /// They are notified when the client goes.
+    Calls(SessionId),
 }
 
 impl StreamOwner {
@@ -32,7 +35,13 @@ impl StreamOwner {
         match self {
             StreamOwner::Session(of) => !of.ends_with_answer,
             StreamOwner::Listen(_) => true,
+            StreamOwner::Calls(_) => false,
         }
+    }
+
+    /// Whether there is a stream that is counted.
+    pub(crate) fn is_stream(self) -> bool {
+        !matches!(self, StreamOwner::Calls(_))
     }
 }
 

@@ -132,8 +132,8 @@ impl SessionStreams<'_> {
             return false;
         };
         let mut open = found.streams_mut().iter_mut();
-        let before = if let Some(entry) = call.and_then(|key| self.calls.find(key)) {
-            entry.exchange.replace(exchange)
+        let before = if let Some(key) = call {
+            self.calls.client_back(key, exchange)
         } else if let Some(open) = open.find(|open| open.stream == Some(stream)) {
             Some(std::mem::replace(&mut open.exchange, exchange))
         } else if has_room {
@@ -157,17 +157,29 @@ impl SessionStreams<'_> {
         found.is_some_and(|found| found.streams().len() < streams_max)
     }
 
-    /// The connection of a stream is gone; the stream is not.
+    /// The connection of a stream is gone, or one that waited for calls; they are not.
     pub(super) fn connection_gone(&mut self, session: SessionId, exchange: Exchange) {
         let now_ms = self.context.now_ms();
         let Some(found) = self.sessions.touch(session, now_ms) else {
             return;
         };
         for key in found.calls() {
-            if let Some(entry) = self.calls.find(*key) {
-                entry.exchange.take_if(|its| *its == exchange);
+            self.calls.client_left(*key, exchange);
+        }
+        self.outbox.batches.forget(exchange);
+        self.sessions.lose_stream(session, exchange);
+    }
+
+    /// The client of an exchange that waits for calls sends no more, and may be gone.
+    pub(super) fn client_hung_up(&mut self, session: SessionId, exchange: Exchange) {
+        let Some(found) = self.sessions.find(session) else {
+            return;
+        };
+        for key in found.calls() {
+            let entry = self.calls.find(*key);
+            if entry.is_some_and(|entry| entry.exchange == Some(exchange)) {
+                self.calls.abandon(*key);
             }
         }
-        self.sessions.lose_stream(session, exchange);
     }
 }

@@ -19,7 +19,8 @@ pub struct Calls {
     /// Bytes of the arguments of the pending calls of a shard, 1 MiB to 2 GiB and at least twice
     /// `http.body_bytes_max`; default 256 MiB. They count as what they take as JSON in memory,
     /// which is more than on the wire. Past it a call is refused as overloaded before its handler
-    /// starts; a principal has a share as of `in_flight_max`.
+    /// starts; a principal has a share as of `in_flight_max`. The bodies of requests on their way to
+    /// another shard have as many bytes, apart from these.
     pub bytes_max: usize,
     /// Milliseconds until a call is cancelled, 100 to 86,400,000; default 300,000: longer than
     /// clients wait (60 s is usual), so that the client decides.

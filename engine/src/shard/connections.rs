@@ -179,8 +179,10 @@ impl Shard {
             if let Some(call) = waiting.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
             }
-            if let Some(owner) = waiting.stream {
+            if waiting.has_stream() {
                 self.handling.meter.uncount(Counter::StreamsOpen);
+            }
+            if let Some(owner) = waiting.stream {
                 self.stream_gone(owner, exchange);
             }
         }

@@ -198,7 +198,7 @@ impl Shard {
 
     fn serve_forwarded(&mut self, request: Forwarded) {
         let exchange = request.exchange;
-        let wants_answer = !matches!(request.kind, ForwardedKind::StreamGone);
+        let wants_answer = request.wants_answer();
         let mut body = Vec::new();
         let disposition = self.handling.endpoint.handle_forwarded(request, &mut body);
         let part = match disposition {
@@ -206,7 +206,7 @@ impl Shard {
             Disposition::Accepted => Part::Accepted,
             Disposition::Done => Part::Done,
             Disposition::Stream(owner) => Part::StreamOpen(owner),
-            Disposition::Pending(_) => return,
+            Disposition::Pending(_) | Disposition::PendingCalls(_) => return,
             Disposition::Forward { .. } => unreachable!("the home shard forwards nothing"),
         };
         if wants_answer {
@@ -214,11 +214,12 @@ impl Shard {
         }
     }
 
-    /// Tells the owner of a stream that it is gone: a listener of this shard, or a session on its
-    /// home shard.
+    /// Notifies the owner of a stream that its connection is gone: a listener of this shard, or a
+    /// session on its home shard; so are the calls of a session that a connection waited for.
     pub(super) fn stream_gone(&mut self, owner: StreamOwner, exchange: Exchange) {
         let session = match owner {
             StreamOwner::Session(of) => of.session,
+            StreamOwner::Calls(session) => session,
             StreamOwner::Listen(key) => {
                 return self.handling.endpoint.handle_subscription_gone(key);
             }
@@ -227,16 +228,8 @@ impl Shard {
             self.handling.endpoint.handle_stream_gone(session, exchange);
             return;
         }
-        let kind = ForwardedKind::StreamGone;
-        let request = Forwarded {
-            exchange,
-            session,
-            revision: None,
-            id: None,
-            caller_info: None,
-            kind,
-        };
-        let message = ShardMessage::Forward(Box::new(request));
+        let notice = Forwarded::notice(exchange, session, ForwardedKind::StreamGone);
+        let message = ShardMessage::Forward(Box::new(notice));
         self.send_or_queue(usize::from(session.home), Tier::Request, message);
     }
 
@@ -253,6 +246,10 @@ impl Shard {
             let ShardMessage::Forward(request) = message else {
                 unreachable!("the lane gives back what was sent");
             };
+            // A notice that is lost costs its client some room, and no answer waits for it.
+            if !request.wants_answer() {
+                continue;
+            }
             let reason = Reason::Overloaded("the lane to the session's shard is full");
             // Delivered with the others at the end of the turn, not from here: the next request
             // of the connection may find the lane full as well, and so on.

@@ -5,6 +5,8 @@ use corelane_tests::{
 };
 use serde_json::{Value, json};
 
+use crate::shards::one_on_each_shard;
+
 /// Calls that may wait at once in these tests.
 const CALLS_MAX: usize = 4;
 
@@ -63,10 +65,19 @@ fn a_modern_call_ends_with_its_connection() {
 }
 
 #[test]
-fn a_legacy_call_outlives_its_connection() {
-    let server = Setup::shards(1).profile(&few_calls()).start();
+fn a_legacy_call_outlives_its_connection_while_others_need_room() {
+    let profile = format!("{}\n[server]\nprincipal_header = \"x-user\"", few_calls());
+    let server = Setup::shards(1).profile(&profile).start();
     let session = Session::open(&mut server.connect());
     let mut prober = server.connect();
+    let has_room = |prober: &mut Connection| {
+        let call = Request::modern_call("sleep", json!({ "ms": 1 }));
+        match prober.exchange(&call.field("X-User", "prober")).status() {
+            200 => true,
+            503 => false,
+            other => panic!("status {other}"),
+        }
+    };
     // Without a stream, nothing comes before the answer.
     let call = session.call("sleep", json!({ "ms": 4000 }));
     let holders = fill(&server, &call.field("Accept", "application/json"));
@@ -81,6 +92,89 @@ fn a_legacy_call_outlives_its_connection() {
     wait_until("the end of the calls", || {
         has_room(&mut prober).then_some(())
     });
+}
+
+fn sleep(id: u64, ms: u64) -> Value {
+    let params = json!({ "name": "sleep", "arguments": { "ms": ms } });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+}
+
+/// A client with two calls that take a minute, and how it makes another one in the same session.
+struct Leaver {
+    connections: Vec<Connection>,
+    quick: Request,
+}
+
+impl Leaver {
+    /// Two calls in a batch, of which everything was read that came: the client leaves with a FIN.
+    fn with_batch(mut away: Connection, home: &mut Connection) -> Leaver {
+        let handshake = home.exchange(&Request::initialize("2025-03-26"));
+        let id = handshake.head.field("MCP-Session-Id");
+        let id = id.expect("a session id").to_owned();
+        let session = Session { id };
+        let message = |message: &Value| {
+            let request = session.message(message);
+            request.without("MCP-Protocol-Version")
+        };
+        let ping = json!({ "jsonrpc": "2.0", "id": 0, "method": "ping" });
+        let batch = json!([ping, sleep(1, 60_000), sleep(2, 60_000)]);
+        away.send(&message(&batch));
+        // The answer to the ping comes when the calls are seen to wait.
+        let head = away.read_head().expect("a head");
+        assert!(head.is_event_stream(), "{head:?}");
+        away.read_chunk(PATIENCE).expect("the answer to the ping");
+        Leaver {
+            connections: vec![away],
+            quick: message(&sleep(3, 1)),
+        }
+    }
+
+    /// Two calls whose streams have begun, and were not read: the client leaves with a RST.
+    fn with_streams(away: [Connection; 2], home: &mut Connection) -> Leaver {
+        let session = Session::open(home);
+        let mut connections = Vec::from(away);
+        for connection in &mut connections {
+            connection.send(&session.message(&sleep(1, 60_000)));
+            // The event that primes the client to come back.
+            let peeked = connection.stream().peek(&mut [0]);
+            assert_eq!(peeked.expect("an answer"), 1);
+        }
+        Leaver {
+            connections,
+            quick: session.message(&sleep(3, 1)),
+        }
+    }
+
+    fn check(self, prober: &mut Connection, name: &str) {
+        assert_eq!(prober.exchange(&self.quick).status(), 503, "{name}");
+        drop(self.connections);
+        wait_until(&format!("room in the session, {name}"), || {
+            (prober.exchange(&self.quick).status() == 200).then_some(())
+        });
+    }
+}
+
+#[test]
+fn calls_that_a_client_left_make_room_in_their_session_wherever_it_lives() {
+    for shards in [1, 2] {
+        let profile = "[calls]\nper_session_max = 2";
+        let server = Setup::shards(shards).profile(profile).start();
+        let connect = || {
+            let all = one_on_each_shard(|| server.connect(), shards);
+            let connections = all.into_iter().map(|(connection, _)| connection);
+            connections.collect::<Vec<Connection>>()
+        };
+        let (mut homes, mut probers) = (connect(), connect());
+        for away in 0..shards {
+            for (home, prober) in homes.iter_mut().zip(&mut probers) {
+                let leaver = Leaver::with_batch(connect().swap_remove(away), home);
+                leaver.check(prober, &format!("batch from {away} of {shards}"));
+                let two = [(), ()].map(|()| connect().swap_remove(away));
+                let leaver = Leaver::with_streams(two, home);
+                leaver.check(prober, &format!("streams from {away} of {shards}"));
+            }
+        }
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
+use crate::mcp::forward_budget::ForwardsFull;
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
 
@@ -15,7 +16,7 @@ use crate::mcp::session_id::SessionId;
 pub(in crate::mcp) enum Routed {
     /// The session lives here.
     Here(SessionId),
-    /// It lives on another shard: the message is forwarded.
+    /// It lives on another shard: the message is forwarded, or refused for want of room on the way.
     Elsewhere(Disposition),
     /// No shard has ever had such a session.
     Unknown,
@@ -42,9 +43,9 @@ impl Services {
             Ok(Admitted::Modern(request)) => match self.task_home(&request) {
                 None => self.modern(head, inbound, &request, out),
                 Some(home) => {
-                    let kind = ForwardedKind::Task(body.to_vec());
+                    let kind = self.context.forwards.copy(body).map(ForwardedKind::Task);
                     let (to, id) = (SessionId::none(home), Some(request.id));
-                    self.forward(inbound, (to, None), id, kind)
+                    self.forward(inbound, (to, None), id, kind, out)
                 }
             },
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
@@ -53,8 +54,8 @@ impl Services {
             }
             Ok(Admitted::Session { headers, message }) => {
                 let id = message.request_id();
-                let kind = || ForwardedKind::Post(body.to_vec());
-                match self.route_session(inbound, headers, id, kind) {
+                let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);
+                match self.route_session(inbound, headers, id, kind, out) {
                     Routed::Here(session) => {
                         self.session(session, inbound, headers.revision, message, out)
                     }
@@ -78,8 +79,8 @@ impl Services {
             Ok(headers) => headers,
             Err(reason) => return self.context.refuse(None, reason, out),
         };
-        let kind = || ForwardedKind::Post(body.to_vec());
-        match self.route_session(inbound, headers, None, kind) {
+        let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);
+        match self.route_session(inbound, headers, None, kind, out) {
             Routed::Here(session) => self.batch(session, inbound, batch, out),
             Routed::Unknown => self.context.refuse(None, Reason::SessionUnknown, out),
             Routed::Elsewhere(forward) => forward,
@@ -93,28 +94,37 @@ impl Services {
         inbound: Inbound<'_>,
         headers: SessionHeaders<'_>,
         id: Option<Id<'_>>,
-        kind: impl FnOnce() -> ForwardedKind,
+        kind: impl FnOnce() -> Result<ForwardedKind, ForwardsFull>,
+        out: &mut Vec<u8>,
     ) -> Routed {
         let settings = &self.context.settings;
         match SessionId::parse(headers.session_id) {
             Some(session) if session.home == settings.shard => Routed::Here(session),
             Some(session) if session.home < settings.shards => {
                 let to = (session, headers.revision);
-                Routed::Elsewhere(self.forward(inbound, to, id, kind()))
+                Routed::Elsewhere(self.forward(inbound, to, id, kind(), out))
             }
             _ => Routed::Unknown,
         }
     }
 
-    /// Sends a request on to the home shard of a session; [`SessionId::none`] where it is about a
-    /// task.
+    /// Sends a request on to the home shard of a session, [`SessionId::none`] where it is about a
+    /// task; refuses it where too much is on its way already.
     fn forward(
         &self,
         inbound: Inbound<'_>,
         (session, revision): (SessionId, Option<Revision>),
         id: Option<Id<'_>>,
-        kind: ForwardedKind,
+        kind: Result<ForwardedKind, ForwardsFull>,
+        out: &mut Vec<u8>,
     ) -> Disposition {
+        let kind = match kind {
+            Ok(kind) => kind,
+            Err(full) => {
+                let text = self.context.format(format_args!("{full}"));
+                return self.context.refuse(id, Reason::Overloaded(text), out);
+            }
+        };
         let exposed = &self.context.settings.parts.exposed;
         let request = Forwarded {
             exchange: inbound.exchange,

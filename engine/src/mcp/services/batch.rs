@@ -70,7 +70,7 @@ impl Services {
                     self.outbox.push(exchange, part);
                 }
                 out.truncate(array);
-                Disposition::Pending(None)
+                Disposition::PendingCalls(id)
             }
             _ if responses.is_empty() => Disposition::Accepted,
             _ => {

@@ -165,7 +165,9 @@ impl Services {
                 };
                 let calls = found.calls().len();
                 let (log_level, capabilities) = (found.log_level, found.capabilities);
-                if let Err(refused) = self.starter().admit_to_session(calls, id, out) {
+                if calls >= self.context.settings.calls.per_session_max
+                    && let Err(refused) = self.starter().make_room_in_session(session, id, out)
+                {
                     return refused;
                 }
                 let options = RequestOptions {

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use super::principals::{ANN, BOB};
 use super::test_endpoint::{
-    Answer, TestEndpoint, error, initialize, on_executor, part_of, request, result, session_header,
-    text,
+    Answer, TestEndpoint, check_parts, error, initialize, on_executor, part_of, request, result,
+    session_header, text,
 };
-use crate::mcp::Disposition;
+use crate::mcp::{Disposition, EventId, Part, StreamOwner};
+use crate::meter::Counter;
 
 fn message(answer: &Answer) -> &str {
     let message = answer.body["error"]["message"].as_str();
@@ -186,5 +187,159 @@ fn a_cancelled_call_gives_its_bytes_back() {
         endpoint.handle_client_gone(modern.pending(), modern.exchange);
         endpoint.services().endings().cancel(legacy.pending());
         assert_eq!(harness.endpoint.services().calls.shares().bytes(), 0);
+    });
+}
+
+/// An endpoint on which Ann has two calls of a session that take all of her bytes, and has left
+/// them; returns the session's header line and the calls.
+fn with_abandoned_calls() -> (TestEndpoint, String, [Answer; 2]) {
+    let mut harness = TestEndpoint::with(|settings| settings.calls.bytes_max = 200_000);
+    harness.principal = ANN;
+    harness.takes_events = true;
+    let session = harness.session();
+    let calls = [(), ()].map(|()| {
+        let filler = json!({"filler": "x".repeat(80_000)});
+        harness.call_legacy(&session, "wait", filler)
+    });
+    for call in &calls {
+        let endpoint = &mut harness.endpoint;
+        endpoint.handle_client_gone(call.pending(), call.exchange);
+        endpoint.handle_client_gone(call.pending(), call.exchange);
+    }
+    (harness, session, calls)
+}
+
+#[test]
+fn calls_that_a_client_left_make_room_for_its_own_others_oldest_first() {
+    on_executor(async {
+        let (mut harness, session, calls) = with_abandoned_calls();
+        assert_eq!(harness.gate.inside(), 2, "leaving is not cancelling");
+        harness.principal = BOB;
+        check_refused(&wait_with(&mut harness, 80_000), "calls.bytes_max");
+        harness.principal = ANN;
+        wait_with(&mut harness, 80_000).pending();
+        harness.settle().await;
+        let services = harness.endpoint.services();
+        let [first, second] = [0, 1].map(|at| services.calls.find(calls[at].pending()).is_some());
+        assert_eq!((first, second), (false, true));
+        assert_eq!(harness.gate.inside(), 2, "its handler was dropped");
+        assert_eq!(harness.count(Counter::CallsCancelled), 1);
+        wait_in(&mut harness, &session).pending();
+        assert_eq!(harness.gate.inside(), 3, "nothing more goes than is needed");
+    });
+}
+
+/// Asks for the stream of a call from its first event on.
+fn come_back(harness: &mut TestEndpoint, session: &str, stream: &EventId) -> Answer {
+    let after = stream.to_text();
+    harness.send("GET", &format!("{session}Last-Event-ID: {after}\r\n"))
+}
+
+#[test]
+fn a_client_that_comes_back_keeps_its_call_or_hears_what_became_of_it() {
+    on_executor(async {
+        let (mut harness, session, calls) = with_abandoned_calls();
+        let primed = harness.deliveries();
+        let streams: Vec<EventId> = primed
+            .iter()
+            .filter_map(|(_, part)| match part {
+                Part::Event { id, .. } => *id,
+                _ => None,
+            })
+            .collect();
+        let [first, second] = &streams[..] else {
+            panic!("both calls were primed: {primed:?}");
+        };
+        come_back(&mut harness, &session, first).check("stream", &Value::Null);
+        // The second one goes, although it was left later, and then there is none.
+        wait_with(&mut harness, 80_000).pending();
+        check_refused(&wait_with(&mut harness, 80_000), "calls.bytes_max");
+        let services = harness.endpoint.services();
+        let kept = [0, 1].map(|at| services.calls.find(calls[at].pending()).is_some());
+        assert_eq!(kept, [true, false]);
+        harness.deliveries();
+        let answer = come_back(&mut harness, &session, second);
+        answer.check("stream", &Value::Null);
+        let expected = [("event", error(1, -32603)), ("end", Value::Null)];
+        check_parts(&harness.deliveries(), answer.exchange, &expected);
+    });
+}
+
+#[test]
+fn a_client_that_sends_no_more_is_answered_if_its_call_makes_room() {
+    on_executor(async {
+        let mut harness = TestEndpoint::with(|settings| settings.calls.per_session_max = 1);
+        let session = harness.session();
+        let first = wait_in(&mut harness, &session);
+        assert!(!harness.endpoint.handle_hang_up(first.pending()));
+        let second = wait_in(&mut harness, &session);
+        second.pending();
+        check_parts(
+            &harness.settle().await,
+            first.exchange,
+            &[("200", error(1, -32603))],
+        );
+        harness.gate.open();
+        let expected = [("200", result(1, text("passed")))];
+        check_parts(&harness.settle().await, second.exchange, &expected);
+    });
+}
+
+#[test]
+fn the_calls_of_a_batch_that_a_client_left_make_room() {
+    on_executor(async {
+        for is_gone in [true, false] {
+            let mut harness = TestEndpoint::with(|settings| settings.calls.per_session_max = 2);
+            let session = batch_session(&mut harness);
+            let batch = harness.post(&session, &batch_of_waits([1, 2]));
+            let Disposition::PendingCalls(id) = batch.disposition else {
+                panic!("the batch waits: {:?}", batch.disposition);
+            };
+            let endpoint = &mut harness.endpoint;
+            match is_gone {
+                true => endpoint.handle_stream_gone(id, batch.exchange),
+                false => drop(endpoint.handle_hang_up_of_calls(id, batch.exchange)),
+            }
+            let [third, fourth] = [(), ()].map(|()| wait_in(&mut harness, &session));
+            third.pending();
+            fourth.pending();
+            check_refused(&wait_in(&mut harness, &session), "calls.per_session_max");
+            let delivered = harness.settle().await;
+            match is_gone {
+                true => assert!(delivered.is_empty(), "{delivered:?}"),
+                false => assert_eq!(delivered.len(), 3, "two responses and the end"),
+            }
+            assert!(harness.endpoint.services().outbox.batches.is_empty());
+        }
+    });
+}
+
+#[test]
+fn the_home_shard_of_a_session_hears_that_a_client_sends_no_more() {
+    on_executor(async {
+        let shard = |number| {
+            TestEndpoint::with(|settings| {
+                (settings.shard, settings.shards) = (number, 2);
+                settings.calls.per_session_max = 1;
+            })
+        };
+        let (mut away, mut home) = (shard(0), shard(1));
+        let id = home.session_id();
+        let session = session_header(id);
+        let answer = wait_in(&mut away, &session);
+        let exchange = answer.exchange;
+        let Disposition::Forward { request, .. } = answer.disposition else {
+            panic!("forwarded to its home: {:?}", answer.disposition);
+        };
+        assert_eq!(request.answered_by(), Some(StreamOwner::Calls(id)));
+        let mut out = Vec::new();
+        home.endpoint.handle_forwarded(*request, &mut out);
+        check_refused(&wait_in(&mut home, &session), "calls.per_session_max");
+        let notice = away.endpoint.handle_hang_up_of_calls(id, exchange);
+        let notice = notice.expect("the session lives elsewhere");
+        assert!(!notice.wants_answer());
+        home.endpoint.handle_forwarded(notice, &mut out);
+        wait_in(&mut home, &session).pending();
+        check_parts(&home.settle().await, exchange, &[("200", error(1, -32603))]);
     });
 }

@@ -152,7 +152,7 @@ fn closing_is_cancelling_for_a_modern_client_only() {
         let key = answer.pending();
         let exchange = answer.exchange;
         let is_modern = way == Way::Modern;
-        assert_eq!(harness.endpoint.hangup_ends(key), is_modern);
+        assert_eq!(harness.endpoint.handle_hang_up(key), is_modern);
         harness.endpoint.handle_client_gone(key, exchange);
         assert_eq!(
             harness.endpoint.services().call_events().exchange_of(key),

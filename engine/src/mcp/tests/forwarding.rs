@@ -6,7 +6,7 @@ use super::test_endpoint::{
     Answer, TestEndpoint, check_parts, error, kind_of, notification, on_executor, request, result,
     session_header, text,
 };
-use crate::mcp::{Disposition, Forwarded, ForwardedKind};
+use crate::mcp::{Disposition, Forwarded, ForwardedKind, SessionId};
 
 /// The shard of the connection and the home shard of the session.
 fn pair() -> (TestEndpoint, TestEndpoint) {
@@ -163,4 +163,30 @@ fn a_forwarded_stream_counts_for_its_session_until_it_is_gone() {
     let answer = front.send("DELETE", &session);
     assert_eq!(at_home(&mut home, answer).0, "done");
     check_parts(&home.deliveries(), second, &[("end", Value::Null)]);
+}
+
+#[test]
+fn requests_on_their_way_have_so_many_bytes_together() {
+    let post = |harness: &mut TestEndpoint, bytes: usize| {
+        let session = session_header(SessionId { home: 1, random: 1 });
+        let arguments = json!({"filler": "x".repeat(bytes)});
+        harness.call_legacy(&session, "wait", arguments)
+    };
+    let mut harness = TestEndpoint::with(|settings| {
+        settings.shards = 2;
+        settings.calls.bytes_max = 100_000;
+    });
+    let first = post(&mut harness, 45_000);
+    assert_eq!(kind_of(&first.disposition), "forward to 1");
+    let refused = post(&mut harness, 45_000);
+    refused.check("503", &error(1, -32603));
+    let message = refused.body["error"]["message"].as_str().expect("a text");
+    assert!(message.contains("calls.bytes_max"), "{message}");
+    assert_eq!(
+        kind_of(&post(&mut harness, 100).disposition),
+        "forward to 1"
+    );
+    drop(first);
+    let second = post(&mut harness, 45_000);
+    assert_eq!(kind_of(&second.disposition), "forward to 1");
 }

@@ -345,7 +345,7 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
         Disposition::Answer { status, .. } => status.code().to_string(),
         Disposition::Accepted => "accepted".to_owned(),
         Disposition::Done => "done".to_owned(),
-        Disposition::Pending(_) => "pending".to_owned(),
+        Disposition::Pending(_) | Disposition::PendingCalls(_) => "pending".to_owned(),
         Disposition::Stream(_) => "stream".to_owned(),
         Disposition::Forward { home, .. } => format!("forward to {home}"),
     }
