@@ -69,7 +69,7 @@ pub(crate) enum Wait {
     /// The task is over.
     Over,
     /// The waiter is handed back when it is.
-    OrderedRegistry,
+    Registered,
 }
 
 /// The tasks of a shard; see the module's text.
@@ -395,7 +395,7 @@ impl TaskTable {
             });
         }
         task.waiters.push(waiter);
-        Ok(Wait::OrderedRegistry)
+        Ok(Wait::Registered)
     }
 
     /// Says that `waiter` does not wait for a task any more.

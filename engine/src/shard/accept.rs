@@ -33,7 +33,8 @@ impl Shard {
         let Some(listener) = &self.listener else {
             return;
         };
-        let free = self.slots.capacity() - self.slots.len();
+        // A slot is empty at once when its connection is closed, its descriptor a little later.
+        let free = self.slots.capacity() - self.slots.len() - self.ring.closing();
         let few = self.few_slots();
         match self.accepting {
             Accepting::Off => return,

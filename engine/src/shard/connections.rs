@@ -1,6 +1,5 @@
 //! What completions do to connections, and what connections then ask of the ring.
 
-use super::reading::under_way;
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::http::Phase;
@@ -143,8 +142,7 @@ impl Shard {
             return;
         };
         self.wheel.cancel(key.index);
-        let under_way = under_way(&connection);
-        self.ring.close(key, under_way);
+        self.ring.close(key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
         let Some(buffers) = &mut connection.buffers else {

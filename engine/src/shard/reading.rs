@@ -16,8 +16,8 @@
 //! What a stream brings between its stop and its end is kept; it is one burst of the kernel's.
 
 use super::work::Shard;
-use crate::connection::http::{Connection, RecvMode};
-use crate::io::ring::{Received, UnderWay};
+use crate::connection::http::RecvMode;
+use crate::io::ring::Received;
 use crate::io::slots::SlotKey;
 use crate::meter::Counter;
 
@@ -158,17 +158,5 @@ impl Shard {
             connection.reading = RecvMode::Cancelling;
             self.ring.cancel_multishot(key);
         }
-    }
-}
-
-/// What a connection that is closed has under way. Receives that were queued once have ended by
-/// the time of a close: they never wait.
-pub(super) fn under_way(connection: &Connection) -> UnderWay {
-    if connection.is_sending {
-        return UnderWay::Anything;
-    }
-    match connection.reading {
-        RecvMode::Poll | RecvMode::PollThenMultishot => UnderWay::Watch,
-        RecvMode::Multishot | RecvMode::Cancelling => UnderWay::Stream,
     }
 }

@@ -1,5 +1,6 @@
 //! Real rings on real loopback sockets. Every wait is for a completion and bounded by rounds.
 
+mod close;
 mod dial;
 mod server;
 
@@ -135,40 +136,6 @@ fn a_write_shutdown_reaches_the_peer_while_reading_goes_on() {
 }
 
 #[test]
-fn a_completion_after_the_close_has_a_stale_key() {
-    let mut server = Server::open(&SMALL);
-    let (mut client, key) = server.pair();
-    server.ring.watch(key);
-    server.ring.enter(Wait::No).unwrap();
-    client.write_all(b"late").unwrap();
-    server.ring.receive(key);
-    server.ring.enter(Wait::For(ROUND)).unwrap();
-    assert!(server.ring.has_completions());
-    // The close comes before the completions are looked at, and the index is used again.
-    server.close(key);
-    let (_other, other) = server.pair();
-    assert_eq!(other.index, key.index);
-    assert_ne!(other, key);
-    let mut stale = 0;
-    for completion in server.waiting.drain(..) {
-        match completion {
-            Completion::Readable { key, .. } => stale += u32::from(server.slots.get(key).is_none()),
-            Completion::Received {
-                key,
-                outcome: Received::Data { buffer, .. },
-            } => {
-                assert!(server.slots.get(key).is_none());
-                server.ring.buffers().recycle(buffer);
-                stale += 1;
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(stale > 0);
-    assert_eq!(server.ring.buffers().held(), 0);
-}
-
-#[test]
 fn receiving_goes_on_after_buffers_ran_out() {
     let mut server = Server::open(&RingSettings {
         buffer_count: 2,
@@ -224,40 +191,6 @@ fn short_sends_to_a_slow_reader_finish() {
     }
     assert!(short > 0);
     reader.join().unwrap();
-}
-
-#[test]
-fn closing_returns_the_chunk_of_a_blocked_send() {
-    let mut server = Server::open(&SMALL);
-    let (mut client, key) = server.pair();
-    server.ring.send(key, Chunk::from(vec![1; 16 << 20]), 0);
-    let (chunk, _, outcome) = server.sent();
-    let mut from = outcome.unwrap();
-    let mut blocked = Some(chunk);
-    // The peer reads nothing, so after a few short sends one blocks.
-    while let Some(chunk) = blocked.take() {
-        server.ring.send(key, chunk, from);
-        server.ring.enter(Wait::For(ROUND)).unwrap();
-        server.ring.reap(&mut server.waiting, usize::MAX);
-        if let Some(Completion::Sent {
-            chunk,
-            from: start,
-            outcome,
-            ..
-        }) = server.waiting.pop()
-        {
-            from = start + outcome.unwrap();
-            blocked = Some(chunk);
-        }
-    }
-    server.close(key);
-    let (chunk, start, outcome) = server.sent();
-    assert_eq!(
-        (chunk.len(), start, outcome),
-        (16 << 20, from, Err(libc::ECANCELED))
-    );
-    assert_eq!(server.ring.in_flight(), 1);
-    std::io::copy(&mut client, &mut std::io::sink()).expect("an end of stream");
 }
 
 #[test]

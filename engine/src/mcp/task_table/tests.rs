@@ -192,7 +192,7 @@ fn who_waits_is_handed_back_at_the_end_and_once() {
     for id in [completed, failed, cancelled] {
         for waiter in [1, 2, 3] {
             let waits = table.wait(id, &owner, Waiter(waiter), NOW_MS);
-            assert_eq!(waits, Ok(Wait::OrderedRegistry));
+            assert_eq!(waits, Ok(Wait::Registered));
         }
         table.leave(id, Waiter(2));
         let waiters = table.get(id, &owner, NOW_MS).unwrap().waiters();

@@ -237,7 +237,7 @@ impl Core {
             self.dismiss_waiter(task, &owner);
             wait = self.tasks.table.wait(task, &owner, waiter, now_ms);
         }
-        if wait != Ok(Wait::OrderedRegistry) {
+        if wait != Ok(Wait::Registered) {
             self.tasks.waiting.remove(place);
             self.write_task_result(out, id, task, &owner);
             return Disposition::ok();
