@@ -11,6 +11,8 @@ pub(crate) mod message;
 pub(crate) mod reading;
 pub(crate) mod run;
 pub(crate) mod start;
+#[cfg(test)]
+mod tests;
 pub(crate) mod work;
 
 pub(crate) use message::ShardMessage;

@@ -22,4 +22,4 @@ mod streams;
 mod task_status;
 mod tasks;
 pub(crate) mod test_endpoint;
-mod tools;
+pub(crate) mod tools;

@@ -195,7 +195,8 @@ fn serve(
     })
 }
 
-fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
+/// Opens the ring of a shard and starts to accept.
+pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     let (shard, profile) = (plan.shard, plan.profile);
     let ring_error = |error| ShardError::Ring { shard, error };
     let mut ring = Ring::open(&RingSettings {

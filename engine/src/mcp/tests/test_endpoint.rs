@@ -45,6 +45,21 @@ pub(crate) struct TestEndpoint {
     pub(crate) principal: Option<&'static str>,
 }
 
+/// What the shards of a server with the catalog of the tests have in common.
+pub(crate) fn parts(gate: &Gate) -> ServerParts {
+    ServerParts {
+        description: Arc::new(ServerDescription {
+            name: "harness".to_owned(),
+            version: "1".to_owned(),
+            ..ServerDescription::default()
+        }),
+        plan: Arc::new(tools::plan(gate, 100)),
+        sealer: Arc::new(Sealer::random()),
+        exposed: Arc::default(),
+        states: Arc::new([]),
+    }
+}
+
 /// What became of one request.
 pub(crate) struct Answer {
     pub(crate) disposition: Disposition,
@@ -69,17 +84,7 @@ impl TestEndpoint {
         let mut settings = EndpointSettings {
             shard: 0,
             shards: 1,
-            parts: ServerParts {
-                description: Arc::new(ServerDescription {
-                    name: "harness".to_owned(),
-                    version: "1".to_owned(),
-                    ..ServerDescription::default()
-                }),
-                plan: Arc::new(tools::plan(&gate, 100)),
-                sealer: Arc::new(Sealer::random()),
-                exposed: Arc::default(),
-                states: Arc::new([]),
-            },
+            parts: parts(&gate),
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
             batch_max: 4,

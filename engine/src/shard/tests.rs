@@ -1,0 +1,5 @@
+//! One shard on a real ring: its turns are taken by the test, its clock is moved by it.
+
+mod deadlines;
+mod departures;
+mod rig;
