@@ -21,6 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::handler::event_queue::CallKey;
+use crate::io::ring::Hangup;
 use crate::mcp::requester::Requester;
 use crate::mcp::{Disposition, StreamOwner};
 
@@ -68,6 +69,8 @@ pub(crate) struct Connection {
     pub(crate) is_sending: bool,
     /// The peer sends no more.
     pub(super) is_read_closed: bool,
+    /// What the watch said of the peer; bytes from before it may not be received yet.
+    pub(crate) hangup: Hangup,
     /// Number of the current or last request; answers to another one are late.
     pub(crate) sequence: u32,
     /// The deadline that runs, and for which request.
@@ -83,6 +86,7 @@ impl Connection {
             reading: RecvMode::Poll,
             is_sending: false,
             is_read_closed: false,
+            hangup: Hangup::None,
             sequence: 0,
             armed: (Timer::None, 0),
             buffers: None,
@@ -180,19 +184,27 @@ impl Connection {
                 false
             }
             Phase::Waiting | Phase::Streaming => {
-                let Some(waiting) = self.buffers.as_mut().and_then(|it| it.waiting.as_mut()) else {
-                    return true;
-                };
-                let ends = waiting.stream.is_some_and(StreamOwner::stays_open)
-                    || waiting
-                        .call
-                        .is_some_and(|call| context.endpoint.core().hangup_ends(call));
+                let ends = self.hangup_ends(context);
                 if ends {
                     self.phase = Phase::Flushing { lingers: false };
                 }
                 ends
             }
         }
+    }
+
+    /// Whether what the peer waits for is of no use when the peer sends no more.
+    pub(crate) fn hangup_ends(&self, context: &mut Context<'_>) -> bool {
+        if !matches!(self.phase, Phase::Waiting | Phase::Streaming) {
+            return false;
+        }
+        let Some(waiting) = self.buffers.as_ref().and_then(|it| it.waiting.as_ref()) else {
+            return true;
+        };
+        waiting.stream.is_some_and(StreamOwner::stays_open)
+            || waiting
+                .call
+                .is_some_and(|call| context.endpoint.core().hangup_ends(call))
     }
 
     /// Throws away what arrives after the last answer.

@@ -27,7 +27,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 
-pub use completion::{Completion, Received, RingCounters};
+pub use completion::{Completion, Hangup, Received, RingCounters};
 pub use dial::Route;
 pub use error::RingError;
 pub use open::RingSettings;

@@ -33,7 +33,7 @@ impl Shard {
                 from,
                 outcome,
             } => self.sent(key, chunk, from, outcome),
-            Completion::Readable { key, armed, .. } => self.readable(key, armed),
+            Completion::Readable { key, hangup, armed } => self.readable(key, hangup, armed),
             Completion::Accepted { index, more } => self.accepted(index, more),
             Completion::AcceptedOne { outcome } => self.accepted_one(outcome),
             Completion::AcceptEnded { errno } => self.accept_ended(errno),

@@ -4,7 +4,7 @@
 //! completion, those on a descriptor in `outstanding` as well; and a chunk being sent is here and
 //! nowhere else.
 
-use super::completion::{Completion, Received, RingCounters};
+use super::completion::{Completion, Hangup, Received, RingCounters};
 use super::dial::Dialling;
 use super::outstanding::Outstanding;
 use super::tag::{Op, Tag};
@@ -283,8 +283,13 @@ fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {
     if result == -libc::ECANCELED {
         return None;
     }
-    let gone = i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR);
-    // A failed watch reads as a hangup: the receive that follows tells what is the matter.
-    let hangup = result < 0 || result & gone != 0;
+    let has = |events: i16| result & i32::from(events) != 0;
+    let hangup = match result {
+        // A failed watch reads as a hang-up: the receive that follows tells what is the matter.
+        ..0 => Hangup::Closed,
+        _ if has(libc::POLLHUP | libc::POLLERR) => Hangup::Closed,
+        _ if has(libc::POLLRDHUP) => Hangup::HalfClosed,
+        _ => Hangup::None,
+    };
     Some(Completion::Readable { key, hangup, armed })
 }

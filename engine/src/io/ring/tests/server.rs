@@ -1,7 +1,7 @@
 //! The server side of the ring's tests: one ring, its listener, and waits for what must come.
 
 use crate::io::chunk::Chunk;
-use crate::io::ring::{Completion, Received, Ring, RingSettings, Wait};
+use crate::io::ring::{Completion, Hangup, Received, Ring, RingSettings, Wait};
 use crate::io::slots::{SlotKey, Slots};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -82,8 +82,8 @@ impl Server {
         (client, self.accepted())
     }
 
-    /// Waits for `Readable` and says whether it is a hangup.
-    pub(super) fn readable(&mut self, wanted: SlotKey) -> bool {
+    /// Waits for `Readable` and says how much of the connection its peer has ended.
+    pub(super) fn readable(&mut self, wanted: SlotKey) -> Hangup {
         let fits = |completion: &Completion| match *completion {
             Completion::Readable { key, .. } => key == wanted,
             _ => false,
