@@ -172,10 +172,13 @@ impl Shard {
         }
     }
 
-    /// Goes on with requests that were left over from earlier turns: one share for each
-    /// connection. Returns whether there were any.
+    /// Goes on with requests that were left over from earlier turns: one share for each of the
+    /// connections that wait longest, and as many requests in all as a turn handles completions.
+    /// Returns whether there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
-        let count = self.leftover.len();
+        let budget = &self.profile.budget;
+        let most = budget.completions_per_turn / budget.requests_per_connection_per_turn;
+        let count = self.leftover.len().min(most.max(1) as usize);
         for _ in 0..count {
             let Some(key) = self.leftover.pop_front() else {
                 break;

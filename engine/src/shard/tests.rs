@@ -2,4 +2,5 @@
 
 mod deadlines;
 mod departures;
+mod leftover;
 mod rig;
