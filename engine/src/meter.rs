@@ -23,6 +23,9 @@ pub enum Counter {
     ConnectionsClosed,
     /// Connections closed because the file table had no place (ENFILE).
     ConnectionsRefusedDescriptors,
+    /// Times the last free place of the table of connections was taken; further clients wait in
+    /// the backlog then.
+    ConnectionsTableFull,
     /// Bytes received.
     BytesIn,
     /// Bytes sent.
@@ -148,7 +151,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 43] = [
+pub static ROWS: [Row; 44] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -157,6 +160,7 @@ pub static ROWS: [Row; 43] = [
         "connections_refused",
         "descriptors",
     ),
+    total(Counter::ConnectionsTableFull, "connections_table_full", ""),
     total(Counter::BytesIn, "bytes", "in"),
     total(Counter::BytesOut, "bytes", "out"),
     total(Counter::RequestsLegacy, "requests", "legacy"),
