@@ -42,7 +42,8 @@ impl Shard {
     }
 
     fn is_quiet(&mut self) -> bool {
-        let is_quiet = self.slots.is_empty() && self.overflow.is_empty();
+        let is_closed = self.slots.is_empty() && self.ring.closing() == 0;
+        let is_quiet = is_closed && self.overflow.is_empty();
         is_quiet && self.handling.endpoint.core().is_quiet()
     }
 

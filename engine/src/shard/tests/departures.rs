@@ -140,3 +140,17 @@ fn buffers_of_connections_that_are_gone_come_back() {
         }
     });
 }
+
+#[test]
+fn a_drained_shard_has_closed_every_connection() {
+    with_shard("", async |shard| {
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(shard.client().await);
+        }
+        shard.shard.control.begin_drain();
+        while !shard.turn().await {}
+        assert_eq!(shard.count(Counter::ConnectionsOpen), 0);
+        assert_eq!(shard.count(Counter::ConnectionsClosed), 20);
+    });
+}
