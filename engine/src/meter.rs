@@ -27,6 +27,9 @@ pub enum Counter {
     ConnectionsShed,
     /// Bytes of memory that unsent output holds.
     OutputBytes,
+    /// Times the last free place of the table of connections was taken; further clients wait in
+    /// the backlog then.
+    ConnectionsTableFull,
     /// Bytes received.
     BytesIn,
     /// Bytes sent.
@@ -152,7 +155,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 45] = [
+pub static ROWS: [Row; 46] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -163,6 +166,7 @@ pub static ROWS: [Row; 45] = [
     ),
     total(Counter::ConnectionsShed, "connections_shed", ""),
     level(Counter::OutputBytes, "output_bytes"),
+    total(Counter::ConnectionsTableFull, "connections_table_full", ""),
     total(Counter::BytesIn, "bytes", "in"),
     total(Counter::BytesOut, "bytes", "out"),
     total(Counter::RequestsLegacy, "requests", "legacy"),

@@ -8,25 +8,26 @@
 //! 1. Memory the kernel may read or write is owned by the ring from queueing to completion: a
 //!    chunk being sent, the receive buffers. Dropping a ring waits for its sends.
 //! 2. Every queued operation that completes is counted ([`Ring::in_flight`]) until it does.
-//! 3. No operation goes to another connection than its key meant, provided that none is queued
-//!    for a key after [`Ring::close`]: submission keeps the order of queueing, and a completion
-//!    carries the key it was queued with.
+//! 3. No operation acts on another connection than its key meant: a descriptor is closed when all
+//!    that was queued on it has completed, and a completion carries the key it was queued with.
 //!
 //! It deliberately has one timeout only, the tick that ends a wait (`wheel` has the deadlines),
 //! and no vectored or zero-copy sends. An armed poll costs an idle connection less memory than an
 //! armed receive, and an armed receive costs a busy one less time: a connection may go from one
 //! to the other. Linux 6.1 is the oldest kernel it opens on.
 
+mod close;
 mod completion;
 mod dial;
 mod error;
 mod flight;
 mod open;
+mod outstanding;
 mod tag;
 #[cfg(test)]
 mod tests;
 
-pub use completion::{Completion, Received, RingCounters};
+pub use completion::{Completion, Hangup, Received, RingCounters};
 pub use dial::Route;
 pub use error::RingError;
 pub use open::RingSettings;
@@ -65,26 +66,14 @@ pub enum Wait {
     For(Duration),
 }
 
-/// What a connection that is closed may have under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnderWay {
-    /// A watch, and no send that has not ended.
-    Watch,
-    /// A [`Ring::recv_multishot`], and no send that has not ended.
-    Stream,
-    /// Anything. To find it the kernel looks at every operation of the ring: among N connections
-    /// that costs N, and closing all of them its square.
-    Anything,
-}
-
 /// A socket ring; see the module's text. It belongs to the thread that opened it.
 pub struct Ring {
     // Fields drop in this order: the kernel's side goes before the memory it was lent.
     uring: IoUring,
     buffers: BufferRing,
     flight: Flight,
-    /// Operations the kernel had no room for, in order. At most one watch, receive, send,
-    /// shutdown, cancel and close of each descriptor, like the operations themselves.
+    /// Operations the kernel had no room for, in order. As many of each descriptor as the
+    /// operations themselves: a few.
     backlog: VecDeque<squeue::Entry>,
     park: Arc<EventFd>,
     wake: Option<WakeFd>,
@@ -159,13 +148,13 @@ impl Ring {
     pub fn watch(&mut self, key: SlotKey) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
         let poll = opcode::PollAdd::new(Fixed(key.index), events).multi(true);
-        self.flight.begin();
-        self.push(tagged(poll.build(), Tag::for_slot(Op::Watch, key)));
+        let tag = self.flight.begin_on(key, Op::Watch);
+        self.push(tagged(poll.build(), tag));
     }
 
     /// Ends the watch of a connection, without a word.
     pub fn unwatch(&mut self, key: SlotKey) {
-        self.cancel(Tag::for_slot(Op::Watch, key));
+        self.cancel(key, Tag::for_slot(Op::Watch, key));
     }
 
     /// Receives once, at most one buffer, without waiting; `Received` follows with the next
@@ -177,17 +166,17 @@ impl Ring {
             .flags(libc::MSG_DONTWAIT)
             .build()
             .flags(squeue::Flags::BUFFER_SELECT);
-        self.flight.begin_receive();
-        self.push(tagged(receive, Tag::for_slot(Op::Receive, key)));
+        let tag = self.flight.begin_on(key, Op::Receive);
+        self.push(tagged(receive, tag));
     }
 
     /// Sends the bytes of `chunk` after the first `from`; `Sent` returns the chunk.
     ///
     /// It may take fewer bytes than there are, and waits while the peer takes none. One send of
-    /// a connection at a time, or their order is anybody's guess.
+    /// a connection at a time, which keeps their bytes in order.
     ///
     /// # Panics
-    /// If there is no byte to send.
+    /// If there is no byte to send, or a send of the connection is under way.
     pub fn send(&mut self, key: SlotKey, chunk: Chunk, from: usize) {
         let bytes = chunk.len().saturating_sub(from).min(SEND_BYTES_MAX);
         assert!(bytes > 0, "a send of no bytes");
@@ -196,39 +185,6 @@ impl Ring {
             .flags(libc::MSG_NOSIGNAL)
             .build();
         self.push(tagged(send, tag));
-    }
-
-    /// Tells the peer that nothing more follows; receiving goes on. Nothing is reported.
-    ///
-    /// The kernel hands this to a worker thread, so it is for lingering closes, not for all.
-    pub fn shutdown_write(&mut self, key: SlotKey) {
-        let shutdown = opcode::Shutdown::new(Fixed(key.index), libc::SHUT_WR).build();
-        self.push_silent(shutdown, Tag::for_slot(Op::ShutdownWrite, key));
-    }
-
-    /// Cancels everything under way on a connection and closes it; `Closed` follows.
-    ///
-    /// Empty the slot with this call and queue nothing more for `key`: the kernel may give its
-    /// index to the next connection before the caller has seen `Closed`. What was under way still
-    /// completes, maybe after `Closed`: a blocked send with ECANCELED. Bytes the socket took
-    /// before are still sent to the peer.
-    pub fn close(&mut self, key: SlotKey, under_way: UnderWay) {
-        match under_way {
-            UnderWay::Watch => self.cancel(Tag::for_slot(Op::Watch, key)),
-            UnderWay::Stream => self.cancel(Tag::for_slot(Op::Stream, key)),
-            UnderWay::Anything => {
-                let operations = CancelBuilder::fd(Fixed(key.index)).all();
-                let cancel = opcode::AsyncCancel2::new(operations).build();
-                self.push_silent(cancel, Tag::for_slot(Op::Cancel, key));
-            }
-        }
-        if self.shuts_down_before_close {
-            let shutdown = opcode::Shutdown::new(Fixed(key.index), libc::SHUT_RDWR).build();
-            self.push_silent(shutdown, Tag::for_slot(Op::ShutdownWrite, key));
-        }
-        let close = opcode::Close::new(Fixed(key.index)).build();
-        self.flight.begin();
-        self.push(tagged(close, Tag::for_slot(Op::Close, key)));
     }
 
     /// Turns each wake of `wake` into `Woken`, for as long as the ring lives.
@@ -314,6 +270,7 @@ impl Ring {
             into.extend(self.flight.settle(&entry, &mut self.buffers));
         }
         drop(queue);
+        self.go_on_closing();
         if self.flight.wake_watch_ended {
             self.flight.wake_watch_ended = false;
             self.arm_wake();
@@ -370,12 +327,6 @@ impl Ring {
         let poll = opcode::PollAdd::new(fd, libc::POLLIN as u32).multi(true);
         self.flight.begin();
         self.push(tagged(poll.build(), Tag::of(Op::WatchWake)));
-    }
-
-    fn cancel(&mut self, tag: Tag) {
-        let operation = CancelBuilder::user_data(tag.pack());
-        let cancel = opcode::AsyncCancel2::new(operation).build();
-        self.push_silent(cancel, Tag::of(Op::Cancel));
     }
 
     /// Queues an operation that completes only if it fails.

@@ -159,8 +159,9 @@ impl Sleep {
 #[cfg(test)]
 mod tests {
     use super::{Sleep, WakeFd};
+    use crossbeam::utils::CachePadded;
     use std::io::Read;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::sync::{Barrier, mpsc};
 
     #[test]
@@ -207,6 +208,65 @@ mod tests {
                 while wakes.try_recv().is_ok() {}
             }
         });
+    }
+
+    /// One message and one sleep, on lines of the cache of their own.
+    #[derive(Default)]
+    struct Meeting {
+        sleep: CachePadded<Sleep>,
+        visible: CachePadded<AtomicBool>,
+        arrived: CachePadded<AtomicU32>,
+    }
+
+    impl Meeting {
+        /// Waits for the other side, and then a little while.
+        fn begin(&self, pause: usize) {
+            // A core may be wanted for more than this thread, so that the other one does not come.
+            const SPINS_MAX: u32 = 2000;
+            self.arrived.fetch_add(1, Ordering::AcqRel);
+            let mut spins = 0;
+            while self.arrived.load(Ordering::Acquire) < 2 && spins < SPINS_MAX {
+                spins += 1;
+            }
+            for _ in 0..pause {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_is_seen_by_its_receiver_or_its_sender_sees_the_sleep() {
+        // Each side stores and then loads. Without one of the fences a processor may load first,
+        // and some of these messages are lost.
+        const ROUNDS: usize = 25;
+        const MEETINGS: usize = 1000;
+        let mut lost = 0;
+        for _ in 0..ROUNDS {
+            let meetings: Vec<Meeting> = (0..MEETINGS).map(|_| Meeting::default()).collect();
+            let (seen, woken) = std::thread::scope(|scope| {
+                let sender = scope.spawn(|| {
+                    let send = |(at, meeting): (usize, &Meeting)| {
+                        meeting.begin(at % 7);
+                        meeting.visible.store(true, Ordering::Relaxed);
+                        meeting.sleep.should_wake()
+                    };
+                    meetings.iter().enumerate().map(send).collect::<Vec<bool>>()
+                });
+                let receive = |(at, meeting): (usize, &Meeting)| {
+                    meeting.begin(at % 11);
+                    meeting.sleep.prepare_to_sleep();
+                    meeting.visible.load(Ordering::Relaxed)
+                };
+                let seen: Vec<bool> = meetings.iter().enumerate().map(receive).collect();
+                (seen, sender.join().expect("the sender does not panic"))
+            });
+            lost += seen
+                .iter()
+                .zip(woken)
+                .filter(|(seen, woken)| !**seen && !*woken)
+                .count();
+        }
+        assert_eq!(lost, 0, "of {} messages", ROUNDS * MEETINGS);
     }
 
     #[test]

@@ -222,8 +222,11 @@ impl PendingUpdates {
 
 #[cfg(test)]
 mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
     use super::*;
     use crate::catalog::Entries;
+    use corelane_io::wake::WakeFd;
 
     fn plan() -> Arc<Plan> {
         Arc::new(Plan::new(Entries::default(), 10).unwrap())
@@ -260,6 +263,33 @@ mod tests {
             assert!(!lists.contains(ListKind::Prompts));
             assert!(shard.take(true).is_none());
         }
+    }
+
+    #[test]
+    fn a_change_wakes_a_shard_that_has_taken_the_one_before() {
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 1);
+        let wake = WakeFd::open().unwrap();
+        shards[0].set_waker(wake.waker());
+        for round in 0..3 {
+            updates.updated("a:b").unwrap();
+            assert!(takes_wake(&wake), "round {round}");
+            updates.updated("a:c").unwrap();
+            assert!(!takes_wake(&wake), "it has not looked yet");
+            assert_eq!(shards[0].take(true).unwrap().uris.len(), 2);
+        }
+        change(&updates, ListKind::Tools);
+        assert!(takes_wake(&wake), "a new plan");
+        drop(shards[0].take(true).unwrap());
+        assert!(takes_wake(&wake), "the list that changed with it");
+    }
+
+    /// Whether there was a wake since the last look.
+    fn takes_wake(wake: &WakeFd) -> bool {
+        let mut look = [PollFd::new(wake, PollFlags::IN)];
+        let woken = poll(&mut look, Some(&Timespec::default())).unwrap() == 1;
+        wake.clear();
+        woken
     }
 
     #[test]

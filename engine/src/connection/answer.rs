@@ -58,8 +58,14 @@ impl Connection {
         }
     }
 
-    /// The peer whose request waits sends no more. Returns whether that ends the request.
-    pub(super) fn hang_up(&mut self, context: &mut Context<'_>) -> bool {
+    /// The peer sends no more. Returns whether that ends the request that waits, if one does.
+    pub(crate) fn hang_up(&mut self, context: &mut Context<'_>) -> bool {
+        if !matches!(
+            self.phase,
+            Phase::Waiting | Phase::Streaming | Phase::Padding
+        ) {
+            return false;
+        }
         let Some(waiting) = self.waiting() else {
             return true;
         };

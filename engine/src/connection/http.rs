@@ -21,6 +21,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Inbound, Requester, StreamOwner};
+use corelane_io::ring::Hangup;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) struct Connection {
     pub(crate) reading: RecvMode,
     /// The peer sends no more.
     pub(super) is_read_closed: bool,
+    /// What the watch said of the peer; bytes from before it may not be received yet.
+    pub(crate) hangup: Hangup,
     /// Number of the current or last request; answers to another one are late.
     pub(crate) sequence: u32,
     /// Bytes of memory that the send under way holds until all of it is sent; 0 without one.
@@ -82,6 +85,7 @@ impl Connection {
             phase: Phase::Idle,
             reading: RecvMode::Poll,
             is_read_closed: false,
+            hangup: Hangup::None,
             sequence: 0,
             sending_bytes: 0,
             armed: (Timer::None, 0),

@@ -24,17 +24,21 @@ pub(super) enum Accepting {
 
 /// After a failure to accept, accepting waits this long.
 const RETRY_MS: u64 = 100;
+/// Between two warnings of a full table.
+const TABLE_WARNING_INTERVAL_MS: u64 = 60_000;
 /// Accepts under way at once when connections are accepted one by one.
 const ONE_BY_ONE_MAX: usize = 64;
 
 impl Shard {
     /// Accepts in the way the free slots allow. Called once per turn.
     pub(super) fn continue_accepting(&mut self) {
+        // A slot is empty at once when its connection is closed, its descriptor a little later.
+        let free = self.slots.capacity() - self.slots.len() - self.ring.closing();
+        self.note_table(free == 0);
+        let few = self.few_slots();
         let Some(listener) = &self.listener else {
             return;
         };
-        let free = self.slots.capacity() - self.slots.len();
-        let few = self.few_slots();
         match self.accepting {
             Accepting::Off => return,
             Accepting::RetryAt(time_ms) if self.now_ms < time_ms => return,
@@ -94,13 +98,35 @@ impl Shard {
         if errno == libc::ECANCELED || self.accepting == Accepting::Off {
             return;
         }
+        self.accepting = Accepting::RetryAt(self.now_ms + RETRY_MS);
         if errno == libc::ENFILE {
-            self.handling
-                .meter
-                .count(Counter::ConnectionsRefusedDescriptors);
+            let meter = &self.handling.meter;
+            meter.count(Counter::ConnectionsRefusedDescriptors);
+            return self.note_table(true);
         }
         let error = std::io::Error::from_raw_os_error(errno);
         tracing::warn!(%error, "accepting failed; trying again in {RETRY_MS} ms");
-        self.accepting = Accepting::RetryAt(self.now_ms + RETRY_MS);
+    }
+
+    /// Counts each time the table of connections fills up, and warns of it now and then.
+    fn note_table(&mut self, is_full: bool) {
+        let was_full = std::mem::replace(&mut self.is_table_full, is_full);
+        if was_full || !is_full || self.listener.is_none() {
+            return;
+        }
+        self.handling.meter.count(Counter::ConnectionsTableFull);
+        if self.now_ms < self.table_warning_due_ms {
+            return;
+        }
+        self.table_warning_due_ms = self.now_ms + TABLE_WARNING_INTERVAL_MS;
+        tracing::warn!(
+            shard = self.handling.shard,
+            connections = self.slots.capacity(),
+            backlog = self.backlog,
+            "the shard holds as many connections as it can; other clients wait in the backlog of \
+             the listener. For more, raise the limit of open files (ulimit -n, or LimitNOFILE= in \
+             the service file) and `descriptors` in [ring] of the profile if it is set, or start \
+             more shards"
+        );
     }
 }

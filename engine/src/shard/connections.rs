@@ -1,6 +1,5 @@
 //! What completions do to connections, and what connections then ask of the ring.
 
-use super::reading::under_way;
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::http::Phase;
@@ -34,7 +33,7 @@ impl Shard {
                 from,
                 outcome,
             } => self.sent(key, chunk, from, outcome),
-            Completion::Readable { key, armed, .. } => self.readable(key, armed),
+            Completion::Readable { key, hangup, armed } => self.readable(key, hangup, armed),
             Completion::Accepted { index, more } => self.accepted(index, more),
             Completion::AcceptedOne { outcome } => self.accepted_one(outcome),
             Completion::AcceptEnded { errno } => self.accept_ended(errno),
@@ -154,8 +153,7 @@ impl Shard {
         };
         self.wheel.cancel(key.index);
         self.handling.output_bytes -= connection.held_output_bytes();
-        let under_way = under_way(&connection);
-        self.ring.close(key, under_way);
+        self.ring.close(key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
         let Some(buffers) = &mut connection.buffers else {
@@ -188,10 +186,13 @@ impl Shard {
         }
     }
 
-    /// Goes on with requests that were left over from earlier turns: one share for each
-    /// connection. Returns whether there were any.
+    /// Goes on with requests that were left over from earlier turns: one share for each of the
+    /// connections that wait longest, and as many requests in all as a turn handles completions.
+    /// Returns whether there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
-        let count = self.leftover.len();
+        let budget = &self.profile.budget;
+        let most = budget.completions_per_turn / budget.requests_per_connection_per_turn;
+        let count = self.leftover.len().min(most.max(1) as usize);
         for _ in 0..count {
             let Some(key) = self.leftover.pop_front() else {
                 break;

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use super::accept::Accepting;
 use super::work::Shard;
 use crate::connection::http::Phase;
-use crate::meter::Counter;
 use corelane_io::ring::Wait;
 
 impl Shard {
@@ -43,9 +42,9 @@ impl Shard {
     }
 
     fn is_quiet(&mut self) -> bool {
-        // A connection is open until the kernel has closed it: the level is a check for leaks.
-        let open = self.handling.meter.value(Counter::ConnectionsOpen);
-        open == 0 && self.overflow.is_empty() && self.handling.endpoint.is_quiet()
+        let is_closed = self.slots.is_empty() && self.ring.closing() == 0;
+        let is_quiet = is_closed && self.overflow.is_empty();
+        is_quiet && self.handling.endpoint.is_quiet()
     }
 
     /// The last quiet shard tells the others, which may be parked, before it goes.

@@ -12,18 +12,24 @@
 //!    +---quiet, listens-----+                     +--------> Watched <------------+
 //! ```
 //!
-//! Invariant: no receive is queued behind a stream that has not ended, so bytes stay in order.
 //! What a stream brings between its stop and its end is kept; it is one burst of the kernel's.
+//!
+//! Invariant: the end of a peer is noticed, whatever the connection does. A watch and a stream
+//! tell of changes, so an end that comes together with bytes is told once. A connection that
+//! reads goes on until it meets the end; one that is paused acts on what the watch says. A stream
+//! may lose an end behind bytes on older kernels: when nothing is sent after them, which would
+//! fail, one receive follows. A receive beside a stream keeps the order of bytes: both run in
+//! the shard's own calls of the kernel, one after the other, and complete in that order.
 
 use super::work::Shard;
-use crate::connection::http::{Connection, RecvMode};
+use crate::connection::http::RecvMode;
 use crate::meter::Counter;
-use corelane_io::ring::{Received, UnderWay};
+use corelane_io::ring::{Hangup, Received};
 use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// The watch of a connection announced something.
-    pub(super) fn readable(&mut self, key: SlotKey, armed: bool) {
+    pub(super) fn readable(&mut self, key: SlotKey, hangup: Hangup, armed: bool) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -35,10 +41,14 @@ impl Shard {
         if !armed {
             self.ring.watch(key);
         }
-        if connection.pause_if_full(&mut self.handling.context(key)) {
+        connection.hangup = connection.hangup.max(hangup);
+        if self.pauses(key) {
             return;
         }
-        if reading == RecvMode::PollThenMultishot {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if reading == RecvMode::PollThenMultishot && connection.hangup == Hangup::None {
             connection.reading = RecvMode::Multishot;
             self.ring.unwatch(key);
             self.ring.recv_multishot(key);
@@ -52,16 +62,18 @@ impl Shard {
 
     /// A receive that was queued once ended.
     pub(super) fn received(&mut self, key: SlotKey, outcome: Received) {
-        let more_waiting = match outcome {
-            Received::Data { more_waiting, .. } => more_waiting,
-            Received::NoBuffers => true,
-            _ => false,
+        let (has_data, more_waiting) = match outcome {
+            Received::Data { more_waiting, .. } => (true, more_waiting),
+            Received::NoBuffers => (false, true),
+            _ => (false, false),
         };
         self.on_recv(key, outcome);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if more_waiting && !connection.pause_if_full(&mut self.handling.context(key)) {
+        // Behind the bytes of a peer that is going comes its end, which nothing else tells.
+        let end_waiting = has_data && connection.hangup != Hangup::None;
+        if (more_waiting || end_waiting) && !self.pauses(key) {
             self.receive(key);
         }
     }
@@ -69,6 +81,13 @@ impl Shard {
     /// A stream brought something, or ended.
     pub(super) fn streamed(&mut self, key: SlotKey, outcome: Received, armed: bool) {
         let is_over = matches!(outcome, Received::EndOfStream);
+        let is_last_data = matches!(
+            outcome,
+            Received::Data {
+                more_waiting: false,
+                ..
+            }
+        );
         let outcome = match outcome {
             // The stream was stopped, or more came at once than there were buffers offered for.
             Received::Failed {
@@ -86,11 +105,34 @@ impl Shard {
             if !is_over {
                 self.ring.watch(key);
             }
-        } else if connection.reading == RecvMode::Multishot
-            && connection.pause_if_full(&mut self.handling.context(key))
-        {
-            self.cancel_multishot(key);
+        } else if connection.reading == RecvMode::Multishot {
+            if connection.pause_if_full(&mut self.handling.context(key)) {
+                self.cancel_multishot(key);
+            } else if is_last_data && !connection.is_sending() {
+                self.ring.receive(key);
+            }
         }
+    }
+
+    /// Whether reading pauses. A peer that has gone meanwhile is not waited for: the connection
+    /// ends if nothing can be sent any more, or if what it waits for ends with its peer.
+    fn pauses(&mut self, key: SlotKey) -> bool {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return false;
+        };
+        let mut context = self.handling.context(key);
+        if !connection.pause_if_full(&mut context) {
+            return false;
+        }
+        let ends = match connection.hangup {
+            Hangup::None => false,
+            Hangup::HalfClosed => connection.hang_up(&mut context),
+            Hangup::Closed => true,
+        };
+        if ends {
+            self.close(key);
+        }
+        true
     }
 
     /// Handles what was received.
@@ -158,17 +200,5 @@ impl Shard {
             connection.reading = RecvMode::Cancelling;
             self.ring.cancel_multishot(key);
         }
-    }
-}
-
-/// What a connection that is closed has under way. Receives that were queued once have ended by
-/// the time of a close: they never wait.
-pub(super) fn under_way(connection: &Connection) -> UnderWay {
-    if connection.is_sending() {
-        return UnderWay::Anything;
-    }
-    match connection.reading {
-        RecvMode::Poll | RecvMode::PollThenMultishot => UnderWay::Watch,
-        RecvMode::Multishot | RecvMode::Cancelling => UnderWay::Stream,
     }
 }

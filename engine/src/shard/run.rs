@@ -19,6 +19,17 @@ const EXPIRIES_PER_TURN: usize = 1024;
 /// The longest sleep: a shard that sleeps longer would miss the second for its date.
 const PARK_MAX: Duration = Duration::from_secs(1);
 
+/// What a turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TurnOutcome {
+    /// Something was done.
+    pub(super) did: bool,
+    /// Something is left to be done at once.
+    pub(super) has_work: bool,
+    /// The shard has drained.
+    pub(super) has_drained: bool,
+}
+
 /// Runs a shard until it has drained. Returns an error only when its ring is unusable.
 pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()> {
     let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
@@ -26,23 +37,14 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
     let mut worked_since_tick = false;
     shard.ring.tick_after(idle_wait);
     loop {
-        shard.has_ticked = false;
         shard.enter(has_work)?;
-        let (did, caught_up) = shard.turn();
-        let has_drained = shard.drain_step()?;
-        shard.flush_lanes();
-        if has_drained {
-            shard.handling.endpoint.finish_drain();
-            let overflows = shard.ring.counters().completion_overflows;
-            shard
-                .handling
-                .meter
-                .add(Counter::RingCompletionsOverflowed, overflows);
+        let turn = shard.turn()?;
+        if turn.has_drained {
             return Ok(());
         }
-        has_work = shard.has_work() || !caught_up;
+        has_work = turn.has_work;
         let task_woken = shard.handling.event_queue.take_task_woken();
-        let is_idle = !did && !has_work && !task_woken;
+        let is_idle = !turn.did && !has_work && !task_woken;
         worked_since_tick |= !is_idle;
         if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
             shard.park(&parker).await?;
@@ -64,19 +66,9 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
 }
 
 impl Shard {
-    /// Submits what is queued; waits for something to happen unless there is something to do.
-    pub(super) fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
-        if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
-            return self.ring.enter(Wait::No);
-        }
-        let entered = self.ring.enter(Wait::Completion);
-        self.receiver.awake();
-        entered
-    }
-
-    /// Does its share of all there is to do. Returns whether there was anything, and whether every
-    /// deadline that has passed was handled.
-    pub(super) fn turn(&mut self) -> (bool, bool) {
+    /// Handles what happened since the turn before. What it queues, the next entry submits.
+    pub(super) fn turn(&mut self) -> std::io::Result<TurnOutcome> {
+        self.has_ticked = false;
         self.update_clock();
         // The order of these steps is the order of what they free: completions free buffers,
         // messages free lanes, news frees calls, and only then is new work taken up again.
@@ -88,7 +80,29 @@ impl Shard {
         let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
         self.deliver_all();
         self.shed_output();
-        (did, caught_up)
+        let has_drained = self.drain_step()?;
+        self.flush_lanes();
+        if has_drained {
+            self.handling.endpoint.finish_drain();
+            let overflows = self.ring.counters().completion_overflows;
+            let meter = &self.handling.meter;
+            meter.add(Counter::RingCompletionsOverflowed, overflows);
+        }
+        Ok(TurnOutcome {
+            did,
+            has_work: self.has_work() || !caught_up,
+            has_drained,
+        })
+    }
+
+    /// Submits what is queued; waits for something to happen unless there is something to do.
+    pub(super) fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
+        if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
+            return self.ring.enter(Wait::No);
+        }
+        let entered = self.ring.enter(Wait::Completion);
+        self.receiver.awake();
+        entered
     }
 
     fn has_waiting_handlers(&mut self) -> bool {
@@ -150,7 +164,7 @@ impl Shard {
         Ok(())
     }
 
-    fn time_until_due(&mut self) -> Duration {
+    pub(super) fn time_until_due(&mut self) -> Duration {
         let deadline_ms = self.handling.endpoint.next_deadline_ms();
         let due_ms = [self.wheel.next_due_hint(), deadline_ms];
         let due_ms = due_ms.into_iter().flatten().min().unwrap_or(u64::MAX);

@@ -195,6 +195,7 @@ fn serve(
     })
 }
 
+/// Opens the ring of a shard and starts to accept.
 pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     let (shard, profile) = (plan.shard, plan.profile);
     let ring_error = |error| ShardError::Ring { shard, error };
@@ -220,6 +221,8 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         listener: Some(plan.listener),
         accepting: Accepting::RetryAt(0),
         accepts_under_way: 0,
+        is_table_full: false,
+        table_warning_due_ms: 0,
         backlog: plan.backlog as usize,
         sender: plan.sender,
         receiver: plan.receiver,

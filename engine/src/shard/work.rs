@@ -39,6 +39,10 @@ pub(crate) struct Shard {
     pub(super) accepting: Accepting,
     /// Accepts of one connection each that have not ended.
     pub(super) accepts_under_way: usize,
+    /// No descriptor is free for another connection.
+    pub(super) is_table_full: bool,
+    /// When a full table is next worth a warning.
+    pub(super) table_warning_due_ms: u64,
     /// Connections the listener lets wait.
     pub(super) backlog: usize,
     pub(super) sender: LaneSender<ShardMessage>,

@@ -7,7 +7,7 @@ use crate::load::plan::{Fault, Role};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
 use corelane_io::chunk::Chunk;
-use corelane_io::ring::{Received, Route, UnderWay};
+use corelane_io::ring::{Received, Route};
 use corelane_io::slots::SlotKey;
 use std::cmp::Reverse;
 use std::io;
@@ -344,14 +344,9 @@ impl Worker {
     }
 
     fn close(&mut self, key: SlotKey) {
-        let under_way = match self.slots.remove(key) {
-            // Once a connection stands, its receive stays armed.
-            Some(client) if !client.is_sending && client.stage != Stage::Connecting => {
-                UnderWay::Stream
-            }
-            _ => UnderWay::Anything,
-        };
-        self.ring.close(key, under_way);
+        if self.slots.remove(key).is_some() {
+            self.ring.close(key);
+        }
     }
 
     fn set_stage(&mut self, key: SlotKey, stage: Stage) {

@@ -33,12 +33,13 @@ pub enum Completion {
     },
     /// There is something to receive, or the peer is going.
     ///
-    /// It tells of a change: after it, receive until `more_waiting` is false or `WouldBlock`.
+    /// It tells of a change: after it, receive until `more_waiting` is false or `WouldBlock`. After
+    /// a hang-up, receive until the end or a failure: no further change will be told.
     Readable {
         /// Whose.
         key: SlotKey,
-        /// The peer sends no more, or the connection broke; received bytes may still be waiting.
-        hangup: bool,
+        /// Whether the peer is going; received bytes may still be waiting.
+        hangup: Hangup,
         /// Whether watching goes on. If not, call `Ring::watch` again to go on.
         armed: bool,
     },
@@ -58,10 +59,13 @@ pub enum Completion {
         outcome: Result<(), i32>,
     },
     /// A [`Ring::recv_multishot`](super::Ring::recv_multishot) brought something.
+    ///
+    /// Kernels before the fix of March 2026 lose the end of a connection that comes at the same
+    /// time as the bytes before it: where nothing is sent that would fail, receive once more.
     Streamed {
         /// Whose.
         key: SlotKey,
-        /// What; `more_waiting` says nothing here.
+        /// What; with `more_waiting`, another one follows.
         outcome: Received,
         /// Whether receiving goes on. If not and there was no failure, ask again to go on.
         armed: bool,
@@ -87,6 +91,18 @@ pub enum Completion {
     Woken,
     /// The time of [`Ring::tick_after`](super::Ring::tick_after) is over.
     Ticked,
+}
+
+/// How much of a connection its peer has ended, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hangup {
+    /// Nothing.
+    None,
+    /// The peer sends no more (POLLRDHUP); it may still receive.
+    HalfClosed,
+    /// Both directions are closed, or the connection broke (POLLHUP, POLLERR): nothing that is
+    /// sent arrives.
+    Closed,
 }
 
 /// How a receive ended.

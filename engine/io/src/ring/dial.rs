@@ -63,12 +63,7 @@ impl Ring {
         let from = to.from.as_ref().map(|from| (from.as_ptr(), from.len()));
         let destination = (to.to.as_ptr(), to.to.len());
         let family = c_int::from(to.to.family());
-        let index = self.flight.begin_dial(to);
-        let at = |op| Tag {
-            op,
-            index,
-            generation: key.generation,
-        };
+        let tag = self.flight.begin_dial(to);
         let fd = Fixed(key.index);
         let place = DestinationSlot::try_from_slot_target(key.index)
             .expect("an index of the table is a place in it");
@@ -77,7 +72,15 @@ impl Ring {
             let value = (&raw const ON).cast();
             opcode::SetSockOpt::new(fd, level, name, value, size_of::<c_int>() as u32).build()
         };
-        let step = |entry| link(entry, at(Op::Dial));
+        let step = |entry| {
+            link(
+                entry,
+                Tag {
+                    op: Op::Dial,
+                    ..tag
+                },
+            )
+        };
         self.make_room_for_chain();
         self.push(step(socket.build()));
         self.push(step(option(
@@ -94,7 +97,7 @@ impl Ring {
         }
         let (address, bytes) = destination;
         let connect = opcode::Connect::new(fd, address.cast(), bytes).build();
-        self.push(connect.user_data(at(Op::Connect).pack()));
+        self.push(connect.user_data(tag.pack()));
     }
 
     /// Sees to it that the next links are submitted together: a submission ends a chain.
@@ -113,14 +116,14 @@ impl Ring {
     /// kernel memory than an armed watch, and saves a submission for each message.
     pub fn recv_multishot(&mut self, key: SlotKey) {
         let receive = opcode::RecvMulti::new(Fixed(key.index), self.buffers.group()).build();
-        self.flight.begin_stream();
-        self.push(receive.user_data(Tag::for_slot(Op::Stream, key).pack()));
+        let tag = self.flight.begin_on(key, Op::Stream);
+        self.push(receive.user_data(tag.pack()));
     }
 
     /// Ends a [`Ring::recv_multishot`]: `Streamed` with ECANCELED and not `armed` follows, after
     /// what was received until then.
     pub fn cancel_multishot(&mut self, key: SlotKey) {
-        self.cancel(Tag::for_slot(Op::Stream, key));
+        self.cancel(key, Tag::for_slot(Op::Stream, key));
     }
 }
 

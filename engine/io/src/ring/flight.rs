@@ -1,10 +1,12 @@
 //! The operations under way: what each one owns, and what its completion means.
 //!
 //! Invariant: every operation that was queued and will complete is counted here until its last
-//! completion, and a chunk being sent is here and nowhere else.
+//! completion, those on a descriptor in `outstanding` as well; and a chunk being sent is here and
+//! nowhere else.
 
-use super::completion::{Completion, Received, RingCounters};
+use super::completion::{Completion, Hangup, Received, RingCounters};
 use super::dial::Dialling;
+use super::outstanding::Outstanding;
 use super::tag::{Op, Tag};
 use crate::buffers::BufferRing;
 use crate::chunk::Chunk;
@@ -31,6 +33,11 @@ pub(super) struct SendUnderWay {
 pub(super) struct Flight {
     sends: Slab<SendUnderWay>,
     dials: Slab<Box<Dialling>>,
+    pub(super) outstanding: Outstanding,
+    /// Descriptors to be closed whose last operation has completed since the ring last looked.
+    pub(super) closable: Vec<SlotKey>,
+    /// Descriptors to be closed, one of whose operations was not found to be cancelled.
+    pub(super) uncancelled: Vec<SlotKey>,
     operations: usize,
     receives: usize,
     streams: usize,
@@ -49,39 +56,43 @@ impl Flight {
         self.operations += 1;
     }
 
-    /// Counts one receive.
-    pub(super) fn begin_receive(&mut self) {
-        self.receives += 1;
+    /// Counts one operation on the descriptor of `key` and returns its tag.
+    pub(super) fn begin_on(&mut self, key: SlotKey, op: Op) -> Tag {
+        let tag = Tag::for_slot(op, key);
+        self.receives += usize::from(op == Op::Receive);
+        self.streams += usize::from(op == Op::Stream);
         self.operations += 1;
+        self.outstanding.begin(tag, key.index);
+        tag
     }
 
-    /// Counts one receive that stays armed.
-    pub(super) fn begin_stream(&mut self) {
-        self.streams += 1;
-        self.operations += 1;
-    }
-
-    /// Keeps the addresses of a connection being dialled and returns its place.
-    pub(super) fn begin_dial(&mut self, dialling: Box<Dialling>) -> u32 {
-        self.operations += 1;
+    /// Keeps the addresses of a connection being dialled and returns the tag of its last link.
+    pub(super) fn begin_dial(&mut self, dialling: Box<Dialling>) -> Tag {
+        let key = dialling.key;
         let place = self.dials.insert(dialling);
-        u32::try_from(place).expect("fewer connections than a tag can name")
+        let tag = Tag {
+            op: Op::Connect,
+            index: u32::try_from(place).expect("fewer connections than a tag can name"),
+            generation: key.generation,
+        };
+        self.operations += 1;
+        self.outstanding.begin(tag, key.index);
+        tag
     }
 
     /// Takes the chunk over and returns its tag and the address the kernel reads from.
     pub(super) fn begin_send(&mut self, send: SendUnderWay) -> (Tag, *const u8) {
         let entry = self.sends.vacant_entry();
-        let index = u32::try_from(entry.key()).expect("fewer sends than a tag can name");
-        let generation = send.key.generation;
+        let tag = Tag {
+            op: Op::Send,
+            index: u32::try_from(entry.key()).expect("fewer sends than a tag can name"),
+            generation: send.key.generation,
+        };
+        self.outstanding.begin(tag, send.key.index);
         // Moving the chunk into the slab moves its handle; the bytes stay where they are.
         let start = send.chunk[send.from..].as_ptr();
         entry.insert(send);
         self.operations += 1;
-        let tag = Tag {
-            op: Op::Send,
-            index,
-            generation,
-        };
         (tag, start)
     }
 
@@ -128,9 +139,15 @@ impl Flight {
         match tag.op {
             Op::Accept => Some(accepted(entry.result(), more)),
             Op::AcceptOne => Some(accepted_one(entry.result())),
-            Op::Watch => readable(tag.key(), entry.result(), more),
+            Op::Watch => {
+                if !more {
+                    self.end_on(tag.key(), tag.op);
+                }
+                readable(tag.key(), entry.result(), more)
+            }
             Op::Receive => {
                 self.receives -= 1;
+                self.end_on(tag.key(), tag.op);
                 let outcome = self.received(entry, buffers);
                 let key = tag.key();
                 Some(Completion::Received { key, outcome })
@@ -138,7 +155,10 @@ impl Flight {
             Op::Send => Some(self.sent(tag, entry.result())),
             Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
             Op::Stream => {
-                self.streams -= usize::from(!more);
+                if !more {
+                    self.streams -= 1;
+                    self.end_on(tag.key(), tag.op);
+                }
                 self.streamed += 1;
                 let outcome = self.received(entry, buffers);
                 Some(Completion::Streamed {
@@ -147,10 +167,23 @@ impl Flight {
                     armed: more,
                 })
             }
-            Op::Close => Some(Completion::Closed { key: tag.key() }),
-            // Success is silent, and failure means that there is nothing left to act on: the
-            // operation to cancel has completed, the connection to shut down has gone.
-            Op::Cancel | Op::ShutdownWrite => None,
+            Op::Close => {
+                self.outstanding.closed();
+                Some(Completion::Closed { key: tag.key() })
+            }
+            Op::ShutdownWrite => {
+                // It fails for a connection that has gone, which is told otherwise.
+                self.end_on(tag.key(), tag.op);
+                None
+            }
+            // Success is silent. Not found: the operation has completed, or is the link of a
+            // chain whose turn has not come; then a close has to try again.
+            Op::Cancel => {
+                if self.outstanding.is_closing(tag.index) {
+                    self.uncancelled.push(tag.key());
+                }
+                None
+            }
             Op::WatchWake => {
                 self.wake_watch_ended |= !more;
                 (entry.result() >= 0).then_some(Completion::Woken)
@@ -161,6 +194,13 @@ impl Flight {
             }
             Op::Woken => Some(Completion::Woken),
             Op::Tick => Some(Completion::Ticked),
+        }
+    }
+
+    /// Takes an operation off the descriptor of `key`.
+    fn end_on(&mut self, key: SlotKey, op: Op) {
+        if self.outstanding.end(op, key.index) {
+            self.closable.push(key);
         }
     }
 
@@ -197,6 +237,7 @@ impl Flight {
     fn connected(&mut self, tag: Tag, result: i32) -> Completion {
         let Dialling { key, .. } = *self.dials.remove(tag.index as usize);
         assert_eq!(key.generation, tag.generation, "a dial completed twice");
+        self.end_on(key, Op::Connect);
         let outcome = if result < 0 { Err(-result) } else { Ok(()) };
         Completion::Connected { key, outcome }
     }
@@ -204,6 +245,7 @@ impl Flight {
     fn sent(&mut self, tag: Tag, result: i32) -> Completion {
         let SendUnderWay { key, chunk, from } = self.sends.remove(tag.index as usize);
         assert_eq!(key.generation, tag.generation, "a send completed twice");
+        self.end_on(key, Op::Send);
         let outcome = usize::try_from(result).map_err(|_| -result);
         Completion::Sent {
             key,
@@ -218,9 +260,9 @@ impl Flight {
 fn is_counted(op: Op) -> bool {
     match op {
         Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
-        Op::Send | Op::Close | Op::WatchWake => true,
+        Op::Send | Op::ShutdownWrite | Op::Close | Op::WatchWake => true,
         Op::Dial | Op::Connect | Op::Stream | Op::Tick => true,
-        Op::ShutdownWrite | Op::Cancel | Op::WakeShard | Op::Woken => false,
+        Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
 }
 
@@ -241,8 +283,13 @@ fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {
     if result == -libc::ECANCELED {
         return None;
     }
-    let gone = i32::from(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR);
-    // A failed watch reads as a hangup: the receive that follows tells what is the matter.
-    let hangup = result < 0 || result & gone != 0;
+    let has = |events: i16| result & i32::from(events) != 0;
+    let hangup = match result {
+        // A failed watch reads as a hang-up: the receive that follows tells what is the matter.
+        ..0 => Hangup::Closed,
+        _ if has(libc::POLLHUP | libc::POLLERR) => Hangup::Closed,
+        _ if has(libc::POLLRDHUP) => Hangup::HalfClosed,
+        _ => Hangup::None,
+    };
     Some(Completion::Readable { key, hangup, armed })
 }

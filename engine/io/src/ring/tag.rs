@@ -82,19 +82,27 @@ impl Tag {
     }
 
     pub(crate) fn pack(self) -> u64 {
+        u64::from(self.high()) << 32 | u64::from(self.generation)
+    }
+
+    /// The operation and the index, packed; never 0.
+    pub(crate) fn high(self) -> u32 {
         assert!(self.index <= INDEX_MAX, "index {} in a tag", self.index);
-        let high = (self.op as u32) << 28 | self.index;
-        u64::from(high) << 32 | u64::from(self.generation)
+        (self.op as u32) << 28 | self.index
     }
 
     /// Nothing if no ring of ours made this.
     pub(crate) fn unpack(user_data: u64) -> Option<Tag> {
-        let high = (user_data >> 32) as u32;
+        Tag::from_high((user_data >> 32) as u32, user_data as u32)
+    }
+
+    /// The tag that [`Tag::high`] is the half of; nothing for 0.
+    pub(crate) fn from_high(high: u32, generation: u32) -> Option<Tag> {
         let op = ((high >> 28) as usize).checked_sub(1)?;
         Some(Tag {
             op: *OPS.get(op)?,
             index: high & INDEX_MAX,
-            generation: user_data as u32,
+            generation,
         })
     }
 }

@@ -49,14 +49,7 @@ pub(crate) struct TestEndpoint {
     pub(crate) principal: Option<&'static str>,
 }
 
-/// What became of one request.
-pub(crate) struct Answer {
-    pub(crate) disposition: Disposition,
-    pub(crate) body: Value,
-    pub(crate) exchange: Exchange,
-}
-
-/// A server with the catalog of the tests.
+/// What the shards of a server with the catalog of the tests have in common.
 pub(crate) fn parts(gate: &Gate) -> ServerParts {
     ServerParts {
         description: Arc::new(ServerDescription {
@@ -69,6 +62,13 @@ pub(crate) fn parts(gate: &Gate) -> ServerParts {
         exposed: Arc::default(),
         states: Arc::new([]),
     }
+}
+
+/// What became of one request.
+pub(crate) struct Answer {
+    pub(crate) disposition: Disposition,
+    pub(crate) body: Value,
+    pub(crate) exchange: Exchange,
 }
 
 /// Runs `test` where handlers can wait.

@@ -92,7 +92,7 @@ fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
                 continue;
             }
             shard.shard.enter(true).expect("the ring works");
-            shard.shard.turn();
+            shard.shard.turn().expect("the ring works");
         }
         assert!(is_sending(&shard, key), "the last change waits");
         let sent = shard.count(Counter::BytesOut);

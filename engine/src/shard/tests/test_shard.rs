@@ -119,6 +119,7 @@ impl TestShard {
 
     /// The peer of a connection takes `bytes` of a send of `chunk_bytes`.
     pub(super) fn take(&mut self, key: SlotKey, bytes: usize, chunk_bytes: usize) {
+        self.shard.ring.forget_send(key);
         self.shard.sent(key, chunk(chunk_bytes), 0, Ok(bytes));
     }
 
@@ -136,8 +137,7 @@ impl TestShard {
                 return;
             }
             self.shard.enter(true).expect("the ring works");
-            self.shard.turn();
-            self.shard.flush_lanes();
+            self.shard.turn().expect("the ring works");
             std::thread::yield_now();
         }
         panic!("not within {TURNS_MAX} turns");

@@ -141,3 +141,56 @@ fn chains_stay_whole_when_the_submission_queue_is_full() {
         assert_eq!(peer.ip().to_string(), "127.0.0.9");
     }
 }
+
+/// A listener that takes no connection: its backlog is full, so the kernel leaves a peer waiting.
+fn full_listener() -> (socket2::Socket, Vec<socket2::Socket>) {
+    let stream = socket2::Type::STREAM;
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, stream, None).unwrap();
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any_port.into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let peers = (0..2).map(|_| {
+        let peer = socket2::Socket::new(socket2::Domain::IPV4, stream, None).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let _ = peer.connect(&address);
+        peer
+    });
+    let peers = peers.collect();
+    (listener, peers)
+}
+
+#[test]
+fn a_close_ends_dialling_however_far_it_has_come() {
+    let (listener, _peers) = full_listener();
+    let to = listener.local_addr().unwrap().as_socket().unwrap();
+    for submits in [Submits::Nothing, Submits::ItsChain, Submits::AllSteps] {
+        let mut client = Client::open(&SMALL);
+        let key = client.slots.insert_at(3, ());
+        client.ring.connect(key, &Route { from: None, to });
+        match submits {
+            Submits::Nothing => {}
+            Submits::ItsChain => client.ring.submit_now(),
+            Submits::AllSteps => client.ring.enter(Wait::No).unwrap(),
+        }
+        client.ring.close(key);
+        assert!(client.connected(key).is_err(), "{submits:?}");
+        client.take("close", |completion| {
+            matches!(completion, Completion::Closed { .. }).then_some(())
+        });
+        assert_eq!(client.ring.in_flight(), 0, "{submits:?}");
+        // The descriptor is free: another connection can use it.
+        let other = any_port();
+        let to = other.local_addr().unwrap();
+        client.ring.connect(key, &Route { from: None, to });
+        assert_eq!(client.connected(key), Ok(()), "{submits:?}");
+    }
+}
+
+/// What the kernel has seen of a chain when the connection is closed.
+#[derive(Clone, Copy, Debug)]
+enum Submits {
+    Nothing,
+    ItsChain,
+    AllSteps,
+}

@@ -1,7 +1,7 @@
 //! The server side of the ring's tests: one ring, its listener, and waits for what must come.
 
 use crate::chunk::Chunk;
-use crate::ring::{Completion, Received, Ring, RingSettings, UnderWay, Wait};
+use crate::ring::{Completion, Hangup, Received, Ring, RingSettings, Wait};
 use crate::slots::{SlotKey, Slots};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
@@ -82,8 +82,8 @@ impl Server {
         (client, self.accepted())
     }
 
-    /// Waits for `Readable` and says whether it is a hangup.
-    pub(super) fn readable(&mut self, wanted: SlotKey) -> bool {
+    /// Waits for `Readable` and says how much of the connection its peer has ended.
+    pub(super) fn readable(&mut self, wanted: SlotKey) -> Hangup {
         let fits = |completion: &Completion| match *completion {
             Completion::Readable { key, .. } => key == wanted,
             _ => false,
@@ -145,10 +145,27 @@ impl Server {
         }
     }
 
+    /// Sends until a send waits, because the peer reads nothing; returns where that one begins.
+    pub(super) fn block_a_send(&mut self, key: SlotKey, bytes: usize) -> usize {
+        let (mut chunk, mut from) = (Chunk::from(vec![1; bytes]), 0);
+        loop {
+            self.ring.send(key, chunk, from);
+            self.ring.enter(Wait::For(ROUND)).unwrap();
+            self.ring.reap(&mut self.waiting, usize::MAX);
+            let is_send = |it: &Completion| matches!(it, Completion::Sent { .. });
+            if !self.waiting.iter().any(is_send) {
+                return from;
+            }
+            let outcome;
+            (chunk, _, outcome) = self.sent();
+            from += outcome.unwrap();
+        }
+    }
+
     /// Empties the slot and closes the connection.
     pub(super) fn close(&mut self, wanted: SlotKey) {
         assert!(self.slots.remove(wanted).is_some());
-        self.ring.close(wanted, UnderWay::Anything);
+        self.ring.close(wanted);
         self.take(
             "closed",
             |completion| matches!(completion, Completion::Closed { key } if *key == wanted),
