@@ -9,12 +9,18 @@
 //! "Resumability and Redelivery").
 //!
 //! A stream belongs to one connection at a time: whoever resumes it ends it elsewhere.
+//!
+//! Of a stream that is over, because its client has the answer, cancelled the call or ended the
+//! session, there is nothing to resume, and 204 says so: it tells an EventSource to come back no
+//! more (WHATWG HTML 9.2.1). The TypeScript SDKs take it in silence, where an error is reported,
+//! twice for each stream, and an empty stream brings them back for ever; the Python SDKs give up
+//! after two attempts, as after an error.
 
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::endpoint::Core;
-use super::event_store::{EventId, ReplayError, StreamId};
+use super::event_store::{EventId, StreamId};
 use super::session::OpenStream;
 use super::session_id::SessionId;
 use super::{Delivery, Disposition, Exchange, Opening, Part, StreamOf, StreamOwner};
@@ -186,12 +192,12 @@ impl Core {
     ) -> Disposition {
         let is_own = after.home == self.settings.shard
             && self.events.owner_of(after.stream) == Some(session);
-        // One of another session is told from none by nobody.
-        let replay = match is_own {
-            true => self.events.replay(after.stream, after.sequence),
-            false => Err(ReplayError::Unknown),
-        };
-        let is_finished = match replay {
+        if !is_own {
+            // A stream that is over is forgotten; one of another session looks the same.
+            return Disposition::Done;
+        }
+        let is_finished = match self.events.replay(after.stream, after.sequence) {
+            Ok(replay) if replay.is_over() => return Disposition::Done,
             Ok(replay) => replay.is_finished(),
             Err(error) => {
                 let text = self.arena.format(format_args!("{error}"));
