@@ -13,6 +13,7 @@ pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod runner;
 pub(crate) mod state;
+pub(crate) mod type_schema;
 mod waiters;
 
 pub use call::{Call, Cancellation};

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::completer::{Completer, Completers};
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Source};
+use crate::handler::type_schema;
 use crate::handler::{Call, CallError, CompleteRequest, IntoPromptResult, Suggestions};
 
 /// A prompt to be offered by a [`Server`](crate::Server).
@@ -46,7 +47,7 @@ impl Prompt {
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoPromptResult + 'static,
     {
-        let schema = schemars::SchemaGenerator::default().into_root_schema_for::<A>();
+        let schema = type_schema::of_arguments::<A>().told;
         Prompt::with_arguments(name, description, arguments_of(schema.as_value()), function)
     }
 

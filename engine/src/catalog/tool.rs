@@ -14,6 +14,7 @@ use super::output::OutputValidator;
 use super::schema::{CompiledSchema, SchemaDefect};
 use super::schema_bounds;
 use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
+use crate::handler::type_schema::{self, ArgumentsSchema};
 use crate::handler::{Call, CallError, IntoToolResult};
 
 /// A tool to be offered by a [`Server`](crate::Server).
@@ -21,6 +22,8 @@ pub struct Tool {
     name: String,
     about: About,
     schema: Result<Box<RawValue>, String>,
+    /// What arguments are checked against, if it is not the schema that clients are told.
+    accepted: Option<schemars::Schema>,
     output_schema: Option<Result<Box<RawValue>, String>>,
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
@@ -67,9 +70,12 @@ impl Tool {
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoToolResult + 'static,
     {
-        let schema = schemars::SchemaGenerator::default().into_root_schema_for::<A>();
-        let schema = serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string());
-        Tool::from_parts(name.into(), description.into(), schema, function)
+        let ArgumentsSchema { told, accepted } = type_schema::of_arguments::<A>();
+        let told = serde_json::value::to_raw_value(&told).map_err(|error| error.to_string());
+        Tool {
+            accepted: Some(accepted),
+            ..Tool::from_parts(name.into(), description.into(), told, function)
+        }
     }
 
     /// A tool with the JSON Schema `schema`, which clients get byte for byte.
@@ -111,6 +117,7 @@ impl Tool {
                 ..About::default()
             },
             schema,
+            accepted: None,
             output_schema: R::output_schema().map(|schema| {
                 serde_json::value::to_raw_value(&schema).map_err(|error| error.to_string())
             }),
@@ -199,7 +206,10 @@ impl Tool {
             .map(|it| OutputValidator::new(&self.name, it));
         let promise = promise.transpose().map_err(ToolDefect::OutputSchema)?;
         Ok(ToolParts {
-            input: CompiledSchema::of_input(&schema)?,
+            input: CompiledSchema::of_input(match &self.accepted {
+                Some(accepted) => accepted.as_value(),
+                None => &schema,
+            })?,
             header_params: header_param::collect(&schema)?,
             definition: ToolDefinition {
                 name: self.name,

@@ -424,7 +424,7 @@ fn check<'a>(
             Err(Reason::HeaderDiffers("Content-Type"))
         }
         Route::Post if !accept::is_json(head.content_type) => Err(Reason::ContentType),
-        Route::Post if !accept::is_plain(head.content_encoding) => Err(Reason::ContentEncoding),
+        Route::Post if head.is_encoded => Err(Reason::ContentEncoding),
         Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
             "application/json or text/event-stream",
         )),

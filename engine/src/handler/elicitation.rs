@@ -9,6 +9,7 @@
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
+use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::error::CallError;
+use super::type_schema;
 
 /// A question to the user.
 #[derive(Debug, Clone)]
@@ -39,13 +41,7 @@ impl Elicitation {
     /// # Errors
     /// [`CallError`] when the schema of the type cannot be written.
     pub fn form<T: JsonSchema>(message: impl Into<String>) -> Result<Elicitation, CallError> {
-        // Clients know flat schemas only: references are written out.
-        let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| {
-            settings.inline_subschemas = true;
-            settings.meta_schema = None;
-        });
-        let schema = settings.into_generator().into_root_schema_for::<T>();
-        Elicitation::form_of(message, &schema)
+        Elicitation::form_of(message, &type_schema::of_form::<T>())
     }
 
     /// A form with a schema of your own.
@@ -85,11 +81,19 @@ impl Elicited {
     /// [`CallError`] when the user did not accept, or what was filled in does not fit.
     pub fn into_form<T: DeserializeOwned>(self) -> Result<T, CallError> {
         match self {
-            Elicited::Accepted(content) => Ok(serde_json::from_value(Value::Object(content))?),
+            Elicited::Accepted(content) => read(&Value::Object(content)),
             Elicited::Declined => Err(CallError::new("the user declined")),
             Elicited::Cancelled => Err(CallError::new("the user cancelled")),
         }
     }
+}
+
+/// Reads a value as arguments are read.
+fn read<T: DeserializeOwned>(value: &Value) -> Result<T, CallError> {
+    let text = value.to_string();
+    let mut decoder = Decoder::new(JsonLimits::default());
+    let decoded = decoder.decode(text.as_bytes())?;
+    Ok(T::deserialize(decoded.root())?)
 }
 
 /// A request for a message of the client's model.

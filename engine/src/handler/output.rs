@@ -7,11 +7,11 @@ use corelane_protocol::mcp::content::{Content, ResourceContents};
 use corelane_protocol::mcp::prompts::{PromptMessage, PromptResult};
 use corelane_protocol::mcp::resources::ResourcePart;
 use corelane_protocol::mcp::tools::ToolResult;
-use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
 use super::error::CallError;
+use super::type_schema;
 
 /// A value that becomes a tool's result.
 #[diagnostic::on_unimplemented(
@@ -140,9 +140,7 @@ pub struct Structured<T>(pub T);
 
 impl<T: Serialize + JsonSchema> IntoToolResult for Structured<T> {
     fn output_schema() -> Option<Schema> {
-        // What is written, not what could be read.
-        let settings = SchemaSettings::draft2020_12().for_serialize();
-        Some(settings.into_generator().into_root_schema_for::<T>())
+        Some(type_schema::of_output::<T>())
     }
 
     fn into_tool_result(self) -> Result<ToolResult, CallError> {

@@ -1,6 +1,11 @@
 //! Opening, resuming and losing the streams of sessions.
 //!
 //! A stream belongs to one connection at a time: a client that resumes it ends it elsewhere.
+//!
+//! A stream is over when its client has the answer, cancelled the call or ended the session. There
+//! is nothing to resume then, and 204 says so: it tells an EventSource to come back no more (WHATWG
+//! HTML 9.2.1). The TypeScript SDKs take it in silence, where they report an error twice for each
+//! stream, and come back for ever after an empty one; the Python SDKs give up after two attempts.
 
 use corelane_protocol::binding::refusal::Reason;
 
@@ -82,7 +87,12 @@ impl SessionStreams<'_> {
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
+        if !self.streams.is_of(after, session) {
+            // A stream that is over is forgotten; one of another session looks the same.
+            return Disposition::Done;
+        }
         let is_finished = match self.streams.replay(session, after) {
+            Ok(replay) if replay.is_over() => return Disposition::Done,
             Ok(replay) => replay.is_finished(),
             Err(error) => {
                 let text = self.context.format(format_args!("{error}"));

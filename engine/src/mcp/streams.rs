@@ -99,8 +99,12 @@ impl Streams {
         self.store.owner_of(stream).is_some()
     }
 
-    /// The events of a stream of `session` after one of them. A stream of another session looks
-    /// like one that never was.
+    /// Whether an event is of a stream of `session` that is kept.
+    pub(super) fn is_of(&self, event: EventId, session: SessionId) -> bool {
+        event.home == self.home && self.store.owner_of(event.stream) == Some(session)
+    }
+
+    /// The events of a stream of `session` after one of them.
     ///
     /// # Errors
     /// See [`ReplayError`].
@@ -109,8 +113,7 @@ impl Streams {
         session: SessionId,
         after: EventId,
     ) -> Result<Replay<'_>, ReplayError> {
-        let owner = self.store.owner_of(after.stream);
-        if after.home != self.home || owner != Some(session) {
+        if !self.is_of(after, session) {
             return Err(ReplayError::Unknown);
         }
         self.store.replay(after.stream, after.sequence)

@@ -73,15 +73,6 @@ pub fn is_json(field: Field<'_>) -> bool {
     name.trim_ascii().eq_ignore_ascii_case(JSON)
 }
 
-/// Whether the body is sent as it is: `identity` is no encoding (RFC 9110 8.4.1).
-pub fn is_plain(content_encoding: Field<'_>) -> bool {
-    match content_encoding {
-        Field::Absent => true,
-        Field::Once(value) => value.is_empty() || value.eq_ignore_ascii_case(b"identity"),
-        Field::Repeated => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,8 @@
 //! Strings are borrowed from the document. Conversions are those of serde_json: integers fit every
 //! numeric type they are in range of, floats too; fractions fit floats only; a struct may come as
 //! an array; an enum is a string or an object of one member; map keys may be read as numbers and
-//! booleans.
+//! booleans. One differs: `20.0` is an integer, as JSON Schema has it (2020-12 core, 4.2.3),
+//! because the schema that a client was given is what it goes by.
 //!
 //! Invariant: nothing is read past the value, and an error names the path of the member it is
 //! about. It lacks serde_json's private types `RawValue` and arbitrary-precision `Number`.
@@ -32,10 +33,21 @@ impl<'de> Deserializer<'de> for Value<'de> {
             Node::Static(StaticNode::Bool(truth)) => visitor.visit_bool(truth),
             Node::Static(StaticNode::I64(number)) => visitor.visit_i64(number),
             Node::Static(StaticNode::U64(number)) => visitor.visit_u64(number),
-            Node::Static(StaticNode::F64(number)) => visitor.visit_f64(number),
+            Node::Static(StaticNode::F64(number)) => visit_float(number, visitor),
             Node::Array { .. } => visit_array(self, visitor),
             Node::Object { .. } => visit_object(self, visitor),
         }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
+        match self.node() {
+            Node::Static(StaticNode::F64(number)) => visitor.visit_f64(number),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
+        self.deserialize_f64(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeserializeError> {
@@ -90,7 +102,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 char str string bytes byte_buf unit
         unit_struct seq tuple tuple_struct map struct identifier
     }
 }
@@ -100,6 +112,26 @@ impl<'de> IntoDeserializer<'de, DeserializeError> for Value<'de> {
 
     fn into_deserializer(self) -> Value<'de> {
         self
+    }
+}
+
+/// Visits a float as the integer that it says, if it says one of 64 bits. Also where the type is
+/// not known yet: what serde keeps for a flattened or untagged type is read as an integer later.
+fn visit_float<'de, V: Visitor<'de>>(
+    number: f64,
+    visitor: V,
+) -> Result<V::Value, DeserializeError> {
+    // 2 to the power of 63 and 64, which `f64` has exactly; what is below fits the integers.
+    const I64_END: f64 = 9_223_372_036_854_775_808.0;
+    const U64_END: f64 = 18_446_744_073_709_551_616.0;
+    if number.fract() != 0.0 {
+        visitor.visit_f64(number)
+    } else if (-I64_END..I64_END).contains(&number) {
+        visitor.visit_i64(number as i64)
+    } else if (I64_END..U64_END).contains(&number) {
+        visitor.visit_u64(number as u64)
+    } else {
+        visitor.visit_f64(number)
     }
 }
 

@@ -263,12 +263,16 @@ const MAP_LEAF_BYTES: usize = 11 * (size_of::<String>() + size_of::<serde_json::
 
 /// Splits the first value off a run of nodes.
 fn split_value<'a>(nodes: &'a [Node<'a>]) -> (Value<'a>, &'a [Node<'a>]) {
-    let span = match nodes[0] {
+    let (value, rest) = nodes.split_at(span(&nodes[0]));
+    (Value { nodes: value }, rest)
+}
+
+/// How many nodes a value takes that starts with `first`.
+fn span(first: &Node<'_>) -> usize {
+    match first {
         Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
         Node::String(_) | Node::Static(_) => 1,
-    };
-    let (value, rest) = nodes.split_at(span);
-    (Value { nodes: value }, rest)
+    }
 }
 
 /// The members of an object, in the order of the text, duplicates included.
@@ -331,14 +335,19 @@ impl<'a> Iterator for ObjectIter<'a> {
     type Item = (&'a str, Value<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.nodes.split_first()?;
-        let Node::String(name) = name else {
-            unreachable!("a member starts with its name");
+        let [Node::String(name), value, ..] = self.nodes else {
+            debug_assert!(self.nodes.is_empty(), "a member is a name and a value");
+            return None;
         };
-        let (value, rest) = split_value(rest);
+        let (member, rest) = self.nodes.split_at(1 + span(value));
         self.nodes = rest;
         self.left -= 1;
-        Some((name, value))
+        Some((
+            name,
+            Value {
+                nodes: &member[1..],
+            },
+        ))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -212,7 +212,7 @@ fn a_modern_request_needs_headers_that_agree_with_its_body() {
         ),
         (
             "two versions",
-            call.clone().repeated_field(version, MODERN),
+            call.clone().repeated_field(version, LEGACY),
             (400, -32020),
         ),
         (
@@ -263,6 +263,9 @@ fn headers_may_be_encoded_or_carry_more_than_is_needed() {
         |value: &str| Request::modern_call("test_custom_header", json!({ "value": value }));
     for request in [
         call.clone().field("Mcp-Name", "=?base64?ZWNobw==?="),
+        call.clone().repeated_field("MCP-Protocol-Version", MODERN),
+        call.clone()
+            .field("MCP-Protocol-Version", "2026-07-28, 2026-07-28"),
         call.clone().field("mcp-session-id", "ignored"),
         custom("x").field("mcp-param-value", "x"),
         custom("\u{e4}").field("Mcp-Param-Value", "=?base64?w6Q=?="),

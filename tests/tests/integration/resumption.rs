@@ -96,12 +96,12 @@ fn a_stream_is_resumed_as_often_as_it_is_lost_and_after_its_end() {
             let mut messages = Vec::new();
             let mut stream = call(&server, &session);
             let mut ids = Vec::new();
-            for _ in 0..4 {
+            for _ in 0..3 {
                 messages.push(short(&stream.next_message()));
                 ids.push(id_of(&stream));
                 stream = begin(&server, &session.stream_after(&ids[ids.len() - 1]));
             }
-            assert_eq!(rest(stream).0, [] as [&str; 0], "round {round}");
+            messages.extend(rest(stream).0);
             let expected = ["0", "50", "100", "answer"];
             assert_eq!(messages, expected, "round {round}");
             for (at, id) in ids.iter().enumerate() {
@@ -132,7 +132,7 @@ fn a_client_that_comes_back_takes_the_stream_from_its_other_connection() {
 }
 
 #[test]
-fn streams_of_others_and_of_the_past_are_refused() {
+fn streams_of_others_and_of_the_past_give_nothing() {
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).start();
         let mut connection = server.connect();
@@ -143,16 +143,19 @@ fn streams_of_others_and_of_the_past_are_refused() {
         let id = id_of(&stream);
         let (home, _) = id.split_once('-').expect("a home shard");
         let unknown = "unknown or its stream is no longer kept";
-        for (session, id, says) in [
-            (&other, id.as_str(), unknown),
-            (&session, &format!("{home}-ffff-0"), unknown),
-            (&session, &format!("{id}0"), unknown),
-            (&session, "ffff-0-0", unknown),
-            (&session, "1", "no id that this server gives"),
+        for (session, id, refused) in [
+            (&other, id.as_str(), None),
+            (&session, &format!("{home}-ffff-0"), None),
+            (&session, "ffff-0-0", None),
+            (&session, &format!("{id}0"), Some(unknown)),
+            (&session, "1", Some("no id that this server gives")),
         ] {
             for _ in 0..ROUNDS {
                 let response = server.connect().exchange(&session.stream_after(id));
-                check_refused(&response, 400, says);
+                match refused {
+                    Some(says) => check_refused(&response, 400, says),
+                    None => assert_eq!(response.status(), 204, "{id}: {response:?}"),
+                }
             }
         }
         let two = session.stream_after(&id);
@@ -163,6 +166,23 @@ fn streams_of_others_and_of_the_past_are_refused() {
         assert_eq!(connection.exchange(&session.delete()).status(), 204);
         let response = connection.exchange(&session.stream_after(&id));
         check_refused(&response, 404, "no such session");
+    }
+}
+
+#[test]
+fn a_stream_that_ended_with_its_answer_is_over() {
+    for shards in [1, 2, 4] {
+        let server = Setup::shards(shards).start();
+        let mut connection = server.connect();
+        let session = Session::open(&mut connection);
+        for _ in 0..ROUNDS {
+            let mut stream = call(&server, &session);
+            while short(&stream.next_message()) != "answer" {}
+            let last = id_of(&stream);
+            let again = server.connect().exchange(&session.stream_after(&last));
+            assert_eq!(again.status(), 204, "{again:?}");
+            assert!(again.body.is_empty());
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::{CompiledSchema, FAULT_WORK_MAX, FAULTS_NAMED_MAX};
 
+mod types;
+
 /// Schemas of the property `v`.
 const SCHEMAS: &[&str] = &[
     "true",

@@ -24,6 +24,11 @@ pub(crate) struct Replay<'a> {
 }
 
 impl Replay<'_> {
+    /// Whether there are no events, and will be none.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_finished && self.events.len() == 0
+    }
+
     /// Whether the stream ends after these events; otherwise more may come.
     pub(crate) fn is_finished(&self) -> bool {
         self.is_finished

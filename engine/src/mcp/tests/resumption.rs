@@ -161,8 +161,8 @@ fn a_call_whose_client_left_is_resumed_while_it_runs_and_after() {
         let all: Vec<_> = steps.into_iter().chain(rest).collect();
         check_parts(&harness.deliveries(), third.exchange, &all);
         let last = ids(&live)[0].to_text();
-        let fourth = resume(&mut harness, &session, &last);
-        check_parts(&harness.deliveries(), fourth.exchange, &end);
+        resume(&mut harness, &session, &last).check("done", &Value::Null);
+        assert!(harness.deliveries().is_empty());
     });
 }
 
@@ -199,10 +199,15 @@ fn ids_that_name_nothing_of_the_session_are_refused_and_say_why() {
             check_refused(&mut harness, &session, text, "no id that this server gives");
         }
         let unknown = "unknown or its stream is no longer kept";
-        for text in ["0000-ff-0", "0000-0-9", "0001-0-0"] {
-            check_refused(&mut harness, &session, text, unknown);
+        check_refused(&mut harness, &session, "0000-0-9", unknown);
+        for (session, text) in [
+            (&session, "0000-ff-0"),
+            (&session, "0001-0-0"),
+            (&other, &own[1].to_text()),
+        ] {
+            resume(&mut harness, session, text).check("done", &Value::Null);
+            assert!(harness.deliveries().is_empty());
         }
-        check_refused(&mut harness, &other, &own[1].to_text(), unknown);
         check_refused(&mut harness, &session, &own[0].to_text(), "were dropped");
         assert_eq!(harness.count(Counter::EventsDropped), 1);
         let twice = format!("{session}Last-Event-ID: a\r\nLast-Event-ID: b\r\n");
@@ -255,6 +260,34 @@ fn a_cancelled_call_is_forgotten() {
         harness.settle().await;
         harness.endpoint.services().endings().cancel(key);
         assert_eq!(harness.count(Counter::EventsBytes), 0);
+    });
+}
+
+#[test]
+fn of_a_stream_that_is_over_there_is_nothing_to_resume() {
+    on_executor(async {
+        let mut harness = harness();
+        harness.gate.open();
+        let session = harness.session();
+        call(&mut harness, &session).pending();
+        let answered = ids(&harness.settle().await);
+        let [.., before, last] = answered.as_slice() else {
+            panic!("a call with progress has events: {answered:?}");
+        };
+        for _ in 0..2 {
+            resume(&mut harness, &session, &last.to_text()).check("done", &Value::Null);
+            assert!(harness.deliveries().is_empty());
+        }
+        let resumed = resume(&mut harness, &session, &before.to_text());
+        let rest = [("event", done()), ("end", Value::Null)];
+        check_parts(&harness.deliveries(), resumed.exchange, &rest);
+
+        let key = call(&mut harness, &session).pending();
+        let primed = ids(&harness.deliveries())[0];
+        harness.endpoint.services().endings().cancel(key);
+        harness.deliveries();
+        resume(&mut harness, &session, &primed.to_text()).check("done", &Value::Null);
+        assert!(harness.deliveries().is_empty());
     });
 }
 

@@ -88,9 +88,14 @@ impl<'a> Field<'a> {
         };
     }
 
-    /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`.
-    fn add_single(&mut self, value: &'a [u8]) {
-        match sole_element(value) {
+    /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`. What is
+    /// shorter than two of the shortest usable values and a comma is not searched for one.
+    fn add_single(&mut self, value: &'a [u8], list_bytes_min: usize) {
+        let sole = match value.len() < list_bytes_min {
+            true => Some(value),
+            false => sole_element(value),
+        };
+        match sole {
             Some(value) => self.add(value),
             None => *self = Self::Repeated,
         }
@@ -118,14 +123,14 @@ pub struct RequestHead<'a> {
     pub expect_continue: bool,
     /// Whether at least one `Mcp-Param-*` field is there to be looked for in `headers`.
     pub has_mcp_param: bool,
+    /// Whether the body is compressed or encoded in another way (RFC 9110 8.4).
+    pub is_encoded: bool,
     /// `Host`; never [`Field::Repeated`], absent in HTTP/1.0 only.
     pub host: Field<'a>,
     /// `Origin`.
     pub origin: Field<'a>,
     /// `Content-Type`.
     pub content_type: Field<'a>,
-    /// `Content-Encoding`.
-    pub content_encoding: Field<'a>,
     /// `Accept`.
     pub accept: Field<'a>,
     /// `Authorization`.
@@ -195,10 +200,10 @@ impl<'a> RequestHead<'a> {
             keep_alive: false,
             expect_continue: false,
             has_mcp_param: false,
+            is_encoded: false,
             host: Field::Absent,
             origin: Field::Absent,
             content_type: Field::Absent,
-            content_encoding: Field::Absent,
             accept: Field::Absent,
             authorization: Field::Absent,
             last_event_id: Field::Absent,
@@ -241,20 +246,29 @@ impl<'a> RequestHead<'a> {
         match name.len() {
             4 if is_name(name, b"host") => self.host.add_only(value),
             6 if is_name(name, b"accept") => self.accept.add(value),
-            6 if is_name(name, b"origin") => self.origin.add_single(value),
+            6 if is_name(name, b"origin") => self.origin.add_single(value, 0),
             6 if is_name(name, b"expect") => control.add_expectation(value),
             8 if is_name(name, b"mcp-name") => self.mcp_name.add(value),
             10 if is_name(name, b"connection") => control.add_connection_options(value),
-            10 if is_name(name, b"mcp-method") => self.mcp_method.add_single(value),
-            12 if is_name(name, b"content-type") => self.content_type.add_single(value),
+            10 if is_name(name, b"mcp-method") => {
+                self.mcp_method
+                    .add_single(value, "tasks/get,tasks/get".len());
+            }
+            12 if is_name(name, b"content-type") => {
+                let list_bytes_min = "application/json,application/json".len();
+                self.content_type.add_single(value, list_bytes_min);
+            }
             13 if is_name(name, b"authorization") => self.authorization.add(value),
-            13 if is_name(name, b"last-event-id") => self.last_event_id.add_single(value),
+            13 if is_name(name, b"last-event-id") => self.last_event_id.add_single(value, 0),
             14 if is_name(name, b"content-length") => control.content_length.add_only(value),
-            14 if is_name(name, b"mcp-session-id") => self.mcp_session_id.add_single(value),
-            16 if is_name(name, b"content-encoding") => self.content_encoding.add(value),
+            14 if is_name(name, b"mcp-session-id") => self.mcp_session_id.add_single(value, 0),
+            16 if is_name(name, b"content-encoding") => {
+                self.is_encoded |= !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
+            }
             17 if is_name(name, b"transfer-encoding") => control.transfer_encoding.add_only(value),
             20 if is_name(name, b"mcp-protocol-version") => {
-                self.mcp_protocol_version.add_single(value)
+                let list_bytes_min = "2025-11-25,2025-11-25".len();
+                self.mcp_protocol_version.add_single(value, list_bytes_min);
             }
             length if length > MCP_PARAM.len() => {
                 self.has_mcp_param |= is_name(&name[..MCP_PARAM.len()], MCP_PARAM);

@@ -11,7 +11,7 @@
 //! Invariant: the work is linear in the bytes and nodes of the text, and nothing is allocated
 //! unless an object has more than [`FEW_MEMBERS`].
 
-use super::ObjectIter;
+use super::{ObjectIter, Value, span};
 use simd_json::Node;
 use std::collections::HashSet;
 
@@ -23,51 +23,60 @@ pub(in crate::jsonrpc) fn find(tape: &[Node<'_>]) -> Option<usize> {
     tape.iter().enumerate().find_map(|(at, node)| match *node {
         Node::Object { len, count } if len > 1 => {
             let nodes = &tape[at + 1..=at + count];
-            in_object(ObjectIter { left: len, nodes }).map(|offset| at + 1 + offset)
+            let members = ObjectIter { left: len, nodes };
+            let index = match len > FEW_MEMBERS {
+                true => in_large(members.clone())?,
+                false => in_small(&members)?,
+            };
+            Some(at + 1 + offset_of(members, index))
         }
         _ => None,
     })
 }
 
-/// The same within the members of one object, counted from the first of them.
-fn in_object(members: ObjectIter<'_>) -> Option<usize> {
-    let mut set = HashSet::new();
-    let uses_set = members.left > FEW_MEMBERS;
-    if uses_set {
-        set.reserve(members.left);
-    }
-    let mut filter = 0u64;
-    let mut rest = members.clone();
-    loop {
-        let offset = members.nodes.len() - rest.nodes.len();
-        let (name, _) = rest.next()?;
-        let is_known = if uses_set {
-            !set.insert(name)
-        } else {
-            let bit = 1 << (fingerprint(name) % 64);
-            let may_be_known = filter & bit != 0;
-            filter |= bit;
-            may_be_known && is_among(name, members.clone(), members.left - rest.left - 1)
-        };
-        if is_known {
-            return Some(offset);
+/// Which of a few members has a name that one before it has.
+fn in_small(members: &ObjectIter<'_>) -> Option<usize> {
+    let (mut rest, mut filter, mut index) = (members.nodes, 0u64, 0);
+    while let [Node::String(name), value, ..] = rest {
+        let bit = 1 << (fingerprint(name) % 64);
+        if filter & bit != 0 && is_among(name, members.clone().take(index)) {
+            return Some(index);
         }
+        filter |= bit;
+        index += 1;
+        rest = &rest[1 + span(value)..];
     }
+    None
 }
 
-/// Whether one of the first `count` members is called `name`.
 #[cold]
-fn is_among(name: &str, members: ObjectIter<'_>, count: usize) -> bool {
-    members.take(count).any(|(other, _)| other == name)
+fn is_among<'a>(name: &str, mut members: impl Iterator<Item = (&'a str, Value<'a>)>) -> bool {
+    members.any(|(other, _)| other == name)
+}
+
+/// The same of many members.
+#[cold]
+fn in_large(mut members: ObjectIter<'_>) -> Option<usize> {
+    let mut names = HashSet::with_capacity(members.len());
+    members.position(|(name, _)| !names.insert(name))
+}
+
+/// How many nodes stand before the name of the member `index`.
+#[cold]
+fn offset_of(mut members: ObjectIter<'_>, index: usize) -> usize {
+    let nodes = members.nodes.len();
+    members.by_ref().take(index).for_each(drop);
+    nodes - members.nodes.len()
 }
 
 /// A number that equal names have in common, and different ones seldom.
 fn fingerprint(name: &str) -> u32 {
     let bytes = name.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+    let ([first, ..], Some(middle), [.., last]) = (bytes, bytes.get(bytes.len() / 2), bytes) else {
         return 0;
     };
-    u32::from(*first) * 5 + u32::from(*last) * 11 + bytes.len() as u32
+    let [first, middle, last] = [*first, *middle, *last].map(u32::from);
+    first * 5 + middle * 17 + last * 11 + bytes.len() as u32
 }
 
 #[cfg(test)]
