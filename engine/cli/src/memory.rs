@@ -1,10 +1,10 @@
 //! Gives memory that was freed back to the system.
 //!
 //! mimalloc gives back the pages that have been free for a second, but it looks for them only when
-//! another page is freed. A server that goes quiet after a burst frees none, and would hold the memory
-//! of the burst for ever. A page that is freed every second makes it look. Giving pages back at once
-//! was rejected: a server that handles large messages would have the kernel clear each of their
-//! pages again for every message.
+//! another page is freed. A server that goes quiet after a burst frees none, and would hold the
+//! memory of the burst for ever. A page that is freed every second makes it look. Giving pages back
+//! at once was rejected: a server that handles large messages would have the kernel clear each of
+//! their pages again for every message.
 
 use std::hint::black_box;
 use std::thread;

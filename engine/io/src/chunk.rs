@@ -85,8 +85,8 @@ impl ChunkPool {
         }
     }
 
-    /// Makes room for `more_bytes` behind the content of `chunk`. It grows from one size to the next
-    /// and then to twice as many bytes, so that what it outgrew is used again.
+    /// Makes room for `more_bytes` behind the content of `chunk`. It grows from one size to the
+    /// next and then to twice as many bytes, so that what it outgrew is used again.
     pub fn reserve(&mut self, chunk: &mut Chunk, more_bytes: usize) {
         let needed = chunk.len() + more_bytes;
         if needed <= chunk.capacity() {
