@@ -253,6 +253,20 @@ impl Server {
         fs::read_dir(path).map_or(0, Iterator::count)
     }
 
+    /// Bytes of memory that the process holds, as `VmRSS` in proc_pid_status(5) counts them.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        let path = format!("/proc/{}/status", self.process_id);
+        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let digits = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kilobytes = digits.and_then(|digits| digits.parse::<usize>().ok());
+        1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no VmRSS: {status}"))
+    }
+
     /// Sends a signal, by its name without SIG.
     ///
     /// # Panics

@@ -50,6 +50,8 @@ mod listening;
 mod logs;
 #[path = "integration/macros.rs"]
 mod macros;
+#[path = "integration/memory.rs"]
+mod memory;
 #[path = "integration/messages.rs"]
 mod messages;
 #[path = "integration/origins.rs"]

@@ -1,6 +1,7 @@
 //! The `corelane` binary: an allocator and a choice of commands, one file for each.
 
 mod demo;
+mod memory;
 mod serve;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    memory::give_back_when_freed();
     let outcome = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
     };

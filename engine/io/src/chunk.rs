@@ -2,7 +2,8 @@
 //!
 //! An idle connection holds no chunk, so a shard needs about as many as it has connections in
 //! the middle of something. Two sizes are kept for reuse; anything larger is an ordinary
-//! allocation that ends with its use. Invariant: the memory kept free never exceeds the pool's
+//! allocation that ends with its use, and large enough for an allocator to give it back to the
+//! system. Invariant: the memory kept free never exceeds the pool's
 //! bound. The pool belongs to one shard and has no lock.
 
 use std::ops::{Deref, DerefMut};
@@ -11,6 +12,9 @@ use std::ops::{Deref, DerefMut};
 pub const SMALL_CHUNK_BYTES: usize = 4 * 1024;
 /// Bytes of the chunks that hold lists and long answers.
 pub const LARGE_CHUNK_BYTES: usize = 64 * 1024;
+/// The least bytes of a chunk that grew beyond these. Allocators keep the memory of smaller blocks
+/// in pages that they share.
+const GROWN_CHUNK_BYTES_MIN: usize = 1024 * 1024;
 /// Bytes a pool keeps free unless the tuning profile says otherwise.
 pub const FREE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -81,6 +85,21 @@ impl ChunkPool {
         }
     }
 
+    /// Makes room for `more_bytes` behind the content of `chunk`. It grows from one size to the
+    /// next and then to twice as many bytes, so that what it outgrew is used again.
+    pub fn reserve(&mut self, chunk: &mut Chunk, more_bytes: usize) {
+        let needed = chunk.len() + more_bytes;
+        if needed <= chunk.capacity() {
+            return;
+        }
+        let mut grown = match needed <= LARGE_CHUNK_BYTES {
+            true => self.take(needed),
+            false => self.take(needed.next_power_of_two().max(GROWN_CHUNK_BYTES_MIN)),
+        };
+        grown.extend_from_slice(chunk);
+        self.give(std::mem::replace(chunk, grown));
+    }
+
     /// Takes a chunk back; its content is forgotten.
     ///
     /// A chunk that outgrew its size, or for which the bound leaves no room, is freed.
@@ -96,6 +115,12 @@ impl ChunkPool {
             list.push(chunk);
             self.free_bytes += class_bytes;
         }
+    }
+
+    /// Frees the large chunks that nothing uses: what a burst took is given back after it.
+    pub fn trim(&mut self) {
+        self.free_bytes -= self.large.len() * LARGE_CHUNK_BYTES;
+        self.large = Vec::new();
     }
 
     /// Bytes kept free at present, at most the pool's bound.
@@ -144,6 +169,36 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_grows_from_size_to_size_and_leaves_what_it_outgrew_to_others() {
+        const MEGABYTE: usize = 1024 * 1024;
+        let mut pool = ChunkPool::default();
+        let mut chunk = pool.take(1);
+        let mut content = Vec::new();
+        for (bytes, capacity_bytes, free_bytes) in [
+            (SMALL_CHUNK_BYTES, SMALL_CHUNK_BYTES, 0),
+            (1, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES),
+            (
+                LARGE_CHUNK_BYTES,
+                MEGABYTE,
+                SMALL_CHUNK_BYTES + LARGE_CHUNK_BYTES,
+            ),
+            (
+                MEGABYTE,
+                2 * MEGABYTE,
+                SMALL_CHUNK_BYTES + LARGE_CHUNK_BYTES,
+            ),
+        ] {
+            pool.reserve(&mut chunk, bytes);
+            let more = vec![bytes as u8; bytes];
+            chunk.extend_from_slice(&more);
+            content.extend(more);
+            assert_eq!(chunk.capacity(), capacity_bytes, "{bytes}");
+            assert_eq!(pool.free_bytes(), free_bytes, "{bytes}");
+        }
+        assert!(*chunk == content);
+    }
+
+    #[test]
     fn free_memory_stays_within_its_bound() {
         let bound = LARGE_CHUNK_BYTES + SMALL_CHUNK_BYTES;
         let mut pool = ChunkPool::new(bound);
@@ -155,6 +210,18 @@ mod tests {
             assert!(pool.free_bytes() <= bound);
         }
         assert_eq!(pool.free_bytes(), bound);
+    }
+
+    #[test]
+    fn large_chunks_that_nothing_uses_are_freed_by_a_trim() {
+        let mut pool = ChunkPool::default();
+        let chunks = [1, LARGE_CHUNK_BYTES, LARGE_CHUNK_BYTES].map(|bytes| pool.take(bytes));
+        let used = pool.take(LARGE_CHUNK_BYTES);
+        chunks.into_iter().for_each(|chunk| pool.give(chunk));
+        pool.trim();
+        assert_eq!(pool.free_bytes(), SMALL_CHUNK_BYTES);
+        pool.give(used);
+        assert_eq!(pool.free_bytes(), SMALL_CHUNK_BYTES + LARGE_CHUNK_BYTES);
     }
 
     #[test]

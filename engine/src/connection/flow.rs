@@ -183,11 +183,10 @@ impl Connection {
             self.buffers(context).input = Some(chunk);
         }
         *context.input_bytes += bytes.len();
-        let input = self
-            .buffers(context)
-            .input
-            .as_mut()
-            .expect("it was put there above");
+        let buffers = self.buffers.as_mut();
+        let input = buffers.and_then(|buffers| buffers.input.as_mut());
+        let input = input.expect("it was put there above");
+        context.chunks.reserve(input, bytes.len());
         input.extend_from_slice(bytes);
         let limit = context.rules.connection.input_bytes_max;
         if *context.input_bytes > limit && self.is_between_answers() {

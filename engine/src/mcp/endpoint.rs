@@ -439,7 +439,7 @@ impl Endpoint {
         self.services.endings().end_all_sessions();
     }
 
-    /// Gives back memory that an unusually large message took. Called when the shard is idle.
+    /// Gives back memory that an unusually large message took. Called once a second.
     pub(crate) fn trim(&mut self) {
         self.decoder.trim();
     }

@@ -26,8 +26,9 @@ pub struct Calls {
     /// clients wait (60 s is usual), so that the client decides.
     pub timeout_ms: u64,
     /// Milliseconds after which a call counts as slow, 100 to 86,400,000; default 10,000: the head
-    /// of its answer is sent then, with status 200, and a sign of life every `streams.keep_alive_ms`
-    /// until its result is there. Usual proxies cut a silent connection after 30 to 60 s.
+    /// of its answer is sent then, with status 200, and a comment or a space every
+    /// `streams.keep_alive_ms` until its result is there. Usual proxies cut a silent connection
+    /// after 30 to 60 s.
     pub slow_after_ms: u64,
     /// Events (progress, log) of one call waiting to be sent, 1 to 65,536; default 64. Past it
     /// the handler waits for its client.

@@ -1,9 +1,9 @@
 //! Messages to other shards that must arrive and whose lane was full.
 //!
-//! They wait here, lane by lane, so that one full lane holds up no other. Invariant: while a message
-//! waits for a lane, nothing else enters that lane before it, so that the messages of a lane arrive
-//! in the order they were sent in. What waits is bounded by what it is about: calls in flight, open
-//! streams, and the watches of listeners, which are refused while something waits.
+//! They wait here, lane by lane, so that one full lane holds up no other. Invariant: while a
+//! message waits for a lane, nothing else enters that lane before it, so that the messages of a
+//! lane arrive in the order they were sent in. What waits is bounded by what it is about: calls in
+//! flight, open streams, and the watches of listeners, which are refused while something waits.
 
 use std::collections::{BTreeMap, VecDeque};
 

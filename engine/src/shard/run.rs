@@ -151,7 +151,6 @@ impl Shard {
         // notifies.
         self.ring.enter(Wait::No)?;
         if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
-            self.handling.trim();
             let event_queue = Rc::clone(&self.handling.event_queue);
             parker
                 .park_for(self.time_until_due(), |context| {

@@ -1,8 +1,8 @@
 //! Closing the slowest readers when unsent output takes more memory than a shard has for it.
 //!
 //! Simple version: refuse requests until the readers time out. Deviation: then a few hundred
-//! clients that read nothing stop a shard for as long as `write_timeout_ms`, again and again. So the
-//! connections that have stalled longest are closed, until an eighth of the limit is free. A
+//! clients that read nothing stop a shard for as long as `write_timeout_ms`, again and again. So
+//! the connections that have stalled longest are closed, until an eighth of the limit is free. A
 //! connection counts as stalled while its peer has not taken the bytes that start its time for
 //! writing anew, so that no peer on a slow network is closed in place of one that reads nothing.
 

@@ -127,10 +127,12 @@ impl Handling {
         }
     }
 
-    /// Gives back memory that an unusually large message took. Called when the shard is idle.
-    pub(super) fn trim(&mut self) {
+    /// Gives back memory that unusually large messages took. Called once a second, so that a
+    /// message among many of its size finds the memory of the one before.
+    fn trim(&mut self) {
         const SCRATCH_KEPT_BYTES_MAX: usize = 64 * 1024;
         self.endpoint.trim();
+        self.chunks.trim();
         if self.scratch.capacity() > SCRATCH_KEPT_BYTES_MAX {
             self.scratch = Vec::new();
         }
@@ -160,6 +162,7 @@ impl Shard {
         if second != self.date_second {
             self.date_second = second;
             self.handling.date = date_now();
+            self.handling.trim();
         }
     }
 }

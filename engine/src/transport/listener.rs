@@ -9,10 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Bytes that the kernel takes for a peer beyond what the peer has room for; accepted sockets inherit
-/// it. Without it the kernel takes up to the last number of `net.ipv4.tcp_wmem`, 4 MiB, for each
-/// peer that reads nothing, and for as long a slow reader looks like a fast one. Bytes on their way
-/// to the peer do not count, so that it costs no throughput on a long way (tcp(7)).
+/// Bytes that the kernel takes for a peer beyond what the peer has room for; accepted sockets
+/// inherit it. Without it the kernel takes up to the last number of `net.ipv4.tcp_wmem`, 4 MiB, for
+/// each peer that reads nothing, which looks like a fast one for as long. Bytes on their way to the
+/// peer do not count, so that a long way loses no throughput (TCP_NOTSENT_LOWAT in
+/// linux/tcp.h).
 const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
 /// A listening TCP socket.

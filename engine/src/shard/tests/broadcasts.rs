@@ -73,6 +73,27 @@ fn a_reader_that_stops_costs_nothing_and_gets_the_last_change() {
 }
 
 #[test]
+fn a_reader_that_takes_every_change_has_its_whole_time_for_the_next() {
+    let mut shard = TestShard::single(|profile| profile.connection.write_timeout_ms = 10_000);
+    let key = shard.insert(3);
+    shard.receive(key, &listen());
+    shard.shard.deliver_all();
+    take_all(&mut shard, key);
+    broadcast(&mut shard);
+    // One change is always on its way while the next one waits.
+    for second in 1..=40 {
+        shard.advance_to(second * 1000);
+        broadcast(&mut shard);
+        shard.take(key, 1, 1);
+        assert!(is_sending(&shard, key), "{second} s");
+    }
+    shard.advance_to(49_900);
+    assert!(shard.phase(key).is_some());
+    shard.advance_to(50_100);
+    assert_eq!(shard.phase(key), None);
+}
+
+#[test]
 fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
     on_executor(async {
         let mut shard = TestShard::single(|_| ());

@@ -1,0 +1,46 @@
+//! Memory that a burst took goes back to the system.
+
+use corelane_tests::{Connection, Request, Server, Setup, wait_until};
+use serde_json::json;
+
+const BODY_BYTES: usize = 16 << 20;
+const CONNECTIONS: usize = 10;
+
+/// Makes some requests of every size that a server keeps memory for.
+fn warm_up(server: &Server) {
+    let mut connection = server.connect();
+    for message_bytes in [10, 3_000, 60_000] {
+        let message = "x".repeat(message_bytes);
+        for _ in 0..50 {
+            let echo = Request::modern_call("echo", json!({ "message": message }));
+            assert_eq!(connection.exchange(&echo).status(), 200);
+        }
+    }
+}
+
+#[test]
+fn the_memory_of_large_bodies_goes_back_to_the_system_with_their_connections() {
+    let server = Setup::shards(1).start();
+    warm_up(&server);
+    let before = server.resident_bytes();
+    let head = Request::post("").head_start(server.address());
+    let mut bytes = format!("{head}Content-Length: {BODY_BYTES}\r\n\r\n").into_bytes();
+    bytes.resize(bytes.len() + BODY_BYTES - 1, b' ');
+    let connections: Vec<Connection> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut connection = server.connect();
+            connection.send_bytes(&bytes);
+            connection
+        })
+        .collect();
+    let held = wait_until("the bodies to be held", || {
+        let held = server.resident_bytes();
+        (held > before + CONNECTIONS * BODY_BYTES / 2).then_some(held)
+    });
+    drop(connections);
+    // A tenth more than before, and the chunks that the server keeps for the next burst.
+    wait_until("the memory to be given back", || {
+        (server.resident_bytes() < before + before / 10 + (4 << 20)).then_some(())
+    });
+    assert!(held > 2 * before, "{held} bytes were held, {before} before");
+}
