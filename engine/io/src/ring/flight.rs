@@ -175,19 +175,7 @@ impl Flight {
             }
             Op::Send => Some(self.sent(tag, entry.result())),
             Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
-            Op::Stream => {
-                if !more {
-                    self.streams -= 1;
-                    self.end_on(tag.key(), tag.op);
-                }
-                self.streamed += 1;
-                let outcome = self.received(entry, buffers);
-                Some(Completion::Streamed {
-                    key: tag.key(),
-                    outcome,
-                    armed: more,
-                })
-            }
+            Op::Stream => Some(self.streamed(tag.key(), entry, buffers)),
             Op::Close => {
                 self.outstanding.closed();
                 Some(Completion::Closed { key: tag.key() })
@@ -220,6 +208,26 @@ impl Flight {
                 self.end_on(lookup.key, tag.op);
                 Some(lookup.completed(tag, entry.result()))
             }
+        }
+    }
+
+    fn streamed(
+        &mut self,
+        key: SlotKey,
+        entry: &cqueue::Entry,
+        buffers: &mut BufferRing,
+    ) -> Completion {
+        let armed = cqueue::more(entry.flags());
+        if !armed {
+            self.streams -= 1;
+            self.end_on(key, Op::Stream);
+        }
+        self.streamed += 1;
+        let outcome = self.received(entry, buffers);
+        Completion::Streamed {
+            key,
+            outcome,
+            armed,
         }
     }
 

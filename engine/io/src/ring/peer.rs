@@ -119,7 +119,7 @@ mod tests {
             IpAddr::V4(ip) => bytes[4..8].copy_from_slice(&ip.octets()),
             IpAddr::V6(ip) => bytes[8..24].copy_from_slice(&ip.octets()),
         }
-        assert_eq!(u16::from(name.family()), family);
+        assert_eq!(name.family(), family);
         let expected: IpAddr = expected.parse().expect("an address");
         assert_eq!(address_of(&bytes), Some(expected));
     }

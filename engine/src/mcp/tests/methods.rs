@@ -120,7 +120,11 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         let exchange = harness.post("", "{}").exchange;
         let body = request(1, "tools/list", json!({}));
         let principal = None;
-        let requester = &crate::mcp::Requester::Here { head, principal };
+        let requester = &crate::mcp::Requester::Here {
+            head,
+            principal,
+            peer: None,
+        };
         let inbound = crate::mcp::Inbound {
             requester,
             exchange,
