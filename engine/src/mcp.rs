@@ -74,12 +74,13 @@ pub(crate) use event_store::EventId;
 pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
 pub(crate) use exchange::{Opening, StreamOf};
+pub(crate) use holder::HolderKey;
 pub(crate) use inbound::Inbound;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;
 pub(crate) use session_id::SessionId;
 #[cfg(feature = "measure")]
-pub(crate) use sessions::Sessions;
+pub(crate) use sessions::{SessionLimits, Sessions};
 pub(crate) use settings::EndpointSettings;
 pub(crate) use task_watch::TaskWatchMessage;
 pub(crate) use timestamp::rfc3339;

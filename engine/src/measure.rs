@@ -53,7 +53,7 @@ impl Handling {
             Arc::new(|| {}),
             Rc::clone(&event_queue),
         ));
-        let settings = EndpointSettings::new((0, 1), parts, &profile.for_core(0));
+        let settings = EndpointSettings::new((0, 1), parts, &profile.for_core(0), 1);
         let no_names: [&str; 0] = [];
         Handling {
             endpoint: Endpoint::new(settings, event_queue, offload, Rc::clone(&meter)),
@@ -85,6 +85,8 @@ impl Handling {
             spare_buffers: &mut Vec::new(),
             scratch: &mut self.scratch,
             forwards: &mut Vec::new(),
+            postponed: &mut Vec::new(),
+            peer: None,
             meter: &self.meter,
             rules: &self.rules,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",

@@ -256,6 +256,13 @@ impl ShardMeter {
         cell.set(cell.get().wrapping_add(amount));
     }
 
+    /// Takes one off a total: what was counted happens once more, and is counted then.
+    pub fn recount(&self, total: Counter) {
+        debug_assert_eq!(ROWS[total as usize].kind, Kind::Total, "{total:?}");
+        let cell = &self.cells[total as usize];
+        cell.set(cell.get().wrapping_sub(1));
+    }
+
     /// Sets a counter whose owner keeps the count itself.
     pub fn set(&self, counter: Counter, value: u64) {
         self.cells[counter as usize].set(value);

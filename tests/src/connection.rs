@@ -5,8 +5,10 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::http::{Framing, Head, Response, next_chunk};
 use crate::request::Request;
@@ -54,7 +56,21 @@ impl Connection {
     /// # Errors
     /// The server takes no connections.
     pub fn open(address: SocketAddr) -> io::Result<Connection> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Connection::over(TcpStream::connect_timeout(&address, PATIENCE)?, address)
+    }
+
+    /// Connects from the address `source` of this host.
+    ///
+    /// # Errors
+    /// The address is not of this host, or the server takes no connections.
+    pub fn open_from(source: IpAddr, address: SocketAddr) -> io::Result<Connection> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Connection::over(socket.into(), address)
+    }
+
+    fn over(stream: TcpStream, address: SocketAddr) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Connection {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -229,6 +229,16 @@ impl Server {
     #[must_use]
     pub fn connect(&self) -> Connection {
         Connection::open(self.address).unwrap_or_else(|error| panic!("cannot connect: {error}"))
+    }
+
+    /// A connection to it from the address `source` of this host.
+    ///
+    /// # Panics
+    /// If it takes none.
+    #[must_use]
+    pub fn connect_from(&self, source: impl Into<IpAddr>) -> Connection {
+        Connection::open_from(source.into(), self.address)
+            .unwrap_or_else(|error| panic!("cannot connect: {error}"))
     }
 
     /// The process that was started is still running.

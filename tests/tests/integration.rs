@@ -58,6 +58,8 @@ mod messages;
 mod origins;
 #[path = "integration/pages.rs"]
 mod pages;
+#[path = "integration/peers.rs"]
+mod peers;
 #[path = "integration/pipelining.rs"]
 mod pipelining;
 #[path = "integration/principals.rs"]

@@ -195,6 +195,7 @@ impl Worker {
             | Completion::AcceptEnded { .. }
             | Completion::Readable { .. }
             | Completion::Received { .. }
+            | Completion::PeerAddress { .. }
             | Completion::Woken
             | Completion::Ticked => unreachable!("a worker only dials, streams and sends"),
         }

@@ -23,6 +23,7 @@ mod error;
 mod flight;
 mod open;
 mod outstanding;
+mod peer;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use completion::{Completion, Hangup, Received, RingCounters};
 pub use dial::Route;
 pub use error::RingError;
 pub use open::RingSettings;
+pub use peer::AddressFamily;
 
 use super::buffers::BufferRing;
 use super::chunk::Chunk;
@@ -350,8 +352,9 @@ impl Ring {
     }
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
-        // SAFETY: two operations name memory. A send: its chunk stays in `flight` until it
-        // completes (`Flight::begin_send`). A tick: its time stays in the box of this ring.
+        // SAFETY: three operations name memory. A send: its chunk stays in `flight` until it
+        // completes (`Flight::begin_send`). The look-up of a peer: so does its box
+        // (`Flight::begin_lookup`). A tick: its time stays in the box of this ring.
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }
 
@@ -399,7 +402,7 @@ impl Drop for Ring {
                 completions.clear();
             }
         }
-        self.flight.leak_sends();
+        self.flight.leak_lent();
         // Closing the ring ends the registration too, so a refusal changes nothing.
         let _ = self.buffers.unregister(&self.uring.submitter());
     }

@@ -15,7 +15,7 @@ const GROWTH_SLOTS: usize = 64;
 /// Names one connection for its whole life: the same index with another generation is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotKey {
-    /// Index in the ring's table of direct descriptors, below 2^28.
+    /// Index in the ring's table of direct descriptors, below 2^27.
     pub index: u32,
     /// How often the slot had been emptied when this connection moved in, modulo 2^32.
     pub generation: u32,

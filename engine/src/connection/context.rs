@@ -3,10 +3,11 @@
 use corelane_protocol::limits::HttpLimits;
 
 use super::buffers::ConnectionBuffers;
+use super::postponed::PostponedRequest;
 use super::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
-use crate::mcp::{Endpoint, Exchange, Forwarded};
+use crate::mcp::{Endpoint, Exchange, Forwarded, HolderKey};
 use crate::meter::ShardMeter;
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::{Chunk, ChunkPool};
@@ -23,6 +24,10 @@ pub(crate) struct Context<'e> {
     pub(crate) spare_buffers: &'e mut Vec<Box<ConnectionBuffers>>,
     pub(crate) scratch: &'e mut Vec<u8>,
     pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
+    /// Requests that wait for the addresses of their peers.
+    pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
+    /// In whose share the peer counts, in a step that was postponed until that was known.
+    pub(crate) peer: Option<HolderKey>,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,

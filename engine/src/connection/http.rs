@@ -18,6 +18,7 @@ use corelane_protocol::framing::http1::{
 
 use super::buffers::{ConnectionBuffers, Reply, WaitingRequest};
 use super::context::{Context, Rules};
+use super::postponed::PostponedRequest;
 use super::response::{self, Extra};
 use super::timer::Timer;
 use crate::guard::origin::OriginRefusal;
@@ -273,6 +274,17 @@ impl Connection {
             version_minor: head.version_minor,
             accept,
         };
+        self.answer(head, body, reply, context);
+    }
+
+    /// Answers a request, or lets it wait for its answer.
+    pub(super) fn answer(
+        &mut self,
+        head: &RequestHead<'_>,
+        body: &[u8],
+        reply: Reply,
+        context: &mut Context<'_>,
+    ) {
         if !reply.keep_alive {
             // A peer that expected to go on may have sent more already.
             self.phase = Phase::Flushing {
@@ -281,7 +293,8 @@ impl Connection {
         }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
-        let exchange = context.exchange(self.sequence, accept.event_stream);
+        let exchange = context.exchange(self.sequence, reply.accept.event_stream);
+        let peer = context.peer;
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
@@ -299,7 +312,11 @@ impl Connection {
             Ok((principal, route)) => {
                 let claims = Claims::of_head(head);
                 let inbound = Inbound {
-                    requester: &Requester::Here { claims, principal },
+                    requester: &Requester::Here {
+                        claims,
+                        principal,
+                        peer,
+                    },
                     exchange,
                     own_session: None,
                 };
@@ -318,7 +335,14 @@ impl Connection {
                 }
             }
         };
-        self.settle(disposition, (reply, field), &scratch, context);
+        if let Disposition::PeerNeeded = disposition {
+            let request = PostponedRequest::new(head, body);
+            context.postponed.push((context.key, request));
+            // It is not the call of a tool that takes its time: nothing is sent before its answer.
+            self.wait(reply, context).is_post = false;
+        } else {
+            self.settle(disposition, (reply, field), &scratch, context);
+        }
         *context.scratch = scratch;
     }
 
@@ -354,6 +378,7 @@ impl Connection {
                 waiting.stream = request.answered_by();
                 context.forwards.push((home, request));
             }
+            Disposition::PeerNeeded => unreachable!("the request was postponed"),
             Disposition::Stream(owner) => {
                 self.wait(reply, context);
                 self.open_stream(owner, context);

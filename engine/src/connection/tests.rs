@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod framing;
+mod postponed;
 mod response;
 mod streams;
 mod test_connection;

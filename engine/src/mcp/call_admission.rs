@@ -11,7 +11,9 @@ use super::holder::HolderKey;
 use super::notifier::Notifier;
 use super::session_id::SessionId;
 use super::start::{HandlerRequest, Starter};
+use super::task_table::CreateError;
 use super::task_updates::TaskUpdates;
+use crate::meter::Counter;
 
 /// Values in the params of a call, past which their bytes are counted before it runs: so many take
 /// a few MiB beside their texts.
@@ -44,7 +46,9 @@ impl Starter<'_> {
         request: &HandlerRequest<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), Disposition> {
-        let holder = self.holder_of(request);
+        let Some(holder) = self.holder_of(request) else {
+            return Err(self.context.need_peer(Counter::RequestsModern));
+        };
         let bytes = request.params.map_or(0, |params| params.owned_bytes());
         for _ in 0..GIVEN_UP_PER_CALL_MAX {
             if self.calls.shares().check(holder, bytes).is_ok() {
@@ -62,9 +66,40 @@ impl Starter<'_> {
         Err(self.context.refuse(Some(request.id), reason, out))
     }
 
-    /// Whose share a call counts in.
-    pub(super) fn holder_of(&self, request: &HandlerRequest<'_>) -> HolderKey {
-        self.context.holders.key_of(request.inbound.principal())
+    /// Whether a request may become a task.
+    ///
+    /// # Errors
+    /// The refusal that was written.
+    pub(super) fn admit_task(
+        &mut self,
+        request: &HandlerRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Disposition> {
+        let Some(holder) = self.holder_of(request) else {
+            return Err(self.context.need_peer(Counter::RequestsModern));
+        };
+        let admitted = self.tasks.table.admit(&request.task_owner(), holder);
+        admitted.map_err(|full| self.refuse_task(request.id, full, out))
+    }
+
+    /// Refuses a task, and names the limit that it would exceed.
+    #[cold]
+    pub(super) fn refuse_task(
+        &self,
+        id: Id<'_>,
+        full: CreateError,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let text = self.context.format(format_args!("{full}"));
+        self.context.refuse(Some(id), Reason::Overloaded(text), out)
+    }
+
+    /// In whose share a call or a task counts; nothing if that has to be looked up first.
+    pub(super) fn holder_of(&self, request: &HandlerRequest<'_>) -> Option<HolderKey> {
+        match request.session {
+            Some(session) => self.sessions.holder_of(session),
+            None => request.inbound.requester.holder(&self.context.holders),
+        }
     }
 
     /// Whether a session with all the calls that it may have in flight may have another one: one

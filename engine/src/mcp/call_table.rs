@@ -223,8 +223,8 @@ impl CallTable {
         is_own
     }
 
-    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was to
-    /// go before.
+    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was
+    /// to go before.
     pub(super) fn client_back(&mut self, key: CallKey, exchange: Exchange) -> Option<Exchange> {
         self.reclaim(key);
         self.find(key)?.exchange.replace(exchange)

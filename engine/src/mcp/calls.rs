@@ -135,14 +135,14 @@ impl Calls {
         self.table.abandon(key);
     }
 
-    /// Notes that the connection of `exchange` is gone. Says whether the answer of the call was to go
-    /// there; from now on it goes nowhere, and the call makes room like an abandoned one.
+    /// Notes that the connection of `exchange` is gone. Says whether the answer of the call was to
+    /// go there; from now on it goes nowhere, and the call makes room like an abandoned one.
     pub(super) fn client_left(&mut self, key: CallKey, exchange: Exchange) -> bool {
         self.table.client_left(key, exchange)
     }
 
-    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was to
-    /// go before.
+    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was
+    /// to go before.
     pub(super) fn client_back(&mut self, key: CallKey, exchange: Exchange) -> Option<Exchange> {
         self.table.client_back(key, exchange)
     }

@@ -115,6 +115,13 @@ impl Context {
         Disposition::answer(Some(category))
     }
 
+    /// Has a request handled again when the address of its peer is known; `counted` counts it then.
+    #[cold]
+    pub(super) fn need_peer(&self, counted: Counter) -> Disposition {
+        self.meter.recount(counted);
+        Disposition::PeerNeeded
+    }
+
     /// Answers a request for an entry that the catalog does not have.
     #[cold]
     pub(super) fn unknown(

@@ -28,6 +28,8 @@ pub(crate) enum Disposition {
     Pending(Option<CallKey>),
     /// The answers of several calls of this session come later.
     PendingCalls(SessionId),
+    /// Nothing was done: the message is to be handled again when the address of its peer is known.
+    PeerNeeded,
     /// A stream is open until one side ends it.
     Stream(StreamOwner),
     /// The message belongs to a session or a task of another shard.

@@ -1,5 +1,7 @@
 //! One shard's MCP server: whole messages in, dispositions and deliveries out.
 
+mod departures;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,7 +9,6 @@ use std::sync::Arc;
 use corelane_protocol::binding::admission::{SessionClaim, SessionMessage};
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, Message};
-use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::subscription::ListKind;
 
 use super::calls::{Calls, HandlerParts};
@@ -21,8 +22,7 @@ use super::outbox::Outbox;
 use super::questions::{Questions, unix_ms};
 use super::requester::Requester;
 use super::services::{Routed, Services};
-use super::session_id::SessionId;
-use super::sessions::Sessions;
+use super::sessions::{SessionLimits, Sessions};
 use super::settings::EndpointSettings;
 use super::streams::Streams;
 use super::subscriptions::Subscriptions;
@@ -91,11 +91,15 @@ impl Endpoint {
                 calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
                     shard,
-                    (settings.sessions_max, settings.sessions_per_principal_max),
-                    settings.session_idle_timeout_ms,
+                    SessionLimits {
+                        sessions_max: settings.sessions_max,
+                        per_principal_max: settings.sessions_per_principal_max,
+                        streams_max: settings.connections_max,
+                        idle_timeout_ms: settings.session_idle_timeout_ms,
+                    },
                 ),
                 streams: Streams::new(shard, settings.events, Rc::clone(&meter)),
-                subscriptions: Subscriptions::default(),
+                subscriptions: Subscriptions::new(settings.connections_max),
                 tasks: Tasks::new(shard, settings.tasks, Rc::clone(&meter)),
                 outbox: Outbox::new(settings.batch_bytes_max),
                 context: Context::new(settings, meter, unix_ms()),
@@ -279,53 +283,6 @@ impl Endpoint {
         self.services
             .call_events()
             .handle_all(has_capacity, stalled);
-    }
-
-    /// Handles the loss of the connection of an exchange that waits for a call.
-    pub(crate) fn handle_client_gone(&mut self, key: CallKey, exchange: Exchange) {
-        self.services.call_events().client_gone(key, exchange);
-    }
-
-    /// Handles that the client of an exchange that waits for a call sends no more. Returns whether
-    /// it gave up on the call by that: closing is cancelling in the modern era. A legacy call goes
-    /// on, and makes room if other calls of the client need it.
-    pub(crate) fn handle_hang_up(&mut self, key: CallKey) -> bool {
-        let calls = &mut self.services.calls;
-        let is_modern = calls.find(key).is_some_and(|it| it.era == Era::Modern);
-        if !is_modern {
-            calls.abandon(key);
-        }
-        is_modern
-    }
-
-    /// The same for an exchange that waits for calls of a session. Returns what the home shard of
-    /// the session has to know, if that is another one.
-    pub(crate) fn handle_hang_up_of_calls(
-        &mut self,
-        session: SessionId,
-        exchange: Exchange,
-    ) -> Option<Forwarded> {
-        if session.home != self.services.context.settings.shard {
-            let kind = ForwardedKind::ClientHungUp;
-            return Some(Forwarded::notice(exchange, session, kind));
-        }
-        self.services
-            .session_streams()
-            .client_hung_up(session, exchange);
-        None
-    }
-
-    /// Handles the loss of the connection of a session's stream, or of one that waits for calls of a
-    /// session; stream and calls stay.
-    pub(crate) fn handle_stream_gone(&mut self, session: SessionId, exchange: Exchange) {
-        self.services
-            .session_streams()
-            .connection_gone(session, exchange);
-    }
-
-    /// Handles the loss of the connection of a subscription.
-    pub(crate) fn handle_subscription_gone(&mut self, place: u32) {
-        self.services.listening().connection_gone(place);
     }
 
     /// Handles changes of the catalog and of resources: takes them over, and broadcasts them in the

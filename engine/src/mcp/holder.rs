@@ -6,6 +6,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::guard::network::Network;
+
 /// Names a holder on one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HolderKey(u64);
@@ -25,32 +27,51 @@ pub(crate) struct Holders {
 #[derive(Hash)]
 enum Name<'a> {
     Principal(&'a str),
+    Network(Network),
 }
 
 impl Holders {
-    /// The key of a principal; of nobody in particular, that of all who are anonymous.
-    pub(crate) fn key_of(&self, principal: Option<&str>) -> HolderKey {
-        match principal {
-            None => HolderKey::ANONYMOUS,
-            Some(name) => HolderKey(self.hasher.hash_one(Name::Principal(name))),
-        }
+    /// The key of a principal.
+    pub(crate) fn of_principal(&self, name: &str) -> HolderKey {
+        self.key(Name::Principal(name))
+    }
+
+    /// The key of the anonymous peers in a network.
+    pub(crate) fn of_network(&self, network: Network) -> HolderKey {
+        self.key(Name::Network(network))
+    }
+
+    fn key(&self, name: Name<'_>) -> HolderKey {
+        HolderKey(self.hasher.hash_one(name))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{HolderKey, Holders};
+    use std::net::IpAddr;
 
     #[test]
     fn a_name_has_one_key_and_no_other_name_has_it() {
         let holders = Holders::default();
-        let names = [None, Some(""), Some("ann"), Some("bob"), Some("Ann")];
-        for (at, name) in names.into_iter().enumerate() {
-            for (other_at, other) in names.into_iter().enumerate() {
-                let are_same = holders.key_of(name) == holders.key_of(other);
-                assert_eq!(are_same, at == other_at, "{name:?} {other:?}");
-            }
+        let network = |text: &str| {
+            let address: IpAddr = text.parse().expect("an address");
+            holders.of_network(address.into())
+        };
+        let keys = [
+            HolderKey::ANONYMOUS,
+            holders.of_principal(""),
+            holders.of_principal("ann"),
+            holders.of_principal("Ann"),
+            holders.of_principal("192.0.2.1"),
+            network("192.0.2.1"),
+            network("192.0.2.2"),
+            network("2001:db8::1"),
+        ];
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "{at}");
         }
-        assert_eq!(holders.key_of(None), HolderKey::ANONYMOUS);
+        assert_eq!(holders.of_principal("ann"), keys[2]);
+        assert_eq!(network("192.0.2.1"), keys[5]);
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn each_holder_has_a_list_for_as_long_as_something_is_in_it() {
         let holders = Holders::default();
-        let [ann, bob] = [Some("ann"), Some("bob")].map(|name| holders.key_of(name));
+        let [ann, bob] = ["ann", "bob"].map(|name| holders.of_principal(name));
         let mut entries: Slab<Links> = Slab::new();
         let mut lists = HolderLists::default();
         let indexes: Vec<u32> = (0..4)

@@ -2,7 +2,7 @@
 
 use corelane_protocol::binding::admission::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::jsonrpc::{Id, OwnedId};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::subscription::{
     Filter, FilterLimits, ListKind, ListKinds, write_ended, write_task,
@@ -12,12 +12,14 @@ use super::context::{Context, invalid_params};
 use super::delivery::Part;
 use super::disposition::Disposition;
 use super::exchange::{Exchange, StreamOwner};
+use super::holder::HolderKey;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::subscriptions::{Subscription, Subscriptions, TASK_REQUESTS_MAX, TaskSubscription};
 use super::task_id::TaskId;
 use super::task_watch::{SubscriptionId, TaskWatchMessage};
 use crate::catalog::Catalog;
+use crate::meter::Counter;
 
 /// Opens and ends subscriptions, and brings them the statuses of tasks.
 pub(super) struct Listening<'a> {
@@ -63,17 +65,36 @@ impl Listening<'_> {
             let reason = Reason::Overloaded("too much is asked of the shards of the tasks");
             return context.refuse(Some(id), reason, out);
         }
+        let Some(holder) = inbound.requester.holder(&context.holders) else {
+            return context.need_peer(Counter::RequestsModern);
+        };
+        if self.subscriptions.shares.is_at_share(holder) {
+            return self.refuse_for_share(holder, id, out);
+        }
         let exchange = inbound.exchange;
-        let place = self.subscriptions.open.insert(Subscription {
+        let place = self.subscriptions.insert(Subscription {
             id: OwnedId::from(id),
             exchange,
             lists: filter.lists,
             uris: filter.uris.into(),
             tasks,
-        }) as u32;
+            holder,
+        });
         // The head of the stream is written before anything that is delivered.
         self.begin(SubscriptionId { place, exchange }, inbound.principal());
         Disposition::Stream(StreamOwner::Listen(place))
+    }
+
+    #[cold]
+    fn refuse_for_share(&self, holder: HolderKey, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
+        let shares = &self.subscriptions.shares;
+        let text = self.context.format(format_args!(
+            "the client has {} listen streams, its share of the {} connections of the shard \
+             (ring.descriptors)",
+            shares.held_by(holder),
+            shares.max()
+        ));
+        self.context.refuse(Some(id), Reason::Overloaded(text), out)
     }
 
     /// Takes out of a filter what this server never sends.
@@ -187,8 +208,7 @@ impl Listening<'_> {
 
     /// The connection of a subscription is gone.
     pub(super) fn connection_gone(&mut self, place: u32) {
-        let gone = self.subscriptions.open.try_remove(place as usize);
-        if let Some(subscription) = gone {
+        if let Some(subscription) = self.subscriptions.remove(place) {
             self.unsubscribe_from_tasks(place, &subscription);
         }
     }
@@ -196,6 +216,7 @@ impl Listening<'_> {
     /// Ends every subscription with its result: the server goes away.
     pub(super) fn end_all(&mut self) {
         for (place, subscription) in std::mem::take(&mut self.subscriptions.open) {
+            self.subscriptions.shares.give_back(subscription.holder, 1);
             if !subscription.is_acknowledged() {
                 subscription.acknowledge(self.outbox);
             }

@@ -2,6 +2,7 @@
 
 use corelane_protocol::binding::claims::Claims;
 
+use super::holder::{HolderKey, Holders};
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
 /// The sender of a message. Having one means that the guard let the message pass.
@@ -13,6 +14,8 @@ pub(crate) enum Requester<'a> {
         claims: Claims<'a>,
         /// Its principal; an anonymous client has none.
         principal: Option<&'a str>,
+        /// In whose share it counts if it is nobody in particular, once that was looked up.
+        peer: Option<HolderKey>,
     },
     /// A client on a connection of another shard, which sent along the facts needed here.
     Elsewhere(Option<&'a CallerInfo>),
@@ -27,11 +30,23 @@ impl<'a> Requester<'a> {
         }
     }
 
+    /// In whose share it counts; nothing if that has to be looked up first. What another shard sent
+    /// holds nothing by itself: sessions know their holders.
+    pub(super) fn holder(self, holders: &Holders) -> Option<HolderKey> {
+        match (self.principal(), self) {
+            (Some(name), _) => Some(holders.of_principal(name)),
+            (None, Requester::Here { peer, .. }) => peer,
+            (None, Requester::Elsewhere(_)) => Some(HolderKey::ANONYMOUS),
+        }
+    }
+
     /// The facts that a handler may know. Headers are walked only if some are exposed.
     #[inline]
     pub(super) fn caller_info(self, exposed: &ExposedHeaders) -> Option<Box<CallerInfo>> {
         match self {
-            Requester::Here { claims, principal } => match (principal, exposed.is_empty()) {
+            Requester::Here {
+                claims, principal, ..
+            } => match (principal, exposed.is_empty()) {
                 (None, true) => None,
                 (_, true) => CallerInfo::of(principal, exposed, std::iter::empty()),
                 (_, false) => CallerInfo::of(principal, exposed, claims.fields()),

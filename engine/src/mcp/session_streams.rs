@@ -23,7 +23,10 @@ use super::streams::Streams;
 use crate::handler::event_queue::CallKey;
 use crate::meter::Counter;
 
-const TOO_MANY_STREAMS: Reason<'static> = Reason::Overloaded("the session has too many streams");
+const TOO_MANY_STREAMS: Reason<'static> = Reason::Overloaded(
+    "the session has too many streams (streams.per_session_max), or its client its share of the \
+     connections of the shard (ring.descriptors)",
+);
 
 /// Opens and resumes streams of sessions.
 pub(super) struct SessionStreams<'a> {
@@ -165,6 +168,7 @@ impl SessionStreams<'_> {
         let streams_max = self.context.settings.streams_per_session_max;
         let found = self.sessions.find(session);
         found.is_some_and(|found| found.streams().len() < streams_max)
+            && !self.sessions.is_at_stream_share(session)
     }
 
     /// The connection of a stream is gone, or one that waited for calls; they are not.

@@ -5,10 +5,14 @@
 //! in flight makes room. Clients that never end their session are the normal case.
 //!
 //! A session belongs to the principal that made it; to everyone else it does not exist. A
-//! principal at its own cap makes room among its own sessions. Whether a session is busy decides
-//! which lists it is in, so that its calls and streams are changed here only.
+//! principal at its own cap makes room among its own sessions, and so does a holder at its share,
+//! such as an address of which anonymous clients make one after the other. Whether a session is
+//! busy decides which lists it is in, so that its calls and streams are changed here only.
 
+mod limits;
 mod principals;
+
+pub(crate) use limits::{NoRoom, SessionLimits};
 
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
@@ -16,10 +20,14 @@ use corelane_protocol::mcp::revision::Revision;
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::age_list::{Links, LinksOf};
 use super::event_store::StreamId;
 use super::exchange::Exchange;
+use super::holder::HolderKey;
+use super::holder_lists::HolderLists;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
+use super::shares::Shares;
 use crate::handler::event_queue::CallKey;
 use principals::{OwnedKey, PrincipalKey, Principals};
 
@@ -42,7 +50,13 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Vec<Box<str>>,
     /// Whose it is.
     owned: OwnedKey,
+    /// In whose share it counts.
+    holder: HolderKey,
+    /// Its place among the sessions of its holder.
+    of_holder: Links,
 }
+
+const OF_HOLDER: LinksOf<Session> = |session| &mut session.of_holder;
 
 /// A stream for messages of the server.
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +102,14 @@ const NONE: u32 = u32::MAX;
 
 /// Sessions looked at for eviction before a new one is refused.
 const EVICTION_LOOKS_MAX: usize = 64;
+/// Sessions of a holder, of which the least recently used makes room for another one of it.
+const EVICTION_SAMPLE: usize = 16;
 
 /// All sessions of a shard.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     home: u16,
-    sessions_max: usize,
-    per_principal_max: usize,
-    idle_timeout_ms: u64,
+    limits: SessionLimits,
     random: RandomBits,
     /// The indexes of sessions by the random bits of their ids. The bits themselves stand in the
     /// session only, which whoever finds it reads anyway.
@@ -107,15 +121,11 @@ pub(crate) struct Sessions {
     oldest: u32,
     newest: u32,
     principals: Principals,
-}
-
-/// Why there is no new session.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoRoom {
-    /// The oldest sessions of the shard are busy.
-    Shard,
-    /// All sessions of the principal are busy.
-    Principal,
+    /// How many sessions each holder has, and which.
+    shares: Shares,
+    by_holder: HolderLists,
+    /// How many streams the sessions of each holder have.
+    stream_shares: Shares,
 }
 
 impl Sessions {
@@ -129,18 +139,11 @@ impl Sessions {
         self.sessions.get(place)
     }
 
-    /// No sessions yet. At most `sessions_max` live at once, of one principal at most
-    /// `per_principal_max`; one that is idle for `idle_timeout_ms` ends.
-    pub(crate) fn new(
-        home: u16,
-        (sessions_max, per_principal_max): (usize, usize),
-        idle_timeout_ms: u64,
-    ) -> Sessions {
+    /// No sessions yet, on the shard `home`.
+    pub(crate) fn new(home: u16, limits: SessionLimits) -> Sessions {
         Sessions {
             home,
-            sessions_max,
-            per_principal_max,
-            idle_timeout_ms,
+            limits,
             random: RandomBits::default(),
             by_random: HashTable::new(),
             sessions: Slab::new(),
@@ -148,25 +151,31 @@ impl Sessions {
             oldest: NONE,
             newest: NONE,
             principals: Principals::default(),
+            shares: Shares::new(limits.sessions_max),
+            stream_shares: Shares::new(limits.streams_max),
+            by_holder: HolderLists::default(),
         }
     }
 
-    /// Makes a session of a principal, or of an anonymous client. At a cap an old session with
-    /// nothing in flight makes room: it is taken out and returned, and the caller ends it.
+    /// Makes a session of a principal, or of an anonymous client, that counts in the share of
+    /// `holder`. At a cap an old session with nothing in flight makes room: it is taken out and
+    /// returned, and the caller ends it.
     ///
     /// # Errors
     /// [`NoRoom`] when all the sessions that could make room are busy.
     pub(crate) fn create(
         &mut self,
-        principal: Option<&str>,
+        (principal, holder): (Option<&str>, HolderKey),
         (revision, capabilities): (Revision, ClientCapabilities),
         now_ms: u64,
     ) -> Result<(SessionId, Option<Session>), NoRoom> {
         let known = principal.and_then(|name| self.principals.find(name));
-        let full = known.filter(|key| self.principals.sessions_of(*key) >= self.per_principal_max);
+        let full =
+            known.filter(|key| self.principals.sessions_of(*key) >= self.limits.per_principal_max);
         let evicted = match full {
             Some(key) => Some(self.evict_own(key)?),
-            None if self.sessions.len() >= self.sessions_max => Some(self.evict(now_ms)?),
+            None if self.shares.is_at_share(holder) => Some(self.evict_of(holder)?),
+            None if self.sessions.len() >= self.limits.sessions_max => Some(self.evict(now_ms)?),
             None => None,
         };
         let id = SessionId {
@@ -184,7 +193,12 @@ impl Sessions {
             lost_stream: None,
             subscriptions: Vec::new(),
             owned: self.principals.join(principal, index),
+            holder,
+            of_holder: Links::LOOSE,
         });
+        self.shares.take(holder, 1);
+        let place = (&mut self.sessions, index);
+        self.by_holder.push(holder, place, OF_HOLDER);
         let link = Link {
             used_ms: now_ms,
             previous: NONE,
@@ -256,8 +270,17 @@ impl Sessions {
         }
     }
 
+    /// Whether the sessions of the holder of one have as many streams as its share is.
+    pub(crate) fn is_at_stream_share(&self, id: SessionId) -> bool {
+        let holder = self.holder_of(id);
+        holder.is_some_and(|holder| self.stream_shares.is_at_share(holder))
+    }
+
     /// Notes that a stream of the session called `id` is open.
     pub(crate) fn open_stream(&mut self, id: SessionId, stream: OpenStream) {
+        if let Some(holder) = self.holder_of(id) {
+            self.stream_shares.take(holder, 1);
+        }
         self.change(id, |session| {
             // Most sessions have one, and never another beside it.
             session.streams.reserve_exact(1);
@@ -267,13 +290,16 @@ impl Sessions {
 
     /// Notes that the stream of the session called `id` that was open at `exchange` is lost.
     pub(crate) fn lose_stream(&mut self, id: SessionId, exchange: Exchange) {
-        self.change(id, |session| {
+        let lost_of = self.change(id, |session| {
             let mut open = session.streams.iter();
-            if let Some(at) = open.position(|open| open.exchange == exchange) {
-                let lost = session.streams.remove(at).stream;
-                session.lost_stream = lost.or(session.lost_stream);
-            }
+            let at = open.position(|open| open.exchange == exchange)?;
+            let lost = session.streams.remove(at).stream;
+            session.lost_stream = lost.or(session.lost_stream);
+            Some(session.holder)
         });
+        if let Some(holder) = lost_of.flatten() {
+            self.stream_shares.give_back(holder, 1);
+        }
     }
 
     /// Changes whether a session is busy.
@@ -296,6 +322,11 @@ impl Sessions {
         Some(&mut self.sessions[index as usize])
     }
 
+    /// In whose share the session called `id` counts, and what it holds.
+    pub(crate) fn holder_of(&self, id: SessionId) -> Option<HolderKey> {
+        Some(self.sessions[self.index_of(id)? as usize].holder)
+    }
+
     fn index_of(&self, id: SessionId) -> Option<u32> {
         let is_it = |index: &u32| self.sessions[*index as usize].id == id;
         self.by_random.find(hash_of(id), is_it).copied()
@@ -308,6 +339,12 @@ impl Sessions {
         let entry = self.by_random.find_entry(hash_of(id), is_it).ok()?;
         let (index, _) = entry.remove();
         self.unlink(index);
+        let session = &self.sessions[index as usize];
+        let holder = session.holder;
+        self.shares.give_back(holder, 1);
+        self.stream_shares.give_back(holder, session.streams.len());
+        let place = (&mut self.sessions, index);
+        self.by_holder.remove(holder, place, OF_HOLDER);
         let session = self.sessions.remove(index as usize);
         if !session.is_busy() {
             self.principals.remove_idle(session.owned);
@@ -326,7 +363,7 @@ impl Sessions {
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<Session> {
         while self.oldest != NONE {
             let index = self.oldest as usize;
-            if now_ms.saturating_sub(self.links[index].used_ms) < self.idle_timeout_ms {
+            if now_ms.saturating_sub(self.links[index].used_ms) < self.limits.idle_timeout_ms {
                 return None;
             }
             let session = &self.sessions[index];
@@ -340,13 +377,47 @@ impl Sessions {
     }
 
     fn evict_own(&mut self, key: PrincipalKey) -> Result<Session, NoRoom> {
-        let index = self.principals.oldest_idle(key);
-        let index = index.ok_or(NoRoom::Principal)?;
+        let full = NoRoom::Principal {
+            max: self.limits.per_principal_max,
+        };
+        let index = self.principals.oldest_idle(key).ok_or(full)?;
         let id = self.sessions[index as usize].id;
-        self.remove(id).ok_or(NoRoom::Principal)
+        self.remove(id).ok_or(full)
+    }
+
+    /// Takes out the least recently used session of a sample of those of a holder. A list in the
+    /// order of use, as principals have one, would cost each request of an anonymous client.
+    fn evict_of(&mut self, holder: HolderKey) -> Result<Session, NoRoom> {
+        let mut oldest: Option<(u64, SessionId)> = None;
+        for _ in 0..EVICTION_SAMPLE {
+            let Some(index) = self.by_holder.oldest(holder) else {
+                break;
+            };
+            // Behind the others: the next sample is another one.
+            let place = (&mut self.sessions, index);
+            self.by_holder.remove(holder, place, OF_HOLDER);
+            let place = (&mut self.sessions, index);
+            self.by_holder.push(holder, place, OF_HOLDER);
+            let (session, used_ms) = (
+                &self.sessions[index as usize],
+                self.links[index as usize].used_ms,
+            );
+            if !session.is_busy() && oldest.is_none_or(|(other_ms, _)| used_ms < other_ms) {
+                oldest = Some((used_ms, session.id));
+            }
+        }
+        let full = NoRoom::Holder {
+            held: self.shares.held_by(holder),
+            max: self.limits.sessions_max,
+        };
+        let (_, id) = oldest.ok_or(full)?;
+        self.remove(id).ok_or(full)
     }
 
     fn evict(&mut self, now_ms: u64) -> Result<Session, NoRoom> {
+        let full = NoRoom::Shard {
+            max: self.limits.sessions_max,
+        };
         for _ in 0..EVICTION_LOOKS_MAX {
             if self.oldest == NONE {
                 break;
@@ -354,12 +425,12 @@ impl Sessions {
             let session = &self.sessions[self.oldest as usize];
             let id = session.id;
             if !session.is_busy() {
-                return self.remove(id).ok_or(NoRoom::Shard);
+                return self.remove(id).ok_or(full);
             }
             // Out of the way: the next look must not meet the same busy sessions again.
             self.touch(id, now_ms);
         }
-        Err(NoRoom::Shard)
+        Err(full)
     }
 
     fn append(&mut self, index: u32) {

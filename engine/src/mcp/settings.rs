@@ -26,6 +26,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) batch_bytes_max: usize,
     /// Limits on calls that wait.
     pub(crate) calls: CallLimits,
+    /// Connections there may be, and so streams.
+    pub(crate) connections_max: usize,
     /// Sessions that may live at once.
     pub(crate) sessions_max: usize,
     /// Sessions of one principal among them.
@@ -45,11 +47,13 @@ pub(crate) struct EndpointSettings {
 }
 
 impl EndpointSettings {
-    /// The settings of shard `.0` of `.1` as `profile` has them.
+    /// The settings of shard `.0` of `.1`, which takes `connections_max` connections, as `profile`
+    /// has them.
     pub(crate) fn new(
         (shard, shards): (u16, u16),
         parts: ServerParts,
         profile: &ShardProfile,
+        connections_max: usize,
     ) -> EndpointSettings {
         EndpointSettings {
             shard,
@@ -71,6 +75,7 @@ impl EndpointSettings {
                 timeout_ms: profile.calls.timeout_ms,
                 events_max: profile.calls.events_queued_max,
             },
+            connections_max,
             sessions_max: profile.sessions.per_shard_max,
             sessions_per_principal_max: profile.sessions.per_principal_max,
             session_idle_timeout_ms: profile.sessions.idle_timeout_ms,

@@ -90,6 +90,13 @@ impl Shares {
         Ok(())
     }
 
+    /// Whether one more would be beyond the share of `holder`. What someone else gives up for it is
+    /// not looked at: that leaves as much free as before.
+    pub(crate) fn is_at_share(&self, holder: HolderKey) -> bool {
+        let used = self.max.min(self.used + 1);
+        self.held_by(holder) >= share_of(self.max, used)
+    }
+
     /// Gives `holder` more. What was not checked may exceed its share, and all there is.
     pub(crate) fn take(&mut self, holder: HolderKey, amount: usize) {
         if amount > 0 {
@@ -134,7 +141,7 @@ mod tests {
 
     fn keys(count: usize) -> Vec<HolderKey> {
         let holders = Holders::default();
-        let key = |number: usize| holders.key_of(Some(&number.to_string()));
+        let key = |number: usize| holders.of_principal(&number.to_string());
         (0..count).map(key).collect()
     }
 
@@ -230,6 +237,20 @@ mod tests {
             shares.give_back(keys[at], amount);
         }
         assert!(shares.held.is_empty());
+    }
+
+    #[test]
+    fn one_at_its_share_stays_so_when_others_take_the_rest() {
+        let keys = keys(30);
+        let (greedy, others) = keys.split_first().expect("thirty keys");
+        let mut shares = Shares::new(640);
+        assert!(!shares.is_at_share(*greedy));
+        fill(&mut shares, &keys[..1]);
+        assert!(shares.is_at_share(*greedy) && !shares.is_at_share(others[0]));
+        fill(&mut shares, others);
+        assert_eq!(shares.used(), 640);
+        assert!(shares.is_at_share(*greedy));
+        assert!(!shares.is_at_share(others[0]), "a small holder is never");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::calls::Calls;
 use super::context::{Context, invalid_params};
 use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
+use super::holder::HolderKey;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::questions::Questions;
@@ -51,7 +52,7 @@ pub(super) struct HandlerRequest<'a> {
 
 impl HandlerRequest<'_> {
     /// The owner of a task that the request becomes.
-    fn task_owner(&self) -> TaskOwner {
+    pub(super) fn task_owner(&self) -> TaskOwner {
         TaskOwner::of(self.session, self.inbound.principal())
     }
 
@@ -135,9 +136,10 @@ impl Starter<'_> {
             return refused;
         }
         let task_options = request.options.task;
-        if task_options.is_some() && self.tasks.table.admit(&request.task_owner()).is_err() {
-            let reason = Reason::Overloaded("too many tasks are running");
-            return self.context.refuse(Some(id), reason, out);
+        if task_options.is_some()
+            && let Err(refused) = self.admit_task(&request, out)
+        {
+            return refused;
         }
         let mut options = std::mem::take(&mut request.options);
         let exposed = &self.context.settings.parts.exposed;
@@ -227,7 +229,7 @@ impl Starter<'_> {
             params_digest: asks.then(|| Box::new(params_digest(params))),
             exchange: request.inbound.exchange,
             session: request.session,
-            holder: self.holder_of(&request),
+            holder: self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS),
             bytes: params.owned_bytes(),
         };
         let key = self.calls.keep(new, rest, self.context.now_ms());
@@ -286,13 +288,11 @@ impl Starter<'_> {
     ) -> Disposition {
         let (era, id, owner) = (request.era, request.id, request.task_owner());
         let now_ms = self.context.unix_now_ms();
-        let made = self
-            .tasks
-            .table
-            .create(owner.clone(), options.ttl_ms, now_ms);
-        let Ok(task) = made else {
-            let reason = Reason::Overloaded("too many tasks are running");
-            return self.context.refuse(Some(id), reason, out);
+        let holder = self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS);
+        let table = &mut self.tasks.table;
+        let task = match table.create(owner.clone(), holder, options.ttl_ms, now_ms) {
+            Ok(task) => task,
+            Err(full) => return self.refuse_task(id, full, out),
         };
         let rest = match started {
             Started::Waiting(waiting) => Ok(waiting),

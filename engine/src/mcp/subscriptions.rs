@@ -13,7 +13,9 @@ use corelane_protocol::mcp::subscription::{Filter, ListKinds, write_acknowledged
 use slab::Slab;
 
 use super::exchange::Exchange;
+use super::holder::HolderKey;
 use super::outbox::Outbox;
+use super::shares::Shares;
 use super::task_watch::SubscriptionId;
 
 /// One `subscriptions/listen`.
@@ -27,6 +29,8 @@ pub(super) struct Subscription {
     pub(super) uris: Box<[Box<str>]>,
     /// Fewer ask for tasks.
     pub(super) tasks: Option<Box<TaskSubscription>>,
+    /// In whose share it counts.
+    pub(super) holder: HolderKey,
 }
 
 impl Subscription {
@@ -52,9 +56,11 @@ impl Subscription {
 }
 
 /// The subscriptions of a shard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscriptions {
     pub(super) open: Slab<Subscription>,
+    /// Streams of each holder.
+    pub(super) shares: Shares,
     pub(super) broadcasts: Broadcasts,
     /// Subscriptions with a task status that waits for room, once for each status.
     pub(super) holding: VecDeque<SubscriptionId>,
@@ -65,6 +71,31 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
+    /// No subscriptions, of which there may be as many as connections.
+    pub(super) fn new(connections_max: usize) -> Subscriptions {
+        Subscriptions {
+            open: Slab::new(),
+            shares: Shares::new(connections_max),
+            broadcasts: Broadcasts::default(),
+            holding: VecDeque::new(),
+            requests_unanswered: 0,
+            has_full_lane: false,
+        }
+    }
+
+    /// Keeps a subscription that was admitted; returns its place.
+    pub(super) fn insert(&mut self, subscription: Subscription) -> u32 {
+        self.shares.take(subscription.holder, 1);
+        self.open.insert(subscription) as u32
+    }
+
+    /// Takes a subscription out, if it is still open.
+    pub(super) fn remove(&mut self, place: u32) -> Option<Subscription> {
+        let subscription = self.open.try_remove(place as usize)?;
+        self.shares.give_back(subscription.holder, 1);
+        Some(subscription)
+    }
+
     /// A subscription that is still open.
     pub(super) fn find(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
         let subscription = self.open.get_mut(id.place as usize)?;

@@ -24,6 +24,7 @@ pub(crate) use status::{RunningStatus, TaskStatus};
 pub(crate) use task::{Outcome, Task, TaskOwner, Waiter};
 
 use super::age_list::Links;
+use super::holder::HolderKey;
 use super::home_id::RandomBits;
 use super::task_id::TaskId;
 use store::{ASK_OVERHEAD_BYTES, TaskStore, WAITERS_MAX};
@@ -118,18 +119,20 @@ impl TaskTable {
         self.store.next_expiry_ms()
     }
 
-    /// Makes a task, which is working. It is kept for `ttl_ms` or the default, within the limit;
-    /// never for less than a client is told to wait before it asks.
+    /// Makes a task, which is working and counts in the share of `holder`. It is kept for `ttl_ms`
+    /// or the default, within the limit; never for less than a client is told to wait before it
+    /// asks.
     ///
     /// # Errors
-    /// When tasks that run take all of the owner's or the shard's room.
+    /// When tasks that run take all of the owner's, the holder's or the shard's room.
     pub(crate) fn create(
         &mut self,
         owner: TaskOwner,
+        holder: HolderKey,
         ttl_ms: Option<u64>,
         now_ms: u64,
     ) -> Result<TaskId, CreateError> {
-        self.store.admit(&owner)?;
+        self.store.admit(&owner, holder)?;
         let limits = &self.store.limits;
         let ttl_ms = ttl_ms
             .unwrap_or(limits.ttl_default_ms)
@@ -148,12 +151,14 @@ impl TaskTable {
             ttl_ms,
             outcome: None,
             owner,
+            holder,
             ordinal: self.next_ordinal,
             asks: Vec::new(),
             waiters: Vec::new(),
             bytes: 0,
             in_shard: Links::LOOSE,
             in_owner: Links::LOOSE,
+            in_holder: Links::LOOSE,
         });
         self.next_ordinal += 1;
         Ok(id)
@@ -162,9 +167,13 @@ impl TaskTable {
     /// Makes room for another task of `owner`: until something else happens, there is room.
     ///
     /// # Errors
-    /// When tasks that run take all of the owner's or the shard's room.
-    pub(crate) fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
-        self.store.admit(owner)
+    /// When tasks that run take all of the owner's, the holder's or the shard's room.
+    pub(crate) fn admit(
+        &mut self,
+        owner: &TaskOwner,
+        holder: HolderKey,
+    ) -> Result<(), CreateError> {
+        self.store.admit(owner, holder)
     }
 
     /// The task called `id`, unless it is unknown to `owner`.

@@ -9,7 +9,7 @@ use corelane_protocol::mcp::revision::Revision;
 use crate::catalog::tool::Tool;
 use crate::catalog::{Catalog, Plan};
 use crate::handler::Call;
-use crate::mcp::{SessionId, Sessions};
+use crate::mcp::{HolderKey, SessionId, SessionLimits, Sessions};
 
 /// Checked tools that do nothing, of which each thread can have a catalog.
 #[derive(Clone, Debug)]
@@ -74,10 +74,18 @@ impl SessionTable {
     /// # Panics
     /// If there is no memory for them: our own bug.
     pub fn holding(count: usize) -> (SessionTable, Vec<[u8; 36]>) {
-        let mut sessions = Sessions::new(0, (count, count), u64::MAX);
+        let mut sessions = Sessions::new(
+            0,
+            SessionLimits {
+                sessions_max: 2 * count,
+                per_principal_max: count,
+                streams_max: count,
+                idle_timeout_ms: u64::MAX,
+            },
+        );
         let ids = (0..count).map(|_| {
             let terms = (Revision::V2025_11_25, ClientCapabilities::default());
-            let created = sessions.create(None, terms, 0);
+            let created = sessions.create((None, HolderKey::ANONYMOUS), terms, 0);
             let (id, _) = created.expect("there is room for so many");
             id.to_text()
         });

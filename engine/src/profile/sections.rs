@@ -10,8 +10,8 @@ use super::check::{DAY_MS, Section};
 #[serde(default, deny_unknown_fields)]
 pub struct Calls {
     /// Pending calls of a shard, 1 to 1,000,000; default 16,384. Past it a call is refused as
-    /// overloaded before its handler starts. A principal, or all that is anonymous, may have eight
-    /// times as many as are free, which leaves a ninth to others.
+    /// overloaded before its handler starts. A client, which is a principal or else the address of
+    /// an anonymous peer, may have eight times as many as are free: a ninth is left to others.
     pub in_flight_max: usize,
     /// Pending calls of one session, 1 to 1,000,000; default 1000: ten of the largest batches, and
     /// more than one client waits for. Tasks that run are among them.
@@ -19,8 +19,8 @@ pub struct Calls {
     /// Bytes of the arguments of the pending calls of a shard, 1 MiB to 2 GiB and at least twice
     /// `http.body_bytes_max`; default 256 MiB. They count as what they take as JSON in memory,
     /// which is more than on the wire. Past it a call is refused as overloaded before its handler
-    /// starts; a principal has a share as of `in_flight_max`. The bodies of requests on their way to
-    /// another shard have as many bytes, apart from these.
+    /// starts; a client has a share as of `in_flight_max`. The bodies of requests on their way to
+    /// other shards have as many bytes, apart from these.
     pub bytes_max: usize,
     /// Milliseconds until a call is cancelled, 100 to 86,400,000; default 300,000: longer than
     /// clients wait (60 s is usual), so that the client decides.
@@ -71,13 +71,14 @@ impl Calls {
 #[serde(default, deny_unknown_fields)]
 pub struct Sessions {
     /// Sessions of a shard, 1 to 10,000,000; default 100,000: 100 MiB at 1 KiB each. Past it
-    /// the least recently used one with nothing in flight goes.
+    /// the least recently used one with nothing in flight goes. A client has a share as of
+    /// `calls.in_flight_max`; past that, one of its own goes.
     pub per_shard_max: usize,
     /// Sessions of one principal on a shard, 1 to 10,000,000; default 1000: a person's clients
     /// take tens, and no one takes more than 1 % of the shard from the others. Past it the
     /// principal's own least recently used one with nothing in flight goes; more than
-    /// `per_shard_max` has no effect. See `server.principal_header`; who is anonymous has only
-    /// the bound of the shard.
+    /// `per_shard_max` has no effect. See `server.principal_header`; an anonymous client has the
+    /// share of its address only.
     pub per_principal_max: usize,
     /// Milliseconds without a request or open stream until a session expires, 1000 to
     /// 86,400,000; default 1,800,000: clients come back after a pause, and get 404 afterwards.

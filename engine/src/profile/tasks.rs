@@ -10,7 +10,8 @@ use super::check::{DAY_MS, Section};
 #[serde(default, deny_unknown_fields)]
 pub struct Tasks {
     /// Tasks of a shard, 1 to 1,000,000; default 10,000. Past it the one that ended first goes;
-    /// while all are running, another one is refused.
+    /// while all are running, another one is refused. A client has a share as of
+    /// `calls.in_flight_max`; past that, one of its own goes.
     pub per_shard_max: usize,
     /// Tasks of one session or principal, 1 to 1,000,000 and at most `per_shard_max`; default 1000:
     /// no client takes the room of all others.

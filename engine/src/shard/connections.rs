@@ -1,9 +1,12 @@
 //! What completions do to connections, and what connections then ask of the ring.
 
+use std::net::IpAddr;
+
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
+use crate::guard::network::Network;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
 use corelane_io::chunk::Chunk;
@@ -48,6 +51,7 @@ impl Shard {
                 outcome,
                 armed,
             } => self.streamed(key, outcome, armed),
+            Completion::PeerAddress { key, address } => self.peer_known(key, address),
             Completion::Connected { .. } => unreachable!("a shard accepts and never connects"),
         }
     }
@@ -132,6 +136,31 @@ impl Shard {
             self.receive(key);
         }
         self.send_forwards();
+        self.look_up_peers();
+    }
+
+    /// Looks up the peers that requests wait for.
+    fn look_up_peers(&mut self) {
+        while let Some((key, request)) = self.handling.postponed.pop() {
+            if self.slots.get(key).is_some() {
+                self.ring.look_up_peer(key, self.peer_family);
+                self.lookups.insert(key, request);
+            }
+        }
+    }
+
+    /// Goes on with the request that waited for the address of its peer.
+    pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
+        let request = self.lookups.remove(&key);
+        let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
+            return;
+        };
+        let peer = self.handling.endpoint.holder_of(address.map(Network::from));
+        let mut context = self.handling.context(key);
+        context.peer = Some(peer);
+        connection.go_on(&request, &mut context);
+        let out = context.out.take();
+        self.finish_step(key, out);
     }
 
     /// Starts the deadline that the state of a connection asks for.

@@ -207,6 +207,7 @@ impl Shard {
             Disposition::Done => Part::Done,
             Disposition::Stream(owner) => Part::StreamOpen(owner),
             Disposition::Pending(_) | Disposition::PendingCalls(_) => return,
+            Disposition::PeerNeeded => unreachable!("what is forwarded takes no place of its own"),
             Disposition::Forward { .. } => unreachable!("the home shard forwards nothing"),
         };
         if wants_answer {

@@ -218,6 +218,8 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         ring,
         slots: Slots::new(plan.descriptors),
         wheel: Wheel::new(plan.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
+        peer_family: plan.listener.peer_family(),
+        lookups: Default::default(),
         listener: Some(plan.listener),
         accepting: Accepting::RetryAt(0),
         accepts_under_way: 0,
@@ -264,7 +266,9 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         wake_shard,
         Rc::clone(&event_queue),
     ));
-    let settings = EndpointSettings::new((plan.shard, plan.shards), plan.parts.clone(), profile);
+    let of = (plan.shard, plan.shards);
+    let connections_max = plan.descriptors as usize;
+    let settings = EndpointSettings::new(of, plan.parts.clone(), profile, connections_max);
     let endpoint = Endpoint::new(
         settings,
         Rc::clone(&event_queue),
@@ -279,6 +283,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         spare_buffers: Vec::new(),
         scratch: Vec::new(),
         forwards: Vec::new(),
+        postponed: Vec::new(),
         rules: Rules {
             http: http_limits(profile),
             connection: profile.connection,

@@ -1,7 +1,7 @@
 //! The state of a shard, in the two parts that are borrowed apart: what moves bytes and what
 //! handles them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -18,6 +18,7 @@ use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
+use crate::connection::postponed::PostponedRequest;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Forwarded};
@@ -26,7 +27,7 @@ use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{Completion, Ring};
+use corelane_io::ring::{AddressFamily, Completion, Ring};
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
 
@@ -36,6 +37,11 @@ pub(crate) struct Shard {
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
     pub(super) listener: Option<Listener>,
+    /// The kind of address that peers have.
+    pub(super) peer_family: AddressFamily,
+    /// Requests of connections whose peers are being looked up: at most one of each, which came in
+    /// since the ring was entered last.
+    pub(super) lookups: HashMap<SlotKey, PostponedRequest>,
     pub(super) accepting: Accepting,
     /// Accepts of one connection each that have not ended.
     pub(super) accepts_under_way: usize,
@@ -94,6 +100,8 @@ pub(crate) struct Handling {
     pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
     pub(super) scratch: Vec<u8>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
+    /// Requests of this step that wait for the addresses of their peers.
+    pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
     pub(super) rules: Rules,
     pub(super) date: Date,
     pub(super) shard: u16,
@@ -114,6 +122,8 @@ impl Handling {
             spare_buffers: &mut self.spare_buffers,
             scratch: &mut self.scratch,
             forwards: &mut self.forwards,
+            postponed: &mut self.postponed,
+            peer: None,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,

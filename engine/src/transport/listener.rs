@@ -7,6 +7,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use corelane_io::ring::AddressFamily;
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Bytes that the kernel takes for a peer beyond what the peer has room for; accepted sockets
@@ -101,6 +102,14 @@ impl Listener {
     /// Where it listens.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+
+    /// The kind of address that its peers have.
+    pub(crate) fn peer_family(&self) -> AddressFamily {
+        match self.local_addr() {
+            Ok(SocketAddr::V6(_)) => AddressFamily::V6,
+            _ => AddressFamily::V4,
+        }
     }
 
     /// The socket, to accept from.

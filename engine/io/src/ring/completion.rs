@@ -3,6 +3,7 @@
 use crate::buffers::BufferId;
 use crate::chunk::Chunk;
 use crate::slots::SlotKey;
+use std::net::IpAddr;
 
 /// One thing that happened.
 ///
@@ -86,6 +87,13 @@ pub enum Completion {
     Closed {
         /// The key given to `Ring::close`.
         key: SlotKey,
+    },
+    /// A [`Ring::look_up_peer`](super::Ring::look_up_peer) ended.
+    PeerAddress {
+        /// Whose peer.
+        key: SlotKey,
+        /// Its address; nothing if the kernel does not tell, as before Linux 6.7.
+        address: Option<IpAddr>,
     },
     /// Another thread asks to look at the lanes.
     Woken,

@@ -7,6 +7,7 @@
 use super::completion::{Completion, Hangup, Received, RingCounters};
 use super::dial::Dialling;
 use super::outstanding::Outstanding;
+use super::peer::PeerLookup;
 use super::tag::{Op, Tag};
 use crate::buffers::BufferRing;
 use crate::chunk::Chunk;
@@ -38,6 +39,7 @@ pub(super) struct Flight {
     pub(super) closable: Vec<SlotKey>,
     /// Descriptors to be closed, one of whose operations was not found to be cancelled.
     pub(super) uncancelled: Vec<SlotKey>,
+    lookups: Slab<Box<PeerLookup>>,
     operations: usize,
     receives: usize,
     streams: usize,
@@ -80,6 +82,22 @@ impl Flight {
         tag
     }
 
+    /// Takes a look-up over and returns its tag and the address that the kernel writes to: that of
+    /// `part`, which does not move with the box.
+    pub(super) fn begin_lookup<const BYTES: usize>(
+        &mut self,
+        lookup: Box<PeerLookup>,
+        part: fn(&mut PeerLookup) -> &mut [u8; BYTES],
+    ) -> (Tag, *mut u8) {
+        self.operations += 1;
+        let place = self.lookups.insert(lookup);
+        let index = u32::try_from(place).expect("fewer look-ups than a tag can name");
+        let lookup = &mut self.lookups[place];
+        let tag = lookup.tag_at(index);
+        self.outstanding.begin(tag, lookup.key.index);
+        (tag, part(lookup).as_mut_ptr())
+    }
+
     /// Takes the chunk over and returns its tag and the address the kernel reads from.
     pub(super) fn begin_send(&mut self, send: SendUnderWay) -> (Tag, *const u8) {
         let entry = self.sends.vacant_entry();
@@ -118,8 +136,11 @@ impl Flight {
         self.sends.len()
     }
 
-    /// Gives up the chunks still under way without freeing them.
-    pub(super) fn leak_sends(&mut self) {
+    /// Gives up what the kernel may still read or write without freeing it.
+    pub(super) fn leak_lent(&mut self) {
+        for lookup in self.lookups.drain() {
+            Box::leak(lookup);
+        }
         for send in self.sends.drain() {
             std::mem::forget(send.chunk);
         }
@@ -154,19 +175,7 @@ impl Flight {
             }
             Op::Send => Some(self.sent(tag, entry.result())),
             Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
-            Op::Stream => {
-                if !more {
-                    self.streams -= 1;
-                    self.end_on(tag.key(), tag.op);
-                }
-                self.streamed += 1;
-                let outcome = self.received(entry, buffers);
-                Some(Completion::Streamed {
-                    key: tag.key(),
-                    outcome,
-                    armed: more,
-                })
-            }
+            Op::Stream => Some(self.streamed(tag.key(), entry, buffers)),
             Op::Close => {
                 self.outstanding.closed();
                 Some(Completion::Closed { key: tag.key() })
@@ -194,6 +203,31 @@ impl Flight {
             }
             Op::Woken => Some(Completion::Woken),
             Op::Tick => Some(Completion::Ticked),
+            Op::LookUpPeer => {
+                let lookup = *self.lookups.remove(tag.index as usize);
+                self.end_on(lookup.key, tag.op);
+                Some(lookup.completed(tag, entry.result()))
+            }
+        }
+    }
+
+    fn streamed(
+        &mut self,
+        key: SlotKey,
+        entry: &cqueue::Entry,
+        buffers: &mut BufferRing,
+    ) -> Completion {
+        let armed = cqueue::more(entry.flags());
+        if !armed {
+            self.streams -= 1;
+            self.end_on(key, Op::Stream);
+        }
+        self.streamed += 1;
+        let outcome = self.received(entry, buffers);
+        Completion::Streamed {
+            key,
+            outcome,
+            armed,
         }
     }
 
@@ -261,7 +295,7 @@ fn is_counted(op: Op) -> bool {
     match op {
         Op::Accept | Op::AcceptOne | Op::Watch | Op::Receive => true,
         Op::Send | Op::ShutdownWrite | Op::Close | Op::WatchWake => true,
-        Op::Dial | Op::Connect | Op::Stream | Op::Tick => true,
+        Op::Dial | Op::Connect | Op::Stream | Op::Tick | Op::LookUpPeer => true,
         Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
 }

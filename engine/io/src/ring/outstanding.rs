@@ -30,7 +30,8 @@ pub(super) struct Outstanding {
 struct OnSlot {
     /// The upper half of the tag of the send or the dialling under way; 0 without one.
     transfer: u32,
-    /// Operations that end by themselves: receives that do not wait, shutdowns. And [`CLOSING`].
+    /// Operations that end by themselves: receives that do not wait, shutdowns, look-ups. And
+    /// [`CLOSING`].
     brief: u16,
     watches: u8,
     streams: u8,
@@ -51,7 +52,7 @@ impl Outstanding {
         match tag.op {
             Op::Watch => slot.watches = one_more(slot.watches),
             Op::Stream => slot.streams = one_more(slot.streams),
-            Op::Receive | Op::ShutdownWrite => {
+            Op::Receive | Op::ShutdownWrite | Op::LookUpPeer => {
                 slot.brief += 1;
                 assert!(!slot.is_closing(), "{CLOSING} operations on {index}");
             }
@@ -70,7 +71,7 @@ impl Outstanding {
         match op {
             Op::Watch => slot.watches -= 1,
             Op::Stream => slot.streams -= 1,
-            Op::Receive | Op::ShutdownWrite => {
+            Op::Receive | Op::ShutdownWrite | Op::LookUpPeer => {
                 assert!(slot.brief & !CLOSING > 0, "{op:?} ended twice on {index}");
                 slot.brief -= 1;
             }

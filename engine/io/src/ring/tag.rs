@@ -1,12 +1,13 @@
 //! What a submission carries to its completion: 64 bits of `user_data`.
 //!
-//! Layout: operation in the top 4 bits, index in the next 28, generation in the low 32. A tag
+//! Layout: operation in the top 5 bits, index in the next 27, generation in the low 32. A tag
 //! owns nothing and points to nothing, so a completion that comes late can at worst be stale.
 
 use crate::slots::SlotKey;
 
-/// The most an index may be: it has 28 bits.
-pub(crate) const INDEX_MAX: u32 = (1 << 28) - 1;
+const INDEX_BITS: u32 = 27;
+/// The most an index may be.
+pub(crate) const INDEX_MAX: u32 = (1 << INDEX_BITS) - 1;
 
 /// Every operation a ring submits, and [`Op::Woken`], which other rings submit to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +28,10 @@ pub(crate) enum Op {
     Connect,
     Stream,
     Tick,
+    LookUpPeer,
 }
 
-const OPS: [Op; 15] = [
+const OPS: [Op; 16] = [
     Op::Accept,
     Op::AcceptOne,
     Op::Watch,
@@ -45,14 +47,15 @@ const OPS: [Op; 15] = [
     Op::Connect,
     Op::Stream,
     Op::Tick,
+    Op::LookUpPeer,
 ];
 
 /// The unpacked form of `user_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) op: Op,
-    /// A slot, or for [`Op::Send`], [`Op::Dial`] and [`Op::Connect`] a place in `flight`; 0 where
-    /// there is neither.
+    /// A slot, or for [`Op::Send`], [`Op::Dial`], [`Op::Connect`] and [`Op::LookUpPeer`] a place in
+    /// `flight`; 0 where there is neither.
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
@@ -88,7 +91,7 @@ impl Tag {
     /// The operation and the index, packed; never 0.
     pub(crate) fn high(self) -> u32 {
         assert!(self.index <= INDEX_MAX, "index {} in a tag", self.index);
-        (self.op as u32) << 28 | self.index
+        (self.op as u32) << INDEX_BITS | self.index
     }
 
     /// Nothing if no ring of ours made this.
@@ -98,7 +101,7 @@ impl Tag {
 
     /// The tag that [`Tag::high`] is the half of; nothing for 0.
     pub(crate) fn from_high(high: u32, generation: u32) -> Option<Tag> {
-        let op = ((high >> 28) as usize).checked_sub(1)?;
+        let op = ((high >> INDEX_BITS) as usize).checked_sub(1)?;
         Some(Tag {
             op: *OPS.get(op)?,
             index: high & INDEX_MAX,

@@ -2,6 +2,7 @@
 
 mod close;
 mod dial;
+mod peer;
 mod server;
 
 use super::{Completion, Hangup, Received, Ring, RingSettings, Wait};

@@ -9,10 +9,11 @@ use super::response::{Response, read_all};
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
+use crate::connection::postponed::PostponedRequest;
 use crate::connection::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
-use crate::mcp::{Exchange, Forwarded, Part};
+use crate::mcp::{Exchange, Forwarded, HolderKey, Part};
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
@@ -36,6 +37,9 @@ pub(super) struct TestConnection {
     )]
     pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
+    pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
+    /// In whose share the peer counts, if that is known.
+    pub(super) peer: Option<HolderKey>,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -66,6 +70,8 @@ impl TestConnection {
             chunks: ChunkPool::default(),
             spare_buffers: Vec::new(),
             forwards: Vec::new(),
+            postponed: Vec::new(),
+            peer: Some(HolderKey::ANONYMOUS),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 connection: ConnectionProfile::default(),
@@ -127,6 +133,8 @@ impl TestConnection {
             spare_buffers: &mut self.spare_buffers,
             scratch: &mut self.scratch,
             forwards: &mut self.forwards,
+            postponed: &mut self.postponed,
+            peer: self.peer,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,

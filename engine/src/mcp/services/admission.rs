@@ -47,9 +47,7 @@ impl Services {
                 }
             },
             Ok(Admitted::ModernNotification) => Disposition::Accepted,
-            Ok(Admitted::Initialize { id, params }) => {
-                self.initialize(inbound.principal(), id, params, out)
-            }
+            Ok(Admitted::Initialize { id, params }) => self.initialize(inbound, id, params, out),
             Ok(Admitted::Session { claim, message }) => {
                 let id = message.request_id();
                 let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);

@@ -21,7 +21,6 @@ use crate::mcp::endings::SessionEnd;
 use crate::mcp::handler_kind::HandlerKind;
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
-use crate::mcp::sessions::NoRoom;
 use crate::mcp::start::HandlerRequest;
 use crate::mcp::task_requests::TaskRequest;
 use crate::meter::Counter;
@@ -30,7 +29,7 @@ impl Services {
     /// A legacy handshake: makes a session.
     pub(in crate::mcp) fn initialize(
         &mut self,
-        principal: Option<&str>,
+        inbound: Inbound<'_>,
         id: Id<'_>,
         params: Option<Value<'_>>,
         out: &mut Vec<u8>,
@@ -46,14 +45,15 @@ impl Services {
         };
         let revision = Revision::negotiate(params.protocol_version);
         let terms = (revision, params.capabilities.of_revision(revision));
-        let created = self.sessions.create(principal, terms, context.now_ms());
+        let Some(holder) = inbound.requester.holder(&context.holders) else {
+            return context.need_peer(Counter::RequestsLegacy);
+        };
+        let owner = (inbound.principal(), holder);
+        let created = self.sessions.create(owner, terms, context.now_ms());
         let (session, evicted) = match created {
             Ok(created) => created,
             Err(no_room) => {
-                let text = match no_room {
-                    NoRoom::Shard => "every session is in use",
-                    NoRoom::Principal => "every session of the principal is in use",
-                };
+                let text = context.format(format_args!("{no_room}"));
                 return context.refuse(Some(id), Reason::Overloaded(text), out);
             }
         };

@@ -1,11 +1,29 @@
 //! The table of sessions without an endpoint around it.
 
+use std::sync::LazyLock;
+
 use super::*;
+use crate::mcp::holder::Holders;
 
 const IDLE_TIMEOUT_MS: u64 = 1000;
 
+fn limits(sessions_max: usize, per_principal_max: usize) -> SessionLimits {
+    SessionLimits {
+        sessions_max,
+        per_principal_max,
+        streams_max: 90,
+        idle_timeout_ms: IDLE_TIMEOUT_MS,
+    }
+}
+
 fn sessions(sessions_max: usize) -> Sessions {
-    Sessions::new(3, (sessions_max, sessions_max), IDLE_TIMEOUT_MS)
+    Sessions::new(3, limits(sessions_max, sessions_max))
+}
+
+/// The holder that a principal is; all who are anonymous are one.
+fn holder_of(principal: Option<&str>) -> HolderKey {
+    static HOLDERS: LazyLock<Holders> = LazyLock::new(Holders::default);
+    principal.map_or(HolderKey::ANONYMOUS, |name| HOLDERS.of_principal(name))
 }
 
 fn create_as(
@@ -14,7 +32,8 @@ fn create_as(
     now_ms: u64,
 ) -> Result<SessionId, NoRoom> {
     let terms = (Revision::V2025_11_25, ClientCapabilities::default());
-    let created = sessions.create(principal, terms, now_ms);
+    let owner = (principal, holder_of(principal));
+    let created = sessions.create(owner, terms, now_ms);
     created.map(|(id, _)| id)
 }
 
@@ -29,7 +48,7 @@ const BUSY: CallKey = CallKey {
 
 #[test]
 fn a_session_is_found_until_it_is_removed() {
-    let mut sessions = sessions(10);
+    let mut sessions = sessions(20);
     let ids: Vec<_> = (0..10).map(|_| create(&mut sessions, 0).unwrap()).collect();
     for id in &ids {
         assert_eq!(id.home, 3);
@@ -71,7 +90,7 @@ fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
     for id in [busy, first, third] {
         sessions.begin_call(id, BUSY);
     }
-    assert_eq!(create(&mut sessions, 5), Err(NoRoom::Shard));
+    assert_eq!(create(&mut sessions, 5), Err(NoRoom::Shard { max: 3 }));
     assert_eq!(sessions.sessions.len(), 3);
 }
 
@@ -79,8 +98,9 @@ fn at_the_cap_the_least_recently_used_idle_session_makes_room() {
 fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
     let busy_count = 2 * EVICTION_LOOKS_MAX;
     let mut sessions = sessions(busy_count + 1);
-    for _ in 0..busy_count {
-        let busy = create(&mut sessions, 0).unwrap();
+    for number in 0..busy_count {
+        let name = number.to_string();
+        let busy = create_as(&mut sessions, Some(&name), 0).unwrap();
         sessions.begin_call(busy, BUSY);
     }
     let idle = create(&mut sessions, 1).unwrap();
@@ -91,7 +111,7 @@ fn busy_sessions_in_front_do_not_hide_idle_ones_for_ever() {
 
 /// A table of ample size for the shard, and of `per_principal_max` sessions for a principal.
 fn capped(per_principal_max: usize) -> Sessions {
-    Sessions::new(3, (1000, per_principal_max), IDLE_TIMEOUT_MS)
+    Sessions::new(3, limits(1000, per_principal_max))
 }
 
 #[test]
@@ -144,7 +164,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own() {
     assert!(sessions.find(first).is_none());
     sessions.begin_call(third, BUSY);
     let refused = create_as(&mut sessions, Some("ann"), 6);
-    assert_eq!(refused, Err(NoRoom::Principal));
+    assert_eq!(refused, Err(NoRoom::Principal { max: 2 }));
     sessions.end_call(second, BUSY, 6);
     create_as(&mut sessions, Some("ann"), 7).unwrap();
     assert!(sessions.find(second).is_none());
@@ -158,7 +178,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own() {
 
 #[test]
 fn a_cap_above_that_of_the_shard_has_no_effect() {
-    let mut sessions = Sessions::new(3, (2, 3), IDLE_TIMEOUT_MS);
+    let mut sessions = Sessions::new(3, limits(2, 3));
     let stranger = create(&mut sessions, 0).unwrap();
     for now_ms in 1..4 {
         create_as(&mut sessions, Some("ann"), now_ms).unwrap();
@@ -210,6 +230,92 @@ fn exchange(sequence: u32) -> Exchange {
     }
 }
 
+#[test]
+fn a_holder_at_its_share_makes_room_among_its_own_and_leaves_some_to_others() {
+    const MAX: usize = 90;
+    let mut sessions = sessions(MAX);
+    let others: Vec<SessionId> = ["ann", "bob", "cy", "dee", "eve"]
+        .map(|name| create_as(&mut sessions, Some(name), 0).unwrap())
+        .into();
+    let mut used: Vec<SessionId> = Vec::new();
+    for now_ms in 1..400 {
+        let id = create(&mut sessions, now_ms).unwrap();
+        // In use all the time, unlike those that come and go.
+        if used.len() < 4 {
+            used.push(id);
+        }
+        for id in &used {
+            assert!(sessions.touch(*id, now_ms).is_some(), "{now_ms}");
+        }
+    }
+    let held = sessions.shares.held_by(HolderKey::ANONYMOUS);
+    assert!((70..=80).contains(&held), "{held} of {MAX}");
+    for id in &others {
+        assert!(sessions.find(*id).is_some(), "never another's");
+    }
+    // Others take the rest, and then one of them makes room; the holder still has its own only.
+    let crowd: Vec<String> = (0..MAX).map(|number| number.to_string()).collect();
+    for name in &crowd[..MAX - held - others.len()] {
+        create_as(&mut sessions, Some(name), 400).unwrap();
+    }
+    assert_eq!(sessions.sessions.len(), MAX);
+    create(&mut sessions, 401).unwrap();
+    assert_eq!(sessions.shares.held_by(HolderKey::ANONYMOUS), held);
+    for id in &others {
+        assert!(sessions.find(*id).is_some(), "never another's");
+    }
+}
+
+#[test]
+fn a_holder_whose_share_is_in_use_is_refused_and_others_are_not() {
+    let mut sessions = sessions(90);
+    let mut held = 0;
+    let refused = loop {
+        match create(&mut sessions, 0) {
+            Ok(id) => sessions.begin_call(id, BUSY),
+            Err(refused) => break refused,
+        }
+        held += 1;
+    };
+    assert_eq!(refused, NoRoom::Holder { held, max: 90 });
+    assert_eq!(held, 80);
+    let other = create_as(&mut sessions, Some("ann"), 0).unwrap();
+    assert!(sessions.remove(other).is_some());
+    let own = sessions.sessions.iter().next();
+    let own = own.map(|(_, session)| session.id).unwrap();
+    sessions.end_call(own, BUSY, 1);
+    // A sample at a time, so that those in use do not hide it for ever.
+    let tries = 0..held.div_ceil(EVICTION_SAMPLE);
+    let made = tries.filter(|_| create(&mut sessions, 2).is_ok());
+    assert_eq!(made.count(), 1);
+    assert!(sessions.find(own).is_none());
+}
+
+#[test]
+fn the_sessions_of_a_holder_have_a_share_of_the_streams() {
+    let mut sessions = sessions(1000);
+    let own: Vec<SessionId> = (0..20).map(|_| create(&mut sessions, 0).unwrap()).collect();
+    let other = create_as(&mut sessions, Some("ann"), 0).unwrap();
+    let open = |sequence| OpenStream {
+        stream: None,
+        exchange: exchange(sequence),
+    };
+    for sequence in 0..80 {
+        let id = own[sequence as usize % own.len()];
+        assert!(!sessions.is_at_stream_share(id), "{sequence}");
+        sessions.open_stream(id, open(sequence));
+    }
+    assert!(sessions.is_at_stream_share(own[0]) && !sessions.is_at_stream_share(other));
+    // Losing one twice counts once.
+    sessions.lose_stream(own[0], exchange(0));
+    sessions.lose_stream(own[0], exchange(0));
+    assert_eq!(sessions.stream_shares.held_by(HolderKey::ANONYMOUS), 79);
+    for id in own {
+        assert!(sessions.remove(id).is_some());
+    }
+    assert_eq!(sessions.stream_shares.used(), 0);
+}
+
 /// Whatever happens to sessions, the one that makes room is the one a search would find.
 #[test]
 fn the_session_that_makes_room_is_that_of_the_model() {
@@ -229,7 +335,8 @@ fn the_session_that_makes_room_is_that_of_the_model() {
                 let oldest = own.filter(|it| !it.is_busy()).min_by_key(|it| it.used);
                 let oldest = oldest.map(|it| it.id).filter(|_| is_full);
                 let terms = (Revision::V2025_11_25, ClientCapabilities::default());
-                match sessions.create(Some(NAMES[principal]), terms, now) {
+                let name = Some(NAMES[principal]);
+                match sessions.create((name, holder_of(name)), terms, now) {
                     Ok((id, evicted)) => {
                         let evicted = evicted.map(|session| session.id);
                         assert_eq!(evicted, oldest);
@@ -244,7 +351,8 @@ fn the_session_that_makes_room_is_that_of_the_model() {
                         });
                     }
                     Err(refused) => {
-                        assert_eq!(refused, NoRoom::Principal);
+                        let max = PER_PRINCIPAL_MAX;
+                        assert_eq!(refused, NoRoom::Principal { max });
                         assert!(is_full && oldest.is_none());
                         refusals += 1;
                     }

@@ -11,6 +11,17 @@ pub(crate) enum CreateError {
         /// Tasks an owner may have.
         tasks_max: usize,
     },
+    /// All tasks of the holder are running.
+    #[error(
+        "the client has {held} running tasks, its share of the {tasks_max} of the shard \
+         (tasks.per_shard_max)"
+    )]
+    HolderFull {
+        /// Tasks it has.
+        held: usize,
+        /// Tasks there may be.
+        tasks_max: usize,
+    },
     /// All tasks are running.
     #[error("server has {tasks_max} running tasks, which is the limit")]
     Full {

@@ -11,8 +11,11 @@ use slab::Slab;
 
 use super::TaskLimits;
 use super::error::{CreateError, NotKept};
-use super::task::{Ask, IN_OWNER, IN_SHARD, Task, TaskOwner, Waiter};
+use super::task::{Ask, IN_HOLDER, IN_OWNER, IN_SHARD, Task, TaskOwner, Waiter};
 use crate::mcp::age_list::AgeList;
+use crate::mcp::holder::HolderKey;
+use crate::mcp::holder_lists::HolderLists;
+use crate::mcp::shares::Shares;
 use crate::mcp::task_id::TaskId;
 
 /// The tasks of a shard; see the module's text.
@@ -29,6 +32,9 @@ pub(super) struct TaskStore {
     expiries: BTreeSet<(u64, u32)>,
     /// Tasks that are over, in the order they ended.
     over: AgeList,
+    /// Tasks of each holder, and those of them that are over.
+    shares: Shares,
+    over_by_holder: HolderLists,
     bytes: usize,
     /// The part of `bytes` that belongs to tasks that are over.
     over_bytes: usize,
@@ -52,6 +58,8 @@ pub(super) const WAITERS_MAX: usize = 8;
 pub(super) const TASK_OVERHEAD_BYTES: usize = 2
     * (size_of::<Task>()
         + size_of::<(TaskOwner, Owned)>()
+        + size_of::<(HolderKey, usize)>()
+        + size_of::<(HolderKey, AgeList)>()
         + size_of::<(u64, u32)>() * 8
         + size_of::<u32>() * 2
         + WAITERS_MAX * size_of::<Waiter>());
@@ -68,6 +76,8 @@ impl TaskStore {
             owners: HashMap::new(),
             expiries: BTreeSet::new(),
             over: AgeList::new(),
+            shares: Shares::new(limits.tasks_max),
+            over_by_holder: HolderLists::default(),
             bytes: 0,
             over_bytes: 0,
             evicted: 0,
@@ -115,8 +125,12 @@ impl TaskStore {
             .map(|(_, index)| (*index, &self.tasks[*index as usize]))
     }
 
-    /// Makes room for one more task of `owner`.
-    pub(super) fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
+    /// Makes room for one more task of `owner`, which counts in the share of `holder`.
+    pub(super) fn admit(
+        &mut self,
+        owner: &TaskOwner,
+        holder: HolderKey,
+    ) -> Result<(), CreateError> {
         let TaskLimits {
             tasks_max,
             per_owner_max,
@@ -135,9 +149,19 @@ impl TaskStore {
         if self.tasks.len() >= tasks_max && self.over.oldest().is_none() {
             return Err(CreateError::Full { tasks_max });
         }
+        let has_over = self.over_by_holder.oldest(holder).is_some();
+        if self.shares.is_at_share(holder) && !has_over {
+            let held = self.shares.held_by(holder);
+            return Err(CreateError::HolderFull { held, tasks_max });
+        }
         let cost = TASK_OVERHEAD_BYTES + 2 * owner.name_bytes();
         self.check_room(cost)?;
         if let Some(index) = own_oldest.filter(|_| owner_is_full) {
+            self.evict(index);
+        }
+        if self.shares.is_at_share(holder)
+            && let Some(index) = self.over_by_holder.oldest(holder)
+        {
             self.evict(index);
         }
         let is_full = self.tasks.len() >= tasks_max;
@@ -152,6 +176,7 @@ impl TaskStore {
     pub(super) fn insert(&mut self, task: Task) {
         let (id, ordinal, expires_ms) = (task.id, task.ordinal, task.expires_ms());
         let owner = (task.owner != TaskOwner::Nobody).then(|| task.owner.clone());
+        self.shares.take(task.holder, 1);
         let index = self.tasks.insert(task) as u32;
         let tasks = &self.tasks;
         self.by_id.insert_unique(hash_of(id), index, |index| {
@@ -173,8 +198,12 @@ impl TaskStore {
         let task = &self.tasks[index as usize];
         let (id, is_over) = (task.id, task.status.is_terminal());
         self.expiries.remove(&(task.expires_ms(), index));
+        let holder = task.holder;
+        self.shares.give_back(holder, 1);
         if is_over {
             self.over.remove(&mut self.tasks, index, IN_SHARD);
+            let place = (&mut self.tasks, index);
+            self.over_by_holder.remove(holder, place, IN_HOLDER);
         }
         let task = &self.tasks[index as usize];
         let (ordinal, bytes) = (task.ordinal, task.bytes);
@@ -198,6 +227,8 @@ impl TaskStore {
             self.by_id = HashTable::new();
             self.owners = HashMap::new();
             self.expiries = BTreeSet::new();
+            self.shares = Shares::new(self.limits.tasks_max);
+            self.over_by_holder = HolderLists::default();
         }
         task
     }
@@ -212,6 +243,9 @@ impl TaskStore {
             owned.over.push(&mut self.tasks, index, IN_OWNER);
         }
         self.over.push(&mut self.tasks, index, IN_SHARD);
+        let holder = self.tasks[index as usize].holder;
+        let place = (&mut self.tasks, index);
+        self.over_by_holder.push(holder, place, IN_HOLDER);
     }
 
     /// Counts anew what a running task holds; room for it was made before.

@@ -5,6 +5,7 @@ use corelane_protocol::mcp::era::Era;
 use super::error::NotKept;
 use super::status::TaskStatus;
 use crate::mcp::age_list::{Links, LinksOf};
+use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
 
@@ -57,6 +58,8 @@ pub(crate) struct Task {
     /// How it ended, once it has; nothing if it was cancelled.
     pub(crate) outcome: Option<Outcome>,
     pub(super) owner: TaskOwner,
+    /// In whose share it counts.
+    pub(super) holder: HolderKey,
     /// How many tasks of the table were made before.
     pub(super) ordinal: u64,
     /// Everything that was ever asked, in order: a key is not used again.
@@ -66,6 +69,7 @@ pub(crate) struct Task {
     pub(super) bytes: usize,
     pub(super) in_shard: Links,
     pub(super) in_owner: Links,
+    pub(super) in_holder: Links,
 }
 
 /// Something the client was asked for.
@@ -90,6 +94,8 @@ pub(super) enum AskProgress {
 pub(super) const IN_SHARD: LinksOf<Task> = |task| &mut task.in_shard;
 /// A task's place among those of its owner that are over.
 pub(super) const IN_OWNER: LinksOf<Task> = |task| &mut task.in_owner;
+/// A task's place among those of its holder that are over.
+pub(super) const IN_HOLDER: LinksOf<Task> = |task| &mut task.in_holder;
 
 impl Task {
     /// The requests that wait for an answer, each with its key, in the order they were made.

@@ -4,10 +4,13 @@ mod input;
 mod limits;
 mod model;
 
+use std::sync::LazyLock;
+
 use super::{
     CreateError, ListCursor, NotKept, Outcome, Removed, RunningStatus, TaskError, TaskLimits,
     TaskOwner, TaskStatus, TaskTable, UnknownCursor, Wait, Waiter,
 };
+use crate::mcp::holder::{HolderKey, Holders};
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
 
@@ -36,8 +39,19 @@ fn session(random: u128) -> TaskOwner {
     TaskOwner::Session(SessionId { home: 3, random })
 }
 
+/// In whose share the tasks of an owner count: each has one, but all that is anonymous.
+fn holder_of(owner: &TaskOwner) -> HolderKey {
+    static HOLDERS: LazyLock<Holders> = LazyLock::new(Holders::default);
+    match owner {
+        TaskOwner::Nobody => HolderKey::ANONYMOUS,
+        TaskOwner::Principal(name) => HOLDERS.of_principal(name),
+        TaskOwner::Session(id) => HOLDERS.of_principal(&format!("session {}", { id.random })),
+    }
+}
+
 fn create(table: &mut TaskTable, owner: &TaskOwner) -> TaskId {
-    table.create(owner.clone(), None, NOW_MS).unwrap()
+    let holder = holder_of(owner);
+    table.create(owner.clone(), holder, None, NOW_MS).unwrap()
 }
 
 fn complete(table: &mut TaskTable, id: TaskId) {
@@ -262,7 +276,9 @@ fn the_time_to_live_counts_from_the_creation_within_bounds() {
         (Some(1_000), 1_000),
         (Some(u64::MAX), 600_000),
     ] {
-        let id = table.create(owner.clone(), asked_ms, NOW_MS).unwrap();
+        let id = table
+            .create(owner.clone(), holder_of(&owner), asked_ms, NOW_MS)
+            .unwrap();
         complete(&mut table, id);
         let end_ms = NOW_MS + ttl_ms;
         let last = table.get(id, &owner, end_ms - 1).unwrap();
@@ -277,7 +293,12 @@ fn the_time_to_live_counts_from_the_creation_within_bounds() {
 fn tasks_expire_in_order_within_the_budget_and_hand_back_who_waits() {
     let mut table = table(LIMITS);
     let owner = session(1);
-    let mut make = |ttl_ms| table.create(owner.clone(), Some(ttl_ms), NOW_MS).unwrap();
+    let mut make = |ttl_ms| {
+        let holder = holder_of(&owner);
+        table
+            .create(owner.clone(), holder, Some(ttl_ms), NOW_MS)
+            .unwrap()
+    };
     let [third, first, second] = [3_000, 1_000, 2_000].map(&mut make);
     complete(&mut table, first);
     table.wait(second, &owner, Waiter(7), NOW_MS).unwrap();

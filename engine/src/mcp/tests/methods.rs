@@ -121,7 +121,11 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         let body = request(1, "tools/list", json!({}));
         let principal = None;
         let claims = corelane_protocol::binding::claims::Claims::of_head(head);
-        let requester = &crate::mcp::Requester::Here { claims, principal };
+        let requester = &crate::mcp::Requester::Here {
+            claims,
+            principal,
+            peer: None,
+        };
         let inbound = crate::mcp::Inbound {
             requester,
             exchange,

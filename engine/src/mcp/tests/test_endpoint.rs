@@ -13,11 +13,15 @@ use corelane_protocol::mcp::lifecycle::ServerDescription;
 use corelane_protocol::request_state::Sealer;
 use serde_json::{Value, json};
 
+pub(crate) use super::messages::{
+    claim, error, failure, initialize, notification, progress, request, result, stamped, text,
+};
 use super::tools::{self, Gate};
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::call_table::CallLimits;
 use crate::mcp::event_store::EventLimits;
+use crate::mcp::holder::HolderKey;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{
     Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, Output, Part, Requester,
@@ -48,6 +52,8 @@ pub(crate) struct TestEndpoint {
     pub(crate) takes_events: bool,
     /// Who asks from here on; nobody in particular at first.
     pub(crate) principal: Option<&'static str>,
+    /// In whose share it counts while nobody in particular asks; nothing if that is not known.
+    pub(crate) peer: Option<HolderKey>,
 }
 
 /// What the shards of a server with the catalog of the tests have in common.
@@ -101,6 +107,7 @@ impl TestEndpoint {
                 timeout_ms: 1000,
                 events_max: 16,
             },
+            connections_max: 100,
             sessions_max: 100,
             sessions_per_principal_max: 100,
             session_idle_timeout_ms: 10_000,
@@ -140,6 +147,7 @@ impl TestEndpoint {
             task_watch: VecDeque::new(),
             takes_events: false,
             principal: None,
+            peer: Some(HolderKey::ANONYMOUS),
         }
     }
 
@@ -148,10 +156,8 @@ impl TestEndpoint {
         let mut exchange = self.next_exchange();
         exchange.takes_events |= headers.contains("text/event-stream");
         let mut out = Vec::new();
-        let principal = self.principal;
         let disposition = with_head("POST", headers, |head| {
-            let claims = Claims::of_head(head);
-            let requester = &Requester::Here { claims, principal };
+            let requester = &self.requester(head);
             let inbound = Inbound {
                 requester,
                 exchange,
@@ -167,10 +173,9 @@ impl TestEndpoint {
     pub(crate) fn send(&mut self, verb: &str, headers: &str) -> Answer {
         let exchange = self.next_exchange();
         let mut out = Vec::new();
-        let (endpoint, principal) = (&mut self.endpoint, self.principal);
         let disposition = with_head(verb, headers, |head| {
-            let claims = Claims::of_head(head);
-            let requester = &Requester::Here { claims, principal };
+            let requester = &self.requester(head);
+            let endpoint = &mut self.endpoint;
             let inbound = Inbound {
                 requester,
                 exchange,
@@ -301,6 +306,15 @@ impl TestEndpoint {
         self.meter.value(counter)
     }
 
+    fn requester<'a>(&self, head: &'a RequestHead<'a>) -> Requester<'a> {
+        let (principal, peer) = (self.principal, self.peer);
+        Requester::Here {
+            claims: Claims::of_head(head),
+            principal,
+            peer,
+        }
+    }
+
     fn next_exchange(&mut self) -> Exchange {
         self.sequence += 1;
         Exchange {
@@ -352,6 +366,7 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
         Disposition::Accepted => "accepted".to_owned(),
         Disposition::Done => "done".to_owned(),
         Disposition::Pending(_) | Disposition::PendingCalls(_) => "pending".to_owned(),
+        Disposition::PeerNeeded => "peer needed".to_owned(),
         Disposition::Stream(_) => "stream".to_owned(),
         Disposition::Forward { home, .. } => format!("forward to {home}"),
     }
@@ -431,75 +446,4 @@ pub(crate) fn with_head<T>(
 pub(crate) fn session_header(session: SessionId) -> String {
     let text = session.to_text();
     format!("MCP-Session-Id: {}\r\n", String::from_utf8_lossy(&text))
-}
-
-/// A request.
-pub(crate) fn request(id: impl Into<Value>, method: &str, params: Value) -> String {
-    let id = id.into();
-    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
-}
-
-/// A notification.
-pub(crate) fn notification(method: &str, params: Value) -> String {
-    json!({"jsonrpc": "2.0", "method": method, "params": params}).to_string()
-}
-
-/// A handshake of a client without capabilities.
-pub(crate) fn initialize(version: &str) -> String {
-    let params = json!({
-        "protocolVersion": version,
-        "capabilities": {},
-        "clientInfo": {"name": "n", "version": "1"},
-    });
-    request(1, "initialize", params)
-}
-
-/// The modern `_meta` of a client without capabilities.
-pub(crate) fn claim() -> Value {
-    json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-    })
-}
-
-/// A legacy answer.
-pub(crate) fn result(id: impl Into<Value>, result: Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": id.into(), "result": result})
-}
-
-/// A modern answer: `members` and the stamp of the server.
-pub(crate) fn stamped(id: impl Into<Value>, mut members: Value) -> Value {
-    members["resultType"] = json!("complete");
-    members["_meta"] = json!({"io.modelcontextprotocol/serverInfo": {
-        "name": "harness", "version": "1",
-    }});
-    result(id, members)
-}
-
-/// An error with any text; `id` is left out of one without.
-pub(crate) fn error(id: impl Into<Value>, code: i64) -> Value {
-    let error = json!({"code": code, "message": "*"});
-    match id.into() {
-        Value::Null => json!({"jsonrpc": "2.0", "error": error}),
-        id => json!({"jsonrpc": "2.0", "id": id, "error": error}),
-    }
-}
-
-/// The result of a tool that returned `text`.
-pub(crate) fn text(text: &str) -> Value {
-    json!({"content": [{"type": "text", "text": text}]})
-}
-
-/// The result of a tool that failed and said `text`.
-pub(crate) fn failure(text: &str) -> Value {
-    json!({"content": [{"type": "text", "text": text}], "isError": true})
-}
-
-/// A progress notification for the token `p`.
-pub(crate) fn progress(progress: f64) -> Value {
-    json!({
-        "jsonrpc": "2.0",
-        "method": "notifications/progress",
-        "params": {"progressToken": "p", "progress": progress},
-    })
 }

@@ -115,6 +115,10 @@ impl TestShard {
         connection.received(&mut bytes.to_owned().into_bytes(), &mut context);
         let out = context.out.take();
         self.shard.finish_step(key, out);
+        // There is no socket whose peer could be looked up.
+        if self.shard.lookups.contains_key(&key) {
+            self.shard.peer_known(key, None);
+        }
     }
 
     /// The peer of a connection takes `bytes` of a send of `chunk_bytes`.

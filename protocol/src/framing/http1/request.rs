@@ -158,8 +158,12 @@ pub(super) enum BodyLength {
 
 impl<'a> RequestHead<'a> {
     /// Reads a whole head: from the first byte of the request line to the empty line, inclusive.
-    /// Every line feed in it follows a carriage return; the search for the end saw to that.
-    pub(super) fn parse(raw: &'a [u8], limits: &HttpLimits) -> Result<Self, Refusal> {
+    /// Every line feed in it follows a carriage return; the search for the end saw to that. A head
+    /// that was read before is read from its bytes, see [`RequestHead::bytes`].
+    ///
+    /// # Errors
+    /// What the request is refused for.
+    pub fn parse(raw: &'a [u8], limits: &HttpLimits) -> Result<Self, Refusal> {
         #[cfg(test)]
         super::work::head_parsed();
         debug_assert!(raw.ends_with(b"\r\n\r\n"));
@@ -223,6 +227,11 @@ impl<'a> RequestHead<'a> {
         head.expect_continue = control.expects_continue(version_minor)?;
         head.body_length = control.body_length(version_minor, limits)?;
         Ok(head)
+    }
+
+    /// The head as it was sent.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.raw
     }
 
     /// Every header field in the order sent: name as sent, value trimmed. Splits the raw head

@@ -28,9 +28,15 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn open(settings: &RingSettings) -> Server {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let kind = socket2::Type::STREAM;
-        let listener = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
+        Server::listening_on(SocketAddr::from(([127, 0, 0, 1], 0)), settings)
+    }
+
+    pub(super) fn listening_on(any_port: SocketAddr, settings: &RingSettings) -> Server {
+        let (domain, kind) = (
+            socket2::Domain::for_address(any_port),
+            socket2::Type::STREAM,
+        );
+        let listener = socket2::Socket::new(domain, kind, None).unwrap();
         listener.set_send_buffer_size(8 * 1024).unwrap();
         listener.bind(&any_port.into()).unwrap();
         listener.listen(1024).unwrap();

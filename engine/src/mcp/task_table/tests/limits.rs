@@ -2,12 +2,15 @@
 
 use super::{
     CreateError, LIMITS, NOW_MS, NotKept, Outcome, RunningStatus, TaskError, TaskLimits, TaskOwner,
-    TaskStatus, TaskTable, Waiter, complete, create, principal, session, status, table,
+    TaskStatus, TaskTable, Waiter, complete, create, holder_of, principal, session, status, table,
 };
 use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES, WAITERS_MAX};
 
 fn refusal(table: &mut TaskTable, owner: &TaskOwner) -> CreateError {
-    table.create(owner.clone(), None, NOW_MS).unwrap_err()
+    let holder = holder_of(owner);
+    table
+        .create(owner.clone(), holder, None, NOW_MS)
+        .unwrap_err()
 }
 
 #[test]
@@ -53,6 +56,35 @@ fn an_owner_at_its_cap_makes_room_of_its_own() {
     for _ in 0..5 {
         create(&mut table, &TaskOwner::Nobody);
     }
+}
+
+#[test]
+fn a_holder_at_its_share_makes_room_of_its_own_and_leaves_some_to_others() {
+    let mut table = table(TaskLimits {
+        tasks_max: 90,
+        ..LIMITS
+    });
+    let other = principal("bob");
+    let theirs = create(&mut table, &other);
+    complete(&mut table, theirs);
+    let first = create(&mut table, &TaskOwner::Nobody);
+    complete(&mut table, first);
+    let mut held = 1;
+    while status(&table, first, &TaskOwner::Nobody).is_some() {
+        create(&mut table, &TaskOwner::Nobody);
+        held += 1;
+    }
+    // The one that was over made room.
+    held -= 1;
+    assert!((75..=80).contains(&held), "{held} of 90");
+    let full = CreateError::HolderFull {
+        held,
+        tasks_max: 90,
+    };
+    assert_eq!(refusal(&mut table, &TaskOwner::Nobody), full);
+    assert_eq!(status(&table, theirs, &other), Some(TaskStatus::Completed));
+    create(&mut table, &other);
+    create(&mut table, &session(1));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use super::{
     CreateError, NotKept, Outcome, RunningStatus, TaskError, TaskId, TaskLimits, TaskOwner,
-    TaskStatus, TaskTable, Waiter, principal, session, table,
+    TaskStatus, TaskTable, Waiter, holder_of, principal, session, table,
 };
+use crate::mcp::shares::share_of;
 use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES};
 use corelane_io::rng::Rng;
 
@@ -69,26 +70,29 @@ impl Model {
 
     fn oldest_over(&self, owner: Option<&TaskOwner>) -> Option<usize> {
         let tasks = self.tasks.iter().enumerate();
-        let over = tasks.filter(|(_, task)| owner.is_none_or(|owner| task.owner == *owner));
-        let over = over.filter(|(_, task)| task.ended.is_some());
+        let own = tasks.filter(|(_, task)| owner.is_none_or(|owner| task.owner == *owner));
+        let over = own.filter(|(_, task)| task.ended.is_some());
         over.min_by_key(|(_, task)| task.ended).map(|(at, _)| at)
     }
 
-    fn evict(&mut self, at: usize) {
+    fn evict(&mut self, owner: Option<&TaskOwner>) {
+        let at = self.oldest_over(owner).expect("one was seen");
         self.tasks.remove(at);
         self.evicted += 1;
     }
 
-    fn room(&mut self, bytes: usize) -> Result<(), NotKept> {
+    fn check_room(&self, bytes: usize) -> Result<(), NotKept> {
         let running = self.tasks.iter().filter(|task| task.ended.is_none());
         let running_bytes = running.map(ModelTask::bytes).sum();
         let bytes_free = self.limits.bytes_max.saturating_sub(running_bytes);
-        if bytes > bytes_free {
-            return Err(NotKept::NoRoom { bytes, bytes_free });
-        }
+        let no_room = NotKept::NoRoom { bytes, bytes_free };
+        (bytes <= bytes_free).then_some(()).ok_or(no_room)
+    }
+
+    fn room(&mut self, bytes: usize) -> Result<(), NotKept> {
+        self.check_room(bytes)?;
         while self.bytes() + bytes > self.limits.bytes_max {
-            let at = self.oldest_over(None).expect("there is room to be made");
-            self.evict(at);
+            self.evict(None);
         }
         Ok(())
     }
@@ -106,31 +110,33 @@ impl Model {
 
     /// Makes room for a task, or says why not; removes nothing then.
     fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
-        let own = self.tasks.iter().filter(|task| task.owner == *owner);
-        let per_owner_max = self.limits.per_owner_max;
-        let owner_is_full = *owner != TaskOwner::Nobody && own.count() >= per_owner_max;
+        let is_own = |task: &&ModelTask| task.owner == *owner;
+        let own = |model: &Model| model.tasks.iter().filter(is_own).count();
+        let tasks_max = self.limits.per_owner_max;
+        let owner_is_full = *owner != TaskOwner::Nobody && own(self) >= tasks_max;
         if owner_is_full && self.oldest_over(Some(owner)).is_none() {
-            let tasks_max = per_owner_max;
             return Err(CreateError::OwnerFull { tasks_max });
         }
         let tasks_max = self.limits.tasks_max;
         if self.tasks.len() >= tasks_max && self.oldest_over(None).is_none() {
             return Err(CreateError::Full { tasks_max });
         }
-        let running = self.tasks.iter().filter(|task| task.ended.is_none());
-        let running_bytes: usize = running.map(ModelTask::bytes).sum();
-        let bytes_free = self.limits.bytes_max.saturating_sub(running_bytes);
-        let bytes = cost_of(owner);
-        if bytes > bytes_free {
-            return Err(NotKept::NoRoom { bytes, bytes_free }.into());
+        // Each owner is a holder of its own.
+        let share = |model: &Model| share_of(tasks_max, tasks_max.min(model.tasks.len() + 1));
+        let held = own(self);
+        if held >= share(self) && self.oldest_over(Some(owner)).is_none() {
+            return Err(CreateError::HolderFull { held, tasks_max });
         }
+        let bytes = cost_of(owner);
+        self.check_room(bytes)?;
         if owner_is_full {
-            let at = self.oldest_over(Some(owner)).expect("one was seen");
-            self.evict(at);
+            self.evict(Some(owner));
+        }
+        if own(self) >= share(self) && self.oldest_over(Some(owner)).is_some() {
+            self.evict(Some(owner));
         }
         if self.tasks.len() >= tasks_max {
-            let at = self.oldest_over(None).expect("one was seen");
-            self.evict(at);
+            self.evict(None);
         }
         self.room(bytes).map_err(CreateError::from)
     }
@@ -265,7 +271,10 @@ struct Pair {
 
 impl Pair {
     fn create(&mut self, owner: TaskOwner, ttl_ms: u64) {
-        let created = self.table.create(owner.clone(), Some(ttl_ms), self.now_ms);
+        let (holder, now_ms) = (holder_of(&owner), self.now_ms);
+        let created = self
+            .table
+            .create(owner.clone(), holder, Some(ttl_ms), now_ms);
         let admitted = self.model.admit(&owner);
         assert_eq!(created.err(), admitted.err());
         let Ok(id) = created else {

@@ -1,0 +1,134 @@
+//! The address of a connection's peer, looked up when somebody needs it.
+//!
+//! Multishot accept(2) gives no address, and getpeername(2) takes no direct descriptor. SO_PEERNAME
+//! says the same (socket(7)), and a socket takes getsockopt(2) as a command of io_uring since Linux
+//! 6.7. It runs while it is submitted: it neither waits nor goes to a worker.
+
+use super::Ring;
+use super::completion::Completion;
+use super::tag::{Op, Tag};
+use crate::slots::SlotKey;
+use io_uring::types::Fixed;
+use io_uring::{opcode, squeue};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// SOCKET_URING_OP_GETSOCKOPT of io_uring.h.
+const GET_SOCKET_OPTION: u32 = 2;
+/// Where `cmd_op` stands in a submission, in words of four bytes.
+const COMMAND_AT: usize = 2;
+
+/// Bytes of `sockaddr_in` and of `sockaddr_in6`. The kernel refuses to fill more than there is.
+const V4_BYTES: usize = 16;
+const V6_BYTES: usize = 28;
+
+/// The kind of address that the peers of a listener have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// Of a listener on an IPv4 address.
+    V4,
+    /// Of a listener on an IPv6 address, whose peers may have IPv4 addresses mapped into it.
+    V6,
+}
+
+/// A look-up under way: the kernel writes the address here.
+#[derive(Debug)]
+pub(super) struct PeerLookup {
+    pub(super) key: SlotKey,
+    name: [u8; V6_BYTES],
+}
+
+impl Ring {
+    /// Looks up the address of a connection's peer; `PeerAddress` follows with the next
+    /// [`Ring::enter`].
+    pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {
+        let bytes = match family {
+            AddressFamily::V4 => V4_BYTES,
+            AddressFamily::V6 => V6_BYTES,
+        };
+        let name = [0; V6_BYTES];
+        let (tag, place) = self
+            .flight
+            .begin_lookup(Box::new(PeerLookup { key, name }), |it| &mut it.name);
+        let entry = get_option(key, libc::SO_PEERNAME, place, bytes);
+        self.push(entry.user_data(tag.pack()));
+    }
+}
+
+impl PeerLookup {
+    /// What came of the look-up `tag`.
+    pub(super) fn completed(self, tag: Tag, result: i32) -> Completion {
+        let key = self.key;
+        assert_eq!(key.generation, tag.generation, "a look-up completed twice");
+        let address = (result > 0).then(|| address_of(&self.name)).flatten();
+        Completion::PeerAddress { key, address }
+    }
+
+    /// Its tag, if it stands at `index` in `flight`.
+    pub(super) fn tag_at(&self, index: u32) -> Tag {
+        Tag {
+            op: Op::LookUpPeer,
+            index,
+            generation: self.key.generation,
+        }
+    }
+}
+
+/// Reads an option of the level SOL_SOCKET into `place`, which has room for `bytes`.
+fn get_option(key: SlotKey, name: libc::c_int, place: *mut u8, bytes: usize) -> squeue::Entry {
+    let (level, name) = (libc::SOL_SOCKET as u32, name as u32);
+    // Reading and setting an option differ in the command alone, and the crate has the latter.
+    let fd = Fixed(key.index);
+    let set = opcode::SetSockOpt::new(fd, level, name, place.cast(), bytes as u32);
+    let mut entry = set.build();
+    const { assert!(size_of::<squeue::Entry>() == 64) }
+    // SAFETY: an entry is `repr(C)` and consists of one `io_uring_sqe` of 64 bytes, aligned to 8,
+    // in which the word at this place is `cmd_op`: a plain number for which any value is valid.
+    unsafe {
+        (&raw mut entry)
+            .cast::<u32>()
+            .add(COMMAND_AT)
+            .write(GET_SOCKET_OPTION)
+    };
+    entry
+}
+
+/// The IP address in a `sockaddr`; an IPv4 address that was mapped into IPv6 is one of IPv4.
+fn address_of(name: &[u8; V6_BYTES]) -> Option<IpAddr> {
+    let [low, high, _, _, v4 @ ..] = name;
+    match libc::c_int::from(u16::from_ne_bytes([*low, *high])) {
+        libc::AF_INET => Some(Ipv4Addr::from(*v4.first_chunk()?).into()),
+        libc::AF_INET6 => Some(Ipv6Addr::from(*v4[4..].first_chunk()?).to_canonical()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{V6_BYTES, address_of};
+    use socket2::SockAddr;
+    use std::net::{IpAddr, SocketAddr};
+
+    #[track_caller]
+    fn check(address: &str, expected: &str) {
+        let address: SocketAddr = address.parse().expect("an address");
+        let name = SockAddr::from(address);
+        let mut bytes = [0; V6_BYTES];
+        let family = u16::from(address.is_ipv6()) * 8 + 2;
+        bytes[..2].copy_from_slice(&family.to_ne_bytes());
+        match address.ip() {
+            IpAddr::V4(ip) => bytes[4..8].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => bytes[8..24].copy_from_slice(&ip.octets()),
+        }
+        assert_eq!(name.family(), family);
+        let expected: IpAddr = expected.parse().expect("an address");
+        assert_eq!(address_of(&bytes), Some(expected));
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        check("192.0.2.7:9", "192.0.2.7");
+        check("[2001:db8::7]:9", "2001:db8::7");
+        check("[::ffff:192.0.2.7]:9", "192.0.2.7");
+        assert_eq!(address_of(&[0; V6_BYTES]), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Requests that wait for the address of their peer.
+
+use serde_json::json;
+
+use super::test_connection::{TestConnection, echo, post, text_of};
+use crate::connection::http::{Connection, Phase};
+use crate::mcp::HolderKey;
+use crate::mcp::tests::test_endpoint::initialize;
+
+/// The look-up of the peer is over.
+fn peer_known(line: &mut TestConnection) {
+    let (_, request) = line.postponed.pop().expect("a request waits");
+    line.peer = Some(HolderKey::ANONYMOUS);
+    line.step(|connection, context| connection.go_on(&request, context));
+    line.peer = None;
+}
+
+/// A connection whose peer is not known.
+fn unknown() -> TestConnection {
+    let mut line = TestConnection::new();
+    line.peer = None;
+    line
+}
+
+#[test]
+fn a_plain_request_does_not_wait() {
+    let mut line = unknown();
+    line.receive(echo("plain").as_bytes());
+    assert!(line.postponed.is_empty());
+    assert_eq!(text_of(&line.responses()[0]), "plain");
+}
+
+#[test]
+fn a_handshake_waits_and_what_comes_behind_it_keeps_its_order() {
+    let handshake = post("", &initialize("2025-11-25"));
+    let pipelined = [handshake.clone(), echo("next"), handshake, echo("last")].concat();
+    for cut in [1, 10, pipelined.len() / 2, pipelined.len() - 1] {
+        let mut line = unknown();
+        line.receive(&pipelined.as_bytes()[..cut]);
+        line.receive(&pipelined.as_bytes()[cut..]);
+        assert_eq!(line.connection.phase, Phase::Waiting);
+        assert!(line.responses().is_empty(), "cut at {cut}");
+        while !line.postponed.is_empty() {
+            peer_known(&mut line);
+        }
+        let responses = line.responses();
+        let sessions: Vec<bool> = responses
+            .iter()
+            .map(|it| it.field("mcp-session-id").is_some())
+            .collect();
+        assert_eq!(sessions, [true, false, true, false], "cut at {cut}");
+        assert_eq!(text_of(&responses[1]), "next");
+        assert_eq!(text_of(&responses[3]), "last");
+        assert!(line.owns_nothing());
+    }
+}
+
+#[test]
+fn a_request_in_chunks_waits_like_any_other() {
+    let body = initialize("2025-11-25");
+    let (first, rest) = body.split_at(7);
+    let head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                Accept: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = |part: &str| format!("{:x}\r\n{part}\r\n", part.len());
+    let request = [head, &chunk(first), &chunk(rest), "0\r\n\r\n"].concat();
+    let mut line = unknown();
+    line.receive(request.as_bytes());
+    line.receive(echo("next").as_bytes());
+    peer_known(&mut line);
+    let responses = line.responses();
+    assert_eq!(
+        responses[0].message()["result"]["protocolVersion"],
+        json!("2025-11-25")
+    );
+    assert_eq!(text_of(&responses[1]), "next");
+}
+
+#[test]
+fn a_client_that_half_closes_meanwhile_is_answered() {
+    let mut line = unknown();
+    line.receive(post("", &initialize("2025-11-25")).as_bytes());
+    assert!(!line.step(Connection::finished));
+    peer_known(&mut line);
+    assert_eq!(line.responses().len(), 1);
+    assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
+}

@@ -1,0 +1,66 @@
+//! Who the anonymous clients are, and what happens when a client goes.
+
+use corelane_protocol::mcp::era::Era;
+
+use super::Endpoint;
+use crate::guard::network::Network;
+use crate::handler::event_queue::CallKey;
+use crate::mcp::disposition::{Forwarded, ForwardedKind};
+use crate::mcp::exchange::Exchange;
+use crate::mcp::holder::HolderKey;
+use crate::mcp::session_id::SessionId;
+
+impl Endpoint {
+    /// In whose share anonymous clients of a network count; without one, they count together.
+    pub(crate) fn holder_of(&self, network: Option<Network>) -> HolderKey {
+        let holders = &self.services.context.holders;
+        network.map_or(HolderKey::ANONYMOUS, |network| holders.of_network(network))
+    }
+
+    /// Handles the loss of the connection of an exchange that waits for a call.
+    pub(crate) fn handle_client_gone(&mut self, key: CallKey, exchange: Exchange) {
+        self.services.call_events().client_gone(key, exchange);
+    }
+
+    /// Handles that the client of an exchange that waits for a call sends no more. Returns whether
+    /// it gave up on the call by that: closing is cancelling in the modern era. A legacy call goes
+    /// on, and makes room if other calls of the client need it.
+    pub(crate) fn handle_hang_up(&mut self, key: CallKey) -> bool {
+        let calls = &mut self.services.calls;
+        let is_modern = calls.find(key).is_some_and(|it| it.era == Era::Modern);
+        if !is_modern {
+            calls.abandon(key);
+        }
+        is_modern
+    }
+
+    /// The same for an exchange that waits for calls of a session. Returns what the home shard of
+    /// the session has to know, if that is another one.
+    pub(crate) fn handle_hang_up_of_calls(
+        &mut self,
+        session: SessionId,
+        exchange: Exchange,
+    ) -> Option<Forwarded> {
+        if session.home != self.services.context.settings.shard {
+            let kind = ForwardedKind::ClientHungUp;
+            return Some(Forwarded::notice(exchange, session, kind));
+        }
+        self.services
+            .session_streams()
+            .client_hung_up(session, exchange);
+        None
+    }
+
+    /// Handles the loss of the connection of a session's stream, or of one that waits for calls of
+    /// a session; stream and calls stay.
+    pub(crate) fn handle_stream_gone(&mut self, session: SessionId, exchange: Exchange) {
+        self.services
+            .session_streams()
+            .connection_gone(session, exchange);
+    }
+
+    /// Handles the loss of the connection of a subscription.
+    pub(crate) fn handle_subscription_gone(&mut self, place: u32) {
+        self.services.listening().connection_gone(place);
+    }
+}
