@@ -1,6 +1,8 @@
 //! MCP on a transport: which message is allowed where, and what a refusal looks like.
 
 pub mod accept;
+pub mod admission;
+pub mod claims;
 pub mod header_param;
 pub mod http;
 pub mod refusal;

@@ -5,7 +5,8 @@
 //! whole call allocates nothing there is measured by the benchmarks.
 
 use allocation_counter::measure;
-use corelane_protocol::binding::http::{Admitted, classify};
+use corelane_protocol::binding::admission::{Admitted, admit};
+use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, Framer, ResponseHead, Status, Step, write_response_head,
 };
@@ -124,7 +125,10 @@ fn reading_and_answering_a_call_allocates_nothing() {
         };
         let decoded = decoder.decode(json).expect("the body is JSON");
         let message = decoded.message().expect("the body is a message");
-        assert!(matches!(classify(&head, message), Ok(Admitted::Modern(_))));
+        assert!(matches!(
+            admit(Claims::of_head(&head), message),
+            Ok(Admitted::Modern(_))
+        ));
         write(&mut out, &mut body);
     });
 }

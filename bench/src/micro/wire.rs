@@ -17,7 +17,9 @@
 use super::answer::Answer;
 use super::corpus::{self, ECHO_TEXT, ENDPOINT};
 use super::{Bench, Stage};
-use corelane_protocol::binding::http::{Admitted, SessionMessage, classify, route};
+use corelane_protocol::binding::admission::{Admitted, SessionMessage, admit};
+use corelane_protocol::binding::claims::Claims;
+use corelane_protocol::binding::http::route;
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, Framer, RequestHead, ResponseHead, Status, Step, write_response_head,
 };
@@ -219,7 +221,7 @@ fn admitted_word(head: &RequestHead<'_>, message: Message<'_>) -> u64 {
     if route(head, ENDPOINT).is_err() {
         return 0;
     }
-    let id = match black_box(classify(head, message)) {
+    let id = match black_box(admit(Claims::of_head(head), message)) {
         Ok(Admitted::Modern(request)) if request.method == Method::ToolsCall => request.id,
         Ok(Admitted::Session {
             message:

@@ -1,5 +1,6 @@
 //! Answers that come later, or in parts.
 
+use corelane_protocol::binding::http;
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::WaitingRequest;
@@ -21,7 +22,9 @@ impl Connection {
             Part::Change { id, message } => self.deliver_change(id, message, context),
             Part::Response(message) => self.deliver_response(&message, context),
             Part::StreamOpen(owner) => self.open_stream(owner, context),
-            Part::Final { status, body } => self.deliver_final(status, &body, context),
+            Part::Final { refused, body } => {
+                self.deliver_final(http::status_of(refused), &body, context);
+            }
             Part::Accepted => self.deliver_nothing(Status::Accepted, context),
             Part::Unanswered => self.deliver_no_answer(context),
             Part::Done => self.deliver_nothing(Status::NoContent, context),

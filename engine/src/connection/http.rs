@@ -9,6 +9,7 @@
 //! ```
 
 use corelane_protocol::binding::accept::{self, Accept};
+use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::{self, Route};
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{
@@ -284,35 +285,40 @@ impl Connection {
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
-        let disposition = match who_asks(head, context.rules) {
+        let checked = who_asks(head, context.rules).and_then(|principal| {
+            let route = check(head, &reply, context.rules)?;
+            Ok((principal, route))
+        });
+        let field = checked.as_ref().err().and_then(Reason::field);
+        let disposition = match checked {
             Err(reason) => endpoint.refuse(None, reason, &mut scratch),
             Ok(_) if is_overloaded => {
                 let text = "the unsent answers of all clients take too much memory";
                 endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
             }
-            Ok(principal) => {
-                let requester = &Requester::Here { head, principal };
+            Ok((principal, route)) => {
+                let claims = Claims::of_head(head);
                 let inbound = Inbound {
-                    requester,
+                    requester: &Requester::Here { claims, principal },
                     exchange,
+                    own_session: None,
                 };
-                match check(head, &reply, context.rules) {
-                    Ok(Route::Post) => endpoint.handle_message(head, inbound, body, &mut scratch),
-                    Ok(Route::OpenStream {
+                match route {
+                    Route::Post => endpoint.handle_message(inbound, body, &mut scratch),
+                    Route::OpenStream {
                         session,
                         last_event_id,
-                    }) => {
+                    } => {
                         let wanted = (session, last_event_id);
                         endpoint.handle_open_stream(inbound, wanted, &mut scratch)
                     }
-                    Ok(Route::EndSession(headers)) => {
-                        endpoint.handle_delete_session(inbound, headers, &mut scratch)
+                    Route::EndSession(session) => {
+                        endpoint.handle_delete_session(inbound, session, &mut scratch)
                     }
-                    Err(reason) => endpoint.refuse(None, reason, &mut scratch),
                 }
             }
         };
-        self.settle(disposition, reply, &scratch, context);
+        self.settle(disposition, (reply, field), &scratch, context);
         *context.scratch = scratch;
     }
 
@@ -320,18 +326,14 @@ impl Connection {
     fn settle(
         &mut self,
         disposition: Disposition,
-        reply: Reply,
+        (reply, field): (Reply, Option<(&'static str, &'static str)>),
         body: &[u8],
         context: &mut Context<'_>,
     ) {
         let date = context.date;
         match disposition {
-            Disposition::Answer {
-                status,
-                session,
-                field,
-            } => {
-                let extra = Extra { session, field };
+            Disposition::Answer { refused, session } => {
+                let (status, extra) = (http::status_of(refused), Extra { session, field });
                 response::write_message(context.out(), &reply, date, status, &extra, body);
             }
             Disposition::Accepted => {
@@ -408,7 +410,7 @@ fn who_asks<'a>(head: &RequestHead<'a>, rules: &Rules) -> Result<Option<&'a str>
 
 /// What can be refused before the body is looked at.
 fn check<'a>(
-    head: &RequestHead<'a>,
+    head: &'a RequestHead<'a>,
     reply: &Reply,
     rules: &'a Rules,
 ) -> Result<Route<'a>, Reason<'a>> {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use corelane_protocol::framing::http1::Status;
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::input_required::write_input_request;
 use corelane_protocol::mcp::tasks::RELATED_TASK;
@@ -248,8 +247,8 @@ impl CallEvents<'_> {
         self.questions
             .write_input_required(&mut body, request, &binding, asked);
         self.pump(key);
-        let status = Status::Ok;
-        self.endings.finish(key, Err(Part::Final { status, body }));
+        let refused = None;
+        self.endings.finish(key, Err(Part::Final { refused, body }));
     }
 
     /// Passes on the questions of a task's handler.

@@ -1,7 +1,6 @@
 //! Writing the result of a call, or its failure, in the form of its method and era.
 
-use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::Status;
+use corelane_protocol::binding::refusal::{Category, Reason};
 use corelane_protocol::jsonrpc::{Id, encode};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::era::Era;
@@ -10,26 +9,25 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::tools::ToolResult;
 
 use super::context::Context;
-use super::disposition::Disposition;
 use super::handler_kind::HandlerKind;
 use crate::handler::error::Kind;
 use crate::handler::runner::{Answer, Outcome};
 use crate::meter::Counter;
 
 impl Context {
-    /// Writes the outcome of a call and returns the status of the answer. A handler may find late
-    /// that its client lacks a capability; even then a modern client gets 400.
+    /// Writes the outcome of a call; returns the category if it is a refusal. A handler may find
+    /// late that its client lacks a capability; even then that refuses a modern request.
     pub(super) fn write_outcome(
         &self,
         out: &mut Vec<u8>,
         (era, id): (Era, Id<'_>),
         kind: HandlerKind,
         outcome: Outcome,
-    ) -> Status {
+    ) -> Option<Category> {
         let error = match outcome {
             Ok(answer) => {
                 self.write_answer(out, era, id, answer);
-                return Status::Ok;
+                return None;
             }
             Err(error) => error,
         };
@@ -55,11 +53,11 @@ impl Context {
             Kind::Protocol { code, message } => {
                 encode::write_error(out, Some(id), code, &message);
                 if era == Era::Modern && code == error_code::MISSING_CLIENT_CAPABILITY {
-                    return Status::BadRequest;
+                    return Some(Category::Invalid);
                 }
             }
         }
-        Status::Ok
+        None
     }
 
     fn write_answer(&self, out: &mut Vec<u8>, era: Era, id: Id<'_>, answer: Answer) {
@@ -78,7 +76,7 @@ impl Context {
         }
     }
 
-    /// Writes that the client lacks a capability; returns the status of the answer.
+    /// Writes that the client lacks a capability; returns the category of the refusal.
     #[cold]
     pub(super) fn write_missing_capability(
         &self,
@@ -86,15 +84,15 @@ impl Context {
         era: Era,
         id: Id<'_>,
         capability: ClientCapability,
-    ) -> Status {
+    ) -> Option<Category> {
         if era == Era::Modern {
-            match self.refuse(Some(id), Reason::MissingCapability(capability), out) {
-                Disposition::Answer { status, .. } => return status,
-                _ => return Status::BadRequest,
-            }
+            let reason = Reason::MissingCapability(capability);
+            let category = reason.category();
+            self.refuse(Some(id), reason, out);
+            return Some(category);
         }
         let text = "the client lacks a capability that this request needs";
         encode::write_error(out, Some(id), error_code::INVALID_REQUEST, text);
-        Status::Ok
+        None
     }
 }

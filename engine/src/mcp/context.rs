@@ -109,14 +109,10 @@ impl Context {
             Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
             _ => Counter::RefusedMessage,
         });
-        let (status, field) = (reason.status(), reason.field());
+        let category = reason.category();
         let message = self.format(format_args!("{reason}"));
         Refusal { id, reason }.write(out, message);
-        Disposition::Answer {
-            status,
-            session: None,
-            field,
-        }
+        Disposition::answer(Some(category))
     }
 
     /// Answers a request for an entry that the catalog does not have.

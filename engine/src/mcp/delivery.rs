@@ -1,6 +1,6 @@
 //! Parts of answers that are ready to be sent, each with its place.
 
-use corelane_protocol::framing::http1::Status;
+use corelane_protocol::binding::refusal::Category;
 
 use super::event_store::EventId;
 use super::exchange::{Exchange, StreamOwner};
@@ -15,10 +15,10 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// A message that is an answer with status 200.
+    /// A message that is an answer.
     pub(crate) fn answer(exchange: Exchange, body: Vec<u8>) -> Delivery {
-        let status = Status::Ok;
-        let part = Part::Final { status, body };
+        let refused = None;
+        let part = Part::Final { refused, body };
         Delivery { exchange, part }
     }
 }
@@ -46,8 +46,8 @@ pub(crate) enum Part {
     Response(Vec<u8>),
     /// The final message, or the only one.
     Final {
-        /// Status, if the response has not begun.
-        status: Status,
+        /// The category, if it is a refusal.
+        refused: Option<Category>,
         /// The message.
         body: Vec<u8>,
     },

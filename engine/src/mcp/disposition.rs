@@ -1,6 +1,6 @@
 //! The immediate outcome of a message, and the form in which one shard passes it to another.
 
-use corelane_protocol::framing::http1::Status;
+use corelane_protocol::binding::refusal::Category;
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::revision::Revision;
 
@@ -15,12 +15,10 @@ use crate::handler::event_queue::CallKey;
 pub(crate) enum Disposition {
     /// The message that was written is the answer.
     Answer {
-        /// Its status.
-        status: Status,
+        /// The category, if it is a refusal.
+        refused: Option<Category>,
         /// A session that was made by the message.
         session: Option<SessionId>,
-        /// The header field that names what is accepted instead, of some refusals.
-        field: Option<(&'static str, &'static str)>,
     },
     /// Accepted, and nothing to say.
     Accepted,
@@ -42,17 +40,16 @@ pub(crate) enum Disposition {
 }
 
 impl Disposition {
-    /// An answer with status 200.
+    /// An answer that is no refusal.
     pub(crate) fn ok() -> Disposition {
-        Disposition::answer(Status::Ok)
+        Disposition::answer(None)
     }
 
-    /// An answer with `status` that makes no session.
-    pub(crate) fn answer(status: Status) -> Disposition {
+    /// An answer, or a refusal, that makes no session.
+    pub(crate) fn answer(refused: Option<Category>) -> Disposition {
         Disposition::Answer {
-            status,
+            refused,
             session: None,
-            field: None,
         }
     }
 }

@@ -72,9 +72,9 @@ impl Endings<'_> {
                 let mut body = Vec::new();
                 let request = (entry.era, entry.id.as_id());
                 entry.call.downgrade(&mut outcome);
-                let status = context.write_outcome(&mut body, request, entry.kind, outcome);
+                let refused = context.write_outcome(&mut body, request, entry.kind, outcome);
                 match entry.stream {
-                    None => Some(Part::Final { status, body }),
+                    None => Some(Part::Final { refused, body }),
                     Some(stream) => {
                         let (streams, outbox) = (&mut notifier.streams, &mut notifier.outbox);
                         streams.finish(stream, entry.exchange, body, outbox);

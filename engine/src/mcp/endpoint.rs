@@ -4,9 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::binding::http::{SessionHeaders, SessionMessage};
+use corelane_protocol::binding::admission::{SessionClaim, SessionMessage};
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, Message};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::subscription::ListKind;
@@ -104,10 +103,9 @@ impl Endpoint {
         }
     }
 
-    /// Handles the body of a POST to the endpoint; an answer is appended to `out`.
+    /// Handles a message or a batch; an answer is appended to `out`.
     pub(crate) fn handle_message(
         &mut self,
-        head: &RequestHead<'_>,
         inbound: Inbound<'_>,
         body: &[u8],
         out: &mut Vec<u8>,
@@ -115,9 +113,9 @@ impl Endpoint {
         match self.decoder.decode(body) {
             Ok(decoded) if decoded.is_batch() => {
                 let services = &mut self.services;
-                services.admit_batch(head, inbound, (&decoded, body), out)
+                services.admit_batch(inbound, (&decoded, body), out)
             }
-            Ok(decoded) => self.services.admit(head, inbound, (&decoded, body), out),
+            Ok(decoded) => self.services.admit(inbound, (&decoded, body), out),
             Err(error) => {
                 let reason = Reason::Undecodable(error);
                 self.services.context.refuse(None, reason, out)
@@ -125,12 +123,12 @@ impl Endpoint {
         }
     }
 
-    /// Handles a GET: opens a stream for the messages of a session, or the rest of one after the
+    /// Opens a stream for the messages of a session, or the rest of one after the
     /// event that its client saw last.
     pub(crate) fn handle_open_stream(
         &mut self,
         inbound: Inbound<'_>,
-        (headers, last_event_id): (SessionHeaders<'_>, Option<&[u8]>),
+        (claim, last_event_id): (SessionClaim<'_>, Option<&[u8]>),
         out: &mut Vec<u8>,
     ) -> Disposition {
         let opening = match last_event_id.map(EventId::parse) {
@@ -141,7 +139,7 @@ impl Endpoint {
         let kind = ForwardedKind::OpenStream(opening);
         match self
             .services
-            .route_session(inbound, headers, None, || Ok(kind), out)
+            .route_session(inbound, claim, None, || Ok(kind), out)
         {
             Routed::Here(session) => {
                 let mut streams = self.services.session_streams();
@@ -152,17 +150,17 @@ impl Endpoint {
         }
     }
 
-    /// Handles a DELETE: ends a session.
+    /// Ends a session.
     pub(crate) fn handle_delete_session(
         &mut self,
         inbound: Inbound<'_>,
-        headers: SessionHeaders<'_>,
+        claim: SessionClaim<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let kind = ForwardedKind::EndSession;
         match self
             .services
-            .route_session(inbound, headers, None, || Ok(kind), out)
+            .route_session(inbound, claim, None, || Ok(kind), out)
         {
             Routed::Here(session) => {
                 let principal = inbound.principal();
@@ -191,6 +189,7 @@ impl Endpoint {
         let inbound = Inbound {
             requester,
             exchange,
+            own_session: None,
         };
         let services = &mut self.services;
         debug_assert_eq!(
@@ -422,10 +421,10 @@ impl Endpoint {
         id: Option<Id<'_>>,
         reason: Reason<'_>,
     ) {
-        let status = reason.status();
+        let refused = Some(reason.category());
         let mut body = Vec::new();
         self.refuse(id, reason, &mut body);
-        let part = Part::Final { status, body };
+        let part = Part::Final { refused, body };
         self.services.outbox.push(exchange, part);
     }
 

@@ -2,6 +2,7 @@
 
 use super::exchange::Exchange;
 use super::requester::Requester;
+use super::session_id::SessionId;
 
 /// What comes with every message, whatever it says.
 #[derive(Debug, Clone, Copy)]
@@ -10,6 +11,8 @@ pub(crate) struct Inbound<'a> {
     pub(crate) requester: &'a Requester<'a>,
     /// Where the answer goes, and what that place can carry.
     pub(crate) exchange: Exchange,
+    /// The session of the connection itself, on a transport where sessions belong to connections.
+    pub(crate) own_session: Option<SessionId>,
 }
 
 impl<'a> Inbound<'a> {

@@ -1,9 +1,7 @@
 //! `subscriptions/listen` of modern clients: streams that stay open and bring changes.
 
-use corelane_protocol::binding::accept::Accept;
-use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::admission::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::{RequestHead, Status};
 use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::subscription::{
@@ -33,13 +31,12 @@ impl Listening<'_> {
     /// Opens a stream that stays open.
     pub(super) fn open(
         &mut self,
-        head: &RequestHead<'_>,
         inbound: Inbound<'_>,
         request: &ModernRequest<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (id, context) = (request.id, self.context);
-        if !Accept::read(head.accept).event_stream {
+        if !inbound.exchange.takes_events {
             let reason = Reason::NotAcceptable("text/event-stream");
             return context.refuse(Some(id), reason, out);
         }
@@ -206,8 +203,8 @@ impl Listening<'_> {
             let mut body = Vec::new();
             let trailer = &self.context.trailer;
             write_ended(&mut body, subscription.id.as_id(), trailer);
-            let status = Status::Ok;
-            let part = Part::Final { status, body };
+            let refused = None;
+            let part = Part::Final { refused, body };
             self.outbox.push(subscription.exchange, part);
         }
         self.subscriptions.broadcasts.clear();

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::admission::ModernRequest;
 use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::error_code;

@@ -1,25 +1,25 @@
-//! Who sent a message: on a connection of this shard, or on one of another.
+//! The sender of a message: a client on a connection of this shard, or of another.
 
-use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::binding::claims::Claims;
 
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
-/// Who sent a message. Having one tells you that the guard let the request pass.
+/// The sender of a message. Having one means that the guard let the message pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Requester<'a> {
-    /// Somebody on a connection of this shard.
+    /// A client on a connection of this shard.
     Here {
-        /// The head of the request.
-        head: &'a RequestHead<'a>,
-        /// Who it is; nobody in particular if absent.
+        /// The headers of the message, on a transport that has any.
+        claims: Claims<'a>,
+        /// Its principal; an anonymous client has none.
         principal: Option<&'a str>,
     },
-    /// Somebody on a connection of another shard, which sent along what is needed here.
+    /// A client on a connection of another shard, which sent along the facts needed here.
     Elsewhere(Option<&'a CallerInfo>),
 }
 
 impl<'a> Requester<'a> {
-    /// Who it is; nobody in particular if absent.
+    /// Its principal; an anonymous client has none.
     pub(crate) fn principal(self) -> Option<&'a str> {
         match self {
             Requester::Here { principal, .. } => principal,
@@ -27,24 +27,24 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// What a handler may know. A head is walked only for what is looked for in it.
+    /// The facts that a handler may know. Headers are walked only if some are exposed.
     #[inline]
     pub(super) fn caller_info(self, exposed: &ExposedHeaders) -> Option<Box<CallerInfo>> {
         match self {
-            Requester::Here { head, principal } => match (principal, exposed.is_empty()) {
+            Requester::Here { claims, principal } => match (principal, exposed.is_empty()) {
                 (None, true) => None,
                 (_, true) => CallerInfo::of(principal, exposed, std::iter::empty()),
-                (_, false) => CallerInfo::of(principal, exposed, head.headers()),
+                (_, false) => CallerInfo::of(principal, exposed, claims.fields()),
             },
             Requester::Elsewhere(caller_info) => caller_info.cloned().map(Box::new),
         }
     }
 
-    /// The head of the request, on the shard it came in on.
-    pub(super) fn head(self) -> Option<&'a RequestHead<'a>> {
+    /// The headers of the message; those of a forwarded message were checked where it came in.
+    pub(super) fn claims(self) -> Claims<'a> {
         match self {
-            Requester::Here { head, .. } => Some(head),
-            Requester::Elsewhere(_) => None,
+            Requester::Here { claims, .. } => claims,
+            Requester::Elsewhere(_) => Claims::NONE,
         }
     }
 }

@@ -91,23 +91,20 @@ impl Starter<'_> {
         if let Some(needed) = tool.parts.requires
             && !request.options.capabilities.contains(needed)
         {
-            let status = self.context.write_missing_capability(out, era, id, needed);
-            return Disposition::answer(status);
+            let refused = self.context.write_missing_capability(out, era, id, needed);
+            return Disposition::answer(refused);
         }
         let support = tool.parts.definition.task_support;
         request.options.task = match self.task_options(support, &request, out) {
             Ok(options) => options,
             Err(refused) => return refused,
         };
-        // Of a modern request, whose headers repeat arguments.
-        let head = request
-            .inbound
-            .requester
-            .head()
-            .filter(|_| era == Era::Modern);
-        if let Some(head) = head
+        // A forwarded request of a task had its headers checked where it came in.
+        let claims = request.inbound.requester.claims();
+        if era == Era::Modern
+            && claims.are_made()
             && let Err(reason) =
-                header_param::check(&tool.parts.header_params, head, params.arguments)
+                header_param::check(&tool.parts.header_params, claims, params.arguments)
         {
             return self.context.refuse(Some(id), reason, out);
         }
@@ -157,11 +154,11 @@ impl Starter<'_> {
         match started {
             Started::Ready(mut outcome) if !call.has_events() => {
                 call.downgrade(&mut outcome);
-                let status = self
+                let refused = self
                     .context
                     .write_outcome(out, (era, id), request.kind, outcome);
                 self.calls.recycle(call);
-                Disposition::answer(status)
+                Disposition::answer(refused)
             }
             // Dropped: the handler runs again when its client has answered.
             Started::Waiting(_) if era == Era::Modern && call.has_questions() => {

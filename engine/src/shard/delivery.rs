@@ -202,7 +202,7 @@ impl Shard {
         let mut body = Vec::new();
         let disposition = self.handling.endpoint.handle_forwarded(request, &mut body);
         let part = match disposition {
-            Disposition::Answer { status, .. } => Part::Final { status, body },
+            Disposition::Answer { refused, .. } => Part::Final { refused, body },
             Disposition::Accepted => Part::Accepted,
             Disposition::Done => Part::Done,
             Disposition::Stream(owner) => Part::StreamOpen(owner),

@@ -1,8 +1,9 @@
 //! Arguments that modern clients repeat in `Mcp-Param-*` headers (MCP 2026-07-28
 //! basic/transports, "Custom Headers").
 
+use super::claims::Claims;
 use super::refusal::Reason;
-use crate::framing::http1::{RequestHead, is_field_name};
+use crate::framing::http1::is_field_name;
 use crate::header_value;
 use crate::jsonrpc::Value;
 use crate::mcp::schema_member::SchemaMember;
@@ -117,7 +118,7 @@ fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a Strin
 /// the arguments do not.
 pub fn check<'a>(
     params: &'a [HeaderParam],
-    head: &RequestHead<'_>,
+    claims: Claims<'_>,
     arguments: Option<Value<'_>>,
 ) -> Result<(), Reason<'a>> {
     for param in params {
@@ -125,8 +126,8 @@ pub fn check<'a>(
             name: &param.name,
             fault,
         };
-        let mut values = head
-            .headers()
+        let mut values = claims
+            .fields()
             .filter(|(name, _)| is_header_of(name, &param.name));
         let (value, text) = match (follow(arguments, &param.path), values.next()) {
             (None, None) => continue,

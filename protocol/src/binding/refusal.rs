@@ -1,6 +1,5 @@
-//! Messages that are not served: the status, the code and the words for each reason.
+//! Messages that are not served: the category, the code and the words for each reason.
 
-use crate::framing::http1::Status;
 use crate::jsonrpc::{DecodeError, Id, ShapeFault, encode};
 use crate::mcp::capability::ClientCapability;
 use crate::mcp::error_code;
@@ -26,6 +25,25 @@ pub struct Refusal<'a> {
     pub id: Option<Id<'a>>,
     /// Why it was refused.
     pub reason: Reason<'a>,
+}
+
+/// The kind of a refusal. A transport turns it into a word of its own, such as an HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// The message breaks a rule of the protocol, or lacks something.
+    Invalid,
+    /// The server does not answer to this host or origin.
+    Forbidden,
+    /// There is no such path, method or session.
+    NotFound,
+    /// The verb is not served.
+    NotAllowed,
+    /// The client takes no kind of answer that the server gives.
+    NotAcceptable,
+    /// The message is of a type or in an encoding that the server does not read.
+    UnsupportedType,
+    /// The server cannot serve the message now; it may be sent again later.
+    Unavailable,
 }
 
 /// Why a message was refused.
@@ -141,18 +159,18 @@ pub enum Reason<'a> {
 }
 
 impl Reason<'_> {
-    /// The HTTP status (MCP both revisions, basic/transports; mcp status tables).
-    pub fn status(&self) -> Status {
+    /// What kind of refusal it is: each transport has a word of its own for it.
+    pub fn category(&self) -> Category {
         match self {
-            Reason::ContentType | Reason::ContentEncoding => Status::UnsupportedMediaType,
-            Reason::NotAcceptable(_) => Status::NotAcceptable,
-            Reason::Forbidden(_) => Status::Forbidden,
+            Reason::ContentType | Reason::ContentEncoding => Category::UnsupportedType,
+            Reason::NotAcceptable(_) => Category::NotAcceptable,
+            Reason::Forbidden(_) => Category::Forbidden,
             Reason::Path(_) | Reason::MethodNotFound(_) | Reason::SessionUnknown => {
-                Status::NotFound
+                Category::NotFound
             }
-            Reason::Verb(_) => Status::MethodNotAllowed,
-            Reason::Overloaded(_) | Reason::Draining => Status::ServiceUnavailable,
-            _ => Status::BadRequest,
+            Reason::Verb(_) => Category::NotAllowed,
+            Reason::Overloaded(_) | Reason::Draining => Category::Unavailable,
+            _ => Category::Invalid,
         }
     }
 

@@ -5,8 +5,10 @@
 #![no_main]
 
 use corelane_protocol::binding::accept::{Accept, is_json};
+use corelane_protocol::binding::admission::{Admitted, admit};
+use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::header_param::{self, HeaderParam};
-use corelane_protocol::binding::http::{Admitted, Route, classify, route};
+use corelane_protocol::binding::http::{Route, route, status_of};
 use corelane_protocol::binding::refusal::{Reason, Refusal};
 use corelane_protocol::framing::http1::{Framer, RequestHead, Step};
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
@@ -78,7 +80,7 @@ fn climb(head: &RequestHead<'_>, body: &[u8]) {
                 reason,
             });
         }
-        Ok(message) => match classify(head, message) {
+        Ok(message) => match admit(Claims::of_head(head), message) {
             Err(refusal) => assert_refused(&refusal),
             Ok(Admitted::Modern(request)) => {
                 let version = request.envelope.protocol_version.as_bytes();
@@ -86,7 +88,8 @@ fn climb(head: &RequestHead<'_>, body: &[u8]) {
                 assert_eq!(named, Some(version), "header and claim differ");
                 let arguments = request.params.and_then(|params| params.as_object());
                 let arguments = arguments.and_then(|params| params.get("arguments"));
-                if let Err(reason) = header_param::check(&PARAMS, head, arguments) {
+                if let Err(reason) = header_param::check(&PARAMS, Claims::of_head(head), arguments)
+                {
                     assert_refused(&Refusal {
                         id: Some(request.id),
                         reason,
@@ -101,7 +104,7 @@ fn climb(head: &RequestHead<'_>, body: &[u8]) {
 /// A refusal is one JSON-RPC error with the id of the request or none, never null.
 fn assert_refused(refusal: &Refusal<'_>) {
     assert!(
-        (400..600).contains(&refusal.reason.status().code()),
+        (400..600).contains(&status_of(Some(refusal.reason.category())).code()),
         "{refusal:?}"
     );
     let mut written = Vec::new();

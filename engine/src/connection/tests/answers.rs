@@ -1,6 +1,6 @@
 //! Answers that come later, and peers that leave before them.
 
-use corelane_protocol::framing::http1::Status;
+use corelane_protocol::binding::refusal::Category;
 use serde_json::{Value, json};
 
 use super::response::{Body, Item, read_all};
@@ -36,7 +36,7 @@ fn event(message: Value) -> Part {
 
 fn done() -> Part {
     Part::Final {
-        status: Status::Ok,
+        refused: None,
         body: result(1, json!({})).to_string().into_bytes(),
     }
 }
@@ -257,8 +257,8 @@ fn a_slow_call_that_gets_no_answer_ends_what_it_has_begun() {
         }
         // An error has a status of its own only before the answer has begun.
         let mut line = slow("HTTP/1.1", JSON_ONLY);
-        let (status, body) = (Status::BadRequest, b"{}".to_vec());
-        line.deliver(exchange_of(&line), Part::Final { status, body });
+        let (refused, body) = (Some(Category::Invalid), b"{}".to_vec());
+        line.deliver(exchange_of(&line), Part::Final { refused, body });
         let response = line.responses().remove(0);
         assert_eq!(
             (response.status, response.body),

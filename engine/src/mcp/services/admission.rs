@@ -1,8 +1,7 @@
 //! From a decoded message to its route: the era, the session, and the shard that serves it.
 
-use corelane_protocol::binding::http::{self, Admitted, SessionHeaders};
+use corelane_protocol::binding::admission::{self, Admitted, SessionClaim};
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Decoded, Id, OwnedId};
 use corelane_protocol::mcp::revision::Revision;
 
@@ -26,13 +25,12 @@ impl Services {
     /// Admits a message that is no batch, and serves or forwards it.
     pub(in crate::mcp) fn admit(
         &mut self,
-        head: &RequestHead<'_>,
         inbound: Inbound<'_>,
         (decoded, body): (&Decoded<'_>, &[u8]),
         out: &mut Vec<u8>,
     ) -> Disposition {
         let admitted = match decoded.message() {
-            Ok(message) => http::classify(head, message),
+            Ok(message) => admission::admit(inbound.requester.claims(), message),
             Err(error) => {
                 let reason = Reason::NotAMessage(error.fault);
                 return self.context.refuse(error.id, reason, out);
@@ -41,7 +39,7 @@ impl Services {
         match admitted {
             Err(refusal) => self.context.refuse(refusal.id, refusal.reason, out),
             Ok(Admitted::Modern(request)) => match self.task_home(&request) {
-                None => self.modern(head, inbound, &request, out),
+                None => self.modern(inbound, &request, out),
                 Some(home) => {
                     let kind = self.context.forwards.copy(body).map(ForwardedKind::Task);
                     let (to, id) = (SessionId::none(home), Some(request.id));
@@ -52,12 +50,12 @@ impl Services {
             Ok(Admitted::Initialize { id, params }) => {
                 self.initialize(inbound.principal(), id, params, out)
             }
-            Ok(Admitted::Session { headers, message }) => {
+            Ok(Admitted::Session { claim, message }) => {
                 let id = message.request_id();
                 let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);
-                match self.route_session(inbound, headers, id, kind, out) {
+                match self.route_session(inbound, claim, id, kind, out) {
                     Routed::Here(session) => {
-                        self.session(session, inbound, headers.revision, message, out)
+                        self.session(session, inbound, claim.revision(), message, out)
                     }
                     Routed::Unknown => self.context.refuse(id, Reason::SessionUnknown, out),
                     Routed::Elsewhere(forward) => forward,
@@ -69,18 +67,17 @@ impl Services {
     /// Admits a batch, and serves or forwards it.
     pub(in crate::mcp) fn admit_batch(
         &mut self,
-        head: &RequestHead<'_>,
         inbound: Inbound<'_>,
         (batch, body): (&Decoded<'_>, &[u8]),
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let headers = http::batch_session(head);
-        let headers = match headers.and_then(|it| self.check_batch(batch).map(|()| it)) {
-            Ok(headers) => headers,
+        let claim = admission::batch_session(inbound.requester.claims());
+        let claim = match claim.and_then(|it| self.check_batch(batch).map(|()| it)) {
+            Ok(claim) => claim,
             Err(reason) => return self.context.refuse(None, reason, out),
         };
         let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);
-        match self.route_session(inbound, headers, None, kind, out) {
+        match self.route_session(inbound, claim, None, kind, out) {
             Routed::Here(session) => self.batch(session, inbound, batch, out),
             Routed::Unknown => self.context.refuse(None, Reason::SessionUnknown, out),
             Routed::Elsewhere(forward) => forward,
@@ -92,17 +89,23 @@ impl Services {
     pub(in crate::mcp) fn route_session(
         &self,
         inbound: Inbound<'_>,
-        headers: SessionHeaders<'_>,
+        claim: SessionClaim<'_>,
         id: Option<Id<'_>>,
         kind: impl FnOnce() -> Result<ForwardedKind, ForwardsFull>,
         out: &mut Vec<u8>,
     ) -> Routed {
         let settings = &self.context.settings;
-        match SessionId::parse(headers.session_id) {
+        let (session, revision) = match claim {
+            SessionClaim::OfConnection => (inbound.own_session, None),
+            SessionClaim::Named {
+                session_id,
+                revision,
+            } => (SessionId::parse(session_id), revision),
+        };
+        match session {
             Some(session) if session.home == settings.shard => Routed::Here(session),
             Some(session) if session.home < settings.shards => {
-                let to = (session, headers.revision);
-                Routed::Elsewhere(self.forward(inbound, to, id, kind(), out))
+                Routed::Elsewhere(self.forward(inbound, (session, revision), id, kind(), out))
             }
             _ => Routed::Unknown,
         }

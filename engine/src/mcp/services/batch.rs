@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use corelane_protocol::binding::http::SessionMessage;
+use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::Decoded;
 use corelane_protocol::mcp::method::Method;

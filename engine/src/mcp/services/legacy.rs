@@ -1,8 +1,7 @@
 //! The routes of legacy messages: the handshake, and messages within a session on its home shard.
 
-use corelane_protocol::binding::http::SessionMessage;
+use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::{Reason, clip};
-use corelane_protocol::framing::http1::Status;
 use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
@@ -66,9 +65,8 @@ impl Services {
         let description = &*self.context.settings.parts.description;
         write_initialize_result(out, id, revision, (description, self.catalog.offer()));
         Disposition::Answer {
-            status: Status::Ok,
+            refused: None,
             session: Some(session),
-            field: None,
         }
     }
 

@@ -1,8 +1,7 @@
 //! The routes of modern requests: from the method to the operation that serves it.
 
-use corelane_protocol::binding::http::ModernRequest;
+use corelane_protocol::binding::admission::ModernRequest;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::RequestHead;
 use corelane_protocol::jsonrpc::{Message, OwnedId};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::era::Era;
@@ -23,10 +22,9 @@ use crate::mcp::task_requests::TaskRequest;
 use crate::meter::Counter;
 
 impl Services {
-    /// A modern request that was admitted, with the head it came with.
+    /// A modern request that was admitted.
     pub(in crate::mcp) fn modern(
         &mut self,
-        head: &RequestHead<'_>,
         inbound: Inbound<'_>,
         request: &ModernRequest<'_>,
         out: &mut Vec<u8>,
@@ -46,7 +44,7 @@ impl Services {
                 write_discover_result(out, id, about, &self.context.trailer);
                 Disposition::ok()
             }
-            Method::Listen => self.listening().open(head, inbound, request, out),
+            Method::Listen => self.listening().open(inbound, request, out),
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList

@@ -120,14 +120,16 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
         let exchange = harness.post("", "{}").exchange;
         let body = request(1, "tools/list", json!({}));
         let principal = None;
-        let requester = &crate::mcp::Requester::Here { head, principal };
+        let claims = corelane_protocol::binding::claims::Claims::of_head(head);
+        let requester = &crate::mcp::Requester::Here { claims, principal };
         let inbound = crate::mcp::Inbound {
             requester,
             exchange,
+            own_session: None,
         };
         harness
             .endpoint
-            .handle_message(head, inbound, body.as_bytes(), &mut out)
+            .handle_message(inbound, body.as_bytes(), &mut out)
     });
     assert!(String::from_utf8(out).unwrap().contains(ECHO_SCHEMA));
 }

@@ -68,12 +68,5 @@ fn a_stream_needs_a_session_and_the_legacy_era() {
     for verb in ["GET", "DELETE"] {
         let answer = harness.send(verb, &format!("{session}{MODERN}"));
         answer.check("405", &error((), -32600));
-        assert!(matches!(
-            answer.disposition,
-            Disposition::Answer {
-                field: Some(("Allow", "POST")),
-                ..
-            }
-        ));
     }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::binding::http::{Route, route};
+use corelane_protocol::binding::claims::Claims;
+use corelane_protocol::binding::http::{Route, route, status_of};
 use corelane_protocol::framing::http1::{Framer, RequestHead, Step};
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
@@ -148,13 +149,15 @@ impl TestEndpoint {
         let mut out = Vec::new();
         let principal = self.principal;
         let disposition = with_head("POST", headers, |head| {
-            let requester = &Requester::Here { head, principal };
+            let claims = Claims::of_head(head);
+            let requester = &Requester::Here { claims, principal };
             let inbound = Inbound {
                 requester,
                 exchange,
+                own_session: None,
             };
             self.endpoint
-                .handle_message(head, inbound, body.as_bytes(), &mut out)
+                .handle_message(inbound, body.as_bytes(), &mut out)
         });
         Answer::new(disposition, &out, exchange)
     }
@@ -165,10 +168,12 @@ impl TestEndpoint {
         let mut out = Vec::new();
         let (endpoint, principal) = (&mut self.endpoint, self.principal);
         let disposition = with_head(verb, headers, |head| {
-            let requester = &Requester::Here { head, principal };
+            let claims = Claims::of_head(head);
+            let requester = &Requester::Here { claims, principal };
             let inbound = Inbound {
                 requester,
                 exchange,
+                own_session: None,
             };
             match route(head, "/mcp") {
                 Ok(Route::OpenStream {
@@ -342,7 +347,7 @@ impl Answer {
 /// A disposition as a word of a table: a status, or what it is.
 pub(crate) fn kind_of(disposition: &Disposition) -> String {
     match disposition {
-        Disposition::Answer { status, .. } => status.code().to_string(),
+        Disposition::Answer { refused, .. } => status_of(*refused).code().to_string(),
         Disposition::Accepted => "accepted".to_owned(),
         Disposition::Done => "done".to_owned(),
         Disposition::Pending(_) | Disposition::PendingCalls(_) => "pending".to_owned(),
@@ -357,7 +362,7 @@ pub(crate) fn part_of(part: &Part) -> (String, Value) {
         Part::Event { message, .. } => ("event".to_owned(), json_of(message)),
         Part::Change { message, .. } => ("change".to_owned(), json_of(message)),
         Part::Response(message) => ("response".to_owned(), json_of(message)),
-        Part::Final { status, body } => (status.code().to_string(), json_of(body)),
+        Part::Final { refused, body } => (status_of(*refused).code().to_string(), json_of(body)),
         Part::Accepted => ("accepted".to_owned(), Value::Null),
         Part::Unanswered => ("unanswered".to_owned(), Value::Null),
         Part::Done => ("done".to_owned(), Value::Null),

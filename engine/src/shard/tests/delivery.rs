@@ -1,6 +1,6 @@
 //! What one shard sends another, and what becomes of it there.
 
-use corelane_protocol::framing::http1::Status;
+use corelane_protocol::binding::refusal::Category;
 use serde_json::{Value, json};
 
 use super::test_shard::TestShard;
@@ -138,8 +138,8 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
         other => panic!("not an answer: {other:?}"),
     };
     assert_eq!(refused.exchange, third);
-    let status = Status::ServiceUnavailable;
-    assert!(matches!(refused.part, Part::Final { status: found, .. } if found == status));
+    let unavailable = Some(Category::Unavailable);
+    assert!(matches!(refused.part, Part::Final { refused, .. } if refused == unavailable));
     shards[0].shard.deliver_all();
     shards[0].shard.flush_lanes();
     let arrived = shards[1].messages();

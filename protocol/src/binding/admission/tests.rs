@@ -1,6 +1,8 @@
 //! Admission as a table: real bytes through the framer and the decoder, check by check.
 
-use super::{Admitted, SessionMessage, classify};
+use super::{Admitted, SessionMessage, admit};
+use crate::binding::claims::Claims;
+use crate::binding::http::status_of;
 use crate::binding::refusal::Reason;
 use crate::framing::http1::{Framer, Step};
 use crate::jsonrpc::{Decoder, JsonLimits};
@@ -43,7 +45,7 @@ const fn refused_without_id(status: u16, code: i64) -> Expected {
 fn with_head<T>(
     request_line: &str,
     headers: &str,
-    use_head: impl FnOnce(&super::RequestHead<'_>) -> T,
+    use_head: impl FnOnce(&crate::framing::http1::RequestHead<'_>) -> T,
 ) -> T {
     let mut bytes = format!("{request_line} HTTP/1.1\r\nHost: h\r\n{headers}\r\n").into_bytes();
     match Framer::default().step(&mut bytes, &HttpLimits::DEFAULT) {
@@ -65,7 +67,7 @@ fn classified(headers: &str, body: &str) -> Expected {
             .decode(body.as_bytes())
             .expect("the tables hold JSON");
         let message = decoded.message().expect("the tables hold messages");
-        match classify(head, message) {
+        match admit(Claims::of_head(head), message) {
             Ok(Admitted::Modern(_)) => Expected::Modern,
             Ok(Admitted::ModernNotification) => Expected::ModernNotification,
             Ok(Admitted::Initialize { .. }) => Expected::Initialize,
@@ -82,7 +84,7 @@ fn classified(headers: &str, body: &str) -> Expected {
                 ..
             }) => Expected::SessionResponse,
             Err(refusal) => Expected::Refused {
-                status: refusal.reason.status().code(),
+                status: status_of(Some(refusal.reason.category())).code(),
                 code: refusal.reason.code(),
                 has_id: refusal.id.is_some(),
             },
