@@ -18,6 +18,7 @@
 //! memory bandwidth shared with other shards. The parts do not add up to a request.
 
 mod answer;
+mod bench;
 mod corpus;
 mod dispatch;
 mod lanes;
@@ -28,23 +29,9 @@ mod stage;
 mod wire;
 
 pub use answer::Answer;
+pub use bench::{Bench, run};
 pub use report::{Summary, TABLE_HEAD, json, table_row};
 pub use stage::{Conditions, Length, Measurement, Stage, WrongAnswer};
-
-/// One micro-benchmark.
-#[derive(Clone, Copy, Debug)]
-pub struct Bench {
-    /// `part/case`, unique.
-    pub name: &'static str,
-    /// Operations in a batch: so many that reading the clock is lost in them, some 20 to 100 us.
-    pub operations: u32,
-    /// Cores it takes to mean anything, 1 or 2.
-    pub cores: usize,
-    /// What a batch of so many operations answers.
-    pub reference: fn(u32) -> Answer,
-    /// Prepares, then measures on the stage once.
-    pub perform: fn(&mut Stage),
-}
 
 /// Every bench, in the order of the way of a request.
 pub fn all() -> impl Iterator<Item = &'static Bench> {
@@ -58,17 +45,6 @@ pub fn all() -> impl Iterator<Item = &'static Bench> {
     ]
     .into_iter()
     .flatten()
-}
-
-/// Runs one bench.
-///
-/// # Errors
-/// [`WrongAnswer`] if a batch did not find what its reference says.
-pub fn run(bench: &Bench, conditions: &Conditions) -> Result<Measurement, WrongAnswer> {
-    let operations = bench.operations.min(conditions.operations_max);
-    let mut stage = Stage::new(conditions, operations, (bench.reference)(operations));
-    (bench.perform)(&mut stage);
-    stage.outcome()
 }
 
 /// What the harness itself costs each operation: one folded word, and its loop.

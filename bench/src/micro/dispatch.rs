@@ -6,8 +6,9 @@
 //! handler takes the message as its own string and gives it back as content, which allocates twice.
 
 use super::answer::Answer;
+use super::bench::Bench;
 use super::corpus::{self, ECHO_TEXT};
-use super::{Bench, Stage};
+use super::stage::Stage;
 use corelane::measure::Handling;
 use corelane::{Call, Server};
 use schemars::JsonSchema;

@@ -17,7 +17,8 @@
 //! are of both threads.
 
 use super::answer::Answer;
-use super::{Bench, Stage};
+use super::bench::Bench;
+use super::stage::Stage;
 use core_affinity::CoreId;
 use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::queue::ArrayQueue;

@@ -11,8 +11,9 @@
 //!   `slots/replace` is a removal and an insertion.
 
 use super::answer::Answer;
+use super::bench::Bench;
 use super::corpus::shuffled;
-use super::{Bench, Stage};
+use super::stage::Stage;
 use corelane_io::chunk::{Chunk, ChunkPool, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;

@@ -11,8 +11,10 @@
 //!   that was asked for, found and answered.
 
 use super::answer::Answer;
+use super::bench::Bench;
+use super::corpus;
 use super::lanes::{EndOnDrop, Patience, pin};
-use super::{Bench, Stage, corpus};
+use super::stage::Stage;
 use corelane::measure::{SessionTable, ToolCatalog, ToolPlan};
 use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::utils::CachePadded;

@@ -15,8 +15,9 @@
 //! whole once a batch, by its last operation: some 50 ns a batch.
 
 use super::answer::Answer;
+use super::bench::Bench;
 use super::corpus::{self, ECHO_TEXT, ENDPOINT};
-use super::{Bench, Stage};
+use super::stage::Stage;
 use corelane_protocol::binding::admission::{Admitted, SessionMessage, admit};
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::route;

@@ -1,7 +1,8 @@
 //! `corelane-load call`: throughput and latency.
 
+use super::machines::{Machines, saturation};
 use super::progress::Progress;
-use super::{Machines, Site, saturation};
+use super::site::Site;
 use crate::load::cli::CallArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::mix::Mix;

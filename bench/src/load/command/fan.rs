@@ -1,7 +1,8 @@
 //! `corelane-load fan`: one change told to many streams.
 
+use super::machines::Machines;
 use super::progress::Progress;
-use super::{Machines, Site};
+use super::site::Site;
 use crate::load::cli::{FanArguments, arguments as tool_arguments};
 use crate::load::error::{Exit, LoadError};
 use crate::load::mix::{Mix, RequestKind};

@@ -1,7 +1,8 @@
 //! `corelane-load hold`: connection density.
 
+use super::machines::Machines;
 use super::progress::Progress;
-use super::{Machines, Site, is_interrupted};
+use super::site::Site;
 use crate::load::cli::{HoldArguments, HoldKind};
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::Rate;
@@ -11,7 +12,7 @@ use crate::load::report::{ActiveReport, HoldReport, HoldStep, Outcome, Slope};
 use crate::load::run::{Run, Waited};
 use crate::load::script::Revision;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -150,7 +151,7 @@ fn stay(
     let Some(per_s) = rate else {
         let end_ns = run.board.now_ns() + duration_ns;
         let waited = run.wait_until(Some(end_ns), || false);
-        let is_early = waited == Waited::Interrupted || is_interrupted(interrupted);
+        let is_early = waited == Waited::Interrupted || interrupted.load(Ordering::Relaxed);
         let waited = if is_early {
             Waited::Interrupted
         } else {

@@ -1,14 +1,14 @@
 //! `corelane-load sweep`: raises the rate until latency breaks, then narrows down where.
 
 use super::call::{Measure, measure_calls};
-use super::{Site, is_interrupted};
+use super::site::Site;
 use crate::load::cli::SweepArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::{RATE_MAX, Rate};
 use crate::load::report::{Errors, Outcome, SweepReport, SweepStep};
 use crate::load::run::Waited;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most rates that are tried on the way up.
 const STEPS_MAX: usize = 64;
@@ -32,7 +32,7 @@ pub(super) fn run(
     let mut waited = Waited::Came;
     let mut broke_at = None;
     let mut rate = flags.from.from_per_s;
-    while sweep.steps.len() < STEPS_MAX + NARROWING_STEPS && !is_interrupted(interrupted) {
+    while sweep.steps.len() < STEPS_MAX + NARROWING_STEPS && !interrupted.load(Ordering::Relaxed) {
         let measure = Measure {
             mix: flags.sending.mix()?,
             connections: flags.connections,
@@ -68,7 +68,7 @@ pub(super) fn run(
             None => break,
         }
     }
-    if is_interrupted(interrupted) {
+    if interrupted.load(Ordering::Relaxed) {
         waited = Waited::Interrupted;
     }
     let last = sweep.steps.last().map(|step| step.latency.clone());

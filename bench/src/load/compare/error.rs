@@ -1,6 +1,5 @@
 //! What reports are refused for.
 
-use super::reading::REPORTS_MAX;
 use crate::load::report::SCHEMA_VERSION;
 
 /// Reports that cannot be read or compared; the fault is always of the one who gave them.
@@ -36,7 +35,10 @@ pub enum CompareError {
         /// What it says.
         found: u32,
     },
-    /// More than anybody compares.
-    #[error("more than {REPORTS_MAX} reports")]
-    TooMany,
+    /// More reports than a side may have.
+    #[error("more than {limit} reports on one side: compare fewer")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
 }

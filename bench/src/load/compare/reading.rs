@@ -24,7 +24,7 @@ pub fn read_reports(text: &str) -> Result<Vec<Report>, CompareError> {
     let mut reports = Vec::new();
     for document in Deserializer::from_str(text).into_iter::<&RawValue>() {
         if reports.len() == REPORTS_MAX {
-            return Err(CompareError::TooMany);
+            return Err(CompareError::TooMany { limit: REPORTS_MAX });
         }
         let number = reports.len() + 1;
         let unreadable = |source| CompareError::Unreadable { number, source };
@@ -88,6 +88,9 @@ mod tests {
         let most = report.repeat(REPORTS_MAX);
         assert_eq!(read_reports(&most).unwrap().len(), REPORTS_MAX);
         let fault = read_reports(&(most + &report)).unwrap_err();
-        assert_eq!(fault.to_string(), "more than 1000 reports");
+        assert_eq!(
+            fault.to_string(),
+            "more than 1000 reports on one side: compare fewer"
+        );
     }
 }

@@ -1,14 +1,15 @@
 //! A report as one page that needs nothing else: no script, no font, no other file.
 //!
-//! The figures are the text of [`table`](super::table()), so that page and terminal never differ;
+//! The figures are the text of [`table`](super::table::table()), so that page and terminal never differ;
 //! plots stand below. Invariant: every text that comes from the report is escaped.
 
 use super::axis::Scale;
+use super::model::{
+    CallReport, Distribution, FanReport, HoldReport, HoldStep, Outcome, Report, SweepReport,
+};
 use super::plot::{Line, Plot, Side};
 use super::quantity::{number, time};
-use super::{
-    CallReport, Distribution, FanReport, HoldReport, HoldStep, Outcome, Report, SweepReport, table,
-};
+use super::table::table;
 
 const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:960px;margin:2em auto;padding:0 1em}\
     pre{overflow-x:auto;background:#f4f4f4;padding:1em;font-size:13px}\
@@ -90,7 +91,7 @@ fn call_plots(call: &CallReport) -> Vec<Plot> {
     if let Some(slip) = &call.schedule_slip {
         curves.push(curve("schedule slip", slip));
     }
-    let seconds = |name, value: fn(&super::Second) -> f64| Line {
+    let seconds = |name, value: fn(&super::model::Second) -> f64| Line {
         name,
         points: call
             .timeline
@@ -129,7 +130,7 @@ fn percentiles(title: &'static str, lines: Vec<Line>) -> Plot {
 }
 
 fn curve(name: &'static str, times: &Distribution) -> Line {
-    let point = |at: &super::CurvePoint| (at.percentile, at.time_ns as f64);
+    let point = |at: &super::model::CurvePoint| (at.percentile, at.time_ns as f64);
     Line {
         name,
         points: times.curve.iter().map(point).collect(),
@@ -215,9 +216,9 @@ fn fan_plots(fan: &FanReport) -> Vec<Plot> {
 }
 
 fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
-    let mut steps: Vec<&super::SweepStep> = sweep.steps.iter().collect();
+    let mut steps: Vec<&super::model::SweepStep> = sweep.steps.iter().collect();
     steps.sort_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s));
-    let line = |name, value: fn(&super::SweepStep) -> f64| Line {
+    let line = |name, value: fn(&super::model::SweepStep) -> f64| Line {
         name,
         points: steps.iter().map(|at| (at.rate_per_s, value(at))).collect(),
     };

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the figures of one report fit together as those of a real run do.
 
-use super::{
+use super::model::{
     ActiveReport, CallReport, Counts, CurvePoint, Distribution, Errors, FanReport, FanRound,
     HoldReport, HoldStep, Load, MethodReport, Outcome, Pace, ProcessUse, Report, SCHEMA_VERSION,
     Second, Slope, SweepReport, SweepStep,

@@ -4,11 +4,11 @@
 //! question asked: the load, what became of it, how long it took, what it cost.
 
 use super::columns::Columns;
-use super::quantity::{bytes, count, number, time};
-use super::{
+use super::model::{
     CallReport, Counts, Distribution, Errors, FanReport, HoldReport, HoldStep, Load, Outcome, Pace,
     ProcessUse, Report, Slope, SweepReport,
 };
+use super::quantity::{bytes, count, number, time};
 
 /// The whole report.
 pub fn table(report: &Report) -> String {
