@@ -19,29 +19,31 @@ const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of the message that `echo` is called with unless told otherwise.
 const MESSAGE_BYTES: usize = 100;
 
-/// Drives an MCP server over HTTP and says what it saw: open loop or closed, free of coordinated
+/// Drives an MCP server over HTTP and measures it: open or closed loop, free of coordinated
 /// omission, every answer checked.
 ///
-/// Exit codes: 0 all well; 1 requests failed, or a threshold was not kept; 2 wrong usage; 3 no MCP
+/// Exit codes: 0 success; 1 requests failed, or a threshold was not kept; 2 wrong usage; 3 no MCP
 /// server there; 4 the generator was the bottleneck, the figures are invalid; 5 the server went
 /// away; 130 ended by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "corelane-load", version)]
 pub struct Cli {
-    /// What to do.
+    /// The commands.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes calls: throughput and latency.
+    /// Makes calls and measures throughput and latency.
     Call(CallArguments),
-    /// Holds connections: memory of each, connections per second.
-    Hold(HoldArguments),
+    /// Holds connections and measures the memory of each and connections per second.
+    #[command(alias = "hold")]
+    Soak(SoakArguments),
     /// Opens streams, triggers a change, and times its arrival on all of them.
-    Fan(FanArguments),
+    #[command(alias = "fan")]
+    Fanout(FanoutArguments),
     /// Raises the rate until latency breaks.
     Sweep(SweepArguments),
     /// Compares reports of two sides: ratios of B to A, with spread.
@@ -50,7 +52,7 @@ pub enum Command {
     Schema,
 }
 
-/// Of all runs.
+/// Flags of all runs.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The server's endpoint, as http://127.0.0.1:8080/mcp.
@@ -70,8 +72,8 @@ pub struct Common {
     /// How long a request may take.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
-    /// The server answers everything with the same bytes, as the floor does: answers are held to
-    /// the first one instead of to their requests.
+    /// The server answers everything with the same bytes, as the baseline does: answers are
+    /// compared with the first one instead of with their requests.
     #[arg(long)]
     pub fixed_answers: bool,
     /// The server's process, if it is not the one that listens on the port.
@@ -91,7 +93,7 @@ pub struct Common {
     pub hgrm: Option<PathBuf>,
 }
 
-/// What is sent.
+/// Flags that choose the requests.
 #[derive(Clone, Debug, Args)]
 pub struct Sending {
     /// The tool to call.
@@ -111,10 +113,10 @@ pub struct Sending {
 /// `call`.
 #[derive(Clone, Debug, Args)]
 pub struct CallArguments {
-    /// Of all runs.
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
-    /// What is sent.
+    /// Flags that choose the requests.
     #[command(flatten)]
     pub sending: Sending,
     /// Connections.
@@ -134,9 +136,9 @@ pub struct CallArguments {
     pub warmup: Duration,
 }
 
-/// What a held connection does.
+/// The state in which a connection is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HoldKind {
+pub enum SoakKind {
     /// It made one call and is kept alive.
     Idle,
     /// It holds the GET stream of a session of 2025-11-25.
@@ -145,32 +147,32 @@ pub enum HoldKind {
     Listen,
 }
 
-impl HoldKind {
+impl SoakKind {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            HoldKind::Idle => "idle",
-            HoldKind::Session => "session",
-            HoldKind::Listen => "listen",
+            SoakKind::Idle => "idle",
+            SoakKind::Session => "session",
+            SoakKind::Listen => "listen",
         }
     }
 }
 
-/// `hold`.
+/// `soak`.
 #[derive(Clone, Debug, Args)]
-pub struct HoldArguments {
-    /// Of all runs.
+pub struct SoakArguments {
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
-    /// What is sent.
+    /// Flags that choose the requests.
     #[command(flatten)]
     pub sending: Sending,
     /// Connections to hold.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub connections: u32,
-    /// What each does.
+    /// The state in which each is held.
     #[arg(long, value_enum, default_value = "idle")]
-    pub kind: HoldKind,
+    pub kind: SoakKind,
     /// Connections begun per second; default: as many as the server takes.
     #[arg(long)]
     pub ramp: Option<Rate>,
@@ -185,16 +187,16 @@ pub struct HoldArguments {
     pub duration: Duration,
 }
 
-/// `fan`.
+/// `fanout`.
 #[derive(Clone, Debug, Args)]
-pub struct FanArguments {
-    /// Of all runs.
+pub struct FanoutArguments {
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
     /// Streams to open: listens of 2026-07-28, GET streams of 2025-11-25.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub streams: u32,
-    /// The tool whose call makes the change.
+    /// The tool that makes the change when it is called.
     #[arg(long)]
     pub trigger: String,
     /// Its arguments: an object, or the file with one.
@@ -208,10 +210,10 @@ pub struct FanArguments {
 /// `sweep`.
 #[derive(Clone, Debug, Args)]
 pub struct SweepArguments {
-    /// Of all runs.
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
-    /// What is sent.
+    /// Flags that choose the requests.
     #[command(flatten)]
     pub sending: Sending,
     /// Connections.
@@ -220,7 +222,7 @@ pub struct SweepArguments {
     /// The first rate, in requests per second.
     #[arg(long, default_value = "1k")]
     pub from: Rate,
-    /// What a rate that was kept is multiplied by.
+    /// Factor from one rate to the next.
     #[arg(long, default_value_t = 1.5, value_parser = growth)]
     pub growth: f64,
     /// The latency that 99 % of requests must keep.
@@ -237,10 +239,11 @@ pub struct SweepArguments {
 /// `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArguments {
-    /// Reports of the one side, one after another.
+    /// Reports of side A, one after another; without B, a record of `perf-scripts/compare.sh`,
+    /// whose servers are compared with its baseline.
     pub a: PathBuf,
-    /// Reports of the other side.
-    pub b: PathBuf,
+    /// Reports of side B.
+    pub b: Option<PathBuf>,
     /// A bound on a ratio, as 'p99<=1.25' or 'answers_per_s>=0.95'; repeatable.
     #[arg(long = "threshold")]
     pub thresholds: Vec<String>,
@@ -250,7 +253,7 @@ impl Sending {
     /// The mix these flags ask for.
     ///
     /// # Errors
-    /// What is wrong with a file or with the arguments.
+    /// A file cannot be read, or the arguments are wrong.
     pub fn mix(&self) -> Result<Mix, LoadError> {
         let mut mix = match &self.mix {
             Some(path) => {
@@ -275,7 +278,7 @@ impl Sending {
 /// The arguments of a tool: an object, or the name of the file with one.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The file cannot be read, or the text is not a JSON object.
 pub fn arguments(tool: &str, given: Option<&str>) -> Result<Map<String, Json>, LoadError> {
     let text = match given {
         None if tool == "echo" => {
@@ -369,11 +372,11 @@ mod tests {
         );
         check(&format!("load call {url} --threads 0"), "--threads");
         check(
-            &format!("load hold {url} --connections 5 --active 0%"),
+            &format!("load soak {url} --connections 5 --active 0%"),
             "above 0%",
         );
         check(
-            &format!("load hold {url} --connections 5 --kind line"),
+            &format!("load soak {url} --connections 5 --kind line"),
             "session",
         );
         check(&format!("load sweep {url} --growth 1"), "1.01");

@@ -1,18 +1,20 @@
-//! The commands: each makes its runs and fills a report; what is the same in all stands here.
+//! The commands: each makes its runs and fills a report.
 
 mod call;
-mod fan;
-mod hold;
-mod machines;
+mod context;
+mod fanout;
 mod output;
 mod progress;
-mod site;
+mod soak;
 mod sweep;
+mod usage;
 
 use super::cli::{Cli, Command, CompareArguments};
-use super::compare::{compare, read_reports};
+use super::compare::{
+    BASELINE, CompareError, Comparison, RecordedRun, Threshold, compare, read_record, read_reports,
+};
 use super::error::{Exit, LoadError};
-use super::report::schema;
+use super::report::{Report, schema};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -22,18 +24,18 @@ use std::sync::atomic::AtomicBool;
 /// The most bytes of a file of reports.
 const REPORTS_BYTES_MAX: u64 = 256 << 20;
 
-/// Does what the command line says, prints what was found, and returns the exit code.
+/// Runs the command of the command line, prints its report, and returns the exit code.
 pub fn run(cli: Cli) -> Exit {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match cli.command {
         Command::Schema => {
             output::print(&schema());
-            Ok(Exit::Fine)
+            Ok(Exit::Success)
         }
         Command::Compare(flags) => compare_files(&flags),
         Command::Call(flags) => with_interrupt(|flag| call::run(&flags, arguments, flag)),
-        Command::Hold(flags) => with_interrupt(|flag| hold::run(&flags, arguments, flag)),
-        Command::Fan(flags) => with_interrupt(|flag| fan::run(&flags, arguments, flag)),
+        Command::Soak(flags) => with_interrupt(|flag| soak::run(&flags, arguments, flag)),
+        Command::Fanout(flags) => with_interrupt(|flag| fanout::run(&flags, arguments, flag)),
         Command::Sweep(flags) => with_interrupt(|flag| sweep::run(&flags, arguments, flag)),
     };
     outcome.unwrap_or_else(|error| {
@@ -59,32 +61,80 @@ fn with_interrupt(
 }
 
 fn compare_files(flags: &CompareArguments) -> Result<Exit, LoadError> {
-    let read = |path: &Path| {
-        let mut text = String::new();
-        fs::File::open(path)
-            .and_then(|file| file.take(REPORTS_BYTES_MAX).read_to_string(&mut text))
-            .map_err(|source| LoadError::File {
-                path: path.to_owned(),
-                source,
-            })?;
-        read_reports(&text)
-            .map_err(|error| LoadError::Usage(format!("{}: {error}", path.display())))
-    };
     let thresholds = flags.thresholds.iter().map(|text| {
         text.parse()
             .map_err(|error| LoadError::Usage(format!("--threshold {text:?}: {error}")))
     });
-    let thresholds: Vec<_> = thresholds.collect::<Result<_, _>>()?;
-    let comparison = compare(&read(&flags.a)?, &read(&flags.b)?, &thresholds)
-        .map_err(|error| LoadError::Usage(error.to_string()))?;
-    output::print(&comparison.table());
-    let broken = comparison.broken();
-    for line in &broken {
-        eprintln!("corelane-load: {line}");
+    let thresholds: Vec<Threshold> = thresholds.collect::<Result<_, _>>()?;
+    let a = read_file(&flags.a)?;
+    let comparisons = match &flags.b {
+        Some(b) => {
+            let sides = (reports(&flags.a, &a)?, reports(b, &read_file(b)?)?);
+            vec![(None, compare(&sides.0, &sides.1, &thresholds))]
+        }
+        None => compare_record(&flags.a, &a, &thresholds)?,
+    };
+    let mut exit = Exit::Success;
+    for (title, comparison) in comparisons {
+        let comparison = comparison.map_err(|error| LoadError::Usage(error.to_string()))?;
+        if let Some(title) = title {
+            output::print(&title);
+        }
+        output::print(&comparison.table());
+        for line in comparison.broken() {
+            eprintln!("corelane-load: {line}");
+            exit = Exit::Failures;
+        }
     }
-    Ok(if broken.is_empty() {
-        Exit::Fine
-    } else {
-        Exit::Failures
-    })
+    Ok(exit)
+}
+
+type Titled = (Option<String>, Result<Comparison, CompareError>);
+
+/// Compares each server of a record with the baseline, workload by workload.
+fn compare_record(
+    path: &Path,
+    text: &str,
+    thresholds: &[Threshold],
+) -> Result<Vec<Titled>, LoadError> {
+    let runs = read_record(text).map_err(|error| unusable(path, &error))?;
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for run in runs.iter().filter(|run| run.server != BASELINE) {
+        let pair = (&*run.workload, &*run.server);
+        if !pairs.contains(&pair) {
+            pairs.push(pair);
+        }
+    }
+    let side = |workload: &str, server: &str| -> Vec<Report> {
+        let of_side = |run: &&RecordedRun| run.workload == workload && run.server == server;
+        runs.iter()
+            .filter(of_side)
+            .map(|run| run.report.clone())
+            .collect()
+    };
+    let compared = pairs.into_iter().map(|(workload, server)| {
+        let title = format!("\n{workload}: A is the baseline, B is {server}");
+        let (a, b) = (side(workload, BASELINE), side(workload, server));
+        (Some(title), compare(&a, &b, thresholds))
+    });
+    Ok(compared.collect())
+}
+
+fn reports(path: &Path, text: &str) -> Result<Vec<Report>, LoadError> {
+    read_reports(text).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, error: &CompareError) -> LoadError {
+    LoadError::Usage(format!("{}: {error}", path.display()))
+}
+
+fn read_file(path: &Path) -> Result<String, LoadError> {
+    let mut text = String::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(REPORTS_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|source| LoadError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(text)
 }

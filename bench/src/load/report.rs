@@ -1,4 +1,4 @@
-//! What a run found, as `--json` writes it and `compare` reads it.
+//! The report of a run, as `--json` writes it and `compare` reads it.
 //!
 //! The types are the documented schema: `corelane-load schema` prints it, derived from them. Times
 //! are whole nanoseconds, memory is bytes, rates are per second, and names say so. Invariant: a
@@ -19,9 +19,9 @@ pub(crate) mod table;
 pub use hgrm::hgrm;
 pub use html::html;
 pub use model::{
-    ActiveReport, CallReport, Counts, CurvePoint, Distribution, Errors, FanReport, FanRound,
-    HoldReport, HoldStep, Load, MethodReport, Outcome, Pace, ProcessUse, Report, SCHEMA_VERSION,
-    Second, Slope, SweepReport, SweepStep,
+    ActiveReport, CallReport, Counts, CurvePoint, Distribution, Errors, FanoutReport, FanoutRound,
+    Load, MethodReport, Outcome, Pace, ProcessUse, Report, SCHEMA_VERSION, SCHEMA_VERSION_MIN,
+    Second, Slope, SoakReport, SoakStep, SweepReport, SweepStep,
 };
 pub use schema::schema;
 pub use table::table;

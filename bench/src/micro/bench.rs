@@ -1,7 +1,7 @@
 //! One micro-benchmark, and how it is run.
 
-use super::answer::Answer;
-use super::stage::{Conditions, Measurement, Stage, WrongAnswer};
+use super::bencher::{Bencher, Measurement, Settings, WrongChecksum};
+use super::checksum::Checksum;
 
 /// One micro-benchmark.
 #[derive(Clone, Copy, Debug)]
@@ -12,19 +12,19 @@ pub struct Bench {
     pub operations: u32,
     /// Cores it takes to mean anything, 1 or 2.
     pub cores: usize,
-    /// What a batch of so many operations answers.
-    pub reference: fn(u32) -> Answer,
-    /// Prepares, then measures on the stage once.
-    pub perform: fn(&mut Stage),
+    /// The checksum of a batch of that many operations.
+    pub reference: fn(u32) -> Checksum,
+    /// Prepares, then measures on the bencher once.
+    pub perform: fn(&mut Bencher),
 }
 
 /// Runs one bench.
 ///
 /// # Errors
-/// [`WrongAnswer`] if a batch did not find what its reference says.
-pub fn run(bench: &Bench, conditions: &Conditions) -> Result<Measurement, WrongAnswer> {
-    let operations = bench.operations.min(conditions.operations_max);
-    let mut stage = Stage::new(conditions, operations, (bench.reference)(operations));
-    (bench.perform)(&mut stage);
-    stage.outcome()
+/// [`WrongChecksum`] if a batch had another checksum than the reference.
+pub fn run(bench: &Bench, settings: &Settings) -> Result<Measurement, WrongChecksum> {
+    let operations = bench.operations.min(settings.operations_max);
+    let mut bencher = Bencher::new(settings, operations, (bench.reference)(operations));
+    (bench.perform)(&mut bencher);
+    bencher.outcome()
 }

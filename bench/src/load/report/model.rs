@@ -5,12 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the schema that this build writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+/// The oldest version of the schema that this build reads.
+pub const SCHEMA_VERSION_MIN: u32 = 1;
 
 /// One run of `corelane-load`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// Version of this schema; 1.
+    /// Version of this schema; 2.
     pub schema_version: u32,
     /// Machine and build of the load generator.
     pub environment: Environment,
@@ -26,22 +28,24 @@ pub struct Report {
     pub interrupted: bool,
     /// Why the figures must not be used; empty if they may be.
     pub invalid: Vec<String>,
-    /// The first lines about what went wrong.
+    /// The first error lines.
     pub error_samples: Vec<String>,
-    /// What was found.
+    /// The result of the command.
     pub outcome: Outcome,
 }
 
-/// What a run found, by command.
+/// The result of a run, by command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Outcome {
     /// `call`: throughput and latency.
     Call(CallReport),
-    /// `hold`: connections held at once.
-    Hold(HoldReport),
-    /// `fan`: one change told to many streams.
-    Fan(FanReport),
+    /// `soak`: connections held at once.
+    #[serde(alias = "hold")]
+    Soak(SoakReport),
+    /// `fanout`: one change broadcast to many streams.
+    #[serde(alias = "fan")]
+    Fanout(FanoutReport),
     /// `sweep`: the rate at which latency breaks.
     Sweep(SweepReport),
 }
@@ -49,16 +53,16 @@ pub enum Outcome {
 /// Throughput and latency of calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallReport {
-    /// What was asked for.
+    /// The requested load.
     pub load: Load,
     /// Seconds that were measured, without the warm-up.
     pub measured_s: f64,
-    /// Requests, by what became of them.
+    /// Requests by outcome.
     pub counts: Counts,
-    /// Answers per second that were right.
+    /// Correct answers per second.
     pub answers_per_s: f64,
     /// From the intended send time to the whole answer. In a closed loop the intended send time is
-    /// the time of sending, so a stall of the server delays requests unseen.
+    /// the time of sending, so a stall of the server delays requests without a trace.
     pub latency: Distribution,
     /// From the time of sending to the whole answer.
     pub service: Distribution,
@@ -67,7 +71,8 @@ pub struct CallReport {
     pub schedule_slip: Option<Distribution>,
     /// Each kind of request of the mix.
     pub methods: Vec<MethodReport>,
-    /// Each second that was measured.
+    /// Each second that was measured; kept records lack it.
+    #[serde(default)]
     pub timeline: Vec<Second>,
     /// The load generator's own use of the machine.
     pub generator: ProcessUse,
@@ -75,7 +80,7 @@ pub struct CallReport {
     pub server: Option<ProcessUse>,
 }
 
-/// What load was asked for.
+/// The requested load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
     /// When requests are sent.
@@ -96,7 +101,7 @@ pub struct Load {
 pub enum Pace {
     /// Each connection sends again when it was answered.
     Closed,
-    /// Requests are due at given times, whatever the server does; the two rates are equal unless
+    /// Requests are due at fixed times, however slow the server is; the two rates are equal unless
     /// the rate is a ramp.
     Open {
         /// Requests per second at the start.
@@ -106,16 +111,17 @@ pub enum Pace {
     },
 }
 
-/// Requests and connections, by what became of them, while measuring.
+/// Requests and connections by outcome, while measuring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Requests sent, handshakes of sessions left out.
     pub sent: u64,
-    /// Requests answered rightly.
+    /// Requests with a correct answer.
     pub answered: u64,
-    /// Right answers that say the tool failed (`isError`); they are among the answered.
+    /// Answers that say the tool failed (`isError`), where the mix allows it; they are among the
+    /// answered.
     pub tool_errors: u64,
-    /// Requests given up on purpose, as the mix asks.
+    /// Requests given up on purpose, as the mix says.
     pub aborted: u64,
     /// Connections opened.
     pub connected: u64,
@@ -123,20 +129,24 @@ pub struct Counts {
     pub sessions_opened: u64,
     /// Sessions ended with DELETE.
     pub sessions_deleted: u64,
-    /// Sessions left without a word, as the mix asks.
+    /// Sessions left without DELETE, as the mix says.
     pub sessions_abandoned: u64,
     /// Everything that went wrong.
     pub errors: Errors,
 }
 
-/// What went wrong; each failed request is counted once.
+/// Failures by kind; each failed request is counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Errors {
+    /// Answered with a tool result with `isError`, where the mix does not allow it. Version 1 of
+    /// the schema lacks it.
+    #[serde(default)]
+    pub tool_error: u64,
     /// Answered with a JSON-RPC error.
     pub protocol: u64,
     /// Answered with an HTTP status of 400 or above, or with bytes that are no HTTP answer.
     pub http: u64,
-    /// Answered with something else than the request asked for: another id or type of id, a result
+    /// Answered with a wrong answer: another id or type of id, a result
     /// of the wrong shape, another echo.
     pub wrong_answer: u64,
     /// Not answered within the time allowed.
@@ -152,7 +162,8 @@ pub struct Errors {
 impl Errors {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.protocol
+        self.tool_error
+            + self.protocol
             + self.http
             + self.wrong_answer
             + self.timeout
@@ -167,9 +178,9 @@ impl Errors {
 pub struct MethodReport {
     /// The method, with the tool's name behind it if it calls one.
     pub name: String,
-    /// Requests answered rightly.
+    /// Requests with a correct answer.
     pub answered: u64,
-    /// Requests that went wrong.
+    /// Failed requests.
     pub failed: u64,
     /// From the intended send time to the whole answer.
     pub latency: Distribution,
@@ -180,9 +191,9 @@ pub struct MethodReport {
 pub struct Second {
     /// Seconds since measuring began, at the end of this one.
     pub at_s: f64,
-    /// Requests answered rightly per second.
+    /// Correct answers per second.
     pub answers_per_s: f64,
-    /// What went wrong in it.
+    /// Failures in it.
     pub errors: u64,
     /// Median latency; 0 if nothing was answered.
     pub p50_ns: u64,
@@ -213,7 +224,8 @@ pub struct Distribution {
     pub p9999_ns: u64,
     /// The highest.
     pub max_ns: u64,
-    /// Points of the curve, ascending, for plots and for `--hgrm`.
+    /// Points of the curve, ascending, for plots and for `--hgrm`; kept records lack it.
+    #[serde(default)]
     pub curve: Vec<CurvePoint>,
 }
 
@@ -228,7 +240,7 @@ pub struct CurvePoint {
     pub count: u64,
 }
 
-/// What a process used while measuring.
+/// CPU time and memory of a process while measuring.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessUse {
     /// Its number.
@@ -245,10 +257,10 @@ pub struct ProcessUse {
 
 /// Connections held at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HoldReport {
+pub struct SoakReport {
     /// `idle`, `session` or `listen`.
     pub kind: String,
-    /// Connections asked for.
+    /// Connections requested.
     pub asked: u64,
     /// Connections that were made, answered and held at the end.
     pub held: u64,
@@ -258,13 +270,13 @@ pub struct HoldReport {
     pub ramp_s: f64,
     /// Connections made and answered per second of that.
     pub connections_per_s: f64,
-    /// What went wrong.
+    /// Failures by kind.
     pub errors: Errors,
     /// From the start of connecting to the whole first answer.
     pub connect: Distribution,
     /// Memory at each step.
-    pub steps: Vec<HoldStep>,
-    /// What each connection costs; nothing without two steps.
+    pub steps: Vec<SoakStep>,
+    /// The cost of each connection; absent without two steps.
     pub slope: Option<Slope>,
     /// The calls made while all were held, if `--active` asked for some.
     pub active: Option<ActiveReport>,
@@ -276,7 +288,7 @@ pub struct HoldReport {
 
 /// Memory while so many connections are held.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct HoldStep {
+pub struct SoakStep {
     /// Connections held.
     pub held: u64,
     /// Seconds since the start.
@@ -309,26 +321,26 @@ pub struct ActiveReport {
     pub rate_per_s: f64,
     /// Seconds of it.
     pub measured_s: f64,
-    /// Calls answered rightly.
+    /// Calls with a correct answer.
     pub answered: u64,
-    /// What went wrong.
+    /// Failures by kind.
     pub errors: Errors,
     /// From the intended send time to the whole answer.
     pub latency: Distribution,
 }
 
-/// One change told to many streams.
+/// One change broadcast to many streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FanReport {
+pub struct FanoutReport {
     /// Streams that were open.
     pub streams: u64,
     /// The notification that was waited for.
     pub notification: String,
     /// Each change.
-    pub rounds: Vec<FanRound>,
+    pub rounds: Vec<FanoutRound>,
     /// From the trigger being sent to its arrival on a stream, of all streams and rounds.
     pub delay: Distribution,
-    /// What went wrong while opening.
+    /// Failures while opening.
     pub errors: Errors,
     /// The load generator's own use of the machine.
     pub generator: ProcessUse,
@@ -338,7 +350,7 @@ pub struct FanReport {
 
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FanRound {
+pub struct FanoutRound {
     /// Streams that got it.
     pub delivered: u64,
     /// Streams that did not get it in the time allowed.
@@ -369,11 +381,11 @@ pub struct SweepReport {
 pub struct SweepStep {
     /// Requests due per second.
     pub rate_per_s: f64,
-    /// Right answers per second.
+    /// Correct answers per second.
     pub answers_per_s: f64,
     /// From the intended send time to the whole answer.
     pub latency: Distribution,
-    /// What went wrong.
+    /// Failures by kind.
     pub errors: Errors,
     /// Why this rate is too high; nothing if it is not.
     pub broke: Option<String>,

@@ -1,4 +1,4 @@
-//! A server, a way to it, and the report of a run against it.
+//! The context of a run: server, cores and environment, and the report of it.
 
 use super::output::{print, write_file};
 use crate::environment::Environment;
@@ -10,13 +10,13 @@ use crate::load::process::listener_of;
 use crate::load::report::{
     Distribution, Errors, Outcome, Report, SCHEMA_VERSION, hgrm, html, table,
 };
-use crate::load::run::Waited;
+use crate::load::run::WaitOutcome;
 use crate::load::script::Script;
 use crate::load::worker::CLOSING_MAX;
 use std::net::SocketAddr;
 
-/// A server and a way to it, looked up once.
-pub(super) struct Site<'a> {
+/// The server's address, the generator's cores and the environment, read once.
+pub(super) struct RunContext<'a> {
     pub(super) common: &'a Common,
     address: SocketAddr,
     cores: Vec<usize>,
@@ -24,8 +24,8 @@ pub(super) struct Site<'a> {
     environment: Environment,
 }
 
-impl<'a> Site<'a> {
-    pub(super) fn new(common: &'a Common) -> Result<Site<'a>, LoadError> {
+impl<'a> RunContext<'a> {
+    pub(super) fn new(common: &'a Common) -> Result<RunContext<'a>, LoadError> {
         let address = common.url.resolve()?;
         let allowed = core_affinity::get_core_ids().unwrap_or_default();
         let mut allowed: Vec<usize> = allowed.into_iter().map(|core| core.id).collect();
@@ -46,7 +46,7 @@ impl<'a> Site<'a> {
         }
         rlimit::increase_nofile_limit(u64::MAX)
             .map_err(|error| LoadError::Machine(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
-        Ok(Site {
+        Ok(RunContext {
             common,
             address,
             cores,
@@ -118,13 +118,13 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// Prints and writes the report, and says what the exit code is.
+    /// Prints and writes the report, and returns the exit code.
     pub(super) fn publish(
         &self,
         report: &Report,
         latency: Option<&Distribution>,
         errors: &Errors,
-        waited: Waited,
+        waited: WaitOutcome,
     ) -> Result<Exit, LoadError> {
         print(&table(report));
         let common = self.common;
@@ -135,8 +135,8 @@ impl<'a> Site<'a> {
             write_file(common.hgrm.as_deref(), || hgrm(latency))?;
         }
         Ok(match waited {
-            Waited::Interrupted => Exit::Interrupted,
-            Waited::ServerGone => {
+            WaitOutcome::Interrupted => Exit::Interrupted,
+            WaitOutcome::ServerGone => {
                 eprintln!(
                     "corelane-load: the server went away; what was measured until then holds"
                 );
@@ -144,7 +144,7 @@ impl<'a> Site<'a> {
             }
             _ if !report.invalid.is_empty() => Exit::Invalid,
             _ if errors.total() > 0 => Exit::Failures,
-            _ => Exit::Fine,
+            _ => Exit::Success,
         })
     }
 }
