@@ -29,7 +29,7 @@ const PERCENTILE: AxisStyle = AxisStyle {
     label: |percentile| percentile.to_string(),
 };
 const LATENCY: AxisStyle = AxisStyle {
-    title: "latency",
+    title: "time",
     scale: Scale::Logarithmic,
     label: time,
 };
@@ -129,7 +129,7 @@ fn call_plots(call: &CallReport) -> Vec<Plot> {
             title: "Answers by time",
             x: SECONDS,
             y: ANSWERS,
-            series: vec![seconds("right answers", |at| at.answers_per_s)],
+            series: vec![seconds("correct answers", |at| at.answers_per_s)],
         },
         Plot {
             title: "Latency by time",
@@ -267,7 +267,7 @@ fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
             title: "Answers by rate",
             x: RATE,
             y: ANSWERS,
-            series: vec![line("right answers", |step| step.answers_per_s)],
+            series: vec![line("correct answers", |step| step.answers_per_s)],
         },
     ]
 }
