@@ -96,7 +96,7 @@ start_one() {
 flags() {
     local revision=2026-07-28 connections=64 more=()
     target=$2
-    # Servers of fixed answers know no session, and `initialize` asks for a real answer.
+    # Servers of fixed answers know no session, and `initialize` needs a real answer.
     local is_fixed=0
     [[ $2 != baseline && $2 != axum-static ]] || is_fixed=1
     ((is_fixed == 0)) || more+=(--fixed-answers)

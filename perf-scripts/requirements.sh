@@ -1,5 +1,6 @@
-# shellcheck shell=bash Sourced by serve.sh and test.sh: finds the commands they need and installs
-# missing ones where it may.
+# shellcheck shell=bash
+# Sourced by serve.sh and test.sh: finds the commands they need and installs missing ones where it
+# may.
 #
 # The caller has `set -euo pipefail`. Packages are Debian's; on other systems, and without the right
 # to install, the script ends with the command that installs them.

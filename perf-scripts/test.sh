@@ -7,7 +7,7 @@
 # the workspace, conformance among them. A check that fails counts as one failed test, so the last
 # line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
-# It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
+# It runs without questions and runs everything even if something fails early. It lacks fuzzing, which has no
 # end, and measuring.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,7 +29,7 @@ install_missing() {
     # npm writes this file last: it is as new as the installation.
     if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then
         say "installing the conformance suite"
-        # The system's npm may be older than the Node that the suite asks for and brings along.
+        # The system's npm may be older than the Node that the suite needs and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
     if ! cargo deny --version >/dev/null 2>&1; then

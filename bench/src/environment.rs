@@ -80,7 +80,7 @@ impl Environment {
     }
 }
 
-/// The commit of the tree this was built from, asked when the benches run.
+/// The commit of the tree this was built from, read when the benches run.
 fn commit() -> String {
     let output = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12"])

@@ -7,7 +7,7 @@
 //!
 //! | module | benches |
 //! |---|---|
-//! | `wire` | decode, framing, ladder, encode, response head |
+//! | `wire` | decode, framing, admission checks, encode, response head |
 //! | `dispatch` | a whole call, from received bytes to bytes to be sent |
 //! | `one_core` | chunk pool, wheel, slots |
 //! | `lanes` | lanes on one core and between two |

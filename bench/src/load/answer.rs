@@ -131,7 +131,10 @@ impl Checker {
                 is_tool_error: false,
             };
         }
-        CheckResult::Wrong(format!("not what came first: {}", clipped(message)))
+        CheckResult::Wrong(format!(
+            "not equal to the first answer: {}",
+            clipped(message)
+        ))
     }
 
     fn check_parsed(&self, id: u64, message: &[u8]) -> CheckResult {
@@ -153,10 +156,10 @@ impl Checker {
         }
         if message.get("id") != Some(&Json::from(id)) {
             let other = message.get("id").unwrap_or(&Json::Null);
-            return wrong(format!("answers {other}, not {id}"));
+            return wrong(format!("answers id {other}, not {id}"));
         }
         let Some(result) = message.get("result").filter(|result| result.is_object()) else {
-            return wrong("the result is no object".to_owned());
+            return wrong("the result is not an object".to_owned());
         };
         let kind = result.get("resultType").and_then(Json::as_str);
         if kind.is_some_and(|kind| kind != "complete") {
@@ -171,7 +174,8 @@ impl Checker {
         let fault = match &self.expected {
             Expected::ToolResult { echo, allows_error } => {
                 if is_tool_error && !allows_error {
-                    return CheckResult::ToolError(clipped(result.to_string()));
+                    let text = format!("the tool failed: {}", clipped(result.to_string()));
+                    return CheckResult::ToolError(text);
                 }
                 let text = result.pointer("/content/0/text").and_then(Json::as_str);
                 match echo {
@@ -297,7 +301,7 @@ mod tests {
         );
         check(
             r#"{"jsonrpc":"2.0","id":1,"result":7}"#,
-            "Wrong(\"the result is no object",
+            "Wrong(\"the result is not an object",
         );
         check(r#"{"id":1,"result":{}}"#, "Wrong(\"not JSON-RPC");
         check("<html>", "Wrong(\"not JSON:");

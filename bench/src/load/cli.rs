@@ -1,7 +1,7 @@
 //! The command line of `corelane-load`.
 
 use super::error::LoadError;
-use super::mix::{MIX_BYTES_MAX, Mix, RequestKind};
+use super::mix::{MIX_BYTES_MAX, MIX_EXAMPLE, Mix, RequestKind};
 use super::pace::Rate;
 use super::script::Revision;
 use super::target::Target;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub const THREADS_MAX: u32 = 1024;
 /// The longest run.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Bytes of the message that `echo` is called with unless told otherwise.
+/// Bytes of the message that `echo` is called with by default.
 const MESSAGE_BYTES: usize = 100;
 
 /// Drives an MCP server over HTTP and measures it: open or closed loop, free of coordinated
@@ -37,6 +37,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Makes calls and measures throughput and latency.
+    #[command(after_long_help = format!("A --mix file with every key:\n{MIX_EXAMPLE}"))]
     Call(CallArguments),
     /// Holds connections and measures the memory of each and connections per second.
     #[command(alias = "hold")]
@@ -250,7 +251,7 @@ pub struct CompareArguments {
 }
 
 impl Sending {
-    /// The mix these flags ask for.
+    /// The mix of these flags.
     ///
     /// # Errors
     /// A file cannot be read, or the arguments are wrong.
@@ -291,7 +292,7 @@ pub fn arguments(tool: &str, given: Option<&str>) -> Result<Map<String, Json>, L
         Some(path) => read_bounded(Path::new(path))?,
     };
     serde_json::from_str(&text)
-        .map_err(|error| LoadError::Usage(format!("--arguments is no JSON object: {error}")))
+        .map_err(|error| LoadError::Usage(format!("--arguments is not a JSON object: {error}")))
 }
 
 /// A file of at most [`MIX_BYTES_MAX`] bytes.
@@ -313,7 +314,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let is_fine = duration <= DURATION_MAX;
     is_fine
         .then_some(duration)
-        .ok_or_else(|| "it is more than 24 hours".to_owned())
+        .ok_or_else(|| "give at most 24 hours".to_owned())
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -322,7 +323,7 @@ fn percent(text: &str) -> Result<f64, String> {
     let is_fine = number > 0.0 && number <= 100.0;
     is_fine
         .then_some(number)
-        .ok_or_else(|| "it is not above 0% and up to 100%".to_owned())
+        .ok_or_else(|| "give a share above 0% and up to 100%, such as 1%".to_owned())
 }
 
 fn growth(text: &str) -> Result<f64, String> {
@@ -330,15 +331,15 @@ fn growth(text: &str) -> Result<f64, String> {
     let is_fine = (1.01..=10.0).contains(&number);
     is_fine
         .then_some(number)
-        .ok_or_else(|| "it is not within 1.01 to 10".to_owned())
+        .ok_or_else(|| "give a factor from 1.01 to 10".to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it is not 'Name: value'")?;
+    let (name, value) = text.split_once(':').ok_or("give it as 'Name: value'")?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
     if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(is_text) {
-        return Err("it is not a field of HTTP".to_owned());
+        return Err("it has bytes that an HTTP field cannot have".to_owned());
     }
     Ok((name.to_owned(), value.trim().to_owned()))
 }
@@ -403,7 +404,7 @@ mod tests {
             arguments("add", Some("{]"))
                 .unwrap_err()
                 .to_string()
-                .contains("no JSON object")
+                .contains("not a JSON object")
         );
     }
 }

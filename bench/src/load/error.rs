@@ -63,7 +63,7 @@ pub enum LoadError {
         reason: String,
     },
     /// Something answers, and not as an MCP server does.
-    #[error("{url} does not answer as the MCP server that was asked for: {reason}")]
+    #[error("the first request to {url} failed: {reason}")]
     NotMcp {
         /// Where.
         url: String,

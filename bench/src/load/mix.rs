@@ -112,7 +112,7 @@ pub enum MixError {
     #[error("{0}")]
     Syntax(#[from] toml::de::Error),
     /// Too many bytes.
-    #[error("mix of {bytes} bytes exceeds limit of {MIX_BYTES_MAX}")]
+    #[error("mix of {bytes} bytes exceeds limit of {MIX_BYTES_MAX}: shorten it")]
     Bytes {
         /// How many it has.
         bytes: usize,
@@ -132,7 +132,7 @@ pub enum MixError {
         fault: &'static str,
     },
     /// A value out of range.
-    #[error("{name} of {value} is not within {range}")]
+    #[error("invalid {name} {value}: give {range}")]
     Range {
         /// Key.
         name: &'static str,
@@ -347,14 +347,11 @@ mod tests {
             "[[request]]\nmethod='ping'\ntool='a'",
             "others take `params`",
         );
-        check("[[request]]\ntool='a'\nweight=0", "weight of 0");
-        check(
-            "[[request]]\ntool='a'\nabort_percent=101",
-            "not within 0 to 100",
-        );
+        check("[[request]]\ntool='a'\nweight=0", "invalid weight 0");
+        check("[[request]]\ntool='a'\nabort_percent=101", "give 0 to 100");
         check(
             "[[request]]\ntool='a'\n[session]\nrequests=0",
-            "session.requests of 0",
+            "invalid session.requests 0",
         );
         check(
             "[[request]]\ntool='a'\n[session]\nrequest=1",

@@ -21,13 +21,13 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Another scheme.
-    #[error("{url:?} does not begin with http://: corelane-load speaks plain HTTP")]
+    #[error("invalid URL {url:?}: corelane-load speaks plain HTTP, give http://HOST[:PORT][/PATH]")]
     Scheme {
         /// The text.
         url: String,
     },
     /// Not host, port and path.
-    #[error("{url:?} is not http://HOST[:PORT][/PATH]")]
+    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH]")]
     Malformed {
         /// The text.
         url: String,

@@ -12,7 +12,7 @@
 //!   lets both sides announce sleep and sleep in the scheduler, which stands for the ring a shard
 //!   sleeps in: its figure is two wake-ups of a core, and says little about lanes.
 //!
-//! Where both sides spin, no receiver announces sleep, so no wake is ever asked for. With one
+//! Where both sides spin, no receiver announces sleep, so no wake is ever requested. With one
 //! core, or with partners that are not pinned, the figures of two cores mean nothing. Allocations
 //! are of both threads.
 

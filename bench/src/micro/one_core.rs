@@ -1,4 +1,4 @@
-//! Benches of the engine's `io` room: memory, places and deadlines of one core.
+//! Benches of `corelane_io`: memory, slots and deadlines of one core.
 //!
 //! Tables hold 20,000 connections, a full descriptor table of a shard, in an order no prefetcher
 //! guesses. Not in the numbers:

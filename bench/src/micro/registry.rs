@@ -1,6 +1,6 @@
 //! Benches of look-ups, W-REG: a tool by its name and a session by its id, among 10,000 each.
 //!
-//! A batch asks for every entry once, in an order drawn beforehand that is the same in each batch.
+//! A batch looks up every entry once, in an order drawn beforehand that is the same in each batch.
 //! Not in the numbers:
 //! - `registry/*_random`: look-ups that wait for each other. Nothing here waits for an checksum, so
 //!   the core works on several at once, and the entries stay in its second-level cache.

@@ -4,8 +4,8 @@
 //! - `decode/*`: the arguments being read by a handler, and the growth of the decoder's buffers.
 //!   Included: the copy into them, the check of the number of nodes, and the envelope.
 //! - `framing/*`: requests that arrive in pieces, and chunked bodies.
-//! - `ladder/*`: refusals, the look-up of a session, and decoding: head and message are there.
-//!   `ladder/from_bytes_26` is framing, decode and ladder together, on one body.
+//! - `admission/*`: refusals, the look-up of a session, and decoding: head and message are there.
+//!   `admission/from_bytes_26` is framing, decode and the admission checks together, on one body.
 //! - `encode/*`: the growth of the output buffer, and text that needs escaping.
 //!   `encode/echo_from_text_26` adds making the result out of borrowed text, as a handler does.
 //! - `response/*`: the clock behind `Date`, which a shard reads once a turn.
@@ -97,13 +97,13 @@ pub(super) const BENCHES: &[Bench] = &[
         },
         |bencher| framing(bencher, corpus::session_post()),
     ),
-    bench("ladder/modern_26", 256, ladder_reference, |bencher| {
-        ladder(bencher, corpus::modern_post());
+    bench("admission/modern_26", 256, admission_reference, |bencher| {
+        admission(bencher, corpus::modern_post());
     }),
-    bench("ladder/session_25", 512, ladder_reference, |bencher| {
-        ladder(bencher, corpus::session_post());
+    bench("admission/session_25", 512, admission_reference, |bencher| {
+        admission(bencher, corpus::session_post());
     }),
-    bench("ladder/from_bytes_26", 32, ladder_reference, from_bytes),
+    bench("admission/from_bytes_26", 32, admission_reference, from_bytes),
     bench(
         "encode/echo_26",
         512,
@@ -187,7 +187,7 @@ fn framing_word(consumed: usize, body_bytes: usize, path: &str) -> u64 {
     consumed as u64 ^ (body_bytes as u64) << 24 ^ (path.len() as u64) << 48
 }
 
-fn ladder(bencher: &mut Bencher, mut post: Vec<u8>) {
+fn admission(bencher: &mut Bencher, mut post: Vec<u8>) {
     let step = Framer::default().step(&mut post, &HttpLimits::DEFAULT);
     let Ok(Step::Request { head, body, .. }) = step else {
         unreachable!("the corpus holds whole requests");
@@ -241,7 +241,7 @@ fn admitted_word(head: &RequestHead<'_>, message: Message<'_>) -> u64 {
     }
 }
 
-fn ladder_reference(operations: u32) -> Checksum {
+fn admission_reference(operations: u32) -> Checksum {
     Checksum::repeated(CALL_ID.cast_unsigned(), operations)
 }
 

@@ -79,7 +79,7 @@ fn flags_that_make_no_sense_are_usage() {
     check(
         "call http://127.0.0.1:1/ --arguments {x",
         2,
-        "no JSON object",
+        "not a JSON object",
     );
     check(
         "call http://127.0.0.1:1/ --cores 4095",

@@ -51,7 +51,7 @@ pub(super) fn run(
     };
     if measure.duration.is_zero() {
         return Err(LoadError::Usage(
-            "--duration 0s measures nothing".to_owned(),
+            "--duration 0s measures nothing: give 1s or more".to_owned(),
         ));
     }
     let Some(measured) = measure_calls(&context, measure, interrupted)? else {

@@ -42,7 +42,9 @@ impl<'a> RunContext<'a> {
             common.cores.clone()
         };
         if cores.is_empty() {
-            return Err(LoadError::Machine("the system names no cores".to_owned()));
+            return Err(LoadError::Machine(
+                "the system reports no core for this process".to_owned(),
+            ));
         }
         rlimit::increase_nofile_limit(u64::MAX)
             .map_err(|error| LoadError::Machine(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
@@ -87,7 +89,7 @@ impl<'a> RunContext<'a> {
         }
     }
 
-    /// As many threads as asked for, or more where the table of each ring, which the limit on open
+    /// As many threads as `--threads`, or more where the table of each ring, which the limit on open
     /// files bounds, would not hold its share.
     fn workers(&self, connections: u32) -> u32 {
         let open_files_max = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
@@ -138,7 +140,7 @@ impl<'a> RunContext<'a> {
             WaitOutcome::Interrupted => Exit::Interrupted,
             WaitOutcome::ServerGone => {
                 eprintln!(
-                    "corelane-load: the server went away; what was measured until then holds"
+                    "corelane-load: the server went away; the figures cover the time until then"
                 );
                 Exit::ServerGone
             }

@@ -137,7 +137,7 @@ fn call_trigger(
         let reason = tally.samples.first().cloned().unwrap_or_default();
         return Err(LoadError::NotMcp {
             url: context.common.url.url.clone(),
-            reason: format!("the trigger failed: {reason}"),
+            reason: format!("the tool of --trigger: {reason}"),
         });
     }
     Ok(sent)

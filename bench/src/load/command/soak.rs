@@ -91,18 +91,21 @@ fn check(flags: &SoakArguments) -> Result<(), LoadError> {
     let revision = flags.common.revision;
     let wrong = match flags.kind {
         SoakKind::Idle => None,
-        _ if flags.active.is_some() => Some("--active takes connections of --kind idle".to_owned()),
+        _ if flags.active.is_some() => Some("--active needs --kind idle".to_owned()),
         SoakKind::Session if revision == Revision::Modern => {
-            Some("--kind session takes --revision 2025-11-25".to_owned())
+            Some("--kind session needs --revision 2025-11-25".to_owned())
         }
         SoakKind::Listen if revision == Revision::Legacy => {
-            Some("--kind listen takes --revision 2026-07-28".to_owned())
+            Some("--kind listen needs --revision 2026-07-28".to_owned())
         }
         _ => None,
     };
     let is_wrong = wrong.or_else(|| {
         let is_churn = flags.sending.requests_per_connection.is_some();
-        is_churn.then(|| "held connections are not closed after some requests".to_owned())
+        is_churn.then(|| {
+            "--requests-per-connection closes connections, and soak holds them: leave it out"
+                .to_owned()
+        })
     });
     is_wrong.map_or(Ok(()), |text| Err(LoadError::Usage(text)))
 }

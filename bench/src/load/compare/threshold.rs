@@ -24,7 +24,7 @@ type MakeBound = fn(f64) -> Bound;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdError {
     /// Neither `<=` nor `>=`.
-    #[error("threshold {text:?} has neither <= nor >=")]
+    #[error("threshold {text:?} has neither <= nor >=: write it as p99<=1.25")]
     NoBound {
         /// The whole text.
         text: String,

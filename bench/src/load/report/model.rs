@@ -278,7 +278,7 @@ pub struct SoakReport {
     pub steps: Vec<SoakStep>,
     /// The cost of each connection; absent without two steps.
     pub slope: Option<Slope>,
-    /// The calls made while all were held, if `--active` asked for some.
+    /// The calls made while all were held, with `--active`.
     pub active: Option<ActiveReport>,
     /// The load generator's own use of the machine.
     pub generator: ProcessUse,

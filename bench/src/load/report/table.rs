@@ -294,7 +294,7 @@ fn slope_text(slope: Option<&Slope>) -> String {
             bytes(slope.private_bytes_per_connection),
             bytes(slope.slab_bytes_per_connection),
         ),
-        None => "not known: it takes two steps".to_owned(),
+        None => "unknown: a slope needs two --steps".to_owned(),
     };
     format!("each connection: {amounts}\n(slab is of the whole machine: both ends)\n")
 }

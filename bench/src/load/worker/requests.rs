@@ -287,7 +287,7 @@ impl Worker {
         }
     }
 
-    /// Gives up the request in flight by closing its connection, as the mix asks.
+    /// Gives up the request in flight by closing its connection, as the mix says.
     pub(super) fn abort(&mut self, key: SlotKey) {
         let Some(client) = self.slots.get(key) else {
             return;
