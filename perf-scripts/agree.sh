@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether corelane-load counts what wrk counts. `agree.sh -h` says how.
+# Checks that corelane-load and wrk count the same. `agree.sh -h` says how.
 set -euo pipefail
 # shellcheck source=server.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
@@ -13,13 +13,13 @@ Drives the same server with corelane-load and with wrk in turn, closed loop, one
   --rounds N          rounds of each case (default 3)
   --seconds N         measured in each round (default 3)
   --server-core N     (default 0)     --load-core N  (default 1)
-  FLOOR_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
+  BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
 
-  sleep     64 connections, a tool that takes 5 ms: neither generator has much to do, and what they
-            count must agree within 5 %, or the script fails
+  sleep     64 connections, a tool that takes 5 ms: neither generator has much to do, and their
+            counts must agree within 5 %, or the script fails
   echo      64 connections, Corelane's echo
-  floor     64 connections, the floor: here wrk fills its core before the floor fills its own, so
-            the two differ by what the generators cost. Its CPU share is printed beside
+  baseline  64 connections, the baseline: here wrk fills its core before the baseline fills its
+            own, so the two differ by the cost of the generators. wrk's CPU share stands beside
 Needs wrk (apt-get install wrk).
 END
 }
@@ -44,7 +44,7 @@ read_options() {
     done
 }
 
-# write_script TOOL ARGUMENTS: what wrk is told to send.
+# write_script TOOL ARGUMENTS: writes the request for wrk.
 write_script() {
     local meta='"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"'
     meta+=',"io.modelcontextprotocol/clientInfo":{"name":"corelane-load","version":"0.1.0"}'
@@ -98,7 +98,7 @@ from statistics import median
 runs = [[float(word) for word in line.split()[1:]] for line in sys.stdin]
 wrk, load, share = (median(column) for column in zip(*runs))
 ratio = median(run[1] / run[0] for run in runs)
-print(f"{sys.argv[1]:<8}{wrk:>12,.0f}{load:>16,.0f}{ratio:>10.3f}{share:>16.0%}")
+print(f"{sys.argv[1]:<10}{wrk:>12,.0f}{load:>16,.0f}{ratio:>10.3f}{share:>16.0%}")
 sys.exit(abs(ratio - 1) > float(sys.argv[2]) / 100)
 ' "$1" "$5" || fail "$1: wrk and corelane-load differ by more than $5 %"
 }
@@ -110,14 +110,14 @@ main() {
     need taskset util-linux
     prepare
     build_load
-    build_floor && start_floor "$server_core" && urls[floor]=$server_url
+    build_baseline && start_baseline "$server_core" && urls[baseline]=$server_url
     build_corelane && start_corelane "$server_core" && urls[corelane]=$server_url
     local message
     message=$(printf 'x%.0s' {1..100})
-    printf '%-8s%12s%16s%10s%16s\n' '' 'wrk /s' 'corelane-load /s' ratio "wrk's core"
+    printf '%-10s%12s%16s%10s%16s\n' '' 'wrk /s' 'corelane-load /s' ratio "wrk's core"
     agree sleep "${urls[corelane]}" sleep '{"ms":5}' 5
     agree echo "${urls[corelane]}" echo "{\"message\":\"$message\"}" 1000
-    agree floor "${urls[floor]}" echo "{\"message\":\"$message\"}" 1000 --fixed-answers
+    agree baseline "${urls[baseline]}" echo "{\"message\":\"$message\"}" 1000 --fixed-answers
 }
 
 main "$@"

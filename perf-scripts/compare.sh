@@ -8,34 +8,35 @@ usage() {
     cat <<'END'
 usage: compare.sh [options]
 Starts Corelane and its peers on one core and drives them in turn with corelane-load on another:
-every server gets every round of a workload, and the order turns round with the rounds. Prints
-medians with their range and ratios to the floor, and keeps every run as a line of JSON, with its
-environment.
+every server gets every round of a workload, and the order turns round with the rounds. Keeps
+every run as a line of JSON, with its environment, and prints medians with their range and ratios to
+the baseline, as `corelane-load compare RECORD` does.
 
   --rounds N          rounds of each server and workload (default 5)
   --duration TIME     measured in each round (default 5s)
   --warm-up TIME      load before that (default 1s)
   --workloads LIST    of W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
                       (default all)
-  --servers LIST      of floor,corelane,axum-static,rmcp-examples,rmcp-best (default all)
+  --servers LIST      of baseline,corelane,axum-static,rmcp-examples,rmcp-best (default all)
   --server-core N     (default 0)     --load-core N  (default 1)
   --record FILE       where to keep the runs
                       (default bench/records/HOST/DATE-COMMIT.jsonl)
-  FLOOR_BIN, CORELANE_BIN, AXUM_STATIC_BIN, RMCP_EXAMPLES_BIN, RMCP_BEST_BIN, LOAD_BIN
+  BASELINE_BIN, CORELANE_BIN, AXUM_STATIC_BIN, RMCP_EXAMPLES_BIN, RMCP_BEST_BIN, LOAD_BIN
                       binaries to use instead of release builds
 
   W-CALL-26   64 connections, closed loop, tools/call echo of 100 bytes, revision 2026-07-28
   W-CALL-25   the same in revision 2025-11-25, a session for each connection
   W-CALL-1    W-CALL-26 with one connection, for its latency
   W-CALL-1K   W-CALL-26 with 1,024 connections
-  W-OPEN-50   1,000 connections, open loop at half of what Corelane answers in W-CALL-1K just
-              before; floor and Corelane only
+  W-OPEN-50   1,000 connections, open loop at half of the answers/s of Corelane in W-CALL-1K just
+              before; baseline and Corelane only
   W-OPEN-80   the same at 80 %
   W-ACCEPT    W-CALL-26 with a new connection for each call
-The floor and axum-static answer everything with the same bytes and know no sessions: in W-CALL-25
-they get the requests of W-CALL-26, which are longer.
+The baseline and axum-static answer everything with the same bytes and know no sessions: in
+W-CALL-25 they get the requests of W-CALL-26, which are longer.
 
-What the figures do not show: a network, other cores, tools that do something. Over loopback the
+Where server_busiest is below 95 %, the server was not saturated: compare server_cpu instead of
+answers_per_s. Not in the figures: a network, other cores, tools with work to do. Over loopback the
 sender's core does part of the receiver's TCP work.
 A wrong answer or any other error fails the run.
 END
@@ -43,7 +44,7 @@ END
 
 rounds=5 duration=5s warm_up=1s server_core=0 load_core=1 record=
 workloads=W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
-servers=floor,corelane,axum-static,rmcp-examples,rmcp-best
+servers=baseline,corelane,axum-static,rmcp-examples,rmcp-best
 declare -A urls pids
 # Answers per second of Corelane with 1,000 connections; 0 until it is measured.
 capacity=0
@@ -78,7 +79,7 @@ keep() {
 
 start_one() {
     case $1 in
-    floor) build_floor && start_floor "$server_core" && keep "$1" ;;
+    baseline) build_baseline && start_baseline "$server_core" && keep "$1" ;;
     corelane) build_corelane && start_corelane "$server_core" && keep "$1" ;;
     axum-static) build_axum_static && start_axum_static "$server_core" && keep "$1" ;;
     rmcp-examples | rmcp-best)
@@ -91,14 +92,13 @@ start_one() {
     esac
 }
 
-# flags WORKLOAD SERVER: fills `flags` with what corelane-load is told, and `target` with whom
-# to ask.
+# flags WORKLOAD SERVER: sets `flags` for corelane-load, and `target`, the server to load.
 flags() {
     local revision=2026-07-28 connections=64 more=()
     target=$2
-    # Servers of fixed answers know no session, and `initialize` asks for a real answer.
+    # Servers of fixed answers know no session, and `initialize` needs a real answer.
     local is_fixed=0
-    [[ $2 != floor && $2 != axum-static ]] || is_fixed=1
+    [[ $2 != baseline && $2 != axum-static ]] || is_fixed=1
     ((is_fixed == 0)) || more+=(--fixed-answers)
     case $1 in
     W-CALL-26) ;;
@@ -125,13 +125,19 @@ measure() {
         --server-profile default --json "$scratch/report" >"$scratch/table" || status=$?
     # A saturated generator is a finding of its own, and the report says so.
     ((status == 0 || status == 4)) || fail "$1 against $2: $(cat "$scratch/table")"
-    python3 "$repository/perf-scripts/compare_report.py" add "$record" "$scratch/report" \
-        --workload "$1" --server "$2" --round "$3"
+    # Curves and seconds are left out: comparisons do not use them.
+    python3 -c '
+import json, sys
+workload, server, number, path = sys.argv[1:]
+report = json.load(open(path), object_hook=lambda table:
+    {name: value for name, value in table.items() if name not in ("curve", "timeline")})
+line = {"workload": workload, "server": server, "round": int(number), "report": report}
+print(json.dumps(line, separators=(",", ":")))' "$1" "$2" "$3" "$scratch/report" >>"$record"
 }
 
 # takes_part WORKLOAD SERVER: whether SERVER can do WORKLOAD at all.
 takes_part() {
-    [[ $1 != W-OPEN-* || $2 == floor || $2 == corelane ]]
+    [[ $1 != W-OPEN-* || $2 == baseline || $2 == corelane ]]
 }
 
 # find_capacity: sets capacity.
@@ -172,7 +178,8 @@ main() {
             done
         done
     done
-    python3 "$repository/perf-scripts/compare_report.py" print "$record"
+    "$load_binary" compare "$record"
+    printf '\nrecord: %s\n' "$record"
 }
 
 main "$@"

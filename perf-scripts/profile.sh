@@ -12,13 +12,13 @@ bytes) and prints a flat report, user and kernel, most expensive first.
 
   --seconds N         length of the sampling (default 5)
   --lines N           rows of the report (default 60)
-  --floor             profile the floor, not corelane
+  --baseline             profile the baseline, not corelane
   --pid N --url URL   profile this running server; URL is http://127.x.y.z:PORT/mcp
   --data FILE         keep perf's record, for perf report or perf annotate
   --server-core N     where a server is started (default 0)
   --load-core N       where corelane-load runs (default 1)
   --load FLAGS        more for corelane-load, as '--rate 100k --connections 1000'
-  FLOOR_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
+  BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
 
 Needs perf (apt-get install linux-perf). The event is cpu-clock, a
 timer: virtual machines often have no cycle counter. It does not sample where interrupts are off,
@@ -35,7 +35,7 @@ read_options() {
     while (($# > 0)); do
         case $1 in
         -h | --help) usage && exit 0 ;;
-        --floor) server=floor && shift && continue ;;
+        --baseline) server=baseline && shift && continue ;;
         esac
         (($# > 1)) || fail "$1 needs a value; -h shows the options"
         case $1 in
@@ -67,7 +67,7 @@ main() {
     fi
     data=${data:-$scratch/perf.data}
     build_load
-    [[ $server != floor ]] || load+=(--fixed-answers)
+    [[ $server != baseline ]] || load+=(--fixed-answers)
     [[ " ${load[*]} " == *' --connections '* ]] || load+=(--connections 64)
     # An idle server costs no samples, so perf may start before the load; it ends within it.
     perf record --event cpu-clock --freq "$samples_per_s" --pid "$pid" --output "$data" --quiet \

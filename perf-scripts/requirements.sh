@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# Sourced by serve.sh and test.sh: finds what they need and installs it where it may.
+# Sourced by serve.sh and test.sh: finds the commands they need and installs missing ones where it
+# may.
 #
 # The caller has `set -euo pipefail`. Packages are Debian's; on other systems, and without the right
-# to install, the script ends with the line that installs what is missing.
+# to install, the script ends with the command that installs them.
 
 say() {
     printf '\n== %s\n' "$*"
@@ -33,7 +34,7 @@ require_cargo() {
 
 missing_packages=()
 
-# Installs what was found to be missing, as root or by way of sudo.
+# Installs the missing packages, as root or with sudo.
 install_missing_packages() {
     ((${#missing_packages[@]} > 0)) || return 0
     local as_root=()

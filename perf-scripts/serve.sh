@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the server and runs it on 127.0.0.1:8080: ./perf-scripts/serve.sh [SERVE OPTION]...
 #
-# The same as `cargo run --release -- serve`, but installs what is missing first: a C compiler.
+# The same as `cargo run --release -- serve`, but installs a C compiler first if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . perf-scripts/requirements.sh

@@ -75,11 +75,11 @@ peer_binary() {
     release_binary "$repository/bench/peers/Cargo.toml" "$1" "$2"
 }
 
-# build_floor, build_corelane and so on: set floor_binary, corelane_binary and so on, to what
-# FLOOR_BIN, CORELANE_BIN and so on name if they do, else to a fresh release build.
-build_floor() {
-    floor_binary=${FLOOR_BIN:-}
-    [[ -n $floor_binary ]] || floor_binary=$(peer_binary floor floor)
+# build_baseline, build_corelane and so on: set baseline_binary, corelane_binary and so on, to the
+# value of BASELINE_BIN, CORELANE_BIN and so on if it is set, else to a fresh build.
+build_baseline() {
+    baseline_binary=${BASELINE_BIN:-}
+    [[ -n $baseline_binary ]] || baseline_binary=$(peer_binary baseline baseline)
 }
 
 build_axum_static() {
@@ -98,7 +98,7 @@ build_rmcp_best() {
     [[ -n $rmcp_best_binary ]] || rmcp_best_binary=$(peer_binary rmcp-peer rmcp-at-best)
 }
 
-# build_load: sets load_binary to what LOAD_BIN names or to a fresh release build.
+# build_load: sets load_binary to LOAD_BIN or to a fresh build.
 build_load() {
     load_binary=${LOAD_BIN:-}
     [[ -n $load_binary ]] ||
@@ -130,10 +130,10 @@ start_server() {
     loopback "$server_url"
 }
 
-# start_floor CORE, start_corelane CORE and so on: start_server with the binary built and its
+# start_baseline CORE, start_corelane CORE and so on: start_server with the binary built and its
 # arguments.
-start_floor() {
-    start_server floor "$1" "$floor_binary" --listen 127.0.0.1:0 --core "$1"
+start_baseline() {
+    start_server baseline "$1" "$baseline_binary" --listen 127.0.0.1:0 --core "$1"
 }
 
 start_axum_static() {

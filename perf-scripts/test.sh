@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
-# Installs what is missing (a C compiler, npm, the pinned conformance suite with the Node it needs
-# and the official schemas it carries, cargo-deny), then checks the format, clippy, the docs, the
-# dependencies and the library without its features, builds the server, and runs all tests of the
-# workspace, conformance among them. A check that fails counts as one failed test, so the last line,
-# "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
+# Installs missing requirements (a C compiler, npm, the pinned conformance suite with the Node it
+# needs and the official schemas it carries, cargo-deny), then checks the format, clippy, the docs,
+# the dependencies and the library without its features, builds the server, and runs all tests of
+# the workspace, conformance among them. A check that fails counts as one failed test, so the last
+# line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
-# It asks nothing and runs everything even if something fails early. It lacks fuzzing, which has no
+# It runs without questions and runs everything even if something fails early. It lacks fuzzing, which has no
 # end, and measuring.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,10 +26,10 @@ install_missing() {
     require_cargo
     require npm nodejs npm
     install_missing_packages
-    # npm writes this file last: it is as new as what is installed.
+    # npm writes this file last: it is as new as the installation.
     if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then
         say "installing the conformance suite"
-        # The system's npm may be older than the Node that the suite asks for and brings along.
+        # The system's npm may be older than the Node that the suite needs and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
     if ! cargo deny --version >/dev/null 2>&1; then

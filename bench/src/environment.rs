@@ -1,17 +1,17 @@
-//! What a result has to be read with: the machine, the build and the load beside it.
+//! The conditions of a measurement: the machine, the build and the load of other programs.
 //!
-//! Invariant: reading it never fails; what cannot be learned is "unknown". It lacks anything that
-//! names a person or a host.
+//! Invariant: reading it never fails; a value that cannot be read is "unknown". It lacks anything
+//! that names a person or a host.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const UNKNOWN: &str = "unknown";
 
-/// Where and from what the figures come.
+/// The machine and the build that a measurement was made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// Commit of the working tree, with `-dirty` if it differs from that.
@@ -20,12 +20,12 @@ pub struct Environment {
     pub cpu: String,
     /// Cores this process may use.
     pub cores: usize,
-    /// Who sets the frequency; unknown in most virtual machines.
+    /// The kernel's CPU frequency governor; unknown in most virtual machines.
     pub governor: String,
     /// The kernel's release.
     pub kernel: String,
-    /// Runnable tasks of the last minute on the whole machine, at the start: what others run there
-    /// is in the tails of every figure, and in the medians of those that take two cores.
+    /// Runnable tasks of the last minute on the whole machine, at the start: other programs there
+    /// lengthen the tails of every figure, and the medians of those that take two cores.
     pub load_average: String,
     /// Whether the build is optimised and free of debug assertions.
     pub is_release: bool,
@@ -34,7 +34,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Looks around; `cores` is how many there are to pin to.
+    /// Reads the environment; `cores` is the number of cores this process may use.
     pub fn read(cores: usize) -> Environment {
         let governor = "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor";
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -64,6 +64,12 @@ impl Environment {
         )
     }
 
+    /// Start of the run, in UTC (RFC 3339).
+    pub fn date(&self) -> String {
+        let start = UNIX_EPOCH + Duration::from_secs(self.unix_time_s);
+        humantime::format_rfc3339_seconds(start).to_string()
+    }
+
     /// Whether the figures mean anything, in a word.
     fn build(&self) -> &'static str {
         if self.is_release {
@@ -74,7 +80,7 @@ impl Environment {
     }
 }
 
-/// The commit of the tree this was built from, asked when the benches run.
+/// The commit of the tree this was built from, read when the benches run.
 fn commit() -> String {
     let output = Command::new("git")
         .args(["describe", "--always", "--dirty", "--abbrev=12"])

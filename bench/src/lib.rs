@@ -1,12 +1,12 @@
 //! Measuring Corelane, and any other MCP server.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | [`load`] | `corelane-load`: drives a server over HTTP and says what it saw |
+//! | [`load`] | `corelane-load`: drives a server over HTTP and measures it |
 //! | [`micro`] | micro-benchmarks: the parts of one request and of one core, each alone |
 //! | [`environment`] | the machine, the build and the load that belong to every figure |
 //!
-//! Invariant: no number leaves this crate without the answer of the work it timed having been
+//! Invariant: no number leaves this crate unless the result of the timed work was
 //! checked, and none without its environment.
 
 pub mod environment;

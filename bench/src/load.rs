@@ -1,15 +1,15 @@
-//! `corelane-load`: drives an MCP server over HTTP and says what it saw.
+//! `corelane-load`: drives an MCP server over HTTP and reports latency and throughput.
 //!
 //! One control thread and some workers. A worker is built like a shard of the server: pinned, with
-//! a ring of its own, and it shares nothing but a board of atomic cells.
+//! a ring of its own, and it shares nothing but a few atomic counters.
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | `cli`, `command` | the command line; what each command does, from start to report |
-//! | `plan`, `run`, `worker` | what is to be done; the control thread's side; one thread's side |
+//! | `cli`, `command` | the command line; each command from start to report |
+//! | `plan`, `run`, `worker` | the plan of a run; the control thread; one worker thread |
 //! | `pace`, `mix`, `script` | when requests are due; which ones; their bytes |
-//! | `client`, `response`, `answer` | one connection; HTTP answers; whether they are right |
-//! | `tally`, `report`, `compare` | counts and times; what a run found; two sides of runs |
+//! | `client`, `response`, `answer` | one connection; HTTP answers; the check of each answer |
+//! | `tally`, `report`, `compare` | counts and times; the report of a run; comparisons |
 //! | `process`, `target`, `error` | /proc; URLs; exit codes |
 //!
 //! Everything but `worker`, `run`, `process` and `command` takes bytes and times as arguments and

@@ -1,50 +1,37 @@
 //! Micro-benchmarks: the parts of one request and of one core, each alone.
 //!
-//! A [`Bench`] is data: a name, the size of a batch, a reference for its answer, and a function
-//! that prepares on its own stack and then hands its iteration to a [`Stage`]. The reference comes
-//! from another way of doing the work (serde_json, a formatted string, arithmetic), so a bench
-//! that measures the wrong thing fails instead of printing a number.
+//! A [`Bench`] is data: a name, the size of a batch, a reference for its checksum, and a function
+//! that prepares on its own stack and then hands its iteration to a [`Bencher`]. The reference
+//! comes from another way of doing the work (serde_json, a formatted string, arithmetic), so a
+//! bench that measures the wrong thing fails instead of printing a number.
 //!
 //! | module | benches |
 //! |---|---|
-//! | `wire` | decode, framing, ladder, encode, response head |
+//! | `wire` | decode, framing, admission checks, encode, response head |
 //! | `dispatch` | a whole call, from received bytes to bytes to be sent |
 //! | `one_core` | chunk pool, wheel, slots |
 //! | `lanes` | lanes on one core and between two |
 //! | `registry` | tools by name and sessions by id, here and through a lane |
 //!
-//! What no number here shows: system calls, cold caches and cold branch predictors (each bench
-//! repeats one input until the core knows it by heart), the parts competing for one cache, and
+//! No number here shows system calls, cold caches or cold branch predictors (each bench
+//! repeats one input), the parts competing for one cache, or
 //! memory bandwidth shared with other shards. The parts do not add up to a request.
 
-mod answer;
+mod bench;
+mod bencher;
+mod checksum;
 mod corpus;
 mod dispatch;
 mod lanes;
 mod one_core;
 mod registry;
 mod report;
-mod stage;
 mod wire;
 
-pub use answer::Answer;
+pub use bench::{Bench, run};
+pub use bencher::{Bencher, Length, Measurement, Settings, WrongChecksum};
+pub use checksum::Checksum;
 pub use report::{Summary, TABLE_HEAD, json, table_row};
-pub use stage::{Conditions, Length, Measurement, Stage, WrongAnswer};
-
-/// One micro-benchmark.
-#[derive(Clone, Copy, Debug)]
-pub struct Bench {
-    /// `part/case`, unique.
-    pub name: &'static str,
-    /// Operations in a batch: so many that reading the clock is lost in them, some 20 to 100 us.
-    pub operations: u32,
-    /// Cores it takes to mean anything, 1 or 2.
-    pub cores: usize,
-    /// What a batch of so many operations answers.
-    pub reference: fn(u32) -> Answer,
-    /// Prepares, then measures on the stage once.
-    pub perform: fn(&mut Stage),
-}
 
 /// Every bench, in the order of the way of a request.
 pub fn all() -> impl Iterator<Item = &'static Bench> {
@@ -60,33 +47,22 @@ pub fn all() -> impl Iterator<Item = &'static Bench> {
     .flatten()
 }
 
-/// Runs one bench.
-///
-/// # Errors
-/// [`WrongAnswer`] if a batch did not find what its reference says.
-pub fn run(bench: &Bench, conditions: &Conditions) -> Result<Measurement, WrongAnswer> {
-    let operations = bench.operations.min(conditions.operations_max);
-    let mut stage = Stage::new(conditions, operations, (bench.reference)(operations));
-    (bench.perform)(&mut stage);
-    stage.outcome()
-}
-
-/// What the harness itself costs each operation: one folded word, and its loop.
+/// The cost of the harness for each operation: one folded word, and its loop.
 const HARNESS: &[Bench] = &[Bench {
     name: "harness/fold",
     operations: 16_384,
     cores: 1,
-    reference: |operations| Answer::repeated(1, operations),
-    perform: |stage| stage.each(|| std::hint::black_box(1)),
+    reference: |operations| Checksum::repeated(1, operations),
+    perform: |bencher| bencher.each(|| std::hint::black_box(1)),
 }];
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Bench, Conditions, Length, all, run};
+    use super::{Bench, Checksum, Length, Settings, all, run};
     use std::collections::HashSet;
 
     fn check(bench: &Bench, operations_max: u32) {
-        let conditions = Conditions {
+        let settings = Settings {
             length: Length::Batches(2),
             operations_max,
             partner_core: None,
@@ -95,13 +71,13 @@ mod tests {
                 0
             },
         };
-        let answer = || match run(bench, &conditions) {
-            Ok(measured) => measured.answer(),
+        let checksum = || match run(bench, &settings) {
+            Ok(measured) => measured.checksum(),
             Err(wrong) => panic!("{} of {operations_max}: {wrong}", bench.name),
         };
-        assert_eq!(answer(), answer(), "{}", bench.name);
+        assert_eq!(checksum(), checksum(), "{}", bench.name);
         let operations = bench.operations.min(operations_max);
-        assert_eq!(answer(), (bench.reference)(operations), "{}", bench.name);
+        assert_eq!(checksum(), (bench.reference)(operations), "{}", bench.name);
     }
 
     #[test]
@@ -124,7 +100,7 @@ mod tests {
         for bench in all() {
             let (small, large) = ((bench.reference)(3), (bench.reference)(4));
             assert_ne!(small, large, "{}", bench.name);
-            assert_ne!(small, Answer::default(), "{}", bench.name);
+            assert_ne!(small, Checksum::default(), "{}", bench.name);
         }
     }
 

@@ -1,4 +1,4 @@
-//! `corelane-load`: the load generator; `corelane-load --help` says what it does.
+//! `corelane-load`: the load generator; see `corelane-load --help`.
 
 use clap::Parser;
 use corelane_bench::load::{cli::Cli, command};

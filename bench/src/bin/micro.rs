@@ -5,9 +5,9 @@
 //!     [--rounds R] [--json FILE]
 //! ```
 //!
-//! The benches are run in turn, and that so many rounds, so that what disturbs the machine for a
+//! The benches are run in turn, in several rounds, so that a disturbance of the machine for a
 //! while disturbs one round of each. Beside the median of the rounds stand the lowest and the
-//! highest. What the numbers do not show stands in [`corelane_bench::micro`] and its modules.
+//! highest. The limits of the numbers are documented in [`corelane_bench::micro`] and its modules.
 //!
 //! The allocator counts, which costs an allocating path about as much as an uncontended atomic
 //! addition for each allocation; a path that does not allocate pays nothing. Allocations of a
@@ -16,7 +16,7 @@
 use clap::Parser;
 use corelane_bench::environment::Environment;
 use corelane_bench::micro::{
-    Bench, Conditions, Length, Summary, TABLE_HEAD, WrongAnswer, all, json, run, table_row,
+    Bench, Length, Settings, Summary, TABLE_HEAD, WrongChecksum, all, json, run, table_row,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     if let [own_core, _, ..] = cores[..] {
         core_affinity::set_for_current(own_core);
     }
-    let conditions = Conditions {
+    let settings = Settings {
         length: Length::Time(Duration::from_secs_f64(arguments.seconds)),
         operations_max: u32::MAX,
         partner_core: cores.get(1).copied(),
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         eprintln!("no bench to run has {:?} in its name", arguments.filter);
         return ExitCode::from(2);
     }
-    let summaries = match run_rounds(&chosen, arguments.rounds, &conditions) {
+    let summaries = match run_rounds(&chosen, arguments.rounds, &settings) {
         Ok(summaries) => summaries,
         Err((name, wrong)) => {
             eprintln!("{name}: {wrong}");
@@ -107,12 +107,12 @@ fn choose(filter: &str, cores: usize) -> Vec<&'static Bench> {
 fn run_rounds(
     benches: &[&'static Bench],
     rounds: u32,
-    conditions: &Conditions,
-) -> Result<Vec<Summary>, (&'static str, WrongAnswer)> {
+    settings: &Settings,
+) -> Result<Vec<Summary>, (&'static str, WrongChecksum)> {
     let mut summaries: Vec<Summary> = Vec::with_capacity(benches.len());
     for round in 0..rounds {
         for (at, bench) in benches.iter().enumerate() {
-            let measured = run(bench, conditions).map_err(|wrong| (bench.name, wrong))?;
+            let measured = run(bench, settings).map_err(|wrong| (bench.name, wrong))?;
             if round == 0 {
                 summaries.push(Summary::new(bench.name, measured));
             } else {

@@ -1,19 +1,22 @@
-//! Whether a message is the right answer to a request.
+//! Checks that a message is the correct answer to a request.
 //!
-//! Simple version: parse every message and look. Deviation: a server that answers equal requests
-//! answers them with equal bytes but for the id, so a message that equals one found right, with
-//! its own id in the place of the other's, is right without parsing. Nothing else is taken on
-//! trust: a message that differs anywhere is parsed and judged by itself.
+//! The simple way is to parse every message. The faster way here: a server that answers equal
+//! requests answers them with equal bytes but for the id, so a message that equals a correct one,
+//! with its own id in the place of the other's, is correct without parsing. Nothing else is taken
+//! on trust: a message that differs anywhere is parsed and checked by itself.
 
+use super::mix::RequestKind;
 use serde_json::Value as Json;
 
-/// What a request wants to hear.
+/// The answer that a request expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Expected {
     /// Content of a tool, and of `echo` this very text in it.
     ToolResult {
         /// The text that was sent.
         echo: Option<String>,
+        /// Whether a result with `isError` is correct too.
+        allows_error: bool,
     },
     /// A result with an array of this name.
     List(&'static str),
@@ -21,75 +24,78 @@ pub enum Wanted {
     Initialized,
     /// Any result that is an object.
     Object,
-    /// The same bytes as every time, whatever was asked: a server that only pretends.
+    /// The same bytes every time, for servers with a fixed answer.
     Same,
 }
 
-impl Wanted {
-    /// Of the results of a method.
-    pub fn of(method: &str, echo: Option<&str>) -> Wanted {
-        match method {
-            "tools/call" => Wanted::ToolResult {
-                echo: echo.map(str::to_owned),
+impl Expected {
+    /// The expected answer to a kind of request.
+    pub fn of(kind: &RequestKind) -> Expected {
+        match &*kind.method {
+            "tools/call" => Expected::ToolResult {
+                echo: kind.echo().map(str::to_owned),
+                allows_error: kind.allow_tool_errors,
             },
-            "tools/list" => Wanted::List("tools"),
-            "resources/list" => Wanted::List("resources"),
-            "resources/templates/list" => Wanted::List("resourceTemplates"),
-            "resources/read" => Wanted::List("contents"),
-            "prompts/list" => Wanted::List("prompts"),
-            "prompts/get" => Wanted::List("messages"),
-            "initialize" => Wanted::Initialized,
-            _ => Wanted::Object,
+            "tools/list" => Expected::List("tools"),
+            "resources/list" => Expected::List("resources"),
+            "resources/templates/list" => Expected::List("resourceTemplates"),
+            "resources/read" => Expected::List("contents"),
+            "prompts/list" => Expected::List("prompts"),
+            "prompts/get" => Expected::List("messages"),
+            "initialize" => Expected::Initialized,
+            _ => Expected::Object,
         }
     }
 }
 
-/// What a message turned out to be.
+/// The result of checking a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The answer that was asked for.
-    Right {
+pub enum CheckResult {
+    /// The expected answer.
+    Correct {
         /// The tool says that it failed.
         is_tool_error: bool,
     },
+    /// A result with `isError` that the mix does not allow.
+    ToolError(String),
     /// A JSON-RPC error.
     ProtocolError(String),
-    /// An answer, and a wrong one.
+    /// A wrong answer.
     Wrong(String),
     /// No answer: a notification, or a request of the server's.
     NoAnswer,
 }
 
-/// Judges the answers to one kind of request.
+/// Checks the answers to one kind of request.
 #[derive(Clone, Debug)]
-pub struct Judge {
-    wanted: Wanted,
+pub struct Checker {
+    expected: Expected,
     seen_right: Option<Pattern>,
-    /// What [`Wanted::Same`] wants.
+    /// The first message, which [`Expected::Same`] compares with.
     first: Vec<u8>,
 }
 
-/// A right answer around the digits of its id.
+/// The bytes of a correct answer before and after the digits of its id.
 #[derive(Clone, Debug)]
 struct Pattern {
     before_id: Vec<u8>,
     after_id: Vec<u8>,
 }
 
-impl Judge {
-    /// A judge that has seen nothing.
-    pub fn new(wanted: Wanted) -> Judge {
-        Judge {
-            wanted,
+impl Checker {
+    /// A checker that has seen no message.
+    pub fn new(expected: Expected) -> Checker {
+        Checker {
+            expected,
             seen_right: None,
             first: Vec::new(),
         }
     }
 
-    /// Judges `message` as the answer to the request `id`.
-    pub fn judge(&mut self, id: u64, message: &[u8]) -> Verdict {
-        if self.wanted == Wanted::Same {
-            return self.judge_same(message);
+    /// Checks `message` as the answer to the request `id`.
+    pub fn check(&mut self, id: u64, message: &[u8]) -> CheckResult {
+        if self.expected == Expected::Same {
+            return self.check_same(message);
         }
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(id).as_bytes();
@@ -101,40 +107,43 @@ impl Judge {
             && let Some(rest) = rest.strip_prefix(digits)
             && rest == after_id
         {
-            return Verdict::Right {
+            return CheckResult::Correct {
                 is_tool_error: false,
             };
         }
-        let verdict = self.judge_whole(id, message);
-        let is_plain = verdict
-            == Verdict::Right {
+        let result = self.check_parsed(id, message);
+        let is_plain = result
+            == CheckResult::Correct {
                 is_tool_error: false,
             };
         if is_plain {
             self.seen_right = pattern(message, digits);
         }
-        verdict
+        result
     }
 
-    fn judge_same(&mut self, message: &[u8]) -> Verdict {
+    fn check_same(&mut self, message: &[u8]) -> CheckResult {
         if self.first.is_empty() {
             self.first = message.to_vec();
         }
         if self.first == message {
-            return Verdict::Right {
+            return CheckResult::Correct {
                 is_tool_error: false,
             };
         }
-        Verdict::Wrong(format!("not what came first: {}", clipped(message)))
+        CheckResult::Wrong(format!(
+            "not equal to the first answer: {}",
+            clipped(message)
+        ))
     }
 
-    fn judge_whole(&self, id: u64, message: &[u8]) -> Verdict {
-        let wrong = |what: String| Verdict::Wrong(what);
+    fn check_parsed(&self, id: u64, message: &[u8]) -> CheckResult {
+        let wrong = |what: String| CheckResult::Wrong(what);
         let Ok(message) = serde_json::from_slice::<Json>(message) else {
             return wrong(format!("not JSON: {}", clipped(message)));
         };
         if message.get("method").is_some() {
-            return Verdict::NoAnswer;
+            return CheckResult::NoAnswer;
         }
         if message.get("jsonrpc").and_then(Json::as_str) != Some("2.0") {
             return wrong(format!(
@@ -143,26 +152,31 @@ impl Judge {
             ));
         }
         if let Some(error) = message.get("error") {
-            return Verdict::ProtocolError(clipped(error.to_string()));
+            return CheckResult::ProtocolError(clipped(error.to_string()));
         }
         if message.get("id") != Some(&Json::from(id)) {
             let other = message.get("id").unwrap_or(&Json::Null);
-            return wrong(format!("answers {other}, not {id}"));
+            return wrong(format!("answers id {other}, not {id}"));
         }
         let Some(result) = message.get("result").filter(|result| result.is_object()) else {
-            return wrong("the result is no object".to_owned());
+            return wrong("the result is not an object".to_owned());
         };
         let kind = result.get("resultType").and_then(Json::as_str);
         if kind.is_some_and(|kind| kind != "complete") {
             return wrong(format!("the result is {kind:?}, not complete"));
         }
-        self.judge_result(result)
+        self.check_result(result)
     }
 
-    fn judge_result(&self, result: &Json) -> Verdict {
+    fn check_result(&self, result: &Json) -> CheckResult {
         let has_array = |name: &str| result.get(name).is_some_and(Json::is_array);
-        let fault = match &self.wanted {
-            Wanted::ToolResult { echo } => {
+        let is_tool_error = result.get("isError") == Some(&Json::Bool(true));
+        let fault = match &self.expected {
+            Expected::ToolResult { echo, allows_error } => {
+                if is_tool_error && !allows_error {
+                    let text = format!("the tool failed: {}", clipped(result.to_string()));
+                    return CheckResult::ToolError(text);
+                }
                 let text = result.pointer("/content/0/text").and_then(Json::as_str);
                 match echo {
                     _ if !has_array("content") => Some("content"),
@@ -170,21 +184,20 @@ impl Judge {
                     _ => None,
                 }
             }
-            Wanted::List(name) => (!has_array(name)).then_some(*name),
-            Wanted::Initialized => {
+            Expected::List(name) => (!has_array(name)).then_some(*name),
+            Expected::Initialized => {
                 let version = result.get("protocolVersion").and_then(Json::as_str);
                 version.is_none().then_some("protocolVersion")
             }
-            Wanted::Object | Wanted::Same => None,
+            Expected::Object | Expected::Same => None,
         };
-        let is_tool_error = result.get("isError") == Some(&Json::Bool(true));
         match fault {
-            // A failed tool says what it likes.
+            // The content of a failed tool is free text.
             Some(fault) if !is_tool_error => {
                 let result = clipped(result.to_string());
-                Verdict::Wrong(format!("the result lacks {fault}: {result}"))
+                CheckResult::Wrong(format!("the result lacks {fault}: {result}"))
             }
-            _ => Verdict::Right { is_tool_error },
+            _ => CheckResult::Correct { is_tool_error },
         }
     }
 }
@@ -214,11 +227,17 @@ fn clipped(text: impl AsRef<[u8]>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Judge, Verdict, Wanted};
+    use super::{CheckResult, Checker, Expected, RequestKind};
 
-    const RIGHT: Verdict = Verdict::Right {
+    const RIGHT: CheckResult = CheckResult::Correct {
         is_tool_error: false,
     };
+
+    fn call(message: Option<&str>) -> RequestKind {
+        let mut arguments = serde_json::Map::new();
+        arguments.extend(message.map(|text| ("message".to_owned(), text.into())));
+        RequestKind::call("echo", arguments)
+    }
 
     fn echo(id: &str, text: &str) -> String {
         format!(
@@ -229,18 +248,18 @@ mod tests {
 
     #[test]
     fn an_answer_is_right_only_with_its_id_and_its_echo() {
-        let mut judge = Judge::new(Wanted::of("tools/call", Some("hello")));
-        // The second time the same bytes are judged by pattern: nothing may change.
+        let mut checker = Checker::new(Expected::of(&call(Some("hello"))));
+        // The second time the same bytes are checked by pattern: the result is the same.
         for _ in 0..2 {
             assert_eq!(
-                judge.judge(1_000_000_007, echo("1000000007", "hello").as_bytes()),
+                checker.check(1_000_000_007, echo("1000000007", "hello").as_bytes()),
                 RIGHT
             );
             let mut wrong = |id: &str, text: &str| {
-                let verdict = judge.judge(1_000_000_008, echo(id, text).as_bytes());
+                let result = checker.check(1_000_000_008, echo(id, text).as_bytes());
                 assert!(
-                    matches!(verdict, Verdict::Wrong(_)),
-                    "{id} {text}: {verdict:?}"
+                    matches!(result, CheckResult::Wrong(_)),
+                    "{id} {text}: {result:?}"
                 );
             };
             wrong("1000000007", "hello");
@@ -249,7 +268,7 @@ mod tests {
             wrong("100000000", "hello");
             wrong("1000000008", "hallo");
             assert_eq!(
-                judge.judge(1_000_000_008, echo("1000000008", "hello").as_bytes()),
+                checker.check(1_000_000_008, echo("1000000008", "hello").as_bytes()),
                 RIGHT
             );
         }
@@ -257,29 +276,32 @@ mod tests {
 
     #[test]
     fn an_id_that_stands_in_the_text_too_is_judged_whole() {
-        let mut judge = Judge::new(Wanted::of("tools/call", None));
+        let mut checker = Checker::new(Expected::of(&call(None)));
         for id in [5_u64, 6] {
             let text = echo(&id.to_string(), &id.to_string());
-            assert_eq!(judge.judge(id, text.as_bytes()), RIGHT);
-            assert!(judge.seen_right.is_none());
+            assert_eq!(checker.check(id, text.as_bytes()), RIGHT);
+            assert!(checker.seen_right.is_none());
         }
     }
 
     #[test]
     fn errors_notifications_and_nonsense_are_told_apart() {
         let check = |message: &str, expected: &str| {
-            let verdict = Judge::new(Wanted::of("tools/list", None)).judge(1, message.as_bytes());
-            let verdict = format!("{verdict:?}");
-            assert!(verdict.starts_with(expected), "{message}: {verdict}");
+            let result = Checker::new(Expected::List("tools")).check(1, message.as_bytes());
+            let result = format!("{result:?}");
+            assert!(result.starts_with(expected), "{message}: {result}");
         };
-        check(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#, "Right");
+        check(
+            r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#,
+            "Correct",
+        );
         check(
             r#"{"jsonrpc":"2.0","id":1,"result":{"tools":{}}}"#,
             "Wrong(\"the result lacks tools",
         );
         check(
             r#"{"jsonrpc":"2.0","id":1,"result":7}"#,
-            "Wrong(\"the result is no object",
+            "Wrong(\"the result is not an object",
         );
         check(r#"{"id":1,"result":{}}"#, "Wrong(\"not JSON-RPC");
         check("<html>", "Wrong(\"not JSON:");
@@ -297,21 +319,21 @@ mod tests {
 
     #[test]
     fn a_server_that_only_pretends_is_held_to_its_first_answer() {
-        let mut judge = Judge::new(Wanted::Same);
-        assert_eq!(judge.judge(1, b"{}"), RIGHT);
-        assert_eq!(judge.judge(2, b"{}"), RIGHT);
-        assert!(matches!(judge.judge(3, b"{ }"), Verdict::Wrong(_)));
+        let mut checker = Checker::new(Expected::Same);
+        assert_eq!(checker.check(1, b"{}"), RIGHT);
+        assert_eq!(checker.check(2, b"{}"), RIGHT);
+        assert!(matches!(checker.check(3, b"{ }"), CheckResult::Wrong(_)));
     }
 
     #[test]
-    fn a_failed_tool_is_an_answer() {
-        let message = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}"#;
-        let verdict = Judge::new(Wanted::of("tools/call", Some("a"))).judge(1, message.as_bytes());
-        assert_eq!(
-            verdict,
-            Verdict::Right {
-                is_tool_error: true
-            }
-        );
+    fn a_failed_tool_is_an_error_unless_the_mix_allows_it() {
+        let message = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}"#;
+        let mut kind = call(Some("a"));
+        let refused = Checker::new(Expected::of(&kind)).check(1, message);
+        assert!(matches!(refused, CheckResult::ToolError(_)), "{refused:?}");
+        kind.allow_tool_errors = true;
+        let allowed = Checker::new(Expected::of(&kind)).check(1, message);
+        let is_tool_error = true;
+        assert_eq!(allowed, CheckResult::Correct { is_tool_error });
     }
 }

@@ -1,7 +1,7 @@
 //! The command line of `corelane-load`.
 
 use super::error::LoadError;
-use super::mix::{MIX_BYTES_MAX, Mix, RequestKind};
+use super::mix::{MIX_BYTES_MAX, MIX_EXAMPLE, Mix, RequestKind};
 use super::pace::Rate;
 use super::script::Revision;
 use super::target::Target;
@@ -16,32 +16,35 @@ use std::time::Duration;
 pub const THREADS_MAX: u32 = 1024;
 /// The longest run.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Bytes of the message that `echo` is called with unless told otherwise.
+/// Bytes of the message that `echo` is called with by default.
 const MESSAGE_BYTES: usize = 100;
 
-/// Drives an MCP server over HTTP and says what it saw: open loop or closed, free of coordinated
+/// Drives an MCP server over HTTP and measures it: open or closed loop, free of coordinated
 /// omission, every answer checked.
 ///
-/// Exit codes: 0 all well; 1 requests failed, or a threshold was not kept; 2 wrong usage; 3 no MCP
+/// Exit codes: 0 success; 1 requests failed, or a threshold was not kept; 2 wrong usage; 3 no MCP
 /// server there; 4 the generator was the bottleneck, the figures are invalid; 5 the server went
 /// away; 130 ended by Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "corelane-load", version)]
 pub struct Cli {
-    /// What to do.
+    /// The commands.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes calls: throughput and latency.
+    /// Makes calls and measures throughput and latency.
+    #[command(after_long_help = format!("A --mix file with every key:\n{MIX_EXAMPLE}"))]
     Call(CallArguments),
-    /// Holds connections: memory of each, connections per second.
-    Hold(HoldArguments),
+    /// Holds connections and measures the memory of each and connections per second.
+    #[command(alias = "hold")]
+    Soak(SoakArguments),
     /// Opens streams, triggers a change, and times its arrival on all of them.
-    Fan(FanArguments),
+    #[command(alias = "fan")]
+    Fanout(FanoutArguments),
     /// Raises the rate until latency breaks.
     Sweep(SweepArguments),
     /// Compares reports of two sides: ratios of B to A, with spread.
@@ -50,7 +53,7 @@ pub enum Command {
     Schema,
 }
 
-/// Of all runs.
+/// Flags of all runs.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// The server's endpoint, as http://127.0.0.1:8080/mcp.
@@ -70,8 +73,8 @@ pub struct Common {
     /// How long a request may take.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
-    /// The server answers everything with the same bytes, as the floor does: answers are held to
-    /// the first one instead of to their requests.
+    /// The server answers everything with the same bytes, as the baseline does: answers are
+    /// compared with the first one instead of with their requests.
     #[arg(long)]
     pub fixed_answers: bool,
     /// The server's process, if it is not the one that listens on the port.
@@ -91,7 +94,7 @@ pub struct Common {
     pub hgrm: Option<PathBuf>,
 }
 
-/// What is sent.
+/// Flags that choose the requests.
 #[derive(Clone, Debug, Args)]
 pub struct Sending {
     /// The tool to call.
@@ -111,10 +114,10 @@ pub struct Sending {
 /// `call`.
 #[derive(Clone, Debug, Args)]
 pub struct CallArguments {
-    /// Of all runs.
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
-    /// What is sent.
+    /// Flags that choose the requests.
     #[command(flatten)]
     pub sending: Sending,
     /// Connections.
@@ -134,9 +137,9 @@ pub struct CallArguments {
     pub warmup: Duration,
 }
 
-/// What a held connection does.
+/// The state in which a connection is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HoldKind {
+pub enum SoakKind {
     /// It made one call and is kept alive.
     Idle,
     /// It holds the GET stream of a session of 2025-11-25.
@@ -145,32 +148,32 @@ pub enum HoldKind {
     Listen,
 }
 
-impl HoldKind {
+impl SoakKind {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            HoldKind::Idle => "idle",
-            HoldKind::Session => "session",
-            HoldKind::Listen => "listen",
+            SoakKind::Idle => "idle",
+            SoakKind::Session => "session",
+            SoakKind::Listen => "listen",
         }
     }
 }
 
-/// `hold`.
+/// `soak`.
 #[derive(Clone, Debug, Args)]
-pub struct HoldArguments {
-    /// Of all runs.
+pub struct SoakArguments {
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
-    /// What is sent.
+    /// Flags that choose the requests.
     #[command(flatten)]
     pub sending: Sending,
     /// Connections to hold.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub connections: u32,
-    /// What each does.
+    /// The state in which each is held.
     #[arg(long, value_enum, default_value = "idle")]
-    pub kind: HoldKind,
+    pub kind: SoakKind,
     /// Connections begun per second; default: as many as the server takes.
     #[arg(long)]
     pub ramp: Option<Rate>,
@@ -185,16 +188,16 @@ pub struct HoldArguments {
     pub duration: Duration,
 }
 
-/// `fan`.
+/// `fanout`.
 #[derive(Clone, Debug, Args)]
-pub struct FanArguments {
-    /// Of all runs.
+pub struct FanoutArguments {
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
     /// Streams to open: listens of 2026-07-28, GET streams of 2025-11-25.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4_000_000))]
     pub streams: u32,
-    /// The tool whose call makes the change.
+    /// The tool that makes the change when it is called.
     #[arg(long)]
     pub trigger: String,
     /// Its arguments: an object, or the file with one.
@@ -208,10 +211,10 @@ pub struct FanArguments {
 /// `sweep`.
 #[derive(Clone, Debug, Args)]
 pub struct SweepArguments {
-    /// Of all runs.
+    /// Flags of all runs.
     #[command(flatten)]
     pub common: Common,
-    /// What is sent.
+    /// Flags that choose the requests.
     #[command(flatten)]
     pub sending: Sending,
     /// Connections.
@@ -220,7 +223,7 @@ pub struct SweepArguments {
     /// The first rate, in requests per second.
     #[arg(long, default_value = "1k")]
     pub from: Rate,
-    /// What a rate that was kept is multiplied by.
+    /// Factor from one rate to the next.
     #[arg(long, default_value_t = 1.5, value_parser = growth)]
     pub growth: f64,
     /// The latency that 99 % of requests must keep.
@@ -237,20 +240,21 @@ pub struct SweepArguments {
 /// `compare`.
 #[derive(Clone, Debug, Args)]
 pub struct CompareArguments {
-    /// Reports of the one side, one after another.
+    /// Reports of side A, one after another; without B, a record of `perf-scripts/compare.sh`,
+    /// whose servers are compared with its baseline.
     pub a: PathBuf,
-    /// Reports of the other side.
-    pub b: PathBuf,
+    /// Reports of side B.
+    pub b: Option<PathBuf>,
     /// A bound on a ratio, as 'p99<=1.25' or 'answers_per_s>=0.95'; repeatable.
     #[arg(long = "threshold")]
     pub thresholds: Vec<String>,
 }
 
 impl Sending {
-    /// The mix these flags ask for.
+    /// The mix of these flags.
     ///
     /// # Errors
-    /// What is wrong with a file or with the arguments.
+    /// A file cannot be read, or the arguments are wrong.
     pub fn mix(&self) -> Result<Mix, LoadError> {
         let mut mix = match &self.mix {
             Some(path) => {
@@ -275,7 +279,7 @@ impl Sending {
 /// The arguments of a tool: an object, or the name of the file with one.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The file cannot be read, or the text is not a JSON object.
 pub fn arguments(tool: &str, given: Option<&str>) -> Result<Map<String, Json>, LoadError> {
     let text = match given {
         None if tool == "echo" => {
@@ -288,7 +292,7 @@ pub fn arguments(tool: &str, given: Option<&str>) -> Result<Map<String, Json>, L
         Some(path) => read_bounded(Path::new(path))?,
     };
     serde_json::from_str(&text)
-        .map_err(|error| LoadError::Usage(format!("--arguments is no JSON object: {error}")))
+        .map_err(|error| LoadError::Usage(format!("--arguments is not a JSON object: {error}")))
 }
 
 /// A file of at most [`MIX_BYTES_MAX`] bytes.
@@ -310,7 +314,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     let is_fine = duration <= DURATION_MAX;
     is_fine
         .then_some(duration)
-        .ok_or_else(|| "it is more than 24 hours".to_owned())
+        .ok_or_else(|| "give at most 24 hours".to_owned())
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -319,7 +323,7 @@ fn percent(text: &str) -> Result<f64, String> {
     let is_fine = number > 0.0 && number <= 100.0;
     is_fine
         .then_some(number)
-        .ok_or_else(|| "it is not above 0% and up to 100%".to_owned())
+        .ok_or_else(|| "give a share above 0% and up to 100%, such as 1%".to_owned())
 }
 
 fn growth(text: &str) -> Result<f64, String> {
@@ -327,15 +331,15 @@ fn growth(text: &str) -> Result<f64, String> {
     let is_fine = (1.01..=10.0).contains(&number);
     is_fine
         .then_some(number)
-        .ok_or_else(|| "it is not within 1.01 to 10".to_owned())
+        .ok_or_else(|| "give a factor from 1.01 to 10".to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("it is not 'Name: value'")?;
+    let (name, value) = text.split_once(':').ok_or("give it as 'Name: value'")?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let is_text = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
     if name.is_empty() || !name.bytes().all(is_token) || !value.bytes().all(is_text) {
-        return Err("it is not a field of HTTP".to_owned());
+        return Err("it has bytes that an HTTP field cannot have".to_owned());
     }
     Ok((name.to_owned(), value.trim().to_owned()))
 }
@@ -369,11 +373,11 @@ mod tests {
         );
         check(&format!("load call {url} --threads 0"), "--threads");
         check(
-            &format!("load hold {url} --connections 5 --active 0%"),
+            &format!("load soak {url} --connections 5 --active 0%"),
             "above 0%",
         );
         check(
-            &format!("load hold {url} --connections 5 --kind line"),
+            &format!("load soak {url} --connections 5 --kind line"),
             "session",
         );
         check(&format!("load sweep {url} --growth 1"), "1.01");
@@ -400,7 +404,7 @@ mod tests {
             arguments("add", Some("{]"))
                 .unwrap_err()
                 .to_string()
-                .contains("no JSON object")
+                .contains("not a JSON object")
         );
     }
 }

@@ -1,16 +1,16 @@
-//! One connection of the generator, without its socket: what is in flight on it, and what the
-//! bytes that arrive say about that.
+//! One connection of the generator, without its socket: the requests in flight on it, and the
+//! meaning of the bytes that arrive.
 //!
-//! HTTP/1.1 answers in the order of the requests, so what arrives belongs to the oldest request in
-//! flight. [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
+//! HTTP/1.1 answers in the order of the requests, so the bytes that arrive belong to the oldest
+//! request in flight. [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
 
-use super::answer::{Judge, Verdict};
+use super::answer::{CheckResult, Checker};
 use super::response::{Content, HeadCache, Item, ResponseFault, ResponseReader};
 use super::tally::Failure;
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// `initialize`.
@@ -28,7 +28,7 @@ pub enum Purpose {
 /// A request in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
     /// Its id.
     pub id: u64,
@@ -44,7 +44,7 @@ pub struct Exchange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// As it should.
-    Right {
+    Correct {
         /// The tool says that it failed.
         is_tool_error: bool,
     },
@@ -52,7 +52,7 @@ pub enum Ending {
     Failed(Failure, String),
 }
 
-/// What bytes said.
+/// An event that received bytes caused.
 #[derive(Debug)]
 pub enum Event {
     /// The oldest exchange is over.
@@ -96,7 +96,7 @@ pub struct Client {
     pub in_flight: VecDeque<Exchange>,
     /// Whether the ring has a send of this connection.
     pub is_sending: bool,
-    /// What is sent when that is done.
+    /// Bytes to send after that send completes.
     pub unsent: Vec<u8>,
     /// The session, of 2025-11-25.
     pub session: Option<Box<str>>,
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Takes what arrived and appends what it says to `events`.
+    /// Takes received bytes and appends the events they cause to `events`.
     ///
     /// # Errors
     /// [`ResponseFault`]: the connection is of no use any more.
@@ -149,11 +149,11 @@ impl Client {
         &mut self,
         bytes: &[u8],
         heads: &mut HeadCache,
-        judges: &mut Judges,
+        checkers: &mut Checkers,
         events: &mut Vec<Event>,
     ) -> Result<(), ResponseFault> {
         let (current, in_flight) = (&mut self.current, &mut self.in_flight);
-        let mut sink = |item: Item<'_>| current.take(item, in_flight, judges, events);
+        let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
         if self.unread.is_empty() {
             let consumed = self.reader.read(heads, bytes, &mut sink)?;
             self.unread.extend_from_slice(&bytes[consumed..]);
@@ -174,22 +174,22 @@ impl Client {
     /// [`ResponseFault::Truncated`] if an answer is not whole.
     pub fn finish(
         &mut self,
-        judges: &mut Judges,
+        checkers: &mut Checkers,
         events: &mut Vec<Event>,
     ) -> Result<(), ResponseFault> {
         let (current, in_flight) = (&mut self.current, &mut self.in_flight);
-        let mut sink = |item: Item<'_>| current.take(item, in_flight, judges, events);
+        let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
         self.reader.finish(&self.unread, &mut sink)
     }
 }
 
-/// Those who judge the answers of a run; one for each kind of request.
+/// The checkers of a run; one for each kind of request.
 #[derive(Clone, Debug)]
-pub struct Judges {
+pub struct Checkers {
     /// Of `initialize`.
-    pub initialize: Judge,
+    pub initialize: Checker,
     /// Of the mix's kinds, in its order.
-    pub kinds: Vec<Judge>,
+    pub kinds: Vec<Checker>,
 }
 
 impl Current {
@@ -197,7 +197,7 @@ impl Current {
         &mut self,
         item: Item<'_>,
         in_flight: &mut VecDeque<Exchange>,
-        judges: &mut Judges,
+        checkers: &mut Checkers,
         events: &mut Vec<Event>,
     ) {
         match item {
@@ -221,37 +221,38 @@ impl Current {
             Item::Message(message) if self.is_stream => events.extend(stream_event(message)),
             Item::Message(message) => {
                 if let Some(exchange) = in_flight.front() {
-                    self.judge(*exchange, message, judges);
+                    self.check(*exchange, message, checkers);
                 }
             }
             Item::End => self.end(in_flight, events),
         }
     }
 
-    fn judge(&mut self, exchange: Exchange, message: &[u8], judges: &mut Judges) {
-        let judge = match exchange.purpose {
-            Purpose::Request(kind) => &mut judges.kinds[kind],
-            Purpose::Initialize => &mut judges.initialize,
-            // Nothing is asked; what an error says is of use in a line about it.
+    fn check(&mut self, exchange: Exchange, message: &[u8], checkers: &mut Checkers) {
+        let checker = match exchange.purpose {
+            Purpose::Request(kind) => &mut checkers.kinds[kind],
+            Purpose::Initialize => &mut checkers.initialize,
+            // No answer is expected; the text of an error helps in the error line.
             _ => {
                 let text = String::from_utf8_lossy(&message[..message.len().min(200)]);
                 self.ending = Some(self.failed(Failure::Http, &text));
                 return;
             }
         };
-        let ending = match judge.judge(exchange.id, message) {
-            Verdict::NoAnswer => return,
-            Verdict::ProtocolError(line) => Ending::Failed(Failure::Protocol, line),
-            Verdict::Wrong(line) if self.status >= 400 => self.failed(Failure::Http, &line),
-            Verdict::Wrong(line) => Ending::Failed(Failure::WrongAnswer, line),
-            Verdict::Right { is_tool_error } => Ending::Right { is_tool_error },
+        let ending = match checker.check(exchange.id, message) {
+            CheckResult::NoAnswer => return,
+            CheckResult::ToolError(line) => Ending::Failed(Failure::ToolError, line),
+            CheckResult::ProtocolError(line) => Ending::Failed(Failure::Protocol, line),
+            CheckResult::Wrong(line) if self.status >= 400 => self.failed(Failure::Http, &line),
+            CheckResult::Wrong(line) => Ending::Failed(Failure::WrongAnswer, line),
+            CheckResult::Correct { is_tool_error } => Ending::Correct { is_tool_error },
         };
-        // The answer counts; what follows it on its stream does not.
+        // The answer counts; later messages on its stream do not.
         self.ending.get_or_insert(ending);
     }
 
     fn end(&mut self, in_flight: &mut VecDeque<Exchange>, events: &mut Vec<Event>) {
-        // An answer that nobody asked for says no more than that it is there.
+        // An answer without a request is ignored.
         let Some(exchange) = in_flight.pop_front() else {
             return;
         };
@@ -262,7 +263,7 @@ impl Current {
             _ => false,
         };
         let ending = match self.ending.take() {
-            _ if is_accepted => Ending::Right {
+            _ if is_accepted => Ending::Correct {
                 is_tool_error: false,
             },
             Some(ending) => ending,
@@ -282,7 +283,7 @@ impl Current {
     }
 }
 
-/// What a message on a stream means; a stream may also bring the answer that ends it.
+/// The event of a message on a stream; a stream may also bring the answer that ends it.
 fn stream_event(message: &[u8]) -> Option<Event> {
     let message: Json = serde_json::from_slice(message).ok()?;
     let method = message.get("method")?.as_str()?;
@@ -294,8 +295,8 @@ fn stream_event(message: &[u8]) -> Option<Event> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, Ending, Event, Exchange, Judges, Purpose};
-    use crate::load::answer::{Judge, Wanted};
+    use super::{Checkers, Client, Ending, Event, Exchange, Purpose};
+    use crate::load::answer::{Checker, Expected};
     use crate::load::response::HeadCache;
     use crate::load::tally::Failure;
 
@@ -313,14 +314,14 @@ mod tests {
     fn read(in_flight: &[Exchange], answer: &str) -> (Client, Vec<Event>) {
         let mut client = Client::connecting(0);
         client.in_flight.extend(in_flight);
-        let mut judges = Judges {
-            initialize: Judge::new(Wanted::Initialized),
-            kinds: vec![Judge::new(Wanted::Object)],
+        let mut checkers = Checkers {
+            initialize: Checker::new(Expected::Initialized),
+            kinds: vec![Checker::new(Expected::Object)],
         };
         let (mut heads, mut events) = (HeadCache::default(), Vec::new());
         for byte in answer.as_bytes().chunks(1) {
             client
-                .take(byte, &mut heads, &mut judges, &mut events)
+                .take(byte, &mut heads, &mut checkers, &mut events)
                 .unwrap();
         }
         (client, events)
@@ -345,7 +346,7 @@ mod tests {
             ] => {
                 assert_eq!(session.as_deref(), Some("s"));
                 match ending {
-                    Ending::Right { .. } => "right".to_owned(),
+                    Ending::Correct { .. } => "right".to_owned(),
                     Ending::Failed(failure, line) => format!("{failure:?} {line}"),
                 }
             }

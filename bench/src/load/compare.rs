@@ -1,7 +1,7 @@
 //! Two sides of reports of one command, metric by metric.
 //!
-//! Each side is several runs, best taken interleaved with those of the other on one machine. What
-//! is compared is the median of each side; how far the runs lie apart stands beside it. Invariant:
+//! Each side is several runs, best taken interleaved with those of the other on one machine. The
+//! medians of the sides are compared, with the range of their runs beside them. Invariant:
 //! a metric that one run of a side lacks is missing on that side: no median hides a run.
 
 mod error;
@@ -12,13 +12,13 @@ mod warning;
 
 pub use error::CompareError;
 pub use metric::Metric;
-pub use reading::{REPORTS_MAX, read_reports};
+pub use reading::{BASELINE, REPORTS_MAX, RecordedRun, read_record, read_reports};
 pub use threshold::{Threshold, ThresholdError};
 
 use super::report::Report;
 use super::report::columns::Columns;
 
-/// What two sides have in common and where they differ.
+/// The comparison of two sides, metric by metric.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     runs: (usize, usize),
@@ -31,26 +31,17 @@ pub struct Comparison {
 #[derive(Clone, Debug)]
 struct Row {
     metric: Metric,
-    a: Option<Values>,
-    b: Option<Values>,
+    a: Option<Spread>,
+    b: Option<Spread>,
+    /// B divided by A.
+    ratio: Option<Spread>,
 }
 
-/// A metric's values of all runs of a side.
+/// A median with its range.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Values {
+struct Spread {
     median: f64,
     min: f64,
-    max: f64,
-}
-
-/// B divided by A.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Ratio {
-    /// Of the medians.
-    median: f64,
-    /// The lowest B by the highest A.
-    min: f64,
-    /// The highest B by the lowest A.
     max: f64,
 }
 
@@ -75,10 +66,14 @@ pub fn compare(
             other: metric::command(other),
         });
     }
-    let row = |metric: Metric| Row {
-        metric,
-        a: Values::of(metric, a),
-        b: Values::of(metric, b),
+    let row = |metric: Metric| {
+        let (a, b) = (values(metric, a), values(metric, b));
+        Row {
+            metric,
+            a: a.as_deref().map(Spread::of),
+            b: b.as_deref().map(Spread::of),
+            ratio: a.zip(b).and_then(|(a, b)| ratio(&a, &b)),
+        }
     };
     let rows = Metric::ALL.into_iter().map(row);
     Ok(Comparison {
@@ -123,7 +118,7 @@ impl Comparison {
 
     fn fault(&self, threshold: &Threshold) -> Option<String> {
         let row = self.rows.iter().find(|row| row.metric == threshold.metric);
-        match row.and_then(Row::ratio) {
+        match row.and_then(|row| row.ratio) {
             None => Some(format!("{threshold}: there is no ratio")),
             Some(ratio) if threshold.is_kept(ratio.median) => None,
             Some(ratio) => Some(format!("{threshold}: the ratio is {:.3}", ratio.median)),
@@ -131,11 +126,11 @@ impl Comparison {
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
-        let side = |values: Option<Values>| match values {
+        let side = |values: Option<Spread>| match values {
             Some(values) => values.text(row.metric),
             None => "missing".to_owned(),
         };
-        let (ratio, spread) = match row.ratio() {
+        let (ratio, spread) = match row.ratio {
             Some(ratio) => (
                 format!("{:.3}", ratio.median),
                 format!("{:.3}-{:.3}", ratio.min, ratio.max),
@@ -143,7 +138,7 @@ impl Comparison {
             None => ("-".to_owned(), "-".to_owned()),
         };
         let of_row = self.thresholds.iter().filter(|t| t.metric == row.metric);
-        let verdicts: Vec<String> = of_row
+        let results: Vec<String> = of_row
             .map(|threshold| match self.fault(threshold) {
                 Some(_) => format!("{threshold} BROKEN"),
                 None => format!("{threshold} kept"),
@@ -151,21 +146,32 @@ impl Comparison {
             .collect();
         let name = row.metric.name().to_owned();
         let (a, b) = (side(row.a), side(row.b));
-        vec![name, a, b, ratio, spread, verdicts.join(", ")]
+        vec![name, a, b, ratio, spread, results.join(", ")]
     }
 }
 
-impl Row {
-    /// Nothing if a side is missing, or has a value below 0, as a slope of noise may be: dividing
-    /// by that says nothing.
-    fn ratio(&self) -> Option<Ratio> {
-        let (a, b) = (self.a?, self.b?);
-        (a.min >= 0.0 && b.min >= 0.0).then(|| Ratio {
-            median: divide(b.median, a.median),
-            min: divide(b.min, a.max),
-            max: divide(b.max, a.min),
-        })
+/// A metric of each run, in their order; nothing if one of the reports lacks it.
+fn values(metric: Metric, reports: &[Report]) -> Option<Vec<f64>> {
+    reports.iter().map(|report| metric.value(report)).collect()
+}
+
+/// B divided by A: run by run where both sides have as many runs, because runs taken in turn share
+/// the disturbances of the machine; else the ratio of the medians, with the range it could have.
+/// Nothing if a value is below 0, as a slope of noise may be: such a ratio says nothing.
+fn ratio(a: &[f64], b: &[f64]) -> Option<Spread> {
+    if a.iter().chain(b).any(|value| *value < 0.0) {
+        return None;
     }
+    if a.len() == b.len() {
+        let ratios: Vec<f64> = a.iter().zip(b).map(|(a, b)| divide(*b, *a)).collect();
+        return Some(Spread::of(&ratios));
+    }
+    let (a, b) = (Spread::of(a), Spread::of(b));
+    Some(Spread {
+        median: divide(b.median, a.median),
+        min: divide(b.min, a.max),
+        max: divide(b.max, a.min),
+    })
 }
 
 /// Nothing and nothing are equal; something is endlessly more than nothing.
@@ -173,22 +179,22 @@ fn divide(b: f64, a: f64) -> f64 {
     if b == a { 1.0 } else { b / a }
 }
 
-impl Values {
-    /// Nothing if one of the reports lacks the metric.
-    fn of(metric: Metric, reports: &[Report]) -> Option<Values> {
-        let mut values: Vec<f64> = reports
-            .iter()
-            .map(|report| metric.value(report))
-            .collect::<Option<_>>()?;
+impl Spread {
+    /// Of at least one value.
+    fn of(values: &[f64]) -> Spread {
+        let mut values = values.to_vec();
         values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
         let half = values.len() / 2;
         let median = if values.len() % 2 == 1 {
             values[half]
         } else {
             f64::midpoint(values[half - 1], values[half])
         };
-        Some(Values { median, min, max })
+        Spread {
+            median,
+            min: values[0],
+            max: values[values.len() - 1],
+        }
     }
 
     fn text(self, metric: Metric) -> String {

@@ -1,26 +1,26 @@
-//! Why a run could not be made, in one line each, and the exit code that says so.
+//! Errors of a run, in one line each, and their exit codes.
 
 use super::mix::MixError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// What the exit code of `corelane-load` says.
+/// The exit codes of `corelane-load`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// The run was made, and nothing went wrong in it.
-    Fine = 0,
+    Success = 0,
     /// The run was made, and requests failed in it, or a threshold was not kept.
     Failures = 1,
     /// The command line or a file it names is wrong.
     Usage = 2,
-    /// The server cannot be reached, or what answers there is no MCP server.
+    /// The server cannot be reached, or does not answer as an MCP server.
     NoServer = 3,
     /// The run was made, and its figures must not be used: the generator was the bottleneck.
     Invalid = 4,
     /// The server went away in the middle.
     ServerGone = 5,
-    /// Ctrl-C ended the run early; what was measured until then was reported.
+    /// Ctrl-C ended the run early; the report covers the time until then.
     Interrupted = 130,
 }
 
@@ -38,7 +38,7 @@ pub enum LoadError {
         /// Why.
         source: std::io::Error,
     },
-    /// A mix that is none.
+    /// A file that is not a mix.
     #[error("{path}: {source}", path = path.display())]
     Mix {
         /// Which.
@@ -63,11 +63,11 @@ pub enum LoadError {
         reason: String,
     },
     /// Something answers, and not as an MCP server does.
-    #[error("{url} does not answer as the MCP server that was asked for: {reason}")]
+    #[error("the first request to {url} failed: {reason}")]
     NotMcp {
         /// Where.
         url: String,
-        /// What it did instead.
+        /// The unexpected answer.
         reason: String,
     },
     /// This machine cannot make the run.

@@ -1,4 +1,4 @@
-//! What is sent: kinds of requests with weights, think time, aborts, churn.
+//! The mix of requests: kinds with weights, think time, aborts, churn.
 //!
 //! A mix comes from a TOML file or from the flags of the command line, and is checked whole before
 //! anything is sent. [`MIX_EXAMPLE`] shows every key.
@@ -22,6 +22,7 @@ method = "tools/call"                # default
 tool = "echo"
 arguments = { message = "hello" }    # `message` of the tool `echo` must come back
 abort_percent = 0.5                  # of these requests, given up in flight by closing
+allow_tool_errors = false            # default; true: a result with `isError` is correct too
 
 [[request]]
 weight = 10
@@ -62,6 +63,8 @@ pub struct RequestKind {
     pub params: Map<String, Json>,
     /// Of these requests, how many are given up in flight, in percent.
     pub abort_percent: f64,
+    /// Whether a tool result with `isError` counts as a correct answer.
+    pub allow_tool_errors: bool,
 }
 
 impl RequestKind {
@@ -75,6 +78,7 @@ impl RequestKind {
             method: "tools/call".to_owned(),
             params,
             abort_percent: 0.0,
+            allow_tool_errors: false,
         }
     }
 
@@ -101,14 +105,14 @@ impl RequestKind {
     }
 }
 
-/// Why a text is no mix.
+/// Errors of a mix file.
 #[derive(Debug, thiserror::Error)]
 pub enum MixError {
     /// It is not TOML, or has keys that a mix has not.
     #[error("{0}")]
     Syntax(#[from] toml::de::Error),
     /// Too many bytes.
-    #[error("mix of {bytes} bytes exceeds limit of {MIX_BYTES_MAX}")]
+    #[error("mix of {bytes} bytes exceeds limit of {MIX_BYTES_MAX}: shorten it")]
     Bytes {
         /// How many it has.
         bytes: usize,
@@ -119,22 +123,22 @@ pub enum MixError {
         /// How many it has.
         kinds: usize,
     },
-    /// A request that says what to send twice, or not at all.
+    /// A request with contradicting or missing keys.
     #[error("[[request]] {number}: {fault}")]
     Request {
         /// Counted from 1.
         number: usize,
-        /// What is wrong.
+        /// The fault.
         fault: &'static str,
     },
     /// A value out of range.
-    #[error("{name} of {value} is not within {range}")]
+    #[error("invalid {name} {value}: give {range}")]
     Range {
         /// Key.
         name: &'static str,
         /// Its value.
         value: f64,
-        /// What it may be.
+        /// Its valid range.
         range: &'static str,
     },
 }
@@ -154,7 +158,7 @@ impl Mix {
     /// Reads a mix file.
     ///
     /// # Errors
-    /// [`MixError`] names the key and what it may be.
+    /// [`MixError`] names the key and its valid range.
     pub fn from_toml(text: &str) -> Result<Mix, MixError> {
         if text.len() > MIX_BYTES_MAX {
             return Err(MixError::Bytes { bytes: text.len() });
@@ -179,7 +183,7 @@ impl Mix {
         })
     }
 
-    /// The kind that `dice`, any number, falls on.
+    /// The kind that the random number `rng` selects.
     pub fn choose(&self, rng: u64) -> usize {
         if let [_] = self.kinds[..] {
             return 0;
@@ -221,6 +225,8 @@ struct RequestTable {
     params: Option<Map<String, Json>>,
     #[serde(default)]
     abort_percent: f64,
+    #[serde(default)]
+    allow_tool_errors: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -273,10 +279,12 @@ impl RequestTable {
                 method: self.method,
                 params: self.params.unwrap_or_default(),
                 abort_percent: 0.0,
+                allow_tool_errors: false,
             },
         };
         kind.weight = self.weight;
         kind.abort_percent = self.abort_percent;
+        kind.allow_tool_errors = self.allow_tool_errors;
         Ok(kind)
     }
 }
@@ -339,14 +347,11 @@ mod tests {
             "[[request]]\nmethod='ping'\ntool='a'",
             "others take `params`",
         );
-        check("[[request]]\ntool='a'\nweight=0", "weight of 0");
-        check(
-            "[[request]]\ntool='a'\nabort_percent=101",
-            "not within 0 to 100",
-        );
+        check("[[request]]\ntool='a'\nweight=0", "invalid weight 0");
+        check("[[request]]\ntool='a'\nabort_percent=101", "give 0 to 100");
         check(
             "[[request]]\ntool='a'\n[session]\nrequests=0",
-            "session.requests of 0",
+            "invalid session.requests 0",
         );
         check(
             "[[request]]\ntool='a'\n[session]\nrequest=1",

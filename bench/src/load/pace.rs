@@ -1,8 +1,8 @@
 //! When requests are due: a pure function of the time since the start and of how many were sent.
 //!
 //! The schedule of an open loop does not depend on the server: request `n` is due at
-//! [`Schedule::due_ns`] even if nothing was answered, and its latency counts from there. That is
-//! what keeps a stalled server from hiding the requests that would have met the stall (coordinated
+//! [`Schedule::due_ns`] even if nothing was answered, and its latency counts from there. This
+//! keeps a stalled server from hiding the requests that would have met the stall (coordinated
 //! omission). A closed loop has no schedule. Invariant: due times never decrease, and none is
 //! skipped.
 
@@ -33,11 +33,11 @@ impl Rate {
     }
 }
 
-/// Why a text is no rate.
+/// A text that is not a rate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no rate: it takes requests per second above 0 and up to 100M, as 5000, 2k, 1.5M \
-     or a ramp 1k..50k"
+    "invalid rate {text:?}: give requests per second above 0 and up to 100M, such as 5000, 2k, 1.5M \
+     or the ramp 1k..50k"
 )]
 pub struct RateError {
     text: String,
@@ -75,7 +75,7 @@ impl FromStr for Rate {
 pub struct Schedule {
     /// Requests per nanosecond at the start.
     start: f64,
-    /// What is added to that each nanosecond, over 2.
+    /// Half of the growth of that rate in each nanosecond.
     half_growth: f64,
     /// Where in the interval between two of its requests this worker begins, 0 to 1.
     phase: f64,

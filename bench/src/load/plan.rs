@@ -1,11 +1,11 @@
-//! What a run is to do, and the board by which its threads agree on when.
+//! The plan of a run, and the state that its threads share.
 //!
-//! The plan never changes while a run lasts. The board has one writer for each cell: the control
-//! thread says how many connections to hold, when measuring begins and when all is over; each
-//! worker says how far it is. Invariant: no worker waits for the board.
+//! The plan never changes while a run lasts. Each cell of the state has one writer: the control
+//! thread sets the number of connections, the window of measuring and the end; each
+//! worker publishes its progress. Invariant: no worker blocks on the state.
 
-use super::answer::{Judge, Wanted};
-use super::client::Judges;
+use super::answer::{Checker, Expected};
+use super::client::Checkers;
 use super::mix::Mix;
 use super::pace::Rate;
 use super::script::{Revision, Script};
@@ -16,37 +16,37 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Connections from one source address to one server address at most: ports from 32768 on, less
-/// what may linger (ip(7), ip_local_port_range).
+/// a reserve for closed connections (ip(7), ip_local_port_range).
 pub(crate) const CONNECTIONS_PER_SOURCE_MAX: u32 = 14_000;
 /// Source addresses that connections which come and go are spread over, since each closed one
 /// keeps its port for a minute (TIME-WAIT, RFC 9293 3.6.1).
 pub(crate) const SOURCES_OF_CHURN: u32 = 64;
 
-/// What becomes of a connection when it stands.
+/// The use of a connection once it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It waits for its turn to make requests.
+    /// It makes requests.
     Caller,
-    /// It makes one call and stays open; it may be called upon again.
+    /// It makes one call and stays open; it may make more calls later.
     Idle,
     /// It opens a stream and keeps it.
     Stream,
 }
 
-/// What to do; see the module's text.
+/// The plan of a run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where to connect to.
     pub(crate) address: SocketAddr,
     /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
     pub(crate) sources: u32,
-    /// What is spoken.
+    /// The revision of MCP.
     pub(crate) revision: Revision,
     /// The bytes of all requests.
     pub(crate) script: Script,
-    /// What is sent.
+    /// The mix of requests.
     pub(crate) mix: Mix,
-    /// What becomes of a connection.
+    /// The use of each connection.
     pub(crate) role: Role,
     /// Connections of all workers.
     pub(crate) connections: u32,
@@ -85,28 +85,28 @@ impl Plan {
         Some(SocketAddr::from((address, 0)))
     }
 
-    /// Those who judge the answers.
-    pub(crate) fn judges(&self) -> Judges {
+    /// The checkers of the answers.
+    pub(crate) fn checkers(&self) -> Checkers {
         let kinds = self.mix.kinds.iter();
-        Judges {
-            initialize: Judge::new(Wanted::Initialized),
+        Checkers {
+            initialize: Checker::new(Expected::Initialized),
             kinds: kinds
                 .map(|kind| match self.has_fixed_answers {
-                    true => Judge::new(Wanted::Same),
-                    false => Judge::new(Wanted::of(&kind.method, kind.echo())),
+                    true => Checker::new(Expected::Same),
+                    false => Checker::new(Expected::of(kind)),
                 })
                 .collect(),
         }
     }
 }
 
-/// A worker that waits looks this often whether there is a window.
-pub(crate) const LOOK_NS: u64 = 100_000_000;
-/// From setting a window to its first request: by then every worker has seen it, so that none is
-/// late from the start and what they find counts from when it was due.
-pub(crate) const LEAD_NS: u64 = LOOK_NS + 20_000_000;
+/// Interval at which a waiting worker checks for a window.
+pub(crate) const POLL_INTERVAL_NS: u64 = 100_000_000;
+/// From setting a window to its first request: by then every worker has seen it, so none is
+/// late from the start.
+pub(crate) const START_DELAY_NS: u64 = POLL_INTERVAL_NS + 20_000_000;
 
-/// When requests are made, in nanoseconds since the board's epoch.
+/// When requests are made, in nanoseconds since the state's epoch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     /// The first request is due.
@@ -121,59 +121,59 @@ pub(crate) struct Window {
 
 /// See the module's text.
 #[derive(Debug)]
-pub(crate) struct Board {
-    /// What all times count from.
+pub(crate) struct RunState {
+    /// The origin of all times.
     pub(crate) epoch: Instant,
     /// Connections to have opened, of all workers.
     pub(crate) wanted: AtomicU32,
     /// Set once, when requests are to be made.
     pub(crate) window: OnceLock<Window>,
-    /// The change that is being told, counted from 1.
+    /// The number of the current broadcast change, counted from 1.
     pub(crate) round: AtomicU64,
-    /// Requests due are not made any more, and what is in flight is waited for.
+    /// No more requests are sent; those in flight are awaited.
     pub(crate) ends: AtomicBool,
-    /// All is over.
+    /// The run is over and the workers return.
     pub(crate) stops: AtomicBool,
-    /// The first thing that kept a connection from standing.
+    /// The first reason that a connection could not be opened.
     pub(crate) first_fault: Mutex<Option<Fault>>,
     /// Each worker's own.
-    pub(crate) live: Vec<CachePadded<Live>>,
+    pub(crate) live: Vec<CachePadded<WorkerStatus>>,
 }
 
-/// How far a worker is.
+/// The progress of a worker.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
-    /// Connections that stand.
+pub(crate) struct WorkerStatus {
+    /// Connections that are open.
     pub(crate) held: AtomicU64,
-    /// Connections that stood and broke.
+    /// Connections that were open and broke.
     pub(crate) lost: AtomicU64,
     /// Connections that could not be made.
-    pub(crate) unmade: AtomicU64,
-    /// Requests answered rightly.
+    pub(crate) failed_connects: AtomicU64,
+    /// Requests with a correct answer.
     pub(crate) answered: AtomicU64,
-    /// What went wrong.
+    /// Failed requests and connections.
     pub(crate) errors: AtomicU64,
     /// The 99th percentile of the last second's latency.
     pub p99_ns: AtomicU64,
-    /// Streams that have the present change.
+    /// Streams that have the current change.
     pub(crate) delivered: AtomicU64,
     /// Set when nothing more will be measured.
     pub(crate) is_done: AtomicBool,
 }
 
-/// Why a connection does not stand.
+/// Why a connection could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It could not be connected.
     Connect(String),
-    /// It was, and then the server did not do as an MCP server does.
+    /// It was connected, and the server did not answer as an MCP server.
     Protocol(String),
 }
 
-impl Board {
-    /// A board for so many workers.
-    pub(crate) fn new(workers: u32) -> Board {
-        Board {
+impl RunState {
+    /// The state of a run with `workers` workers.
+    pub(crate) fn new(workers: u32) -> RunState {
+        RunState {
             epoch: Instant::now(),
             wanted: AtomicU32::new(0),
             window: OnceLock::new(),
@@ -191,7 +191,7 @@ impl Board {
     }
 
     /// A cell's sum over all workers.
-    pub(crate) fn sum(&self, cell: impl Fn(&Live) -> &AtomicU64) -> u64 {
+    pub(crate) fn sum(&self, cell: impl Fn(&WorkerStatus) -> &AtomicU64) -> u64 {
         let cells = self.live.iter().map(|live| cell(live));
         cells.map(|cell| cell.load(Ordering::Relaxed)).sum()
     }

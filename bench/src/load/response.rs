@@ -2,10 +2,10 @@
 //!
 //! A message is a whole JSON body, or the data of one event of a stream (RFC 9112, and the WHATWG
 //! HTML standard 9.2 for events). No socket, no clock. The caller's contract: give
-//! [`ResponseReader::read`] what came, keep the bytes it did not consume and give them again in
-//! front of what comes next; at the end of the stream call [`ResponseReader::finish`].
+//! [`ResponseReader::read`] the received bytes, keep those it did not consume and give them again
+//! in front of the next ones; at the end of the stream call [`ResponseReader::finish`].
 //!
-//! It lacks what a client that sends no `HEAD`, no `Expect` and no `Accept-Encoding` never meets:
+//! It lacks features that a client without `HEAD`, `Expect` and `Accept-Encoding` never needs:
 //! answers without the body their head announces, and compressed ones.
 
 use std::mem::take;
@@ -22,12 +22,12 @@ const FIELDS_MAX: usize = 100;
 /// The most bytes of a chunk-size line or a trailer line (RFC 9112 7.1).
 const CHUNK_LINE_BYTES_MAX: usize = 4 << 10;
 
-/// What a head says.
+/// The parsed head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// Status code.
     pub status: u16,
-    /// What the body is.
+    /// The kind of body.
     pub content: Content,
     /// `Mcp-Session-Id`, if it is there.
     pub session: Option<String>,
@@ -36,7 +36,7 @@ pub struct Head {
     length: Length,
 }
 
-/// What a body is.
+/// The kind of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// One message of JSON.
@@ -107,8 +107,8 @@ enum State {
 }
 
 impl ResponseReader {
-    /// Reads as far as `input` goes, hands what it finds to `sink`, and returns how many bytes it
-    /// consumed. What is left is an incomplete head or line.
+    /// Reads all whole items of `input`, hands them to `sink`, and returns how many bytes it
+    /// consumed. The rest is an incomplete head or line.
     ///
     /// # Errors
     /// [`ResponseFault`]; nothing more can be read from this connection.
@@ -160,7 +160,7 @@ impl ResponseReader {
         Ok(at)
     }
 
-    /// Says that the peer sends no more; `unread` is what was never consumed.
+    /// Handles the end of the stream; `unread` are the bytes that were never consumed.
     ///
     /// # Errors
     /// [`ResponseFault::Truncated`] if an answer is not whole.

@@ -1,63 +1,63 @@
-//! The control thread's side of a run: starts the workers, tells them when, gathers what they
-//! found.
+//! The control thread's side of a run: starts the workers, sets the window, merges their
+//! results.
 
 use super::error::LoadError;
-use super::plan::{Board, Fault, Plan, Window};
-use super::worker::{Found, Worker};
+use super::plan::{Fault, Plan, RunState, Window};
+use super::worker::{Worker, WorkerResults};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often the control thread looks at the board.
-const LOOK: Duration = Duration::from_millis(2);
+/// Interval at which the control thread reads the state.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 /// Stack of a worker in bytes: it recurses nowhere.
 const STACK_BYTES: usize = 512 << 10;
-/// Without any connection for so long, the server is taken for gone, in nanoseconds.
+/// A server without any connection for this long counts as gone, in nanoseconds.
 const GONE_NS: u64 = 1_000_000_000;
 
-/// Workers at work.
+/// A run with its workers.
 pub(crate) struct Run {
-    /// What they do.
+    /// The plan they follow.
     pub(crate) plan: Arc<Plan>,
-    /// Where they say how far they are.
-    pub(crate) board: Arc<Board>,
+    /// The state they share.
+    pub(crate) state: Arc<RunState>,
     /// Set by Ctrl-C.
     interrupted: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<Result<Found, String>>>,
+    threads: Vec<JoinHandle<Result<WorkerResults, String>>>,
 }
 
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// What was waited for came.
-    Came,
+pub(crate) enum WaitOutcome {
+    /// The condition was reached.
+    Reached,
     /// Ctrl-C came first.
     Interrupted,
     /// The time allowed was over first.
-    TooLong,
+    TimedOut,
     /// The server went away first.
     ServerGone,
 }
 
 impl Run {
-    /// Starts the workers; they connect when they are told to.
+    /// Starts the workers; they connect when [`Run::connect`] is called.
     ///
     /// # Errors
     /// [`LoadError::Machine`] if a thread cannot be started.
     pub(crate) fn start(plan: Plan, interrupted: &Arc<AtomicBool>) -> Result<Run, LoadError> {
-        let board = Arc::new(Board::new(plan.workers));
+        let state = Arc::new(RunState::new(plan.workers));
         let plan = Arc::new(plan);
         let threads = (0..plan.workers).map(|number| {
-            let (plan, board) = (Arc::clone(&plan), Arc::clone(&board));
+            let (plan, state) = (Arc::clone(&plan), Arc::clone(&state));
             thread::Builder::new()
                 .name(format!("load-{number}"))
                 .stack_size(STACK_BYTES)
                 .spawn(move || {
-                    let outcome = Worker::run(plan, Arc::clone(&board), number);
-                    // A worker that failed ends the run: nobody waits for it.
+                    let outcome = Worker::run(plan, Arc::clone(&state), number);
+                    // A worker that failed ends the run.
                     if outcome.is_err() {
-                        board.stops.store(true, Ordering::Relaxed);
+                        state.stops.store(true, Ordering::Relaxed);
                     }
                     outcome
                 })
@@ -66,78 +66,82 @@ impl Run {
         let threads = threads.collect::<Result<_, _>>()?;
         Ok(Run {
             plan,
-            board,
+            state,
             interrupted: Arc::clone(interrupted),
             threads,
         })
     }
 
-    /// Connects `count` connections in all and waits until each stands or does not.
-    pub(crate) fn connect(&self, count: u32) -> Waited {
-        self.board.wanted.store(count, Ordering::Relaxed);
+    /// Opens `count` connections in all and waits until each is open or has failed.
+    pub(crate) fn connect(&self, count: u32) -> WaitOutcome {
+        self.state.wanted.store(count, Ordering::Relaxed);
         let settled = || {
-            let board = &self.board;
-            let made = board.sum(|live| &live.held) + board.sum(|live| &live.lost);
-            made + board.sum(|live| &live.unmade) >= u64::from(count)
+            let state = &self.state;
+            let made = state.sum(|live| &live.held) + state.sum(|live| &live.lost);
+            made + state.sum(|live| &live.failed_connects) >= u64::from(count)
         };
         self.wait_until(None, settled)
     }
 
     /// Waits until `condition` holds, at most until `until_ns`.
-    pub(crate) fn wait_until(&self, until_ns: Option<u64>, condition: impl Fn() -> bool) -> Waited {
+    pub(crate) fn wait_until(
+        &self,
+        until_ns: Option<u64>,
+        condition: impl Fn() -> bool,
+    ) -> WaitOutcome {
         loop {
             if condition() {
-                return Waited::Came;
+                return WaitOutcome::Reached;
             }
             if self.interrupted.load(Ordering::Relaxed) {
-                return Waited::Interrupted;
+                return WaitOutcome::Interrupted;
             }
-            if self.board.stops.load(Ordering::Relaxed) {
-                return Waited::ServerGone;
+            if self.state.stops.load(Ordering::Relaxed) {
+                return WaitOutcome::ServerGone;
             }
-            if until_ns.is_some_and(|until| self.board.now_ns() >= until) {
-                return Waited::TooLong;
+            if until_ns.is_some_and(|until| self.state.now_ns() >= until) {
+                return WaitOutcome::TimedOut;
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Has the requests of `window` made and waits until all are counted; calls `look` all along.
-    /// The server is gone when no connection stood for a second.
-    pub(crate) fn make_requests(&self, window: Window, mut look: impl FnMut(u64)) -> Waited {
-        self.board
+    /// Makes the requests of `window` and waits until all are counted; calls `look` at intervals.
+    /// The server is gone when no connection was open for a second.
+    pub(crate) fn make_requests(&self, window: Window, mut look: impl FnMut(u64)) -> WaitOutcome {
+        self.state
             .window
             .set(window)
             .expect("a run makes the requests of one window");
-        let mut stood_ns = self.board.now_ns();
-        let mut waited = Waited::Came;
+        let mut stood_ns = self.state.now_ns();
+        let mut waited = WaitOutcome::Reached;
         loop {
-            let now = self.board.now_ns();
+            let now = self.state.now_ns();
             look(now);
-            let live = &self.board.live;
+            let live = &self.state.live;
             if live.iter().all(|live| live.is_done.load(Ordering::Acquire)) {
                 return waited;
             }
-            if self.board.sum(|live| &live.held) > 0 {
+            if self.state.sum(|live| &live.held) > 0 {
                 stood_ns = now;
             }
-            if self.board.stops.load(Ordering::Relaxed) {
-                return Waited::ServerGone;
+            if self.state.stops.load(Ordering::Relaxed) {
+                return WaitOutcome::ServerGone;
             }
-            if waited == Waited::Came && self.interrupted.load(Ordering::Relaxed) {
-                waited = Waited::Interrupted;
-                self.board.ends.store(true, Ordering::Relaxed);
-            } else if waited == Waited::Came && now - stood_ns > GONE_NS {
-                waited = Waited::ServerGone;
-                self.board.ends.store(true, Ordering::Relaxed);
+            if waited == WaitOutcome::Reached && self.interrupted.load(Ordering::Relaxed) {
+                waited = WaitOutcome::Interrupted;
+                self.state.ends.store(true, Ordering::Relaxed);
+            } else if waited == WaitOutcome::Reached && now - stood_ns > GONE_NS {
+                waited = WaitOutcome::ServerGone;
+                self.state.ends.store(true, Ordering::Relaxed);
             }
-            thread::sleep(LOOK);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Why connections do not stand, as an error of the whole run.
+    /// Why connections could not be opened, as an error of the whole run.
     pub(crate) fn fault(&self, url: &str) -> LoadError {
-        match self.board.fault() {
+        match self.state.fault() {
             Some(Fault::Protocol(reason)) => LoadError::NotMcp {
                 url: url.to_owned(),
                 reason,
@@ -150,13 +154,13 @@ impl Run {
         }
     }
 
-    /// Ends the workers and puts together what they found.
+    /// Ends the workers and merges their results.
     ///
     /// # Errors
     /// [`LoadError::Machine`] if a worker could not do its work.
-    pub(crate) fn finish(self) -> Result<Found, LoadError> {
-        self.board.stops.store(true, Ordering::Relaxed);
-        let mut all = Found::default();
+    pub(crate) fn finish(self) -> Result<WorkerResults, LoadError> {
+        self.state.stops.store(true, Ordering::Relaxed);
+        let mut all = WorkerResults::default();
         for thread in self.threads {
             let found = thread
                 .join()

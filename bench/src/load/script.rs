@@ -2,7 +2,7 @@
 //!
 //! A request is its head and its body with a gap for the id, which is always [`ID_DIGITS`] long,
 //! so neither lengths nor `Content-Length` change from one to the next. In 2025-11-25 the head has
-//! a second gap, for the session. Invariant: what is written is a whole HTTP/1.1 request.
+//! a second gap, for the session. Invariant: each written request is a whole HTTP/1.1 request.
 
 use super::mix::{Mix, RequestKind};
 use super::target::Target;
@@ -86,7 +86,7 @@ pub struct Script {
     pub listen: Template,
 }
 
-/// What is the same in all requests of a run.
+/// Writes the parts that all requests of a run share.
 struct Writer<'a> {
     target: &'a Target,
     revision: Revision,
@@ -125,7 +125,7 @@ impl Writer<'_> {
         if self.revision == Revision::Modern {
             params.insert("_meta".to_owned(), claim());
             fields.push(("Mcp-Method", kind.method.clone()));
-            // MCP 2026-07-28 basic/transports: what the request is about, for intermediaries.
+            // MCP 2026-07-28 basic/transports: the name of the request, for intermediaries.
             let subject = params.get("name").or_else(|| params.get("uri"));
             if let Some(subject) = subject.and_then(Json::as_str) {
                 fields.push(("Mcp-Name", field_value(subject)));
@@ -214,7 +214,7 @@ fn message(method: &str, params: Map<String, Json>) -> Json {
     json!({"jsonrpc": "2.0", "id": FIRST_ID, "method": method, "params": params})
 }
 
-/// What each request of 2026-07-28 says about its client.
+/// The client's description in each request of 2026-07-28.
 fn claim() -> Json {
     json!({
         "io.modelcontextprotocol/protocolVersion": Revision::Modern.name(),

@@ -1,4 +1,4 @@
-//! What one worker counted and timed, and how the workers' figures become one.
+//! Counts and times of one worker, and how those of all workers are merged.
 //!
 //! Times are nanoseconds in HdrHistograms of three digits, so a merged percentile is as exact as
 //! one of a single worker; averaging percentiles would not be. Invariant: each request that was
@@ -11,9 +11,9 @@ use hdrhistogram::Histogram;
 const LOWEST_NS: u64 = 100;
 /// The highest time that is recorded; longer ones count as this.
 const HIGHEST_NS: u64 = 3_600_000_000_000;
-/// Points of a curve between one halving of what is left and the next.
+/// Points of a curve between 50 % and 75 %, 75 % and 87.5 %, and so on.
 const TICKS_PER_HALVING: u32 = 4;
-/// Lines about what went wrong that a run keeps.
+/// Error lines that a run keeps.
 const SAMPLES_MAX: usize = 8;
 
 /// Times of one kind.
@@ -83,14 +83,16 @@ impl Default for Times {
     }
 }
 
-/// What went wrong with a request.
+/// The kinds of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
+    /// A result with `isError` that the mix does not allow.
+    ToolError,
     /// A JSON-RPC error.
     Protocol,
     /// A status of 400 or above, or no HTTP.
     Http,
-    /// Another answer than was asked for.
+    /// A wrong answer.
     WrongAnswer,
     /// No answer in time.
     Timeout,
@@ -119,7 +121,7 @@ struct SecondTally {
 pub struct Tally {
     /// Requests and connections.
     pub counts: Counts,
-    /// Answers that came while measuring, whenever they were asked for.
+    /// Answers that came while measuring, including those to earlier requests.
     pub answered_meanwhile: u64,
     /// From the intended send time.
     pub latency: Times,
@@ -131,7 +133,7 @@ pub struct Tally {
     pub connect: Times,
     methods: Vec<MethodTally>,
     seconds: Vec<SecondTally>,
-    /// The first lines about what went wrong.
+    /// The first error lines.
     pub samples: Vec<String>,
 }
 
@@ -156,6 +158,7 @@ impl Tally {
     pub fn count_error(&mut self, failure: Failure) {
         let errors = &mut self.counts.errors;
         let count = match failure {
+            Failure::ToolError => &mut errors.tool_error,
             Failure::Protocol => &mut errors.protocol,
             Failure::Http => &mut errors.http,
             Failure::WrongAnswer => &mut errors.wrong_answer,
@@ -166,14 +169,14 @@ impl Tally {
         *count += 1;
     }
 
-    /// Keeps a line about what went wrong, if it is among the first.
+    /// Keeps an error line, if it is among the first.
     pub fn sample(&mut self, line: impl FnOnce() -> String) {
         if self.samples.len() < SAMPLES_MAX {
             self.samples.push(line());
         }
     }
 
-    /// Adds what another worker found.
+    /// Adds the figures of another worker.
     pub fn merge(&mut self, other: &Tally) {
         add_counts(&mut self.counts, &other.counts);
         self.answered_meanwhile += other.answered_meanwhile;
@@ -258,6 +261,7 @@ fn add_counts(own: &mut Counts, other: &Counts) {
 }
 
 fn add_errors(own: &mut Errors, other: &Errors) {
+    own.tool_error += other.tool_error;
     own.protocol += other.protocol;
     own.http += other.http;
     own.wrong_answer += other.wrong_answer;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 pub struct Target {
     /// The URL as it was given.
     pub url: String,
-    /// What the `Host` field says.
+    /// The value of the `Host` field.
     pub authority: String,
     /// The request target, `/` first.
     pub path: String,
@@ -17,17 +17,17 @@ pub struct Target {
     host: (String, u16),
 }
 
-/// Why a text is no target.
+/// A text that is not a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Another scheme.
-    #[error("{url:?} does not begin with http://: corelane-load speaks plain HTTP")]
+    #[error("invalid URL {url:?}: corelane-load speaks plain HTTP, give http://HOST[:PORT][/PATH]")]
     Scheme {
         /// The text.
         url: String,
     },
     /// Not host, port and path.
-    #[error("{url:?} is not http://HOST[:PORT][/PATH]")]
+    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH]")]
     Malformed {
         /// The text.
         url: String,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_url_is_told_in_a_line() {
+    fn a_wrong_url_is_an_error_of_one_line() {
         let check = |url: &str, message: &str| {
             let error = url.parse::<Target>().expect_err(url).to_string();
             assert!(error.contains(message), "{url}: {error}");

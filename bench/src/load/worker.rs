@@ -1,19 +1,20 @@
 //! One thread of the generator: a ring, its connections, and the loop that drives them.
 //!
 //! Built like a shard of the server, on the same executor and the same ring, so that one core can
-//! load one core. A turn: dial what is wanted, send what is due, enter the ring, handle what came.
-//! The clock is read twice a turn: before sending, and after waiting; what one turn brings has one
-//! time of arrival.
+//! load one core. A turn: open connections, send due requests, enter the ring, handle completions.
+//! The clock is read twice a turn: before sending, and after waiting; the answers of one turn share
+//! one arrival time.
 //!
 //! Invariant: a request that is due is sent or counted, and each one sent ends in exactly one
-//! count. Bounds: the ring's table bounds connections, `in_flight_max` what each has in flight.
+//! count. Bounds: the ring's table bounds connections, `in_flight_max` the requests in flight on
+//! each.
 
 mod connections;
 mod requests;
 
-use super::client::{Client, Event, Judges};
+use super::client::{Checkers, Client, Event};
 use super::pace::Schedule;
-use super::plan::{Board, LOOK_NS, Live, Plan, Window};
+use super::plan::{POLL_INTERVAL_NS, Plan, RunState, Window, WorkerStatus};
 use super::response::HeadCache;
 use super::script::FIRST_ID;
 use super::tally::{Tally, Times};
@@ -33,18 +34,18 @@ pub(crate) const CLOSING_MAX: u32 = 256;
 const CONNECTING_MAX: u32 = 512;
 /// Completions handled before the next submission.
 const COMPLETIONS_PER_TURN: usize = 1024;
-/// How often timeouts are looked for and figures published.
-const HOUSEKEEPING_NS: u64 = LOOK_NS;
+/// Interval at which timeouts are checked and figures published.
+const HOUSEKEEPING_NS: u64 = POLL_INTERVAL_NS;
 /// A request due sooner than this is waited for without sleeping: a wake-up costs more.
 const SPIN_NS: u64 = 50_000;
 /// Entries of the executor's own rings and its registered memory: the least it takes.
 const EXECUTOR_RING_DEPTH: usize = 128;
 const EXECUTOR_IO_MEMORY_BYTES: usize = 64 << 10;
 
-/// What a worker found.
+/// The results of a worker.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    /// What it counted and timed.
+pub(crate) struct WorkerResults {
+    /// Its counts and times.
     pub(crate) tally: Tally,
     /// For each round: when a stream had the change, in nanoseconds since the epoch.
     pub(crate) arrivals: Vec<Vec<u64>>,
@@ -52,19 +53,19 @@ pub(crate) struct Found {
     pub(crate) duplicates: Vec<u64>,
 }
 
-/// A thing to do at a time.
+/// An action that is due at a given time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A connection has rested.
+    /// The think time of a connection is over.
     Rested { index: u32, generation: u32 },
-    /// A connection that broke is made again.
+    /// A broken connection is replaced.
     Dial,
 }
 
 /// See the module's text.
 pub(crate) struct Worker {
     plan: Arc<Plan>,
-    board: Arc<Board>,
+    state: Arc<RunState>,
     number: u32,
     ring: Ring,
     slots: Slots<Client>,
@@ -72,13 +73,13 @@ pub(crate) struct Worker {
     free: Vec<u32>,
     chunks: ChunkPool,
     heads: HeadCache,
-    judges: Judges,
+    checkers: Checkers,
     /// Connections that may send, and since when, in the order of becoming so.
     ready: VecDeque<(SlotKey, u64)>,
     timers: BinaryHeap<Reverse<(u64, Timer)>>,
-    /// Connections begun for the first time, of those the board wants.
+    /// Connections begun for the first time.
     begun: u32,
-    /// Connections to make again.
+    /// Connections to replace.
     to_redial: u32,
     connecting: u32,
     dials: u64,
@@ -93,15 +94,19 @@ pub(crate) struct Worker {
     last_second: Times,
     published_ns: u64,
     events: Vec<Event>,
-    found: Found,
+    results: WorkerResults,
 }
 
 impl Worker {
-    /// Runs worker `number` of the plan on its core until the board stops it.
+    /// Runs worker `number` of the plan on its core until the run stops.
     ///
     /// # Errors
-    /// What this machine refused, in words.
-    pub(crate) fn run(plan: Arc<Plan>, board: Arc<Board>, number: u32) -> Result<Found, String> {
+    /// The kernel refused a ring, memory or an operation.
+    pub(crate) fn run(
+        plan: Arc<Plan>,
+        state: Arc<RunState>,
+        number: u32,
+    ) -> Result<WorkerResults, String> {
         let core = plan.cores[number as usize % plan.cores.len()];
         let executor = Executor::new(ExecutorSettings {
             core,
@@ -109,16 +114,16 @@ impl Worker {
             io_memory_bytes: EXECUTOR_IO_MEMORY_BYTES,
         })?;
         executor.run(async {
-            let mut worker = Worker::new(plan, board, number)?;
-            while !worker.board.stops.load(Ordering::Relaxed) {
+            let mut worker = Worker::new(plan, state, number)?;
+            while !worker.state.stops.load(Ordering::Relaxed) {
                 worker.turn()?;
             }
-            worker.publish(worker.board.now_ns());
-            Ok(std::mem::take(&mut worker.found))
+            worker.publish(worker.state.now_ns());
+            Ok(std::mem::take(&mut worker.results))
         })
     }
 
-    fn new(plan: Arc<Plan>, board: Arc<Board>, number: u32) -> Result<Worker, String> {
+    fn new(plan: Arc<Plan>, state: Arc<RunState>, number: u32) -> Result<Worker, String> {
         let descriptors = plan.share(plan.connections, number) + CLOSING_MAX;
         let settings = RingSettings {
             descriptors,
@@ -131,7 +136,7 @@ impl Worker {
             free: (0..descriptors).rev().collect(),
             chunks: ChunkPool::default(),
             heads: HeadCache::default(),
-            judges: plan.judges(),
+            checkers: plan.checkers(),
             ready: VecDeque::new(),
             timers: BinaryHeap::new(),
             begun: 0,
@@ -147,26 +152,26 @@ impl Worker {
             last_second: Times::default(),
             published_ns: 0,
             events: Vec::new(),
-            found: Found::default(),
+            results: WorkerResults::default(),
             plan,
-            board,
+            state,
             number,
         })
     }
 
     fn turn(&mut self) -> Result<(), String> {
-        let now = self.board.now_ns();
+        let now = self.state.now_ns();
         self.open_window();
         self.run_timers(now);
         self.dial_wanted(now);
         self.send_due(now);
         if now >= self.published_ns + HOUSEKEEPING_NS {
-            self.end_overdue(now);
+            self.end_overdue(now, self.timeout_ns());
             self.publish(now);
         }
-        let wait = self.wait(self.board.now_ns());
+        let wait = self.wait(self.state.now_ns());
         self.ring.enter(wait).map_err(|error| error.to_string())?;
-        let now = self.board.now_ns();
+        let now = self.state.now_ns();
         let mut completions = Vec::with_capacity(COMPLETIONS_PER_TURN);
         self.ring.reap(&mut completions, COMPLETIONS_PER_TURN);
         for completion in completions {
@@ -206,7 +211,7 @@ impl Worker {
         if self.window.is_some() {
             return;
         }
-        let Some(window) = self.board.window.get() else {
+        let Some(window) = self.state.window.get() else {
             return;
         };
         self.window = Some(*window);
@@ -255,15 +260,15 @@ impl Worker {
         }
     }
 
-    fn live(&self) -> &Live {
-        &self.board.live[self.number as usize]
+    fn live(&self) -> &WorkerStatus {
+        &self.state.live[self.number as usize]
     }
 
-    /// Tells the control thread how far this worker is.
+    /// Publishes the progress of this worker.
     fn publish(&mut self, now: u64) {
         self.published_ns = now;
-        let live = &self.board.live[self.number as usize];
-        let tally = &self.found.tally;
+        let live = &self.state.live[self.number as usize];
+        let tally = &self.results.tally;
         live.answered
             .store(tally.counts.answered, Ordering::Relaxed);
         live.errors
@@ -275,7 +280,7 @@ impl Worker {
         }
     }
 
-    /// A number as good as random, the same in each run: xorshift.
+    /// A pseudo-random number, the same sequence in each run (xorshift).
     fn roll(&mut self) -> u64 {
         self.rng ^= self.rng << 13;
         self.rng ^= self.rng >> 7;

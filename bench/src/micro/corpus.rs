@@ -4,7 +4,7 @@
 
 /// Path of the MCP endpoint in the requests below.
 pub(super) const ENDPOINT: &str = "/mcp";
-/// What the tool `echo` is given and gives back: 100 bytes without a byte to escape.
+/// The message of the tool `echo`: 100 bytes without a byte to escape.
 pub(super) const ECHO_TEXT: &str = "The quick brown fox jumps over the lazy dog, and the dog \
     sleeps on, dreaming of 1000 lazy foxes; end";
 const _: () = assert!(ECHO_TEXT.len() == 100);

@@ -1,13 +1,14 @@
 //! Benches of one connection's handling, from received bytes to bytes to be sent.
 //!
 //! One operation is all that a shard does for a call between a receive and a send: framing,
-//! decoding, the admission checks, the check of the arguments, the handler, encoding. What the
+//! decoding, the admission checks, the check of the arguments, the handler, encoding. Not in the
 //! number does not show: the kernel, the ring, timers, and a handler that does something. The
 //! handler takes the message as its own string and gives it back as content, which allocates twice.
 
-use super::answer::Answer;
+use super::bench::Bench;
+use super::bencher::Bencher;
+use super::checksum::Checksum;
 use super::corpus::{self, ECHO_TEXT};
-use super::{Bench, Stage};
 use corelane::measure::Handling;
 use corelane::{Call, Server};
 use schemars::JsonSchema;
@@ -21,13 +22,13 @@ pub(super) const BENCHES: &[Bench] = &[Bench {
     name: "dispatch/echo_26",
     operations: 32,
     cores: 1,
-    reference: |operations| Answer::repeated(folded(expected().as_bytes()), operations),
+    reference: |operations| Checksum::repeated(folded(expected().as_bytes()), operations),
     perform: echo,
 }];
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
-    /// What to send back.
+    /// The text to send back.
     message: String,
 }
 
@@ -39,13 +40,13 @@ fn server() -> Server {
     )
 }
 
-fn echo(stage: &mut Stage) {
+fn echo(bencher: &mut Bencher) {
     let mut handling = Handling::of(server());
     let mut request = corpus::modern_post();
-    stage.each(|| handling.answer(&mut request, folded));
+    bencher.each(|| handling.answer(&mut request, folded));
 }
 
-/// Length and the bytes that differ most between a right answer and a wrong one.
+/// Length and the bytes that differ most between a correct answer and a wrong one.
 fn folded(answer: &[u8]) -> u64 {
     let sum: u64 = answer.iter().map(|byte| u64::from(*byte)).sum();
     (answer.len() as u64) << 32 | sum

@@ -1,10 +1,10 @@
 //! Benches of the engine's lanes, W-Q: messages of 64 bytes.
 //!
-//! What each number does not show:
+//! Not in the numbers:
 //! - `lanes/local_*`: a lane's cache lines moving between cores. One operation is a message sent,
 //!   flushed with its batch, and handled. `lanes/ring_alone_256` is the bare ring under it: the
-//!   difference is what tiers, bits and refusal cost. `lanes/array_queue_alone_256` is what a
-//!   queue for many threads at either end would cost instead.
+//!   difference is the cost of tiers, bits and refusal. `lanes/array_queue_alone_256` is the cost
+//!   of a queue for many threads at either end would cost instead.
 //! - `lanes/one_way_*`: how long one message is under way. The receiver orders a batch and both
 //!   spin; the two cores work at once, so the slower of them sets the figure. `_deep` has lanes
 //!   of 4,096 messages instead of the default 256, which its sender fills and then waits at.
@@ -12,12 +12,13 @@
 //!   lets both sides announce sleep and sleep in the scheduler, which stands for the ring a shard
 //!   sleeps in: its figure is two wake-ups of a core, and says little about lanes.
 //!
-//! Where both sides spin, no receiver announces sleep, so no wake is ever asked for. With one
+//! Where both sides spin, no receiver announces sleep, so no wake is ever requested. With one
 //! core, or with partners that are not pinned, the figures of two cores mean nothing. Allocations
 //! are of both threads.
 
-use super::answer::Answer;
-use super::{Bench, Stage};
+use super::bench::Bench;
+use super::bencher::Bencher;
+use super::checksum::Checksum;
 use core_affinity::CoreId;
 use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::queue::ArrayQueue;
@@ -49,13 +50,13 @@ const fn bench(
     name: &'static str,
     operations: u32,
     cores: usize,
-    perform: fn(&mut Stage),
+    perform: fn(&mut Bencher),
 ) -> Bench {
     Bench {
         name,
         operations,
         cores,
-        reference: |operations| Answer::of((0..operations).map(u64::from)),
+        reference: |operations| Checksum::of((0..operations).map(u64::from)),
         perform,
     }
 }
@@ -64,80 +65,82 @@ const fn bench(
 pub(super) const BENCHES: &[Bench] = &[
     bench("lanes/array_queue_alone_256", 2_048, 1, array_queue_alone),
     bench("lanes/ring_alone_256", 4_096, 1, ring_alone),
-    bench("lanes/local_256", 4_096, 1, |stage| local(stage, BATCH_MAX)),
-    bench("lanes/local_16", 4_096, 1, |stage| local(stage, 16)),
-    bench("lanes/local_1", 1_024, 1, |stage| local(stage, 1)),
-    bench("lanes/one_way_256", 8_192, 2, |stage| {
-        one_way(stage, LaneLimits::default());
+    bench("lanes/local_256", 4_096, 1, |bencher| {
+        local(bencher, BATCH_MAX)
     }),
-    bench("lanes/one_way_256_deep", 8_192, 2, |stage| {
+    bench("lanes/local_16", 4_096, 1, |bencher| local(bencher, 16)),
+    bench("lanes/local_1", 1_024, 1, |bencher| local(bencher, 1)),
+    bench("lanes/one_way_256", 8_192, 2, |bencher| {
+        one_way(bencher, LaneLimits::default());
+    }),
+    bench("lanes/one_way_256_deep", 8_192, 2, |bencher| {
         let reply_messages_max = DEEP_MESSAGES;
         one_way(
-            stage,
+            bencher,
             LaneLimits {
                 reply_messages_max,
                 ..LaneLimits::default()
             },
         );
     }),
-    bench("lanes/round_trip_spinning", 32, 2, |stage| {
-        round_trip(stage, false);
+    bench("lanes/round_trip_spinning", 32, 2, |bencher| {
+        round_trip(bencher, false);
     }),
-    bench("lanes/round_trip_parked", 4, 2, |stage| {
-        round_trip(stage, true);
+    bench("lanes/round_trip_parked", 4, 2, |bencher| {
+        round_trip(bencher, true);
     }),
 ];
 
-fn ring_alone(stage: &mut Stage) {
+fn ring_alone(bencher: &mut Bencher) {
     let (mut sending, mut receiving) = RingBuffer::new(BATCH_MAX);
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for first in (0..u64::from(operations)).step_by(BATCH_MAX) {
             for number in first..u64::from(operations).min(first + BATCH_MAX as u64) {
                 let pushed = sending.push(Parcel::numbered(number));
                 assert!(pushed.is_ok(), "a batch is what the ring holds");
             }
             while let Ok(parcel) = receiving.pop() {
-                answer.word(parcel.0[0]);
+                checksum.word(parcel.0[0]);
             }
         }
     });
 }
 
-/// What lanes were made of if many threads were at either end.
-fn array_queue_alone(stage: &mut Stage) {
+/// A queue for many threads at either end, for comparison with the lanes.
+fn array_queue_alone(bencher: &mut Bencher) {
     let queue = ArrayQueue::new(BATCH_MAX);
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for first in (0..u64::from(operations)).step_by(BATCH_MAX) {
             for number in first..u64::from(operations).min(first + BATCH_MAX as u64) {
                 let pushed = queue.push(Parcel::numbered(number));
                 assert!(pushed.is_ok(), "a batch is what the queue holds");
             }
             while let Some(parcel) = queue.pop() {
-                answer.word(parcel.0[0]);
+                checksum.word(parcel.0[0]);
             }
         }
     });
 }
 
-fn local(stage: &mut Stage, batch: usize) {
+fn local(bencher: &mut Bencher, batch: usize) {
     let mut mesh = Mesh::new(1, 0, LaneLimits::default());
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for first in (0..u64::from(operations)).step_by(batch) {
             for number in first..u64::from(operations).min(first + batch as u64) {
                 let sent = sender.send(0, TIER, Parcel::numbered(number));
                 sent.expect("a batch is no more than a lane holds");
             }
             sender.flush(|_| {});
-            receiver.drain(BATCH_MAX, |_, _, parcel| answer.word(parcel.0[0]));
+            receiver.drain(BATCH_MAX, |_, _, parcel| checksum.word(parcel.0[0]));
         }
     });
 }
 
-fn one_way(stage: &mut Stage, limits: LaneLimits) {
+fn one_way(bencher: &mut Bencher, limits: LaneLimits) {
     let mut mesh = Mesh::new(1, 1, limits);
     let (mut sender, mut receiver) = (mesh.senders.remove(1), mesh.receivers.remove(0));
-    let partner_core = stage.partner_core();
+    let partner_core = bencher.partner_core();
     let orders = Orders::default();
     thread::scope(|scope| {
         let _end = EndOnDrop::new(&orders.ended);
@@ -146,16 +149,16 @@ fn one_way(stage: &mut Stage, limits: LaneLimits) {
             pin(partner_core);
             fill(&orders, &mut sender);
         });
-        stage.batches(|operations, answer| {
+        bencher.batches(|operations, checksum| {
             let mut missing = operations as usize;
             orders
                 .messages
                 .fetch_add(u64::from(operations), Ordering::Release);
-            let mut patience = Patience::new(&orders.ended);
+            let mut spin_wait = SpinWait::new(&orders.ended);
             while missing > 0 {
-                let handled = receiver.drain(BATCH_MAX, |_, _, parcel| answer.word(parcel.0[0]));
+                let handled = receiver.drain(BATCH_MAX, |_, _, parcel| checksum.word(parcel.0[0]));
                 missing -= handled;
-                if handled == 0 && !patience.wait() {
+                if handled == 0 && !spin_wait.wait() {
                     return;
                 }
             }
@@ -163,7 +166,7 @@ fn one_way(stage: &mut Stage, limits: LaneLimits) {
     });
 }
 
-/// What the receiver wants of the sender.
+/// The receiver's orders to the sender.
 #[derive(Debug, Default)]
 struct Orders {
     /// Messages ordered since the start.
@@ -172,17 +175,17 @@ struct Orders {
     ended: CachePadded<AtomicBool>,
 }
 
-/// Sends what is ordered, numbered from 0 in each order, in batches of [`BATCH_MAX`].
+/// Sends the ordered messages, numbered from 0 in each order, in batches of [`BATCH_MAX`].
 fn fill(orders: &Orders, sender: &mut LaneSender<Parcel>) {
     let mut sent = 0;
-    let mut patience = Patience::new(&orders.ended);
+    let mut spin_wait = SpinWait::new(&orders.ended);
     loop {
         let ordered = orders.messages.load(Ordering::Acquire) - sent;
         for number in 0..ordered {
             let mut parcel = Parcel::numbered(number);
             while let Err(full) = sender.send(0, TIER, parcel) {
                 parcel = full.message;
-                if !patience.wait() {
+                if !spin_wait.wait() {
                     return;
                 }
             }
@@ -192,17 +195,17 @@ fn fill(orders: &Orders, sender: &mut LaneSender<Parcel>) {
             }
         }
         sent += ordered;
-        if ordered == 0 && !patience.wait() {
+        if ordered == 0 && !spin_wait.wait() {
             return;
         }
     }
 }
 
-fn round_trip(stage: &mut Stage, is_parked: bool) {
+fn round_trip(bencher: &mut Bencher, is_parked: bool) {
     let mut mesh: Mesh<Parcel> = Mesh::new(2, 0, LaneLimits::default());
     let (mut far_sender, mut far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
-    let (partner_core, here) = (stage.partner_core(), thread::current());
+    let (partner_core, here) = (bencher.partner_core(), thread::current());
     let ended = CachePadded::new(AtomicBool::new(false));
     thread::scope(|scope| {
         let partner = scope.spawn(|| {
@@ -212,14 +215,14 @@ fn round_trip(stage: &mut Stage, is_parked: bool) {
             send_back(&mut waiting, &here, &mut far_sender, &mut far_receiver);
         });
         let _end = EndOnDrop::waking(&ended, partner.thread());
-        stage.batches(|operations, answer| {
+        bencher.batches(|operations, checksum| {
             let mut waiting = Waiting::new(is_parked, &ended);
             for number in 0..operations {
                 let parcel = Parcel::numbered(u64::from(number));
                 let sent = sender.send(1, Tier::Request, parcel);
                 sent.expect("one message is under way at a time");
                 sender.flush(|_| partner.thread().unpark());
-                while receiver.drain(BATCH_MAX, |_, _, parcel| answer.word(parcel.0[0])) == 0 {
+                while receiver.drain(BATCH_MAX, |_, _, parcel| checksum.word(parcel.0[0])) == 0 {
                     if !waiting.wait(&mut receiver) {
                         return;
                     }
@@ -250,7 +253,7 @@ fn send_back(
 
 /// How a thread waits for the other side.
 enum Waiting<'a> {
-    Spinning(Patience<'a>),
+    Spinning(SpinWait<'a>),
     Parked { ended: &'a AtomicBool },
 }
 
@@ -259,14 +262,14 @@ impl Waiting<'_> {
         if is_parked {
             Waiting::Parked { ended }
         } else {
-            Waiting::Spinning(Patience::new(ended))
+            Waiting::Spinning(SpinWait::new(ended))
         }
     }
 
     /// Waits a little or until it is woken; false if the other side has left.
     fn wait(&mut self, receiver: &mut LaneReceiver<Parcel>) -> bool {
         match self {
-            Waiting::Spinning(patience) => patience.wait(),
+            Waiting::Spinning(spin_wait) => spin_wait.wait(),
             Waiting::Parked { ended } => {
                 if receiver.prepare_to_sleep() {
                     thread::park();
@@ -284,15 +287,15 @@ pub(super) fn pin(core: Option<CoreId>) {
     }
 }
 
-/// Spins, and gives the core away now and then.
-pub(super) struct Patience<'a> {
+/// Spins, and yields the core from time to time.
+pub(super) struct SpinWait<'a> {
     ended: &'a AtomicBool,
     spins: u32,
 }
 
-impl Patience<'_> {
-    pub(super) fn new(ended: &AtomicBool) -> Patience<'_> {
-        Patience { ended, spins: 0 }
+impl SpinWait<'_> {
+    pub(super) fn new(ended: &AtomicBool) -> SpinWait<'_> {
+        SpinWait { ended, spins: 0 }
     }
 
     /// Waits a little; false if the other side has left and nothing will come.
@@ -308,7 +311,7 @@ impl Patience<'_> {
     }
 }
 
-/// Tells the other side that this one has left, also by a panic: otherwise it would wait for ever.
+/// Marks this side as ended when it is dropped, also by a panic, so that the other side stops.
 pub(super) struct EndOnDrop<'a> {
     ended: &'a AtomicBool,
     sleeper: Option<&'a Thread>,

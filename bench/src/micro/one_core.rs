@@ -1,7 +1,7 @@
-//! Benches of the engine's `io` room: memory, places and deadlines of one core.
+//! Benches of `corelane_io`: memory, slots and deadlines of one core.
 //!
 //! Tables hold 20,000 connections, a full descriptor table of a shard, in an order no prefetcher
-//! guesses. What each number does not show:
+//! guesses. Not in the numbers:
 //! - `chunk/*`: the first use of a chunk, which allocates it, and bytes being written to it. A
 //!   chunk taken again at once is warm in the cache; `_64_taken` keeps 64 out at a time.
 //! - `wheel/postpone`: the later visit that moves a postponed node to its right list.
@@ -10,9 +10,10 @@
 //! - `slots/*`: a table that fell out of the cache, and a real connection's value: it is 64 bytes.
 //!   `slots/replace` is a removal and an insertion.
 
-use super::answer::Answer;
+use super::bench::Bench;
+use super::bencher::Bencher;
+use super::checksum::Checksum;
 use super::corpus::shuffled;
-use super::{Bench, Stage};
 use corelane_io::chunk::{Chunk, ChunkPool, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES};
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
@@ -38,35 +39,35 @@ pub(super) const BENCHES: &[Bench] = &[
         name: "chunk/small",
         operations: 4_096,
         cores: 1,
-        reference: |operations| Answer::repeated(SMALL_CHUNK_BYTES as u64, operations),
-        perform: |stage| chunk_each(stage, 300),
+        reference: |operations| Checksum::repeated(SMALL_CHUNK_BYTES as u64, operations),
+        perform: |bencher| chunk_each(bencher, 300),
     },
     Bench {
         name: "chunk/large",
         operations: 4_096,
         cores: 1,
-        reference: |operations| Answer::repeated(LARGE_CHUNK_BYTES as u64, operations),
-        perform: |stage| chunk_each(stage, SMALL_CHUNK_BYTES + 1),
+        reference: |operations| Checksum::repeated(LARGE_CHUNK_BYTES as u64, operations),
+        perform: |bencher| chunk_each(bencher, SMALL_CHUNK_BYTES + 1),
     },
     Bench {
         name: "chunk/small_64_taken",
         operations: 4_096,
         cores: 1,
-        reference: |operations| Answer::repeated(SMALL_CHUNK_BYTES as u64, operations),
+        reference: |operations| Checksum::repeated(SMALL_CHUNK_BYTES as u64, operations),
         perform: chunk_many,
     },
     Bench {
         name: "wheel/postpone",
         operations: CONNECTIONS,
         cores: 1,
-        reference: |operations| Answer::repeated(u64::from(CONNECTIONS), operations),
+        reference: |operations| Checksum::repeated(u64::from(CONNECTIONS), operations),
         perform: wheel_postpone,
     },
     Bench {
         name: "wheel/schedule_and_cancel",
         operations: 4_096,
         cores: 1,
-        reference: |operations| Answer::repeated(1, operations),
+        reference: |operations| Checksum::repeated(1, operations),
         perform: wheel_cancel,
     },
     Bench {
@@ -92,9 +93,9 @@ pub(super) const BENCHES: &[Bench] = &[
     },
 ];
 
-fn chunk_each(stage: &mut Stage, min_bytes: usize) {
+fn chunk_each(bencher: &mut Bencher, min_bytes: usize) {
     let mut pool = ChunkPool::default();
-    stage.each(|| {
+    bencher.each(|| {
         let chunk = black_box(pool.take(black_box(min_bytes)));
         let capacity_bytes = chunk.capacity() as u64;
         pool.give(chunk);
@@ -102,16 +103,16 @@ fn chunk_each(stage: &mut Stage, min_bytes: usize) {
     });
 }
 
-fn chunk_many(stage: &mut Stage) {
+fn chunk_many(bencher: &mut Bencher) {
     let mut pool = ChunkPool::default();
     let mut taken: Vec<Chunk> = Vec::with_capacity(TAKEN_CHUNKS as usize);
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         let mut left = operations;
         while left > 0 {
             let round = left.min(TAKEN_CHUNKS);
             taken.extend((0..round).map(|_| pool.take(black_box(300))));
             for chunk in taken.drain(..) {
-                answer.word(chunk.capacity() as u64);
+                checksum.word(chunk.capacity() as u64);
                 pool.give(chunk);
             }
             left -= round;
@@ -119,62 +120,62 @@ fn chunk_many(stage: &mut Stage) {
     });
 }
 
-fn wheel_postpone(stage: &mut Stage) {
+fn wheel_postpone(bencher: &mut Bencher) {
     let mut wheel = Wheel::new(CONNECTIONS, TICKS, TICK_MS);
     let order = shuffled(CONNECTIONS);
     let mut now_ms = 0;
     for index in &order {
         wheel.schedule(*index, now_ms + IDLE_MS);
     }
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         now_ms += 1;
         for index in order.iter().take(operations as usize) {
             wheel.schedule(*index, now_ms + IDLE_MS);
-            answer.word(wheel.len() as u64);
+            checksum.word(wheel.len() as u64);
         }
     });
 }
 
-fn wheel_cancel(stage: &mut Stage) {
+fn wheel_cancel(bencher: &mut Bencher) {
     let mut wheel = Wheel::new(CONNECTIONS, TICKS, TICK_MS);
     let order = shuffled(CONNECTIONS);
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for index in order.iter().take(operations as usize) {
             wheel.schedule(*index, IDLE_MS + u64::from(*index));
-            answer.word(wheel.len() as u64);
+            checksum.word(wheel.len() as u64);
             wheel.cancel(*index);
         }
     });
 }
 
-fn wheel_expire(stage: &mut Stage) {
+fn wheel_expire(bencher: &mut Bencher) {
     let mut wheel = Wheel::new(CONNECTIONS, TICKS, TICK_MS);
     let order = shuffled(CONNECTIONS);
     let tick_ms = u64::from(TICK_MS);
     let mut now_ms = 0;
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for (number, index) in (0..u64::from(operations)).zip(&order) {
             wheel.schedule(*index, now_ms + tick_ms * (1 + number % EXPIRY_TICKS));
         }
         now_ms += tick_ms * EXPIRY_TICKS;
         // Every list and every node is visited once, so this is budget enough for one call.
         let budget = 2 * (operations as usize + EXPIRY_TICKS as usize);
-        let caught_up = wheel.advance(now_ms, budget, |index| answer.word(u64::from(index)));
-        answer.word(u64::from(caught_up));
+        let caught_up = wheel.advance(now_ms, budget, |index| checksum.word(u64::from(index)));
+        checksum.word(u64::from(caught_up));
     });
 }
 
 /// Deadlines fire by tick, and in the order in which they were set within a tick.
-fn expiry_reference(operations: u32) -> Answer {
+fn expiry_reference(operations: u32) -> Checksum {
     let order = shuffled(CONNECTIONS);
     let mut expected: Vec<(u64, u32)> = (0..u64::from(operations))
         .map(|number| number % EXPIRY_TICKS)
         .zip(order)
         .collect();
     expected.sort_by_key(|(tick, _)| *tick);
-    let mut answer = Answer::of(expected.iter().map(|(_, index)| u64::from(*index)));
-    answer.word(1);
-    answer
+    let mut checksum = Checksum::of(expected.iter().map(|(_, index)| u64::from(*index)));
+    checksum.word(1);
+    checksum
 }
 
 fn filled() -> (Slots<Connection>, Vec<SlotKey>) {
@@ -187,27 +188,27 @@ fn filled() -> (Slots<Connection>, Vec<SlotKey>) {
     (slots, keys)
 }
 
-fn slots_find(stage: &mut Stage) {
+fn slots_find(bencher: &mut Bencher) {
     let (slots, keys) = filled();
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for key in keys.iter().take(operations as usize) {
-            answer.word(slots.get(*key).map_or(u64::MAX, |value| value[0]));
+            checksum.word(slots.get(*key).map_or(u64::MAX, |value| value[0]));
         }
     });
 }
 
-fn slots_replace(stage: &mut Stage) {
+fn slots_replace(bencher: &mut Bencher) {
     let (mut slots, mut keys) = filled();
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for key in keys.iter_mut().take(operations as usize) {
             let value = slots.remove(*key).unwrap_or_default();
-            answer.word(value[0]);
+            checksum.word(value[0]);
             *key = slots.insert_at(key.index, value);
         }
     });
 }
 
-fn slots_reference(operations: u32) -> Answer {
+fn slots_reference(operations: u32) -> Checksum {
     let order = shuffled(CONNECTIONS).into_iter();
-    Answer::of(order.take(operations as usize).map(u64::from))
+    Checksum::of(order.take(operations as usize).map(u64::from))
 }

@@ -1,18 +1,20 @@
 //! Benches of look-ups, W-REG: a tool by its name and a session by its id, among 10,000 each.
 //!
-//! A batch asks for every entry once, in an order drawn beforehand that is the same in each batch.
-//! What each number does not show:
-//! - `registry/*_random`: look-ups that wait for each other. Nothing here waits for an answer, so
+//! A batch looks up every entry once, in an order drawn beforehand that is the same in each batch.
+//! Not in the numbers:
+//! - `registry/*_random`: look-ups that wait for each other. Nothing here waits for an checksum, so
 //!   the core works on several at once, and the entries stay in its second-level cache.
 //!   `registry/sessions_10000_random` reads the id's text, finds the session and marks it as the
 //!   last one used, as each request of a session does.
-//! - `registry/through_a_lane`: how long one question is under way. One core sends names in
+//! - `registry/through_a_lane`: the time of one round trip. One core sends names in
 //!   batches of 256 and waits for all answers; the other looks them up. One operation is a name
-//!   that was asked for, found and answered.
+//!   that was sent, found and answered.
 
-use super::answer::Answer;
-use super::lanes::{EndOnDrop, Patience, pin};
-use super::{Bench, Stage, corpus};
+use super::bench::Bench;
+use super::bencher::Bencher;
+use super::checksum::Checksum;
+use super::corpus;
+use super::lanes::{EndOnDrop, SpinWait, pin};
 use corelane::measure::{SessionTable, ToolCatalog, ToolPlan};
 use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::utils::CachePadded;
@@ -30,7 +32,7 @@ pub(super) const BENCHES: &[Bench] = &[
     bench("registry/through_a_lane", 2, through_a_lane),
 ];
 
-const fn bench(name: &'static str, cores: usize, perform: fn(&mut Stage)) -> Bench {
+const fn bench(name: &'static str, cores: usize, perform: fn(&mut Bencher)) -> Bench {
     Bench {
         name,
         operations: ENTRIES,
@@ -39,7 +41,7 @@ const fn bench(name: &'static str, cores: usize, perform: fn(&mut Stage)) -> Ben
             let asked = corpus::shuffled(ENTRIES)
                 .into_iter()
                 .take(operations as usize);
-            Answer::of(asked.map(u64::from))
+            Checksum::of(asked.map(u64::from))
         },
         perform,
     }
@@ -139,24 +141,24 @@ fn number_of(catalog: &ToolCatalog, name: &str) -> u64 {
         .map_or(u64::MAX, |place| place as u64)
 }
 
-fn tools(stage: &mut Stage) {
+fn tools(bencher: &mut Bencher) {
     let catalog = PLAN.catalog();
     let asked = asked_names();
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for name in &asked[..operations as usize] {
-            answer.word(number_of(&catalog, name));
+            checksum.word(number_of(&catalog, name));
         }
     });
 }
 
-/// An id, and what tells its session from others.
+/// An id, and the number of its session.
 struct AskedSession {
     id: [u8; 36],
     number: u32,
     random_bits: u32,
 }
 
-fn sessions(stage: &mut Stage) {
+fn sessions(bencher: &mut Bencher) {
     let (mut table, ids) = SessionTable::holding(ENTRIES as usize);
     let asked = corpus::shuffled(ENTRIES).into_iter().map(|number| {
         let id = ids[number as usize];
@@ -167,10 +169,10 @@ fn sessions(stage: &mut Stage) {
         }
     });
     let asked: Vec<AskedSession> = asked.collect();
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for asked in &asked[..operations as usize] {
             let is_found = table.touch(&asked.id) == Some(asked.random_bits);
-            answer.word(if is_found {
+            checksum.word(if is_found {
                 asked.number.into()
             } else {
                 u64::MAX
@@ -179,7 +181,7 @@ fn sessions(stage: &mut Stage) {
     });
 }
 
-/// What goes through the lanes.
+/// A message through the lanes.
 #[derive(Debug)]
 enum Message {
     /// A tool's name, by its bytes.
@@ -188,7 +190,7 @@ enum Message {
         name_bytes: u8,
     },
     /// Its number.
-    Answer(u64),
+    Checksum(u64),
 }
 
 impl Message {
@@ -200,12 +202,12 @@ impl Message {
     }
 }
 
-fn through_a_lane(stage: &mut Stage) {
+fn through_a_lane(bencher: &mut Bencher) {
     let mut mesh: Mesh<Message> = Mesh::new(2, 0, LaneLimits::default());
     let (far_sender, far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
     let asked = asked_names();
-    let partner_core = stage.partner_core();
+    let partner_core = bencher.partner_core();
     let ended = CachePadded::new(AtomicBool::new(false));
     thread::scope(|scope| {
         let _end = EndOnDrop::new(&ended);
@@ -214,8 +216,8 @@ fn through_a_lane(stage: &mut Stage) {
             pin(partner_core);
             look_up_for_others(&ended, far_sender, far_receiver);
         });
-        stage.batches(|operations, answer| {
-            let mut patience = Patience::new(&ended);
+        bencher.batches(|operations, checksum| {
+            let mut spin_wait = SpinWait::new(&ended);
             for names in asked[..operations as usize].chunks(BATCH_MAX) {
                 for name in names {
                     let sent = sender.send(1, Tier::Request, Message::asking_for(name));
@@ -225,12 +227,12 @@ fn through_a_lane(stage: &mut Stage) {
                 let mut missing = names.len();
                 while missing > 0 {
                     let handled = receiver.drain(BATCH_MAX, |_, _, message| {
-                        if let Message::Answer(number) = message {
-                            answer.word(number);
+                        if let Message::Checksum(number) = message {
+                            checksum.word(number);
                         }
                     });
                     missing -= handled;
-                    if handled == 0 && !patience.wait() {
+                    if handled == 0 && !spin_wait.wait() {
                         return;
                     }
                 }
@@ -246,7 +248,7 @@ fn look_up_for_others(
     mut receiver: LaneReceiver<Message>,
 ) {
     let catalog = PLAN.catalog();
-    let mut patience = Patience::new(ended);
+    let mut spin_wait = SpinWait::new(ended);
     loop {
         let handled = receiver.drain(BATCH_MAX, |from, _, message| {
             let Message::Question { name, name_bytes } = message else {
@@ -254,12 +256,12 @@ fn look_up_for_others(
             };
             let name = str::from_utf8(&name[..usize::from(name_bytes)]);
             let number = number_of(&catalog, name.expect("names are text"));
-            let sent = sender.send(from, Tier::Reply, Message::Answer(number));
+            let sent = sender.send(from, Tier::Reply, Message::Checksum(number));
             sent.expect("there are no more answers under way than questions");
         });
         if handled > 0 {
             sender.flush(|_| {});
-        } else if !patience.wait() {
+        } else if !spin_wait.wait() {
             return;
         }
     }

@@ -3,7 +3,7 @@
 //! All times are nanoseconds per operation of whole batches. It lacks comparison with an earlier
 //! run: two runs are compared only if they were taken interleaved on one machine.
 
-use super::stage::Measurement;
+use super::bencher::Measurement;
 use crate::environment::Environment;
 use serde_json::{Value as Json, json};
 
@@ -67,15 +67,15 @@ impl Summary {
             "max_ns": self.samples.operation_ns_max(),
             "operations_per_second": self.samples.operations_per_second(),
             "allocations_per_operation": self.samples.allocations_per_operation(),
-            "answer": hash_text(&self.samples),
+            "checksum": hash_text(&self.samples),
         })
     }
 }
 
-/// Head of the table whose rows [`table_row`] makes.
+/// Head of the table with the rows of [`table_row`].
 pub const TABLE_HEAD: &str = concat!(
     "| bench | batch | p50 ns | rounds | p99 ns | p99.9 ns | max ns ",
-    "| operations/s | allocations | answer |\n",
+    "| operations/s | allocations | checksum |\n",
     "|---|--:|--:|:-:|--:|--:|--:|--:|--:|---|",
 );
 
@@ -105,18 +105,18 @@ pub fn json(environment: &Environment, summaries: &[Summary]) -> Json {
 }
 
 fn hash_text(samples: &Measurement) -> String {
-    format!("{:016x}", samples.answer().hash())
+    format!("{:016x}", samples.checksum().hash())
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Summary, TABLE_HEAD, json, table_row};
     use crate::environment::Environment;
-    use crate::micro::{Conditions, Length, all, run};
+    use crate::micro::{Length, Settings, all, run};
 
     #[test]
     fn a_run_is_reported_with_its_environment() {
-        let conditions = Conditions {
+        let settings = Settings {
             length: Length::Batches(4),
             operations_max: 8,
             partner_core: None,
@@ -126,7 +126,7 @@ mod tests {
             },
         };
         let bench = all().next().unwrap();
-        let measured = run(bench, &conditions).unwrap();
+        let measured = run(bench, &settings).unwrap();
         let mut summary = Summary::new(bench.name, measured.clone());
         summary.add(&measured);
 

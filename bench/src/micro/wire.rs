@@ -1,22 +1,23 @@
 //! Benches of `corelane_protocol`: bytes to an admitted request, and a result to bytes.
 //!
-//! What each number does not show:
+//! Not in the numbers:
 //! - `decode/*`: the arguments being read by a handler, and the growth of the decoder's buffers.
 //!   Included: the copy into them, the check of the number of nodes, and the envelope.
 //! - `framing/*`: requests that arrive in pieces, and chunked bodies.
-//! - `ladder/*`: refusals, the look-up of a session, and decoding: head and message are there.
-//!   `ladder/from_bytes_26` is framing, decode and ladder together, on one body.
+//! - `admission/*`: refusals, the look-up of a session, and decoding: head and message are there.
+//!   `admission/from_bytes_26` is framing, decode and the admission checks together, on one body.
 //! - `encode/*`: the growth of the output buffer, and text that needs escaping.
 //!   `encode/echo_from_text_26` adds making the result out of borrowed text, as a handler does.
 //! - `response/*`: the clock behind `Date`, which a shard reads once a turn.
 //!
-//! Each operation folds a few words of what it found; `black_box` makes it find the rest, which
-//! costs writing it to the stack. What was written to a buffer is folded as a
+//! Each operation folds a few words of its result; `black_box` keeps the rest, which
+//! costs writing it to the stack. The content of a buffer is folded as a
 //! whole once a batch, by its last operation: some 50 ns a batch.
 
-use super::answer::Answer;
+use super::bench::Bench;
+use super::bencher::Bencher;
+use super::checksum::Checksum;
 use super::corpus::{self, ECHO_TEXT, ENDPOINT};
-use super::{Bench, Stage};
 use corelane_protocol::binding::admission::{Admitted, SessionMessage, admit};
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::route;
@@ -38,14 +39,14 @@ mod tests;
 const SERVER_INFO: &str = r#"{"name":"corelane","version":"0.1.0"}"#;
 const CALL_ID: i64 = 1_234_567;
 const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
-/// Room of the output buffers in bytes: what is written never makes them grow.
+/// Capacity of the output buffers in bytes: writing never makes them grow.
 const OUTPUT_BYTES: usize = 4 * 1024;
 
 const fn bench(
     name: &'static str,
     operations: u32,
-    reference: fn(u32) -> Answer,
-    perform: fn(&mut Stage),
+    reference: fn(u32) -> Checksum,
+    perform: fn(&mut Bencher),
 ) -> Bench {
     Bench {
         name,
@@ -62,31 +63,31 @@ pub(super) const BENCHES: &[Bench] = &[
         "decode/call_250",
         64,
         |operations| decode_reference(&corpus::small_call(), operations),
-        |stage| decode(stage, &corpus::small_call()),
+        |bencher| decode(bencher, &corpus::small_call()),
     ),
     bench(
         "decode/call_26",
         64,
         |operations| decode_reference(&corpus::modern_body(), operations),
-        |stage| decode(stage, &corpus::modern_body()),
+        |bencher| decode(bencher, &corpus::modern_body()),
     ),
     bench(
         "decode/call_10k_rows",
         4,
         |operations| decode_reference(&corpus::large_call_of_rows(), operations),
-        |stage| decode(stage, &corpus::large_call_of_rows()),
+        |bencher| decode(bencher, &corpus::large_call_of_rows()),
     ),
     bench(
         "decode/call_10k_text",
         16,
         |operations| decode_reference(&corpus::large_call_of_text(), operations),
-        |stage| decode(stage, &corpus::large_call_of_text()),
+        |bencher| decode(bencher, &corpus::large_call_of_text()),
     ),
     bench(
         "framing/post_26",
         64,
         |operations| framing_reference(&corpus::modern_post(), &corpus::modern_body(), operations),
-        |stage| framing(stage, corpus::modern_post()),
+        |bencher| framing(bencher, corpus::modern_post()),
     ),
     bench(
         "framing/post_25",
@@ -94,26 +95,36 @@ pub(super) const BENCHES: &[Bench] = &[
         |operations| {
             framing_reference(&corpus::session_post(), &corpus::session_body(), operations)
         },
-        |stage| framing(stage, corpus::session_post()),
+        |bencher| framing(bencher, corpus::session_post()),
     ),
-    bench("ladder/modern_26", 256, ladder_reference, |stage| {
-        ladder(stage, corpus::modern_post());
+    bench("admission/modern_26", 256, admission_reference, |bencher| {
+        admission(bencher, corpus::modern_post());
     }),
-    bench("ladder/session_25", 512, ladder_reference, |stage| {
-        ladder(stage, corpus::session_post());
-    }),
-    bench("ladder/from_bytes_26", 32, ladder_reference, from_bytes),
+    bench(
+        "admission/session_25",
+        512,
+        admission_reference,
+        |bencher| {
+            admission(bencher, corpus::session_post());
+        },
+    ),
+    bench(
+        "admission/from_bytes_26",
+        32,
+        admission_reference,
+        from_bytes,
+    ),
     bench(
         "encode/echo_26",
         512,
         |operations| written_reference(echo_message(Era::Modern).as_bytes(), operations),
-        |stage| encode(stage, Era::Modern),
+        |bencher| encode(bencher, Era::Modern),
     ),
     bench(
         "encode/echo_25",
         512,
         |operations| written_reference(echo_message(Era::Legacy).as_bytes(), operations),
-        |stage| encode(stage, Era::Legacy),
+        |bencher| encode(bencher, Era::Legacy),
     ),
     bench(
         "encode/echo_from_text_26",
@@ -129,9 +140,9 @@ pub(super) const BENCHES: &[Bench] = &[
     ),
 ];
 
-fn decode(stage: &mut Stage, call: &str) {
+fn decode(bencher: &mut Bencher, call: &str) {
     let mut decoder = Decoder::new(JsonLimits::default());
-    stage.each(|| {
+    bencher.each(|| {
         let Ok(decoded) = decoder.decode(black_box(call.as_bytes())) else {
             return 0;
         };
@@ -148,7 +159,7 @@ fn decode(stage: &mut Stage, call: &str) {
     });
 }
 
-fn decode_reference(call: &str, operations: u32) -> Answer {
+fn decode_reference(call: &str, operations: u32) -> Checksum {
     let parsed: Json = serde_json::from_str(call).expect("the corpus is JSON");
     let id = parsed["id"].as_u64();
     let id = id.or_else(|| parsed["id"].as_str().map(|text| text.len() as u64));
@@ -157,16 +168,16 @@ fn decode_reference(call: &str, operations: u32) -> Answer {
         parsed["method"].as_str().expect("the corpus has methods"),
         parsed["params"].as_object().map_or(0, serde_json::Map::len),
     );
-    Answer::repeated(word, operations)
+    Checksum::repeated(word, operations)
 }
 
 fn request_word(id: u64, method: &str, members: usize) -> u64 {
     id ^ (method.len() as u64) << 32 ^ (members as u64) << 48
 }
 
-fn framing(stage: &mut Stage, mut post: Vec<u8>) {
+fn framing(bencher: &mut Bencher, mut post: Vec<u8>) {
     let limits = HttpLimits::DEFAULT;
-    stage.each(
+    bencher.each(
         || match Framer::default().step(black_box(&mut post), &limits) {
             Ok(Step::Request {
                 head,
@@ -178,15 +189,15 @@ fn framing(stage: &mut Stage, mut post: Vec<u8>) {
     );
 }
 
-fn framing_reference(post: &[u8], body: &str, operations: u32) -> Answer {
-    Answer::repeated(framing_word(post.len(), body.len(), ENDPOINT), operations)
+fn framing_reference(post: &[u8], body: &str, operations: u32) -> Checksum {
+    Checksum::repeated(framing_word(post.len(), body.len(), ENDPOINT), operations)
 }
 
 fn framing_word(consumed: usize, body_bytes: usize, path: &str) -> u64 {
     consumed as u64 ^ (body_bytes as u64) << 24 ^ (path.len() as u64) << 48
 }
 
-fn ladder(stage: &mut Stage, mut post: Vec<u8>) {
+fn admission(bencher: &mut Bencher, mut post: Vec<u8>) {
     let step = Framer::default().step(&mut post, &HttpLimits::DEFAULT);
     let Ok(Step::Request { head, body, .. }) = step else {
         unreachable!("the corpus holds whole requests");
@@ -194,14 +205,14 @@ fn ladder(stage: &mut Stage, mut post: Vec<u8>) {
     let mut decoder = Decoder::new(JsonLimits::default());
     let decoded = decoder.decode(body).expect("the corpus is JSON");
     let message = decoded.message().expect("the corpus holds messages");
-    stage.each(|| admitted_word(black_box(&head), black_box(message)));
+    bencher.each(|| admitted_word(black_box(&head), black_box(message)));
 }
 
-fn from_bytes(stage: &mut Stage) {
+fn from_bytes(bencher: &mut Bencher) {
     let mut post = corpus::modern_post();
     let mut decoder = Decoder::new(JsonLimits::default());
     let limits = HttpLimits::DEFAULT;
-    stage.each(|| {
+    bencher.each(|| {
         let step = Framer::default().step(black_box(&mut post), &limits);
         let Ok(Step::Request { head, body, .. }) = step else {
             return 0;
@@ -240,21 +251,21 @@ fn admitted_word(head: &RequestHead<'_>, message: Message<'_>) -> u64 {
     }
 }
 
-fn ladder_reference(operations: u32) -> Answer {
-    Answer::repeated(CALL_ID.cast_unsigned(), operations)
+fn admission_reference(operations: u32) -> Checksum {
+    Checksum::repeated(CALL_ID.cast_unsigned(), operations)
 }
 
-fn encode(stage: &mut Stage, era: Era) {
+fn encode(bencher: &mut Bencher, era: Era) {
     let trailer = ResultTrailer::new(SERVER_INFO.as_bytes());
     let result = ToolResult::text(ECHO_TEXT);
-    write_each(stage, |out| {
+    write_each(bencher, |out| {
         black_box(&result).write(out, era, Id::Integer(CALL_ID), &trailer);
     });
 }
 
-fn encode_from_text(stage: &mut Stage) {
+fn encode_from_text(bencher: &mut Bencher) {
     let trailer = ResultTrailer::new(SERVER_INFO.as_bytes());
-    write_each(stage, |out| {
+    write_each(bencher, |out| {
         let result = ToolResult::text(black_box(ECHO_TEXT).to_owned());
         result.write(out, Era::Modern, Id::Integer(CALL_ID), &trailer);
     });
@@ -271,9 +282,9 @@ fn echo_message(era: Era) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{CALL_ID},"result":{{{content}{trailer}}}}}"#)
 }
 
-fn response(stage: &mut Stage) {
+fn response(bencher: &mut Bencher) {
     let body_bytes = echo_message(Era::Modern).len();
-    write_each(stage, |out| {
+    write_each(bencher, |out| {
         let head = ResponseHead {
             status: Status::Ok,
             content: Content::Json(black_box(body_bytes)),
@@ -296,20 +307,20 @@ fn response_head() -> String {
 }
 
 /// Measures something that appends to an output buffer, which is emptied before each operation.
-fn write_each(stage: &mut Stage, mut write: impl FnMut(&mut Vec<u8>)) {
+fn write_each(bencher: &mut Bencher, mut write: impl FnMut(&mut Vec<u8>)) {
     let mut out = Vec::with_capacity(OUTPUT_BYTES);
-    stage.batches(|operations, answer| {
+    bencher.batches(|operations, checksum| {
         for _ in 0..operations {
             out.clear();
             write(&mut out);
-            answer.word(black_box(&out).len() as u64);
+            checksum.word(black_box(&out).len() as u64);
         }
-        answer.bytes(&out);
+        checksum.bytes(&out);
     });
 }
 
-fn written_reference(expected: &[u8], operations: u32) -> Answer {
-    let mut answer = Answer::repeated(expected.len() as u64, operations);
-    answer.bytes(expected);
-    answer
+fn written_reference(expected: &[u8], operations: u32) -> Checksum {
+    let mut checksum = Checksum::repeated(expected.len() as u64, operations);
+    checksum.bytes(expected);
+    checksum
 }

@@ -1,13 +1,12 @@
-//! What goes wrong: one line each, and the right exit code.
+//! Failures: one line each, and the right exit code.
 
 use crate::program::{Scratch, ran, run, run_bare, start};
-use crate::servers::{corelane, counting, wait_for_calls};
+use crate::servers::{corelane, counting, fails_after_the_first_call, silent, wait_for_calls};
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::TcpListener;
-
+use std::net::{SocketAddr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant};
 
 /// Runs a line that must end with `code` and say `message` in one line.
 fn check(line: &str, code: i32, message: &str) {
@@ -20,28 +19,26 @@ fn check(line: &str, code: i32, message: &str) {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_in_a_line() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    drop(listener);
+fn a_refused_connection_is_an_error_of_one_line() {
+    // Bound and not listening: the kernel refuses connections, and nothing else takes the port.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any_port.into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let url = format!("http://{address}/mcp");
     for command in [
         "call",
-        "hold --connections 5",
+        "soak --connections 5",
         "sweep",
-        "fan --streams 2 --trigger a",
+        "fanout --streams 2 --trigger a",
     ] {
         let (name, flags) = command.split_once(' ').unwrap_or((command, ""));
         check(&format!("{name} {url} {flags}"), 3, "Connection refused");
     }
-    check(
-        "call http://no-such-host.invalid/",
-        3,
-        "cannot look up no-such-host.invalid",
-    );
 }
 
 #[test]
-fn a_server_that_is_none_of_mcp_is_told_in_a_line() {
+fn a_server_that_is_not_mcp_is_an_error_of_one_line() {
     let speaks = |answer: &'static str| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -82,14 +79,14 @@ fn flags_that_make_no_sense_are_usage() {
     check(
         "call http://127.0.0.1:1/ --arguments {x",
         2,
-        "no JSON object",
+        "not a JSON object",
     );
     check(
         "call http://127.0.0.1:1/ --cores 4095",
         2,
         "may not use core 4095",
     );
-    let url = "hold http://127.0.0.1:1/ --connections 5";
+    let url = "soak http://127.0.0.1:1/ --connections 5";
     check(&format!("{url} --kind session"), 2, "--revision 2025-11-25");
     check(
         &format!("{url} --kind listen --active 1%"),
@@ -115,17 +112,55 @@ fn an_answer_that_comes_too_late_is_none() {
 }
 
 #[test]
+fn each_request_to_a_silent_server_is_a_timeout() {
+    let url = silent();
+    let flags = "--connections 3 --in-flight 2 --timeout 300ms --duration 500ms --warmup 0s";
+    let ran = run(&format!("call {url} {flags}"), &[]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.output, ran.error);
+    let sent = ran.count("/counts/sent");
+    assert!(sent > 0, "{}", ran.output);
+    assert_eq!(ran.count("/counts/errors/timeout"), sent, "{}", ran.output);
+    assert_eq!(ran.count("/counts/answered"), 0);
+}
+
+#[test]
+fn a_failed_tool_is_an_error_unless_the_mix_allows_it() {
+    let url = fails_after_the_first_call();
+    let flags = "--connections 2 --duration 200ms --warmup 0s";
+    let refused = run(&format!("call {url} {flags}"), &[]);
+    assert_eq!(refused.code, Some(1), "{}{}", refused.output, refused.error);
+    let sent = refused.count("/counts/sent");
+    assert!(sent > 0, "{}", refused.output);
+    assert_eq!(refused.count("/counts/errors/tool_error"), sent);
+    assert!(refused.output.contains("tool_error"), "{}", refused.output);
+
+    // By now no call succeeds, as on a server that does not have the tool.
+    let line = format!("call {url} {flags}");
+    check(&line, 3, "the tool is not there");
+    let mix = Scratch::new("toml");
+    std::fs::write(
+        &mix.0,
+        "[[request]]\ntool = 'echo'\nallow_tool_errors = true\n",
+    )
+    .unwrap();
+    let allowed = run(&line, &["--mix", mix.path()]);
+    assert_eq!(allowed.code, Some(0), "{}{}", allowed.output, allowed.error);
+    let answered = allowed.count("/counts/answered");
+    assert_eq!(allowed.count("/counts/tool_errors"), answered);
+    assert!(answered > 0, "{}", allowed.output);
+}
+
+#[test]
 fn a_server_that_dies_in_the_middle_leaves_a_report() {
     let (server, url, calls) = counting(0);
     let json = Scratch::new("json");
-    let flags = "--tool hiccup --connections 4 --duration 20s --warmup 0s";
+    let flags = "--tool hiccup --connections 4 --duration 600s --warmup 0s";
     let child = start(&format!("call {url} {flags}"), &["--json", json.path()]);
     wait_for_calls(&calls);
     server.drain().unwrap();
-    let began = Instant::now();
     let ran = ran(child.wait_with_output().unwrap(), &json.text());
     assert_eq!(ran.code, Some(5), "{}{}", ran.output, ran.error);
-    assert!(began.elapsed() < Duration::from_secs(15));
+    assert!(ran.report["outcome"]["measured_s"].as_f64().unwrap() < 600.0);
     assert!(ran.error.contains("went away"), "{}", ran.error);
     assert!(ran.count("/counts/answered") > 0);
 }
@@ -134,7 +169,7 @@ fn a_server_that_dies_in_the_middle_leaves_a_report() {
 fn an_interrupt_ends_early_and_still_reports() {
     let (server, url, calls) = counting(0);
     let json = Scratch::new("json");
-    let flags = "--tool hiccup --connections 4 --duration 60s --warmup 0s";
+    let flags = "--tool hiccup --connections 4 --duration 600s --warmup 0s";
     let child = start(&format!("call {url} {flags}"), &["--json", json.path()]);
     wait_for_calls(&calls);
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
@@ -143,6 +178,6 @@ fn an_interrupt_ends_early_and_still_reports() {
     assert_eq!(ran.report["interrupted"], true);
     assert!(ran.count("/counts/answered") > 0);
     let measured = ran.report["outcome"]["measured_s"].as_f64().unwrap();
-    assert!((0.0..20.0).contains(&measured), "{measured}");
+    assert!((0.0..600.0).contains(&measured), "{measured}");
     server.drain().unwrap();
 }

@@ -1,9 +1,10 @@
 //! Servers that behave in known ways: Corelane's own library with tools that wait, and a stand-in
-//! that tells streams of a change.
+//! in for servers that broadcast, stay silent or fail.
 
 use corelane::{Call, Profile, RunningServer, Server};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value as Json;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,67 +68,117 @@ pub(crate) fn wait_for_calls(calls: &AtomicU64) {
     }
 }
 
-/// How often each stream is told of a change.
-type Broadcast = fn(stream: usize) -> usize;
+/// How many copies of a change the stream `stream` gets.
+type Copies = fn(stream: usize) -> usize;
 
-/// A server of 2025-11-25 whose tool `change` tells each open stream as often as `telling` says.
-pub(crate) fn teller(telling: Broadcast) -> String {
+/// A server of 2025-11-25 whose tool `change` sends each open stream `copies` of a change.
+pub(crate) fn broadcaster(copies: Copies) -> String {
+    let streams = Arc::new(Mutex::new(Vec::new()));
+    stand_in(move |connection, request| {
+        let mut streams = streams.lock().unwrap();
+        match (request.http_method.as_str(), request.method().as_str()) {
+            ("GET", _) => {
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                            Transfer-Encoding: chunked\r\n\r\n";
+                connection.write_all(head.as_bytes()).unwrap();
+                streams.push(connection.try_clone().unwrap());
+            }
+            (_, "initialize") => {
+                answer(connection, &request, r#"{"protocolVersion":"2025-11-25"}"#);
+            }
+            (_, "tools/call") => {
+                broadcast_change(&mut streams, copies);
+                answer(connection, &request, r#"{"content":[]}"#);
+            }
+            _ => {
+                let accepted = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+                connection.write_all(accepted.as_bytes()).unwrap();
+            }
+        }
+    })
+}
+
+fn broadcast_change(streams: &mut [TcpStream], copies: Copies) {
+    let event = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
+    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+    for (number, stream) in streams.iter_mut().enumerate() {
+        stream
+            .write_all(chunk.repeat(copies(number)).as_bytes())
+            .unwrap();
+    }
+}
+
+/// A server of 2026-07-28 that answers the first call and no other.
+pub(crate) fn silent() -> String {
+    let calls = AtomicU64::new(0);
+    stand_in(move |connection, request| {
+        if calls.fetch_add(1, Ordering::Relaxed) == 0 {
+            answer(connection, &request, &echoed(&request));
+        }
+    })
+}
+
+/// A server of 2026-07-28 whose tool works once and is gone afterwards.
+pub(crate) fn fails_after_the_first_call() -> String {
+    let calls = AtomicU64::new(0);
+    stand_in(move |connection, request| {
+        let failed =
+            r#"{"content":[{"type":"text","text":"the tool is not there"}],"isError":true}"#;
+        match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => answer(connection, &request, &echoed(&request)),
+            _ => answer(connection, &request, failed),
+        }
+    })
+}
+
+fn echoed(request: &Request) -> String {
+    let text = &request.body["params"]["arguments"]["message"];
+    format!(r#"{{"content":[{{"type":"text","text":{text}}}]}}"#)
+}
+
+/// A request to a stand-in.
+struct Request {
+    http_method: String,
+    body: Json,
+}
+
+impl Request {
+    fn method(&self) -> String {
+        self.body["method"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A server with a thread for each connection, which `handle` answers.
+fn stand_in(handle: impl Fn(&mut TcpStream, Request) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let streams = Arc::new(Mutex::new(Vec::new()));
+    let handle = Arc::new(handle);
     thread::spawn(move || {
         for connection in listener.incoming() {
-            let streams = Arc::clone(&streams);
-            let connection = connection.unwrap();
-            thread::spawn(move || serve(connection, &streams, telling));
+            let handle = Arc::clone(&handle);
+            let mut connection = connection.unwrap();
+            thread::spawn(move || {
+                let mut reader = BufReader::new(connection.try_clone().unwrap());
+                while let Some((http_method, body)) = read_request(&mut reader) {
+                    let body = serde_json::from_slice(&body).unwrap_or_default();
+                    handle(&mut connection, Request { http_method, body });
+                }
+            });
         }
     });
     url
 }
 
-fn serve(mut connection: TcpStream, streams: &Mutex<Vec<TcpStream>>, telling: Broadcast) {
-    let mut reader = BufReader::new(connection.try_clone().unwrap());
-    while let Some((method, body)) = read_request(&mut reader) {
-        if method == "GET" {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                        Transfer-Encoding: chunked\r\n\r\n";
-            let mut streams = streams.lock().unwrap();
-            connection.write_all(head.as_bytes()).unwrap();
-            streams.push(connection.try_clone().unwrap());
-            continue;
-        }
-        let request: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let result = match request["method"].as_str() {
-            Some("initialize") => r#"{"protocolVersion":"2025-11-25"}"#,
-            Some("tools/call") => {
-                tell(streams, telling);
-                r#"{"content":[]}"#
-            }
-            _ => {
-                let accepted = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
-                connection.write_all(accepted.as_bytes()).unwrap();
-                continue;
-            }
-        };
-        let id = &request["id"];
-        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        connection.write_all((head + &body).as_bytes()).unwrap();
-    }
-}
-
-fn tell(streams: &Mutex<Vec<TcpStream>>, telling: Broadcast) {
-    let event = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n";
-    let chunk = format!("{:x}\r\n{event}\r\n", event.len());
-    for (number, stream) in streams.lock().unwrap().iter_mut().enumerate() {
-        stream
-            .write_all(chunk.repeat(telling(number)).as_bytes())
-            .unwrap();
-    }
+/// Answers in JSON; a client that has left is no failure.
+fn answer(connection: &mut TcpStream, request: &Request, result: &str) {
+    let id = &request.body["id"];
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let _ = connection.write_all((head + &body).as_bytes());
 }
 
 /// The method and the body of the next request; nothing at the end.

@@ -1,11 +1,11 @@
-//! axum with a fixed answer: what the usual web framework costs before it means anything.
+//! axum with a fixed answer: the cost of the usual web framework without MCP.
 //!
-//! Every POST to `/mcp` is answered with the 200 bytes of JSON that the floor answers, so the
-//! difference to the floor is what epoll, tokio, hyper and axum cost, and the difference of an MCP
-//! server on axum to this one is what MCP costs there. Unlike the floor it answers as HTTP demands:
-//! other methods and paths, chunked bodies, malformed requests, and the `Date` field.
+//! Every POST to `/mcp` is answered with the 200 bytes of JSON that the baseline answers, so the
+//! difference to the baseline is the cost of epoll, tokio, hyper and axum, and the difference of an
+//! MCP server on axum to this one is the cost of MCP there. Unlike the baseline it answers as HTTP
+//! demands: other methods and paths, chunked bodies, malformed requests, and the `Date` field.
 //!
-//! What it lacks: a look at any header or at one byte of the body (hyper frames the body and
+//! It lacks a look at any header or at one byte of the body (hyper frames the body and
 //! discards it), and a tuned allocator. One thread, as all peers on axum: see `hosting`.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use clap::Parser;
 
-/// The body of the floor's answer, byte for byte; `floor/src/answer.rs` says why these.
+/// The body of the baseline's answer, byte for byte; `baseline/src/answer.rs` says why these.
 const BODY: &str = concat!(
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",",
     "\"content\":[{\"type\":\"text\",\"text\":\"",

@@ -1,11 +1,11 @@
-//! What the peers on axum share, so that they differ from each other only in what they answer: the
+//! The parts that the peers on axum share, so that they differ only in their answers: the
 //! address they take, the runtime they run on, the line that says ready.
 //!
 //! One thread does everything: tokio's `current_thread` runtime, because a peer is compared with
 //! one core of Corelane, and a runtime of many threads held to one core only adds switches between
-//! them. The backlog, TCP_NODELAY and the ready line are those of the floor.
+//! them. The backlog, TCP_NODELAY and the ready line are those of the baseline.
 //!
-//! What it lacks: TLS, deadlines, limits and a graceful shutdown (a signal ends the process, the
+//! It lacks TLS, deadlines, limits and a graceful shutdown (a signal ends the process, the
 //! kernel cleans up). Never expose a peer beyond loopback: none listens elsewhere.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! rmcp at its best: what its settings and its interface allow without changing it.
+//! rmcp at its best: the fastest that its settings and its interface allow.
 //!
 //! One handler with one table of tools is made at the start and shared by all sessions and
 //! requests; streams carry neither keep-alive nor priming events, because a call that is answered

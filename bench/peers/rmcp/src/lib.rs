@@ -1,13 +1,13 @@
 //! A server on rmcp, the MCP library most Rust servers are written with, with the tools `echo` and
 //! `add` of Corelane's demo, over Streamable HTTP on `/mcp`.
 //!
-//! Two binaries, because the allocator belongs to the binary: `rmcp-as-examples` is what one gets
-//! by following rmcp's examples ([`as_examples`]), `rmcp-at-best` is what can be had from it by
+//! Two binaries, because the allocator belongs to the binary: `rmcp-as-examples` is the result
+//! of following rmcp's examples ([`as_examples`]), `rmcp-at-best` the best result of
 //! settings alone ([`at_best`]). Both are linked as Corelane is (fat LTO, one codegen unit), and
 //! run on one thread: see `hosting`.
 //!
 //! rmcp 3.9 knows revision 2026-07-28. It serves a request that claims it in `_meta` without a
-//! session whatever the settings are, checks `MCP-Protocol-Version`, `Mcp-Method` and `Mcp-Name`
+//! session with any settings, checks `MCP-Protocol-Version`, `Mcp-Method` and `Mcp-Name`
 //! against the body, and answers with `resultType`, so both servers get the same bytes and mean the
 //! same by them. An answer of a session is always a stream of events there: its JSON answers are
 //! for requests without one. Hence the two modes:
@@ -15,7 +15,7 @@
 //! - [`Mode::Stateless`] has no sessions and answers JSON, in every revision.
 //! - [`Mode::Stateful`] opens a session at `initialize` of a revision before 2026-07-28.
 //!
-//! What it lacks: logging, which rmcp's examples turn on at debug level and which would be measured
+//! It lacks logging, which rmcp's examples turn on at debug level and which would be measured
 //! instead of rmcp; deadlines and limits beyond rmcp's own; graceful shutdown. rmcp ends a session
 //! that was idle for five minutes in both builds.
 
@@ -32,7 +32,7 @@ use axum::Router;
 use clap::{Parser, ValueEnum};
 use rmcp::transport::streamable_http_server::StreamableHttpServerConfig;
 
-/// What becomes of requests of revisions that have sessions.
+/// The handling of requests of revisions that have sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// They are served without a session, and simple calls are answered in JSON.
@@ -42,7 +42,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// What rmcp's README shows for the mode; sessions are its default.
+    /// The settings in rmcp's README for the mode; sessions are its default.
     fn settings(self) -> StreamableHttpServerConfig {
         match self {
             Self::Stateless => StreamableHttpServerConfig::default()
@@ -64,7 +64,7 @@ struct Options {
     mode: Mode,
 }
 
-/// Reads the command line and serves what `router` makes of the mode until the process is killed.
+/// Reads the command line and serves the router of the mode until the process is killed.
 ///
 /// # Errors
 /// The runtime cannot be made, or the address is taken.

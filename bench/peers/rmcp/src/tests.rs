@@ -121,7 +121,7 @@ fn calls_of_2025_11_25_are_answered_in_a_session_as_events() {
         assert!(head.starts_with("HTTP/1.1 202 "), "{head}");
         let echo = call("echo", r#"{"message":"hello"}"#, "");
         expect_text(&post(server, &headers, &echo), "text/event-stream", "hello");
-        // Without its session the call is nobody's.
+        // A call without its session is refused.
         let (head, _) = post(server, LEGACY, &echo);
         assert!(head.starts_with("HTTP/1.1 400 "), "{head}");
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 pub(crate) struct Echo {
-    /// What to send back.
+    /// The text to send back.
     pub(crate) message: String,
 }
 

@@ -1,14 +1,15 @@
 //! `corelane-load call`: throughput and latency.
 
+use super::context::RunContext;
 use super::progress::Progress;
-use super::{Machines, Site, saturation};
+use super::usage::{UsageSnapshot, saturation};
 use crate::load::cli::CallArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::mix::Mix;
 use crate::load::pace::Rate;
-use crate::load::plan::{LEAD_NS, Role, Window};
+use crate::load::plan::{Role, START_DELAY_NS, Window};
 use crate::load::report::{CallReport, Distribution, Load, Outcome, Pace};
-use crate::load::run::{Run, Waited};
+use crate::load::run::{Run, WaitOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// A generator that is later than this for 1 % of requests did not keep the schedule.
 const SLIP_P99_NS_MAX: u64 = 1_000_000;
 
-/// What to measure.
+/// The load to measure.
 pub(super) struct Measure {
     pub(super) mix: Mix,
     pub(super) connections: u32,
@@ -26,12 +27,12 @@ pub(super) struct Measure {
     pub(super) duration: Duration,
 }
 
-/// What was measured.
+/// The measurements of a run.
 pub(super) struct Measured {
     pub(super) report: CallReport,
     pub(super) invalid: Vec<String>,
     pub(super) error_samples: Vec<String>,
-    pub(super) waited: Waited,
+    pub(super) waited: WaitOutcome,
 }
 
 pub(super) fn run(
@@ -39,7 +40,7 @@ pub(super) fn run(
     arguments: Vec<String>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Exit, LoadError> {
-    let site = Site::new(&flags.common)?;
+    let context = RunContext::new(&flags.common)?;
     let measure = Measure {
         mix: flags.sending.mix()?,
         connections: flags.connections,
@@ -50,10 +51,10 @@ pub(super) fn run(
     };
     if measure.duration.is_zero() {
         return Err(LoadError::Usage(
-            "--duration 0s measures nothing".to_owned(),
+            "--duration 0s measures nothing: give 1s or more".to_owned(),
         ));
     }
-    let Some(measured) = measure_calls(&site, measure, interrupted)? else {
+    let Some(measured) = measure_calls(&context, measure, interrupted)? else {
         return Ok(Exit::Interrupted);
     };
     let Measured {
@@ -64,23 +65,23 @@ pub(super) fn run(
     } = measured;
     let errors = call.counts.errors;
     let latency = call.latency.clone();
-    let mut report = site.report(arguments, Outcome::Call(call));
+    let mut report = context.report(arguments, Outcome::Call(call));
     report.invalid = invalid;
     report.error_samples = error_samples;
-    report.interrupted = waited == Waited::Interrupted;
-    site.publish(&report, Some(&latency), &errors, waited)
+    report.interrupted = waited == WaitOutcome::Interrupted;
+    context.publish(&report, Some(&latency), &errors, waited)
 }
 
-/// Makes one run; nothing if Ctrl-C came before there was anything to measure.
+/// Makes one run; nothing if Ctrl-C came before measuring began.
 pub(super) fn measure_calls(
-    site: &Site<'_>,
+    context: &RunContext<'_>,
     measure: Measure,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Option<Measured>, LoadError> {
-    let Some(run) = connect(site, &measure, interrupted)? else {
+    let Some(run) = connect(context, &measure, interrupted)? else {
         return Ok(None);
     };
-    let start_ns = run.board.now_ns() + LEAD_NS;
+    let start_ns = run.state.now_ns() + START_DELAY_NS;
     let measure_from_ns = start_ns + measure.warmup.as_nanos() as u64;
     let window = Window {
         start_ns,
@@ -88,10 +89,10 @@ pub(super) fn measure_calls(
         end_ns: measure_from_ns + measure.duration.as_nanos() as u64,
         rate: measure.rate,
     };
-    let (waited, machines) = watch(site, &run, window);
+    let (waited, usage) = watch(context, &run, window);
     let threads = run.plan.workers;
     let tally = run.finish()?.tally;
-    let Some((before, after)) = machines else {
+    let Some((before, after)) = usage else {
         return Ok(None);
     };
     let ended_ns = after.at_ns.min(window.end_ns).max(before.at_ns);
@@ -130,9 +131,9 @@ pub(super) fn measure_calls(
     }))
 }
 
-/// A run whose connections all stand; nothing if Ctrl-C came first.
+/// Starts a run and opens all its connections; nothing if Ctrl-C came first.
 fn connect(
-    site: &Site<'_>,
+    context: &RunContext<'_>,
     measure: &Measure,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Option<Run>, LoadError> {
@@ -142,69 +143,75 @@ fn connect(
         in_flight,
         ..
     } = measure;
-    if !answers_one(site, mix, interrupted)? {
+    if !answers_one(context, mix, interrupted)? {
         return Ok(None);
     }
-    let plan = site.plan(mix.clone(), Role::Caller, *connections, *in_flight);
+    let plan = context.plan(mix.clone(), Role::Caller, *connections, *in_flight);
     let run = Run::start(plan, interrupted)?;
     let waited = run.connect(*connections);
-    let stand = run.board.sum(|live| &live.held);
-    if waited == Waited::Came && stand == u64::from(*connections) {
+    let stand = run.state.sum(|live| &live.held);
+    if waited == WaitOutcome::Reached && stand == u64::from(*connections) {
         return Ok(Some(run));
     }
-    let fault = run.fault(&site.common.url.url);
+    let fault = run.fault(&context.common.url.url);
     run.finish()?;
     match waited {
-        Waited::Interrupted => Ok(None),
+        WaitOutcome::Interrupted => Ok(None),
         _ => Err(fault),
     }
 }
 
-/// Has the requests made, and looks at generator and server when measuring begins and ends;
-/// nothing about them if it never began.
-fn watch(site: &Site<'_>, run: &Run, window: Window) -> (Waited, Option<(Machines, Machines)>) {
+/// Makes the requests, and reads the usage of generator and server when measuring begins and ends;
+/// no usage if measuring never began.
+fn watch(
+    context: &RunContext<'_>,
+    run: &Run,
+    window: Window,
+) -> (WaitOutcome, Option<(UsageSnapshot, UsageSnapshot)>) {
     let (mut before, mut after) = (None, None);
     let mut progress = Progress::new("measuring");
     let waited = run.make_requests(window, |now| {
         if before.is_none() && now >= window.measure_from_ns {
-            before = Some(Machines::read(site.server_pid, now));
+            before = Some(UsageSnapshot::read(context.server_pid, now));
         }
-        let ends = now >= window.end_ns || run.board.ends.load(Ordering::Relaxed);
+        let ends = now >= window.end_ns || run.state.ends.load(Ordering::Relaxed);
         if after.is_none() && before.is_some() && ends {
-            after = Some(Machines::read(site.server_pid, now));
+            after = Some(UsageSnapshot::read(context.server_pid, now));
         }
-        progress.show(&run.board, now);
+        progress.show(&run.state, now);
     });
-    let now = run.board.now_ns();
-    let after = after.unwrap_or_else(|| Machines::read(site.server_pid, now));
+    let now = run.state.now_ns();
+    let after = after.unwrap_or_else(|| UsageSnapshot::read(context.server_pid, now));
     (waited, before.map(|before| (before, after)))
 }
 
-/// Whether the generator did not keep the schedule of an open loop, in words.
+/// Explains that the generator did not keep the schedule of an open loop, if so.
 fn lateness(slip: &Distribution) -> Option<String> {
     (slip.p99_ns > SLIP_P99_NS_MAX).then(|| {
         format!(
             "the generator did not keep its schedule: 1 % of requests were sent {:.3} ms late or \
-             more; give it more --threads and cores",
-            slip.p99_ns as f64 / 1e6
+             more, the limit is {:.0} ms; give it --cores that the server does not use, or more \
+             --threads",
+            slip.p99_ns as f64 / 1e6,
+            SLIP_P99_NS_MAX as f64 / 1e6
         )
     })
 }
 
-/// Makes one request, so that a server that does not answer it is told from one that breaks under
-/// load; whether Ctrl-C did not come first.
+/// Makes one request, which tells a server that never answers from one that breaks under
+/// load; false if Ctrl-C came first.
 fn answers_one(
-    site: &Site<'_>,
+    context: &RunContext<'_>,
     mix: &Mix,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<bool, LoadError> {
-    let run = Run::start(site.plan(mix.clone(), Role::Idle, 1, 1), interrupted)?;
+    let run = Run::start(context.plan(mix.clone(), Role::Idle, 1, 1), interrupted)?;
     let waited = run.connect(1);
-    let is_answered = run.board.sum(|live| &live.held) > 0;
-    let fault = run.fault(&site.common.url.url);
+    let is_answered = run.state.sum(|live| &live.held) > 0;
+    let fault = run.fault(&context.common.url.url);
     run.finish()?;
     match waited {
-        Waited::Interrupted => Ok(false),
+        WaitOutcome::Interrupted => Ok(false),
         _ if is_answered => Ok(true),
         _ => Err(fault),
     }

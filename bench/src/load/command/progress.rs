@@ -1,6 +1,6 @@
 //! The line on a terminal that says how far a run is. Without a terminal there is none.
 
-use crate::load::plan::Board;
+use crate::load::plan::RunState;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,12 +16,12 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// A line that begins with `what`.
-    pub(super) fn new(what: &str) -> Progress {
+    /// A line that begins with `activity`.
+    pub(super) fn new(activity: &str) -> Progress {
         let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {prefix}: {msg}");
         bar.set_style(style.expect("the template above is one"));
-        bar.set_prefix(what.to_owned());
+        bar.set_prefix(activity.to_owned());
         bar.enable_steady_tick(Duration::from_nanos(INTERVAL_NS));
         Progress {
             bar,
@@ -31,22 +31,22 @@ impl Progress {
     }
 
     /// Shows rate and latency, if it is time to.
-    pub(super) fn show(&mut self, board: &Board, now_ns: u64) {
+    pub(super) fn show(&mut self, state: &RunState, now_ns: u64) {
         let since = now_ns.saturating_sub(self.shown_ns);
         if since < INTERVAL_NS || self.bar.is_hidden() {
             return;
         }
-        let answered = board.sum(|live| &live.answered);
+        let answered = state.sum(|live| &live.answered);
         let per_s = (answered - self.answered) as f64 * 1e9 / since as f64;
-        let p99_ns = board
+        let p99_ns = state
             .live
             .iter()
             .map(|live| live.p99_ns.load(Ordering::Relaxed));
         let p99_ms = p99_ns.max().unwrap_or(0) as f64 / 1e6;
         self.bar.set_message(format!(
             "{per_s:.0} answers/s, p99 {p99_ms:.3} ms, {} errors, {} connections",
-            board.sum(|live| &live.errors),
-            board.sum(|live| &live.held),
+            state.sum(|live| &live.errors),
+            state.sum(|live| &live.held),
         ));
         self.shown_ns = now_ns;
         self.answered = answered;
@@ -55,8 +55,8 @@ impl Progress {
 
 impl Progress {
     /// Shows how many connections stand.
-    pub(super) fn tell(&self, board: &Board) {
-        let held = board.sum(|live| &live.held);
+    pub(super) fn show_connections(&self, state: &RunState) {
+        let held = state.sum(|live| &live.held);
         self.bar.set_message(format!("{held} connections"));
     }
 }

@@ -1,20 +1,20 @@
 //! `corelane-load sweep`: raises the rate until latency breaks, then narrows down where.
 
 use super::call::{Measure, measure_calls};
-use super::{Site, is_interrupted};
+use super::context::RunContext;
 use crate::load::cli::SweepArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::{RATE_MAX, Rate};
 use crate::load::report::{Errors, Outcome, SweepReport, SweepStep};
-use crate::load::run::Waited;
+use crate::load::run::WaitOutcome;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The most rates that are tried on the way up.
 const STEPS_MAX: usize = 64;
 /// Rates tried between the last one kept and the first that broke.
 const NARROWING_STEPS: usize = 3;
-/// Less of what was due than this was answered in time: the server does not follow.
+/// A server that answers less than this share of the due requests in time is overloaded.
 const FOLLOWED_SHARE: f64 = 0.98;
 
 pub(super) fn run(
@@ -22,17 +22,17 @@ pub(super) fn run(
     arguments: Vec<String>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Exit, LoadError> {
-    let site = Site::new(&flags.common)?;
+    let context = RunContext::new(&flags.common)?;
     let mut sweep = SweepReport {
         p99_limit_ns: flags.p99.as_nanos() as u64,
         capacity_per_s: 0.0,
         steps: Vec::new(),
     };
     let mut invalid = Vec::new();
-    let mut waited = Waited::Came;
+    let mut waited = WaitOutcome::Reached;
     let mut broke_at = None;
     let mut rate = flags.from.from_per_s;
-    while sweep.steps.len() < STEPS_MAX + NARROWING_STEPS && !is_interrupted(interrupted) {
+    while sweep.steps.len() < STEPS_MAX + NARROWING_STEPS && !interrupted.load(Ordering::Relaxed) {
         let measure = Measure {
             mix: flags.sending.mix()?,
             connections: flags.connections,
@@ -41,10 +41,10 @@ pub(super) fn run(
             warmup: flags.warmup,
             duration: flags.duration,
         };
-        let Some(measured) = measure_calls(&site, measure, interrupted)? else {
+        let Some(measured) = measure_calls(&context, measure, interrupted)? else {
             break;
         };
-        if measured.waited != Waited::Came {
+        if measured.waited != WaitOutcome::Reached {
             waited = measured.waited;
             break;
         }
@@ -68,19 +68,19 @@ pub(super) fn run(
             None => break,
         }
     }
-    if is_interrupted(interrupted) {
-        waited = Waited::Interrupted;
+    if interrupted.load(Ordering::Relaxed) {
+        waited = WaitOutcome::Interrupted;
     }
     let last = sweep.steps.last().map(|step| step.latency.clone());
-    // What breaks at too high a rate is what was looked for; no rate that holds is a failure.
+    // Errors at too high a rate are expected; a sweep without any sustained rate is a failure.
     let mut errors = Errors::default();
     if sweep.capacity_per_s == 0.0 {
         errors.unsent = 1;
     }
-    let mut report = site.report(arguments, Outcome::Sweep(sweep));
+    let mut report = context.report(arguments, Outcome::Sweep(sweep));
     report.invalid = invalid;
-    report.interrupted = waited == Waited::Interrupted;
-    site.publish(&report, last.as_ref(), &errors, waited)
+    report.interrupted = waited == WaitOutcome::Interrupted;
+    context.publish(&report, last.as_ref(), &errors, waited)
 }
 
 /// Why a rate is too high; nothing if it is not.
@@ -117,7 +117,7 @@ mod tests {
     use super::next_rate;
     use crate::load::report::{Distribution, Errors, SweepReport, SweepStep};
 
-    /// The rates a sweep tries on a server that keeps up to `capacity`, and what it finds.
+    /// The rates that a sweep tries on a server that sustains `capacity`, and its result.
     fn sweep(from: f64, growth: f64, capacity: f64) -> (Vec<f64>, f64) {
         let mut sweep = SweepReport {
             p99_limit_ns: 1,

@@ -1,9 +1,8 @@
-//! What reports are refused for.
+//! Errors of reports that cannot be compared.
 
-use super::reading::REPORTS_MAX;
-use crate::load::report::SCHEMA_VERSION;
+use crate::load::report::{SCHEMA_VERSION, SCHEMA_VERSION_MIN};
 
-/// Reports that cannot be read or compared; the fault is always of the one who gave them.
+/// Reports that cannot be read or compared; the fault is always in the input.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A side is empty.
@@ -25,18 +24,24 @@ pub enum CompareError {
     Unreadable {
         /// Counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The error of the parser.
         source: serde_json::Error,
     },
     /// Another version of the schema.
-    #[error("report {number} has schema version {found}, only {SCHEMA_VERSION} is known")]
+    #[error(
+        "report {number} has schema version {found}, and this build reads {SCHEMA_VERSION_MIN} to \
+         {SCHEMA_VERSION}"
+    )]
     Version {
         /// Counted from 1.
         number: usize,
-        /// What it says.
+        /// The version it names.
         found: u32,
     },
-    /// More than anybody compares.
-    #[error("more than {REPORTS_MAX} reports")]
-    TooMany,
+    /// More reports than a side may have.
+    #[error("more than {limit} reports on one side: compare fewer")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
 }

@@ -1,4 +1,4 @@
-//! What is compared, by name.
+//! The metrics that are compared, by name.
 
 use crate::load::report::quantity::{bytes, number, time};
 use crate::load::report::{Distribution, Outcome, Report, SweepReport};
@@ -8,7 +8,7 @@ use crate::load::report::{Distribution, Outcome, Report, SweepReport};
 pub enum Metric {
     /// Right answers per second of `call`.
     AnswersPerS,
-    /// Median latency: of `call`, of the active calls of `hold`, and the delay of `fan`.
+    /// Median latency: of `call`, of the active calls of `soak`, and the delay of `fanout`.
     P50,
     /// The 90th percentile of the same.
     P90,
@@ -24,23 +24,26 @@ pub enum Metric {
     ServiceP99,
     /// CPU time of the server for each answer of `call`.
     ServerCpu,
-    /// All that went wrong: failed requests, lost connections of `hold`, streams of `fan` that a
-    /// change did not reach, and what failed at the rates of `sweep` that did not break.
+    /// Busiest thread of the server, in percent of a core: below 95, compare `server_cpu` instead
+    /// of `answers_per_s`.
+    ServerBusiest,
+    /// All that went wrong: failed requests, lost connections of `soak`, streams of `fanout` that a
+    /// change did not reach, and failures at the rates of `sweep` that did not break.
     Errors,
-    /// Resident memory of the server for each connection of `hold`.
+    /// Resident memory of the server for each connection of `soak`.
     RssPerConnection,
-    /// Connections made per second by `hold`.
+    /// Connections made per second by `soak`.
     ConnectionsPerS,
-    /// Time until the last stream of `fan` had a change; the median of the rounds, the upper of
+    /// Time until the last stream of `fanout` had a change; the median of the rounds, the upper of
     /// two.
-    FanLast,
+    FanoutLast,
     /// The rate that `sweep` found.
     Capacity,
 }
 
 impl Metric {
     /// All, in the order of tables.
-    pub const ALL: [Metric; 14] = [
+    pub const ALL: [Metric; 15] = [
         Metric::AnswersPerS,
         Metric::P50,
         Metric::P90,
@@ -50,10 +53,11 @@ impl Metric {
         Metric::ServiceP50,
         Metric::ServiceP99,
         Metric::ServerCpu,
+        Metric::ServerBusiest,
         Metric::Errors,
         Metric::RssPerConnection,
         Metric::ConnectionsPerS,
-        Metric::FanLast,
+        Metric::FanoutLast,
         Metric::Capacity,
     ];
 
@@ -69,10 +73,11 @@ impl Metric {
             Metric::ServiceP50 => "service_p50",
             Metric::ServiceP99 => "service_p99",
             Metric::ServerCpu => "server_cpu",
+            Metric::ServerBusiest => "server_busiest",
             Metric::Errors => "errors",
             Metric::RssPerConnection => "rss_per_connection",
             Metric::ConnectionsPerS => "connections_per_s",
-            Metric::FanLast => "fan_last",
+            Metric::FanoutLast => "fanout_last",
             Metric::Capacity => "capacity",
         }
     }
@@ -105,15 +110,18 @@ impl Metric {
                 let cpu_us = call.server?.cpu_us_per_answer;
                 (cpu_us > 0.0).then_some(cpu_us)
             }
-            (Metric::RssPerConnection, Outcome::Hold(hold)) => {
+            (Metric::ServerBusiest, Outcome::Call(call)) => {
+                Some(call.server?.busiest_thread_percent)
+            }
+            (Metric::RssPerConnection, Outcome::Soak(soak)) => {
                 // Memory of a server that was not found is 0 at each step.
-                let is_found = hold.steps.iter().any(|step| step.server_rss_bytes > 0);
-                let slope = hold.slope.filter(|_| is_found)?;
+                let is_found = soak.steps.iter().any(|step| step.server_rss_bytes > 0);
+                let slope = soak.slope.filter(|_| is_found)?;
                 Some(slope.rss_bytes_per_connection)
             }
-            (Metric::ConnectionsPerS, Outcome::Hold(hold)) => Some(hold.connections_per_s),
-            (Metric::FanLast, Outcome::Fan(fan)) => {
-                let delivered = fan.rounds.iter().filter(|round| round.delivered > 0);
+            (Metric::ConnectionsPerS, Outcome::Soak(soak)) => Some(soak.connections_per_s),
+            (Metric::FanoutLast, Outcome::Fanout(fanout)) => {
+                let delivered = fanout.rounds.iter().filter(|round| round.delivered > 0);
                 let mut last_ns: Vec<u64> = delivered.map(|round| round.last_ns).collect();
                 last_ns.sort_unstable();
                 last_ns.get(last_ns.len() / 2).map(|ns| *ns as f64)
@@ -133,8 +141,9 @@ impl Metric {
             | Metric::Max
             | Metric::ServiceP50
             | Metric::ServiceP99
-            | Metric::FanLast => time(value),
+            | Metric::FanoutLast => time(value),
             Metric::ServerCpu => format!("{value:.2} us"),
+            Metric::ServerBusiest => format!("{value:.1} %"),
             Metric::RssPerConnection => bytes(value),
             Metric::Errors => value.to_string(),
             Metric::AnswersPerS | Metric::ConnectionsPerS | Metric::Capacity => number(value),
@@ -146,8 +155,8 @@ impl Metric {
 pub(super) fn command(report: &Report) -> &'static str {
     match report.outcome {
         Outcome::Call(_) => "call",
-        Outcome::Hold(_) => "hold",
-        Outcome::Fan(_) => "fan",
+        Outcome::Soak(_) => "soak",
+        Outcome::Fanout(_) => "fanout",
         Outcome::Sweep(_) => "sweep",
     }
 }
@@ -155,8 +164,8 @@ pub(super) fn command(report: &Report) -> &'static str {
 fn latency(report: &Report) -> Option<&Distribution> {
     match &report.outcome {
         Outcome::Call(call) => recorded(&call.latency),
-        Outcome::Hold(hold) => recorded(&hold.active.as_ref()?.latency),
-        Outcome::Fan(fan) => recorded(&fan.delay),
+        Outcome::Soak(soak) => recorded(&soak.active.as_ref()?.latency),
+        Outcome::Fanout(fanout) => recorded(&fanout.delay),
         Outcome::Sweep(_) => None,
     }
 }
@@ -168,14 +177,14 @@ fn recorded(times: &Distribution) -> Option<&Distribution> {
 fn errors(report: &Report) -> u64 {
     match &report.outcome {
         Outcome::Call(call) => call.counts.errors.total(),
-        Outcome::Hold(hold) => {
-            let active = hold.active.as_ref();
+        Outcome::Soak(soak) => {
+            let active = soak.active.as_ref();
             let of_calls = active.map_or(0, |active| active.errors.total());
-            hold.errors.total() + hold.lost + of_calls
+            soak.errors.total() + soak.lost + of_calls
         }
-        Outcome::Fan(fan) => {
-            let lost: u64 = fan.rounds.iter().map(|round| round.lost).sum();
-            fan.errors.total() + lost
+        Outcome::Fanout(fanout) => {
+            let lost: u64 = fanout.rounds.iter().map(|round| round.lost).sum();
+            fanout.errors.total() + lost
         }
         Outcome::Sweep(sweep) => errors_below_the_break(sweep),
     }
@@ -214,11 +223,12 @@ mod tests {
                 ("service_p50", "55.0 us"),
                 ("service_p99", "330 us"),
                 ("server_cpu", "45.00 us"),
+                ("server_busiest", "45.0 %"),
                 ("errors", "4"),
             ],
         );
         check(
-            &samples::hold(),
+            &samples::soak(),
             &[
                 ("p50", "70.0 us"),
                 ("p90", "175 us"),
@@ -231,7 +241,7 @@ mod tests {
             ],
         );
         check(
-            &samples::fan(),
+            &samples::fanout(),
             &[
                 ("p50", "2.00 ms"),
                 ("p90", "5.00 ms"),
@@ -239,7 +249,7 @@ mod tests {
                 ("p999", "22.0 ms"),
                 ("max", "40.0 ms"),
                 ("errors", "0"),
-                ("fan_last", "5.00 ms"),
+                ("fanout_last", "5.00 ms"),
             ],
         );
         let sweep = [("errors", "0"), ("capacity", "150,000")];
@@ -256,10 +266,10 @@ mod tests {
         }
         check(&report, &[("answers_per_s", "10,000"), ("errors", "4")]);
 
-        let mut report = samples::hold();
-        if let Outcome::Hold(hold) = &mut report.outcome {
-            hold.active = None;
-            for step in &mut hold.steps {
+        let mut report = samples::soak();
+        if let Outcome::Soak(soak) = &mut report.outcome {
+            soak.active = None;
+            for step in &mut soak.steps {
                 step.server_rss_bytes = 0;
             }
         }

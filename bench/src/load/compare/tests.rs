@@ -1,6 +1,6 @@
-//! Comparing samples whose figures were changed.
+//! Comparisons of sample reports with changed figures.
 
-use super::{Comparison, Ratio, Row, Threshold, Values, compare, divide};
+use super::{Comparison, Spread, Threshold, compare, divide, ratio};
 use crate::load::report::{CallReport, Outcome, Pace, Report, samples};
 
 /// Runs of `call` with these medians of latency.
@@ -71,7 +71,11 @@ fn a_threshold_on_what_is_missing_is_broken() {
         "capacity>=0: there is no ratio",
     ];
     assert_eq!(comparison.broken(), broken);
-    assert_eq!(comparison.warnings(), ["1 of 2 runs of B lack server_cpu"]);
+    let lacks = [
+        "1 of 2 runs of B lack server_cpu",
+        "1 of 2 runs of B lack server_busiest",
+    ];
+    assert_eq!(comparison.warnings(), lacks);
     let expected = "server_cpu 45.00 us missing - - server_cpu<=9 BROKEN";
     assert_eq!(row(&comparison, "server_cpu"), expected);
 }
@@ -93,22 +97,23 @@ fn nothing_by_nothing_is_one_and_something_by_nothing_has_no_bound() {
 }
 
 #[test]
+fn as_many_runs_on_both_sides_are_divided_in_pairs() {
+    let spread = |median, min, max| Some(Spread { median, min, max });
+    // The machine was slow in the third round, for both sides.
+    assert_eq!(
+        ratio(&[2.0, 4.0, 40.0], &[1.0, 2.0, 30.0]),
+        spread(0.5, 0.5, 0.75)
+    );
+    assert_eq!(
+        ratio(&[2.0, 4.0], &[1.0, 2.0, 3.0]),
+        spread(2.0 / 3.0, 0.25, 1.5)
+    );
+}
+
+#[test]
 fn a_side_below_nothing_has_no_ratio() {
-    let values = |min, median, max| Some(Values { median, min, max });
-    let ratio = |a, b| {
-        let metric = super::Metric::RssPerConnection;
-        Row { metric, a, b }.ratio()
-    };
-    let expected = Ratio {
-        median: 0.5,
-        min: 0.25,
-        max: 1.5,
-    };
-    let (a, b) = (values(2.0, 4.0, 4.0), values(1.0, 2.0, 3.0));
-    assert_eq!(ratio(a, b), Some(expected));
-    assert_eq!(ratio(values(-1.0, 4.0, 4.0), b), None);
-    assert_eq!(ratio(a, values(-1.0, 2.0, 3.0)), None);
-    assert_eq!(ratio(a, None), None);
+    assert_eq!(ratio(&[-1.0, 4.0], &[1.0, 2.0]), None);
+    assert_eq!(ratio(&[1.0, 2.0], &[-1.0, 2.0]), None);
 }
 
 #[test]
@@ -157,10 +162,10 @@ fn sides_that_cannot_be_compared_are_refused() {
         let fault = compare(a, b, &[]).unwrap_err();
         assert_eq!(fault.to_string(), expected);
     };
-    let (call, hold) = ([samples::call()], [samples::hold()]);
+    let (call, soak) = ([samples::call()], [samples::soak()]);
     check(&[], &call, "side A has no report");
     check(&call, &[], "side B has no report");
-    let differ = "a report of call cannot be compared with one of hold";
-    check(&call, &hold, differ);
-    check(&[samples::call(), samples::hold()], &call, differ);
+    let differ = "a report of call cannot be compared with one of soak";
+    check(&call, &soak, differ);
+    check(&[samples::call(), samples::soak()], &call, differ);
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A bound on the ratio B/A of a metric's medians, written `p99<=1.25` or `answers_per_s>=0.95`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
-    /// What is bounded.
+    /// The bounded metric.
     pub(super) metric: Metric,
     bound: Bound,
 }
@@ -24,7 +24,7 @@ type MakeBound = fn(f64) -> Bound;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdError {
     /// Neither `<=` nor `>=`.
-    #[error("threshold {text:?} has neither <= nor >=")]
+    #[error("threshold {text:?} has neither <= nor >=: write it as p99<=1.25")]
     NoBound {
         /// The whole text.
         text: String,
@@ -32,13 +32,13 @@ pub enum ThresholdError {
     /// No such metric.
     #[error("metric {name:?} is not known, only {}", metric_names())]
     Metric {
-        /// What stands in its place.
+        /// The text in its place.
         name: String,
     },
     /// The ratio is not a finite number of 0 or above.
     #[error("ratio {text:?} is not a finite number of 0 or above")]
     Ratio {
-        /// What stands in its place.
+        /// The text in its place.
         text: String,
     },
 }

@@ -5,7 +5,7 @@ use crate::load::report::table::pace_text;
 use crate::load::report::{Outcome, Report};
 use std::collections::BTreeSet;
 
-/// What all reports should have in common.
+/// A fact that all reports should share.
 type Fact = fn(&Report) -> String;
 
 /// All reasons: of each report first, then of all together.
@@ -58,7 +58,7 @@ fn partly_missing(side: &str, reports: &[Report]) -> Vec<String> {
         .collect()
 }
 
-/// What was asked of the server; two runs are alike if this is.
+/// The load of the run; two runs are comparable if it is equal.
 fn load(report: &Report) -> String {
     let revision = &report.revision;
     match &report.outcome {
@@ -77,18 +77,18 @@ fn load(report: &Report) -> String {
                 methods.join(" + "),
             )
         }
-        Outcome::Hold(hold) => {
-            let active = hold.active.as_ref().map_or(0.0, |active| active.rate_per_s);
+        Outcome::Soak(soak) => {
+            let active = soak.active.as_ref().map_or(0.0, |active| active.rate_per_s);
             format!(
                 "{} {} connections, {active} calls/s, {revision}",
-                hold.asked, hold.kind
+                soak.asked, soak.kind
             )
         }
-        Outcome::Fan(fan) => format!(
+        Outcome::Fanout(fanout) => format!(
             "{} streams, {} rounds of {}, {revision}",
-            fan.streams,
-            fan.rounds.len(),
-            fan.notification
+            fanout.streams,
+            fanout.rounds.len(),
+            fanout.notification
         ),
         Outcome::Sweep(sweep) => format!("p99 limit of {} ns, {revision}", sweep.p99_limit_ns),
     }

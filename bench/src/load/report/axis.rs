@@ -1,18 +1,16 @@
 //! Axes of plots: where a value lies, and which values are written beside them.
 
 /// Ticks of a linear axis, about.
-const LINEAR_TICKS: f64 = 8.0;
+const LINEAR_TICKS: f64 = 5.0;
 
 /// A logarithmic axis longer than this has ticks at powers of ten only.
 const DECADES_MAX_WITH_STEPS: f64 = 3.0;
 
-/// Steps that people count in, in each power of ten.
+/// Round steps in each power of ten.
 const STEPS: [f64; 3] = [1.0, 2.0, 5.0];
 
 /// Percentiles a percentile axis may name; it stops at the highest of the values.
-const PERCENTILES: [f64; 9] = [
-    0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999, 99.99999,
-];
+const PERCENTILES: [f64; 8] = [0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999, 99.9999];
 
 /// How values are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +42,7 @@ impl Scale {
 pub(crate) struct Tick {
     /// Where it lies.
     pub(crate) position: f64,
-    /// What is written.
+    /// Its label.
     pub(crate) label: String,
 }
 
@@ -95,7 +93,7 @@ impl Axis {
         Some(Axis { from, to, ticks })
     }
 
-    /// What is written at a position, if anything is.
+    /// The label at a position; empty if there is none.
     pub(crate) fn label(&self, position: f64) -> String {
         let tick = self.ticks.iter().find(|tick| tick.position == position);
         tick.map(|tick| tick.label.clone()).unwrap_or_default()
@@ -115,7 +113,7 @@ fn linear_values(from: f64, to: f64) -> Vec<f64> {
         .into_iter()
         .find(|step| *step >= wanted)
         .unwrap_or(decade * 10.0);
-    // The step is at least an eighth of the length, so there are few.
+    // The step is at least a fifth of the length, so there are few.
     let first = (from / step).ceil() as i64;
     let last = (to / step).floor() as i64;
     (first..=last).map(|at| at as f64 * step).collect()
@@ -151,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_numbers_that_people_count_in() {
-        let even = ["0", "2000", "4000", "6000", "8000", "10000"];
+    fn ticks_are_round_numbers() {
+        let even = ["0", "5000", "10000"];
         check(&[9_000.0, 10_000.0], Scale::Linear, &even);
         check(
             &[0.0],
@@ -176,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn values_without_a_place_make_no_axis() {
+    fn values_without_a_position_make_no_axis() {
         let label = |value: f64| format!("{value}");
         assert!(Axis::over([].into_iter(), Scale::Linear, label).is_none());
         assert!(Axis::over([0.0, -1.0].into_iter(), Scale::Logarithmic, label).is_none());

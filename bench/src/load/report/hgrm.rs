@@ -3,7 +3,7 @@
 //! It lacks the standard deviation and the sizes of buckets that HdrHistogram writes at the end: a
 //! report does not carry them, and plotters skip those lines.
 
-use super::{CurvePoint, Distribution};
+use super::model::{CurvePoint, Distribution};
 use std::fmt::Write as _;
 
 const NS_PER_MS: f64 = 1e6;

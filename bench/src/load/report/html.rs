@@ -1,39 +1,48 @@
 //! A report as one page that needs nothing else: no script, no font, no other file.
 //!
-//! The figures are the text of [`table`](super::table()), so that page and terminal never differ;
-//! plots stand below. Invariant: every text that comes from the report is escaped.
+//! The figures are the text of [`table`](super::table::table), so that page and terminal never
+//! differ; plots stand below. Invariant: every text that comes from the report is escaped.
 
 use super::axis::Scale;
-use super::plot::{Line, Plot, Side};
-use super::quantity::{number, time};
-use super::{
-    CallReport, Distribution, FanReport, HoldReport, HoldStep, Outcome, Report, SweepReport, table,
+use super::model::{
+    CallReport, Distribution, FanoutReport, Outcome, Report, SoakReport, SoakStep, SweepReport,
 };
+use super::plot::{AxisStyle, Plot, Series, colours};
+use super::quantity::{number, time};
+use super::table::{SEND_DELAY, SERVICE_TIME, body, head, warnings};
+use plotters::style::RGBColor;
 
-const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:960px;margin:2em auto;padding:0 1em}\
-    pre{overflow-x:auto;background:#f4f4f4;padding:1em;font-size:13px}\
-    .invalid{background:#b00020;color:#fff;padding:.6em 1em}svg{max-width:100%;height:auto}";
+/// Plots stand in as many columns as fit; on a phone that is one, and tables scroll sideways.
+const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:1040px;margin:1em auto;padding:0 1em}\
+    h1,.head{overflow-wrap:anywhere}h1{font-size:1.4em}h2{font-size:1.1em;margin:0}\
+    pre{background:#f4f4f4;padding:1em;font-size:13px;line-height:1.4;overflow-x:auto}\
+    .head{white-space:pre-wrap}\
+    .invalid{background:#b00020;color:#fff;padding:.6em 1em}\
+    .plots{display:grid;gap:2em;grid-template-columns:repeat(auto-fit,minmax(min(100%,29em),1fr))}\
+    figure{margin:0}svg{width:100%;height:auto}\
+    .legend{margin:0;padding:0;list-style:none}.legend li{display:inline-block;margin-right:1.5em}\
+    .legend svg{width:1.5em;height:.6em;margin-right:.4em}";
 
-const PERCENTILE: Side = Side {
+const PERCENTILE: AxisStyle = AxisStyle {
     title: "percentile",
     scale: Scale::Percentile,
-    label: |percentile| format!("{percentile} %"),
+    label: |percentile| percentile.to_string(),
 };
-const LATENCY: Side = Side {
-    title: "latency",
+const LATENCY: AxisStyle = AxisStyle {
+    title: "time",
     scale: Scale::Logarithmic,
     label: time,
 };
-const SECONDS: Side = linear("seconds since measuring began", number);
-const ANSWERS: Side = linear("answers per second", number);
-const RATE: Side = linear("requests due per second", number);
-const CONNECTIONS: Side = linear("connections held", number);
-const MEMORY: Side = linear("memory in MiB", number);
+const SECONDS: AxisStyle = linear("seconds since measuring began", number);
+const ANSWERS: AxisStyle = linear("answers per second", number);
+const RATE: AxisStyle = linear("requests due per second", number);
+const CONNECTIONS: AxisStyle = linear("connections held", number);
+const MEMORY: AxisStyle = linear("memory in MiB", number);
 
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
-const fn linear(title: &'static str, label: fn(f64) -> String) -> Side {
-    Side {
+const fn linear(title: &'static str, label: fn(f64) -> String) -> AxisStyle {
+    AxisStyle {
         title,
         scale: Scale::Linear,
         label,
@@ -44,34 +53,50 @@ const fn linear(title: &'static str, label: fn(f64) -> String) -> Side {
 pub fn html(report: &Report) -> String {
     let (command, plots) = match &report.outcome {
         Outcome::Call(call) => ("call", call_plots(call)),
-        Outcome::Hold(hold) => ("hold", hold_plots(hold)),
-        Outcome::Fan(fan) => ("fan", fan_plots(fan)),
+        Outcome::Soak(soak) => ("soak", soak_plots(soak)),
+        Outcome::Fanout(fanout) => ("fanout", fanout_plots(fanout)),
         Outcome::Sweep(sweep) => ("sweep", sweep_plots(sweep)),
     };
     let url = escape(&report.url);
-    let invalid: String = report
-        .invalid
+    let invalid: String = warnings(report)
         .iter()
-        .map(|reason| format!("<p class=\"invalid\">INVALID: {}</p>\n", escape(reason)))
+        .map(|warning| format!("<p class=\"invalid\">{}</p>\n", escape(warning)))
         .collect();
     let figures: String = plots.iter().map(figure).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{command} {url}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{command} {url}</h1>\n{invalid}<pre>{}</pre>\n{figures}</body>\n</html>\n",
-        escape(&table(report)),
+         <h1>{command} {url}</h1>\n{invalid}<pre class=\"head\">{}</pre>\n<pre>{}</pre>\n\
+         <div class=\"plots\">\n{figures}</div>\n</body>\n</html>\n",
+        escape(&head(report)),
+        escape(&body(report)),
     )
 }
 
 fn figure(plot: &Plot) -> String {
     let drawn = match plot.svg() {
-        Ok(Some(svg)) => svg,
+        Ok(Some(svg)) => legend(plot) + &svg,
         Ok(None) => "<p>Nothing was recorded.</p>".to_owned(),
         Err(fault) => format!("<p>Not drawn: {}.</p>", escape(&fault.to_string())),
     };
-    format!("<h2>{}</h2>\n{drawn}\n", escape(plot.title))
+    let title = escape(plot.title);
+    format!("<figure>\n<h2>{title}</h2>\n{drawn}\n</figure>\n")
+}
+
+/// The name of each series beside its colour, above the plot so that no data is covered.
+fn legend(plot: &Plot) -> String {
+    let names = plot.series.iter().zip(colours()).map(|(series, colour)| {
+        let RGBColor(red, green, blue) = colour;
+        let name = escape(series.name);
+        format!(
+            "<li><svg viewBox=\"0 0 1 1\" preserveAspectRatio=\"none\" \
+             fill=\"rgb({red},{green},{blue})\"><rect width=\"1\" height=\"1\"/></svg>{name}</li>"
+        )
+    });
+    format!("<ul class=\"legend\">{}</ul>\n", names.collect::<String>())
 }
 
 fn escape(text: &str) -> String {
@@ -85,12 +110,12 @@ fn escape(text: &str) -> String {
 fn call_plots(call: &CallReport) -> Vec<Plot> {
     let mut curves = vec![
         curve("latency", &call.latency),
-        curve("service", &call.service),
+        curve(SERVICE_TIME, &call.service),
     ];
     if let Some(slip) = &call.schedule_slip {
-        curves.push(curve("schedule slip", slip));
+        curves.push(curve(SEND_DELAY, slip));
     }
-    let seconds = |name, value: fn(&super::Second) -> f64| Line {
+    let seconds = |name, value: fn(&super::model::Second) -> f64| Series {
         name,
         points: call
             .timeline
@@ -104,13 +129,13 @@ fn call_plots(call: &CallReport) -> Vec<Plot> {
             title: "Answers by time",
             x: SECONDS,
             y: ANSWERS,
-            lines: vec![seconds("right answers", |at| at.answers_per_s)],
+            series: vec![seconds("correct answers", |at| at.answers_per_s)],
         },
         Plot {
             title: "Latency by time",
             x: SECONDS,
             y: LATENCY,
-            lines: vec![
+            series: vec![
                 seconds("p50", |at| at.p50_ns as f64),
                 seconds("p99", |at| at.p99_ns as f64),
                 seconds("max", |at| at.max_ns as f64),
@@ -119,25 +144,25 @@ fn call_plots(call: &CallReport) -> Vec<Plot> {
     ]
 }
 
-fn percentiles(title: &'static str, lines: Vec<Line>) -> Plot {
+fn percentiles(title: &'static str, lines: Vec<Series>) -> Plot {
     Plot {
         title,
         x: PERCENTILE,
         y: LATENCY,
-        lines,
+        series: lines,
     }
 }
 
-fn curve(name: &'static str, times: &Distribution) -> Line {
-    let point = |at: &super::CurvePoint| (at.percentile, at.time_ns as f64);
-    Line {
+fn curve(name: &'static str, times: &Distribution) -> Series {
+    let point = |at: &super::model::CurvePoint| (at.percentile, at.time_ns as f64);
+    Series {
         name,
         points: times.curve.iter().map(point).collect(),
     }
 }
 
-fn hold_plots(hold: &HoldReport) -> Vec<Plot> {
-    let steps = &hold.steps;
+fn soak_plots(soak: &SoakReport) -> Vec<Plot> {
+    let steps = &soak.steps;
     let mut server = Vec::new();
     let mut slab = vec![memory("slab", steps, |step| step.slab_bytes)];
     // Memory of a server that was not found is 0 at each step, which is no memory to show.
@@ -145,7 +170,7 @@ fn hold_plots(hold: &HoldReport) -> Vec<Plot> {
         server.push(memory("resident", steps, |step| step.server_rss_bytes));
         server.push(memory("private", steps, |step| step.server_private_bytes));
     }
-    if let Some(slope) = &hold.slope {
+    if let Some(slope) = &soak.slope {
         if let [resident, private] = &server[..] {
             let fits = [
                 fit("resident, slope", resident, slope.rss_bytes_per_connection),
@@ -163,15 +188,15 @@ fn hold_plots(hold: &HoldReport) -> Vec<Plot> {
             slope.slab_bytes_per_connection,
         ));
     }
-    let mut times = vec![curve("connect", &hold.connect)];
-    if let Some(active) = &hold.active {
+    let mut times = vec![curve("connect", &soak.connect)];
+    if let Some(active) = &soak.active {
         times.push(curve("active calls", &active.latency));
     }
     let over_connections = |title, lines| Plot {
         title,
         x: CONNECTIONS,
         y: MEMORY,
-        lines,
+        series: lines,
     };
     vec![
         over_connections("Memory of the server by connections", server),
@@ -180,16 +205,16 @@ fn hold_plots(hold: &HoldReport) -> Vec<Plot> {
     ]
 }
 
-fn memory(name: &'static str, steps: &[HoldStep], value: fn(&HoldStep) -> u64) -> Line {
-    let point = |step: &HoldStep| (step.held as f64, value(step) as f64 / BYTES_PER_MIB);
-    Line {
+fn memory(name: &'static str, steps: &[SoakStep], value: fn(&SoakStep) -> u64) -> Series {
+    let point = |step: &SoakStep| (step.held as f64, value(step) as f64 / BYTES_PER_MIB);
+    Series {
         name,
         points: steps.iter().map(point).collect(),
     }
 }
 
 /// The line of least squares: it has the slope and passes through the mean of the points.
-fn fit(name: &'static str, line: &Line, slope_bytes: f64) -> Line {
+fn fit(name: &'static str, line: &Series, slope_bytes: f64) -> Series {
     let held = line.points.iter().map(|point| point.0);
     let (from, to) = held.clone().fold((f64::INFINITY, 0.0), |(from, to), held| {
         (f64::min(from, held), f64::max(to, held))
@@ -203,21 +228,21 @@ fn fit(name: &'static str, line: &Line, slope_bytes: f64) -> Line {
             mean_mib + slope_bytes / BYTES_PER_MIB * (held - mean_held),
         )
     };
-    Line {
+    Series {
         name,
         points: vec![at(from), at(to)],
     }
 }
 
-fn fan_plots(fan: &FanReport) -> Vec<Plot> {
-    let delays = vec![curve("delay", &fan.delay)];
+fn fanout_plots(fanout: &FanoutReport) -> Vec<Plot> {
+    let delays = vec![curve("delay", &fanout.delay)];
     vec![percentiles("Delay by percentile of streams", delays)]
 }
 
 fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
-    let mut steps: Vec<&super::SweepStep> = sweep.steps.iter().collect();
+    let mut steps: Vec<&super::model::SweepStep> = sweep.steps.iter().collect();
     steps.sort_by(|a, b| a.rate_per_s.total_cmp(&b.rate_per_s));
-    let line = |name, value: fn(&super::SweepStep) -> f64| Line {
+    let line = |name, value: fn(&super::model::SweepStep) -> f64| Series {
         name,
         points: steps.iter().map(|at| (at.rate_per_s, value(at))).collect(),
     };
@@ -226,10 +251,10 @@ fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
             title: "Latency by rate",
             x: RATE,
             y: LATENCY,
-            lines: vec![
+            series: vec![
                 line("p50", |step| step.latency.p50_ns as f64),
                 line("p99", |step| step.latency.p99_ns as f64),
-                Line {
+                Series {
                     name: "limit of p99",
                     points: steps
                         .iter()
@@ -242,7 +267,7 @@ fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
             title: "Answers by rate",
             x: RATE,
             y: ANSWERS,
-            lines: vec![line("right answers", |step| step.answers_per_s)],
+            series: vec![line("correct answers", |step| step.answers_per_s)],
         },
     ]
 }
@@ -250,7 +275,7 @@ fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
 #[cfg(test)]
 mod tests {
     use super::super::{Outcome, samples};
-    use super::{BYTES_PER_MIB, Line, escape, fit, html};
+    use super::{BYTES_PER_MIB, Series, escape, fit, html};
 
     #[test]
     fn a_page_has_its_plots_and_needs_nothing_else() {
@@ -272,7 +297,10 @@ mod tests {
             for title in titles {
                 assert!(page.contains(title), "{title}");
             }
-            assert_eq!(page.matches("<svg ").count(), page.matches("<h2>").count());
+            assert_eq!(
+                page.matches("<svg width").count(),
+                page.matches("<h2>").count()
+            );
             for outside in [
                 "<script", "<link", "<img", "src=", "href=", "@import", "url(",
             ] {
@@ -280,7 +308,7 @@ mod tests {
             }
         }
         let page = html(&samples::call());
-        for label in ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"] {
+        for label in ["50", "90", "99", "99.9", "99.99"] {
             assert!(page.contains(&format!("\n{label}\n")), "{label}");
         }
     }
@@ -301,11 +329,11 @@ mod tests {
 
     #[test]
     fn a_run_in_which_nothing_happened_is_a_page_too() {
-        let mut report = samples::hold();
-        if let Outcome::Hold(hold) = &mut report.outcome {
-            hold.steps.clear();
-            hold.connect = Default::default();
-            hold.active = None;
+        let mut report = samples::soak();
+        if let Outcome::Soak(soak) = &mut report.outcome {
+            soak.steps.clear();
+            soak.connect = Default::default();
+            soak.active = None;
         }
         let page = html(&report);
         assert_eq!(page.matches("Nothing was recorded.").count(), 3);
@@ -313,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_fit_passes_through_the_mean() {
-        let line = Line {
+        let line = Series {
             name: "",
             points: vec![(10.0, 100.0), (20.0, 340.0), (30.0, 460.0)],
         };

@@ -7,22 +7,23 @@ use super::axis::{Axis, Scale};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::{
     BLACK, Cartesian2d, ChartBuilder, ChartContext, Color, DrawingAreaErrorKind, IntoDrawingArea,
-    LineSeries, PathElement, RGBColor, Ranged, SVGBackend, SeriesLabelPosition, ShapeStyle, WHITE,
+    LineSeries, RGBColor, Ranged, SVGBackend, ShapeStyle, WHITE,
 };
 use std::io;
 use std::ops::Range;
 
-const SIZE_PIXELS: (u32, u32) = (900, 360);
-const LABELS_LEFT_PIXELS: u32 = 90;
+/// Small, so that labels can be read where a phone scales it down to its width.
+const SIZE_PIXELS: (u32, u32) = (480, 320);
+const LABELS_LEFT_PIXELS: u32 = 80;
 const LABELS_BELOW_PIXELS: u32 = 50;
 const MARGIN_PIXELS: u32 = 16;
-const FONT: (&str, u32) = ("sans-serif", 16);
-const LEGEND_LINE_PIXELS: i32 = 18;
+/// The crate that draws makes letters of 18 points 14.5 pixels high.
+const FONT: (&str, u32) = ("sans-serif", 18);
 
 /// Points of a line up to this many are marked, so that a lone one is seen.
 const MARKED_POINTS_MAX: usize = 64;
 
-/// Told apart by eyes that mix up red and green, too.
+/// Colours that also differ without telling red from green.
 const COLOURS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -34,20 +35,20 @@ const COLOURS: [RGBColor; 5] = [
 /// Lines over two axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Plot {
-    /// What it shows, for people.
+    /// Its title.
     pub(crate) title: &'static str,
     /// The axis below.
-    pub(crate) x: Side,
+    pub(crate) x: AxisStyle,
     /// The axis to the left.
-    pub(crate) y: Side,
-    /// What is drawn.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) y: AxisStyle,
+    /// The lines.
+    pub(crate) series: Vec<Series>,
 }
 
 /// One axis before its values are known.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Side {
-    /// What it measures.
+pub(crate) struct AxisStyle {
+    /// The quantity on it.
     pub(crate) title: &'static str,
     /// How values are laid out.
     pub(crate) scale: Scale,
@@ -57,11 +58,16 @@ pub(crate) struct Side {
 
 /// One line.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
-    /// What it is, in the legend.
+pub(crate) struct Series {
+    /// Its name in the legend.
     pub(crate) name: &'static str,
     /// Values on both axes, in the order they are joined.
     pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// The colour of each series, in their order.
+pub(crate) fn colours() -> impl Iterator<Item = RGBColor> {
+    COLOURS.into_iter().cycle()
 }
 
 type DrawError = DrawingAreaErrorKind<io::Error>;
@@ -73,7 +79,7 @@ impl Plot {
     /// # Errors
     /// Only if the crate that draws refuses a size or a coordinate.
     pub(crate) fn svg(&self) -> Result<Option<String>, DrawError> {
-        let points = || self.lines.iter().flat_map(|line| &line.points);
+        let points = || self.series.iter().flat_map(|line| &line.points);
         let visible = || points().filter(|point| self.position(point).is_some());
         let x = Axis::over(visible().map(|point| point.0), self.x.scale, self.x.label);
         let y = Axis::over(visible().map(|point| point.1), self.y.scale, self.y.label);
@@ -100,39 +106,27 @@ impl Plot {
             .x_desc(self.x.title)
             .y_desc(self.y.title)
             .draw()?;
-        for (line, colour) in self.lines.iter().zip(COLOURS.into_iter().cycle()) {
+        for (line, colour) in self.series.iter().zip(colours()) {
             self.draw_line(&mut chart, line, colour)?;
         }
-        chart
-            .configure_series_labels()
-            .label_font(FONT)
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK.mix(0.2))
-            .draw()?;
         area.present()
     }
 
     fn draw_line(
         &self,
         chart: &mut Chart<'_>,
-        line: &Line,
+        line: &Series,
         colour: RGBColor,
     ) -> Result<(), DrawError> {
         let is_marked = line.points.len() <= MARKED_POINTS_MAX;
         let positions: Vec<Option<(f64, f64)>> =
             line.points.iter().map(|at| self.position(at)).collect();
         let pieces = positions.split(Option::is_none);
-        for (at, piece) in pieces.filter(|piece| !piece.is_empty()).enumerate() {
+        for piece in pieces.filter(|piece| !piece.is_empty()) {
             let style = ShapeStyle::from(colour).filled().stroke_width(2);
             let series = LineSeries::new(piece.iter().copied().flatten(), style)
                 .point_size(if is_marked { 3 } else { 0 });
-            let drawn = chart.draw_series(series)?;
-            if at == 0 {
-                drawn.label(line.name).legend(move |(x, y)| {
-                    PathElement::new(vec![(x, y), (x + LEGEND_LINE_PIXELS, y)], colour)
-                });
-            }
+            chart.draw_series(series)?;
         }
         Ok(())
     }
@@ -175,10 +169,10 @@ impl ValueFormatter<f64> for Axis {
 
 #[cfg(test)]
 mod tests {
-    use super::{Line, Plot, Scale, Side};
+    use super::{AxisStyle, Plot, Scale, Series};
 
     fn plot(points: Vec<(f64, f64)>) -> Plot {
-        let side = |title, scale| Side {
+        let side = |title, scale| AxisStyle {
             title,
             scale,
             label: |value| format!("<{value}>"),
@@ -187,7 +181,7 @@ mod tests {
             title: "",
             x: side("below & so on", Scale::Linear),
             y: side("left", Scale::Logarithmic),
-            lines: vec![Line {
+            series: vec![Series {
                 name: "a line",
                 points,
             }],
@@ -198,19 +192,13 @@ mod tests {
     fn a_line_is_drawn_with_its_axes() {
         let svg = plot(vec![(0.0, 1.0), (1.0, 10.0)]).svg().unwrap().unwrap();
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
-        for text in [
-            "below &amp; so on",
-            "left",
-            "a line",
-            "&lt;0.4&gt;",
-            "&lt;10&gt;",
-        ] {
+        for text in ["below &amp; so on", "left", "&lt;0.5&gt;", "&lt;10&gt;"] {
             assert!(svg.contains(text), "{text}\n{svg}");
         }
     }
 
     #[test]
-    fn a_line_is_interrupted_where_a_value_has_no_place() {
+    fn a_line_is_interrupted_where_a_value_has_no_position() {
         let drawn = |points| plot(points).svg().unwrap().unwrap();
         let lines = |svg: &str| svg.matches("stroke-width=\"2\" points=").count();
         let whole = drawn(vec![
@@ -228,11 +216,10 @@ mod tests {
             (4.0, 9.0),
         ]);
         assert_eq!(lines(&broken), lines(&whole) + 1, "{broken}");
-        assert_eq!(broken.matches("a line").count(), 1);
     }
 
     #[test]
-    fn nothing_to_draw_is_no_plot() {
+    fn a_plot_without_points_is_empty() {
         assert!(plot(Vec::new()).svg().unwrap().is_none());
         assert!(plot(vec![(1.0, 0.0)]).svg().unwrap().is_none());
     }

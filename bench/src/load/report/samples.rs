@@ -1,17 +1,17 @@
-//! One plausible report of each command, for tests of what reads them.
+//! One plausible report of each command, for the tests of its readers.
 //!
 //! Invariant: the figures of one report fit together as those of a real run do.
 
-use super::{
-    ActiveReport, CallReport, Counts, CurvePoint, Distribution, Errors, FanReport, FanRound,
-    HoldReport, HoldStep, Load, MethodReport, Outcome, Pace, ProcessUse, Report, SCHEMA_VERSION,
-    Second, Slope, SweepReport, SweepStep,
+use super::model::{
+    ActiveReport, CallReport, Counts, CurvePoint, Distribution, Errors, FanoutReport, FanoutRound,
+    Load, MethodReport, Outcome, Pace, ProcessUse, Report, SCHEMA_VERSION, Second, Slope,
+    SoakReport, SoakStep, SweepReport, SweepStep,
 };
 use crate::environment::Environment;
 
 /// A report of each command.
 pub(crate) fn all() -> [Report; 4] {
-    [call(), hold(), fan(), sweep()]
+    [call(), soak(), fanout(), sweep()]
 }
 
 /// The report of `call`: an open loop of 100,000 requests in 10 s.
@@ -51,9 +51,9 @@ pub(crate) fn call() -> Report {
     }))
 }
 
-/// The report of `hold`: 20,000 idle connections, of which some make calls.
-pub(crate) fn hold() -> Report {
-    report(Outcome::Hold(HoldReport {
+/// The report of `soak`: 20,000 idle connections, of which some make calls.
+pub(crate) fn soak() -> Report {
+    report(Outcome::Soak(SoakReport {
         kind: "idle".to_owned(),
         asked: 20_000,
         held: 19_999,
@@ -62,7 +62,7 @@ pub(crate) fn hold() -> Report {
         connections_per_s: 40_000.0,
         errors: Errors::default(),
         connect: distribution(20_000, 80_000),
-        steps: (1..=4).map(hold_step).collect(),
+        steps: (1..=4).map(soak_step).collect(),
         slope: Some(Slope {
             rss_bytes_per_connection: 48.0,
             private_bytes_per_connection: 44.0,
@@ -80,9 +80,9 @@ pub(crate) fn hold() -> Report {
     }))
 }
 
-/// The report of `fan`: three changes told to 1,000 streams.
-pub(crate) fn fan() -> Report {
-    let round = |last_ns| FanRound {
+/// The report of `fanout`: three changes broadcast to 1,000 streams.
+pub(crate) fn fanout() -> Report {
+    let round = |last_ns| FanoutRound {
         delivered: 1_000,
         lost: 0,
         duplicates: 0,
@@ -90,7 +90,7 @@ pub(crate) fn fan() -> Report {
         p99_ns: 4_000_000,
         last_ns,
     };
-    report(Outcome::Fan(FanReport {
+    report(Outcome::Fanout(FanoutReport {
         streams: 1_000,
         notification: "notifications/tools/list_changed".to_owned(),
         rounds: vec![round(4_500_000), round(9_000_000), round(5_000_000)],
@@ -178,9 +178,9 @@ fn second(at: u32) -> Second {
     }
 }
 
-fn hold_step(step: u64) -> HoldStep {
+fn soak_step(step: u64) -> SoakStep {
     let held = step * 5_000;
-    HoldStep {
+    SoakStep {
         held,
         at_s: step as f64 * 0.125,
         server_rss_bytes: (8 << 20) + held * 48,

@@ -1,6 +1,6 @@
 //! The schema of reports, derived from their types.
 
-use super::Report;
+use super::model::Report;
 use schemars::schema_for;
 
 /// JSON Schema of a [`Report`], indented, with a line feed at its end.

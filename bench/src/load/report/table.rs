@@ -1,55 +1,76 @@
 //! A report for people, as text.
 //!
-//! What forbids using the figures stands before them. Everything else is in the order of the
-//! question asked: the load, what became of it, how long it took, what it cost.
+//! Reasons not to use the figures come first. The rest is in the order of the
+//! questions of a reader: the load, its outcome, the times, the cost.
 
 use super::columns::Columns;
-use super::quantity::{bytes, count, number, time};
-use super::{
-    CallReport, Counts, Distribution, Errors, FanReport, HoldReport, HoldStep, Load, Outcome, Pace,
-    ProcessUse, Report, Slope, SweepReport,
+use super::model::{
+    CallReport, Counts, Distribution, Errors, FanoutReport, Load, Outcome, Pace, ProcessUse,
+    Report, Slope, SoakReport, SoakStep, SweepReport,
 };
+use super::quantity::{bytes, count, number, time};
+
+/// Name of the time from sending a request to its whole answer.
+pub(crate) const SERVICE_TIME: &str = "service time";
+/// Name of the time by which the generator sent a request late.
+pub(crate) const SEND_DELAY: &str = "send delay";
+/// The times of a call explained, under their table.
+const TIMES: &str = "\
+latency: from the time a request was due to its whole answer
+service time: from the time it was sent to its whole answer
+send delay (open loop): from the time it was due and had a connection to the time it was sent
+";
 
 /// The whole report.
 pub fn table(report: &Report) -> String {
-    let body = match &report.outcome {
-        Outcome::Call(call) => call_text(call),
-        Outcome::Hold(hold) => hold_text(hold),
-        Outcome::Fan(fan) => fan_text(fan),
-        Outcome::Sweep(sweep) => sweep_text(sweep),
-    };
-    format!("{}{}\n{body}", warnings(report), head(report))
-}
-
-fn warnings(report: &Report) -> String {
-    let mut text: String = report
-        .invalid
+    let mut text: String = warnings(report)
         .iter()
-        .map(|reason| format!("INVALID: {reason}\n"))
+        .map(|warning| format!("{warning}\n"))
         .collect();
-    if report.interrupted {
-        text += "INTERRUPTED: the run was ended early\n";
-    }
-    text
+    text += &head(report);
+    text + "\n" + &body(report)
 }
 
-fn head(report: &Report) -> String {
+/// The figures of the command.
+pub(crate) fn body(report: &Report) -> String {
+    match &report.outcome {
+        Outcome::Call(call) => call_text(call),
+        Outcome::Soak(soak) => soak_text(soak),
+        Outcome::Fanout(fanout) => fanout_text(fanout),
+        Outcome::Sweep(sweep) => sweep_text(sweep),
+    }
+}
+
+/// The reasons not to use the figures, a line each.
+pub(crate) fn warnings(report: &Report) -> Vec<String> {
+    let invalid = report.invalid.iter();
+    let mut lines: Vec<String> = invalid.map(|why| format!("INVALID: {why}")).collect();
+    if report.interrupted {
+        lines.push("INTERRUPTED: the run was ended early".to_owned());
+    }
+    lines
+}
+
+/// The server, the command line, the machine and the time of the run, a line each.
+pub(crate) fn head(report: &Report) -> String {
     let profile = report.server_profile.as_deref().unwrap_or("not named");
     format!(
-        "server     {}, revision {}, profile {profile}\narguments  {}\nmachine    {}\n",
+        "server     {}, revision {}, profile {profile}\narguments  {}\nmachine    {}\n\
+         date       {}\n",
         report.url,
         report.revision,
         report.arguments.join(" "),
         report.environment.line(),
+        report.environment.date(),
     )
 }
 
 fn call_text(call: &CallReport) -> String {
     let mut latencies = latency_columns();
     add_latency(&mut latencies, "latency", &call.latency);
-    add_latency(&mut latencies, "service", &call.service);
+    add_latency(&mut latencies, SERVICE_TIME, &call.service);
     if let Some(slip) = &call.schedule_slip {
-        add_latency(&mut latencies, "schedule slip", slip);
+        add_latency(&mut latencies, SEND_DELAY, slip);
     }
     let mut methods = Columns::with_head(&["method", "answered", "failed", "p50", "p99", "max"]);
     for method in &call.methods {
@@ -63,7 +84,7 @@ fn call_text(call: &CallReport) -> String {
         ]);
     }
     format!(
-        "load       {}\nmeasured   {} s\nanswers    {}/s\n{}{}\n{}\n{}\n{}",
+        "load       {}\nmeasured   {} s\nanswers    {}/s\n{}{}\n{}{TIMES}\n{}\n{}",
         load_text(&call.load),
         number(call.measured_s),
         number(call.answers_per_s),
@@ -105,10 +126,10 @@ pub(crate) fn pace_text(pace: &Pace) -> String {
     }
 }
 
-/// What always matters, then what there was of the rest.
+/// Sent and answered, then each other count that is not 0.
 fn counts_text(counts: &Counts) -> String {
     let rest = [
-        ("tool errors", counts.tool_errors),
+        ("allowed tool errors", counts.tool_errors),
         ("aborted", counts.aborted),
         ("connections opened", counts.connected),
         ("sessions opened", counts.sessions_opened),
@@ -133,6 +154,7 @@ fn errors_line(errors: &Errors) -> String {
 /// Those that happened, by name.
 fn errors_text(errors: &Errors) -> String {
     let kinds = [
+        ("tool_error", errors.tool_error),
         ("protocol", errors.protocol),
         ("http", errors.http),
         ("wrong_answer", errors.wrong_answer),
@@ -212,11 +234,11 @@ fn process_row(name: &str, process: &ProcessUse) -> Vec<String> {
     ]
 }
 
-fn hold_text(hold: &HoldReport) -> String {
+fn soak_text(soak: &SoakReport) -> String {
     let mut latencies = latency_columns();
-    add_latency(&mut latencies, "connect", &hold.connect);
+    add_latency(&mut latencies, "connect", &soak.connect);
     let mut active_text = String::new();
-    if let Some(active) = &hold.active {
+    if let Some(active) = &soak.active {
         add_latency(&mut latencies, "active", &active.latency);
         active_text = format!(
             "active     {}/s for {} s: {} answered, errors: {}\n",
@@ -229,21 +251,21 @@ fn hold_text(hold: &HoldReport) -> String {
     format!(
         "held       {} of {} {} connections, {} lost\n\
          ramp       {} s, {} connections/s\n{}{active_text}\n{}\n{}{}\n{}",
-        count(hold.held),
-        count(hold.asked),
-        hold.kind,
-        count(hold.lost),
-        number(hold.ramp_s),
-        number(hold.connections_per_s),
-        errors_line(&hold.errors),
+        count(soak.held),
+        count(soak.asked),
+        soak.kind,
+        count(soak.lost),
+        number(soak.ramp_s),
+        number(soak.connections_per_s),
+        errors_line(&soak.errors),
         latencies.text(),
-        steps_text(&hold.steps),
-        slope_text(hold.slope.as_ref()),
-        processes_text(&hold.generator, hold.server.as_ref()),
+        steps_text(&soak.steps),
+        slope_text(soak.slope.as_ref()),
+        processes_text(&soak.generator, soak.server.as_ref()),
     )
 }
 
-fn steps_text(steps: &[HoldStep]) -> String {
+fn steps_text(steps: &[SoakStep]) -> String {
     let head = ["held", "at", "resident", "private", "server CPU", "slab"];
     let mut columns = Columns::with_head(&head);
     for step in steps {
@@ -272,12 +294,12 @@ fn slope_text(slope: Option<&Slope>) -> String {
             bytes(slope.private_bytes_per_connection),
             bytes(slope.slab_bytes_per_connection),
         ),
-        None => "not known: it takes two steps".to_owned(),
+        None => "unknown: a slope needs two --steps".to_owned(),
     };
     format!("each connection: {amounts}\n(slab is of the whole machine: both ends)\n")
 }
 
-fn fan_text(fan: &FanReport) -> String {
+fn fanout_text(fanout: &FanoutReport) -> String {
     let head = [
         "round",
         "delivered",
@@ -288,7 +310,7 @@ fn fan_text(fan: &FanReport) -> String {
         "last",
     ];
     let mut rounds = Columns::with_head(&head);
-    for (at, round) in fan.rounds.iter().enumerate() {
+    for (at, round) in fanout.rounds.iter().enumerate() {
         rounds.add(vec![
             (at + 1).to_string(),
             count(round.delivered),
@@ -300,15 +322,15 @@ fn fan_text(fan: &FanReport) -> String {
         ]);
     }
     let mut delays = latency_columns();
-    add_latency(&mut delays, "delay", &fan.delay);
+    add_latency(&mut delays, "delay", &fanout.delay);
     format!(
         "streams    {}, waiting for {}\n{}\n{}\n{}\n{}",
-        count(fan.streams),
-        fan.notification,
-        errors_line(&fan.errors),
+        count(fanout.streams),
+        fanout.notification,
+        errors_line(&fanout.errors),
         rounds.text(),
         delays.text(),
-        processes_text(&fan.generator, fan.server.as_ref()),
+        processes_text(&fanout.generator, fanout.server.as_ref()),
     )
 }
 

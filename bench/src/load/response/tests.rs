@@ -2,7 +2,7 @@
 
 use super::{HeadCache, Item, ResponseFault, ResponseReader};
 
-/// Reads `input` in pieces of `step` bytes, like a client does, and writes down what it found.
+/// Reads `input` in pieces of `step` bytes, as a client does, and lists the items.
 fn read(input: &[u8], step: usize) -> Result<Vec<String>, ResponseFault> {
     let (mut reader, mut heads) = (ResponseReader::default(), HeadCache::default());
     let (mut found, mut waiting) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Connections of a worker: made, broken, made again; bytes in, bytes out.
+//! Connections of a worker: opened, broken, replaced; received and sent bytes.
 
 use super::{CONNECTING_MAX, Timer, Worker};
 use crate::load::client::{Client, Ending, Event, Exchange, Purpose, Stage};
@@ -14,13 +14,13 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long a worker leaves a server alone that broke a connection.
+/// Pause before a broken connection is replaced.
 const REDIAL_NS: u64 = 100_000_000;
-/// What a ramp's schedule is stretched over; only its rate counts.
+/// Duration of a ramp's schedule; only its rate matters.
 const RAMP: Duration = Duration::from_secs(1);
 
 impl Worker {
-    /// Dials as many connections as the board wants, as fast as the ramp and the bounds allow.
+    /// Opens the missing connections as fast as the ramp and the bounds allow.
     pub(super) fn dial_wanted(&mut self, now: u64) {
         while self.connecting < CONNECTING_MAX
             && !self.free.is_empty()
@@ -34,9 +34,9 @@ impl Worker {
         }
     }
 
-    /// When the next connection is to be begun; nothing if all are.
+    /// When the next connection is due; nothing if all are begun.
     pub(super) fn next_dial_ns(&self) -> Option<u64> {
-        let wanted = self.board.wanted.load(Ordering::Relaxed);
+        let wanted = self.state.wanted.load(Ordering::Relaxed);
         let is_bound = self.connecting >= CONNECTING_MAX || self.free.is_empty();
         if self.begun >= self.plan.share(wanted, self.number) || is_bound {
             return None;
@@ -74,7 +74,7 @@ impl Worker {
         }
         self.connecting -= 1;
         if self.is_measured(now) {
-            self.found.tally.counts.connected += 1;
+            self.results.tally.counts.connected += 1;
         }
         self.ring.recv_multishot(key);
         self.set_stage(key, Stage::Opening);
@@ -84,7 +84,7 @@ impl Worker {
         }
     }
 
-    /// The connection may be used: there is a session if one is needed.
+    /// The connection has its session, if it needs one.
     pub(super) fn opened(&mut self, key: SlotKey, now: u64) {
         match self.plan.role {
             Role::Caller => self.stands(key, Stage::Open, now),
@@ -96,7 +96,7 @@ impl Worker {
         }
     }
 
-    /// The connection does what it was made for from here on.
+    /// The connection is open and may be used.
     pub(super) fn stands(&mut self, key: SlotKey, stage: Stage, now: u64) {
         let Some(client) = self.slots.get_mut(key) else {
             return;
@@ -105,7 +105,7 @@ impl Worker {
         client.stage = stage;
         if is_new {
             let since = client.since_ns;
-            self.found.tally.connect.record(now - since);
+            self.results.tally.connect.record(now - since);
             self.live().held.fetch_add(1, Ordering::Relaxed);
         }
         if stage == Stage::Open {
@@ -122,7 +122,7 @@ impl Worker {
                 let outcome = match self.slots.get_mut(key) {
                     Some(client) => {
                         let bytes = self.ring.buffers().bytes(&buffer, bytes);
-                        client.take(bytes, &mut self.heads, &mut self.judges, &mut events)
+                        client.take(bytes, &mut self.heads, &mut self.checkers, &mut events)
                     }
                     None => Ok(()),
                 };
@@ -155,7 +155,7 @@ impl Worker {
     fn ended(&mut self, key: SlotKey, now: u64) {
         let mut events = Vec::new();
         let outcome = match self.slots.get_mut(key) {
-            Some(client) => client.finish(&mut self.judges, &mut events),
+            Some(client) => client.finish(&mut self.checkers, &mut events),
             None => return,
         };
         for event in events {
@@ -188,7 +188,7 @@ impl Worker {
 
     /// A stream brought a change.
     fn notified(&mut self, key: SlotKey, now: u64) {
-        let round = self.board.round.load(Ordering::Acquire);
+        let round = self.state.round.load(Ordering::Acquire);
         let Some(client) = self.slots.get_mut(key) else {
             return;
         };
@@ -198,7 +198,7 @@ impl Worker {
         let is_again = client.last_round == round;
         client.last_round = round;
         let at = round as usize - 1;
-        let found = &mut self.found;
+        let found = &mut self.results;
         found
             .arrivals
             .resize(found.arrivals.len().max(at + 1), Vec::new());
@@ -228,7 +228,7 @@ impl Worker {
         let Some(client) = self.slots.get_mut(key) else {
             return;
         };
-        // What has no id has none: that tells a GET's stream from a listen's.
+        // The id 0 marks the stream of a GET, whose request has no id.
         let has_id = purpose != Purpose::Stream || is_listen;
         let id = if has_id { self.next_id } else { 0 };
         self.next_id += 1;
@@ -281,12 +281,12 @@ impl Worker {
                     self.abort(key);
                 }
             }
-            // Receiving says why; the answer may still be there to be read.
+            // The receive reports the reason; an answer may still be waiting there.
             Err(_) => self.chunks.give(chunk),
         }
     }
 
-    /// The connection is of no use any more; what was in flight on it failed.
+    /// The connection failed, and every request in flight on it.
     pub(super) fn broke(&mut self, key: SlotKey, failure: Failure, reason: &str, now: u64) {
         let Some(client) = self.slots.get(key) else {
             return;
@@ -310,11 +310,11 @@ impl Worker {
                 } else {
                     Fault::Protocol(reason.to_owned())
                 };
-                self.board.report_fault(fault);
-                self.live().unmade.fetch_add(1, Ordering::Relaxed);
+                self.state.report_fault(fault);
+                self.live().failed_connects.fetch_add(1, Ordering::Relaxed);
                 if self.window.is_none() || self.is_measured(since.max(now)) {
-                    self.found.tally.count_error(Failure::Connect);
-                    self.found.tally.sample(|| reason.to_owned());
+                    self.results.tally.count_error(Failure::Connect);
+                    self.results.tally.sample(|| reason.to_owned());
                 }
             }
             Stage::Open | Stage::Streaming => {
@@ -324,7 +324,7 @@ impl Worker {
         }
         self.close(key);
         if self.plan.reconnects && self.window.is_some() {
-            // A server that ends connections after an answer is met again at once.
+            // A server that closes connections after an answer gets the next one at once.
             let pause = if in_flight.is_empty() && stage == Stage::Open {
                 0
             } else {

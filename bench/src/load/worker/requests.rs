@@ -1,4 +1,4 @@
-//! Requests of a worker: when they are sent, how they end, what is counted.
+//! Requests of a worker: their sending, their outcome and their counts.
 
 use super::{Timer, Worker};
 use crate::load::client::{Ending, Exchange, Purpose, Stage};
@@ -12,12 +12,12 @@ const NS_PER_MS: u64 = 1_000_000;
 const NS_PER_S: u64 = 1_000_000_000;
 
 impl Worker {
-    /// Sends what is due on the connections that may send.
+    /// Sends due requests on the connections that may send.
     pub(super) fn send_due(&mut self, now: u64) {
         let Some(window) = self.window else {
             return;
         };
-        let ends = self.board.ends.load(Ordering::Relaxed);
+        let ends = self.state.ends.load(Ordering::Relaxed);
         if self.schedule.is_none() {
             while now >= window.start_ns
                 && now < window.end_ns
@@ -33,7 +33,10 @@ impl Worker {
             {
                 self.scheduled += 1;
                 if due >= window.measure_from_ns {
-                    self.found.tally.slip.record(now - due.max(since).min(now));
+                    self.results
+                        .tally
+                        .slip
+                        .record(now - due.max(since).min(now));
                 }
                 self.request(key, due, now);
             }
@@ -42,9 +45,13 @@ impl Worker {
             None => now >= window.end_ns,
             Some(_) => self.next_due_ns().is_none(),
         };
-        // What is due and finds no connection in time is given up.
+        // Due requests without a free connection are given up.
         let is_over = now > window.end_ns + self.timeout_ns();
         let is_quiet = (nothing_is_due || ends) && self.requests_in_flight == 0;
+        if is_over && self.requests_in_flight > 0 {
+            // Every request still in flight is overdue, however late it was sent.
+            self.end_overdue(now, 0);
+        }
         if (is_quiet || is_over) && !self.live().is_done.load(Ordering::Relaxed) {
             self.count_unsent(now.min(window.end_ns));
             self.publish(now);
@@ -78,7 +85,7 @@ impl Worker {
         self.send(key, Purpose::Request(kind), intended, now);
         self.requests_in_flight += 1;
         if self.is_measured(intended) {
-            self.found.tally.counts.sent += 1;
+            self.results.tally.counts.sent += 1;
         }
         if let Some(client) = self.slots.get_mut(key) {
             client.requests += 1;
@@ -111,7 +118,7 @@ impl Worker {
     ) {
         match exchange.purpose {
             Purpose::Request(kind) => {
-                // Whether it came before or after somebody looked for what is overdue.
+                // Late is late, also before the next check for overdue requests.
                 let is_late = now.saturating_sub(exchange.sent_ns) > self.timeout_ns();
                 let ending = if is_late { self.overdue() } else { ending };
                 self.answered(key, kind, exchange, &ending, now);
@@ -141,7 +148,7 @@ impl Worker {
                 client.session = session.map(String::into_boxed_str);
                 client.session_requests = 0;
                 if self.is_measured(now) {
-                    self.found.tally.counts.sessions_opened += 1;
+                    self.results.tally.counts.sessions_opened += 1;
                 }
                 self.send(key, Purpose::Initialized, now, now);
             }
@@ -192,9 +199,9 @@ impl Worker {
     /// The first answer of a connection that is to be held.
     fn first_answer(&mut self, key: SlotKey, ending: &Ending, now: u64) {
         match ending {
-            Ending::Right { .. } => self.stands(key, Stage::Open, now),
+            Ending::Correct { .. } => self.stands(key, Stage::Open, now),
             Ending::Failed(failure, line) => {
-                self.found.tally.sample(|| line.clone());
+                self.results.tally.sample(|| line.clone());
                 self.broke(key, *failure, line, now);
             }
         }
@@ -210,7 +217,7 @@ impl Worker {
         let percent = self.plan.mix.delete_percent;
         let is_measured = self.is_measured(now);
         let is_deleted = !ends_connection && self.happens(percent);
-        let counts = &mut self.found.tally.counts;
+        let counts = &mut self.results.tally.counts;
         if is_deleted {
             counts.sessions_deleted += u64::from(is_measured);
             self.send(key, Purpose::Delete, now, now);
@@ -261,12 +268,12 @@ impl Worker {
         let Some(window) = self.window else {
             return;
         };
-        let tally = &mut self.found.tally;
+        let tally = &mut self.results.tally;
         let last = (window.end_ns - window.measure_from_ns - 1) / NS_PER_S;
         let second = (now - window.measure_from_ns) / NS_PER_S;
         let second = second.min(last) as usize;
         match ending {
-            Ending::Right { is_tool_error } => {
+            Ending::Correct { is_tool_error } => {
                 let latency_ns = now - exchange.intended_ns;
                 tally.answered(kind, second, latency_ns, now - exchange.sent_ns);
                 tally.counts.tool_errors += u64::from(*is_tool_error);
@@ -280,7 +287,7 @@ impl Worker {
         }
     }
 
-    /// Gives up the request in flight by closing its connection, as the mix asks.
+    /// Gives up the request in flight by closing its connection, as the mix says.
     pub(super) fn abort(&mut self, key: SlotKey) {
         let Some(client) = self.slots.get(key) else {
             return;
@@ -289,13 +296,13 @@ impl Worker {
         for exchange in in_flight {
             self.requests_in_flight -= 1;
             if self.is_measured(exchange.intended_ns) {
-                self.found.tally.counts.aborted += 1;
+                self.results.tally.counts.aborted += 1;
             }
         }
         self.replace(key);
     }
 
-    fn timeout_ns(&self) -> u64 {
+    pub(super) fn timeout_ns(&self) -> u64 {
         self.plan.timeout.as_nanos() as u64
     }
 
@@ -304,8 +311,8 @@ impl Worker {
         Ending::Failed(Failure::Timeout, format!("no answer within {ms} ms"))
     }
 
-    /// Ends connections whose oldest request, or whose making, takes too long.
-    pub(super) fn end_overdue(&mut self, now: u64) {
+    /// Ends connections with an oldest request, or a connection attempt, of at least this age.
+    pub(super) fn end_overdue(&mut self, now: u64, limit_ns: u64) {
         let overdue: Vec<SlotKey> = self
             .slots
             .iter()
@@ -316,7 +323,7 @@ impl Worker {
                     (Stage::Streaming, _) | (_, None) => return false,
                     (_, Some(exchange)) => exchange.sent_ns,
                 };
-                now.saturating_sub(since) > self.timeout_ns()
+                now.saturating_sub(since) >= limit_ns
             })
             .map(|(key, _)| key)
             .collect();
@@ -332,12 +339,12 @@ impl Worker {
         while let Some(due) = self.next_due_ns().filter(|due| *due < until) {
             self.scheduled += 1;
             if self.is_measured(due) {
-                self.found.tally.counts.errors.unsent += 1;
+                self.results.tally.counts.errors.unsent += 1;
             }
         }
     }
 
-    /// Whether what was due at `time_ns` counts.
+    /// Whether `time_ns` lies in the time that is measured.
     pub(super) fn is_measured(&self, time_ns: u64) -> bool {
         self.window
             .is_some_and(|window| (window.measure_from_ns..window.end_ns).contains(&time_ns))

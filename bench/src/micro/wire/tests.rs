@@ -1,4 +1,4 @@
-//! Whether the inputs and outputs of the benches are what their names say, byte by byte.
+//! The inputs and outputs of the benches match their names, byte by byte.
 
 use super::{CALL_ID, corpus, echo_message};
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
@@ -25,10 +25,10 @@ fn the_decoder_reads_the_corpus_as_serde_json_does() {
 #[test]
 fn the_expected_answers_are_json_with_the_id_of_the_call() {
     for era in [Era::Legacy, Era::Modern] {
-        let answer: Json = serde_json::from_str(&echo_message(era)).unwrap();
-        assert_eq!(answer["id"], CALL_ID);
-        assert_eq!(answer["result"]["content"][0]["text"], corpus::ECHO_TEXT);
-        let is_modern = answer["result"].get("resultType").is_some();
+        let checksum: Json = serde_json::from_str(&echo_message(era)).unwrap();
+        assert_eq!(checksum["id"], CALL_ID);
+        assert_eq!(checksum["result"]["content"][0]["text"], corpus::ECHO_TEXT);
+        let is_modern = checksum["result"].get("resultType").is_some();
         assert_eq!(is_modern, era == Era::Modern);
     }
 }

@@ -1,4 +1,4 @@
-//! The text for people says what the report does.
+//! The text has the figures of the report.
 
 use super::super::{Errors, Outcome, Pace, Report, samples};
 use super::{errors_text, pace_text, table};
@@ -21,10 +21,12 @@ fn a_call_shows_latency_counts_errors_and_use() {
         "answers    10,000/s",
         "requests   100,000 sent, 99,996 answered, 64 connections opened",
         "errors     timeout 3, reset 1",
-        "                   p50      p90      p99    p99.9   p99.99      max    count",
-        "latency        60.0 us   150 us   360 us   660 us   960 us  1.20 ms   99,996",
-        "service        55.0 us   138 us   330 us   605 us   880 us  1.10 ms   99,996",
-        "schedule slip   900 ns  2.25 us  5.40 us  9.90 us  14.4 us  18.0 us  100,000",
+        "                  p50      p90      p99    p99.9   p99.99      max    count",
+        "latency       60.0 us   150 us   360 us   660 us   960 us  1.20 ms   99,996",
+        "service time  55.0 us   138 us   330 us   605 us   880 us  1.10 ms   99,996",
+        "send delay     900 ns  2.25 us  5.40 us  9.90 us  14.4 us  18.0 us  100,000",
+        "service time: from the time it was sent to its whole answer",
+        "date       2026-09-21T14:13:20Z",
         "method           answered  failed      p50     p99      max",
         "tools/call echo    99,996       4  60.0 us  360 us  1.20 ms",
         "process     pid     CPU  CPU per answer  busiest thread  resident",
@@ -35,7 +37,7 @@ fn a_call_shows_latency_counts_errors_and_use() {
 }
 
 #[test]
-fn a_hold_shows_steps_slope_and_whose_the_slab_is() {
+fn a_soak_shows_steps_slope_and_slab() {
     let lines = [
         "held       19,999 of 20,000 idle connections, 1 lost",
         "ramp       0.50 s, 40,000 connections/s",
@@ -46,7 +48,7 @@ fn a_hold_shows_steps_slope_and_whose_the_slab_is() {
         "each connection: resident 48 B, private 44 B, slab 7.23 KiB",
         "(slab is of the whole machine: both ends)",
     ];
-    check(&samples::hold(), &lines);
+    check(&samples::soak(), &lines);
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn a_fan_shows_each_round() {
         "2          1,000     0           0  2.00 ms  4.00 ms  9.00 ms",
         "server     not found on this machine",
     ];
-    check(&samples::fan(), &lines);
+    check(&samples::fanout(), &lines);
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn a_sweep_shows_each_rate_and_the_capacity() {
 }
 
 #[test]
-fn what_forbids_using_the_figures_comes_first() {
+fn reasons_not_to_use_the_figures_come_first() {
     for mut report in samples::all() {
         report.invalid = vec!["one".to_owned(), "two".to_owned()];
         report.interrupted = true;
@@ -102,6 +104,7 @@ fn nothing_recorded_shows_no_times() {
 #[test]
 fn every_kind_of_error_has_a_name() {
     let errors = Errors {
+        tool_error: 8,
         protocol: 1,
         http: 2,
         wrong_answer: 3,
@@ -112,7 +115,8 @@ fn every_kind_of_error_has_a_name() {
     };
     assert_eq!(
         errors_text(&errors),
-        "protocol 1, http 2, wrong_answer 3, timeout 4, reset 5, connect 6, unsent 7,000"
+        "tool_error 8, protocol 1, http 2, wrong_answer 3, timeout 4, reset 5, connect 6, \
+         unsent 7,000"
     );
 }
 

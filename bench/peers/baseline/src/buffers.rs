@@ -56,7 +56,7 @@ impl Buffers {
         Ok(())
     }
 
-    /// What the kernel wrote into buffer `id`, which is ours until it is handed back.
+    /// The bytes that the kernel wrote into buffer `id`, which is ours until it is handed back.
     pub(crate) fn received(&self, id: u16, bytes: usize) -> &[u8] {
         assert!(id < BUFFERS && bytes <= BUFFER_BYTES);
         let start = usize::from(id) * BUFFER_BYTES;
@@ -89,11 +89,11 @@ impl Buffers {
     /// Shows the kernel every buffer handed back so far.
     pub(crate) fn publish(&mut self) {
         let first = self.entries.start.cast::<BufRingEntry>().as_ptr();
-        // SAFETY: `first` points to the first of the mapped entries, in whose reserved field the
+        // SAFETY: `first` points to the first of the mapped entries, and in its reserved field the
         // shared tail lies.
         let tail = unsafe { BufRingEntry::tail(first) };
-        // SAFETY: the tail is aligned, mapped as long as `self`, and written by nobody else; the
-        // kernel reads it atomically.
+        // SAFETY: the tail is aligned, mapped as long as `self`, and only this method writes it;
+        // the kernel reads it atomically.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         // Release: the entries are written before the tail that covers them is seen.
         tail.store(self.tail, Ordering::Release);
@@ -122,7 +122,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: exactly the range `new` mapped, and nobody holds a borrow of it: all are tied to
+        // SAFETY: exactly the range `new` mapped, and no borrow of it is left: all are tied to
         // the owner that is being dropped.
         let result = unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
         debug_assert_eq!(result, 0);

@@ -5,17 +5,17 @@
 
 /// Header lines a request may have.
 const HEADERS_MAX: usize = 32;
-/// Bytes a request may have, head and body; bounds what a connection keeps of a partial one.
+/// Bytes a request may have, head and body; bounds the memory of a partial one.
 pub(crate) const REQUEST_BYTES_MAX: usize = 64 * 1024;
 
-/// What the bytes at hand begin with.
+/// The start of the received bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Framed {
     /// A whole request of this many bytes.
     Whole(usize),
     /// The beginning of one.
     Partial,
-    /// Something whose end cannot be told, or lies past [`REQUEST_BYTES_MAX`].
+    /// A request without a certain end, or with an end past [`REQUEST_BYTES_MAX`].
     Refused,
 }
 

@@ -1,8 +1,9 @@
 //! The loop: one ring, one thread, every socket a direct descriptor.
 //!
-//! A turn submits what the last one queued and waits for completions, takes each completion in, and
-//! then steps every connection something happened to, once: all answers of a turn to one connection
-//! leave in one send. Completion handlers submit nothing for a connection except its next receive.
+//! A turn submits the queue of the last one and waits for completions, takes each completion in,
+//! and then steps every connection something happened to, once: all answers of a turn to one
+//! connection leave in one send. Completion handlers submit nothing for a connection except its
+//! next receive.
 //!
 //! There is no way to stop it: it is killed.
 
@@ -25,7 +26,7 @@ const COMPLETION_ENTRIES: u32 = 16_384;
 /// `on_ready` when connections can be made.
 ///
 /// # Errors
-/// The kernel refuses the ring, or what is registered with it, an `enter`, or to accept for another
+/// The kernel refuses the ring, a registration, an `enter`, or to accept for another
 /// reason than a full table.
 pub(crate) fn serve(
     listener: &TcpListener,
@@ -158,7 +159,7 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Ends the turn: gives the buffers back and submits what each connection needs next.
+    /// Ends the turn: gives the buffers back and submits the next step of each connection.
     fn settle(&mut self) -> io::Result<()> {
         self.buffers.publish();
         for slot in self.queued.drain(..) {

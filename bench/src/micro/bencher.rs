@@ -1,17 +1,17 @@
-//! Where a bench performs: runs its batches, times them, checks their answers.
+//! Runs the batches of a bench, times them and compares their checksums.
 //!
 //! A sample is the time of one batch of a fixed number of operations, because a clock reading
 //! costs as much as many an operation. So percentiles are of batches: a single slow operation is
 //! spread over its batch, and the percentiles of single operations are wider than those shown.
 //!
 //! On a core that is shared, the scheduler's turns of others (often 4 ms) appear as a maximum of
-//! that time divided by the operations of a batch, and operations/s sinks below what p50 promises.
+//! that time divided by the operations of a batch, and operations/s is lower than p50 suggests.
 //!
 //! Invariants: between two clock readings runs nothing but the batch; nothing is allocated while
-//! batches are measured except by the bench itself; a batch with a wrong answer ends the bench and
-//! yields no figures. It lacks any statistics that discard outliers.
+//! batches are measured except by the bench itself; a batch with a wrong checksum ends the bench
+//! and yields no figures. It lacks any statistics that discard outliers.
 
-use super::answer::Answer;
+use super::checksum::Checksum;
 use core_affinity::CoreId;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
@@ -30,12 +30,12 @@ pub enum Length {
     Batches(u32),
 }
 
-/// What is the same for all benches of a run.
+/// Settings of all benches of a run.
 #[derive(Clone, Copy, Debug)]
-pub struct Conditions {
+pub struct Settings {
     /// How long each bench performs.
     pub length: Length,
-    /// Operations in a batch at most, whatever the bench asks for; tests lower it.
+    /// The most operations in a batch of any bench; tests lower it.
     pub operations_max: u32,
     /// Where the second thread of a bench is pinned to; nowhere if absent.
     pub partner_core: Option<CoreId>,
@@ -45,11 +45,11 @@ pub struct Conditions {
 
 /// A bench did something else than it claims to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a batch answered {answer:#018x} where the reference is {reference:#018x}")]
-pub struct WrongAnswer {
-    /// Hash of what the batch found.
-    pub answer: u64,
-    /// Hash of what it should have found.
+#[error("a batch answered {checksum:#018x} where the reference is {reference:#018x}")]
+pub struct WrongChecksum {
+    /// Checksum of the batch.
+    pub checksum: u64,
+    /// Expected checksum.
     pub reference: u64,
 }
 
@@ -60,7 +60,7 @@ pub struct Measurement {
     operations_per_batch: u32,
     elapsed_ns: u64,
     allocations: u64,
-    answer: Answer,
+    checksum: Checksum,
 }
 
 impl Measurement {
@@ -94,9 +94,9 @@ impl Measurement {
         self.operations_per_batch
     }
 
-    /// What every batch answered.
-    pub fn answer(&self) -> Answer {
-        self.answer
+    /// The checksum of every batch.
+    pub fn checksum(&self) -> Checksum {
+        self.checksum
     }
 
     /// Adds the samples of another round of the same bench.
@@ -105,7 +105,7 @@ impl Measurement {
     /// If it was another bench, or its batches had another size.
     pub fn merge(&mut self, other: &Measurement) {
         assert_eq!(self.operations_per_batch, other.operations_per_batch);
-        assert_eq!(self.answer, other.answer);
+        assert_eq!(self.checksum, other.checksum);
         let added = self.batch_ns.add(&other.batch_ns);
         added.expect("both histograms have the bounds of this module");
         self.elapsed_ns += other.elapsed_ns;
@@ -115,17 +115,17 @@ impl Measurement {
 
 /// Given to a bench to perform on.
 #[derive(Debug)]
-pub struct Stage {
-    conditions: Conditions,
+pub struct Bencher {
+    settings: Settings,
     operations: u32,
-    reference: Answer,
-    outcome: Option<Result<Measurement, WrongAnswer>>,
+    reference: Checksum,
+    outcome: Option<Result<Measurement, WrongChecksum>>,
 }
 
-impl Stage {
-    pub(super) fn new(conditions: &Conditions, operations: u32, reference: Answer) -> Stage {
-        Stage {
-            conditions: *conditions,
+impl Bencher {
+    pub(super) fn new(settings: &Settings, operations: u32, reference: Checksum) -> Bencher {
+        Bencher {
+            settings: *settings,
             operations,
             reference,
             outcome: None,
@@ -134,27 +134,27 @@ impl Stage {
 
     /// Where a second thread belongs.
     pub fn partner_core(&self) -> Option<CoreId> {
-        self.conditions.partner_core
+        self.settings.partner_core
     }
 
-    /// Measures an operation that returns a word of what it found.
+    /// Measures an operation that returns a word of its result.
     pub fn each(&mut self, mut operation: impl FnMut() -> u64) {
-        self.batches(|operations, answer| {
+        self.batches(|operations, checksum| {
             for _ in 0..operations {
-                answer.word(operation());
+                checksum.word(operation());
             }
         });
     }
 
-    /// Measures batches: each does as many operations as it is told and folds what they found.
+    /// Measures batches: each makes the given number of operations and folds their results.
     ///
     /// # Panics
     /// If the bench measures a second time.
-    pub fn batches(&mut self, mut batch: impl FnMut(u32, &mut Answer)) {
+    pub fn batches(&mut self, mut batch: impl FnMut(u32, &mut Checksum)) {
         assert!(self.outcome.is_none(), "a bench measures once");
         let mut samples = Histogram::new_with_bounds(1, BATCH_NS_MAX, SIGNIFICANT_DIGITS)
             .expect("the bounds are constants within the histogram's range");
-        let warm_up = match self.conditions.length {
+        let warm_up = match self.settings.length {
             Length::Time(time) => Length::Time(time / 10),
             Length::Batches(_) => Length::Batches(1),
         };
@@ -163,8 +163,8 @@ impl Stage {
             .and_then(|_| {
                 samples.reset();
                 let mut elapsed_ns = Ok(0);
-                let allocations = (self.conditions.count_allocations)(&mut || {
-                    elapsed_ns = self.perform(self.conditions.length, &mut samples, &mut batch);
+                let allocations = (self.settings.count_allocations)(&mut || {
+                    elapsed_ns = self.perform(self.settings.length, &mut samples, &mut batch);
                 });
                 Ok((elapsed_ns?, allocations))
             });
@@ -173,26 +173,26 @@ impl Stage {
             operations_per_batch: self.operations,
             elapsed_ns,
             allocations,
-            answer: self.reference,
+            checksum: self.reference,
         }));
     }
 
-    /// Runs batches and returns their time in nanoseconds, without what lies between them.
+    /// Runs batches and returns their time in nanoseconds, without the time between them.
     fn perform(
         &self,
         length: Length,
         samples: &mut Histogram<u64>,
-        batch: &mut impl FnMut(u32, &mut Answer),
-    ) -> Result<u64, WrongAnswer> {
+        batch: &mut impl FnMut(u32, &mut Checksum),
+    ) -> Result<u64, WrongChecksum> {
         let mut elapsed_ns = 0;
         loop {
-            let mut answer = Answer::default();
+            let mut checksum = Checksum::default();
             let begin = Instant::now();
-            batch(self.operations, &mut answer);
+            batch(self.operations, &mut checksum);
             let batch_ns = begin.elapsed().as_nanos() as u64;
-            if answer != self.reference {
-                return Err(WrongAnswer {
-                    answer: answer.hash(),
+            if checksum != self.reference {
+                return Err(WrongChecksum {
+                    checksum: checksum.hash(),
                     reference: self.reference.hash(),
                 });
             }
@@ -208,17 +208,17 @@ impl Stage {
         }
     }
 
-    pub(super) fn outcome(self) -> Result<Measurement, WrongAnswer> {
+    pub(super) fn outcome(self) -> Result<Measurement, WrongChecksum> {
         self.outcome.expect("a bench measures once")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Conditions, Length, Measurement, Stage, WrongAnswer};
+    use super::{Bencher, Checksum, Length, Measurement, Settings, WrongChecksum};
 
-    fn performed(words: u64) -> Result<Measurement, WrongAnswer> {
-        let conditions = Conditions {
+    fn performed(words: u64) -> Result<Measurement, WrongChecksum> {
+        let settings = Settings {
             length: Length::Batches(3),
             operations_max: 10,
             partner_core: None,
@@ -227,9 +227,9 @@ mod tests {
                 15
             },
         };
-        let mut stage = Stage::new(&conditions, 10, Answer::repeated(1, 10));
-        stage.each(|| words);
-        stage.outcome()
+        let mut bencher = Bencher::new(&settings, 10, Checksum::repeated(1, 10));
+        bencher.each(|| words);
+        bencher.outcome()
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_wrong_answer_yields_no_figures() {
         let wrong = performed(2).unwrap_err();
-        assert_eq!(wrong.reference, Answer::repeated(1, 10).hash());
-        assert_eq!(wrong.answer, Answer::repeated(2, 10).hash());
+        assert_eq!(wrong.reference, Checksum::repeated(1, 10).hash());
+        assert_eq!(wrong.checksum, Checksum::repeated(2, 10).hash());
     }
 }

@@ -1,14 +1,14 @@
-//! The floor: the cheapest server that still answers MCP-shaped HTTP requests correctly framed.
+//! The baseline: the cheapest server that still answers MCP-shaped HTTP requests correctly framed.
 //!
 //! It is a measuring instrument, the denominator of every throughput and latency target: one
 //! thread, one raw io_uring, direct descriptors, multishot accept and receive, a head parse, and an
-//! answer of 200 constant bytes. What a real server costs above it is what its meaning costs.
+//! answer of 200 constant bytes. The cost of a real server above it is the cost of MCP.
 //!
-//! What it handles, because a server that does not would be measured doing less than any server
-//! must: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not
+//! It handles, because every server must and a server that does not would be measured doing less
+//! work: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not
 //! read, half-closed and reset connections, a full descriptor table, receive buffers running out.
 //!
-//! What it does not do: look at the method, the path, any header but the two that frame the
+//! It does not look at the method, the path, any header but the two that frame the
 //! message, or one byte of the body; chunked bodies (refused by closing); an error answer (a
 //! malformed request ends its connection); `Connection`, `Expect` and HTTP/1.0 semantics (the peer
 //! closes); deadlines of any kind; peer addresses; TLS; metrics; graceful shutdown (a signal ends
@@ -27,13 +27,13 @@ use std::process::ExitCode;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-const USAGE: &str = "usage: floor [--listen 127.0.0.1:PORT] [--core N]";
+const USAGE: &str = "usage: baseline [--listen 127.0.0.1:PORT] [--core N]";
 /// Connections the kernel holds for us between their handshake and our accept.
 const BACKLOG: i32 = 4096;
 /// A cap on the descriptor table, in connections; its memory is 16 bytes an entry in the kernel.
 const CONNECTIONS_MAX: u32 = 65_536;
 
-/// What the command line says.
+/// The command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     listen: SocketAddr,
@@ -44,14 +44,14 @@ fn main() -> ExitCode {
     let options = match options(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(reason) => {
-            eprintln!("floor: {reason}\n{USAGE}");
+            eprintln!("baseline: {reason}\n{USAGE}");
             return ExitCode::from(2);
         }
     };
     match run(&options) {
         Ok(never) => match never {},
         Err(error) => {
-            eprintln!("floor: {error}");
+            eprintln!("baseline: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,13 +1,13 @@
 //! The one answer, and a run of copies of it long enough for a batch of pipelined requests.
 //!
-//! All answers are the same bytes, so what a connection is owed is a number, never a buffer: any
+//! All answers are the same bytes, so the debt to a connection is a number, never a buffer: any
 //! stretch of the answers it still has to get is a slice of [`BATCH`].
 
 /// Answers that one send can carry.
 const BATCH_ANSWERS: usize = 32;
 
 /// Head and body. The body is the answer to a `tools/call` of `echo` with id 1 and a message of 100
-/// `a`s, so that the check which guards a real server's measurement holds for the floor as well.
+/// `a`s, so that the check which guards a real server's measurement holds for the baseline as well.
 const ANSWER: &str = concat!(
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 200\r\n\r\n",
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",",

@@ -1,7 +1,7 @@
-//! One connection's state: what it is owed, what arrived in part, and which submissions are out.
+//! One connection's state: the answers it still gets, the partial request, and its submissions.
 //!
-//! Pure bookkeeping; it submits nothing. [`Connection::step`] is the only place that decides what
-//! happens next, so a descriptor is closed exactly once, and only when nothing in flight names it.
+//! Pure bookkeeping; it submits nothing. [`Connection::step`] alone decides the next
+//! submission, so a descriptor is closed exactly once, and only when nothing in flight names it.
 
 use crate::answer::{ANSWER_BYTES, BATCH};
 use crate::request::{Framed, frame};
@@ -16,7 +16,7 @@ pub(crate) struct Connection {
     pub(crate) is_receiving: bool,
     is_sending: bool,
     is_cancelling: bool,
-    /// No more input is read: the peer ended it, or sent what cannot be framed.
+    /// No more input is read: the peer ended it, or sent bytes that cannot be framed.
     is_ending: bool,
     /// There is a connection here and its descriptor is not being closed.
     pub(crate) is_open: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Connection {
     partial: Vec<u8>,
 }
 
-/// What to submit for a connection.
+/// The next submission for a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Nothing: wait for a completion.
@@ -52,7 +52,8 @@ impl Connection {
         };
     }
 
-    /// Counts the requests in `input`, joined to what came before it, and owes an answer for each.
+    /// Counts the requests in `input`, joined to the partial request before it, and owes an answer
+    /// for each.
     pub(crate) fn receive(&mut self, input: &[u8]) {
         if self.is_ending {
             return;
@@ -92,7 +93,7 @@ impl Connection {
         }
     }
 
-    /// Decides what comes next and assumes that the caller submits it.
+    /// Returns the next submission and assumes that the caller submits it.
     pub(crate) fn step(&mut self) -> Step {
         if !self.is_open || self.is_sending {
             return Step::Wait;

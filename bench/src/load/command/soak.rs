@@ -1,53 +1,54 @@
-//! `corelane-load hold`: connection density.
+//! `corelane-load soak`: connection density.
 
+use super::context::RunContext;
 use super::progress::Progress;
-use super::{Machines, Site, is_interrupted};
-use crate::load::cli::{HoldArguments, HoldKind};
+use super::usage::UsageSnapshot;
+use crate::load::cli::{SoakArguments, SoakKind};
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::Rate;
-use crate::load::plan::{LEAD_NS, Role, Window};
+use crate::load::plan::{Role, START_DELAY_NS, Window};
 use crate::load::process::{Memory, slab_bytes};
-use crate::load::report::{ActiveReport, HoldReport, HoldStep, Outcome, Slope};
-use crate::load::run::{Run, Waited};
+use crate::load::report::{ActiveReport, Outcome, Slope, SoakReport, SoakStep};
+use crate::load::run::{Run, WaitOutcome};
 use crate::load::script::Revision;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// From the last answer of a step to reading memory: what is freed late is freed by then.
+/// Pause between the last answer of a step and reading memory, so that late frees are done.
 const SETTLE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(
-    flags: &HoldArguments,
+    flags: &SoakArguments,
     arguments: Vec<String>,
     interrupted: &Arc<AtomicBool>,
 ) -> Result<Exit, LoadError> {
     check(flags)?;
-    let site = Site::new(&flags.common)?;
+    let context = RunContext::new(&flags.common)?;
     let role = match flags.kind {
-        HoldKind::Idle => Role::Idle,
-        HoldKind::Session | HoldKind::Listen => Role::Stream,
+        SoakKind::Idle => Role::Idle,
+        SoakKind::Session | SoakKind::Listen => Role::Stream,
     };
-    let mut plan = site.plan(flags.sending.mix()?, role, flags.connections, 1);
+    let mut plan = context.plan(flags.sending.mix()?, role, flags.connections, 1);
     plan.ramp = flags.ramp;
     let run = Run::start(plan, interrupted)?;
-    let start = Machines::read(site.server_pid, run.board.now_ns());
-    let (steps, ramp_s, mut waited) = climb(&site, &run, flags);
-    let stand = run.board.sum(|live| &live.held);
-    if stand == 0 && waited != Waited::Interrupted {
-        let fault = run.fault(&site.common.url.url);
+    let start = UsageSnapshot::read(context.server_pid, run.state.now_ns());
+    let (steps, ramp_s, mut waited) = ramp_up(&context, &run, flags);
+    let stand = run.state.sum(|live| &live.held);
+    if stand == 0 && waited != WaitOutcome::Interrupted {
+        let fault = run.fault(&context.common.url.url);
         run.finish()?;
         return Err(fault);
     }
     let mut active_s = 0.0;
     let rate = flags.active.map(|percent| percent / 100.0 * stand as f64);
-    if waited == Waited::Came {
+    if waited == WaitOutcome::Reached {
         (waited, active_s) = stay(&run, rate, flags.duration, interrupted);
     }
-    let end = Machines::read(site.server_pid, run.board.now_ns());
-    let held = run.board.sum(|live| &live.held);
-    let lost = run.board.sum(|live| &live.lost);
+    let end = UsageSnapshot::read(context.server_pid, run.state.now_ns());
+    let held = run.state.sum(|live| &live.held);
+    let lost = run.state.sum(|live| &live.lost);
     let tally = run.finish()?.tally;
     let (generator, server) = start.used_until(&end, stand);
     let errors = tally.counts.errors;
@@ -63,7 +64,7 @@ pub(super) fn run(
         .as_ref()
         .map_or(&connect, |active| &active.latency)
         .clone();
-    let outcome = Outcome::Hold(HoldReport {
+    let outcome = Outcome::Soak(SoakReport {
         kind: flags.kind.name().to_owned(),
         asked: u64::from(flags.connections),
         held,
@@ -78,63 +79,70 @@ pub(super) fn run(
         generator,
         server,
     });
-    let mut report = site.report(arguments, outcome);
+    let mut report = context.report(arguments, outcome);
     report.error_samples = tally.samples;
-    report.interrupted = waited == Waited::Interrupted;
+    report.interrupted = waited == WaitOutcome::Interrupted;
     let mut failures = errors;
     failures.reset += lost;
-    site.publish(&report, Some(&latency), &failures, waited)
+    context.publish(&report, Some(&latency), &failures, waited)
 }
 
-fn check(flags: &HoldArguments) -> Result<(), LoadError> {
+fn check(flags: &SoakArguments) -> Result<(), LoadError> {
     let revision = flags.common.revision;
     let wrong = match flags.kind {
-        HoldKind::Idle => None,
-        _ if flags.active.is_some() => Some("--active takes connections of --kind idle".to_owned()),
-        HoldKind::Session if revision == Revision::Modern => {
-            Some("--kind session takes --revision 2025-11-25".to_owned())
+        SoakKind::Idle => None,
+        _ if flags.active.is_some() => Some("--active needs --kind idle".to_owned()),
+        SoakKind::Session if revision == Revision::Modern => {
+            Some("--kind session needs --revision 2025-11-25".to_owned())
         }
-        HoldKind::Listen if revision == Revision::Legacy => {
-            Some("--kind listen takes --revision 2026-07-28".to_owned())
+        SoakKind::Listen if revision == Revision::Legacy => {
+            Some("--kind listen needs --revision 2026-07-28".to_owned())
         }
         _ => None,
     };
     let is_wrong = wrong.or_else(|| {
         let is_churn = flags.sending.requests_per_connection.is_some();
-        is_churn.then(|| "held connections are not closed after some requests".to_owned())
+        is_churn.then(|| {
+            "--requests-per-connection closes connections, and soak holds them: leave it out"
+                .to_owned()
+        })
     });
     is_wrong.map_or(Ok(()), |text| Err(LoadError::Usage(text)))
 }
 
 /// Makes the connections in steps and reads memory at each; returns the seconds of connecting.
-fn climb(site: &Site<'_>, run: &Run, flags: &HoldArguments) -> (Vec<HoldStep>, f64, Waited) {
+fn ramp_up(
+    context: &RunContext<'_>,
+    run: &Run,
+    flags: &SoakArguments,
+) -> (Vec<SoakStep>, f64, WaitOutcome) {
     let progress = Progress::new("connecting");
     let (mut steps, mut ramp_s) = (Vec::new(), 0.0);
     for step in 1..=flags.steps.min(flags.connections) {
         let wanted = u64::from(flags.connections) * u64::from(step);
         let wanted = (wanted / u64::from(flags.steps.min(flags.connections))) as u32;
-        let began_ns = run.board.now_ns();
+        let began_ns = run.state.now_ns();
         let waited = run.connect(wanted);
-        ramp_s += (run.board.now_ns() - began_ns) as f64 / 1e9;
-        progress.tell(&run.board);
-        if waited != Waited::Came || run.board.sum(|live| &live.held) == 0 {
+        ramp_s += (run.state.now_ns() - began_ns) as f64 / 1e9;
+        progress.show_connections(&run.state);
+        if waited != WaitOutcome::Reached || run.state.sum(|live| &live.held) == 0 {
             return (steps, ramp_s, waited);
         }
         thread::sleep(SETTLE);
-        steps.push(read_step(site, run));
+        steps.push(read_step(context, run));
     }
-    (steps, ramp_s, Waited::Came)
+    (steps, ramp_s, WaitOutcome::Reached)
 }
 
-fn read_step(site: &Site<'_>, run: &Run) -> HoldStep {
-    let machines = Machines::read(site.server_pid, run.board.now_ns());
-    let memory = site.server_pid.map(Memory::read).unwrap_or_default();
-    HoldStep {
-        held: run.board.sum(|live| &live.held),
-        at_s: machines.at_ns as f64 / 1e9,
+fn read_step(context: &RunContext<'_>, run: &Run) -> SoakStep {
+    let usage = UsageSnapshot::read(context.server_pid, run.state.now_ns());
+    let memory = context.server_pid.map(Memory::read).unwrap_or_default();
+    SoakStep {
+        held: run.state.sum(|live| &live.held),
+        at_s: usage.at_ns as f64 / 1e9,
         server_rss_bytes: memory.rss_bytes,
         server_private_bytes: memory.private_bytes,
-        server_cpu_s: machines.server.map_or(0.0, |(_, sample)| sample.cpu_s()),
+        server_cpu_s: usage.server.map_or(0.0, |(_, sample)| sample.cpu_s()),
         slab_bytes: slab_bytes(),
     }
 }
@@ -145,21 +153,21 @@ fn stay(
     rate: Option<f64>,
     duration: Duration,
     interrupted: &AtomicBool,
-) -> (Waited, f64) {
+) -> (WaitOutcome, f64) {
     let duration_ns = (duration.as_nanos() as u64).max(1);
     let Some(per_s) = rate else {
-        let end_ns = run.board.now_ns() + duration_ns;
+        let end_ns = run.state.now_ns() + duration_ns;
         let waited = run.wait_until(Some(end_ns), || false);
-        let is_early = waited == Waited::Interrupted || is_interrupted(interrupted);
+        let is_early = waited == WaitOutcome::Interrupted || interrupted.load(Ordering::Relaxed);
         let waited = if is_early {
-            Waited::Interrupted
+            WaitOutcome::Interrupted
         } else {
-            Waited::Came
+            WaitOutcome::Reached
         };
         return (waited, 0.0);
     };
     let mut progress = Progress::new("holding");
-    let start_ns = run.board.now_ns() + LEAD_NS;
+    let start_ns = run.state.now_ns() + START_DELAY_NS;
     let end_ns = start_ns + duration_ns;
     let window = Window {
         start_ns,
@@ -167,16 +175,16 @@ fn stay(
         end_ns,
         rate: Some(Rate::constant(per_s)),
     };
-    let waited = run.make_requests(window, |now| progress.show(&run.board, now));
+    let waited = run.make_requests(window, |now| progress.show(&run.state, now));
     (
         waited,
-        run.board.now_ns().min(end_ns).saturating_sub(start_ns) as f64 / 1e9,
+        run.state.now_ns().min(end_ns).saturating_sub(start_ns) as f64 / 1e9,
     )
 }
 
 /// Least squares of memory over connections; nothing without two different steps.
-fn slope(steps: &[HoldStep]) -> Option<Slope> {
-    let per_connection = |bytes: fn(&HoldStep) -> u64| {
+fn slope(steps: &[SoakStep]) -> Option<Slope> {
+    let per_connection = |bytes: fn(&SoakStep) -> u64| {
         let count = steps.len() as f64;
         let mean_held = steps.iter().map(|step| step.held as f64).sum::<f64>() / count;
         let mean_bytes = steps.iter().map(|step| bytes(step) as f64).sum::<f64>() / count;
@@ -198,10 +206,10 @@ fn slope(steps: &[HoldStep]) -> Option<Slope> {
 #[cfg(test)]
 mod tests {
     use super::slope;
-    use crate::load::report::HoldStep;
+    use crate::load::report::SoakStep;
 
-    fn step(held: u64, rss: u64) -> HoldStep {
-        HoldStep {
+    fn step(held: u64, rss: u64) -> SoakStep {
+        SoakStep {
             held,
             at_s: 0.0,
             server_rss_bytes: rss,

@@ -1,10 +1,10 @@
-//! What a submission carries so that its completion finds its way back: operation, generation,
+//! The user data of a submission, which its completion returns: operation, generation,
 //! slot.
 //!
 //! A slot is a direct descriptor's index. The kernel may give an index to a new connection before
 //! the completion that closed the old one is read, so an index alone does not name a connection.
 
-/// What was submitted.
+/// The submitted operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Accept,
@@ -42,7 +42,7 @@ impl Token {
     }
 
     /// # Panics
-    /// If `bits` did not come from [`Token::pack`]: the kernel returns what it was given.
+    /// If `bits` did not come from [`Token::pack`]: the kernel returns user data unchanged.
     pub(crate) fn unpack(bits: u64) -> Self {
         Self {
             operation: OPERATIONS[(bits >> 56) as usize],
