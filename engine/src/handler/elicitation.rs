@@ -94,8 +94,7 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T, CallError> {
     let text = value.to_string();
     let mut decoder = Decoder::new(JsonLimits::default());
     let decoded = decoder.decode(text.as_bytes())?;
-    T::deserialize(decoded.root())
-        .map_err(|fault| CallError::new(format!("the form does not fit: {fault}")))
+    T::deserialize(decoded.root()).map_err(CallError::visible)
 }
 
 /// A request for a message of the client's model.
