@@ -11,18 +11,22 @@ pub(crate) mod event_queue;
 pub(crate) mod input;
 pub(crate) mod offload;
 pub(crate) mod output;
+pub(crate) mod rounds;
 pub(crate) mod runner;
+pub(crate) mod runtime;
 pub(crate) mod state;
 pub(crate) mod type_schema;
 mod waiters;
+pub(crate) mod wakers;
 
 pub use call::{Call, Cancellation};
 pub use caller_info::{EXPOSED_HEADERS_MAX, ExposedHeaderError};
 pub use corelane_io::executor::sleep;
 pub use elicitation::{Elicitation, Elicited, Root, Sampled, Sampling};
-pub use error::CallError;
+pub use error::{CallError, HandlerError};
 pub use input::{CompleteRequest, ReadRequest};
 pub use output::{IntoContents, IntoPromptResult, IntoToolResult, Structured, Suggestions};
+pub use rounds::ONCE_BYTES_MAX;
 
 #[cfg(test)]
 mod tests;

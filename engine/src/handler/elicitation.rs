@@ -4,7 +4,8 @@
 //! handler waits for the response. A modern client is given all open questions as the result and
 //! repeats its request with the responses; the handler then runs again from its start, and what
 //! was answered is there at once. So a handler that asks does nothing before its last question
-//! that must not happen twice, and names each question with a key of its own.
+//! that must not happen twice, or does it with [`Call::once`], and names each question with a key
+//! of its own.
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
@@ -93,7 +94,7 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T, CallError> {
     let text = value.to_string();
     let mut decoder = Decoder::new(JsonLimits::default());
     let decoded = decoder.decode(text.as_bytes())?;
-    Ok(T::deserialize(decoded.root())?)
+    T::deserialize(decoded.root()).map_err(CallError::visible)
 }
 
 /// A request for a message of the client's model.
@@ -184,22 +185,33 @@ pub(super) struct Question {
 impl Call {
     /// Asks the user. `key` names the question within this call.
     ///
+    /// With a modern client this ends the round, unless the client has answered `key` before: the
+    /// handler's future is dropped here, and when the client repeats its request with the answer,
+    /// **the handler runs again from its start**. Everything before this line happens again.
+    /// Guard what must not with [`Call::once`], or do it after the last question. In a session of
+    /// an older revision, and in a task, the handler waits here instead; a handler does not know
+    /// which it is. A debug build logs a warning when a handler waited for something before it asks
+    /// a modern client.
+    ///
     /// # Errors
     /// [`CallError`] when the client cannot show it, or answers with an error.
     pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
         let mut answer = self.ask(key, question.0).await?;
         match answer["action"].as_str() {
-            Some("accept") => Ok(Elicited::Accepted(match answer["content"].take() {
-                Value::Object(content) => content,
-                _ => Map::new(),
-            })),
+            Some("accept") => match take_member(&mut answer, "content") {
+                Value::Object(content) => Ok(Elicited::Accepted(content)),
+                // A page has none.
+                Value::Null => Ok(Elicited::Accepted(Map::new())),
+                _ => Err(malformed(key)),
+            },
             Some("decline") => Ok(Elicited::Declined),
             Some("cancel") => Ok(Elicited::Cancelled),
             _ => Err(malformed(key)),
         }
     }
 
-    /// Asks the client's model for a message. `key` names the question within this call.
+    /// Asks the client's model for a message. `key` names the question within this call. With a
+    /// modern client the handler runs again from its start with the answer: see [`Call::elicit`].
     ///
     /// # Errors
     /// [`CallError`] when the client cannot sample, or answers with an error.
@@ -212,7 +224,7 @@ impl Call {
         let mut answer = self.ask(key, request).await?;
         let text = |member: &str| answer[member].as_str().map(str::to_owned);
         let (model, stop_reason) = (text("model"), text("stopReason"));
-        match (model, answer["content"].take()) {
+        match (model, take_member(&mut answer, "content")) {
             (_, Value::Null) => Err(malformed(key)),
             (model, content) => Ok(Sampled {
                 model: model.unwrap_or_default(),
@@ -222,13 +234,14 @@ impl Call {
         }
     }
 
-    /// Asks where the client works. `key` names the question within this call.
+    /// Asks where the client works. `key` names the question within this call. With a modern client
+    /// the handler runs again from its start with the answer: see [`Call::elicit`].
     ///
     /// # Errors
     /// [`CallError`] when the client has no roots, or answers with an error.
     pub async fn roots(&self, key: &str) -> Result<Vec<Root>, CallError> {
         let mut answer = self.ask(key, ClientRequest::Roots).await?;
-        serde_json::from_value(answer["roots"].take()).map_err(|_| malformed(key))
+        serde_json::from_value(take_member(&mut answer, "roots")).map_err(|_| malformed(key))
     }
 
     async fn ask(&self, key: &str, request: ClientRequest) -> Result<Value, CallError> {
@@ -252,20 +265,11 @@ impl Call {
     }
 }
 
+/// Takes a member out of a client's answer, which may be no object at all; null if it is not there.
+fn take_member(answer: &mut Value, name: &str) -> Value {
+    answer.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
 fn malformed(key: &str) -> CallError {
     CallError::new(format!("the client's answer to {key:?} is malformed"))
-}
-
-/// Answers as they are kept between the rounds of a modern call; hardly any call has one.
-pub(crate) type Answers = Option<Box<Map<String, Value>>>;
-
-/// Reads what a state of earlier rounds has.
-pub(crate) fn answers_of(contents: &[u8]) -> Answers {
-    serde_json::from_slice(contents).ok().map(Box::new)
-}
-
-/// What the state of the next round is to have.
-pub(crate) fn contents_of(answers: &Answers) -> Vec<u8> {
-    let text = answers.as_ref().map(serde_json::to_vec);
-    text.and_then(Result::ok).unwrap_or_else(|| b"{}".to_vec())
 }

@@ -20,6 +20,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::handler::runtime::RuntimeContext;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::ShardProfile;
@@ -75,6 +76,8 @@ pub(crate) struct ShardPlan {
     /// Changes that others make.
     pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
+    /// The context that handlers run in, if any.
+    pub(crate) runtime: Option<RuntimeContext>,
     pub(crate) sender: LaneSender<ShardMessage>,
     pub(crate) receiver: LaneReceiver<ShardMessage>,
     pub(crate) ring_fds: Arc<[AtomicI32]>,
@@ -161,6 +164,9 @@ fn serve(
 ) -> Result<MeterSnapshot, ShardError> {
     let shard = plan.shard;
     let profile = plan.profile.executor;
+    // For the whole thread: handlers are polled and dropped inside, at no cost to a call.
+    let runtime = plan.runtime.clone();
+    let _entered = runtime.as_ref().map(RuntimeContext::enter);
     let settings = ExecutorSettings {
         core: plan.profile.core_id,
         ring_depth: profile.ring_depth as usize,
@@ -255,12 +261,12 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     Ok(opened)
 }
 
-/// What the connections of the shard work with; `waker` lets the offload pool wake the shard.
+/// What the connections of the shard work with; `waker` lets other threads wake the shard.
 fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let profile = &plan.profile;
-    let event_queue = Rc::new(EventQueue::default());
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
+    let event_queue = Rc::new(EventQueue::new(Arc::clone(&wake_shard)));
     let offload = Rc::new(OffloadPort::new(
         plan.offload.clone(),
         wake_shard,
