@@ -15,6 +15,7 @@ pub(crate) mod runner;
 pub(crate) mod state;
 pub(crate) mod type_schema;
 mod waiters;
+pub(crate) mod wakers;
 
 pub use call::{Call, Cancellation};
 pub use caller_info::{EXPOSED_HEADERS_MAX, ExposedHeaderError};

@@ -44,7 +44,7 @@ impl Handling {
     pub fn of(server: Server) -> Handling {
         let profile = Profile::default();
         let parts = server.into_parts(&profile).expect("a good catalog");
-        let event_queue = Rc::new(EventQueue::default());
+        let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
         let meter = Rc::new(ShardMeter::new());
         let pool =
             OffloadPool::start(PoolThreads::of_server(1), 1).expect("threads can be started");

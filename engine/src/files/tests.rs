@@ -75,7 +75,7 @@ impl Shard {
                 let woken = Arc::clone(&woken);
                 Arc::new(move || woken.signal())
             };
-            let event_queue = Rc::new(EventQueue::default());
+            let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
             let port = Rc::new(OffloadPort::new(pool, wake, Rc::clone(&event_queue)));
             let parker = Parker::new(woken.as_fd()).expect("it can be polled");
             let shard = Shard {

@@ -3,10 +3,12 @@
 //! A handler never touches the shard's state. It leaves its news in its own call and the call's
 //! key here; the shard looks in once per turn.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use super::runner::Outcome;
+use super::wakers::{HandlerWakers, WakeShard};
 
 /// Names a call that has not been answered. Of calls that wait, no two ever have the same; one that
 /// is answered at once may leave its own to the next, which passes over news without a cause.
@@ -34,15 +36,29 @@ pub(crate) enum CallEvent {
 /// News of one shard's calls. Bounded by the calls in flight: a call queues at most one
 /// `Events` and one `Status` between two looks, one `Asked` for each question and one `Done` in
 /// its life.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct EventQueue {
     news: RefCell<Vec<CallEvent>>,
-    tasks_woken: Cell<bool>,
+    wakers: Rc<HandlerWakers>,
     /// Wakes the shard's loop while it is parked.
     parked: RefCell<Option<Waker>>,
 }
 
 impl EventQueue {
+    /// An empty queue of the shard that `wake_shard` wakes from another thread.
+    pub(crate) fn new(wake_shard: WakeShard) -> EventQueue {
+        EventQueue {
+            news: RefCell::default(),
+            wakers: HandlerWakers::new(wake_shard),
+            parked: RefCell::default(),
+        }
+    }
+
+    /// The handlers that wait.
+    pub(crate) fn wakers(&self) -> &Rc<HandlerWakers> {
+        &self.wakers
+    }
+
     /// Leaves `news` for the shard.
     pub(crate) fn leave(&self, news: CallEvent) {
         self.news.borrow_mut().push(news);
@@ -72,11 +88,11 @@ impl EventQueue {
 
     /// Notes that a task of the executor can run, so that the shard yields to it soon.
     pub(crate) fn note_task_woken(&self) {
-        self.tasks_woken.set(true);
+        self.wakers.note_task_woken();
     }
 
     /// Whether a task could run since the last call.
     pub(crate) fn take_task_woken(&self) -> bool {
-        self.tasks_woken.take()
+        self.wakers.take_task_woken()
     }
 }

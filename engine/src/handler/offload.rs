@@ -24,6 +24,7 @@ use slab::Slab;
 use super::error::CallError;
 use super::event_queue::EventQueue;
 use super::runner::panicked;
+use super::wakers::WakeShard;
 use queue::{Job, JobId, JobQueue};
 
 /// Kinds of work, each with its own share of the pool.
@@ -134,9 +135,6 @@ fn work_off(queue: &JobQueue) {
         }
     }
 }
-
-/// Wakes a shard from a thread that owns no ring.
-pub(crate) type WakeShard = Arc<dyn Fn() + Send + Sync>;
 
 /// A shard's way to the pool.
 pub(crate) struct OffloadPort {

@@ -2,6 +2,7 @@
 
 mod offloaded;
 mod started;
+mod woken;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use corelane_protocol::mcp::content::Content;
 use super::call::{Call, RequestOptions};
 use super::error::{CallError, Kind};
 use super::event_queue::{CallEvent, CallKey, EventQueue};
-use super::offload::{OffloadPool, OffloadPort, PoolThreads, WakeShard};
+use super::offload::{OffloadPool, OffloadPort, PoolThreads};
 use super::runner::{Answer, Outcome};
+use super::wakers::WakeShard;
 
 /// What every call of the tests is called.
 const KEY: CallKey = CallKey {
@@ -35,7 +37,7 @@ impl Shard {
     }
 
     fn with(pool: OffloadPool, wake: WakeShard) -> Shard {
-        let event_queue = Rc::new(EventQueue::default());
+        let event_queue = Rc::new(EventQueue::new(Arc::clone(&wake)));
         let port = OffloadPort::new(pool, wake, Rc::clone(&event_queue));
         Shard {
             event_queue,

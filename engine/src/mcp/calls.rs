@@ -112,8 +112,9 @@ impl Calls {
             Err(outcome) => event_queue.leave(CallEvent::Done(key, outcome)),
             Ok(waiting) => {
                 event_queue.note_task_woken();
+                let handler = event_queue.wakers().attach(waiting);
                 let task = executor::spawn(async move {
-                    let outcome = waiting.await;
+                    let outcome = handler.await;
                     event_queue.leave(CallEvent::Done(key, outcome));
                 });
                 if let Some(entry) = self.table.find(key) {
@@ -191,13 +192,15 @@ impl Calls {
 
     /// Whether handlers did something since the last turn.
     pub(super) fn has_events(&self) -> bool {
-        !self.parts.event_queue.is_empty() || self.parts.offload.has_finished()
+        let queue = &self.parts.event_queue;
+        !queue.is_empty() || queue.wakers().has_remote() || self.parts.offload.has_finished()
     }
 
     /// Takes everything that handlers did since the last turn. The caller gives the empty vector
     /// back with [`Calls::give_back_events`].
     pub(super) fn take_events(&mut self) -> Vec<CallEvent> {
         self.parts.offload.collect_finished();
+        self.parts.event_queue.wakers().wake_remote();
         let mut events = std::mem::take(&mut self.events);
         self.parts.event_queue.collect(&mut events);
         events

@@ -255,12 +255,12 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     Ok(opened)
 }
 
-/// What the connections of the shard work with; `waker` lets the offload pool wake the shard.
+/// What the connections of the shard work with; `waker` lets other threads wake the shard.
 fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let profile = &plan.profile;
-    let event_queue = Rc::new(EventQueue::default());
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
+    let event_queue = Rc::new(EventQueue::new(Arc::clone(&wake_shard)));
     let offload = Rc::new(OffloadPort::new(
         plan.offload.clone(),
         wake_shard,

@@ -132,7 +132,7 @@ impl TestEndpoint {
         };
         change(&mut settings);
         let shard = settings.shard;
-        let event_queue = Rc::new(EventQueue::default());
+        let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
         let meter = Rc::new(ShardMeter::new());
         let pool = OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started");
         let offload = OffloadPort::new(pool, Arc::new(|| ()), Rc::clone(&event_queue));
