@@ -12,6 +12,7 @@ pub(crate) mod input;
 pub(crate) mod offload;
 pub(crate) mod output;
 pub(crate) mod runner;
+pub(crate) mod runtime;
 pub(crate) mod state;
 pub(crate) mod type_schema;
 mod waiters;

@@ -21,6 +21,22 @@
 //! owns the call, need not be `Send`, and never learns which era of the protocol its client
 //! speaks. Work that blocks or computes for long goes through [`Call::offload`].
 //!
+//! # Tokio inside handlers
+//!
+//! With the feature `tokio`, which is on by default, handlers run in the context of a tokio
+//! runtime: reqwest, sqlx, `tokio::time` and `tokio::spawn` work in them as they do anywhere.
+//!
+//! - A handler still runs on its shard and need not be `Send`. The runtime drives its sockets and
+//!   timers on one thread of its own and runs what it spawns; a wake-up from there wakes the shard
+//!   at once, even one that sleeps.
+//! - What a handler spawns outlives a call that is cancelled. When the server has drained, such
+//!   tasks are dropped without being waited for.
+//! - `tokio::task::spawn_local` and `block_in_place` need a thread of the runtime: they do not work
+//!   in a handler. [`Call::offload`] is for blocking work.
+//! - A server that is started inside of a multi-thread runtime, such as that of `#[tokio::main]`,
+//!   uses that one: so a program chooses the number of its threads.
+//! - Values of [`Server::with_shard_state`] are made in the same context.
+//!
 //! # Architecture
 //!
 //! ```text

@@ -71,6 +71,9 @@ pub enum Error {
     /// A thread for offloaded work cannot be made.
     #[error("cannot start the offload pool: {0}")]
     Offload(io::Error),
+    /// The thread of the tokio runtime cannot be made.
+    #[error("cannot start the tokio runtime of the handlers: {0}")]
+    Runtime(io::Error),
     /// A directory cannot be served.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -367,6 +370,7 @@ impl Server {
 
         let mut running =
             RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
+        let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);
@@ -394,6 +398,7 @@ impl Server {
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
                 offload: offload.clone(),
+                runtime: Some(context.clone()),
                 sender,
                 receiver,
                 ring_fds: Arc::clone(&ring_fds),

@@ -96,6 +96,8 @@ mod subscriptions;
 mod task_status;
 #[path = "integration/tasks.rs"]
 mod tasks;
+#[path = "integration/tokio_inside.rs"]
+mod tokio_inside;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
 #[path = "integration/version_headers.rs"]

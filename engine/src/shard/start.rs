@@ -20,6 +20,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
+use crate::handler::runtime::RuntimeContext;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::ShardProfile;
@@ -75,6 +76,8 @@ pub(crate) struct ShardPlan {
     /// Changes that others make.
     pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
+    /// The context that handlers run in, if any.
+    pub(crate) runtime: Option<RuntimeContext>,
     pub(crate) sender: LaneSender<ShardMessage>,
     pub(crate) receiver: LaneReceiver<ShardMessage>,
     pub(crate) ring_fds: Arc<[AtomicI32]>,
@@ -161,6 +164,9 @@ fn serve(
 ) -> Result<MeterSnapshot, ShardError> {
     let shard = plan.shard;
     let profile = plan.profile.executor;
+    // For the whole thread: handlers are polled and dropped inside, at no cost to a call.
+    let runtime = plan.runtime.clone();
+    let _entered = runtime.as_ref().map(RuntimeContext::enter);
     let settings = ExecutorSettings {
         core: plan.profile.core_id,
         ring_depth: profile.ring_depth as usize,

@@ -66,6 +66,7 @@ impl TestShard {
             parts,
             updates: boards.remove(0),
             offload: OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started"),
+            runtime: None,
             sender: mesh.senders.remove(0),
             receiver: mesh.receivers.remove(0),
             ring_fds: Arc::new([AtomicI32::new(-1)]),

@@ -74,6 +74,7 @@ impl TestShard {
                 parts: parts.clone(),
                 updates,
                 offload: OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started"),
+                runtime: None,
                 sender,
                 receiver,
                 ring_fds: Arc::clone(&ring_fds),
