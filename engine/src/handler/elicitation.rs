@@ -93,7 +93,7 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T, CallError> {
     let text = value.to_string();
     let mut decoder = Decoder::new(JsonLimits::default());
     let decoded = decoder.decode(text.as_bytes())?;
-    Ok(T::deserialize(decoded.root())?)
+    T::deserialize(decoded.root()).map_err(CallError::visible)
 }
 
 /// A request for a message of the client's model.
@@ -189,10 +189,12 @@ impl Call {
     pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
         let mut answer = self.ask(key, question.0).await?;
         match answer["action"].as_str() {
-            Some("accept") => Ok(Elicited::Accepted(match answer["content"].take() {
-                Value::Object(content) => content,
-                _ => Map::new(),
-            })),
+            Some("accept") => match take_member(&mut answer, "content") {
+                Value::Object(content) => Ok(Elicited::Accepted(content)),
+                // A page has none.
+                Value::Null => Ok(Elicited::Accepted(Map::new())),
+                _ => Err(malformed(key)),
+            },
             Some("decline") => Ok(Elicited::Declined),
             Some("cancel") => Ok(Elicited::Cancelled),
             _ => Err(malformed(key)),
@@ -212,7 +214,7 @@ impl Call {
         let mut answer = self.ask(key, request).await?;
         let text = |member: &str| answer[member].as_str().map(str::to_owned);
         let (model, stop_reason) = (text("model"), text("stopReason"));
-        match (model, answer["content"].take()) {
+        match (model, take_member(&mut answer, "content")) {
             (_, Value::Null) => Err(malformed(key)),
             (model, content) => Ok(Sampled {
                 model: model.unwrap_or_default(),
@@ -228,7 +230,7 @@ impl Call {
     /// [`CallError`] when the client has no roots, or answers with an error.
     pub async fn roots(&self, key: &str) -> Result<Vec<Root>, CallError> {
         let mut answer = self.ask(key, ClientRequest::Roots).await?;
-        serde_json::from_value(answer["roots"].take()).map_err(|_| malformed(key))
+        serde_json::from_value(take_member(&mut answer, "roots")).map_err(|_| malformed(key))
     }
 
     async fn ask(&self, key: &str, request: ClientRequest) -> Result<Value, CallError> {
@@ -250,6 +252,11 @@ impl Call {
         .await;
         answer.map_err(CallError::new)
     }
+}
+
+/// Takes a member out of a client's answer, which may be no object at all; null if it is not there.
+fn take_member(answer: &mut Value, name: &str) -> Value {
+    answer.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
 fn malformed(key: &str) -> CallError {

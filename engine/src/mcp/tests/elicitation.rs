@@ -1,5 +1,7 @@
 //! Handlers that ask their client, in both eras.
 
+mod malformed;
+
 use std::sync::Arc;
 
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits, Message};
@@ -57,6 +59,16 @@ fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
                 yield_now().await;
                 greets(call, NoArguments {}).await
             }),
+            Tool::with_schema("elicits", "d", any, async |call: &Call, _: NoArguments| {
+                let question = Elicitation::form::<Name>("Who are you?")?;
+                call.elicit("it", question).await.map(|_| ())
+            }),
+            Tool::with_schema("samples", "d", any, async |call: &Call, _: NoArguments| {
+                call.sample("it", Sampling::new(9)).await.map(|_| ())
+            }),
+            Tool::with_schema("roots", "d", any, async |call: &Call, _: NoArguments| {
+                call.roots("it").await.map(|_| ())
+            }),
         ];
         // Named like a tool, and asks the same.
         let prompt = Prompt::new("greets", "d", greets_in_prompt);
@@ -74,7 +86,7 @@ fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
 fn able_session(harness: &mut TestEndpoint) -> String {
     let params = json!({
         "protocolVersion": "2025-11-25",
-        "capabilities": {"elicitation": {}, "sampling": {}},
+        "capabilities": {"elicitation": {}, "sampling": {}, "roots": {}},
         "clientInfo": {"name": "n", "version": "1"},
     });
     match harness
@@ -103,7 +115,7 @@ fn ask(
 ) -> super::test_endpoint::Answer {
     let mut params = json!({"name": name, "arguments": {}, "_meta": claim()});
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
-        json!({"elicitation": {}, "sampling": {}});
+        json!({"elicitation": {}, "sampling": {}, "roots": {}});
     for (name, value) in more.as_object().expect("members of the params") {
         params[name] = value.clone();
     }

@@ -1,0 +1,46 @@
+//! Answers of clients that are JSON and not what was asked for.
+
+use serde_json::{Value, json};
+
+use super::{able_session, call, harness, question, response};
+use crate::mcp::tests::test_endpoint::{check_parts, failure, on_executor, stamped};
+
+fn malformed() -> Value {
+    failure("the client's answer to \"it\" is malformed")
+}
+
+/// The answers of a modern client are objects, or its request is refused.
+#[test]
+fn a_modern_client_that_answers_with_something_else_is_told_so() {
+    let mut harness = harness();
+    for (tool, answer) in [
+        ("elicits", json!({})),
+        ("elicits", json!({"action": "accept", "content": 5})),
+        ("samples", json!({})),
+        ("roots", json!({})),
+        ("roots", json!({"roots": 5})),
+    ] {
+        let more = json!({"inputResponses": {"it": answer}});
+        let said = call(&mut harness, tool, more).body;
+        assert_eq!(said, stamped(1, malformed()), "{tool}: {answer}");
+    }
+}
+
+#[test]
+fn a_session_that_answers_with_something_else_is_told_so() {
+    on_executor(async {
+        let mut harness = harness();
+        let session = able_session(&mut harness);
+        for tool in ["elicits", "samples", "roots"] {
+            for answer in [json!(5), json!("s"), json!([])] {
+                let called = harness.call_legacy(&session, tool, json!({}));
+                called.pending();
+                let asked = question(&harness.settle().await);
+                harness.post(&session, &response(&asked["id"], "result", answer));
+                let delivered = harness.settle().await;
+                let expected = super::result(1, malformed());
+                check_parts(&delivered, called.exchange, &[("200", expected)]);
+            }
+        }
+    });
+}
