@@ -22,7 +22,7 @@ pub use call::{Call, Cancellation};
 pub use caller_info::{EXPOSED_HEADERS_MAX, ExposedHeaderError};
 pub use corelane_io::executor::sleep;
 pub use elicitation::{Elicitation, Elicited, Root, Sampled, Sampling};
-pub use error::CallError;
+pub use error::{CallError, HandlerError};
 pub use input::{CompleteRequest, ReadRequest};
 pub use output::{IntoContents, IntoPromptResult, IntoToolResult, Structured, Suggestions};
 

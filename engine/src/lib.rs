@@ -127,8 +127,8 @@ pub use corelane_protocol::mcp::tools::{ToolAnnotations, ToolResult};
 pub use files::{DirectoryLimits, FilesError};
 pub use handler::{
     Call, CallError, Cancellation, CompleteRequest, EXPOSED_HEADERS_MAX, Elicitation, Elicited,
-    ExposedHeaderError, IntoContents, IntoPromptResult, IntoToolResult, ReadRequest, Root, Sampled,
-    Sampling, Structured, Suggestions, sleep,
+    ExposedHeaderError, HandlerError, IntoContents, IntoPromptResult, IntoToolResult, ReadRequest,
+    Root, Sampled, Sampling, Structured, Suggestions, sleep,
 };
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};

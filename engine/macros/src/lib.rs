@@ -53,8 +53,8 @@ use proc_macro::TokenStream;
 ///   `Deserialize`, `JsonSchema` and owned; what is an `Option` need not be sent. Doc comments
 ///   describe parameters in the schema, `#[serde(..)]` and `#[schemars(..)]` apply to them.
 ///   A first parameter `call: &Call` is the call itself.
-/// - **Answer.** Whatever is `IntoToolResult`, or a `Result` of it whose error becomes a
-///   `CallError`. The function is `async` or not; work that takes long goes through
+/// - **Answer.** Whatever is `IntoToolResult`, or a `Result` of it whose error is a
+///   `HandlerError`. The function is `async` or not; work that takes long goes through
 ///   `Call::offload` either way.
 /// - **The rest** is said where the tool is added, with the methods of `Tool`.
 #[proc_macro_attribute]

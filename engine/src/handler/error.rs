@@ -1,22 +1,49 @@
 //! How a handler fails.
 
-use std::fmt;
+use std::any::Any;
+use std::error::Error;
+use std::fmt::{self, Display};
 
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::error_code;
 
+use super::runner::Outcome;
+
+/// Bytes of the text of a foreign error that are logged: what a peer sent may be part of it.
+const DETAIL_BYTES_MAX: usize = 4096;
+
 /// A handler's failure.
 ///
-/// Any `std::error::Error` becomes one with `?`. Of a tool, the model then reads its text in a
-/// result with `isError`, and can react; of anything else it is a JSON-RPC error. A failure of
-/// the request itself, which the model should not see, is made with [`CallError::protocol`].
-#[derive(Debug)]
+/// Of a tool, the model reads its text in a result with `isError`, and can react; of anything else
+/// it is a JSON-RPC error. A failure of the request itself, which the model should not see, is made
+/// with [`CallError::protocol`].
+///
+/// Any `std::error::Error` becomes one with `?`. Its text is for the operator: it may name hosts,
+/// files or users. The client gets a general text with an id, and the log has the error with the
+/// same id. [`CallError::visible`] shows an error to the client as it is.
+///
+/// ```
+/// # use corelane::{CallError, tool};
+/// /// Reads a number.
+/// #[tool]
+/// async fn read(text: String) -> Result<f64, CallError> {
+///     let limit: f64 = std::fs::read_to_string("/etc/limit")?.trim().parse()?;
+///     let number: f64 = text.parse().map_err(CallError::visible)?;
+///     match number <= limit {
+///         true => Ok(number),
+///         false => Err(CallError::new(format!("give a number up to {limit}"))),
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone)]
 pub struct CallError(Kind);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// The tool ran and failed: a result with `isError`.
     Failed(String),
+    /// An error that is not the handler's own; its text is not for the client.
+    Foreign(String),
     /// The handler panicked.
     Panicked,
     /// The request failed: a JSON-RPC error.
@@ -31,6 +58,11 @@ impl CallError {
     /// The tool could not do its job; `text` is for the model.
     pub fn new(text: impl Into<String>) -> CallError {
         CallError(Kind::Failed(text.into()))
+    }
+
+    /// Shows the text of `error` to the client.
+    pub fn visible(error: impl Display) -> CallError {
+        CallError::new(error.to_string())
     }
 
     /// The request is answered with this JSON-RPC error.
@@ -59,6 +91,23 @@ impl CallError {
         CallError(Kind::MissingCapability(capability))
     }
 
+    /// The failure as a `std::error::Error`, for functions that return an error of another kind,
+    /// such as `anyhow::Error`. It is this failure again when the function's result becomes a
+    /// handler's.
+    ///
+    /// ```
+    /// # use corelane::{Call, CallError, tool};
+    /// /// Computes on the pool.
+    /// #[tool]
+    /// async fn compute(call: &Call) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
+    ///     let computed = call.offload(|| 6 * 7).await.map_err(CallError::into_error)?;
+    ///     Ok(computed)
+    /// }
+    /// ```
+    pub fn into_error(self) -> impl Error + Send + Sync + 'static {
+        Outer(Inner(self))
+    }
+
     /// Names the resource that was asked for, if it is what is missing.
     pub(crate) fn about(self, asked: &str) -> CallError {
         match self.0 {
@@ -80,12 +129,24 @@ impl CallError {
     pub(crate) fn kind(&self) -> &Kind {
         &self.0
     }
+
+    /// An error that is not the handler's own, unless this is what caused it.
+    fn foreign(error: &(dyn Error + 'static)) -> CallError {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(Inner(own)) = error.downcast_ref() {
+                return own.clone();
+            }
+            cause = error.source();
+        }
+        CallError(Kind::Foreign(with_causes(error)))
+    }
 }
 
-impl fmt::Display for CallError {
+impl Display for CallError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Failed(text) => formatter.write_str(text),
+            Kind::Failed(text) | Kind::Foreign(text) => formatter.write_str(text),
             Kind::Panicked => formatter.write_str("the handler panicked"),
             Kind::MissingCapability(_) => formatter.write_str("the client lacks a capability"),
             Kind::NoResource { .. } => formatter.write_str("no such resource"),
@@ -95,8 +156,165 @@ impl fmt::Display for CallError {
 }
 
 // `CallError` is deliberately no `std::error::Error`: that is what lets `?` take any error.
-impl<E: std::error::Error> From<E> for CallError {
+impl<E: Error> From<E> for CallError {
     fn from(error: E) -> CallError {
-        CallError::new(error.to_string())
+        CallError(Kind::Foreign(with_causes(&error)))
+    }
+}
+
+impl From<CallError> for Box<dyn Error + Send + Sync> {
+    fn from(error: CallError) -> Box<dyn Error + Send + Sync> {
+        Box::new(error.into_error())
+    }
+}
+
+/// The text of an error and of everything that caused it.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause.filter(|_| text.len() < DETAIL_BYTES_MAX) {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text.truncate(text.floor_char_boundary(DETAIL_BYTES_MAX));
+    text
+}
+
+/// An error with which the function of an attribute may fail.
+///
+/// A [`CallError`] is itself again, and a text is for the client. Any other error is treated as
+/// `?` treats it: its text is logged, and the client gets an id.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no error of a handler",
+    note = "errors are `CallError`, texts, and what becomes `Box<dyn Error + Send + Sync>`, such \
+            as `anyhow::Error` and any `std::error::Error`"
+)]
+pub trait HandlerError {
+    /// Turns the error into a handler's failure.
+    fn into_call_error(self) -> CallError;
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>> + 'static> HandlerError for E {
+    fn into_call_error(self) -> CallError {
+        let any: &dyn Any = &self;
+        if let Some(text) = any.downcast_ref::<String>() {
+            return CallError::new(text.as_str());
+        }
+        if let Some(text) = any.downcast_ref::<&'static str>() {
+            return CallError::new(*text);
+        }
+        let error: Box<dyn Error + Send + Sync> = self.into();
+        CallError::foreign(&*error)
+    }
+}
+
+/// Leaves of a foreign error an id, by which the operator finds it in the log.
+pub(super) fn mask_foreign(handler: &str, outcome: Outcome) -> Outcome {
+    outcome.map_err(|error| match error.0 {
+        Kind::Foreign(detail) => mask(handler, &detail),
+        kind => CallError(kind),
+    })
+}
+
+#[cold]
+fn mask(handler: &str, detail: &str) -> CallError {
+    // Without random bits the error is logged all the same.
+    let error_id = format!("{:016x}", getrandom::u64().unwrap_or_default());
+    tracing::error!(handler, error_id, error = detail, "a handler failed");
+    CallError::new(format!(
+        "internal error {error_id}: the server's log says more"
+    ))
+}
+
+/// A failure on its way through another type of errors, which may hide the type of an error but
+/// not that of its cause.
+#[derive(Debug)]
+struct Outer(Inner);
+
+/// What [`Outer`] names as its cause.
+#[derive(Debug)]
+struct Inner(CallError);
+
+impl Display for Outer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl Display for Inner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl Error for Outer {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl Error for Inner {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type BoxError = Box<dyn Error + Send + Sync>;
+
+    #[test]
+    fn a_call_error_is_found_again_whatever_carried_it() {
+        let missing = || CallError::missing_capability(ClientCapability::Roots);
+        let boxed: BoxError = missing().into();
+        let wrapped = std::io::Error::other(missing().into_error());
+        for error in [
+            missing().into_call_error(),
+            boxed.into_call_error(),
+            wrapped.into_call_error(),
+        ] {
+            let kind = error.kind();
+            assert!(
+                matches!(kind, Kind::MissingCapability(ClientCapability::Roots)),
+                "{error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_are_for_the_client_and_foreign_errors_are_not() {
+        let shown = |error: CallError| match error.into_kind() {
+            Kind::Failed(text) => Some(text),
+            _ => None,
+        };
+        assert_eq!(shown("no".into_call_error()).as_deref(), Some("no"));
+        let text = String::from("no");
+        assert_eq!(shown(text.into_call_error()).as_deref(), Some("no"));
+        assert_eq!(shown(fmt::Error.into_call_error()), None);
+        assert_eq!(shown(CallError::from(fmt::Error)), None);
+        let visible = CallError::visible(fmt::Error);
+        assert_eq!(shown(visible), Some(fmt::Error.to_string()));
+    }
+
+    #[test]
+    fn a_foreign_error_leaves_an_id_and_nothing_of_its_text() {
+        let mask = |error| mask_foreign("tool a", Err(error)).expect_err("it failed");
+        let masked = mask(CallError::from(std::io::Error::other("/etc/secret")));
+        let text = masked.to_string();
+        assert!(text.starts_with("internal error "), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        let other = mask(CallError::from(std::io::Error::other("/etc/secret")));
+        assert_ne!(other.to_string(), text, "each has an id of its own");
+        assert_eq!(mask(CallError::new("no")).to_string(), "no");
+    }
+
+    #[test]
+    fn the_log_has_the_causes_of_an_error_up_to_a_limit() {
+        let error = std::io::Error::other(CallError::new("inner").into_error());
+        assert_eq!(with_causes(&error), "inner: inner");
+        let long = "ä".repeat(DETAIL_BYTES_MAX);
+        assert_eq!(
+            with_causes(&std::io::Error::other(long)).len(),
+            DETAIL_BYTES_MAX
+        );
     }
 }

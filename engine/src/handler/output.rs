@@ -10,7 +10,7 @@ use corelane_protocol::mcp::tools::ToolResult;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
-use super::error::CallError;
+use super::error::{CallError, HandlerError};
 use super::type_schema;
 
 /// A value that becomes a tool's result.
@@ -37,13 +37,13 @@ pub trait IntoToolResult {
 }
 
 /// What an attribute's function may return; a handler passes its errors on with `?`.
-impl<T: IntoToolResult, E: Into<CallError>> IntoToolResult for Result<T, E> {
+impl<T: IntoToolResult, E: HandlerError> IntoToolResult for Result<T, E> {
     fn output_schema() -> Option<Schema> {
         T::output_schema()
     }
 
     fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        self.map_err(Into::into)?.into_tool_result()
+        self.map_err(E::into_call_error)?.into_tool_result()
     }
 }
 
@@ -220,9 +220,9 @@ pub trait IntoPromptResult {
 }
 
 /// As for [`IntoToolResult`].
-impl<T: IntoPromptResult, E: Into<CallError>> IntoPromptResult for Result<T, E> {
+impl<T: IntoPromptResult, E: HandlerError> IntoPromptResult for Result<T, E> {
     fn into_prompt_result(self) -> Result<PromptResult, CallError> {
-        self.map_err(Into::into)?.into_prompt_result()
+        self.map_err(E::into_call_error)?.into_prompt_result()
     }
 }
 

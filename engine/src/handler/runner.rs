@@ -22,7 +22,7 @@ use corelane_protocol::mcp::tools::ToolResult;
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
-use super::error::CallError;
+use super::error::{CallError, mask_foreign};
 use super::input::{CompleteRequest, ReadRequest};
 use super::output::{IntoContents, Suggestions};
 
@@ -205,7 +205,7 @@ where
         match polled {
             Ok(Ok(Poll::Ready(outcome))) => {
                 self.place.set(Some(place));
-                Started::Ready(outcome)
+                Started::Ready(mask_foreign(&self.name, outcome))
             }
             // The task polls again at once, with a waker of its own.
             Ok(Ok(Poll::Pending)) => {
@@ -239,7 +239,7 @@ impl<Fut: Future<Output = Outcome>> Future for Resumed<Fut> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let place = self.place.as_mut();
         match catch_unwind(AssertUnwindSafe(|| poll_place(place, context))) {
-            Ok(polled) => polled,
+            Ok(polled) => polled.map(|outcome| mask_foreign(&self.name, outcome)),
             Err(panic) => Poll::Ready(Err(panicked(&self.name, &*panic))),
         }
     }

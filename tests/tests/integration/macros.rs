@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context;
 use corelane::{
     Call, CallError, Profile, PromptMessage, RunningServer, Server, Structured, TaskSupport,
     prompt, tool,
@@ -48,6 +49,32 @@ fn once() -> u8 {
 #[tool]
 fn number(text: String) -> Result<i64, std::num::ParseIntError> {
     text.trim().parse()
+}
+
+/// Reads a number, or says in the author's words that it is none.
+#[tool]
+fn number_in_words(text: String) -> Result<i64, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+/// Reads a number on the pool.
+#[tool]
+async fn number_elsewhere(call: &Call, text: String) -> anyhow::Result<i64> {
+    if text.is_empty() {
+        let empty = CallError::new("there is no text").into_error();
+        return Err(empty).context("while reading a number");
+    }
+    let read = call.offload(move || text.parse()).await;
+    Ok(read.map_err(CallError::into_error)??)
+}
+
+/// Reads a number with errors in boxes.
+#[tool]
+fn number_in_a_box(text: String) -> Result<i64, Box<dyn std::error::Error + Send + Sync>> {
+    if text.is_empty() {
+        return Err(CallError::new("there is no text").into());
+    }
+    Ok(text.parse()?)
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -105,6 +132,9 @@ fn start() -> RunningServer {
         .with_tool(add().title("Add"))
         .with_tool(echo())
         .with_tool(number())
+        .with_tool(number_in_words())
+        .with_tool(number_elsewhere())
+        .with_tool(number_in_a_box())
         .with_tool(halve())
         .with_tool(rest().task_support(TaskSupport::Optional))
         .with_tool(climb())
@@ -212,7 +242,20 @@ fn functions_fail_as_handlers_do() {
     let server = start();
     let mut connection = connect(&server);
     for (tool, arguments, fault) in [
-        ("number", json!({ "text": "x" }), "invalid digit"),
+        ("number", json!({ "text": "x" }), "internal error "),
+        ("number_in_words", json!({ "text": "x" }), "x is no number"),
+        (
+            "number_elsewhere",
+            json!({ "text": "" }),
+            "there is no text",
+        ),
+        (
+            "number_elsewhere",
+            json!({ "text": "x" }),
+            "internal error ",
+        ),
+        ("number_in_a_box", json!({ "text": "" }), "there is no text"),
+        ("number_in_a_box", json!({ "text": "x" }), "internal error "),
         ("number", json!({}), "\"text\" is a required property"),
         ("echo", json!({ "echo": "a", "times": 4 }), "/times"),
         ("add", json!({ "a": "1", "b": 2 }), "/a"),
@@ -223,6 +266,8 @@ fn functions_fail_as_handlers_do() {
         assert_eq!(answer["result"]["isError"], true, "{answer}");
         let text = answer["result"]["content"][0]["text"].as_str();
         assert!(text.is_some_and(|text| text.contains(fault)), "{answer}");
+        let text = text.unwrap_or_default();
+        assert!(!text.contains("invalid digit"), "of the operator: {answer}");
     }
     let odd = Request::modern_call("halve", json!({ "even": 3 }));
     assert_eq!(connection.exchange(&odd).answer()["error"]["code"], 7);
