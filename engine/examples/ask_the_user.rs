@@ -1,6 +1,8 @@
 //! A server whose tool asks the user before it books a table, and whose prompt and resources go
 //! with it: `cargo run --release --example ask_the_user`.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use corelane::{
     Call, CallError, CompleteRequest, Elicitation, Profile, ReadRequest, ResourceTemplate, Server,
     prompt, tool,
@@ -23,10 +25,19 @@ async fn book(
     /// Where to eat.
     place: String,
 ) -> Result<String, CallError> {
+    // With a client of 2026-07-28 this runs again from its start when the user has answered: the
+    // table is taken once all the same.
+    let table = call.once("table", async { Ok(take_table(&place)) }).await?;
     // Clients of both eras are asked; one that cannot is told what it lacks.
     let question = Elicitation::form::<Party>("For how many?")?;
     let Party { guests } = call.elicit("party", question).await?.into_form()?;
-    Ok(format!("a table for {guests} at the {place}"))
+    Ok(format!("table {table} for {guests} at the {place}"))
+}
+
+/// Takes the next table; its number.
+fn take_table(_place: &str) -> u32 {
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    TAKEN.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// Finds a place for dinner.

@@ -21,10 +21,11 @@ use corelane_protocol::mcp::tasks::TaskOptions;
 use serde::Serialize;
 
 use super::caller_info::CallerInfo;
-use super::elicitation::{Answers, Question};
+use super::elicitation::Question;
 use super::error::CallError;
 use super::event_queue::{CallEvent, CallKey, EventQueue};
 use super::offload::{OffloadPort, WorkKind};
+use super::rounds::{Rounds, WaitingRecord};
 use super::runner::{Outcome, panicked};
 use super::state::States;
 use super::waiters::Waiters;
@@ -47,8 +48,8 @@ pub(crate) struct RequestOptions {
     pub(crate) capabilities: ClientCapabilities,
     /// The revision that both sides speak; nothing when the client is never asked.
     pub(crate) revision: Option<Revision>,
-    /// What a modern client has answered in earlier rounds and in this request.
-    pub(crate) answers: Answers,
+    /// What earlier rounds left, with what a modern client has answered in this request.
+    pub(crate) rounds: Rounds,
     /// The task that the call is to become; none if its client waits for the result.
     pub(crate) task: Option<TaskOptions>,
     /// Whom the request came from, if anything may be known of it.
@@ -84,6 +85,7 @@ struct CallState {
     is_task: Cell<bool>,
     is_cancelled: Cell<bool>,
     cancellation: RefCell<Option<Cancellation>>,
+    waiting: WaitingRecord,
 }
 
 /// Something a call does before it answers.
@@ -138,6 +140,7 @@ impl Call {
             is_task: Cell::new(false),
             is_cancelled: Cell::new(false),
             cancellation: RefCell::default(),
+            waiting: WaitingRecord::default(),
         }))
     }
 
@@ -151,11 +154,27 @@ impl Call {
         state.last_progress.set(f64::NEG_INFINITY);
         state.events_announced.set(false);
         state.is_cancelled.set(false);
+        self.forget_waiting();
     }
 
     /// Notes what the handler that the call is given to is called in the log.
     pub(super) fn set_handler(&self, name: &Rc<str>) {
         self.0.handler.replace(Some(Rc::clone(name)));
+    }
+
+    /// What the handler that the call is given to is called in the log.
+    pub(super) fn handler_name(&self) -> Rc<str> {
+        let handler = self.0.handler.borrow();
+        handler.clone().unwrap_or_else(|| "a handler".into())
+    }
+
+    /// What earlier rounds left, and what this one leaves.
+    pub(super) fn with_rounds<T>(&self, access: impl FnOnce(&mut Rounds) -> T) -> T {
+        access(&mut self.0.options.borrow_mut().rounds)
+    }
+
+    pub(super) fn waiting_record(&self) -> &WaitingRecord {
+        &self.0.waiting
     }
 
     pub(super) fn states(&self) -> &States {
@@ -376,10 +395,7 @@ impl Call {
         W: FnOnce() -> T + Send + 'static,
     {
         let ended = self.0.offload.run(kind, work).await?;
-        ended.map_err(|panic| {
-            let handler = self.0.handler.borrow();
-            panicked(handler.as_deref().unwrap_or("a handler"), &*panic)
-        })
+        ended.map_err(|panic| panicked(&self.handler_name(), &*panic))
     }
 
     /// What may be known of whom the request came from; nothing if nothing may.

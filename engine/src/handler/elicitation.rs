@@ -4,7 +4,8 @@
 //! handler waits for the response. A modern client is given all open questions as the result and
 //! repeats its request with the responses; the handler then runs again from its start, and what
 //! was answered is there at once. So a handler that asks does nothing before its last question
-//! that must not happen twice, and names each question with a key of its own.
+//! that must not happen twice, or does it with [`Call::once`], and names each question with a key
+//! of its own.
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
@@ -184,6 +185,14 @@ pub(super) struct Question {
 impl Call {
     /// Asks the user. `key` names the question within this call.
     ///
+    /// With a modern client this ends the round, unless the client has answered `key` before: the
+    /// handler's future is dropped here, and when the client repeats its request with the answer,
+    /// **the handler runs again from its start**. Everything before this line happens again.
+    /// Guard what must not with [`Call::once`], or do it after the last question. In a session of
+    /// an older revision, and in a task, the handler waits here instead; a handler does not know
+    /// which it is. A debug build logs a warning when a handler waited for something before it asks
+    /// a modern client.
+    ///
     /// # Errors
     /// [`CallError`] when the client cannot show it, or answers with an error.
     pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
@@ -201,7 +210,8 @@ impl Call {
         }
     }
 
-    /// Asks the client's model for a message. `key` names the question within this call.
+    /// Asks the client's model for a message. `key` names the question within this call. With a
+    /// modern client the handler runs again from its start with the answer: see [`Call::elicit`].
     ///
     /// # Errors
     /// [`CallError`] when the client cannot sample, or answers with an error.
@@ -224,7 +234,8 @@ impl Call {
         }
     }
 
-    /// Asks where the client works. `key` names the question within this call.
+    /// Asks where the client works. `key` names the question within this call. With a modern client
+    /// the handler runs again from its start with the answer: see [`Call::elicit`].
     ///
     /// # Errors
     /// [`CallError`] when the client has no roots, or answers with an error.
@@ -261,18 +272,4 @@ fn take_member(answer: &mut Value, name: &str) -> Value {
 
 fn malformed(key: &str) -> CallError {
     CallError::new(format!("the client's answer to {key:?} is malformed"))
-}
-
-/// Answers as they are kept between the rounds of a modern call; hardly any call has one.
-pub(crate) type Answers = Option<Box<Map<String, Value>>>;
-
-/// Reads what a state of earlier rounds has.
-pub(crate) fn answers_of(contents: &[u8]) -> Answers {
-    serde_json::from_slice(contents).ok().map(Box::new)
-}
-
-/// What the state of the next round is to have.
-pub(crate) fn contents_of(answers: &Answers) -> Vec<u8> {
-    let text = answers.as_ref().map(serde_json::to_vec);
-    text.and_then(Result::ok).unwrap_or_else(|| b"{}".to_vec())
 }

@@ -209,8 +209,9 @@ where
             }
             // The task polls again at once, with a waker of its own.
             Ok(Ok(Poll::Pending)) => {
-                let name = Rc::clone(&self.name);
-                Started::Waiting(Box::pin(Resumed { name, place }))
+                call.note_waiting();
+                let (name, call) = (Rc::clone(&self.name), call.clone());
+                Started::Waiting(Box::pin(Resumed { name, call, place }))
             }
             Ok(Err(error)) => Started::BadArguments(error.to_string()),
             Err(panic) => Started::Ready(Err(panicked(&self.name, &*panic))),
@@ -230,6 +231,7 @@ fn poll_place<Fut: Future>(
 
 struct Resumed<Fut> {
     name: Rc<str>,
+    call: Call,
     place: Pin<Box<Option<Fut>>>,
 }
 
@@ -239,7 +241,11 @@ impl<Fut: Future<Output = Outcome>> Future for Resumed<Fut> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let place = self.place.as_mut();
         match catch_unwind(AssertUnwindSafe(|| poll_place(place, context))) {
-            Ok(polled) => polled.map(|outcome| mask_foreign(&self.name, outcome)),
+            Ok(Poll::Pending) => {
+                self.call.note_waiting();
+                Poll::Pending
+            }
+            Ok(Poll::Ready(outcome)) => Poll::Ready(mask_foreign(&self.name, outcome)),
             Err(panic) => Poll::Ready(Err(panicked(&self.name, &*panic))),
         }
     }

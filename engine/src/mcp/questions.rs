@@ -18,7 +18,7 @@ use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer, params_digest};
 
 use super::handler_kind::HandlerKind;
-use crate::handler::elicitation::{Answers, answers_of, contents_of};
+use crate::handler::rounds::{Rounds, open_rounds, seal_rounds};
 
 /// Seals the state of questions, and opens it when it comes back.
 pub(super) struct Questions {
@@ -36,41 +36,41 @@ impl Questions {
         }
     }
 
-    /// The answers that the client of a modern request has given: in earlier rounds, sealed in the
-    /// state that it brings back, and in this request.
+    /// What earlier rounds of a modern request left, sealed in the state that its client brings
+    /// back, with the answers in this request.
     ///
     /// # Errors
     /// A text for the client when the state is not ours, expired, or of another request.
-    pub(super) fn answers(
+    pub(super) fn rounds(
         &self,
         kind: HandlerKind,
         request: &ModernRequest<'_>,
         principal: Option<&str>,
-    ) -> Result<Answers, String> {
+    ) -> Result<Rounds, String> {
         if request.envelope.capabilities.can_be_asked_nothing() {
-            return Ok(Answers::default());
+            return Ok(Rounds::default());
         }
         let brought = InputResponses::read(request.params).map_err(|error| error.to_string())?;
         if brought.is_empty() {
-            return Ok(Answers::default());
+            return Ok(Rounds::default());
         }
-        let mut answers = match brought.request_state {
-            None => Answers::default(),
+        let mut rounds = match brought.request_state {
+            None => Rounds::default(),
             Some(state) => {
                 let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
                 let binding = kind.binding(principal, params_digest(params));
                 let opened = self.sealer.open(state, &binding, unix_ms());
                 let contents = opened.map_err(|error| error.to_string())?;
-                answers_of(&contents)
+                open_rounds(&contents)
             }
         };
         for (key, response) in brought.responses.into_iter().flatten() {
             if key.len() <= INPUT_KEY_BYTES_MAX {
-                let known = answers.get_or_insert_default();
+                let known = &mut rounds.get_or_insert_default().answers;
                 known.insert(key.to_owned(), response.to_serde());
             }
         }
-        Ok(answers)
+        Ok(rounds)
     }
 
     /// Writes a result that asks for input.
@@ -80,12 +80,12 @@ impl Questions {
         out: &mut Vec<u8>,
         (id, trailer): (Id<'_>, &ResultTrailer),
         binding: &Binding<'_>,
-        (questions, answers): (Vec<(String, ClientRequest)>, Answers),
+        (questions, rounds): (Vec<(String, ClientRequest)>, Rounds),
     ) {
-        let contents = contents_of(&answers);
+        let contents = seal_rounds(&rounds);
         if contents.len() > CONTENTS_BYTES_MAX {
             let text = format!(
-                "answers of {} bytes exceed limit of {CONTENTS_BYTES_MAX}",
+                "answers and kept values of {} bytes exceed limit of {CONTENTS_BYTES_MAX}",
                 contents.len()
             );
             return encode::write_error(out, Some(id), error_code::INVALID_PARAMS, &text);

@@ -7,8 +7,9 @@ use corelane_protocol::mcp::era::Era;
 use serde_json::Value;
 
 use super::{Call, StreamItem};
-use crate::handler::elicitation::{Answers, Question};
+use crate::handler::elicitation::Question;
 use crate::handler::event_queue::{CallEvent, CallKey};
+use crate::handler::rounds::Rounds;
 
 /// The id of a request to a legacy client: it names the call and the question.
 fn question_id(key: CallKey, place: usize) -> String {
@@ -27,8 +28,7 @@ pub(crate) fn parse_question_id(text: &str) -> Option<(CallKey, usize)> {
 impl Call {
     /// What the client has answered to the question `key` before this run.
     pub(in crate::handler) fn known_answer(&self, key: &str) -> Option<Value> {
-        let options = self.0.options.borrow();
-        options.answers.as_ref()?.get(key).cloned()
+        self.with_rounds(|rounds| rounds.as_ref()?.answers.get(key).cloned())
     }
 
     /// Asks the client; returns the place of the question.
@@ -40,6 +40,9 @@ impl Call {
         let state = &self.0;
         let place = state.questions.borrow().len();
         let era = state.options.borrow().era();
+        if !state.is_task.get() {
+            self.warn_of_repetition(key, era);
+        }
         let mut event = Vec::new();
         let is_sent = era == Some(Era::Legacy) && !state.is_task.get();
         if is_sent {
@@ -117,11 +120,10 @@ impl Call {
         !self.0.questions.borrow().is_empty()
     }
 
-    /// Everything the handler asked in this run, and what was answered before it.
-    pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Answers) {
+    /// Everything the handler asked in this run, and what the next one is to know.
+    pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Rounds) {
         let questions = self.0.questions.take().into_iter();
         let asked = questions.map(|question| (question.key, question.request));
-        let answers = std::mem::take(&mut self.0.options.borrow_mut().answers);
-        (asked.collect(), answers)
+        (asked.collect(), self.with_rounds(std::mem::take))
     }
 }

@@ -51,8 +51,8 @@ impl Services {
             | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let kind = HandlerKind::by(request.method);
-                let answers = match self.questions.answers(kind, request, inbound.principal()) {
-                    Ok(answers) => answers,
+                let rounds = match self.questions.rounds(kind, request, inbound.principal()) {
+                    Ok(rounds) => rounds,
                     Err(text) => return invalid_params(id, &text, out),
                 };
                 let options = RequestOptions {
@@ -60,7 +60,7 @@ impl Services {
                     log_level: request.envelope.log_level,
                     capabilities: request.envelope.capabilities,
                     revision: Some(revision),
-                    answers,
+                    rounds,
                     task: None,
                     caller_info: None,
                 };

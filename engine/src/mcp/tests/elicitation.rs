@@ -1,6 +1,7 @@
 //! Handlers that ask their client, in both eras.
 
 mod malformed;
+mod once;
 
 use std::sync::Arc;
 
