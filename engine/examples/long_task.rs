@@ -27,8 +27,7 @@ async fn count_primes(
             .await?;
         // For sessions, and clients that wait for the result; modern tasks have the status.
         let total = f64::from(below);
-        call.progress(f64::from(end).min(total), Some(total), None)
-            .await;
+        call.progress(f64::from(end).min(total)).total(total).await;
     }
     Ok(format!("{count} primes below {below}"))
 }

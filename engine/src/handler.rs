@@ -11,6 +11,7 @@ pub(crate) mod event_queue;
 pub(crate) mod input;
 pub(crate) mod offload;
 pub(crate) mod output;
+mod progress;
 pub(crate) mod rounds;
 pub(crate) mod runner;
 pub(crate) mod runtime;
@@ -26,6 +27,7 @@ pub use elicitation::{Elicitation, Elicited, Root, Sampled, Sampling};
 pub use error::{CallError, HandlerError};
 pub use input::{CompleteRequest, ReadRequest};
 pub use output::{IntoContents, IntoPromptResult, IntoToolResult, Structured, Suggestions};
+pub use progress::{Progress, ProgressFuture};
 pub use rounds::ONCE_BYTES_MAX;
 
 #[cfg(test)]

@@ -84,9 +84,9 @@
 //! 2. No queue, buffer, map or recursion is unbounded; each bound is in the [`Profile`] or named
 //!    beside it.
 //! 3. Bytes from a peer never panic the process; a panicking handler ends its own call.
-//! 4. No answer reaches a slot whose generation changed, and no request is executed twice behind its
-//!    author's back: a handler that asks a modern client runs again from its start with the answer,
-//!    and [`Call::once`] guards what must not happen again.
+//! 4. No answer reaches a slot whose generation changed, and no request is executed twice behind
+//!    its author's back: a handler that asks a modern client runs again from its start with the
+//!    answer, and [`Call::once`] guards what must not happen again.
 //! 5. An idle connection owns a slot and nothing else.
 //! 6. Nothing accepted is silently lost: it is answered, refused with a reason, or cancelled by
 //!    its sender.
@@ -130,10 +130,14 @@ pub use files::{DirectoryLimits, FilesError};
 pub use handler::{
     Call, CallError, Cancellation, CompleteRequest, EXPOSED_HEADERS_MAX, Elicitation, Elicited,
     ExposedHeaderError, HandlerError, IntoContents, IntoPromptResult, IntoToolResult,
-    ONCE_BYTES_MAX, ReadRequest, Root, Sampled, Sampling, Structured, Suggestions, sleep,
+    ONCE_BYTES_MAX, Progress, ProgressFuture, ReadRequest, Root, Sampled, Sampling, Structured,
+    Suggestions, sleep,
 };
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
+
+/// The crate whose `JsonSchema` the arguments of tools derive.
+pub use schemars;
 
 /// What [`tool`] and [`prompt`] write names these, so that nobody else has to depend on them.
 #[doc(hidden)]

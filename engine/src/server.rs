@@ -371,8 +371,7 @@ impl Server {
 
         let mut running =
             RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
-        let runtime = HandlerRuntime::start().map_err(Error::Runtime)?;
-        let context = running.runtime.insert(runtime).context();
+        let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = listeners.into_iter().zip(ends).zip(&cores);

@@ -37,7 +37,7 @@ use proc_macro::TokenStream;
 ///     #[schemars(range(max = 3))]
 ///     again: u8,
 /// ) -> Result<u64, CallError> {
-///     call.progress(0.0, Some(1.0), None).await;
+///     call.progress(0.0).total(1.0).await;
 ///     let count = move || (0..=again).map(|_| text.bytes().count() as u64).max();
 ///     Ok(call.offload(count).await?.unwrap_or_default())
 /// }

@@ -15,7 +15,6 @@ use corelane_protocol::jsonrpc::OwnedId;
 use corelane_protocol::mcp::capability::{ClientCapabilities, ClientCapability};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::logging::{self, LogLevel};
-use corelane_protocol::mcp::progress;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskOptions;
 use serde::Serialize;
@@ -173,6 +172,20 @@ impl Call {
         access(&mut self.0.options.borrow_mut().rounds)
     }
 
+    /// What the request says of how it wants to be served.
+    pub(super) fn with_options<T>(&self, read: impl FnOnce(&RequestOptions) -> T) -> T {
+        read(&self.0.options.borrow())
+    }
+
+    /// What the handler reported last.
+    pub(super) fn last_progress(&self) -> f64 {
+        self.0.last_progress.get()
+    }
+
+    pub(super) fn set_last_progress(&self, done: f64) {
+        self.0.last_progress.set(done);
+    }
+
     pub(super) fn waiting_record(&self) -> &WaitingRecord {
         &self.0.waiting
     }
@@ -220,31 +233,6 @@ impl Call {
         }
         self.0.events.borrow_mut().clear();
         self.wake_for_room();
-    }
-
-    /// Reports progress: `progress` of `total`, both in a unit of the handler's choice.
-    ///
-    /// Nothing is sent when the client asked for no progress, or when `progress` is no number or
-    /// not more than last time (MCP basic/utilities/progress: the value must increase). Waits
-    /// while the client is slower than the handler.
-    pub async fn progress(&self, progress: f64, total: Option<f64>, message: Option<&str>) {
-        let state = &self.0;
-        if !progress.is_finite() || progress <= state.last_progress.get() {
-            return;
-        }
-        let total = total.filter(|total| total.is_finite());
-        let mut event = Vec::new();
-        {
-            let options = state.options.borrow();
-            let Some(token) = &options.progress_token else {
-                return;
-            };
-            let has_words = options.revision.is_none_or(Revision::has_audio);
-            let message = message.filter(|_| has_words);
-            progress::write_notification(&mut event, token.as_id(), progress, total, message);
-        }
-        state.last_progress.set(progress);
-        self.queue(StreamItem::Message(event)).await;
     }
 
     /// Sends a log message to the client, if it wants messages of this level.
@@ -403,7 +391,7 @@ impl Call {
         read(self.0.options.borrow().caller_info.as_deref()?)
     }
 
-    async fn queue(&self, event: StreamItem) {
+    pub(super) async fn queue(&self, event: StreamItem) {
         let state = &self.0;
         let mut event = Some(event);
         let queued = || {

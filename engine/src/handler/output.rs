@@ -16,8 +16,8 @@ use super::type_schema;
 /// A value that becomes a tool's result.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no answer of a tool",
-    note = "answers are texts, numbers, `()`, `Content` and `ToolResult`; `Structured(value)` \
-            makes one of any other value"
+    note = "answers are texts, numbers, `()`, `Value`, `Content`, `ToolResult` and options of \
+            them; `Structured(value)` makes one of any other value"
 )]
 pub trait IntoToolResult {
     /// The JSON Schema of the structured content that every such value becomes; none if there is
@@ -114,22 +114,36 @@ macro_rules! text_of_json {
         }
     )*};
 }
-text_of_json!(bool i32 i64 u32 u64 usize);
+text_of_json!(bool i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 
-impl IntoToolResult for f64 {
-    fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        // What a person writes: 5, not 5.0. Up to here every integer is its own f64.
-        const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-        if self.fract() == 0.0 && self.abs() <= EXACT_MAX {
-            return (self as i64).into_tool_result();
+/// Floats become what a person writes: 5, not 5.0.
+macro_rules! text_of_float {
+    ($($number:ty)*) => {$(
+        impl IntoToolResult for $number {
+            fn into_tool_result(self) -> Result<ToolResult, CallError> {
+                // Up to here every integer is a float of its own.
+                const EXACT_MAX: $number = (1_u64 << <$number>::MANTISSA_DIGITS) as $number;
+                if self.fract() == 0.0 && self.abs() <= EXACT_MAX {
+                    return (self as i64).into_tool_result();
+                }
+                Ok(ToolResult::text(serde_json::to_string(&self)?))
+            }
         }
-        Ok(ToolResult::text(serde_json::to_string(&self)?))
+    )*};
+}
+text_of_float!(f32 f64);
+
+/// Nothing becomes a result without content.
+impl<T: IntoToolResult> IntoToolResult for Option<T> {
+    fn into_tool_result(self) -> Result<ToolResult, CallError> {
+        self.map_or_else(|| Ok(ToolResult::default()), T::into_tool_result)
     }
 }
 
-impl IntoToolResult for f32 {
+/// JSON becomes structured content of which nothing is promised, and its text.
+impl IntoToolResult for serde_json::Value {
     fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        f64::from(self).into_tool_result()
+        structured(&self)
     }
 }
 
@@ -144,12 +158,16 @@ impl<T: Serialize + JsonSchema> IntoToolResult for Structured<T> {
     }
 
     fn into_tool_result(self) -> Result<ToolResult, CallError> {
-        let structured = serde_json::value::to_raw_value(&self.0)?;
-        Ok(ToolResult {
-            structured: Some(structured.clone()),
-            ..ToolResult::text(String::from(Box::<str>::from(structured)))
-        })
+        structured(&self.0)
     }
+}
+
+fn structured(value: &impl Serialize) -> Result<ToolResult, CallError> {
+    let structured = serde_json::value::to_raw_value(value)?;
+    Ok(ToolResult {
+        structured: Some(structured.clone()),
+        ..ToolResult::text(String::from(Box::<str>::from(structured)))
+    })
 }
 
 /// A value that becomes the contents of a resource.
@@ -296,6 +314,19 @@ mod tests {
         check(1e300.into_tool_result(), "1e+300");
         check(true.into_tool_result(), "true");
         check(7_u64.into_tool_result(), "7");
+        check((-7_i8).into_tool_result(), "-7");
+        check(7_u16.into_tool_result(), "7");
+        check(i128::MIN.into_tool_result(), &i128::MIN.to_string());
+        check(u128::MAX.into_tool_result(), &u128::MAX.to_string());
+        check(0.1_f32.into_tool_result(), "0.1");
+        check(3.0_f32.into_tool_result(), "3");
+        check(Some(7_u8).into_tool_result(), "7");
+        assert!(None::<u8>.into_tool_result().unwrap().content.is_empty());
+        let json = serde_json::json!({"a": [1, null]});
+        let structured = json.into_tool_result().unwrap();
+        assert_eq!(structured.structured.unwrap().get(), r#"{"a":[1,null]}"#);
+        assert_eq!(structured.content, vec![Content::text(r#"{"a":[1,null]}"#)]);
+        assert!(Option::<Structured<u8>>::output_schema().is_none());
         check("a".into_tool_result(), "a");
         check(Ok::<_, std::fmt::Error>("a").into_tool_result(), "a");
         let failed = Err::<f64, _>(std::fmt::Error).into_tool_result();

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Error, MeterSnapshot, Result};
 use crate::files::Watch;
-use crate::handler::runtime::HandlerRuntime;
+use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::profile::Profile;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};
@@ -54,7 +54,7 @@ pub struct RunningServer {
     /// Watches of directories, for as long as the server runs.
     watches: Vec<Watch>,
     /// Drives what handlers wait for; dropped after the shards have ended.
-    pub(super) runtime: Option<HandlerRuntime>,
+    runtime: Option<HandlerRuntime>,
 }
 
 impl RunningServer {
@@ -142,6 +142,12 @@ impl RunningServer {
     /// The first shard that failed.
     pub fn drain(mut self) -> Result<MeterSnapshot> {
         self.finish()
+    }
+
+    /// Starts the runtime in whose context handlers run.
+    pub(super) fn start_runtime(&mut self) -> Result<RuntimeContext> {
+        let runtime = HandlerRuntime::start().map_err(Error::Runtime)?;
+        Ok(self.runtime.insert(runtime).context())
     }
 
     /// Lets a watch go on for as long as the server runs.

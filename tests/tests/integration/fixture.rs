@@ -180,7 +180,7 @@ fn with_tools(gate: &Arc<Gate>) -> Server {
                 while !gate.is_open.load(Ordering::Relaxed) {
                     if talks {
                         looks += 1.0;
-                        call.progress(looks, None, None).await;
+                        call.progress(looks).await;
                     }
                     sleep(LOOK).await;
                 }
@@ -192,7 +192,7 @@ fn with_tools(gate: &Arc<Gate>) -> Server {
             "Reports progress step by step.",
             async |call: &Call, Steps { steps }| {
                 for step in 1..=steps {
-                    call.progress(f64::from(step), None, None).await;
+                    call.progress(f64::from(step)).await;
                     sleep(LOOK).await;
                 }
                 Ok("walked")

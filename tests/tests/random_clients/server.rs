@@ -41,7 +41,7 @@ async fn nap(_: &Call, Nap { ms }: Nap) -> Result<&'static str, CallError> {
 /// Reports 1, 2 and 3, then answers.
 async fn steps(call: &Call, _: Nothing) -> Result<&'static str, CallError> {
     for step in 1..=3 {
-        call.progress(f64::from(step), Some(3.0), None).await;
+        call.progress(f64::from(step)).total(3.0).await;
         sleep(Duration::from_millis(2)).await;
     }
     Ok("climbed")

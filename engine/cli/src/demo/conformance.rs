@@ -196,7 +196,7 @@ async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
 
 async fn reports_progress(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     for progress in [0.0, 50.0, 100.0] {
-        call.progress(progress, Some(100.0), None).await;
+        call.progress(progress).total(100.0).await;
         sleep(STEP).await;
     }
     Ok("reported progress three times")

@@ -190,7 +190,7 @@ fn notifications_wait_for_room_and_are_announced_once() {
     let call = shard.call(2);
     let mut context = Context::from_waker(Waker::noop());
     let mut report = |progress: f64| {
-        let mut future = pin!(call.progress(progress, None, None));
+        let mut future = pin!(call.progress(progress).into_future());
         future.as_mut().poll(&mut context).is_ready()
     };
     assert!(report(1.0) && report(2.0));
@@ -213,8 +213,8 @@ fn a_handler_that_waits_for_room_is_woken_by_room_and_by_the_end_of_its_call() {
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
         let mut reports = pin!(async {
-            call.progress(1.0, None, None).await;
-            call.progress(2.0, None, None).await;
+            call.progress(1.0).await;
+            call.progress(2.0).await;
         });
         assert!(reports.as_mut().poll(&mut context).is_pending());
         assert!(!shard.event_queue.take_task_woken());
@@ -233,13 +233,13 @@ fn a_handler_that_waits_for_room_is_woken_by_room_and_by_the_end_of_its_call() {
 fn every_future_of_a_call_that_waits_for_room_is_woken_by_it() {
     let shard = Shard::new();
     let call = shard.call(1);
-    let mut report = pin!(call.progress(1.0, None, None));
+    let mut report = pin!(call.progress(1.0).into_future());
     let mut context = Context::from_waker(Waker::noop());
     assert!(report.as_mut().poll(&mut context).is_ready());
     let wakes: [Arc<Wakes>; 3] = std::array::from_fn(|_| Arc::default());
     let mut waiting = Vec::new();
     for (wakes, progress) in wakes.iter().zip([2.0, 3.0, 4.0]) {
-        let mut report = Box::pin(call.progress(progress, None, None));
+        let mut report = Box::pin(call.progress(progress).into_future());
         let waker = Waker::from(Arc::clone(wakes));
         let mut context = Context::from_waker(&waker);
         assert!(report.as_mut().poll(&mut context).is_pending());
@@ -272,7 +272,7 @@ fn sent_progress(steps: &[f64]) -> Vec<serde_json::Value> {
     let call = Shard::new().call(steps.len());
     let mut context = Context::from_waker(Waker::noop());
     for step in steps {
-        let mut report = pin!(call.progress(*step, Some(*step), None));
+        let mut report = pin!(call.progress(*step).total(*step).into_future());
         assert!(report.as_mut().poll(&mut context).is_ready());
     }
     let events = std::iter::from_fn(|| take_message(&call));
@@ -299,7 +299,7 @@ fn a_total_that_json_cannot_say_is_left_out() {
     for (total, is_sent) in [(f64::NAN, false), (f64::INFINITY, false), (3.0, true)] {
         let call = Shard::new().call(1);
         let mut context = Context::from_waker(Waker::noop());
-        let mut report = pin!(call.progress(1.0, Some(total), None));
+        let mut report = pin!(call.progress(1.0).total(total).into_future());
         assert!(report.as_mut().poll(&mut context).is_ready());
         let event = String::from_utf8(take_message(&call).expect("it is sent")).expect("text");
         assert_eq!(event.contains("total"), is_sent, "{event}");

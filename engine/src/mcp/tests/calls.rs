@@ -304,7 +304,7 @@ fn a_call_that_its_handler_kept_reaches_nobody_else() {
         let waiting = harness.call_legacy(&session, "wait", json!({}));
         waiting.pending();
         let kept = KEPT.take().expect("the handler ran");
-        kept.progress(1.0, None, None).await;
+        kept.progress(1.0).await;
         assert!(
             harness.settle().await.is_empty(),
             "nobody waits for that call"

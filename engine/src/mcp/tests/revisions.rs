@@ -19,7 +19,7 @@ const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11
 const ANY: &str = r#"{"type":"object"}"#;
 
 async fn says(call: &Call, _: Value) -> Result<Vec<Content>, crate::CallError> {
-    call.progress(1.0, None, Some("words")).await;
+    call.progress(1.0).message("words").await;
     let link = Content::ResourceLink {
         uri: "a:b".into(),
         name: "n".into(),

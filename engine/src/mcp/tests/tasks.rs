@@ -94,7 +94,7 @@ fn tools(gate: &Gate) -> Vec<Tool> {
             ANY,
             async move |call: &Call, _: NoArguments| {
                 yield_now().await;
-                call.progress(1.0, None, None).await;
+                call.progress(1.0).await;
                 moves.pass().await;
                 Ok("moved")
             },

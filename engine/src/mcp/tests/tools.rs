@@ -153,7 +153,7 @@ fn steps(gate: &Gate) -> Tool {
     let gate = gate.clone();
     let walk = async move |call: &Call, Steps { steps, waits }: Steps| {
         for step in steps {
-            call.progress(step, None, None).await;
+            call.progress(step).await;
         }
         if waits {
             gate.pass().await;
@@ -166,10 +166,10 @@ fn steps(gate: &Gate) -> Tool {
 fn pausing(gate: &Gate) -> Tool {
     let gate = gate.clone();
     let pause = async move |call: &Call, _: NoArguments| {
-        call.progress(1.0, None, None).await;
+        call.progress(1.0).await;
         call.close_stream(Duration::from_millis(1500)).await;
         gate.pass().await;
-        call.progress(2.0, None, None).await;
+        call.progress(2.0).await;
         Ok("paused")
     };
     Tool::with_schema("pauses", "d", ANY_SCHEMA, pause)
