@@ -2,6 +2,7 @@
 
 use crate::program::{Scratch, run, run_bare};
 use crate::servers::{broadcaster, corelane, counting};
+use serde_json::Value as Json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -127,19 +128,21 @@ fn fan_finds_what_is_lost_and_what_comes_twice() {
 }
 
 #[test]
-fn sweep_finds_a_rate_that_holds_and_one_that_does_not() {
+fn sweep_reports_the_highest_rate_that_was_kept() {
     let (server, url) = corelane(0);
     // 4 connections of calls that take 5 ms carry at most 800 a second.
     let flags = "--tool nap --connections 4 --from 100 --growth 4 --p99 5s --duration 1s";
     let ran = run(&format!("sweep {url} {flags}"), &[]);
-    let capacity = ran.report["outcome"]["capacity_per_s"].as_f64().unwrap();
-    assert!((100.0..=800.0).contains(&capacity), "{}", ran.output);
     let steps = ran.report["outcome"]["steps"].as_array().unwrap();
-    assert!(
-        steps.iter().any(|step| step["broke"].is_string()),
-        "{}",
-        ran.output
-    );
+    assert_eq!(steps[0]["rate_per_s"], 100.0);
+    let (broke, kept): (Vec<&Json>, Vec<&Json>) =
+        steps.iter().partition(|step| step["broke"].is_string());
+    assert!(!broke.is_empty(), "{}", ran.output);
+    // How high that is depends on the machine; no rate above 800 is kept on any.
+    let rates = kept.iter().filter_map(|step| step["rate_per_s"].as_f64());
+    let highest_per_s = rates.fold(0.0, f64::max);
+    assert!(highest_per_s <= 850.0, "{}", ran.output);
+    assert_eq!(ran.report["outcome"]["capacity_per_s"], highest_per_s);
     server.drain().unwrap();
 }
 
