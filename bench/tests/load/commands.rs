@@ -73,7 +73,7 @@ fn call_plays_a_mix_with_aborts_and_churn() {
 }
 
 #[test]
-fn hold_keeps_connections_and_calls_on_them() {
+fn soak_keeps_connections_and_calls_on_them() {
     let (server, url) = corelane(0);
     let flags = "--connections 200 --steps 2 --active 50% --duration 1s --ramp 2k";
     let ran = run(&format!("soak {url} {flags}"), &[]);
@@ -101,7 +101,7 @@ fn hold_keeps_connections_and_calls_on_them() {
 }
 
 #[test]
-fn fan_times_a_change_on_every_stream() {
+fn fanout_times_a_change_on_every_stream() {
     let url = broadcaster(|_| 1);
     let flags = "--streams 20 --revision 2025-11-25 --trigger change --rounds 5";
     let ran = run(&format!("fanout {url} {flags}"), &[]);
@@ -114,7 +114,7 @@ fn fan_times_a_change_on_every_stream() {
 }
 
 #[test]
-fn fan_finds_what_is_lost_and_what_comes_twice() {
+fn fanout_finds_what_is_lost_and_what_comes_twice() {
     let url = broadcaster(|stream| match stream {
         0 => 0,
         1 => 2,
@@ -231,7 +231,7 @@ impl Drop for TypeScript {
 }
 
 #[test]
-fn call_and_hold_drive_a_server_of_the_typescript_sdk() {
+fn call_and_soak_drive_a_server_of_the_typescript_sdk() {
     let server = TypeScript::start();
     let url = &server.1;
     let flags = "--revision 2025-11-25 --connections 4 --duration 1s --warmup 200ms";
