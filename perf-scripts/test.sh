@@ -7,8 +7,8 @@
 # the workspace, conformance among them. A check that fails counts as one failed test, so the last
 # line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
-# It runs without questions and runs everything even if something fails early. It lacks fuzzing, which has no
-# end, and measuring.
+# It runs without questions and runs everything even if something fails early. It lacks fuzzing,
+# which has no end, and measuring.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

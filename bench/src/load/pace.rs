@@ -36,8 +36,8 @@ impl Rate {
 /// A text that is not a rate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid rate {text:?}: give requests per second above 0 and up to 100M, such as 5000, 2k, 1.5M \
-     or the ramp 1k..50k"
+    "invalid rate {text:?}: give requests per second above 0 and up to 100M, such as 5000, 2k, \
+     1.5M or the ramp 1k..50k"
 )]
 pub struct RateError {
     text: String,

@@ -2,6 +2,7 @@
 
 use crate::program::{Scratch, run, run_bare};
 use crate::servers::{broadcaster, corelane, counting};
+use serde_json::Value as Json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -72,7 +73,7 @@ fn call_plays_a_mix_with_aborts_and_churn() {
 }
 
 #[test]
-fn hold_keeps_connections_and_calls_on_them() {
+fn soak_keeps_connections_and_calls_on_them() {
     let (server, url) = corelane(0);
     let flags = "--connections 200 --steps 2 --active 50% --duration 1s --ramp 2k";
     let ran = run(&format!("soak {url} {flags}"), &[]);
@@ -100,7 +101,7 @@ fn hold_keeps_connections_and_calls_on_them() {
 }
 
 #[test]
-fn fan_times_a_change_on_every_stream() {
+fn fanout_times_a_change_on_every_stream() {
     let url = broadcaster(|_| 1);
     let flags = "--streams 20 --revision 2025-11-25 --trigger change --rounds 5";
     let ran = run(&format!("fanout {url} {flags}"), &[]);
@@ -113,7 +114,7 @@ fn fan_times_a_change_on_every_stream() {
 }
 
 #[test]
-fn fan_finds_what_is_lost_and_what_comes_twice() {
+fn fanout_finds_what_is_lost_and_what_comes_twice() {
     let url = broadcaster(|stream| match stream {
         0 => 0,
         1 => 2,
@@ -127,19 +128,21 @@ fn fan_finds_what_is_lost_and_what_comes_twice() {
 }
 
 #[test]
-fn sweep_finds_a_rate_that_holds_and_one_that_does_not() {
+fn sweep_reports_the_highest_rate_that_was_kept() {
     let (server, url) = corelane(0);
     // 4 connections of calls that take 5 ms carry at most 800 a second.
     let flags = "--tool nap --connections 4 --from 100 --growth 4 --p99 5s --duration 1s";
     let ran = run(&format!("sweep {url} {flags}"), &[]);
-    let capacity = ran.report["outcome"]["capacity_per_s"].as_f64().unwrap();
-    assert!((100.0..=800.0).contains(&capacity), "{}", ran.output);
     let steps = ran.report["outcome"]["steps"].as_array().unwrap();
-    assert!(
-        steps.iter().any(|step| step["broke"].is_string()),
-        "{}",
-        ran.output
-    );
+    assert_eq!(steps[0]["rate_per_s"], 100.0);
+    let (broke, kept): (Vec<&Json>, Vec<&Json>) =
+        steps.iter().partition(|step| step["broke"].is_string());
+    assert!(!broke.is_empty(), "{}", ran.output);
+    // How high that is depends on the machine; no rate above 800 is kept on any.
+    let rates = kept.iter().filter_map(|step| step["rate_per_s"].as_f64());
+    let highest_per_s = rates.fold(0.0, f64::max);
+    assert!(highest_per_s <= 850.0, "{}", ran.output);
+    assert_eq!(ran.report["outcome"]["capacity_per_s"], highest_per_s);
     server.drain().unwrap();
 }
 
@@ -228,7 +231,7 @@ impl Drop for TypeScript {
 }
 
 #[test]
-fn call_and_hold_drive_a_server_of_the_typescript_sdk() {
+fn call_and_soak_drive_a_server_of_the_typescript_sdk() {
     let server = TypeScript::start();
     let url = &server.1;
     let flags = "--revision 2025-11-25 --connections 4 --duration 1s --warmup 200ms";

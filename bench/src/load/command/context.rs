@@ -89,8 +89,8 @@ impl<'a> RunContext<'a> {
         }
     }
 
-    /// As many threads as `--threads`, or more where the table of each ring, which the limit on open
-    /// files bounds, would not hold its share.
+    /// As many threads as `--threads`, or more where the table of each ring, which the limit on
+    /// open files bounds, would not hold its share.
     fn workers(&self, connections: u32) -> u32 {
         let open_files_max = rlimit::Resource::NOFILE.get_soft().unwrap_or(1024);
         let table = u32::try_from(open_files_max)

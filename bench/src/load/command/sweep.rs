@@ -5,7 +5,7 @@ use super::context::RunContext;
 use crate::load::cli::SweepArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::{RATE_MAX, Rate};
-use crate::load::report::{Errors, Outcome, SweepReport, SweepStep};
+use crate::load::report::{CallReport, Errors, Outcome, SweepReport, SweepStep};
 use crate::load::run::WaitOutcome;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +84,7 @@ pub(super) fn run(
 }
 
 /// Why a rate is too high; nothing if it is not.
-fn broken(call: &crate::load::report::CallReport, rate: f64, p99_limit_ns: u64) -> Option<String> {
+fn broken(call: &CallReport, rate: f64, p99_limit_ns: u64) -> Option<String> {
     let p99_ns = call.latency.p99_ns;
     let errors = call.counts.errors.total();
     if errors > 0 {
@@ -114,8 +114,10 @@ fn next_rate(sweep: &SweepReport, broke_at: Option<f64>, growth: f64) -> Option<
 
 #[cfg(test)]
 mod tests {
-    use super::next_rate;
-    use crate::load::report::{Distribution, Errors, SweepReport, SweepStep};
+    use super::{broken, next_rate};
+    use crate::load::report::{
+        CallReport, Distribution, Errors, Outcome, SweepReport, SweepStep, samples,
+    };
 
     /// The rates that a sweep tries on a server that sustains `capacity`, and its result.
     fn sweep(from: f64, growth: f64, capacity: f64) -> (Vec<f64>, f64) {
@@ -155,6 +157,31 @@ mod tests {
             [1000.0, 2000.0, 4000.0, 8000.0, 6000.0, 5000.0, 5500.0]
         );
         assert_eq!(found, 5500.0);
+    }
+
+    #[test]
+    fn a_rate_breaks_by_errors_by_its_p99_or_by_answers_that_come_late() {
+        let check = |change: fn(&mut CallReport), expected: Option<&str>| {
+            let Outcome::Call(mut call) = samples::call().outcome else {
+                panic!("the sample is a call");
+            };
+            call.counts.errors = Errors::default();
+            call.answers_per_s = 1000.0;
+            call.latency.p99_ns = 5_000_000;
+            change(&mut call);
+            assert_eq!(broken(&call, 1000.0, 5_000_000).as_deref(), expected);
+        };
+        check(|_| {}, None);
+        check(|call| call.answers_per_s = 980.0, None);
+        check(
+            |call| call.answers_per_s = 970.0,
+            Some("only 97.0 % answered in time"),
+        );
+        check(|call| call.counts.errors.timeout = 2, Some("2 errors"));
+        check(
+            |call| call.latency.p99_ns = 5_000_001,
+            Some("p99 of 5.000 ms exceeds limit of 5.000 ms"),
+        );
     }
 
     #[test]
