@@ -388,7 +388,7 @@ impl Ring {
 
 impl Drop for Ring {
     /// Cancels what is under way and waits until the kernel has let go of every chunk; after
-    /// [`DROP_ROUNDS_MAX`] rounds the rest is leaked, since freeing it could send foreign bytes.
+    /// `DROP_ROUNDS_MAX` rounds the rest is leaked, since freeing it could send foreign bytes.
     fn drop(&mut self) {
         let everything = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
         self.push_silent(everything, Tag::of(Op::Cancel));
