@@ -12,7 +12,7 @@ use std::sync::Arc;
 use corelane_protocol::limits::HttpLimits;
 
 use crate::connection::context::{Context, Rules};
-use crate::connection::http::Connection;
+use crate::connection::http::{Connection, REFUSAL_WARNING_INTERVAL_MS};
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
@@ -20,6 +20,7 @@ use crate::io::chunk::ChunkPool;
 use crate::io::slots::{SlotKey, Slots};
 use crate::mcp::{Endpoint, EndpointSettings};
 use crate::meter::ShardMeter;
+use crate::meter::throttle::Throttle;
 use crate::profile::Profile;
 
 pub use registry::{SessionTable, ToolCatalog, ToolPlan};
@@ -66,6 +67,7 @@ impl Handling {
                 connection: profile.connection,
                 origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)
                     .expect("a good address"),
+                refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 endpoint_path: profile.server.endpoint,
             },

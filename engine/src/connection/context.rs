@@ -10,6 +10,7 @@ use crate::io::chunk::{Chunk, ChunkPool};
 use crate::io::slots::SlotKey;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
+use crate::meter::throttle::Throttle;
 use crate::profile::Connection as ConnectionProfile;
 
 /// What a connection works with during one step.
@@ -46,6 +47,8 @@ pub(crate) struct Rules {
     pub(crate) connection: ConnectionProfile,
     /// Who may talk to this server.
     pub(crate) origin: OriginPolicy,
+    /// Warnings of those who may not.
+    pub(crate) refusals: Throttle,
     /// Where requests say who asks, if they do.
     pub(crate) principal: Option<PrincipalHeader>,
     /// Path of the endpoint.

@@ -436,6 +436,11 @@ impl Core {
         }
     }
 
+    /// The time of this turn, in milliseconds since the shard started.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
     /// Notes the time, in milliseconds since the shard started, and forgets the texts of the last
     /// turn. Called once per turn.
     pub(crate) fn begin_turn(&mut self, now_ms: u64) {

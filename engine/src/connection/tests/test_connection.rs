@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
-use crate::connection::http::Connection;
+use crate::connection::http::{Connection, REFUSAL_WARNING_INTERVAL_MS};
 use crate::connection::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::io::chunk::ChunkPool;
 use crate::io::slots::SlotKey;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
+use crate::meter::throttle::Throttle;
 use crate::profile::Connection as ConnectionProfile;
 
 const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -64,6 +65,7 @@ impl TestConnection {
                 http: HttpLimits::DEFAULT,
                 connection: ConnectionProfile::default(),
                 origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
+                refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),
             },
