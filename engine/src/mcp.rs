@@ -91,7 +91,7 @@ pub(crate) enum Disposition {
         status: Status,
         /// A session that was made by the message.
         session: Option<SessionId>,
-        /// The header field that says what would be accepted, where something is not.
+        /// The header field of a refusal, such as `Allow`.
         field: Option<(&'static str, &'static str)>,
     },
     /// Accepted, and nothing to say.

@@ -424,7 +424,7 @@ fn allowed_descriptors() -> Result<u32> {
     Ok(DescriptorLimit::of_process()?.table_entries()?)
 }
 
-/// Who may speak to the server at `address`; warns if that is everybody.
+/// The host and origin check of the server at `address`; warns if it accepts any host.
 fn origin_policy(address: SocketAddr, profile: &Profile) -> Result<OriginPolicy> {
     let server = &profile.server;
     let policy = OriginPolicy::new(address, &server.allowed_hosts, &server.allowed_origins)?;

@@ -47,7 +47,7 @@ pub(crate) struct Rules {
     pub(crate) connection: ConnectionProfile,
     /// Who may talk to this server.
     pub(crate) origin: OriginPolicy,
-    /// Warnings of those who may not.
+    /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
     /// Where requests say who asks, if they do.
     pub(crate) principal: Option<PrincipalHeader>,

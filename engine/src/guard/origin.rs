@@ -13,12 +13,12 @@
 //! | all addresses | some | an allowed host |
 //! | elsewhere than on loopback | none | anything: rebinding is not stopped, and a start says so |
 //!
-//! The port of the server's own names does not matter: it is another one behind a port forward, and
-//! what gives a rebound page away is its name.
+//! The port of the server's own names does not matter: a port forward changes it, and a rebound
+//! page is given away by its name.
 //!
 //! `Origin`, when present, must be an allowed origin, the origin of the request's `Host` (http or
 //! https), or one of the server's own names with its port: another port is another page. `null` and
-//! what cannot be parsed are refused. A request without `Origin` comes from no page and passes.
+//! malformed values are refused. A request without `Origin` comes from no page and passes.
 //!
 //! Invariant: [`OriginPolicy::check`] allocates nothing and compares at most every entry once.
 //! What lacks here on purpose: header parsing, CORS answers, authentication.
@@ -100,7 +100,8 @@ pub enum OriginRefusal {
 const NAME_BYTES_SHOWN_MAX: usize = 128;
 
 impl OriginRefusal {
-    /// What was refused of the request with this `Host` and `Origin`, and what would allow it.
+    /// Names the refused value of a request with this `Host` and `Origin`, and the setting that
+    /// would allow it.
     pub fn explain(self, host: Option<&[u8]>, origin: Option<&[u8]>) -> String {
         let shown = |value: Option<&[u8]>| {
             let value = value.unwrap_or_default();

@@ -400,7 +400,7 @@ impl Core {
     }
 }
 
-/// What a client is told whose cursor leads nowhere.
+/// The error for a cursor of no page.
 pub(super) const NO_SUCH_CURSOR: &str = "no such cursor: list again without one";
 
 /// The cursor that the parameters of a list have, if any.

@@ -270,9 +270,10 @@ fn classify_request<'a>(
     session_message(head, message)
 }
 
-/// A handshake is legacy whatever revision it asks for (MCP 2026-07-28 basic/versioning, "Backward
-/// Compatibility"), and is answered with one that is served (2025-11-25 basic/lifecycle, "Version
-/// Negotiation"). A header that names the modern era has to ask for the same revision.
+/// A handshake is legacy, also one that asks for a modern revision (MCP 2026-07-28
+/// basic/versioning, "Backward Compatibility"), and is answered with a served one (2025-11-25
+/// basic/lifecycle, "Version Negotiation"). A header that names the modern era has to ask for the
+/// same revision.
 fn initialize<'a>(
     head: &RequestHead<'a>,
     id: Id<'a>,

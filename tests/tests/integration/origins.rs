@@ -132,7 +132,7 @@ fn programs_and_own_pages_are_served() {
     }
 }
 
-/// A host that is not allowed is named to the client and to the operator, with what allows it.
+/// The answer and the log name a refused host and the setting that allows it.
 #[test]
 fn a_host_is_allowed_with_a_flag_and_a_refused_one_is_named() {
     let server = Setup::shards(1)

@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, RandomState};
 /// Up to so many members, a name that the filter knows is compared with all before it.
 const FEW_MEMBERS: usize = 32;
 
-/// Where on the tape a name stands that its object has already, whatever the object's depth.
+/// The place on the tape of a name that its object has already, at any depth.
 pub(in crate::jsonrpc) fn find(tape: &[Node<'_>]) -> Option<usize> {
     tape.iter().enumerate().find_map(|(at, node)| match *node {
         Node::Object { len, count } if len > 1 => {
