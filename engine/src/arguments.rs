@@ -20,6 +20,10 @@ pub struct ServeArguments {
     /// The cores to run shards on, such as 0-3,6 [default: all].
     #[arg(long, value_name = "LIST")]
     pub cores: Option<CoreList>,
+    /// A name that clients may use for the server in Host, as name or name:port, beside those of
+    /// the profile; repeatable.
+    #[arg(long = "allow-host", value_name = "HOST")]
+    pub allow_hosts: Vec<String>,
     /// The tuning profile, such as tuning/profiles/production.toml.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
@@ -44,6 +48,7 @@ impl ServeArguments {
         if self.cores.is_some() {
             profile.server.cores = self.cores;
         }
+        profile.server.allowed_hosts.extend(self.allow_hosts);
         profile.validate()?;
         Ok(profile)
     }
@@ -58,9 +63,9 @@ struct ProgramArguments {
 }
 
 impl Profile {
-    /// The profile that the program's own command line asks for: `--listen`, `--shards`,
-    /// `--cores` and `--profile`, as `corelane serve` takes them. Ends the program with a message
-    /// when the command line is wrong.
+    /// The profile that the program's own command line asks for: `--listen`, `--shards`, `--cores`,
+    /// `--allow-host` and `--profile`, as `corelane serve` takes them. Ends the program with a
+    /// message when the command line is wrong.
     ///
     /// # Errors
     /// The profile cannot be read, or is wrong together with the arguments.

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use corelane_protocol::limits::HttpLimits;
 
 use crate::connection::context::{Context, Rules};
-use crate::connection::http::Connection;
+use crate::connection::http::{Connection, REFUSAL_WARNING_INTERVAL_MS};
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::{Endpoint, EndpointSettings};
 use crate::meter::ShardMeter;
+use crate::meter::throttle::Throttle;
 use crate::profile::Profile;
 use crate::server::Server;
 use corelane_io::chunk::ChunkPool;
@@ -66,6 +67,7 @@ impl Handling {
                 connection: profile.connection,
                 origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)
                     .expect("a good address"),
+                refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 endpoint_path: profile.server.endpoint,
             },

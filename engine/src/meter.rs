@@ -9,6 +9,8 @@
 //! What lacks here on purpose: names of metrics systems, export, histories, and any label that a
 //! peer could choose.
 
+pub(crate) mod throttle;
+
 use std::cell::Cell;
 
 /// What is counted. [`Row::kind`] tells those that rise and fall from those that only rise.

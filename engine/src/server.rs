@@ -20,7 +20,6 @@ use crate::guard::origin::{OriginPolicy, OriginPolicyError};
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::caller_info::{ExposedHeaderError, ExposedHeaders};
 use crate::handler::offload::{OffloadPool, PoolThreads};
-use crate::handler::runtime::HandlerRuntime;
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::log;
@@ -356,11 +355,7 @@ impl Server {
         let threads = PoolThreads::of_server(profile.offload.threads_for(cores.len()));
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
-        let origin = OriginPolicy::new(
-            address,
-            &profile.server.allowed_hosts,
-            &profile.server.allowed_origins,
-        )?;
+        let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
         let quiet_shards = Arc::new(AtomicUsize::new(0));
@@ -445,6 +440,20 @@ fn allowed_descriptors() -> Result<u32> {
     // still use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     Ok(DescriptorLimit::of_process()?.table_entries()?)
+}
+
+/// The host and origin check of the server at `address`; warns if it accepts any host.
+fn origin_policy(address: SocketAddr, profile: &Profile) -> Result<OriginPolicy> {
+    let server = &profile.server;
+    let policy = OriginPolicy::new(address, &server.allowed_hosts, &server.allowed_origins)?;
+    if !policy.checks_host() {
+        tracing::warn!(
+            %address,
+            "any Host is accepted: pages on other sites can reach the server through DNS \
+             rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
+        );
+    }
+    Ok(policy)
 }
 
 fn lane_limits(lanes: &Lanes) -> LaneLimits {

@@ -41,8 +41,8 @@ impl Parameter {
     }
 }
 
-/// Whether this is the type of the call: a reference to `Call`, whatever else is wrong with it, or
-/// the type itself, which no argument can be.
+/// Whether this is the type of the call: a reference to `Call` of any kind, or the type itself,
+/// which no argument can be.
 pub(crate) fn is_call(kind: &Type) -> bool {
     let (kind, is_borrowed) = match kind {
         Type::Reference(reference) => (&*reference.elem, true),

@@ -47,7 +47,7 @@ impl Prompt {
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoPromptResult + 'static,
     {
-        let schema = type_schema::of_arguments::<A>().told;
+        let schema = type_schema::of_arguments::<A>().listed;
         Prompt::with_arguments(name, description, arguments_of(schema.as_value()), function)
     }
 

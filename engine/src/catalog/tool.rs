@@ -22,7 +22,7 @@ pub struct Tool {
     name: String,
     about: About,
     schema: Result<Box<RawValue>, String>,
-    /// What arguments are checked against, if it is not the schema that clients are told.
+    /// The schema that arguments are checked against, unless it is the listed one.
     accepted: Option<schemars::Schema>,
     output_schema: Option<Result<Box<RawValue>, String>>,
     annotations: ToolAnnotations,
@@ -70,11 +70,11 @@ impl Tool {
         A: DeserializeOwned + JsonSchema + 'static,
         R: IntoToolResult + 'static,
     {
-        let ArgumentsSchema { told, accepted } = type_schema::of_arguments::<A>();
-        let told = serde_json::value::to_raw_value(&told).map_err(|error| error.to_string());
+        let ArgumentsSchema { listed, accepted } = type_schema::of_arguments::<A>();
+        let listed = serde_json::value::to_raw_value(&listed).map_err(|error| error.to_string());
         Tool {
             accepted: Some(accepted),
-            ..Tool::from_parts(name.into(), description.into(), told, function)
+            ..Tool::from_parts(name.into(), description.into(), listed, function)
         }
     }
 

@@ -9,6 +9,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded, HolderKey};
 use crate::meter::ShardMeter;
+use crate::meter::throttle::Throttle;
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
@@ -53,6 +54,8 @@ pub(crate) struct Rules {
     pub(crate) connection: ConnectionProfile,
     /// Who may talk to this server.
     pub(crate) origin: OriginPolicy,
+    /// Limits the warnings about requests that were refused for their host or origin.
+    pub(crate) refusals: Throttle,
     /// Where requests say who asks, if they do.
     pub(crate) principal: Option<PrincipalHeader>,
     /// Path of the endpoint.

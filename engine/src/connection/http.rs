@@ -304,7 +304,10 @@ impl Connection {
         });
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
-            Err(reason) => endpoint.refuse(None, reason, &mut scratch),
+            Err(reason) => {
+                warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
+                endpoint.refuse(None, reason, &mut scratch)
+            }
             Ok(_) if is_overloaded => {
                 let text = "the unsent answers of all clients take too much memory";
                 endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
@@ -424,6 +427,20 @@ impl Connection {
     }
 }
 
+/// How often at most a shard warns of requests that were refused for their host or origin, in
+/// milliseconds: an operator sees within a minute why a proxy or a page gets nothing.
+pub(crate) const REFUSAL_WARNING_INTERVAL_MS: u64 = 60_000;
+
+/// Warns of a request that the host check or the origin check refused, which is the fault of the
+/// configuration as often as of the peer.
+fn warn_of_refused_hosts(reason: &Reason<'_>, rules: &Rules, now_ms: u64) {
+    if let Reason::Forbidden(text) = reason
+        && let Some(others) = rules.refusals.admit(now_ms)
+    {
+        tracing::warn!(others_since_the_last = others, "refused a request: {text}");
+    }
+}
+
 /// Who asks, if there is a header that says so.
 fn who_asks<'a>(head: &RequestHead<'a>, rules: &Rules) -> Result<Option<&'a str>, Reason<'a>> {
     let Some(header) = &rules.principal else {
@@ -439,11 +456,12 @@ fn check<'a>(
     reply: &Reply,
     rules: &'a Rules,
 ) -> Result<Route<'a>, Reason<'a>> {
-    let origin = match head.origin {
+    let (host, origin) = (head.effective_host(), head.origin.value());
+    let allowed = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
-        origin => rules.origin.check(head.effective_host(), origin.value()),
+        _ => rules.origin.check(host, origin),
     };
-    origin.map_err(|refusal| Reason::Forbidden(refusal.to_string()))?;
+    allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
     let route = http::route(head, &rules.endpoint_path)?;
     let accept = reply.accept;
     match route {

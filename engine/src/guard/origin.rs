@@ -8,13 +8,17 @@
 //!
 //! | listens on | `allowed_hosts` | `Host` must be |
 //! |---|---|---|
-//! | loopback | any | a loopback name with no port or the server's own, or an allowed host |
-//! | elsewhere | some | an allowed host |
-//! | elsewhere | none | anything: rebinding is not stopped, which the profile's author decides |
+//! | loopback | any | a loopback name, with any port, or an allowed host |
+//! | an address | some | that address, with any port, or an allowed host |
+//! | all addresses | some | an allowed host |
+//! | elsewhere than on loopback | none | anything: rebinding is not stopped, and a start says so |
+//!
+//! The port of the server's own names does not matter: a port forward changes it, and a rebound
+//! page is given away by its name.
 //!
 //! `Origin`, when present, must be an allowed origin, the origin of the request's `Host` (http or
-//! https), or, on loopback, one of the server's own names and port. `null` and what cannot be
-//! parsed are refused. A request without `Origin` comes from no page and passes.
+//! https), or one of the server's own names with its port: another port is another page. `null` and
+//! malformed values are refused. A request without `Origin` comes from no page and passes.
 //!
 //! Invariant: [`OriginPolicy::check`] allocates nothing and compares at most every entry once.
 //! What lacks here on purpose: header parsing, CORS answers, authentication.
@@ -35,7 +39,7 @@ pub struct OriginPolicy {
     hosts: Vec<Authority>,
     /// Origins accepted whatever the `Host`.
     origins: Vec<WebOrigin>,
-    /// The server's own names with its port, where it has names: on loopback.
+    /// The server's own names with its port: of loopback, or its address.
     own: Vec<Authority>,
     /// The usual spellings of the server's own names with its port, as they stand in `Host`.
     own_spellings: Vec<Box<[u8]>>,
@@ -81,18 +85,41 @@ pub enum OriginRefusal {
     /// `Host` names somebody else.
     #[error("host is not allowed")]
     HostNotAllowed,
-    /// `Host` stands in the request more than once.
-    #[error("host header is repeated")]
-    HostRepeated,
     /// `Origin` is `null` or not one web origin.
     #[error("origin header is malformed or null")]
     OriginMalformed,
     /// `Origin` is a page that may not call this server.
     #[error("origin is not allowed")]
     OriginNotAllowed,
-    /// `Origin` stands in the request more than once.
+    /// `Origin` stands in the request with several values.
     #[error("origin header has values that differ")]
     OriginRepeated,
+}
+
+/// Bytes of a refused host or origin that a message repeats.
+const NAME_BYTES_SHOWN_MAX: usize = 128;
+
+impl OriginRefusal {
+    /// Names the refused value of a request with this `Host` and `Origin`, and the setting that
+    /// would allow it.
+    pub fn explain(self, host: Option<&[u8]>, origin: Option<&[u8]>) -> String {
+        let shown = |value: Option<&[u8]>| {
+            let value = value.unwrap_or_default();
+            let shown = &value[..value.len().min(NAME_BYTES_SHOWN_MAX)];
+            String::from_utf8_lossy(shown).into_owned()
+        };
+        match self {
+            OriginRefusal::HostNotAllowed => format!(
+                "host {:?} is not allowed: add it to allowed_hosts, or start with --allow-host",
+                shown(host)
+            ),
+            OriginRefusal::OriginNotAllowed => format!(
+                "origin {:?} is not allowed: add it to allowed_origins",
+                shown(origin)
+            ),
+            other => other.to_string(),
+        }
+    }
 }
 
 impl OriginPolicy {
@@ -118,7 +145,7 @@ impl OriginPolicy {
         let origins = origins.collect::<Result<Vec<_>, _>>()?;
         let own = own_authorities(listen);
         Ok(Self {
-            host_checked: !own.is_empty() || !hosts.is_empty(),
+            host_checked: listen.ip().to_canonical().is_loopback() || !hosts.is_empty(),
             hosts,
             origins,
             own_spellings: own.iter().map(Authority::spelling).collect(),
@@ -126,8 +153,14 @@ impl OriginPolicy {
         })
     }
 
+    /// Whether `Host` is checked at all; otherwise pages on other sites may reach the server
+    /// through DNS rebinding.
+    pub fn checks_host(&self) -> bool {
+        self.host_checked
+    }
+
     /// Judges a request by the values of its `Host` and `Origin` fields, without the white space
-    /// around them. [`sole_host`] and [`sole_origin`] find a value that must not be repeated.
+    /// around them.
     ///
     /// # Errors
     /// The request must be refused with 403.
@@ -174,9 +207,7 @@ impl OriginPolicy {
     fn allows_host(&self, host: Parsed<'_>) -> bool {
         // A client leaves out the port its scheme implies, and the scheme is not in the request.
         let implied = |port| port == HTTP_PORT || port == HTTPS_PORT;
-        let is_own = |own: &Authority| {
-            own.host.is(host.host) && (host.port.is_none() || host.port == own.port)
-        };
+        let is_own = |own: &Authority| own.host.is(host.host);
         let is_allowed = |entry: &Authority| {
             let port_matches = entry
                 .port
@@ -187,51 +218,22 @@ impl OriginPolicy {
     }
 }
 
-/// The value of `Host` among all values of that field.
-///
-/// # Errors
-/// There is more than one: what one reader takes for the host, another does not (RFC 9112 3.2).
-pub fn sole_host<'a>(
-    values: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Option<&'a [u8]>, OriginRefusal> {
-    sole(values, OriginRefusal::HostRepeated)
-}
-
-/// The value of `Origin` among all values of that field.
-///
-/// # Errors
-/// There is more than one: browsers send one.
-pub fn sole_origin<'a>(
-    values: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Option<&'a [u8]>, OriginRefusal> {
-    sole(values, OriginRefusal::OriginRepeated)
-}
-
-fn sole<'a>(
-    values: impl IntoIterator<Item = &'a [u8]>,
-    repeated: OriginRefusal,
-) -> Result<Option<&'a [u8]>, OriginRefusal> {
-    let mut values = values.into_iter();
-    let first = values.next();
-    match values.next() {
-        Some(_) => Err(repeated),
-        None => Ok(first),
-    }
-}
-
-/// The names of a loopback listener with its port; no names for any other listener.
+/// The names of a listener with its port: those of loopback, or its address; none if it listens on
+/// all addresses.
 fn own_authorities(listen: SocketAddr) -> Vec<Authority> {
     let ip = listen.ip().to_canonical();
-    if !ip.is_loopback() {
+    if ip.is_unspecified() {
         return Vec::new();
     }
     let bound = match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
+    let loopback = LOOPBACK_NAMES.iter().copied().filter(|_| ip.is_loopback());
     let other = (!LOOPBACK_NAMES.contains(&bound.as_str())).then_some(bound.as_str());
-    let names = LOOPBACK_NAMES.into_iter().chain(other);
-    let parsed = names.filter_map(|name| Parsed::host(name.as_bytes()));
+    let parsed = loopback
+        .chain(other)
+        .filter_map(|name| Parsed::host(name.as_bytes()));
     let port = Some(listen.port());
     parsed
         .map(|name| Parsed { port, ..name }.to_authority())

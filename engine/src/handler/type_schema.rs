@@ -5,9 +5,9 @@
 //! `properties`, a `format` that JSON Schema does not define (2020-12 validation, 7.3), a `type`
 //! that is a list because an argument is optional.
 //!
-//! Invariant: a value that the schema of arguments allows is one that the type reads. What the
-//! format of an integer says is therefore said with bounds. What this lacks: schemas that authors
-//! write themselves, which are passed on byte for byte.
+//! Invariant: the type of the arguments reads every value that their schema allows. The format of
+//! an integer therefore becomes bounds. Schemas that authors write are passed on byte for byte, and
+//! do not come through here.
 
 use std::borrow::Cow;
 
@@ -19,9 +19,10 @@ use serde_json::{Map, Value};
 /// The schema of a type that arguments are read into.
 #[derive(Debug)]
 pub(crate) struct ArgumentsSchema {
-    /// What clients are told.
-    pub(crate) told: Schema,
-    /// What is accepted: the same, and null for optional arguments, which some clients send.
+    /// The schema that is listed.
+    pub(crate) listed: Schema,
+    /// The schema that arguments are checked against: it also accepts null for optional arguments,
+    /// which some clients send.
     pub(crate) accepted: Schema,
 }
 
@@ -29,17 +30,17 @@ pub(crate) struct ArgumentsSchema {
 pub(crate) fn of_arguments<A: JsonSchema>() -> ArgumentsSchema {
     let settings = SchemaSettings::draft2020_12();
     let mut accepted = settings.into_generator().into_root_schema_for::<A>();
-    put_plainly(&mut accepted, &mut RestrictFormats::default());
-    let mut told = accepted.clone();
-    RecursiveTransform(leave_out_null).transform(&mut told);
-    ArgumentsSchema { told, accepted }
+    simplify(&mut accepted, &mut RestrictFormats::default());
+    let mut listed = accepted.clone();
+    RecursiveTransform(leave_out_null).transform(&mut listed);
+    ArgumentsSchema { listed, accepted }
 }
 
-/// The schema of the type of structured content: what is written, not what could be read.
+/// The schema of the type of structured content, as serialized.
 pub(crate) fn of_output<T: JsonSchema>() -> Schema {
     let settings = SchemaSettings::draft2020_12().for_serialize();
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    put_plainly(&mut schema, &mut RestrictFormats::default());
+    simplify(&mut schema, &mut RestrictFormats::default());
     schema
 }
 
@@ -57,19 +58,19 @@ pub(crate) fn of_form<T: JsonSchema>() -> Schema {
         .map(Cow::Borrowed)
         .collect();
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
-    put_plainly(&mut schema, &mut formats);
+    simplify(&mut schema, &mut formats);
     RecursiveTransform(leave_out_null).transform(&mut schema);
     schema
 }
 
-fn put_plainly(schema: &mut Schema, formats: &mut RestrictFormats) {
+fn simplify(schema: &mut Schema, formats: &mut RestrictFormats) {
     RecursiveTransform(bound_integers).transform(schema);
     RecursiveTransform(name_properties).transform(schema);
     formats.transform(schema);
 }
 
-/// Says with bounds what the format of an integer type says. Beyond 64 bits the bounds are those of
-/// what a message can carry exactly.
+/// Adds the bounds of an integer type. Types beyond 64 bits get the range that a message carries
+/// exactly.
 fn bound_integers(schema: &mut Schema) {
     let format = schema.get("format").and_then(Value::as_str);
     let (lowest, highest): (i64, u64) = match format {

@@ -401,6 +401,11 @@ impl Endpoint {
         self.decoder.trim();
     }
 
+    /// The time of this turn, in milliseconds since the shard started.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.services.context.now_ms()
+    }
+
     /// Whether changed resources can be handled: no others are being broadcast.
     pub(crate) fn takes_updates(&self) -> bool {
         !self.services.subscriptions.broadcasts.has_updates()

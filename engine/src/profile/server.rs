@@ -40,8 +40,9 @@ pub struct Server {
     pub shards: Option<usize>,
     /// Cores to use, as "0-3,6" or [0, 1]; default all that the process may run on.
     pub cores: Option<CoreList>,
-    /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64; default none: on
-    /// loopback its own names only, elsewhere `Host` is not checked.
+    /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64, beside the address
+    /// that is listened on; default none: on loopback its own names only, elsewhere `Host` is not
+    /// checked. A proxy passes the name on that its clients use, unless it is told otherwise.
     pub allowed_hosts: Vec<String>,
     /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
     /// default none: only pages of the server's own origin may call it.

@@ -16,12 +16,14 @@ use super::run::run;
 use super::work::{Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
+use crate::connection::http::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::handler::runtime::RuntimeContext;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
+use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
@@ -294,6 +296,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             http: http_limits(profile),
             connection: profile.connection,
             origin: plan.origin.clone(),
+            refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
             endpoint_path: plan.endpoint_path.clone(),
         },

@@ -113,9 +113,9 @@ fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a Strin
 /// Checks that the headers of a request say the same as its arguments.
 ///
 /// # Errors
-/// The first header that is missing, malformed or different, also from another of its name. A
-/// value that is absent or null has no header: one that is there all the same says something that
-/// the arguments do not.
+/// The first header that is missing, malformed or different, also from another of its name. A value
+/// that is absent or null has no header: one that is there all the same says something that the
+/// arguments do not.
 pub fn check<'a>(
     params: &'a [HeaderParam],
     claims: Claims<'_>,

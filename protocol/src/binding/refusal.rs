@@ -210,8 +210,8 @@ impl Reason<'_> {
         }
     }
 
-    /// The header field that says what would be accepted: `Allow` for a refused verb (RFC 9110
-    /// 15.5.6), `Accept-Encoding` for an encoded body (RFC 9110 15.5.16).
+    /// The header field that goes with the refusal: `Allow` with a refused verb (RFC 9110 15.5.6),
+    /// `Accept-Encoding` with an encoded body (RFC 9110 15.5.16).
     pub fn field(&self) -> Option<(&'static str, &'static str)> {
         match self {
             Reason::Verb(allow) => Some(("Allow", allow)),

@@ -4,7 +4,7 @@
 //! numeric type they are in range of, floats too; fractions fit floats only; a struct may come as
 //! an array; an enum is a string or an object of one member; map keys may be read as numbers and
 //! booleans. One differs: `20.0` is an integer, as JSON Schema has it (2020-12 core, 4.2.3),
-//! because the schema that a client was given is what it goes by.
+//! because clients follow the schema that they were given.
 //!
 //! Invariant: nothing is read past the value, and an error names the path of the member it is
 //! about. It lacks serde_json's private types `RawValue` and arbitrary-precision `Number`.
@@ -115,13 +115,13 @@ impl<'de> IntoDeserializer<'de, DeserializeError> for Value<'de> {
     }
 }
 
-/// Visits a float as the integer that it says, if it says one of 64 bits. Also where the type is
-/// not known yet: what serde keeps for a flattened or untagged type is read as an integer later.
+/// Visits a float without a fraction as an integer, if that has 64 bits at most. So it is also when
+/// the type is not known yet: serde buffers the fields of flattened and untagged types.
 fn visit_float<'de, V: Visitor<'de>>(
     number: f64,
     visitor: V,
 ) -> Result<V::Value, DeserializeError> {
-    // 2 to the power of 63 and 64, which `f64` has exactly; what is below fits the integers.
+    // 2 to the power of 63 and 64, which `f64` has exactly; the integers end just below them.
     const I64_END: f64 = 9_223_372_036_854_775_808.0;
     const U64_END: f64 = 18_446_744_073_709_551_616.0;
     if number.fract() != 0.0 {

@@ -91,7 +91,7 @@ impl ShapeError<'_> {
     }
 }
 
-/// What is wrong with the envelope of a message, or with all of its objects.
+/// A fault of the envelope of a message, or of one of its objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShapeFault<'a> {
     /// The text is an array. MCP removed batches in revision 2025-06-18.

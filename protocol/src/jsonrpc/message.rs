@@ -107,9 +107,9 @@ impl<'a> Members<'a> {
         self.method.is_none() && (self.result.is_some() || self.error.is_some())
     }
 
-    /// Null in a member that may be left out is absence. What remains decides what the message is:
-    /// a result may be null, unless something else makes the message, and so may the id of an
-    /// error only (JSON-RPC 2.0 section 5).
+    /// Null in a member that may be left out is absence. A result may be null, unless another
+    /// member decides the kind of the message; an id may be null in an error only (JSON-RPC 2.0
+    /// section 5).
     fn forget_nulls(&mut self) {
         let forget = |member: &mut Option<Value<'a>>| {
             member.take_if(|value| value.is_null());

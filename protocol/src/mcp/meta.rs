@@ -47,7 +47,7 @@ impl<'a> Meta<'a> {
             };
             *place = Some(value);
         }
-        // What every modern request has stays, whatever it is.
+        // The required keys stay: their readers refuse a null.
         for optional in [
             &mut meta.client_info,
             &mut meta.log_level,

@@ -128,8 +128,8 @@ impl PromptResult {
 pub struct PromptParams<'a> {
     /// The prompt to get.
     pub name: &'a str,
-    /// What is filled in: an object whose values are strings, or null where nothing is; absent
-    /// means nothing.
+    /// The arguments that are filled in: an object whose values are strings, or null for an
+    /// argument that is not; absent means none.
     pub arguments: Option<Value<'a>>,
 }
 

@@ -111,6 +111,21 @@ fn what_does_not_begin_like_http_is_refused() {
     }
 }
 
+/// Clients of other protocols send a line and wait for an answer: they get it without sending more.
+#[test]
+fn the_first_line_of_another_protocol_is_refused_at_once() {
+    let server = Setup::shards(1).start();
+    let cases: &[(&str, u16, &[u8])] = &[
+        ("SSH", 400, b"SSH-2.0-OpenSSH_9.6\r\n"),
+        ("Redis", 400, b"*1\r\n$4\r\nPING\r\n"),
+        ("HTTP/0.9", 400, b"GET /mcp\r\n"),
+        ("HTTP/2", 505, b"PRI * HTTP/2.0\r\n"),
+    ];
+    for (name, status, bytes) in cases {
+        check_refused(&server, name, bytes, *status);
+    }
+}
+
 #[test]
 fn a_client_that_waits_for_permission_gets_it() {
     let server = Setup::shards(1).start();

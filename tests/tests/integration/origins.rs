@@ -5,6 +5,7 @@
 //! connections; present and invalid is 403, with at most an error that has no `id`.
 
 use corelane_tests::request::LEGACY;
+use corelane_tests::timeouts::wait_until;
 use corelane_tests::{Connection, Request, Server, Session, Setup};
 use serde_json::{Value, json};
 
@@ -129,4 +130,43 @@ fn programs_and_own_pages_are_served() {
             assert_eq!(response.status(), 200, "{name}: {response:?}");
         }
     }
+}
+
+/// The answer and the log name a refused host and the setting that allows it.
+#[test]
+fn a_host_is_allowed_with_a_flag_and_a_refused_one_is_named() {
+    let server = Setup::shards(1)
+        .arguments(&[
+            "--allow-host",
+            "mcp.example",
+            "--allow-host",
+            "two.example:81",
+        ])
+        .start();
+    let mut connection = server.connect();
+    let ping = |host: &str| Request::modern(1, "server/discover", json!({})).field("Host", host);
+    for host in [
+        "mcp.example",
+        "mcp.example:9000",
+        "two.example:81",
+        "localhost:9000",
+    ] {
+        let response = connection.exchange(&ping(host));
+        assert_eq!(response.status(), 200, "{host}: {response:?}");
+    }
+    for host in ["evil.example", "two.example:82"] {
+        let response = connection.exchange(&ping(host));
+        assert_eq!(response.status(), 403, "{host}: {response:?}");
+        let message = response.json()["error"]["message"].clone();
+        let message = message.as_str().expect("a text");
+        assert!(
+            message.contains(&format!("host {host:?} is not allowed")),
+            "{message}"
+        );
+        assert!(message.contains("allowed_hosts"), "{message}");
+    }
+    wait_until("the warning", || {
+        let log = server.log();
+        (log.contains("evil.example") && log.contains("allowed_hosts")).then_some(())
+    });
 }

@@ -137,7 +137,8 @@ fn nobody_else_ends_or_takes_over_a_stream() {
                 }
             }
             let resumed = by(ANN, session.stream_after(&event));
-            assert_eq!(server.connect().exchange(&resumed).status(), 200);
+            let resumed = server.connect().exchange(&resumed);
+            assert_eq!(resumed.status(), 204, "hers, and over: {resumed:?}");
             let ended = server.connect().exchange(&by(ANN, session.delete()));
             assert_eq!(ended.status(), 204, "{ended:?}");
             for stream in streams {

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
-use crate::connection::http::Connection;
+use crate::connection::http::{Connection, REFUSAL_WARNING_INTERVAL_MS};
 use crate::connection::postponed::PostponedRequest;
 use crate::connection::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, HolderKey, Part};
+use crate::meter::throttle::Throttle;
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
@@ -76,6 +77,7 @@ impl TestConnection {
                 http: HttpLimits::DEFAULT,
                 connection: ConnectionProfile::default(),
                 origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
+                refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),
             },

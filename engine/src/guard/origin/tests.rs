@@ -1,10 +1,9 @@
 //! Policies and what they let pass.
 
 use super::OriginRefusal::{
-    HostMalformed, HostMissing, HostNotAllowed, HostRepeated, OriginMalformed, OriginNotAllowed,
-    OriginRepeated,
+    HostMalformed, HostMissing, HostNotAllowed, OriginMalformed, OriginNotAllowed,
 };
-use super::{OriginPolicy, OriginRefusal, sole_host, sole_origin};
+use super::{NAME_BYTES_SHOWN_MAX, OriginPolicy, OriginRefusal};
 
 fn policy(listen: &str, hosts: &[&str], origins: &[&str]) -> OriginPolicy {
     let listen = listen.parse().expect("the test's own address is valid");
@@ -24,7 +23,7 @@ fn check(
 }
 
 #[test]
-fn loopback_accepts_its_own_names_with_its_own_port_or_none() {
+fn loopback_accepts_its_own_names_with_any_port() {
     let policy = policy("127.0.0.1:8080", &[], &[]);
     for host in [
         "localhost:8080",
@@ -32,16 +31,15 @@ fn loopback_accepts_its_own_names_with_its_own_port_or_none() {
         "[::1]:8080",
         "localhost",
         "LocalHost:8080",
+        // Behind a port forward.
+        "localhost:9000",
+        "127.0.0.1:80",
+        "[::1]:9000",
     ] {
         check(&policy, host, None, Ok(()));
     }
     check(&policy, "[0:0:0:0:0:0:0:1]:8080", None, Ok(()));
-    for host in [
-        "localhost:8081",
-        "localhost:80",
-        "evil.example.com",
-        "evil.example.com:8080",
-    ] {
+    for host in ["evil.example.com", "evil.example.com:8080"] {
         check(&policy, host, None, Err(HostNotAllowed));
     }
     for host in [
@@ -72,6 +70,48 @@ fn every_loopback_address_has_the_loopback_names_and_its_own() {
         None,
         Ok(()),
     );
+}
+
+#[test]
+fn the_address_of_the_listener_is_always_allowed() {
+    let hosts = ["mcp.example.com"];
+    let named = policy("10.0.0.5:8080", &hosts, &[]);
+    for host in [
+        "10.0.0.5:8080",
+        "10.0.0.5",
+        "10.0.0.5:443",
+        "mcp.example.com",
+    ] {
+        check(&named, host, None, Ok(()));
+    }
+    for host in ["10.0.0.6:8080", "localhost:8080", "evil.example.com"] {
+        check(&named, host, None, Err(HostNotAllowed));
+    }
+    check(&named, "10.0.0.5:8080", "http://10.0.0.5:8080", Ok(()));
+    check(
+        &named,
+        "10.0.0.5:8080",
+        "http://10.0.0.5:3000",
+        Err(OriginNotAllowed),
+    );
+    let v6 = policy("[2001:db8::1]:8080", &hosts, &[]);
+    check(&v6, "[2001:db8:0::1]:8080", None, Ok(()));
+    check(&v6, "[2001:db8::2]:8080", None, Err(HostNotAllowed));
+}
+
+#[test]
+fn a_policy_says_whether_it_checks_the_host() {
+    for (listen, hosts, checks) in [
+        ("127.0.0.1:80", &[][..], true),
+        ("[::1]:80", &[], true),
+        ("0.0.0.0:80", &[], false),
+        ("[::]:80", &[], false),
+        ("10.0.0.5:80", &[], false),
+        ("0.0.0.0:80", &["a.example"], true),
+        ("10.0.0.5:80", &["a.example"], true),
+    ] {
+        assert_eq!(policy(listen, hosts, &[]).checks_host(), checks, "{listen}");
+    }
 }
 
 #[test]
@@ -135,6 +175,15 @@ fn loopback_accepts_pages_of_its_own_only() {
     ] {
         check(&policy, host, origin, Err(OriginNotAllowed));
     }
+    // Behind a port forward, a page of the server's own has the forwarded port.
+    let forwarded = "localhost:9000";
+    check(&policy, forwarded, "http://localhost:9000", Ok(()));
+    check(
+        &policy,
+        forwarded,
+        "http://localhost:3000",
+        Err(OriginNotAllowed),
+    );
     let evil = "evil.example.com:8080";
     check(
         &policy,
@@ -303,11 +352,40 @@ fn refuses_entries_that_could_never_match() {
 }
 
 #[test]
-fn refuses_repeated_fields() {
-    let (one, two): (&[u8], &[u8]) = (b"a", b"b");
-    assert_eq!(sole_host([]), Ok(None));
-    assert_eq!(sole_host([one]), Ok(Some(one)));
-    assert_eq!(sole_host([one, one]), Err(HostRepeated));
-    assert_eq!(sole_origin([one]), Ok(Some(one)));
-    assert_eq!(sole_origin([one, two]), Err(OriginRepeated));
+fn a_refusal_names_what_was_refused_and_what_would_allow_it() {
+    let policy = policy("127.0.0.1:8080", &[], &[]);
+    for (host, origin, expected) in [
+        (
+            "evil.example",
+            None,
+            "host \"evil.example\" is not allowed: add it to allowed_hosts, \
+             or start with --allow-host",
+        ),
+        (
+            "localhost",
+            Some("http://a.example"),
+            "origin \"http://a.example\" is not allowed: add it to allowed_origins",
+        ),
+        (
+            "localhost",
+            Some("null"),
+            "origin header is malformed or null",
+        ),
+    ] {
+        let (host, origin) = (Some(host.as_bytes()), origin.map(str::as_bytes));
+        let refusal = policy.check(host, origin).expect_err("a refusal");
+        assert_eq!(refusal.explain(host, origin), expected);
+    }
+    let long = "a".repeat(1000);
+    let text = HostNotAllowed.explain(Some(long.as_bytes()), None);
+    let shown = "a".repeat(NAME_BYTES_SHOWN_MAX);
+    assert!(
+        text.starts_with(&format!("host \"{shown}\" is not")),
+        "{text}"
+    );
+    let forged = HostNotAllowed.explain(Some(b"a\"\n{}"), None);
+    assert!(
+        forged.starts_with("host \"a\\\"\\n{}\" is not allowed"),
+        "{forged}"
+    );
 }

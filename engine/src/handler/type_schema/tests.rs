@@ -1,4 +1,4 @@
-//! What becomes of the words of `schemars`.
+//! Schemas of `schemars`, before and after.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -48,9 +48,9 @@ struct Arguments {
     map: HashMap<String, f32>,
 }
 
-/// The schema of a property of arguments, as clients are told.
+/// The schema of a property of arguments, as clients are listed.
 fn property(name: &str) -> Value {
-    let schema = of_arguments::<Arguments>().told;
+    let schema = of_arguments::<Arguments>().listed;
     schema.as_value()["properties"][name].clone()
 }
 
@@ -107,7 +107,7 @@ fn an_optional_argument_is_an_optional_plain_type() {
         "a value, not absence"
     );
     let schema = of_arguments::<Arguments>();
-    let inner = &schema.told.as_value()["$defs"]["Inner"]["properties"]["count"];
+    let inner = &schema.listed.as_value()["$defs"]["Inner"]["properties"]["count"];
     assert_eq!(inner["type"], "integer");
     let accepted = &schema.accepted.as_value()["properties"]["name"]["type"];
     assert_eq!(*accepted, json!(["string", "null"]));
@@ -117,7 +117,7 @@ fn an_optional_argument_is_an_optional_plain_type() {
 fn an_object_always_names_its_properties() {
     #[derive(JsonSchema)]
     struct Nothing {}
-    let schema = of_arguments::<Nothing>().told;
+    let schema = of_arguments::<Nothing>().listed;
     assert_eq!(schema.as_value()["properties"], json!({}));
     assert_eq!(schema.as_value()["type"], "object");
     assert_eq!(property("map")["properties"], json!({}));

@@ -6,7 +6,7 @@ use super::test_endpoint::{MODERN, TestEndpoint, claim, error, initialize, sessi
 use crate::mcp::Disposition;
 use crate::meter::Counter;
 
-/// What may go wrong with the arguments of a call: two readers see two calls.
+/// Parameters of a call in which two readers see two calls.
 const DOUBLED: &[&str] = &[
     r#""name":"echo","name":"hold","arguments":{"message":"m"}"#,
     r#""name":"echo","arguments":{"message":"m"},"arguments":{"message":"n"}"#,

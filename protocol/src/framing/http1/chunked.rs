@@ -235,19 +235,19 @@ fn are_extensions(mut text: &[u8]) -> bool {
     true
 }
 
-/// What follows the spaces and tabs at the start of `text`.
+/// The rest of `text` after spaces and tabs.
 fn after_space(text: &[u8]) -> &[u8] {
     let bytes = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t'));
     &text[bytes.count()..]
 }
 
-/// What follows the token at the start of `text`.
+/// The rest of `text` after the token at its start.
 fn after_token(text: &[u8]) -> Option<&[u8]> {
     let bytes = text.iter().take_while(|&&byte| is_token_byte(byte)).count();
     (bytes > 0).then(|| &text[bytes..])
 }
 
-/// What follows the quoted string at the start of `text` (RFC 9110 5.6.4).
+/// The rest of `text` after the quoted string at its start (RFC 9110 5.6.4).
 fn after_quoted(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text.strip_prefix(b"\"")?;
     loop {

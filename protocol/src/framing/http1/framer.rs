@@ -297,8 +297,8 @@ fn check_first_bytes(input: &[u8], start: usize) -> Result<(), Refusal> {
 }
 
 /// Refuses the first line of another protocol as soon as it is whole: an SSH or Redis client waits
-/// for an answer to it and sends no empty line. What stands before the version is checked with the
-/// rest of the head.
+/// for an answer to it and sends no empty line. Method and target are checked with the rest of
+/// the head.
 fn check_version(line: &[u8]) -> Result<(), Refusal> {
     match line.split_last_chunk::<{ " HTTP/1.1".len() }>() {
         Some((_, b" HTTP/1.1" | b" HTTP/1.0")) => Ok(()),

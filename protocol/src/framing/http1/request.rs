@@ -88,8 +88,8 @@ impl<'a> Field<'a> {
         };
     }
 
-    /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`. What is
-    /// shorter than two of the shortest usable values and a comma is not searched for one.
+    /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`. A line that
+    /// is too short for two usable values and a comma is not searched for one.
     fn add_single(&mut self, value: &'a [u8], list_bytes_min: usize) {
         let sole = match value.len() < list_bytes_min {
             true => Some(value),

@@ -38,8 +38,8 @@ pub struct ResponseHead<'a> {
 pub enum Content {
     /// Nothing.
     None,
-    /// Nothing, as the request was HEAD: what GET would have been answered with is not described
-    /// (RFC 9110 8.6: no length is sent unless it is that of the answer to GET).
+    /// Nothing, as the request was HEAD. The answer to GET is not described: its length would have
+    /// to be right (RFC 9110 8.6).
     Omitted,
     /// `application/json`.
     Json(usize),

@@ -7,6 +7,7 @@ use super::{Framer, Refusal, RequestHead, Step};
 use crate::limits::HttpLimits;
 
 mod accepted;
+mod lengths;
 mod refused;
 mod splits;
 

@@ -1,4 +1,4 @@
-//! What a generated schema allows, its type reads.
+//! A type reads every value that its generated schema allows.
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroI32, NonZeroU8};
@@ -84,11 +84,11 @@ fn ends() -> Vec<String> {
         .collect()
 }
 
-/// Checks that everything the schema of `A` allows is read, with and without the null that clients
-/// are not told of. Returns how many values are allowed.
+/// Checks that `A` reads everything that its schema allows, also the null that is not listed.
+/// Returns how many values are allowed.
 fn check<A: DeserializeOwned + JsonSchema>() -> usize {
-    let ArgumentsSchema { told, accepted } = type_schema::of_arguments::<A>();
-    let [told, accepted] = [told, accepted].map(|schema| {
+    let ArgumentsSchema { listed, accepted } = type_schema::of_arguments::<A>();
+    let [listed, accepted] = [listed, accepted].map(|schema| {
         CompiledSchema::of_input(schema.as_value()).expect("a generated schema is usable")
     });
     let mut allowed = 0;
@@ -102,7 +102,7 @@ fn check<A: DeserializeOwned + JsonSchema>() -> usize {
             .expect("the tables hold JSON");
         let arguments = decoded.root();
         let is_accepted = accepted.is_valid(arguments);
-        assert!(is_accepted || !told.is_valid(arguments), "{text}");
+        assert!(is_accepted || !listed.is_valid(arguments), "{text}");
         if is_accepted {
             allowed += 1;
             let name = std::any::type_name::<A>();

@@ -1,4 +1,4 @@
-//! What the head alone decides: verb, path, and fields that come more than once.
+//! Decisions by the head alone: verb, path, and fields that come more than once.
 
 use super::{Expected, check, claiming, refused, request, with_head};
 use crate::binding::http::{Route, route, status_of};
