@@ -54,12 +54,23 @@ impl Connection {
         is_full
     }
 
+    /// Notes that reading has to stop, if it has, or if requests that were received wait for a
+    /// turn: what comes behind them waits in the socket.
+    pub(crate) fn pause_if_busy(&mut self, context: &mut Context<'_>) -> bool {
+        let buffers = self.buffers.as_mut();
+        match buffers.filter(|buffers| buffers.has_turn) {
+            Some(buffers) => {
+                buffers.is_paused = true;
+                true
+            }
+            None => self.pause_if_full(context),
+        }
+    }
+
     /// Whether reading stopped and can go on; it does go on then.
     pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
-        if !self
-            .buffers
-            .as_ref()
-            .is_some_and(|buffers| buffers.is_paused)
+        let buffers = self.buffers.as_ref();
+        if !buffers.is_some_and(|buffers| buffers.is_paused && !buffers.has_turn)
             || self.is_full(&context.rules.connection)
         {
             return false;

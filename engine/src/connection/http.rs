@@ -100,13 +100,14 @@ impl Connection {
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
-                if self
-                    .buffers
-                    .as_ref()
-                    .is_some_and(|buffers| buffers.input.is_some())
-                {
+                let buffers = self.buffers.as_ref();
+                if buffers.is_some_and(|buffers| buffers.input.is_some()) {
+                    let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                     self.keep_input(bytes, context);
-                    self.resume(context);
+                    // With a turn of its own to come, it does not take one here before others.
+                    if !has_turn {
+                        self.resume(context);
+                    }
                 } else {
                     let consumed = self.process(bytes, context);
                     if consumed < bytes.len() && self.reads() {

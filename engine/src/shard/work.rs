@@ -90,6 +90,9 @@ pub(crate) struct Handling {
     pub(super) date: Date,
     pub(super) shard: u16,
     pub(super) requests_per_turn: u32,
+    /// Requests that connections may still make at this step of the turn, all together; each may
+    /// make one more than that.
+    pub(super) requests_left: u32,
     pub(super) is_draining: bool,
     /// Bytes of unfinished requests of all connections.
     pub(super) input_bytes: usize,
@@ -111,9 +114,15 @@ impl Handling {
             key,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
-            requests_left: self.requests_per_turn,
+            // With none at all, a request that is whole could not be told from a part of one.
+            requests_left: self.requests_per_turn.min(self.requests_left).max(1),
             out: None,
         }
+    }
+
+    /// Takes requests that were made off those that may be made at this step of the turn.
+    pub(super) fn note_requests(&mut self, made: u32) {
+        self.requests_left = self.requests_left.saturating_sub(made);
     }
 
     /// Gives back memory that an unusually large message took. Called when the shard is idle.
