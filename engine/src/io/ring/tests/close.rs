@@ -142,6 +142,26 @@ fn a_shutdown_before_the_close_of_older_kernels_spares_the_next_connection() {
 }
 
 #[test]
+fn dropping_a_ring_ends_its_sends_and_closes_its_connections() {
+    let mut server = Server::open(&SMALL);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let (client, key) = server.pair();
+        server.ring.watch(key);
+        server.block_a_send(key, BYTES_MANY);
+        clients.push(client);
+    }
+    assert!(server.ring.end_sends());
+    drop(server.ring);
+    for mut client in clients {
+        // An end of stream or a reset, and no timeout.
+        let outcome = std::io::copy(&mut client, &mut std::io::sink());
+        let is_timeout = |error: std::io::Error| error.kind() == ErrorKind::WouldBlock;
+        assert!(!outcome.is_err_and(is_timeout));
+    }
+}
+
+#[test]
 #[should_panic(expected = "Receive after the close of")]
 fn queueing_something_after_a_close_is_a_bug() {
     let mut server = Server::open(&SMALL);
