@@ -20,8 +20,8 @@ fn completions_of_close(server: &mut Server, key: SlotKey) -> Vec<Completion> {
     let mut completions = std::mem::take(&mut server.waiting);
     for _ in 0..ROUNDS_MAX {
         while server.ring.reap(&mut completions, 1) > 0 {
-            if matches!(completions.last(), Some(Completion::Closed { key: closed }) if *closed == key)
-            {
+            if let Some(Completion::Closed { key: closed }) = completions.last() {
+                assert_eq!(*closed, key);
                 assert_eq!(server.ring.closing(), 0);
                 assert_eq!(server.ring.in_flight(), 1, "the accept alone is left");
                 return completions;
