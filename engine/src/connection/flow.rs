@@ -9,13 +9,13 @@ use crate::io::chunk::Chunk;
 use crate::profile::Connection as ConnectionProfile;
 
 impl Connection {
-    /// Whether requests that were received wait for a turn.
+    /// Whether requests that were received, or what may be one, wait for a turn.
     pub(crate) fn has_requests_left_over(&self) -> bool {
-        matches!(self.phase, Phase::Idle)
-            && self
-                .buffers
-                .as_ref()
-                .is_some_and(|buffers| buffers.input.is_some())
+        let has_input = |buffers: &ConnectionBuffers| {
+            let may_be_whole = self.phase == Phase::Idle || buffers.is_unseen;
+            buffers.input.is_some() && may_be_whole
+        };
+        self.buffers.as_deref().is_some_and(has_input)
     }
 
     /// Whether the connection has requests left over and needs a turn for them, once. A peer that

@@ -100,14 +100,15 @@ impl Connection {
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
-                let buffers = self.buffers.as_ref();
-                if buffers.is_some_and(|buffers| buffers.input.is_some()) {
-                    let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
+                let buffers = self.buffers.as_deref();
+                let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
+                if has_turn || context.requests_left == 0 {
+                    // Others come first.
                     self.keep_input(bytes, context);
-                    // With a turn of its own to come, it does not take one here before others.
-                    if !has_turn {
-                        self.resume(context);
-                    }
+                    self.buffers(context).is_unseen = true;
+                } else if buffers.is_some_and(|buffers| buffers.input.is_some()) {
+                    self.keep_input(bytes, context);
+                    self.resume(context);
                 } else {
                     let consumed = self.process(bytes, context);
                     if consumed < bytes.len() && self.reads() {
@@ -124,11 +125,14 @@ impl Connection {
         if !self.is_between_answers() {
             return;
         }
-        let Some(mut input) = self
-            .buffers
-            .as_mut()
-            .and_then(|buffers| buffers.input.take())
-        else {
+        if context.requests_left == 0 {
+            return;
+        }
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        buffers.is_unseen = false;
+        let Some(mut input) = buffers.input.take() else {
             return;
         };
         *context.input_bytes -= input.len();

@@ -15,8 +15,8 @@ use crate::meter::Counter;
 pub(super) const LEFTOVER_REQUESTS_PER_TURN: u32 = 64;
 
 impl Shard {
-    /// Handles what the ring completed, at most a budget of it, and at most as many requests
-    /// beyond the first of each completion. Returns whether there was any, not counting a tick.
+    /// Handles what the ring completed, at most a budget of it, and makes at most as many
+    /// requests. Returns whether there was any, not counting a tick.
     pub(super) fn handle_completions(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
         let budget = self.profile.budget.completions_per_turn;

@@ -90,8 +90,7 @@ pub(crate) struct Handling {
     pub(super) date: Date,
     pub(super) shard: u16,
     pub(super) requests_per_turn: u32,
-    /// Requests that connections may still make at this step of the turn, all together; each may
-    /// make one more than that.
+    /// Requests that connections may still make at this step of the turn, all together.
     pub(super) requests_left: u32,
     pub(super) is_draining: bool,
     /// Bytes of unfinished requests of all connections.
@@ -114,8 +113,7 @@ impl Handling {
             key,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
-            // With none at all, a request that is whole could not be told from a part of one.
-            requests_left: self.requests_per_turn.min(self.requests_left).max(1),
+            requests_left: self.requests_per_turn.min(self.requests_left),
             out: None,
         }
     }
