@@ -386,24 +386,40 @@ impl Ring {
     }
 }
 
-impl Drop for Ring {
-    /// Cancels what is under way and waits until the kernel has let go of every chunk; after
-    /// `DROP_ROUNDS_MAX` rounds the rest is leaked, since freeing it could send foreign bytes.
-    fn drop(&mut self) {
-        let everything = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
-        self.push_silent(everything, Tag::of(Op::Cancel));
+impl Ring {
+    /// Cancels the sends under way and waits until the kernel has let go of every chunk, for
+    /// [`DROP_ROUNDS_MAX`] rounds that end none. Returns whether it has.
+    fn end_sends(&mut self) -> bool {
         self.wake = None;
+        let sends: Vec<(SlotKey, Tag)> = self.flight.sends().collect();
+        for (key, tag) in sends {
+            self.cancel(key, tag);
+        }
         let mut completions = Vec::new();
-        for _ in 0..DROP_ROUNDS_MAX {
-            if self.flight.sends() == 0 || self.enter(Wait::For(DROP_ROUND)).is_err() {
+        let mut rounds = 0;
+        while self.flight.sends().len() > 0 && rounds < DROP_ROUNDS_MAX {
+            let before = self.flight.sends().len();
+            if self.enter(Wait::For(DROP_ROUND)).is_err() {
                 break;
             }
             while self.reap(&mut completions, usize::MAX) > 0 {
                 completions.clear();
             }
+            rounds += u32::from(self.flight.sends().len() == before);
         }
-        self.flight.leak_lent();
-        // Closing the ring ends the registration too, so a refusal changes nothing.
+        self.flight.sends().len() == 0
+    }
+}
+
+impl Drop for Ring {
+    /// The kernel cancels what is under way some time after the ring is closed, so what still
+    /// reads memory ends first. What does not end is leaked: to free it could send foreign bytes.
+    fn drop(&mut self) {
+        if !self.end_sends() || self.flight.has_lookups() {
+            self.flight.leak_lent();
+        }
+        // Nothing receives after this. Closing the ring ends the registration too, so a refusal
+        // changes nothing.
         let _ = self.buffers.unregister(&self.uring.submitter());
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) changes: Vec<(Option<EventId>, Vec<u8>)>,
     /// Reading stopped because there is enough to do; data may be waiting in the socket.
     pub(crate) is_paused: bool,
+    /// What was kept last was not looked at: the turn had no request left for it.
+    pub(crate) is_unseen: bool,
     /// The shard goes on with the kept requests in a later turn.
     pub(crate) has_turn: bool,
     /// Bytes thrown away while lingering.

@@ -10,13 +10,13 @@ use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::Chunk;
 
 impl Connection {
-    /// Whether requests that were received wait for a turn.
+    /// Whether requests that were received, or what may be one, wait for a turn.
     pub(crate) fn has_requests_left_over(&self) -> bool {
-        matches!(self.phase, Phase::Idle)
-            && self
-                .buffers
-                .as_ref()
-                .is_some_and(|buffers| buffers.input.is_some())
+        let has_input = |buffers: &ConnectionBuffers| {
+            let may_be_whole = self.phase == Phase::Idle || buffers.is_unseen;
+            buffers.input.is_some() && may_be_whole
+        };
+        self.buffers.as_deref().is_some_and(has_input)
     }
 
     /// Whether the connection has requests left over and needs a turn for them, once. A peer that
@@ -55,12 +55,23 @@ impl Connection {
         is_full
     }
 
+    /// Notes that reading has to stop, if it has, or if requests that were received wait for a
+    /// turn: what comes behind them waits in the socket.
+    pub(crate) fn pause_if_busy(&mut self, context: &mut Context<'_>) -> bool {
+        let buffers = self.buffers.as_mut();
+        match buffers.filter(|buffers| buffers.has_turn) {
+            Some(buffers) => {
+                buffers.is_paused = true;
+                true
+            }
+            None => self.pause_if_full(context),
+        }
+    }
+
     /// Whether reading stopped and can go on; it does go on then.
     pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
-        if !self
-            .buffers
-            .as_ref()
-            .is_some_and(|buffers| buffers.is_paused)
+        let buffers = self.buffers.as_ref();
+        if !buffers.is_some_and(|buffers| buffers.is_paused && !buffers.has_turn)
             || self.is_full(&context.rules.connection)
         {
             return false;

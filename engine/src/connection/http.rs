@@ -102,11 +102,13 @@ impl Connection {
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
-                if self
-                    .buffers
-                    .as_ref()
-                    .is_some_and(|buffers| buffers.input.is_some())
-                {
+                let buffers = self.buffers.as_deref();
+                let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
+                if has_turn || context.requests_left == 0 {
+                    // Others come first.
+                    self.keep_input(bytes, context);
+                    self.buffers(context).is_unseen = true;
+                } else if buffers.is_some_and(|buffers| buffers.input.is_some()) {
                     self.keep_input(bytes, context);
                     self.resume(context);
                 } else {
@@ -125,11 +127,14 @@ impl Connection {
         if !self.is_between_answers() {
             return;
         }
-        let Some(mut input) = self
-            .buffers
-            .as_mut()
-            .and_then(|buffers| buffers.input.take())
-        else {
+        if context.requests_left == 0 {
+            return;
+        }
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        buffers.is_unseen = false;
+        let Some(mut input) = buffers.input.take() else {
             return;
         };
         *context.input_bytes -= input.len();

@@ -13,13 +13,18 @@ use corelane_io::chunk::Chunk;
 use corelane_io::ring::Completion;
 use corelane_io::slots::SlotKey;
 
+/// Requests left over from earlier turns that one turn makes, some quarter of a millisecond of
+/// small calls: clients that send one request at a time wait for no more of those of others.
+pub(super) const LEFTOVER_REQUESTS_PER_TURN: u32 = 64;
+
 impl Shard {
-    /// Handles what the ring completed, at most a budget of it. Returns whether there was any, not
-    /// counting a tick.
+    /// Handles what the ring completed, at most a budget of it, and makes at most as many
+    /// requests. Returns whether there was any, not counting a tick.
     pub(super) fn handle_completions(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
-        let budget = self.profile.budget.completions_per_turn as usize;
-        let count = self.ring.reap(&mut completions, budget);
+        let budget = self.profile.budget.completions_per_turn;
+        self.handling.requests_left = budget;
+        let count = self.ring.reap(&mut completions, budget as usize);
         for completion in completions.drain(..) {
             self.handle_completion(completion);
         }
@@ -216,13 +221,15 @@ impl Shard {
     }
 
     /// Goes on with requests that were left over from earlier turns: one share for each of the
-    /// connections that wait longest, and as many requests in all as a turn handles completions.
-    /// Returns whether there were any.
+    /// connections that wait longest, and a bounded number of requests in all. Returns whether
+    /// there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
-        let budget = &self.profile.budget;
-        let most = budget.completions_per_turn / budget.requests_per_connection_per_turn;
-        let count = self.leftover.len().min(most.max(1) as usize);
+        let count = self.leftover.len();
+        self.handling.requests_left = LEFTOVER_REQUESTS_PER_TURN;
         for _ in 0..count {
+            if self.handling.requests_left == 0 {
+                break;
+            }
             let Some(key) = self.leftover.pop_front() else {
                 break;
             };
@@ -232,8 +239,12 @@ impl Shard {
             connection.begin_turn();
             if !connection.has_much_output(&self.profile.connection) {
                 let mut context = self.handling.context(key);
+                let most = context.requests_left;
                 connection.resume(&mut context);
+                // To find that a request is not whole costs something too.
+                let made = (most - context.requests_left).max(1);
                 let out = context.out.take();
+                self.handling.note_requests(made);
                 self.finish_step(key, out);
             }
         }

@@ -50,8 +50,9 @@ impl Shard {
     /// The last quiet shard tells the others, which may be parked, before it goes.
     fn wake_all_shards(&mut self) -> std::io::Result<()> {
         for (shard, fd) in self.ring_fds.iter().enumerate() {
-            if shard != usize::from(self.handling.shard) {
-                self.ring.wake_shard(fd.load(Ordering::Acquire));
+            let fd = fd.load(Ordering::Acquire);
+            if fd >= 0 && shard != usize::from(self.handling.shard) {
+                self.ring.wake_shard(fd);
             }
         }
         self.ring.enter(Wait::No)

@@ -121,7 +121,7 @@ impl Shard {
             return false;
         };
         let mut context = self.handling.context(key);
-        if !connection.pause_if_full(&mut context) {
+        if !connection.pause_if_busy(&mut context) {
             return false;
         }
         let ends = match connection.hangup {
@@ -144,9 +144,12 @@ impl Shard {
                 };
                 self.handling.meter.add(Counter::BytesIn, bytes as u64);
                 let mut context = self.handling.context(key);
+                let most = context.requests_left;
                 let data = self.ring.buffers().bytes_mut(&buffer, bytes);
                 connection.received(data, &mut context);
+                let made = most - context.requests_left;
                 let out = context.out.take();
+                self.handling.note_requests(made);
                 self.ring.buffers().recycle(buffer);
                 self.finish_step(key, out);
             }

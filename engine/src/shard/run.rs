@@ -7,6 +7,7 @@
 //! with each request of a server that is neither busy nor idle.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::work::Shard;
@@ -84,6 +85,9 @@ impl Shard {
         self.flush_lanes();
         if has_drained {
             self.handling.endpoint.finish_drain();
+            // Other shards may still have something to say, and the number of the ring's descriptor
+            // may soon be that of another one.
+            self.ring_fds[usize::from(self.handling.shard)].store(-1, Ordering::Release);
             let overflows = self.ring.counters().completion_overflows;
             let meter = &self.handling.meter;
             meter.add(Counter::RingCompletionsOverflowed, overflows);

@@ -106,6 +106,8 @@ pub(crate) struct Handling {
     pub(super) date: Date,
     pub(super) shard: u16,
     pub(super) requests_per_turn: u32,
+    /// Requests that connections may still make at this step of the turn, all together.
+    pub(super) requests_left: u32,
     pub(super) is_draining: bool,
     /// Bytes of unfinished requests of all connections.
     pub(super) input_bytes: usize,
@@ -132,9 +134,14 @@ impl Handling {
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
             shard_output_bytes: self.output_bytes,
-            requests_left: self.requests_per_turn,
+            requests_left: self.requests_per_turn.min(self.requests_left),
             out: None,
         }
+    }
+
+    /// Takes requests that were made off those that may be made at this step of the turn.
+    pub(super) fn note_requests(&mut self, made: u32) {
+        self.requests_left = self.requests_left.saturating_sub(made);
     }
 
     /// Gives back memory that unusually large messages took. Called once a second, so that a

@@ -84,6 +84,10 @@ fn a_full_server_serves_those_it_has_and_then_others() {
         drop(served);
         check_room(&server, expected, name);
         probe.check("an empty server");
+        // However often it filled up.
+        let warning = "holds as many connections as it can";
+        wait_until("a warning", || server.log().contains(warning).then_some(()));
+        assert_eq!(server.log().matches(warning).count(), 1, "{name}");
     }
 }
 

@@ -101,11 +101,7 @@ impl Flight {
     /// Takes the chunk over and returns its tag and the address the kernel reads from.
     pub(super) fn begin_send(&mut self, send: SendUnderWay) -> (Tag, *const u8) {
         let entry = self.sends.vacant_entry();
-        let tag = Tag {
-            op: Op::Send,
-            index: u32::try_from(entry.key()).expect("fewer sends than a tag can name"),
-            generation: send.key.generation,
-        };
+        let tag = send_tag(entry.key(), send.key);
         self.outstanding.begin(tag, send.key.index);
         // Moving the chunk into the slab moves its handle; the bytes stay where they are.
         let start = send.chunk[send.from..].as_ptr();
@@ -131,9 +127,15 @@ impl Flight {
                 .min(2 * self.streamed_peak + STREAM_BUFFERS_MIN)
     }
 
-    /// Sends among them.
-    pub(super) fn sends(&self) -> usize {
-        self.sends.len()
+    /// The sends under way, each with its connection and its tag.
+    pub(super) fn sends(&self) -> impl ExactSizeIterator<Item = (SlotKey, Tag)> {
+        let tag = |(place, send): (usize, &SendUnderWay)| (send.key, send_tag(place, send.key));
+        self.sends.iter().map(tag)
+    }
+
+    /// Whether the kernel may still write to the memory of a lookup.
+    pub(super) fn has_lookups(&self) -> bool {
+        !self.lookups.is_empty()
     }
 
     /// Gives up what the kernel may still read or write without freeing it.
@@ -287,6 +289,14 @@ impl Flight {
             from,
             outcome,
         }
+    }
+}
+
+fn send_tag(place: usize, key: SlotKey) -> Tag {
+    Tag {
+        op: Op::Send,
+        index: u32::try_from(place).expect("fewer sends than a tag can name"),
+        generation: key.generation,
     }
 }
 

@@ -262,18 +262,6 @@ fn short_sends_to_a_slow_reader_finish() {
 }
 
 #[test]
-fn dropping_a_ring_with_a_blocked_send_closes_the_connection() {
-    let mut server = Server::open(&SMALL);
-    let (mut client, key) = server.pair();
-    server.ring.send(key, Chunk::from(vec![1; 16 << 20]), 0);
-    let (chunk, _, outcome) = server.sent();
-    server.ring.send(key, chunk, outcome.unwrap());
-    server.ring.enter(Wait::No).unwrap();
-    drop(server.ring);
-    let _ = std::io::copy(&mut client, &mut std::io::sink());
-}
-
-#[test]
 fn a_full_table_ends_accepting_until_a_close() {
     let mut server = Server::open(&RingSettings {
         descriptors: 2,

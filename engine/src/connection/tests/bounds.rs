@@ -52,6 +52,42 @@ fn left_over_requests_count_as_pipelined_bytes() {
 }
 
 #[test]
+fn what_arrives_when_a_turn_has_no_request_left_is_looked_at_in_a_later_one() {
+    let request = echo("m");
+    for cut in [0, 1, 40, request.len() - 1] {
+        let mut line = TestConnection::new();
+        let (begun, rest) = request.split_at(cut);
+        line.receive(begun.as_bytes());
+        line.requests_per_turn = 0;
+        line.receive(rest.as_bytes());
+        // The end of the peer comes after what it sent.
+        line.step(Connection::finished);
+        assert!(line.take_sent().is_empty(), "cut at {cut}");
+        assert!(line.connection.takes_turn(&line.rules.connection));
+        assert!(line.step(Connection::pause_if_busy));
+        line.requests_per_turn = 1;
+        line.connection.begin_turn();
+        assert_eq!(line.finish_leftover(), 1, "cut at {cut}");
+        assert_eq!(texts(&line.responses()), ["m"]);
+        let is_over = line.connection.phase == Phase::Flushing { lingers: false };
+        assert!(is_over, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_connection_that_waits_for_a_turn_takes_none_before_others() {
+    let mut line = TestConnection::new();
+    line.requests_per_turn = 1;
+    line.receive(echo("1").repeat(2).as_bytes());
+    assert!(line.connection.takes_turn(&line.rules.connection));
+    line.receive(echo("1").as_bytes());
+    assert_eq!(line.responses().len(), 1);
+    line.connection.begin_turn();
+    assert_eq!(line.finish_leftover(), 2);
+    assert_eq!(line.responses().len(), 2);
+}
+
+#[test]
 fn a_partial_request_is_bounded_by_its_framing_alone() {
     let mut line = TestConnection::new();
     line.rules.connection.pipelined_bytes_max = 10;

@@ -1,5 +1,7 @@
 //! Peers that leave, at the worst times.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use super::live_shard::{Client, TestShard, with_shard};
@@ -152,5 +154,7 @@ fn a_drained_shard_has_closed_every_connection() {
         while !shard.turn().await {}
         assert_eq!(shard.count(Counter::ConnectionsOpen), 0);
         assert_eq!(shard.count(Counter::ConnectionsClosed), 20);
+        // No other shard wakes a ring that is about to go.
+        assert_eq!(shard.shard.ring_fds[0].load(Ordering::Relaxed), -1);
     });
 }

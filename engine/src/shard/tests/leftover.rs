@@ -4,23 +4,58 @@ use serde_json::json;
 
 use super::live_shard::{Client, ROUND, TURNS_MAX, TestShard, with_shard};
 use crate::meter::Counter;
+use crate::shard::connections::LEFTOVER_REQUESTS_PER_TURN;
 use corelane_io::ring::Wait;
 
+const CONNECTIONS: usize = 40;
+const REQUESTS: usize = 8;
+
+/// Connections that have sent more requests than one receive brings.
+async fn pipelining_clients(shard: &mut TestShard) -> Vec<Client> {
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(shard.client().await.0);
+    }
+    for client in &mut clients {
+        let echo = client.call("echo", json!({"message": "x"}));
+        client.send(&echo.repeat(REQUESTS));
+    }
+    clients
+}
+
+/// Takes turns until all requests are answered.
+async fn serve_all(shard: &mut TestShard) {
+    let all = (CONNECTIONS * REQUESTS) as u64;
+    let is_served = |it: &mut TestShard| it.count(Counter::CallsOk) == all;
+    shard.turn_until("all answers", is_served).await;
+}
+
 #[test]
-fn a_turn_takes_up_a_bounded_number_of_connections_with_requests_left_over() {
-    const CONNECTIONS: usize = 12;
-    const REQUESTS: usize = 8;
-    // Two connections of two requests each make four requests.
+fn completions_of_a_turn_make_a_bounded_number_of_requests() {
+    // A receive brings four requests: two receives use the budget up.
+    let toml = "[budget]\ncompletions_per_turn = 8\nrequests_per_connection_per_turn = 4";
+    with_shard(toml, async |shard| {
+        let _clients = pipelining_clients(shard).await;
+        let mut most = 0;
+        for _ in 0..TURNS_MAX {
+            if shard.shard.leftover.len() == CONNECTIONS {
+                break;
+            }
+            shard.shard.ring.enter(Wait::For(ROUND)).expect("it enters");
+            let before = shard.count(Counter::CallsOk);
+            shard.shard.handle_completions();
+            most = most.max(shard.count(Counter::CallsOk) - before);
+        }
+        assert_eq!(most, 8, "requests of a turn");
+        serve_all(shard).await;
+    });
+}
+
+#[test]
+fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() {
     let toml = "[budget]\ncompletions_per_turn = 4\nrequests_per_connection_per_turn = 2";
     with_shard(toml, async |shard| {
-        let mut clients: Vec<Client> = Vec::new();
-        for _ in 0..CONNECTIONS {
-            clients.push(shard.client().await.0);
-        }
-        for client in &mut clients {
-            let echo = client.call("echo", json!({"message": "x"}));
-            client.send(&echo.repeat(REQUESTS));
-        }
+        let _clients = pipelining_clients(shard).await;
         // Their bytes arrive, and no turn takes up what is left over yet.
         for _ in 0..TURNS_MAX {
             if shard.shard.leftover.len() == CONNECTIONS {
@@ -30,12 +65,18 @@ fn a_turn_takes_up_a_bounded_number_of_connections_with_requests_left_over() {
             shard.shard.handle_completions();
         }
         assert_eq!(shard.shard.leftover.len(), CONNECTIONS);
+        // What comes behind a receive's worth of requests waits in the socket.
+        for _ in 0..CONNECTIONS {
+            shard.shard.ring.enter(Wait::No).expect("it enters");
+            shard.shard.handle_completions();
+        }
+        let receive_bytes = shard.shard.profile.ring.buffer_bytes as usize;
+        assert!(shard.shard.handling.input_bytes <= CONNECTIONS * receive_bytes);
         let before = shard.count(Counter::CallsOk);
         shard.shard.handle_leftover();
-        assert_eq!(shard.count(Counter::CallsOk) - before, 4);
+        let made = shard.count(Counter::CallsOk) - before;
+        assert_eq!(made, u64::from(LEFTOVER_REQUESTS_PER_TURN));
         // Those that were passed over come first, and all are served in the end.
-        let all = (CONNECTIONS * REQUESTS) as u64;
-        let is_served = |it: &mut TestShard| it.count(Counter::CallsOk) == all;
-        shard.turn_until("all answers", is_served).await;
+        serve_all(shard).await;
     });
 }

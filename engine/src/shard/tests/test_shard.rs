@@ -111,6 +111,8 @@ impl TestShard {
 
     /// The peer of a connection sends `bytes`.
     pub(super) fn receive(&mut self, key: SlotKey, bytes: &str) {
+        // As at the completions of a turn.
+        self.shard.handling.requests_left = u32::MAX;
         let connection = self.shard.slots.get_mut(key).expect("it is open");
         let mut context = self.shard.handling.context(key);
         connection.received(&mut bytes.to_owned().into_bytes(), &mut context);

@@ -20,8 +20,8 @@ fn completions_of_close(server: &mut Server, key: SlotKey) -> Vec<Completion> {
     let mut completions = std::mem::take(&mut server.waiting);
     for _ in 0..ROUNDS_MAX {
         while server.ring.reap(&mut completions, 1) > 0 {
-            if matches!(completions.last(), Some(Completion::Closed { key: closed }) if *closed == key)
-            {
+            if let Some(Completion::Closed { key: closed }) = completions.last() {
+                assert_eq!(*closed, key);
                 assert_eq!(server.ring.closing(), 0);
                 assert_eq!(server.ring.in_flight(), 1, "the accept alone is left");
                 return completions;
@@ -139,6 +139,26 @@ fn a_shutdown_that_is_late_spares_the_next_connection() {
 #[test]
 fn a_shutdown_before_the_close_of_older_kernels_spares_the_next_connection() {
     check_shutdowns_spare_the_next(true);
+}
+
+#[test]
+fn dropping_a_ring_ends_its_sends_and_closes_its_connections() {
+    let mut server = Server::open(&SMALL);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let (client, key) = server.pair();
+        server.ring.watch(key);
+        server.block_a_send(key, BYTES_MANY);
+        clients.push(client);
+    }
+    assert!(server.ring.end_sends());
+    drop(server.ring);
+    for mut client in clients {
+        // An end of stream or a reset, and no timeout.
+        let outcome = std::io::copy(&mut client, &mut std::io::sink());
+        let is_timeout = |error: std::io::Error| error.kind() == ErrorKind::WouldBlock;
+        assert!(!outcome.is_err_and(is_timeout));
+    }
 }
 
 #[test]
