@@ -121,14 +121,15 @@ impl Shard {
 
     /// Takes over what changed, and tells a share of it to those who asked. Returns whether there
     /// was anything.
-    fn handle_changes(&mut self) -> bool {
+    pub(super) fn handle_changes(&mut self) -> bool {
         let endpoint = &mut self.handling.endpoint;
         // Resources that changed wait among the updates, where they coalesce, until the last ones
         // were broadcast.
         if let Some(changes) = self.updates.take(endpoint.takes_updates()) {
             endpoint.handle_changes(changes);
         }
-        let has_broadcasts = endpoint.has_broadcasts();
+        // Broadcasts coalesce, so they wait while a lane is full: behind it they would only pile up.
+        let has_broadcasts = endpoint.has_broadcasts() && self.overflow.is_empty();
         if has_broadcasts {
             endpoint.continue_broadcasts();
             // Statuses of this shard's own tasks reach its subscriptions here.

@@ -1,5 +1,6 @@
 //! Broadcasts to readers of every speed.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -10,8 +11,10 @@ use socket2::SockRef;
 
 use super::test_shard::TestShard;
 use crate::catalog::pending_updates::Changes;
+use crate::connection::http::Phase;
 use crate::mcp::tests::test_endpoint::{MODERN, claim, on_executor, request};
 use crate::meter::Counter;
+use crate::shard::ShardMessage;
 
 /// A `subscriptions/listen` for changes of the list of tools.
 pub(super) fn listen() -> String {
@@ -70,6 +73,51 @@ fn a_reader_that_stops_costs_nothing_and_gets_the_last_change() {
     assert_eq!(shard.shard.handling.output_bytes, held_bytes);
     // The first change that it did not take, and the last one.
     assert_eq!(take_all(&mut shard, slow), 2);
+}
+
+#[test]
+fn broadcasts_to_another_shard_wait_while_its_lane_is_full_and_reach_every_stream() {
+    const STREAMS: u32 = 20;
+    let mut shards = TestShard::several(2, |profile| {
+        profile.lanes.request = 1;
+        profile.lanes.reply = 1;
+    });
+    let (near, home) = shards.split_at_mut(1);
+    let (near, home) = (&mut near[0], &mut home[0]);
+    for index in 1..=STREAMS {
+        let (key, session) = (near.insert(index), home.session());
+        let open = "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n";
+        near.receive(key, &format!("{open}{session}\r\n"));
+        near.shard.flush_lanes();
+        home.shard.handle_messages();
+        home.shard.deliver_all();
+        home.shard.flush_lanes();
+        near.shard.handle_messages();
+        assert_eq!(near.phase(key), Some(Phase::Streaming));
+    }
+    for _ in 0..1000 {
+        let mut changes = Changes::default();
+        changes.lists.insert(ListKind::Tools);
+        home.shard.handling.endpoint.handle_changes(changes);
+        home.shard.handle_changes();
+        home.shard.deliver_all();
+    }
+    // One broadcast is on its way, and one more waits behind it.
+    let mut arrived: HashMap<u32, usize> = HashMap::new();
+    for _ in 0..1000 {
+        home.shard.handle_changes();
+        home.shard.deliver_all();
+        home.shard.flush_lanes();
+        for message in near.messages() {
+            let ShardMessage::Deliver(delivery) = message else {
+                panic!("not a part of a stream: {message:?}");
+            };
+            *arrived.entry(delivery.exchange.slot.index).or_default() += 1;
+        }
+    }
+    assert!(!home.shard.has_work(), "all of it has been sent");
+    assert_eq!(arrived.len(), STREAMS as usize);
+    assert!(arrived.values().all(|times| *times <= 2), "{arrived:?}");
 }
 
 #[test]

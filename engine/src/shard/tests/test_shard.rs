@@ -9,7 +9,7 @@ use crate::connection::http::{Connection, Phase};
 use crate::guard::origin::OriginPolicy;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::mcp::Exchange;
-use crate::mcp::tests::test_endpoint::parts;
+use crate::mcp::tests::test_endpoint::{initialize, parts};
 use crate::mcp::tests::tools::Gate;
 use crate::meter::Counter;
 use crate::profile::{Profile, ShardProfile};
@@ -95,6 +95,28 @@ impl TestShard {
     /// A client of the server.
     pub(super) fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).expect("the shard listens")
+    }
+
+    /// Makes a session of a client without capabilities, which lives on this shard; returns its
+    /// header line.
+    pub(super) fn session(&mut self) -> String {
+        let body = initialize("2025-11-25");
+        let length = body.len();
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        let key = self.insert(0);
+        let mut connection = self.shard.slots.remove(key).expect("it is open");
+        let peer = self.shard.handling.endpoint.holder_of(None);
+        let mut context = self.shard.handling.context(key);
+        context.peer = Some(peer);
+        connection.received(&mut request.into_bytes(), &mut context);
+        let answer = context.out.take().expect("an answer at once");
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let is_session = |line: &&str| line.to_lowercase().starts_with("mcp-session-id: ");
+        let line = answer.lines().find(is_session);
+        format!("{}\r\n", line.expect("initialize makes a session"))
     }
 
     /// A connection without a socket; nothing that is sent on it leaves before a turn.
