@@ -2,8 +2,8 @@
 //!
 //! A [`Decoder`] turns the bytes of one whole message into a [`Decoded`] document that borrows the
 //! decoder's buffers, for long messages there is an [`OwnedDocument`] with memory of its own; from
-//! either come the [`Message`] of the envelope and [`Value`]s that serde can read. [`encode`] writes
-//! messages straight into an output buffer.
+//! either come the [`Message`] of the envelope and [`Value`]s that serde can read. [`encode`]
+//! writes messages straight into an output buffer.
 //!
 //! Invariant: having a [`Message`] tells you that the bytes were one strict RFC 8259 text within
 //! [`JsonLimits`], and that the envelope is a request, a notification or a response and nothing in

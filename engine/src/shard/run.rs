@@ -128,7 +128,8 @@ impl Shard {
         if let Some(changes) = self.updates.take(endpoint.takes_updates()) {
             endpoint.handle_changes(changes);
         }
-        // Broadcasts coalesce, so they wait while a lane is full: behind it they would only pile up.
+        // Broadcasts coalesce, so they wait while a lane is full: behind it they would only pile
+        // up.
         let has_broadcasts = endpoint.has_broadcasts() && self.overflow.is_empty();
         if has_broadcasts {
             endpoint.continue_broadcasts();
