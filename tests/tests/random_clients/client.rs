@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use corelane::ServerHandle;
 use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
-use corelane_tests::{Connection, EventStream, Item, Request, Response, Session};
+use corelane_tests::{Connection, EventStream, Request, Response, Session};
 use serde_json::{Value, json};
 
 use crate::random::Random;
@@ -332,10 +332,7 @@ impl Client {
             let mut stream = EventStream::after_head(connection, head);
             let until = seen + 1 + self.random.below(4);
             while seen < until.min(4) {
-                let message = match stream.next_item() {
-                    Item::Message(message) => message,
-                    other => panic!("{other:?} after {seen}"),
-                };
+                let message = stream.next_message();
                 seen += 1;
                 match seen {
                     4 => {
