@@ -95,7 +95,7 @@ impl Call {
     ///
     /// # Errors
     /// Those of `effect`, and [`CallError`] when the values of the call exceed
-    /// [`ONCE_BYTES_MAX`](crate::ONCE_BYTES_MAX): keep an id rather than the thing.
+    /// [`ONCE_BYTES_MAX`]: keep an id rather than the thing.
     pub async fn once<T>(
         &self,
         key: &str,
