@@ -109,6 +109,8 @@ impl TestShard {
         let key = self.insert(0);
         let mut connection = self.shard.slots.remove(key).expect("it is open");
         let peer = self.shard.handling.endpoint.holder_of(None);
+        // As at the completions of a turn.
+        self.shard.handling.requests_left = u32::MAX;
         let mut context = self.shard.handling.context(key);
         context.peer = Some(peer);
         connection.received(&mut request.into_bytes(), &mut context);
