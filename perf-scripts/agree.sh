@@ -13,7 +13,7 @@ Drives the same server with corelane-load and with wrk in turn, closed loop, one
   --rounds N          rounds of each case (default 3)
   --seconds N         measured in each round (default 3)
   --server-core N     (default 0)     --load-core N  (default 1)
-  BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
+  BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of fresh builds
 
   sleep     64 connections, a tool that takes 5 ms: neither generator has much to do, and their
             counts must agree within 5 %, or the script fails

@@ -22,7 +22,7 @@ the baseline, as `corelane-load compare RECORD` does.
   --record FILE       where to keep the runs
                       (default bench/records/HOST/DATE-COMMIT.jsonl)
   BASELINE_BIN, CORELANE_BIN, AXUM_STATIC_BIN, RMCP_EXAMPLES_BIN, RMCP_BEST_BIN, LOAD_BIN
-                      binaries to use instead of release builds
+                      binaries to use instead of fresh builds
 
   W-CALL-26   64 connections, closed loop, tools/call echo of 100 bytes, revision 2026-07-28
   W-CALL-25   the same in revision 2025-11-25, a session for each connection

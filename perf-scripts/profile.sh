@@ -18,7 +18,7 @@ bytes) and prints a flat report, user and kernel, most expensive first.
   --server-core N     where a server is started (default 0)
   --load-core N       where corelane-load runs (default 1)
   --load FLAGS        more for corelane-load, as '--rate 100k --connections 1000'
-  BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of release builds
+  BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of fresh builds
 
 Needs perf (apt-get install linux-perf). The event is cpu-clock, a
 timer: virtual machines often have no cycle counter. It does not sample where interrupts are off,

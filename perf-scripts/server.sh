@@ -60,19 +60,19 @@ loopback() {
         fail "'$1' is not http://127.x.y.z:PORT/PATH"
 }
 
-# release_binary MANIFEST PACKAGE BINARY: builds it in release and prints its path.
-release_binary() {
+# dist_binary MANIFEST PACKAGE BINARY: builds it with the profile dist and prints its path.
+dist_binary() {
     local target
-    cargo build --release --locked --quiet --manifest-path "$1" --package "$2" --bin "$3" >&2 ||
-        fail "building $3 failed"
+    cargo build --profile dist --locked --quiet --manifest-path "$1" --package "$2" --bin "$3" \
+        >&2 || fail "building $3 failed"
     target=$(cargo metadata --no-deps --format-version 1 --manifest-path "$1" |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-    printf '%s\n' "$target/release/$3"
+    printf '%s\n' "$target/dist/$3"
 }
 
 # peer_binary PACKAGE BINARY: the same for one of the peers, which have a workspace of their own.
 peer_binary() {
-    release_binary "$repository/bench/peers/Cargo.toml" "$1" "$2"
+    dist_binary "$repository/bench/peers/Cargo.toml" "$1" "$2"
 }
 
 # build_baseline, build_corelane and so on: set baseline_binary, corelane_binary and so on, to the
@@ -102,13 +102,13 @@ build_rmcp_best() {
 build_load() {
     load_binary=${LOAD_BIN:-}
     [[ -n $load_binary ]] ||
-        load_binary=$(release_binary "$repository/Cargo.toml" corelane-bench corelane-load)
+        load_binary=$(dist_binary "$repository/Cargo.toml" corelane-bench corelane-load)
 }
 
 build_corelane() {
     corelane_binary=${CORELANE_BIN:-}
     [[ -n $corelane_binary ]] ||
-        corelane_binary=$(release_binary "$repository/Cargo.toml" corelane-cli corelane)
+        corelane_binary=$(dist_binary "$repository/Cargo.toml" corelane-cli corelane)
 }
 
 # start_server NAME CORE COMMAND...: starts it on CORE; sets server_pid and server_url once the

@@ -1,7 +1,7 @@
 //! `micro`: runs the micro-benchmarks and prints their figures with the environment.
 //!
 //! ```text
-//! cargo run --release -p corelane-bench --bin micro -- [--filter NAME] [--seconds S]
+//! cargo run --profile dist -p corelane-bench --bin micro -- [--filter NAME] [--seconds S]
 //!     [--rounds R] [--json FILE]
 //! ```
 //!
