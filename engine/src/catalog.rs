@@ -117,7 +117,7 @@ impl Catalog {
                 |it| &it.definition.name,
                 |parts| ShardTool {
                     parts: Arc::clone(parts),
-                    runner: (parts.source)(),
+                    runner: (parts.handler.source)(),
                 },
             ),
             resources: Named::new(
@@ -133,7 +133,7 @@ impl Catalog {
                 |it| &it.definition.name,
                 |parts| ShardPrompt {
                     parts: Arc::clone(parts),
-                    runner: (parts.source)(),
+                    runner: (parts.handler.source)(),
                     completers: ShardCompleters::new(&parts.completers),
                 },
             ),

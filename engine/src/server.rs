@@ -150,7 +150,7 @@ impl Server {
     ) -> Server
     where
         F: AsyncFn(&Call, A) -> std::result::Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + JsonSchema + 'static,
+        A: DeserializeOwned + JsonSchema + Send + 'static,
         R: IntoToolResult + 'static,
     {
         self.with_tool(Tool::new(name, description, function))
@@ -210,7 +210,7 @@ impl Server {
     ) -> Server
     where
         F: AsyncFn(&Call, A) -> std::result::Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + JsonSchema + 'static,
+        A: DeserializeOwned + JsonSchema + Send + 'static,
         R: IntoPromptResult + 'static,
     {
         self.with_prompt(Prompt::new(name, description, function))

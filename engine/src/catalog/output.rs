@@ -7,12 +7,14 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::jsonrpc::{Decoder, JsonLimits, Value};
+use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
 use corelane_protocol::mcp::output_schema::OutputSchema;
 use corelane_protocol::mcp::tools::ToolResult;
 
 use super::schema::{CompiledSchema, SchemaDefect};
-use crate::handler::runner::{Answer, ArgumentsRunner, Outcome, Runner, Source, Started};
+use crate::handler::runner::{
+    Answer, Arguments, ArgumentsHandler, ArgumentsRunner, Outcome, Runner, Source, Started,
+};
 use crate::handler::{Call, CallError};
 
 /// A compiled output schema.
@@ -33,8 +35,14 @@ impl OutputValidator {
         })
     }
 
-    /// The source of runners whose results are checked.
-    pub(crate) fn hold(self, source: Source<ArgumentsRunner>) -> Source<ArgumentsRunner> {
+    /// A handler whose results are checked.
+    pub(crate) fn hold(self, handler: ArgumentsHandler) -> ArgumentsHandler {
+        let ArgumentsHandler { source, read } = handler;
+        let source = self.hold_runners_of(source);
+        ArgumentsHandler { source, read }
+    }
+
+    fn hold_runners_of(self, source: Source<ArgumentsRunner>) -> Source<ArgumentsRunner> {
         let promise = Arc::new(self);
         Arc::new(move || {
             Rc::new(Validated {
@@ -85,8 +93,8 @@ struct Validated {
 /// A shard's hold on a promise, counted on the shard: a call that waits takes it along.
 struct OfShard(Arc<OutputValidator>);
 
-impl<'a> Runner<Value<'a>> for Validated {
-    fn start(&self, call: &Call, arguments: Value<'a>) -> Started {
+impl<'a> Runner<Arguments<'a>> for Validated {
+    fn start(&self, call: &Call, arguments: Arguments<'a>) -> Started {
         match self.runner.start(call, arguments) {
             Started::Ready(outcome) => Started::Ready(self.promise.0.check(outcome)),
             Started::Waiting(waiting) => {

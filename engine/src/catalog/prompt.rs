@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use corelane_protocol::jsonrpc::Value;
 use corelane_protocol::mcp::about::Icon;
 use corelane_protocol::mcp::prompts::{PromptArgument, PromptDefinition};
 use schemars::JsonSchema;
@@ -9,14 +10,14 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::completer::{Completer, Completers};
-use crate::handler::runner::{self, Answer, ArgumentsRunner, Source};
+use crate::handler::runner::{self, Answer, ArgumentsHandler};
 use crate::handler::type_schema;
 use crate::handler::{Call, CallError, CompleteRequest, IntoPromptResult, Suggestions};
 
 /// A prompt to be offered by a [`Server`](crate::Server).
 pub struct Prompt {
     definition: PromptDefinition,
-    source: Source<ArgumentsRunner>,
+    handler: ArgumentsHandler,
     completers: Vec<Completer>,
 }
 
@@ -44,7 +45,7 @@ impl Prompt {
     ) -> Prompt
     where
         F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + JsonSchema + 'static,
+        A: DeserializeOwned + JsonSchema + Send + 'static,
         R: IntoPromptResult + 'static,
     {
         let schema = type_schema::of_arguments::<A>().listed;
@@ -61,7 +62,7 @@ impl Prompt {
     ) -> Prompt
     where
         F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + 'static,
+        A: DeserializeOwned + Send + 'static,
         R: IntoPromptResult + 'static,
     {
         let mut definition = PromptDefinition {
@@ -71,12 +72,12 @@ impl Prompt {
         };
         definition.about.description = Some(description.into());
         let log_name = format!("prompt {}", definition.name);
-        let source = runner::of_arguments(&log_name, function, |value: R| {
+        let handler = runner::of_arguments(&log_name, function, |value: R| {
             value.into_prompt_result().map(Answer::Prompt)
         });
         Prompt {
             definition,
-            source,
+            handler,
             completers: Vec::new(),
         }
     }
@@ -138,7 +139,7 @@ impl Prompt {
         }
         Ok(PromptParts {
             definition: self.definition,
-            source: self.source,
+            handler: self.handler,
             completers: Arc::new(self.completers),
         })
     }
@@ -168,21 +169,30 @@ fn arguments_of(schema: &serde_json::Value) -> Vec<PromptArgument> {
 /// A checked prompt.
 pub(crate) struct PromptParts {
     pub(crate) definition: PromptDefinition,
-    pub(crate) source: Source<ArgumentsRunner>,
+    /// Handles requests.
+    pub(crate) handler: ArgumentsHandler,
     pub(crate) completers: Completers,
 }
 
 impl PromptParts {
-    /// The first argument that must be given and is not.
-    pub(crate) fn missing(&self, is_given: impl Fn(&str) -> bool) -> Option<&str> {
-        let arguments = self.definition.arguments.iter();
-        let mut missing = arguments.filter(|it| it.required && !is_given(&it.name));
-        missing.next().map(|it| it.name.as_str())
+    /// Whether every argument is there that must be given; null is none.
+    ///
+    /// # Errors
+    /// Which one is missing, in words for the client.
+    pub(crate) fn check(&self, arguments: Value<'_>) -> Result<(), String> {
+        let members = arguments.as_object();
+        let is_given = |name: &str| members.is_some_and(|it| it.optional(name).is_some());
+        let mut arguments = self.definition.arguments.iter();
+        match arguments.find(|it| it.required && !is_given(&it.name)) {
+            None => Ok(()),
+            Some(missing) => Err(format!("argument {:?} is missing", missing.name)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
     use serde::Deserialize;
 
     use super::*;
@@ -206,8 +216,16 @@ mod tests {
         assert_eq!(arguments[0].name, "code");
         assert_eq!(arguments[0].description.as_deref(), Some("What to review."));
         assert!(arguments[0].required && !arguments[1].required);
-        assert_eq!(parts.missing(|_| false), Some("code"));
-        assert_eq!(parts.missing(|name| name == "code"), None);
+        let mut decoder = Decoder::new(JsonLimits::default());
+        for (arguments, checked) in [
+            (r#"{"code":"x"}"#, Ok(())),
+            (r#"{"code":null}"#, Err("argument \"code\" is missing")),
+            (r#"{"style":"s"}"#, Err("argument \"code\" is missing")),
+        ] {
+            let decoded = decoder.decode(arguments.as_bytes()).unwrap();
+            let checked = checked.map_err(str::to_owned);
+            assert_eq!(parts.check(decoded.root()), checked, "{arguments}");
+        }
     }
 
     #[test]

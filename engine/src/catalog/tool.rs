@@ -1,6 +1,7 @@
 //! One tool: its definition, its schema and its handler.
 
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
+use corelane_protocol::jsonrpc::Value;
 use corelane_protocol::mcp::about::{About, Icon};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::output_schema::{OutputSchema, OutputSchemaError};
@@ -13,7 +14,7 @@ use serde_json::value::RawValue;
 use super::output::OutputValidator;
 use super::schema::{CompiledSchema, SchemaDefect};
 use super::schema_bounds;
-use crate::handler::runner::{self, Answer, ArgumentsRunner, Outcome, Source};
+use crate::handler::runner::{self, Answer, ArgumentsHandler, Outcome};
 use crate::handler::type_schema::{self, ArgumentsSchema};
 use crate::handler::{Call, CallError, IntoToolResult};
 
@@ -28,7 +29,7 @@ pub struct Tool {
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
     task_support: Option<TaskSupport>,
-    source: Source<ArgumentsRunner>,
+    handler: ArgumentsHandler,
 }
 
 /// What makes a tool unusable.
@@ -67,7 +68,7 @@ impl Tool {
     ) -> Tool
     where
         F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + JsonSchema + 'static,
+        A: DeserializeOwned + JsonSchema + Send + 'static,
         R: IntoToolResult + 'static,
     {
         let ArgumentsSchema { listed, accepted } = type_schema::of_arguments::<A>();
@@ -78,7 +79,8 @@ impl Tool {
         }
     }
 
-    /// A tool with the JSON Schema `schema`, which clients get byte for byte.
+    /// A tool with the JSON Schema `schema`, which clients get byte for byte. As with
+    /// [`Tool::new`], arguments are `Send`: long ones are read on another thread.
     ///
     /// The dialect is 2020-12 unless `$schema` names another. References to other documents are
     /// refused when the server starts.
@@ -90,7 +92,7 @@ impl Tool {
     ) -> Tool
     where
         F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + 'static,
+        A: DeserializeOwned + Send + 'static,
         R: IntoToolResult + 'static,
     {
         let schema = RawValue::from_string(schema.into()).map_err(|error| error.to_string());
@@ -105,12 +107,12 @@ impl Tool {
     ) -> Tool
     where
         F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + 'static,
+        A: DeserializeOwned + Send + 'static,
         R: IntoToolResult + 'static,
     {
         let log_name = format!("tool {name}");
         Tool {
-            source: runner::of_arguments(&log_name, function, into_answer::<R>),
+            handler: runner::of_arguments(&log_name, function, into_answer::<R>),
             name,
             about: About {
                 description: Some(description),
@@ -220,9 +222,9 @@ impl Tool {
                 task_support: self.task_support,
             },
             requires: self.requires,
-            source: match promise {
-                Some(promise) => promise.hold(self.source),
-                None => self.source,
+            handler: match promise {
+                Some(promise) => promise.hold(self.handler),
+                None => self.handler,
             },
         })
     }
@@ -242,8 +244,22 @@ pub(crate) struct ToolParts {
     pub(crate) header_params: Vec<HeaderParam>,
     /// What a client must be able to do.
     pub(crate) requires: Option<ClientCapability>,
-    /// Makes the handler of each shard.
-    pub(crate) source: Source<ArgumentsRunner>,
+    /// Handles calls.
+    pub(crate) handler: ArgumentsHandler,
+}
+
+impl ToolParts {
+    /// Whether `arguments` fit the schema.
+    ///
+    /// # Errors
+    /// Why they do not, in words for the model.
+    #[inline]
+    pub(crate) fn check(&self, arguments: Value<'_>) -> Result<(), String> {
+        match self.input.is_valid(arguments) {
+            true => Ok(()),
+            false => Err(self.input.faults(arguments)),
+        }
+    }
 }
 
 impl std::fmt::Debug for ToolParts {

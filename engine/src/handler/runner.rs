@@ -19,7 +19,7 @@ use corelane_protocol::mcp::prompts::PromptResult;
 use corelane_protocol::mcp::resources::ResourcePart;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tools::ToolResult;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::call::Call;
 use super::error::{CallError, mask_foreign};
@@ -73,8 +73,25 @@ pub(crate) trait Runner<I> {
     fn start(&self, call: &Call, input: I) -> Started;
 }
 
-/// A handler of arguments as they were sent: of a tool or a prompt.
-pub(crate) type ArgumentsRunner = dyn for<'a> Runner<Value<'a>>;
+/// The arguments of a call of a tool or a prompt.
+pub(crate) enum Arguments<'a> {
+    /// As they were sent.
+    Sent(Value<'a>),
+    /// Read as the type that the handler takes, or why that cannot be done.
+    Read(Result<ReadArguments, String>),
+}
+
+/// A value of the type that one handler takes.
+pub(crate) struct ReadArguments(Box<dyn Any + Send>);
+
+impl std::fmt::Debug for ReadArguments {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ReadArguments")
+    }
+}
+
+/// A handler of the arguments of a tool or a prompt.
+pub(crate) type ArgumentsRunner = dyn for<'a> Runner<Arguments<'a>>;
 /// A handler that reads a resource.
 pub(crate) type ReadRunner = dyn Runner<ReadRequest>;
 /// A handler that completes an argument.
@@ -84,9 +101,37 @@ pub(crate) type CompleteRunner = dyn Runner<CompleteRequest>;
 /// reference count: a call clones an `Rc`.
 pub(crate) type Source<R> = Arc<dyn Fn() -> Rc<R> + Send + Sync>;
 
-/// The source for an async function of a call and typed arguments, whose value `answer` turns
+/// A handler of typed arguments, the same on every shard.
+#[derive(Clone)]
+pub(crate) struct ArgumentsHandler {
+    /// Makes its runners.
+    pub(crate) source: Source<ArgumentsRunner>,
+    /// Reads arguments ahead of its runner, on whichever thread.
+    pub(crate) read: fn(Value<'_>) -> Result<ReadArguments, String>,
+}
+
+/// The handler that is an async function of a call and typed arguments, whose value `answer` turns
 /// into the answer. The log calls it `name`.
 pub(crate) fn of_arguments<F, A, R>(
+    name: &str,
+    function: F,
+    answer: fn(R) -> Outcome,
+) -> ArgumentsHandler
+where
+    F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
+    A: DeserializeOwned + Send + 'static,
+    R: 'static,
+{
+    ArgumentsHandler {
+        source: source_of_arguments(name, function, answer),
+        read: |arguments| match A::deserialize(arguments) {
+            Ok(arguments) => Ok(ReadArguments(Box::new(arguments))),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+fn source_of_arguments<F, A, R>(
     name: &str,
     function: F,
     answer: fn(R) -> Outcome,
@@ -101,8 +146,11 @@ where
         let function = Rc::new(Arc::clone(&function));
         Rc::new(recycling_arguments(
             &name,
-            move |call: Call, arguments: Value<'_>| {
-                let arguments = A::deserialize(arguments)?;
+            move |call: Call, arguments: Arguments<'_>| {
+                let arguments = match arguments {
+                    Arguments::Sent(value) => A::deserialize(value)?,
+                    Arguments::Read(read) => of_type(read.map_err(DeserializeError::custom)?),
+                };
                 let function = Rc::clone(&function);
                 Ok(async move { answer(function(&call, arguments).await?) })
             },
@@ -160,6 +208,13 @@ where
     })
 }
 
+fn of_type<A: 'static>(arguments: ReadArguments) -> A {
+    *arguments
+        .0
+        .downcast()
+        .expect("arguments go to the runner of the handler that read them")
+}
+
 struct Recycling<M, Fut> {
     name: Rc<str>,
     make: M,
@@ -169,7 +224,7 @@ struct Recycling<M, Fut> {
 /// A runner of arguments of any lifetime.
 fn recycling_arguments<M, Fut>(name: &str, make: M) -> Recycling<M, Fut>
 where
-    M: for<'a> Fn(Call, Value<'a>) -> Result<Fut, DeserializeError>,
+    M: for<'a> Fn(Call, Arguments<'a>) -> Result<Fut, DeserializeError>,
 {
     let (name, place) = (name.into(), Cell::new(None));
     Recycling { name, make, place }

@@ -13,7 +13,7 @@ use super::handler_kind::HandlerKind;
 use super::start::{HandlerRequest, Starter};
 use crate::catalog::Catalog;
 use crate::catalog::completer::ShardCompleters;
-use crate::handler::runner::{Answer, CompleteRunner, ReadRunner};
+use crate::handler::runner::{Answer, Arguments, CompleteRunner, ReadRunner};
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
 
 impl Starter<'_> {
@@ -52,16 +52,10 @@ impl Starter<'_> {
             return self.context.unknown(id, "prompt", params.name, out);
         };
         let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
-        let is_given = |name: &str| {
-            let members = arguments.as_object();
-            members.is_some_and(|members| members.optional(name).is_some())
-        };
-        if let Some(missing) = prompt.parts.missing(is_given) {
-            let text = self
-                .context
-                .format(format_args!("argument {missing:?} is missing"));
-            return invalid_params(id, text, out);
+        if let Err(text) = prompt.parts.check(arguments) {
+            return invalid_params(id, &text, out);
         }
+        let arguments = Arguments::Sent(arguments);
         let runner = Rc::clone(&prompt.runner);
         self.run(request, |call| runner.start(call, arguments), out)
     }

@@ -32,7 +32,7 @@ use crate::catalog::Catalog;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::CallKey;
-use crate::handler::runner::{Answer, Outcome, Started, Waiting};
+use crate::handler::runner::{Answer, Arguments, Outcome, Started, Waiting};
 
 /// The first revision whose clients take an event without data. Older ones read every event as a
 /// message, and have the id of the first one that is.
@@ -110,8 +110,7 @@ impl Starter<'_> {
             return self.context.refuse(Some(id), reason, out);
         }
         let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
-        if !tool.parts.input.is_valid(arguments) {
-            let faults = tool.parts.input.faults(arguments);
+        if let Err(faults) = tool.parts.check(arguments) {
             let result = ToolResult::error(faults);
             if era == Era::Legacy && request.options.task.is_some() {
                 let failed = Started::Ready(Ok(Answer::Tool(result)));
@@ -121,7 +120,11 @@ impl Starter<'_> {
             return Disposition::ok();
         }
         let runner = Rc::clone(&tool.runner);
-        self.run(request, |call| runner.start(call, arguments), out)
+        self.run(
+            request,
+            |call| runner.start(call, Arguments::Sent(arguments)),
+            out,
+        )
     }
 
     /// Runs a handler whose arguments fit.

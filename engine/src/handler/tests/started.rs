@@ -15,7 +15,7 @@ use super::{Shard, check_panicked, check_text, with_arguments};
 use crate::handler::call::{Call, StreamItem};
 use crate::handler::error::CallError;
 use crate::handler::output::IntoToolResult;
-use crate::handler::runner::{self, Answer, ArgumentsRunner, Started, Waiting};
+use crate::handler::runner::{self, Answer, Arguments, ArgumentsRunner, Started, Waiting};
 
 /// How often a handler has to be polled, and at which poll it panics.
 #[derive(Deserialize)]
@@ -53,15 +53,17 @@ async fn follow(_: &Call, plan: Plan) -> Result<&'static str, CallError> {
 fn runner_of<F, A, R>(function: F) -> Rc<ArgumentsRunner>
 where
     F: AsyncFn(&Call, A) -> Result<R, CallError> + Send + Sync + 'static,
-    A: DeserializeOwned + 'static,
+    A: DeserializeOwned + Send + 'static,
     R: IntoToolResult + 'static,
 {
     let answer = |value: R| value.into_tool_result().map(Answer::Tool);
-    runner::of_arguments("tool t", function, answer)()
+    (runner::of_arguments("tool t", function, answer).source)()
 }
 
 fn start(runner: &ArgumentsRunner, arguments: &str) -> Started {
-    with_arguments(arguments, |it| runner.start(&Shard::new().call(1), it))
+    with_arguments(arguments, |it| {
+        runner.start(&Shard::new().call(1), Arguments::Sent(it))
+    })
 }
 
 #[track_caller]
@@ -150,6 +152,23 @@ fn a_panic_ends_the_call_at_whichever_poll_it_comes() {
         }
     }
     check_text(ready(start(&*runner, r#"{"polls":1}"#)), "done");
+}
+
+#[test]
+fn arguments_that_were_read_ahead_are_handled_as_those_that_were_sent() {
+    let answer = |value: &'static str| value.into_tool_result().map(Answer::Tool);
+    let handler = runner::of_arguments("tool t", follow, answer);
+    let runner = (handler.source)();
+    let call = Shard::new().call(1);
+    let read = with_arguments(r#"{"polls":1}"#, handler.read);
+    check_text(ready(runner.start(&call, Arguments::Read(read))), "done");
+    let text = r#"{"polls":"1"}"#;
+    let sent = with_arguments(text, |it| runner.start(&call, Arguments::Sent(it)));
+    let read = runner.start(&call, Arguments::Read(with_arguments(text, handler.read)));
+    match (sent, read) {
+        (Started::BadArguments(sent), Started::BadArguments(read)) => assert_eq!(sent, read),
+        _ => panic!("a text is no number"),
+    }
 }
 
 /// Arguments that cannot be made.
