@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;
 pub(crate) mod postponed;
+pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod timer;
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use corelane_protocol::limits::HttpLimits;
 
 use crate::connection::context::{Context, Rules};
-use crate::connection::http::{Connection, REFUSAL_WARNING_INTERVAL_MS};
+use crate::connection::http::Connection;
+use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};

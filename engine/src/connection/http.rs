@@ -8,21 +8,14 @@
 //! Idle <-> Reading -> Waiting -> Streaming or Padding      any of them -> Flushing -> Lingering
 //! ```
 
-use corelane_protocol::binding::accept::{self, Accept};
-use corelane_protocol::binding::claims::Claims;
-use corelane_protocol::binding::http::{self, Route};
+use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::{
-    CONTINUE, Field, Framer, Method, RequestHead, Status, Step,
-};
+use corelane_protocol::framing::http1::{CONTINUE, Framer, Status, Step};
 
-use super::buffers::{ConnectionBuffers, Reply, WaitingRequest};
-use super::context::{Context, Rules};
-use super::postponed::PostponedRequest;
+use super::buffers::{ConnectionBuffers, Reply};
+use super::context::Context;
 use super::response::{self, Extra};
 use super::timer::Timer;
-use crate::guard::origin::OriginRefusal;
-use crate::mcp::{Disposition, Inbound, Requester, StreamOwner};
 use corelane_io::ring::Hangup;
 
 /// What a connection is doing.
@@ -268,143 +261,6 @@ impl Connection {
         consumed
     }
 
-    fn request(&mut self, head: &RequestHead<'_>, body: &[u8], context: &mut Context<'_>) {
-        self.sequence = self.sequence.wrapping_add(1);
-        let accept = Accept::read(head.accept);
-        // A stream to HTTP/1.0 ends with its connection.
-        let may_go_on = head.version_minor >= 1 || accept.json;
-        let reply = Reply {
-            keep_alive: head.keep_alive && may_go_on && !context.is_draining,
-            is_head: head.method == Method::Head,
-            version_minor: head.version_minor,
-            accept,
-        };
-        self.answer(head, body, reply, context);
-    }
-
-    /// Answers a request, or lets it wait for its answer.
-    pub(super) fn answer(
-        &mut self,
-        head: &RequestHead<'_>,
-        body: &[u8],
-        reply: Reply,
-        context: &mut Context<'_>,
-    ) {
-        if !reply.keep_alive {
-            // A peer that expected to go on may have sent more already.
-            self.phase = Phase::Flushing {
-                lingers: context.is_draining,
-            };
-        }
-        let mut scratch = std::mem::take(context.scratch);
-        scratch.clear();
-        let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let peer = context.peer;
-        let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
-        let is_overloaded = context.shard_output_bytes >= output_bytes_max;
-        let endpoint = &mut *context.endpoint;
-        let checked = who_asks(head, context.rules).and_then(|principal| {
-            let route = check(head, &reply, context.rules)?;
-            Ok((principal, route))
-        });
-        let field = checked.as_ref().err().and_then(Reason::field);
-        let disposition = match checked {
-            Err(reason) => {
-                warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
-                endpoint.refuse(None, reason, &mut scratch)
-            }
-            Ok(_) if is_overloaded => {
-                let text = "the unsent answers of all clients take too much memory";
-                endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
-            }
-            Ok((principal, route)) => {
-                let claims = Claims::of_head(head);
-                let inbound = Inbound {
-                    requester: &Requester::Here {
-                        claims,
-                        principal,
-                        peer,
-                    },
-                    exchange,
-                    own_session: None,
-                };
-                match route {
-                    Route::Post => endpoint.handle_message(inbound, body, &mut scratch),
-                    Route::OpenStream {
-                        session,
-                        last_event_id,
-                    } => {
-                        let wanted = (session, last_event_id);
-                        endpoint.handle_open_stream(inbound, wanted, &mut scratch)
-                    }
-                    Route::EndSession(session) => {
-                        endpoint.handle_delete_session(inbound, session, &mut scratch)
-                    }
-                }
-            }
-        };
-        if let Disposition::PeerNeeded = disposition {
-            let request = PostponedRequest::new(head, body);
-            context.postponed.push((context.key, request));
-            // It is not the call of a tool that takes its time: nothing is sent before its answer.
-            self.wait(reply, context).is_post = false;
-        } else {
-            self.settle(disposition, (reply, field), &scratch, context);
-        }
-        *context.scratch = scratch;
-    }
-
-    /// Answers a request, or remembers how to.
-    fn settle(
-        &mut self,
-        disposition: Disposition,
-        (reply, field): (Reply, Option<(&'static str, &'static str)>),
-        body: &[u8],
-        context: &mut Context<'_>,
-    ) {
-        let date = context.date;
-        match disposition {
-            Disposition::Answer { refused, session } => {
-                let (status, extra) = (http::status_of(refused), Extra { session, field });
-                response::write_message(context.out(), &reply, date, status, &extra, body);
-            }
-            Disposition::Accepted => {
-                response::write_empty(context.out(), &reply, date, Status::Accepted);
-            }
-            Disposition::Done => {
-                response::write_empty(context.out(), &reply, date, Status::NoContent);
-            }
-            Disposition::Pending(call) => {
-                self.wait(reply, context).call = call;
-            }
-            Disposition::PendingCalls(session) => {
-                self.wait(reply, context).stream = Some(StreamOwner::Calls(session));
-            }
-            Disposition::Forward { home, request } => {
-                let waiting = self.wait(reply, context);
-                waiting.is_post = request.kind.is_post();
-                waiting.stream = request.answered_by();
-                context.forwards.push((home, request));
-            }
-            Disposition::PeerNeeded => unreachable!("the request was postponed"),
-            Disposition::Stream(owner) => {
-                self.wait(reply, context);
-                self.open_stream(owner, context);
-            }
-        }
-    }
-
-    fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
-        self.phase = Phase::Waiting;
-        self.buffers(context).waiting.insert(WaitingRequest {
-            reply,
-            is_post: true,
-            call: None,
-            stream: None,
-            batch: None,
-        })
-    }
-
     /// Refuses bytes that are no request; nothing after them can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
         let reply = Reply {
@@ -429,58 +285,5 @@ impl Connection {
             &body,
         );
         self.phase = Phase::Flushing { lingers: true };
-    }
-}
-
-/// How often at most a shard warns of requests that were refused for their host or origin, in
-/// milliseconds: an operator sees within a minute why a proxy or a page gets nothing.
-pub(crate) const REFUSAL_WARNING_INTERVAL_MS: u64 = 60_000;
-
-/// Warns of a request that the host check or the origin check refused, which is the fault of the
-/// configuration as often as of the peer.
-fn warn_of_refused_hosts(reason: &Reason<'_>, rules: &Rules, now_ms: u64) {
-    if let Reason::Forbidden(text) = reason
-        && let Some(others) = rules.refusals.admit(now_ms)
-    {
-        tracing::warn!(others_since_the_last = others, "refused a request: {text}");
-    }
-}
-
-/// Who asks, if there is a header that says so.
-fn who_asks<'a>(head: &RequestHead<'a>, rules: &Rules) -> Result<Option<&'a str>, Reason<'a>> {
-    let Some(header) = &rules.principal else {
-        return Ok(None);
-    };
-    let principal = header.read(head.headers());
-    principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
-}
-
-/// What can be refused before the body is looked at.
-fn check<'a>(
-    head: &'a RequestHead<'a>,
-    reply: &Reply,
-    rules: &'a Rules,
-) -> Result<Route<'a>, Reason<'a>> {
-    let (host, origin) = (head.effective_host(), head.origin.value());
-    let allowed = match head.origin {
-        Field::Repeated => Err(OriginRefusal::OriginRepeated),
-        _ => rules.origin.check(host, origin),
-    };
-    allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
-    let route = http::route(head, &rules.endpoint_path)?;
-    let accept = reply.accept;
-    match route {
-        Route::Post if head.content_type == Field::Repeated => {
-            Err(Reason::HeaderDiffers("Content-Type"))
-        }
-        Route::Post if !accept::is_json(head.content_type) => Err(Reason::ContentType),
-        Route::Post if head.is_encoded => Err(Reason::ContentEncoding),
-        Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
-            "application/json or text/event-stream",
-        )),
-        Route::OpenStream { .. } if !accept.event_stream => {
-            Err(Reason::NotAcceptable("text/event-stream"))
-        }
-        route => Ok(route),
     }
 }

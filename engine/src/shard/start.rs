@@ -16,7 +16,7 @@ use super::run::run;
 use super::work::{Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
-use crate::connection::http::REFUSAL_WARNING_INTERVAL_MS;
+use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
