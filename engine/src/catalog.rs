@@ -142,6 +142,11 @@ impl Catalog {
         }
     }
 
+    /// What the catalog was made from.
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
     /// The tool called `name`.
     pub(crate) fn tool(&self, name: &str) -> Option<&ShardTool> {
         self.tools.find(name)

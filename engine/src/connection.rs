@@ -8,6 +8,7 @@ pub(crate) mod buffers;
 pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;
+pub(crate) mod large;
 pub(crate) mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;

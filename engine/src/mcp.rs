@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! endpoint      whole messages in, deliveries out: the table of contents
+//! decoding      large messages, which are decoded by the pool and come back
 //! services      routes (modern, legacy, batch) from a method to the operation that serves it
 //! operations    start, call_admission, endings, call_events, session_streams, task_requests,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
@@ -17,6 +18,7 @@
 //! a method, add its route and an operation.
 
 mod age_list;
+mod ahead;
 mod batches;
 mod broadcasting;
 mod call_admission;
@@ -27,6 +29,7 @@ mod call_table;
 mod calls;
 mod context;
 mod cursor;
+mod decoding;
 mod delivery;
 mod disposition;
 mod endings;
@@ -40,6 +43,7 @@ mod holder;
 mod holder_lists;
 mod home_id;
 mod inbound;
+mod large_message;
 mod listening;
 mod notifier;
 mod outbox;
@@ -67,6 +71,7 @@ mod timestamp;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use decoding::{Decoded, Undecoded};
 pub(crate) use delivery::{Delivery, Part};
 pub(crate) use disposition::{Disposition, Forwarded, ForwardedKind};
 pub(crate) use endpoint::{Endpoint, Output};
@@ -76,6 +81,7 @@ pub(crate) use exchange::{Exchange, StreamOwner};
 pub(crate) use exchange::{Opening, StreamOf};
 pub(crate) use holder::HolderKey;
 pub(crate) use inbound::Inbound;
+pub(crate) use large_message::LargeMessage;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;
 pub(crate) use session_id::SessionId;

@@ -49,7 +49,7 @@ impl Handling {
         let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
         let meter = Rc::new(ShardMeter::new());
         let pool =
-            OffloadPool::start(PoolThreads::of_server(1), 1).expect("threads can be started");
+            OffloadPool::start(PoolThreads::of_server(1, 1), 1).expect("threads can be started");
         let offload = Rc::new(OffloadPort::new(
             pool,
             Arc::new(|| {}),

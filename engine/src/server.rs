@@ -352,7 +352,7 @@ impl Server {
         let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
-        let threads = PoolThreads::of_server(profile.offload.threads_for(cores.len()));
+        let threads = PoolThreads::of_server(cores.len(), profile.offload.threads_for(cores.len()));
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
         let origin = origin_policy(address, &profile)?;

@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod connections;
+pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod message;

@@ -40,6 +40,8 @@ mod header_params;
 mod ids;
 #[path = "integration/isolation.rs"]
 mod isolation;
+#[path = "integration/large_messages.rs"]
+mod large_messages;
 #[path = "integration/legacy_tasks.rs"]
 mod legacy_tasks;
 #[path = "integration/levels.rs"]

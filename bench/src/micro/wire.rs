@@ -183,6 +183,7 @@ fn framing(bencher: &mut Bencher, mut post: Vec<u8>) {
                 head,
                 body,
                 consumed,
+                ..
             }) => framing_word(consumed, body.len(), black_box(&head).path),
             Ok(Step::NeedMore { .. }) | Err(_) => 0,
         },

@@ -161,6 +161,18 @@ impl Plan {
         }
     }
 
+    /// The tool called `name`: searched for, as a shard's own catalog has an index.
+    pub(crate) fn tool(&self, name: &str) -> Option<&Arc<ToolParts>> {
+        let mut tools = self.lists.tools.iter();
+        tools.find(|it| it.definition.name == name)
+    }
+
+    /// The prompt called `name`, likewise.
+    pub(crate) fn prompt(&self, name: &str) -> Option<&Arc<PromptParts>> {
+        let mut prompts = self.lists.prompts.iter();
+        prompts.find(|it| it.definition.name == name)
+    }
+
     /// The same catalog with one kind of entries edited by `edit`; nothing if it changed nothing.
     fn edited(&self, edit: impl FnOnce(&mut Lists) -> bool) -> Option<Plan> {
         let mut lists = self.lists.clone();

@@ -4,6 +4,7 @@ use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
 use crate::handler::event_queue::CallKey;
+use crate::handler::offload::JobId;
 use crate::mcp::{EventId, StreamOwner};
 use corelane_io::chunk::Chunk;
 
@@ -43,6 +44,8 @@ pub(crate) struct WaitingRequest {
     pub(crate) is_post: bool,
     /// The call that answers it, if that runs on this shard.
     pub(crate) call: Option<CallKey>,
+    /// Its body, while that is decoded elsewhere.
+    pub(crate) decoding: Option<Box<BodyElsewhere>>,
     /// Whose stream this is, or what else answers it.
     pub(crate) stream: Option<StreamOwner>,
     /// What came of a batch so far; a stream that waits has none, and there are many of those.
@@ -54,6 +57,15 @@ impl WaitingRequest {
     pub(crate) fn has_stream(&self) -> bool {
         self.stream.is_some_and(StreamOwner::is_stream)
     }
+}
+
+/// A body that is decoded elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyElsewhere {
+    /// The work of decoding it.
+    pub(crate) job: JobId,
+    /// Bytes held for it, which count among those of unfinished requests.
+    pub(crate) held_bytes: usize,
 }
 
 /// Responses to a batch. The endpoint bounds their bytes.

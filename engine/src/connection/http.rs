@@ -14,6 +14,7 @@ use corelane_protocol::framing::http1::{CONTINUE, Framer, Status, Step};
 
 use super::buffers::{ConnectionBuffers, Reply};
 use super::context::Context;
+use super::large::LargeRequest;
 use super::response::{self, Extra};
 use super::timer::Timer;
 use corelane_io::ring::Hangup;
@@ -105,7 +106,10 @@ impl Connection {
                     self.keep_input(bytes, context);
                     self.resume(context);
                 } else {
-                    let consumed = self.process(bytes, context);
+                    let Processed { consumed, large } = self.process(bytes, context);
+                    if let Some(large) = large {
+                        self.decode_elsewhere(large, bytes[..consumed].to_vec(), context);
+                    }
                     if consumed < bytes.len() && self.reads() {
                         self.keep_input(&bytes[consumed..], context);
                     }
@@ -131,8 +135,15 @@ impl Connection {
             return;
         };
         *context.input_bytes -= input.len();
-        let consumed = self.process(&mut input, context);
-        if consumed < input.len() && self.reads() {
+        let Processed { consumed, large } = self.process(&mut input, context);
+        if let Some(large) = large {
+            // What follows came with the end of the body: little is copied.
+            let rest = input.split_off(consumed);
+            self.decode_elsewhere(large, std::mem::take(&mut *input), context);
+            if !rest.is_empty() && self.reads() {
+                self.keep_input(&rest, context);
+            }
+        } else if consumed < input.len() && self.reads() {
             input.drain(..consumed);
             *context.input_bytes += input.len();
             self.buffers(context).input = Some(input);
@@ -206,13 +217,13 @@ impl Connection {
         !matches!(self.phase, Phase::Flushing { .. } | Phase::Lingering)
     }
 
-    /// Handles whole requests at the start of `input`; returns how many bytes they took. With as
+    /// Handles whole requests at the start of `input`, up to one that is decoded elsewhere. With as
     /// much output as a peer may have, what is left waits until the peer has taken some of it.
-    fn process(&mut self, input: &mut [u8], context: &mut Context<'_>) -> usize {
+    fn process(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Processed {
         if self.is_output_full(context) {
             // A part of a request waits as a whole one does; the framer goes on where it stopped.
             self.phase = Phase::Idle;
-            return 0;
+            return Processed::bytes(0);
         }
         let mut framer = match &mut self.buffers {
             Some(buffers) => std::mem::take(&mut buffers.framer),
@@ -224,7 +235,7 @@ impl Connection {
                 Err(refusal) => {
                     self.sequence = self.sequence.wrapping_add(1);
                     self.refuse_framing(refusal.status(), &refusal.to_string(), context);
-                    return input.len();
+                    return Processed::bytes(input.len());
                 }
                 Ok(Step::NeedMore {
                     continue_due,
@@ -240,25 +251,36 @@ impl Connection {
                         Phase::ReadingHead
                     };
                     self.buffers(context).framer = framer;
-                    return consumed;
+                    return Processed::bytes(consumed);
                 }
                 // By reference: the head is a few hundred bytes.
                 Ok(Step::Request {
                     ref head,
                     body,
+                    body_at,
                     consumed: bytes,
                 }) => {
                     context.requests_left -= 1;
-                    consumed += bytes;
                     self.phase = Phase::Idle;
-                    self.request(head, body, context);
+                    if let Some(reply) = self.request(head, body, context) {
+                        let body_at = consumed + body_at;
+                        return Processed {
+                            consumed: consumed + bytes,
+                            large: Some(LargeRequest {
+                                reply,
+                                head: head.bytes().into(),
+                                body: body_at..body_at + body.len(),
+                            }),
+                        };
+                    }
+                    consumed += bytes;
                     if self.phase != Phase::Idle {
-                        return consumed;
+                        return Processed::bytes(consumed);
                     }
                 }
             }
         }
-        consumed
+        Processed::bytes(consumed)
     }
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
@@ -285,5 +307,20 @@ impl Connection {
             &body,
         );
         self.phase = Phase::Flushing { lingers: true };
+    }
+}
+
+/// What came of some input.
+struct Processed {
+    /// Bytes of requests that were handled, or are being decoded.
+    consumed: usize,
+    /// The last of the requests, if its body is to be decoded elsewhere.
+    large: Option<LargeRequest>,
+}
+
+impl Processed {
+    fn bytes(consumed: usize) -> Processed {
+        let large = None;
+        Processed { consumed, large }
     }
 }

@@ -6,40 +6,78 @@
 
 use corelane_protocol::framing::http1::RequestHead;
 
+use super::buffers::Reply;
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::large::RequestBody;
+use crate::mcp::LargeMessage;
 
 /// A whole request.
 #[derive(Debug)]
 pub(crate) struct PostponedRequest {
     head: Box<[u8]>,
-    body: Box<[u8]>,
+    body: PostponedBody,
+}
+
+#[derive(Debug)]
+enum PostponedBody {
+    Bytes(Box<[u8]>),
+    Decoded(Box<LargeMessage>),
 }
 
 impl PostponedRequest {
     pub(super) fn new(head: &RequestHead<'_>, body: &[u8]) -> PostponedRequest {
         PostponedRequest {
             head: head.bytes().into(),
-            body: body.into(),
+            body: PostponedBody::Bytes(body.into()),
+        }
+    }
+
+    /// A request whose body was decoded elsewhere.
+    pub(super) fn decoded(head: &RequestHead<'_>, body: Box<LargeMessage>) -> PostponedRequest {
+        PostponedRequest {
+            head: head.bytes().into(),
+            body: PostponedBody::Decoded(body),
         }
     }
 }
 
 impl Connection {
     /// Handles a request that was postponed, now that `context` has its peer, and what the client
-    /// sent behind it.
-    pub(crate) fn go_on(&mut self, request: &PostponedRequest, context: &mut Context<'_>) {
+    /// sent behind it. Returns whether the connection is of no use any more.
+    pub(crate) fn go_on(&mut self, request: PostponedRequest, context: &mut Context<'_>) -> bool {
+        let PostponedRequest { head, body } = request;
         let waiting = self.buffers.as_mut().and_then(|it| it.waiting.take());
-        let head = RequestHead::parse(&request.head, &context.rules.http);
+        let head = RequestHead::parse(&head, &context.rules.http);
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");
         };
+        let body = match body {
+            PostponedBody::Bytes(ref bytes) => RequestBody::Bytes(bytes),
+            PostponedBody::Decoded(message) => RequestBody::Decoded(message),
+        };
+        self.handle_waiting(&head, (body, waiting.reply), context)
+    }
+
+    /// Handles the request that waited, and what the client sent behind it. Returns whether the
+    /// connection is of no use any more.
+    pub(super) fn handle_waiting(
+        &mut self,
+        head: &RequestHead<'_>,
+        (body, reply): (RequestBody<'_>, Reply),
+        context: &mut Context<'_>,
+    ) -> bool {
         self.phase = Phase::Idle;
-        self.answer(&head, &request.body, waiting.reply, context);
+        self.answer(head, body, reply, context);
+        if self.is_answering() && self.is_read_closed {
+            // As if the peer had sent its last just after the request.
+            return self.finished(context);
+        }
         if self.is_between_answers() {
             self.resume(context);
             self.end_if_read_closed();
         }
         self.give_back_buffers(context);
+        false
     }
 }

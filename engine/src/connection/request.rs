@@ -9,23 +9,24 @@ use corelane_protocol::framing::http1::{Field, Method, RequestHead, Status};
 use super::buffers::{Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
+use super::large::RequestBody;
 use super::postponed::PostponedRequest;
 use super::response::{self, Extra};
 use crate::guard::origin::OriginRefusal;
-use crate::mcp::{Disposition, Inbound, Requester, StreamOwner};
+use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
 /// How often at most a shard warns of requests that were refused for their host or origin, in
 /// milliseconds: an operator sees within a minute why a proxy or a page gets nothing.
 pub(crate) const REFUSAL_WARNING_INTERVAL_MS: u64 = 60_000;
 
 impl Connection {
-    /// Handles a request.
+    /// Handles a request, or returns how to answer it if its body is to be decoded elsewhere first.
     pub(super) fn request(
         &mut self,
         head: &RequestHead<'_>,
         body: &[u8],
         context: &mut Context<'_>,
-    ) {
+    ) -> Option<Reply> {
         self.sequence = self.sequence.wrapping_add(1);
         let accept = Accept::read(head.accept);
         // A stream to HTTP/1.0 ends with its connection.
@@ -36,17 +37,19 @@ impl Connection {
             version_minor: head.version_minor,
             accept,
         };
-        self.answer(head, body, reply, context);
+        self.answer(head, RequestBody::Bytes(body), reply, context)
     }
 
-    /// Answers a request, or lets it wait for its answer.
+    /// Answers a request, or lets it wait for its answer; or returns how to answer it if its body
+    /// is to be decoded elsewhere first.
     pub(super) fn answer(
         &mut self,
         head: &RequestHead<'_>,
-        body: &[u8],
+        body: RequestBody<'_>,
         reply: Reply,
         context: &mut Context<'_>,
-    ) {
+    ) -> Option<Reply> {
+        let bytes = body.bytes();
         if !reply.keep_alive {
             // A peer that expected to go on may have sent more already.
             self.phase = Phase::Flushing {
@@ -74,34 +77,23 @@ impl Connection {
                 let text = "the unsent answers of all clients take too much memory";
                 endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
             }
+            Ok((_, Route::Post)) if endpoint.decodes_elsewhere(bytes.len()) => {
+                *context.scratch = scratch;
+                return Some(reply);
+            }
             Ok((principal, route)) => {
                 let claims = Claims::of_head(head);
-                let inbound = Inbound {
-                    requester: &Requester::Here {
-                        claims,
-                        principal,
-                        peer,
-                    },
-                    exchange,
-                    own_session: None,
+                let requester = &Requester::Here {
+                    claims,
+                    principal,
+                    peer,
                 };
-                match route {
-                    Route::Post => endpoint.handle_message(inbound, body, &mut scratch),
-                    Route::OpenStream {
-                        session,
-                        last_event_id,
-                    } => {
-                        let wanted = (session, last_event_id);
-                        endpoint.handle_open_stream(inbound, wanted, &mut scratch)
-                    }
-                    Route::EndSession(session) => {
-                        endpoint.handle_delete_session(inbound, session, &mut scratch)
-                    }
-                }
+                let inbound = Inbound::new(requester, exchange);
+                handle(endpoint, inbound, (route, body), &mut scratch)
             }
         };
         if let Disposition::PeerNeeded = disposition {
-            let request = PostponedRequest::new(head, body);
+            let request = PostponedRequest::new(head, bytes);
             context.postponed.push((context.key, request));
             // It is not the call of a tool that takes its time: nothing is sent before its answer.
             self.wait(reply, context).is_post = false;
@@ -109,10 +101,11 @@ impl Connection {
             self.settle(disposition, (reply, field), &scratch, context);
         }
         *context.scratch = scratch;
+        None
     }
 
     /// Answers a request, or remembers how to.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         disposition: Disposition,
         (reply, field): (Reply, Option<(&'static str, &'static str)>),
@@ -151,12 +144,13 @@ impl Connection {
         }
     }
 
-    fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
+    pub(super) fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
         self.phase = Phase::Waiting;
         self.buffers(context).waiting.insert(WaitingRequest {
             reply,
             is_post: true,
             call: None,
+            decoding: None,
             stream: None,
             batch: None,
         })
@@ -173,8 +167,37 @@ fn warn_of_refused_hosts(reason: &Reason<'_>, rules: &Rules, now_ms: u64) {
     }
 }
 
+/// Lets the endpoint handle a request that was checked.
+fn handle(
+    endpoint: &mut Endpoint,
+    inbound: Inbound<'_>,
+    (route, body): (Route<'_>, RequestBody<'_>),
+    out: &mut Vec<u8>,
+) -> Disposition {
+    match (route, body) {
+        (Route::Post, RequestBody::Bytes(body)) => endpoint.handle_message(inbound, body, out),
+        (Route::Post, RequestBody::Decoded(message)) => {
+            endpoint.handle_large_message(inbound, message, out)
+        }
+        (Route::Post, RequestBody::Undecodable(error)) => {
+            endpoint.refuse(None, Reason::Undecodable(error), out)
+        }
+        (
+            Route::OpenStream {
+                session,
+                last_event_id,
+            },
+            _,
+        ) => endpoint.handle_open_stream(inbound, (session, last_event_id), out),
+        (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
+    }
+}
+
 /// Who asks, if there is a header that says so.
-fn who_asks<'a>(head: &RequestHead<'a>, rules: &Rules) -> Result<Option<&'a str>, Reason<'a>> {
+pub(super) fn who_asks<'a>(
+    head: &RequestHead<'a>,
+    rules: &Rules,
+) -> Result<Option<&'a str>, Reason<'a>> {
     let Some(header) = &rules.principal else {
         return Ok(None);
     };

@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod framing;
+mod large;
 mod postponed;
 mod response;
 mod streams;

@@ -25,7 +25,8 @@ use super::error::CallError;
 use super::event_queue::EventQueue;
 use super::runner::panicked;
 use super::wakers::WakeShard;
-use queue::{Job, JobId, JobQueue};
+pub(crate) use queue::JobId;
+use queue::{Job, JobQueue};
 
 /// Kinds of work, each with its own share of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) enum WorkKind {
     Handler,
     /// Looking up and opening a file by name.
     FileLookup,
+    /// Decoding a large message.
+    Decode,
 }
 
 /// Threads for each kind of work.
@@ -43,6 +46,8 @@ pub(crate) struct PoolThreads {
     pub(crate) handler: usize,
     /// For [`WorkKind::FileLookup`].
     pub(crate) file_lookup: usize,
+    /// For [`WorkKind::Decode`].
+    pub(crate) decode: usize,
 }
 
 impl PoolThreads {
@@ -50,11 +55,15 @@ impl PoolThreads {
     /// otherwise.
     const FILE_LOOKUP: usize = 2;
 
-    /// The threads of a server whose handlers have `handler` of them.
-    pub(crate) fn of_server(handler: usize) -> PoolThreads {
+    /// The threads of a server of `shards` shards whose handlers have `handler` of them.
+    ///
+    /// One thread decodes for two shards: it needs no longer for a message than its client for
+    /// sending it, and several times the memory of the message meanwhile.
+    pub(crate) fn of_server(shards: usize, handler: usize) -> PoolThreads {
         PoolThreads {
             handler,
             file_lookup: PoolThreads::FILE_LOOKUP,
+            decode: shards.div_ceil(2),
         }
     }
 
@@ -63,6 +72,7 @@ impl PoolThreads {
     pub(crate) const NONE: PoolThreads = PoolThreads {
         handler: 0,
         file_lookup: 0,
+        decode: 0,
     };
 }
 
@@ -83,12 +93,14 @@ impl std::fmt::Debug for OffloadPool {
 struct Shares {
     handler: Arc<JobQueue>,
     file_lookup: Arc<JobQueue>,
+    decode: Arc<JobQueue>,
 }
 
 impl Drop for Shares {
     fn drop(&mut self) {
         self.handler.close();
         self.file_lookup.close();
+        self.decode.close();
     }
 }
 
@@ -101,6 +113,7 @@ impl OffloadPool {
         Ok(OffloadPool(Arc::new(Shares {
             handler: start_share("offload", threads.handler, queue_max)?,
             file_lookup: start_share("file-lookup", threads.file_lookup, queue_max)?,
+            decode: start_share("decode", threads.decode, queue_max)?,
         })))
     }
 
@@ -108,6 +121,7 @@ impl OffloadPool {
         match kind {
             WorkKind::Handler => &self.0.handler,
             WorkKind::FileLookup => &self.0.file_lookup,
+            WorkKind::Decode => &self.0.decode,
         }
     }
 }
@@ -135,6 +149,10 @@ fn work_off(queue: &JobQueue) {
         }
     }
 }
+
+/// As much work as may waits for a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PoolFull;
 
 /// A shard's way to the pool.
 pub(crate) struct OffloadPort {
@@ -183,6 +201,34 @@ impl OffloadPort {
     /// Whether work is done whose future was not woken yet.
     pub(crate) fn has_finished(&self) -> bool {
         !self.finished.is_empty()
+    }
+
+    /// Hands over `work` that no future waits for, and that wakes the shard itself when it has
+    /// something for it.
+    ///
+    /// # Errors
+    /// [`PoolFull`] when the queue of `kind` is full.
+    pub(crate) fn submit(
+        &self,
+        kind: WorkKind,
+        work: impl FnOnce(&WakeShard) + Send + 'static,
+    ) -> Result<JobId, PoolFull> {
+        let wake = Arc::clone(&self.wake);
+        let job: Job = Box::new(move || work(&wake));
+        self.pool.queue(kind).push(job).map_err(|_| PoolFull)
+    }
+
+    /// Takes back what was submitted, unless it has started; returns whether it was taken back.
+    pub(crate) fn withdraw(&self, kind: WorkKind, id: JobId) -> bool {
+        self.pool.queue(kind).withdraw(id).is_some()
+    }
+
+    /// Drops `value` on a thread that decodes, ahead of the work that waits there: freeing what a
+    /// large message consists of takes a shard milliseconds.
+    pub(crate) fn drop_elsewhere(&self, value: impl Send + 'static) {
+        self.pool
+            .queue(WorkKind::Decode)
+            .push_first(Box::new(move || drop(value)));
     }
 
     /// Runs `work` on the share of `kind`. Dropping the future takes back work that has not

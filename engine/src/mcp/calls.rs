@@ -11,6 +11,7 @@ use super::call_shares::CallShares;
 use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
 use super::exchange::Exchange;
 use super::holder::HolderKey;
+use super::inbound::Inbound;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
@@ -61,12 +62,17 @@ impl Calls {
 
     /// Hands the handler of a call what its client answered to the question at `place`, if it waits
     /// for that. The answer counts among the bytes of the call; one without room is none.
-    pub(super) fn answer(&mut self, key: CallKey, place: usize, answer: Value<'_>) {
+    pub(super) fn answer(
+        &mut self,
+        (key, place): (CallKey, usize),
+        answer: Value<'_>,
+        inbound: Inbound<'_>,
+    ) {
         let Some(call) = self.table.find(key).map(|entry| entry.call.clone()) else {
             return;
         };
         call.answer(place, || match self.table.hold(key, answer.owned_bytes()) {
-            Ok(()) => Ok(answer.to_serde()),
+            Ok(()) => Ok(inbound.copy(answer)),
             Err(full) => Err(format!("the answer cannot be kept: {full}")),
         });
     }

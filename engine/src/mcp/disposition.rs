@@ -6,6 +6,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::exchange::{Exchange, Opening, StreamOwner};
 use super::forward_budget::ForwardedBody;
+use super::large_message::LargeMessage;
 use super::session_id::SessionId;
 use crate::handler::caller_info::CallerInfo;
 use crate::handler::event_queue::CallKey;
@@ -120,6 +121,13 @@ pub(crate) enum ForwardedKind {
 }
 
 impl ForwardedKind {
+    /// Puts the large message in that this is of.
+    pub(super) fn put(&mut self, message: Box<LargeMessage>) {
+        if let ForwardedKind::Post(body) | ForwardedKind::Task(body) = self {
+            body.put(message);
+        }
+    }
+
     /// Whether this is of a POST, which brings a message.
     pub(crate) fn is_post(&self) -> bool {
         matches!(self, ForwardedKind::Post(_) | ForwardedKind::Task(_))

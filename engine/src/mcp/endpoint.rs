@@ -1,22 +1,26 @@
 //! One shard's MCP server: whole messages in, dispositions and deliveries out.
 
 mod departures;
+mod large_messages;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::binding::admission::{SessionClaim, SessionMessage};
+use corelane_protocol::binding::admission::SessionClaim;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Decoded, Decoder, Id, Message};
+use corelane_protocol::jsonrpc::{Decoder, Document, Id};
 use corelane_protocol::mcp::subscription::ListKind;
 
+use super::ahead::Ahead;
 use super::calls::{Calls, HandlerParts};
 use super::context::Context;
+use super::decoding::Decoding;
 use super::delivery::{Delivery, Part};
 use super::disposition::{Disposition, Forwarded, ForwardedKind};
 use super::event_store::EventId;
 use super::exchange::{Exchange, Opening};
+use super::forward_budget::{ForwardedBody, PostedBody};
 use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::questions::{Questions, unix_ms};
@@ -56,6 +60,8 @@ const _: () = assert!(STATUSES_FIRST_PER_TURN < BROADCASTS_PER_TURN);
 pub(crate) struct Endpoint {
     /// Apart from the services: a message borrows its tape while they handle it.
     decoder: Decoder,
+    /// For messages that are too large for it.
+    decoding: Decoding,
     services: Services,
 }
 
@@ -85,6 +91,12 @@ impl Endpoint {
         };
         Endpoint {
             decoder: Decoder::new(settings.json),
+            decoding: Decoding::new(
+                Rc::clone(&handler_parts.offload),
+                settings.json,
+                settings.batch_max,
+                settings.inline_bytes_max,
+            ),
             services: Services {
                 catalog: Catalog::new(Arc::clone(&parts.plan)),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
@@ -115,11 +127,10 @@ impl Endpoint {
         out: &mut Vec<u8>,
     ) -> Disposition {
         match self.decoder.decode(body) {
-            Ok(decoded) if decoded.is_batch() => {
-                let services = &mut self.services;
-                services.admit_batch(inbound, (&decoded, body), out)
+            Ok(decoded) => {
+                let posted = (decoded.document(), PostedBody::Text(body));
+                self.services.admit_any(inbound, posted, out)
             }
-            Ok(decoded) => self.services.admit(inbound, (&decoded, body), out),
             Err(error) => {
                 let reason = Reason::Undecodable(error);
                 self.services.context.refuse(None, reason, out)
@@ -190,11 +201,7 @@ impl Endpoint {
             ..
         } = request;
         let requester = &Requester::Elsewhere(caller_info.as_deref());
-        let inbound = Inbound {
-            requester,
-            exchange,
-            own_session: None,
-        };
+        let inbound = Inbound::new(requester, exchange);
         let services = &mut self.services;
         debug_assert_eq!(
             session.home, services.context.settings.shard,
@@ -215,26 +222,33 @@ impl Endpoint {
                 services.session_streams().client_hung_up(session, exchange);
                 Disposition::Done
             }
-            ForwardedKind::Task(body) => {
-                let decoded = self.decoder.decode(&body);
-                services.forwarded_task(inbound, message_of(&decoded), out)
-            }
-            ForwardedKind::Post(body) => {
-                let decoded = self.decoder.decode(&body);
-                if let Ok(batch) = &decoded
-                    && batch.is_batch()
-                {
-                    return services.batch(session, inbound, batch, out);
-                }
-                match message_of(&decoded) {
-                    Some(message) => {
-                        let message = SessionMessage::of(message);
-                        services.session(session, inbound, revision, message, out)
-                    }
-                    None => services.context.refuse(None, Reason::SessionUnknown, out),
-                }
-            }
+            ForwardedKind::Task(body) => self.with_document(body, |services, document, ahead| {
+                let message = document.and_then(|it| it.message().ok());
+                services.forwarded_task(inbound.with_ahead(ahead), message, out)
+            }),
+            ForwardedKind::Post(body) => self.with_document(body, |services, document, ahead| {
+                let to = (session, revision);
+                services.forwarded(to, inbound.with_ahead(ahead), document, out)
+            }),
         }
+    }
+
+    /// Lets `handle` handle a body from another shard, which decoded the very same bytes.
+    fn with_document(
+        &mut self,
+        mut body: ForwardedBody,
+        handle: impl FnOnce(&mut Services, Option<Document<'_>>, Option<&Ahead>) -> Disposition,
+    ) -> Disposition {
+        let services = &mut self.services;
+        if let Some(message) = body.take() {
+            let (document, ahead) = (message.document(), message.ahead());
+            let disposition = handle(services, Some(document), Some(ahead));
+            self.decoding.free(message);
+            return disposition;
+        }
+        let decoded = self.decoder.decode(body.text().unwrap_or_default());
+        let document = decoded.as_ref().ok().map(|it| it.document());
+        handle(services, document, None)
     }
 
     /// Handles a message about tasks from another shard.
@@ -458,10 +472,4 @@ impl Endpoint {
     pub(super) fn services(&mut self) -> &mut Services {
         &mut self.services
     }
-}
-
-/// The message of a forwarded body, which is there: the shard that sent the body decoded and
-/// classified the very same bytes.
-fn message_of<'a, E>(decoded: &'a Result<Decoded<'a>, E>) -> Option<Message<'a>> {
-    decoded.as_ref().ok()?.message().ok()
 }

@@ -13,7 +13,8 @@ use super::handler_kind::HandlerKind;
 use super::start::{HandlerRequest, Starter};
 use crate::catalog::Catalog;
 use crate::catalog::completer::ShardCompleters;
-use crate::handler::runner::{Answer, Arguments, CompleteRunner, ReadRunner};
+use crate::catalog::prompt::PromptParts;
+use crate::handler::runner::{Answer, CompleteRunner, ReadRunner};
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
 
 impl Starter<'_> {
@@ -51,11 +52,14 @@ impl Starter<'_> {
         let Some(prompt) = self.catalog.prompt(params.name) else {
             return self.context.unknown(id, "prompt", params.name, out);
         };
-        let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
-        if let Err(text) = prompt.parts.check(arguments) {
-            return invalid_params(id, &text, out);
-        }
-        let arguments = Arguments::Sent(arguments);
+        let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
+        let checked = request
+            .inbound
+            .check_arguments(&prompt.parts, given, PromptParts::check);
+        let arguments = match checked {
+            Ok(arguments) => arguments,
+            Err(text) => return invalid_params(id, &text, out),
+        };
         let runner = Rc::clone(&prompt.runner);
         self.run(request, |call| runner.start(call, arguments), out)
     }

@@ -1,8 +1,15 @@
-//! A message on its way in: its requester, and where its answer goes.
+//! A message on its way in: its requester, where its answer goes, and work done ahead for it.
 
+use std::sync::Arc;
+
+use corelane_protocol::jsonrpc::Value;
+use corelane_protocol::request_state;
+
+use super::ahead::Ahead;
 use super::exchange::Exchange;
 use super::requester::Requester;
 use super::session_id::SessionId;
+use crate::handler::runner::Arguments;
 
 /// What comes with every message, whatever it says.
 #[derive(Debug, Clone, Copy)]
@@ -13,11 +20,60 @@ pub(crate) struct Inbound<'a> {
     pub(crate) exchange: Exchange,
     /// The session of the connection itself, on a transport where sessions belong to connections.
     pub(crate) own_session: Option<SessionId>,
+    /// Work done ahead for a large message.
+    ahead: Option<&'a Ahead>,
 }
 
 impl<'a> Inbound<'a> {
+    /// A message of `requester` whose answer goes to `exchange`.
+    pub(crate) fn new(requester: &'a Requester<'a>, exchange: Exchange) -> Inbound<'a> {
+        Inbound {
+            requester,
+            exchange,
+            own_session: None,
+            ahead: None,
+        }
+    }
+
+    /// The same with work that was done ahead.
+    pub(super) fn with_ahead(self, ahead: Option<&'a Ahead>) -> Inbound<'a> {
+        Inbound { ahead, ..self }
+    }
+
     /// The principal of the requester; an anonymous client has none.
     pub(super) fn principal(&self) -> Option<&'a str> {
         self.requester.principal()
+    }
+
+    /// The arguments `given` to the tool or prompt `parts`, checked with `check` unless that was
+    /// done ahead.
+    ///
+    /// # Errors
+    /// Why they do not fit.
+    #[inline]
+    pub(super) fn check_arguments<'v, P>(
+        &self,
+        parts: &Arc<P>,
+        given: Value<'v>,
+        check: impl FnOnce(&P, Value<'v>) -> Result<(), String>,
+    ) -> Result<Arguments<'v>, String> {
+        let ahead = self.ahead.and_then(|it| it.take_arguments(parts, given));
+        match ahead {
+            Some(checked) => checked,
+            None => check(parts, given).map(|()| Arguments::Sent(given)),
+        }
+    }
+
+    /// A copy of a value of the message.
+    pub(super) fn copy(&self, value: Value<'_>) -> serde_json::Value {
+        let ahead = self.ahead.and_then(|it| it.take_copy(value));
+        ahead.unwrap_or_else(|| value.to_serde())
+    }
+
+    /// The digest of the params of a request.
+    pub(super) fn params_digest(&self, params: Option<Value<'_>>) -> [u8; 32] {
+        let params = params.unwrap_or(Value::EMPTY_OBJECT);
+        let ahead = self.ahead.and_then(|it| it.digest(params));
+        ahead.unwrap_or_else(|| request_state::params_digest(params))
     }
 }

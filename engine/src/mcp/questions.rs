@@ -8,16 +8,17 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use corelane_protocol::binding::admission::ModernRequest;
-use corelane_protocol::jsonrpc::{Id, Value, encode};
+use corelane_protocol::jsonrpc::{Id, encode};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::input_required::{
     INPUT_KEY_BYTES_MAX, InputResponses, write_input_required,
 };
 use corelane_protocol::mcp::result::ResultTrailer;
-use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer, params_digest};
+use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer};
 
 use super::handler_kind::HandlerKind;
+use super::inbound::Inbound;
 use crate::handler::rounds::{Rounds, open_rounds, seal_rounds};
 
 /// Seals the state of questions, and opens it when it comes back.
@@ -45,7 +46,7 @@ impl Questions {
         &self,
         kind: HandlerKind,
         request: &ModernRequest<'_>,
-        principal: Option<&str>,
+        inbound: Inbound<'_>,
     ) -> Result<Rounds, String> {
         if request.envelope.capabilities.can_be_asked_nothing() {
             return Ok(Rounds::default());
@@ -57,8 +58,8 @@ impl Questions {
         let mut rounds = match brought.request_state {
             None => Rounds::default(),
             Some(state) => {
-                let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
-                let binding = kind.binding(principal, params_digest(params));
+                let digest = inbound.params_digest(request.params);
+                let binding = kind.binding(inbound.principal(), digest);
                 let opened = self.sealer.open(state, &binding, unix_ms());
                 let contents = opened.map_err(|error| error.to_string())?;
                 open_rounds(&contents)
@@ -67,7 +68,7 @@ impl Questions {
         for (key, response) in brought.responses.into_iter().flatten() {
             if key.len() <= INPUT_KEY_BYTES_MAX {
                 let known = &mut rounds.get_or_insert_default().answers;
-                known.insert(key.to_owned(), response.to_serde());
+                known.insert(key.to_owned(), inbound.copy(response));
             }
         }
         Ok(rounds)

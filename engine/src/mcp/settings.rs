@@ -20,6 +20,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) answer_timeout_ms: u64,
     /// Limits on JSON.
     pub(crate) json: JsonLimits,
+    /// Bytes of a body past which it is decoded away from the shard.
+    pub(crate) inline_bytes_max: usize,
     /// Messages in a batch.
     pub(crate) batch_max: usize,
     /// Bytes of answers past which a batch gets none but errors.
@@ -66,6 +68,7 @@ impl EndpointSettings {
                 id_bytes_max: profile.json.id_bytes_max,
                 method_bytes_max: profile.json.method_bytes_max,
             },
+            inline_bytes_max: profile.json.inline_bytes_max,
             batch_max: profile.json.batch_max,
             batch_bytes_max: 2 * profile.connection.output_bytes_max,
             calls: CallLimits {

@@ -12,7 +12,6 @@ use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::{TaskOptions, TaskSupport};
 use corelane_protocol::mcp::tools::{CallParams, ToolResult};
-use corelane_protocol::request_state::params_digest;
 
 use super::call_table::NewCall;
 use super::calls::Calls;
@@ -29,10 +28,11 @@ use super::streams::Streams;
 use super::task_table::TaskOwner;
 use super::tasks::Tasks;
 use crate::catalog::Catalog;
+use crate::catalog::tool::ToolParts;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::CallKey;
-use crate::handler::runner::{Answer, Arguments, Outcome, Started, Waiting};
+use crate::handler::runner::{Answer, Outcome, Started, Waiting};
 
 /// The first revision whose clients take an event without data. Older ones read every event as a
 /// message, and have the id of the first one that is.
@@ -109,22 +109,24 @@ impl Starter<'_> {
         {
             return self.context.refuse(Some(id), reason, out);
         }
-        let arguments = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
-        if let Err(faults) = tool.parts.check(arguments) {
-            let result = ToolResult::error(faults);
-            if era == Era::Legacy && request.options.task.is_some() {
-                let failed = Started::Ready(Ok(Answer::Tool(result)));
-                return self.run(request, |_| failed, out);
+        let given = params.arguments.unwrap_or(Value::EMPTY_OBJECT);
+        let checked = request
+            .inbound
+            .check_arguments(&tool.parts, given, ToolParts::check);
+        let arguments = match checked {
+            Ok(arguments) => arguments,
+            Err(faults) => {
+                let result = ToolResult::error(faults);
+                if era == Era::Legacy && request.options.task.is_some() {
+                    let failed = Started::Ready(Ok(Answer::Tool(result)));
+                    return self.run(request, |_| failed, out);
+                }
+                result.write(out, era, id, &self.context.trailer);
+                return Disposition::ok();
             }
-            result.write(out, era, id, &self.context.trailer);
-            return Disposition::ok();
-        }
+        };
         let runner = Rc::clone(&tool.runner);
-        self.run(
-            request,
-            |call| runner.start(call, Arguments::Sent(arguments)),
-            out,
-        )
+        self.run(request, |call| runner.start(call, arguments), out)
     }
 
     /// Runs a handler whose arguments fit.
@@ -167,7 +169,7 @@ impl Starter<'_> {
             }
             // Dropped: the handler runs again when its client has answered.
             Started::Waiting(_) if era == Era::Modern && call.has_questions() => {
-                let digest = params_digest(request.params.unwrap_or(Value::EMPTY_OBJECT));
+                let digest = request.inbound.params_digest(request.params);
                 let binding = request.kind.binding(request.inbound.principal(), digest);
                 let answer = (id, &self.context.trailer);
                 self.questions
@@ -229,7 +231,7 @@ impl Starter<'_> {
             id: request.id,
             era: request.era,
             kind: request.kind,
-            params_digest: asks.then(|| Box::new(params_digest(params))),
+            params_digest: asks.then(|| Box::new(request.inbound.params_digest(request.params))),
             exchange: request.inbound.exchange,
             session: request.session,
             holder: self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS),

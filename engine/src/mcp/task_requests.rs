@@ -141,7 +141,7 @@ impl TaskRequests<'_> {
                 .tasks
                 .note_answer(task, owner, key, now_ms)
             {
-                self.hand_over(task, key, response);
+                self.hand_over(task, key, (response, request.inbound));
                 has_answers = true;
             }
         }
@@ -158,14 +158,19 @@ impl TaskRequests<'_> {
     }
 
     /// Hands the handler of a task the client's answer.
-    fn hand_over(&mut self, task: TaskId, key: &str, response: Value<'_>) {
+    fn hand_over(
+        &mut self,
+        task: TaskId,
+        key: &str,
+        (response, inbound): (Value<'_>, Inbound<'_>),
+    ) {
         let Some(call) = self.endings.updates.tasks.call_of(task) else {
             return;
         };
         let calls = &mut self.endings.calls;
         let entry = calls.find(call);
         if let Some(place) = entry.and_then(|entry| entry.call.place_of(key)) {
-            calls.answer(call, place, response);
+            calls.answer((call, place), response, inbound);
         }
     }
 

@@ -9,6 +9,7 @@ mod elicitation;
 mod events;
 mod features;
 mod forwarding;
+mod large_messages;
 mod legacy_status;
 mod legacy_tasks;
 mod members;

@@ -174,6 +174,10 @@ pub struct Json {
     /// Bytes of a request's id, 20 (any 64-bit number) to 4096; default 256. Ids are kept as long
     /// as their calls.
     pub id_bytes_max: usize,
+    /// Bytes of a message that is decoded within a turn of its shard, 1024 to 16,777,216; default
+    /// 65,536, which take a millisecond at most. A longer one is decoded by the offload pool, and
+    /// other messages pass it.
+    pub inline_bytes_max: usize,
     /// Bytes of a method name, 64 to 1024; default 128: those of the specification stay below 48.
     pub method_bytes_max: usize,
     /// Messages in a batch, 1 to 10,000; default 100. Only clients of 2025-03-26 send batches, and
@@ -188,6 +192,7 @@ impl Default for Json {
             depth_max: 128,
             nodes_max: 1_000_000,
             id_bytes_max: 256,
+            inline_bytes_max: 65_536,
             method_bytes_max: 128,
             batch_max: 100,
         }
@@ -200,6 +205,7 @@ impl Json {
         section.range("depth_max", self.depth_max, 8..=256)?;
         section.range("nodes_max", self.nodes_max, 64..=100_000_000)?;
         section.range("id_bytes_max", self.id_bytes_max, 20..=4096)?;
+        section.range("inline_bytes_max", self.inline_bytes_max, 1024..=16 << 20)?;
         section.range("method_bytes_max", self.method_bytes_max, 64..=1024)?;
         section.range("batch_max", self.batch_max, 1..=10_000)
     }

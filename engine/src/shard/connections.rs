@@ -163,9 +163,12 @@ impl Shard {
         let peer = self.handling.endpoint.holder_of(address.map(Network::from));
         let mut context = self.handling.context(key);
         context.peer = Some(peer);
-        connection.go_on(&request, &mut context);
-        let out = context.out.take();
-        self.finish_step(key, out);
+        if connection.go_on(request, &mut context) {
+            self.close(key);
+        } else {
+            let out = context.out.take();
+            self.finish_step(key, out);
+        }
     }
 
     /// Starts the deadline that the state of a connection asks for.
@@ -210,6 +213,11 @@ impl Shard {
             };
             if let Some(call) = waiting.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
+            }
+            if let Some(body) = &waiting.decoding
+                && self.handling.endpoint.cancel_decoding(body.job)
+            {
+                self.handling.input_bytes -= body.held_bytes;
             }
             if waiting.has_stream() {
                 self.handling.meter.uncount(Counter::StreamsOpen);

@@ -76,6 +76,7 @@ impl Shard {
         let mut did = self.handle_completions();
         did |= self.handle_messages();
         did |= self.handle_call_events();
+        did |= self.handle_decoded();
         did |= self.handle_changes();
         did |= self.handle_leftover();
         let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
@@ -146,6 +147,7 @@ impl Shard {
             || !self.overflow.is_empty()
             || self.stalled_looks + self.status_looks > 0
             || self.handling.has_call_events()
+            || self.handling.endpoint.has_decoded()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
     }

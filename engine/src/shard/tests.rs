@@ -3,6 +3,7 @@
 mod accepting;
 mod broadcasts;
 mod deadlines;
+mod decoded;
 mod delivery;
 mod departures;
 mod drain;

@@ -68,6 +68,7 @@ fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<String> {
                     head,
                     body,
                     consumed,
+                    ..
                 }) => {
                     assert!(
                         body.len() <= LIMITS.body_bytes_max,

@@ -2,17 +2,19 @@
 
 use serde_json::json;
 
-use super::test_connection::{TestConnection, echo, post, text_of};
+use super::test_connection::{TestConnection, call, echo, post, text_of};
 use crate::connection::http::{Connection, Phase};
+use crate::handler::offload::PoolThreads;
 use crate::mcp::HolderKey;
-use crate::mcp::tests::test_endpoint::initialize;
+use crate::mcp::tests::test_endpoint::{TestEndpoint, initialize, on_executor};
 
-/// The look-up of the peer is over.
-fn peer_known(line: &mut TestConnection) {
+/// The look-up of the peer is over; returns whether the connection is of no use then.
+fn peer_known(line: &mut TestConnection) -> bool {
     let (_, request) = line.postponed.pop().expect("a request waits");
     line.peer = Some(HolderKey::ANONYMOUS);
-    line.step(|connection, context| connection.go_on(&request, context));
+    let is_of_no_use = line.step(|connection, context| connection.go_on(request, context));
     line.peer = None;
+    is_of_no_use
 }
 
 /// A connection whose peer is not known.
@@ -41,7 +43,7 @@ fn a_handshake_waits_and_what_comes_behind_it_keeps_its_order() {
         assert_eq!(line.connection.phase, Phase::Waiting);
         assert!(line.responses().is_empty(), "cut at {cut}");
         while !line.postponed.is_empty() {
-            peer_known(&mut line);
+            assert!(!peer_known(&mut line));
         }
         let responses = line.responses();
         let sessions: Vec<bool> = responses
@@ -66,7 +68,7 @@ fn a_request_in_chunks_waits_like_any_other() {
     let mut line = unknown();
     line.receive(request.as_bytes());
     line.receive(echo("next").as_bytes());
-    peer_known(&mut line);
+    assert!(!peer_known(&mut line));
     let responses = line.responses();
     assert_eq!(
         responses[0].message()["result"]["protocolVersion"],
@@ -80,7 +82,47 @@ fn a_client_that_half_closes_meanwhile_is_answered() {
     let mut line = unknown();
     line.receive(post("", &initialize("2025-11-25")).as_bytes());
     assert!(!line.step(Connection::finished));
-    peer_known(&mut line);
+    assert!(!peer_known(&mut line));
     assert_eq!(line.responses().len(), 1);
     assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
+}
+
+#[test]
+fn a_large_request_waits_for_its_peer_once_it_is_decoded_and_is_handled_once() {
+    let threads = PoolThreads {
+        decode: 1,
+        ..PoolThreads::NONE
+    };
+    let harness = TestEndpoint::with_pool(threads, |settings| settings.inline_bytes_max = 100);
+    let mut line = TestConnection::on(harness);
+    line.peer = None;
+    let handshake = post("", &initialize("2025-11-25"));
+    line.receive([handshake, echo("next")].concat().as_bytes());
+    let decoded = line.harness.next_decoded();
+    line.input_bytes -= decoded.held_bytes;
+    assert!(!line.step(|connection, context| connection.on_decoded(decoded, context)));
+    assert_eq!(line.connection.phase, Phase::Waiting);
+    assert!(line.responses().is_empty());
+    assert!(!peer_known(&mut line));
+    let decoded = line.harness.next_decoded();
+    line.input_bytes -= decoded.held_bytes;
+    assert!(!line.step(|connection, context| connection.on_decoded(decoded, context)));
+    assert!(!peer_known(&mut line));
+    let responses = line.responses();
+    assert!(responses[0].field("mcp-session-id").is_some());
+    assert_eq!(text_of(&responses[1]), "next");
+    assert_eq!((line.input_bytes, line.owns_nothing()), (0, true));
+}
+
+#[test]
+fn a_call_that_waits_ends_with_a_modern_peer_that_left_before_it_was_known() {
+    on_executor(async {
+        let mut line = unknown();
+        // So many values are counted in the share of their client.
+        let arguments = json!({"filler": vec![0; 10_001]});
+        line.receive(call("", "wait", arguments).as_bytes());
+        assert!(!line.postponed.is_empty());
+        assert!(!line.step(Connection::finished));
+        assert!(peer_known(&mut line), "its call is of no use");
+    });
 }

@@ -8,7 +8,7 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// Names a job of one queue. No two jobs of a queue have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct JobId(u64);
+pub(crate) struct JobId(u64);
 
 /// Jobs that wait for a thread, oldest first.
 pub(super) struct JobQueue {
@@ -23,6 +23,8 @@ struct State {
     /// In the order in which they came, which is the order of their ids.
     jobs: BTreeMap<JobId, Job>,
     pushed: u64,
+    /// Jobs that start before all others. They take nobody's place.
+    first: Vec<Job>,
     is_closed: bool,
 }
 
@@ -53,6 +55,12 @@ impl JobQueue {
         Ok(id)
     }
 
+    /// Puts `job` before all others, even if the queue is full.
+    pub(super) fn push_first(&self, job: Job) {
+        self.lock().first.push(job);
+        self.changed.notify_one();
+    }
+
     /// Takes the job `id` back, unless a thread has taken it.
     pub(super) fn withdraw(&self, id: JobId) -> Option<Job> {
         self.lock().jobs.remove(&id)
@@ -62,8 +70,10 @@ impl JobQueue {
     pub(super) fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         while !state.is_closed {
-            if let Some((_, job)) = state.jobs.pop_first() {
-                return Some(job);
+            let first = state.first.pop();
+            let next = first.or_else(|| state.jobs.pop_first().map(|(_, job)| job));
+            if next.is_some() {
+                return next;
             }
             let waited = self.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -104,11 +114,13 @@ mod tests {
         assert!(queue.withdraw(ids[1]).is_some());
         assert!(queue.withdraw(ids[1]).is_none(), "it is gone");
         assert!(queue.push(job(5)).is_ok(), "its place is free");
-        for _ in 0..4 {
+        queue.push_first(job(6));
+        assert!(queue.push(job(7)).is_err(), "it is full again");
+        for _ in 0..5 {
             queue.next().expect("a job waits")();
         }
         assert!(queue.withdraw(ids[0]).is_none(), "a thread has it");
-        assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 2, 3, 5]);
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [6, 0, 2, 3, 5]);
     }
 
     #[test]

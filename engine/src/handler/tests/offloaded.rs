@@ -15,6 +15,7 @@ fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {
     let threads = PoolThreads {
         handler: 1,
         file_lookup: 1,
+        decode: 1,
     };
     let pool = OffloadPool::start(threads, queue_max).expect("the threads start");
     let (wake, woken) = channel();

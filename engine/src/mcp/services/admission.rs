@@ -1,13 +1,13 @@
 //! From a decoded message to its route: the era, the session, and the shard that serves it.
 
-use corelane_protocol::binding::admission::{self, Admitted, SessionClaim};
+use corelane_protocol::binding::admission::{self, Admitted, SessionClaim, SessionMessage};
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Decoded, Id, OwnedId};
+use corelane_protocol::jsonrpc::{Document, Id, OwnedId};
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
-use crate::mcp::forward_budget::ForwardsFull;
+use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
 
@@ -22,14 +22,27 @@ pub(in crate::mcp) enum Routed {
 }
 
 impl Services {
-    /// Admits a message that is no batch, and serves or forwards it.
-    pub(in crate::mcp) fn admit(
+    /// Admits a message or a batch, and serves or forwards it.
+    pub(in crate::mcp) fn admit_any(
         &mut self,
         inbound: Inbound<'_>,
-        (decoded, body): (&Decoded<'_>, &[u8]),
+        (document, body): (Document<'_>, PostedBody<'_>),
         out: &mut Vec<u8>,
     ) -> Disposition {
-        let admitted = match decoded.message() {
+        match document.is_batch() {
+            true => self.admit_batch(inbound, (document, body), out),
+            false => self.admit(inbound, (document, body), out),
+        }
+    }
+
+    /// Admits a message that is no batch, and serves or forwards it.
+    fn admit(
+        &mut self,
+        inbound: Inbound<'_>,
+        (document, body): (Document<'_>, PostedBody<'_>),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let admitted = match document.message() {
             Ok(message) => admission::admit(inbound.requester.claims(), message),
             Err(error) => {
                 let reason = Reason::NotAMessage(error.fault);
@@ -41,7 +54,7 @@ impl Services {
             Ok(Admitted::Modern(request)) => match self.task_home(&request) {
                 None => self.modern(inbound, &request, out),
                 Some(home) => {
-                    let kind = self.context.forwards.copy(body).map(ForwardedKind::Task);
+                    let kind = self.context.forwards.admit(body).map(ForwardedKind::Task);
                     let (to, id) = (SessionId::none(home), Some(request.id));
                     self.forward(inbound, (to, None), id, kind, out)
                 }
@@ -50,7 +63,7 @@ impl Services {
             Ok(Admitted::Initialize { id, params }) => self.initialize(inbound, id, params, out),
             Ok(Admitted::Session { claim, message }) => {
                 let id = message.request_id();
-                let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);
+                let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
                 match self.route_session(inbound, claim, id, kind, out) {
                     Routed::Here(session) => {
                         self.session(session, inbound, claim.revision(), message, out)
@@ -63,10 +76,10 @@ impl Services {
     }
 
     /// Admits a batch, and serves or forwards it.
-    pub(in crate::mcp) fn admit_batch(
+    fn admit_batch(
         &mut self,
         inbound: Inbound<'_>,
-        (batch, body): (&Decoded<'_>, &[u8]),
+        (batch, body): (Document<'_>, PostedBody<'_>),
         out: &mut Vec<u8>,
     ) -> Disposition {
         let claim = admission::batch_session(inbound.requester.claims());
@@ -74,11 +87,31 @@ impl Services {
             Ok(claim) => claim,
             Err(reason) => return self.context.refuse(None, reason, out),
         };
-        let kind = || self.context.forwards.copy(body).map(ForwardedKind::Post);
+        let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
         match self.route_session(inbound, claim, None, kind, out) {
             Routed::Here(session) => self.batch(session, inbound, batch, out),
             Routed::Unknown => self.context.refuse(None, Reason::SessionUnknown, out),
             Routed::Elsewhere(forward) => forward,
+        }
+    }
+
+    /// Serves a body of a session that another shard admitted and sent here.
+    pub(in crate::mcp) fn forwarded(
+        &mut self,
+        (session, revision): (SessionId, Option<Revision>),
+        inbound: Inbound<'_>,
+        document: Option<Document<'_>>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        if let Some(batch) = document.filter(|it| it.is_batch()) {
+            return self.batch(session, inbound, batch, out);
+        }
+        match document.and_then(|it| it.message().ok()) {
+            Some(message) => {
+                let message = SessionMessage::of(message);
+                self.session(session, inbound, revision, message, out)
+            }
+            None => self.context.refuse(None, Reason::SessionUnknown, out),
         }
     }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::Decoded;
+use corelane_protocol::jsonrpc::Document;
 use corelane_protocol::mcp::method::Method;
 
 use super::Services;
@@ -25,7 +25,7 @@ impl Services {
         &mut self,
         id: SessionId,
         inbound: Inbound<'_>,
-        batch: &Decoded<'_>,
+        batch: Document<'_>,
         out: &mut Vec<u8>,
     ) -> Disposition {
         let exchange = inbound.exchange;
@@ -81,7 +81,7 @@ impl Services {
     }
 
     /// Whether every message of a batch can be handled in a session, whatever session it is.
-    pub(in crate::mcp) fn check_batch<'a>(&self, batch: &'a Decoded<'_>) -> Result<(), Reason<'a>> {
+    pub(in crate::mcp) fn check_batch<'a>(&self, batch: Document<'a>) -> Result<(), Reason<'a>> {
         let messages_max = self.context.settings.batch_max;
         let messages = batch.batch().len();
         if messages == 0 {

@@ -95,7 +95,7 @@ impl Services {
                 result,
                 error,
             } => {
-                self.response(id, of, (result, error));
+                self.response((id, inbound), of, (result, error));
                 Disposition::Accepted
             }
             SessionMessage::Notification { method, params } => {
@@ -279,7 +279,7 @@ impl Services {
     /// The answer to a question of a call; one to no open question is ignored.
     fn response(
         &mut self,
-        session: SessionId,
+        (session, inbound): (SessionId, Inbound<'_>),
         id: Option<Id<'_>>,
         (result, error): (Option<Value<'_>>, Option<Value<'_>>),
     ) {
@@ -293,7 +293,7 @@ impl Services {
         };
         let made_task = entry.made_task;
         match (result, error) {
-            (Some(result), _) => self.calls.answer(key, place, result),
+            (Some(result), _) => self.calls.answer((key, place), result, inbound),
             (None, error) => {
                 let text = error
                     .and_then(|error| error.as_object())

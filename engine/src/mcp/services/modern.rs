@@ -51,7 +51,7 @@ impl Services {
             | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let kind = HandlerKind::by(request.method);
-                let rounds = match self.questions.rounds(kind, request, inbound.principal()) {
+                let rounds = match self.questions.rounds(kind, request, inbound) {
                     Ok(rounds) => rounds,
                     Err(text) => return invalid_params(id, &text, out),
                 };

@@ -63,12 +63,16 @@ fn a_forwarded_message_is_handled_as_at_home() {
         notification("notifications/cancelled", json!({"requestId": 9})),
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
     ] {
-        let (mut front, mut home) = pair();
-        let session = home.session();
-        let local = home.post(&session, &body);
-        let local = (kind_of(&local.disposition), local.body);
-        let answer = front.post(&session, &body);
-        assert_eq!(at_home(&mut home, answer), local, "{body}");
+        for is_large in [false, true] {
+            let (mut front, mut home) = pair();
+            let session = home.session();
+            home.are_large = Some(false);
+            front.are_large = Some(is_large);
+            let local = home.post(&session, &body);
+            let local = (kind_of(&local.disposition), local.body);
+            let answer = front.post(&session, &body);
+            assert_eq!(at_home(&mut home, answer), local, "{body}, {is_large}");
+        }
     }
 }
 

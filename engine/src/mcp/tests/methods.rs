@@ -126,11 +126,7 @@ fn lists_have_every_tool_and_its_schema_byte_for_byte() {
             principal,
             peer: None,
         };
-        let inbound = crate::mcp::Inbound {
-            requester,
-            exchange,
-            own_session: None,
-        };
+        let inbound = crate::mcp::Inbound::new(requester, exchange);
         harness
             .endpoint
             .handle_message(inbound, body.as_bytes(), &mut out)

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::{Route, route, status_of};
@@ -22,10 +23,11 @@ use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::call_table::CallLimits;
 use crate::mcp::event_store::EventLimits;
 use crate::mcp::holder::HolderKey;
+use crate::mcp::large_message::LargeMessage;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{
-    Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, Output, Part, Requester,
-    ServerParts, SessionId, TaskWatchMessage,
+    Decoded, Delivery, Disposition, Endpoint, EndpointSettings, Exchange, Inbound, Output, Part,
+    Requester, ServerParts, SessionId, TaskWatchMessage,
 };
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::executor::{Executor, yield_now};
@@ -47,6 +49,8 @@ pub(crate) struct TestEndpoint {
     now_ms: u64,
     delivered: VecDeque<(Exchange, Part)>,
     task_watch: VecDeque<(u16, TaskWatchMessage)>,
+    /// Told when the pool wakes the shard.
+    woken: mpsc::Receiver<()>,
     /// Whether clients take streams of events; off at first, so that calls are told apart from
     /// what a stream adds to them.
     pub(crate) takes_events: bool,
@@ -54,6 +58,9 @@ pub(crate) struct TestEndpoint {
     pub(crate) principal: Option<&'static str>,
     /// In whose share it counts while nobody in particular asks; nothing if that is not known.
     pub(crate) peer: Option<HolderKey>,
+    /// Whether bodies come as those of large messages do; every second one if nothing is said,
+    /// because what a body means must not depend on where it is decoded.
+    pub(crate) are_large: Option<bool>,
 }
 
 /// What the shards of a server with the catalog of the tests have in common.
@@ -89,8 +96,16 @@ impl TestEndpoint {
         TestEndpoint::with(|_| ())
     }
 
-    /// An endpoint with ample limits but for what `change` changes.
+    /// An endpoint with ample limits but for what `change` changes, and a pool without threads.
     pub(crate) fn with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
+        TestEndpoint::with_pool(PoolThreads::NONE, change)
+    }
+
+    /// The same with a pool in which one piece of work of a kind may wait for a thread.
+    pub(crate) fn with_pool(
+        threads: PoolThreads,
+        change: impl FnOnce(&mut EndpointSettings),
+    ) -> TestEndpoint {
         let gate = Gate::default();
         let mut settings = EndpointSettings {
             shard: 0,
@@ -98,6 +113,7 @@ impl TestEndpoint {
             parts: parts(&gate),
             answer_timeout_ms: 1000,
             json: JsonLimits::default(),
+            inline_bytes_max: 1 << 16,
             batch_max: 4,
             batch_bytes_max: 100_000,
             calls: CallLimits {
@@ -134,8 +150,11 @@ impl TestEndpoint {
         let shard = settings.shard;
         let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
         let meter = Rc::new(ShardMeter::new());
-        let pool = OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started");
-        let offload = OffloadPort::new(pool, Arc::new(|| ()), Rc::clone(&event_queue));
+        let pool = OffloadPool::start(threads, 1).expect("the threads start");
+        let (wake, woken) = mpsc::channel();
+        // A thread may end after its test.
+        let wake = Arc::new(move || wake.send(()).unwrap_or(()));
+        let offload = OffloadPort::new(pool, wake, Rc::clone(&event_queue));
         TestEndpoint {
             endpoint: Endpoint::new(settings, event_queue, Rc::new(offload), Rc::clone(&meter)),
             meter,
@@ -145,26 +164,45 @@ impl TestEndpoint {
             now_ms: 0,
             delivered: VecDeque::new(),
             task_watch: VecDeque::new(),
+            woken,
             takes_events: false,
             principal: None,
             peer: Some(HolderKey::ANONYMOUS),
+            are_large: None,
         }
     }
 
     /// Posts `body` with the header lines `headers`, each of them ended by CRLF.
     pub(crate) fn post(&mut self, headers: &str, body: &str) -> Answer {
+        let is_large = self.are_large.unwrap_or(self.sequence % 2 == 1);
+        let decode = self.endpoint.decoder_of_large_messages();
+        if let Some(Ok(message)) = is_large.then(|| decode(body.as_bytes())) {
+            return self.post_large(headers, message);
+        }
+        self.post_with(headers, |endpoint, inbound, out| {
+            endpoint.handle_message(inbound, body.as_bytes(), out)
+        })
+    }
+
+    /// Posts a body that was decoded elsewhere.
+    pub(crate) fn post_large(&mut self, headers: &str, message: Box<LargeMessage>) -> Answer {
+        self.post_with(headers, |endpoint, inbound, out| {
+            endpoint.handle_large_message(inbound, message, out)
+        })
+    }
+
+    fn post_with(
+        &mut self,
+        headers: &str,
+        handle: impl FnOnce(&mut Endpoint, Inbound<'_>, &mut Vec<u8>) -> Disposition,
+    ) -> Answer {
         let mut exchange = self.next_exchange();
         exchange.takes_events |= headers.contains("text/event-stream");
         let mut out = Vec::new();
         let disposition = with_head("POST", headers, |head| {
             let requester = &self.requester(head);
-            let inbound = Inbound {
-                requester,
-                exchange,
-                own_session: None,
-            };
-            self.endpoint
-                .handle_message(inbound, body.as_bytes(), &mut out)
+            let inbound = Inbound::new(requester, exchange);
+            handle(&mut self.endpoint, inbound, &mut out)
         });
         Answer::new(disposition, &out, exchange)
     }
@@ -176,11 +214,7 @@ impl TestEndpoint {
         let disposition = with_head(verb, headers, |head| {
             let requester = &self.requester(head);
             let endpoint = &mut self.endpoint;
-            let inbound = Inbound {
-                requester,
-                exchange,
-                own_session: None,
-            };
+            let inbound = Inbound::new(requester, exchange);
             match route(head, "/mcp") {
                 Ok(Route::OpenStream {
                     session,
@@ -299,6 +333,17 @@ impl TestEndpoint {
         self.now_ms = now_ms;
         self.endpoint.begin_turn(now_ms, false);
         self.endpoint.handle_deadlines();
+    }
+
+    /// Waits until the pool has decoded a large message.
+    pub(crate) fn next_decoded(&mut self) -> Decoded {
+        loop {
+            if let Some(decoded) = self.endpoint.poll_decoded() {
+                return decoded;
+            }
+            let woken = self.woken.recv_timeout(Duration::from_secs(60));
+            woken.expect("the pool wakes the shard");
+        }
     }
 
     /// The value of a counter.

@@ -36,8 +36,17 @@ impl TestShard {
         TestShard::several(1, change).remove(0)
     }
 
+    /// The only shard of a server that has these threads in its pool.
+    pub(super) fn with_pool(threads: PoolThreads, change: impl Fn(&mut ShardProfile)) -> TestShard {
+        TestShard::all(1, threads, change).remove(0)
+    }
+
     /// All shards of a server with small tables and no connections.
     pub(super) fn several(count: u16, change: impl Fn(&mut ShardProfile)) -> Vec<TestShard> {
+        TestShard::all(count, PoolThreads::NONE, change)
+    }
+
+    fn all(count: u16, threads: PoolThreads, change: impl Fn(&mut ShardProfile)) -> Vec<TestShard> {
         let mut profile = Profile::default().for_core(0);
         profile.ring.submission_entries = 256;
         profile.ring.completion_entries = 1024;
@@ -73,7 +82,7 @@ impl TestShard {
                 endpoint_path: "/mcp".to_owned(),
                 parts: parts.clone(),
                 updates,
-                offload: OffloadPool::start(PoolThreads::NONE, 1).expect("no thread is started"),
+                offload: OffloadPool::start(threads, 1).expect("the threads start"),
                 runtime: None,
                 sender,
                 receiver,
@@ -142,7 +151,12 @@ impl TestShard {
         connection.received(&mut bytes.to_owned().into_bytes(), &mut context);
         let out = context.out.take();
         self.shard.finish_step(key, out);
-        // There is no socket whose peer could be looked up.
+        self.peer_known(key);
+    }
+
+    /// The look-up of the peer of a connection is over, if there is one. There is no socket whose
+    /// peer could be looked up.
+    pub(super) fn peer_known(&mut self, key: SlotKey) {
         if self.shard.lookups.contains_key(&key) {
             self.shard.peer_known(key, None);
         }

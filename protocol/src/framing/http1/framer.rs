@@ -80,6 +80,8 @@ pub enum Step<'a> {
         head: RequestHead<'a>,
         /// The body, with chunk framing removed; empty if there is none.
         body: &'a [u8],
+        /// Where in the input the body starts.
+        body_at: usize,
         /// Bytes of the input this request took; the next request starts there.
         consumed: usize,
     },
@@ -126,6 +128,7 @@ impl Framer {
                 Ok(Step::Request {
                     head,
                     body: &rest[..body_bytes],
+                    body_at: head_end,
                     consumed: bytes_needed,
                 })
             }
@@ -146,6 +149,7 @@ impl Framer {
                         Ok(Step::Request {
                             head,
                             body,
+                            body_at: head_end,
                             consumed: head_end + consumed,
                         })
                     }
@@ -177,6 +181,7 @@ impl Framer {
                 Ok(Step::Request {
                     head,
                     body: &rest[..body_bytes],
+                    body_at: head_end,
                     consumed: bytes_needed,
                 })
             }
@@ -196,6 +201,7 @@ impl Framer {
                         Ok(Step::Request {
                             head,
                             body,
+                            body_at: head_end,
                             consumed: head_end + consumed,
                         })
                     }

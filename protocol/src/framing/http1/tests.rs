@@ -53,8 +53,11 @@ fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &HttpLimits) ->
                 Ok(Step::Request {
                     head,
                     body,
+                    body_at,
                     consumed,
                 }) => {
+                    assert!(body_at >= head.bytes().len() && body_at + body.len() <= consumed);
+                    assert_eq!(RequestHead::parse(head.bytes(), limits).as_ref(), Ok(&head));
                     assert!(
                         consumed >= bytes_needed_most,
                         "more was demanded than needed"

@@ -85,9 +85,12 @@ fn good_requests_carry_their_path_and_body_however_they_arrive() {
             Ok(Step::Request {
                 head,
                 body: seen,
+                body_at,
                 consumed,
             }) => {
                 assert_eq!((head.path, seen, consumed), (*path, *body, input.len()));
+                let (path, seen_bytes) = (path.to_string(), seen.len());
+                assert_eq!(&buffer[body_at..body_at + seen_bytes], *body, "{path}");
             }
             other => panic!("{other:?}"),
         }

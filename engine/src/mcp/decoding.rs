@@ -1,0 +1,126 @@
+//! Decoding large messages away from their shard, so that no turn takes as long as a message.
+//!
+//! Bodies longer than `json.inline_bytes_max` go to the pool. They come back decoded, their
+//! arguments checked and read, in whatever order they are done: small messages pass them.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use corelane_protocol::jsonrpc::{DecodeError, JsonLimits};
+use crossbeam::queue::SegQueue;
+
+use super::exchange::Exchange;
+use super::large_message::LargeMessage;
+use crate::catalog::Plan;
+use crate::handler::offload::{JobId, OffloadPort, PoolFull, WorkKind};
+
+/// What of one endpoint is decoded elsewhere.
+pub(super) struct Decoding {
+    offload: Rc<OffloadPort>,
+    /// Bounded by the requests that wait for it, each of which has one body here at most.
+    decoded: Arc<SegQueue<Decoded>>,
+    limits: JsonLimits,
+    batch_max: usize,
+    inline_bytes_max: usize,
+}
+
+/// A request whose body is to be decoded.
+#[derive(Debug)]
+pub(crate) struct Undecoded {
+    /// Where its answer goes.
+    pub(crate) exchange: Exchange,
+    /// Its head: the request line, the fields and the empty line.
+    pub(crate) head: Box<[u8]>,
+    /// Bytes with the body somewhere among them.
+    pub(crate) bytes: Vec<u8>,
+    /// Where the body is.
+    pub(crate) body: Range<usize>,
+}
+
+/// A request whose body was decoded.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// Where its answer goes.
+    pub(crate) exchange: Exchange,
+    /// Its head, as it came.
+    pub(crate) head: Box<[u8]>,
+    /// Bytes that were held for it until now.
+    pub(crate) held_bytes: usize,
+    /// Its message or batch; `None` if decoding panicked.
+    pub(crate) message: Option<Result<Box<LargeMessage>, DecodeError>>,
+}
+
+impl Decoding {
+    /// Decodes bodies longer than `inline_bytes_max` through `offload`, within `limits` and batches
+    /// of at most `batch_max`.
+    pub(super) fn new(
+        offload: Rc<OffloadPort>,
+        limits: JsonLimits,
+        batch_max: usize,
+        inline_bytes_max: usize,
+    ) -> Decoding {
+        Decoding {
+            offload,
+            decoded: Arc::default(),
+            limits,
+            batch_max,
+            inline_bytes_max,
+        }
+    }
+
+    /// Whether a body of so many bytes is decoded elsewhere.
+    pub(super) fn takes(&self, body_bytes: usize) -> bool {
+        body_bytes > self.inline_bytes_max
+    }
+
+    /// Begins to decode a body, for the tools and prompts of `plan`.
+    ///
+    /// # Errors
+    /// [`PoolFull`] if too many wait.
+    pub(super) fn begin(&self, request: Undecoded, plan: &Arc<Plan>) -> Result<JobId, PoolFull> {
+        let (decode, decoded) = (self.decoder(plan), Arc::clone(&self.decoded));
+        self.offload.submit(WorkKind::Decode, move |wake| {
+            let body = &request.bytes[request.body];
+            let message = catch_unwind(AssertUnwindSafe(|| decode(body))).ok();
+            decoded.push(Decoded {
+                exchange: request.exchange,
+                head: request.head,
+                held_bytes: request.bytes.len(),
+                message,
+            });
+            wake();
+        })
+    }
+
+    /// What decodes a body on whichever thread, for the tools and prompts of `plan`.
+    pub(super) fn decoder(
+        &self,
+        plan: &Arc<Plan>,
+    ) -> impl Fn(&[u8]) -> Result<Box<LargeMessage>, DecodeError> + Send + use<> {
+        let (limits, batch_max, plan) = (self.limits, self.batch_max, Arc::clone(plan));
+        move |body| LargeMessage::decode(body, limits, &plan, batch_max).map(Box::new)
+    }
+
+    /// Gives up on a body whose client is gone; returns whether it is given up, and not being
+    /// decoded already.
+    pub(super) fn cancel(&self, id: JobId) -> bool {
+        self.offload.withdraw(WorkKind::Decode, id)
+    }
+
+    /// The next request whose body was decoded.
+    pub(super) fn poll(&self) -> Option<Decoded> {
+        self.decoded.pop()
+    }
+
+    /// Whether there is one.
+    pub(super) fn has_decoded(&self) -> bool {
+        !self.decoded.is_empty()
+    }
+
+    /// Frees what was handled, away from the shard.
+    pub(super) fn free(&self, message: Box<LargeMessage>) {
+        self.offload.drop_elsewhere(message);
+    }
+}

@@ -1,0 +1,49 @@
+//! A body that was decoded away from its shard, on the pool.
+
+use corelane_protocol::jsonrpc::{DecodeError, Document, JsonLimits, OwnedDocument};
+
+use super::ahead::Ahead;
+use crate::catalog::Plan;
+
+/// A decoded body with what was done ahead for it. It borrows nothing: it goes from the pool to the
+/// shard of its connection, and from there to the home shard of a session.
+#[derive(Debug)]
+pub(crate) struct LargeMessage {
+    document: OwnedDocument,
+    ahead: Ahead,
+    bytes: usize,
+}
+
+impl LargeMessage {
+    /// Decodes `body` and does ahead what can be done, for the tools and prompts of `plan`.
+    ///
+    /// # Errors
+    /// If `body` is not exactly one JSON text, or it exceeds a limit.
+    pub(super) fn decode(
+        body: &[u8],
+        limits: JsonLimits,
+        plan: &Plan,
+        batch_max: usize,
+    ) -> Result<LargeMessage, DecodeError> {
+        let document = OwnedDocument::decode(body, limits)?;
+        let ahead = Ahead::of(document.document(), plan, batch_max);
+        Ok(LargeMessage {
+            document,
+            ahead,
+            bytes: body.len(),
+        })
+    }
+
+    pub(super) fn document(&self) -> Document<'_> {
+        self.document.document()
+    }
+
+    /// Length of its text.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+}

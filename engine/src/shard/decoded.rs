@@ -1,0 +1,34 @@
+//! Large messages that come back from where they were decoded.
+
+use super::work::Shard;
+
+/// Messages handled in one turn: each of them may have an answer that takes a millisecond to write.
+const DECODED_PER_TURN: usize = 2;
+
+impl Shard {
+    /// Handles requests whose bodies were decoded, a few of them. Returns whether there were any.
+    pub(super) fn handle_decoded(&mut self) -> bool {
+        let mut count = 0;
+        while count < DECODED_PER_TURN
+            && let Some(decoded) = self.handling.endpoint.poll_decoded()
+        {
+            count += 1;
+            self.handling.input_bytes -= decoded.held_bytes;
+            let exchange = decoded.exchange;
+            let key = exchange.slot;
+            let connection = self.slots.get_mut(key);
+            let Some(connection) = connection.filter(|it| it.awaits(exchange.sequence)) else {
+                self.handling.endpoint.discard_decoded(decoded);
+                continue;
+            };
+            let mut context = self.handling.context(key);
+            if connection.on_decoded(decoded, &mut context) {
+                self.close(key);
+            } else {
+                let out = context.out.take();
+                self.finish_step(key, out);
+            }
+        }
+        count > 0
+    }
+}
