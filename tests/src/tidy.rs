@@ -8,6 +8,7 @@
 //! The rules know the style of this project, not every way to write a program.
 
 mod dependencies;
+mod documents;
 mod layers;
 mod mask;
 mod modules;
@@ -20,6 +21,7 @@ mod source;
 mod unsafety;
 
 pub use dependencies::dependencies_are_explained;
+pub use documents::{json_blocks_are_json, links_resolve, readme_is_short};
 pub use layers::imports_point_down;
 pub use modules::every_file_is_declared;
 pub use names::{has_module_docs, names_are_allowed, nothing_is_left_to_do};

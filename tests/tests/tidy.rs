@@ -109,3 +109,19 @@ fn dependencies_are_explained() {
         &read("docs/dependencies.md"),
     ));
 }
+
+#[test]
+fn documents_are_sound() {
+    let documents = Source::read_all(root(), &[".md"]);
+    assert!(
+        documents
+            .iter()
+            .any(|document| document.path == "README.md")
+    );
+    check(&documents, tidy::readme_is_short);
+    check(&documents, tidy::json_blocks_are_json);
+    let links = documents
+        .iter()
+        .map(|document| tidy::links_resolve(root(), document));
+    report(&links.flatten().collect::<Vec<Finding>>());
+}
