@@ -39,58 +39,36 @@
 //!
 //! # Architecture
 //!
-//! ```text
-//!            shard 0 (core 0)          shard 1 (core 1)          shard N-1
-//! clients -> listener (SO_REUSEPORT)   listener                  listener
-//!            socket ring (io_uring)    socket ring               socket ring
-//!            executor (glommio)        executor                  executor
-//!            connections, sessions     connections, sessions     ...
-//!                  \____ lanes: bounded lock-free queues, four tiers ____/
-//!                                 offload pool: blocking work
-//! ```
-//!
-//! A shard shares nothing that is ever written: its state is `Rc` and `Cell`, and what it wants
-//! of another shard it says through a lane. The way of a request:
+//! A server is divided into shards: one thread for each core, with its own listener, io_uring,
+//! executor, connections, sessions and copy of the catalog. Shards share no memory that is written;
+//! they exchange messages through bounded queues, the lanes. A request goes this way:
 //!
 //! ```text
 //! kernel -> completion -> slot (generation checked) -> provided buffer
-//!   framing finds one whole message in place; only a partial one is copied
-//!   decode -> classify (era, headers, session) -> a request, or a refusal with status and code
+//!   framing finds one whole message in place; only a partial message is copied
+//!   decode -> admission (era, headers, session) -> a request, or a refusal with status and code
 //!   catalog lookup by name, arguments checked against the schema
-//!   handler polled once in place: ready -> answered now; waiting -> a task of the executor
+//!   handler polled once in place: ready -> answered now; pending -> a task of the executor
 //!   encode into the connection's output; one submission sends everything at the end of the turn
 //! ```
 //!
-//! The rooms, from the top floor down; imports point down only, and a test checks that.
+//! The modules from the top layer down. Imports point down only, and a test checks that.
 //!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
 //! | `arguments` | the command line of a program that is a server |
-//! | `server` | the builder; starts and drains shards; nothing per request |
-//! | `shard` | one core: its loop, its connections' completions, deliveries, the drain |
+//! | `server` | the builder; starts and drains shards; no work for single requests |
+//! | `shard` | one core: its loop, completions, deliveries, the drain |
 //! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
-//! | `mcp` | what messages mean: dispatch, sessions, streams, subscriptions, questions, tasks |
-//! | `catalog` | what exists: tools, resources, prompts, their encoded lists; one copy a shard |
+//! | `mcp` | the meaning of messages: sessions, calls, streams, subscriptions, tasks |
+//! | `catalog` | tools, resources, prompts and their encoded lists; one copy for each shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
-//! | `handler` | what a tool's author sees, and how a handler is run |
+//! | `handler` | what a tool author sees, and how a handler is run |
 //! | `transport` | listeners |
-//! | `guard`, [`profile`], [`meter`] | who may; tuning; counters |
+//! | `guard`, [`profile`], [`meter`], [`log`] | access checks; tuning; counters; logs |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
-//! # What never happens
-//!
-//! 1. No lock and no shared atomic stands between reading a request and queueing its answer on
-//!    the shard that owns it.
-//! 2. No queue, buffer, map or recursion is unbounded; each bound is in the [`Profile`] or named
-//!    beside it.
-//! 3. Bytes from a peer never panic the process; a panicking handler ends its own call.
-//! 4. No answer reaches a slot whose generation changed, and no request is executed twice behind
-//!    its author's back: a handler that asks a modern client runs again from its start with the
-//!    answer, and [`Call::once`] guards what must not happen again.
-//! 5. An idle connection owns a slot and nothing else.
-//! 6. Nothing accepted is silently lost: it is answered, refused with a reason, or cancelled by
-//!    its sender.
-//! 7. No handler knows transport, era or shard.
+//! `docs/architecture.md` in the repository has the invariants and says where new code goes.
 
 #[cfg(feature = "cli")]
 mod arguments;
@@ -139,9 +117,19 @@ pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyErr
 /// The crate whose `JsonSchema` the arguments of tools derive.
 pub use schemars;
 
-/// What [`tool`] and [`prompt`] write names these, so that nobody else has to depend on them.
+/// The crates that the code written by [`tool`] and [`prompt`] uses, so that programs need no
+/// dependency on them.
 #[doc(hidden)]
 pub mod expansion {
     pub use schemars;
     pub use serde;
+}
+
+/// The examples of the documents compile.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../docs/writing-tools.md")]
+    mod writing_tools {}
 }
