@@ -41,6 +41,7 @@ use super::wake::{EventFd, WakeFd, Waker};
 use flight::{Flight, SendUnderWay};
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, opcode, squeue};
+use peer::PeerLookup;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -170,6 +171,14 @@ impl Ring {
             .flags(squeue::Flags::BUFFER_SELECT);
         let tag = self.flight.begin_on(key, Op::Receive);
         self.push(tagged(receive, tag));
+    }
+
+    /// Looks up the address of a connection's peer; `PeerAddress` follows with the next
+    /// [`Ring::enter`].
+    pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {
+        let lookup = Box::new(PeerLookup::of(key));
+        let (tag, place) = self.flight.begin_lookup(lookup, |it| &mut it.name);
+        self.push(tagged(peer::get_name(key, family, place), tag));
     }
 
     /// Sends the bytes of `chunk` after the first `from`; `Sent` returns the chunk.
@@ -362,7 +371,7 @@ impl Ring {
     fn submit_backlog(&mut self) {
         let mut is_within_chain = false;
         while let Some(entry) = self.backlog.pop_front() {
-            let is_link = dial::is_link(&entry);
+            let is_link = Tag::unpack(entry.get_user_data()).is_some_and(Tag::is_link);
             if is_link && !is_within_chain {
                 self.make_room_for_chain();
             }

@@ -7,6 +7,7 @@
 //! then.
 
 use super::Ring;
+use super::flight::Dialling;
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
 use io_uring::types::{DestinationSlot, Fixed};
@@ -31,14 +32,6 @@ pub struct Route {
     pub from: Option<SocketAddr>,
     /// The destination.
     pub to: SocketAddr,
-}
-
-/// The addresses of one connection being dialled, in the kernel's form.
-#[derive(Debug)]
-pub(super) struct Dialling {
-    pub(super) key: SlotKey,
-    from: Option<SockAddr>,
-    to: SockAddr,
 }
 
 impl Ring {
@@ -125,11 +118,6 @@ impl Ring {
     pub fn cancel_multishot(&mut self, key: SlotKey) {
         self.cancel(key, Tag::for_slot(Op::Stream, key));
     }
-}
-
-/// Whether the entry behind this one belongs to the same chain.
-pub(super) fn is_link(entry: &squeue::Entry) -> bool {
-    Tag::unpack(entry.get_user_data()).is_some_and(|tag| tag.op == Op::Dial)
 }
 
 /// A link of a chain that says something only if it fails.

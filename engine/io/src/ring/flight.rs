@@ -5,7 +5,6 @@
 //! nowhere else.
 
 use super::completion::{Completion, Hangup, Received, RingCounters};
-use super::dial::Dialling;
 use super::outstanding::Outstanding;
 use super::peer::PeerLookup;
 use super::tag::{Op, Tag};
@@ -14,6 +13,7 @@ use crate::chunk::Chunk;
 use crate::slots::SlotKey;
 use io_uring::cqueue;
 use slab::Slab;
+use socket2::SockAddr;
 use std::mem;
 
 /// Buffers offered to streams that have brought nothing of late.
@@ -27,6 +27,14 @@ pub(super) struct SendUnderWay {
     pub(super) key: SlotKey,
     pub(super) chunk: Chunk,
     pub(super) from: usize,
+}
+
+/// The addresses of one connection being dialled, in the kernel's form.
+#[derive(Debug)]
+pub(super) struct Dialling {
+    pub(super) key: SlotKey,
+    pub(super) from: Option<SockAddr>,
+    pub(super) to: SockAddr,
 }
 
 /// See the module's text.

@@ -4,7 +4,6 @@
 //! says the same (socket(7)), and a socket takes getsockopt(2) as a command of io_uring since Linux
 //! 6.7. It runs while it is submitted: it neither waits nor goes to a worker.
 
-use super::Ring;
 use super::completion::Completion;
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
@@ -34,27 +33,15 @@ pub enum AddressFamily {
 #[derive(Debug)]
 pub(super) struct PeerLookup {
     pub(super) key: SlotKey,
-    name: [u8; V6_BYTES],
-}
-
-impl Ring {
-    /// Looks up the address of a connection's peer; `PeerAddress` follows with the next
-    /// [`Ring::enter`].
-    pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {
-        let bytes = match family {
-            AddressFamily::V4 => V4_BYTES,
-            AddressFamily::V6 => V6_BYTES,
-        };
-        let name = [0; V6_BYTES];
-        let (tag, place) = self
-            .flight
-            .begin_lookup(Box::new(PeerLookup { key, name }), |it| &mut it.name);
-        let entry = get_option(key, libc::SO_PEERNAME, place, bytes);
-        self.push(entry.user_data(tag.pack()));
-    }
+    pub(super) name: [u8; V6_BYTES],
 }
 
 impl PeerLookup {
+    pub(super) fn of(key: SlotKey) -> PeerLookup {
+        let name = [0; V6_BYTES];
+        PeerLookup { key, name }
+    }
+
     /// What came of the look-up `tag`.
     pub(super) fn completed(self, tag: Tag, result: i32) -> Completion {
         let key = self.key;
@@ -71,6 +58,15 @@ impl PeerLookup {
             generation: self.key.generation,
         }
     }
+}
+
+/// Writes the address of a connection's peer to `place`, which is a [`PeerLookup`]'s.
+pub(super) fn get_name(key: SlotKey, family: AddressFamily, place: *mut u8) -> squeue::Entry {
+    let bytes = match family {
+        AddressFamily::V4 => V4_BYTES,
+        AddressFamily::V6 => V6_BYTES,
+    };
+    get_option(key, libc::SO_PEERNAME, place, bytes)
 }
 
 /// Reads an option of the level SOL_SOCKET into `place`, which has room for `bytes`.

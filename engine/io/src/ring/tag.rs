@@ -77,6 +77,11 @@ impl Tag {
         }
     }
 
+    /// Whether the operation behind this one belongs to the same chain.
+    pub(crate) fn is_link(self) -> bool {
+        self.op == Op::Dial
+    }
+
     pub(crate) fn key(self) -> SlotKey {
         SlotKey {
             index: self.index,
