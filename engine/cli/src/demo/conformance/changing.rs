@@ -1,6 +1,6 @@
 //! Tools that change the catalog while it is served.
 
-use super::NoArguments;
+use super::samples::NoArguments;
 use corelane::{Call, CallError, Prompt, Server, ServerHandle, Tool};
 
 pub(super) fn add_to(server: Server) -> Server {

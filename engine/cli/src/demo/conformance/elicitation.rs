@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::NoArguments;
+use super::samples::NoArguments;
 use corelane::{
     Call, CallError, ClientCapability, Elicitation, Elicited, PromptMessage, Sampling, Server,
 };

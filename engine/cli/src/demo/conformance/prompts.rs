@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{NoArguments, PNG};
+use super::samples::{NoArguments, PNG};
 use corelane::{Call, CompleteRequest, Content, Prompt, PromptMessage, ResourceContents, Server};
 
 #[derive(Deserialize, JsonSchema)]

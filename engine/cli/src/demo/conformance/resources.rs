@@ -1,6 +1,6 @@
 //! Resources that the MCP conformance suite reads and watches.
 
-use super::PNG;
+use super::samples::PNG;
 use corelane::{Call, CompleteRequest, ReadRequest, Resource, ResourceTemplate, Server};
 
 pub(super) fn add_to(server: Server) -> Server {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{NoArguments, STEP};
+use super::samples::{NoArguments, STEP};
 use corelane::{Call, CallError, Elicitation, Elicited, Server, TaskSupport, Tool, sleep};
 
 /// How long a job takes that fails.
