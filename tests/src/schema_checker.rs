@@ -12,15 +12,14 @@
 mod answered;
 mod asked;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
 
 use serde_json::Value;
 
 use crate::http::Head;
 use crate::wire_schema::{Revision, judge};
 use answered::{Incoming, Part};
-use asked::{HandlerKind, Outgoing};
+use asked::{HandlerKind, Outgoing, sessions};
 
 /// What was seen of a connection.
 #[derive(Debug, Default)]
@@ -96,14 +95,6 @@ impl SchemaChecker {
 /// The revision that a handshake agreed on.
 fn agreed_in(message: &Value) -> Option<Revision> {
     Revision::named(message["result"]["protocolVersion"].as_str()?)
-}
-
-/// The revisions of all sessions that were made in this process. Their ids are random, so the
-/// sessions of all servers fit into one map.
-fn sessions() -> MutexGuard<'static, HashMap<String, Revision>> {
-    static SESSIONS: LazyLock<Mutex<HashMap<String, Revision>>> = LazyLock::new(Mutex::default);
-    // A test that fails elsewhere leaves the map whole.
-    SESSIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

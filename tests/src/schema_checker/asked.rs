@@ -1,8 +1,10 @@
 //! What was asked, read from the bytes that a test sends.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
 use serde_json::Value;
 
-use super::sessions;
 use crate::http::next_chunk;
 use crate::request::VERSION_KEY;
 use crate::wire_schema::Revision;
@@ -188,4 +190,12 @@ fn chunked(rest: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Doubt> {
             }
         }
     }
+}
+
+/// The revisions of all sessions that were made in this process. Their ids are random, so the
+/// sessions of all servers fit into one map.
+pub(super) fn sessions() -> MutexGuard<'static, HashMap<String, Revision>> {
+    static SESSIONS: LazyLock<Mutex<HashMap<String, Revision>>> = LazyLock::new(Mutex::default);
+    // A test that fails elsewhere leaves the map whole.
+    SESSIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
