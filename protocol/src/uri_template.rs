@@ -34,17 +34,12 @@ mod program;
 mod values;
 
 pub use error::UriTemplateError;
+pub use parse::TEMPLATE_BYTES_MAX;
+pub use program::{URI_BYTES_MAX, VARIABLES_MAX};
 pub use values::Values;
 
 use parse::{Parsed, Part};
 use program::Program;
-
-/// The longest template, in bytes.
-pub const TEMPLATE_BYTES_MAX: usize = 1024;
-/// The most variables of one template.
-pub const VARIABLES_MAX: usize = 16;
-/// The longest URI that is matched, in bytes; a longer one matches no template.
-pub const URI_BYTES_MAX: usize = 4096;
 
 /// A template that has been read.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@
 
 mod chunked;
 mod control;
+mod field;
 mod framer;
 mod grammar;
 mod refusal;
@@ -26,11 +27,12 @@ mod tests;
 #[cfg(test)]
 mod work;
 
-pub use chunked::{CHUNK_FRAMING_BYTES_SPARE, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
+pub use chunked::CHUNK_FRAMING_BYTES_SPARE;
+pub use field::{Field, sole_element};
 pub use framer::{Framer, Step};
 pub use grammar::is_field_name;
-pub use refusal::Refusal;
-pub use request::{Field, Headers, METHOD_BYTES_MAX, Method, RequestHead, sole_element};
+pub use refusal::{CHUNK_LINE_BYTES_MAX, METHOD_BYTES_MAX, Refusal, TRAILER_BYTES_MAX};
+pub use request::{Headers, Method, RequestHead};
 pub use response::{
     CONTINUE, Content, DATE_BYTES, LAST_CHUNK, ResponseHead, write_chunk, write_response_head,
 };

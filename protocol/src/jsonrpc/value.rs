@@ -9,7 +9,7 @@
 
 pub(super) mod duplicate;
 
-use super::encode;
+use super::encode::{write_float, write_integer, write_string, write_unsigned};
 use simd_json::{Node, StaticNode};
 use std::fmt;
 
@@ -162,14 +162,14 @@ impl<'a> Value<'a> {
     /// stay, notation does not: `1e2` becomes `100.0`.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self.node() {
-            Node::String(text) => encode::write_string(out, text),
+            Node::String(text) => write_string(out, text),
             Node::Static(scalar) => write_scalar(out, scalar),
             Node::Object { .. } => {
                 let mut separator = b'{';
                 for (name, value) in self.as_object().into_iter().flatten() {
                     out.push(separator);
                     separator = b',';
-                    encode::write_string(out, name);
+                    write_string(out, name);
                     out.push(b':');
                     value.write_json(out);
                 }
@@ -250,9 +250,9 @@ fn write_scalar(out: &mut Vec<u8>, scalar: StaticNode) {
         StaticNode::Null => out.extend_from_slice(b"null"),
         StaticNode::Bool(true) => out.extend_from_slice(b"true"),
         StaticNode::Bool(false) => out.extend_from_slice(b"false"),
-        StaticNode::I64(number) => encode::write_integer(out, number),
-        StaticNode::U64(number) => encode::write_unsigned(out, number),
-        StaticNode::F64(number) => encode::write_float(out, number),
+        StaticNode::I64(number) => write_integer(out, number),
+        StaticNode::U64(number) => write_unsigned(out, number),
+        StaticNode::F64(number) => write_float(out, number),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a client says it can do.
 
 use super::revision::Revision;
-use super::tasks;
 use crate::jsonrpc::Value;
+
+/// Name of the extension for tasks (modern).
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// A client capability that serving a request can depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +70,7 @@ impl ClientCapabilities {
                         set.insert(ClientCapability::SamplingTools);
                     }
                 }
-                "extensions" if has(tasks::EXTENSION) => set.insert(ClientCapability::Tasks),
+                "extensions" if has(TASKS_EXTENSION) => set.insert(ClientCapability::Tasks),
                 _ => {}
             }
         }

@@ -10,8 +10,6 @@ use super::input_required::INPUT_RESPONSES_MAX;
 use super::result::{Caching, ResultTrailer};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
-/// Name of the modern extension.
-pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 /// Key in `_meta` by which legacy messages name their task.
 pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 

@@ -9,7 +9,10 @@ use std::ops::Range;
 use super::characters::{is_reserved, is_unreserved, push_encoded, triplet};
 use super::error::UriTemplateError;
 use super::operator::Operator;
-use super::{TEMPLATE_BYTES_MAX, VARIABLES_MAX};
+use super::program::VARIABLES_MAX;
+
+/// The longest template, in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 1024;
 
 /// A piece of a template.
 #[derive(Clone, Debug)]

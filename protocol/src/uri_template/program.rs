@@ -17,7 +17,11 @@
 use std::borrow::Cow;
 
 use super::characters::{character_end, decode, literal_end};
-use super::{URI_BYTES_MAX, VARIABLES_MAX};
+
+/// The most variables of one template.
+pub const VARIABLES_MAX: usize = 16;
+/// The longest URI that is matched, in bytes; a longer one matches no template.
+pub const URI_BYTES_MAX: usize = 4096;
 
 /// For one byte of the URI: bit S says that the template from step S on matches from there.
 type Row = u128;

@@ -14,14 +14,8 @@
 use memchr::memchr;
 
 use super::grammar::{is_text_byte, is_token_byte};
-use super::refusal::Refusal;
+use super::refusal::{CHUNK_LINE_BYTES_MAX, Refusal, TRAILER_BYTES_MAX};
 use crate::limits::HttpLimits;
-
-/// Longest line of a chunk size and its extensions, in bytes, without CRLF.
-pub const CHUNK_LINE_BYTES_MAX: usize = 256;
-
-/// Longest trailer section in bytes, without the empty line that ends it.
-pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
 /// How many bytes of chunk framing may exceed the bytes of data so far. A body within its limit
 /// could otherwise take two hundred times the memory, one byte and one extension at a time.

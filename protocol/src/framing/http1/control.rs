@@ -4,9 +4,16 @@
 //! The one place where a body length is decided. Two statements about it are never weighed against
 //! each other: they are refused, because the next hop may have weighed them the other way round.
 
+use super::field::Field;
 use super::refusal::Refusal;
-use super::request::{BodyLength, Field};
 use crate::limits::HttpLimits;
+
+/// How the end of the body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    Bytes(usize),
+    Chunked,
+}
 
 /// Collected while the header fields are walked, judged at their end.
 #[derive(Default)]

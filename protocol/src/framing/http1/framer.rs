@@ -17,9 +17,10 @@
 use memchr::memchr_iter;
 
 use super::chunked::{ChunkDecoder, Decoded};
+use super::control::BodyLength;
 use super::grammar::is_token_byte;
-use super::refusal::Refusal;
-use super::request::{BodyLength, METHOD_BYTES_MAX, RequestHead};
+use super::refusal::{METHOD_BYTES_MAX, Refusal};
+use super::request::RequestHead;
 use crate::limits::HttpLimits;
 
 /// What a request that is not whole has shown so far. [`Framer::default`] is "nothing begun": a

@@ -2,9 +2,16 @@
 
 use thiserror::Error;
 
-use super::chunked::{CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
-use super::request::METHOD_BYTES_MAX;
 use super::status::Status;
+
+/// Longest method in bytes. The longest registered one, `UPDATEREDIRECTREF`, has 17.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// Longest line of a chunk size and its extensions, in bytes, without CRLF.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Longest trailer section in bytes, without the empty line that ends it.
+pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
 /// A request that cannot be accepted. Always the peer's fault, and always the end of its
 /// connection: where the next request would start is not known or not to be trusted, so the caller

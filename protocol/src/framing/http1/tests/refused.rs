@@ -1,7 +1,7 @@
 //! Requests that are refused, why, and with which status.
 
-use super::super::chunked::{CHUNK_FRAMING_BYTES_SPARE, CHUNK_LINE_BYTES_MAX, TRAILER_BYTES_MAX};
-use super::super::{METHOD_BYTES_MAX, Refusal};
+use super::super::chunked::CHUNK_FRAMING_BYTES_SPARE;
+use super::super::{CHUNK_LINE_BYTES_MAX, METHOD_BYTES_MAX, Refusal, TRAILER_BYTES_MAX};
 use super::{Outcome, drive_byte_by_byte, drive_whole};
 use crate::limits::{HEADERS_CAPACITY, HttpLimits};
 
