@@ -7,6 +7,7 @@
 //! What it deliberately lacks: what rustfmt, rustc and clippy check already, and a parser of Rust.
 //! The rules know the style of this project, not every way to write a program.
 
+mod circles;
 mod dependencies;
 mod documents;
 mod layers;
@@ -20,6 +21,7 @@ mod shape;
 mod source;
 mod unsafety;
 
+pub use circles::imports_have_no_circles;
 pub use dependencies::dependencies_are_explained;
 pub use documents::{json_blocks_are_json, links_resolve, readme_is_short};
 pub use layers::imports_point_down;

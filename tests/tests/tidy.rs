@@ -40,6 +40,21 @@ fn imports_point_down() {
 }
 
 #[test]
+fn imports_have_no_circles() {
+    let sources = rust();
+    for folder in [
+        "protocol/src/",
+        "engine/io/src/",
+        "engine/cli/src/",
+        "engine/macros/src/",
+        "bench/src/",
+        "tests/src/",
+    ] {
+        report(&tidy::imports_have_no_circles(folder, &sources));
+    }
+}
+
+#[test]
 fn forbidden_imports_are_absent() {
     check(&rust(), tidy::forbidden_imports_are_absent);
 }

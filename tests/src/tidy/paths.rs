@@ -11,6 +11,17 @@ pub(super) struct NamedPath {
     pub(super) parts: Vec<String>,
     /// How many inline modules it stands in.
     pub(super) inline_depth: usize,
+    /// What a `use` declaration makes of it.
+    pub(super) import: Option<Import>,
+}
+
+/// What a `use` declaration does with a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Import {
+    /// The name that the file knows the path by; `*` for a glob.
+    pub(super) name: String,
+    /// Whether the declaration has a visibility: a re-export.
+    pub(super) is_exported: bool,
 }
 
 impl NamedPath {
@@ -36,109 +47,152 @@ enum Token<'a> {
     Close,
     Comma,
     Star,
-    Other,
+    Other(char),
 }
 
 /// All paths of two parts or more in `code`, and all of `use` declarations.
+///
+/// The path of a visibility, as in `pub(in crate::a)`, is none of them.
 pub(super) fn named_paths(code: &str) -> Vec<NamedPath> {
-    let tokens = tokens(code);
-    let mut paths = Vec::new();
+    let mut reader = Reader {
+        tokens: tokens(code),
+        at: 0,
+        inline_depth: 0,
+        paths: Vec::new(),
+    };
     let mut scopes: Vec<bool> = Vec::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        let (line, token) = tokens[at];
-        let inline_depth = scopes.iter().filter(|inline| **inline).count();
+    while let Some(token) = reader.next(0) {
         match token {
             Token::Open => {
-                let module = at >= 2 && tokens[at - 2].1 == Token::Word("mod");
-                scopes.push(module);
-                at += 1;
+                let before = reader.at.checked_sub(2).map(|at| reader.tokens[at].1);
+                scopes.push(before == Some(Token::Word("mod")));
+                reader.at += 1;
             }
             Token::Close => {
                 scopes.pop();
-                at += 1;
+                reader.at += 1;
             }
-            Token::Word("use") => at = use_tree(&tokens, at + 1, &[], inline_depth, &mut paths),
-            Token::Word(_) => {
-                let (parts, next) = simple_path(&tokens, at);
-                if parts.len() > 1 {
-                    paths.push(NamedPath {
-                        line,
-                        parts,
-                        inline_depth,
-                    });
+            Token::Word("pub") => {
+                reader.skip_visibility();
+                if reader.next(0) == Some(Token::Word("use")) {
+                    reader.at += 1;
+                    reader.use_tree(&[], true);
                 }
-                at = next;
             }
-            _ => at += 1,
+            Token::Word("use") => {
+                reader.at += 1;
+                reader.use_tree(&[], false);
+            }
+            Token::Word(_) => reader.plain_path(),
+            _ => reader.at += 1,
         }
+        reader.inline_depth = scopes.iter().filter(|inline| **inline).count();
     }
-    paths
+    reader.paths
 }
 
-/// Reads `a::b::c` and gives its parts and what comes after it.
-fn simple_path(tokens: &[(usize, Token<'_>)], mut at: usize) -> (Vec<String>, usize) {
-    let mut parts = Vec::new();
-    while let Some((_, Token::Word(word))) = tokens.get(at) {
-        parts.push((*word).to_owned());
-        at += 1;
-        match (tokens.get(at), tokens.get(at + 1)) {
-            (Some((_, Token::Colons)), Some((_, Token::Word(_)))) => at += 1,
-            _ => break,
-        }
-    }
-    (parts, at)
-}
-
-/// Reads one tree of a `use` declaration; the answer is the position after it.
-fn use_tree(
-    tokens: &[(usize, Token<'_>)],
-    mut at: usize,
-    prefix: &[String],
+/// Reads the paths of a file off its tokens.
+struct Reader<'a> {
+    tokens: Vec<(usize, Token<'a>)>,
+    at: usize,
     inline_depth: usize,
-    paths: &mut Vec<NamedPath>,
-) -> usize {
-    let line = tokens.get(at).map_or(0, |(line, _)| *line);
-    if tokens.get(at).map(|(_, token)| *token) == Some(Token::Colons) {
-        at += 1;
+    paths: Vec<NamedPath>,
+}
+
+impl<'a> Reader<'a> {
+    /// The token that comes `further` tokens after the next one.
+    fn next(&self, further: usize) -> Option<Token<'a>> {
+        self.tokens.get(self.at + further).map(|(_, token)| *token)
     }
-    let mut parts = prefix.to_vec();
-    let (own, next) = simple_path(tokens, at);
-    at = next;
-    parts.extend(own);
-    if tokens.get(at).map(|(_, token)| *token) == Some(Token::Colons) {
-        at += 1;
+
+    fn line(&self) -> usize {
+        self.tokens.get(self.at).map_or(0, |(line, _)| *line)
     }
-    match tokens.get(at).map(|(_, token)| *token) {
-        Some(Token::Open) => {
-            at += 1;
-            while !matches!(
-                tokens.get(at).map(|(_, token)| *token),
-                None | Some(Token::Close)
-            ) {
-                at = use_tree(tokens, at, &parts, inline_depth, paths);
-                if tokens.get(at).map(|(_, token)| *token) == Some(Token::Comma) {
-                    at += 1;
-                }
+
+    /// Passes over `pub` and what may be in parentheses behind it.
+    fn skip_visibility(&mut self) {
+        self.at += 1;
+        if self.next(0) == Some(Token::Other('(')) {
+            while !matches!(self.next(0), None | Some(Token::Other(')'))) {
+                self.at += 1;
             }
-            return at + 1;
+            self.at += 1;
         }
-        Some(Token::Star) => {
-            parts.push("*".to_owned());
-            at += 1;
-        }
-        // `as name`
-        Some(Token::Word("as")) => at += 2,
-        // Anything else is no `use` declaration of ours; go on behind it.
-        Some(Token::Other) if parts.len() == prefix.len() => at += 1,
-        _ => {}
     }
-    paths.push(NamedPath {
-        line,
-        parts,
-        inline_depth,
-    });
-    at
+
+    /// Reads `a::b::c`.
+    fn parts(&mut self) -> Vec<String> {
+        let mut parts = Vec::new();
+        while let Some(Token::Word(word)) = self.next(0) {
+            parts.push(word.to_owned());
+            self.at += 1;
+            match (self.next(0), self.next(1)) {
+                (Some(Token::Colons), Some(Token::Word(_))) => self.at += 1,
+                _ => break,
+            }
+        }
+        parts
+    }
+
+    fn plain_path(&mut self) {
+        let line = self.line();
+        let parts = self.parts();
+        if parts.len() > 1 {
+            self.push(line, parts, None);
+        }
+    }
+
+    /// Reads one tree of a `use` declaration.
+    fn use_tree(&mut self, prefix: &[String], is_exported: bool) {
+        let line = self.line();
+        if self.next(0) == Some(Token::Colons) {
+            self.at += 1;
+        }
+        let mut parts = prefix.to_vec();
+        parts.extend(self.parts());
+        if self.next(0) == Some(Token::Colons) {
+            self.at += 1;
+        }
+        let mut name = parts.iter().rfind(|part| *part != "self").cloned();
+        match self.next(0) {
+            Some(Token::Open) => {
+                self.at += 1;
+                while !matches!(self.next(0), None | Some(Token::Close)) {
+                    self.use_tree(&parts, is_exported);
+                    if self.next(0) == Some(Token::Comma) {
+                        self.at += 1;
+                    }
+                }
+                self.at += 1;
+                return;
+            }
+            Some(Token::Star) => {
+                parts.push("*".to_owned());
+                name = Some("*".to_owned());
+                self.at += 1;
+            }
+            Some(Token::Word("as")) => {
+                if let Some(Token::Word(other)) = self.next(1) {
+                    name = Some(other.to_owned());
+                }
+                self.at += 2;
+            }
+            // Anything else is no `use` declaration of ours; go on behind it.
+            Some(Token::Other(_)) if parts.len() == prefix.len() => self.at += 1,
+            _ => {}
+        }
+        let name = name.unwrap_or_default();
+        self.push(line, parts, Some(Import { name, is_exported }));
+    }
+
+    fn push(&mut self, line: usize, parts: Vec<String>, import: Option<Import>) {
+        self.paths.push(NamedPath {
+            line,
+            parts,
+            inline_depth: self.inline_depth,
+            import,
+        });
+    }
 }
 
 fn tokens(code: &str) -> Vec<(usize, Token<'_>)> {
@@ -167,7 +221,7 @@ fn tokens(code: &str) -> Vec<(usize, Token<'_>)> {
             '}' => Some(Token::Close),
             ',' => Some(Token::Comma),
             '*' => Some(Token::Star),
-            _ => Some(Token::Other),
+            other => Some(Token::Other(other)),
         };
         tokens.extend(token.map(|token| (line, token)));
         rest = &rest[taken..];
@@ -195,6 +249,7 @@ mod tests {
             ),
             ("f(a, b); a: b", &[]),
             ("use ::std::net::TcpStream;", &["std::net::TcpStream"]),
+            ("pub(in crate::io) fn f(a: b::C) {}", &["b::C"]),
         ];
         for (code, expected) in cases {
             let found: Vec<String> = named_paths(code).iter().map(|path| path.text()).collect();
@@ -210,6 +265,26 @@ mod tests {
             .map(|path| (path.line, path.inline_depth))
             .collect();
         assert_eq!(seen, [(1, 0), (3, 1), (5, 0)]);
+    }
+
+    #[test]
+    fn knows_what_imports_are_called() {
+        let code = "use a::B; pub(super) use c::{self, D as E}; pub use f::*; g::h();";
+        let names: Vec<_> = named_paths(code)
+            .into_iter()
+            .map(|path| path.import.map(|import| (import.name, import.is_exported)))
+            .collect();
+        let import = |name: &str, is_exported| Some((name.to_owned(), is_exported));
+        assert_eq!(
+            names,
+            [
+                import("B", false),
+                import("c", true),
+                import("E", true),
+                import("*", true),
+                None
+            ]
+        );
     }
 
     #[test]
