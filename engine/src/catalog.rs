@@ -14,6 +14,7 @@ pub(crate) mod prompt;
 pub(crate) mod resource;
 pub(crate) mod schema;
 pub(crate) mod schema_bounds;
+mod schema_defect;
 pub(crate) mod tool;
 
 use std::collections::HashMap;

@@ -10,6 +10,7 @@
 
 mod directory;
 mod error;
+mod limits;
 mod list;
 mod lookup;
 mod media;
@@ -18,11 +19,12 @@ mod scan;
 mod watch;
 
 pub(crate) use directory::Directory;
-pub use directory::DirectoryLimits;
 pub use error::FilesError;
+pub use limits::DirectoryLimits;
 pub(crate) use list::Entry;
 pub(crate) use media::{is_text, mime_of_name, mime_type};
-pub(crate) use watch::{Change, Watch};
+pub(crate) use watch::Watch;
+pub(crate) use watch::burst::Change;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ pub(crate) mod error;
 pub(crate) mod event_queue;
 pub(crate) mod input;
 pub(crate) mod offload;
+pub(crate) mod outcome;
 pub(crate) mod output;
 mod progress;
 pub(crate) mod rounds;

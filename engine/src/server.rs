@@ -1,6 +1,5 @@
 //! A server: put together, started on its shards, and drained.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,84 +14,34 @@ use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
-use crate::files::{DirectoryLimits, FilesError};
-use crate::guard::origin::{OriginPolicy, OriginPolicyError};
+use crate::files::DirectoryLimits;
+use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
-use crate::handler::caller_info::{ExposedHeaderError, ExposedHeaders};
+use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::log;
 use crate::mcp::ServerParts;
-use crate::meter::MeterSnapshot;
-use crate::profile::cores::{self, CoreError};
-use crate::profile::descriptors::{DescriptorError, DescriptorLimit};
-use crate::profile::{Lanes, Profile, ProfileError};
-use crate::shard::start::ShardError;
+use crate::profile::cores;
+use crate::profile::descriptors::DescriptorLimit;
+use crate::profile::{Lanes, Profile};
 use crate::shard::{ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 
 mod directory;
+mod error;
 mod handle;
 mod running;
 mod state_keys;
 
 use directory::ServedDirectory;
+pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
-
-/// Why a server does not start, or stops.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The tuning profile is wrong.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// The cores are not there.
-    #[error(transparent)]
-    Cores(#[from] CoreError),
-    /// The limit on open files leaves no room.
-    #[error(transparent)]
-    Descriptors(#[from] DescriptorError),
-    /// The catalog is wrong.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// The address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The allowed hosts or origins are wrong.
-    #[error(transparent)]
-    Origin(#[from] OriginPolicyError),
-    /// A shard does not start, or failed.
-    #[error(transparent)]
-    Shard(#[from] ShardError),
-    /// A thread for offloaded work cannot be made.
-    #[error("cannot start the offload pool: {0}")]
-    Offload(io::Error),
-    /// The thread of the tokio runtime cannot be made.
-    #[error("cannot start the tokio runtime of the handlers: {0}")]
-    Runtime(io::Error),
-    /// A directory cannot be served.
-    #[error(transparent)]
-    Files(#[from] FilesError),
-    /// A header that handlers are to see is none.
-    #[error(transparent)]
-    ExposedHeader(#[from] ExposedHeaderError),
-    /// A key for request states is wrong.
-    #[error(transparent)]
-    StateKey(#[from] StateKeyError),
-    /// The thread that writes the log cannot be made.
-    #[error("cannot start the thread that writes the log: {0}")]
-    Log(io::Error),
-    /// Signals cannot be waited for.
-    #[error("cannot wait for signals: {0}")]
-    Signals(io::Error),
-}
-
-/// The result of starting and running a server.
-pub type Result<T> = std::result::Result<T, Error>;
 
 /// An MCP server: who it is and what it offers.
 ///
@@ -348,7 +297,7 @@ impl Server {
         profile.validate()?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
-        let cores = cores::choose(&profile.server)?;
+        let cores = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
         let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;

@@ -11,9 +11,11 @@ use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
 use corelane_protocol::mcp::output_schema::OutputSchema;
 use corelane_protocol::mcp::tools::ToolResult;
 
-use super::schema::{CompiledSchema, SchemaDefect};
+use super::schema::CompiledSchema;
+use super::schema_defect::SchemaDefect;
+use crate::handler::outcome::{Answer, Outcome};
 use crate::handler::runner::{
-    Answer, Arguments, ArgumentsHandler, ArgumentsRunner, Outcome, Runner, Source, Started,
+    Arguments, ArgumentsHandler, ArgumentsRunner, Runner, Source, Started,
 };
 use crate::handler::{Call, CallError};
 

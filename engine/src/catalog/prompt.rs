@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::completer::{Completer, Completers};
-use crate::handler::runner::{self, Answer, ArgumentsHandler};
+use crate::handler::outcome::Answer;
+use crate::handler::runner::{self, ArgumentsHandler};
 use crate::handler::type_schema;
 use crate::handler::{Call, CallError, CompleteRequest, IntoPromptResult, Suggestions};
 

@@ -13,31 +13,13 @@ use corelane_protocol::binding::refusal::clip;
 use corelane_protocol::jsonrpc::Value;
 
 use super::schema_bounds;
+use super::schema_defect::SchemaDefect;
 use tape::{Budget, Tape, TapeNode};
 
 /// A compiled schema of a tool's arguments or of its structured content.
 #[derive(Debug)]
 pub(crate) struct CompiledSchema {
     validator: jsonschema::Validator<Tape>,
-}
-
-/// What makes a schema unusable.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaDefect {
-    /// The root is not an object schema (MCP server/tools: `inputSchema` has `type: object`).
-    #[error("must have \"type\": \"object\" at its root")]
-    RootType,
-    /// The schema is larger than a bound.
-    #[error("exceeds the limit of {limit} {what}")]
-    TooLarge {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much of it may be.
-        limit: u64,
-    },
-    /// The schema is invalid in its dialect, or refers to another document.
-    #[error("does not compile: {0}")]
-    Invalid(String),
 }
 
 /// Faults named in one answer to a client; the rest is left out.

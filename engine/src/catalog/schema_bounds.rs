@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use corelane_protocol::mcp::schema_member::SchemaMember;
 use serde_json::Value;
 
-use super::schema::SchemaDefect;
+use super::schema_defect::SchemaDefect;
 
 /// Bytes of the text of a schema.
 pub(crate) const SCHEMA_BYTES_MAX: usize = 256 * 1024;

@@ -12,9 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::output::OutputValidator;
-use super::schema::{CompiledSchema, SchemaDefect};
+use super::schema::CompiledSchema;
 use super::schema_bounds;
-use crate::handler::runner::{self, Answer, ArgumentsHandler, Outcome};
+use super::schema_defect::SchemaDefect;
+use crate::handler::outcome::{Answer, Outcome};
+use crate::handler::runner::{self, ArgumentsHandler};
 use crate::handler::type_schema::{self, ArgumentsSchema};
 use crate::handler::{Call, CallError, IntoToolResult};
 

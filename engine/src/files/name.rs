@@ -3,8 +3,8 @@
 //! The kernel would contain names that are refused here as well. They are refused first because
 //! a file must have one name: `a//b`, `./a/b` and `c/../a/b` would be further resources.
 
-use super::directory::DirectoryLimits;
 use super::error::FilesError;
+use super::limits::DirectoryLimits;
 
 /// The longest component of any file system, NAME_MAX, in bytes.
 const COMPONENT_BYTES_MAX: usize = 255;

@@ -6,7 +6,7 @@
 //! inotify: writes through a memory map until the file is closed, and on file systems that others
 //! change behind the kernel's back.
 
-mod burst;
+pub(super) mod burst;
 mod tree;
 
 use std::io;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use self::burst::Burst;
+use self::burst::{Burst, Change};
 use self::tree::Tree;
 use super::directory::Directory;
 use super::error::FilesError;
@@ -27,18 +27,6 @@ use corelane_io::wake::EventFd;
 /// How long after its first change a burst is told, in milliseconds: an editor that saves a file
 /// writes, renames and removes several within this time.
 const BURST_MS: u64 = 50;
-
-/// What changed, as far as a reader or lister could see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// A read of this name, relative to the directory, answers something else than before: the
-    /// file was written, created, removed or replaced.
-    Modified(String),
-    /// Something was created, removed or renamed.
-    Listed,
-    /// What changed is not known in detail: both of the above for every name.
-    Everything,
-}
 
 /// Tells of changes until dropped.
 #[derive(Debug)]

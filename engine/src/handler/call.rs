@@ -1,6 +1,10 @@
 //! One call of one tool, as its handler sees it.
 
+mod caller;
+mod elicit;
+mod once;
 pub(crate) mod questions;
+mod state;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,11 +25,11 @@ use serde::Serialize;
 
 use super::caller_info::CallerInfo;
 use super::elicitation::Question;
-use super::error::CallError;
+use super::error::{CallError, panicked};
 use super::event_queue::{CallEvent, CallKey, EventQueue};
 use super::offload::{OffloadPort, WorkKind};
+use super::outcome::Outcome;
 use super::rounds::{Rounds, WaitingRecord};
-use super::runner::{Outcome, panicked};
 use super::state::States;
 use super::waiters::Waiters;
 

@@ -5,8 +5,6 @@
 //! sees those that the server's author named and no other, and only they are copied: a server
 //! that names none copies nothing.
 
-use super::call::Call;
-
 /// Headers that one server exposes at most; each field of a request is compared with all of them.
 pub const EXPOSED_HEADERS_MAX: usize = 32;
 
@@ -113,43 +111,10 @@ impl CallerInfo {
         self.principal.as_deref()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         Some(&found.1)
-    }
-}
-
-impl Call {
-    /// Who asks: the principal that the proxy in front named in the header which the profile calls
-    /// `server.principal_header`. Nothing if the profile names no header, or the request has none.
-    ///
-    /// ```
-    /// # use corelane::{Call, CallError};
-    /// async fn greet(call: &Call) -> Result<String, CallError> {
-    ///     let name = call.principal().ok_or_else(|| CallError::new("log in first"))?;
-    ///     Ok(format!("hello {name}"))
-    /// }
-    /// ```
-    pub fn principal(&self) -> Option<String> {
-        self.with_caller_info(|it| it.principal().map(str::to_owned))
-    }
-
-    /// The value of a header that the server exposes, see
-    /// [`Server::expose_header`](crate::Server::expose_header); the name in whatever case.
-    ///
-    /// Nothing if the server does not expose it or the request has none. Several lines of one
-    /// header are one value with commas between them (RFC 9110 5.3). Bytes that are not UTF-8
-    /// show as U+FFFD: such a header is not taken for an absent one.
-    ///
-    /// ```
-    /// # use corelane::Call;
-    /// fn tenant(call: &Call) -> String {
-    ///     call.header("x-tenant").unwrap_or_else(|| "default".to_owned())
-    /// }
-    /// ```
-    pub fn header(&self, name: &str) -> Option<String> {
-        self.with_caller_info(|it| it.header(name).map(str::to_owned))
     }
 }
 

@@ -4,11 +4,10 @@
 //! handler waits for the response. A modern client is given all open questions as the result and
 //! repeats its request with the responses; the handler then runs again from its start, and what
 //! was answered is there at once. So a handler that asks does nothing before its last question
-//! that must not happen twice, or does it with [`Call::once`], and names each question with a key
-//! of its own.
+//! that must not happen twice, or does it with [`Call::once`](super::Call::once), and names each
+//! question with a key of its own.
 
-use std::future::poll_fn;
-use std::task::{Poll, Waker};
+use std::task::Waker;
 
 use corelane_protocol::jsonrpc::{Decoder, JsonLimits};
 use corelane_protocol::mcp::client_request::ClientRequest;
@@ -17,13 +16,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::call::Call;
 use super::error::CallError;
 use super::type_schema;
 
 /// A question to the user.
 #[derive(Debug, Clone)]
-pub struct Elicitation(ClientRequest);
+pub struct Elicitation(pub(super) ClientRequest);
 
 /// What the user said.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +98,7 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T, CallError> {
 /// A request for a message of the client's model.
 #[derive(Debug, Clone)]
 pub struct Sampling {
-    params: Map<String, Value>,
+    pub(super) params: Map<String, Value>,
 }
 
 /// A message of the client's model.
@@ -180,96 +178,4 @@ pub(super) struct Question {
     /// Whether the shard has passed it on; of a task only.
     pub(super) is_passed_on: bool,
     pub(super) waiter: Option<Waker>,
-}
-
-impl Call {
-    /// Asks the user. `key` names the question within this call.
-    ///
-    /// With a modern client this ends the round, unless the client has answered `key` before: the
-    /// handler's future is dropped here, and when the client repeats its request with the answer,
-    /// **the handler runs again from its start**. Everything before this line happens again.
-    /// Guard what must not with [`Call::once`], or do it after the last question. In a session of
-    /// an older revision, and in a task, the handler waits here instead; a handler does not know
-    /// which it is. A debug build logs a warning when a handler waited for something before it asks
-    /// a modern client.
-    ///
-    /// # Errors
-    /// [`CallError`] when the client cannot show it, or answers with an error.
-    pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
-        let mut answer = self.ask(key, question.0).await?;
-        match answer["action"].as_str() {
-            Some("accept") => match take_member(&mut answer, "content") {
-                Value::Object(content) => Ok(Elicited::Accepted(content)),
-                // A page has none.
-                Value::Null => Ok(Elicited::Accepted(Map::new())),
-                _ => Err(malformed(key)),
-            },
-            Some("decline") => Ok(Elicited::Declined),
-            Some("cancel") => Ok(Elicited::Cancelled),
-            _ => Err(malformed(key)),
-        }
-    }
-
-    /// Asks the client's model for a message. `key` names the question within this call. With a
-    /// modern client the handler runs again from its start with the answer: see [`Call::elicit`].
-    ///
-    /// # Errors
-    /// [`CallError`] when the client cannot sample, or answers with an error.
-    pub async fn sample(&self, key: &str, request: Sampling) -> Result<Sampled, CallError> {
-        // A choice of tools is for clients with tools too, whether or not there are any to choose.
-        let has = |member: &str| request.params.contains_key(member);
-        let has_tools = has("tools") || has("toolChoice");
-        let params = serde_json::value::to_raw_value(&request.params)?;
-        let request = ClientRequest::Sample { params, has_tools };
-        let mut answer = self.ask(key, request).await?;
-        let text = |member: &str| answer[member].as_str().map(str::to_owned);
-        let (model, stop_reason) = (text("model"), text("stopReason"));
-        match (model, take_member(&mut answer, "content")) {
-            (_, Value::Null) => Err(malformed(key)),
-            (model, content) => Ok(Sampled {
-                model: model.unwrap_or_default(),
-                stop_reason,
-                content,
-            }),
-        }
-    }
-
-    /// Asks where the client works. `key` names the question within this call. With a modern client
-    /// the handler runs again from its start with the answer: see [`Call::elicit`].
-    ///
-    /// # Errors
-    /// [`CallError`] when the client has no roots, or answers with an error.
-    pub async fn roots(&self, key: &str) -> Result<Vec<Root>, CallError> {
-        let mut answer = self.ask(key, ClientRequest::Roots).await?;
-        serde_json::from_value(take_member(&mut answer, "roots")).map_err(|_| malformed(key))
-    }
-
-    async fn ask(&self, key: &str, request: ClientRequest) -> Result<Value, CallError> {
-        let needed = request.needs();
-        if !self.client_can(needed) {
-            return Err(CallError::missing_capability(needed));
-        }
-        if let Some(answer) = self.known_answer(key) {
-            return Ok(answer);
-        }
-        let place = self.open_question(key, request).await;
-        let answer = poll_fn(|context| match self.take_answer(place) {
-            Some(answer) => Poll::Ready(answer),
-            None => {
-                self.wait_for_answer(place, context.waker());
-                Poll::Pending
-            }
-        })
-        .await;
-        answer.map_err(CallError::new)
-    }
-}
-
-/// Takes a member out of a client's answer, which may be no object at all; null if it is not there.
-fn take_member(answer: &mut Value, name: &str) -> Value {
-    answer.get_mut(name).map(Value::take).unwrap_or_default()
-}
-
-fn malformed(key: &str) -> CallError {
-    CallError::new(format!("the client's answer to {key:?} is malformed"))
 }

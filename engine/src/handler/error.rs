@@ -7,8 +7,8 @@ use std::fmt::{self, Display};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::error_code;
 
-use super::runner::Outcome;
-
+/// Bytes of the text of a panic that are logged: what a peer sent may be part of it.
+const PANIC_TEXT_BYTES_MAX: usize = 4096;
 /// Bytes of the text of a foreign error that are logged: what a peer sent may be part of it.
 const DETAIL_BYTES_MAX: usize = 4096;
 
@@ -209,8 +209,28 @@ impl<E: Into<Box<dyn Error + Send + Sync>> + 'static> HandlerError for E {
     }
 }
 
+/// The answer to a call whose `handler` panicked. The text of the panic is the operator's, not the
+/// client's.
+pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic with a payload that is no text");
+    let text = &text[..text.floor_char_boundary(PANIC_TEXT_BYTES_MAX)];
+    tracing::error!(
+        handler,
+        panic = text,
+        "a handler panicked; its call ends with an error"
+    );
+    CallError::panicked()
+}
+
 /// Leaves of a foreign error an id, by which the operator finds it in the log.
-pub(super) fn mask_foreign(handler: &str, outcome: Outcome) -> Outcome {
+pub(super) fn mask_foreign<T>(
+    handler: &str,
+    outcome: Result<T, CallError>,
+) -> Result<T, CallError> {
     outcome.map_err(|error| match error.0 {
         Kind::Foreign(detail) => mask(handler, &detail),
         kind => CallError(kind),
@@ -297,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_foreign_error_leaves_an_id_and_nothing_of_its_text() {
-        let mask = |error| mask_foreign("tool a", Err(error)).expect_err("it failed");
+        let mask = |error| mask_foreign::<()>("tool a", Err(error)).expect_err("it failed");
         let masked = mask(CallError::from(std::io::Error::other("/etc/secret")));
         let text = masked.to_string();
         assert!(text.starts_with("internal error "), "{text}");

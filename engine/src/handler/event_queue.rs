@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use super::runner::Outcome;
+use super::outcome::Outcome;
 use super::wakers::{HandlerWakers, WakeShard};
 
 /// Names a call that has not been answered. Of calls that wait, no two ever have the same; one that

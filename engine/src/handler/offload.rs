@@ -21,9 +21,8 @@ use std::thread;
 use crossbeam::queue::SegQueue;
 use slab::Slab;
 
-use super::error::CallError;
+use super::error::{CallError, panicked};
 use super::event_queue::EventQueue;
-use super::runner::panicked;
 use super::wakers::WakeShard;
 pub(crate) use queue::JobId;
 use queue::{Job, JobQueue};

@@ -5,17 +5,12 @@
 //! of the round before is kept on the server: it travels sealed with the client.
 
 use std::cell::Cell;
-use std::future::Future;
 
-use corelane_protocol::mcp::era::Era;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::call::Call;
-use super::error::CallError;
-
-/// Bytes of JSON that all values of [`Call::once`] in one call may have: a client carries them.
+/// Bytes of JSON that all values of [`Call::once`](super::Call::once) in one call may have: a
+/// client carries them.
 pub const ONCE_BYTES_MAX: usize = 16 * 1024;
 
 /// What earlier rounds of a call left; hardly any call has something.
@@ -27,7 +22,7 @@ pub(crate) struct EarlierRounds {
     /// What the client has answered, by the keys of the questions.
     pub(crate) answers: Map<String, Value>,
     /// Values of side effects by their keys. Apart from answers: those the client may choose.
-    kept: Map<String, Value>,
+    pub(super) kept: Map<String, Value>,
 }
 
 /// Reads what a state of earlier rounds has.
@@ -46,112 +41,8 @@ pub(crate) fn seal_rounds(rounds: &Rounds) -> Vec<u8> {
 /// twice.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRecord {
-    /// Futures of [`Call::once`] that exist.
-    guards: Cell<u32>,
+    /// Futures of [`Call::once`](super::Call::once) that exist.
+    pub(super) guards: Cell<u32>,
     /// The handler waited for something outside of them.
-    has_waited: Cell<bool>,
-}
-
-/// Counts among the guards while it lives.
-struct Guard<'a>(&'a WaitingRecord);
-
-impl<'a> Guard<'a> {
-    fn new(record: &'a WaitingRecord) -> Guard<'a> {
-        record.guards.set(record.guards.get() + 1);
-        Guard(record)
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        self.0.guards.set(self.0.guards.get() - 1);
-    }
-}
-
-impl Call {
-    /// Runs `effect` once in this call, in however many rounds the handler runs, and gives its
-    /// value in each. `key` names the effect within this call.
-    ///
-    /// A handler that asks a modern client runs again from its start when the client has answered:
-    /// see [`Call::elicit`]. What must not happen twice before the last question goes through
-    /// here. The value travels with the client, sealed so that the client can neither read nor
-    /// change it, and the effect has happened when this returns. An effect that fails is not kept,
-    /// nor one whose call asks before it is done. A client that repeats a round finds what was
-    /// kept before that round.
-    ///
-    /// ```
-    /// # use corelane::{Call, CallError, Elicitation, tool};
-    /// # async fn reserve() -> Result<u64, std::io::Error> { Ok(7) }
-    /// # #[derive(serde::Deserialize, schemars::JsonSchema)] struct Party { guests: u32 }
-    /// /// Books a table.
-    /// #[tool]
-    /// async fn book(call: &Call) -> Result<String, CallError> {
-    ///     let table = call.once("table", async { Ok(reserve().await?) }).await?;
-    ///     let question = Elicitation::form::<Party>("For how many?")?;
-    ///     let Party { guests } = call.elicit("party", question).await?.into_form()?;
-    ///     Ok(format!("table {table} for {guests}"))
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    /// Those of `effect`, and [`CallError`] when the values of the call exceed
-    /// [`ONCE_BYTES_MAX`]: keep an id rather than the thing.
-    pub async fn once<T>(
-        &self,
-        key: &str,
-        effect: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        if let Some(kept) = self.with_rounds(|rounds| rounds.as_ref()?.kept.get(key).cloned()) {
-            return Ok(serde_json::from_value(kept)?);
-        }
-        let value = {
-            let _guard = Guard::new(self.waiting_record());
-            effect.await?
-        };
-        let kept = serde_json::to_value(&value)?;
-        let bytes = self.with_rounds(|rounds| {
-            let all = &mut rounds.get_or_insert_default().kept;
-            all.insert(key.to_owned(), kept);
-            serde_json::to_vec(all).map(|text| text.len())
-        })?;
-        if bytes > ONCE_BYTES_MAX {
-            return Err(CallError::internal(format!(
-                "the value of {key:?} makes {bytes} bytes of values that happen once, more than \
-                 {ONCE_BYTES_MAX}: keep an id instead"
-            )));
-        }
-        Ok(value)
-    }
-
-    /// Notes that the handler waits, in a debug build.
-    pub(super) fn note_waiting(&self) {
-        let record = self.waiting_record();
-        if cfg!(debug_assertions) && record.guards.get() == 0 && !self.has_questions() {
-            record.has_waited.set(true);
-        }
-    }
-
-    /// Warns, in a debug build, if the handler waited for something that happens again when its
-    /// client has answered the question `key`.
-    pub(super) fn warn_of_repetition(&self, key: &str, era: Option<Era>) {
-        if cfg!(debug_assertions)
-            && era == Some(Era::Modern)
-            && self.waiting_record().has_waited.get()
-        {
-            tracing::warn!(
-                handler = &*self.handler_name(),
-                key,
-                "the handler waited for something before it asked, and will again when it runs \
-                 again with the answer: guard it with Call::once"
-            );
-        }
-    }
-
-    /// Forgets how the request before waited.
-    pub(super) fn forget_waiting(&self) {
-        self.waiting_record().has_waited.set(false);
-    }
+    pub(super) has_waited: Cell<bool>,
 }

@@ -14,48 +14,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use corelane_protocol::jsonrpc::{DeserializeError, Value};
-use corelane_protocol::mcp::completion::Completion;
-use corelane_protocol::mcp::prompts::PromptResult;
-use corelane_protocol::mcp::resources::ResourcePart;
-use corelane_protocol::mcp::revision::Revision;
-use corelane_protocol::mcp::tools::ToolResult;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::call::Call;
-use super::error::{CallError, mask_foreign};
+use super::error::{CallError, mask_foreign, panicked};
 use super::input::{CompleteRequest, ReadRequest};
+use super::outcome::{Answer, Outcome, Waiting};
 use super::output::{IntoContents, Suggestions};
-
-/// What a handler gives back.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// Of a tool.
-    Tool(ToolResult),
-    /// Of a prompt.
-    Prompt(PromptResult),
-    /// Of a resource.
-    Contents(Vec<ResourcePart>),
-    /// Of a completer.
-    Completion(Completion),
-}
-
-impl Answer {
-    /// Leaves of the answer what `revision` has words for.
-    pub(crate) fn downgrade_to(&mut self, revision: Revision) {
-        match self {
-            Answer::Tool(result) => result.downgrade_to(revision),
-            Answer::Prompt(result) => result.downgrade_to(revision),
-            // These are the same in every revision.
-            Answer::Contents(_) | Answer::Completion(_) => {}
-        }
-    }
-}
-
-/// How a handler ended.
-pub(crate) type Outcome = Result<Answer, CallError>;
-
-/// A handler that waits for something.
-pub(crate) type Waiting = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// What came of the first poll.
 pub(crate) enum Started {
@@ -314,24 +279,4 @@ impl<Fut> Drop for Resumed<Fut> {
             panicked(&self.name, &*panic);
         }
     }
-}
-
-/// Bytes of the text of a panic that are logged: what a peer sent may be part of it.
-const PANIC_TEXT_BYTES_MAX: usize = 4096;
-
-/// The answer to a call whose `handler` panicked. The text of the panic is the operator's, not the
-/// client's.
-pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic with a payload that is no text");
-    let text = &text[..text.floor_char_boundary(PANIC_TEXT_BYTES_MAX)];
-    tracing::error!(
-        handler,
-        panic = text,
-        "a handler panicked; its call ends with an error"
-    );
-    CallError::panicked()
 }

@@ -5,14 +5,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::call::Call;
-use super::error::CallError;
-
 /// The values of one shard by the type they were given as.
 pub(crate) type States = HashMap<TypeId, Box<dyn Any>>;
 
 /// A value of type `T`.
-enum Validated<T> {
+pub(super) enum Validated<T> {
     /// The same for all shards.
     Server(Arc<T>),
     /// This shard's own.
@@ -65,27 +62,6 @@ impl StateMaker {
     pub(crate) fn make_all(makers: &[StateMaker]) -> Rc<States> {
         let made = makers.iter().map(|maker| (maker.type_id, (maker.make)()));
         Rc::new(made.collect())
-    }
-}
-
-impl Call {
-    /// The value of type `T` that the server was given with
-    /// [`Server::with_state`](crate::Server::with_state), or that was made for this shard with
-    /// [`Server::with_shard_state`](crate::Server::with_shard_state).
-    ///
-    /// # Errors
-    /// [`CallError`] when the server was given none of this type: the author's mistake, of which
-    /// the client is told as an internal error.
-    pub fn state<T: 'static>(&self) -> Result<&T, CallError> {
-        let held = self.states().get(&TypeId::of::<T>());
-        match held.and_then(|held| held.downcast_ref::<Validated<T>>()) {
-            Some(Validated::Server(value)) => Ok(value),
-            Some(Validated::Shard(value)) => Ok(value),
-            None => Err(CallError::internal(format!(
-                "the server has no state of type {}: give it one with Server::with_state",
-                type_name::<T>()
-            ))),
-        }
     }
 }
 

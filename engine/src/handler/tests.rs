@@ -14,7 +14,7 @@ use super::call::{Call, RequestOptions};
 use super::error::{CallError, Kind};
 use super::event_queue::{CallEvent, CallKey, EventQueue};
 use super::offload::{OffloadPool, OffloadPort, PoolThreads};
-use super::runner::{Answer, Outcome};
+use super::outcome::{Answer, Outcome};
 use super::wakers::WakeShard;
 
 /// What every call of the tests is called.

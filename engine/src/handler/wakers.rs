@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use crossbeam::queue::SegQueue;
 use slab::Slab;
 
-use super::runner::{Outcome, Waiting};
+use super::outcome::{Outcome, Waiting};
 
 /// Wakes a shard from a thread that owns no ring.
 pub(crate) type WakeShard = Arc<dyn Fn() + Send + Sync>;

@@ -11,7 +11,7 @@ use corelane_protocol::mcp::tools::ToolResult;
 use super::context::Context;
 use super::handler_kind::HandlerKind;
 use crate::handler::error::Kind;
-use crate::handler::runner::{Answer, Outcome};
+use crate::handler::outcome::{Answer, Outcome};
 use crate::meter::Counter;
 
 impl Context {

@@ -16,7 +16,7 @@ use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::{CallEvent, CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
-use crate::handler::runner::{Outcome, Waiting};
+use crate::handler::outcome::{Outcome, Waiting};
 use crate::handler::state::States;
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::executor;

@@ -18,7 +18,7 @@ use super::task_table::{Removed, TaskOwner};
 use super::task_updates::TaskUpdates;
 use crate::handler::error::{CallError, Kind};
 use crate::handler::event_queue::CallKey;
-use crate::handler::runner::{Answer, Outcome};
+use crate::handler::outcome::{Answer, Outcome};
 use crate::meter::Counter;
 
 /// Sessions ended for idleness in one turn; the others wait for the next one.

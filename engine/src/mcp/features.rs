@@ -14,7 +14,8 @@ use super::start::{HandlerRequest, Starter};
 use crate::catalog::Catalog;
 use crate::catalog::completer::ShardCompleters;
 use crate::catalog::prompt::PromptParts;
-use crate::handler::runner::{Answer, CompleteRunner, ReadRunner};
+use crate::handler::outcome::Answer;
+use crate::handler::runner::{CompleteRunner, ReadRunner};
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
 
 impl Starter<'_> {

@@ -32,7 +32,8 @@ use crate::catalog::tool::ToolParts;
 use crate::handler::Call;
 use crate::handler::call::RequestOptions;
 use crate::handler::event_queue::CallKey;
-use crate::handler::runner::{Answer, Outcome, Started, Waiting};
+use crate::handler::outcome::{Answer, Outcome, Waiting};
+use crate::handler::runner::Started;
 
 /// The first revision whose clients take an event without data. Older ones read every event as a
 /// message, and have the id of the first one that is.

@@ -11,6 +11,7 @@
 //! task is handed back to the caller when it comes.
 
 mod error;
+mod limits;
 mod page;
 mod status;
 mod store;
@@ -19,6 +20,7 @@ mod task;
 mod tests;
 
 pub(crate) use error::{CreateError, NotKept, TaskError, UnknownCursor};
+pub(crate) use limits::TaskLimits;
 pub(crate) use page::{ListCursor, Page};
 pub(crate) use status::{RunningStatus, TaskStatus};
 pub(crate) use task::{Outcome, Task, TaskOwner, Waiter};
@@ -29,25 +31,6 @@ use super::home_id::RandomBits;
 use super::task_id::TaskId;
 use store::{ASK_OVERHEAD_BYTES, TaskStore, WAITERS_MAX};
 use task::{Ask, AskProgress};
-
-/// How many tasks there are, how long, and how much they hold.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TaskLimits {
-    /// Tasks of the shard.
-    pub(crate) tasks_max: usize,
-    /// Tasks of a principal or a session.
-    pub(crate) per_owner_max: usize,
-    /// How long a task is kept whose client does not say, in milliseconds.
-    pub(crate) ttl_default_ms: u64,
-    /// How long a task is kept at most, in milliseconds.
-    pub(crate) ttl_max_ms: u64,
-    /// Bytes of a result, and of anything else that a task holds in one piece.
-    pub(crate) result_bytes_max: usize,
-    /// Bytes of all tasks together, overhead included.
-    pub(crate) bytes_max: usize,
-    /// How often a client should ask for a task's state, in milliseconds.
-    pub(crate) poll_interval_ms: u64,
-}
 
 /// Input requests that a task may make in its life: their keys are remembered.
 const ASKS_MAX: usize = 128;

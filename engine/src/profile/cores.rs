@@ -10,8 +10,6 @@ use std::str::FromStr;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Server;
-
 /// Largest core id, the last bit of a `cpu_set_t` (CPU_SET(3)).
 pub const CORE_ID_MAX: usize = 1023;
 
@@ -74,22 +72,27 @@ pub enum CoreError {
     },
 }
 
-/// The core of each shard: as many entries as shards, in the order of the shards.
+/// The core of each shard: as many entries as shards, in the order of the shards. Without `cores`
+/// all that are available are used; without `shards` each core has one.
 ///
 /// Call it before anything is pinned: the calling thread's affinity mask is what is available.
 ///
 /// # Errors
-/// The mask cannot be read, or the profile names a core outside it.
-pub fn choose(server: &Server) -> Result<Vec<usize>, CoreError> {
+/// The mask cannot be read, or `cores` has a core outside it.
+pub fn choose(cores: Option<&CoreList>, shards: Option<usize>) -> Result<Vec<usize>, CoreError> {
     let ids = core_affinity::get_core_ids().ok_or(CoreError::Unknown)?;
     let ids = ids.into_iter().map(|core| core.id).collect();
     let available = CoreList::distinct(ids).map_err(|_| CoreError::Unknown)?;
-    choose_from(server, &available)
+    choose_from(cores, shards, &available)
 }
 
 /// [`choose`] with the available cores given.
-fn choose_from(server: &Server, available: &CoreList) -> Result<Vec<usize>, CoreError> {
-    let used = server.cores.as_ref().unwrap_or(available);
+fn choose_from(
+    cores: Option<&CoreList>,
+    shards: Option<usize>,
+    available: &CoreList,
+) -> Result<Vec<usize>, CoreError> {
+    let used = cores.unwrap_or(available);
     for &id in used.as_slice() {
         if !available.as_slice().contains(&id) {
             return Err(CoreError::NotAvailable {
@@ -98,7 +101,7 @@ fn choose_from(server: &Server, available: &CoreList) -> Result<Vec<usize>, Core
             });
         }
     }
-    Ok(place(used, server.shards))
+    Ok(place(used, shards))
 }
 
 /// Places `shards` shards on the cores in turn; one on each core if no number is given.

@@ -10,7 +10,8 @@ use std::time::UNIX_EPOCH;
 use corelane_protocol::mcp::about::Annotations;
 use corelane_protocol::uri_template::UriTemplate;
 
-use super::{Error, Result, ServerHandle};
+use super::error::{Error, Result};
+use super::handle::ServerHandle;
 use crate::catalog::CatalogError;
 use crate::catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 use crate::files::{

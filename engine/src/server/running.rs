@@ -8,9 +8,10 @@ use std::thread;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{Error, MeterSnapshot, Result};
+use super::error::{Error, Result};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
+use crate::meter::MeterSnapshot;
 use crate::profile::Profile;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};

@@ -2,10 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::Change;
-
 /// Names kept at most; when more files changed at once, their names are not worth telling.
 const MODIFIED_MAX: usize = 1024;
+
+/// What changed, as far as a reader or lister could see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A read of this name, relative to the directory, answers something else than before: the
+    /// file was written, created, removed or replaced.
+    Modified(String),
+    /// Something was created, removed or renamed.
+    Listed,
+    /// What changed is not known in detail: both of the above for every name.
+    Everything,
+}
 
 /// Changes that were not told yet, each once.
 #[derive(Debug, Default)]

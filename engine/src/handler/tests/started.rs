@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use super::{Shard, check_panicked, check_text, with_arguments};
 use crate::handler::call::{Call, StreamItem};
 use crate::handler::error::CallError;
+use crate::handler::outcome::{Answer, Waiting};
 use crate::handler::output::IntoToolResult;
-use crate::handler::runner::{self, Answer, Arguments, ArgumentsRunner, Started, Waiting};
+use crate::handler::runner::{self, Arguments, ArgumentsRunner, Started};
 
 /// How often a handler has to be polled, and at which poll it panics.
 #[derive(Deserialize)]
@@ -76,7 +77,7 @@ fn waiting(started: Started) -> Waiting {
 }
 
 #[track_caller]
-fn ready(started: Started) -> crate::handler::runner::Outcome {
+fn ready(started: Started) -> crate::handler::outcome::Outcome {
     match started {
         Started::Ready(outcome) => outcome,
         Started::Waiting(_) => panic!("it does not wait"),

@@ -10,7 +10,7 @@ use std::thread;
 
 use corelane_protocol::mcp::tools::ToolResult;
 
-use crate::handler::runner::Answer;
+use crate::handler::outcome::Answer;
 use crate::handler::wakers::{Attached, HandlerWakers};
 
 /// Counts how often it is woken.

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::TaskLimits;
 use super::error::{CreateError, NotKept};
+use super::limits::TaskLimits;
 use super::task::{Ask, IN_HOLDER, IN_OWNER, IN_SHARD, Task, TaskOwner, Waiter};
 use crate::mcp::age_list::AgeList;
 use crate::mcp::holder::HolderKey;

@@ -1,7 +1,6 @@
 //! Lists of cores and the placing of shards.
 
 use super::{CoreList, choose, choose_from, place};
-use crate::profile::Server;
 
 fn list(text: &str) -> CoreList {
     text.parse().expect("the test's own list is valid")
@@ -70,20 +69,17 @@ fn places_shards_on_the_cores_in_turn() {
 
 #[test]
 fn chooses_only_cores_the_process_may_run_on() {
-    let mut server = Server::default();
     let available = list("0-1,3");
-    assert_eq!(choose_from(&server, &available), Ok(vec![0, 1, 3]));
-    server.cores = Some(list("3,0"));
-    server.shards = Some(3);
-    assert_eq!(choose_from(&server, &available), Ok(vec![3, 0, 3]));
-    server.cores = Some(list("2-3"));
-    let error = choose_from(&server, &available).expect_err("core 2 is not available");
+    let choose = |cores: Option<CoreList>, shards| choose_from(cores.as_ref(), shards, &available);
+    assert_eq!(choose(None, None), Ok(vec![0, 1, 3]));
+    assert_eq!(choose(Some(list("3,0")), Some(3)), Ok(vec![3, 0, 3]));
+    let error = choose(Some(list("2-3")), None).expect_err("core 2 is not available");
     let message = "core 2 is not available; this process may run on 0-1,3";
     assert_eq!(error.to_string(), message);
 }
 
 #[test]
 fn finds_at_least_one_core_on_this_host() {
-    let cores = choose(&Server::default()).expect("the affinity mask is readable");
+    let cores = choose(None, None).expect("the affinity mask is readable");
     assert!(!cores.is_empty());
 }

@@ -1,0 +1,20 @@
+//! Why a schema is not used.
+
+/// What makes a schema unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaDefect {
+    /// The root is not an object schema (MCP server/tools: `inputSchema` has `type: object`).
+    #[error("must have \"type\": \"object\" at its root")]
+    RootType,
+    /// The schema is larger than a bound.
+    #[error("exceeds the limit of {limit} {what}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it may be.
+        limit: u64,
+    },
+    /// The schema is invalid in its dialect, or refers to another document.
+    #[error("does not compile: {0}")]
+    Invalid(String),
+}

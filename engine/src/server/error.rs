@@ -1,0 +1,64 @@
+//! Why a server does not start, or stops.
+
+use std::io;
+
+use super::state_keys::StateKeyError;
+use crate::catalog::CatalogError;
+use crate::files::FilesError;
+use crate::guard::origin::OriginPolicyError;
+use crate::handler::caller_info::ExposedHeaderError;
+use crate::profile::ProfileError;
+use crate::profile::cores::CoreError;
+use crate::profile::descriptors::DescriptorError;
+use crate::shard::start::ShardError;
+use crate::transport::listener::ListenError;
+
+/// Why a server does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The tuning profile is wrong.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The cores are not there.
+    #[error(transparent)]
+    Cores(#[from] CoreError),
+    /// The limit on open files leaves no room.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
+    /// The catalog is wrong.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The allowed hosts or origins are wrong.
+    #[error(transparent)]
+    Origin(#[from] OriginPolicyError),
+    /// A shard does not start, or failed.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// A thread for offloaded work cannot be made.
+    #[error("cannot start the offload pool: {0}")]
+    Offload(io::Error),
+    /// The thread of the tokio runtime cannot be made.
+    #[error("cannot start the tokio runtime of the handlers: {0}")]
+    Runtime(io::Error),
+    /// A directory cannot be served.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// A header that handlers are to see is none.
+    #[error(transparent)]
+    ExposedHeader(#[from] ExposedHeaderError),
+    /// A key for request states is wrong.
+    #[error(transparent)]
+    StateKey(#[from] StateKeyError),
+    /// The thread that writes the log cannot be made.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Log(io::Error),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// The result of starting and running a server.
+pub type Result<T> = std::result::Result<T, Error>;
