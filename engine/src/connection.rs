@@ -4,12 +4,13 @@
 //! sent. It owns no descriptor and makes no system call, so it is tested without a socket.
 
 pub(crate) mod answer;
+pub(crate) mod body;
 pub(crate) mod buffers;
 pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;
-pub(crate) mod large;
-pub(crate) mod postponed;
+mod large;
+mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod timer;

@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod connections;
+pub(crate) mod control;
 pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
@@ -18,5 +19,6 @@ pub(crate) mod start;
 mod tests;
 pub(crate) mod work;
 
+pub(crate) use control::ShardControl;
 pub(crate) use message::ShardMessage;
-pub(crate) use start::{ShardControl, ShardPlan, spawn};
+pub(crate) use start::{ShardPlan, spawn};

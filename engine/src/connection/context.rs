@@ -2,8 +2,8 @@
 
 use corelane_protocol::limits::HttpLimits;
 
+use super::body::PostponedRequest;
 use super::buffers::ConnectionBuffers;
-use super::postponed::PostponedRequest;
 use super::response::Date;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;

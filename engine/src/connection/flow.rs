@@ -1,15 +1,43 @@
-//! Bounds on what a connection holds: kept input, queued output, and when reading stops.
+//! Bounds on what a connection holds: kept input, queued output, when reading stops, and
+//! which deadline runs.
 
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::ConnectionBuffers;
 use super::context::Context;
-use super::http::{Connection, Phase};
+use super::http::{Connection, Phase, RecvMode};
 use super::timer::Timer;
 use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::Chunk;
 
 impl Connection {
+    /// The deadline of the connection in its present state.
+    pub(crate) fn timer(&self) -> Timer {
+        if self.is_sending() {
+            return Timer::Write;
+        }
+        match self.phase {
+            Phase::Idle => match self.reading {
+                RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
+                RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
+            },
+            Phase::ReadingHead => Timer::Head,
+            Phase::ReadingBody => Timer::Body,
+            Phase::Waiting => Timer::Slow,
+            Phase::Streaming | Phase::Padding => Timer::KeepAlive,
+            Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
+        }
+    }
+
+    /// The deadline of the connection in its present state, and of which request. That of writing
+    /// is of no request: a peer gets no more time for what it has not read by sending another.
+    pub(crate) fn armed_timer(&self) -> (Timer, u32) {
+        match self.timer() {
+            Timer::Write => (Timer::Write, 0),
+            timer => (timer, self.sequence),
+        }
+    }
+
     /// Whether requests that were received, or what may be one, wait for a turn.
     pub(crate) fn has_requests_left_over(&self) -> bool {
         let has_input = |buffers: &ConnectionBuffers| {

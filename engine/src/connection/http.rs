@@ -12,9 +12,9 @@ use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{CONTINUE, Framer, Status, Step};
 
+use super::body::LargeRequest;
 use super::buffers::{ConnectionBuffers, Reply};
 use super::context::Context;
-use super::large::LargeRequest;
 use super::response::{self, Extra};
 use super::timer::Timer;
 use corelane_io::ring::Hangup;

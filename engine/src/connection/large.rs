@@ -3,47 +3,14 @@
 //! The connection hands the body over and waits, as for an answer. When the message comes back, the
 //! request is handled as if it had just arrived.
 
-use std::ops::Range;
-
 use corelane_protocol::framing::http1::RequestHead;
-use corelane_protocol::jsonrpc::DecodeError;
 
-use super::buffers::{BodyElsewhere, Reply};
+use super::body::{LargeRequest, PostponedRequest, RequestBody};
+use super::buffers::BodyElsewhere;
 use super::context::Context;
 use super::http::Connection;
-use super::postponed::PostponedRequest;
 use super::request::who_asks;
-use crate::mcp::{Decoded, LargeMessage, Undecoded};
-
-/// The body of a request.
-pub(super) enum RequestBody<'a> {
-    /// As it arrived.
-    Bytes(&'a [u8]),
-    /// As it was decoded elsewhere.
-    Decoded(Box<LargeMessage>),
-    /// As it could not be decoded elsewhere.
-    Undecodable(DecodeError),
-}
-
-impl<'a> RequestBody<'a> {
-    /// Its bytes, if it is as it arrived.
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        match self {
-            RequestBody::Bytes(bytes) => bytes,
-            RequestBody::Decoded(_) | RequestBody::Undecodable(_) => &[],
-        }
-    }
-}
-
-/// A request whose body is to be decoded elsewhere.
-pub(super) struct LargeRequest {
-    /// How to answer it.
-    pub(super) reply: Reply,
-    /// Its head.
-    pub(super) head: Box<[u8]>,
-    /// Where its body is.
-    pub(super) body: Range<usize>,
-}
+use crate::mcp::{Decoded, Undecoded};
 
 impl Connection {
     /// Hands over the body of a request, which is somewhere in `bytes`.

@@ -6,41 +6,10 @@
 
 use corelane_protocol::framing::http1::RequestHead;
 
+use super::body::{PostponedBody, PostponedRequest, RequestBody};
 use super::buffers::Reply;
 use super::context::Context;
 use super::http::{Connection, Phase};
-use super::large::RequestBody;
-use crate::mcp::LargeMessage;
-
-/// A whole request.
-#[derive(Debug)]
-pub(crate) struct PostponedRequest {
-    head: Box<[u8]>,
-    body: PostponedBody,
-}
-
-#[derive(Debug)]
-enum PostponedBody {
-    Bytes(Box<[u8]>),
-    Decoded(Box<LargeMessage>),
-}
-
-impl PostponedRequest {
-    pub(super) fn new(head: &RequestHead<'_>, body: &[u8]) -> PostponedRequest {
-        PostponedRequest {
-            head: head.bytes().into(),
-            body: PostponedBody::Bytes(body.into()),
-        }
-    }
-
-    /// A request whose body was decoded elsewhere.
-    pub(super) fn decoded(head: &RequestHead<'_>, body: Box<LargeMessage>) -> PostponedRequest {
-        PostponedRequest {
-            head: head.bytes().into(),
-            body: PostponedBody::Decoded(body),
-        }
-    }
-}
 
 impl Connection {
     /// Handles a request that was postponed, now that `context` has its peer, and what the client

@@ -6,11 +6,10 @@ use corelane_protocol::binding::http::{self, Route};
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Field, Method, RequestHead, Status};
 
+use super::body::{PostponedRequest, RequestBody};
 use super::buffers::{Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
-use super::large::RequestBody;
-use super::postponed::PostponedRequest;
 use super::response::{self, Extra};
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};

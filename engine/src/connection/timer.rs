@@ -1,6 +1,5 @@
 //! Which deadline a connection has: exactly one at any time, told by what it is doing.
 
-use super::http::{Connection, Phase, RecvMode};
 use crate::profile::ShardProfile;
 
 /// What happens to a connection if nothing else does.
@@ -27,33 +26,6 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    /// The deadline of `connection` in its present state.
-    pub(crate) fn of(connection: &Connection) -> Timer {
-        if connection.is_sending() {
-            return Timer::Write;
-        }
-        match connection.phase {
-            Phase::Idle => match connection.reading {
-                RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
-                RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
-            },
-            Phase::ReadingHead => Timer::Head,
-            Phase::ReadingBody => Timer::Body,
-            Phase::Waiting => Timer::Slow,
-            Phase::Streaming | Phase::Padding => Timer::KeepAlive,
-            Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
-        }
-    }
-
-    /// The deadline of `connection` in its present state, and of which request. That of writing is
-    /// of no request: a peer gets no more time for what it has not read by sending another.
-    pub(crate) fn armed_for(connection: &Connection) -> (Timer, u32) {
-        match Timer::of(connection) {
-            Timer::Write => (Timer::Write, 0),
-            timer => (timer, connection.sequence),
-        }
-    }
-
     /// How long it runs, in milliseconds; `None` for ever.
     pub(crate) fn duration_ms(self, profile: &ShardProfile) -> Option<u64> {
         let connection = &profile.connection;

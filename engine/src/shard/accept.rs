@@ -5,22 +5,9 @@
 //! backlog can hold, connections are accepted one by one, no more at a time than there are slots:
 //! the others wait in the backlog until one is free.
 
-use super::work::Shard;
+use super::work::{Accepting, Shard};
 use crate::connection::http::Connection;
 use crate::meter::Counter;
-
-/// How connections are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepting {
-    /// The kernel accepts as they come.
-    Many,
-    /// One operation for each connection.
-    OneByOne,
-    /// Accepting failed for want of something: it is tried again at this time.
-    RetryAt(u64),
-    /// Never again.
-    Off,
-}
 
 /// After a failure to accept, accepting waits this long.
 const RETRY_MS: u64 = 100;

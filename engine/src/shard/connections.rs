@@ -131,7 +131,7 @@ impl Shard {
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_buffers(&mut self.handling.context(key));
         let listens = connection.listens();
-        if connection.armed != Timer::armed_for(connection) {
+        if connection.armed != connection.armed_timer() {
             self.set_timer(key);
         }
         if listens {
@@ -176,7 +176,7 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        connection.armed = Timer::armed_for(connection);
+        connection.armed = connection.armed_timer();
         match connection.armed.0.duration_ms(&self.profile) {
             Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
             None => self.wheel.cancel(key.index),
@@ -282,7 +282,7 @@ impl Shard {
         };
         let mut context = self.handling.context(key);
         let meter = context.meter;
-        match Timer::of(connection) {
+        match connection.timer() {
             Timer::None => {}
             Timer::Quiet => {
                 self.rearm_poll(key);

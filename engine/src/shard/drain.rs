@@ -2,8 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::accept::Accepting;
-use super::work::Shard;
+use super::work::{Accepting, Shard};
 use crate::connection::http::Phase;
 use corelane_io::ring::Wait;
 

@@ -18,13 +18,6 @@ const LOOK_INTERVAL_MS: u64 = 100;
 /// Between two warnings.
 const WARNING_INTERVAL_MS: u64 = 10_000;
 
-/// When the connections of a shard may be looked at again, and when that may be logged.
-#[derive(Debug, Default)]
-pub(super) struct Shedding {
-    next_look_ms: u64,
-    next_warning_ms: u64,
-}
-
 impl Shard {
     /// Closes connections that have stalled if unsent output takes too much memory. Called once per
     /// turn.

@@ -2,18 +2,18 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Instant;
 
 use corelane_protocol::limits::HttpLimits;
 
 use super::ShardMessage;
-use super::accept::Accepting;
+use super::control::ShardControl;
 use super::run::run;
-use super::work::{Handling, Shard, date_now};
+use super::work::{Accepting, Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -38,29 +38,6 @@ use corelane_io::wheel::Wheel;
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
-
-/// What others may do to a shard.
-#[derive(Debug, Default)]
-pub(crate) struct ShardControl {
-    /// Set to make the shard drain.
-    pub(crate) drain: AtomicBool,
-    /// How long draining may take, in milliseconds.
-    pub(crate) drain_timeout_ms: u64,
-    /// Shards of this server that drain and have nothing left to do.
-    pub(crate) quiet_shards: Arc<AtomicUsize>,
-    /// Wakes the shard, once it runs.
-    pub(crate) waker: OnceLock<Waker>,
-}
-
-impl ShardControl {
-    /// Makes the shard drain.
-    pub(crate) fn begin_drain(&self) {
-        self.drain.store(true, Ordering::Relaxed);
-        if let Some(waker) = self.waker.get() {
-            waker.wake();
-        }
-    }
-}
 
 /// Everything a shard is made from.
 pub(crate) struct ShardPlan {

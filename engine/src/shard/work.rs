@@ -10,15 +10,13 @@ use std::time::{Instant, SystemTime};
 use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
-use super::accept::Accepting;
+use super::control::ShardControl;
 use super::overflow::Overflow;
-use super::shedding::Shedding;
-use super::start::ShardControl;
 use crate::catalog::pending_updates::ShardUpdates;
+use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
-use crate::connection::postponed::PostponedRequest;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Forwarded};
@@ -85,6 +83,26 @@ pub(crate) struct Shard {
     pub(super) shedding: Shedding,
     /// The shard drains, and has said that it is quiet.
     pub(super) is_counted_quiet: bool,
+}
+
+/// How connections are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepting {
+    /// The kernel accepts as they come.
+    Many,
+    /// One operation for each connection.
+    OneByOne,
+    /// Accepting failed for want of something: it is tried again at this time.
+    RetryAt(u64),
+    /// Never again.
+    Off,
+}
+
+/// When the connections of a shard may be looked at again, and when that may be logged.
+#[derive(Debug, Default)]
+pub(super) struct Shedding {
+    pub(super) next_look_ms: u64,
+    pub(super) next_warning_ms: u64,
 }
 
 /// Everything a connection works with.

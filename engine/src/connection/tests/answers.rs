@@ -428,9 +428,9 @@ fn a_connection_has_the_one_deadline_of_what_it_does() {
     ] {
         connection.phase = phase;
         connection.sending_bytes = 0;
-        assert_eq!(Timer::of(&connection), timer);
+        assert_eq!(connection.timer(), timer);
         connection.sending_bytes = 1;
-        assert_eq!(Timer::of(&connection), Timer::Write);
+        assert_eq!(connection.timer(), Timer::Write);
     }
 }
 

@@ -6,10 +6,10 @@ use corelane_protocol::limits::HttpLimits;
 use serde_json::{Value, json};
 
 use super::response::{Response, read_all};
+use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
-use crate::connection::postponed::PostponedRequest;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
 use crate::guard::origin::OriginPolicy;

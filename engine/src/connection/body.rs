@@ -1,0 +1,72 @@
+//! Bodies of requests, and whole requests that are kept until they can be handled.
+
+use std::ops::Range;
+
+use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::jsonrpc::DecodeError;
+
+use super::buffers::Reply;
+use crate::mcp::LargeMessage;
+
+/// The body of a request.
+pub(super) enum RequestBody<'a> {
+    /// As it arrived.
+    Bytes(&'a [u8]),
+    /// As it was decoded elsewhere.
+    Decoded(Box<LargeMessage>),
+    /// As it could not be decoded elsewhere.
+    Undecodable(DecodeError),
+}
+
+impl<'a> RequestBody<'a> {
+    /// Its bytes, if it is as it arrived.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        match self {
+            RequestBody::Bytes(bytes) => bytes,
+            RequestBody::Decoded(_) | RequestBody::Undecodable(_) => &[],
+        }
+    }
+}
+
+/// A request whose body is to be decoded elsewhere.
+pub(super) struct LargeRequest {
+    /// How to answer it.
+    pub(super) reply: Reply,
+    /// Its head.
+    pub(super) head: Box<[u8]>,
+    /// Where its body is.
+    pub(super) body: Range<usize>,
+}
+
+/// A whole request that is kept apart from its connection.
+#[derive(Debug)]
+pub(crate) struct PostponedRequest {
+    pub(super) head: Box<[u8]>,
+    pub(super) body: PostponedBody,
+}
+
+/// The body of a request that is kept.
+#[derive(Debug)]
+pub(super) enum PostponedBody {
+    /// As it arrived.
+    Bytes(Box<[u8]>),
+    /// As it was decoded elsewhere.
+    Decoded(Box<LargeMessage>),
+}
+
+impl PostponedRequest {
+    pub(super) fn new(head: &RequestHead<'_>, body: &[u8]) -> PostponedRequest {
+        PostponedRequest {
+            head: head.bytes().into(),
+            body: PostponedBody::Bytes(body.into()),
+        }
+    }
+
+    /// A request whose body was decoded elsewhere.
+    pub(super) fn decoded(head: &RequestHead<'_>, body: Box<LargeMessage>) -> PostponedRequest {
+        PostponedRequest {
+            head: head.bytes().into(),
+            body: PostponedBody::Decoded(body),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! What other threads do to a shard.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use corelane_io::wake::Waker;
+
+/// What others may do to a shard.
+#[derive(Debug, Default)]
+pub(crate) struct ShardControl {
+    /// Set to make the shard drain.
+    pub(crate) drain: AtomicBool,
+    /// How long draining may take, in milliseconds.
+    pub(crate) drain_timeout_ms: u64,
+    /// Shards of this server that drain and have nothing left to do.
+    pub(crate) quiet_shards: Arc<AtomicUsize>,
+    /// Wakes the shard, once it runs.
+    pub(crate) waker: OnceLock<Waker>,
+}
+
+impl ShardControl {
+    /// Makes the shard drain.
+    pub(crate) fn begin_drain(&self) {
+        self.drain.store(true, Ordering::Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
+    }
+}
