@@ -44,6 +44,7 @@ fn imports_have_no_circles() {
     let sources = rust();
     for folder in [
         "protocol/src/",
+        "engine/src/",
         "engine/io/src/",
         "engine/cli/src/",
         "engine/macros/src/",

@@ -32,6 +32,12 @@ const FORBIDDEN_IMPORTS: &[ForbiddenImport] = &[
         because: "is of sockets, which meaning does not know",
     },
     ForbiddenImport {
+        modules: &["engine/src/mcp", "engine/src/catalog"],
+        exempt: &[],
+        names: &["corelane_protocol::framing"],
+        because: "is of a transport's framing, which meaning does not know",
+    },
+    ForbiddenImport {
         modules: &["engine/src/transport", "engine/io/src/", "engine/src/files"],
         exempt: &[],
         names: &[
@@ -159,6 +165,16 @@ mod tests {
             "fn f(s: socket2::Socket) {}",
             1,
         );
+    }
+
+    #[test]
+    fn finds_framing_where_meaning_is() {
+        let import = "use corelane_protocol::framing::http1::RequestHead;";
+        check("engine/src/mcp/calls.rs", import, 1);
+        check("engine/src/mcp/tests/test_endpoint.rs", import, 0);
+        check("engine/src/connection/http.rs", import, 0);
+        let nested = "use corelane_protocol::{binding::claims::Claims, framing::sse};";
+        check("engine/src/mcp.rs", nested, 1);
     }
 
     #[test]

@@ -1,4 +1,7 @@
 //! Imports point down only: the table of layers of the engine.
+//!
+//! The table orders folders. That the files inside of a folder have an order too is the rule of
+//! [`circles`](super::circles): where none of them imports itself, such an order exists.
 
 use super::paths::named_paths;
 use super::source::{Finding, Source};
