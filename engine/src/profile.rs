@@ -1,8 +1,9 @@
 //! The tuning profile: every knob of the engine, with its unit, range, default and reason.
 //!
 //! Invariant: a [`Profile`] that came out of [`Profile::from_file`] or [`Profile::from_toml`] is
-//! valid, and the default of a knob is written once, in the `Default` of its section. The TOML
-//! files under `tuning/profiles` name the same keys; an unknown key is an error, never ignored.
+//! valid. A knob is declared once, with its reason, type, default and range;
+//! `tuning/reference.toml` is written from that, and the profiles under `tuning/profiles` say only
+//! what they change. An unknown key is an error, never ignored.
 //!
 //! What this room lacks on purpose: command-line arguments, environment variables, reloading, and
 //! everything that is not tuning (tools, upstream servers, secrets live in the configuration).
@@ -11,10 +12,11 @@ mod check;
 pub mod cores;
 pub mod descriptors;
 mod error;
+mod knobs;
+mod reference;
 mod sections;
 mod server;
 mod shard;
-mod tasks;
 mod traffic;
 
 use std::fs::File;
@@ -25,22 +27,54 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::CoreList;
 pub use error::ProfileError;
-pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams};
+pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks};
 pub use server::SHARDS_MAX;
 pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME_BYTES_MAX};
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
-pub use tasks::Tasks;
 pub use traffic::{Connection, Http, Json};
 
-use check::Section;
+use knobs::Section;
 
 /// Longest profile file that is read, in bytes. The complete production profile is some 8 KiB.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Most `[[core]]` sections in one profile.
 pub const CORE_SECTIONS_MAX: usize = cores::CORE_ID_MAX + 1;
+
+/// So many times the first knob is at most the second one.
+const RELATIONS: &[(u64, &str, &str)] = &[
+    // Some output of one connection must fit beside that of another.
+    (
+        2,
+        "connection.output_bytes_max",
+        "connection.output_bytes_per_shard_max",
+    ),
+    // The target is part of the head: a larger bound could never be reached.
+    (1, "http.target_bytes_max", "http.head_bytes_max"),
+    (
+        1,
+        "streams.kept_bytes_per_session_max",
+        "streams.kept_bytes_max",
+    ),
+    (1, "tasks.per_owner_max", "tasks.per_shard_max"),
+    (1, "tasks.ttl_default_ms", "tasks.ttl_max_ms"),
+    (1, "tasks.result_bytes_max", "tasks.bytes_max"),
+    // Each accepted request comes back as one reply.
+    (1, "lanes.request", "lanes.reply"),
+    // A shard drains its connections one linger each; a longer one would outlive the drain.
+    (1, "connection.linger_timeout_ms", "server.drain_timeout_ms"),
+    // Two of the largest requests must fit, or none of them ever would beside another.
+    (2, "http.body_bytes_max", "connection.input_bytes_max"),
+    // The arguments of one call must fit beside those of another.
+    (2, "http.body_bytes_max", "calls.bytes_max"),
+    // A pipelined head has to fit whole, or a connection could wait for itself.
+    (1, "http.head_bytes_max", "connection.pipelined_bytes_max"),
+    // A stream's own keep-alives are what tells an idle stream from a dead peer.
+    (1, "streams.keep_alive_ms", "connection.idle_timeout_ms"),
+    (1, "streams.keep_alive_ms", "sessions.idle_timeout_ms"),
+];
 
 /// Every knob of one process.
 ///
@@ -148,20 +182,9 @@ impl Profile {
     /// # Errors
     /// The first value that is wrong, with its key and what is allowed.
     pub fn validate(&self) -> Result<(), ProfileError> {
-        self.server.check()?;
-        self.ring.check(&Section::named("ring"))?;
-        self.executor.check(&Section::named("executor"))?;
-        self.budget.check(&Section::named("budget"))?;
-        self.connection.check()?;
-        self.http.check()?;
-        self.json.check()?;
-        self.calls.check()?;
-        self.sessions.check()?;
-        self.streams.check()?;
-        self.tasks.check()?;
-        self.lanes.check()?;
-        self.offload.check()?;
-        self.catalog.check()?;
+        let mut sections = self.sections().into_iter();
+        sections.try_for_each(|section| section.check(section.name()))?;
+        self.server.check_texts()?;
         self.check_relations()?;
         self.check_cores()
     }
@@ -189,57 +212,61 @@ impl Profile {
         }
     }
 
-    /// Relations between knobs of different sections; those within one section are its own.
+    /// All sections of knobs, in the order of the reference.
+    fn sections(&self) -> [&dyn Section; 15] {
+        [
+            &self.server,
+            &self.ring,
+            &self.executor,
+            &self.budget,
+            &self.connection,
+            &self.http,
+            &self.json,
+            &self.calls,
+            &self.sessions,
+            &self.streams,
+            &self.tasks,
+            &self.lanes,
+            &self.offload,
+            &self.catalog,
+            &self.log,
+        ]
+    }
+
+    /// A profile in which each knob has its default, and a comment with its reason and range.
+    #[must_use]
+    pub fn reference() -> String {
+        let defaults = Self::default();
+        let values = toml::Table::try_from(&defaults).unwrap_or_default();
+        reference::reference(&defaults.sections(), &values)
+    }
+
+    /// The value of the knob with this key, if it is a number and set.
+    fn number(&self, key: &str) -> Option<u64> {
+        let (section, knob) = key.split_once('.')?;
+        let mut sections = self.sections().into_iter();
+        let section = sections.find(|it| it.name() == section)?;
+        let at = section.knobs().iter().position(|it| it.name == knob)?;
+        section.numbers()[at]
+    }
+
+    /// See [`RELATIONS`].
     fn check_relations(&self) -> Result<(), ProfileError> {
-        // A shard drains its connections one linger each; a longer linger would outlive the drain.
-        Section::named("connection").at_most(
-            ("linger_timeout_ms", self.connection.linger_timeout_ms),
-            ("server.drain_timeout_ms", self.server.drain_timeout_ms),
-        )?;
-        // Two of the largest requests must fit, or none of them ever would beside another.
-        Section::named("http").at_most(
-            ("body_bytes_max", self.http.body_bytes_max.saturating_mul(2)),
-            (
-                "connection.input_bytes_max",
-                self.connection.input_bytes_max,
-            ),
-        )?;
-        // The arguments of one call must fit beside those of another.
-        Section::named("http").at_most(
-            ("body_bytes_max", self.http.body_bytes_max.saturating_mul(2)),
-            ("calls.bytes_max", self.calls.bytes_max),
-        )?;
-        // A pipelined head has to fit whole, or a connection could wait for itself.
-        Section::named("http").at_most(
-            ("head_bytes_max", self.http.head_bytes_max),
-            (
-                "connection.pipelined_bytes_max",
-                self.connection.pipelined_bytes_max,
-            ),
-        )?;
-        // A stream's own keep-alives are what tells an idle stream from a dead peer.
-        let keep_alive = ("keep_alive_ms", self.streams.keep_alive_ms);
-        Section::named("streams").at_most(
-            keep_alive,
-            (
-                "connection.idle_timeout_ms",
-                self.connection.idle_timeout_ms,
-            ),
-        )?;
-        Section::named("streams").at_most(
-            keep_alive,
-            ("sessions.idle_timeout_ms", self.sessions.idle_timeout_ms),
-        )?;
-        check_turn(&Section::named("budget"), &self.budget, &self.ring)
+        for &(times, key, other) in RELATIONS {
+            if let (Some(value), Some(other_value)) = (self.number(key), self.number(other)) {
+                let value = value.saturating_mul(times);
+                check::at_most((key, value), (other, other_value))?;
+            }
+        }
+        check_turn("", &self.budget, &self.ring)
     }
 
     /// Each core is tuned once, is used, and its knobs are as valid as the shared ones.
     fn check_cores(&self) -> Result<(), ProfileError> {
-        let sections = ("core sections", self.core.len());
-        Section::named("").range(sections.0, sections.1, 0..=CORE_SECTIONS_MAX as u64)?;
+        check::count("core sections", self.core.len(), CORE_SECTIONS_MAX)?;
         for (index, core) in self.core.iter().enumerate() {
             let id = core.id;
-            Section::named("core").range("id", id, 0..=cores::CORE_ID_MAX as u64)?;
+            check::count("core.id", id, cores::CORE_ID_MAX)?;
             if self.core[..index].iter().any(|other| other.id == id) {
                 return Err(ProfileError::CoreTunedTwice { id });
             }
@@ -248,21 +275,31 @@ impl Profile {
                 return Err(ProfileError::CoreUnused { id });
             }
             let resolved = self.for_core(id);
-            let section = |name: &str| Section::named(format!("core {id} {name}"));
-            resolved.ring.check(&section("ring"))?;
-            resolved.executor.check(&section("executor"))?;
-            resolved.budget.check(&section("budget"))?;
-            check_turn(&section("budget"), &resolved.budget, &resolved.ring)?;
+            let (ring, executor, budget) = (resolved.ring, resolved.executor, resolved.budget);
+            ring.check(&format!("core {id} ring"))?;
+            executor.check(&format!("core {id} executor"))?;
+            budget.check(&format!("core {id} budget"))?;
+            check_turn(&format!("core {id} "), &budget, &ring)?;
         }
         Ok(())
     }
 }
 
-/// A turn cannot reap more completions than the ring can hold.
-fn check_turn(section: &Section, budget: &Budget, ring: &Ring) -> Result<(), ProfileError> {
-    section.at_most(
-        ("completions_per_turn", budget.completions_per_turn),
-        ("ring.completion_entries", ring.completion_entries),
+/// The sizes of a ring fit each other and what a turn may do; errors put `core` before the keys.
+fn check_turn(core: &str, budget: &Budget, ring: &Ring) -> Result<(), ProfileError> {
+    let completions = u64::from(ring.completion_entries);
+    let completion_entries = ("ring.completion_entries", completions);
+    // io_uring_setup(2) refuses a completion queue smaller than the submission queue.
+    let key = format!("{core}ring.submission_entries");
+    check::at_most(
+        (&key, u64::from(ring.submission_entries)),
+        completion_entries,
+    )?;
+    // A turn cannot reap more completions than the ring can hold.
+    let key = format!("{core}budget.completions_per_turn");
+    check::at_most(
+        (&key, u64::from(budget.completions_per_turn)),
+        completion_entries,
     )
 }
 

@@ -27,11 +27,11 @@ pub struct HttpLimits {
 pub const HEADERS_CAPACITY: usize = 64;
 
 impl HttpLimits {
-    /// Limits in force unless a profile says otherwise.
+    /// Limits in force unless a profile says otherwise; the defaults of the profile are these.
     pub const DEFAULT: Self = Self {
         head_bytes_max: 16 * 1024,
         headers_max: HEADERS_CAPACITY,
-        target_bytes_max: 8 * 1024,
+        target_bytes_max: 2 * 1024,
         body_bytes_max: 16 * 1024 * 1024,
     };
 

@@ -126,8 +126,11 @@ impl Worker {
     fn new(plan: Arc<Plan>, state: Arc<RunState>, number: u32) -> Result<Worker, String> {
         let descriptors = plan.share(plan.connections, number) + CLOSING_MAX;
         let settings = RingSettings {
+            submission_entries: 2048,
+            completion_entries: 16_384,
             descriptors,
-            ..RingSettings::default()
+            buffer_count: 4096,
+            buffer_bytes: 2048,
         };
         let ring = Ring::open(&settings).map_err(|error| error.to_string())?;
         Ok(Worker {

@@ -7,7 +7,7 @@
 //!   of a queue for many threads at either end would cost instead.
 //! - `lanes/one_way_*`: how long one message is under way. The receiver orders a batch and both
 //!   spin; the two cores work at once, so the slower of them sets the figure. `_deep` has lanes
-//!   of 4,096 messages instead of the default 256, which its sender fills and then waits at.
+//!   of 4,096 messages instead of 256, which its sender fills and then waits at.
 //! - `lanes/round_trip_*`: single trips, since a sample is the mean of a batch of them. `_parked`
 //!   lets both sides announce sleep and sleep in the scheduler, which stands for the ring a shard
 //!   sleeps in: its figure is two wake-ups of a core, and says little about lanes.
@@ -27,6 +27,14 @@ use rtrb::RingBuffer;
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
+
+/// Lanes of a size that the caches of a core hold.
+pub(super) const LIMITS: LaneLimits = LaneLimits {
+    control_messages_max: 32,
+    reply_messages_max: 256,
+    request_messages_max: 256,
+    bulk_messages_max: 128,
+};
 
 /// Messages of a deep lane.
 const DEEP_MESSAGES: usize = 4_096;
@@ -71,7 +79,7 @@ pub(super) const BENCHES: &[Bench] = &[
     bench("lanes/local_16", 4_096, 1, |bencher| local(bencher, 16)),
     bench("lanes/local_1", 1_024, 1, |bencher| local(bencher, 1)),
     bench("lanes/one_way_256", 8_192, 2, |bencher| {
-        one_way(bencher, LaneLimits::default());
+        one_way(bencher, LIMITS);
     }),
     bench("lanes/one_way_256_deep", 8_192, 2, |bencher| {
         let reply_messages_max = DEEP_MESSAGES;
@@ -79,7 +87,7 @@ pub(super) const BENCHES: &[Bench] = &[
             bencher,
             LaneLimits {
                 reply_messages_max,
-                ..LaneLimits::default()
+                ..LIMITS
             },
         );
     }),
@@ -123,7 +131,7 @@ fn array_queue_alone(bencher: &mut Bencher) {
 }
 
 fn local(bencher: &mut Bencher, batch: usize) {
-    let mut mesh = Mesh::new(1, 0, LaneLimits::default());
+    let mut mesh = Mesh::new(1, 0, LIMITS);
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
     bencher.batches(|operations, checksum| {
         for first in (0..u64::from(operations)).step_by(batch) {
@@ -202,7 +210,7 @@ fn fill(orders: &Orders, sender: &mut LaneSender<Parcel>) {
 }
 
 fn round_trip(bencher: &mut Bencher, is_parked: bool) {
-    let mut mesh: Mesh<Parcel> = Mesh::new(2, 0, LaneLimits::default());
+    let mut mesh: Mesh<Parcel> = Mesh::new(2, 0, LIMITS);
     let (mut far_sender, mut far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
     let (partner_core, here) = (bencher.partner_core(), thread::current());

@@ -14,9 +14,9 @@ use super::bench::Bench;
 use super::bencher::Bencher;
 use super::checksum::Checksum;
 use super::corpus;
-use super::lanes::{EndOnDrop, SpinWait, pin};
+use super::lanes::{EndOnDrop, LIMITS, SpinWait, pin};
 use corelane::measure::{SessionTable, ToolCatalog, ToolPlan};
-use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
+use corelane_io::lanes::{BATCH_MAX, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::utils::CachePadded;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
@@ -203,7 +203,7 @@ impl Message {
 }
 
 fn through_a_lane(bencher: &mut Bencher) {
-    let mut mesh: Mesh<Message> = Mesh::new(2, 0, LaneLimits::default());
+    let mut mesh: Mesh<Message> = Mesh::new(2, 0, LIMITS);
     let (far_sender, far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
     let asked = asked_names();

@@ -76,17 +76,6 @@ pub struct LaneLimits {
     pub bulk_messages_max: usize,
 }
 
-impl Default for LaneLimits {
-    fn default() -> LaneLimits {
-        LaneLimits {
-            control_messages_max: 32,
-            reply_messages_max: 256,
-            request_messages_max: 256,
-            bulk_messages_max: 128,
-        }
-    }
-}
-
 impl LaneLimits {
     fn of(&self, tier: Tier) -> usize {
         match tier {

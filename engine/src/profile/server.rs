@@ -7,8 +7,10 @@ use corelane_protocol::framing::http1::is_field_name;
 use corelane_protocol::request_state::KEYS_MAX;
 use serde::{Deserialize, Serialize};
 
-use super::check::Section;
-use super::{CoreList, ProfileError};
+use super::check;
+use super::cores::CoreList;
+use super::error::ProfileError;
+use super::knobs::{Value, anything, knobs, within};
 
 /// Most shards of a process. Lanes are one per pair of shards, so memory grows with the square.
 pub const SHARDS_MAX: usize = 256;
@@ -26,98 +28,75 @@ pub const ENDPOINT_BYTES_MAX: usize = 256;
 /// Longest name of a header in a profile, in bytes: twice the longest that proxies use.
 pub const HEADER_NAME_BYTES_MAX: usize = 64;
 
-/// `[server]`: the process as a whole.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Server {
-    /// Address and port; default 127.0.0.1:8080, because a server without authentication must
-    /// not be reachable by accident (MCP 2025-11-25 basic/transports). Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Path of the MCP endpoint, 1 to 256 bytes; default "/mcp", as the specification's examples.
-    pub endpoint: String,
-    /// Number of shards, 1 to 256; default one for each core in use. More shards than cores share
-    /// them in turn, which adds file tables (capacity for connections), not speed.
-    pub shards: Option<usize>,
-    /// Cores to use, as "0-3,6" or [0, 1]; default all that the process may run on.
-    pub cores: Option<CoreList>,
-    /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64, beside the address
-    /// that is listened on; default none: on loopback its own names only, elsewhere `Host` is not
-    /// checked. A proxy passes the name on that its clients use, unless it is told otherwise.
-    pub allowed_hosts: Vec<String>,
-    /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
-    /// default none: only pages of the server's own origin may call it.
-    pub allowed_origins: Vec<String>,
-    /// Header in which the proxy in front says who asks, such as "x-forwarded-user" or
-    /// "x-auth-request-user", 1 to 64 bytes; default none: everybody is anonymous. Only for a
-    /// server that is reached through a proxy alone, one that sets the header and takes it out of
-    /// what clients send: anybody else could claim to be anybody.
-    pub principal_header: Option<String>,
-    /// Milliseconds that calls in flight get to finish at shutdown, 0 to 600,000; default 10,000,
-    /// below the 30 s after which supervisors such as systemd or Kubernetes kill.
-    pub drain_timeout_ms: u64,
-    /// Files with a key each, 32 bytes in base64, at most 8: the first seals the state of questions
-    /// to modern clients, all of them open it. Processes behind one address need the same, or the
-    /// answer to one's question is refused by another; to change a key, put the fresh one first
-    /// everywhere and drop the old one after `calls.answer_timeout_ms`. Default none: a random key
-    /// that ends with the process.
-    pub state_key_files: Vec<PathBuf>,
-    /// Connections the kernel completes ahead of accept(2), 1 to 65,535; default 4096, the value
-    /// of net.core.somaxconn since Linux 5.4, which also caps it.
-    pub backlog: u32,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            endpoint: "/mcp".to_owned(),
-            shards: None,
-            cores: None,
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            principal_header: None,
-            drain_timeout_ms: 10_000,
-            state_key_files: Vec::new(),
-            backlog: 4096,
-        }
+knobs! {
+    /// The process as a whole.
+    Server as "server" {
+        /// Address and port: loopback, because a server without authentication must not be
+        /// reachable by accident (MCP 2025-11-25 basic/transports). Port 0 takes a free one.
+        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), anything();
+        /// Path of the MCP endpoint, as in the specification's examples.
+        endpoint: String = "/mcp".to_owned(), anything();
+        /// Number of shards; default one for each core in use. More shards than cores share them in
+        /// turn, which adds file tables (capacity for connections), not speed.
+        shards: Option<usize> = None, within(1..=SHARDS_MAX as u64);
+        /// Cores to use, as "0-3,6" or [0, 1]; default all that the process may run on.
+        cores: Option<CoreList> = None, anything();
+        /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64, beside the
+        /// address that is listened on; default none: on loopback its own names only, elsewhere
+        /// `Host` is not checked. A proxy passes the name on that its clients use, unless it is
+        /// told otherwise.
+        allowed_hosts: Vec<String> = Vec::new(), anything();
+        /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
+        /// default none: only pages of the server's own origin may call it.
+        allowed_origins: Vec<String> = Vec::new(), anything();
+        /// Header in which the proxy in front says who asks, such as "x-forwarded-user" or
+        /// "x-auth-request-user"; default none: everybody is anonymous. Only for a server that is
+        /// reached through a proxy alone, one that sets the header and takes it out of what clients
+        /// send: anybody else could claim to be anybody.
+        principal_header: Option<String> = None, anything();
+        /// Milliseconds that calls in flight get to finish at shutdown: below the 30 s after which
+        /// supervisors such as systemd or Kubernetes kill.
+        drain_timeout_ms: u64 = 10_000, within(0..=600_000);
+        /// Files with a key each, 32 bytes in base64, at most 8: the first seals the state of
+        /// questions to modern clients, all of them open it. Processes behind one address need the
+        /// same, or the answer to one's question is refused by another; to change a key, put the
+        /// fresh one first everywhere and drop the old one after `calls.answer_timeout_ms`. Default
+        /// none: a random key that ends with the process.
+        state_key_files: Vec<PathBuf> = Vec::new(), anything();
+        /// Connections the kernel completes ahead of accept(2): the value of net.core.somaxconn
+        /// since Linux 5.4, which also caps it.
+        backlog: u32 = 4096, within(1..=65_535);
     }
 }
 
 impl Server {
-    pub(super) fn check(&self) -> Result<(), ProfileError> {
-        let section = Section::named("server");
-        section.text(
-            "endpoint",
+    /// The texts are what their keys need.
+    pub(super) fn check_texts(&self) -> Result<(), ProfileError> {
+        check::text(
+            "server.endpoint",
             &self.endpoint,
             is_path(&self.endpoint),
             "a path of 1 to 256 visible ASCII characters that starts with / and has no ? or #",
         )?;
-        if let Some(shards) = self.shards {
-            section.range("shards", shards, 1..=SHARDS_MAX as u64)?;
-        }
-        check_list(&section, "allowed_hosts", &self.allowed_hosts)?;
-        check_list(&section, "allowed_origins", &self.allowed_origins)?;
+        check_list("server.allowed_hosts", &self.allowed_hosts)?;
+        check_list("server.allowed_origins", &self.allowed_origins)?;
         if let Some(name) = &self.principal_header {
             let holds = name.len() <= HEADER_NAME_BYTES_MAX && is_field_name(name);
             let expected = "a header name: 1 to 64 letters, digits and !#$%&'*+-.^_`|~";
-            section.text("principal_header", name, holds, expected)?;
+            check::text("server.principal_header", name, holds, expected)?;
         }
         let keys = self.state_key_files.len();
-        section.range("state_key_files entries", keys, 0..=KEYS_MAX as u64)?;
-        section.range("drain_timeout_ms", self.drain_timeout_ms, 0..=600_000)?;
-        section.range("backlog", self.backlog, 1..=65_535)
+        check::count("server.state_key_files entries", keys, KEYS_MAX)
     }
 }
 
 /// Bounds the list and its entries. What an entry means is the guard's to judge.
-fn check_list(section: &Section, knob: &str, entries: &[String]) -> Result<(), ProfileError> {
-    let entries_knob = format!("{knob} entries");
-    section.range(&entries_knob, entries.len(), 0..=ALLOWED_MAX as u64)?;
-    for entry in entries {
+fn check_list(key: &str, entries: &[String]) -> Result<(), ProfileError> {
+    check::count(&format!("{key} entries"), entries.len(), ALLOWED_MAX)?;
+    entries.iter().try_for_each(|entry| {
         let holds = (1..=ALLOWED_BYTES_MAX).contains(&entry.len());
-        section.text(knob, entry, holds, "a text of 1 to 300 bytes")?;
-    }
-    Ok(())
+        check::text(key, entry, holds, "a text of 1 to 300 bytes")
+    })
 }
 
 fn is_path(endpoint: &str) -> bool {
@@ -128,19 +107,23 @@ fn is_path(endpoint: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'))
 }
 
-/// `[log]`: what the process writes about itself to standard error.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// The least severe level that is written; default "info": starts, stops, refusals in sum,
-    /// nothing per request.
-    pub level: LogLevel,
-    /// Form of a line; default "auto".
-    pub format: LogFormat,
+knobs! {
+    /// What the process writes about itself to standard error.
+    #[derive(Copy, Eq)]
+    Log as "log" {
+        /// The least severe level that is written: by default starts, stops, refusals in sum,
+        /// nothing per request.
+        level: LogLevel = LogLevel::Info, anything();
+        /// Form of a line.
+        format: LogFormat = LogFormat::Auto, anything();
+    }
 }
 
+impl Value for LogLevel {}
+impl Value for LogFormat {}
+
 /// How severe an entry of the log must be to be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Nothing is written.
@@ -150,7 +133,6 @@ pub enum LogLevel {
     /// What an operator should look at.
     Warn,
     /// The life of the process.
-    #[default]
     Info,
     /// Single connections and sessions.
     Debug,
@@ -174,11 +156,10 @@ impl LogLevel {
 }
 
 /// Form of a line of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// Text on a terminal, JSON elsewhere.
-    #[default]
     Auto,
     /// For people.
     Text,

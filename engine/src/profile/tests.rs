@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use corelane_protocol::jsonrpc::JsonLimits;
+use corelane_protocol::limits::HttpLimits;
+
 use super::{BudgetOverride, CoreProfile, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
 
@@ -45,7 +48,7 @@ fn complete() -> Profile {
                 completion_entries: Some(8192),
                 buffer_count: Some(2048),
                 buffer_bytes: Some(4096),
-                descriptors: Some(500),
+                descriptors: Some(Some(500)),
             },
             executor: ExecutorOverride {
                 ring_depth: Some(64),
@@ -76,40 +79,86 @@ fn schema() -> Vec<(String, String)> {
     knobs
 }
 
-/// The knobs a file names, including optional ones that stand in it commented out: `# key = `.
-fn named_in(text: &str) -> BTreeSet<(String, String)> {
-    let mut section = String::new();
-    let mut knobs = BTreeSet::new();
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
-            section = name.to_owned();
-            continue;
-        }
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        if let Some((key, _)) = line.split_once(" = ")
-            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        {
-            knobs.insert((section.clone(), key.to_owned()));
-        }
+/// `tuning/reference.toml` as it is in the repository.
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/reference.toml");
+
+#[test]
+fn the_reference_profile_is_the_one_that_the_declarations_make() {
+    let text = Profile::reference();
+    if std::env::var_os("CORELANE_WRITE_REFERENCE").is_some() {
+        std::fs::write(REFERENCE, &text).expect("the reference can be written");
     }
-    knobs
+    let kept = std::fs::read_to_string(REFERENCE).expect("the reference is there");
+    assert!(
+        kept == text,
+        "tuning/reference.toml differs from the declarations of engine/src/profile: write it with \
+         CORELANE_WRITE_REFERENCE=1 cargo test -p corelane --lib reference_profile"
+    );
 }
 
 #[test]
-fn profiles_of_the_house_load_and_name_every_knob() {
+fn the_reference_profile_names_every_knob_and_changes_none() {
+    let text = Profile::reference();
+    assert_eq!(
+        Profile::from_toml(&text).expect("valid"),
+        Profile::default()
+    );
+    let mut section = "";
+    let mut named = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" =") {
+            named.insert((section.to_owned(), key.to_owned()));
+        }
+    }
+    assert_eq!(named, schema().into_iter().collect());
+}
+
+/// A default that stood in a profile too would be there twice.
+#[test]
+fn profiles_of_the_house_say_only_what_they_change() {
+    let defaults = toml::Table::try_from(Profile::default()).expect("a profile is a table");
     for name in ["development", "staging", "production", "load-test"] {
         let path = tuning(&format!("{name}.toml"));
         let profile = Profile::from_file(&path).unwrap_or_else(|error| panic!("{error}"));
-        assert_ne!(
-            profile,
-            Profile::default(),
-            "{name} deviates from the defaults"
-        );
-        let named = named_in(&std::fs::read_to_string(&path).expect("it was just read"));
-        for knob in schema() {
-            assert!(named.contains(&knob), "{name}.toml does not name {knob:?}");
+        assert_ne!(profile, Profile::default(), "{name}");
+        let text = std::fs::read_to_string(&path).expect("it was just read");
+        let sections: toml::Table = text.parse().expect("it was just read");
+        for (section, knobs) in &sections {
+            for (key, value) in knobs.as_table().expect("a section is a table") {
+                let default = defaults[section].get(key);
+                assert_ne!(Some(value), default, "{name}.toml: {section}.{key}");
+            }
+        }
+        for (above, line) in text.lines().zip(text.lines().skip(1)) {
+            let is_knob = line.contains(" = ") && !line.starts_with('#');
+            let has_reason = above.starts_with('#') || line.contains(" # ");
+            assert!(
+                !is_knob || has_reason,
+                "{name}.toml has no reason for {line:?}"
+            );
         }
     }
+}
+
+#[test]
+fn limits_of_the_protocol_are_the_defaults_of_the_profile() {
+    let Profile { http, json, .. } = Profile::default();
+    let of_http = HttpLimits {
+        head_bytes_max: http.head_bytes_max,
+        headers_max: http.headers_max,
+        target_bytes_max: http.target_bytes_max,
+        body_bytes_max: http.body_bytes_max,
+    };
+    assert_eq!(of_http, HttpLimits::default());
+    let of_json = JsonLimits {
+        depth_max: json.depth_max,
+        nodes_max: json.nodes_max,
+        id_bytes_max: json.id_bytes_max,
+        method_bytes_max: json.method_bytes_max,
+    };
+    assert_eq!(of_json, JsonLimits::default());
 }
 
 #[test]
@@ -157,19 +206,6 @@ fn every_number_has_a_range() {
             }
             other => panic!("{section}.{key}: {other}"),
         }
-    }
-}
-
-#[test]
-fn overrides_of_a_core_have_the_keys_of_their_sections() {
-    let table = toml::Table::try_from(complete()).expect("a profile is a table");
-    for section in ["ring", "executor", "budget"] {
-        let keys = |value: &toml::Value| -> BTreeSet<String> {
-            let table = value.as_table().expect("a section is a table");
-            table.keys().cloned().collect()
-        };
-        let own = keys(&table["core"][0][section]);
-        assert_eq!(own, keys(&table[section]), "{section}");
     }
 }
 
@@ -256,6 +292,16 @@ fn refuses_values_out_of_range_with_key_value_and_range() {
         &format!("[server]\nallowed_hosts = {hosts:?}"),
         "server.allowed_hosts entries = 65 is outside the allowed range 0 to 64",
     );
+}
+
+#[test]
+fn relations_are_between_knobs_that_exist() {
+    let profile = Profile::default();
+    for (_, key, other) in super::RELATIONS {
+        for key in [key, other] {
+            assert!(profile.number(key).is_some(), "{key}");
+        }
+    }
 }
 
 #[test]

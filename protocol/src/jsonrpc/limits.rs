@@ -30,16 +30,19 @@ pub struct JsonLimits {
 
 impl Default for JsonLimits {
     fn default() -> JsonLimits {
-        JsonLimits {
-            depth_max: 128,
-            nodes_max: 1_000_000,
-            id_bytes_max: 256,
-            method_bytes_max: 128,
-        }
+        JsonLimits::DEFAULT
     }
 }
 
 impl JsonLimits {
+    /// Limits in force unless a profile says otherwise; the defaults of the profile are these.
+    pub const DEFAULT: JsonLimits = JsonLimits {
+        depth_max: 128,
+        nodes_max: 1_000_000,
+        id_bytes_max: 256,
+        method_bytes_max: 128,
+    };
+
     /// Checks the relations between the limits.
     ///
     /// # Panics

@@ -22,7 +22,7 @@ const BUFFER_BYTES_MAX: u32 = 1 << 20;
 
 const _: () = assert!(DESCRIPTORS_MAX <= INDEX_MAX);
 
-/// Sizes of a ring. The defaults are starting values for a shard.
+/// Sizes of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingSettings {
     /// Submissions queued between two entries to the kernel: a power of two, 1 to 2^15.
@@ -36,18 +36,6 @@ pub struct RingSettings {
     pub buffer_count: u16,
     /// Bytes of a receive buffer, 1 to 2^20.
     pub buffer_bytes: u32,
-}
-
-impl Default for RingSettings {
-    fn default() -> RingSettings {
-        RingSettings {
-            submission_entries: 2048,
-            completion_entries: 16384,
-            descriptors: 16384,
-            buffer_count: 4096,
-            buffer_bytes: 2048,
-        }
-    }
 }
 
 /// The parts of an open ring.
@@ -224,8 +212,16 @@ mod tests {
     use super::{RingError, RingSettings, check_settings, open, open_files_max, setup_error};
     use std::io;
 
+    const USABLE: RingSettings = RingSettings {
+        submission_entries: 2048,
+        completion_entries: 16_384,
+        descriptors: 16_384,
+        buffer_count: 4096,
+        buffer_bytes: 2048,
+    };
+
     fn check(change: impl FnOnce(&mut RingSettings), message: &str) {
-        let mut settings = RingSettings::default();
+        let mut settings = USABLE;
         change(&mut settings);
         let error = check_settings(&settings).expect_err(message);
         assert_eq!(error.to_string(), message);
@@ -259,7 +255,7 @@ mod tests {
     fn the_kernels_refusal_says_what_to_do() {
         let check = |errno: i32, advice: &str| {
             let source = io::Error::from_raw_os_error(errno);
-            let message = setup_error(&RingSettings::default(), source).to_string();
+            let message = setup_error(&USABLE, source).to_string();
             assert!(message.contains(advice), "{message}");
         };
         check(libc::ENOSYS, "kernel.io_uring_disabled=0");
@@ -279,7 +275,7 @@ mod tests {
         }
         let settings = RingSettings {
             descriptors,
-            ..RingSettings::default()
+            ..USABLE
         };
         let error = open(&settings).err().expect("a table above the limit");
         assert!(matches!(

@@ -49,7 +49,16 @@ impl TestShard {
         let listener = listeners.remove(0);
         let address = listener.local_addr().expect("it is bound");
         let none: &[&str] = &[];
-        let mut mesh = Mesh::new(1, 0, LaneLimits::default());
+        let mut mesh = Mesh::new(
+            1,
+            0,
+            LaneLimits {
+                control_messages_max: 32,
+                reply_messages_max: 256,
+                request_messages_max: 256,
+                bulk_messages_max: 128,
+            },
+        );
         let gate = Gate::default();
         let parts = parts(&gate);
         let mut boards = PendingUpdates::default().open(&parts.plan, 1);

@@ -1,0 +1,92 @@
+//! The reference profile: a text with every knob, its reason, its range and its default.
+
+use std::fmt::Write;
+
+use super::knobs::{Allowed, Knob, Section};
+
+/// Columns of a line of comments.
+const COLUMNS: usize = 100;
+
+const HEAD: &str = "\
+# Every knob of Corelane, with its unit, range, default and reason. A profile needs only what it
+# changes; this one, which changes nothing, is written from engine/src/profile: a test compares the
+# two, and CORELANE_WRITE_REFERENCE=1 makes it write this file.
+# Units end the names: ms, us, bytes. A knob commented out is not set.
+";
+
+/// A profile of these sections that says of each knob what it is for; `values` are their defaults.
+pub(super) fn reference(sections: &[&dyn Section], values: &toml::Table) -> String {
+    let mut text = HEAD.to_owned();
+    for section in sections {
+        let name = section.name();
+        text += "\n";
+        comment(&mut text, &section.about().join(""));
+        text += &format!("[{name}]\n");
+        for knob in section.knobs() {
+            let value = values.get(name).and_then(|section| section.get(knob.name));
+            describe(&mut text, knob, value);
+        }
+    }
+    text
+}
+
+fn describe(text: &mut String, knob: &Knob, value: Option<&toml::Value>) {
+    let mut reason = knob.reason.join("").trim().to_owned();
+    if let Allowed::Numbers {
+        min,
+        max,
+        multiple,
+        is_power_of_two,
+    } = knob.allowed
+    {
+        let (min, max) = (digits(min), digits(max));
+        reason += &match (is_power_of_two, multiple) {
+            (true, _) => format!(" Allowed: powers of two, {min} to {max}."),
+            (_, 1) => format!(" Allowed: {min} to {max}."),
+            _ => format!(" Allowed: multiples of {multiple}, {min} to {max}."),
+        };
+    }
+    comment(text, &reason);
+    let key = knob.name;
+    let _ = match value {
+        None => writeln!(text, "# {key} ="),
+        Some(toml::Value::Integer(number)) => {
+            writeln!(text, "{key} = {}", digits(number.unsigned_abs()))
+        }
+        Some(value) => writeln!(text, "{key} = {value}"),
+    };
+}
+
+/// Appends `sentence` as comment lines.
+fn comment(text: &mut String, sentence: &str) {
+    let mut columns = COLUMNS;
+    for word in sentence.split_whitespace() {
+        if columns + 1 + word.len() > COLUMNS {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push('#');
+            columns = 1;
+        }
+        text.push(' ');
+        text.push_str(word);
+        columns += 1 + word.len();
+    }
+    text.push('\n');
+}
+
+/// A number as TOML has it, in groups of three digits from five digits on.
+fn digits(number: u64) -> String {
+    let plain = number.to_string();
+    if plain.len() < 5 {
+        return plain;
+    }
+    let mut grouped = String::new();
+    for (at, digit) in plain.chars().enumerate() {
+        if at > 0 && (plain.len() - at).is_multiple_of(3) {
+            grouped.push('_');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
