@@ -1,4 +1,4 @@
-//! MCP on a transport: which message is allowed where, and what a refusal looks like.
+//! MCP on a transport: which message is allowed where, and the form of refusals.
 
 pub mod accept;
 pub mod admission;

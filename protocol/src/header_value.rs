@@ -1,8 +1,8 @@
 //! Values that requests repeat in headers (MCP 2026-07-28 basic/transports, "Standard Request
 //! Headers" and "Custom Headers").
 //!
-//! A value that is not plain visible text travels as `=?base64?<Base64 of UTF-8>?=`. The markers
-//! are case-sensitive and both must be there; with only one of them the text stands for itself.
+//! A value that is not plain visible text is sent as `=?base64?<Base64 of UTF-8>?=`. The markers
+//! are case-sensitive and both are required; with only one of them the text is taken literally.
 
 use std::borrow::Cow;
 
@@ -20,11 +20,11 @@ const SUFFIX: &[u8] = b"?=";
 #[error("header value is neither visible ASCII nor, between =?base64? and ?=, UTF-8 in Base64")]
 pub struct MalformedHeaderValue;
 
-/// The text a header value stands for. Leading and trailing white space is already gone.
+/// The text that a header value encodes. Leading and trailing white space is already removed.
 ///
 /// # Errors
-/// [`MalformedHeaderValue`] for a marked value with bad padding, a foreign character or bytes
-/// that are not UTF-8, and for an unmarked one with a byte that only a marked one may stand for.
+/// [`MalformedHeaderValue`] for a marked value with bad padding, an invalid character or bytes that
+/// are not UTF-8, and for an unmarked value with a byte that must be encoded.
 pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, MalformedHeaderValue> {
     let marked = value
         .strip_prefix(PREFIX)
@@ -41,20 +41,20 @@ pub fn decode(value: &[u8]) -> Result<Cow<'_, str>, MalformedHeaderValue> {
         .map_err(|_| MalformedHeaderValue)
 }
 
-/// Whether a header value stands for `text`.
+/// Whether a header value encodes `text`.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn stands_for(value: &[u8], text: &str) -> Result<bool, MalformedHeaderValue> {
-    // The usual case: what is plain and unmarked stands for itself.
+    // The usual case: a plain, unmarked value is the text itself.
     if value == text.as_bytes() && !value.starts_with(PREFIX) && is_plain(value) {
         return Ok(true);
     }
     holds(value, |decoded| decoded == text)
 }
 
-/// Whether the text of a header value fits. A value may have commas of its own; only one that does
-/// not fit is looked at as a list of equal values, which are one value.
+/// Whether the text of a header value passes `fits`. A value may contain commas; only a value that
+/// does not fit is read as a list of equal values, which count as one value.
 ///
 /// # Errors
 /// As [`decode`].
@@ -68,8 +68,8 @@ pub fn holds(value: &[u8], fits: impl Fn(&str) -> bool) -> Result<bool, Malforme
     }
 }
 
-/// Whether all of a value is visible ASCII, spaces and tabs. Anything else has to be encoded, and a
-/// server that lets it pass raw disagrees with every intermediary that reads bytes otherwise.
+/// Whether all of a value is visible ASCII, spaces and tabs. Any other byte must be encoded: a
+/// server that accepts it raw disagrees with each intermediary that reads it differently.
 fn is_plain(value: &[u8]) -> bool {
     value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
 }
@@ -98,8 +98,8 @@ fn integer_of(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| integral(text.parse().ok()?))
 }
 
-/// The integer that a float says. Integers a header can mirror are within plus or minus 2^53 - 1,
-/// where f64 is exact.
+/// The integer that a float equals. Integers that a header can repeat are within plus or minus 2^53
+/// - 1, where f64 is exact.
 pub(crate) fn integral(number: f64) -> Option<i64> {
     const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
     (number.fract() == 0.0 && number.abs() <= EXACT_MAX).then_some(number as i64)

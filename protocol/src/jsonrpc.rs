@@ -1,16 +1,16 @@
 //! JSON-RPC 2.0: bytes to messages and back.
 //!
 //! A [`Decoder`] turns the bytes of one whole message into a [`Decoded`] document that borrows the
-//! decoder's buffers, for long messages there is an [`OwnedDocument`] with memory of its own; from
-//! either come the [`Message`] of the envelope and [`Value`]s that serde can read. [`encode`]
+//! decoder's buffers. For long messages there is an [`OwnedDocument`] with memory of its own.
+//! Either gives the [`Message`] of the envelope and [`Value`]s that serde can read. [`encode`]
 //! writes messages straight into an output buffer.
 //!
-//! Invariant: having a [`Message`] tells you that the bytes were one strict RFC 8259 text within
-//! [`JsonLimits`], and that the envelope is a request, a notification or a response and nothing in
-//! between. Decoding allocates only while the reused buffers still grow.
+//! Invariant: the bytes of a [`Message`] were one strict RFC 8259 text within [`JsonLimits`], and
+//! its envelope is exactly a request, a notification or a response. Decoding allocates only while
+//! the reused buffers still grow.
 //!
-//! What it lacks on purpose: method names, MCP's vocabulary, and any opinion on batches beyond
-//! telling that there is one.
+//! It deliberately lacks method names, the vocabulary of MCP, and rules for batches beyond
+//! recognising one.
 
 mod decode;
 mod deserialize;

@@ -1,8 +1,8 @@
-//! How much of a peer's input is held at most.
+//! Limits on the input of a peer.
 //!
-//! Every number a decoder of this crate is bounded by is either here, where a profile may set it,
-//! or a named constant beside the one place that applies it. There are no deadlines here: this
-//! crate reads no clock.
+//! Every number that bounds a decoder of this crate is either here, where a profile may set it, or
+//! a named constant beside the code that applies it. There are no deadlines here: this crate reads
+//! no clock.
 
 /// Bounds of one HTTP/1.1 request.
 ///
@@ -22,8 +22,8 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
 }
 
-/// The most header fields a request can have, whatever [`HttpLimits::headers_max`] says: they are
-/// parsed into an array of this many on the stack.
+/// The most header fields a request can have, for any [`HttpLimits::headers_max`]: they are parsed
+/// into an array of this many on the stack.
 pub const HEADERS_CAPACITY: usize = 64;
 
 impl HttpLimits {
@@ -47,6 +47,6 @@ impl Default for HttpLimits {
     }
 }
 
-// A target that is allowed has to fit into a head that is allowed, or its own limit says nothing.
+// An allowed target must fit into an allowed head, or its own limit has no effect.
 const _: () = assert!(HttpLimits::DEFAULT.target_bytes_max < HttpLimits::DEFAULT.head_bytes_max);
 const _: () = assert!(HttpLimits::DEFAULT.headers_max <= HEADERS_CAPACITY);

@@ -1,7 +1,7 @@
-//! The vocabulary of the Model Context Protocol: names, values and how each era writes them.
+//! The vocabulary of the Model Context Protocol: names, values and their encoding in each era.
 //!
-//! What is here is plain data and its encoding. Nothing here knows a transport, a session or a
-//! clock; which message is allowed where is decided in [`crate::binding`].
+//! This module is plain data and its encoding. It knows no transport, session or clock;
+//! [`crate::binding`] decides which message is allowed where.
 
 pub mod about;
 pub mod capability;

@@ -1,22 +1,22 @@
-//! What a server gives away and takes back unchanged: `requestState` of an `input_required` result
-//! (MCP 2026-07-28, "Multi Round-Trip Requests").
+//! `requestState`, encrypted: the server gives it to a client in an `input_required` result, and
+//! the client returns it unchanged (MCP 2026-07-28, "Multi Round-Trip Requests").
 //!
-//! A client may never come back, so a server holds nothing for it: the state itself travels. What
-//! comes back is an attacker's input until it is opened. A [`Sealer`] encrypts and authenticates
-//! the state together with its expiry, and binds it to whoever was given it and to the call it was
-//! given for. The text is URL-safe Base64 without padding of
+//! A client may never come back, so a server keeps nothing for it: the state itself travels. A
+//! returned state is untrusted input until it is opened. A [`Sealer`] encrypts and authenticates
+//! the state together with its expiry, and binds it to its principal and to its call. The text is
+//! URL-safe Base64 without padding of
 //!
-//! | bytes | what |
+//! | bytes | contents |
 //! |---|---|
 //! | 1 | version, 1 |
 //! | 24 | random nonce |
 //! | 8 and the rest | expiry, big-endian, and contents, encrypted with XChaCha20-Poly1305 |
 //! | 16 | tag |
 //!
-//! Invariant: having the contents tells you that a holder of one of the keys sealed them for this
-//! [`Binding`] and that they have not expired. It lacks protection against replay: within the
-//! expiry the same text opens any number of times, and what must happen once is the caller's to
-//! remember. It reads no clock; random bits it asks of the operating system.
+//! Invariant: opened contents were sealed with one of the keys for this [`Binding`] and have not
+//! expired. It lacks protection against replay: within the expiry the same text opens any number of
+//! times, and the caller must protect side effects. It reads no clock; random bits come from the
+//! operating system.
 
 mod digest;
 
@@ -35,7 +35,7 @@ pub const REQUEST_STATE_BYTES_MAX: usize = 64 * 1024;
 /// The longest contents that can be sealed, in bytes: their text is of
 /// [`REQUEST_STATE_BYTES_MAX`].
 pub const CONTENTS_BYTES_MAX: usize = REQUEST_STATE_BYTES_MAX / 4 * 3 - OVERHEAD_BYTES;
-/// Keys of one sealer. A forged text is tried with each, so this bounds what it costs.
+/// Keys of one sealer. A forged text is tried with each, so this bounds its cost.
 pub const KEYS_MAX: usize = 8;
 
 const VERSION: u8 = 1;
@@ -44,30 +44,30 @@ const EXPIRY_BYTES: usize = 8;
 const TAG_BYTES: usize = 16;
 const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + EXPIRY_BYTES + TAG_BYTES;
 
-/// Who was given a state, and for which call. It is authenticated, not stored.
+/// The principal and the call that a state belongs to. They are authenticated, not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding<'a> {
-    /// Who calls, if the transport knows. Nobody is another than the empty name.
+    /// The principal, if the request has one. No principal differs from the empty name.
     pub principal: Option<&'a str>,
     /// The method of the request.
     pub method: &'a str,
-    /// What [`params_digest`] makes of its params.
+    /// The digest of its params by [`params_digest`].
     pub params_digest: [u8; 32],
 }
 
-/// Why a text is not taken back. All are the client's fault.
+/// Why a text is refused. All reasons are the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestStateError {
     /// The text is no Base64 of the right shape and version.
     #[error("request state is malformed")]
     Malformed,
-    /// It was changed, belongs to another caller or call, or was sealed with no key of ours.
+    /// It was changed, belongs to another principal or call, or was sealed with another key.
     #[error("request state was not issued for this request")]
     Forged,
     /// It is genuine, and its time is over.
     #[error("request state has expired")]
     Expired,
-    /// It is longer than any text that is given away.
+    /// It is longer than any sealed text.
     #[error("request state of {text_bytes} bytes exceeds limit of {text_bytes_max}")]
     TooLong {
         /// The length of the text.
@@ -77,18 +77,18 @@ pub enum RequestStateError {
     },
 }
 
-/// Seals states, and opens those that it or another sealer with one of its keys has sealed.
+/// Seals states, and opens states that were sealed with one of its keys.
 pub struct Sealer {
     /// The first seals, all open.
     ciphers: Vec<XChaCha20Poly1305>,
 }
 
 impl Sealer {
-    /// A sealer with the given keys: the first seals, all of them open. To change keys, put the
-    /// fresh one first everywhere and drop the old one when all that it sealed has expired.
+    /// A sealer with the given keys: the first seals, all of them open. To change keys, put the new
+    /// one first in every process and drop the old one when every state sealed with it has expired.
     ///
     /// # Panics
-    /// If there is no key or more than [`KEYS_MAX`]: whoever reads keys checks that.
+    /// If there is no key or more than [`KEYS_MAX`]: the reader of the keys checks this.
     pub fn new(keys: &[[u8; 32]]) -> Sealer {
         assert!(
             (1..=KEYS_MAX).contains(&keys.len()),
@@ -103,10 +103,10 @@ impl Sealer {
         }
     }
 
-    /// A sealer with a random key: what it seals, no other process opens.
+    /// A sealer with a random key: no other process can open its states.
     ///
     /// # Panics
-    /// If the operating system has no random bits to give: there is no safe way to go on.
+    /// If the operating system has no random bits: there is no safe way to continue.
     pub fn random() -> Sealer {
         Sealer::new(&[random_bytes()])
     }
@@ -136,11 +136,11 @@ impl Sealer {
         URL_SAFE_NO_PAD.encode([&[VERSION], &nonce[..], &encrypted].concat())
     }
 
-    /// Opens what [`Sealer::seal`] gave away, at `now_ms`, in unix milliseconds.
+    /// Opens a text of [`Sealer::seal`] at `now_ms`, in unix milliseconds.
     ///
     /// # Errors
-    /// If the text is not a sealed state, has been changed, was sealed for another binding or with
-    /// none of the keys, or if `now_ms` has reached its expiry.
+    /// If the text is not a sealed state, was changed, was sealed for another binding or with none
+    /// of the keys, or if `now_ms` has reached its expiry.
     pub fn open(
         &self,
         text: &str,
@@ -183,15 +183,15 @@ impl fmt::Debug for Sealer {
     }
 }
 
-/// The nonce and what is encrypted, if the version is ours and nothing is missing.
+/// The nonce and the encrypted part, if the version is known and the text is long enough.
 fn take_apart(sealed: &[u8]) -> Option<(&[u8; NONCE_BYTES], &[u8])> {
     let rest = sealed.strip_prefix(&[VERSION])?;
     let (nonce, encrypted) = rest.split_first_chunk()?;
     (encrypted.len() >= EXPIRY_BYTES + TAG_BYTES).then_some((nonce, encrypted))
 }
 
-/// A digest of the version and the binding. Each part says first how long it is, so that no two
-/// bindings are the same bytes.
+/// A digest of the version and the binding. Each part is preceded by its length, so that no two
+/// bindings give the same bytes.
 fn associated_data(binding: &Binding<'_>) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update([VERSION, u8::from(binding.principal.is_some())]);

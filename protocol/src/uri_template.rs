@@ -1,11 +1,12 @@
-//! URI templates of levels 1 to 3 (RFC 6570): which resource a URI names, and with what values.
+//! URI templates of levels 1 to 3 (RFC 6570): matches a URI with a template and reads its values.
 //!
 //! A [`UriTemplate`] is read once and then matched against the URIs of requests, or expanded with
 //! values. RFC 6570 defines expansion only; matching is its inverse, with these choices where
 //! several inverses exist:
 //!
 //! - Each variable of `{x}`, `{+x}`, `{#x}`, `{.x}` and `{/x}` takes at least one character. A URI
-//!   without it names something else, and of several it could not be told which one is missing.
+//!   without it names another resource, and the missing one of several variables would be
+//!   ambiguous.
 //! - The parameters of `{;x,y}`, `{?x,y}` and `{&x,y}` come in any order, each at most once, and
 //!   may be missing; `x` and `x=` are both the empty value. No other parameter is allowed: a URI
 //!   with one more names something else.
@@ -13,16 +14,16 @@
 //!   value of `{;x}` holds no `;`, `/`, `?` or `#`, one of `{?x}` and `{&x}` no `&` or `#`. A value
 //!   of `{+x}` and `{#x}` may hold every character of a URI. All of them may be percent-encoded
 //!   everywhere.
-//! - Where there is more than one way, an earlier value is as short as possible, and a parameter
-//!   is a parameter rather than a part of what follows.
+//! - Where there is more than one way, an earlier value is as short as possible, and a parameter is
+//!   a parameter rather than a part of the text after it.
 //! - Literals are equal byte for byte but for the case of hex digits in percent-encoding.
 //!   Characters beyond ASCII are the same encoded or plain.
 //!
 //! Invariant: a match costs time in proportion to the bytes of the template times the bytes of the
-//! URI, whatever they hold; nothing is tried twice. Values are percent-decoded and UTF-8; a URI
-//! with broken percent-encoding, or one that does not decode to UTF-8, matches no variable. It
-//! lacks normalization of schemes, hosts and dots, and any opinion on what is in a value: `%2F` and
-//! `..` come through, and whoever opens files by them checks them.
+//! URI, for any URI; nothing is tried twice. Values are percent-decoded and UTF-8; a URI with
+//! broken percent-encoding, or one that does not decode to UTF-8, matches no variable. It lacks
+//! normalization of schemes, hosts and dots, and checks of values: `%2F` and `..` are accepted, and
+//! code that opens files must check them.
 
 mod characters;
 mod compile;

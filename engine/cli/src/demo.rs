@@ -1,5 +1,5 @@
-//! The catalog of `corelane serve`: tools to try a client with, written against the public API
-//! only. The `test_` ones are what the MCP conformance suite calls.
+//! The catalog of `corelane serve`: tools for trying a client, written against the public API only.
+//! The MCP conformance suite calls the tools with `test_` in their names.
 
 mod basic;
 mod conformance;

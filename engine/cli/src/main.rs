@@ -1,4 +1,4 @@
-//! The `corelane` binary: an allocator and a choice of commands, one file for each.
+//! The `corelane` binary: an allocator and the commands, one file for each.
 
 mod demo;
 mod memory;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Handlers allocate, in small pieces and on every core: the system's allocator makes them wait
+/// Handlers allocate in small pieces and on every core: with the system's allocator they would wait
 /// for each other.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "corelane", version, about)]
 struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     command: Command,
 }

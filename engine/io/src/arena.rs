@@ -1,8 +1,8 @@
-//! Memory for what lives no longer than a turn: texts of refusals, mostly.
+//! Memory that lives no longer than a turn, mostly for texts of refusals.
 //!
-//! Peers choose how many refusals there are, so these texts must not cost an allocation each. A
-//! bump allocator hands out memory by moving a pointer and takes all of it back at the end of the
-//! turn. Invariant: between turns the arena holds at most its bound.
+//! Peers decide how many refusals there are, so these texts must not cost an allocation each. A
+//! bump allocator hands out memory by moving a pointer and frees all of it at the end of the turn.
+//! Invariant: between turns the arena holds at most its bound.
 
 use std::fmt::{Arguments, Write as _};
 
@@ -22,12 +22,12 @@ impl Arena {
     /// `text` as a string that lives until the arena is reset.
     pub fn format(&self, text: Arguments<'_>) -> &str {
         let mut formatted = String::new_in(&self.bump);
-        // A `Display` that fails has said what it could.
+        // A `Display` that fails leaves the text that it wrote before.
         let _ = formatted.write_fmt(text);
         formatted.into_bump_str()
     }
 
-    /// Takes back everything that was handed out; called at the end of a turn.
+    /// Frees everything that was handed out; called at the end of a turn.
     pub fn reset(&mut self) {
         if self.bump.allocated_bytes() > KEPT_BYTES_MAX {
             self.bump = Bump::new();

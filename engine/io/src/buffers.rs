@@ -1,14 +1,14 @@
 //! The buffers a ring receives into: io_uring_register_buf_ring(3).
 //!
-//! Simple version: give the kernel all buffers, take the one each completion names, put it back
-//! at the end. Deviation: the kernel takes buffers in the order given, so that version walks
-//! through all the memory however little is in use. Here buffers wait in a stack of our own, and
-//! before each submission the kernel is offered just as many as receives are under way: the
-//! buffer used last is used next, and memory touched follows the burst, not the pool.
+//! Simple version: give the kernel all buffers, take the one each completion names, put it back at
+//! the end. Deviation: the kernel takes buffers in the order given, so that version walks through
+//! all the memory even if little is in use. Here buffers wait in a stack of our own, and before
+//! each submission the kernel is offered just as many as receives are under way: the buffer used
+//! last is used next, and memory touched follows the burst, not the pool.
 //!
-//! Invariant: a buffer is in exactly one of three states: free (in the stack), offered (the
-//! kernel may write to it) or held (somebody has its [`BufferId`]). Only a held buffer can be
-//! read or written here.
+//! Invariant: a buffer is in exactly one of three states: free (in the stack), offered (the kernel
+//! may write to it) or held (a [`BufferId`] exists for it). Only a held buffer can be read or
+//! written here.
 
 use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
@@ -37,21 +37,21 @@ pub struct BufferRing {
     /// The next entry to write, modulo 2^16; the kernel reads its copy behind the first entry.
     tail: u16,
     free: Vec<u16>,
-    /// How many buffers the kernel has and has not used, as far as reaped completions tell.
+    /// Buffers that the kernel has and has not used, by the completions reaped so far.
     offered: usize,
     held: Vec<bool>,
     held_count: usize,
 }
 
 impl BufferRing {
-    /// Registers `count` buffers, a power of two up to [`BUFFERS_MAX`], of `buffer_bytes` each,
-    /// as the buffer group `group` of the ring behind `submitter`.
+    /// Registers `count` buffers, a power of two up to [`BUFFERS_MAX`], of `buffer_bytes` each, as
+    /// the buffer group `group` of the ring behind `submitter`.
     ///
     /// The caller must call [`unregister`](BufferRing::unregister), or close the ring with no
     /// receive under way, before it drops this.
     ///
     /// # Errors
-    /// What mmap(2) or io_uring_register(2) says.
+    /// The error of mmap(2) or io_uring_register(2).
     pub(crate) fn register(
         submitter: &Submitter<'_>,
         group: u16,
@@ -129,7 +129,7 @@ impl BufferRing {
         self.buffer_bytes
     }
 
-    /// How many buffers are held, that is received and not recycled.
+    /// The number of buffers that were received and not recycled.
     pub fn held(&self) -> usize {
         self.held_count
     }
@@ -160,7 +160,7 @@ impl BufferRing {
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// Notes that a completion handed the buffer `id` over.
+    /// Records that a completion handed over the buffer `id`.
     pub(crate) fn hold(&mut self, id: u16) -> BufferId {
         let held = &mut self.held[usize::from(id)];
         assert!(!*held, "the kernel used buffer {id}, which is held");

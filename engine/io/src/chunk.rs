@@ -1,10 +1,9 @@
-//! Pooled buffers for input that is not whole yet and for output on its way.
+//! Pooled buffers for partial input and for output that is being sent.
 //!
-//! An idle connection holds no chunk, so a shard needs about as many as it has connections in
-//! the middle of something. Two sizes are kept for reuse; anything larger is an ordinary
-//! allocation that ends with its use, and large enough for an allocator to give it back to the
-//! system. Invariant: the memory kept free never exceeds the pool's
-//! bound. The pool belongs to one shard and has no lock.
+//! An idle connection holds no chunk, so a shard needs about as many as it has active connections.
+//! Two sizes are kept for reuse; anything larger is an ordinary allocation that ends with its use,
+//! and large enough for an allocator to return it to the system. Invariant: the memory kept free
+//! never exceeds the pool's bound. The pool belongs to one shard and has no lock.
 
 use std::ops::{Deref, DerefMut};
 
@@ -67,7 +66,7 @@ impl ChunkPool {
         }
     }
 
-    /// An empty chunk with room for `min_bytes` without growing.
+    /// An empty chunk with capacity for `min_bytes` without growing.
     pub fn take(&mut self, min_bytes: usize) -> Chunk {
         let (list, class_bytes) = if min_bytes <= SMALL_CHUNK_BYTES {
             (&mut self.small, SMALL_CHUNK_BYTES)
@@ -85,8 +84,8 @@ impl ChunkPool {
         }
     }
 
-    /// Makes room for `more_bytes` behind the content of `chunk`. It grows from one size to the
-    /// next and then to twice as many bytes, so that what it outgrew is used again.
+    /// Makes capacity for `more_bytes` behind the content of `chunk`. It grows from one size to the
+    /// next and then to twice as many bytes; the smaller memory goes back to the pool.
     pub fn reserve(&mut self, chunk: &mut Chunk, more_bytes: usize) {
         let needed = chunk.len() + more_bytes;
         if needed <= chunk.capacity() {
@@ -100,9 +99,9 @@ impl ChunkPool {
         self.give(std::mem::replace(chunk, grown));
     }
 
-    /// Takes a chunk back; its content is forgotten.
+    /// Takes a chunk back and clears it.
     ///
-    /// A chunk that outgrew its size, or for which the bound leaves no room, is freed.
+    /// A chunk that outgrew its size, or that exceeds the bound of the pool, is freed.
     pub fn give(&mut self, mut chunk: Chunk) {
         let class_bytes = chunk.capacity();
         let list = match class_bytes {
@@ -117,7 +116,7 @@ impl ChunkPool {
         }
     }
 
-    /// Frees the large chunks that nothing uses: what a burst took is given back after it.
+    /// Frees all free large chunks, to return the memory of a burst after it.
     pub fn trim(&mut self) {
         self.free_bytes -= self.large.len() * LARGE_CHUNK_BYTES;
         self.large = Vec::new();

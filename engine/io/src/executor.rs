@@ -1,8 +1,8 @@
-//! The executor of a shard. This file and what is below it alone name glommio; everything else
-//! names what is here.
+//! The executor of a shard. Only this file and its submodules name glommio; all other code uses the
+//! names here.
 //!
-//! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and
-//! file operations. Socket bytes never pass through it.
+//! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and file
+//! operations. Socket bytes never pass through it.
 
 mod file;
 
@@ -42,7 +42,7 @@ impl Executor {
     /// Makes the executor and pins the calling thread.
     ///
     /// # Errors
-    /// What the kernel refused, in words.
+    /// The text of the kernel's refusal.
     pub fn new(settings: ExecutorSettings) -> Result<Executor, String> {
         LocalExecutorBuilder::new(Placement::Fixed(settings.core))
             .ring_depth(settings.ring_depth)
@@ -129,7 +129,7 @@ impl Parker {
     /// Parks on `fd`, which outlives the parker. Only within a running executor.
     ///
     /// # Errors
-    /// What the executor refused, in words.
+    /// The text of the executor's refusal.
     pub fn new(fd: BorrowedFd<'_>) -> Result<Parker, String> {
         PollableFd::new(RawDescriptor(fd.as_raw_fd()))
             .map(Parker)
@@ -146,7 +146,7 @@ impl Parker {
         let mut readable = pin!(self.0.readable());
         let mut timer = pin!(sleep(duration));
         poll_fn(|context| {
-            // Polling a valid descriptor does not fail; should it, the shard looks again at once.
+            // Polling a valid descriptor does not fail; if it does, the shard looks again at once.
             if readable.as_mut().poll(context).is_ready() || poll_other(context).is_ready() {
                 return Poll::Ready(());
             }

@@ -1,25 +1,26 @@
 //! Lanes: messages between shards.
 //!
 //! From every sender to every receiver lead four bounded wait-free queues, one per [`Tier`]. A
-//! queue has one thread at either end, so it is a ring of [`rtrb`] and not a queue for many, where
-//! both sides claim a place with a locked instruction: that costs more than all else in a lane.
+//! queue has one thread at either end, so it is a ring of [`rtrb`] and not a queue for many
+//! threads: there both sides claim a place with a locked instruction, which costs more than all
+//! else in a lane.
 //!
 //! Simple version: the receiver looks through all queues each turn and every message wakes it.
 //! Deviations:
 //!
 //! 1. A receiver has one bit per sender and tier. Senders set the bits of the queues they filled,
 //!    once per turn; the receiver looks at the bits, and at a queue only if its bit is set.
-//! 2. A wake is a system call, so [`LaneSender::flush`] asks whether the receiver sleeps, after
-//!    the bits are set, and the last look before sleeping is after the announcement of sleep.
-//!    Between the two fences of [`Sleep`] no message is missed.
-//! 3. A queue costs its whole capacity when it is made, and of N times N pairs few ever talk in
-//!    all tiers: each queue is made by the first message that goes into it. Its sender leaves
-//!    the receiving end in a `Handover`, before it sets the queue's bit for the first time,
-//!    and the receiver takes it from there when it first sees that bit.
+//! 2. A wake is a system call, so [`LaneSender::flush`] checks whether the receiver sleeps, after
+//!    the bits are set. The receiver looks at the bits a last time after it has announced its
+//!    sleep. Between the two fences of [`Sleep`] no message is missed.
+//! 3. A queue costs its whole capacity when it is made, and of N times N pairs few ever use all
+//!    tiers: each queue is made by the first message that goes into it. Its sender leaves the
+//!    receiving end in a `Handover`, before it sets the queue's bit for the first time, and the
+//!    receiver takes it from there when it first sees that bit.
 //!
-//! Invariants: nothing accepted is lost; messages of one sender and tier arrive in order; a full
-//! lane is refused to its sender and never waited for. A lane neither knows how a receiver is
-//! woken nor what a message means.
+//! Invariants: no accepted message is lost; messages of one sender and tier arrive in order; a full
+//! lane is refused to its sender and never waited for. A lane neither knows how a receiver is woken
+//! nor the meaning of a message.
 
 use crate::wake::Sleep;
 use crossbeam::atomic::AtomicCell;
@@ -35,17 +36,17 @@ mod tests;
 /// Messages a receiver takes in one turn unless its profile says otherwise.
 pub const BATCH_MAX: usize = 256;
 
-/// The part of a batch that each lower tier is sure of: one of this many.
+/// The guaranteed part of a batch for each lower tier: one in this many.
 const AGEING_SHARE: usize = 16;
 
 const TIERS: usize = 4;
 const SENDERS_PER_GROUP: usize = 64;
 
-/// What a message is, in the order of service.
+/// The kind of a message, in the order of service.
 ///
-/// Ageing: a tier leaves a sixteenth of the batch, at least one message, to each tier after it
-/// that has messages, so even `Bulk` moves in every turn. What such a tier does not need of it
-/// goes to the others, the first first.
+/// Ageing: a tier leaves a sixteenth of the batch, at least one message, to each tier after it that
+/// has messages, so even `Bulk` moves in every turn. The unused part of a share goes to the other
+/// tiers, the first tier first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// Drain, reload, shutdown.
@@ -87,11 +88,11 @@ impl LaneLimits {
     }
 }
 
-/// A lane had no room; the message comes back, and its sender decides what to tell its client.
+/// The lane is full. The message comes back, and its sender decides how to answer its client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {tier:?} lane to {to} already holds its limit of {messages_max} messages")]
 pub struct Full<M> {
-    /// What was not sent.
+    /// The message that was not sent.
     pub message: M,
     /// The receiver.
     pub to: usize,
@@ -172,7 +173,7 @@ impl<M> Shared<M> {
 /// Boxed, so that a cell of it is one word and needs no lock.
 type Receiving<M> = Box<Consumer<M>>;
 
-/// Where the receiving ends of a pair's queues lie from their making until they are taken.
+/// The place where the receiving ends of a pair's queues wait until the receiver takes them.
 struct Handover<M> {
     tiers: [AtomicCell<Option<Receiving<M>>>; TIERS],
 }
@@ -195,7 +196,7 @@ impl<M> fmt::Debug for Handover<M> {
     }
 }
 
-/// What senders write to and a receiver reads, beside the queues.
+/// The memory that senders write and a receiver reads, beside the queues.
 #[derive(Debug)]
 struct Inbox {
     sleep: CachePadded<Sleep>,
@@ -266,8 +267,8 @@ impl<M: Send> LaneSender<M> {
         }
     }
 
-    /// Makes what was sent visible and calls `wake` for each receiver that sleeps: once per
-    /// batch, and by one sender. To be called at the end of each turn that sent anything.
+    /// Makes sent messages visible and calls `wake` for each receiver that sleeps: once per batch,
+    /// and by one sender. To be called at the end of each turn that sent anything.
     pub fn flush(&mut self, mut wake: impl FnMut(usize)) {
         let group = self.from / SENDERS_PER_GROUP;
         let bit = 1 << (self.from % SENDERS_PER_GROUP);
@@ -315,7 +316,7 @@ impl<M: Send> LaneReceiver<M> {
     }
 
     /// Hands up to `batch_max` messages to `handle`, tier by tier with ageing (see [`Tier`]), and
-    /// returns how many. Fewer than `batch_max` means that nothing is left that was flushed.
+    /// returns their number. Fewer than `batch_max` means that no flushed message is left.
     ///
     /// Senders of a tier share it and take turns in being first.
     ///
@@ -336,8 +337,8 @@ impl<M: Send> LaneReceiver<M> {
                 .count();
             left -= self.drain_tier(tier, left - share * waiting_below, &mut handle);
         }
-        // What a tier did not need of its share goes to the others, again in order. Each round
-        // takes a message or finds a queue empty, so the rounds end.
+        // The unused part of a share goes to the other tiers, again in order. Each round takes a
+        // message or finds a queue empty, so the rounds end.
         while left > 0 && !self.is_idle() {
             for tier in ALL_TIERS {
                 left -= self.drain_tier(tier, left, &mut handle);
@@ -346,10 +347,10 @@ impl<M: Send> LaneReceiver<M> {
         batch_max - left
     }
 
-    /// Announces sleep and says whether the receiver may go to sleep: nothing is left or came.
+    /// Announces sleep and returns whether the receiver may sleep: no message is left or arrived.
     ///
-    /// If true, a flush that follows wakes it; call [`LaneReceiver::awake`] after sleeping.
-    /// If false, it counts as awake.
+    /// If true, a later flush wakes it; call [`LaneReceiver::awake`] after sleeping. If false, it
+    /// counts as awake.
     pub fn prepare_to_sleep(&mut self) -> bool {
         self.inbox().sleep.prepare_to_sleep();
         self.collect();
@@ -360,7 +361,7 @@ impl<M: Send> LaneReceiver<M> {
         may_sleep
     }
 
-    /// Says that the receiver runs, so nobody wakes it.
+    /// Records that the receiver runs, so that no sender wakes it.
     pub fn awake(&self) {
         self.inbox().sleep.awake();
     }
@@ -374,7 +375,7 @@ impl<M: Send> LaneReceiver<M> {
         let inbox = &self.shared.inboxes[self.to];
         for (pending, filled) in self.pending.iter_mut().zip(&inbox.filled) {
             for (pending, filled) in pending.iter_mut().zip(filled.iter()) {
-                // Reading is cheap while nobody writes; taking is not.
+                // Reading is cheap while no sender writes; taking is not.
                 if filled.load(Ordering::Relaxed) != 0 {
                     *pending |= filled.swap(0, Ordering::Acquire);
                 }

@@ -1,11 +1,11 @@
-//! The mechanism of one core: a socket ring and the memory, places and deadlines that go with it.
+//! The mechanism of one core: a socket ring with its memory, slots and deadlines.
 //!
 //! A shard drives these parts from its own loop; nothing here starts a thread, reads a clock or
-//! waits except [`ring::Ring::enter`]. Invariant: every byte of memory the kernel may still touch
-//! is owned by the [`ring::Ring`] until the kernel has said that it is done with it.
+//! waits except [`ring::Ring::enter`]. Invariant: the [`ring::Ring`] owns every byte of memory that
+//! the kernel may still touch, until the completion of the operation.
 //!
-//! This room knows sockets and descriptors. It knows no protocol, no executor and no policy: what
-//! to read, when to close and how long to wait is decided above.
+//! This crate knows sockets and descriptors. It knows no protocol, no executor and no policy: the
+//! caller decides which bytes to read, when to close and how long to wait.
 
 pub mod arena;
 pub mod buffers;

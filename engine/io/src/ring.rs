@@ -1,20 +1,20 @@
 //! The socket ring of one core: io_uring with direct descriptors, owned by one thread.
 //!
-//! Operations are queued by methods that cost no system call, [`Ring::enter`] submits them all,
-//! and [`Ring::reap`] hands their outcomes over as a closed enum. Each turn of the owner: reap,
-//! handle, enter; the owner decides what any of it means.
+//! Operations are queued by methods that cost no system call, [`Ring::enter`] submits them all, and
+//! [`Ring::reap`] hands their outcomes over as a closed enum. Each turn of the owner: reap, handle,
+//! enter.
 //!
 //! Invariants:
-//! 1. Memory the kernel may read or write is owned by the ring from queueing to completion: a
-//!    chunk being sent, the receive buffers. Dropping a ring waits for its sends.
+//! 1. Memory the kernel may read or write is owned by the ring from queueing to completion: a chunk
+//!    being sent, the receive buffers. Dropping a ring waits for its sends.
 //! 2. Every queued operation that completes is counted ([`Ring::in_flight`]) until it does.
-//! 3. No operation acts on another connection than its key meant: a descriptor is closed when all
-//!    that was queued on it has completed, and a completion carries the key it was queued with.
+//! 3. No operation acts on another connection than its key meant: a descriptor is closed when every
+//!    operation queued on it has completed, and a completion carries the key it was queued with.
 //!
-//! It deliberately has one timeout only, the tick that ends a wait (`wheel` has the deadlines),
-//! and no vectored or zero-copy sends. An armed poll costs an idle connection less memory than an
-//! armed receive, and an armed receive costs a busy one less time: a connection may go from one
-//! to the other. Linux 6.1 is the oldest kernel it opens on.
+//! It deliberately has one timeout only, the tick that ends a wait (`wheel` has the deadlines), and
+//! no vectored or zero-copy sends. An armed poll costs an idle connection less memory than an armed
+//! receive, and an armed receive costs a busy one less time: a connection may go from one to the
+//! other. Linux 6.1 is the oldest kernel it opens on.
 
 mod close;
 mod completion;
@@ -50,9 +50,9 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 use tag::{Op, Tag};
 
-/// The most bytes of one send; a longer rest goes as a short send does.
+/// The most bytes of one send; the rest follows as after a short send.
 const SEND_BYTES_MAX: usize = 1 << 30;
-/// How often a dropped ring waits for its sends before it leaks what they still own.
+/// Rounds in which a dropped ring waits for its sends; then it leaks the memory that they own.
 const DROP_ROUNDS_MAX: u32 = 100;
 /// How long each of these rounds waits at most.
 const DROP_ROUND: Duration = Duration::from_millis(10);
@@ -60,9 +60,9 @@ const DROP_ROUND: Duration = Duration::from_millis(10);
 /// Whether [`Ring::enter`] may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Submit, take what is there, return.
+    /// Submit, take the present completions, return.
     No,
-    /// Return with the first completion; for an owner that is sure of one, such as a tick's.
+    /// Return with the first completion; only for an owner that expects one, such as a tick.
     Completion,
     /// Return with the first completion or after this long. Starts and stops a timer of the
     /// kernel, which under a hypervisor costs several microseconds: not for every turn.
@@ -75,15 +75,15 @@ pub struct Ring {
     uring: IoUring,
     buffers: BufferRing,
     flight: Flight,
-    /// Operations the kernel had no room for, in order. As many of each descriptor as the
-    /// operations themselves: a few.
+    /// Operations that did not fit into the kernel's queue, in order. Each descriptor has only a
+    /// few.
     backlog: VecDeque<squeue::Entry>,
     park: Arc<EventFd>,
     wake: Option<WakeFd>,
-    /// What the kernel reads when it takes the tick: at one place for as long as the ring lives.
+    /// The time of the tick, which the kernel reads: at one place for the life of the ring.
     tick: Box<Timespec>,
-    /// Before Linux 6.13 a closed socket lives on while older operations of its ring do, so the
-    /// peer is told with a shutdown.
+    /// Before Linux 6.13 a closed socket lives until older operations of its ring end, so a
+    /// shutdown ends the connection for the peer first.
     shuts_down_before_close: bool,
 }
 
@@ -91,7 +91,7 @@ impl Ring {
     /// Opens a ring for the calling thread.
     ///
     /// # Errors
-    /// Each [`RingError`] says what an operator has to change.
+    /// Each [`RingError`] says what an operator must change.
     pub fn open(settings: &RingSettings) -> Result<Ring, RingError> {
         let open::Parts {
             mut uring,
@@ -125,9 +125,9 @@ impl Ring {
         self.submit_now();
     }
 
-    /// Accepts one connection; `AcceptedOne` follows. For when there are few places left: what is
-    /// not asked for waits in the listener's backlog, where [`Ring::accept`] would take it and
-    /// close it for want of a place.
+    /// Accepts one connection; `AcceptedOne` follows. For use when few slots are left: further
+    /// connections wait in the listener's backlog, whereas [`Ring::accept`] would take them and
+    /// close them when the table is full.
     pub fn accept_one(&mut self, listener: BorrowedFd<'_>) {
         let listener = Fd(listener.as_raw_fd());
         let place = DestinationSlot::auto_target();
@@ -138,7 +138,7 @@ impl Ring {
     }
 
     /// Ends accepting in both ways: `AcceptEnded` or `AcceptedOne` with ECANCELED follows for each
-    /// that is under way, after what was accepted until then.
+    /// that is under way, after the connections accepted until then.
     pub fn stop_accepting(&mut self) {
         for op in [Op::Accept, Op::AcceptOne] {
             let accepts = CancelBuilder::user_data(Tag::of(op).pack()).all();
@@ -147,7 +147,7 @@ impl Ring {
         }
     }
 
-    /// Watches a connection for something to receive, until a `Readable` that is not `armed`.
+    /// Polls a connection for readable bytes, until a `Readable` that is not `armed`.
     pub fn watch(&mut self, key: SlotKey) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
         let poll = opcode::PollAdd::new(Fixed(key.index), events).multi(true);
@@ -155,7 +155,7 @@ impl Ring {
         self.push(tagged(poll.build(), tag));
     }
 
-    /// Ends the watch of a connection, without a word.
+    /// Ends the poll of a connection, without a completion.
     pub fn unwatch(&mut self, key: SlotKey) {
         self.cancel(key, Tag::for_slot(Op::Watch, key));
     }
@@ -237,12 +237,13 @@ impl Ring {
         self.uring.as_raw_fd()
     }
 
-    /// Submits all that is queued and lets the kernel finish what it can: one system call.
+    /// Submits all queued operations and lets the kernel finish them where it can: one system call.
     ///
-    /// An early return (a signal, a full completion queue) is no error: the next turn goes on.
+    /// An early return (a signal, a full completion queue) is not an error: the next turn
+    /// continues.
     ///
     /// # Errors
-    /// What io_uring_enter(2) says and waiting does not cure; the ring is unusable then.
+    /// An error of io_uring_enter(2) that waiting does not cure; the ring is unusable then.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.submit_backlog();
         self.buffers.offer(self.flight.buffers_wanted());
@@ -296,9 +297,9 @@ impl Ring {
 
     /// The descriptor to park on: readable when something happened while notifying was on.
     ///
-    /// The ring's own descriptor does not tell, because completions are deferred. To park: turn
-    /// [`Ring::set_park_notify`] on, enter without waiting, park only if
-    /// [`Ring::has_completions`] denies; then turn it off.
+    /// The ring's own descriptor does not become readable, because completions are deferred. To
+    /// park: turn [`Ring::set_park_notify`] on, enter without waiting, park only if
+    /// [`Ring::has_completions`] is false; then turn it off.
     pub fn park_eventfd(&self) -> BorrowedFd<'_> {
         self.park.as_fd()
     }
@@ -322,7 +323,7 @@ impl Ring {
         &mut self.buffers
     }
 
-    /// Operations queued whose last completion was not reaped, standing ones included.
+    /// Queued operations whose last completion was not reaped, standing ones included.
     pub fn in_flight(&self) -> usize {
         self.flight.operations()
     }
@@ -345,7 +346,7 @@ impl Ring {
         self.push(tagged(entry, tag).flags(squeue::Flags::SKIP_SUCCESS));
     }
 
-    /// Queues an operation; with a full queue, what is queued is submitted first.
+    /// Queues an operation; a full queue is submitted first.
     fn push(&mut self, entry: squeue::Entry) {
         if self.backlog.is_empty() {
             if self.try_push(&entry) {
@@ -387,7 +388,7 @@ impl Ring {
         }
     }
 
-    /// Submits what is queued. A refusal leaves it queued, and [`Ring::enter`] will report it.
+    /// Submits the queued operations. A refusal leaves them queued, and [`Ring::enter`] reports it.
     fn submit_now(&mut self) {
         self.buffers.offer(self.flight.buffers_wanted());
         self.flight.counters.entered += 1;
@@ -421,14 +422,15 @@ impl Ring {
 }
 
 impl Drop for Ring {
-    /// The kernel cancels what is under way some time after the ring is closed, so what still
-    /// reads memory ends first. What does not end is leaked: to free it could send foreign bytes.
+    /// The kernel cancels operations some time after the ring is closed, so operations that still
+    /// read memory end first. Memory of an operation that does not end is leaked: freeing it could
+    /// send foreign bytes.
     fn drop(&mut self) {
         if !self.end_sends() || self.flight.has_lookups() {
             self.flight.leak_lent();
         }
-        // Nothing receives after this. Closing the ring ends the registration too, so a refusal
-        // changes nothing.
+        // No receive follows this. Closing the ring ends the registration too, so a refusal changes
+        // nothing.
         let _ = self.buffers.unregister(&self.uring.submitter());
     }
 }

@@ -1,23 +1,23 @@
-//! The places of connections, indexed by the direct descriptor the kernel chose.
+//! The slots of connections, indexed by the direct descriptor that the kernel chose.
 //!
-//! A slot's index is the index of its socket in the ring's descriptor table, so a completion
-//! leads to its connection without a lookup. The kernel hands an index out again as soon as it is
-//! free, so an index alone may mean an earlier connection: a [`SlotKey`] adds the generation,
-//! which changes whenever a slot is emptied. Invariant: a key finds its own value or nothing.
+//! A slot's index is the index of its socket in the ring's descriptor table, so a completion leads
+//! to its connection without a lookup. The kernel hands an index out again as soon as it is free,
+//! so an index alone may mean an earlier connection: a [`SlotKey`] adds the generation, which
+//! changes whenever a slot is emptied. Invariant: a key finds its own value or nothing.
 //!
-//! Memory for the whole table is reserved at once and touched only as far as indexes were used:
-//! the table never moves, and an unused slot costs address space alone. There is no free list,
-//! because the kernel keeps it.
+//! Memory for the whole table is reserved at once and touched only as far as indexes were used: the
+//! table never moves, and an unused slot costs address space alone. There is no free list, because
+//! the kernel keeps it.
 
 /// How many slots are made ready at a time when an index beyond the touched part is used.
 const GROWTH_SLOTS: usize = 64;
 
-/// Names one connection for its whole life: the same index with another generation is another one.
+/// The key of one connection for its whole life: another generation is another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotKey {
     /// Index in the ring's table of direct descriptors, below 2^27.
     pub index: u32,
-    /// How often the slot had been emptied when this connection moved in, modulo 2^32.
+    /// The number of times that the slot had been emptied before this connection, modulo 2^32.
     pub generation: u32,
 }
 
@@ -37,7 +37,7 @@ enum Entry<T> {
 }
 
 impl<T> Slots<T> {
-    /// Reserves places for indexes below `capacity`, in slots; no memory is touched yet.
+    /// Reserves slots for indexes below `capacity`; no memory is touched yet.
     pub fn new(capacity: u32) -> Slots<T> {
         let capacity = capacity as usize;
         Slots {
@@ -94,7 +94,7 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The key of whoever occupies `index` at present.
+    /// The key of the connection that occupies `index` at present.
     pub fn key_of(&self, index: u32) -> Option<SlotKey> {
         match *self.entries.get(index as usize)? {
             Entry::Occupied { generation, .. } => Some(SlotKey { index, generation }),

@@ -1,7 +1,7 @@
-//! Waking a shard that sleeps, and only one that sleeps.
+//! Wakes a shard, only if it sleeps.
 //!
 //! A wake costs a system call and, on a virtual machine, some 60 microseconds until the sleeper
-//! runs; so senders ask [`Sleep`] first. Invariant: between a message becoming visible and its
+//! runs; so senders check [`Sleep`] first. Invariant: between a message becoming visible and its
 //! receiver going to sleep, either the receiver sees the message or the sender sees the receiver
 //! asleep. Shards wake each other through their rings; [`WakeFd`] is for threads that own none.
 
@@ -50,24 +50,24 @@ impl EventFd {
     }
 }
 
-/// What a shard watches to be woken by threads that own no ring.
+/// The descriptor through which threads without a ring wake a shard.
 #[derive(Clone, Debug)]
 pub struct WakeFd {
     event: Arc<EventFd>,
 }
 
 impl WakeFd {
-    /// Opens the descriptor behind it.
+    /// Opens the descriptor.
     ///
     /// # Errors
-    /// What eventfd(2) says, mostly that the process has no descriptor left.
+    /// The error of eventfd(2), mostly that the process has no descriptor left.
     pub fn open() -> io::Result<WakeFd> {
         Ok(WakeFd {
             event: Arc::new(EventFd::open()?),
         })
     }
 
-    /// A handle that wakes whoever watches this descriptor.
+    /// A handle that wakes the shard of this descriptor.
     pub fn waker(&self) -> Waker {
         Waker {
             event: Arc::clone(&self.event),
@@ -75,7 +75,7 @@ impl WakeFd {
         }
     }
 
-    /// A handle that also wakes whoever is parked on `park`.
+    /// A handle that also wakes a shard parked on `park`.
     ///
     /// The kernel does not do that by itself: a signal of one eventfd that completes a poll in a
     /// ring does not signal, from within, the eventfd that is registered with that ring
@@ -87,7 +87,7 @@ impl WakeFd {
         }
     }
 
-    /// Forgets the wakes so far. A ring that watches it needs no such call.
+    /// Clears the wakes so far. A ring that polls it needs no such call.
     pub fn clear(&self) {
         self.event.clear();
     }
@@ -109,7 +109,7 @@ pub struct Waker {
 impl Waker {
     /// Wakes the shard: at most two system calls.
     pub fn wake(&self) {
-        // In this order: whoever forgets the second signal finds the first one in its ring.
+        // In this order: a shard that clears the second signal finds the first one in its ring.
         self.event.signal();
         if let Some(park) = &self.park {
             park.signal();
@@ -117,7 +117,7 @@ impl Waker {
     }
 }
 
-/// Says whether a receiver sleeps. One receiver, any number of senders.
+/// Whether a receiver sleeps. One receiver, any number of senders.
 ///
 /// Receiver: [`prepare_to_sleep`](Sleep::prepare_to_sleep), look at the queues once more, sleep
 /// only if they are empty, then [`awake`](Sleep::awake). Sender: make the message visible, then
@@ -141,7 +141,7 @@ impl Sleep {
         fence(Ordering::SeqCst);
     }
 
-    /// Receiver: it runs; nobody needs to wake it.
+    /// Receiver: it runs and needs no wake.
     pub fn awake(&self) {
         self.sleeping.store(false, Ordering::Relaxed);
     }
@@ -201,7 +201,7 @@ mod tests {
                 }
                 sleep.prepare_to_sleep();
                 if visible.load(Ordering::Relaxed) == seen {
-                    // A lost wake-up would hang here for ever, since nobody else calls.
+                    // A lost wake-up would hang here for ever, since no other call follows.
                     wakes.recv().unwrap();
                 }
                 sleep.awake();
@@ -221,7 +221,7 @@ mod tests {
     impl Meeting {
         /// Waits for the other side, and then a little while.
         fn begin(&self, pause: usize) {
-            // A core may be wanted for more than this thread, so that the other one does not come.
+            // The other thread may wait for the core of this one.
             const SPINS_MAX: u32 = 2000;
             self.arrived.fetch_add(1, Ordering::AcqRel);
             let mut spins = 0;

@@ -55,7 +55,7 @@ fn joined(lines: &[String]) -> String {
     text.trim_end().to_owned()
 }
 
-/// Whether a line of Markdown is more than the rest of the line above it.
+/// Whether a line of Markdown starts a new element instead of continuing the line above.
 fn starts_afresh(line: &str) -> bool {
     let number = line.split_once(['.', ')']).map_or("", |(number, _)| number);
     line.starts_with([' ', '\t', '-', '*', '+', '#', '>', '|'])

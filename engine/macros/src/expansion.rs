@@ -1,9 +1,9 @@
-//! What stands in the place of a function: one that puts together a tool or a prompt of it.
+//! The code that replaces a function: a function that builds a tool or a prompt from it.
 //!
-//! The function itself is kept as it was, inside; so are the types of its parameters, as fields of
-//! the type that arguments are read into. What does not fit is thus reported where its author
-//! wrote it. Names of ours are `__Arguments`, which nobody's type is called, and local ones that
-//! no code of the author's can see.
+//! The original function is kept inside, unchanged; the types of its parameters become the fields
+//! of the type that arguments are read into. The compiler therefore reports a wrong type where the
+//! author wrote it. Generated names are `__Arguments` and local ones that no code of the author can
+//! see.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -13,7 +13,7 @@ use syn::{Error, Ident, ItemFn, Result, ReturnType};
 use crate::function::Function;
 use crate::parameter::Parameter;
 
-/// What a function becomes.
+/// The kind of item that a function becomes.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// A tool.
@@ -30,7 +30,7 @@ impl Kind {
         }
     }
 
-    /// The type that is made, as if it were named at `span`.
+    /// The path of the generated type, as if it were named at `span`.
     fn path(self, span: Span) -> TokenStream {
         let span = span.resolved_at(Span::mixed_site());
         match self {
@@ -46,7 +46,7 @@ pub(crate) fn of(kind: Kind, arguments: TokenStream, item: TokenStream) -> Token
         Ok(item) => item,
         Err(fault) => return fault.into_compile_error(),
     };
-    // Whoever uses the tool is not told that there is none.
+    // The compiler must not report the missing function at each of its uses.
     let stand_in = {
         let (visibility, name) = (&item.vis, &item.sig.ident);
         let path = kind.path(Span::mixed_site());
@@ -84,7 +84,7 @@ fn written(kind: Kind, function: &Function) -> TokenStream {
         ..
     } = function;
     let (ident, path) = (&item.sig.ident, kind.path(Span::mixed_site()));
-    // Here the compiler finds that an answer is none.
+    // Here the compiler finds that the return type cannot be an answer.
     let made = match &item.sig.output {
         ReturnType::Default => path.clone(),
         ReturnType::Type(_, answer) => kind.path(answer.span()),
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// What compile errors in the code say.
+    /// The texts of the compile errors in the code.
     fn faults(code: TokenStream) -> Vec<String> {
         let tokens = code.into_iter().flat_map(|token| match token {
             TokenTree::Group(group) => faults(group.stream()),

@@ -1,4 +1,4 @@
-//! A function as its author wrote it, read for what a tool or prompt needs of it.
+//! A function as its author wrote it, reduced to the parts that a tool or prompt needs.
 
 use syn::ext::IdentExt;
 use syn::{Attribute, Error, FnArg, ItemFn, Pat, PatType, Result, Safety, Type, Visibility};
@@ -6,7 +6,7 @@ use syn::{Attribute, Error, FnArg, ItemFn, Pat, PatType, Result, Safety, Type, V
 use crate::description;
 use crate::parameter::{self, Parameter};
 
-/// Attributes that are about the tool; all others stay on the function.
+/// Attributes that belong to the tool; all others stay on the function.
 const OF_THE_TOOL: [&str; 8] = [
     "allow",
     "deny",
@@ -20,27 +20,27 @@ const OF_THE_TOOL: [&str; 8] = [
 
 /// A function that can be a tool or a prompt.
 pub(crate) struct Function {
-    /// Attributes of what stands in its place.
+    /// Attributes of the generated function.
     pub(crate) attributes: Vec<Attribute>,
-    /// Who may use it.
+    /// The visibility of the generated function.
     pub(crate) visibility: Visibility,
-    /// What clients are told it is called.
+    /// The name that clients see.
     pub(crate) name: String,
-    /// What it does, in its author's words.
+    /// The description, from the doc comment.
     pub(crate) description: String,
     /// Its first parameter is the call.
     pub(crate) takes_call: bool,
     /// All other parameters.
     pub(crate) parameters: Vec<Parameter>,
-    /// The function itself, without what was taken from it.
+    /// The function itself, without the attributes that were taken.
     pub(crate) item: ItemFn,
 }
 
 impl Function {
-    /// Reads a function that is to be a `noun`.
+    /// Reads a function for a `noun`.
     ///
     /// # Errors
-    /// Everything that keeps it from being one, not only the first.
+    /// Every fault of the function, not only the first.
     pub(crate) fn read(mut item: ItemFn, noun: &str) -> Result<Function> {
         let mut faults = Faults(None);
         faults.note(check_signature(&item, noun));
@@ -127,7 +127,7 @@ fn check_call(typed: &PatType) -> Result<()> {
     }
 }
 
-/// All that is wrong, to be said at once.
+/// All faults, reported together.
 struct Faults(Option<Error>);
 
 impl Faults {

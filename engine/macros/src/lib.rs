@@ -1,12 +1,12 @@
 //! The attributes of `corelane`: a function becomes a tool or a prompt.
 //!
-//! A function is read first, and refused with what to do instead if it cannot be served; what is
-//! written is only what its author would have written for `Tool::new` or `Prompt::new`. Invariant:
-//! whether types fit is left to the compiler, which sees them where their author put them.
+//! A function that cannot be served is refused with a message that says how to change it. The
+//! generated code is only the code that its author would have written for `Tool::new` or
+//! `Prompt::new`. Invariant: the compiler checks the types, at the place where the author put them.
 //!
-//! Use them as `corelane::tool` and `corelane::prompt`. What it deliberately lacks: arguments of
-//! the attributes. Everything but name, description, arguments and answer is said with the methods
-//! of `Tool` and `Prompt`.
+//! Use them as `corelane::tool` and `corelane::prompt`. They deliberately lack arguments of the
+//! attributes: everything but name, description, arguments and answer is set with the methods of
+//! `Tool` and `Prompt`.
 
 mod description;
 mod expansion;
@@ -15,7 +15,7 @@ mod parameter;
 
 use proc_macro::TokenStream;
 
-/// Makes a tool of a function: `fn name() -> Tool` stands in its place, for `Server::with_tool`.
+/// Makes a tool of a function: it becomes `fn name() -> Tool`, for `Server::with_tool`.
 ///
 /// ```
 /// use corelane::{Call, CallError, Server, tool};
@@ -26,13 +26,13 @@ use proc_macro::TokenStream;
 ///     a + b
 /// }
 ///
-/// /// Says how many bytes a text has, the slow way.
+/// /// Counts the bytes of a text.
 /// #[tool]
 /// async fn measure(
 ///     call: &Call,
-///     /// What to measure.
+///     /// The text to measure.
 ///     text: String,
-///     /// How often, for those who doubt it.
+///     /// The number of repetitions.
 ///     #[serde(default)]
 ///     #[schemars(range(max = 3))]
 ///     again: u8,
@@ -48,22 +48,21 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// - **Name and description.** The tool is called like the function. Its doc comment is the
-///   description, and must be there: a model chooses by it.
+///   description and is required: a model chooses by it.
 /// - **Arguments.** Each parameter is a member of the arguments object, of any type that is
-///   `Deserialize`, `JsonSchema` and owned; what is an `Option` need not be sent. Doc comments
+///   `Deserialize`, `JsonSchema` and owned; an `Option` makes it optional. Doc comments
 ///   describe parameters in the schema, `#[serde(..)]` and `#[schemars(..)]` apply to them.
 ///   A first parameter `call: &Call` is the call itself.
-/// - **Answer.** Whatever is `IntoToolResult`, or a `Result` of it whose error is a
+/// - **Answer.** A type that is `IntoToolResult`, or a `Result` of it whose error is a
 ///   `HandlerError`. The function is `async` or not; work that takes long goes through
 ///   `Call::offload` either way.
-/// - **The rest** is said where the tool is added, with the methods of `Tool`.
+/// - **The rest** is set where the tool is added, with the methods of `Tool`.
 #[proc_macro_attribute]
 pub fn tool(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expansion::of(expansion::Kind::Tool, arguments.into(), item.into()).into()
 }
 
-/// Makes a prompt of a function: `fn name() -> Prompt` stands in its place, for
-/// `Server::with_prompt`.
+/// Makes a prompt of a function: it becomes `fn name() -> Prompt`, for `Server::with_prompt`.
 ///
 /// ```
 /// use corelane::{CompleteRequest, Server, prompt};
@@ -71,7 +70,7 @@ pub fn tool(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// /// Finds a place for dinner.
 /// #[prompt]
 /// fn dinner(
-///     /// What there is to celebrate.
+///     /// The reason to celebrate.
 ///     occasion: Option<String>,
 /// ) -> String {
 ///     format!("Find a place for {}.", occasion.as_deref().unwrap_or("dinner"))
@@ -84,8 +83,8 @@ pub fn tool(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// );
 /// ```
 ///
-/// Functions are as for [`tool`](macro@tool), but that clients send every argument as a string,
-/// and that the answer is `IntoPromptResult`.
+/// Functions are as for [`tool`](macro@tool), with two differences: clients send every argument as
+/// a string, and the answer is `IntoPromptResult`.
 #[proc_macro_attribute]
 pub fn prompt(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expansion::of(expansion::Kind::Prompt, arguments.into(), item.into()).into()

@@ -6,7 +6,7 @@ use syn::{Attribute, Error, Ident, Pat, PatType, Result, Type};
 
 /// One argument: a field of the type that all arguments are read into.
 pub(crate) struct Parameter {
-    /// What describes and constrains it: doc comments, `#[serde(..)]` and `#[schemars(..)]`.
+    /// Its doc comments, `#[serde(..)]` and `#[schemars(..)]`.
     pub(crate) attributes: Vec<Attribute>,
     /// Its name, of the parameter and of the field.
     pub(crate) name: Ident,
@@ -15,8 +15,7 @@ pub(crate) struct Parameter {
 }
 
 impl Parameter {
-    /// Reads a parameter, and takes from it the attributes that a field may have and a parameter
-    /// may not.
+    /// Reads a parameter, and takes the attributes that a field may have and a parameter may not.
     ///
     /// # Errors
     /// If it has no name, borrows, or has other attributes.
@@ -77,7 +76,7 @@ fn name_of(pattern: &Pat) -> Result<Ident> {
     Err(Error::new_spanned(pattern, fault))
 }
 
-/// What is wrong with a type that does not own all it has, or is none of its own.
+/// The fault of a type that borrows or is not a type of its own.
 fn borrowing(kind: TokenStream) -> Option<&'static str> {
     kind.into_iter().find_map(|token| match token {
         TokenTree::Punct(it) if it.as_char() == '&' => {

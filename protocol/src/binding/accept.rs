@@ -1,4 +1,4 @@
-//! What kinds of answer a client takes, and what kind of body it sends.
+//! The kinds of answer that a client accepts, and the kind of body that it sends.
 
 use crate::framing::http1::Field;
 
@@ -22,8 +22,8 @@ impl Accept {
     pub fn read(field: Field<'_>) -> Accept {
         match field {
             Field::Absent => Accept::ALL,
-            // Repeated list fields mean their values joined; a client that splits Accept takes
-            // whatever it is given.
+            // Repeated list fields mean their values joined. A client that splits Accept gets
+            // either kind.
             Field::Repeated => Accept::ALL,
             // As the official clients write it.
             Field::Once(value) if value == b"application/json, text/event-stream" => Accept::ALL,

@@ -52,8 +52,8 @@ impl SessionClaim<'_> {
 /// A message that was admitted.
 #[derive(Debug, Clone, Copy)]
 pub enum Admitted<'a> {
-    /// A modern request. Having one tells you that its envelope is valid, its revision served,
-    /// its headers agree with its body and its method exists.
+    /// A modern request. Its envelope is valid, its revision served, its headers agree with its
+    /// body and its method exists.
     Modern(ModernRequest<'a>),
     /// A modern notification: accepted, and dropped unless it has a meaning over HTTP.
     ModernNotification,
@@ -78,11 +78,11 @@ pub enum Admitted<'a> {
 pub struct ModernRequest<'a> {
     /// Id of the request.
     pub id: Id<'a>,
-    /// What is asked for.
+    /// The requested method.
     pub method: Method,
     /// Its parameters.
     pub params: Option<Value<'a>>,
-    /// What the request says of itself.
+    /// The members of `_meta` that describe the request.
     pub envelope: Envelope<'a>,
 }
 
@@ -93,16 +93,16 @@ pub enum SessionMessage<'a> {
     Request {
         /// Id of the request.
         id: Id<'a>,
-        /// What is asked for, by name.
+        /// The name of the requested method.
         name: &'a str,
-        /// What is asked for, if it exists.
+        /// The requested method, if it exists.
         method: Option<Method>,
         /// Its parameters.
         params: Option<Value<'a>>,
     },
     /// A notification; an unknown one is accepted and ignored.
     Notification {
-        /// Which one, if it exists.
+        /// The notification, if it is known.
         method: Option<NotificationMethod>,
         /// Its parameters.
         params: Option<Value<'a>>,
@@ -119,7 +119,7 @@ pub enum SessionMessage<'a> {
 }
 
 impl<'a> SessionMessage<'a> {
-    /// What `message` is within a session.
+    /// The kind of `message` within a session.
     pub fn of(message: Message<'a>) -> SessionMessage<'a> {
         match message {
             Message::Request {
@@ -145,7 +145,7 @@ impl<'a> SessionMessage<'a> {
         }
     }
 
-    /// Whether it claims to be of the modern era, which has no sessions.
+    /// Whether the message claims the modern era, which has no sessions.
     pub fn claims_modern(&self) -> bool {
         let (SessionMessage::Request { params, .. } | SessionMessage::Notification { params, .. }) =
             self
@@ -198,8 +198,8 @@ pub fn batch_session<'a>(claims: Claims<'a>) -> Result<SessionClaim<'a>, Reason<
     session_claim(claims).map_err(|_| Reason::Batch)
 }
 
-/// Nothing is required of a modern notification but that what names a version names one that is
-/// served: there are no rules for its headers.
+/// A modern notification has one requirement: a revision that it names must be served. There are no
+/// rules for its headers.
 fn modern_notification<'a>(
     claims: Claims<'a>,
     claim: Option<Value<'a>>,
@@ -242,9 +242,9 @@ fn admit_request<'a>(
     session_message(claims, message)
 }
 
-/// A handshake is legacy whatever revision it asks for (MCP 2026-07-28 basic/versioning, "Backward
-/// Compatibility"), and is answered with one that is served (2025-11-25 basic/lifecycle, "Version
-/// Negotiation"). A header that names the modern era has to ask for the same revision.
+/// A handshake is legacy for any requested revision (MCP 2026-07-28 basic/versioning, "Backward
+/// Compatibility"), and the answer names a served one (2025-11-25 basic/lifecycle, "Version
+/// Negotiation"). A header that names the modern era must agree with the body.
 fn initialize<'a>(
     claims: Claims<'a>,
     id: Id<'a>,

@@ -2,8 +2,8 @@
 
 use crate::framing::http1::RequestHead;
 
-/// The headers that came with a message. They decide nothing: admission checks that they agree
-/// with the message.
+/// The headers that came with a message. They decide nothing: admission checks that they agree with
+/// the message.
 #[derive(Debug, Clone, Copy)]
 pub struct Claims<'a>(Option<&'a RequestHead<'a>>);
 

@@ -20,7 +20,7 @@ pub struct HeaderParam {
     path: Vec<String>,
 }
 
-/// What makes an annotation unusable.
+/// Why an annotation is unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderParamDefect {
     /// The name is no header name.
@@ -86,7 +86,8 @@ fn collect_properties(
     Ok(())
 }
 
-/// Every annotation of a subschema, reachable or not. A property called `x-mcp-header` is none.
+/// Every annotation of a subschema, reachable or not. A property called `x-mcp-header` is not an
+/// annotation.
 fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a String>) {
     match schema {
         serde_json::Value::Object(members) => {
@@ -110,12 +111,11 @@ fn list_annotations<'a>(schema: &'a serde_json::Value, names: &mut Vec<&'a Strin
     }
 }
 
-/// Checks that the headers of a request say the same as its arguments.
+/// Checks that the headers of a request agree with its arguments.
 ///
 /// # Errors
 /// The first header that is missing, malformed or different, also from another of its name. A value
-/// that is absent or null has no header: one that is there all the same says something that the
-/// arguments do not.
+/// that is absent or null has no header: a header without a value contradicts the arguments.
 pub fn check<'a>(
     params: &'a [HeaderParam],
     claims: Claims<'_>,

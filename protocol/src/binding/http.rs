@@ -5,7 +5,7 @@ use super::claims::Claims;
 use super::refusal::{Category, Reason};
 use crate::framing::http1::{Field, Method as Verb, RequestHead, Status};
 
-/// What a request head asks for.
+/// The request that a head makes of this endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route<'a> {
     /// A message for this endpoint: its body decides what happens.
@@ -14,8 +14,8 @@ pub enum Route<'a> {
     OpenStream {
         /// The session.
         session: SessionClaim<'a>,
-        /// The last event the client saw of the stream it wants the rest of; a fresh stream is
-        /// wanted when absent.
+        /// The id of the last event that the client received, to resume that stream; absent for a
+        /// new stream.
         last_event_id: Option<&'a [u8]>,
     },
     /// The end of this legacy session.
@@ -51,7 +51,7 @@ fn is_path(path: &str, endpoint: &str) -> bool {
     path == endpoint || path[..bare(path)] == endpoint[..bare(endpoint)]
 }
 
-/// An empty id is none: it is what clients have that saw no id (WHATWG HTML 9.2.4).
+/// An empty id counts as absent: clients that received no id have one (WHATWG HTML 9.2.4).
 fn last_event_id(field: Field<'_>) -> Result<Option<&[u8]>, Reason<'_>> {
     match field {
         Field::Absent | Field::Once(b"") => Ok(None),

@@ -1,4 +1,4 @@
-//! Messages that are not served: the category, the code and the words for each reason.
+//! Messages that are not served: the category, the code and the text for each reason.
 
 use crate::jsonrpc::{DecodeError, Id, ShapeFault, encode};
 use crate::mcp::capability::ClientCapability;
@@ -27,7 +27,7 @@ pub struct Refusal<'a> {
     pub reason: Reason<'a>,
 }
 
-/// The kind of a refusal. A transport turns it into a word of its own, such as an HTTP status.
+/// The kind of a refusal. Each transport expresses it in its own way, such as an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Category {
     /// The message breaks a rule of the protocol, or lacks something.
@@ -91,7 +91,7 @@ pub enum Reason<'a> {
     /// `Host` or `Origin` is not one this server answers to.
     #[error("{0}")]
     Forbidden(String),
-    /// The header that says who asks does not say it.
+    /// The header that names the principal is missing or malformed.
     #[error("{0}")]
     Principal(String),
     /// The path is not the endpoint.
@@ -126,7 +126,7 @@ pub enum Reason<'a> {
     ParamHeader {
         /// The name after `Mcp-Param-`.
         name: &'a str,
-        /// What is wrong with it.
+        /// The fault of the value.
         fault: &'static str,
     },
     /// The claimed revision is not served.
@@ -159,7 +159,7 @@ pub enum Reason<'a> {
 }
 
 impl Reason<'_> {
-    /// What kind of refusal it is: each transport has a word of its own for it.
+    /// The category of the refusal, which each transport expresses in its own way.
     pub fn category(&self) -> Category {
         match self {
             Reason::ContentType | Reason::ContentEncoding => Category::UnsupportedType,

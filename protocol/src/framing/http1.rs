@@ -1,15 +1,15 @@
 //! HTTP/1.1 requests in, responses out: RFC 9112, with the server's duties of RFC 9110.
 //!
-//! Input: a [`Framer`] is shown the unconsumed bytes of a connection and answers with one whole
+//! Input: a [`Framer`] reads the unconsumed bytes of a connection and returns one whole
 //! [`RequestHead`] and its body, both borrowed from those bytes. Output: [`write_response_head`]
 //! and [`write_chunk`] append to a buffer of the caller.
 //!
-//! Two invariants. Whether a request is accepted, and what it says, never depends on how its bytes
-//! were split on the way. And wherever RFC 9112 lets two recipients disagree on where a message
-//! ends (section 6.3, section 11.2: request smuggling), the request is refused, never repaired.
+//! Two invariants. The result never depends on how the bytes of a request were split on the way.
+//! Wherever RFC 9112 lets two recipients disagree on where a message ends (section 6.3, section
+//! 11.2: request smuggling), the request is refused, never repaired.
 //!
-//! There are no deadlines here, no routing, no upgrade, no content coding and no trailer fields:
-//! the first three are the caller's, the others are bounded or refused, then dropped.
+//! It lacks deadlines, routing, upgrades, content codings and trailer fields: the first three
+//! belong to the caller, the others are bounded or refused, then dropped.
 
 mod chunked;
 mod control;

@@ -1,11 +1,11 @@
 //! Server-sent events, encoding only: WHATWG HTML section 9.2.
 //!
-//! What is written is always a whole event or a whole comment, never a part of one: a stream may be
-//! cut between any two calls. Nothing here numbers events or keeps them for resumption.
+//! Each call writes a whole event or a whole comment: a stream may be cut between any two calls.
+//! Nothing here numbers events or keeps them for resumption.
 
 use memchr::memchr2;
 
-/// One event. All absent and no data is the event with empty data.
+/// One event. An event without fields and data is the event with empty data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Event<'a> {
     /// Becomes the client's last event id, sent back as `Last-Event-ID`.
@@ -54,7 +54,7 @@ pub fn write_event(out: &mut Vec<u8>, event: &Event<'_>) {
     out.push(b'\n');
 }
 
-/// Appends the time a client waits before it reconnects. Without data, nothing is dispatched.
+/// Appends the time that a client waits before it reconnects. Without data, no event is dispatched.
 pub fn write_retry(out: &mut Vec<u8>, retry_ms: u64) {
     let mut digits = itoa::Buffer::new();
     write_field(out, b"retry:", digits.format(retry_ms).as_bytes());

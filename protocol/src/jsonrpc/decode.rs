@@ -28,7 +28,7 @@ const INPUT_BYTES_KEPT: usize = 64 * 1024;
 /// Longer tapes are not kept, in nodes of 24 bytes: a node for each byte of a copy that is kept,
 /// and as much again because vectors grow by doubling.
 const TAPE_NODES_KEPT: usize = 2 * INPUT_BYTES_KEPT;
-/// What the buffers are sized for at first, in bytes of message.
+/// The size of message that the buffers are made for at first, in bytes.
 const INPUT_BYTES_EXPECTED: usize = 4 * 1024;
 /// The parser indexes characters with 32 bits; half of that leaves its sums far from overflow.
 const MESSAGE_BYTES_MAX: usize = 1 << 31;
@@ -76,7 +76,7 @@ impl Decoder {
         if bytes.len() > INPUT_BYTES_KEPT {
             self.buffers = small_buffers(&self.limits);
         }
-        // From here the document hands the tape back, whichever way this ends.
+        // From here on, dropping the document returns the tape on every path.
         let mut decoded = Decoded {
             tape,
             home: &mut self.spare_tape,
@@ -87,8 +87,8 @@ impl Decoder {
         Ok(decoded)
     }
 
-    /// Gives back the copy of a long message, which otherwise waits for the next one. A shard
-    /// calls this before it sleeps.
+    /// Frees the copy of a long message, which otherwise lives until the next one. A shard calls
+    /// this before it sleeps.
     pub fn trim(&mut self) {
         if self.input.capacity() > INPUT_BYTES_KEPT + INPUT_PADDING {
             self.input = Vec::with_capacity(INPUT_BYTES_EXPECTED);
@@ -101,7 +101,7 @@ impl Decoder {
     }
 }
 
-/// What can be refused before anything is copied.
+/// Checks the limits that need no copy.
 fn check_size(bytes: &[u8], limits: &JsonLimits) -> Result<(), DecodeError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(DecodeError::TooLong {
@@ -112,7 +112,7 @@ fn check_size(bytes: &[u8], limits: &JsonLimits) -> Result<(), DecodeError> {
     node_count::check(bytes, limits.nodes_max)
 }
 
-/// Makes `input` a copy of `bytes` with what the parser reads beyond its end.
+/// Makes `input` a copy of `bytes` with the padding that the parser reads beyond its end.
 fn copy_padded(bytes: &[u8], input: &mut Vec<u8>) {
     input.clear();
     input.reserve_exact(bytes.len() + INPUT_PADDING);
@@ -120,8 +120,8 @@ fn copy_padded(bytes: &[u8], input: &mut Vec<u8>) {
     input.extend_from_slice(&[b' '; INPUT_PADDING]);
 }
 
-/// Parses `input`, the padded copy of `bytes`, which is unescaped in place. Gives the place of a
-/// name that stands for the second time in its object.
+/// Parses `input`, the padded copy of `bytes`, which is unescaped in place. Returns the place of
+/// the first name that occurs twice in its object.
 fn fill<'d>(
     tape: &mut Tape<'d>,
     (bytes, input): (&[u8], &'d mut [u8]),
@@ -142,7 +142,7 @@ fn small_buffers(limits: &JsonLimits) -> Buffers {
     Buffers::with_max_depth(INPUT_BYTES_EXPECTED, limits.depth_max)
 }
 
-/// Says in our words what the parser refused.
+/// Maps an error of the parser to [`DecodeError`].
 #[cold]
 fn classify(error: &simd_json::Error, bytes: &[u8], limits: &JsonLimits) -> DecodeError {
     match error.error() {
@@ -150,7 +150,7 @@ fn classify(error: &simd_json::Error, bytes: &[u8], limits: &JsonLimits) -> Deco
             depth_max: limits.depth_max,
         },
         // The parser reports half a surrogate pair as UTF-8 too, and a broken sequence under other
-        // names, depending on what it met first.
+        // names, depending on the byte that it reads first.
         _ if str::from_utf8(bytes).is_err() => DecodeError::InvalidUtf8,
         ErrorType::InvalidNumber => match number_around(bytes, error.index()) {
             Some(offset) => DecodeError::NumberOutOfRange { offset },
@@ -161,8 +161,8 @@ fn classify(error: &simd_json::Error, bytes: &[u8], limits: &JsonLimits) -> Deco
     }
 }
 
-/// Finds where the number around `index` starts, if it follows the grammar of RFC 8259 section 6:
-/// then the parser refused it for its size, not for its form.
+/// Finds the start of the number around `index`, if it follows the grammar of RFC 8259 section 6:
+/// then the parser refused its size, not its form.
 fn number_around(bytes: &[u8], index: usize) -> Option<usize> {
     let of_number = |byte: &u8| {
         !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':')
@@ -209,7 +209,7 @@ pub struct Decoded<'d> {
     tape: Tape<'d>,
     home: &'d mut Tape<'static>,
     limits: &'d JsonLimits,
-    /// Where on the tape a name stands for the second time in its object.
+    /// The place on the tape of a name that occurs twice in its object.
     duplicate_at: Option<usize>,
 }
 
@@ -232,7 +232,7 @@ impl Decoded<'_> {
     /// See [`Document::message`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Document::message`].
     pub fn message(&self) -> Result<Message<'_>, ShapeError<'_>> {
         self.document().message()
     }

@@ -115,8 +115,8 @@ impl<'de> IntoDeserializer<'de, DeserializeError> for Value<'de> {
     }
 }
 
-/// Visits a float without a fraction as an integer, if that has 64 bits at most. So it is also when
-/// the type is not known yet: serde buffers the fields of flattened and untagged types.
+/// Visits a float without a fraction as an integer, if that has 64 bits at most. This also holds
+/// while the type is unknown: serde buffers the fields of flattened and untagged types.
 fn visit_float<'de, V: Visitor<'de>>(
     number: f64,
     visitor: V,
@@ -280,7 +280,7 @@ struct Content<'de> {
 }
 
 impl<'de> Content<'de> {
-    /// The content, or the error that a variant of that form cannot do without it.
+    /// The content, or the error of a variant that needs content of that form.
     fn required(&self, form: &'static str) -> Result<Value<'de>, DeserializeError> {
         self.value
             .ok_or_else(|| DeserializeError::invalid_type(Unexpected::UnitVariant, &form))

@@ -1,9 +1,9 @@
 //! Messages to bytes, appended to an output buffer.
 //!
-//! Invariant: what is written is valid JSON on one line (RFC 8259): every control character is
-//! escaped, so the line framing of stdio holds whatever a string contains. An `id` is never `null`:
-//! MCP's schema knows only its absence. It lacks pretty printing and any buffer of its own; callers
-//! bring the connection's buffer, which already has room in most cases.
+//! Invariant: the output is valid JSON on one line (RFC 8259): every control character is escaped,
+//! so the line framing of stdio holds for any string. An `id` is never `null`: MCP's schema has no
+//! null id. It lacks pretty printing and a buffer of its own; callers bring the connection's
+//! buffer, which already has capacity in most cases.
 //!
 //! A message with a body of the caller's is written in three steps: a `begin_` function, the value,
 //! then [`end`].

@@ -1,7 +1,7 @@
-//! Why bytes are not a message, and the JSON-RPC codes that say so.
+//! Why bytes are not a message, and the JSON-RPC error codes.
 //!
-//! Invariant: every error here is the peer's fault and leaves the connection alive; each knows the
-//! code to answer with. It lacks the errors of methods and of MCP, which belong to their own rooms.
+//! Invariant: every error here is the peer's fault, leaves the connection alive, and knows its
+//! code. It lacks the errors of methods and of MCP, which belong to their own modules.
 
 use super::id::Id;
 use super::value::Kind;
@@ -58,8 +58,8 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The code to answer with: [`PARSE_ERROR`] for what is not JSON, [`INVALID_REQUEST`] for what
-    /// is, or may be, but exceeds a limit.
+    /// The code of the answer: [`PARSE_ERROR`] for a text that is not JSON, [`INVALID_REQUEST`] for
+    /// a text that exceeds a limit and is or may be JSON.
     pub fn code(&self) -> i64 {
         match self {
             DecodeError::Empty | DecodeError::InvalidUtf8 | DecodeError::Syntax => PARSE_ERROR,
@@ -75,17 +75,17 @@ impl DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
 pub struct ShapeError<'a> {
-    /// The id to answer with, if the text has exactly one and it is readable.
+    /// The id of the answer, if the text has exactly one readable id.
     ///
-    /// It is absent for what looks like a response: its id belongs to the receiver's own requests,
-    /// and an answer carrying it would hit an unrelated request of the peer.
+    /// It is absent for a text that looks like a response: its id belongs to the receiver's own
+    /// requests, and an answer with it would hit an unrelated request of the peer.
     pub id: Option<Id<'a>>,
-    /// What is wrong.
+    /// The fault of the text.
     pub fault: ShapeFault<'a>,
 }
 
 impl ShapeError<'_> {
-    /// The code to answer with: always [`INVALID_REQUEST`].
+    /// The code of the answer: always [`INVALID_REQUEST`].
     pub fn code(&self) -> i64 {
         INVALID_REQUEST
     }
@@ -100,7 +100,7 @@ pub enum ShapeFault<'a> {
     /// The text is neither an object nor an array.
     #[error("message must be an object, not {0}")]
     NotAnObject(Kind),
-    /// An object of the message has a member twice, so that two readers may see two messages.
+    /// An object of the message has a member twice: two readers may see two messages.
     #[error("member \"{0:.64}\" occurs twice in its object")]
     DuplicateMember(&'a str),
     /// `jsonrpc` is absent or not exactly the string "2.0".
@@ -109,7 +109,7 @@ pub enum ShapeFault<'a> {
     /// `id` is not a string or an integer.
     #[error("id must be a string or an integer, not {0}")]
     IdKind(Kind),
-    /// `id` is an integer that no message can carry back as it was.
+    /// `id` is an integer outside the range that a message can carry back unchanged.
     #[error("id is out of range: use an integer from -9223372036854775808 to 18446744073709551615")]
     IdOutOfRange,
     /// `id` is a longer string than [`super::JsonLimits::id_bytes_max`].

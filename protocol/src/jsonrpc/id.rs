@@ -12,8 +12,8 @@ use std::hash::{Hash, Hasher};
 pub enum Id<'a> {
     /// An integer of the range of `i64`.
     Integer(i64),
-    /// An integer above `i64::MAX`; smaller ones are [`Id::Integer`], or equal ids would differ.
-    /// `Id::from(u64)` chooses.
+    /// An integer above `i64::MAX`. Smaller integers are always [`Id::Integer`], or equal ids would
+    /// differ. `Id::from(u64)` chooses.
     Unsigned(u64),
     /// A string, unescaped; possibly empty.
     String(&'a str),

@@ -1,4 +1,4 @@
-//! How much one JSON text may ask of a shard.
+//! Limits on the work that one JSON text causes.
 //!
 //! Invariant: with these limits and a bound on the message's bytes, the memory of one decode is
 //! bounded too (see [`JsonLimits::nodes_max`]). It lacks the bound on the message's bytes itself:
@@ -6,9 +6,9 @@
 
 /// The deepest nesting any profile may allow, in levels.
 ///
-/// Writing a value, digesting it and reading it with serde recurse once a level, so this bounds the
-/// stack: all of them fit 1 MiB, unoptimised, and half of what a thread has by default is left to
-/// the handler.
+/// Writing a value, digesting it and reading it with serde recurse once for each level, so this
+/// bounds the stack: all of them fit 1 MiB, unoptimised. The handler keeps half of a thread's
+/// default stack.
 pub(super) const DEPTH_CEILING: usize = 256;
 
 /// Limits on one JSON text.

@@ -102,7 +102,7 @@ impl<'a> Members<'a> {
         *place = Some(value);
     }
 
-    /// A refusal of it carries no id: that belongs to the receiver's own requests.
+    /// A refusal of a response carries no id: that belongs to the receiver's own requests.
     fn looks_like_response(&self) -> bool {
         self.method.is_none() && (self.result.is_some() || self.error.is_some())
     }

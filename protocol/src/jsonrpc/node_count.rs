@@ -12,8 +12,8 @@
 //! - punctuation is `,` `:` `]` `}`; a valid text of N nodes has at most N - 1 of the first two and
 //!   at most N of the others, so more than 2 N proves that the text is invalid.
 //!
-//! Invariant: what passes makes the parser index at most three characters for each node of the
-//! limit. For that, both must agree on what is inside a string: a backslash outside a string, which
+//! Invariant: for an accepted text the parser indexes at most three characters for each node of the
+//! limit. For that, both must agree on the contents of strings: a backslash outside a string, which
 //! the parser's string mask would take as an escape, is refused here at once. It lacks any other
 //! check of the grammar.
 
@@ -93,7 +93,7 @@ fn count(text: &[u8], nodes_max: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// Finds the position after the string whose first character is at `at`.
+/// Finds the position after the string that starts at `at`.
 fn after_string(text: &[u8], mut at: usize) -> Result<usize, DecodeError> {
     loop {
         let rest = text.get(at..).ok_or(DecodeError::Syntax)?;

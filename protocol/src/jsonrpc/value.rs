@@ -13,8 +13,8 @@ use super::encode::{write_float, write_integer, write_string, write_unsigned};
 use simd_json::{Node, StaticNode};
 use std::fmt;
 
-/// What kind of value it is. Integers and floats are told apart by their notation: `1.0` and `1e0`
-/// are floats, and so are integers beyond `i64` and `u64`, if the parser accepts them at all.
+/// The kind of a value. The notation separates integers from floats: `1.0` and `1e0` are floats,
+/// and so are integers beyond `i64` and `u64`, if the parser accepts them at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `null`
@@ -54,7 +54,7 @@ pub struct Value<'a> {
 }
 
 impl Value<'static> {
-    /// An object without members: what absent arguments mean.
+    /// An object without members, used for absent arguments.
     pub const EMPTY_OBJECT: Value<'static> = Value {
         nodes: &[Node::Object { len: 0, count: 0 }],
     };
@@ -74,7 +74,7 @@ impl<'a> Value<'a> {
         self.nodes.as_ptr().addr()
     }
 
-    /// What kind of value it is.
+    /// The kind of the value.
     pub fn kind(&self) -> Kind {
         match self.node() {
             Node::String(_) => Kind::String,
@@ -187,7 +187,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// How many values it consists of, itself and the names of members included.
+    /// The number of values in it, itself and the names of members included.
     pub fn node_count(&self) -> usize {
         self.nodes.len()
     }
@@ -207,7 +207,7 @@ impl<'a> Value<'a> {
     /// Copies the value into serde_json's own type. Of duplicate members the last one stays.
     pub fn to_serde(&self) -> serde_json::Value {
         // Built by hand: serde_json's own `Deserialize` reads an object whose first member has the
-        // private name of `RawValue` as embedded JSON, and a peer may well send that name.
+        // private name of `RawValue` as embedded JSON, and a peer can send that name.
         match self.node() {
             Node::String(text) => text.into(),
             Node::Static(StaticNode::Null) => serde_json::Value::Null,
@@ -267,7 +267,7 @@ fn split_value<'a>(nodes: &'a [Node<'a>]) -> (Value<'a>, &'a [Node<'a>]) {
     (Value { nodes: value }, rest)
 }
 
-/// How many nodes a value takes that starts with `first`.
+/// The number of nodes of the value that starts with `first`.
 fn span(first: &Node<'_>) -> usize {
     match first {
         Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
@@ -283,7 +283,7 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// How many members there are, duplicates included.
+    /// The number of members, duplicates included.
     pub fn len(&self) -> usize {
         self.len
     }

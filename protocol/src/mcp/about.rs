@@ -1,5 +1,5 @@
-//! What every entry of a list may say of itself besides its name: words for people, pictures, and
-//! what its author passes on.
+//! The members that every entry of a list may have besides its name: title, description, icons,
+//! annotations, `_meta`.
 
 use serde_json::value::RawValue;
 
@@ -11,7 +11,7 @@ use crate::jsonrpc::encode;
 pub struct About {
     /// Name for people.
     pub title: Option<String>,
-    /// What it is, for the model and for people.
+    /// The description, for the model and for people.
     pub description: Option<String>,
     /// Pictures for it.
     pub icons: Vec<Icon>,
@@ -35,7 +35,7 @@ pub struct Icon {
 /// Hints on a resource or a content block (MCP server/resources, "Annotations").
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Annotations {
-    /// Who it is for.
+    /// The intended audience.
     pub audience: Vec<Role>,
     /// 0 for optional to 1 for required.
     pub priority: Option<f64>,
@@ -111,8 +111,7 @@ impl Icon {
 }
 
 impl Annotations {
-    /// Appends the member `annotations` behind a comma, if there is anything to say that
-    /// `revision` has words for.
+    /// Appends the member `annotations` behind a comma, if it has a member that `revision` defines.
     pub fn write_member(&self, out: &mut Vec<u8>, revision: Revision) {
         let last_modified = self.last_modified.as_deref();
         let last_modified = last_modified.filter(|_| revision.has_structured_content());

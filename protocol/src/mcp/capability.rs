@@ -1,4 +1,4 @@
-//! What a client says it can do.
+//! The capabilities that a client declares.
 
 use super::revision::Revision;
 use crate::jsonrpc::Value;
@@ -77,7 +77,7 @@ impl ClientCapabilities {
         set
     }
 
-    /// Those that `revision` has: a client that declares others is not asked for them.
+    /// The capabilities that `revision` has: no other request is sent to the client.
     #[must_use]
     pub fn of_revision(mut self, revision: Revision) -> ClientCapabilities {
         if !revision.has_icons() {
@@ -99,7 +99,7 @@ impl ClientCapabilities {
         self.0 |= capability.bit();
     }
 
-    /// Whether the client declared nothing that it can be asked for.
+    /// Whether the server can send the client no request at all.
     pub fn can_be_asked_nothing(self) -> bool {
         self.0 & !ClientCapability::Tasks.bit() == 0
     }

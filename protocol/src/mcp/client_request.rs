@@ -1,9 +1,9 @@
-//! What a server asks its client for while it serves a request: input of the user, a message of
-//! the client's model, the client's roots.
+//! The requests of a server to its client while a call runs: input of the user, a message of the
+//! client's model, the client's roots.
 //!
-//! The legacy era sends these as JSON-RPC requests of the server; the modern era puts them into a
-//! result of type `input_required`, and the client repeats its request with the responses
-//! (MCP 2026-07-28 basic/patterns/mrtr). Method and params are the same in both.
+//! The legacy era sends these as JSON-RPC requests of the server. The modern era puts them into a
+//! result of type `input_required`, and the client repeats its request with the responses (MCP
+//! 2026-07-28 basic/patterns/mrtr). Method and params are the same in both.
 
 use serde_json::value::RawValue;
 
@@ -12,19 +12,19 @@ use super::capability::ClientCapability;
 use super::era::Era;
 use crate::jsonrpc::{Id, encode};
 
-/// One thing a server asks for.
+/// One request to the client.
 #[derive(Debug, Clone)]
 pub enum ClientRequest {
     /// A form for the user (`elicitation/create`, mode `form`).
     Form {
-        /// What it is for.
+        /// The purpose of the form, for the user.
         message: String,
         /// A flat JSON Schema of its fields.
         schema: Box<RawValue>,
     },
     /// A page for the user (`elicitation/create`, mode `url`).
     Url {
-        /// What it is for.
+        /// The purpose of the page, for the user.
         message: String,
         /// The page.
         url: String,
@@ -52,7 +52,7 @@ impl ClientRequest {
         }
     }
 
-    /// What the client must have declared to be asked.
+    /// The capability that the client must have declared.
     pub fn needs(&self) -> ClientCapability {
         match self {
             ClientRequest::Form { .. } => ClientCapability::ElicitationForm,
@@ -65,7 +65,7 @@ impl ClientRequest {
         }
     }
 
-    /// Appends it as the JSON-RPC request `id` of the server, as legacy clients are asked.
+    /// Appends the JSON-RPC request `id` of the server, the form for legacy clients.
     pub fn write_request(&self, out: &mut Vec<u8>, id: &str) {
         encode::begin_request(out, Id::String(id), self.method());
         self.write_params(out, Era::Legacy);
@@ -76,7 +76,7 @@ impl ClientRequest {
     pub fn write_params(&self, out: &mut Vec<u8>, era: Era) {
         match self {
             ClientRequest::Form { message, schema } => {
-                // Clients of 2025-06-18 know no mode; a form is what its absence means.
+                // Clients of 2025-06-18 know no mode; its absence means a form.
                 out.extend_from_slice(br#"{"message":"#);
                 encode::write_string(out, message);
                 out.extend_from_slice(br#","requestedSchema":"#);

@@ -8,7 +8,7 @@ use crate::jsonrpc::{Id, Object, Value, encode};
 /// Values one answer may have (MCP server/utilities/completion).
 pub const COMPLETION_VALUES_MAX: usize = 100;
 
-/// What is to be completed.
+/// The prompt or template whose argument is completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompletionTarget<'a> {
     /// An argument of the prompt of this name.
@@ -20,11 +20,11 @@ pub enum CompletionTarget<'a> {
 /// The parameters of `completion/complete`.
 #[derive(Debug, Clone, Copy)]
 pub struct CompletionParams<'a> {
-    /// Whose argument it is.
+    /// The prompt or template that has the argument.
     pub target: CompletionTarget<'a>,
     /// Which argument.
     pub argument: &'a str,
-    /// What was typed so far.
+    /// The value typed so far.
     pub value: &'a str,
     /// Arguments that are filled in already, an object of strings and nulls.
     pub context: Option<Object<'a>>,

@@ -1,4 +1,4 @@
-//! Content blocks: what a tool gives back to the model.
+//! Content blocks: the parts of a tool result for the model.
 
 use std::borrow::Cow;
 
@@ -43,12 +43,12 @@ pub enum Content {
         uri: Cow<'static, str>,
         /// Its type.
         mime_type: Option<Cow<'static, str>>,
-        /// What it contains.
+        /// The contents of the resource.
         contents: ResourceContents,
     },
 }
 
-/// What a resource contains.
+/// The contents of a resource: text or bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResourceContents {
     /// Text.
@@ -102,7 +102,7 @@ impl Content {
         }
     }
 
-    /// Makes a block that `revision` does not have a text that says what it would be.
+    /// Replaces a block that `revision` does not have with a text that describes it.
     pub(super) fn downgrade_to(&mut self, revision: Revision) {
         let text = match self {
             Content::Audio { data, mime_type } if !revision.has_audio() => {

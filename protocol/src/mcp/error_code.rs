@@ -6,7 +6,7 @@ pub use crate::jsonrpc::{
 
 /// Legacy: the resource does not exist.
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
-/// A session is missing or unknown: what the official SDKs send, in no revision's text.
+/// A session is missing or unknown: the code of the official SDKs, which no revision defines.
 pub const SESSION: i64 = -32001;
 /// Modern: a header is missing, malformed or contradicts the body.
 pub const HEADER_MISMATCH: i64 = -32020;

@@ -1,5 +1,5 @@
-//! Results of type `input_required`, and what comes back with the repeated request
-//! (MCP 2026-07-28 basic/patterns/mrtr).
+//! Results of type `input_required`, and the responses in the repeated request (MCP 2026-07-28
+//! basic/patterns/mrtr).
 
 use super::about::write_text;
 use super::client_request::ClientRequest;
@@ -9,10 +9,10 @@ use crate::jsonrpc::{Id, Object, Value, encode};
 
 /// Bytes the key of an input request may have.
 pub const INPUT_KEY_BYTES_MAX: usize = 128;
-/// Responses one request may bring.
+/// The most responses that one request may have.
 pub const INPUT_RESPONSES_MAX: usize = 64;
 
-/// Writes the whole message of a result that asks for input.
+/// Writes the whole message of a result that requests input.
 pub fn write_input_required(
     out: &mut Vec<u8>,
     id: Id<'_>,
@@ -44,12 +44,12 @@ pub fn write_input_request(out: &mut Vec<u8>, request: &ClientRequest) {
     out.push(b'}');
 }
 
-/// What a repeated request brings.
+/// The responses and the state of a repeated request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InputResponses<'a> {
     /// Responses by key: an object of objects.
     pub responses: Option<Object<'a>>,
-    /// What the result before gave to be brought back.
+    /// The request state of the earlier result, returned unchanged.
     pub request_state: Option<&'a str>,
 }
 
@@ -92,7 +92,7 @@ impl<'a> InputResponses<'a> {
         })
     }
 
-    /// Whether the request is not a repeated one.
+    /// Whether the request is a first request, not a repeated one.
     pub fn is_empty(&self) -> bool {
         self.responses.is_none() && self.request_state.is_none()
     }

@@ -1,4 +1,4 @@
-//! `initialize` (legacy) and `server/discover` (modern): who the two sides are.
+//! `initialize` (legacy) and `server/discover` (modern): the descriptions of the two sides.
 
 use super::about::write_title;
 use super::capability::ClientCapabilities;
@@ -6,7 +6,7 @@ use super::result::{Caching, ResultTrailer};
 use super::{era::Era, revision::Revision};
 use crate::jsonrpc::{Id, Value, encode};
 
-/// Who a server is and what it offers.
+/// The description of a server and its features.
 #[derive(Debug, Clone, Default)]
 pub struct ServerDescription {
     /// Programmatic name.
@@ -19,7 +19,7 @@ pub struct ServerDescription {
     pub instructions: Option<String>,
 }
 
-/// Which features a server has; it answers the methods of these and of no others.
+/// The features of a server; it serves the methods of these and of no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offer {
     /// Resources or templates.
@@ -65,7 +65,7 @@ impl Offer {
 }
 
 impl ServerDescription {
-    /// The `Implementation` object, in what `revision` has words for.
+    /// The `Implementation` object, with the members that `revision` defines.
     pub fn server_info(&self, revision: Revision) -> Vec<u8> {
         let mut out = br#"{"name":"#.to_vec();
         encode::write_string(&mut out, &self.name);
@@ -84,12 +84,12 @@ impl ServerDescription {
     }
 }
 
-/// What a client says in `initialize`.
+/// The parameters of `initialize`.
 #[derive(Debug, Clone, Copy)]
 pub struct InitializeParams<'a> {
-    /// The revision the client asks for, any text.
+    /// The revision that the client requests, any text.
     pub protocol_version: &'a str,
-    /// What the client can do, for the whole session.
+    /// The capabilities of the client, for the whole session.
     pub capabilities: ClientCapabilities,
 }
 

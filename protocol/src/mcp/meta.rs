@@ -1,4 +1,4 @@
-//! `params._meta`: what a request says about itself.
+//! `params._meta`: the envelope of a request.
 
 use super::capability::ClientCapabilities;
 use super::logging::LogLevel;
@@ -19,11 +19,11 @@ pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// Key of the server's name and version on results.
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// What `params._meta` has at the keys that mean something here, before anything is known of the
-/// types. One walk over the members: every request comes through here.
+/// The known keys of `params._meta`, before their types are checked. One walk over the members:
+/// every request goes through it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Meta<'a> {
-    /// The claim of a modern message: whatever stands at [`PROTOCOL_VERSION`].
+    /// The claim of a modern message: the value at [`PROTOCOL_VERSION`], of any type.
     pub claim: Option<Value<'a>>,
     capabilities: Option<Value<'a>>,
     client_info: Option<Value<'a>>,
@@ -77,13 +77,13 @@ fn usable_token(value: Value<'_>) -> Option<Id<'_>> {
     })
 }
 
-/// A valid modern envelope. Having one tells you that every required key was there and every
-/// known key had the right type; that the revision is served is not part of it.
+/// A valid modern envelope: every required key is present and every known key has the correct type.
+/// The revision is not yet checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Envelope<'a> {
     /// The claimed revision, any text.
     pub protocol_version: &'a str,
-    /// What the client can do, for this request only.
+    /// The capabilities of the client, for this request only.
     pub capabilities: ClientCapabilities,
     /// Log messages below this are not wanted; none at all when absent.
     pub log_level: Option<LogLevel>,
@@ -105,7 +105,7 @@ pub enum EnvelopeError {
     WrongType {
         /// The key at fault.
         key: &'static str,
-        /// What it must be.
+        /// The expected type.
         expected: &'static str,
     },
 }

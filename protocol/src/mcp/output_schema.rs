@@ -1,8 +1,8 @@
-//! What a tool says of the structured content it gives: a JSON Schema, in the form of each era.
+//! The output schema of a tool, in the form of each era.
 //!
-//! Modern revisions take a schema of any root. Legacy ones know only objects, so that a schema of
-//! another root is sent there as that of an object with the one member `result`, and the content
-//! is wrapped in the same way.
+//! Modern revisions accept a schema of any root. Legacy revisions accept only objects: a schema of
+//! another root is sent there as the schema of an object with the one member `result`, and the
+//! content is wrapped in the same way.
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::era::Era;
 use super::schema_member::SchemaMember;
 
-/// Where the schema of an author stands within one that wraps it.
+/// The place of an author's schema within the schema that wraps it.
 const WRAPPED_AT: &str = "#/properties/result";
 
 /// A tool's output schema.
@@ -60,8 +60,8 @@ impl OutputSchema {
         }
     }
 
-    /// Whether legacy clients get the schema, and what fits it, as the member `result` of an
-    /// object.
+    /// Whether legacy clients get the schema, and content that fits it, as the member `result` of
+    /// an object.
     pub fn is_wrapped(&self) -> bool {
         self.wrapped.is_some()
     }
@@ -85,8 +85,8 @@ fn wrap(mut schema: Map<String, Value>) -> Value {
     wrapper
 }
 
-/// Makes references to the document's root ones to where the schema stands. The recursion is as
-/// deep as the schema, which the parser of its text bounds.
+/// Makes references to the document's root references to the new place of the schema. The recursion
+/// is as deep as the schema, which the parser of its text bounds.
 fn move_references(members: &mut Map<String, Value>) {
     for (name, value) in members {
         match (SchemaMember::of(name), value) {

@@ -7,32 +7,32 @@ use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
 use crate::jsonrpc::{Id, Kind, Value, encode};
 
-/// What a client is told of a prompt.
+/// The definition of a prompt, as clients see it.
 #[derive(Debug, Clone, Default)]
 pub struct PromptDefinition {
     /// Unique name.
     pub name: String,
     /// Words for people.
     pub about: About,
-    /// What can be filled in.
+    /// The arguments of the prompt.
     pub arguments: Vec<PromptArgument>,
 }
 
-/// One thing to fill in; its value is a string.
+/// One argument; its value is a string.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PromptArgument {
     /// Its name.
     pub name: String,
     /// Name for people.
     pub title: Option<String>,
-    /// What it is for.
+    /// The purpose of the argument.
     pub description: Option<String>,
     /// Whether it must be given.
     pub required: bool,
 }
 
 impl PromptDefinition {
-    /// Appends the definition as a JSON object, without what `revision` does not have.
+    /// Appends the definition as a JSON object, with the members that `revision` defines.
     pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
@@ -64,14 +64,14 @@ impl PromptArgument {
 /// One message of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptMessage {
-    /// Who says it.
+    /// The speaker.
     pub role: Role,
-    /// What is said.
+    /// The content of the message.
     pub content: Content,
 }
 
 impl PromptMessage {
-    /// Something the user says.
+    /// A message of the user.
     pub fn user(content: impl Into<Content>) -> PromptMessage {
         PromptMessage {
             role: Role::User,
@@ -79,7 +79,7 @@ impl PromptMessage {
         }
     }
 
-    /// Something the model says.
+    /// A message of the model.
     pub fn assistant(content: impl Into<Content>) -> PromptMessage {
         PromptMessage {
             role: Role::Assistant,
@@ -99,14 +99,14 @@ impl PromptMessage {
 /// A prompt with everything filled in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PromptResult {
-    /// What it is.
+    /// The description of the prompt.
     pub description: Option<String>,
-    /// What is said, in order.
+    /// The messages, in order.
     pub messages: Vec<PromptMessage>,
 }
 
 impl PromptResult {
-    /// Leaves of the result what `revision` has words for; before [`PromptResult::write`].
+    /// Removes the members that `revision` does not have; before [`PromptResult::write`].
     pub fn downgrade_to(&mut self, revision: Revision) {
         for message in &mut self.messages {
             message.content.downgrade_to(revision);
@@ -128,8 +128,8 @@ impl PromptResult {
 pub struct PromptParams<'a> {
     /// The prompt to get.
     pub name: &'a str,
-    /// The arguments that are filled in: an object whose values are strings, or null for an
-    /// argument that is not; absent means none.
+    /// The given arguments: an object whose values are strings, or null for an argument without a
+    /// value; absent means none.
     pub arguments: Option<Value<'a>>,
 }
 

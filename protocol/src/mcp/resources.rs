@@ -16,7 +16,7 @@ use crate::jsonrpc::{Id, Value, encode};
 /// Bytes a resource's URI may have.
 pub const URI_BYTES_MAX: usize = 2048;
 
-/// What a client is told of a resource.
+/// The definition of a resource, as clients see it.
 #[derive(Debug, Clone, Default)]
 pub struct ResourceDefinition {
     /// Where it is: an absolute URI (RFC 3986).
@@ -33,7 +33,7 @@ pub struct ResourceDefinition {
     pub annotations: Annotations,
 }
 
-/// What a client is told of a family of resources.
+/// The definition of a resource template, as clients see it.
 #[derive(Debug, Clone, Default)]
 pub struct TemplateDefinition {
     /// Where they are: an RFC 6570 template.
@@ -49,7 +49,7 @@ pub struct TemplateDefinition {
 }
 
 impl ResourceDefinition {
-    /// Appends the definition as a JSON object, without what `revision` does not have.
+    /// Appends the definition as a JSON object, with the members that `revision` defines.
     pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"uri":"#);
         encode::write_string(out, &self.uri);
@@ -66,7 +66,7 @@ impl ResourceDefinition {
 }
 
 impl TemplateDefinition {
-    /// Appends the definition as a JSON object, without what `revision` does not have.
+    /// Appends the definition as a JSON object, with the members that `revision` defines.
     pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"uriTemplate":"#);
         encode::write_string(out, &self.uri_template);
@@ -78,14 +78,14 @@ impl TemplateDefinition {
     }
 }
 
-/// One part of what reading a resource gives.
+/// One part of the contents of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourcePart {
     /// Where the part is; for a resource of one part, its own URI.
     pub uri: String,
     /// Its type.
     pub mime_type: Option<Cow<'static, str>>,
-    /// What it contains.
+    /// The contents of the part.
     pub contents: ResourceContents,
 }
 

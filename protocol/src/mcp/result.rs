@@ -1,9 +1,9 @@
-//! How a result ends, per era.
+//! The members that end a result, in each era.
 //!
-//! A modern result says what kind it is, who made it and how long it may be cached; a legacy
-//! result says none of that (`{}` stays exactly `{}`). Handlers never write these members:
-//! whoever encodes a result opens it with [`encode::begin_result`], writes its own members and
-//! lets [`ResultTrailer::finish`] close it.
+//! A modern result has its type, the server's name and caching hints; a legacy result has none of
+//! them (`{}` stays exactly `{}`). Handlers never write these members: the encoder opens a result
+//! with [`encode::begin_result`], writes its own members, and closes it with
+//! [`ResultTrailer::finish`].
 
 use super::era::Era;
 use super::meta;
@@ -14,7 +14,7 @@ use crate::jsonrpc::{Id, encode};
 pub enum Caching {
     /// The result has no caching members.
     NotCacheable,
-    /// `ttlMs` 0 and `cacheScope` "private": ask again every time.
+    /// `ttlMs` 0 and `cacheScope` "private": the client requests the result again each time.
     Revalidate,
 }
 
@@ -28,7 +28,7 @@ pub struct ResultTrailer {
 }
 
 impl ResultTrailer {
-    /// A stamp for the server described by the JSON object `server_info`.
+    /// The trailer of the server that the JSON object `server_info` describes.
     pub fn new(server_info: &[u8]) -> ResultTrailer {
         let tail = |kind: &str, caching: &[u8]| {
             let mut out = format!(r#""resultType":"{kind}","#).into_bytes();
@@ -70,7 +70,7 @@ impl ResultTrailer {
     /// appends. The result has no member of its own yet.
     pub fn finish_with_meta(&self, out: &mut Vec<u8>, era: Era, meta: impl FnOnce(&mut Vec<u8>)) {
         if era == Era::Modern {
-            // Behind the server's name, before the three braces that end it all.
+            // Behind the server's name, before the three closing braces.
             let (members, end) = self.modern.split_at(self.modern.len() - 3);
             out.extend_from_slice(members);
             out.push(b',');
@@ -83,7 +83,7 @@ impl ResultTrailer {
         }
     }
 
-    /// Closes a modern result that asks for input, behind a whole member, and the message around
+    /// Closes a modern result that requests input, behind a whole member, and the message around
     /// it.
     pub fn finish_input_required(&self, out: &mut Vec<u8>) {
         out.push(b',');

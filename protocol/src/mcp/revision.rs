@@ -2,7 +2,7 @@
 
 use super::era::Era;
 
-/// A revision of the specification this implementation can speak.
+/// A revision of the specification that this implementation serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Revision {
     /// 2024-11-05: the first one.
@@ -67,20 +67,20 @@ impl Revision {
         matches!(self, Revision::V2025_03_26)
     }
 
-    /// Whether it has sound as content, hints on tools, a capability for completion and words in
-    /// progress (MCP 2025-03-26, "Key Changes").
+    /// Whether it has audio content, annotations of tools, a capability for completion and messages
+    /// in progress (MCP 2025-03-26, "Key Changes").
     pub fn has_audio(self) -> bool {
         self >= Revision::V2025_03_26
     }
 
     /// Whether it has structured content, titles, links to resources, `_meta` of entries and
-    /// questions to the user (MCP 2025-06-18, "Key Changes").
+    /// elicitation (MCP 2025-06-18, "Key Changes").
     pub fn has_structured_content(self) -> bool {
         self >= Revision::V2025_06_18
     }
 
-    /// Whether it has icons, questions to the user with a page, and tools in sampling
-    /// (MCP 2025-11-25, "Key Changes").
+    /// Whether it has icons, elicitation by URL, and tools in sampling (MCP 2025-11-25, "Key
+    /// Changes").
     pub fn has_icons(self) -> bool {
         self >= Revision::V2025_11_25
     }
@@ -101,10 +101,10 @@ impl Revision {
             .find(|revision| revision.as_str() == name)
     }
 
-    /// What a legacy handshake answers to a client that asked for `requested`.
+    /// The revision of a legacy handshake for a client that requested `requested`.
     ///
-    /// A served legacy revision is echoed; anything else, a modern one included, is answered with
-    /// the newest legacy one (MCP 2025-11-25 basic/lifecycle, "Version Negotiation").
+    /// A served legacy revision is echoed; any other text, a modern revision included, gets the
+    /// newest legacy one (MCP 2025-11-25 basic/lifecycle, "Version Negotiation").
     pub fn negotiate(requested: &str) -> Revision {
         Self::legacy(requested).unwrap_or(Self::LEGACY[0])
     }
@@ -112,7 +112,7 @@ impl Revision {
 
 /// Whether `name` is a date at or after the first modern revision.
 ///
-/// Revisions are ISO dates, so they compare as text; what is not a date is not modern.
+/// Revisions are ISO dates, so they compare as text; a text that is not a date is not modern.
 pub fn names_modern_era(name: &[u8]) -> bool {
     let is_date = name.len() == 10
         && name.iter().enumerate().all(|(at, byte)| match at {

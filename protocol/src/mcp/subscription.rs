@@ -1,5 +1,5 @@
 //! `subscriptions/listen` (MCP 2026-07-28 basic/patterns/subscriptions), and the notifications of
-//! changes that both eras share. That a listener names tasks is of the extension
+//! changes that both eras share. The member for tasks belongs to the extension
 //! `io.modelcontextprotocol/tasks` ("Task Status Notifications").
 
 use super::about::write_array;
@@ -32,7 +32,7 @@ impl ListKind {
         }
     }
 
-    /// The member of a filter that asks for its changes.
+    /// The member of a filter that requests changes of this list.
     fn filter(self) -> &'static str {
         match self {
             ListKind::Tools => "toolsListChanged",
@@ -72,7 +72,7 @@ impl ListKinds {
     }
 }
 
-/// What a client wants to hear of.
+/// The changes that a client requests.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// Lists.
@@ -83,7 +83,7 @@ pub struct Filter {
     pub task_ids: Vec<Box<str>>,
 }
 
-/// How much one filter may name.
+/// How many names one filter may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterLimits {
     /// Resources.
@@ -103,7 +103,7 @@ pub enum FilterError {
     WrongType {
         /// The member at fault.
         member: &'static str,
-        /// What it must be.
+        /// The expected type.
         expected: &'static str,
     },
     /// More resources or tasks than one stream may have.
@@ -171,7 +171,7 @@ impl Filter {
     }
 }
 
-/// The members of a filter that name what is listened to.
+/// The members of a filter that list names.
 const URIS: &str = "resourceSubscriptions";
 const TASK_IDS: &str = "taskIds";
 
@@ -201,7 +201,7 @@ fn read_names(
     Ok(read)
 }
 
-/// Writes the first message of a subscription: what of its filter is honoured.
+/// Writes the first message of a subscription: the accepted part of its filter.
 pub fn write_acknowledged(out: &mut Vec<u8>, subscription: Id<'_>, filter: &Filter) {
     encode::begin_notification(out, "notifications/subscriptions/acknowledged");
     out.extend_from_slice(br#"{"notifications":"#);
@@ -236,8 +236,8 @@ pub fn write_updated(out: &mut Vec<u8>, uri: &str, subscription: Option<Id<'_>>)
     encode::end(out);
 }
 
-/// Writes to a subscription how a task stands. `members` are what `tasks/get` says of it, without
-/// braces.
+/// Writes the status of a task to a subscription. `members` are the members of the task as in
+/// `tasks/get`, without braces.
 pub fn write_task(out: &mut Vec<u8>, members: &[u8], subscription: Id<'_>) {
     encode::begin_notification(out, "notifications/tasks");
     out.push(b'{');

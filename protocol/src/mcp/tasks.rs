@@ -1,8 +1,8 @@
 //! Tasks: requests whose results are fetched later.
 //!
-//! The two eras share the idea and little else. In MCP 2025-11-25 the client asks for a task and
-//! the members of one are nested; in the extension `io.modelcontextprotocol/tasks` of 2026-07-28
-//! (SEP-2663) the server decides, and a task's members stand beside those of the result.
+//! The eras differ. In MCP 2025-11-25 the client requests a task, and the members of a task are
+//! nested in the result. In the extension `io.modelcontextprotocol/tasks` of 2026-07-28 (SEP-2663)
+//! the server decides, and the members of a task stand beside those of the result.
 
 use super::about::write_text;
 use super::era::Era;
@@ -39,7 +39,7 @@ pub struct TaskView<'a> {
     pub id: &'a str,
     /// Its state, as it is in the era of the message.
     pub status: &'a str,
-    /// What is said about the state.
+    /// The message that describes the state.
     pub message: Option<&'a str>,
     /// When it was made, in RFC 3339.
     pub created_at: &'a str,
@@ -47,7 +47,7 @@ pub struct TaskView<'a> {
     pub updated_at: &'a str,
     /// How long it is kept, in milliseconds from its creation.
     pub ttl_ms: u64,
-    /// How often to ask for its state, in milliseconds.
+    /// The interval at which the client should fetch the state, in milliseconds.
     pub poll_interval_ms: u64,
 }
 
@@ -107,7 +107,7 @@ impl TaskView<'_> {
     }
 }
 
-/// Writes to a legacy session how a task of it stands. It names no related task beside it (MCP
+/// Writes the status of a task to its legacy session. The message has no related task (MCP
 /// 2025-11-25 basic/utilities/tasks, "Task Notifications").
 pub fn write_status(out: &mut Vec<u8>, task: &TaskView<'_>) {
     encode::begin_notification(out, "notifications/tasks/status");
@@ -117,8 +117,8 @@ pub fn write_status(out: &mut Vec<u8>, task: &TaskView<'_>) {
     encode::end(out);
 }
 
-/// Appends the result object of a legacy task, whose `_meta` names the task. `result` is an
-/// object with at least one member and without `_meta`, as those of tools are.
+/// Appends the result object of a legacy task, whose `_meta` names the task. `result` is an object
+/// with at least one member and without `_meta`, like the results of tools.
 pub fn write_related_result(out: &mut Vec<u8>, result: &[u8], task_id: &str) {
     out.extend_from_slice(result.strip_suffix(b"}").unwrap_or(result));
     out.extend_from_slice(br#","_meta":{""#);
@@ -128,7 +128,7 @@ pub fn write_related_result(out: &mut Vec<u8>, result: &[u8], task_id: &str) {
     out.extend_from_slice(b"}}}");
 }
 
-/// What an answer says, apart from the message around it.
+/// The content of an answer, without the message around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerPart<'a> {
     /// The value of `result`.
@@ -137,13 +137,13 @@ pub enum AnswerPart<'a> {
     Error(&'a [u8]),
 }
 
-/// The id under which an answer is written that is to be taken apart.
+/// The id of an answer that is written to be taken apart.
 pub const KEPT_ANSWER_ID: Id<'static> = Id::Integer(0);
 
 impl<'a> AnswerPart<'a> {
     /// Takes apart an answer that was written here under [`KEPT_ANSWER_ID`].
     ///
-    /// Whoever keeps an answer knows not yet under which id it will be asked for.
+    /// An answer is kept before the id of the request that will fetch it is known.
     pub fn of(answer: &'a [u8]) -> Option<AnswerPart<'a>> {
         let inner = answer.strip_suffix(b"}")?;
         let mut prefix = Vec::new();
@@ -171,7 +171,7 @@ impl<'a> AnswerPart<'a> {
     }
 }
 
-/// What a legacy client asks for with `params.task`.
+/// The options of a legacy client in `params.task`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TaskOptions {
     /// How long the task is to be kept, in milliseconds from its creation.

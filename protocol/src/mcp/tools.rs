@@ -11,7 +11,7 @@ use super::revision::Revision;
 use super::tasks::TaskSupport;
 use crate::jsonrpc::{Id, Value, encode};
 
-/// What a client is told of a tool.
+/// The definition of a tool, as clients see it.
 #[derive(Debug, Clone)]
 pub struct ToolDefinition {
     /// Unique name: 1 to 128 of `[A-Za-z0-9_.-]`.
@@ -28,7 +28,7 @@ pub struct ToolDefinition {
     pub task_support: Option<TaskSupport>,
 }
 
-/// Hints on a tool's behaviour, which a client need not believe.
+/// Hints on a tool's behaviour; clients must not trust them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ToolAnnotations {
     /// The tool changes nothing.
@@ -53,8 +53,8 @@ pub fn is_tool_name(name: &str) -> bool {
 }
 
 impl ToolDefinition {
-    /// Appends the definition as a JSON object, without what `revision` does not have. Modern
-    /// clients are not told of task support: the server decides there.
+    /// Appends the definition as a JSON object, with the members that `revision` defines. Modern
+    /// clients do not get the task support: the server decides there.
     pub fn write(&self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#"{"name":"#);
         encode::write_string(out, &self.name);
@@ -104,7 +104,7 @@ impl ToolAnnotations {
     }
 }
 
-/// What a tool gives back.
+/// The result of a tool.
 #[derive(Debug, Clone, Default)]
 pub struct ToolResult {
     /// For the model, in order.
@@ -113,7 +113,7 @@ pub struct ToolResult {
     pub structured: Option<Box<RawValue>>,
     /// Whether the tool failed at its own job.
     pub is_error: bool,
-    /// Whether legacy clients get even an object wrapped, because the tool's output schema is
+    /// Whether legacy clients get objects wrapped as well, because the tool's output schema is
     /// wrapped for them. The server sets it.
     pub wraps_objects: bool,
 }
@@ -135,7 +135,7 @@ impl ToolResult {
         }
     }
 
-    /// Leaves of the result what `revision` has words for; before [`ToolResult::write`].
+    /// Removes the members that `revision` does not have; before [`ToolResult::write`].
     pub fn downgrade_to(&mut self, revision: Revision) {
         if !revision.has_structured_content() {
             self.structured = None;

@@ -1,24 +1,24 @@
-//! What a call asks for, as 32 bytes: the same for a retry, whoever wrote its JSON.
+//! The digest of a call's params, 32 bytes: the same for a retry, in any JSON notation.
 //!
 //! Invariant: the digest is SHA-256 over bytes that stand for exactly one value. Each value starts
-//! with a byte that says its kind; strings say how long they are, objects and arrays where they
-//! end. Members are in bytewise order of their names, the last one of a name counts, and an integer
-//! within 2^53 is the same with a fraction of zero. It lacks a bound on depth: the decoder has it.
+//! with a byte for its kind; strings have their length, objects and arrays an end mark. Members are
+//! in bytewise order of their names, the last one of a name counts, and an integer within 2^53 is
+//! the same with a fraction of zero. It lacks a bound on depth: the decoder has it.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::header_value::integral;
 use crate::jsonrpc::{Object, Value};
 
-/// What differs between a call and its retry: answers, the state itself, and the envelope's
-/// progress token, trace and claims.
+/// The members that differ between a call and its retry: responses, the state itself, and the
+/// envelope with progress token, trace and claims.
 const LEFT_OUT: [&str; 3] = ["_meta", "inputResponses", "requestState"];
 
 /// The digest of `params` without `_meta`, `inputResponses` and `requestState`; a request without
-/// params has those of [`Value::EMPTY_OBJECT`].
+/// params has the digest of [`Value::EMPTY_OBJECT`].
 ///
-/// The order of members and the notation of strings do not matter, nor does the notation of
-/// numbers: `1.0` is 1. Beside the value that is read, memory is taken for a list of its members.
+/// The order of members and the notation of strings and numbers do not matter: `1.0` is 1. Beside
+/// the value itself, a list of its members takes memory.
 pub fn params_digest(params: Value<'_>) -> [u8; 32] {
     let mut hasher = Sha256::new();
     match params.as_object() {

@@ -166,7 +166,7 @@ fn expires_when_its_time_has_come() {
         method: "x",
         ..BINDING
     };
-    // Whoever holds a text that is not theirs does not learn whether it has expired.
+    // The holder of another client's text does not learn whether it has expired.
     let refused = sealer.open(&text, &other, u64::MAX);
     assert_eq!(refused, Err(RequestStateError::Forged));
 }

@@ -1,7 +1,7 @@
 //! Characters of URIs and their percent-encoding (RFC 3986 section 2).
 //!
-//! Invariant: positions are of whole characters. A percent-encoded character is all of its
-//! triplets, so nothing that is split between characters is half a one.
+//! Invariant: positions are always between whole characters. A percent-encoded character is all of
+//! its triplets, so a split never cuts one.
 
 use std::borrow::Cow;
 
@@ -59,7 +59,7 @@ fn utf8_bytes(lead: u8) -> Option<usize> {
     }
 }
 
-/// Where `literal`, an expanded one, ends in `uri` if it stands at `at`.
+/// The end in `uri` of `literal`, an expanded one, if it is at `at`.
 pub(super) fn literal_end(literal: &[u8], uri: &[u8], at: usize) -> Option<usize> {
     let (mut wanted, mut end) = (0, at);
     while let Some(byte) = literal.get(wanted) {
@@ -92,7 +92,7 @@ pub(super) fn push_encoded(out: &mut String, text: &str, keeps_reserved: bool) {
     }
 }
 
-/// What `text` stands for, if it decodes to UTF-8.
+/// The decoded text, if it is UTF-8.
 pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));

@@ -1,4 +1,4 @@
-//! Parts to steps, back to front: what follows a step is there when the step is written.
+//! Parts to steps, back to front: the followers of a step are written before it.
 //!
 //! Invariant: a step that looks at another one of the same byte is written after it.
 
@@ -8,7 +8,7 @@ use super::operator::Operator;
 use super::parse::Part;
 use super::program::{Class, Program, Step};
 
-/// The program that matches what `parts` expand to.
+/// The program that matches the expansions of `parts`.
 pub(super) fn compile(parts: &[Part], names: &[String]) -> Program {
     let mut steps = vec![Step::End];
     for part in parts.iter().rev() {
@@ -96,7 +96,7 @@ fn push_parameters(
         next: choice,
     }));
     if operator.first() == operator.separator() {
-        // The entry of what comes before has to be the last step.
+        // The entry of the preceding part must be the last step.
         steps.push(Step::Choice { first, count, next });
         return;
     }

@@ -1,6 +1,6 @@
 //! Why a text is not a template.
 
-/// What is wrong with a template, and at which byte of it. Whoever wrote the template is at fault.
+/// The fault of a template and its byte. The author of the template is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UriTemplateError {
     /// It is longer than [`super::TEMPLATE_BYTES_MAX`].
@@ -14,7 +14,7 @@ pub enum UriTemplateError {
     /// It has more variables than [`super::VARIABLES_MAX`].
     #[error("variable at byte {offset} exceeds limit of {variables_max} variables")]
     TooManyVariables {
-        /// Where the first one too many starts.
+        /// The start of the first excess variable.
         offset: usize,
         /// The limit.
         variables_max: usize,
@@ -24,7 +24,7 @@ pub enum UriTemplateError {
     IllegalLiteral {
         /// Where it is.
         offset: usize,
-        /// What it is.
+        /// The character.
         character: char,
     },
     /// A percent sign encodes nothing.
@@ -50,7 +50,7 @@ pub enum UriTemplateError {
     UnknownOperator {
         /// Where it is.
         offset: usize,
-        /// What it is.
+        /// The operator.
         operator: char,
     },
     /// A variable has a modifier, `:` or `*`.
@@ -58,7 +58,7 @@ pub enum UriTemplateError {
     Modifier {
         /// Where it is.
         offset: usize,
-        /// What it is.
+        /// The modifier.
         modifier: char,
     },
     /// There is no name where one must be.
@@ -72,13 +72,13 @@ pub enum UriTemplateError {
     IllegalName {
         /// Where it is.
         offset: usize,
-        /// What it is.
+        /// The character.
         character: char,
     },
     /// A name stands for two variables: they could have different values in one URI.
     #[error("name {name:?} at byte {offset} is repeated")]
     RepeatedName {
-        /// Where the second one starts.
+        /// The start of the second one.
         offset: usize,
         /// The name.
         name: String,

@@ -4,7 +4,7 @@ use super::characters::push_encoded;
 use super::operator::Operator;
 use super::parse::Part;
 
-/// The URI; a variable whose name is not among `values` is undefined.
+/// The URI; a variable without an entry in `values` is undefined.
 pub(super) fn expand(parts: &[Part], names: &[String], values: &[(&str, &str)]) -> String {
     let mut uri = String::new();
     for part in parts {

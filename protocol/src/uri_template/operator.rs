@@ -1,4 +1,4 @@
-//! What the sign at the start of an expression means: the table of RFC 6570 appendix A.
+//! The operator at the start of an expression: the table of RFC 6570 appendix A.
 
 /// The kind of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Operator {
         })
     }
 
-    /// What stands before the first value.
+    /// The text before the first value.
     pub(super) fn first(self) -> &'static str {
         match self {
             Operator::Simple | Operator::Reserved => "",
@@ -49,7 +49,7 @@ impl Operator {
         }
     }
 
-    /// What stands between two values.
+    /// The text between two values.
     pub(super) fn separator(self) -> &'static str {
         match self {
             Operator::Simple | Operator::Reserved | Operator::Fragment => ",",
@@ -68,7 +68,7 @@ impl Operator {
         )
     }
 
-    /// What follows a name whose value is empty.
+    /// The text after a name whose value is empty.
     pub(super) fn empty(self) -> &'static str {
         match self {
             Operator::Query | Operator::Continuation => "=",
@@ -76,7 +76,7 @@ impl Operator {
         }
     }
 
-    /// Whether values keep the reserved characters and what is percent-encoded already.
+    /// Whether values keep reserved characters and existing percent-encodings.
     pub(super) fn keeps_reserved(self) -> bool {
         matches!(self, Operator::Reserved | Operator::Fragment)
     }

@@ -1,8 +1,7 @@
 //! A template's text to its parts: the grammar of RFC 6570 section 2.
 //!
-//! Invariant: having [`Parsed`] tells you that names are unique, that the template is within the
-//! limits, and that literals are as they stand in a URI. Apostrophes are allowed in them, as
-//! erratum 6937 says.
+//! Invariant: the names of [`Parsed`] are unique, the template is within the limits, and literals
+//! have their form in a URI. Apostrophes are allowed in them, as erratum 6937 requires.
 
 use std::ops::Range;
 
@@ -95,7 +94,7 @@ fn check_literal(template: &str, range: Range<usize>) -> Result<(), UriTemplateE
 }
 
 impl Parsed {
-    /// Adds what stands between two braces, from `offset` on.
+    /// Adds the expression between two braces, from `offset` on.
     fn add_expression(&mut self, inner: &str, offset: usize) -> Result<(), UriTemplateError> {
         let sign = inner.chars().next();
         let operator = sign.and_then(Operator::of_sign);

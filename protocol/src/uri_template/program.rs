@@ -1,18 +1,18 @@
-//! Matching, in time that no URI can stretch.
+//! Matching in bounded time for any URI.
 //!
 //! The simple version tries every end of every value in turn, which takes a time exponential in the
-//! number of variables for a URI that almost matches. This one asks one question once: does the
+//! number of variables for a URI that almost matches. This one answers each question once: does the
 //! template from step S on match the URI from byte B on? A template has at most 128 steps, so the
 //! answers for one byte are the bits of one word, the **row** of that byte. An answer depends on
 //! later bytes, and on earlier steps of the same byte (the program is written back to front), so
 //! filling the rows from the last byte to the first needs neither recursion nor a second look. When
-//! the row of byte 0 has the step of entry, one pass forward reads the values: it ends each at the
-//! first byte whose row says that the rest matches.
+//! the row of byte 0 has the entry step, one pass forward reads the values: it ends each at the
+//! first byte whose row has the following step.
 //!
 //! Invariant: a row costs at most a look at each byte of literals and names, one at each step, and
-//! one at each parameter for each of the two choices it is in; whatever the URI holds, there is a
-//! row for each of its bytes and one more. A URI that does not match allocates nothing, unless only
-//! a parameter that comes twice is wrong with it. It lacks any knowledge of the grammar.
+//! one at each parameter for each of the two choices it is in; for any URI there is a row for each
+//! of its bytes and one more. A URI that does not match allocates nothing, unless its only fault is
+//! a parameter that comes twice. It lacks any knowledge of the grammar.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Templates expand as RFC 6570 says, and match what they expand to.
+//! Templates expand as RFC 6570 defines, and match their expansions.
 
 use super::{TEMPLATE_BYTES_MAX, URI_BYTES_MAX, UriTemplate, UriTemplateError, VARIABLES_MAX};
 

@@ -1,4 +1,4 @@
-//! What a URI says.
+//! The values that a URI has for a template.
 
 use super::program::Found;
 

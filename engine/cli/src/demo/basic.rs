@@ -1,4 +1,4 @@
-//! Four small tools: something to send, to compute, to wait for, and to keep a core busy with.
+//! Four small tools: for sending, computing, waiting, and keeping a core busy.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use corelane::{Call, CallError, Server, sleep};
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
-    /// What to send back.
+    /// The text to return.
     message: String,
 }
 

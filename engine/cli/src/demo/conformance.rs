@@ -1,4 +1,5 @@
-//! What the MCP conformance suite asks for by name, with the answers it expects.
+//! Tools, resources and prompts that the MCP conformance suite calls by name, with the answers that
+//! it expects.
 
 mod changing;
 mod elicitation;
@@ -20,7 +21,7 @@ use samples::{NoArguments, PNG, STEP, WAV};
 struct Weather {
     /// In degrees Celsius.
     temperature: f64,
-    /// What the sky looks like.
+    /// The state of the sky.
     conditions: &'static str,
 }
 
@@ -154,7 +155,7 @@ fn add_behaviour(server: Server) -> Server {
         )
 }
 
-/// Sends the client away and is done while it is.
+/// Closes the stream of the client and finishes while the client is away.
 async fn reconnects(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     call.close_stream(STEP).await;
     sleep(2 * STEP).await;

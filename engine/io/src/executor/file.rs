@@ -1,4 +1,4 @@
-//! An open file that the executor's ring reads, io_uring(7): the shard runs on meanwhile.
+//! An open file that the executor's ring reads, io_uring(7), while the shard runs on.
 
 use std::io;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
@@ -15,14 +15,14 @@ impl ReadFile {
         ReadFile(unsafe { BufferedFile::from_raw_fd(fd.into_raw_fd()) })
     }
 
-    /// Appends up to `bytes_max` bytes of the file from `position` on to `into`, and says how
-    /// many; 0 means that the file ends there. Dropping the future cancels the read.
+    /// Appends up to `bytes_max` bytes of the file from `position` on to `into`, and returns the
+    /// count; 0 means the end of the file. Dropping the future cancels the read.
     ///
-    /// Like a timer, it goes on when the executor looks at its ring, which it does when no task
-    /// of it can run: a shard that finds work in each of its turns lets it wait.
+    /// Like a timer, it continues when the executor looks at its ring, which it does when none of
+    /// its tasks can run: a shard that finds work in each of its turns delays it.
     ///
     /// # Errors
-    /// What the kernel says about the read.
+    /// The kernel's error for the read.
     pub async fn read_at(
         &self,
         position: u64,

@@ -80,7 +80,7 @@ fn a_sleeper_is_woken_once_and_only_after_a_flush() {
     mesh.senders[1].send(0, Tier::Request, 1).unwrap();
     mesh.senders[1].flush(|to| wakes.push(to));
     assert!(wakes.is_empty());
-    // There is a message, so the receiver must not sleep, and nobody has to wake it.
+    // There is a message: the receiver must not sleep, and no sender must wake it.
     assert!(!receiver.prepare_to_sleep());
     assert_eq!(receiver.drain(256, |_, _, _| ()), 1);
     assert!(receiver.prepare_to_sleep());
@@ -163,8 +163,8 @@ fn check_messages_left_behind(is_sender_first: bool) {
         }
     }
     sender.flush(|_| ());
-    // Two messages stay flushed in lanes whose end the receiver has taken, two follow that are not
-    // flushed, one of them in a lane whose end lies in its handover.
+    // Two messages stay flushed in lanes whose end the receiver has taken. Two follow that are not
+    // flushed, one of them in a lane whose end is still in its handover.
     assert_eq!(receiver.drain(4, |_, _, _| ()), 4);
     assert_eq!(Arc::strong_count(&token), 3);
     sender.send(0, Tier::Bulk, Arc::clone(&token)).unwrap();

@@ -1,8 +1,8 @@
-//! The end of a connection: shut down, cancelled, closed, in this order and never earlier.
+//! The end of a connection: shut down, cancelled, closed, always in this order.
 //!
-//! [`Ring::close`] cancels what waits on the descriptor, operation by operation: to cancel by
-//! descriptor, the kernel looks at every operation of the ring. The close itself is queued when
-//! the last operation on the descriptor has completed, as `outstanding` says why.
+//! [`Ring::close`] cancels the waiting operations of the descriptor one by one: to cancel by
+//! descriptor, the kernel looks at every operation of the ring. The close itself is queued when the
+//! last operation on the descriptor has completed; `outstanding` has the reason.
 
 use super::tag::{Op, Tag};
 use super::{Ring, tagged};
@@ -12,28 +12,29 @@ use io_uring::types::{CancelBuilder, Fixed};
 use std::ffi::c_int;
 
 impl Ring {
-    /// Forgets the send under way on `key`, for tests in which the test completes it.
+    /// Removes the send under way on `key`, for tests in which the test completes it.
     #[cfg(any(test, feature = "test-support"))]
     pub fn forget_send(&mut self, key: SlotKey) {
         self.flight.outstanding.end(super::tag::Op::Send, key.index);
     }
 
-    /// Tells the peer that nothing more follows; receiving goes on. Nothing is reported.
+    /// Shuts the sending side down; receiving continues. There is no completion.
     ///
     /// The kernel hands this to a worker thread, so it is for lingering closes, not for all.
     pub fn shutdown_write(&mut self, key: SlotKey) {
         self.shutdown(key, libc::SHUT_WR);
     }
 
-    /// Cancels everything under way on a connection and closes it; `Closed` follows.
+    /// Cancels every operation under way on a connection and closes it; `Closed` follows.
     ///
-    /// Empty the slot with this call. What was under way still completes, a blocked send with
-    /// ECANCELED, and all of it before `Closed`, the last completion of `key`: the kernel gives
-    /// the index to another connection no earlier than that. Bytes the socket took before are
-    /// still sent to the peer.
+    /// Empty the slot with this call. Operations under way still complete, a blocked send with
+    /// ECANCELED, and all of them before `Closed`, the last completion of `key`: the kernel gives
+    /// the index to another connection only after that. Bytes that the socket took before are still
+    /// sent to the peer.
     ///
     /// # Panics
-    /// If the connection is being closed already; as every call does that queues something for it.
+    /// If the connection is being closed already; so does every call that queues an operation for
+    /// it.
     pub fn close(&mut self, key: SlotKey) {
         if self.shuts_down_before_close {
             self.shutdown(key, libc::SHUT_RDWR);
@@ -56,7 +57,7 @@ impl Ring {
             self.close_clear(key);
         }
         while let Some(key) = self.flight.uncancelled.pop() {
-            // The operation may have completed since, and the descriptor been closed.
+            // The operation may have completed since, and the descriptor may be closed.
             if self.flight.outstanding.is_closing(key.index) {
                 self.cancel_waiting(key);
             }
@@ -76,7 +77,7 @@ impl Ring {
         }
     }
 
-    /// Closes a descriptor that nothing is under way on.
+    /// Closes a descriptor that has no operation under way.
     fn close_clear(&mut self, key: SlotKey) {
         self.flight.outstanding.reset(key.index);
         let close = opcode::Close::new(Fixed(key.index)).build();

@@ -1,14 +1,14 @@
-//! What a ring tells its shard: one closed enum for every completion.
+//! The completions of a ring, as one closed enum.
 
 use crate::buffers::BufferId;
 use crate::chunk::Chunk;
 use crate::slots::SlotKey;
 use std::net::IpAddr;
 
-/// One thing that happened.
+/// One event.
 ///
-/// A key may be stale: what it named was closed after the operation was queued. Look the key up
-/// in `Slots`; even if it finds nothing, recycle the buffer and give the chunk back.
+/// A key may be stale: its connection was closed after the operation was queued. Look the key up in
+/// `Slots`; even if it finds nothing, recycle the buffer and give the chunk back.
 #[derive(Debug)]
 pub enum Completion {
     /// A connection was accepted into the direct descriptor `index`; it is the slot's index.
@@ -32,21 +32,21 @@ pub enum Completion {
         /// errno(3).
         errno: i32,
     },
-    /// There is something to receive, or the peer is going.
+    /// There are bytes to receive, or the peer is closing.
     ///
-    /// It tells of a change: after it, receive until `more_waiting` is false or `WouldBlock`. After
-    /// a hang-up, receive until the end or a failure: no further change will be told.
+    /// It reports a change: after it, receive until `more_waiting` is false or `WouldBlock`. After
+    /// a hang-up, receive until the end or a failure: no further change is reported.
     Readable {
-        /// Whose.
+        /// The connection.
         key: SlotKey,
-        /// Whether the peer is going; received bytes may still be waiting.
+        /// Whether the peer is closing; received bytes may still be waiting.
         hangup: Hangup,
         /// Whether watching goes on. If not, call `Ring::watch` again to go on.
         armed: bool,
     },
     /// A receive ended.
     Received {
-        /// Whose.
+        /// The connection.
         key: SlotKey,
         /// How.
         outcome: Received,
@@ -59,21 +59,21 @@ pub enum Completion {
         /// failure close the key: its socket may be open.
         outcome: Result<(), i32>,
     },
-    /// A [`Ring::recv_multishot`](super::Ring::recv_multishot) brought something.
+    /// A [`Ring::recv_multishot`](super::Ring::recv_multishot) brought bytes or ended.
     ///
     /// Kernels before the fix of March 2026 lose the end of a connection that comes at the same
-    /// time as the bytes before it: where nothing is sent that would fail, receive once more.
+    /// time as the bytes before it. Where no later send would fail, receive once more.
     Streamed {
-        /// Whose.
+        /// The connection.
         key: SlotKey,
-        /// What; with `more_waiting`, another one follows.
+        /// The outcome; with `more_waiting`, another one follows.
         outcome: Received,
-        /// Whether receiving goes on. If not and there was no failure, ask again to go on.
+        /// Whether receiving continues. If not and there was no failure, start it again.
         armed: bool,
     },
     /// A send ended and the chunk is the caller's again.
     Sent {
-        /// Whose.
+        /// The connection.
         key: SlotKey,
         /// The chunk given to `Ring::send`, unchanged.
         chunk: Chunk,
@@ -90,12 +90,12 @@ pub enum Completion {
     },
     /// A [`Ring::look_up_peer`](super::Ring::look_up_peer) ended.
     PeerAddress {
-        /// Whose peer.
+        /// The connection.
         key: SlotKey,
-        /// Its address; nothing if the kernel does not tell, as before Linux 6.7.
+        /// The address of its peer; none if the kernel does not report it, as before Linux 6.7.
         address: Option<IpAddr>,
     },
-    /// Another thread asks to look at the lanes.
+    /// Another thread requests a look at the lanes.
     Woken,
     /// The time of [`Ring::tick_after`](super::Ring::tick_after) is over.
     Ticked,
@@ -129,7 +129,7 @@ pub enum Received {
     EndOfStream,
     /// Every buffer is held: recycle one, then receive again.
     NoBuffers,
-    /// Nothing is there at present; `Readable` will tell.
+    /// No bytes at present; `Readable` follows.
     WouldBlock,
     /// The connection broke.
     Failed {

@@ -2,9 +2,9 @@
 //!
 //! A connection is dialled by a chain of linked operations: open a socket at the slot's index, set
 //! its options, bind it if a source is given, connect. The chain completes once, with `Connected`:
-//! all links but the last are silent unless they fail, and one that fails silences those behind it
-//! (io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS). What the links point to is kept in `flight` until
-//! then.
+//! all links but the last are silent unless they fail, and one that fails silences the later ones
+//! (io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS). The memory that links point to is kept in `flight`
+//! until then.
 
 use super::Ring;
 use super::flight::Dialling;
@@ -81,7 +81,7 @@ impl Ring {
             libc::TCP_NODELAY as u32,
         )));
         if let Some((address, bytes)) = from {
-            // Of both families: the option is the socket's, whatever its addresses are.
+            // For both families: the option belongs to the socket, not to an address.
             self.push(step(option(
                 libc::IPPROTO_IP as u32,
                 libc::IP_BIND_ADDRESS_NO_PORT as u32,
@@ -93,7 +93,7 @@ impl Ring {
         self.push(connect.user_data(tag.pack()));
     }
 
-    /// Sees to it that the next links are submitted together: a submission ends a chain.
+    /// Makes sure that the next links are submitted together: a submission ends a chain.
     pub(super) fn make_room_for_chain(&mut self) {
         let queue = self.uring.submission();
         let free = queue.capacity() - queue.len();
@@ -103,10 +103,10 @@ impl Ring {
         }
     }
 
-    /// Receives whatever comes, a buffer at a time, until a `Streamed` that is not `armed`.
+    /// Receives all bytes, a buffer at a time, until a `Streamed` that is not `armed`.
     ///
-    /// For connections that expect something soon: an armed receive holds some 600 bytes more of
-    /// kernel memory than an armed watch, and saves a submission for each message.
+    /// For connections that expect bytes soon: an armed receive holds some 600 bytes more of kernel
+    /// memory than an armed poll, and saves a submission for each message.
     pub fn recv_multishot(&mut self, key: SlotKey) {
         let receive = opcode::RecvMulti::new(Fixed(key.index), self.buffers.group()).build();
         let tag = self.flight.begin_on(key, Op::Stream);
@@ -114,7 +114,7 @@ impl Ring {
     }
 
     /// Ends a [`Ring::recv_multishot`]: `Streamed` with ECANCELED and not `armed` follows, after
-    /// what was received until then.
+    /// the bytes received until then.
     pub fn cancel_multishot(&mut self, key: SlotKey) {
         self.cancel(key, Tag::for_slot(Op::Stream, key));
     }

@@ -1,21 +1,21 @@
 //! Why a ring cannot be opened, in words an operator can act on.
 //!
-//! Each of these is the fault of the machine, its limits or the settings, and none of a peer; the
-//! shard that asked cannot start. What goes wrong later on one connection is in its completions.
+//! Each of these is the fault of the machine, its limits or the settings, and never of a peer; the
+//! shard cannot start. Later failures of one connection are in its completions.
 
 use std::io;
 
 /// A ring could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
-    /// A setting is outside of what the kernel or this ring can do.
+    /// A setting exceeds the abilities of the kernel or of this ring.
     #[error("ring setting {name} of {value} is not {rule}")]
     Setting {
         /// The field of `RingSettings`.
         name: &'static str,
         /// Its value.
         value: u32,
-        /// What the value has to be.
+        /// The rule for the value.
         rule: &'static str,
     },
     /// The kernel has no io_uring, or this process may not use it.
@@ -40,24 +40,24 @@ pub enum RingError {
         /// The operation as io_uring_enter(2) names it.
         operation: &'static str,
     },
-    /// The memory of the ring exceeds what may be locked.
+    /// The memory of the ring exceeds the limit on locked memory.
     #[error(
         "no memory for a ring of {submission_entries} submissions and {completion_entries} \
          completions: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=) or lower both"
     )]
     Memory {
-        /// Submissions asked for.
+        /// The requested submissions.
         submission_entries: u32,
-        /// Completions asked for.
+        /// The requested completions.
         completion_entries: u32,
     },
-    /// The table of direct descriptors exceeds what the process may open.
+    /// The table of direct descriptors exceeds the process's limit of open files.
     #[error(
         "a table of {descriptors} sockets exceeds the limit of {open_files_max} open files: raise \
          RLIMIT_NOFILE (ulimit -n, LimitNOFILE=) or lower the connections of a shard"
     )]
     DescriptorTable {
-        /// Slots asked for.
+        /// The requested slots.
         descriptors: u32,
         /// RLIMIT_NOFILE, the soft limit.
         open_files_max: u64,
@@ -71,12 +71,12 @@ pub enum RingError {
         /// RLIMIT_NOFILE, the soft limit.
         open_files_max: u64,
     },
-    /// Anything else the kernel said.
+    /// Any other error of the kernel.
     #[error("opening a ring failed at {call}: {source}")]
     Refused {
         /// The system call or registration.
         call: &'static str,
-        /// What it said.
+        /// The kernel's error.
         source: io::Error,
     },
 }

@@ -1,8 +1,8 @@
-//! The operations under way: what each one owns, and what its completion means.
+//! The operations under way: the memory each one owns, and the meaning of its completion.
 //!
-//! Invariant: every operation that was queued and will complete is counted here until its last
-//! completion, those on a descriptor in `outstanding` as well; and a chunk being sent is here and
-//! nowhere else.
+//! Invariant: every queued operation that will complete is counted here until its last completion,
+//! operations on a descriptor in `outstanding` as well; and a chunk being sent is here and nowhere
+//! else.
 
 use super::completion::{Completion, Hangup, Received, RingCounters};
 use super::outstanding::Outstanding;
@@ -16,9 +16,9 @@ use slab::Slab;
 use socket2::SockAddr;
 use std::mem;
 
-/// Buffers offered to streams that have brought nothing of late.
+/// Buffers offered to multishot receives that brought nothing lately.
 const STREAM_BUFFERS_MIN: usize = 32;
-/// With each submission the peak of what streams brought falls by this part of it.
+/// With each submission the remembered peak of received buffers falls by this part of it.
 const STREAMED_PEAK_FORGOTTEN: usize = 16;
 
 /// A chunk that the kernel may read.
@@ -45,15 +45,16 @@ pub(super) struct Flight {
     pub(super) outstanding: Outstanding,
     /// Descriptors to be closed whose last operation has completed since the ring last looked.
     pub(super) closable: Vec<SlotKey>,
-    /// Descriptors to be closed, one of whose operations was not found to be cancelled.
+    /// Descriptors to be closed with an operation that the kernel did not find to cancel.
     pub(super) uncancelled: Vec<SlotKey>,
     lookups: Slab<Box<PeerLookup>>,
     operations: usize,
     receives: usize,
     streams: usize,
-    /// What streams brought since buffers were last offered, or could not for want of a buffer.
+    /// Buffers filled by multishot receives since buffers were last offered, and receives that
+    /// found no buffer.
     streamed: usize,
-    /// The most of that at one time; forgets slowly.
+    /// The peak of that; it decays slowly.
     streamed_peak: usize,
     /// The watch of the wake descriptor ended and has to be queued again.
     pub(super) wake_watch_ended: bool,
@@ -90,8 +91,8 @@ impl Flight {
         tag
     }
 
-    /// Takes a look-up over and returns its tag and the address that the kernel writes to: that of
-    /// `part`, which does not move with the box.
+    /// Takes a look-up over and returns its tag and the address that the kernel writes to: the
+    /// address of `part`, which does not move with the box.
     pub(super) fn begin_lookup<const BYTES: usize>(
         &mut self,
         lookup: Box<PeerLookup>,
@@ -124,8 +125,9 @@ impl Flight {
     }
 
     /// Buffers to offer before the next submission: one for each receive, which will be filled at
-    /// once, and for streams twice what they brought at one time of late. A stream that finds none
-    /// ends and says so; a buffer for each of thousands would be memory that is touched in turn.
+    /// once, and for multishot receives twice their recent peak. A multishot receive that finds
+    /// none ends with a completion. A buffer for each of thousands would be memory that is touched
+    /// in turn.
     pub(super) fn buffers_wanted(&mut self) -> usize {
         let forgotten = self.streamed_peak / STREAMED_PEAK_FORGOTTEN;
         self.streamed_peak = (self.streamed_peak - forgotten).max(mem::take(&mut self.streamed));
@@ -146,7 +148,7 @@ impl Flight {
         !self.lookups.is_empty()
     }
 
-    /// Gives up what the kernel may still read or write without freeing it.
+    /// Leaks the memory that the kernel may still read or write.
     pub(super) fn leak_lent(&mut self) {
         for lookup in self.lookups.drain() {
             Box::leak(lookup);
@@ -156,7 +158,7 @@ impl Flight {
         }
     }
 
-    /// Says what a completion means; nothing if it concerns the ring alone.
+    /// Translates a completion; none if it concerns the ring alone.
     pub(super) fn settle(
         &mut self,
         entry: &cqueue::Entry,
@@ -191,12 +193,12 @@ impl Flight {
                 Some(Completion::Closed { key: tag.key() })
             }
             Op::ShutdownWrite => {
-                // It fails for a connection that has gone, which is told otherwise.
+                // It fails for a closed connection, whose end has a completion of its own.
                 self.end_on(tag.key(), tag.op);
                 None
             }
-            // Success is silent. Not found: the operation has completed, or is the link of a
-            // chain whose turn has not come; then a close has to try again.
+            // Success is silent. Not found: the operation has completed, or is the link of a chain
+            // whose turn has not come; then a close must try again.
             Op::Cancel => {
                 if self.outstanding.is_closing(tag.index) {
                     self.uncancelled.push(tag.key());
@@ -331,13 +333,13 @@ fn accepted_one(result: i32) -> Completion {
 }
 
 fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {
-    // A watch is cancelled only by a close, and then nobody watches any more.
+    // Only a close cancels a poll, and a closed connection is polled no more.
     if result == -libc::ECANCELED {
         return None;
     }
     let has = |events: i16| result & i32::from(events) != 0;
     let hangup = match result {
-        // A failed watch reads as a hang-up: the receive that follows tells what is the matter.
+        // A failed poll counts as a hang-up: the receive that follows reports the cause.
         ..0 => Hangup::Closed,
         _ if has(libc::POLLHUP | libc::POLLERR) => Hangup::Closed,
         _ if has(libc::POLLRDHUP) => Hangup::HalfClosed,

@@ -1,4 +1,4 @@
-//! Opens a ring: settings checked, the kernel asked what it can do, tables registered.
+//! Opens a ring: checks the settings, probes the kernel's features, registers tables.
 
 use super::error::RingError;
 use super::tag::INDEX_MAX;
@@ -17,7 +17,7 @@ const SUBMISSIONS_MAX: u32 = 1 << 15;
 const COMPLETIONS_MAX: u32 = 1 << 16;
 /// The most direct descriptors a ring may have: io_uring_register(2).
 const DESCRIPTORS_MAX: u32 = 1 << 20;
-/// The largest receive buffer in bytes; a larger one serves nobody.
+/// The largest receive buffer in bytes; a larger one has no use.
 const BUFFER_BYTES_MAX: u32 = 1 << 20;
 
 const _: () = assert!(DESCRIPTORS_MAX <= INDEX_MAX);
@@ -51,7 +51,7 @@ pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_coop_taskrun()
-        // One refused submission must not hold up those behind it.
+        // One refused submission must not delay the ones behind it.
         .setup_submit_all()
         .setup_cqsize(settings.completion_entries)
         .build(settings.submission_entries)

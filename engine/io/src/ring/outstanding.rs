@@ -1,18 +1,18 @@
-//! What is under way on each direct descriptor, so that no operation outlives its descriptor.
+//! The operations under way on each direct descriptor, so that none outlives its descriptor.
 //!
 //! The kernel looks a direct descriptor up when an operation runs. Most run when they are
-//! submitted, but a shutdown runs on a worker thread, and the link of a chain after the link
-//! before it. If the descriptor is closed and given to another connection in between, they act on
-//! that connection. So a descriptor is closed after the last completion of all that was queued on
-//! it, and `Closed` is the last completion of its key.
+//! submitted, but a shutdown runs on a worker thread, and the link of a chain after the link before
+//! it. If the descriptor is closed and given to another connection in between, they act on that
+//! connection. So a descriptor is closed after the last completion of every operation on it, and
+//! `Closed` is the last completion of its key.
 //!
-//! Cost: eight bytes for each descriptor that was ever used, and no search, whatever the number
-//! of connections.
+//! Cost: eight bytes for each descriptor that was ever used, and no search, for any number of
+//! connections.
 
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
 
-/// Descriptors whose counts are made ready at a time.
+/// Descriptors whose counts are initialised at a time.
 const GROWTH_SLOTS: usize = 64;
 /// The bit of [`OnSlot::brief`] that says that the descriptor is to be closed.
 const CLOSING: u16 = 1 << 15;
@@ -81,7 +81,7 @@ impl Outstanding {
         slot.is_closing() && slot.is_clear()
     }
 
-    /// From here on nothing more may begin on the descriptor. Returns whether it is clear.
+    /// Forbids further operations on the descriptor. Returns whether it has none under way.
     ///
     /// # Panics
     /// If it is being closed already.
@@ -93,7 +93,7 @@ impl Outstanding {
         slot.is_clear()
     }
 
-    /// The close itself is queued: what begins from here on belongs to the next connection.
+    /// The close itself is queued: later operations belong to the next connection.
     pub(super) fn reset(&mut self, index: u32) {
         let slot = self.slot(index);
         assert!(slot.is_clear(), "{index} is closed with {slot:?}");
@@ -110,7 +110,7 @@ impl Outstanding {
         self.closing
     }
 
-    /// Whether the descriptor waits for the last of its operations to be closed.
+    /// Whether the descriptor waits for its last operation before it is closed.
     pub(super) fn is_closing(&self, index: u32) -> bool {
         let slot = self.slots.get(index as usize);
         slot.is_some_and(|slot| slot.is_closing())

@@ -1,8 +1,8 @@
-//! The address of a connection's peer, looked up when somebody needs it.
+//! The address of a connection's peer, looked up on demand.
 //!
 //! Multishot accept(2) gives no address, and getpeername(2) takes no direct descriptor. SO_PEERNAME
-//! says the same (socket(7)), and a socket takes getsockopt(2) as a command of io_uring since Linux
-//! 6.7. It runs while it is submitted: it neither waits nor goes to a worker.
+//! gives the same (socket(7)), and a socket takes getsockopt(2) as a command of io_uring since
+//! Linux 6.7. It runs while it is submitted: it neither waits nor goes to a worker.
 
 use super::completion::Completion;
 use super::tag::{Op, Tag};
@@ -88,7 +88,7 @@ fn get_option(key: SlotKey, name: libc::c_int, place: *mut u8, bytes: usize) -> 
     entry
 }
 
-/// The IP address in a `sockaddr`; an IPv4 address that was mapped into IPv6 is one of IPv4.
+/// The IP address in a `sockaddr`; an IPv4 address that was mapped into IPv6 becomes IPv4.
 fn address_of(name: &[u8; V6_BYTES]) -> Option<IpAddr> {
     let [low, high, _, _, v4 @ ..] = name;
     match libc::c_int::from(u16::from_ne_bytes([*low, *high])) {

@@ -1,7 +1,7 @@
-//! What a submission carries to its completion: 64 bits of `user_data`.
+//! The tag that a submission carries to its completion: 64 bits of `user_data`.
 //!
-//! Layout: operation in the top 5 bits, index in the next 27, generation in the low 32. A tag
-//! owns nothing and points to nothing, so a completion that comes late can at worst be stale.
+//! Layout: operation in the top 5 bits, index in the next 27, generation in the low 32. A tag owns
+//! nothing and points to nothing, so a completion that comes late can at worst be stale.
 
 use crate::slots::SlotKey;
 
@@ -104,7 +104,7 @@ impl Tag {
         Tag::from_high((user_data >> 32) as u32, user_data as u32)
     }
 
-    /// The tag that [`Tag::high`] is the half of; nothing for 0.
+    /// The tag whose [`Tag::high`] is `high`; none for 0.
     pub(crate) fn from_high(high: u32, generation: u32) -> Option<Tag> {
         let op = ((high >> INDEX_BITS) as usize).checked_sub(1)?;
         Some(Tag {

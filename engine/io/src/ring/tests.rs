@@ -87,7 +87,7 @@ fn a_connection_goes_from_watched_to_streamed_and_back() {
     assert_eq!(server.streamed(key), (Ok(5), true));
     server.ring.cancel_multishot(key);
     assert_eq!(server.streamed(key), (Err(libc::ECANCELED), false));
-    // Watched again, what is there already is announced too; and the old watch says nothing.
+    // A new poll announces bytes that are there already, and the old poll completes no more.
     client.write_all(b"again").unwrap();
     server.ring.watch(key);
     assert_eq!(server.readable(key), Hangup::None);
@@ -142,7 +142,7 @@ fn a_reset_is_a_hangup_of_both_sides_and_a_failure_behind_the_bytes_before_it() 
     server.ring.buffers().recycle(buffer);
     let errno = libc::ECONNRESET;
     assert_eq!(server.received(key), Received::Failed { errno });
-    // Another edge does not come: who does not receive again never hears of the reset.
+    // There is no second edge: without another receive the reset is never seen.
     server.ring.enter(Wait::No).unwrap();
     assert_eq!(server.ring.reap(&mut server.waiting, 1), 0);
 }
@@ -176,7 +176,7 @@ fn a_receive_beside_a_stream_keeps_the_order_of_the_bytes() {
     assert_eq!(seen, sent);
 }
 
-/// Appends what was received, if anything, to `seen`.
+/// Appends received bytes to `seen`.
 fn take(ring: &mut Ring, outcome: Received, seen: &mut Vec<u8>) {
     match outcome {
         Received::Data { buffer, bytes, .. } => {

@@ -10,7 +10,7 @@ use crate::limits::HttpLimits;
 
 mod heads;
 
-/// What a table expects: what a message is, or how it is refused.
+/// The expectation of a table: the kind of a message, or its refusal.
 #[derive(Debug, PartialEq, Eq)]
 enum Expected {
     Modern,
@@ -146,7 +146,7 @@ fn modern_requests_agree_with_their_headers() {
     ] {
         check(&format!("{call_headers}; {name}"), &call, expected);
     }
-    // What has to be encoded is refused as it is, though it equals the body.
+    // A value that must be encoded is refused in plain form, even where it equals the body.
     let call = claiming("2026-07-28", "tools/call", "\"name\":\"\u{e9}cho\",");
     let raw = format!("{call_headers}; Mcp-Name: \u{e9}cho");
     check(&raw, &call, refused(400, -32020));

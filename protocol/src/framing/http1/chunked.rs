@@ -49,7 +49,7 @@ enum Stage {
     Trailer { began: usize },
 }
 
-/// What the decoder found.
+/// The progress of the decoder.
 pub(super) enum Decoded {
     /// The body is not whole without so many bytes after the head.
     NeedMore { bytes_needed: usize },
@@ -58,7 +58,7 @@ pub(super) enum Decoded {
 }
 
 impl ChunkDecoder {
-    /// Digests what is there. `bytes` starts after the head, as the last call left it.
+    /// Decodes the available bytes. `bytes` starts after the head, as the last call left it.
     pub(super) fn decode(
         &mut self,
         bytes: &mut [u8],
@@ -128,7 +128,7 @@ impl ChunkDecoder {
         }
     }
 
-    /// Judges a chunk size once its line is taken: the limits hold before any data is awaited.
+    /// Checks a chunk size once its line is complete: the limits apply before any data arrives.
     fn stage_after_size(&self, size: u64, limits: &HttpLimits) -> Result<Stage, Refusal> {
         let framing_bytes = self.read - self.written;
         let limit_bytes = self.written.saturating_add(CHUNK_FRAMING_BYTES_SPARE);
@@ -175,7 +175,7 @@ impl ChunkDecoder {
         Some(line.strip_suffix(b"\r").ok_or(LineFault::BareLineFeed))
     }
 
-    /// The least a body still needs whose next line has no end yet.
+    /// The least number of bytes that a body needs when its next line has no end yet.
     fn need_line(&self, bytes: &[u8]) -> Decoded {
         Decoded::NeedMore {
             bytes_needed: bytes.len() + 1,

@@ -1,8 +1,8 @@
-//! The fields that govern the connection and the body, and what they amount to together:
-//! RFC 9112 sections 6 and 9.3, RFC 9110 section 10.1.1.
+//! The fields that control the connection and the body, and their combined meaning: RFC 9112
+//! sections 6 and 9.3, RFC 9110 section 10.1.1.
 //!
-//! The one place where a body length is decided. Two statements about it are never weighed against
-//! each other: they are refused, because the next hop may have weighed them the other way round.
+//! This is the only place where a body length is decided. Two statements of the length are refused
+//! and never weighed against each other: the next hop may decide differently.
 
 use super::field::Field;
 use super::refusal::Refusal;
@@ -44,7 +44,8 @@ impl Control<'_> {
         }
     }
 
-    /// Whether the connection may live on. 1.1: unless told to close; 1.0: only if told to stay.
+    /// Whether the connection may stay open. 1.1: unless `close` is present; 1.0: only with
+    /// `keep-alive`.
     pub(super) fn keeps_alive(&self, version_minor: u8) -> bool {
         !self.close && (version_minor >= 1 || self.keep_alive)
     }

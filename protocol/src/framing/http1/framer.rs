@@ -1,16 +1,15 @@
 //! Finds one whole request in the unconsumed bytes of a connection.
 //!
-//! The simple version would parse the bytes from their start each time more arrive. That costs a
-//! peer that sends byte by byte nothing and us the square of the head. So three things are
-//! remembered while a request is partial: how far the search for the end of the head came; then
-//! how long head and body are; or how far a chunked body is decoded. Nothing is parsed before the
-//! head is whole, a head is parsed once when it is whole and once more when its body is, and the
-//! body itself is looked at only if it is chunked.
+//! The simple version would parse the bytes from their start each time more arrive. A peer that
+//! sends byte by byte would then cost the server time in the square of the head. So a partial
+//! request remembers one of three things: how far the search for the end of the head came; the
+//! lengths of head and body; or how far a chunked body is decoded. A head is parsed once when it is
+//! whole and once more when its body is. The body itself is read only if it is chunked.
 //!
 //! The search runs line by line and refuses a bare line feed, an overlong head, an overlong request
-//! line or a first line without an HTTP version as soon as the offending byte is there: a peer that
-//! waits for an answer to `GET / HTTP/1.1\n\n` or to `GET /\r\n` gets one. The decisions depend on
-//! the bytes alone, not on where they were split.
+//! line or a first line without an HTTP version at the offending byte: a peer that waits for an
+//! answer to `GET / HTTP/1.1\n\n` or to `GET /\r\n` gets one. The decisions depend on the bytes
+//! alone, not on where they were split.
 //!
 //! Invariant: while the head is searched for, `start <= line_at <= searched`.
 
@@ -23,8 +22,8 @@ use super::refusal::{METHOD_BYTES_MAX, Refusal};
 use super::request::RequestHead;
 use crate::limits::HttpLimits;
 
-/// What a request that is not whole has shown so far. [`Framer::default`] is "nothing begun": a
-/// connection without partial input needs no framer.
+/// The state of a partial request. [`Framer::default`] is "nothing begun": a connection without
+/// partial input needs no framer.
 #[derive(Debug, Default)]
 pub struct Framer {
     phase: Phase,
@@ -57,7 +56,7 @@ impl Default for Phase {
 // A framer is kept for every connection with partial input.
 const _: () = assert!(size_of::<Framer>() <= 64);
 
-/// What the input holds.
+/// The result of a step.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(
     clippy::large_enum_variant,
@@ -66,13 +65,13 @@ const _: () = assert!(size_of::<Framer>() <= 64);
 pub enum Step<'a> {
     /// The request is not whole. Read more, append it, and call again.
     NeedMore {
-        /// Length of the input without which the request cannot be whole: the exact length for a
-        /// body with `Content-Length`, a lower bound otherwise. More than there is.
+        /// The least length of the input that can hold the whole request: exact for a body with
+        /// `Content-Length`, a lower bound otherwise. It exceeds the present length.
         bytes_needed: usize,
-        /// True in the one answer at which the head was complete, the body was not, and the client
+        /// True once for each request: when the head is complete, the body is not, and the client
         /// waits for [`CONTINUE`](super::CONTINUE).
         continue_due: bool,
-        /// Whether the head is whole: which deadline applies.
+        /// Whether the head is whole, which decides the deadline.
         head_complete: bool,
     },
     /// One whole request. The framer is back in its default state.
@@ -226,7 +225,7 @@ impl Framer {
         );
         let mut start = usize::from(self.start);
         check_first_bytes(input, start)?;
-        // No line end further than this can belong to a head within its limit.
+        // A line end beyond this cannot belong to a head within its limit.
         let window_end = input
             .len()
             .min(LEADING_LINE_BYTES.saturating_add(limits.head_bytes_max));
@@ -268,7 +267,7 @@ impl Framer {
         if *line_at == start {
             check_request_line(&head_so_far[..head_bytes], limits)?;
         }
-        // Of these bytes none ends the head, and there are as many as a head may have.
+        // These bytes do not end the head, and it has reached its limit.
         if head_bytes == limits.head_bytes_max {
             return Err(Refusal::HeadTooLong {
                 limit_bytes: limits.head_bytes_max,
@@ -281,7 +280,7 @@ impl Framer {
 /// The one empty line that may precede a request line.
 const LEADING_LINE_BYTES: usize = 2;
 
-/// What a request line has besides method and target: two spaces, the version and CR.
+/// Bytes of a request line besides method and target: two spaces, the version and CR.
 const REQUEST_LINE_FRAMING_BYTES: usize = " ".len() + " HTTP/1.1\r".len();
 
 fn need_body<'a>(bytes_needed: usize, continue_due: bool) -> Step<'a> {
@@ -292,8 +291,8 @@ fn need_body<'a>(bytes_needed: usize, continue_due: bool) -> Step<'a> {
     }
 }
 
-/// Turns away what cannot become a request, such as a TLS handshake, at its first byte rather than
-/// at the limit of the head.
+/// Refuses bytes that cannot start a request, such as a TLS handshake, at the first byte rather
+/// than at the limit of the head.
 fn check_first_bytes(input: &[u8], start: usize) -> Result<(), Refusal> {
     match &input[start.min(input.len())..] {
         [] | [b'\r'] | [b'\r', b'\n', ..] => Ok(()),

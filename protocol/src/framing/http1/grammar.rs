@@ -1,4 +1,4 @@
-//! The two byte classes of RFC 9110 that more than one room here asks for.
+//! The byte classes of RFC 9110 that several modules here need.
 
 /// Whether a byte may occur in a token, such as a method or a field name (RFC 9110 5.6.2).
 pub(super) fn is_token_byte(byte: u8) -> bool {

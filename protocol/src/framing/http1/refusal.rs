@@ -40,7 +40,7 @@ pub enum Refusal {
     /// The method is longer than any method there is.
     #[error("method of more than {METHOD_BYTES_MAX} bytes exceeds limit of {METHOD_BYTES_MAX}")]
     MethodTooLong,
-    /// The body is announced to be longer than allowed, or a chunk takes it there.
+    /// The announced length of the body exceeds the limit, or a chunk exceeds it.
     #[error("request body of {body_bytes} bytes exceeds limit of {limit_bytes}")]
     BodyTooLong {
         /// Length known at the time of the refusal: for a chunked body a lower bound.
@@ -48,7 +48,7 @@ pub enum Refusal {
         /// [`HttpLimits::body_bytes_max`](crate::limits::HttpLimits::body_bytes_max).
         limit_bytes: usize,
     },
-    /// The chunks are so small that their framing outweighs what they carry.
+    /// The chunks are so small that their framing outweighs their data.
     #[error("chunk framing of {framing_bytes} bytes exceeds limit of {limit_bytes}")]
     ChunkFramingTooLong {
         /// Bytes of sizes, extensions and line ends.

@@ -1,9 +1,9 @@
-//! What a request head says: RFC 9112 sections 3, 5 and 6, RFC 9110 sections 7 to 10.
+//! The contents of a request head: RFC 9112 sections 3, 5 and 6, RFC 9110 sections 7 to 10.
 //!
-//! Having a [`RequestHead`] tells you that the head is well formed, that it states exactly one body
-//! length within its limit, and that `Host` is what the version demands. It owns nothing: every
-//! name and value is a slice of the connection's input. Fields that nothing here or in MCP asks
-//! for are checked for their form only and found again through [`RequestHead::headers`].
+//! A [`RequestHead`] is well formed, states exactly one body length within its limit, and has the
+//! `Host` that its version requires. It owns nothing: every name and value is a slice of the
+//! connection's input. Fields without a meaning here or in MCP are checked for their form only;
+//! [`RequestHead::headers`] finds them again.
 
 use std::mem::MaybeUninit;
 
@@ -26,7 +26,7 @@ pub enum Method {
     Delete,
     /// Like GET; the response has no body.
     Head,
-    /// Asks what is allowed.
+    /// Requests the methods that are allowed.
     Options,
     /// Any other token.
     Other,
@@ -39,7 +39,7 @@ pub struct RequestHead<'a> {
     pub method: Method,
     /// The path as sent, percent-encoded, starting with a slash.
     pub path: &'a str,
-    /// What follows the first question mark of the target.
+    /// The part of the target after the first question mark.
     pub query: Option<&'a str>,
     /// Host and port of an absolute target. It overrides `host` (RFC 9112 3.2.2): see
     /// [`RequestHead::effective_host`].
@@ -51,7 +51,7 @@ pub struct RequestHead<'a> {
     /// Whether the client waits for `100 Continue` before it sends the body. Never set in
     /// HTTP/1.0 (RFC 9110 10.1.1).
     pub expect_continue: bool,
-    /// Whether at least one `Mcp-Param-*` field is there to be looked for in `headers`.
+    /// Whether the head has at least one `Mcp-Param-*` field; the fields are in `headers`.
     pub has_mcp_param: bool,
     /// Whether the body is compressed or encoded in another way (RFC 9110 8.4).
     pub is_encoded: bool,
@@ -81,11 +81,11 @@ pub struct RequestHead<'a> {
 
 impl<'a> RequestHead<'a> {
     /// Reads a whole head: from the first byte of the request line to the empty line, inclusive.
-    /// Every line feed in it follows a carriage return; the search for the end saw to that. A head
+    /// Every line feed in it follows a carriage return; the search for the end checked this. A head
     /// that was read before is read from its bytes, see [`RequestHead::bytes`].
     ///
     /// # Errors
-    /// What the request is refused for.
+    /// The fault for which the request is refused.
     pub fn parse(raw: &'a [u8], limits: &HttpLimits) -> Result<Self, Refusal> {
         #[cfg(test)]
         super::work::head_parsed();
@@ -157,8 +157,8 @@ impl<'a> RequestHead<'a> {
         self.raw
     }
 
-    /// Every header field in the order sent: name as sent, value trimmed. Splits the raw head
-    /// anew, so it costs nothing to those who do not ask.
+    /// Every header field in the order sent: name as sent, value trimmed. It splits the raw head
+    /// again, so it costs nothing unless it is called.
     pub fn headers(&self) -> Headers<'a> {
         let fields_at = memchr(b'\n', self.raw).map_or(self.raw.len(), |at| at + 1);
         Headers {
@@ -174,7 +174,7 @@ impl<'a> RequestHead<'a> {
 
     fn place(&mut self, name: &str, value: &'a [u8], control: &mut Control<'a>) {
         let name = name.as_bytes();
-        // The length singles out at most three candidates before any byte is compared.
+        // The length leaves at most three candidates before any byte is compared.
         match name.len() {
             4 if is_name(name, b"host") => self.host.add_only(value),
             6 if is_name(name, b"accept") => self.accept.add(value),
@@ -235,8 +235,8 @@ impl<'a> Iterator for Headers<'a> {
         let line_bytes = memchr(b'\n', self.rest)?;
         let (line, rest) = self.rest.split_at(line_bytes + 1);
         self.rest = rest;
-        // The empty line at the end of the head has no colon, and a name that was accepted is
-        // ASCII: both conditions fail there and only there.
+        // The empty line at the end of the head has no colon, and an accepted name is ASCII: both
+        // conditions fail there and only there.
         let colon = memchr(b':', line)?;
         let name = std::str::from_utf8(&line[..colon]).ok()?;
         Some((name, line[colon + 1..].trim_ascii()))
@@ -271,7 +271,7 @@ fn method_of(name: &str) -> Method {
     }
 }
 
-/// Names the fact behind a parse error. The version was checked when the line was whole.
+/// Maps a parse error to a refusal. The version was checked when the line was whole.
 fn refusal_of(error: httparse::Error, limit: usize) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::TooManyHeaders { limit },

@@ -1,7 +1,7 @@
 //! Response heads and chunks, appended to a buffer of the caller: RFC 9112 sections 4 to 7.
 //!
-//! The head decides how the body is delimited; the body itself is the caller's. Nothing here knows
-//! the time: `Date` is handed in as text.
+//! The head decides how the body is delimited; the caller writes the body. Nothing here reads a
+//! clock: the caller passes `Date` as text.
 
 use super::grammar::{is_text_byte, is_token_byte};
 use super::status::Status;
@@ -15,8 +15,8 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Length of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 5.6.7).
 pub const DATE_BYTES: usize = 29;
 
-/// What a response head announces. The status line says HTTP/1.1 whatever the request said
-/// (RFC 9110 2.5).
+/// The contents of a response head. The status line always has HTTP/1.1, for any version of the
+/// request (RFC 9110 2.5).
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseHead<'a> {
     /// The status.
@@ -27,19 +27,20 @@ pub struct ResponseHead<'a> {
     pub date: Option<&'a [u8; DATE_BYTES]>,
     /// Whether the connection stays open. A body delimited by the close overrides it.
     pub keep_alive: bool,
-    /// Minor version of the request: HTTP/1.0 has to be told that the connection stays open.
+    /// Minor version of the request: a response to HTTP/1.0 must state that the connection stays
+    /// open.
     pub version_minor: u8,
     /// Further fields, name and value, written in order.
     pub fields: &'a [(&'a str, &'a [u8])],
 }
 
-/// What follows a response head. Lengths are in bytes.
+/// The body after a response head. Lengths are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Nothing.
     None,
-    /// Nothing, as the request was HEAD. The answer to GET is not described: its length would have
-    /// to be right (RFC 9110 8.6).
+    /// Nothing, because the request was HEAD. The answer to GET is not described: its length would
+    /// have to be right (RFC 9110 8.6).
     Omitted,
     /// `application/json`.
     Json(usize),
@@ -61,9 +62,9 @@ pub enum Content {
 /// Appends a response head, up to and including the empty line.
 ///
 /// # Panics
-/// If a field's name is not a token or its value has control bytes; if a field states the length
-/// of the body, which is [`Content`]'s to do; if chunks are announced to HTTP/1.0; if a status
-/// without content announces some.
+/// If a field's name is not a token or its value has control bytes; if a field states the length of
+/// the body, which only [`Content`] does; if chunks are announced to HTTP/1.0; if a status without
+/// content announces content.
 pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.reserve(HEAD_BYTES_TYPICAL);
     out.extend_from_slice(head.status.line().as_bytes());
@@ -118,7 +119,7 @@ fn write_content_fields(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
             write_chunked(out, head, chunked);
         }
         Content::EventStream { chunked } => {
-            // A cache or a buffering proxy between would hold events back.
+            // A cache or a buffering proxy on the way would hold events back.
             out.extend_from_slice(
                 b"Content-Type: text/event-stream\r\nCache-Control: no-cache\r\n\
                   X-Accel-Buffering: no\r\n",
@@ -140,7 +141,7 @@ fn write_length(out: &mut Vec<u8>, bytes: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Fields come from our own code; one that could split the response is our own bug.
+/// Fields come from our own code; a field that could split the response is a bug of ours.
 fn assert_field(name: &str, value: &[u8]) {
     assert!(
         !name.is_empty() && name.bytes().all(is_token_byte),
@@ -157,7 +158,7 @@ fn assert_field(name: &str, value: &[u8]) {
     );
 }
 
-/// Appends one chunk. No bytes are no chunk: an empty one would end the body.
+/// Appends one chunk. Empty bytes append nothing: an empty chunk would end the body.
 pub fn write_chunk(out: &mut Vec<u8>, bytes: &[u8]) {
     if bytes.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! The status codes this server speaks: RFC 9110 section 15, RFC 6585.
+//! The status codes that this server sends: RFC 9110 section 15, RFC 6585.
 //!
 //! One table; a code that is not in it cannot be sent.
 
@@ -89,8 +89,8 @@ impl Status {
         self as u16
     }
 
-    /// Whether a response with this status ends with its head, whatever the head says
-    /// (RFC 9112 6.3, rule 1). Such a response has no `Content-Length` either (RFC 9110 8.6).
+    /// Whether a response with this status ends with its head, for any field in the head (RFC 9112
+    /// 6.3, rule 1). Such a response has no `Content-Length` either (RFC 9110 8.6).
     pub const fn has_no_content(self) -> bool {
         self.code() < 200 || self.code() == 204
     }

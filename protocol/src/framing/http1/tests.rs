@@ -1,7 +1,8 @@
-//! Requests seen whole, byte by byte, in random pieces, followed by others: always the same.
+//! Requests read whole, byte by byte, in random pieces, and followed by others: the result is
+//! always the same.
 //!
-//! [`drive`] plays the connection: it appends pieces, asks the framer, drops what was consumed.
-//! The rooms below hold the cases.
+//! [`drive`] acts as the connection: it appends pieces, calls the framer, and drops the consumed
+//! bytes. The modules below hold the cases.
 
 use super::{Framer, Refusal, RequestHead, Step};
 use crate::limits::HttpLimits;
@@ -11,7 +12,7 @@ mod lengths;
 mod refused;
 mod splits;
 
-/// What a connection made of its input.
+/// The result of a connection's input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     /// A whole request, rendered.
@@ -27,7 +28,7 @@ fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, limits: &HttpLimits) ->
     let mut framer = Framer::default();
     let mut buffer = Vec::new();
     let mut outcomes = Vec::new();
-    // What the framer promised about the request that is partial.
+    // The lower bound that the framer gave for the partial request.
     let mut bytes_needed_most = 0;
     let mut continues = 0;
     for piece in pieces {

@@ -1,4 +1,4 @@
-//! A decoded text, whoever holds it.
+//! A decoded text, borrowed from its decoder or its owner.
 
 use simd_json::Node;
 
@@ -7,7 +7,7 @@ use crate::jsonrpc::limits::JsonLimits;
 use crate::jsonrpc::message::{self, Message};
 use crate::jsonrpc::value::{ArrayIter, Kind, Value};
 
-/// One decoded JSON text, borrowed from what holds it.
+/// One decoded JSON text, borrowed from its owner.
 #[derive(Clone, Copy, Debug)]
 pub struct Document<'a> {
     root: Value<'a>,
@@ -16,8 +16,7 @@ pub struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The text whose nodes are `nodes`; the one at `duplicate_at` is a name that stands for the
-    /// second time in its object.
+    /// The text with these nodes; the name at `duplicate_at` occurs twice in its object.
     pub(super) fn new(
         nodes: &'a [Node<'a>],
         duplicate_at: Option<usize>,
@@ -33,7 +32,7 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The name of a member that some object of the text has twice, at any depth.
+    /// The name of a member that an object of the text has twice, at any depth.
     pub fn duplicate_member(self) -> Option<&'a str> {
         self.duplicate
     }
@@ -43,10 +42,10 @@ impl<'a> Document<'a> {
         self.root
     }
 
-    /// The message that the text is.
+    /// Reads the text as a message.
     ///
     /// # Errors
-    /// If the text is not an object of the shape of a message, or an object within it has a member
+    /// If the text is not an object in the form of a message, or an object within it has a member
     /// twice; for a batch too.
     pub fn message(self) -> Result<Message<'a>, ShapeError<'a>> {
         message::from_value(self.root, self.duplicate, self.limits)

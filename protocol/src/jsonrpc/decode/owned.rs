@@ -21,7 +21,7 @@ self_cell!(
 /// One decoded JSON text that borrows nothing.
 pub struct OwnedDocument {
     nodes: OwnedNodes,
-    /// Where among the nodes a name stands for the second time in its object.
+    /// The place among the nodes of a name that occurs twice in its object.
     duplicate_at: Option<usize>,
     limits: JsonLimits,
 }

@@ -1,4 +1,5 @@
-//! What the decoder takes, what it refuses and with which code, and that its buffers come back.
+//! The texts that the decoder accepts, the ones it refuses with their codes, and the reuse of its
+//! buffers.
 
 use super::{Decoder, INPUT_BYTES_KEPT, OwnedDocument, TAPE_NODES_KEPT};
 use crate::jsonrpc::{DecodeError, INVALID_REQUEST, Id, JsonLimits, Message, PARSE_ERROR};
@@ -208,7 +209,7 @@ fn refuses_bombs_before_the_tape_is_built() {
     for bomb in bombs {
         let text = bomb.repeat(bytes / bomb.len());
         assert!(decoder.decode(text.as_bytes()).is_err(), "{bomb}");
-        // The parser was never reached, so nothing grew.
+        // The parser was never reached, so the buffer did not grow.
         assert!(decoder.input.capacity() <= INPUT_BYTES_KEPT, "{bomb}");
         assert_eq!(decoder.spare_tape.0.capacity(), 0, "{bomb}");
     }

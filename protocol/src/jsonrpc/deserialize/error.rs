@@ -1,7 +1,7 @@
 //! Why a value does not fit a type, in serde's words.
 //!
 //! Invariant: the length is bounded, because the text quotes the peer and goes back to it. It lacks
-//! positions in bytes: the path is what the author of a call can act on.
+//! positions in bytes: the author of a call can act on the path.
 
 use std::fmt::{self, Display, Write};
 
@@ -25,19 +25,19 @@ struct Details {
 }
 
 impl DeserializeError {
-    /// Where in the value it is, as `arguments.rows[3].name`; empty for the value itself, at most
-    /// 256 bytes: of a longer path only the innermost parts are kept.
+    /// The path within the value, as `arguments.rows[3].name`; empty for the value itself, at most
+    /// 256 bytes. Of a longer path only the innermost parts are kept.
     pub fn path(&self) -> &str {
         &self.details.path
     }
 
-    /// What is wrong there, at most 512 bytes.
+    /// The fault at that path, at most 512 bytes.
     pub fn message(&self) -> &str {
         &self.details.message
     }
 
-    /// Puts a part in front of the path, unless the path is full; then it stays as it is, so that
-    /// what it says is a true ending.
+    /// Puts a part in front of the path. A full path stays as it is, so that its ending is always
+    /// correct.
     #[cold]
     fn within(mut self, part: fmt::Arguments<'_>, part_bytes: usize) -> DeserializeError {
         let details = &mut *self.details;
@@ -54,12 +54,12 @@ impl DeserializeError {
         self
     }
 
-    /// Says that the error is within the member of that name.
+    /// Records that the error is within the member of that name.
     pub(super) fn within_member(self, name: &str) -> DeserializeError {
         self.within(format_args!("{name}"), name.len())
     }
 
-    /// Says that the error is within the element of that index.
+    /// Records that the error is within the element of that index.
     pub(super) fn within_element(self, index: usize) -> DeserializeError {
         // Brackets and the digits of the largest index.
         self.within(format_args!("[{index}]"), 22)
@@ -81,7 +81,7 @@ impl serde::de::Error for DeserializeError {
     #[cold]
     fn custom<T: Display>(message: T) -> DeserializeError {
         let mut bounded = Bounded(String::new());
-        // An error only says that the bound was reached; what was written before it stays.
+        // The error means that the bound was reached; the text before it stays.
         let _ = write!(bounded, "{message}");
         DeserializeError {
             details: Box::new(Details {

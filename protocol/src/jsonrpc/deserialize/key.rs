@@ -1,10 +1,10 @@
 //! Member names as map keys.
 //!
 //! JSON names are strings; maps in Rust are keyed by numbers, booleans and enums too. As serde_json
-//! does, a name is parsed as what the key type asks for.
+//! does, a name is parsed as the type of the key.
 //!
-//! Invariant: a name that does not parse is offered as the string it is, so the error names what
-//! was expected. It lacks floats as keys: they are a trap in any map.
+//! Invariant: a name that does not parse is offered as a string, so the error names the expected
+//! type. It lacks floats as keys: they are a trap in any map.
 
 use super::error::DeserializeError;
 use serde::de::{Deserializer, Visitor, value::BorrowedStrDeserializer};
@@ -22,8 +22,7 @@ impl<'de> KeyDeserializer<'de> {
     }
 }
 
-/// Reads a name as a number or boolean if it has the form JSON would give it: no sign `+`, no
-/// leading zeros.
+/// Reads a name as a number or boolean if it has the form of JSON: no sign `+`, no leading zeros.
 macro_rules! deserialize_parsed {
     ($($method:ident => $visit:ident: $type:ty,)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeserializeError> {

@@ -1,4 +1,4 @@
-//! What is written reads back, in serde_json too.
+//! Written messages are read back, by serde_json too.
 
 use super::{
     begin_notification, begin_request, begin_result, end, write_error, write_error_with_data,

@@ -4,7 +4,7 @@ use crate::jsonrpc::{
     Decoder, INVALID_REQUEST, Id, JsonLimits, Kind, Message, ShapeError, ShapeFault,
 };
 
-/// A message in one line: what it is, its id, method, and the other members as JSON.
+/// A message in one line: its kind, id, method, and the other members as JSON.
 fn summary(message: &Message<'_>) -> String {
     let json = |value: &Option<crate::jsonrpc::Value<'_>>| {
         let mut out = Vec::new();
@@ -118,7 +118,7 @@ fn never_takes_an_unusable_id_for_no_id() {
     for (id, kind) in cases {
         for rest in [r#""method":"m""#, r#""result":{}"#, r#""error":{}"#] {
             let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{rest}}}"#);
-            // Of an error it says that the peer could not read the id (JSON-RPC 2.0 section 5).
+            // In an error, null means that the peer could not read the id (JSON-RPC 2.0 section 5).
             match (kind, rest) {
                 (Kind::Null, r#""error":{}"#) => check(&text, "response None  {}"),
                 _ => check_refused(&text, None, ShapeFault::IdKind(kind)),

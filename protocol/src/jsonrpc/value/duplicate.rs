@@ -17,10 +17,10 @@ use super::{ObjectIter, span};
 use simd_json::Node;
 use std::hash::{BuildHasher, RandomState};
 
-/// Up to so many members, a name that the filter knows is compared with all before it.
+/// Up to this many members, a name that the filter knows is compared with all before it.
 const FEW_MEMBERS: usize = 32;
 
-/// The place on the tape of a name that its object has already, at any depth.
+/// The place on the tape of a name that occurs twice in its object, at any depth.
 pub(in crate::jsonrpc) fn find(tape: &[Node<'_>]) -> Option<usize> {
     tape.iter().enumerate().find_map(|(at, node)| match *node {
         Node::Object { len, count } if len > 1 => {
@@ -36,7 +36,7 @@ pub(in crate::jsonrpc) fn find(tape: &[Node<'_>]) -> Option<usize> {
     })
 }
 
-/// Where among the nodes of a few members a name stands that one before it has.
+/// The place among the nodes of a few members of a name that occurred before.
 fn in_small(members: &ObjectIter<'_>) -> Option<usize> {
     let (mut rest, mut filter) = (members.nodes, 0u64);
     while let [Node::String(name), value, ..] = rest {
@@ -84,7 +84,7 @@ fn in_large(members: &ObjectIter<'_>) -> Option<usize> {
     })
 }
 
-/// A number that equal names have in common, and different ones seldom.
+/// A number that is equal for equal names and rarely equal for different ones.
 fn fingerprint(name: &str) -> u32 {
     let bytes = name.as_bytes();
     let ([first, ..], Some(middle), [.., last]) = (bytes, bytes.get(bytes.len() / 2), bytes) else {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn every_pair_of_places_is_compared_in_objects_of_every_size() {
         for size in 2..40 {
-            // Names that all meet in the filter: the same ends and the same length.
+            // Names that all collide in the filter: the same ends and the same length.
             let names: Vec<String> = (0..size).map(|at| format!("x{at:03}x")).collect();
             check(&object(&names), None);
             for (first, second) in (0..size).flat_map(|a| (0..a).map(move |b| (b, a))) {

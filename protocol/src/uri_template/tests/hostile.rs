@@ -1,4 +1,4 @@
-//! URIs made to cost much, and every short one.
+//! URIs that are built to take much time, and every short one.
 
 use super::super::characters::decode;
 use super::{TEMPLATE_BYTES_MAX, URI_BYTES_MAX, VARIABLES_MAX, check, template};

@@ -1,4 +1,4 @@
-//! What is no template, and where.
+//! Texts that are not templates, and the byte of their fault.
 
 use super::{TEMPLATE_BYTES_MAX, UriTemplate, UriTemplateError, VARIABLES_MAX};
 use UriTemplateError as Error;

@@ -1,4 +1,4 @@
-//! Tools that change the catalog while it is served.
+//! Tools that change the catalog at run time.
 
 use super::samples::NoArguments;
 use corelane::{Call, CallError, Prompt, Server, ServerHandle, Tool};

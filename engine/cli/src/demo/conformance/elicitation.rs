@@ -1,4 +1,4 @@
-//! Tools and a prompt of the MCP conformance suite that ask the client.
+//! Tools and a prompt of the MCP conformance suite that send requests to the client.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -44,7 +44,7 @@ pub(super) fn add_to(server: Server) -> Server {
     )
 }
 
-/// What is asked while a call of any era runs.
+/// Requests to the client while a call of any era runs.
 fn on_the_way(server: Server) -> Server {
     server
         .tool(
@@ -130,7 +130,7 @@ fn enums() -> serde_json::Value {
     }})
 }
 
-/// What modern clients answer in rounds.
+/// Requests that modern clients answer in rounds.
 fn in_rounds(server: Server) -> Server {
     server
         .tool(
@@ -211,7 +211,7 @@ async fn asks_three_things(call: &Call, _: NoArguments) -> Result<String, CallEr
     let mut roots = pin!(call.roots("client_roots"));
     let (mut named, mut greeted, mut rooted) = (None, None, None);
     poll_fn(|context| {
-        // All are polled before any is waited for: all are asked in one round.
+        // All are polled before the first wait: all requests go out in one round.
         named = named.take().or_else(|| ready(name.as_mut().poll(context)));
         greeted = greeted
             .take()
@@ -250,7 +250,7 @@ fn say(answer: &Elicited) -> String {
     }
 }
 
-/// What was filled into a field; nothing if the user did not accept.
+/// The value of a field of the form; empty if the user did not accept.
 fn text_of(answer: &Elicited, field: &str) -> String {
     match answer {
         Elicited::Accepted(content) => content.get(field).and_then(|it| it.as_str()),

@@ -14,7 +14,7 @@ use corelane::{Call, CallError, Elicitation, Elicited, Server, TaskSupport, Tool
 /// How long a job takes that fails.
 const JOB: Duration = Duration::from_secs(1);
 
-/// The longest computation, in seconds; one that is longer takes this long.
+/// The longest computation, in seconds; a longer one is cut to this.
 const SECONDS_MAX: f64 = 3600.0;
 
 #[derive(Deserialize, JsonSchema)]
@@ -128,7 +128,7 @@ async fn asks_two_things(call: &Call) -> Result<String, CallError> {
     let mut second = pin!(call.elicit("second", Elicitation::form::<Name>("The second name?")?));
     let (mut one, mut other) = (None, None);
     poll_fn(|context| {
-        // Both are polled before either is waited for: both are asked at once.
+        // Both are polled before the first wait: both requests go out at once.
         if one.is_none()
             && let Poll::Ready(answer) = first.as_mut().poll(context)
         {

@@ -1,4 +1,4 @@
-//! What a close waits for, and what it leaves to the next connection.
+//! A close waits for the operations of its connection and leaves none to the next connection.
 
 use super::is_closed;
 use super::server::{ROUND, ROUNDS_MAX, SMALL, Server};
@@ -172,7 +172,7 @@ fn queueing_something_after_a_close_is_a_bug() {
 }
 
 /// Nanoseconds of this thread's CPU time that closing a connection takes while it sends: the least
-/// of some closes, because interrupts are charged to the thread that they meet.
+/// of some closes, because interrupts are charged to the thread that runs.
 fn close_cost_ns(server: &mut Server) -> u64 {
     const CLOSES: u32 = 8;
     let cost_ns = (0..CLOSES).map(|_| {
@@ -216,7 +216,7 @@ fn closing_while_sending_costs_the_same_among_thousands_of_idle_connections() {
             client
         })
         .collect();
-    // To look at each of them would take some fifteen times as long, each time.
+    // A look at each of them would take some fifteen times as long, each time.
     let costs_the_same = (0..3).any(|_| {
         let among_ns = close_cost_ns(&mut server);
         println!("{alone_ns} ns alone, {among_ns} ns among {IDLE}");

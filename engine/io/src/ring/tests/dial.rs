@@ -187,7 +187,7 @@ fn a_close_ends_dialling_however_far_it_has_come() {
     }
 }
 
-/// What the kernel has seen of a chain when the connection is closed.
+/// The progress of a chain in the kernel when the connection is closed.
 #[derive(Clone, Copy, Debug)]
 enum Submits {
     Nothing,

@@ -1,4 +1,4 @@
-//! The server side of the ring's tests: one ring, its listener, and waits for what must come.
+//! The server side of the ring's tests: one ring, its listener, and waits for completions.
 
 use crate::chunk::Chunk;
 use crate::ring::{Completion, Hangup, Received, Ring, RingSettings, Wait};
@@ -59,7 +59,7 @@ impl Server {
         client
     }
 
-    /// Runs the ring until a completion fits, and keeps those that do not for later calls.
+    /// Runs the ring until a completion fits, and keeps the others for later calls.
     pub(super) fn take(&mut self, what: &str, fits: impl Fn(&Completion) -> bool) -> Completion {
         for _ in 0..ROUNDS_MAX {
             if let Some(position) = self.waiting.iter().position(&fits) {
@@ -88,7 +88,7 @@ impl Server {
         (client, self.accepted())
     }
 
-    /// Waits for `Readable` and says how much of the connection its peer has ended.
+    /// Waits for `Readable` and returns how much of the connection its peer has ended.
     pub(super) fn readable(&mut self, wanted: SlotKey) -> Hangup {
         let fits = |completion: &Completion| match *completion {
             Completion::Readable { key, .. } => key == wanted,
@@ -113,7 +113,7 @@ impl Server {
         outcome
     }
 
-    /// Waits for a `Streamed`: bytes received or errno, and whether it goes on.
+    /// Waits for a `Streamed`: bytes received or errno, and whether it continues.
     pub(super) fn streamed(&mut self, wanted: SlotKey) -> (Result<usize, i32>, bool) {
         let fits = |completion: &Completion| match completion {
             Completion::Streamed { key, .. } => *key == wanted,
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    /// Sends until a send waits, because the peer reads nothing; returns where that one begins.
+    /// Sends until a send waits, because the peer reads nothing; returns the start of that send.
     pub(super) fn block_a_send(&mut self, key: SlotKey, bytes: usize) -> usize {
         let (mut chunk, mut from) = (Chunk::from(vec![1; bytes]), 0);
         loop {

@@ -1,4 +1,4 @@
-//! Requests that are accepted, and what their heads say.
+//! Requests that are accepted, and the contents of their heads.
 
 use super::super::{Field, Framer, Method, RequestHead, Step};
 use super::{Outcome, drive_byte_by_byte, drive_whole};

@@ -1,4 +1,4 @@
-//! Requests that leave their length in doubt: refused, never weighed.
+//! Requests with an ambiguous length: always refused.
 
 use super::super::Refusal;
 use super::refused::check;

@@ -71,7 +71,7 @@ fn a_head_that_arrives_byte_by_byte_is_searched_once() {
     assert_eq!(measure(input.as_bytes(), 1), (0, 2, input.len()));
 }
 
-/// Xorshift64: enough to cut input in places nobody thought of.
+/// Xorshift64: cuts the input in unexpected places.
 struct Random(u64);
 
 impl Random {
