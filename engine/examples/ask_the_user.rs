@@ -1,5 +1,5 @@
-//! A server whose tool asks the user before it books a table, and whose prompt and resources go
-//! with it: `cargo run --release --example ask_the_user`.
+//! A server whose tool elicits input from the user before it books a table, with a prompt and
+//! resources: `cargo run --release --example ask_the_user`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,10 +25,11 @@ async fn book(
     /// Where to eat.
     place: String,
 ) -> Result<String, CallError> {
-    // With a client of 2026-07-28 this runs again from its start when the user has answered: the
-    // table is taken once all the same.
+    // With a client of 2026-07-28 this runs again from its start when the user has answered; `once`
+    // takes the table one time only.
     let table = call.once("table", async { Ok(take_table(&place)) }).await?;
-    // Clients of both eras are asked; one that cannot is told what it lacks.
+    // Works for clients of both eras. A client without elicitation gets an error that names the
+    // missing capability.
     let question = Elicitation::form::<Party>("For how many?")?;
     let Party { guests } = call.elicit("party", question).await?.into_form()?;
     Ok(format!("table {table} for {guests} at the {place}"))
@@ -43,7 +44,7 @@ fn take_table(_place: &str) -> u32 {
 /// Finds a place for dinner.
 #[prompt]
 fn dinner(
-    /// What there is to celebrate.
+    /// The reason to celebrate.
     occasion: Option<String>,
 ) -> String {
     let occasion = occasion.as_deref().unwrap_or("dinner");

@@ -19,7 +19,7 @@ async fn factorize(
     /// The number to take apart.
     number: u64,
 ) -> Result<String, CallError> {
-    // Heavy work leaves the shard free for everybody else.
+    // Heavy work leaves the shard free for other calls.
     let factors = call.offload(move || factors_of(number)).await?;
     Ok(format!("{factors:?}"))
 }

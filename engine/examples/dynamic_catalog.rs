@@ -1,5 +1,5 @@
-//! A server that learns: each word it is taught is a tool from then on, on every shard, and clients
-//! that asked for it are told: `cargo run --release --example dynamic_catalog`.
+//! A server whose catalog grows: each word that it learns becomes a tool on every shard, and
+//! clients that subscribed are notified: `cargo run --release --example dynamic_catalog`.
 
 use corelane::{Call, Profile, Server, Tool};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 struct Word {
     /// Letters and digits.
     word: String,
-    /// What it means.
+    /// The meaning of the word.
     meaning: String,
 }
 

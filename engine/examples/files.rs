@@ -1,5 +1,5 @@
-//! Serves the files of a directory as resources, and tells when they change:
-//! `cargo run --release --example files`.
+//! Serves the files of a directory as resources, and notifies clients of changes: `cargo run
+//! --release --example files`.
 
 use corelane::{DirectoryLimits, Profile, Server};
 

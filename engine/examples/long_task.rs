@@ -1,5 +1,5 @@
-//! A server whose tool takes its time: clients that know tasks are answered at once, hear how far
-//! it is, and fetch the result or cancel: `cargo run --release --example long_task`.
+//! A server with a slow tool: clients that know tasks get an answer at once, follow the progress,
+//! and fetch the result or cancel: `cargo run --release --example long_task`.
 
 use std::ops::Range;
 
@@ -18,8 +18,8 @@ async fn count_primes(
     let mut count = 0;
     for start in (0..below).step_by(BLOCK as usize) {
         call.set_status(&format!("{count} primes below {start}"));
-        // Who cancels the task drops this function where it waits. What the pool works on is not
-        // dropped: it looks for itself.
+        // Cancelling the task drops this function at an await. Work on the pool is not dropped: it
+        // checks for cancellation itself.
         let (end, cancellation) = (start.saturating_add(BLOCK), call.cancellation());
         let block = start..end.min(below);
         count += call

@@ -1,4 +1,4 @@
-//! A server behind a proxy that says who asks. Here curl plays the proxy:
+//! A server behind a proxy that names the principal. Here curl acts as the proxy:
 //!
 //! ```text
 //! cargo run --release --example who_asks
@@ -19,7 +19,7 @@ struct Nothing {}
 
 fn main() -> corelane::Result<()> {
     let mut profile = Profile::from_args()?;
-    // Whoever reaches this port is believed: let that be the proxy and nobody else.
+    // Every client that reaches this port is trusted with this header: only the proxy may reach it.
     profile.server.principal_header = Some("x-forwarded-user".to_owned());
     Server::new("who_asks", "1.0.0")
         .expose_header("x-tenant")

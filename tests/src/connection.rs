@@ -1,7 +1,7 @@
 //! One TCP connection to a server: bytes out, responses in, each wait with a deadline.
 //!
-//! A witness sees all bytes on their way and fails the test as soon as a message has arrived that
-//! does not fit the schema of its revision.
+//! A schema checker sees all bytes and fails the test as soon as a message arrives that does not
+//! fit the schema of its revision.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,7 +26,7 @@ pub enum ReadError {
     ClosedWithin,
     /// The server reset the connection.
     Reset,
-    /// What arrived is no response.
+    /// The received bytes are not a response.
     Malformed(String),
 }
 
@@ -88,7 +88,7 @@ impl Connection {
         self.address
     }
 
-    /// The socket itself, for what this type has no words for.
+    /// The socket itself, for operations that this type lacks.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
         &self.stream
@@ -113,8 +113,8 @@ impl Connection {
         self.stream.write_all(bytes)
     }
 
-    /// Sends as much of `bytes` as the server takes before the socket's write timeout, and says
-    /// how many that are.
+    /// Sends as much of `bytes` as the server takes before the socket's write timeout, and returns
+    /// their number.
     ///
     /// # Errors
     /// The server takes none.
@@ -130,9 +130,9 @@ impl Connection {
         self.send_bytes(&bytes);
     }
 
-    /// Says that no more is sent; reading goes on.
+    /// Ends the sending side; reading continues.
     pub fn finish_sending(&self) {
-        // A connection that is gone already has finished sending.
+        // A connection that is closed already has finished sending.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
@@ -154,7 +154,7 @@ impl Connection {
             .unwrap_or_else(|error| panic!("{error:?} on {self:?}"))
     }
 
-    /// Reads the next response within `timeouts`. What arrived of it before a timeout is kept.
+    /// Reads the next response within `timeouts`. Bytes that arrived before a timeout are kept.
     ///
     /// # Errors
     /// [`ReadError`] says why there is none.
@@ -243,7 +243,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the server to close, for `timeouts`, and gives what it sent before.
+    /// Waits for the server to close, for `timeouts`, and returns the bytes that it sent before.
     ///
     /// # Errors
     /// It stays open, or was reset.
@@ -262,10 +262,10 @@ impl Connection {
         }
     }
 
-    /// The server closes without another word.
+    /// The server closes without sending more.
     ///
     /// # Panics
-    /// If it stays open, resets, or says more.
+    /// If it stays open, resets, or sends more.
     pub fn expect_close(&mut self) {
         match self.read_to_close(PATIENCE) {
             Ok(rest) if rest.is_empty() => {}

@@ -8,7 +8,7 @@ use crate::connection::{Connection, ReadError};
 use crate::http::{Framing, Head, event_data, parse};
 use crate::timeouts::PATIENCE;
 
-/// What a stream brings.
+/// An item of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// A message.
@@ -31,10 +31,10 @@ pub struct EventStream {
 }
 
 impl EventStream {
-    /// Reads the head of a stream that `connection` asked for.
+    /// Reads the head of a stream that was requested on `connection`.
     ///
     /// # Panics
-    /// If the answer is no stream in chunks.
+    /// If the answer is not a stream in chunks.
     #[must_use]
     pub fn begin(mut connection: Connection) -> EventStream {
         let head = connection
@@ -68,13 +68,13 @@ impl EventStream {
         &self.head
     }
 
-    /// The id of the last event that came, whether it had a message or not.
+    /// The id of the last event, with or without a message.
     #[must_use]
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref()
     }
 
-    /// After how many milliseconds the server wants its client back, if it said so.
+    /// The milliseconds after which the client should reconnect, if the server sent them.
     #[must_use]
     pub fn retry_ms(&self) -> Option<u64> {
         self.retry_ms
@@ -89,7 +89,7 @@ impl EventStream {
             .unwrap_or_else(|error| panic!("{error:?} on {self:?}"))
     }
 
-    /// What an event says beside its message.
+    /// Records the fields of an event besides its message.
     fn note_fields(&mut self, event: &str) {
         for line in event.lines() {
             match line.split_once(": ") {

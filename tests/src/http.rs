@@ -1,5 +1,5 @@
-//! HTTP/1.1 responses as a client sees them, read strictly: what a lenient client would forgive
-//! is a fault of the server here.
+//! HTTP/1.1 responses as a client sees them, read strictly: a fault that lenient clients forgive is
+//! a fault of the server here.
 
 use serde_json::Value;
 
@@ -34,11 +34,11 @@ pub struct Response {
 }
 
 impl Head {
-    /// Reads a head from the start of `bytes`; with it comes the number of its bytes. Nothing
-    /// when it is not whole.
+    /// Reads a head from the start of `bytes`, and returns it with the number of its bytes. None
+    /// while it is not whole.
     ///
     /// # Errors
-    /// Says what is malformed.
+    /// The fault of a malformed head.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, String> {
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
             return Ok(None);
@@ -74,7 +74,7 @@ impl Head {
         )))
     }
 
-    /// The value of a field, whatever the case of its name.
+    /// The value of a field, in any case of its name.
     ///
     /// # Panics
     /// If the field is repeated: this server has no reason to.
@@ -89,10 +89,10 @@ impl Head {
         value
     }
 
-    /// Where the body ends.
+    /// How the body ends.
     ///
     /// # Errors
-    /// Says how the length is in doubt.
+    /// Why the length is ambiguous.
     pub fn framing(&self) -> Result<Framing, String> {
         let is_bodiless = self.status < 200 || matches!(self.status, 204 | 304);
         match (
@@ -112,7 +112,7 @@ impl Head {
         }
     }
 
-    /// Whether the server says that it ends the connection after this response.
+    /// Whether the response announces the end of the connection.
     #[must_use]
     pub fn says_close(&self) -> bool {
         self.field("Connection")
@@ -133,7 +133,7 @@ impl Response {
         self.head.status
     }
 
-    /// The body, which must be JSON and say so.
+    /// The body, which must be JSON and be declared as JSON.
     ///
     /// # Panics
     /// If it is not.
@@ -148,8 +148,8 @@ impl Response {
             .unwrap_or_else(|error| panic!("no JSON, {error}: {}", self.text()))
     }
 
-    /// The messages of the body in order, whether it is JSON or a stream of events. An event
-    /// without data is none.
+    /// The messages of the body in order, from JSON or from a stream of events. An event without
+    /// data is skipped.
     ///
     /// # Panics
     /// If it is neither.
@@ -171,7 +171,7 @@ impl Response {
             .collect()
     }
 
-    /// The last message, which is the answer, without what was said before it.
+    /// The last message, which is the answer, without the messages before it.
     ///
     /// # Panics
     /// If there is none.
@@ -182,7 +182,7 @@ impl Response {
             .unwrap_or_else(|| panic!("no message in {self:?}"))
     }
 
-    /// The id of the last event of the body, with which the rest of its stream is asked for.
+    /// The id of the last event of the body, from which its stream can be resumed.
     #[must_use]
     pub fn last_event_id(&self) -> Option<String> {
         let text = self.text();

@@ -1,11 +1,10 @@
-//! The test harness: a real server process, real sockets, and words to talk about them.
+//! The test harness: a real server process, real sockets, and types for requests and answers.
 //!
-//! Everything here is blocking and bounded in time, and panics with what it saw when the server
-//! does something else than expected: that is how a test fails. The harness knows HTTP and MCP on
-//! its own and shares no code with the server, so that a fault of one is not hidden by the other.
-//! Every message that arrives on a [`Connection`] is held to the official schema of its revision,
-//! whatever the test looks at. What it deliberately lacks: a client anybody should use outside
-//! tests.
+//! Everything here is blocking and bounded in time, and panics with the received data when the
+//! server does not behave as expected: that is how a test fails. The harness has its own HTTP and
+//! MCP and shares no code with the server, so that a fault of one is not hidden by the other. Every
+//! message that arrives on a [`Connection`] is checked against the official schema of its revision,
+//! also where the test does not look at it. It deliberately lacks a client for use outside tests.
 
 pub mod conformance;
 pub mod connection;

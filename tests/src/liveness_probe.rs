@@ -1,4 +1,4 @@
-//! Somebody who does nothing wrong: whatever others do to a server, this one is served.
+//! A well-behaved client: it must be served while others misbehave.
 
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ impl<'s> LivenessProbe<'s> {
     /// Calls a tool in both eras on the one connection and compares the answers.
     ///
     /// # Panics
-    /// If the process is gone or an answer is not right; `after` says what happened before.
+    /// If the process has ended or an answer is wrong; `after` names the preceding event.
     pub fn check(&mut self, after: &str) {
         self.server.assert_alive();
         self.calls += 1;

@@ -53,7 +53,7 @@ impl Request {
         Request::post(message.to_string())
     }
 
-    /// A legacy handshake with id 0 that asks for `revision`.
+    /// A legacy handshake with id 0 for `revision`.
     #[must_use]
     pub fn initialize(revision: &str) -> Request {
         Request::legacy(&json!({

@@ -1,13 +1,13 @@
-//! Sees all bytes of a connection and holds every message of the server to its schema.
+//! Sees all bytes of a connection and checks every message of the server against its schema.
 //!
-//! The witness reads what is sent to know what is asked, and what is received to know what is
-//! answered, each for itself: whatever words a test uses for sending and reading, and whether it
-//! looks at an answer or not, the answer is checked. There is no way to opt out.
+//! The checker reads the sent bytes to know the requests, and the received bytes to know the
+//! answers. It does not depend on the functions that a test uses for sending and reading, and
+//! checks answers that the test ignores. There is no way to opt out.
 //!
-//! Invariant: a message is held to the method of a request only while responses and requests can be
-//! counted. Once what was sent is no HTTP that everybody reads alike, the responses that follow are
-//! held to what every message of their revision has. What it lacks on purpose: an opinion on
-//! HTTP, which the harness has elsewhere, and on bytes a test sends past its connection.
+//! Invariant: a message is checked against the method of a request only while responses and
+//! requests can be counted. Once the sent bytes are ambiguous HTTP, the following responses are
+//! checked against the rules for every message of their revision. It deliberately lacks checks of
+//! HTTP, which the harness has elsewhere, and of bytes that a test sends past its connection.
 
 mod answered;
 mod asked;
@@ -21,14 +21,14 @@ use crate::wire_schema::{Revision, judge};
 use answered::{Incoming, Part};
 use asked::{HandlerKind, Outgoing, sessions};
 
-/// What was seen of a connection.
+/// The state of the checker for one connection.
 #[derive(Debug, Default)]
 pub(crate) struct SchemaChecker {
     outgoing: Outgoing,
     incoming: Incoming,
     /// Requests without a response, the oldest first.
     waiting: VecDeque<HandlerKind>,
-    /// The request whose response is arriving, and the head of that.
+    /// The request whose response is arriving, and the head of that response.
     current: Option<(HandlerKind, Head)>,
 }
 
@@ -38,7 +38,7 @@ impl SchemaChecker {
         self.waiting.extend(self.outgoing.take(bytes));
     }
 
-    /// Bytes came from the server.
+    /// Records bytes from the server.
     ///
     /// # Panics
     /// If a message among them does not fit its schema.
@@ -47,7 +47,7 @@ impl SchemaChecker {
         self.check(false);
     }
 
-    /// The server has closed, which may end a response.
+    /// Records that the server has closed, which may end a response.
     ///
     /// # Panics
     /// If a message does not fit its schema.
@@ -66,11 +66,11 @@ impl SchemaChecker {
 
     fn begin_response(&mut self, head: Head) {
         if head.status < 200 {
-            // An interim response; the one that counts follows.
+            // An interim response; the final one follows.
             return;
         }
         let asked = self.waiting.pop_front().unwrap_or_else(|| {
-            // An answer to something unfinished or unread: which comes next is anybody's guess.
+            // An answer to an unfinished or unread request: the order of later answers is unknown.
             self.outgoing.give_up();
             HandlerKind::unread()
         });

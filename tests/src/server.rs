@@ -1,4 +1,4 @@
-//! Server processes: started on a port of their own, watched, ended with their owner.
+//! Server processes: started on a port of their own, observed, ended with their owner.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::connection::Connection;
 use crate::timeouts::{PATIENCE, wait_until};
 
-/// What the server says when it is ready, up to its address.
+/// The output of a ready server, up to its address.
 const READY: &str = "listening on http://";
 
 /// How a server is to be started.
@@ -35,12 +35,12 @@ pub struct Server {
     process_id: u32,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
-    /// Standard error, if nobody reads it.
+    /// Standard error, if it is not read.
     _unread: Option<ChildStderr>,
     _profile: Option<ProfileFile>,
 }
 
-/// How a process ended, and what it said.
+/// The exit of a process, and its output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Its exit code; none if a signal ended it.
@@ -61,7 +61,7 @@ impl Setup {
         }
     }
 
-    /// Only what `arguments` say.
+    /// Only `arguments`.
     #[must_use]
     pub fn bare(arguments: &[&str]) -> Setup {
         Setup::default().arguments(arguments)
@@ -99,7 +99,7 @@ impl Setup {
         }
     }
 
-    /// Reads nothing of what the process writes to standard error, so that the pipe fills up.
+    /// Does not read the process's standard error, so that the pipe fills up.
     #[must_use]
     pub fn leave_log_unread(mut self) -> Setup {
         self.leaves_log_unread = true;
@@ -130,7 +130,7 @@ impl Setup {
         };
         collect_lines(output, Arc::clone(&log), ready);
         let Ok(line) = becomes_ready.recv_timeout(PATIENCE) else {
-            // The process has to go before its log is complete.
+            // The process must end before its log is complete.
             let _ = child.kill();
             let status = child.wait();
             panic!(
@@ -172,7 +172,7 @@ impl Setup {
             thread::spawn(move || read_all(output)),
             thread::spawn(move || read_all(error)),
         ];
-        // Whatever happens, the process does not outlive the test.
+        // The process never outlives the test.
         let mut child = KilledOnDrop(child);
         let status = wait_until("the end of the process", || {
             child.0.try_wait().expect("the process is our child")
@@ -305,7 +305,7 @@ impl Server {
         })
     }
 
-    /// What the process has written so far.
+    /// The output of the process so far.
     #[must_use]
     pub fn log(&self) -> String {
         lock(&self.log).clone()
@@ -315,7 +315,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let mut child = lock(&self.child);
-        // Fails only for a process that has ended, which is what is wanted.
+        // Fails only for a process that has ended, which is the goal.
         let _ = child.kill();
         let _ = child.wait();
         if thread::panicking() {
@@ -337,7 +337,7 @@ impl Drop for KilledOnDrop {
     }
 }
 
-/// A profile in a file of its own, which goes with it.
+/// A profile in a file of its own, which is removed with this value.
 #[derive(Debug)]
 struct ProfileFile {
     path: PathBuf,
@@ -360,7 +360,7 @@ impl Drop for ProfileFile {
     }
 }
 
-/// The program under test: `CORELANE_BIN`, or what cargo built beside the tests.
+/// The program under test: `CORELANE_BIN`, or the one that cargo built beside the tests.
 fn binary() -> PathBuf {
     let path = std::env::var_os("CORELANE_BIN").map_or_else(
         || {
@@ -387,7 +387,7 @@ fn collect_lines(
     log: Arc<Mutex<String>>,
     first: mpsc::Sender<String>,
 ) {
-    /// Kept of a log: enough for any failure, however long the server talks.
+    /// Bytes kept of a log: enough for any failure of a verbose server.
     const LOG_BYTES_MAX: usize = 1 << 20;
     thread::spawn(move || {
         let mut first = Some(first);
@@ -398,7 +398,7 @@ fn collect_lines(
                 log.push('\n');
             }
             if let Some(first) = first.take() {
-                // Nobody may be waiting for it.
+                // The receiver may be gone.
                 let _ = first.send(line);
             }
         }
@@ -411,7 +411,7 @@ fn read_all(mut source: impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A test that panicked elsewhere does not make what it held unusable.
+/// A test that panicked elsewhere does not make its mutex unusable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

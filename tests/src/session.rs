@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::connection::Connection;
 use crate::request::{LEGACY, Request};
 
-/// A legacy session. It belongs to no connection.
+/// A legacy session. It is independent of any connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The id the server gave.

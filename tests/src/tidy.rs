@@ -1,11 +1,11 @@
 //! Tidiness as a test: the rules of the project that a machine can check.
 //!
-//! Each rule is a function of text, so that it can be shown to fail; only [`Source::read_all`]
+//! Each rule is a function of text, so that a test can show it failing; only [`Source::read_all`]
 //! touches the file system. Invariant: a rule looks at code with comments, strings and characters
-//! blanked out unless it is about those, so nothing is found in prose.
+//! blanked out unless it is about those, so prose never causes a finding.
 //!
-//! What it deliberately lacks: what rustfmt, rustc and clippy check already, and a parser of Rust.
-//! The rules know the style of this project, not every way to write a program.
+//! It deliberately lacks the checks of rustfmt, rustc and clippy, and a parser of Rust. The rules
+//! know the style of this project, not every way to write a program.
 
 mod circles;
 mod dependencies;

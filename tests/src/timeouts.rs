@@ -3,14 +3,14 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that should happen at once. Generous, because tests share a
-/// machine; only a failing test waits this long.
+/// The time limit for events that should happen at once. Generous, because tests share a machine;
+/// only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Between two looks at something that cannot be waited for.
+/// The interval between two checks of a condition that has no event.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Looks until `holds` says so, and gives what it found.
+/// Checks until `holds` returns a value, and returns it.
 ///
 /// # Panics
 /// If that takes longer than [`PATIENCE`]; `what` completes the sentence "... did not happen".

@@ -1,11 +1,12 @@
-//! The official schemas of the protocol, and which part of them a message of the server is held to.
+//! The official schemas of the protocol, and the part of them that a message of the server must
+//! fit.
 //!
-//! [`judge`] is the whole of it: it takes a message, the revision in force and the method of the
-//! request that the message answers, picks the definitions from a table of that revision and
-//! validates. Connections of the harness do so with everything that arrives.
+//! [`judge`] is the entry: it takes a message, the revision in force and the method of the request
+//! that the message answers, picks the definitions from a table of that revision and validates.
+//! Connections of the harness call it for every message that arrives.
 //!
-//! Invariant: a message for which there is no definition is a misfit and never passed over. What
-//! it lacks on purpose: rules the schemas do not have words for, such as which error code fits.
+//! Invariant: a message without a definition is a misfit and never ignored. It deliberately lacks
+//! rules that the schemas do not express, such as the correct error code.
 
 mod check_result;
 mod definitions;

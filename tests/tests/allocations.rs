@@ -1,8 +1,8 @@
 //! Between reading a request and queueing its answer, the protocol allocates nothing.
 //!
-//! The allocator of this process counts what each thread asks for. Invariant: only the counted
-//! thread's own allocations are seen, so tests may run side by side. It lacks the engine: that a
-//! whole call allocates nothing there is measured by the benchmarks.
+//! The allocator of this process counts the allocations of each thread. Invariant: only the counted
+//! thread's own allocations are seen, so tests may run side by side. It lacks the engine: the
+//! benchmarks measure that a whole call allocates nothing there.
 
 use allocation_counter::measure;
 use corelane_protocol::binding::admission::{Admitted, admit};
@@ -13,7 +13,7 @@ use corelane_protocol::framing::http1::{
 use corelane_protocol::jsonrpc::{Decoder, Id, JsonLimits, Message, encode};
 use corelane_protocol::limits::HttpLimits;
 
-/// How often the buffers are warmed up before anything is counted, and how often it is counted.
+/// Warm-up rounds before counting, and counted rounds.
 const ROUNDS: usize = 100;
 
 /// Asserts that `work` allocates nothing once it has run [`ROUNDS`] times.

@@ -1,5 +1,5 @@
 //! The conformance suite passes: both requirement sets against one process, with few and many
-//! shards, except for what `tests/conformance/expected-failures-*.yml` lists.
+//! shards, except for the failures in `tests/conformance/expected-failures-*.yml`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use corelane_tests::Setup;
 use corelane_tests::conformance::{Expectation, judge, run};
 
-/// A requirement set, and how many scenarios it runs, scored or not. The suite is pinned, so
-/// another number means that it did not run what it should.
+/// A requirement set, and the number of scenarios that it runs, scored or not. The suite is pinned,
+/// so another number means that scenarios are missing.
 const SETS: &[(&str, usize)] = &[("2025-11-25", 33), ("2026-07-28", 50)];
 
 /// Runs both sets against one process.

@@ -43,7 +43,7 @@ fn serve() -> corelane::Result<()> {
     server.run(profile)
 }
 
-/// What a program that logs in this way has written by its end, after a handler panicked.
+/// The log of a program that logs in this way, after a handler panicked.
 fn log_of(way: &str) -> String {
     let program = std::env::current_exe().expect("a process knows its program");
     let server = Setup::program(program, &[way]).start();
@@ -69,7 +69,7 @@ fn a_server_logs_as_its_profile_says() {
 fn a_program_keeps_its_own_subscriber() {
     let log = log_of(PROGRAM_LOGS);
     assert!(log.contains("handler=\"tool fail\""), "{log}");
-    // The hook for panics is the program's, too: this is that of the standard library.
+    // The panic hook also belongs to the program: this is the one of the standard library.
     assert!(log.contains("panicked at"), "{log}");
     assert!(!log.contains(r#""level""#), "{log}");
 }

@@ -1,8 +1,8 @@
-//! One server a test, mostly a process of its own, spoken to over real sockets; a module for each
-//! subject.
+//! Tests of the whole server over real sockets, mostly one process for each test; one module for
+//! each subject.
 //!
-//! Everything is one binary, so that it links once and its tests share the machine's cores. No
-//! test sleeps to let something happen, takes a fixed port or reaches beyond loopback.
+//! All tests are one binary, so that it links once and its tests share the machine's cores. No test
+//! sleeps to let an event happen, takes a fixed port or reaches beyond loopback.
 
 #[path = "integration/cancellation.rs"]
 mod cancellation;

@@ -1,7 +1,8 @@
-//! Clients of both eras that do at random what clients do, hang up and give up included, against
-//! four shards with little room; every answer is held to a model, and nothing is left at the end.
+//! Clients of both eras with random behaviour, hanging up and giving up included, against four
+//! shards with small limits. Every answer is checked against a model, and the server is empty at
+//! the end.
 //!
-//! The seed is printed; `CORELANE_SEED=...` repeats a run as far as the clients go.
+//! The seed is printed; `CORELANE_SEED=...` repeats the behaviour of the clients.
 
 #[path = "random_clients/client.rs"]
 mod client;
@@ -24,7 +25,8 @@ use server::SHARDS;
 const CLIENTS: u64 = 8;
 const STEPS: u32 = 300;
 
-/// Lets all clients do their steps; returns how many sessions and modern tasks they made.
+/// Lets all clients do their steps; returns the numbers of sessions and modern tasks that they
+/// made.
 fn let_loose(server: &(SocketAddr, ServerHandle), seed: u64) -> (u64, u64) {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|number| {
@@ -45,8 +47,8 @@ fn let_loose(server: &(SocketAddr, ServerHandle), seed: u64) -> (u64, u64) {
         .fold((0, 0), |sum, made| (sum.0 + made.0, sum.1 + made.1))
 }
 
-/// Waits until the time of every task is over: that of one made now on each shard is the last.
-/// Returns how many were made for it.
+/// Waits until every task has expired: a task made now on each shard expires last. Returns the
+/// number of tasks that were made for it.
 fn outlast_tasks(server: &(SocketAddr, ServerHandle), seed: u64) -> u64 {
     let mut client = Client::new(server.clone(), !seed);
     let mut last_of_shard = BTreeMap::new();

@@ -7,7 +7,7 @@
 use super::report::{Counts, CurvePoint, Distribution, Errors, MethodReport, Second};
 use hdrhistogram::Histogram;
 
-/// The lowest time that is told from others, in nanoseconds.
+/// The lowest time with a bucket of its own, in nanoseconds.
 const LOWEST_NS: u64 = 100;
 /// The highest time that is recorded; longer ones count as this.
 const HIGHEST_NS: u64 = 3_600_000_000_000;

@@ -16,7 +16,7 @@ use core_affinity::CoreId;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
-/// Longest batch that is told apart from longer ones, in nanoseconds.
+/// The longest batch that is recorded exactly, in nanoseconds.
 const BATCH_NS_MAX: u64 = 10_000_000_000;
 /// Resolution of the samples: three digits, an error of a thousandth.
 const SIGNIFICANT_DIGITS: u8 = 3;

@@ -1,4 +1,4 @@
-//! Decoding: agrees with serde_json on what JSON is and what it says, within the limits.
+//! Decoding: agrees with serde_json on the validity and the values of JSON, within the limits.
 #![no_main]
 
 use std::cell::RefCell;
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// serde_json reads an object with this member as embedded JSON, which is not what it says.
+/// serde_json reads an object with this member as embedded JSON instead of its members.
 const PRIVATE_NAME: &[u8] = b"$serde_json::private";
 
 thread_local! {
-    // One for all inputs: what one leaves behind must not change the next.
+    // One for all inputs: the state after one input must not change the next.
     static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new(JsonLimits {
         depth_max: 16,
         nodes_max: 512,
@@ -40,7 +40,7 @@ fn check(decoder: &mut Decoder, data: &[u8]) {
                     "read {ours:?}, serde_json read {theirs:?}"
                 );
             }
-            // Neither may panic, whatever the shape.
+            // Neither may panic, for any shape.
             let _ = decoded.message();
             assert_eq!(decoded.batch().count(), decoded.batch().len());
             let mut written = Vec::new();
@@ -71,7 +71,7 @@ fn check(decoder: &mut Decoder, data: &[u8]) {
     );
 }
 
-/// Equality, except that `-0` is the integer 0 to us and a float to serde_json.
+/// Equality, except that `-0` is an integer here and a float in serde_json.
 fn is_same(ours: &Value, theirs: &Value) -> bool {
     match (ours, theirs) {
         (Value::Array(ours), Value::Array(theirs)) => {

@@ -1,6 +1,6 @@
-//! Framing: what a connection makes of its input never depends on how the bytes were split.
+//! Framing: the result of an input never depends on how its bytes were split.
 //!
-//! The first bytes say how long the pieces are, the others are the input.
+//! The first bytes are the lengths of the pieces, the others are the input.
 #![no_main]
 
 use corelane_protocol::framing::http1::{Framer, Step};
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     );
 });
 
-/// Plays a connection that receives `pieces`, and says what came of them.
+/// Acts as a connection that receives `pieces`, and returns the results.
 fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<String> {
     let mut framer = Framer::default();
     let mut buffer = Vec::new();

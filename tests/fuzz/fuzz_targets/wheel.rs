@@ -1,4 +1,4 @@
-//! The timing wheel against a map: nothing fires early, nothing is forgotten, nothing fires twice.
+//! The timing wheel against a map: no deadline fires early, gets lost, or fires twice.
 #![no_main]
 
 #[allow(
@@ -15,7 +15,7 @@ use wheel::Wheel;
 
 const CAPACITY: u32 = 300;
 
-/// What the wheel has to do, said simply.
+/// A simple model of the wheel.
 struct Model {
     wheel: Wheel,
     tick_ms: u64,
@@ -83,7 +83,7 @@ impl Model {
         assert_eq!(self.wheel.len(), self.deadlines.len());
         let hint = self.wheel.next_due_hint();
         assert_eq!(hint.is_none(), self.deadlines.is_empty());
-        // A wheel that stopped on its way to the present says that there is work at once.
+        // A wheel that stopped before the present reports work at once.
         let due = self.deadlines.values().map(|(_, due)| due * self.tick_ms);
         let earliest = due.min().map(|due| due.max(self.now_ms));
         assert!(hint <= earliest, "the hint is too late");

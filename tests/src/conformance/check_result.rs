@@ -1,11 +1,11 @@
-//! What a run is worth: failures nobody expected, and expectations that did not come true.
+//! The result of a run: unexpected failures, and expected failures that passed.
 
 use std::collections::BTreeMap;
 
 use super::expectation::Expectation;
 use super::suite::{Run, Scenario, Status};
 
-/// The verdict on a run. It is a pass if nothing is surprising.
+/// The result of a run. It is a pass if there are no surprises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckResult {
     /// Scenarios of which every check passed.
@@ -14,18 +14,17 @@ pub struct CheckResult {
     pub checks_passed: usize,
     /// Entries of the list that failed as expected.
     pub expected: Vec<String>,
-    /// Sentences about what is not as the list says.
+    /// Sentences about differences from the list.
     pub surprises: Vec<String>,
 }
 
-/// Compares a run with what is expected to fail.
+/// Compares a run with the expected failures.
 ///
 /// A warning counts as a failure: the suite warns where the specification says SHOULD. A scenario
-/// in which everything was skipped did not pass either: what it is about was not there to be
-/// checked. An entry of the list that passes is a surprise, so that the list gets shorter with the
-/// server's features; so is an entry that names a scenario which the suite did not run. Only a
-/// listed check that was skipped or left out is none: the suite leaves out what depends on a check
-/// that failed.
+/// in which everything was skipped did not pass either: its subject was never checked. An entry of
+/// the list that passes is a surprise, so that the list gets shorter as the server gains features;
+/// so is an entry that names a scenario which the suite did not run. A listed check that was
+/// skipped or left out is not a surprise: the suite leaves out checks that depend on a failed one.
 #[must_use]
 pub fn judge(run: &Run, expectation: &Expectation) -> CheckResult {
     let mut verdict = CheckResult::default();

@@ -1,4 +1,4 @@
-//! The list of what is expected to fail, in the format of the suite's `--expected-failures`.
+//! The list of expected failures, in the format of the suite's `--expected-failures`.
 //!
 //! ```yaml
 //! server:
@@ -6,11 +6,11 @@
 //!   - server-stateless:some-id  # one check of a scenario
 //! ```
 //!
-//! It lacks the rest of YAML on purpose: what is not of this form is refused.
+//! It deliberately lacks the rest of YAML: any other form is refused.
 
 use std::collections::BTreeSet;
 
-/// What is expected to fail; see [`judge`](super::judge) for what that means.
+/// The expected failures; see [`judge`](super::judge) for their meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectation {
     /// Scenarios of which at least one check fails.
@@ -32,7 +32,7 @@ impl Expectation {
     /// Reads a list.
     ///
     /// # Errors
-    /// If it is not of the form above, or an entry says nothing beyond another.
+    /// If it does not have the form above, or an entry repeats another.
     pub fn parse(text: &str) -> Result<Expectation, ExpectationError> {
         let mut expectation = Expectation::default();
         let mut in_server = false;
@@ -56,7 +56,7 @@ impl Expectation {
         Ok(expectation)
     }
 
-    /// Adds an entry, if it says something beyond those that are there.
+    /// Adds an entry, unless another entry covers it.
     fn add(&mut self, entry: &str) -> bool {
         match entry.split_once(':') {
             Some((scenario, check)) => {

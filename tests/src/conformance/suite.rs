@@ -1,4 +1,4 @@
-//! One run of the suite, and what it wrote about it.
+//! One run of the suite, and the files that it wrote.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// What the suite found.
+/// The results of the suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The scenarios, in the order in which they ran.
@@ -18,7 +18,7 @@ pub struct Run {
 pub struct Scenario {
     /// Its name in the suite.
     pub name: String,
-    /// What was checked; ids may repeat.
+    /// The checks; ids may repeat.
     pub checks: Vec<Check>,
 }
 
@@ -29,7 +29,7 @@ pub struct Check {
     pub id: String,
     /// How it went.
     pub status: Status,
-    /// What the suite says about it, empty if it passed.
+    /// The message of the suite, empty if the check passed.
     pub message: String,
 }
 
@@ -73,7 +73,7 @@ pub fn run(url: &str, revision: &str, results: &Path) -> Run {
             "{path} is missing: run npm ci in tests/conformance"
         );
     }
-    // Its exit code says what a list of expected failures is not asked about here.
+    // Its exit code follows a list of expected failures that is not used here.
     let output = Command::new(node())
         .arg(suite)
         .args([
@@ -104,7 +104,7 @@ pub fn run(url: &str, revision: &str, results: &Path) -> Run {
     }
 }
 
-/// The names of the scenarios that a run began, from what it printed.
+/// The names of the scenarios that a run began, from its output.
 fn scenarios_begun(said: &str) -> Vec<&str> {
     said.lines()
         .filter_map(|line| {
@@ -114,7 +114,7 @@ fn scenarios_begun(said: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The checks of a scenario; a failed one if the suite wrote nothing, as when it gave up.
+/// The checks of a scenario; a failed one if the suite wrote nothing, as after an error of its own.
 fn read_checks(results: &Path, scenario: &str) -> Vec<Check> {
     let entries = fs::read_dir(results).into_iter().flatten().flatten();
     let mut folders = entries.map(|entry| entry.path()).filter(|path| {

@@ -1,4 +1,4 @@
-//! What was answered, read from the bytes that a server sends.
+//! The answers, read from the bytes that a server sends.
 
 use crate::http::{Framing, Head, event_data, next_chunk};
 
@@ -7,15 +7,15 @@ use crate::http::{Framing, Head, event_data, next_chunk};
 pub(super) struct Incoming {
     unread: Vec<u8>,
     state: State,
-    /// The content of the response so far, as far as no part of it was given.
+    /// The part of the response's content that was not yet returned.
     content: Vec<u8>,
-    /// So many bytes of the content are known not to end an event.
+    /// This many bytes of the content do not end an event.
     scanned_bytes: usize,
     is_event_stream: bool,
     is_json: bool,
 }
 
-/// What comes next.
+/// The expected next part.
 #[derive(Debug, Default)]
 enum State {
     #[default]
@@ -23,16 +23,16 @@ enum State {
     Body(Framing),
     /// The content is there; the messages in it are given one by one.
     Whole,
-    /// What came is no response, which is for others to complain about.
+    /// The received bytes are not a response; other code reports it.
     GivenUp,
 }
 
-/// What a response brings.
+/// A part of a response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The head of the next response.
     Head(Head),
-    /// A message in the response whose head came last.
+    /// A message in the response of the last head.
     Message(String),
 }
 
@@ -44,8 +44,8 @@ impl Incoming {
         }
     }
 
-    /// The next part of what arrived; nothing until more arrives. `is_closed` says that no more
-    /// does.
+    /// The next part of the received bytes; none until more arrive. `is_closed` means that no more
+    /// will.
     pub(super) fn next_part(&mut self, is_closed: bool) -> Option<Part> {
         loop {
             if let Some(message) = self.next_message() {
@@ -81,7 +81,7 @@ impl Incoming {
         Some(head)
     }
 
-    /// Takes what there is of the body; nothing if more has to come first.
+    /// Takes the available part of the body; none if more must arrive first.
     fn read_body(&mut self, framing: Framing, is_closed: bool) -> Option<()> {
         match framing {
             Framing::Length(length) => {
@@ -148,7 +148,7 @@ impl Incoming {
     }
 }
 
-/// JSON and events are UTF-8; what is not becomes no JSON and is found as such.
+/// JSON and events are UTF-8; other bytes do not parse as JSON and are reported.
 fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

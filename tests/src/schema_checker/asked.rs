@@ -1,4 +1,4 @@
-//! What was asked, read from the bytes that a test sends.
+//! The requests, read from the bytes that a test sends.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use crate::http::next_chunk;
 use crate::request::VERSION_KEY;
 use crate::wire_schema::Revision;
 
-/// What has to be known of a request to judge its answer.
+/// The properties of a request that the check of its answer needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HandlerKind {
     /// The method, if the body is a request.
@@ -27,7 +27,7 @@ pub(super) struct Outgoing {
     is_given_up: bool,
 }
 
-/// What bytes begin with.
+/// The start of the unread bytes.
 enum Step {
     /// Something that may become a request.
     Partial,
@@ -64,7 +64,7 @@ impl Outgoing {
         }
     }
 
-    /// From here on nobody can tell which answer belongs to what.
+    /// Gives up: later answers cannot be matched with requests.
     pub(super) fn give_up(&mut self) {
         self.is_given_up = true;
         self.unread = Vec::new();
@@ -72,7 +72,7 @@ impl Outgoing {
 }
 
 impl HandlerKind {
-    /// Something that could not be read, as far as its answer goes.
+    /// A request that could not be read; any answer may follow.
     pub(super) fn unread() -> HandlerKind {
         HandlerKind {
             method: None,
@@ -86,7 +86,7 @@ impl HandlerKind {
         let field = |name| field(fields, name).ok().flatten();
         let message: Value = serde_json::from_slice(body).unwrap_or_default();
         let method = message["method"].as_str().map(str::to_owned);
-        // The body decides on the era: headers only cross-check.
+        // The body decides on the era: headers are only cross-checked.
         let is_modern = message["params"]["_meta"].get(VERSION_KEY).is_some();
         let of_session = || sessions().get(field("MCP-Session-Id")?).copied();
         let of_header = || Revision::named(field("MCP-Protocol-Version")?);

@@ -1,4 +1,4 @@
-//! Conversations, sound and with a fault that has to be noticed.
+//! Conversations without a fault, and with a fault that must be reported.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,14 +33,14 @@ fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
 
-/// What the witness says about `bytes`, nothing if they are sound.
+/// The checker's complaint about `bytes`; none if they are sound.
 fn complaint(checker: &mut SchemaChecker, bytes: &str) -> Option<String> {
     let received = catch_unwind(AssertUnwindSafe(|| checker.received(bytes.as_bytes())));
     let panic = received.err()?;
     Some(panic.downcast_ref::<String>().expect("a text").clone())
 }
 
-/// The witness finds nothing, or says `fault`.
+/// The checker reports nothing, or `fault`.
 fn check(checker: &mut SchemaChecker, bytes: &str, fault: Option<&str>) {
     let said = complaint(checker, bytes);
     match (&said, fault) {
@@ -160,7 +160,7 @@ fn a_session_has_the_revision_of_its_handshake() {
         let agreed = agreed.replacen("\r\n", &format!("\r\nMCP-Session-Id: {id}\r\n"), 1);
         check(&mut checker, &agreed, None);
         let mut another = SchemaChecker::default();
-        // What the header says is only asked where nobody knows the session.
+        // The header decides only where the session is unknown.
         asks(&mut another, &Session { id }.stream());
         check(&mut another, STREAM, None);
         check(&mut another, &chunk(status), Some(fault));

@@ -1,10 +1,10 @@
-//! The table of what each dependency is for.
+//! The table that explains each dependency.
 
 use super::source::{Finding, Source};
 
 /// Every dependency from outside has a row in a table of `docs/dependencies.md`.
 ///
-/// A row names it in its first cell, alone or among others, and says something in the next.
+/// The first cell of a row names it, alone or among others, and the next cell is not empty.
 #[must_use]
 pub fn dependencies_are_explained(manifest: &Source, table: &Source) -> Vec<Finding> {
     let rows: Vec<Vec<&str>> = table

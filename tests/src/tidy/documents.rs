@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::source::{Finding, Source};
 
-/// Lines of the README: what a stranger reads before the first call.
+/// Lines of the README. Details belong to `docs/`.
 const README_LINES_MAX: usize = 249;
 
 /// The README is short.

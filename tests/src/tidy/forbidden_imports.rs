@@ -1,9 +1,9 @@
-//! What each module must not name: the absences the architecture is made of.
+//! The imports that each module must not have.
 
 use super::paths::named_paths;
 use super::source::{Finding, Source};
 
-/// A set of modules, and what they do not name.
+/// A set of modules, and the imports that they must not have.
 struct ForbiddenImport {
     /// Beginnings of paths of files.
     modules: &'static [&'static str],
@@ -77,7 +77,7 @@ const FORBIDDEN_IMPORTS: &[ForbiddenImport] = &[
     },
 ];
 
-/// No file names what its module is not to know. Code for tests may.
+/// No file has an import that is forbidden for its module. Code for tests may.
 #[must_use]
 pub fn forbidden_imports_are_absent(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,6 +1,6 @@
-//! Blanks out what is not code, so that a rule finds no word in a comment or a string.
+//! Blanks out comments and literals, so that a rule finds no word in them.
 //!
-//! Invariant: the answer has the same lines as the text, and each line at most its length.
+//! Invariant: the result has the same lines as the text, and each line at most its length.
 
 /// The text with comments, strings and character literals replaced by spaces.
 pub(super) fn code_only(text: &str) -> String {
@@ -96,7 +96,7 @@ fn character_bytes(text: &str) -> usize {
     }
 }
 
-/// The code without items under `#[cfg(test)]`, which are blanked out.
+/// The code with items under `#[cfg(test)]` blanked out.
 pub(super) fn production_only(code: &str) -> String {
     const ATTRIBUTE: &str = "#[cfg(test)]";
     let mut production = String::with_capacity(code.len());

@@ -1,4 +1,4 @@
-//! Files that no module declares: they look alive, and the compiler has never read them.
+//! Files that no module declares: the compiler never reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,7 +66,7 @@ fn named_roots(package: &str, manifest: &str) -> Vec<String> {
     values.collect()
 }
 
-/// The files that a file's `mod` declarations name; those that cannot be are no harm.
+/// The files that a file's `mod` declarations name; declarations without a file are ignored.
 fn declared(file: &Source, is_root: bool) -> Vec<String> {
     let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
     let below = if is_root || name == "mod.rs" {

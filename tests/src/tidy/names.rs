@@ -1,8 +1,8 @@
-//! Names of files, module docs, and notes to self.
+//! Names of files, module docs, and marks of unfinished work.
 
 use super::source::{Finding, Source};
 
-/// Names that say nothing about what is inside.
+/// Names without information about the contents.
 const FORBIDDEN: &[&str] = &[
     "util", "utils", "common", "misc", "helper", "helpers", "manager", "managers", "mod",
 ];
@@ -14,7 +14,7 @@ const MARKS: &[&str] = &[
     concat!("XX", "X"),
 ];
 
-/// No file, directory or inline module has a name that says nothing.
+/// No file, directory or inline module has a name without information.
 #[must_use]
 pub fn names_are_allowed(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -38,7 +38,7 @@ fn is_forbidden(name: &str) -> bool {
     name.split(['_', '-']).any(|word| FORBIDDEN.contains(&word))
 }
 
-/// The file starts with what the module is for.
+/// The file starts with module documentation.
 #[must_use]
 pub fn has_module_docs(source: &Source) -> Vec<Finding> {
     if source.text.starts_with("//! ") {

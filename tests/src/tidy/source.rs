@@ -1,4 +1,4 @@
-//! The files that the rules look at, and what a rule has to say about them.
+//! The files that the rules read, and the findings of a rule.
 
 use std::fmt;
 use std::fs;
@@ -11,11 +11,11 @@ use super::mask::{code_only, production_only};
 pub struct Source {
     /// Its path from the root of the repository, with slashes.
     pub path: String,
-    /// What it says.
+    /// Its contents.
     pub text: String,
     /// The text with comments, strings and characters blanked out, line by line as long.
     pub code: String,
-    /// The code without what is compiled for tests only, line by line.
+    /// The code with parts blanked out that are compiled for tests only, line by line.
     pub production: String,
 }
 
@@ -24,9 +24,9 @@ pub struct Source {
 pub struct Finding {
     /// The path of the file.
     pub path: String,
-    /// The line, from 1; 0 if the file as a whole is meant.
+    /// The line, from 1; 0 for the file as a whole.
     pub line: usize,
-    /// What is wrong.
+    /// The broken rule.
     pub fault: String,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Directories without code of this project, wherever they are.
+/// Directories without code of this project, at any depth.
 const SKIPPED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
 
 impl Source {

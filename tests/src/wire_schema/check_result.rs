@@ -1,4 +1,4 @@
-//! The verdict on one message.
+//! The check of one message.
 
 use std::fmt;
 
@@ -34,12 +34,12 @@ impl fmt::Display for Misfit {
     }
 }
 
-/// Holds a message that the server sent to the schema of `revision`. `answers` is the method of
-/// the request that the message belongs to, as far as it is known: without it a result is only
-/// held to what every result has.
+/// Checks a message of the server against the schema of `revision`. `answers` is the method of the
+/// request that the message belongs to, if it is known: without it a result is only checked against
+/// the rules for every result.
 ///
 /// # Errors
-/// [`Misfit`] says everything that does not fit.
+/// [`Misfit`] lists every fault.
 ///
 /// # Panics
 /// If the schemas are not installed.
@@ -60,7 +60,7 @@ pub fn judge(message: &Value, revision: Revision, answers: Option<&str>) -> Resu
     })
 }
 
-/// A batch is an answer to a batch, whose methods nobody keeps; only 2025-03-26 has them.
+/// A batch is an answer to a batch, whose methods are not kept; only 2025-03-26 has them.
 fn judge_batch(batch: &[Value], revision: Revision, faults: &mut Vec<String>) {
     if revision != Revision::March2025 {
         faults.push("this revision has no batches".to_owned());
@@ -147,8 +147,8 @@ impl Check<'_> {
 
     fn error(&mut self, message: &Value, error: &Value) {
         if message.get("id").is_none() && self.table.error == "JSONRPCError" {
-            // The transports of these revisions allow an error response without id where the
-            // request's is not known, which their schemas have no words for.
+            // The transports of these revisions allow an error response without id where the id of
+            // the request is unknown, but their schemas do not.
             let later = Definitions::of(Revision::November2025);
             return self.hold_to(Revision::November2025, message, later.error, "");
         }
@@ -162,7 +162,7 @@ impl Check<'_> {
         self.hold_to(self.revision, value, definition, place);
     }
 
-    /// Validates `value`, which stands at `place` in its message.
+    /// Validates `value`, which is at `place` in its message.
     fn hold_to(
         &mut self,
         revision: Revision,
@@ -175,7 +175,7 @@ impl Check<'_> {
                 .push(format!("this revision has no {definition}"));
             return;
         };
-        // The message stands above; repeating parts of it for every fault would hide the faults.
+        // The message is shown above; repeating parts of it for every fault would hide the faults.
         self.faults
             .extend(validator.iter_errors(value).map(|error| {
                 format!(

@@ -1,7 +1,7 @@
-//! Which definition of a schema a message is held to: one table for each family of revisions.
+//! The definition of a schema that a message must fit: one table for each family of revisions.
 //!
-//! The names are those of the schemas. The tables of the legacy era also name what only its later
-//! revisions have: the schema in force decides whether it exists.
+//! The names are those of the schemas. The tables of the legacy era also have names that exist in
+//! later revisions only: the schema in force decides whether they exist.
 
 use super::official::Revision;
 
@@ -24,15 +24,15 @@ pub(super) struct Definitions {
     pub(super) requests: &'static [(&'static str, &'static str)],
     /// Results by the method of the request.
     pub(super) results: &'static [(&'static str, &'static str)],
-    /// Results that say that they are no plain ones.
+    /// Results of a special type.
     pub(super) other_results: &'static [OtherResult],
-    /// What a plain result has as its `resultType`, if the family has that member.
+    /// The `resultType` of a plain result, if the family has that member.
     pub(super) result_type: Option<&'static str>,
     /// Whole responses by error code, beside [`Definitions::error`].
     pub(super) errors: &'static [(i64, &'static str)],
 }
 
-/// A result that stands in the place of the plain one of some methods.
+/// A result that replaces the plain one of some methods.
 #[derive(Debug)]
 pub(super) struct OtherResult {
     /// The member of the result that shows it.
@@ -62,7 +62,7 @@ pub(super) fn named<K: PartialEq>(table: &[(K, &'static str)], key: &K) -> Optio
     found.map(|(_, definition)| *definition)
 }
 
-/// What a server of the legacy era tells.
+/// The notifications of a server of the legacy era.
 const LEGACY_NOTIFICATIONS: &[(&str, &str)] = &[
     ("notifications/cancelled", "CancelledNotification"),
     ("notifications/progress", "ProgressNotification"),
@@ -90,7 +90,7 @@ const LEGACY_NOTIFICATIONS: &[(&str, &str)] = &[
     ),
 ];
 
-/// What a server of the legacy era asks.
+/// The requests of a server of the legacy era.
 const LEGACY_REQUESTS: &[(&str, &str)] = &[
     ("ping", "PingRequest"),
     ("sampling/createMessage", "CreateMessageRequest"),
@@ -102,7 +102,7 @@ const LEGACY_REQUESTS: &[(&str, &str)] = &[
     ("tasks/list", "ListTasksRequest"),
 ];
 
-/// What a server of the legacy era answers.
+/// The results of a server of the legacy era.
 const LEGACY_RESULTS: &[(&str, &str)] = &[
     ("initialize", "InitializeResult"),
     ("ping", "EmptyResult"),
@@ -158,7 +158,7 @@ static LEGACY: Definitions = Definitions {
     errors: &[(-32042, "URLElicitationRequiredError")],
 };
 
-/// 2026-07-28: the server asks by its results only.
+/// 2026-07-28: the server sends requests within its results only.
 static MODERN: Definitions = Definitions {
     notification: "JSONRPCNotification",
     request: "JSONRPCRequest",
@@ -233,7 +233,7 @@ mod tests {
     use super::super::official::validator;
     use super::{Definitions, Revision};
 
-    /// What the tables of the legacy era name and its first revisions do not have.
+    /// Names in the tables of the legacy era that its first revisions do not have.
     const CAME_LATER: &[(Revision, &[&str])] = &[
         (Revision::June2025, &["ElicitRequest"]),
         (

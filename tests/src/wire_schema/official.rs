@@ -1,4 +1,4 @@
-//! Where the schemas come from: the pinned conformance suite, which carries them in its bundle.
+//! The source of the schemas: the pinned conformance suite, which carries them in its bundle.
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -54,7 +54,7 @@ impl Revision {
             .find(|revision| revision.name() == name)
     }
 
-    /// What its schema calls the object of its definitions.
+    /// The key of the definitions in its schema.
     fn definitions_key(self) -> &'static str {
         match self {
             Revision::November2024 | Revision::March2025 | Revision::June2025 => "definitions",
@@ -66,11 +66,10 @@ impl Revision {
 /// The definitions that were compiled. Messages are many and definitions few.
 type Compiled = HashMap<(Revision, &'static str), Option<Arc<Validator>>>;
 
-/// What validates against one definition of a revision; nothing if its schema has none of this
-/// name.
+/// The validator of one definition of a revision; none if its schema has none of this name.
 ///
 /// # Panics
-/// If the schemas are not installed or a schema is none.
+/// If the schemas are not installed or a schema is invalid.
 pub(super) fn validator(revision: Revision, definition: &'static str) -> Option<Arc<Validator>> {
     static COMPILED: OnceLock<Mutex<Compiled>> = OnceLock::new();
     let compiled = COMPILED.get_or_init(Mutex::default);
@@ -91,7 +90,7 @@ fn compile(revision: Revision, definition: &str) -> Option<Arc<Validator>> {
         "$ref": format!("#/{key}/{definition}"),
         key: schema[key],
     });
-    // Formats are only remarks since draft 2019-09, unless somebody asks.
+    // Formats are only annotations since draft 2019-09, unless they are switched on.
     let options = jsonschema::options().should_validate_formats(true);
     let built = options.build(&part);
     let validator =
@@ -113,10 +112,10 @@ fn schemas() -> &'static Map<String, Value> {
     })
 }
 
-/// The schemas as the suite has them.
+/// The schemas in the suite.
 ///
 /// # Panics
-/// If the suite is not installed or has none: without schemas no test says anything.
+/// If the suite is not installed or has none: without schemas no test is conclusive.
 fn extract() -> Map<String, Value> {
     let script = home().join("official-schemas.mjs");
     let run = Command::new(node())
@@ -136,8 +135,8 @@ fn extract() -> Map<String, Value> {
     serde_json::from_slice(&output.stdout).expect("the script writes a JSON object")
 }
 
-/// The bounds of a number are numbers. The specification made them integers by mistake and has
-/// corrected that since the suite took its copy; the suite reads its copy this way, too.
+/// Makes the bounds of numbers numbers. The specification made them integers by mistake and has
+/// corrected that since the suite took its copy; the suite does the same with its copy.
 fn correct_numbers(schema: &mut Value) {
     for key in ["definitions", "$defs"] {
         let Some(definition) = schema
@@ -152,11 +151,11 @@ fn correct_numbers(schema: &mut Value) {
     }
 }
 
-/// The schema of 2024-11-05, made of that of 2025-03-26, because the suite begins there.
+/// The schema of 2024-11-05, made from the schema of 2025-03-26, because the suite begins there.
 ///
-/// 2025-03-26 added optional members, which the older schema does not forbid, and two things that
-/// it does: audio as content, and batches. Without these it takes what the older one takes, except
-/// for an optional member of the later one that has another type than there.
+/// 2025-03-26 added optional members, which the older schema allows, and two things that it
+/// forbids: audio content, and batches. Without these the two accept the same, except for an
+/// optional member of the later one that has another type in the older.
 fn oldest_of(next: &Value) -> Value {
     let mut oldest = next.clone();
     for absent in [

@@ -1,7 +1,7 @@
-//! Giving up on a call: what stops it, what does not, and that nothing is said of it afterwards.
+//! Cancellation of a call: the events that stop it, those that do not, and the silence afterwards.
 //!
-//! MCP 2025-11-25 basic/utilities/cancellation and basic/transports: a notification cancels, a
-//! lost connection does not. MCP 2026-07-28 basic/patterns/cancellation and
+//! MCP 2025-11-25 basic/utilities/cancellation and basic/transports: a notification cancels, a lost
+//! connection does not. MCP 2026-07-28 basic/patterns/cancellation and
 //! basic/transports/streamable-http: closing the stream cancels, a notification does not.
 
 use corelane_tests::{Connection, EventStream, Item, Request, Session};
@@ -13,7 +13,7 @@ fn hold(label: &str, talks: bool) -> Value {
     json!({ "name": "hold", "arguments": { "label": label, "talks": talks } })
 }
 
-/// A call of a session that talks until the gate is open.
+/// A call of a session that reports progress until the gate is open.
 fn talk(session: &Session, label: &str) -> Request {
     session
         .request(label, "tools/call", hold(label, true))
@@ -26,7 +26,7 @@ fn cancel(connection: &mut Connection, request: &Request) {
     assert_eq!(said, (202, 0), "{response:?}");
 }
 
-/// Everything to the end of a stream, which has progress of `token` and nothing else.
+/// Reads to the end of a stream, which has progress of `token` and nothing else.
 fn rest_of_progress(mut stream: EventStream, token: &str) -> Connection {
     loop {
         match stream.next_item() {
@@ -40,8 +40,8 @@ fn rest_of_progress(mut stream: EventStream, token: &str) -> Connection {
     }
 }
 
-/// A cancelled call stops, whichever shards the call and the cancellation come through; its stream
-/// ends without an answer, and neither the connection nor another stream hears of it again.
+/// A cancelled call stops, for any shards of the call and the cancellation. Its stream ends without
+/// an answer, and no later message on the connection or another stream is about it.
 #[test]
 fn a_cancelled_call_stops_and_is_never_heard_of_again() {
     let server = Fixture::start(2);
@@ -57,7 +57,7 @@ fn a_cancelled_call_stops_and_is_never_heard_of_again() {
             server.wait_for_inside(&[&label, "other"]);
             cancel(canceller, &session.cancelled(label.as_str()));
             server.wait_for_inside(&["other"]);
-            // What was said before may still arrive; an answer may not.
+            // Messages from before may still arrive; an answer may not.
             let mut connection = rest_of_progress(stream, &label);
             let ping = connection.exchange(&session.request(9, "ping", Value::Null));
             assert_eq!(ping.json()["id"], 9, "{ping:?}");
@@ -117,8 +117,8 @@ fn a_cancellation_of_nothing_cancels_nothing() {
     assert_eq!(answer["result"]["content"][0]["text"], "again", "{answer}");
 }
 
-/// A call that asked its client and is cancelled stops; the answer to its question comes too late
-/// and harms nothing.
+/// A call that waits for its client and is cancelled stops; the late answer of the client has no
+/// effect.
 #[test]
 fn a_call_that_asks_is_cancelled_and_its_question_with_it() {
     let server = corelane_tests::Setup::shards(2).start();
@@ -154,7 +154,7 @@ fn a_lost_connection_leaves_a_legacy_call_running() {
         }
         let quiet = session.request("c", "tools/call", hold("c", false));
         drop(server.stream(&quiet));
-        // Others are served meanwhile, often enough that the loss is seen.
+        // Other clients are served meanwhile, often enough that the loss is seen.
         for _ in 0..50 {
             let mut connection = server.connect();
             let ping = connection.exchange(&session.request(1, "ping", Value::Null));
@@ -168,8 +168,8 @@ fn a_lost_connection_leaves_a_legacy_call_running() {
     }
 }
 
-/// A modern client that closes has given up, before the first byte of an answer, in the middle of
-/// a stream, or with a half-closed connection; nobody else's call stops.
+/// A modern client that closes cancels its call: before the first byte of an answer, in the middle
+/// of a stream, or with a half-closed connection. No other client's call stops.
 #[test]
 fn closing_stops_a_modern_call_and_no_other() {
     let server = Fixture::start(2);
@@ -276,8 +276,8 @@ fn a_request_that_is_not_answered_gets_an_empty_stream() {
     }
 }
 
-/// A session takes what is left running with it: every call of it stops, and its streams end
-/// without an answer.
+/// The end of a session ends its running calls: every call of it stops, and its streams end without
+/// an answer.
 #[test]
 fn the_end_of_a_session_stops_its_calls() {
     let server = Fixture::start(2);

@@ -1,4 +1,4 @@
-//! As many connections as there are places, more than that, and very many one after the other.
+//! As many connections as the table holds, more than that, and very many one after the other.
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ fn list_tools(connection: &mut Connection, timeouts: Duration) -> bool {
             .is_ok_and(|it| it.status() == 200)
 }
 
-/// Opens `count` connections at once and tells those that are served from the others.
+/// Opens `count` connections at once and separates the served ones from the others.
 fn open(server: &Server, count: usize) -> (Vec<Connection>, Vec<Connection>) {
-    // One that is refused may be gone before it can ask.
+    // A refused connection may be closed before its request is sent.
     let connections: Vec<Connection> = (0..count)
         .filter_map(|_| Connection::open(server.address()).ok())
         .collect();
     let (mut served, mut waiting) = (Vec::new(), Vec::new());
     for mut connection in connections {
-        // Who does not get a place soon gets none until one is free.
+        // A connection that is not served soon waits until a slot is free.
         let timeouts = match waiting.is_empty() {
             true => PATIENCE / 15,
             false => Duration::from_millis(20),
@@ -49,7 +49,7 @@ fn check_room(server: &Server, expected: usize, when: &str) {
 
 #[test]
 fn a_full_server_serves_those_it_has_and_then_others() {
-    // The limit of open files bounds the places of a shard, and a knob does so too.
+    // The limit of open files bounds the slots of a shard, and so does a knob.
     let by_limit = Setup::shards(1).open_files_max(100);
     let by_knob = Setup::shards(1).profile("[ring]\ndescriptors = 90");
     for (name, setup) in [("ulimit -n 100", by_limit), ("90 descriptors", by_knob)] {
@@ -68,7 +68,7 @@ fn a_full_server_serves_those_it_has_and_then_others() {
         }
         let expected = served.len();
         drop(waiting);
-        // Leaving one by one, always with somebody new behind.
+        // They close one by one, each with a new connection behind it.
         for leaver in served.drain(..20) {
             drop(leaver);
             wait_until("a place for somebody new", || {
@@ -132,7 +132,7 @@ fn connections_that_come_and_go_leave_nothing() {
                 1 => assert_eq!(connection.exchange(&later).status(), 200, "round {round}"),
                 // The client leaves without its answer.
                 2 => connection.send(&later),
-                // The client never says anything.
+                // The client never sends anything.
                 _ => {}
             }
             drop(connection);

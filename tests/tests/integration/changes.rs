@@ -1,4 +1,4 @@
-//! Hearing of changes in both eras at once: exactly those that were asked for, each once, on every
+//! Notifications of changes in both eras at once: exactly the subscribed ones, each once, on every
 //! shard.
 //!
 //! MCP 2025-11-25 server/{tools,resources,prompts} and 2026-07-28 basic/patterns/subscriptions.
@@ -10,7 +10,7 @@ use crate::fixture::{Fixture, prompt, resource, tool, uri};
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// What can change.
+/// A change that the tests make.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
     Tools,
@@ -32,7 +32,7 @@ impl Change {
         .expect("a change");
     }
 
-    /// Checks that a message tells of this change, on this subscription if it is on one.
+    /// Checks that a message reports this change, on this subscription if it has one.
     fn check(self, message: &Value, subscription: Option<&Value>) {
         let method = match self {
             Change::Tools => "notifications/tools/list_changed",
@@ -49,7 +49,7 @@ impl Change {
     }
 }
 
-/// Every kind of change, so that whoever hears a wrong one hears it before the next right one.
+/// Every kind of change: a subscriber of a wrong one gets it before the next correct one.
 const CHANGES: [Change; 7] = [
     Change::Updated(0),
     Change::Tools,
@@ -60,7 +60,7 @@ const CHANGES: [Change; 7] = [
     Change::Tools,
 ];
 
-/// Opens a listen stream; what it agreed to must be what it asked for.
+/// Opens a listen stream; the accepted filter must equal the requested one.
 fn listen(server: &Fixture, id: &Value, filter: &Value) -> EventStream {
     let params = json!({ "notifications": filter });
     let request = Request::modern(id.clone(), "subscriptions/listen", params);
@@ -78,7 +78,8 @@ fn subscribe(connection: &mut Connection, session: &Session, method: &str, uri: 
     assert_eq!(answer["result"], json!({}), "{method} {uri}: {answer}");
 }
 
-/// Streams with every kind of filter, several for each connection's shard, and what each must hear.
+/// Streams with every kind of filter, several for each connection's shard, and the changes that
+/// each must get.
 fn filters() -> Vec<(Value, Vec<Change>)> {
     let lists = |change: &Change| !matches!(change, Change::Updated(_));
     let of = |wanted: &[Change]| -> Vec<Change> {
@@ -120,8 +121,8 @@ fn filters() -> Vec<(Value, Vec<Change>)> {
     ]
 }
 
-/// Modern streams and sessions hear of the same changes, each of what it asked for, in the order
-/// of the changes, with the id of its subscription and that id's JSON type, or with none.
+/// Modern streams and sessions get the same changes, each only the subscribed ones, in the order of
+/// the changes. On a modern stream they have the id of the subscription with its JSON type.
 #[test]
 fn everybody_hears_exactly_what_they_asked_for() {
     for shards in [1, 2] {
@@ -147,7 +148,7 @@ fn everybody_hears_exactly_what_they_asked_for() {
         }
         for change in CHANGES {
             change.make(&server);
-            // Changes are told before the next one is made, so that none are told together.
+            // Each change is delivered before the next one is made, so that none are combined.
             for (stream, id, expected) in &mut hearers {
                 if expected.first() == Some(&change) {
                     change.check(&stream.next_message(), id.as_ref());
@@ -163,8 +164,7 @@ fn everybody_hears_exactly_what_they_asked_for() {
     }
 }
 
-/// Ends the server: nothing came on any stream but what was heard, and a modern stream ends with
-/// its result.
+/// Ends the server: no stream gets further messages, and a modern stream ends with its result.
 fn check_ends(server: Fixture, streams: impl Iterator<Item = (EventStream, Option<Value>)>) {
     let ending = std::thread::spawn(move || server.drain());
     for (mut stream, id) in streams {
@@ -179,8 +179,8 @@ fn check_ends(server: Fixture, streams: impl Iterator<Item = (EventStream, Optio
     ending.join().expect("the server ends");
 }
 
-/// Subscribing through any shard is subscribing, twice is once, and after unsubscribing there is
-/// silence (2025-11-25 server/resources, "Subscriptions").
+/// A session can subscribe through any shard; two subscriptions are one; after unsubscribing no
+/// notification arrives (2025-11-25 server/resources, "Subscriptions").
 #[test]
 fn a_session_hears_of_a_resource_while_it_is_subscribed() {
     let server = Fixture::start(2);
@@ -201,7 +201,7 @@ fn a_session_hears_of_a_resource_while_it_is_subscribed() {
             Change::Updated(3).check(&streams[home].next_message(), None);
             ask(through, "resources/unsubscribe");
             Change::Updated(3).make(&server);
-            // What comes next to anybody is the change that everybody hears of.
+            // The next message on each stream is the change that all have subscribed to.
             Change::Tools.make(&server);
             for stream in &mut streams {
                 Change::Tools.check(&stream.next_message(), None);
@@ -210,8 +210,7 @@ fn a_session_hears_of_a_resource_while_it_is_subscribed() {
     }
 }
 
-/// A stream may name a resource that a template makes; another that the template also makes is
-/// another resource.
+/// A stream may name a resource of a template; another resource of the template is not included.
 #[test]
 fn a_resource_of_a_template_is_heard_of_by_its_own_uri() {
     let server = Fixture::start(2);
@@ -239,8 +238,8 @@ fn a_resource_of_a_template_is_heard_of_by_its_own_uri() {
     }
 }
 
-/// What is told can be relied on: lists asked for after the notification have the change, through
-/// every shard and in either era (2026-07-28 server/tools: they "MUST NOT vary per-connection").
+/// A notification is reliable: lists requested after it have the change, through every shard and in
+/// either era (2026-07-28 server/tools: they "MUST NOT vary per-connection").
 #[test]
 fn a_list_has_the_change_that_was_told() {
     let server = Fixture::start(2);
@@ -266,7 +265,7 @@ fn a_list_has_the_change_that_was_told() {
     }
 }
 
-/// A client that closes its listen stream is told nothing more, and what it held is given back.
+/// A client that closes its listen stream gets no more messages, and its memory is freed.
 #[test]
 fn a_closed_stream_is_forgotten() {
     use corelane::meter::Counter;
@@ -284,7 +283,7 @@ fn a_closed_stream_is_forgotten() {
 }
 
 /// "MUST send `notifications/subscriptions/acknowledged` as the first message": also when changes
-/// come while the stream opens, and those that come after it are told.
+/// happen while the stream opens. Later changes are delivered.
 #[test]
 fn the_acknowledgement_comes_first_while_everything_changes() {
     let server = Fixture::start(2);
@@ -299,7 +298,7 @@ fn the_acknowledgement_comes_first_while_everything_changes() {
     });
     let filter = json!({ "toolsListChanged": true, "resourceSubscriptions": [uri(0)] });
     for round in 0..40 {
-        // Checks that the acknowledgement is what comes first.
+        // Checks that the acknowledgement comes first.
         let mut stream = listen(&server, &json!(round), &filter);
         let mut methods = std::collections::HashSet::new();
         while methods.len() < 2 {

@@ -1,7 +1,7 @@
-//! Completion: a hundred values at most, and the truth about the rest, in both eras.
+//! Completion: at most a hundred values, with correct totals, in both eras.
 //!
-//! MCP server/utilities/completion, "Completion Results": at most 100 items, optionally how many
-//! there are in all, and whether there are more.
+//! MCP server/utilities/completion, "Completion Results": at most 100 items, optionally the total,
+//! and whether there are more.
 
 use corelane_tests::{Connection, Request, Session};
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ fn at_most_a_hundred_values_are_sent_in_their_order() {
     }
 }
 
-/// A handler that knows of more than it gives says so.
+/// A handler with more values than it returns reports that.
 #[test]
 fn more_than_is_given_is_told() {
     let server = Fixture::start(1);
@@ -66,7 +66,7 @@ fn more_than_is_given_is_told() {
     }
 }
 
-/// "Error Handling": what does not exist or is missing is -32602.
+/// "Error Handling": a missing or unknown reference is -32602.
 #[test]
 fn what_cannot_be_completed_is_refused() {
     let server = Fixture::start(1);

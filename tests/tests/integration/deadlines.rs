@@ -1,4 +1,4 @@
-//! Peers that are too slow: each wait of the server ends, and only for the one who made it wait.
+//! Slow peers: each wait of the server ends, and only the slow peer is affected.
 
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use corelane_tests::{
 };
 use serde_json::{Value, json};
 
-/// Between two bytes of a peer that sends them one by one.
+/// The pause between two bytes of a peer that sends them one by one.
 const DRIP_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Sends `bytes` one by one, far more slowly than the server allows, until it answers.
 fn drip(connection: &mut Connection, bytes: impl Iterator<Item = u8>) -> Response {
     for byte in bytes {
-        // The server may close between two bytes; reading tells.
+        // The server may close between two bytes; the read shows it.
         let _ = connection.try_send_bytes(&[byte]);
         match connection.try_read_response(DRIP_INTERVAL) {
             Err(ReadError::TimedOut) => {}
@@ -31,7 +31,7 @@ fn check_timed_out(connection: &mut Connection, response: &Response, began: Inst
         response.json()["error"]["code"].is_i64(),
         "{name}: {response:?}"
     );
-    // Half of the limit, for clocks that tick coarsely.
+    // Half of the limit, for coarse clocks.
     assert!(
         began.elapsed() >= Duration::from_millis(150),
         "{name}: after {:?}",

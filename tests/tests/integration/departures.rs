@@ -1,4 +1,4 @@
-//! Clients that leave: in the middle of sending, waiting and reading. What they held comes back.
+//! Clients that leave while sending, waiting or reading: their resources are freed.
 
 use corelane_tests::{
     Connection, LivenessProbe, PATIENCE, Request, Server, Session, Setup, wait_until,
@@ -14,7 +14,7 @@ fn few_calls() -> String {
     format!("[calls]\nin_flight_max = {CALLS_MAX}\n[ring]\ndescriptors = 64")
 }
 
-/// Whether the server has room for one more call that waits.
+/// Whether the server accepts one more call that waits.
 fn has_room(connection: &mut Connection) -> bool {
     match connection
         .exchange(&Request::modern_call("sleep", json!({ "ms": 1 })))
@@ -34,7 +34,7 @@ fn fill(server: &Server, call: &Request) -> Vec<Connection> {
     wait_until("a full table of calls", || {
         let mut was_refused = false;
         for holder in &mut holders {
-            // The prober's own call took the place that this one wanted.
+            // The prober's own call took the place that this one needed.
             if holder.has_call_events() {
                 assert_eq!(holder.read_response().status(), 503);
                 holder.send(call);
@@ -78,7 +78,7 @@ fn a_legacy_call_outlives_its_connection_while_others_need_room() {
             other => panic!("status {other}"),
         }
     };
-    // Without a stream, nothing comes before the answer.
+    // Without a stream, no byte comes before the answer.
     let call = session.call("sleep", json!({ "ms": 4000 }));
     let holders = fill(&server, &call.field("Accept", "application/json"));
     drop(holders);
@@ -99,14 +99,14 @@ fn sleep(id: u64, ms: u64) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
 
-/// A client with two calls that take a minute, and how it makes another one in the same session.
+/// A client with two calls that take a minute, and a way to make another call in the same session.
 struct Leaver {
     connections: Vec<Connection>,
     quick: Request,
 }
 
 impl Leaver {
-    /// Two calls in a batch, of which everything was read that came: the client leaves with a FIN.
+    /// Two calls in a batch, of which all received bytes were read: the client leaves with a FIN.
     fn with_batch(mut away: Connection, home: &mut Connection) -> Leaver {
         let handshake = home.exchange(&Request::initialize("2025-03-26"));
         let id = handshake.head.field("MCP-Session-Id");
@@ -129,13 +129,13 @@ impl Leaver {
         }
     }
 
-    /// Two calls whose streams have begun, and were not read: the client leaves with a RST.
+    /// Two calls whose streams have begun and were not read: the client leaves with a RST.
     fn with_streams(away: [Connection; 2], home: &mut Connection) -> Leaver {
         let session = Session::open(home);
         let mut connections = Vec::from(away);
         for connection in &mut connections {
             connection.send(&session.message(&sleep(1, 60_000)));
-            // The event that primes the client to come back.
+            // The first event, with an id from which the client can resume.
             let peeked = connection.stream().peek(&mut [0]);
             assert_eq!(peeked.expect("an answer"), 1);
         }
@@ -263,7 +263,7 @@ fn a_sender_that_leaves_in_the_middle_of_a_request_harms_nobody() {
             connection.send_bytes(&call[..cut]);
             if cut % 2 == 0 {
                 connection.finish_sending();
-                // What was left out will never come: at most a refusal, then the end.
+                // The omitted bytes will never come: at most a refusal, then the end.
                 let rest = connection.read_to_close(PATIENCE);
                 assert!(rest.is_ok(), "cut at {cut}: {rest:?}");
             }

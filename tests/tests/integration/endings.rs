@@ -1,4 +1,4 @@
-//! The end of a session while it is used: everybody gets an answer, and nobody one too many.
+//! The end of a session while it is used: every client gets exactly one answer for each request.
 //!
 //! MCP 2025-11-25 basic/transports, "Session Management": after its end every request of a session
 //! is answered with 404.
@@ -14,7 +14,7 @@ use crate::fixture::Fixture;
 /// Clients that use a session at once.
 const CLIENTS: usize = 6;
 
-/// What may be asked, by the number of the request.
+/// A request of a kind that depends on `number`.
 fn request(session: &Session, number: usize) -> Request {
     let id = number as u64;
     let call = |tool: &str, arguments: Value| {
@@ -61,8 +61,8 @@ fn was_served(number: usize, response: &Response) -> bool {
     }
 }
 
-/// A session ends while clients on all shards use it: each request is answered whole, and once one
-/// client has been told of the end, no request of any client finds the session.
+/// A session ends while clients on all shards use it: each request is answered whole. After one
+/// client has seen the end, no request of any client finds the session.
 #[test]
 fn a_session_ends_under_load() {
     let server = Fixture::start(2);
@@ -99,7 +99,7 @@ fn a_session_ends_under_load() {
     }
 }
 
-/// Of clients that end a session at once, one did.
+/// Of several clients that end a session at once, exactly one succeeds.
 #[test]
 fn a_session_ends_once() {
     let server = Fixture::start(2);

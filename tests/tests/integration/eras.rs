@@ -1,10 +1,10 @@
-//! Both eras on one server: the same catalog, each in its own words.
+//! Both eras on one server: the same catalog, encoded for each era.
 
 use corelane_tests::request::{LEGACY, MODERN};
 use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
-/// Shard counts that make a difference: one, as many as cores, more than cores.
+/// Shard counts with different behaviour: one, as many as cores, more than cores.
 const SHARDS: [usize; 3] = [1, 2, 4];
 
 /// The answer to a request that must get status 200.

@@ -1,4 +1,4 @@
-//! Answers with and without events: which form a client gets, and what comes in which order.
+//! Answers as JSON and as event streams: the form that each client gets, and the order of messages.
 
 use corelane_tests::request::LOG_LEVEL_KEY;
 use corelane_tests::{Request, Response, Session, Setup};
@@ -88,7 +88,7 @@ fn log_messages_come_before_the_answer_when_their_level_is_wanted() {
     let server = Setup::shards(1).start();
     let mut connection = server.connect();
     let session = Session::open(&mut connection);
-    // The level a session starts with, and what every level makes of messages at info.
+    // The level that a session starts with, and the number of messages at info for every level.
     let mut wanted = vec![(None, 3)];
     for level in ["debug", "info"] {
         wanted.push((Some(level), 3));

@@ -1,5 +1,5 @@
-//! Sessions at the cap of their shard: the one that was unused longest makes room, and one that is
-//! waited for never does.
+//! Sessions at the limit of their shard: the least recently used one is evicted, and a session with
+//! a waiting client never is.
 
 use corelane_tests::request::LEGACY;
 use corelane_tests::{Connection, Request, Response, Session};
@@ -9,13 +9,13 @@ use crate::fixture::Fixture;
 
 const CAP: usize = 3;
 
-/// A server with room for [`CAP`] sessions on a shard, and a connection to each shard.
+/// A server for [`CAP`] sessions on a shard, and a connection to each shard.
 fn start(shards: usize) -> (Fixture, Vec<Connection>) {
     let tune = |profile: &mut corelane::Profile| profile.sessions.per_shard_max = CAP;
     let server = Fixture::with(shards, tune, |server| server);
     let connections = server.on_each_shard().into_iter();
     let connections = connections.map(|(mut connection, session)| {
-        // Gone or made room for already: either way it is out of the way.
+        // Ended or evicted before: both are fine.
         let status = connection.exchange(&session.delete()).status();
         assert!(matches!(status, 204 | 404), "{status}");
         connection
@@ -29,7 +29,7 @@ fn fill(connection: &mut Connection) -> Vec<Session> {
     (0..CAP).map(|_| Session::open(connection)).collect()
 }
 
-/// Which of the sessions live, asked through `connection`; asking uses them.
+/// Whether each session lives, queried through `connection`; a query uses the session.
 fn living(connection: &mut Connection, sessions: &[Session]) -> Vec<bool> {
     let lives = |session: &Session| {
         let response = connection.exchange(&session.request(1, "ping", Value::Null));
@@ -53,8 +53,8 @@ fn check_refused(response: &Response) {
     assert!(response.json()["error"]["code"].is_i64(), "{response:?}");
 }
 
-/// Every use of a session counts, through whatever shard it comes, and the one whose last use is
-/// longest ago goes; the other shard's sessions are none of it.
+/// Every use of a session counts, through any shard, and the least recently used one is evicted;
+/// sessions of the other shard are not affected.
 #[test]
 fn the_session_that_was_unused_longest_makes_room() {
     for shards in [1, 2] {
@@ -89,19 +89,19 @@ fn the_session_that_was_unused_longest_makes_room() {
     }
 }
 
-/// Sessions with a call, a stream or a running stream on another shard stay, however long ago they
-/// were used; when all are like that, a handshake is refused and nobody is harmed.
+/// Sessions with a call, a stream or a running stream on another shard are never evicted. When all
+/// sessions of a shard are such, a handshake is refused and no session ends.
 #[test]
 fn a_session_that_is_waited_for_never_makes_room() {
     let (server, mut connections) = start(2);
     for at in 0..2 {
         let sessions = fill(&mut connections[at]);
-        // Streams on connections of any shard: busy is busy.
+        // Streams on connections of any shard count as use.
         let mut call = server.stream(&hold(&sessions[0], "call"));
         let stream = server.stream(&sessions[1].stream());
         server.wait_for_inside(&["call"]);
         for _ in 0..10 {
-            // Only the third has nothing to lose, and then each of its successors.
+            // Only the third has no stream or call, and then each of its successors.
             let _ = Session::open(&mut connections[at]);
         }
         let last = Session::open(&mut connections[at]);
@@ -115,7 +115,7 @@ fn a_session_that_is_waited_for_never_makes_room() {
         for connection in &mut connections {
             assert_eq!(living(connection, &busy), [true; 3]);
         }
-        // Whoever ends what it waits for can make room again.
+        // A session whose last call was cancelled can be evicted again.
         let cancelled = connections[1 - at].exchange(&last.cancelled(1));
         assert_eq!(cancelled.status(), 202);
         server.wait_for_inside(&["call"]);
@@ -131,7 +131,7 @@ fn a_session_that_is_waited_for_never_makes_room() {
     }
 }
 
-/// A call that was answered and a stream whose client left keep no session.
+/// A call that was answered and a stream whose client left do not protect a session.
 #[test]
 fn a_session_whose_client_left_can_make_room() {
     let (server, mut connections) = start(1);

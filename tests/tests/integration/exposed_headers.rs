@@ -1,5 +1,5 @@
-//! What handlers see of whom they serve: the principal and exposed headers, whatever shard the
-//! request came in on. The server is one of the library's, in this process.
+//! The principal and the exposed headers that handlers see, for requests through any shard. The
+//! server is one of the library's, in this process.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-/// What a handler sees of whom it serves.
+/// The principal and headers that a handler sees.
 fn seen_by(call: &Call) -> String {
     let [tenant, trace, authorization] =
         ["X-TENANT", "x-trace", "authorization"].map(|name| call.header(name));
@@ -49,7 +49,7 @@ fn connect(server: &RunningServer) -> Connection {
     Connection::open(server.address()).expect("the server takes connections")
 }
 
-/// The request as a proxy passes it on, with what a client put into it.
+/// The request as a proxy passes it on, together with the client's own headers.
 fn proxied(request: Request) -> Request {
     request
         .field("X-Auth-Request-User", "j\u{fc}rg")

@@ -1,5 +1,5 @@
-//! A server in this process whose handlers the tests can look into: who is inside a call is known
-//! without waiting for a time to pass, and the catalog changes when a test says so.
+//! A server in this process with handlers under the control of the tests: a test knows the running
+//! calls without waiting, and changes the catalog at a chosen moment.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,21 +24,21 @@ pub(crate) const ENTRIES: usize = 5;
 /// Between two looks of a handler at its gate.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A running server and what its handlers tell.
+/// A running server and the state of its handlers.
 pub(crate) struct Fixture {
     running: RunningServer,
     handle: ServerHandle,
     gate: Arc<Gate>,
 }
 
-/// What the calls of `hold` wait at.
+/// The gate at which calls of `hold` wait.
 #[derive(Default)]
 struct Gate {
     is_open: AtomicBool,
     inside: Mutex<Vec<String>>,
 }
 
-/// A call that is inside; it is gone when its future is dropped, however that happens.
+/// A running call; it is removed when its future is dropped, for any reason.
 struct Inside<'g> {
     gate: &'g Gate,
     label: String,
@@ -76,7 +76,7 @@ impl Fixture {
         Fixture::with(shards, |_| {}, |server| server)
     }
 
-    /// Serves with changes to the profile and more in the catalog.
+    /// Serves with changes to the profile and further catalog entries.
     pub(crate) fn with(
         shards: usize,
         tune: impl FnOnce(&mut Profile),
@@ -114,26 +114,26 @@ impl Fixture {
         EventStream::begin(connection)
     }
 
-    /// What changes the catalog.
+    /// The handle that changes the catalog.
     pub(crate) fn handle(&self) -> &ServerHandle {
         &self.handle
     }
 
-    /// Waits until exactly these calls of `hold` are inside.
+    /// Waits until exactly these calls of `hold` run.
     pub(crate) fn wait_for_inside(&self, labels: &[&str]) {
         wait_until(&format!("exactly {labels:?} inside"), || {
             (self.inside() == labels).then_some(())
         });
     }
 
-    /// The calls of `hold` that are inside, by their labels in order.
+    /// The running calls of `hold`, by their labels in order.
     pub(crate) fn inside(&self) -> Vec<String> {
         let mut labels = self.gate.labels().clone();
         labels.sort_unstable();
         labels
     }
 
-    /// Lets every call of `hold` go on.
+    /// Lets every call of `hold` continue.
     pub(crate) fn open_gate(&self) {
         self.gate.is_open.store(true, Ordering::Relaxed);
     }
@@ -209,7 +209,7 @@ async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     Ok("logged")
 }
 
-/// The name of a prompt, and of what else there are [`ENTRIES`] of.
+/// The name of a prompt and of the other entries, of which there are [`ENTRIES`] each.
 fn name(number: usize) -> String {
     format!("entry-{number}")
 }
@@ -263,7 +263,7 @@ fn with_features(mut server: Server) -> Server {
     ))
 }
 
-/// As many suggestions as the value says; none for what is no number.
+/// As many suggestions as the value says; none for a value that is not a number.
 async fn cities(_: &Call, request: CompleteRequest) -> Result<Vec<String>, CallError> {
     let count: u32 = request.value().parse().unwrap_or_default();
     Ok((0..count).map(|at| format!("city {at}")).collect())

@@ -1,12 +1,12 @@
-//! Bytes that are no HTTP request, or no unambiguous one: refused once, and nothing after them
-//! is taken for a request.
+//! Bytes that are not an HTTP request, or an ambiguous one: refused once, and no byte after them is
+//! read as a request.
 
 use corelane_tests::{LivenessProbe, Session, Setup};
 use serde_json::{Value, json};
 
 use crate::refused::{SMALL, SMUGGLED, check_all_places_are_free, check_refused};
 
-/// What follows `Host` in a request whose end is in doubt, by status.
+/// The lines after `Host` in a request with an ambiguous end, by status.
 const AMBIGUOUS: &[(u16, &[&str])] = &[
     (
         400,
@@ -151,7 +151,7 @@ fn a_client_that_waits_for_permission_gets_it() {
         connection.send_bytes(body.as_bytes());
         assert_eq!(connection.read_response().status(), 200);
     }
-    // Whoever does not wait needs no permission, but may get it.
+    // A client that sends its body at once needs no `100 Continue`, but may get it.
     connection.send_bytes(&[head.as_bytes(), body.as_bytes()].concat());
     let mut response = connection.read_response();
     if response.status() == 100 {
@@ -200,7 +200,7 @@ fn a_connection_ends_when_one_side_says_so() {
                 "{name}: {response:?}"
             );
             assert_eq!(response.answer()["id"], 1, "{name}: {response:?}");
-            // A stream to an old client has no other end than that of its connection.
+            // A stream to an HTTP/1.0 client ends with its connection only.
             if is_kept && !(is_stream && version == old) {
                 assert!(!response.head.says_close(), "{name}: {response:?}");
                 assert_eq!(connection.exchange(&ping).status(), 200, "{name}");

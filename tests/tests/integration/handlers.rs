@@ -1,4 +1,4 @@
-//! Handlers that panic, compute, wait and take too long: each is the matter of its own call.
+//! Handlers that panic, compute, wait and take too long: only their own call is affected.
 
 use std::time::{Duration, Instant};
 
@@ -71,8 +71,8 @@ fn offloaded_calls_run_side_by_side() {
     }
 }
 
-/// The calls of a batch are made in one turn of the shard, which is over long before the first of
-/// them is: the thread takes one, the queue another, and for the rest there is no room.
+/// The calls of a batch start in one turn of the shard, long before the first of them ends: one is
+/// on the thread, another in the queue, and the rest are refused.
 #[test]
 fn a_flooded_pool_refuses_what_it_cannot_take() {
     const CALLS: usize = 32;
@@ -123,7 +123,7 @@ fn calls_that_wait_wait_together() {
         let params = json!({ "name": "sleep", "arguments": arguments });
         connection.send(&Request::modern(id, "tools/call", params));
     }
-    // In another order than they were asked.
+    // In another order than they were sent.
     for (id, connection) in (0..CALLS)
         .zip(&mut connections)
         .collect::<Vec<_>>()
@@ -140,7 +140,7 @@ fn calls_that_wait_wait_together() {
     assert!(took < SLEEP * CALLS / 2, "{took:?}");
 }
 
-/// A shard with nothing else to do sleeps; the end of a call has to wake it.
+/// An idle shard sleeps; the end of a call must wake it.
 #[test]
 fn the_end_of_a_call_wakes_a_shard_that_sleeps() {
     const CALLS: u32 = 20;
@@ -157,7 +157,8 @@ fn the_end_of_a_call_wakes_a_shard_that_sleeps() {
                 let response = connection.exchange(&session.call(tool, arguments.clone()));
                 assert_eq!(response.status(), 200, "{response:?}");
             }
-            // Ten times what the calls take by themselves, less than a tenth of a second each.
+            // Ten times the duration of the calls, each of which takes less than a tenth of a
+            // second.
             assert!(
                 began.elapsed() < Duration::from_millis(100) * CALLS,
                 "{tool}: {CALLS} calls took {:?}",

@@ -1,4 +1,4 @@
-//! Arguments that a modern client repeats in headers: compared as what they are, not as text.
+//! Arguments that a modern client repeats in headers: compared as values, not as text.
 //!
 //! MCP 2026-07-28 basic/transports/streamable-http, "Custom Headers from Tool Parameters" and
 //! "Server Validation".
@@ -132,8 +132,8 @@ fn booleans_and_strings_are_compared_as_text() {
     }
 }
 
-/// A value that is given needs its header, once; one that is null or absent needs none; headers
-/// of no parameter are nobody's business.
+/// A given value needs its header, once; a null or absent one needs none; headers without a
+/// parameter are ignored.
 #[test]
 fn a_header_is_expected_exactly_where_there_is_a_value() {
     let server = start();
@@ -147,7 +147,7 @@ fn a_header_is_expected_exactly_where_there_is_a_value() {
     check_served(&mut connection, "{}", &[]);
     check_served(&mut connection, r#"{"where":{}}"#, &[]);
     check_served(&mut connection, "{}", &[("Mcp-Param-Other", "x")]);
-    // Null needs no header: what is wrong with it is told by the schema, in the result.
+    // Null needs no header; the schema reports the fault of the value, in the result.
     let response = connection.exchange(&call(r#"{"count":null}"#, &[]));
     assert_eq!(response.status(), 200, "{response:?}");
 }
@@ -162,7 +162,7 @@ fn a_header_with_characters_that_have_to_be_encoded_is_refused() {
     check_refused(&mut connection, raw, &[("Mcp-Param-Region", "ä")]);
 }
 
-/// A header says what an argument says: where there is no argument, it says something else.
+/// A header without an argument contradicts the arguments.
 #[test]
 fn a_header_without_its_argument_is_refused() {
     let server = start();
@@ -172,7 +172,7 @@ fn a_header_without_its_argument_is_refused() {
     check_refused(&mut connection, "{}", &garbage);
 }
 
-/// A name that has to be encoded is refused as it is, as an argument is.
+/// A name that must be encoded is refused in plain form, like an argument.
 #[test]
 fn a_name_with_characters_that_have_to_be_encoded_is_refused() {
     let server = start();

@@ -1,5 +1,5 @@
-//! Ids of requests: their JSON type belongs to them, they are a session's own, and one that was
-//! answered may come again.
+//! Ids of requests: they keep their JSON type, they belong to their session, and an answered one
+//! may be used again.
 //!
 //! MCP 2025-11-25 and 2026-07-28 basic, "Requests": a string or an integer, never null; an answer
 //! has the id of its request.
@@ -13,7 +13,7 @@ fn hold(label: &str) -> Value {
     json!({ "name": "hold", "arguments": { "label": label } })
 }
 
-/// What a call of `hold` answered with.
+/// Checks the answer of a call of `hold`.
 fn check_answer(answer: &Value, id: &Value, label: &str) {
     assert_eq!(answer["id"], *id, "{answer}");
     assert_eq!(answer["result"]["content"][0]["text"], label, "{answer}");
@@ -33,8 +33,8 @@ fn look_alikes() -> Vec<Value> {
     ids.to_vec()
 }
 
-/// Requests of a session whose ids look alike run side by side, each is answered with its own id,
-/// and cancelling one leaves the others alone.
+/// Requests of a session with similar ids run side by side, each is answered with its own id, and
+/// cancelling one does not affect the others.
 #[test]
 fn ids_that_look_alike_are_different_requests() {
     let server = Fixture::start(2);
@@ -113,8 +113,8 @@ fn sessions_use_the_same_id_at_once() {
     }
 }
 
-/// An id whose request was answered names the next request as well as a fresh one does; that is
-/// legal in the modern era, and a client of the other one must not be left without an answer.
+/// An id whose request was answered can name the next request: that is legal in the modern era, and
+/// a legacy client must not be left without an answer.
 #[test]
 fn an_id_that_was_answered_may_come_again() {
     let server = Fixture::start(2);
@@ -133,8 +133,8 @@ fn an_id_that_was_answered_may_come_again() {
     }
 }
 
-/// Every modern answer has the id of its request, type and letters included: whether it is a
-/// result, an error, a stream or the refusal of a header.
+/// Every modern answer has the id of its request with its JSON type: a result, an error, a stream
+/// and the refusal of a header.
 #[test]
 fn a_modern_id_comes_back_as_it_was() {
     let server = Fixture::start(2);

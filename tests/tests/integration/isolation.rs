@@ -1,7 +1,7 @@
-//! Sessions beside each other: what is one's never reaches another, on one shard or two.
+//! Sessions beside each other: no message of one reaches another, on one shard or two.
 //!
-//! Ids and cancellation stand in `ids` and `cancellation`, log levels in `levels`, resumed streams
-//! in `resumption` and `replay`.
+//! Ids and cancellation are tested in `ids` and `cancellation`, log levels in `levels`, resumed
+//! streams in `resumption` and `replay`.
 
 use corelane_tests::{Connection, EventStream, Request, Server, Session, Setup};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, uri};
 use crate::shards::one_on_each_shard;
 
-/// Two sessions of one shard and one of another, all of clients that can be asked.
+/// Two sessions of one shard and one of another, all of clients with every capability.
 fn able_sessions(server: &Server) -> Vec<Session> {
     let capabilities = json!({ "elicitation": {}, "sampling": {} });
     let mut all = one_on_each_shard(|| server.connect(), 2);
@@ -29,8 +29,8 @@ fn ask(connection: &mut Connection, session: &Session, method: &str, params: Val
     response.answer()
 }
 
-/// A subscription is told on a stream of the session that has it; when that session is gone, its
-/// neighbours hear what they heard before.
+/// A subscription is notified on a stream of its own session; when that session ends, the
+/// notifications of the others continue.
 #[test]
 fn a_subscription_is_its_sessions_own() {
     let server = Fixture::start(2);
@@ -64,8 +64,8 @@ fn a_subscription_is_its_sessions_own() {
     check(&mut streams, &[1, 2]);
 }
 
-/// A question is answered by the session it was asked: another one's answer to its id is accepted
-/// and ignored, and its own still counts afterwards.
+/// An elicitation is answered by its own session: another session's answer to its id is accepted
+/// and ignored, and its own answer still counts afterwards.
 #[test]
 fn a_question_is_answered_by_its_own_session() {
     let server = Setup::shards(2).start();
@@ -95,8 +95,8 @@ fn a_question_is_answered_by_its_own_session() {
     }
 }
 
-/// A task is seen, waited for, listed and cancelled by its own session and by nobody else, whatever
-/// they know of it (2025-11-25 basic/utilities/tasks, "Task Isolation and Access Control").
+/// A task can be fetched, awaited, listed and cancelled by its own session only, even if others
+/// know its id (2025-11-25 basic/utilities/tasks, "Task Isolation and Access Control").
 #[test]
 fn a_task_is_its_sessions_own() {
     let server = Setup::shards(2).start();
@@ -150,7 +150,7 @@ fn a_task_is_its_sessions_own() {
     }
 }
 
-/// Sessions use one progress token at once; each hears of its own call only.
+/// Sessions use one progress token at once; each gets the progress of its own call only.
 #[test]
 fn progress_is_told_to_the_session_that_asked() {
     let server = Fixture::start(2);
@@ -176,8 +176,8 @@ fn progress_is_told_to_the_session_that_asked() {
     }
 }
 
-/// What a client can do is said by its own handshake: a neighbour that can be asked does not make
-/// another one be asked.
+/// The capabilities of a client come from its own handshake: a neighbour with elicitation does not
+/// give another session requests.
 #[test]
 fn a_session_is_asked_what_its_own_client_can() {
     let server = Setup::shards(2).start();
@@ -195,8 +195,8 @@ fn a_session_is_asked_what_its_own_client_can() {
     }
 }
 
-/// A modern request is of no session, whatever session it names: it is served as it is without, no
-/// session is made or told of, and no event has an id (MCP 2026-07-28
+/// A modern request belongs to no session, even if it names one: it is served without it, no
+/// session is made or named in the answer, and no event has an id (MCP 2026-07-28
 /// basic/transports/streamable-http, "Earlier Streamable HTTP Revisions").
 #[test]
 fn a_modern_request_is_of_no_session() {
@@ -219,7 +219,7 @@ fn a_modern_request_is_of_no_session() {
                 assert_eq!(response.last_event_id(), None, "{response:?}");
             }
         }
-        // Ended or not, the session is nothing to the next modern request.
+        // The session, ended or not, has no effect on the next modern request.
         assert_eq!(connection.exchange(&session.delete()).status(), 204);
         let list = Request::modern(1, "tools/list", json!({}));
         let response = connection.exchange(&list.field("MCP-Session-Id", &session.id));

@@ -34,7 +34,7 @@ fn call(connection: &mut Connection, session: &Session, tool: &str, arguments: V
     ask(connection, session, "tools/call", params)
 }
 
-/// Makes a task; checks what every new one is, and gives its id.
+/// Makes a task, checks the properties of a new one, and returns its id.
 fn begin(connection: &mut Connection, session: &Session, tool: &str, arguments: Value) -> Value {
     let created = call(connection, session, tool, arguments);
     let task = &created["result"]["task"];
@@ -56,14 +56,14 @@ fn wait(server: &Server, session: &Session, id: &Value) -> Connection {
 fn wait_for_status(connection: &mut Connection, session: &Session, id: &Value, status: &str) {
     wait_until(&format!("status {status}"), || {
         let found = about(connection, session, "tasks/get", id);
-        // Said in the result itself: the task is named once.
+        // Not in the result itself: the task is named once.
         assert_eq!(found["result"].get("_meta"), None, "{found}");
         assert_eq!(found["result"]["taskId"], *id, "{found}");
         (found["result"]["status"] == status).then_some(())
     });
 }
 
-/// The result is waited for, names its task, and can be had again, from either shard.
+/// The result can be awaited, names its task, and can be fetched again, from either shard.
 #[test]
 fn a_result_is_waited_for_and_can_be_had_again() {
     let (server, mut connections, session) = start();
@@ -85,8 +85,8 @@ fn a_result_is_waited_for_and_can_be_had_again() {
     }
 }
 
-/// A cancelled task is cancelled when the client is told so, stays that way, cannot be cancelled
-/// again, and whoever waits for its result is not left waiting.
+/// A cancelled task is cancelled when the client gets the answer, stays cancelled, and cannot be
+/// cancelled again. A client that waits for its result gets an answer.
 #[test]
 fn a_task_is_cancelled_once_and_for_good() {
     let (server, mut connections, session) = start();
@@ -111,7 +111,7 @@ fn a_task_is_cancelled_once_and_for_good() {
 }
 
 /// "Result Retrieval": a result with `isError` and a JSON-RPC error both fail the task, and
-/// `tasks/result` is exactly what the call would have been answered with.
+/// `tasks/result` equals the answer that the call would have had.
 #[test]
 fn a_task_that_fails_gives_what_its_call_would_have_given() {
     let (server, mut connections, session) = start();
@@ -132,8 +132,8 @@ fn a_task_that_fails_gives_what_its_call_would_have_given() {
     assert_eq!(late["error"]["code"], -32602, "{late}");
 }
 
-/// "Tool-Level Negotiation": a tool without support is no tool for tasks, one that requires them is
-/// none without.
+/// "Tool-Level Negotiation": a tool without task support refuses tasks, and a tool that requires
+/// them refuses plain calls.
 #[test]
 fn a_tool_says_whether_it_makes_tasks() {
     let (_server, mut connections, session) = start();
@@ -157,8 +157,8 @@ fn a_tool_says_whether_it_makes_tasks() {
     }
 }
 
-/// "Task Listing": every task that can be got is listed, once, however many pages there are; a
-/// made-up cursor and a made-up task are -32602.
+/// "Task Listing": every task is listed exactly once over all pages; an invalid cursor and an
+/// unknown task are -32602.
 #[test]
 fn every_task_is_listed_once() {
     /// More than fit on one page.
@@ -203,8 +203,8 @@ fn every_task_is_listed_once() {
     }
 }
 
-/// The end of a session ends its tasks: who waits is told something or sees the stream end, and
-/// another session never finds them.
+/// The end of a session ends its tasks: a waiting client gets an answer or sees its stream end, and
+/// another session never finds the tasks.
 #[test]
 fn tasks_end_with_their_session() {
     let (server, mut connections, session) = start();
@@ -213,7 +213,7 @@ fn tasks_end_with_their_session() {
     let mut waiting = wait(&server, &session, &id);
     wait_for_status(&mut connections[1], &session, &id, "working");
     assert_eq!(connections[1].exchange(&session.delete()).status(), 204);
-    // Whoever waits is told, or sees the end of what it was told on.
+    // A waiting client gets an answer, or sees the end of its stream.
     let answer = waiting.read_response();
     if let Some(answer) = answer.messages().pop() {
         assert_eq!(answer["id"], "w", "{answer}");

@@ -41,13 +41,14 @@ fn set_level(connection: &mut Connection, session: &Session, level: &str) {
     assert_eq!(answer["result"], json!({}), "{level}: {answer}");
 }
 
-/// Each level lets through itself and what is more severe, and nothing else, on every shard.
+/// Each level passes itself and more severe ones, and no others, on every shard.
 #[test]
 fn a_level_lets_through_itself_and_what_is_more_severe() {
     let server = Fixture::start(2);
     let mut all = server.on_each_shard();
     for at in 0..2 {
-        // Set through one shard, used through the other: it is the session's, not the shard's.
+        // Set through one shard, used through the other: the level belongs to the session, not to a
+        // shard.
         let session = all[at].1.clone();
         for (least, level) in LEVELS.iter().enumerate() {
             set_level(&mut all[(at + least) % 2].0, &session, level);
@@ -84,9 +85,9 @@ fn a_modern_request_with_another_level_is_refused() {
     }
 }
 
-/// No request without a level is told anything, whatever another request, or a session of the same
-/// connection, wants (2026-07-28: "MUST NOT emit `notifications/message` for a request that does
-/// not include this field").
+/// A request without a level gets no log messages, even if another request or a session of the same
+/// connection wants some (2026-07-28: "MUST NOT emit `notifications/message` for a request that
+/// does not include this field").
 #[test]
 fn a_modern_request_without_a_level_is_told_nothing() {
     let server = Fixture::start(2);
@@ -103,7 +104,7 @@ fn a_modern_request_without_a_level_is_told_nothing() {
     }
 }
 
-/// A session's level is its own: it neither reaches another session nor comes back in a new one.
+/// A level belongs to one session: it neither affects another session nor a later one.
 #[test]
 fn sessions_on_all_shards_have_levels_of_their_own() {
     let server = Fixture::start(2);
@@ -148,7 +149,7 @@ fn nothing_is_logged_on_streams_for_changes() {
         let progress = progress.meta("progressToken", 1);
         let messages = connection.exchange(&progress).messages();
         assert_eq!(messages.len(), 4, "{messages:?}");
-        // What comes first on either stream is the change that came last.
+        // The first message on either stream is the last change.
         server.handle().add_tool(tool("fence")).expect("a change");
         for stream in [&mut listener, &mut stream] {
             let told = stream.next_message();

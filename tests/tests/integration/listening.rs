@@ -1,4 +1,4 @@
-//! Listen streams from their head to their graceful end: each is answered, as the request it is.
+//! Listen streams from their head to their graceful end: each is answered as a request.
 //!
 //! MCP 2026-07-28 basic/patterns/subscriptions, "Graceful Closure".
 
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// A server that ends answers every listen stream with the result of its request, whose `id` and
-/// subscription are the id it was opened with, type included; then the stream ends, the connection
-/// closes, and the process is gone.
+/// A server that ends answers every listen stream with the result of its request, with the original
+/// `id` and subscription id, type included; then the stream ends, the connection closes, and the
+/// process ends.
 #[test]
 fn a_server_that_ends_answers_every_listener() {
     for shards in [1, 2] {
@@ -53,7 +53,7 @@ fn a_server_that_ends_answers_every_listener() {
     }
 }
 
-/// What was told before the end is told, and then comes the result: nothing is lost between.
+/// Changes from before the end are delivered before the result: none is lost.
 #[test]
 fn what_changed_before_the_end_is_told_before_it() {
     let server = Setup::shards(2).start();
@@ -69,7 +69,7 @@ fn what_changed_before_the_end_is_told_before_it() {
         .collect();
     let change = Request::modern_call("test_trigger_prompt_change", json!({}));
     assert_eq!(server.connect().exchange(&change).status(), 200);
-    // Told to one, so that the change is on its way to all.
+    // One stream has it, so the change is on its way to all.
     let told = streams[0].next_message();
     assert_eq!(told["method"], "notifications/prompts/list_changed");
     for stream in &mut streams[1..] {
@@ -86,7 +86,7 @@ fn what_changed_before_the_end_is_told_before_it() {
     }
 }
 
-/// Streams of modern requests ask proxies not to hold them back (MCP 2026-07-28
+/// Streams of modern requests instruct proxies not to hold them back (MCP 2026-07-28
 /// basic/transports/streamable-http, "Receiving Messages").
 #[test]
 fn modern_streams_are_not_to_be_buffered() {

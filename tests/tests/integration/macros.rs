@@ -21,10 +21,10 @@ async fn add(a: f64, b: f64) -> f64 {
     a + b
 }
 
-/// Says a thing again.
+/// Repeats a text.
 #[tool]
 fn echo(
-    /// What to say.
+    /// The text to repeat.
     echo: String,
     /// How often.
     #[serde(default = "once")]
@@ -51,7 +51,7 @@ fn number(text: String) -> Result<i64, std::num::ParseIntError> {
     text.trim().parse()
 }
 
-/// Reads a number, or says in the author's words that it is none.
+/// Reads a number, or fails with the author's own text.
 #[tool]
 fn number_in_words(text: String) -> Result<i64, String> {
     text.parse().map_err(|_| format!("{text} is no number"))
@@ -82,7 +82,7 @@ struct Half {
     half: u64,
 }
 
-/// Halves what is even.
+/// Halves an even number.
 #[tool]
 async fn halve(call: &Call, even: u64) -> Result<Structured<Half>, CallError> {
     if !even.is_multiple_of(2) {
@@ -102,15 +102,15 @@ fn rest() {}
 async fn climb(call: &Call, r#loop: u8) -> u64 {
     match r#loop {
         0 => 0,
-        // Inside, its name is that of the function as it was written.
+        // Inside, the function has its original name.
         _ => 1 + Box::pin(climb(call, r#loop - 1)).await,
     }
 }
 
-/// Greets somebody.
+/// Greets a person.
 #[prompt]
 fn greeting(
-    /// Who it is.
+    /// The name of the person.
     name: String,
     tone: Option<String>,
 ) -> Result<Vec<PromptMessage>, CallError> {
@@ -153,7 +153,7 @@ fn ask(connection: &mut Connection, method: &str, params: Value) -> Value {
         .answer()
 }
 
-/// What the list says of the tool called `name`.
+/// The entry of the tool called `name` in the list.
 fn listed(tools: &Value, name: &str) -> Value {
     let tools = tools["result"]["tools"].as_array().expect("a list");
     let found = tools.iter().find(|tool| tool["name"] == name);
@@ -176,7 +176,7 @@ fn functions_are_listed_as_they_were_written() {
             "title": "echo",
             "type": "object",
             "properties": {
-                "echo": { "description": "What to say.", "type": "string" },
+                "echo": { "description": "The text to repeat.", "type": "string" },
                 "times": {
                     "description": "How often.", "type": "integer",
                     "default": 1, "minimum": 1, "maximum": 3,
@@ -284,9 +284,9 @@ fn functions_are_prompts() {
         json!([
             {
                 "name": "greeting",
-                "description": "Greets somebody.",
+                "description": "Greets a person.",
                 "arguments": [
-                    { "name": "name", "description": "Who it is.", "required": true },
+                    { "name": "name", "description": "The name of the person.", "required": true },
                     { "name": "tone", "required": false },
                 ],
             },

@@ -1,4 +1,4 @@
-//! Memory that a burst took goes back to the system.
+//! Memory of a burst is returned to the system.
 
 use corelane_tests::{Connection, Request, Server, Setup, wait_until};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 const BODY_BYTES: usize = 16 << 20;
 const CONNECTIONS: usize = 10;
 
-/// Makes some requests of every size that a server keeps memory for.
+/// Makes some requests of every size for which a server keeps memory.
 fn warm_up(server: &Server) {
     let mut connection = server.connect();
     for message_bytes in [10, 3_000, 60_000] {

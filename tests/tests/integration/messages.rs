@@ -1,4 +1,4 @@
-//! Bodies: ids that come back as they were sent, and JSON that is no message.
+//! Bodies: ids come back unchanged, and JSON that is not a message is refused.
 
 use corelane_tests::{Connection, LivenessProbe, Request, Session, Setup};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn an_id_comes_back_as_it_was() {
     }
 }
 
-/// A POST of `body` gets this status and code, and an `id` exactly if there was one.
+/// A POST of `body` gets this status and code, and an `id` exactly if it had one.
 fn check_refused(connection: &mut Connection, body: &[u8], expected: (u16, i64), id: Option<i64>) {
     let shown = String::from_utf8_lossy(&body[..body.len().min(120)]).into_owned();
     let response = connection.exchange(&Request::post(body));

@@ -1,4 +1,5 @@
-//! Pages of strangers: `Origin` is hostile while everything else, `Host` included, is right.
+//! Requests from pages of other sites: `Origin` is hostile while everything else, `Host` included,
+//! is correct.
 //!
 //! MCP 2025-11-25 basic/transports, "Security Warning", and 2026-07-28
 //! basic/transports/streamable-http, "Security & Endpoint": `Origin` is validated on all incoming
@@ -9,7 +10,7 @@ use corelane_tests::timeouts::wait_until;
 use corelane_tests::{Connection, Request, Server, Session, Setup};
 use serde_json::{Value, json};
 
-/// Everything that can be asked, each in a form that is served when no page asks it.
+/// Every kind of request, each in a form that is served without `Origin`.
 fn requests(session: &Session) -> Vec<(&'static str, Request)> {
     let listen = json!({ "notifications": { "toolsListChanged": true } });
     let subscribe = json!({ "uri": "test://watched-resource" });
@@ -72,7 +73,7 @@ fn tool_count(connection: &mut Connection) -> usize {
     answer["result"]["tools"].as_array().expect("tools").len()
 }
 
-/// A hostile page gets 403 whatever it asks, learns nothing from it, and changes nothing.
+/// A hostile page gets 403 for every request, gets no information, and has no effect.
 #[test]
 fn a_hostile_page_is_refused_whatever_it_asks() {
     let server = Setup::shards(2).start();
@@ -98,7 +99,7 @@ fn a_hostile_page_is_refused_whatever_it_asks() {
     assert_eq!(tool_count(&mut connection), tools, "no call was made");
 }
 
-/// Two origins are no origin, whichever of them is the server's own.
+/// Two origins are refused, even if one of them is the server's own.
 #[test]
 fn a_second_origin_does_not_hide_the_first() {
     let server = Setup::shards(1).start();
@@ -114,7 +115,8 @@ fn a_second_origin_does_not_hide_the_first() {
     }
 }
 
-/// A request without `Origin` is no page's, and one of the server's own pages is served.
+/// A request without `Origin` comes from no page and is served, and so is one of the server's own
+/// pages.
 #[test]
 fn programs_and_own_pages_are_served() {
     let server = Setup::shards(1).start();

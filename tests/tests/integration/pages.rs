@@ -1,4 +1,4 @@
-//! Pages of every list: cursors stay what they are, and each is of one list.
+//! Pages of every list: cursors are stable, and each belongs to one list.
 //!
 //! MCP server/utilities/pagination: cursors are stable, and an invalid one is -32602.
 
@@ -26,7 +26,7 @@ fn params(cursor: Option<&str>) -> Value {
     cursor.map_or(json!({}), |cursor| json!({ "cursor": cursor }))
 }
 
-/// The result of a list of either era: of a session if there is one.
+/// The result of a list request, of a session if there is one.
 fn ask(
     connection: &mut Connection,
     session: Option<&Session>,
@@ -42,7 +42,7 @@ fn ask(
     response.json()
 }
 
-/// What an entry of any list is called.
+/// The names of the entries on a page of any list.
 fn names(page: &Value, member: &str) -> Vec<String> {
     let entries = page["result"][member].as_array().expect("a list");
     let name = |entry: &Value| {
@@ -55,7 +55,7 @@ fn names(page: &Value, member: &str) -> Vec<String> {
         .collect()
 }
 
-/// Follows the cursors from the first page on: the cursors, and the names page by page.
+/// Follows the cursors from the first page on: returns the cursors, and the names page by page.
 fn walk(
     connection: &mut Connection,
     session: Option<&Session>,
@@ -79,7 +79,7 @@ fn walk(
 }
 
 /// Every entry is on one page, and a cursor names the same page in every session, on every
-/// connection and shard, in either era, as often as it is used.
+/// connection and shard, in either era, for any number of uses.
 #[test]
 fn a_cursor_names_the_same_page_everywhere_and_always() {
     let server = start();
@@ -112,7 +112,7 @@ fn a_cursor_names_the_same_page_everywhere_and_always() {
     assert_eq!(pages.concat(), uris, "in the order they were added");
 }
 
-/// A cursor of one list is none of another, and neither is one that was made up.
+/// A cursor of one list is refused by another, and so is an invented one.
 #[test]
 fn a_cursor_of_another_list_is_refused() {
     let server = start();
@@ -148,7 +148,7 @@ fn a_cursor_of_another_list_is_refused() {
     }
 }
 
-/// A cursor is a text: anything else is -32602 on every list, and no first page.
+/// A cursor is a text: any other type is -32602 on every list, not the first page.
 #[test]
 fn a_cursor_of_another_type_is_refused() {
     let server = start();
@@ -191,8 +191,8 @@ fn all_pages_of_a_list_have_one_scope() {
     }
 }
 
-/// What is added at the end of a list meanwhile moves nothing: whoever follows cursors loses
-/// nothing and sees nothing twice.
+/// Entries added at the end of a list move no other entry: a client that follows cursors misses
+/// none and sees none twice.
 #[test]
 fn a_list_that_grows_keeps_its_cursors() {
     let server = start();
@@ -214,7 +214,8 @@ fn a_list_that_grows_keeps_its_cursors() {
     }
 }
 
-/// What goes from the front of a list moves nothing either: what comes after a cursor still does.
+/// Entries removed from the front of a list move no other entry: the entries after a cursor still
+/// follow.
 #[test]
 fn a_list_that_shrinks_keeps_its_cursors() {
     let server = start();

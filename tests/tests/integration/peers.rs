@@ -1,10 +1,10 @@
-//! Anonymous clients at several addresses: none of them takes a table from the others.
+//! Anonymous clients at several addresses: none of them can fill a table for the others.
 
 use corelane_tests::request::CAPABILITIES_KEY;
 use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};
 
-/// A table of so many places, of which one address may have eight ninths.
+/// A table with this many places, of which one address may have eight ninths.
 const PLACES: usize = 90;
 const SHARE: usize = 80;
 
@@ -16,7 +16,7 @@ fn small_tables() -> String {
     )
 }
 
-/// Starts a task that takes long; gives the answer.
+/// Starts a slow task; returns the answer.
 fn start_task(connection: &mut Connection) -> Value {
     let arguments = json!({ "seconds": 3600, "label": "it" });
     let extensions = json!({ "io.modelcontextprotocol/tasks": {} });

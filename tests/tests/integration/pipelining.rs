@@ -1,4 +1,4 @@
-//! Requests behind requests, and requests in pieces: each is answered once, in order, whole.
+//! Pipelined requests, and requests in pieces: each is answered once, in order, whole.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn pipelined_requests_are_answered_in_order() {
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).start();
-        // More connections than shards, so that the session is at home elsewhere for some.
+        // More connections than shards, so that some have the session on another shard.
         let session = Session::open(&mut server.connect());
         for _ in 0..2 * shards {
             let mut connection = server.connect();
@@ -128,7 +128,8 @@ fn a_connection_that_rests_between_bursts_loses_nothing() {
         let session = Session::open(&mut server.connect());
         let mut connection = server.connect();
         let mut id = 0;
-        // Watched, then streamed, then watched again; and within a burst more than is kept.
+        // Polled, then received by multishot, then polled again; a burst is larger than the kept
+        // input.
         for (burst, rest_ms) in [
             (1, 0),
             (1, 0),
@@ -172,7 +173,7 @@ fn a_slow_reader_gets_every_byte() {
             let request = session.request(id, "tools/call", params);
             bytes.extend(request.to_bytes(server.address()));
         }
-        // Reads only when the server takes no more, which it may do whenever it likes.
+        // Reads only when the server takes no more, which it may do at any time.
         connection
             .stream()
             .set_write_timeout(Some(Duration::from_millis(50)))
@@ -226,7 +227,7 @@ fn a_client_that_finished_sending_gets_its_answers() {
             }
             connection.expect_close();
 
-            // More requests than are handled in one turn.
+            // More requests than one turn handles.
             let mut connection = server.connect();
             let list = Request::modern(1, "tools/list", json!({})).to_bytes(server.address());
             connection.send_bytes(&list.repeat(100));

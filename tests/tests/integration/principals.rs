@@ -1,5 +1,5 @@
-//! Who asks, as the proxy in front says: what belongs to one principal does not exist for any
-//! other, whatever shard it lives on and whatever connection it is asked for on.
+//! Principals: sessions, tasks and states of one principal do not exist for others, for any shard
+//! and connection.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 const PROFILE: &str = "[server]\nprincipal_header = \"x-forwarded-user\"";
 const HEADER: &str = "X-Forwarded-User";
 
-/// Who asks; nobody in particular if there is no name.
+/// The principal of a request; none for an anonymous one.
 type Who = Option<&'static str>;
 
 const ANN: Who = Some("ann@example.com");
-/// Everybody who is not Ann, and some whose names are nearly hers.
+/// Principals other than Ann, some with similar names.
 const OTHERS: [Who; 4] = [
     Some("bob@example.com"),
     None,
@@ -101,7 +101,7 @@ fn a_session_is_its_principals_through_every_shard() {
                 probe.check(&name);
             }
         }
-        // What nobody in particular made is not Ann's either.
+        // A session of an anonymous client is not Ann's either.
         let session = open(&mut all[0].0, None);
         for (connection, _) in &mut all {
             let ping = session.request(1, "ping", Value::Null);
@@ -116,7 +116,7 @@ fn nobody_else_ends_or_takes_over_a_stream() {
     for shards in [2, 4] {
         let server = server(shards);
         for (mut connection, session) in one_on_each_shard(&server, shards, ANN) {
-            // Streams on the home shard, and wherever the next connection is.
+            // Streams on the home shard, and on the shard of the next connection.
             let mut elsewhere = server.connect();
             let mut streams = Vec::new();
             for waiting in [&mut connection, &mut elsewhere] {
@@ -125,7 +125,7 @@ fn nobody_else_ends_or_takes_over_a_stream() {
             for waiting in [connection, elsewhere] {
                 streams.push(EventStream::begin(waiting));
             }
-            // A call whose stream has events to come back for.
+            // A call whose stream has events to resume.
             let call = session.call("test_tool_with_progress", json!({}));
             let call = by(ANN, call.meta("progressToken", 1));
             let response = server.connect().exchange(&call);
@@ -203,7 +203,7 @@ fn a_modern_task_is_its_principals_on_every_connection() {
 fn nobody_else_hears_of_a_modern_task() {
     for shards in [2, 4] {
         let server = server(shards);
-        // Tasks on several shards, and listeners wherever they are.
+        // Tasks on several shards, and subscriptions on any shard.
         for _ in 0..6 {
             let params = json!({ "name": "slow_compute", "arguments": { "seconds": 60 } });
             let begin = modern(ANN, "tools/call", "slow_compute", params);
@@ -273,7 +273,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
             .profile(PROFILE)
             .profile("[sessions]\nper_principal_max = 2")
             .start();
-        // A shard counts for itself: one connection is on one shard.
+        // Each shard counts separately: one connection is on one shard.
         let mut connection = server.connect();
         let others: Vec<(Who, Session)> = [None, None, None, OTHERS[0]]
             .into_iter()

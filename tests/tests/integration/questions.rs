@@ -1,5 +1,5 @@
-//! Pages for the user and tools for the client's model: asked of clients that said they can, in
-//! the words of their era.
+//! Pages for the user and tools for the client's model: requested only from clients with the
+//! capability, in the form of their era.
 //!
 //! MCP 2025-11-25 and 2026-07-28 client/elicitation ("URL Mode Elicitation Requests") and
 //! client/sampling ("Sampling with Tools").
@@ -48,7 +48,7 @@ async fn page(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
     })
 }
 
-/// Answers each use of the tool with its arguments, until the model says something.
+/// Answers each use of the tool with its arguments, until the model returns a text.
 async fn agent(call: &Call, _: NoArguments) -> Result<String, CallError> {
     let mut question = Sampling::new(100)
         .user("What is the weather?")
@@ -94,7 +94,7 @@ fn answer(server: &Fixture, session: &Session, question: &Value, result: Value) 
     assert_eq!(response.status(), 202, "{response:?}");
 }
 
-/// A modern call of a client with `capabilities`, with what it brings from earlier rounds.
+/// A modern call of a client with `capabilities`, with the responses of earlier rounds.
 fn modern(server: &Fixture, tool: &str, capabilities: &Value, more: Value) -> (u16, Value) {
     let mut params = json!({ "name": tool, "arguments": {} });
     for (name, value) in more.as_object().expect("members") {
@@ -113,15 +113,15 @@ fn text_of(answer: &Value) -> &str {
 
 const PAGES: &str = r#"{"elicitation":{"url":{}}}"#;
 
-/// What users do with a page, as a client says it and as the handler is told it.
+/// The actions of users on a page, in the client's words and as the handler gets them.
 const ACTIONS: [(&str, &str); 3] = [
     ("accept", "accepted"),
     ("decline", "declined"),
     ("cancel", "cancelled"),
 ];
 
-/// A page is asked for with its mode, its message, its address and, in the legacy era only, its id;
-/// what the user did with it comes back without content.
+/// A request for a page has its mode, its message, its address and, in the legacy era only, its id;
+/// the user's action comes back without content.
 #[test]
 fn a_page_is_asked_for_in_the_words_of_each_era() {
     let server = start();
@@ -155,9 +155,9 @@ fn a_page_is_asked_for_in_the_words_of_each_era() {
     }
 }
 
-/// "Servers MUST NOT send elicitation requests with modes that are not supported by the client":
-/// no capability, a bare one and one for forms are none for pages, and one for pages is none for
-/// forms. The error -32042 is for nothing but pages, and undefined in the modern era.
+/// "Servers MUST NOT send elicitation requests with modes that are not supported by the client": no
+/// capability, a bare one and one for forms do not allow pages, and one for pages does not allow
+/// forms. The error -32042 is for pages only, and undefined in the modern era.
 #[test]
 fn a_page_is_asked_of_nobody_who_cannot_show_it() {
     let server = start();
@@ -179,7 +179,7 @@ fn a_page_is_asked_of_nobody_who_cannot_show_it() {
     }
 }
 
-/// The other way round: a form is asked of nobody who can show pages only.
+/// Conversely, a client with pages only gets no form.
 #[test]
 fn a_form_is_asked_of_nobody_who_shows_pages_only() {
     let server = corelane_tests::Setup::shards(1).start();
@@ -197,7 +197,7 @@ fn a_form_is_asked_of_nobody_who_shows_pages_only() {
     assert_eq!(response.json()["error"]["code"], -32021, "{response:?}");
 }
 
-/// What the model says in the rounds of `agent`: two tools at once, then one, then a text.
+/// The model's outputs in the rounds of `agent`: two tools at once, then one, then a text.
 fn said(round: usize) -> Value {
     let used = |id: &str| {
         let input = json!({ "city": id });
@@ -211,8 +211,8 @@ fn said(round: usize) -> Value {
     json!({ "role": "assistant", "model": "m", "content": content, "stopReason": stop_reason })
 }
 
-/// Checks what the model is asked in a round: the whole talk so far, each use of a tool followed by
-/// a message of results only, in the same order.
+/// Checks the messages for the model in a round: the whole conversation so far, each use of a tool
+/// followed by a message of results only, in the same order.
 fn check_talk(params: &Value, round: usize) {
     assert_eq!(params["tools"][0]["name"], "weather", "{params}");
     assert_eq!(params["toolChoice"], json!({ "mode": "auto" }), "{params}");
@@ -235,8 +235,8 @@ fn check_talk(params: &Value, round: usize) {
     }
 }
 
-/// A model that uses tools is asked again with their results, by requests in the legacy era and in
-/// rounds in the modern one.
+/// A model that uses tools gets another request with their results: by requests in the legacy era
+/// and in rounds in the modern one.
 #[test]
 fn a_model_uses_tools_until_it_answers() {
     let server = start();

@@ -1,9 +1,9 @@
-//! What every refusal of a connection has in common: one answer, the end, and nothing left behind.
+//! The common properties of refusals: one answer, the end, and no leaked resource.
 
 use corelane_tests::{Connection, PATIENCE, Request, Server, wait_until};
 use serde_json::json;
 
-/// Few places for connections, so that one that leaks soon shows.
+/// A small table of connections, so that a leaked one soon shows.
 pub(crate) const SMALL: &str = "[ring]\ndescriptors = 64";
 
 /// Sent behind every refused input: it must never be answered.
@@ -12,7 +12,7 @@ pub(crate) const SMUGGLED: &[u8] = b"GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
 /// Sends `bytes` on a connection of their own and expects one refusal and the end.
 pub(crate) fn check_refused(server: &Server, name: &str, bytes: &[u8], status: u16) {
     let mut connection = server.connect();
-    // The server may have closed before it was told everything.
+    // The server may have closed before it read everything.
     let _ = connection.try_send_bytes(bytes);
     let response = connection
         .try_read_response(PATIENCE)
@@ -27,7 +27,7 @@ pub(crate) fn check_refused(server: &Server, name: &str, bytes: &[u8], status: u
     assert_eq!(rest, Ok(Vec::new()), "{name}: one answer, then the end");
 }
 
-/// Fills all but a few of the places of [`SMALL`], which works only if none leaked.
+/// Fills all but a few slots of [`SMALL`], which works only if none leaked.
 pub(crate) fn check_all_places_are_free(server: &Server) {
     wait_until("every place free", || {
         let mut connections: Vec<Connection> = (0..60).map(|_| server.connect()).collect();

@@ -22,7 +22,7 @@ fn walk(session: &Session, call: usize) -> Request {
     request.meta("progressToken", format!("call {call}"))
 }
 
-/// A stream of a call as its client sees it: what came, and with which ids.
+/// A stream of a call as its client sees it: its messages and their event ids.
 struct Seen {
     call: usize,
     stream: Option<EventStream>,
@@ -67,7 +67,7 @@ impl Seen {
         true
     }
 
-    /// Loses the connection and comes back on another.
+    /// Loses the connection and resumes on another.
     fn come_back(&mut self, server: &Fixture, session: &Session) {
         let lost = self.stream.take();
         let after = self.ids.last().expect("an event came");
@@ -76,8 +76,8 @@ impl Seen {
     }
 }
 
-/// Calls of one session are lost and resumed in turns, on whatever shard the client comes back to:
-/// each has its own events once and in order, and no id is used twice.
+/// Calls of one session are lost and resumed in turns, on any shard: each has its own events once
+/// and in order, and no id is used twice.
 #[test]
 fn streams_side_by_side_are_resumed_each_as_itself() {
     for shards in [1, 2] {
@@ -107,13 +107,13 @@ fn streams_side_by_side_are_resumed_each_as_itself() {
     }
 }
 
-/// A stand-alone stream and the stream of a call are two: what was lost on one is not replayed on
-/// the other.
+/// A stand-alone stream and the stream of a call are separate: events lost on one are not replayed
+/// on the other.
 #[test]
 fn a_stand_alone_stream_and_a_call_are_resumed_apart() {
     for shards in [1, 2] {
         for home in 0..shards {
-            // A server of its own: what changes is told to nobody else.
+            // A server of its own: its changes reach no other test.
             let server = Fixture::start(shards);
             let (mut connection, session) = server.on_each_shard().remove(home);
             let mut told = server.stream(&session.stream());
@@ -124,7 +124,7 @@ fn a_stand_alone_stream_and_a_call_are_resumed_apart() {
             assert_eq!(first["method"], "notifications/tools/list_changed");
             let after = told.last_id().expect("an id").to_owned();
             assert!(seen.take());
-            // Both are lost, and both have something to say meanwhile.
+            // Both are lost, and both get further messages meanwhile.
             drop(seen.stream.take());
             drop(told);
             let prompt = crate::fixture::prompt("second");
@@ -139,7 +139,7 @@ fn a_stand_alone_stream_and_a_call_are_resumed_apart() {
             assert_eq!(seen.steps.len(), STEPS as usize);
             assert!(seen.is_answered);
             assert!(!seen.ids.contains(&after) && !seen.ids.contains(&id));
-            // Nothing of the call came on the stand-alone stream.
+            // No message of the call came on the stand-alone stream.
             change("third");
             let third = told.next_message();
             assert_eq!(
@@ -152,7 +152,7 @@ fn a_stand_alone_stream_and_a_call_are_resumed_apart() {
     }
 }
 
-/// What a stand-alone stream carries is never the answer to a request (2025-11-25 basic/transports,
+/// A stand-alone stream never carries the answer to a request (2025-11-25 basic/transports,
 /// "Listening for Messages from the Server").
 #[test]
 fn answers_go_on_no_stand_alone_stream() {
@@ -174,8 +174,8 @@ fn answers_go_on_no_stand_alone_stream() {
     }
 }
 
-/// A question that was lost with its connection is asked again as the same question, wherever the
-/// client comes back, and answering it once is enough.
+/// An elicitation that was lost with its connection is sent again with the same id, on any shard,
+/// and one answer is enough.
 #[test]
 fn a_lost_question_is_the_same_question() {
     for shards in [1, 2] {
@@ -193,7 +193,7 @@ fn a_lost_question_is_the_same_question() {
             let id = stream.last_id().expect("an id").to_owned();
             let at_stream = id.strip_suffix('1').expect("the first message");
             drop(stream);
-            // As if the question had never come, and then as if it had.
+            // First as if the elicitation had never arrived, then as if it had.
             let mut stream = open(&session.stream_after(&format!("{at_stream}0")));
             assert_eq!(stream.next_message(), question, "round {round}");
             let mut stream = open(&session.stream_after(&id));

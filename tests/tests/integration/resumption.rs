@@ -1,4 +1,4 @@
-//! Streams that break and are resumed, on whatever shard the client comes back to.
+//! Streams that break and are resumed, through any shard.
 
 use corelane_tests::{
     Connection, EventStream, Item, LivenessProbe, Request, Response, Server, Session, Setup,
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Reports 0, 50 and 100 as progress, 50 ms apart, before it answers.
 const PROGRESS: &str = "test_tool_with_progress";
 
-/// Rounds after which clients have come back to other shards than they left.
+/// Rounds after which clients have resumed on shards other than their first.
 const ROUNDS: usize = 8;
 
 fn begin(server: &Server, request: &Request) -> EventStream {
@@ -22,7 +22,7 @@ fn call(server: &Server, session: &Session) -> EventStream {
     begin(server, &call)
 }
 
-/// What a message is in short: its progress, or that it is the answer.
+/// A short form of a message: its progress, or that it is the answer.
 fn short(message: &Value) -> String {
     match message["params"]["progress"].as_f64() {
         Some(progress) => progress.to_string(),
@@ -34,7 +34,7 @@ fn short(message: &Value) -> String {
     }
 }
 
-/// Everything to the end of a stream, in short, and its connection.
+/// Reads to the end of a stream: the messages in short form, and its connection.
 fn rest(mut stream: EventStream) -> (Vec<String>, Connection) {
     let mut messages = Vec::new();
     loop {
@@ -70,7 +70,7 @@ fn a_call_whose_connection_broke_is_resumed_with_every_event_once() {
             messages.extend((0..round % 3).map(|_| short(&stream.next_message())));
             let mut id = id_of(&stream);
             if round % 2 == 1 {
-                // As if the connection had broken after the event that primes.
+                // As if the connection had broken after the first event.
                 messages.clear();
                 let at_stream = first.strip_suffix('1').expect("the event after that");
                 id = format!("{at_stream}0");
@@ -124,7 +124,7 @@ fn a_client_that_comes_back_takes_the_stream_from_its_other_connection() {
             let second = begin(&server, &session.stream_after(&id));
             let (messages, _) = rest(second);
             assert_eq!(messages, ["50", "100", "answer"]);
-            // The old one ends, with what had come before the new one at most.
+            // The old stream ends, with at most the messages from before the new one.
             let (messages, _) = rest(first);
             assert!(!messages.contains(&"answer".to_owned()), "{messages:?}");
         }

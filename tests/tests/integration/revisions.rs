@@ -1,5 +1,5 @@
-//! The older revisions: what is agreed on, batches, and what is left out. That the answers fit
-//! the schema of the revision is checked by the connection they arrive on.
+//! The older revisions: negotiation, batches, and omitted members. The connection checks the
+//! answers against the schema of the revision.
 
 use corelane_tests::{Connection, EventStream, Request, Response, Session, Setup};
 use serde_json::{Value, json};
@@ -167,7 +167,7 @@ fn a_client_that_takes_no_stream_gets_every_response_in_one_array() {
 /// A profile that lets the answers of a batch have 8192 bytes.
 const SHORT_ANSWERS: &str = "[connection]\noutput_bytes_max = 4096";
 
-/// Checks that every one of `asked` has an answer, as many of them as may be a result.
+/// Checks that every one of `asked` has an answer, with as many results as allowed.
 #[track_caller]
 fn check_bounded(answers: &[Value], asked: u64) {
     let mut told = ids(answers);

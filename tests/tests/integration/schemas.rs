@@ -1,5 +1,5 @@
-//! Every tool in every revision: that the answers fit the schema of the revision is checked by the
-//! connection they arrive on, as everywhere.
+//! Every tool in every revision: the connection checks the answers against the schema of the
+//! revision.
 
 use corelane_tests::request::LOG_LEVEL_KEY;
 use corelane_tests::wire_schema::Revision;
@@ -19,7 +19,7 @@ fn arguments_of(tool: &str) -> Value {
 }
 
 /// Lists the tools and calls each of them with its arguments, with none and with a wrong one;
-/// gives how many there are.
+/// returns their number.
 fn call_all(mut answer: impl FnMut(&str, Value) -> Value) -> usize {
     let listed = answer("tools/list", json!({}));
     let tools = listed["result"]["tools"].as_array().expect("a list");

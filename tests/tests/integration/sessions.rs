@@ -205,7 +205,7 @@ fn an_unused_session_expires() {
     let mut connection = server.connect();
     let unused = Session::open(&mut connection);
     let used = Session::open(&mut connection);
-    // Looking at a session uses it, so that only the other one can be used meanwhile.
+    // A look at a session uses it, so only the other one may be used meanwhile.
     let deadline = std::time::Instant::now() + std::time::Duration::from_millis(2500);
     wait_until("the timeout", || {
         let response = connection.exchange(&used.request(1, "ping", Value::Null));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// A connection on each shard, with the session that was made through it.
 ///
-/// A session's home is the shard that made it, so its id tells where its connection is.
+/// A session's home is the shard that made it, so its id shows the shard of its connection.
 pub(crate) fn one_on_each_shard(
     connect: impl Fn() -> Connection,
     shards: usize,
@@ -113,7 +113,7 @@ fn what_is_wrong_is_refused_through_every_shard() {
                 "{name}: {response:?}"
             );
         }
-        // As many digits, the same home, another number: nobody guesses a session.
+        // As many digits, the same home, another number: a session id cannot be guessed.
         let last = if session.id.ends_with('0') { "1" } else { "0" };
         let guess = Session {
             id: format!("{}{last}", &session.id[..35]),
@@ -214,7 +214,7 @@ fn a_call_is_cancelled_through_every_shard() {
                     .field("Accept", accept),
             );
             // A cancellation that arrives before the call is ignored: it is sent until it works.
-            // The number 1 is another id than the text "1", and nobody's here.
+            // The number 1 is another id than the text "1", and no request has it.
             let response = wait_until("the end of the call", || {
                 connection.exchange(&session.cancelled(1));
                 let response = connection.exchange(&session.cancelled(name));

@@ -1,17 +1,18 @@
-//! The end of a server: nothing accepted is lost, nothing more is accepted, and it does end.
+//! The end of a server: no accepted request is lost, no further one is accepted, and the process
+//! ends.
 
 use std::time::{Duration, Instant};
 
 use corelane_tests::{Connection, EventStream, PATIENCE, Server, Session, Setup, wait_until};
 use serde_json::{Value, json};
 
-/// One call may wait at once: while it does, another is refused, which shows that it does.
+/// One call may wait at once: while it does, another is refused, which shows that the first runs.
 const FEW_CALLS: &str = "[calls]\nin_flight_max = 1";
 
 /// A connection with a call of the session that certainly runs, for `ms` milliseconds.
 fn hold_a_call(server: &Server, session: &Session, ms: u64) -> Connection {
     let held = json!({ "name": "sleep", "arguments": { "ms": ms } });
-    // Without a stream, nothing comes before the answer.
+    // Without a stream, no byte comes before the answer.
     let held = session.request("held", "tools/call", held);
     let held = held.field("Accept", "application/json");
     let mut prober = server.connect();
@@ -151,7 +152,7 @@ fn a_call_that_never_ends_does_not_keep_the_server() {
             took >= Duration::from_millis(250) && took < PATIENCE / 3,
             "took {took:?}"
         );
-        // Answered with an error or just closed; not left hanging.
+        // Answered with an error or closed, never left waiting.
         let _ = holder.read_to_close(PATIENCE);
     }
 }

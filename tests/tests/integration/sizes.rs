@@ -41,7 +41,7 @@ fn heads_past_their_limits_are_refused() {
         check_refused(&server, name, &bytes, status);
         probe.check(name);
     }
-    // What stays below the limits is a request like any other.
+    // A request below the limits is served normally.
     let session = Session::open(&mut server.connect());
     let ping = session.request(1, "ping", Value::Null);
     for request in [
@@ -97,8 +97,8 @@ fn bodies_past_their_limit_are_refused() {
             connection.send_bytes(&ping(limit_bytes).to_chunked_bytes(address, chunk_bytes));
             assert_eq!(connection.read_response().status(), 200);
         }
-        // Up to what is read while lingering: the refusal has to reach a client that is still
-        // sending.
+        // Up to the bytes that are read while lingering: the refusal must reach a client that is
+        // still sending.
         for body_bytes in [limit_bytes + 1, 60_000] {
             let name = format!("{body_bytes} bytes");
             check_refused(&server, &name, &ping(body_bytes).to_bytes(address), 413);

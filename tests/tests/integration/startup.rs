@@ -1,4 +1,4 @@
-//! Starts that fail: one message that names what is wrong and says what would be right.
+//! Starts that fail: one message with the fault and the remedy.
 
 use std::net::TcpListener;
 

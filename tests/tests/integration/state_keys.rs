@@ -1,4 +1,4 @@
-//! Servers that share a key: a question of one is answered at another.
+//! Servers that share a key: an elicitation of one is answered at another.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const TOOL: &str = "test_input_required_result_elicitation";
 
-/// A call of a client that can be asked.
+/// A call of a client with elicitation.
 fn call(more: Value) -> Request {
     let mut params = json!({ "name": TOOL, "arguments": {} });
     if let (Some(params), Value::Object(more)) = (params.as_object_mut(), more) {
@@ -26,7 +26,7 @@ fn server(keys: &[&Path]) -> Server {
     Setup::shards(2).profile(&knob).start()
 }
 
-/// Asked by `requester`, the client answers to `other`.
+/// An elicitation of `requester`, answered by the client to `other`.
 fn answer_at(requester: &Server, other: &Server) -> Response {
     let asked = requester.connect().exchange(&call(json!({})));
     let result = &asked.json()["result"];
@@ -59,7 +59,7 @@ fn a_question_is_answered_wherever_its_key_is() {
             "{answer:?}"
         );
     }
-    // One that was not given the fresh key yet, and one with a key of its own.
+    // One without the new key yet, and one with a key of its own.
     for (requester, other) in [(&rotated, &first), (&first, &Setup::shards(1).start())] {
         let answer = answer_at(requester, other);
         assert_eq!(answer.json()["error"]["code"], -32602, "{answer:?}");

@@ -1,4 +1,4 @@
-//! Streams of a session (GET): open while nothing happens, and ended by others.
+//! Streams of a session (GET): open while no event happens, and ended by others.
 
 use corelane_tests::{
     EventStream, Item, LivenessProbe, PATIENCE, Server, Session, Setup, wait_until,
@@ -26,7 +26,7 @@ fn a_quiet_stream_is_kept_alive_and_ends_with_its_session() {
                 assert!(matches!(item, Item::Comment(_)), "{item:?}");
             }
         }
-        // A call is not told on the streams.
+        // Messages of a call do not go to these streams.
         let call = session.call("test_tool_with_logging", json!({}));
         assert_eq!(other.exchange(&call).messages().len(), 4);
         probe.check("comments");
@@ -88,7 +88,7 @@ fn a_session_has_a_limited_number_of_streams() {
         let mut probe = LivenessProbe::of(&server);
         let session = Session::open(&mut server.connect());
         for round in 0..10 {
-            // Those of the last round may not be known to have gone yet.
+            // The streams of the last round may not have been closed yet.
             let open_one = || {
                 let mut connection = server.connect();
                 connection.send(&session.stream());

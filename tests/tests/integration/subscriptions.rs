@@ -1,4 +1,5 @@
-//! Hearing of changes: listen streams and GET streams, on every shard, whoever changes something.
+//! Notifications of changes: listen streams and GET streams, on every shard, for changes from any
+//! source.
 
 use corelane_tests::{EventStream, Request, Server, Session, Setup};
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ fn listen(server: &Server, id: impl Into<Value>, wanted: Value, honoured: &Value
     stream
 }
 
-/// Calls a tool of the demo that changes something.
+/// Calls a tool of the demo that makes a change.
 fn trigger(server: &Server, tool: &str) {
     let response = server
         .connect()
@@ -59,13 +60,13 @@ fn a_change_reaches_every_listener_that_asked_for_it_and_no_other() {
                 assert_eq!(told["method"], "notifications/tools/list_changed");
                 assert_eq!(told["params"]["_meta"][SUBSCRIPTION], id, "{told}");
             }
-            // Every shard lists the same by the time it has told of the change.
+            // Every shard lists the same by the time it has sent the notification.
             for _ in 0..2 * shards {
                 let has = names(&server).contains(&"test_dynamic_tool".to_owned());
                 assert_eq!(has, is_added);
             }
         }
-        // What comes first to the others is their own.
+        // The first message of the others is for their own subscription.
         trigger(&server, "test_trigger_prompt_change");
         for (id, stream) in others.iter_mut().enumerate() {
             let told = stream.next_message();
@@ -121,7 +122,7 @@ fn resources_are_watched_by_their_uri() {
         "notifications/tools/list_changed"
     );
     server.signal("TERM");
-    // The deaf one hears nothing but the end, which is the answer to its request.
+    // The unsubscribed stream gets only the end, which is the answer to its request.
     let end = deaf.next_message();
     assert_eq!(end["id"], 2, "{end}");
     assert_eq!(end["result"]["resultType"], "complete");
@@ -147,7 +148,7 @@ fn each_message_goes_to_one_stream_of_a_session() {
         let told = first.next_message();
         assert_eq!(told["method"], "notifications/prompts/list_changed");
         assert_eq!(server.connect().exchange(&session.delete()).status(), 204);
-        // The second was told nothing.
+        // The second stream got no message.
         let _ = second.expect_end();
         let _ = first.expect_end();
     }

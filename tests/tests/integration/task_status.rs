@@ -1,4 +1,4 @@
-//! Hearing how tasks stand: listen streams of any shard, and streams of the session that made them.
+//! Statuses of tasks: listen streams of any shard, and streams of the session that made them.
 
 use std::collections::HashMap;
 
@@ -22,12 +22,12 @@ fn exchange(connection: &mut Connection, method: &str, name: &str, params: Value
     connection.exchange(&request).json()["result"].clone()
 }
 
-/// Makes a task that asks before it is over; returns its id.
+/// Makes a task that elicits input before it ends; returns its id.
 fn begin(connection: &mut Connection) -> String {
     begin_with(connection, "f")
 }
 
-/// Makes such a task, whose question and result name a file.
+/// Makes such a task; its elicitation and its result name a file.
 fn begin_with(connection: &mut Connection, filename: &str) -> String {
     let params = json!({ "name": "confirm_delete", "arguments": { "filename": filename } });
     let created = exchange(connection, "tools/call", "confirm_delete", params);
@@ -35,7 +35,7 @@ fn begin_with(connection: &mut Connection, filename: &str) -> String {
     created["taskId"].as_str().expect("an id").to_owned()
 }
 
-/// Answers what such a task asks.
+/// Answers the elicitation of such a task.
 fn confirm(connection: &mut Connection, id: &str) {
     let confirmed = json!({ "action": "accept", "content": { "confirm": true } });
     let params = json!({ "taskId": id, "inputResponses": { "confirmation": confirmed } });
@@ -47,7 +47,7 @@ fn state(connection: &mut Connection, id: &str) -> Value {
     exchange(connection, "tasks/get", id, json!({ "taskId": id }))
 }
 
-/// Opens a listen stream for tasks; returns it and the ids that are honoured.
+/// Opens a listen stream for tasks; returns it and the accepted ids.
 fn listen(server: &Server, subscription: &str, ids: &[String]) -> (EventStream, Value) {
     let params = json!({ "notifications": { "taskIds": ids } });
     let mut connection = server.connect();
@@ -77,7 +77,7 @@ fn a_listener_on_any_shard_hears_of_tasks_on_all_of_them() {
         let mut connection = server.connect();
         let ids: Vec<String> = (0..TASKS).map(|_| begin(&mut server.connect())).collect();
         let mut wanted = ids.clone();
-        // One of a home without such a task, of no shard, and of nobody.
+        // A task of a home without such a task, of no shard, and an invalid id.
         let foreign = [format!("{:036x}", 1), format!("ffff{:032x}", 1), "x".into()];
         wanted.extend(foreign);
         let names: Vec<String> = (0..2 * shards).map(|at| format!("stream {at}")).collect();
@@ -133,7 +133,7 @@ fn a_listener_on_any_shard_hears_of_tasks_on_all_of_them() {
 #[test]
 fn one_that_reads_late_hears_the_newest_of_each_task_and_is_not_given_up() {
     const TASKS: usize = 48;
-    // All results together are far more than sockets and connections hold.
+    // All results together far exceed the buffers of sockets and connections.
     let filename = "f".repeat(300_000);
     for shards in [2, 4] {
         let server = Setup::shards(shards).profile("[connection]\noutput_bytes_max = 65536");
@@ -172,7 +172,7 @@ fn one_that_reads_late_hears_the_newest_of_each_task_and_is_not_given_up() {
 
 #[test]
 fn listeners_that_leave_make_room_for_others() {
-    // As many as hear of one task.
+    // The most subscriptions of one task.
     const LISTENERS: usize = 32;
     for shards in [1, 2] {
         let server = Setup::shards(shards).start();
@@ -254,7 +254,7 @@ fn a_session_hears_of_its_own_tasks_on_its_stream() {
             .map(|session| open_stream(&server, session))
             .collect();
         for (session, mut stream) in sessions.iter().zip(streams) {
-            // The last one makes none, and hears of none.
+            // The last session makes no task and gets no status.
             if session.id != sessions[sessions.len() - 1].id {
                 hear_of_a_task(&mut connection, session, &mut stream);
             }

@@ -1,4 +1,4 @@
-//! Tasks over the wire: any connection reaches a task, on whatever shard it lives.
+//! Tasks over the wire: any connection reaches a task on any shard.
 
 use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
 use corelane_tests::{Connection, EventStream, Request, Session, Setup, wait_until};
@@ -28,7 +28,7 @@ fn begin(connection: &mut Connection, tool: &str, arguments: Value) -> String {
     result["taskId"].as_str().expect("an id").to_owned()
 }
 
-/// The next message of a stream that does not just say how a task stands.
+/// The next message of a stream that is not a status of a task.
 fn next_but_status(stream: &mut EventStream) -> Value {
     loop {
         let message = stream.next_message();

@@ -17,7 +17,7 @@ use crate::fixture::Fixture;
 /// Where the tool `fetch` finds its server.
 struct Upstream(SocketAddr);
 
-/// Handlers that are between their first poll and their end.
+/// Handlers between their first poll and their end.
 #[derive(Clone, Default)]
 struct Inside(Arc<AtomicUsize>);
 
@@ -75,7 +75,7 @@ async fn spawn(a: i64, b: i64) -> Result<i64, CallError> {
     .await?)
 }
 
-/// A task that the runtime has nothing to do with wakes the handler.
+/// A task of the runtime wakes the handler.
 #[tool]
 async fn thread_of_its_own() -> Result<&'static str, CallError> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -204,7 +204,7 @@ fn ten_thousand_calls_are_answered_while_others_are_cancelled() {
     });
 }
 
-/// What the connection `at` calls in a round.
+/// The call of connection `at` in a round.
 fn call_of(at: i64, round: i64) -> (&'static str, Value) {
     match (at + round) % 16 {
         0 => ("fetch", json!({})),

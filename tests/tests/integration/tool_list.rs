@@ -1,4 +1,4 @@
-//! Pages of the tool list: every tool once, in one order, whatever the size of a page.
+//! Pages of the tool list: every tool once, in one order, for any size of a page.
 
 use corelane_tests::{Connection, Request, Session, Setup};
 use serde_json::{Value, json};

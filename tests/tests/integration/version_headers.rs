@@ -1,4 +1,4 @@
-//! `MCP-Protocol-Version` that is wrong: 400 for every kind of request, and nothing happens.
+//! Wrong `MCP-Protocol-Version`: 400 for every kind of request, without an effect.
 
 use corelane_tests::request::VERSION_KEY;
 use corelane_tests::{Request, Session, Setup};
@@ -16,7 +16,7 @@ const WRONG: [&str; 7] = [
 ];
 
 /// MCP 2025-11-25 basic/transports, "Protocol Version Header": a request with an invalid or
-/// unsupported version is answered with 400, whatever its verb and whatever it carries.
+/// unsupported version is answered with 400, for every method and content.
 #[test]
 fn a_wrong_version_is_refused_in_every_use_of_a_session() {
     let server = Setup::shards(2).start();
@@ -46,12 +46,12 @@ fn a_wrong_version_is_refused_in_every_use_of_a_session() {
             assert_eq!(response.status(), 400, "{name} {version:?}: {response:?}");
         }
     }
-    // The session lives, and its level is what it was.
+    // The session lives, and its level is unchanged.
     let call = session.call("test_tool_with_logging", json!({}));
     assert_eq!(server.connect().exchange(&call).messages().len(), 4);
 }
 
-/// The version is said once, or it is not said.
+/// The version is sent once, or it is not valid.
 #[test]
 fn two_versions_are_none() {
     let server = Setup::shards(1).start();
@@ -70,7 +70,7 @@ fn two_versions_are_none() {
 }
 
 /// MCP 2026-07-28 basic/transports/streamable-http, "Protocol Version Header": a version that is
-/// not implemented is 400 with the versions that are, known to others or not.
+/// not implemented is 400 with the implemented versions.
 #[test]
 fn a_modern_version_that_is_not_served_is_refused_with_those_that_are() {
     let server = Setup::shards(1).start();
@@ -92,7 +92,7 @@ fn a_modern_version_that_is_not_served_is_refused_with_those_that_are() {
     }
 }
 
-/// The same of a notification, whose refusal has no `id`.
+/// The same for a notification, whose refusal has no `id`.
 #[test]
 fn a_notification_of_a_version_that_is_not_served_is_refused() {
     let server = Setup::shards(1).start();

@@ -1,4 +1,4 @@
-//! One client of both eras, and what it believes.
+//! One client of both eras, and its model of the server.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::random::Random;
 use crate::server;
 
-/// One client, its connection and what it believes.
+/// One client, its connection and its model of the server.
 pub(crate) struct Client {
     address: SocketAddr,
     handle: ServerHandle,
@@ -103,14 +103,14 @@ impl Client {
         }
     }
 
-    /// Puts another tool in the place of `echo`, which goes on meanwhile.
+    /// Replaces the tool `echo`, which continues to run meanwhile.
     fn change_catalog(&mut self) {
         let description = format!("Says {} again.", self.random.draw());
         let changed = self.handle.add_tool(server::echo(&description));
         changed.expect("a change is taken");
     }
 
-    /// A question in rounds; one in four times with a state that was tampered with.
+    /// An elicitation in rounds; one in four times with a changed request state.
     fn answer_modern(&mut self) {
         let mut params = json!({ "name": "greet", "arguments": {} });
         let can_elicit = json!({ "elicitation": {} });
@@ -160,7 +160,7 @@ impl Client {
         let params = self.nap();
         let made = self.about_task("tools/call", "nap", params);
         let Some(task) = made["result"]["taskId"].as_str() else {
-            // A nap of no time at all is over at once; otherwise as many run as there may be.
+            // A nap of no time is over at once; otherwise as many run as there may be.
             let was_short = made["result"]["content"][0]["text"] == "slept";
             assert!(was_short || made["error"].is_object(), "{made}");
             return None;
@@ -181,13 +181,13 @@ impl Client {
         Some(task.to_owned())
     }
 
-    /// Asks for a task, on whatever connection, until it is over.
+    /// Fetches a task, on any connection, until it is over.
     fn await_task(&mut self, task: &str, is_cancelled: bool) {
         loop {
             self.reconnect();
             let found = self.about_task("tasks/get", task, json!({ "taskId": task }));
             if is_unknown(&found) {
-                // It was over and made room for another.
+                // It was over and was evicted.
                 return;
             }
             let found = &found["result"];
@@ -215,7 +215,7 @@ impl Client {
         let mut stream = EventStream::begin(connection);
         let honoured = stream.next_message()["params"]["notifications"]["taskIds"].take();
         if honoured.is_null() || self.random.below(4) == 0 {
-            // It was over and made room for another, or the client has heard enough.
+            // It was over and was evicted, or the client has left.
             return;
         }
         assert_eq!(honoured, json!([task]));
@@ -226,7 +226,7 @@ impl Client {
                 let text = &told["params"]["result"]["content"][0]["text"];
                 assert_eq!(text, "slept", "{told}");
             }
-            // What is forgotten before it is told has failed.
+            // A task that expires before its end was reported has failed.
             Some("failed") => assert_eq!(told["params"]["error"]["code"], -32603, "{told}"),
             _ => panic!("a nap has no other end: {told}"),
         }
@@ -237,7 +237,7 @@ impl Client {
         is_unknown(&self.about_task("tasks/get", task, json!({ "taskId": task })))
     }
 
-    /// The session, made anew if there is none; nothing if every session of the shard is in use.
+    /// The session, made anew if there is none; none if every session of the shard is in use.
     fn session(&mut self) -> Option<Session> {
         if let Some(session) = &self.session {
             return Some(session.clone());
@@ -259,7 +259,7 @@ impl Client {
         }
     }
 
-    /// Whether the answer says that the session was evicted; it is forgotten then.
+    /// Whether the answer means that the session was evicted; the model forgets it then.
     fn was_evicted(&mut self, response: &Response) -> bool {
         let is_gone = response.status() == 404;
         if is_gone {
@@ -292,7 +292,7 @@ impl Client {
         let response = other.exchange(&session.cancelled(self.id));
         let is_known = [202, 404].contains(&response.status());
         assert!(is_known, "{response:?}");
-        // The nap may have been over before, or the session gone; a cancelled one has no answer.
+        // The nap may have ended before, or the session; a cancelled nap has no answer.
         let response = self.connection.read_response();
         let is_gone = self.was_evicted(&response);
         if !is_gone && !response.messages().is_empty() {
@@ -325,7 +325,7 @@ impl Client {
             connection.send(&request);
             let head = connection.read_head().expect("a head");
             if head.status == 404 {
-                // Nothing was in flight, and another session needed the room.
+                // Nothing was in flight, and the session was evicted for another.
                 self.session = None;
                 return;
             }
@@ -376,7 +376,7 @@ impl Client {
         }
         let answer = response.answer();
         if method == "tasks/cancel" {
-            // It may be over, or was and made room for another.
+            // It may be over, or was over and was evicted.
             let is_cancelled = answer["result"]["status"] == "cancelled";
             assert!(
                 is_cancelled || answer["error"]["code"] == -32602,
@@ -418,7 +418,7 @@ pub(crate) fn connect(address: SocketAddr) -> Connection {
     Connection::open(address).expect("the server takes connections")
 }
 
-/// Whether a request about a task was answered that there is none.
+/// Whether the answer to a request about a task says that the task does not exist.
 fn is_unknown(answer: &Value) -> bool {
     let message = answer["error"]["message"].as_str();
     message.is_some_and(|message| message.contains("no such task"))

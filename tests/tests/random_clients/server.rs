@@ -1,4 +1,4 @@
-//! The server that random clients meet: small tools, and little room for whatever can run out.
+//! The server for random clients: small tools, and small limits on everything.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 pub(crate) const SHARDS: usize = 4;
 
-/// How long tasks are kept, in milliseconds: the least a profile may say.
+/// The lifetime of tasks, in milliseconds: the least that a profile allows.
 pub(crate) const TASK_TTL_MS: u64 = 1000;
 
 #[derive(Deserialize, JsonSchema)]
@@ -63,7 +63,7 @@ pub(crate) fn start() -> (RunningServer, ServerHandle) {
     let mut profile = Profile::default();
     profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     profile.server.shards = Some(SHARDS);
-    // Less than there are clients, if their sessions meet on one shard.
+    // Fewer than there are clients, if their sessions meet on one shard.
     profile.sessions.per_shard_max = 3;
     profile.tasks.per_shard_max = 6;
     profile.tasks.per_owner_max = 6;

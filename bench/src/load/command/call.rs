@@ -198,7 +198,7 @@ fn lateness(slip: &Distribution) -> Option<String> {
     })
 }
 
-/// Makes one request, which tells a server that never answers from one that breaks under
+/// Makes one request, which separates a server that never answers from one that breaks under
 /// load; false if Ctrl-C came first.
 fn answers_one(
     context: &RunContext<'_>,

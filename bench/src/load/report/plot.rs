@@ -23,7 +23,7 @@ const FONT: (&str, u32) = ("sans-serif", 18);
 /// Points of a line up to this many are marked, so that a lone one is seen.
 const MARKED_POINTS_MAX: usize = 64;
 
-/// Colours that also differ without telling red from green.
+/// Colours that also differ for readers who cannot see red and green.
 const COLOURS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),

@@ -9,7 +9,7 @@ const MODERN: Revision = Revision::July2026;
 const LEGACY: Revision = Revision::November2025;
 const JUNE: Revision = Revision::June2025;
 
-/// Judges an answer with `result`; `fault` is part of what has to be said, or nothing.
+/// Checks an answer with `result`; `fault` is part of the expected report, or empty.
 fn check_result(revision: Revision, method: &str, result: Value, fault: &str) {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "result": result });
     check(revision, Some(method), &message, fault);
