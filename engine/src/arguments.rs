@@ -8,7 +8,7 @@ use clap::{Args, Parser};
 use crate::profile::{CoreList, Profile};
 use crate::server::Result;
 
-/// What can be said of a server on the command line; the profile says the rest.
+/// The options of a server on the command line; all other settings are in the profile.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArguments {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
@@ -30,7 +30,7 @@ pub struct ServeArguments {
 }
 
 impl ServeArguments {
-    /// The profile these arguments ask for.
+    /// The profile for these arguments.
     ///
     /// # Errors
     /// The profile cannot be read, or is wrong together with the arguments.
@@ -54,7 +54,7 @@ impl ServeArguments {
     }
 }
 
-/// The arguments of a program that is nothing but a server.
+/// The arguments of a program that is only a server.
 #[derive(Debug, Parser)]
 #[command(version = "")]
 struct ProgramArguments {
@@ -63,7 +63,7 @@ struct ProgramArguments {
 }
 
 impl Profile {
-    /// The profile that the program's own command line asks for: `--listen`, `--shards`, `--cores`,
+    /// The profile for the program's own command line: `--listen`, `--shards`, `--cores`,
     /// `--allow-host` and `--profile`, as `corelane serve` takes them. Ends the program with a
     /// message when the command line is wrong.
     ///

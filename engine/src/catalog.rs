@@ -1,8 +1,8 @@
-//! What exists: the tools, resources and prompts a server offers.
+//! The catalog: the tools, resources and prompts that a server offers.
 //!
 //! A [`Plan`] is made before any shard runs, and again with each change: names are checked, schemas
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
-//! up and running a handler touches nothing shared that is ever written.
+//! up and running a handler touches no shared memory that is written.
 
 pub(crate) mod completer;
 mod ordered_registry;
@@ -37,7 +37,7 @@ use tool::ToolParts;
 /// One shard's copy of the catalog.
 pub(crate) struct Catalog {
     plan: Arc<Plan>,
-    /// Of the plan; asked for with every request.
+    /// Of the plan; used by every request.
     offer: Offer,
     tools: Named<ShardTool>,
     resources: Named<ShardResource>,
@@ -48,13 +48,13 @@ pub(crate) struct Catalog {
 /// Entries with their names.
 struct Named<T> {
     entries: Vec<T>,
-    /// The hash needs not withstand an attack: peers ask for names and never add one.
+    /// The hash needs no protection against attacks: peers look names up and never add one.
     by_name: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
 }
 
 /// A tool on one shard.
 pub(crate) struct ShardTool {
-    /// What is the same on every shard.
+    /// The part that all shards share.
     pub(crate) parts: Arc<ToolParts>,
     /// Runs the tool here.
     pub(crate) runner: Rc<ArgumentsRunner>,
@@ -68,7 +68,7 @@ pub(crate) struct ShardResource {
 
 /// A template on one shard.
 pub(crate) struct ShardTemplate {
-    /// What is the same on every shard.
+    /// The part that all shards share.
     pub(crate) parts: Arc<TemplateParts>,
     /// Reads its resources here.
     pub(crate) runner: Rc<ReadRunner>,
@@ -78,7 +78,7 @@ pub(crate) struct ShardTemplate {
 
 /// A prompt on one shard.
 pub(crate) struct ShardPrompt {
-    /// What is the same on every shard.
+    /// The part that all shards share.
     pub(crate) parts: Arc<PromptParts>,
     /// Fills it in here.
     pub(crate) runner: Rc<ArgumentsRunner>,
@@ -153,13 +153,13 @@ impl Catalog {
         self.tools.find(name)
     }
 
-    /// Where the tool called `name` stands in the order of registration.
+    /// The position of the tool called `name` in the order of registration.
     #[cfg(feature = "measure")]
     pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
         self.tools.by_name.get(name).copied()
     }
 
-    /// Whether a resource of this URI can be read, as far as its template tells.
+    /// Whether a resource of this URI exists, as far as its template shows.
     pub(crate) fn has_resource(&self, uri: &str) -> bool {
         self.resource(uri).is_some()
             || self
@@ -188,7 +188,7 @@ impl Catalog {
         self.offer
     }
 
-    /// The pages of a list in the words of `revision`, in the order of registration.
+    /// The pages of a list in the form of `revision`, in the order of registration.
     pub(crate) fn pages(&self, list: List, revision: Revision) -> &Pages {
         &self.plan.pages[list as usize][revision as usize]
     }
@@ -211,7 +211,7 @@ mod tests {
         Plan::new(tools.into(), page_entries_max)
     }
 
-    /// Checks what a server with these tools says when it starts.
+    /// Checks the startup error of a server with these tools.
     #[track_caller]
     fn check(tools: Vec<Tool>, expected: &str) {
         let refusal = plan(tools, 10).expect_err("a tool is unusable");

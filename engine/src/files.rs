@@ -1,12 +1,12 @@
 //! Files of one directory as bytes: opened safely, read by the shard's ring, listed, watched.
 //!
-//! Names come from peers. Invariant: whatever a name says and whatever happens to the directory
-//! meanwhile, no byte from outside of it is read, and a peer cannot tell what lies outside from
-//! what does not exist. The kernel keeps that invariant, openat2(2): every lookup starts at the
-//! descriptor of the root and is refused if it leaves.
+//! Names come from peers. Invariant: for any name and any change of the directory meanwhile, no
+//! byte from outside of it is read, and a peer cannot distinguish files outside from files that do
+//! not exist. The kernel keeps that invariant, openat2(2): every lookup starts at the descriptor of
+//! the root and is refused if it leaves.
 //!
-//! This room knows no MCP: what a file is called in a URI, who may read it and who is told of a
-//! change is decided above. It writes nothing and keeps no content.
+//! This module knows no MCP: the URI of a file, access rights and notifications of changes are
+//! decided above. It writes nothing and keeps no content.
 
 mod directory;
 mod error;

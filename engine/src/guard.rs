@@ -1,7 +1,7 @@
-//! Who may speak to this server, and who it is.
+//! Access checks: the host and origin of a request, and its principal.
 //!
-//! A guard judges; it never answers, closes or logs. What lacks here on purpose: the transport a
-//! peer came on, and the protocol it speaks.
+//! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
+//! peer, and the protocol.
 
 pub mod network;
 pub mod origin;

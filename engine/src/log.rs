@@ -1,7 +1,7 @@
 //! Logs: text for people, JSON for machines, always on standard error.
 //!
-//! Whoever logs leaves a record in a queue, and one thread writes it: a reader of standard error
-//! that stops reading stops nobody else.
+//! Each thread puts its records into a queue, and one thread writes them: a slow reader of standard
+//! error delays no other thread.
 
 mod queue;
 
@@ -18,7 +18,7 @@ use queue::LogQueue;
 /// The queue of the process, once logging has started.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// Bytes of the text of a panic that are logged: what a peer sent may be part of it.
+/// Bytes of a panic's text that are logged: it may contain bytes of a peer.
 const PANIC_TEXT_BYTES_MAX: usize = 4096;
 
 /// Starts logging as the profile says; `RUST_LOG` wins over its level. Does nothing in a program
@@ -57,14 +57,14 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Waits until what was logged so far is written, but not for long: nobody may be reading.
+/// Waits until earlier records are written, for a bounded time: the reader may be stuck.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {
         queue.flush();
     }
 }
 
-/// A panic's text may hold what a peer sent: as a field of a record it cannot forge lines.
+/// A panic's text may contain bytes of a peer: as a field of a record it cannot forge lines.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let place = panic
         .location()

@@ -1,8 +1,8 @@
 //! Parts of a shard without a socket, for the benchmarks beside this crate.
 //!
-//! What [`Handling`] does is what a shard does between a receive and a send: framing, decoding,
-//! the admission checks, dispatch, the handler, encoding. What it leaves out is the kernel, the
-//! ring and the timers.
+//! [`Handling`] does the work of a shard between a receive and a send: framing, decoding, the
+//! admission checks, dispatch, the handler, encoding. It leaves out the kernel, the ring and the
+//! timers.
 
 mod registry;
 

@@ -1,19 +1,19 @@
 //! Counters of one shard in plain cells, and snapshots of them that other threads can read.
 //!
 //! Invariant: a [`ShardMeter`] never leaves its shard, so that counting is one load and one store
-//! without a lock or an atomic. What leaves is a [`MeterSnapshot`], by message.
+//! without a lock or an atomic. A [`MeterSnapshot`] leaves it, by message.
 //!
 //! To add a counter, add its variant to [`Counter`] and its row to [`ROWS`], at the same place: a
 //! row at another place does not compile, a missing one fails a test.
 //!
-//! What lacks here on purpose: names of metrics systems, export, histories, and any label that a
-//! peer could choose.
+//! It deliberately lacks names of metrics systems, export, histories, and any label that a peer
+//! could choose.
 
 pub(crate) mod throttle;
 
 use std::cell::Cell;
 
-/// What is counted. [`Row::kind`] tells those that rise and fall from those that only rise.
+/// The counters. [`Row::kind`] separates levels, which rise and fall, from totals, which only rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Deserialize))]
 pub enum Counter {
@@ -21,16 +21,16 @@ pub enum Counter {
     ConnectionsAccepted,
     /// Connections open.
     ConnectionsOpen,
-    /// Connections closed, whoever closed them.
+    /// Connections closed by either side.
     ConnectionsClosed,
-    /// Connections closed because the file table had no place (ENFILE).
+    /// Connections closed because the file table was full (ENFILE).
     ConnectionsRefusedDescriptors,
     /// Connections closed because the shard had too much unsent output, and theirs had stalled.
     ConnectionsShed,
     /// Bytes of memory that unsent output holds.
     OutputBytes,
-    /// Times the last free place of the table of connections was taken; further clients wait in
-    /// the backlog then.
+    /// Times the last free slot of the table of connections was taken; further clients wait in the
+    /// backlog then.
     ConnectionsTableFull,
     /// Bytes received.
     BytesIn,
@@ -42,7 +42,7 @@ pub enum Counter {
     RequestsModern,
     /// Requests refused for their `Host` or `Origin`.
     RefusedOrigin,
-    /// Requests refused because the header that says who asks does not say it.
+    /// Requests refused because the header that names the principal is malformed.
     RefusedPrincipal,
     /// Requests refused because they break their framing or exceed its limits.
     RefusedFraming,
@@ -52,7 +52,7 @@ pub enum Counter {
     RefusedSession,
     /// Requests refused because the shard or another is overloaded.
     RefusedOverload,
-    /// Calls whose handler has not answered yet.
+    /// Calls whose handler has not returned yet.
     CallsInFlight,
     /// Calls answered with a result.
     CallsOk,
@@ -68,7 +68,7 @@ pub enum Counter {
     SessionsOpen,
     /// Sessions ended by idleness.
     SessionsExpired,
-    /// Sessions ended to make room for others.
+    /// Sessions evicted for others.
     SessionsEvicted,
     /// Sessions ended by their client.
     SessionsDeleted,
@@ -76,13 +76,13 @@ pub enum Counter {
     TasksCreated,
     /// Tasks kept, running or over.
     TasksKept,
-    /// Tasks that listen streams hear of, once for each stream.
+    /// Tasks that listen streams subscribe to, counted once for each stream.
     TasksWatched,
     /// Tasks ended by their client.
     TasksCancelled,
     /// Tasks forgotten because their time was over.
     TasksExpired,
-    /// Tasks that were over and made room for others.
+    /// Tasks that were over and evicted for others.
     TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
@@ -90,9 +90,9 @@ pub enum Counter {
     StreamsResumed,
     /// Bytes of events kept for clients that lose a stream.
     EventsBytes,
-    /// Events that made room for others before their session ended.
+    /// Events evicted for others before their session ended.
     EventsDropped,
-    /// Streams that made room for others before their session ended.
+    /// Streams evicted for others before their session ended.
     EventStreamsDropped,
     /// Connections closed while a head was incomplete.
     TimeoutsHead,
@@ -130,7 +130,7 @@ pub struct Row {
     pub kind: Kind,
     /// Its name, shared by the counters that differ in `label` only.
     pub name: &'static str,
-    /// What tells it from others of its name; empty if there are none.
+    /// The label that distinguishes it from others of its name; empty if there are none.
     pub label: &'static str,
 }
 
@@ -258,14 +258,14 @@ impl ShardMeter {
         cell.set(cell.get().wrapping_add(amount));
     }
 
-    /// Takes one off a total: what was counted happens once more, and is counted then.
+    /// Takes one off a total that will be counted again.
     pub fn recount(&self, total: Counter) {
         debug_assert_eq!(ROWS[total as usize].kind, Kind::Total, "{total:?}");
         let cell = &self.cells[total as usize];
         cell.set(cell.get().wrapping_sub(1));
     }
 
-    /// Sets a counter whose owner keeps the count itself.
+    /// Sets a counter that its owner counts elsewhere.
     pub fn set(&self, counter: Counter, value: u64) {
         self.cells[counter as usize].set(value);
     }

@@ -5,8 +5,8 @@
 //! `tuning/reference.toml` is written from that, and the profiles under `tuning/profiles` say only
 //! what they change. An unknown key is an error, never ignored.
 //!
-//! What this room lacks on purpose: command-line arguments, environment variables, reloading, and
-//! everything that is not tuning (tools, upstream servers, secrets live in the configuration).
+//! It deliberately lacks command-line arguments, environment variables, reloading, and everything
+//! that is not tuning (tools, upstream servers, secrets).
 
 mod check;
 pub mod cores;
@@ -78,17 +78,17 @@ const RELATIONS: &[(u64, &str, &str)] = &[
 
 /// Every knob of one process.
 ///
-/// All sections and all knobs are optional in the file; what is left out has its default.
+/// All sections and all knobs are optional in the file; an absent one has its default.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
-    /// Where the process listens, who may speak to it, how many shards it has.
+    /// The address of the process, access to it, and the number of shards.
     pub server: Server,
     /// The socket ring of a shard.
     pub ring: Ring,
     /// The executor of a shard.
     pub executor: Executor,
-    /// How much one turn of a shard may do before others get theirs.
+    /// The work that one turn of a shard may do before other work continues.
     pub budget: Budget,
     /// Deadlines and byte bounds of one connection.
     pub connection: Connection,
@@ -110,9 +110,9 @@ pub struct Profile {
     pub offload: Offload,
     /// The catalog's list pages.
     pub catalog: Catalog,
-    /// What the process writes about itself.
+    /// The log of the process.
     pub log: Log,
-    /// What deviates on single cores.
+    /// Different values on single cores.
     pub core: Vec<CoreProfile>,
 }
 
@@ -180,7 +180,7 @@ impl Profile {
     /// Checks every value against its range and the relations between values.
     ///
     /// # Errors
-    /// The first value that is wrong, with its key and what is allowed.
+    /// The first wrong value, with its key and the allowed values.
     pub fn validate(&self) -> Result<(), ProfileError> {
         let mut sections = self.sections().into_iter();
         sections.try_for_each(|section| section.check(section.name()))?;

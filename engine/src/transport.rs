@@ -1,3 +1,3 @@
-//! Where bytes come from: listeners. Knows no protocol.
+//! Sources of bytes: listeners. Knows no protocol.
 
 pub(crate) mod listener;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::handler::runner::{self, CompleteRunner, Source};
 use crate::handler::{Call, CallError, CompleteRequest, Suggestions};
 
-/// What suggests values for an argument.
+/// A function that suggests values for an argument.
 pub(crate) struct Completer {
     pub(crate) argument: String,
     source: Source<CompleteRunner>,
@@ -38,7 +38,7 @@ impl ShardCompleters {
         ShardCompleters(completers.iter().map(of).collect())
     }
 
-    /// What suggests values for `argument`, if anything does.
+    /// The completer of `argument`, if it has one.
     pub(crate) fn of(&self, argument: &str) -> Option<Rc<CompleteRunner>> {
         let found = self.0.iter().find(|(known, _)| known == argument);
         found.map(|(_, runner)| Rc::clone(runner))

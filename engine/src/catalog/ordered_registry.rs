@@ -1,10 +1,10 @@
-//! What was registered of one kind, in order, through every change.
+//! Entries of one kind, in the order of registration, through every change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Entries of one kind in the order of registration, each with a number that rises along and is
-/// never given again. One that is put in the place of another has its number.
+/// Entries of one kind in the order of registration. Each has a number; numbers rise and are never
+/// used again. A replacement keeps the number of the replaced entry.
 #[derive(Debug)]
 pub(crate) struct OrderedRegistry<P> {
     entries: Vec<(u64, Arc<P>)>,
@@ -34,7 +34,7 @@ impl<P> OrderedRegistry<P> {
         self.entries.is_empty()
     }
 
-    /// Puts `entry` where the one is that `is_it`, or at the end.
+    /// Replaces the entry that `is_it` with `entry`, or adds it at the end.
     pub(super) fn put(&mut self, is_it: impl Fn(&P) -> bool, entry: Arc<P>) {
         match self.entries.iter_mut().find(|(_, it)| is_it(it)) {
             Some((_, place)) => *place = entry,
@@ -42,15 +42,15 @@ impl<P> OrderedRegistry<P> {
         }
     }
 
-    /// Takes the entry out that `is_it`; says whether there was one.
+    /// Removes the entry that `is_it`; returns whether there was one.
     pub(super) fn remove(&mut self, is_it: impl Fn(&P) -> bool) -> bool {
         let before = self.entries.len();
         self.entries.retain(|(_, it)| !is_it(it));
         self.entries.len() < before
     }
 
-    /// Puts `fresh` in the place of all that `is_one`: each where one of its name was, the others
-    /// at the end.
+    /// Replaces all entries that `is_one` with `fresh`: an entry of the same name keeps its place,
+    /// the others go to the end.
     pub(super) fn replace(
         &mut self,
         is_one: impl Fn(&P) -> bool,

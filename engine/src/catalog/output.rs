@@ -1,8 +1,7 @@
-//! What a tool promises of its structured content, and holding it to that.
+//! Checks a tool's structured content against its output schema.
 //!
-//! Content that does not fit is the server's fault: its client is told that the server failed,
-//! and its operator which tool it was and which rule was broken. The content itself goes to
-//! neither of them.
+//! Content that does not fit is the server's fault: its client gets an internal error, and the log
+//! names the tool and the broken rule. The content itself goes to neither.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -92,7 +91,7 @@ struct Validated {
     promise: Rc<OfShard>,
 }
 
-/// A shard's hold on a promise, counted on the shard: a call that waits takes it along.
+/// A shard's own reference to a validator, counted on the shard: a call that waits takes a clone.
 struct OfShard(Arc<OutputValidator>);
 
 impl<'a> Runner<Arguments<'a>> for Validated {

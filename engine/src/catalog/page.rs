@@ -1,4 +1,4 @@
-//! Lists, encoded once and cut into pages where a client wants to go on.
+//! Lists, encoded once and cut into pages at request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,7 +24,7 @@ pub(crate) struct Pages {
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     number: u64,
-    /// Where it ends among the encoded, with its comma.
+    /// The end of the entry among the encoded bytes, with its comma.
     end: usize,
 }
 
@@ -57,7 +57,7 @@ impl Pages {
         }
     }
 
-    /// Where the page named by `cursor` begins, or the first page; nothing if no page has had this
+    /// The start of the page named by `cursor`, or of the first page; none if no page ever had this
     /// name.
     pub(crate) fn find(&self, cursor: Option<&str>) -> Option<PageStart> {
         let Some(text) = cursor else {
@@ -95,12 +95,12 @@ impl Pages {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PageStart(usize);
 
-/// Clients must not read anything into a cursor, so it does not look as if they could.
+/// Clients must not interpret a cursor, so it does not look readable.
 fn cursor(name: &str, number: u64) -> String {
     URL_SAFE_NO_PAD.encode(format!("{name}/{number}"))
 }
 
-/// Reads what [`cursor`] wrote, and nothing that says the same in other letters.
+/// Reads the output of [`cursor`], and no other spelling of it.
 fn read_cursor(name: &str, text: &str) -> Option<u64> {
     let decoded = URL_SAFE_NO_PAD.decode(text).ok()?;
     let (list, number) = str::from_utf8(&decoded).ok()?.split_once('/')?;

@@ -1,18 +1,18 @@
-//! Changes of the catalog while the server runs, and who has to hear of them.
+//! Changes of the catalog while the server runs, and their way to every shard.
 //!
-//! Whoever changes something makes a new [`Plan`] and leaves it on the updates of each shard; a
-//! shard takes what is there at the start of its turn, so that it has one catalog or the next and
-//! never a part of one. A updates holds what is not taken yet: the latest plan, which lists have
-//! changed, which resources. It coalesces, so it is bounded however fast changes come; that is
-//! why changes do not go through the lanes, which could be full. Resources stay on it while a
-//! shard still tells of others: whoever changes them faster than that is refused.
+//! The author of a change makes a new [`Plan`] and puts it into the pending updates of each shard.
+//! A shard takes them at the start of its turn, so that it has one catalog or the next and never a
+//! part of one. Pending updates hold the latest plan, the changed lists and the changed resources.
+//! They coalesce, so they are bounded for any rate of changes; that is why changes do not go
+//! through the lanes, which could be full. Changed resources wait while a shard still broadcasts
+//! earlier ones; changes that come faster are refused.
 //!
-//! A changed list is told in a second step, when every shard has its plan: a client that hears of
-//! the change and asks on another connection, and so maybe another shard, is not given the list
-//! from before it, which nobody would tell it to ask for again (MCP 2026-07-28 server/tools:
-//! lists do not vary per connection).
+//! A changed list is broadcast in a second step, when every shard has its plan. Otherwise a client
+//! could get the notification, request the list on another connection, and so perhaps from another
+//! shard, and get the old list without a further notification (MCP 2026-07-28 server/tools: lists
+//! do not vary per connection).
 //!
-//! Invariant: a change that was accepted reaches every shard that runs.
+//! Invariant: an accepted change reaches every shard that runs.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,15 +23,15 @@ use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 use super::{CatalogError, Plan};
 use corelane_io::wake::Waker;
 
-/// Resources whose changes one shard has not looked at yet, at most.
+/// The most changed resources that wait for one shard.
 pub(crate) const UPDATES_MAX: usize = 4096;
 
-/// What has changed since a shard last looked.
+/// The changes since a shard last took them.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// The catalog from now on, if it changed.
     pub(crate) plan: Option<Arc<Plan>>,
-    /// To be let go of once the plan is in use, and not before.
+    /// Dropped once the shard uses the plan, and not before.
     pub(crate) rollout: Option<Arc<RolloutBarrier>>,
     /// Lists that changed, in plans that every shard uses.
     pub(crate) lists: ListKinds,
@@ -39,11 +39,11 @@ pub(crate) struct Changes {
     pub(crate) uris: HashSet<Arc<str>>,
 }
 
-/// A plan on its way into use. Each shard holds this until it uses the plan; when the last one has
-/// let go, what changed is told everywhere.
+/// A plan that is not yet used everywhere. Each shard holds this until it uses the plan; when the
+/// last one drops it, the changed lists are broadcast on all shards.
 ///
-/// A shard that gets a later plan before it took this one lets go of this one early, so that
-/// changes without end are told of meanwhile; the later one tells of the same lists again.
+/// A shard that gets a later plan before it took this one drops this one early, so that endless
+/// changes do not delay the broadcast; the later one names the same lists again.
 #[derive(Debug)]
 pub(crate) struct RolloutBarrier {
     lists: ListKinds,
@@ -51,7 +51,7 @@ pub(crate) struct RolloutBarrier {
 }
 
 impl RolloutBarrier {
-    /// Tells of a list, and of those that not every shard has of `earlier`.
+    /// Broadcasts a list, and the lists of `earlier` that not every shard has.
     fn after(
         earlier: Option<&RolloutBarrier>,
         kind: ListKind,
@@ -77,7 +77,7 @@ impl Drop for RolloutBarrier {
     }
 }
 
-/// What is left for one shard.
+/// The pending updates of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct ShardUpdates {
     changes: Mutex<Changes>,
@@ -85,7 +85,8 @@ pub(crate) struct ShardUpdates {
     waker: OnceLock<Waker>,
 }
 
-/// The boards of all shards of one server, and the catalog that the next change starts from.
+/// The pending updates of all shards of one server, and the catalog that the next change starts
+/// from.
 #[derive(Debug, Default)]
 pub(crate) struct PendingUpdates {
     server: OnceLock<Running>,
@@ -113,19 +114,19 @@ pub enum ChangeError {
     /// The entry is not usable.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// Changes come faster than they are told.
+    /// Changes come faster than they are broadcast.
     #[error("{UPDATES_MAX} changed resources wait to be told; try again later")]
     TooMany,
 }
 
 impl ShardUpdates {
-    /// Lets whoever leaves something wake the shard.
+    /// Sets the waker with which a change wakes the shard.
     pub(crate) fn set_waker(&self, waker: Waker) {
         let _ = self.waker.set(waker);
     }
 
-    /// Takes what is new, if anything is; resources only if `takes_uris`, and otherwise they stay.
-    /// Costs one load when nothing is there.
+    /// Takes the changes, if there are any; resources only if `takes_uris`, otherwise they stay.
+    /// Costs one load when there are none.
     pub(crate) fn take(&self, takes_uris: bool) -> Option<Changes> {
         if !self.has_changes() || !self.is_new.swap(false, Ordering::Acquire) {
             return None;
@@ -134,13 +135,13 @@ impl ShardUpdates {
         let mut taken = std::mem::take(&mut *changes);
         if !takes_uris && !taken.uris.is_empty() {
             changes.uris = std::mem::take(&mut taken.uris);
-            // Nobody wakes the shard for these again: it does not sleep while it has changes.
+            // No change wakes the shard for these again: it does not sleep while it has changes.
             self.is_new.store(true, Ordering::Release);
         }
         Some(taken)
     }
 
-    /// Whether something is left for the shard, which must not sleep before it took it.
+    /// Whether changes wait for the shard, which must not sleep before it took them.
     pub(crate) fn has_changes(&self) -> bool {
         self.is_new.load(Ordering::Relaxed)
     }
@@ -156,7 +157,7 @@ impl ShardUpdates {
 }
 
 impl PendingUpdates {
-    /// Starts with `plan` on `shards` shards; returns their boards.
+    /// Starts with `plan` on `shards` shards; returns their pending updates.
     pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardUpdates>> {
         let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
         let _ = self.server.set(Running {
@@ -169,20 +170,20 @@ impl PendingUpdates {
         boards
     }
 
-    /// Changes the catalog: `edit` makes the next one, or nothing if there is nothing to change.
+    /// Changes the catalog: `edit` makes the next one, or none if it changes nothing.
     pub(crate) fn change(
         &self,
         kind: ListKind,
         edit: impl FnOnce(&Plan) -> Result<Option<Plan>, CatalogError>,
     ) -> Result<bool, ChangeError> {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
-        // Held until every shard has it: the shards get changes in one order.
+        // Locked until every shard has it: the shards get changes in one order.
         let mut latest = server.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(next) = edit(&latest.plan)? else {
             return Ok(false);
         };
         latest.plan = Arc::new(next);
-        // Held until the end: it must not tell while a updates is locked.
+        // Kept until the end: it must not broadcast while updates are locked.
         let earlier = latest.rollout.upgrade();
         let rollout = Arc::new(RolloutBarrier::after(
             earlier.as_deref(),
@@ -199,7 +200,7 @@ impl PendingUpdates {
         Ok(true)
     }
 
-    /// Tells that the resource at `uri` has changed.
+    /// Reports that the resource at `uri` has changed.
     pub(crate) fn updated(&self, uri: &str) -> Result<(), ChangeError> {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
         let uri: Arc<str> = uri.into();
@@ -315,7 +316,8 @@ mod tests {
         let shards = updates.open(&plan(), 2);
         change(&updates, ListKind::Tools);
         drop(shards[0].take(true).unwrap());
-        // The second shard never takes the first plan: it is told of, and again with the second.
+        // The second shard never takes the first plan: its lists are broadcast again with the
+        // second.
         change(&updates, ListKind::Prompts);
         for shard in &shards {
             let changes = shard.take(true).unwrap();
@@ -330,7 +332,7 @@ mod tests {
         assert!(updates.change(kind, edit).unwrap());
     }
 
-    /// Every shard is told of exactly these lists, and of no plan.
+    /// Every shard broadcasts exactly these lists, and no plan.
     fn check_told(shards: &[Arc<ShardUpdates>], lists: &[ListKind]) {
         for shard in shards {
             let told = shard.take(true).unwrap();

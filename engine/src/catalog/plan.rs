@@ -1,7 +1,6 @@
-//! The catalog as it is checked and encoded: made when the server starts, and anew with each
-//! change.
+//! The checked and encoded catalog: made when the server starts, and again with each change.
 //!
-//! Invariant: having a [`Plan`] tells you that each entry is usable and has a name of its own.
+//! Invariant: each entry of a [`Plan`] is usable and has a name of its own.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ pub enum CatalogError {
     /// Two entries of one kind have one name.
     #[error("{kind} {name:?} is registered twice")]
     Duplicate {
-        /// What they are.
+        /// The kind of the entries.
         kind: &'static str,
         /// Their name, URI or template.
         name: String,
@@ -31,7 +30,7 @@ pub enum CatalogError {
     Tool {
         /// The tool's name.
         name: String,
-        /// What is wrong with it.
+        /// The fault of the tool.
         reason: tool::ToolDefect,
     },
     /// A resource or a template is not usable.
@@ -39,7 +38,7 @@ pub enum CatalogError {
     Resource {
         /// Its URI or template.
         uri: String,
-        /// What is wrong with it.
+        /// The fault of the resource.
         reason: resource::ResourceDefect,
     },
     /// A prompt is not usable.
@@ -47,7 +46,7 @@ pub enum CatalogError {
     Prompt {
         /// The prompt's name.
         name: String,
-        /// What is wrong with it.
+        /// The fault of the prompt.
         reason: prompt::PromptDefect,
     },
 }
@@ -59,7 +58,7 @@ impl std::fmt::Debug for Plan {
     }
 }
 
-/// What a server's author registered, in the order of registration.
+/// The registered entries, in the order of registration.
 #[derive(Default)]
 pub(crate) struct Entries {
     pub(crate) tools: Vec<Tool>,
@@ -80,7 +79,7 @@ impl From<Vec<Tool>> for Entries {
 /// The checked and encoded catalog, shared by all shards and never changed.
 pub(crate) struct Plan {
     pub(super) lists: Lists,
-    /// By list and revision. Revisions in whose words a list is the same share its pages.
+    /// By list and revision. Revisions with the same encoding of a list share its pages.
     pub(super) pages: [[Arc<Pages>; Revision::ALL.len()]; 4],
     page_entries_max: usize,
 }
@@ -94,7 +93,7 @@ pub(super) struct Lists {
     pub(super) prompts: OrderedRegistry<PromptParts>,
 }
 
-/// A list that clients ask for.
+/// A list of the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
     Tools,
@@ -179,7 +178,7 @@ impl Plan {
         edit(&mut lists).then(|| Plan::of(lists, self.page_entries_max))
     }
 
-    /// The same catalog with `tool`, in the place of one of its name if there is one.
+    /// The same catalog with `tool`, which replaces a tool of its name.
     pub(crate) fn with_tool(&self, tool: Tool) -> Result<Option<Plan>, CatalogError> {
         let part = checked_tool(tool)?;
         let is_it = |it: &ToolParts| it.definition.name == part.definition.name;
@@ -189,7 +188,7 @@ impl Plan {
         }))
     }
 
-    /// The same catalog with `resource`, in the place of one of its URI if there is one.
+    /// The same catalog with `resource`, which replaces a resource of its URI.
     pub(crate) fn with_resource(&self, resource: Resource) -> Result<Option<Plan>, CatalogError> {
         let part = checked_resource(resource)?;
         let is_it = |it: &ResourceParts| it.definition.uri == part.definition.uri;
@@ -199,7 +198,7 @@ impl Plan {
         }))
     }
 
-    /// The same catalog with `resources` in the place of all whose URI starts with `prefix`.
+    /// The same catalog with `resources` instead of all whose URI starts with `prefix`.
     pub(crate) fn with_resources(
         &self,
         prefix: &str,
@@ -215,7 +214,7 @@ impl Plan {
         }))
     }
 
-    /// The same catalog with `prompt`, in the place of one of its name if there is one.
+    /// The same catalog with `prompt`, which replaces a prompt of its name.
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
         let part = checked_prompt(prompt)?;
         let is_it = |it: &PromptParts| it.definition.name == part.definition.name;

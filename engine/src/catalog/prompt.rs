@@ -22,7 +22,7 @@ pub struct Prompt {
     completers: Vec<Completer>,
 }
 
-/// What makes a prompt unusable.
+/// Why a prompt is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptDefect {
     /// The name is empty.
@@ -53,7 +53,7 @@ impl Prompt {
         Prompt::with_arguments(name, description, arguments_of(schema.as_value()), function)
     }
 
-    /// A prompt with a list of arguments; the handler gets what was filled in as an object of
+    /// A prompt with a list of arguments; the handler gets the given values as an object of
     /// strings.
     pub fn with_arguments<F, A, R>(
         name: impl Into<String>,
@@ -146,7 +146,7 @@ impl Prompt {
     }
 }
 
-/// Reads the arguments off the schema of their type.
+/// Reads the arguments from the schema of their type.
 fn arguments_of(schema: &serde_json::Value) -> Vec<PromptArgument> {
     let text = |value: &serde_json::Value, member: &str| {
         let text = value.get(member).and_then(|text| text.as_str());
@@ -200,7 +200,7 @@ mod tests {
 
     #[derive(Deserialize, JsonSchema)]
     struct Review {
-        /// What to review.
+        /// The code to review.
         code: String,
         #[expect(dead_code, reason = "its schema is what is tested")]
         style: Option<String>,
@@ -215,7 +215,10 @@ mod tests {
         let arguments = &parts.definition.arguments;
         assert_eq!(arguments.len(), 2);
         assert_eq!(arguments[0].name, "code");
-        assert_eq!(arguments[0].description.as_deref(), Some("What to review."));
+        assert_eq!(
+            arguments[0].description.as_deref(),
+            Some("The code to review.")
+        );
         assert!(arguments[0].required && !arguments[1].required);
         let mut decoder = Decoder::new(JsonLimits::default());
         for (arguments, checked) in [

@@ -24,7 +24,7 @@ pub struct ResourceTemplate {
     completers: Vec<Completer>,
 }
 
-/// What makes a resource or a template unusable.
+/// Why a resource or a template is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceDefect {
     /// The URI has no scheme, or too many bytes.
@@ -49,7 +49,7 @@ macro_rules! about {
                 self
             }
 
-            /// Says what it is, to people and to the model.
+            /// Sets the description, for people and for the model.
             #[must_use]
             pub fn description(mut self, description: impl Into<String>) -> Self {
                 self.definition.about.description = Some(description.into());
@@ -70,7 +70,7 @@ macro_rules! about {
                 self
             }
 
-            /// Sets who it is for and how much it matters.
+            /// Sets the intended audience and the priority.
             #[must_use]
             pub fn annotations(mut self, annotations: Annotations) -> Self {
                 self.definition.annotations = annotations;
@@ -83,7 +83,7 @@ about!(Resource);
 about!(ResourceTemplate);
 
 impl Resource {
-    /// A resource whose contents `function` gives each time it is read.
+    /// A resource with contents from `function`, called at each read.
     pub fn new<F, R>(
         uri: impl Into<String>,
         name: impl Into<String>,
@@ -146,9 +146,9 @@ impl Resource {
 }
 
 impl ResourceTemplate {
-    /// A family of resources whose contents `function` gives each time one is read.
+    /// A family of resources with contents from `function`, called at each read.
     ///
-    /// Of several templates that a URI fits, the one registered first is asked.
+    /// If a URI fits several templates, the one registered first is used.
     pub fn new<F, R>(
         uri_template: impl Into<String>,
         name: impl Into<String>,

@@ -1,11 +1,11 @@
-//! JSON Schemas of what goes into a tool and comes out: compiled once, checked on the decoder's
-//! own tape.
+//! JSON Schemas of a tool's arguments and structured content: compiled once, checked on the
+//! decoder's own tape.
 //!
-//! `jsonschema` validates any representation of JSON that implements its traits. Implementing
-//! them for [`Value`] saves building a `serde_json::Value` for each call.
+//! `jsonschema` validates any representation of JSON that implements its traits. Implementing them
+//! for [`Value`] saves building a `serde_json::Value` for each call.
 //!
-//! To judge a value takes as long as the value is large. To say what is wrong with it may take far
-//! longer and copy more than the value has, so that is bounded.
+//! The time to check a value grows with the value. Listing its faults may take far longer and copy
+//! more bytes than the value has, so that is bounded.
 
 mod tape;
 
@@ -26,9 +26,9 @@ pub(crate) struct CompiledSchema {
 const FAULTS_NAMED_MAX: usize = 5;
 
 /// Work that finding faults may take, in the units of [`Budget`]: a few milliseconds. Each
-/// alternative of a schema is tried for its faults, and nothing is remembered: a schema that refers
-/// to itself in two alternatives takes twice as long for each level of a value, and how many levels
-/// there are is up to the client.
+/// alternative of a schema is tried for its faults, and no result is kept: a schema that refers to
+/// itself in two alternatives takes twice as long for each level of a value, and the client chooses
+/// the number of levels.
 const FAULT_WORK_MAX: u64 = 65_536;
 
 impl CompiledSchema {
@@ -60,13 +60,13 @@ impl CompiledSchema {
 
     /// Whether `value` fits the schema.
     pub(crate) fn is_valid(&self, value: Value<'_>) -> bool {
-        // What a subschema said of a value is remembered: no more than each pair is looked at.
+        // The result of a subschema for a value is kept: each pair is checked at most once.
         let budget = Budget::new(u64::MAX);
         self.validator.is_valid(TapeNode::root(value, &budget))
     }
 
-    /// Where the rule stands in the schema that `value` breaks first, in words for the operator:
-    /// a place in the value would name members of it.
+    /// The place in the schema of the first rule that `value` breaks, for the operator: a place in
+    /// the value would name its members.
     pub(crate) fn broken_rule(&self, value: Value<'_>) -> String {
         let budget = Budget::new(FAULT_WORK_MAX);
         match self.validator.validate(TapeNode::root(value, &budget)) {
@@ -81,7 +81,7 @@ impl CompiledSchema {
         let mut faults = self
             .validator
             .iter_errors(TapeNode::root(arguments, &budget))
-            // Masked: the client knows what it sent, and it may be long or secret.
+            // Masked: the client knows its own value, which may be long or secret.
             .map(|error| match error.instance_path().as_str() {
                 "" => error.masked().to_string(),
                 path => format!("{}: {}", clip(path), error.masked()),
@@ -97,14 +97,14 @@ impl CompiledSchema {
             text.push_str("; and more");
         }
         if budget.left() == 0 {
-            // What was found last is of a value that hid itself.
+            // The last fault is about a value that was hidden, and is wrong.
             return String::from("invalid arguments: the value is too large to list its errors");
         }
         text
     }
 }
 
-/// Bytes of one fault: names of properties that should not be there come from the client.
+/// Bytes of one fault: the names of unexpected properties come from the client.
 const FAULT_BYTES_MAX: usize = 512;
 
 fn clip_fault(fault: &str) -> &str {

@@ -1,11 +1,11 @@
-//! Bounds on the schemas a server is given, checked when it starts.
+//! Bounds on the schemas of a server, checked when it starts.
 //!
 //! A schema decides how much work one message is: patterns run on an engine that is linear in the
-//! length of the text, and everything else is done once for each pair of a subschema and a value
-//! it applies to. A reference makes its target apply once more, so that twenty definitions of two
-//! references each are a million subschemas in one place. What is bounded is therefore the schema
-//! as it were with its references written out; one that leads back to where it stands counts once,
-//! because it applies to a part of the value, and values have bounds of their own.
+//! length of the text, and everything else is done once for each pair of a subschema and a value it
+//! applies to. A reference makes its target apply once more, so that twenty definitions of two
+//! references each are a million subschemas in one place. The bound therefore counts the schema
+//! with its references expanded. A reference to an enclosing schema counts once, because it applies
+//! to a part of the value, and values have bounds of their own.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub(crate) const SUBSCHEMAS_MAX: usize = 4096;
 /// The same, with references written out.
 pub(crate) const SUBSCHEMAS_APPLIED_MAX: u64 = 65_536;
 
-/// Whether a schema whose text has `text_bytes` bytes is small enough.
+/// Whether a schema with a text of `text_bytes` bytes is small enough.
 pub(crate) fn check(text_bytes: usize, schema: &Value) -> Result<(), SchemaDefect> {
     let exceeds = |what, limit| Err(SchemaDefect::TooLarge { what, limit });
     if text_bytes > SCHEMA_BYTES_MAX {
@@ -78,7 +78,7 @@ struct Applied<'a> {
 }
 
 impl Applied<'_> {
-    /// The recursion enters each object once, so it is as deep as there are objects at most:
+    /// The recursion enters each object once, so its depth is at most the number of objects,
     /// [`SUBSCHEMAS_MAX`], and the arrays between them.
     fn count(&mut self, value: &Value) -> u64 {
         match value {
@@ -103,8 +103,8 @@ impl Applied<'_> {
         }
     }
 
-    /// What the member `name` of a schema counts. An object that is no schema counts as one all
-    /// the same, as it does without references.
+    /// The count of the member `name` of a schema. An object that is not a schema counts as one, as
+    /// it does without references.
     fn count_member(&mut self, name: &str, member: &Value) -> u64 {
         match (SchemaMember::of(name), member) {
             // Definitions apply only where something refers to them.
@@ -118,8 +118,8 @@ impl Applied<'_> {
         }
     }
 
-    /// References by anchor or to a named part are rare, and count as nothing: what they lead to
-    /// is found once more when the schema is compiled.
+    /// References by anchor or to a named part are rare, and count as nothing: the compilation of
+    /// the schema checks their targets.
     fn count_target(&mut self, reference: &Value) -> u64 {
         let root = self.root;
         let target = reference

@@ -34,7 +34,7 @@ pub struct Tool {
     handler: ArgumentsHandler,
 }
 
-/// What makes a tool unusable.
+/// Why a tool is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolDefect {
     /// The name has an illegal length or character.
@@ -131,11 +131,11 @@ impl Tool {
         }
     }
 
-    /// Promises that what the tool gives to programs fits the JSON Schema `schema`, which modern
-    /// clients get byte for byte and legacy ones as that of an object.
+    /// Sets the JSON Schema `schema` for the tool's structured content. Modern clients get it byte
+    /// for byte and legacy ones as the schema of an object.
     ///
-    /// The tool then gives structured content or fails. Content that does not fit is not sent:
-    /// the client gets error -32603, and the log names the rule. The same goes for content past
+    /// The tool then returns structured content or fails. Content that does not fit is not sent:
+    /// the client gets error -32603, and the log names the rule. The same holds for content past
     /// the default limits on messages: 128 levels, a million values.
     #[must_use]
     pub fn output_schema(mut self, schema: impl Into<String>) -> Tool {
@@ -179,11 +179,11 @@ impl Tool {
         self
     }
 
-    /// Lets calls become tasks: their client is answered at once and fetches the result later.
+    /// Lets calls become tasks: their client gets an answer at once and fetches the result later.
     ///
-    /// A modern call becomes a task when its handler waits for the first time, unless for an
-    /// answer of its client; with [`Call::start_task`] the handler says when. A legacy call is a
-    /// task from its start if its client wishes so.
+    /// A modern call becomes a task when its handler waits for the first time, except when it waits
+    /// for its client; [`Call::start_task`] chooses another moment. A legacy call is a task from
+    /// its start if its client requests that.
     #[must_use]
     pub fn task_support(mut self, support: TaskSupport) -> Tool {
         self.task_support = Some(support);
@@ -238,13 +238,13 @@ fn into_answer<R: IntoToolResult>(value: R) -> Outcome {
 
 /// A checked tool.
 pub(crate) struct ToolParts {
-    /// What clients are told.
+    /// The definition that clients get.
     pub(crate) definition: ToolDefinition,
     /// Checks arguments.
     pub(crate) input: CompiledSchema,
     /// Arguments that modern clients repeat in headers.
     pub(crate) header_params: Vec<HeaderParam>,
-    /// What a client must be able to do.
+    /// The capability that a client must have.
     pub(crate) requires: Option<ClientCapability>,
     /// Handles calls.
     pub(crate) handler: ArgumentsHandler,

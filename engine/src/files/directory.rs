@@ -1,4 +1,4 @@
-//! A directory whose files are read, and how much of it.
+//! A directory whose files are read, and the limits on them.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -12,22 +12,22 @@ use super::name;
 use crate::handler::Call;
 use corelane_io::executor::ReadFile;
 
-/// Bytes that one operation of the ring reads at least asks for, so that a file whose size is not
-/// known, as those of proc(5), does not take an operation a byte.
+/// The least bytes that one read of the ring requests, so that a file of unknown size, such as
+/// those of proc(5), does not take an operation for each byte.
 const READ_BYTES_MIN: u64 = 4 << 10;
-/// Bytes that one operation of the ring asks for at most: what is copied in one go meanwhile
-/// keeps the shard from other work.
+/// The most bytes that one read of the ring requests: copying more at once would keep the shard
+/// from other work.
 const READ_BYTES_MAX: u64 = 256 << 10;
 
 const _: () = assert!(READ_BYTES_MIN <= READ_BYTES_MAX);
 
 /// A directory. Cheap to clone; shards share it.
 ///
-/// It stays the directory that it was when opened, whatever its path names later.
+/// It stays the directory that was opened, even if its path names another one later.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory(pub(super) Arc<Root>);
 
-/// What lookups start from.
+/// The start of lookups.
 #[derive(Debug)]
 pub(super) struct Root {
     /// Opened with `O_PATH`: good for lookups and nothing else.
@@ -36,7 +36,7 @@ pub(super) struct Root {
 }
 
 impl Directory {
-    /// Opens the directory at `path`, which is the operator's: links in it are followed. Blocks.
+    /// Opens the directory at `path`, which the operator chose: links in it are followed. Blocks.
     ///
     /// # Errors
     /// [`FilesError::Io`] when `path` is no directory or cannot be opened.
@@ -81,7 +81,7 @@ pub(super) async fn read_whole(
     size_bytes: u64,
     limit_bytes: u64,
 ) -> Result<Vec<u8>, FilesError> {
-    // One byte more than expected is asked for: not getting it is how the end is known.
+    // One byte more than expected is requested: a short read then shows the end.
     let mut content = Vec::with_capacity(size_bytes as usize + 1);
     loop {
         let had_bytes = content.len() as u64;

@@ -1,4 +1,4 @@
-//! Why there are no bytes. A peer's name is to blame for all but the last two.
+//! Why a file was not read. All but the last two are the fault of the peer's name.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use rustix::io::Errno;
 /// Why a file was not read, or a directory not listed or watched.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// There is no such file, this process may not read it, or its name leads out of the
-    /// directory: deliberately one answer, so that a peer learns nothing of what lies outside.
+    /// There is no such file, this process may not read it, or its name leads out of the directory:
+    /// deliberately one answer, so that a peer learns nothing about files outside.
     #[error("no such file")]
     NotFound,
     /// The name is of a directory, a pipe, a socket or a device.
@@ -29,11 +29,12 @@ pub enum FilesError {
 }
 
 impl FilesError {
-    /// What a failed lookup means to a peer.
+    /// The error that a peer gets for a failed lookup.
     pub(super) fn of_lookup(errno: Errno) -> FilesError {
         match errno {
-            // The last three are the kernel's words for a name that leaves the directory, a
-            // symbolic link where none is followed, and a name longer than the file system has.
+            // The last three are the kernel's errors for a name that leaves the directory, a
+            // symbolic link where none is followed, and a name that is too long for the file
+            // system.
             Errno::NOENT
             | Errno::NOTDIR
             | Errno::ACCESS

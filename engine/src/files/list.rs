@@ -12,7 +12,7 @@ use super::scan::Kind;
 pub(crate) struct Entry {
     /// Its name relative to the directory; [`Directory::read`] takes it.
     pub relative: String,
-    /// Its size in bytes, which may exceed what is read of a file.
+    /// Its size in bytes, which may exceed the limit on reads.
     pub size_bytes: u64,
     /// When its content was last modified.
     pub modified: SystemTime,
@@ -23,8 +23,8 @@ pub(crate) struct Entry {
 pub(crate) struct Listing {
     /// The files, in the order of the bytes of their names.
     pub entries: Vec<Entry>,
-    /// Whether these are all down to the greatest depth. If not, there are more than the limit,
-    /// and which ones are missing is up to the file system.
+    /// Whether these are all files down to the greatest depth. If not, there are more than the
+    /// limit, and the file system decides which ones are missing.
     pub is_complete: bool,
 }
 
@@ -35,12 +35,13 @@ impl Directory {
     /// [`FilesError::Io`] when the root itself cannot be read.
     pub(crate) fn list_blocking(&self) -> Result<Listing, FilesError> {
         let mut walk = Walk::new(&self.0);
-        // The root is named by the operator: failing to read it is worth more than silence.
+        // The operator named the root: a failure to read it is reported.
         walk.look_into("")?;
         while walk.is_complete
             && let Some(directory) = walk.pending.pop()
         {
-            // Below it, what cannot be opened is skipped, as what vanished meanwhile is.
+            // Below it, a directory that cannot be opened is skipped, like one that was just
+            // removed.
             let _ = walk.look_into(&directory);
         }
         walk.entries
@@ -73,7 +74,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes up what is in `directory`.
+    /// Lists the entries of `directory`.
     fn look_into(&mut self, directory: &str) -> Result<(), FilesError> {
         let root = self.root;
         root.scan(directory, root.limits.shows_hidden, |relative, kind| {
@@ -94,7 +95,7 @@ impl Walk<'_> {
             }
             Kind::Symlink if !limits.follow_symlinks => {}
             Kind::File | Kind::Symlink => {
-                // The way that reading it will take is the one that tells whether it can be read.
+                // Opening it as a read does shows whether it can be read.
                 let Ok(opened) = self.root.open_file(&relative) else {
                     return;
                 };

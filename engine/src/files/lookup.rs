@@ -1,7 +1,7 @@
 //! From a name to a descriptor, without ever leaving the root.
 //!
-//! The kernel resolves the whole name in one call, openat2(2), so nothing that is renamed or
-//! replaced between two looks can lead outside: there are no two looks.
+//! The kernel resolves the whole name in one call, openat2(2), so that renaming or replacing a file
+//! between two steps cannot lead outside: there is one step only.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -13,8 +13,8 @@ use rustix::io::Errno;
 use super::directory::Root;
 use super::error::FilesError;
 
-/// How often a lookup is tried that a rename elsewhere in the system disturbed. The kernel asks
-/// for that if `..` in a symbolic link is crossed by a rename; it cannot vouch for the name then.
+/// How often a lookup is tried that a rename elsewhere in the system disturbed. The kernel requires
+/// a retry if a rename crosses `..` in a symbolic link, because it cannot vouch for the name.
 const ATTEMPTS_MAX: usize = 32;
 
 /// A regular file, open for reading.
@@ -46,8 +46,9 @@ impl Root {
         }
     }
 
-    /// Opens the directory `relative`, the root if that is empty, to see what is in it. Follows
-    /// no link: what a link beneath the root leads to has a name of its own beneath the root.
+    /// Opens the directory `relative`, the root if that is empty, to list its entries. Follows no
+    /// link: a directory that a link beneath the root leads to has a name of its own beneath the
+    /// root.
     pub(super) fn open_directory(&self, relative: &str) -> Result<OwnedFd, Errno> {
         let relative = if relative.is_empty() { "." } else { relative };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -56,8 +57,8 @@ impl Root {
     }
 
     fn lookup_file(&self, relative: &str, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-        // Opening a pipe that nobody writes would wait for a writer, and opening a terminal
-        // would make it the process's.
+        // Opening a pipe without a writer would wait for one, and opening a terminal would make it
+        // the process's.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mut resolve = resolve | confined();
         if !self.limits.follow_symlinks {
@@ -67,8 +68,8 @@ impl Root {
     }
 }
 
-/// No way out: neither `..`, nor an absolute link, nor a magic link of proc(5). openat2(2) asks
-/// for the second although the first includes it today.
+/// Never outside: neither by `..`, nor an absolute link, nor a magic link of proc(5). openat2(2)
+/// recommends the second although the first includes it today.
 fn confined() -> ResolveFlags {
     ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS
 }
@@ -80,7 +81,7 @@ fn regular(looked_up: Result<OwnedFd, Errno>) -> Result<Opened, FilesError> {
     if !metadata.is_file() {
         return Err(FilesError::NotAFile);
     }
-    // What was right for opening would make a read give up where it should wait for the disk.
+    // The flag for opening would make a read fail where it should wait for the disk.
     fcntl_setfl(&file, OFlags::empty())?;
     Ok(Opened {
         fd: file.into(),

@@ -1,11 +1,11 @@
-//! What kind of content a file has, by its name and its bytes.
+//! The media type of a file, by its name and its bytes.
 
-/// What is said of bytes nothing else is known of (RFC 2046 4.5.1).
+/// The type of bytes without other information (RFC 2046 4.5.1).
 const BYTES: &str = "application/octet-stream";
-/// What is said of text nothing else is known of.
+/// The type of text without other information.
 const TEXT: &str = "text/plain";
-/// What `.ts` stood for before TypeScript. Most of those who serve files of that name now serve
-/// source code, so the name alone says nothing.
+/// The meaning of `.ts` before TypeScript. Most served files of that name are source code now, so
+/// the name alone does not decide.
 const AMBIGUOUS: &str = "video/vnd.dlna.mpeg-tts";
 
 /// Whether the content is text: valid UTF-8.

@@ -25,7 +25,7 @@ pub(super) fn check(relative: &str, limits: &DirectoryLimits) -> Result<(), File
     }
 }
 
-/// Whether an entry of a directory can have this name; `.` and `..` are none of its own.
+/// Whether an entry of a directory can have this name; `.` and `..` are not entries.
 fn is_component(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.len() <= COMPONENT_BYTES_MAX && !name.contains('\0')
 }
@@ -38,7 +38,7 @@ pub(super) fn join(directory: &str, name: &str) -> String {
     format!("{directory}/{name}")
 }
 
-/// How many directories below the root `directory` is; the root is none.
+/// The number of directories between the root and `directory`, which counts; the root has 0.
 pub(super) fn depth(directory: &str) -> usize {
     if directory.is_empty() {
         return 0;

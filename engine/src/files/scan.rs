@@ -1,4 +1,4 @@
-//! What is in one directory.
+//! The entries of one directory.
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::Errno;
@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::directory::Root;
 use super::name::join;
 
-/// What an entry may be, as far as it matters.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Directory,
@@ -15,9 +15,10 @@ pub(super) enum Kind {
 }
 
 impl Root {
-    /// Tells `visit` the name, relative to the root, and kind of each entry of `directory` in no
-    /// order, until it says `false`. Says nothing of entries that can be none of ours: hidden
-    /// ones unless `with_hidden`, names that are no UTF-8 or too long, pipes, sockets, devices.
+    /// Calls `visit` with the name, relative to the root, and the kind of each entry of
+    /// `directory`, in no order, until it returns `false`. Skips entries that cannot be served:
+    /// hidden ones unless `with_hidden`, names that are not UTF-8 or too long, pipes, sockets,
+    /// devices.
     pub(super) fn scan(
         &self,
         directory: &str,
@@ -35,7 +36,8 @@ impl Root {
             }
             let mut file_type = entry.file_type();
             if file_type == FileType::Unknown {
-                // Some file systems do not say; what is gone by now is skipped.
+                // Some file systems do not report the kind; an entry that was removed meanwhile is
+                // skipped.
                 let status = statat(entries.fd()?, name, AtFlags::SYMLINK_NOFOLLOW);
                 file_type = status.map_or(FileType::Unknown, |status| {
                     FileType::from_raw_mode(status.st_mode)

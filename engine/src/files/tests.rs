@@ -21,7 +21,7 @@ use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use corelane_io::executor::{Executor, Parker};
 use corelane_io::wake::EventFd;
 
-/// How long anything may take; only a failing test waits this long.
+/// The time limit of every wait; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A directory with these files, each with its own name as content. Names with a slash at the
@@ -52,7 +52,7 @@ fn following() -> DirectoryLimits {
     }
 }
 
-/// What a handler on a shard has, and the part of the shard's loop that serves it.
+/// The parts of a shard that a handler needs, and the part of the shard's loop that serves it.
 struct Shard {
     call: Call,
     port: Rc<OffloadPort>,

@@ -1,10 +1,10 @@
-//! Telling of changes below a directory, inotify(7).
+//! Reports changes below a directory, inotify(7).
 //!
-//! The kernel watches single directories, so each directory of the tree has a watch, and what
-//! appears gets one. Invariant: a change that is not told as what it is, because the kernel lost
-//! it or there were too many, is told as [`Change::Everything`]. The exceptions are those of
-//! inotify: writes through a memory map until the file is closed, and on file systems that others
-//! change behind the kernel's back.
+//! The kernel watches single directories, so each directory of the tree has a watch, and a new one
+//! gets one. Invariant: a change without a report of its own, because the kernel lost it or there
+//! were too many, is reported as [`Change::Everything`]. The exceptions are those of inotify:
+//! writes through a memory map until the file is closed, and file systems that others change behind
+//! the kernel's back.
 
 pub(super) mod burst;
 mod tree;
@@ -24,8 +24,8 @@ use super::directory::Directory;
 use super::error::FilesError;
 use corelane_io::wake::EventFd;
 
-/// How long after its first change a burst is told, in milliseconds: an editor that saves a file
-/// writes, renames and removes several within this time.
+/// The time from the first change of a burst to its report, in milliseconds: an editor that saves a
+/// file writes, renames and removes several within this time.
 const BURST_MS: u64 = 50;
 
 /// Tells of changes until dropped.
@@ -36,15 +36,16 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Starts a thread that calls `on_change` with whatever changes from this call's return on.
-    /// Blocks while it goes through the directory once.
+    /// Starts a thread that calls `on_change` with every change from the return of this call on.
+    /// Blocks while it reads the directory tree once.
     ///
     /// Where symbolic links are followed a file can have several names, so every change is
     /// [`Change::Everything`] there. `on_change` must not drop the watch.
     ///
     /// # Errors
-    /// [`FilesError::Io`] when the root or the thread cannot be had, or the user has no inotify
-    /// instance left. Subdirectories past the limit of watches are left unwatched, with a warning.
+    /// [`FilesError::Io`] when the root cannot be watched, the thread cannot start, or the user has
+    /// no inotify instance left. Subdirectories past the limit of watches are left unwatched, with
+    /// a warning.
     pub(crate) fn start(
         directory: &Directory,
         on_change: impl Fn(Change) + Send + 'static,
@@ -75,17 +76,17 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.stop.signal();
         if let Some(thread) = self.thread.take() {
-            // It failed only if `on_change` panicked, and that was said by the panic.
+            // It fails only if `on_change` panicked, which was logged then.
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct Watching<F> {
     tree: Tree,
     burst: Burst,
-    /// When the burst is told; nothing while there is none.
+    /// The time of the report of the burst; none while there is no burst.
     told_at: Option<Instant>,
     on_change: F,
 }
@@ -115,7 +116,7 @@ impl<F: Fn(Change)> Watching<F> {
     }
 }
 
-/// Waits until one of two descriptors is readable or `wait` is over; says which are.
+/// Waits until one of two descriptors is readable or `wait` is over; returns which are.
 fn wait_for(
     events: BorrowedFd<'_>,
     stop: BorrowedFd<'_>,

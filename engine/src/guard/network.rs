@@ -1,4 +1,4 @@
-//! How anonymous peers are told apart: by their addresses, as far as that says anything.
+//! Distinguishes anonymous peers by their addresses, as far as addresses allow it.
 
 use std::net::IpAddr;
 

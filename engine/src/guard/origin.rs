@@ -1,27 +1,27 @@
 //! The check of `Host` and `Origin` that keeps foreign web pages out.
 //!
-//! A page in a browser can reach a server on its user's machine or network. `Origin` tells which
-//! page sent a request (MCP 2025-11-25 basic/transports: servers validate it on every request and
+//! A page in a browser can reach a server on its user's machine or network. `Origin` names the page
+//! that sent a request (MCP 2025-11-25 basic/transports: servers validate it on every request and
 //! answer 403 when it is present and invalid). A page whose own name was rebound to the server's
 //! address is of the "same origin" for the browser; only `Host`, which still has the foreign name,
-//! gives it away. Hence both are checked:
+//! shows it. Hence both are checked:
 //!
 //! | listens on | `allowed_hosts` | `Host` must be |
 //! |---|---|---|
 //! | loopback | any | a loopback name, with any port, or an allowed host |
 //! | an address | some | that address, with any port, or an allowed host |
 //! | all addresses | some | an allowed host |
-//! | elsewhere than on loopback | none | anything: rebinding is not stopped, and a start says so |
+//! | elsewhere than on loopback | none | anything: a warning says that rebinding is possible |
 //!
 //! The port of the server's own names does not matter: a port forward changes it, and a rebound
-//! page is given away by its name.
+//! page is recognised by its name.
 //!
 //! `Origin`, when present, must be an allowed origin, the origin of the request's `Host` (http or
 //! https), or one of the server's own names with its port: another port is another page. `null` and
 //! malformed values are refused. A request without `Origin` comes from no page and passes.
 //!
-//! Invariant: [`OriginPolicy::check`] allocates nothing and compares at most every entry once.
-//! What lacks here on purpose: header parsing, CORS answers, authentication.
+//! Invariant: [`OriginPolicy::check`] allocates nothing and compares at most every entry once. It
+//! deliberately lacks header parsing, CORS answers, and authentication.
 
 mod authority;
 
@@ -37,7 +37,7 @@ const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 pub struct OriginPolicy {
     /// Hosts with the port they need, if any.
     hosts: Vec<Authority>,
-    /// Origins accepted whatever the `Host`.
+    /// Origins accepted for every `Host`.
     origins: Vec<WebOrigin>,
     /// The server's own names with its port: of loopback, or its address.
     own: Vec<Authority>,
@@ -72,8 +72,8 @@ pub enum OriginPolicyError {
     },
 }
 
-/// Why a request is refused. The peer's fault: 403, nothing of the request is carried out, and
-/// the connection may live.
+/// Why a request is refused. The peer's fault: 403, no part of the request is carried out, and the
+/// connection may live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginRefusal {
     /// `Host` is needed and absent.
@@ -82,7 +82,7 @@ pub enum OriginRefusal {
     /// `Host` is not a name with an optional port.
     #[error("host header is malformed")]
     HostMalformed,
-    /// `Host` names somebody else.
+    /// `Host` names another server.
     #[error("host is not allowed")]
     HostNotAllowed,
     /// `Origin` is `null` or not one web origin.
@@ -91,7 +91,7 @@ pub enum OriginRefusal {
     /// `Origin` is a page that may not call this server.
     #[error("origin is not allowed")]
     OriginNotAllowed,
-    /// `Origin` stands in the request with several values.
+    /// `Origin` has several values.
     #[error("origin header has values that differ")]
     OriginRepeated,
 }
@@ -159,7 +159,7 @@ impl OriginPolicy {
         self.host_checked
     }
 
-    /// Judges a request by the values of its `Host` and `Origin` fields, without the white space
+    /// Checks a request by the values of its `Host` and `Origin` fields, without the white space
     /// around them.
     ///
     /// # Errors
@@ -178,7 +178,8 @@ impl OriginPolicy {
         }
     }
 
-    /// Whether `host` needs no parsing to be known for one of ours, as in nearly every request.
+    /// Whether `host` is a usual spelling of an own name, which needs no parsing; nearly every
+    /// request has one.
     fn is_own_spelling(&self, host: Option<&[u8]>) -> bool {
         host.is_some_and(|host| self.own_spellings.iter().any(|own| **own == *host))
     }

@@ -1,16 +1,16 @@
-//! Who asks, as the proxy in front says in a header of each request.
+//! The principal of a request, named by the proxy in front in a header.
 //!
-//! A proxy such as oauth2-proxy, Envoy or nginx with auth_request checks who a client is and puts
-//! the name into a header, `X-Forwarded-User` or `X-Auth-Request-User`. That header is worth as
-//! much as the proxy: it has to take it out of what clients send, and there must be no way around
-//! it. Where it is taken out and nothing is put in, nobody in particular asks.
+//! A proxy such as oauth2-proxy, Envoy or nginx with auth_request authenticates clients and puts
+//! the name into a header, `X-Forwarded-User` or `X-Auth-Request-User`. The header is as
+//! trustworthy as the proxy: it must remove the header from the requests of clients, and no client
+//! may bypass it. A request without the header is anonymous.
 //!
-//! A name is compared byte by byte and means nothing here. White space is refused as well as what
-//! cannot be seen: a proxy that joins two lines of one header puts a comma and a space between
-//! them, and neither of the two is who asks then.
+//! Names are compared byte by byte and have no further meaning. White space and invisible
+//! characters are refused: a proxy that joins two lines of one header puts a comma and a space
+//! between them, and then neither of the two is the principal.
 //!
 //! Invariant: [`PrincipalHeader::read`] allocates nothing unless it refuses, and looks at each
-//! field once. What lacks here on purpose: passwords, tokens, roles.
+//! field once. It deliberately lacks passwords, tokens, and roles.
 
 /// Longest name of a principal, in bytes: an e-mail address has at most 254 (RFC 5321 4.5.3.1).
 pub const PRINCIPAL_BYTES_MAX: usize = 256;
@@ -21,17 +21,17 @@ pub struct PrincipalHeader {
     name: Box<str>,
 }
 
-/// Why a request is refused. The fault is the proxy's, or of whoever came around it: 400, nothing
-/// of the request is carried out, and the connection may live.
+/// Why a request is refused. The fault is the proxy's, or the client's if it bypassed the proxy:
+/// 400, no part of the request is carried out, and the connection may live.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrincipalRefusal {
-    /// One of them was added by somebody else.
+    /// The header has several lines; one of them was added on the way.
     #[error("header {name} is repeated")]
     Repeated {
         /// The header.
         name: Box<str>,
     },
-    /// Nobody is told by leaving the header out.
+    /// An anonymous request leaves the header out.
     #[error("header {name} is empty")]
     Empty {
         /// The header.
@@ -54,13 +54,13 @@ pub enum PrincipalRefusal {
 }
 
 impl PrincipalHeader {
-    /// The header called `name`, in whatever case.
+    /// The header called `name`, in any case.
     pub fn new(name: &str) -> PrincipalHeader {
         PrincipalHeader { name: name.into() }
     }
 
     /// The principal among the header fields of a request, each a name and a value without the
-    /// white space around it. Nobody in particular asks if there is no such field.
+    /// white space around it. None if there is no such field: the request is anonymous.
     ///
     /// # Errors
     /// The request must be refused with 400.

@@ -1,8 +1,8 @@
 //! Records of the log on their way to the thread that writes them.
 //!
-//! Invariant: leaving a record waits for nothing, and the records that wait have at most
-//! [`WAITING_BYTES_MAX`] bytes. One that finds no room is dropped and counted, and the count is
-//! reported as soon as there is room again.
+//! Invariant: adding a record never waits, and the waiting records have at most
+//! [`WAITING_BYTES_MAX`] bytes. A record that does not fit is dropped and counted, and the count is
+//! reported as soon as a record fits again.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 /// Bytes of all records that wait.
 const WAITING_BYTES_MAX: usize = 4 << 20;
-/// What a record takes beside its text, in bytes: short records are bounded, too.
+/// Bytes of a record beside its text: short records are bounded, too.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 /// How long [`LogQueue::flush`] waits.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -23,7 +23,7 @@ const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// The report of the writing thread needs no room: there is one at a time.
+    /// The report of the writing thread is not counted: there is one at a time.
     static IS_WRITER: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -76,7 +76,7 @@ impl LogQueue {
         (queue, writer)
     }
 
-    /// Waits until what was left before is written, at most [`FLUSH_WAIT_MAX`].
+    /// Waits until all earlier records are written, at most [`FLUSH_WAIT_MAX`].
     pub(super) fn flush(&self) {
         let (written, is_written) = bounded(1);
         if self.messages.send(Message::Flush(written)).is_ok() {
@@ -126,7 +126,7 @@ impl LogWriter {
         for message in &self.messages {
             match message {
                 Message::Record(record) => {
-                    // A reader that is gone misses the log, and that is all.
+                    // A closed reader loses the log, which has no other effect.
                     let _ = sink.write_all(&record);
                     let bytes = load_of(&record);
                     self.load.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -153,7 +153,7 @@ mod tests {
 
     use super::{LogQueue, RECORD_OVERHEAD_BYTES, WAITING_BYTES_MAX};
 
-    /// A sink that takes a record whenever the test lets it, and shows what it took.
+    /// A sink that takes a record at the test's command, and shows the records that it took.
     struct Gate {
         may_write: Receiver<()>,
         written: Sender<String>,

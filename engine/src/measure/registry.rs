@@ -48,7 +48,7 @@ pub struct ToolCatalog {
 }
 
 impl ToolCatalog {
-    /// Where the tool called `name` stands in the order of registration.
+    /// The position of the tool called `name` in the order of registration.
     pub fn place_of(&self, name: &str) -> Option<usize> {
         self.catalog.place_of(name)
     }
@@ -93,7 +93,7 @@ impl SessionTable {
         (SessionTable { sessions }, ids)
     }
 
-    /// What a request does first: reads the id it names, finds its session and marks it as used.
+    /// The first steps of a request: reads the id it names, finds its session and marks it as used.
     /// Returns the lowest of the session's random bits.
     pub fn touch(&mut self, id: &[u8]) -> Option<u32> {
         let session = self.sessions.touch_as(None, SessionId::parse(id)?, 1)?;

@@ -1,4 +1,4 @@
-//! Warnings that a peer can cause: one in a while stands in the log, the others are counted.
+//! Warnings that a peer can cause: one in each interval is logged, the others are counted.
 
 use std::cell::Cell;
 
@@ -21,7 +21,8 @@ impl Throttle {
         }
     }
 
-    /// Whether the event at `now_ms` is let through: then how many were held back since the last.
+    /// Whether the event at `now_ms` is let through, and then the number suppressed since the last
+    /// one.
     pub(crate) fn admit(&self, now_ms: u64) -> Option<u64> {
         if now_ms < self.next_at_ms.get() {
             self.held_back.set(self.held_back.get() + 1);

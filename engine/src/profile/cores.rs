@@ -1,7 +1,7 @@
-//! Which core each shard runs on.
+//! The core of each shard.
 //!
-//! Invariant: the cores handed out are distinct, at least one, and allowed to this process by its
-//! affinity mask. This room pins nothing: the executor does, when the shard starts.
+//! Invariant: the cores are distinct, at least one, and allowed to this process by its affinity
+//! mask. This module pins nothing: the executor does, when the shard starts.
 
 use std::fmt;
 use std::num::IntErrorKind;
@@ -20,7 +20,7 @@ pub const CORE_ID_MAX: usize = 1023;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoreList(Vec<usize>);
 
-/// What is wrong with a list of cores.
+/// The fault of a list of cores.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CoreListError {
     /// Nothing in the list.
@@ -75,7 +75,7 @@ pub enum CoreError {
 /// The core of each shard: as many entries as shards, in the order of the shards. Without `cores`
 /// all that are available are used; without `shards` each core has one.
 ///
-/// Call it before anything is pinned: the calling thread's affinity mask is what is available.
+/// Call it before any thread is pinned: the available cores are the calling thread's affinity mask.
 ///
 /// # Errors
 /// The mask cannot be read, or `cores` has a core outside it.

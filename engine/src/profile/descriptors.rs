@@ -1,12 +1,12 @@
-//! How many sockets a ring's file table can hold.
+//! The number of sockets that a ring's file table can hold.
 //!
 //! Sockets are direct descriptors: they live in the table of the ring, not in the process's table
 //! of open files. The kernel bounds each ring's table by the process's soft limit of open files
 //! (io_uring_register(2), `IORING_REGISTER_FILES`: EMFILE) and by 2^20 entries (EMFILE too). So the
-//! limit counts for each ring alone: a shard that needs more opens another ring. Only what is in
-//! the process's own table (rings, listeners, logs, upstream sockets) shares the limit.
+//! limit counts for each ring alone: a shard that needs more opens another ring. Only descriptors
+//! in the process's own table (rings, listeners, logs) share the limit.
 //!
-//! The limit is read at start and never assumed. This room raises no limit: that takes a system
+//! The limit is read at start and never assumed. This module raises no limit: that takes a system
 //! call with unsafe code, and `tuning/host/limits.conf` does it for every process at once.
 
 use std::fs;
@@ -26,7 +26,7 @@ pub const SOFT_LIMIT_MIN: u64 = 64;
 /// The process's limit of open files, `RLIMIT_NOFILE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DescriptorLimit {
-    /// What the kernel enforces; `u64::MAX` for "unlimited".
+    /// The limit that the kernel enforces; `u64::MAX` for "unlimited".
     pub soft: u64,
     /// How far the process may raise the soft limit; `u64::MAX` for "unlimited".
     pub hard: u64,
@@ -41,7 +41,7 @@ pub enum DescriptorError {
     /// The file has no line of the expected form.
     #[error("/proc/self/limits has no line \"Max open files\" with two limits")]
     NoLine,
-    /// The limit is too low to serve anybody.
+    /// The limit is too low for a server.
     #[error("soft limit of {soft} open files is below the {soft_min} a shard needs")]
     TooLow {
         /// The limit found.

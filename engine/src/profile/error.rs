@@ -1,5 +1,5 @@
-//! What can be wrong with a profile. The fault is always the author's of the file, so every
-//! message names the key, the value and what is allowed.
+//! Faults of a profile. The author of the file is at fault, so every message names the key, the
+//! value and the allowed values.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use std::path::PathBuf;
 /// Why a profile was refused. Nothing of the process has started yet.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// The file at `path` is to blame; `source` says for what.
+    /// The file at `path` has the fault `source`.
     #[error("profile {}: {source}", path.display())]
     File {
         /// The file as it was named by the caller.
         path: PathBuf,
-        /// What is wrong in or with the file.
+        /// The fault in or with the file.
         source: Box<ProfileError>,
     },
     /// The file cannot be opened or read, or is not UTF-8.
@@ -33,7 +33,7 @@ pub enum ProfileError {
         column: usize,
         /// The offending line, without its indentation, cut to 80 characters.
         excerpt: String,
-        /// What the parser says about it.
+        /// The parser's message.
         message: String,
     },
     /// A number outside its range.
@@ -65,7 +65,7 @@ pub enum ProfileError {
         key: String,
         /// The value given.
         value: u64,
-        /// What the value must be a multiple of.
+        /// The number that the value must be a multiple of.
         multiple: u64,
     },
     /// Two knobs that contradict each other.
@@ -80,14 +80,14 @@ pub enum ProfileError {
         /// The value that bounds it.
         other_value: u64,
     },
-    /// A text that is not what its key needs.
+    /// A text that does not fit its key.
     #[error("{key} = {value:?} is not {expected}")]
     Text {
         /// Section and name of the knob.
         key: String,
         /// The value given.
         value: String,
-        /// What the value must be.
+        /// The allowed values.
         expected: &'static str,
     },
     /// Two `[[core]]` sections with one id.

@@ -1,4 +1,4 @@
-//! Knobs of the process as a whole: where it listens, who may speak to it, what it logs.
+//! Knobs of the process as a whole: its address, access to it, its log.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -130,7 +130,7 @@ pub enum LogLevel {
     Off,
     /// Faults of the engine or its host.
     Error,
-    /// What an operator should look at.
+    /// Events that need an operator's attention.
     Warn,
     /// The life of the process.
     Info,

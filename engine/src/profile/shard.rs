@@ -63,7 +63,7 @@ knobs! {
     }
 }
 
-/// `[[core]]`: what deviates on one core, such as the one that also serves the network card.
+/// `[[core]]`: different values on one core, such as the one that also serves the network card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoreProfile {

@@ -1,6 +1,6 @@
-//! Knobs of what arrives and leaves: one connection, one HTTP request, one JSON message.
+//! Knobs of input and output: one connection, one HTTP request, one JSON message.
 //!
-//! These are the bounds that keep one peer from costing more than its share.
+//! These bounds keep one peer from costing more than its share.
 
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;

@@ -10,11 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use corelane_io::ring::AddressFamily;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Bytes that the kernel takes for a peer beyond what the peer has room for; accepted sockets
-/// inherit it. Without it the kernel takes up to the last number of `net.ipv4.tcp_wmem`, 4 MiB, for
-/// each peer that reads nothing, which looks like a fast one for as long. Bytes on their way to the
-/// peer do not count, so that a long way loses no throughput (TCP_NOTSENT_LOWAT in
-/// linux/tcp.h).
+/// Bytes that the kernel accepts for a peer beyond the peer's receive window; accepted sockets
+/// inherit it. Without it the kernel accepts up to the last number of `net.ipv4.tcp_wmem`, 4 MiB,
+/// for each peer that reads nothing, and such a peer looks fast at first. Bytes on their way to the
+/// peer do not count, so that a long path loses no throughput (TCP_NOTSENT_LOWAT in linux/tcp.h).
 const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
 /// A listening TCP socket.
@@ -24,7 +23,7 @@ pub(crate) struct Listener(TcpListener);
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody else listens there.
+    /// Another program listens there.
     #[error(
         "{address} is taken: stop the program that listens there (ss -ltnp 'sport = :{}') or \
          choose another port with --listen {}:PORT",
@@ -35,12 +34,12 @@ pub enum ListenError {
         /// The address.
         address: SocketAddr,
     },
-    /// The address belongs to no interface, or the port to somebody else.
+    /// The address belongs to no interface, or the port to another program.
     #[error("cannot listen on {address}: {error}")]
     Refused {
         /// The address.
         address: SocketAddr,
-        /// What the kernel says.
+        /// The kernel's error.
         error: io::Error,
     },
 }
@@ -54,8 +53,8 @@ pub(crate) fn listen(
     count: usize,
     backlog: u32,
 ) -> Result<Vec<Listener>, ListenError> {
-    // SO_REUSEPORT lets a second server of the same user share the port without a word; a bind
-    // without it finds out whether somebody is there.
+    // SO_REUSEPORT lets a second server of the same user share the port silently; a bind without it
+    // finds out whether the port is taken.
     if address.port() != 0 {
         let probe = socket(address).and_then(|socket| socket.bind(&address.into()));
         probe.map_err(|error| listen_error(address, error))?;

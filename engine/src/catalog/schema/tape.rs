@@ -1,8 +1,8 @@
 //! The decoder's tape as a representation of JSON that `jsonschema` validates.
 //!
-//! Invariant: what a validator does with a value costs a [`Budget`], in time as in bytes copied.
-//! Once it is spent, each value hides: it is of its type and has no content, so that validation
-//! ends soon, with a result that means nothing.
+//! Invariant: each operation of a validator on a value costs a [`Budget`], for time as for copied
+//! bytes. Once it is spent, each value hides: it has its type and no content, so that validation
+//! ends soon, with a meaningless result.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -16,8 +16,8 @@ const BYTES_PER_UNIT: usize = 64;
 /// Names that are compared in the time of one unit of work.
 const NAMES_PER_UNIT: usize = 16;
 
-/// Work that may still be done on a value. One unit is about one look at a part of it, some tens
-/// of nanoseconds.
+/// Work that may still be done on a value. One unit is about one look at a part of it, some tens of
+/// nanoseconds.
 #[derive(Debug)]
 pub(super) struct Budget(Cell<u64>);
 
@@ -26,12 +26,12 @@ impl Budget {
         Budget(Cell::new(units))
     }
 
-    /// Units that are left; nothing that was found with none left is to be believed.
+    /// The units that are left. Results that were found with none left are meaningless.
     pub(super) fn left(&self) -> u64 {
         self.0.get()
     }
 
-    /// Spends a unit and the work on `bytes`, if there is as much left; all there is otherwise.
+    /// Spends a unit and the work on `bytes`, if that much is left; otherwise all of it.
     fn spend(&self, bytes: usize) -> Option<()> {
         let units = 1 + (bytes / BYTES_PER_UNIT) as u64;
         let left = self.0.get().checked_sub(units);
@@ -88,7 +88,7 @@ impl Json for Tape {
 }
 
 impl<'a> TapeNode<'a> {
-    /// The root of a document, with what may be spent on all of it.
+    /// The root of a document, with the budget for all of it.
     pub(super) fn root(value: Value<'a>, budget: &'a Budget) -> TapeNode<'a> {
         let path_bytes = 0;
         TapeNode::Value(value, Place { budget, path_bytes })
@@ -179,8 +179,8 @@ impl<'a> Node<'a, Tape> for TapeNode<'a> {
         cmp::equal(&self.copy(), expected)
     }
 
-    /// What an error keeps of a value: nothing, because errors are told without it. How many
-    /// elements an array has is part of what some of them say.
+    /// The value that an error keeps: none, because errors are reported without it. Some of them
+    /// report the number of elements of an array.
     fn to_value(&self) -> Cow<'a, serde_json::Value> {
         let (elements, place) = match self {
             TapeNode::Value(value, place) => match value.as_array() {
@@ -236,7 +236,7 @@ impl<'a> Iterator for TapeMembers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.0.next()?;
-        // Names that should not be there are copied for the error that lists them.
+        // Unexpected names are copied for the error that lists them.
         self.1.budget.spend(name.len())?;
         Some((name, TapeNode::Value(value, self.1.below(name.len()))))
     }

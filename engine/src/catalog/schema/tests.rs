@@ -188,7 +188,7 @@ impl Pair {
         }
     }
 
-    /// Checks that both judge `arguments` alike; returns whether they fit.
+    /// Checks that both give the same result for `arguments`; returns whether they fit.
     #[track_caller]
     fn check(&self, arguments: &str) -> bool {
         let value: Value = serde_json::from_str(arguments).expect("the tables hold JSON");
@@ -215,7 +215,7 @@ fn the_tape_is_judged_as_the_value_is() {
             judgements[usize::from(is_valid)] += 1;
         }
     }
-    // Neither answer is the rule, or the tables would show little.
+    // Both results occur often, or the tables would show little.
     assert!(
         judgements.iter().all(|count| *count > 1000),
         "{judgements:?}"
@@ -300,7 +300,7 @@ fn a_deep_value_does_not_take_for_ever() {
     }
 }
 
-/// Checks that `arguments` do not fit `schema`, and what is said of them.
+/// Checks that `arguments` do not fit `schema`, and the reported faults.
 #[track_caller]
 fn check_faults(schema: &str, arguments: &str, expected: &str) {
     let schema = serde_json::from_str(schema).expect("the tables hold JSON");

@@ -1,4 +1,4 @@
-//! Lists are in order, within their limits, and of what can be read.
+//! Lists are in order, within their limits, and contain readable files only.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

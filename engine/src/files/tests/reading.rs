@@ -47,7 +47,7 @@ fn reads_files_of_every_size() {
 
 #[test]
 fn reads_to_the_end_what_does_not_tell_its_size() {
-    // Files of proc(5) say that they are empty, and are given in pieces.
+    // Files of proc(5) report a size of 0, and are read in pieces.
     let directory = open(Path::new("/proc/self"), DirectoryLimits::default());
     let tiny = open(Path::new("/proc/self"), of_at_most(100));
     Shard::run(1, async |shard| {
@@ -177,12 +177,12 @@ fn only_names_the_kernel_does_not_know_by_heart_go_to_the_pool() {
     let directory = open(root.path(), DirectoryLimits::default());
     Shard::run(0, async |shard| {
         assert_eq!(kind(&shard.read(&directory, "a").await), "ok");
-        // Nobody has ever asked for it, so the kernel has to ask the file system.
+        // No lookup of it happened before, so the kernel must query the file system.
         assert_eq!(kind(&shard.read(&directory, "b").await), "overloaded");
     });
     Shard::run(1, async |shard| {
         assert_eq!(kind(&shard.read(&directory, "c").await), "not found");
-        // The entries of a thread are made when they are first asked for.
+        // The entries of a thread are made at their first lookup.
         let (ask, asked) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let asked_for = thread::Builder::new()

@@ -1,4 +1,4 @@
-//! Changes are told. What must not be told is shown by a later change that is.
+//! Changes are reported. The absence of a report is shown by a later change that is reported.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -14,14 +14,15 @@ use crate::files::{Change, Watch};
 
 const LISTED: &str = " listed";
 const EVERYTHING: &str = " everything";
-/// Begins the names of files that mark the end of what happened; sorts behind other names.
+/// The first character of the names of marker files; it sorts behind other names.
 const MARK: char = '~';
 /// How many of them a watched directory has.
 const MARKS: usize = 16;
 
 struct Watched {
     root: TempDir,
-    /// Written to once each, and kept open: closing would be a second event, perhaps told later.
+    /// Written to once each, and kept open: closing would be a second event, perhaps reported
+    /// later.
     marks: RefCell<Vec<(String, File)>>,
     changes: Receiver<Change>,
     watch: Watch,
@@ -64,14 +65,14 @@ impl Watched {
             .expect("a change is told")
     }
 
-    /// Makes a change that comes after all others, and gives the name that it is told by.
+    /// Makes a change that comes after all others, and returns the name of its report.
     fn mark(&self) -> String {
         let (name, mut file) = self.marks.borrow_mut().pop().expect("there are enough");
         file.write_all(b"x").expect("it can be written");
         name
     }
 
-    /// What was told of all that happened so far, in the order of names.
+    /// The reports of all changes so far, in the order of names.
     fn all_told(&self) -> Vec<String> {
         let mut mark = self.mark();
         let mut told = Vec::new();
@@ -178,7 +179,7 @@ fn directories_that_move_change_the_names_of_all_below() {
     append(&watched.path("c/b/x"));
     append(&watched.path("c/y"));
     watched.check(&["c/b/x", "c/y"]);
-    // Out of the tree, and something else in its place.
+    // Moved out of the tree, and replaced by another.
     fs::rename(watched.path("c"), outside.path().join("c")).expect("it can be renamed");
     fs::rename(outside.path().join("o"), watched.path("c")).expect("it can be renamed");
     assert!(watched.told().contains(&EVERYTHING.to_owned()));
@@ -249,7 +250,7 @@ fn no_more_directories_are_watched_than_the_limit() {
     write(&watched.path("b/y"));
     append(&watched.path("a/x"));
     watched.check(&["a/x"]);
-    // A directory that goes makes room for one that comes.
+    // A removed directory frees a watch for a new one.
     fs::remove_dir_all(watched.path("a")).expect("it can be removed");
     watched.check(&[LISTED, "a/x"]);
     fs::create_dir(watched.path("c")).expect("it can be made");
@@ -270,13 +271,13 @@ fn directories_deeper_than_the_limit_are_not_watched() {
     watched.check(&["a/x"]);
 }
 
-/// A watch whose thread waits within the first change it tells until it may go on.
+/// A watch whose thread waits within its first report until it may continue.
 fn held(names: &[&str]) -> (Watched, Sender<()>) {
     let (go_on, may_go_on) = channel::<()>();
     let watched = Watched::of(tree(names), DirectoryLimits::default(), |changes| {
         move |change| {
             changes.send(change).expect("the test outlives its watch");
-            // Later changes find the test's end hung up and do not wait.
+            // Later reports find the channel closed and do not wait.
             may_go_on.recv().unwrap_or(());
         }
     });
@@ -322,7 +323,7 @@ fn events_the_kernel_lost_are_everything() {
     write(&watched.path("unseen/x"));
     drop(go_on);
     while watched.next() != Change::Everything {}
-    // What is watched is what is there, whether its coming was seen or not.
+    // Every directory is watched, even if the event of its creation was lost.
     append(&watched.path("unseen/x"));
     watched.check(&["unseen/x"]);
 }
@@ -330,7 +331,7 @@ fn events_the_kernel_lost_are_everything() {
 #[test]
 fn dropping_it_ends_its_thread() {
     let watched = Watched::new(&["a"], DirectoryLimits::default());
-    // Something may be waiting to be told.
+    // Something may be waiting to be reported.
     append(&watched.path("a"));
     let Watched { changes, watch, .. } = watched;
     drop(watch);

@@ -1,4 +1,4 @@
-//! Changes that are told together.
+//! Changes that are reported together.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +41,7 @@ impl Burst {
         self.is_listed = true;
     }
 
-    /// Everything includes whatever else was or will be noted.
+    /// Everything includes all earlier and later changes of the burst.
     pub(super) fn note_everything(&mut self) {
         self.is_everything = true;
         self.modified.clear();
@@ -51,7 +51,7 @@ impl Burst {
         self.modified.is_empty() && !self.is_listed && !self.is_everything
     }
 
-    /// Tells what was noted, listings first, and forgets it.
+    /// Reports the recorded changes, listings first, and clears them.
     pub(super) fn tell(&mut self, on_change: impl Fn(Change)) {
         let burst = std::mem::take(self);
         if burst.is_everything {

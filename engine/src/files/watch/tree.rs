@@ -1,4 +1,4 @@
-//! The watched directories, and what an event of one of them means.
+//! The watched directories, and the meaning of their events.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,7 +17,7 @@ use crate::files::scan::Kind;
 /// Bytes of events read at once: some hundred of them, and at least one of the longest.
 const EVENTS_BYTES: usize = 16 << 10;
 
-/// What appears, disappears or gets another name.
+/// Events of entries that appear, disappear or are renamed.
 const LISTED: ReadFlags = ReadFlags::CREATE
     .union(ReadFlags::DELETE)
     .union(ReadFlags::MOVED_FROM)
@@ -27,11 +27,11 @@ const LISTED: ReadFlags = ReadFlags::CREATE
 #[derive(Debug)]
 pub(super) struct Tree {
     root: Arc<Root>,
-    /// What the watches belong to; never blocks.
+    /// The inotify instance of the watches; never blocks.
     inotify: OwnedFd,
     /// The directory of each watch, relative to the root.
     directories: HashMap<i32, String>,
-    /// The limit of watches was reached, and that was said.
+    /// The limit of watches was reached, and a warning was logged.
     is_full: bool,
     /// The kernel lost events, directories that appeared perhaps among them.
     has_lost_events: bool,
@@ -41,12 +41,12 @@ pub(super) struct Tree {
 struct Event {
     watch: i32,
     flags: ReadFlags,
-    /// The entry of the directory that it is about, if it is about one.
+    /// The entry of the directory that the event is about, if any.
     name: Option<String>,
 }
 
 impl Tree {
-    /// Watches the root and what is below it.
+    /// Watches the root and the directories below it.
     pub(super) fn plant(directory: Directory) -> io::Result<Tree> {
         let mut tree = Tree {
             root: directory.0,
@@ -64,17 +64,17 @@ impl Tree {
         self.inotify.as_fd()
     }
 
-    /// Takes a bounded number of events off the queue and notes what they mean.
+    /// Takes a bounded number of events off the queue and records their changes.
     ///
     /// # Errors
-    /// What the kernel says about reading, and about watching the root again after it lost events.
+    /// The kernel's error for reading, and for watching the root again after it lost events.
     pub(super) fn take_events(&mut self, burst: &mut Burst) -> io::Result<()> {
         for event in self.read_events()? {
             self.note(event, burst);
         }
         if self.has_lost_events {
-            // No event that led here can be trusted to be the last: everything is looked at anew.
-            // The old watches end with their queue.
+            // Events were lost, so the whole tree is read again. The old watches end with their
+            // queue.
             *self = Tree::plant(Directory(Arc::clone(&self.root)))?;
             burst.note_everything();
         }
@@ -149,21 +149,21 @@ impl Tree {
         }
     }
 
-    /// Where links are followed, one with a shown name may lead through a hidden one.
+    /// Where links are followed, a link with a visible name may lead through a hidden one.
     fn sees_hidden(&self) -> bool {
         self.root.limits.shows_hidden || self.root.limits.follow_symlinks
     }
 
-    /// Watches `directory` and what is below it; tells `on_file` of the files found there.
+    /// Watches `directory` and the directories below it; calls `on_file` for the files found there.
     ///
     /// # Errors
-    /// When `directory` itself cannot be watched. Below it, what cannot be watched is gone or not
-    /// to be read, and a full tree has been warned of.
+    /// When `directory` itself cannot be watched. Below it, a directory that cannot be watched was
+    /// removed or is unreadable, and a full tree has been warned of.
     fn grow(&mut self, directory: String, mut on_file: impl FnMut(String)) -> io::Result<()> {
         let root = Arc::clone(&self.root);
         let sees_hidden = self.sees_hidden();
-        // Each directory is watched first and looked into second, so that nothing is made in it
-        // in between. Those pending are watched already, which bounds them.
+        // Each directory is watched first and read second, so that no file is missed in between.
+        // Pending ones are watched already, which bounds them.
         self.watch(&directory)?;
         let mut pending = vec![directory];
         while let Some(directory) = pending.pop() {
@@ -193,8 +193,8 @@ impl Tree {
             return Err(Errno::NOSPC);
         }
         let opened = self.root.open_directory(directory)?;
-        // Named by descriptor: this is the directory below the root, whatever its path leads to
-        // by now.
+        // Named by descriptor: this is the directory below the root, even if its path leads
+        // elsewhere now.
         let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -224,7 +224,7 @@ impl Tree {
         }
     }
 
-    /// Ends the watches of `directory` and what was below it.
+    /// Ends the watches of `directory` and of the directories below it.
     fn fell(&mut self, directory: &str) {
         let Tree {
             inotify,

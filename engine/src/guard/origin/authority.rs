@@ -1,7 +1,7 @@
 //! Hosts, ports and web origins as bytes on the wire and as entries of a policy.
 //!
-//! Stricter than RFC 3986: no user, no percent-encoding, no path. Whatever a browser or an MCP
-//! client sends fits; the rest is refused before anything compares it.
+//! Stricter than RFC 3986: no user, no percent-encoding, no path. All values of browsers and MCP
+//! clients fit; the rest is refused before it is compared.
 
 use std::net::Ipv6Addr;
 
@@ -100,7 +100,7 @@ impl<'a> Parsed<'a> {
         Some(Self { host, port })
     }
 
-    /// An `Origin` field (RFC 6454 7): scheme and host, with nothing after them. `null` is none.
+    /// An `Origin` field (RFC 6454 7): scheme and host, with nothing after them. `null` is refused.
     pub(super) fn origin(value: &'a [u8]) -> Option<(&'a [u8], Self)> {
         let colon = value.iter().position(|&byte| byte == b':')?;
         let (scheme, rest) = value.split_at(colon);
@@ -171,7 +171,7 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
-/// A port of 1 to 5 digits, 1 to 65,535. An empty one, which RFC 3986 allows, nobody sends.
+/// A port of 1 to 5 digits, 1 to 65,535. No client sends an empty one, which RFC 3986 allows.
 fn parse_port(digits: &[u8]) -> Option<u16> {
     if !(1..=5).contains(&digits.len()) {
         return None;

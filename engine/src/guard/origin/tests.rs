@@ -1,4 +1,4 @@
-//! Policies and what they let pass.
+//! Policies, and the requests that they accept.
 
 use super::OriginRefusal::{
     HostMalformed, HostMissing, HostNotAllowed, OriginMalformed, OriginNotAllowed,
