@@ -1,7 +1,7 @@
-//! What a tool's author sees: a call, its arguments, a result, and nothing of the wire.
+//! The interface for tool authors: a call, its arguments, a result, and nothing of the wire.
 //!
-//! A handler never learns which transport, era or shard it serves. Whatever it reports goes
-//! through [`Call`]; whatever it returns is encoded by whoever dispatched it.
+//! A handler never learns its transport, era or shard. It reports through [`Call`]; the dispatcher
+//! encodes its return value.
 
 pub(crate) mod call;
 pub(crate) mod caller_info;

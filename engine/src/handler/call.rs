@@ -40,22 +40,22 @@ const STATUS_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct Call(Rc<CallState>);
 
-/// What a request says of how it wants to be served.
+/// The options of a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RequestOptions {
-    /// Token of progress notifications; none are wanted when absent.
+    /// Token of progress notifications; the client wants none when absent.
     pub(crate) progress_token: Option<OwnedId>,
-    /// Least severe log level wanted; no log messages are wanted when absent.
+    /// Least severe log level wanted; the client wants no log messages when absent.
     pub(crate) log_level: Option<LogLevel>,
-    /// What the client can do.
+    /// The capabilities of the client.
     pub(crate) capabilities: ClientCapabilities,
-    /// The revision that both sides speak; nothing when the client is never asked.
+    /// The revision of the client; none if it gets no requests.
     pub(crate) revision: Option<Revision>,
-    /// What earlier rounds left, with what a modern client has answered in this request.
+    /// The state of earlier rounds, with the responses of a modern client in this request.
     pub(crate) rounds: Rounds,
-    /// The task that the call is to become; none if its client waits for the result.
+    /// The options of the task that the call becomes; none if its client waits for the result.
     pub(crate) task: Option<TaskOptions>,
-    /// Whom the request came from, if anything may be known of it.
+    /// The principal and headers of the request, if handlers may see any.
     pub(crate) caller_info: Option<Box<CallerInfo>>,
 }
 
@@ -71,18 +71,18 @@ struct CallState {
     offload: Rc<OffloadPort>,
     states: Rc<States>,
     events_max: usize,
-    /// What its handler is called in the log.
+    /// The name of its handler in the log.
     handler: RefCell<Option<Rc<str>>>,
     key: Cell<CallKey>,
     options: RefCell<RequestOptions>,
     last_progress: Cell<f64>,
-    /// What the shard has not taken yet.
+    /// Events that the shard has not taken yet.
     events: RefCell<VecDeque<StreamItem>>,
     events_announced: Cell<bool>,
-    /// Futures of the handler that wait until there is room for their events.
+    /// Futures of the handler that wait for capacity for their events.
     room: Waiters,
     questions: RefCell<Vec<Question>>,
-    /// How the task stands, if the shard does not know yet.
+    /// The status of the task, if the shard has not taken it yet.
     status: RefCell<Option<Box<str>>>,
     /// The call is a task: its client was answered.
     is_task: Cell<bool>,
@@ -98,12 +98,12 @@ pub(crate) enum StreamItem {
     Message(Vec<u8>),
     /// It sends its client away for a while.
     Pause {
-        /// After how many milliseconds the client may come back.
+        /// The milliseconds after which the client may reconnect.
         retry_ms: u64,
     },
 }
 
-/// Whether a call was given up by its client; can be moved to another thread.
+/// Whether the client cancelled a call; can be moved to another thread.
 #[derive(Debug, Clone, Default)]
 pub struct Cancellation(Arc<AtomicBool>);
 
@@ -160,28 +160,28 @@ impl Call {
         self.forget_waiting();
     }
 
-    /// Notes what the handler that the call is given to is called in the log.
+    /// Sets the name of the call's handler in the log.
     pub(super) fn set_handler(&self, name: &Rc<str>) {
         self.0.handler.replace(Some(Rc::clone(name)));
     }
 
-    /// What the handler that the call is given to is called in the log.
+    /// The name of the call's handler in the log.
     pub(super) fn handler_name(&self) -> Rc<str> {
         let handler = self.0.handler.borrow();
         handler.clone().unwrap_or_else(|| "a handler".into())
     }
 
-    /// What earlier rounds left, and what this one leaves.
+    /// Accesses the state of earlier rounds and of this one.
     pub(super) fn with_rounds<T>(&self, access: impl FnOnce(&mut Rounds) -> T) -> T {
         access(&mut self.0.options.borrow_mut().rounds)
     }
 
-    /// What the request says of how it wants to be served.
+    /// Reads the options of the request.
     pub(super) fn with_options<T>(&self, read: impl FnOnce(&RequestOptions) -> T) -> T {
         read(&self.0.options.borrow())
     }
 
-    /// What the handler reported last.
+    /// The last reported progress.
     pub(super) fn last_progress(&self) -> f64 {
         self.0.last_progress.get()
     }
@@ -198,7 +198,7 @@ impl Call {
         &self.0.states
     }
 
-    /// Forgets all of its request before it serves another, which may be long from now.
+    /// Drops everything of its request before it serves another, which may be much later.
     pub(crate) fn forget(&self) {
         let state = &self.0;
         state.options.take();
@@ -208,7 +208,7 @@ impl Call {
         state.cancellation.take();
     }
 
-    /// Whether nobody else holds the call, so that it can serve another request.
+    /// Whether there is no other reference to the call, so that it can serve another request.
     pub(crate) fn is_unshared(&self) -> bool {
         Rc::strong_count(&self.0) == 1
     }
@@ -218,7 +218,7 @@ impl Call {
         !self.0.events.borrow().is_empty()
     }
 
-    /// Takes one waiting event; makes room for a handler that waits.
+    /// Takes one waiting event; a waiting handler may then add one.
     pub(crate) fn take_event(&self) -> Option<StreamItem> {
         let event = self.0.events.borrow_mut().pop_front();
         if event.is_none() {
@@ -229,7 +229,7 @@ impl Call {
         event
     }
 
-    /// Tells the handler that nobody waits for its answer any more.
+    /// Cancels the call: its answer is not needed any more.
     pub(crate) fn cancel(&self) {
         self.0.is_cancelled.set(true);
         if let Some(cancellation) = &*self.0.cancellation.borrow() {
@@ -267,13 +267,13 @@ impl Call {
         Ok(())
     }
 
-    /// Ends the response that the client waits on, while the call goes on: the client comes back
-    /// after `retry` for what was said meanwhile, and for the answer. That frees a connection that
-    /// a long call would hold for nothing.
+    /// Ends the response stream of the call, while the call continues: the client reconnects after
+    /// `retry` for later messages and for the answer. That frees a connection that a long call
+    /// would hold.
     ///
-    /// Does nothing for a client that cannot come back: one of another revision than 2025-11-25,
-    /// one that takes no streams, or one that is away already (MCP 2025-11-25 basic/transports,
-    /// "Sending Messages to the Server"). What was said before is sent first.
+    /// Does nothing for a client that cannot resume: one of another revision than 2025-11-25, one
+    /// that takes no streams, or one that is disconnected already (MCP 2025-11-25 basic/transports,
+    /// "Sending Messages to the Server"). Earlier messages are sent first.
     pub async fn close_stream(&self, retry: Duration) {
         if self.0.options.borrow().era() != Some(Era::Legacy) {
             return;
@@ -282,12 +282,12 @@ impl Call {
         self.queue(StreamItem::Pause { retry_ms }).await;
     }
 
-    /// Whether the client said it can do this.
+    /// Whether the client declared this capability.
     pub fn client_can(&self, capability: ClientCapability) -> bool {
         self.0.options.borrow().capabilities.contains(capability)
     }
 
-    /// Puts the answer in the words of the revision that the client speaks.
+    /// Converts the answer to the revision of the client.
     pub(crate) fn downgrade(&self, outcome: &mut Outcome) {
         let revision = self.0.options.borrow().revision;
         if let (Some(revision), Ok(answer)) = (revision, outcome) {
@@ -295,18 +295,18 @@ impl Call {
         }
     }
 
-    /// Whether the client can be asked nothing at all.
+    /// Whether the client accepts no requests at all.
     pub(crate) fn client_can_nothing(&self) -> bool {
         let capabilities = self.0.options.borrow().capabilities;
         capabilities.can_be_asked_nothing()
     }
 
-    /// Lets the call become a task here, if its tool supports tasks and its client wants one:
-    /// the client is answered, and what is asked from here on is asked by the task. What was
-    /// asked before was answered first, in rounds. Does nothing for any other call.
+    /// Makes the call a task here, if its tool supports tasks and its client requested one: the
+    /// client gets an answer, and later elicitations belong to the task. Earlier ones were answered
+    /// in rounds. Does nothing for any other call.
     pub async fn start_task(&self) {
         let mut is_task = self.0.is_task.get() || self.0.options.borrow().task.is_none();
-        // A task is made of a handler that waits, and polled again at once.
+        // A handler that waits becomes a task, and is polled again at once.
         poll_fn(|_| match std::mem::replace(&mut is_task, true) {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -314,12 +314,12 @@ impl Call {
         .await;
     }
 
-    /// Says in a line for people how the task stands: the client finds it in the task's state, and
-    /// is told of it if it listens. An empty text takes back the one before.
+    /// Sets the status of the task, one line for people: it is part of the task's state, and
+    /// clients that subscribed to the task are notified. An empty text removes the status.
     ///
-    /// Never waits: what was said and not seen makes room for what is said next. Of a text of more
-    /// than 1024 bytes the beginning is kept, and none where tasks have no memory left. Does
-    /// nothing for a call that becomes no task; see [`Call::progress`] for those.
+    /// Never waits: a newer status replaces one that was not sent yet. Of a text of more than 1024
+    /// bytes the beginning is kept, and none when the memory for tasks is full. Does nothing for a
+    /// call that becomes no task; see [`Call::progress`] for those.
     pub fn set_status(&self, text: &str) {
         let state = &self.0;
         if state.is_cancelled.get() || state.options.borrow().task.is_none() {
@@ -331,12 +331,12 @@ impl Call {
         }
     }
 
-    /// Takes what the handler said last of its task.
+    /// Takes the last status of the task.
     pub(crate) fn take_status(&self) -> Option<Box<str>> {
         self.0.status.take()
     }
 
-    /// The client was told of the task. Modern tasks report no progress and log nothing.
+    /// The client got the task. Modern tasks report no progress and log nothing.
     pub(crate) fn become_task(&self) {
         let mut options = self.0.options.borrow_mut();
         self.0.is_task.set(true);
@@ -347,17 +347,17 @@ impl Call {
         }
     }
 
-    /// A flag that is raised when the client gives up on this call.
+    /// A flag that is raised when the client cancels this call.
     ///
-    /// The handler's own future is dropped then, at the await where it waits. Offloaded work that
-    /// has started runs on; the flag lets it stop early.
+    /// The handler's own future is dropped then, at an await. Offloaded work that has started runs
+    /// on; the flag lets it stop early.
     pub fn cancellation(&self) -> Cancellation {
         let mut cancellation = self.0.cancellation.borrow_mut();
         cancellation.get_or_insert_default().clone()
     }
 
     /// Runs `work` on the pool for blocking and CPU-heavy work. Work that has not started when the
-    /// client gives up never starts.
+    /// client cancels never starts.
     ///
     /// # Errors
     /// [`CallError`] when the pool's queue is full or `work` panics.
@@ -390,7 +390,7 @@ impl Call {
         ended.map_err(|panic| panicked(&self.handler_name(), &*panic))
     }
 
-    /// What may be known of whom the request came from; nothing if nothing may.
+    /// Reads the principal and headers that handlers may see; none if they may see none.
     pub(super) fn with_caller_info<T>(&self, read: impl Fn(&CallerInfo) -> Option<T>) -> Option<T> {
         read(self.0.options.borrow().caller_info.as_deref()?)
     }

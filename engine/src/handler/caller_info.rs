@@ -1,9 +1,9 @@
-//! Whom a call came from, as its handler may see it: the principal, and headers that the server
+//! The caller of a request, as its handler may see it: the principal, and headers that the server
 //! exposes.
 //!
-//! A request has headers that are no handler's business, credentials among them. So a handler
-//! sees those that the server's author named and no other, and only they are copied: a server
-//! that names none copies nothing.
+//! A request has headers that handlers must not see, credentials among them. So a handler sees only
+//! the headers that the server's author named, and only they are copied: a server that names none
+//! copies nothing.
 
 /// Headers that one server exposes at most; each field of a request is compared with all of them.
 pub const EXPOSED_HEADERS_MAX: usize = 32;
@@ -29,7 +29,7 @@ pub enum ExposedHeaderError {
     },
 }
 
-/// Whom a call came from. It owns what it says: it goes from shard to shard.
+/// The principal and exposed headers of a request. It owns its data: it goes from shard to shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CallerInfo {
     principal: Option<Box<str>>,
@@ -38,10 +38,10 @@ pub(crate) struct CallerInfo {
 }
 
 impl ExposedHeaders {
-    /// Headers of these names, in whatever case; a name that is there twice counts once.
+    /// Headers of these names, in any case; a repeated name counts once.
     ///
     /// # Errors
-    /// A name is none, or there are more than [`EXPOSED_HEADERS_MAX`].
+    /// A name is invalid, or there are more than [`EXPOSED_HEADERS_MAX`].
     pub(crate) fn new(names: &[String]) -> Result<ExposedHeaders, ExposedHeaderError> {
         let mut exposed: Vec<Box<str>> = Vec::new();
         for name in names {
@@ -64,7 +64,7 @@ impl ExposedHeaders {
         self.0.is_empty()
     }
 
-    /// Copies what handlers may see. The lines of one header become one value with commas between
+    /// Copies the exposed headers. The lines of one header become one value with commas between
     /// them (RFC 9110 5.3). The limits on a request's head bound it: a byte that is not UTF-8
     /// becomes three, any other one stays one.
     fn copy_of<'a>(
@@ -91,8 +91,8 @@ impl ExposedHeaders {
 }
 
 impl CallerInfo {
-    /// What handlers may know of a request of `principal` with these header fields; nothing is
-    /// made of a request of which they may know nothing.
+    /// The visible part of a request of `principal` with these header fields; none if handlers may
+    /// see nothing of it.
     pub(crate) fn of<'a>(
         principal: Option<&str>,
         exposed: &ExposedHeaders,
@@ -106,7 +106,7 @@ impl CallerInfo {
         })
     }
 
-    /// Who asks.
+    /// The principal.
     pub(crate) fn principal(&self) -> Option<&str> {
         self.principal.as_deref()
     }

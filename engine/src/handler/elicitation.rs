@@ -1,4 +1,4 @@
-//! Asking the client while its request is served: one way to write it, two ways to send it.
+//! Requests to the client while a call runs: one interface, two encodings.
 //!
 //! To a legacy client a question is a request of the server on the stream of the call, and the
 //! handler waits for the response. A modern client is given all open questions as the result and
@@ -23,12 +23,12 @@ use super::type_schema;
 #[derive(Debug, Clone)]
 pub struct Elicitation(pub(super) ClientRequest);
 
-/// What the user said.
+/// The user's reaction.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Elicited {
-    /// What was filled in; nothing for a page.
+    /// The values of the form; empty for a page.
     Accepted(Map<String, Value>),
-    /// The user said no.
+    /// The user declined.
     Declined,
     /// The user closed the question.
     Cancelled,
@@ -59,7 +59,7 @@ impl Elicitation {
 
     /// A page to be opened for the user: for secrets, which never go into a form.
     ///
-    /// `id` names the question to clients that are told of its end.
+    /// `id` names the page in a later notification of its completion.
     pub fn url(
         message: impl Into<String>,
         url: impl Into<String>,
@@ -74,10 +74,10 @@ impl Elicitation {
 }
 
 impl Elicited {
-    /// What was filled in, as a value of the form's type.
+    /// The values of the form, as the form's type.
     ///
     /// # Errors
-    /// [`CallError`] when the user did not accept, or what was filled in does not fit.
+    /// [`CallError`] when the user did not accept, or the values do not fit.
     pub fn into_form<T: DeserializeOwned>(self) -> Result<T, CallError> {
         match self {
             Elicited::Accepted(content) => read(&Value::Object(content)),
@@ -121,7 +121,7 @@ impl Sampling {
         Sampling { params }
     }
 
-    /// Adds something the user says.
+    /// Adds a message of the user.
     #[must_use]
     pub fn user(self, text: impl Into<String>) -> Sampling {
         let text = text.into();
@@ -168,14 +168,14 @@ pub struct Root {
     pub name: Option<String>,
 }
 
-/// A question that was asked, and what came of it.
+/// A request to the client, and its answer.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) key: String,
     pub(super) request: ClientRequest,
     /// The response, or the words of an error.
     pub(super) answer: Option<Result<Value, String>>,
-    /// Whether the shard has passed it on; of a task only.
+    /// Whether the shard has sent it; of a task only.
     pub(super) is_passed_on: bool,
     pub(super) waiter: Option<Waker>,
 }

@@ -80,13 +80,13 @@ impl CallError {
         CallError::protocol(error_code::INTERNAL_ERROR, message)
     }
 
-    /// The resource does not exist: what a template's handler says of a URI that fits its template
-    /// and names nothing.
+    /// The resource does not exist: for the handler of a template, when a URI fits the template and
+    /// names nothing.
     pub fn no_such_resource() -> CallError {
         CallError(Kind::NoResource { uri: String::new() })
     }
 
-    /// The client cannot do what serving the request needs.
+    /// The client lacks a capability that the request needs.
     pub fn missing_capability(capability: ClientCapability) -> CallError {
         CallError(Kind::MissingCapability(capability))
     }
@@ -108,7 +108,7 @@ impl CallError {
         Outer(Inner(self))
     }
 
-    /// Names the resource that was asked for, if it is what is missing.
+    /// Names the requested resource, if it is missing.
     pub(crate) fn about(self, asked: &str) -> CallError {
         match self.0 {
             Kind::NoResource { .. } => CallError(Kind::NoResource {
@@ -130,7 +130,7 @@ impl CallError {
         &self.0
     }
 
-    /// An error that is not the handler's own, unless this is what caused it.
+    /// An error that is not the handler's own, unless a [`CallError`] is among its causes.
     fn foreign(error: &(dyn Error + 'static)) -> CallError {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -155,7 +155,7 @@ impl Display for CallError {
     }
 }
 
-// `CallError` is deliberately no `std::error::Error`: that is what lets `?` take any error.
+// `CallError` is deliberately no `std::error::Error`: only so can `?` convert any error.
 impl<E: Error> From<E> for CallError {
     fn from(error: E) -> CallError {
         CallError(Kind::Foreign(with_causes(&error)))
@@ -168,7 +168,7 @@ impl From<CallError> for Box<dyn Error + Send + Sync> {
     }
 }
 
-/// The text of an error and of everything that caused it.
+/// The text of an error and of all its causes.
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -183,8 +183,8 @@ fn with_causes(error: &dyn Error) -> String {
 
 /// An error with which the function of an attribute may fail.
 ///
-/// A [`CallError`] is itself again, and a text is for the client. Any other error is treated as
-/// `?` treats it: its text is logged, and the client gets an id.
+/// A [`CallError`] stays as it is, and a text is for the client. Any other error is treated as by
+/// `?`: its text is logged, and the client gets an id.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no error of a handler",
     note = "errors are `CallError`, texts, and what becomes `Box<dyn Error + Send + Sync>`, such \
@@ -239,7 +239,7 @@ pub(super) fn mask_foreign<T>(
 
 #[cold]
 fn mask(handler: &str, detail: &str) -> CallError {
-    // Without random bits the error is logged all the same.
+    // Without random bits the error is logged nevertheless.
     let error_id = format!("{:016x}", getrandom::u64().unwrap_or_default());
     tracing::error!(handler, error_id, error = detail, "a handler failed");
     CallError::new(format!(
@@ -252,7 +252,7 @@ fn mask(handler: &str, detail: &str) -> CallError {
 #[derive(Debug)]
 struct Outer(Inner);
 
-/// What [`Outer`] names as its cause.
+/// The cause of an [`Outer`].
 #[derive(Debug)]
 struct Inner(CallError);
 

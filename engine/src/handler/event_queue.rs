@@ -1,7 +1,7 @@
-//! How running calls reach the shard that owns them: one queue of call keys.
+//! The queue through which running calls reach the shard that owns them.
 //!
-//! A handler never touches the shard's state. It leaves its news in its own call and the call's
-//! key here; the shard looks in once per turn.
+//! A handler never touches the shard's state. It leaves its events in its own call and the call's
+//! key here; the shard takes them once per turn.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use super::outcome::Outcome;
 use super::wakers::{HandlerWakers, WakeShard};
 
-/// Names a call that has not been answered. Of calls that wait, no two ever have the same; one that
-/// is answered at once may leave its own to the next, which passes over news without a cause.
+/// The key of a call that has not been answered. Calls that wait have distinct keys; a call that is
+/// answered at once may leave its key to the next, which ignores events without a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallKey {
     /// Place in the shard's call table.
@@ -20,22 +20,22 @@ pub(crate) struct CallKey {
     pub(crate) generation: u32,
 }
 
-/// What happened to a call.
+/// An event of a call.
 #[derive(Debug)]
 pub(crate) enum CallEvent {
     /// The call has messages for its client.
     Messages(CallKey),
-    /// The call says how its task stands.
+    /// The call has a new status of its task.
     Status(CallKey),
-    /// The call asked its modern client, and cannot go on in this round.
+    /// The call has requests to its modern client, and cannot continue in this round.
     InputNeeded(CallKey),
     /// The call is over.
     Done(CallKey, Outcome),
 }
 
-/// News of one shard's calls. Bounded by the calls in flight: a call queues at most one
-/// `Events` and one `Status` between two looks, one `Asked` for each question and one `Done` in
-/// its life.
+/// The events of one shard's calls. Bounded by the calls in flight: a call queues at most one
+/// `Events` and one `Status` between two looks, one `InputNeeded` for each request and one `Done`
+/// in its life.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     news: RefCell<Vec<CallEvent>>,
@@ -59,7 +59,7 @@ impl EventQueue {
         &self.wakers
     }
 
-    /// Leaves `news` for the shard.
+    /// Queues `news` for the shard.
     pub(crate) fn leave(&self, news: CallEvent) {
         self.news.borrow_mut().push(news);
         if let Some(parked) = self.parked.take() {
@@ -67,7 +67,7 @@ impl EventQueue {
         }
     }
 
-    /// Ready when there is news; wakes the caller when there is.
+    /// Ready when there are events; wakes the caller then.
     pub(crate) fn poll_events(&self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_empty() {
             return Poll::Ready(());
@@ -76,17 +76,17 @@ impl EventQueue {
         Poll::Pending
     }
 
-    /// Moves all news into `into`.
+    /// Moves all events into `into`.
     pub(crate) fn collect(&self, into: &mut Vec<CallEvent>) {
         into.append(&mut self.news.borrow_mut());
     }
 
-    /// Whether there is news.
+    /// Whether there are no events.
     pub(crate) fn is_empty(&self) -> bool {
         self.news.borrow().is_empty()
     }
 
-    /// Notes that a task of the executor can run, so that the shard yields to it soon.
+    /// Records that a task of the executor can run, so that the shard yields to it soon.
     pub(crate) fn note_task_woken(&self) {
         self.wakers.note_task_woken();
     }

@@ -1,4 +1,4 @@
-//! What handlers of resources and completers are asked.
+//! The requests that handlers of resources and completers get.
 
 /// A request to read a resource.
 #[derive(Debug, Clone)]
@@ -17,10 +17,10 @@ impl ReadRequest {
         &self.uri
     }
 
-    /// What stands in the URI for a variable of the template, percent-decoded; nothing for a
-    /// resource without a template and for a variable that is not there.
+    /// The value in the URI of a variable of the template, percent-decoded; none for a resource
+    /// without a template and for an absent variable.
     ///
-    /// The client chose it: it may be anything, `..` included.
+    /// The client chose it: it may be any text, `..` included.
     pub fn variable(&self, name: &str) -> Option<&str> {
         find(&self.variables, name)
     }
@@ -38,7 +38,7 @@ impl CompleteRequest {
         CompleteRequest { value, filled_in }
     }
 
-    /// What was typed so far.
+    /// The value typed so far.
     pub fn value(&self) -> &str {
         &self.value
     }
@@ -48,7 +48,7 @@ impl CompleteRequest {
         find(&self.filled_in, name)
     }
 
-    /// Those of `candidates` that start with what was typed so far.
+    /// The `candidates` that start with the value typed so far.
     pub fn starting<'c, C>(&self, candidates: impl IntoIterator<Item = &'c C>) -> Vec<String>
     where
         C: AsRef<str> + 'c + ?Sized,

@@ -30,7 +30,7 @@ use queue::{Job, JobQueue};
 /// Kinds of work, each with its own share of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkKind {
-    /// What the author of a handler offloads.
+    /// Work that the author of a handler offloads.
     Handler,
     /// Looking up and opening a file by name.
     FileLookup,
@@ -66,7 +66,7 @@ impl PoolThreads {
         }
     }
 
-    /// No threads: nothing that is handed over starts.
+    /// No threads: no job ever starts.
     #[cfg(test)]
     pub(crate) const NONE: PoolThreads = PoolThreads {
         handler: 0,
@@ -139,8 +139,8 @@ fn start_share(name: &str, threads: usize, queue_max: usize) -> std::io::Result<
 /// Runs jobs until the queue closes.
 fn work_off(queue: &JobQueue) {
     while let Some(job) = queue.next() {
-        // A job catches the panics of its work. What the work owned, or a result that is not
-        // wanted any more, is dropped here and may panic then: the thread has to survive that.
+        // A job catches the panics of its work. Dropping the values that the work owned, or an
+        // unneeded result, may panic here: the thread must survive that.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
             panicked("offloaded work", &*panic);
             // A payload may panic when it is dropped, too.
@@ -186,7 +186,7 @@ impl OffloadPort {
         }
     }
 
-    /// Wakes the futures whose work is done. Called once per turn.
+    /// Wakes the futures of finished work. Called once per turn.
     pub(crate) fn collect_finished(&self) {
         while let Some(ticket) = self.finished.pop() {
             let waiter = self.waiters.borrow_mut().remove(ticket);
@@ -197,7 +197,7 @@ impl OffloadPort {
         }
     }
 
-    /// Whether work is done whose future was not woken yet.
+    /// Whether there is finished work whose future was not woken yet.
     pub(crate) fn has_finished(&self) -> bool {
         !self.finished.is_empty()
     }
@@ -292,7 +292,7 @@ impl OffloadPort {
     }
 }
 
-/// Tells the shard that a job is over when it is dropped.
+/// Notifies the shard, when dropped, that a job is over.
 struct Notice {
     finished: Arc<SegQueue<usize>>,
     wake: WakeShard,

@@ -1,4 +1,4 @@
-//! What a handler may return.
+//! The types that a handler may return.
 
 use std::borrow::Cow;
 
@@ -20,8 +20,8 @@ use super::type_schema;
             them; `Structured(value)` makes one of any other value"
 )]
 pub trait IntoToolResult {
-    /// The JSON Schema of the structured content that every such value becomes; none if there is
-    /// none, or nothing is promised of it.
+    /// The JSON Schema of the structured content of every such value; none if there is no such
+    /// content, or it has no schema.
     fn output_schema() -> Option<Schema>
     where
         Self: Sized,
@@ -36,7 +36,7 @@ pub trait IntoToolResult {
     fn into_tool_result(self) -> Result<ToolResult, CallError>;
 }
 
-/// What an attribute's function may return; a handler passes its errors on with `?`.
+/// The return type of an attribute's function; a handler passes its errors on with `?`.
 impl<T: IntoToolResult, E: HandlerError> IntoToolResult for Result<T, E> {
     fn output_schema() -> Option<Schema> {
         T::output_schema()
@@ -116,12 +116,12 @@ macro_rules! text_of_json {
 }
 text_of_json!(bool i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
 
-/// Floats become what a person writes: 5, not 5.0.
+/// Floats as a person writes them: 5, not 5.0.
 macro_rules! text_of_float {
     ($($number:ty)*) => {$(
         impl IntoToolResult for $number {
             fn into_tool_result(self) -> Result<ToolResult, CallError> {
-                // Up to here every integer is a float of its own.
+                // Up to here every integer is exact as a float.
                 const EXACT_MAX: $number = (1_u64 << <$number>::MANTISSA_DIGITS) as $number;
                 if self.fract() == 0.0 && self.abs() <= EXACT_MAX {
                     return (self as i64).into_tool_result();
@@ -140,7 +140,7 @@ impl<T: IntoToolResult> IntoToolResult for Option<T> {
     }
 }
 
-/// JSON becomes structured content of which nothing is promised, and its text.
+/// JSON becomes structured content without a schema, and its text.
 impl IntoToolResult for serde_json::Value {
     fn into_tool_result(self) -> Result<ToolResult, CallError> {
         structured(&self)
@@ -224,7 +224,7 @@ impl IntoContents for Vec<ResourcePart> {
     }
 }
 
-/// A value that becomes a prompt with everything filled in.
+/// A value that becomes the result of a prompt.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no answer of a prompt",
     note = "answers are texts, `PromptMessage`, several of them, and `PromptResult`"
@@ -282,7 +282,7 @@ impl IntoPromptResult for &'static str {
 pub struct Suggestions(pub(crate) Completion);
 
 impl Suggestions {
-    /// Says how many there are in all, when `values` are not all.
+    /// Sets the total, when `values` are not all.
     #[must_use]
     pub fn of_total(mut self, total: u64) -> Suggestions {
         self.0.total = Some(total);

@@ -1,4 +1,4 @@
-//! Reporting progress: what a handler says of it, and the waiting for room.
+//! Reports of progress, and the wait for capacity.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ pub struct Progress<'a> {
     message: Option<&'a str>,
 }
 
-/// Waits until a report has room.
+/// Waits until a report fits.
 pub struct ProgressFuture<'a>(Option<Pin<Box<dyn Future<Output = ()> + 'a>>>);
 
 impl Call {
@@ -50,19 +50,19 @@ impl Call {
 }
 
 impl<'a> Progress<'a> {
-    /// Says how much there is to do, in the same unit.
+    /// Sets the total, in the same unit.
     pub fn total(mut self, total: impl Into<f64>) -> Progress<'a> {
         self.total = Some(total.into());
         self
     }
 
-    /// Says in a line for people what is being done.
+    /// Sets the message, one line for people.
     pub fn message(mut self, message: &'a str) -> Progress<'a> {
         self.message = Some(message);
         self
     }
 
-    /// The notification, if there is to be one.
+    /// The notification, if one must be sent.
     fn notification(&self) -> Option<Vec<u8>> {
         if !self.done.is_finite() || self.done <= self.call.last_progress() {
             return None;

@@ -151,7 +151,7 @@ where
     })
 }
 
-/// The source for an async function of a call and what was typed so far.
+/// The source for an async function of a call and a completion request.
 pub(crate) fn of_completion<F, R>(name: &str, function: F) -> Source<CompleteRunner>
 where
     F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
@@ -273,7 +273,7 @@ impl<Fut: Future<Output = Outcome>> Future for Resumed<Fut> {
 
 impl<Fut> Drop for Resumed<Fut> {
     fn drop(&mut self) {
-        // A cancelled handler is dropped where it waits; what it holds may panic at that.
+        // A cancelled handler is dropped at an await; dropping its values may panic.
         let place = &mut self.place;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| place.set(None))) {
             panicked(&self.name, &*panic);

@@ -1,12 +1,12 @@
 //! The tokio runtime in whose context handlers run.
 //!
-//! A shard's thread enters the context once, when it starts, and stays in it: a call pays nothing
-//! for it. The runtime drives sockets and timers of handlers on a thread of its own and runs what
-//! they spawn; handlers themselves stay on their shard. Without the feature `tokio` there is no
-//! runtime.
+//! A shard's thread enters the context once, when it starts, and stays in it: calls have no cost
+//! for it. The runtime drives sockets and timers of handlers on a thread of its own and runs the
+//! tasks that they spawn; handlers themselves stay on their shard. Without the feature `tokio`
+//! there is no runtime.
 //!
-//! What it deliberately lacks: a setting. A program that wants another runtime starts its server
-//! inside of it.
+//! It deliberately lacks a setting. A program that needs another runtime starts its server inside
+//! of it.
 
 #[cfg(feature = "tokio")]
 pub(crate) use on::{HandlerRuntime, RuntimeContext};
@@ -20,7 +20,7 @@ mod on {
 
     use tokio::runtime::{Builder, EnterGuard, Handle, Runtime, RuntimeFlavor};
 
-    /// Threads that drive sockets and timers and run what handlers spawn.
+    /// Threads that drive sockets and timers and run spawned tasks.
     const THREADS: usize = 1;
 
     /// The runtime of a server, for as long as its shards run.
@@ -31,7 +31,7 @@ mod on {
         own: Option<Runtime>,
     }
 
-    /// What a shard enters.
+    /// The context that a shard enters.
     #[derive(Debug, Clone)]
     pub(crate) struct RuntimeContext(Handle);
 
@@ -59,7 +59,7 @@ mod on {
             })
         }
 
-        /// What shards enter.
+        /// The context that shards enter.
         pub(crate) fn context(&self) -> RuntimeContext {
             self.context.clone()
         }
@@ -103,7 +103,7 @@ mod off {
             Ok(HandlerRuntime)
         }
 
-        /// What shards enter.
+        /// The context that shards enter.
         pub(crate) fn context(&self) -> RuntimeContext {
             RuntimeContext
         }

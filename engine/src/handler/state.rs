@@ -1,4 +1,4 @@
-//! What handlers share: values of the server's author, found by their type.
+//! Values of the server's author that handlers share, found by their type.
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ pub(super) enum Validated<T> {
     Shard(T),
 }
 
-/// How one value is made on each shard.
+/// The maker of one value on each shard.
 pub(crate) struct StateMaker {
     type_id: TypeId,
     type_name: &'static str,
@@ -43,7 +43,7 @@ impl StateMaker {
         }
     }
 
-    /// The name of the first type that stands twice in `makers`.
+    /// The name of the first type that occurs twice in `makers`.
     pub(crate) fn duplicate(makers: &[StateMaker]) -> Option<&'static str> {
         let mut rest = makers.iter();
         while let Some(maker) = rest.next() {

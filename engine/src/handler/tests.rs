@@ -17,7 +17,7 @@ use super::offload::{OffloadPool, OffloadPort, PoolThreads};
 use super::outcome::{Answer, Outcome};
 use super::wakers::WakeShard;
 
-/// What every call of the tests is called.
+/// The key of every call of the tests.
 const KEY: CallKey = CallKey {
     index: 7,
     generation: 8,
@@ -45,7 +45,7 @@ impl Shard {
         }
     }
 
-    /// A call of a client that wants progress and has room for `events_max` notifications.
+    /// A call of a client that wants progress and takes `events_max` notifications.
     fn call(&self, events_max: usize) -> Call {
         let (event_queue, port) = (Rc::clone(&self.event_queue), Rc::clone(&self.port));
         let call = Call::new(event_queue, port, Rc::default(), events_max);
@@ -86,7 +86,7 @@ fn check_text(outcome: Outcome, text: &str) {
     assert_eq!(result.content, [Content::text(text.to_owned())]);
 }
 
-/// Checks that a failure is the server's, and hides the text of the panic behind it.
+/// Checks that a failure is the server's, and hides the text of the panic.
 #[track_caller]
 fn check_panicked(error: &CallError) {
     assert!(matches!(error.kind(), Kind::Panicked), "{error}");

@@ -1,13 +1,13 @@
-//! JSON Schemas of Rust types, in words that models and their clients take.
+//! JSON Schemas of Rust types, limited to keywords that models and their clients accept.
 //!
-//! `schemars` describes a type to another Rust program. Clients hand the schemas of tools on to
-//! models as they are, and the interfaces of those refuse some of its words: an object without
-//! `properties`, a `format` that JSON Schema does not define (2020-12 validation, 7.3), a `type`
-//! that is a list because an argument is optional.
+//! `schemars` describes a type to another Rust program. Clients hand the schemas of tools to models
+//! unchanged, and the interfaces of models refuse some keywords: an object without `properties`, a
+//! `format` that JSON Schema does not define (2020-12 validation, 7.3), a `type` that is a list
+//! because an argument is optional.
 //!
 //! Invariant: the type of the arguments reads every value that their schema allows. The format of
 //! an integer therefore becomes bounds. Schemas that authors write are passed on byte for byte, and
-//! do not come through here.
+//! do not go through here.
 
 use std::borrow::Cow;
 
@@ -106,7 +106,7 @@ fn name_properties(schema: &mut Schema) {
     }
 }
 
-/// Leaves out that an optional property may be null: it is absent instead.
+/// Removes null from the types of an optional property: it is absent instead.
 fn leave_out_null(schema: &mut Schema) {
     let required = schema.get("required").and_then(Value::as_array).cloned();
     let is_required = |name: &str| required.iter().flatten().any(|it| it == name);

@@ -1,4 +1,4 @@
-//! Futures that wait for the same thing: each has a place for its waker until it is dropped.
+//! Futures that wait for the same condition: each has a place for its waker until it is dropped.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -6,12 +6,12 @@ use std::task::{Poll, Waker};
 
 use slab::Slab;
 
-/// The wakers of futures that wait for one thing. Bounded by those futures.
+/// The wakers of futures that wait for one condition. Bounded by those futures.
 #[derive(Debug, Default)]
 pub(super) struct Waiters(RefCell<Slab<Option<Waker>>>);
 
 impl Waiters {
-    /// Waits until `attempt` gives something. It is tried at once, and after each
+    /// Waits until `attempt` returns a value. It is tried at once, and after each
     /// [`Waiters::wake_all`].
     pub(super) async fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
         let mut place = None;

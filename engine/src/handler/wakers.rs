@@ -98,7 +98,7 @@ impl HandlerWakers {
         }
     }
 
-    /// Notes that a task of the executor can run, so that the shard yields to it soon.
+    /// Records that a task of the executor can run, so that the shard yields to it soon.
     pub(crate) fn note_task_woken(&self) {
         self.has_woken_task.set(true);
     }
@@ -108,8 +108,7 @@ impl HandlerWakers {
         self.has_woken_task.take()
     }
 
-    /// Wakes the task at `place`. If the handler that was there is over, another one is polled in
-    /// vain at most.
+    /// Wakes the task at `place`. If that handler is over, at most another one is polled in vain.
     fn wake_task(&self, place: usize) {
         if let Some(task) = self.tasks.borrow().get(place) {
             task.wake_by_ref();
@@ -149,7 +148,7 @@ impl Wake for HandlerWaker {
     }
 }
 
-/// A handler whose waker any thread may use.
+/// A handler whose waker works on any thread.
 pub(crate) struct Attached {
     handler: Waiting,
     wakers: Rc<HandlerWakers>,

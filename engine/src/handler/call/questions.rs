@@ -1,4 +1,4 @@
-//! The questions that a call asks its client, and their answers.
+//! The requests of a call to its client, and the answers.
 
 use std::task::Waker;
 
@@ -16,7 +16,7 @@ fn question_id(key: CallKey, place: usize) -> String {
     format!("{:x}-{:x}-{place:x}", key.index, key.generation)
 }
 
-/// Reads what [`question_id`] wrote.
+/// Reads the output of [`question_id`].
 pub(crate) fn parse_question_id(text: &str) -> Option<(CallKey, usize)> {
     let mut parts = text.split('-');
     let mut number = || u32::from_str_radix(parts.next()?, 16).ok();
@@ -26,12 +26,12 @@ pub(crate) fn parse_question_id(text: &str) -> Option<(CallKey, usize)> {
 }
 
 impl Call {
-    /// What the client has answered to the question `key` before this run.
+    /// The client's answer to the request `key` from before this run.
     pub(in crate::handler) fn known_answer(&self, key: &str) -> Option<Value> {
         self.with_rounds(|rounds| rounds.as_ref()?.answers.get(key).cloned())
     }
 
-    /// Asks the client; returns the place of the question.
+    /// Sends a request to the client; returns its place.
     pub(in crate::handler) async fn open_question(
         &self,
         key: &str,
@@ -58,7 +58,7 @@ impl Call {
         });
         match is_sent {
             true => self.queue(StreamItem::Message(event)).await,
-            // The shard asks everything that is open by then: as the task, or by ending this run.
+            // The shard sends all open requests: as messages of the task, or by ending this run.
             false => state
                 .event_queue
                 .leave(CallEvent::InputNeeded(state.key.get())),
@@ -66,7 +66,7 @@ impl Call {
         place
     }
 
-    /// Takes the answer to a question, if it is there.
+    /// Takes the answer to a request, if it has arrived.
     pub(in crate::handler) fn take_answer(&self, place: usize) -> Option<Result<Value, String>> {
         let mut questions = self.0.questions.borrow_mut();
         questions.get_mut(place)?.answer.take()
@@ -78,8 +78,8 @@ impl Call {
         }
     }
 
-    /// Takes the questions of a task that were not passed on yet, each with its place and the id
-    /// that it has as a request.
+    /// Takes the requests of a task that were not sent yet, each with its place and its id as a
+    /// request.
     pub(crate) fn questions_to_pass_on(&self) -> Vec<(usize, String, String, ClientRequest)> {
         let key = self.0.key.get();
         let mut questions = self.0.questions.borrow_mut();
@@ -93,14 +93,14 @@ impl Call {
             .collect()
     }
 
-    /// The place of the question that was asked as `key` and waits for an answer.
+    /// The place of the request with the key `key` that waits for an answer.
     pub(crate) fn place_of(&self, key: &str) -> Option<usize> {
         let questions = self.0.questions.borrow();
         let is_it = |question: &Question| question.key == key && question.answer.is_none();
         questions.iter().position(is_it)
     }
 
-    /// Hands the handler the client's answer to the question at `place`, if it waits for one.
+    /// Gives the handler the client's answer to the request at `place`, if it waits for one.
     pub(crate) fn answer(&self, place: usize, answer: impl FnOnce() -> Result<Value, String>) {
         let waiter = match self.0.questions.borrow_mut().get_mut(place) {
             Some(question) if question.answer.is_none() => {
@@ -115,12 +115,12 @@ impl Call {
         }
     }
 
-    /// Whether the handler has asked something in this run.
+    /// Whether the handler has sent a request in this run.
     pub(crate) fn has_questions(&self) -> bool {
         !self.0.questions.borrow().is_empty()
     }
 
-    /// Everything the handler asked in this run, and what the next one is to know.
+    /// The requests of the handler in this run, and the state for the next run.
     pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Rounds) {
         let questions = self.0.questions.take().into_iter();
         let asked = questions.map(|question| (question.key, question.request));

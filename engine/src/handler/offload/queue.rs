@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Work for a thread of the pool.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// Names a job of one queue. No two jobs of a queue have the same.
+/// The id of a job of one queue, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct JobId(u64);
 
@@ -87,7 +87,7 @@ impl JobQueue {
         self.changed.notify_all();
     }
 
-    /// The state is whole whenever the lock is free: nothing that can panic runs under it.
+    /// The state is consistent whenever the lock is free: code under it cannot panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,7 +10,7 @@ use super::{Shard, check_panicked};
 use crate::handler::error::{CallError, Kind};
 use crate::handler::offload::{OffloadPool, PoolThreads};
 
-/// A shard with a pool of one thread for each kind of work, and what the threads wake.
+/// A shard with a pool of one thread for each kind of work, and the wake-ups of the threads.
 fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {
     let threads = PoolThreads {
         handler: 1,

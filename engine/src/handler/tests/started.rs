@@ -1,4 +1,4 @@
-//! The first poll and the later ones, and what a call tells its client.
+//! The first poll and the later ones, and the messages of a call to its client.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -119,7 +119,7 @@ fn a_handler_that_waits_is_polled_on_until_it_is_done() {
     let runner = runner_of(follow);
     for polls in [2, 3, 10] {
         let mut future = waiting(start(&*runner, &format!(r#"{{"polls":{polls}}}"#)));
-        // Others start meanwhile: the place went along with the one that waits.
+        // Others start meanwhile: the waiting one has taken its place along.
         check_text(ready(start(&*runner, r#"{"polls":1}"#)), "done");
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
@@ -265,7 +265,7 @@ fn every_future_of_a_call_that_waits_for_room_is_woken_by_it() {
         assert!(report.as_mut().poll(&mut context).is_pending());
         waiting.push(report);
     }
-    // One that is dropped waits no longer, and takes nobody's place.
+    // A dropped future waits no longer, and takes no place of another.
     drop(waiting.remove(1));
     assert!(call.take_event().is_some());
     let woken = wakes.each_ref().map(|it| it.0.load(Ordering::Relaxed));

@@ -37,7 +37,7 @@ struct Waits {
     /// How often the task of the handler was woken.
     task: Arc<Count>,
     handler: Attached,
-    /// What the handler was polled with.
+    /// The waker that the handler was polled with.
     waker: Waker,
 }
 
