@@ -1,7 +1,7 @@
-//! Where bytes and meaning meet: one protocol binding driven over one transport.
+//! Drives one protocol binding over one transport: bytes in, messages and answers out.
 //!
-//! A connection is given the bytes of its peer and the parts of answers, and leaves bytes to be
-//! sent. It owns no descriptor and makes no system call, so it is tested without a socket.
+//! A connection gets the bytes of its peer and the parts of answers, and leaves bytes to be sent.
+//! It owns no descriptor and makes no system call, so it is tested without a socket.
 
 pub(crate) mod answer;
 pub(crate) mod body;

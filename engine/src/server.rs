@@ -1,4 +1,4 @@
-//! A server: put together, started on its shards, and drained.
+//! A server: built, started on its shards, and drained.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -105,7 +105,7 @@ impl Server {
         self.with_tool(Tool::new(name, description, function))
     }
 
-    /// Adds a tool that was put together with [`Tool`].
+    /// Adds a tool that was built with [`Tool`].
     #[must_use]
     pub fn with_tool(mut self, tool: Tool) -> Server {
         self.entries.tools.push(tool);
@@ -127,14 +127,14 @@ impl Server {
     }
 
     /// Serves the files of a directory as resources `uri_prefix` followed by their path, such as
-    /// `docs://` and `guide/start.md`; `name` is that of the family.
+    /// `docs://` and `guide/start.md`; `name` is the name of the template.
     ///
-    /// No request leads out of the directory, whatever it says and whatever happens to the
-    /// directory meanwhile. Changes are told to clients that asked for them.
+    /// No request leads out of the directory, for any path and any change of the directory
+    /// meanwhile. Clients that subscribed are notified of changes.
     ///
     /// # Errors
-    /// [`Error::Files`] when the directory cannot be opened and listed, [`Error::Catalog`] when
-    /// the prefix is no start of a URI.
+    /// [`Error::Files`] when the directory cannot be opened and listed, [`Error::Catalog`] when the
+    /// prefix is no start of a URI.
     pub fn with_directory(
         mut self,
         uri_prefix: impl Into<String>,
@@ -165,7 +165,7 @@ impl Server {
         self.with_prompt(Prompt::new(name, description, function))
     }
 
-    /// Adds a prompt that was put together with [`Prompt`].
+    /// Adds a prompt that was built with [`Prompt`].
     #[must_use]
     pub fn with_prompt(mut self, prompt: Prompt) -> Server {
         self.entries.prompts.push(prompt);
@@ -177,7 +177,7 @@ impl Server {
     /// [`EXPOSED_HEADERS_MAX`](crate::EXPOSED_HEADERS_MAX); a wrong name is found when the server
     /// starts.
     ///
-    /// A header is what the client says unless a proxy in front sets it. For who asks there is
+    /// A client can send any value, unless a proxy in front sets the header. For the principal use
     /// [`Call::principal`].
     ///
     /// ```
@@ -248,14 +248,14 @@ impl Server {
         self
     }
 
-    /// What changes this server's catalog once it runs.
+    /// A handle that changes this server's catalog at run time.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains. Says on standard output where it listens, and
-    /// logs to standard error as `[log]` of the profile says, unless the program has installed a
-    /// `tracing` subscriber of its own.
+    /// Serves until SIGTERM or SIGINT, then drains. Prints the listening address to standard
+    /// output, and logs to standard error as `[log]` of the profile sets, unless the program has
+    /// installed a `tracing` subscriber of its own.
     ///
     /// # Errors
     /// Everything that keeps the server from starting, and the failure of a shard.
@@ -273,7 +273,7 @@ impl Server {
         server.run_until_signal()
     }
 
-    /// What its shards have in common, checked and encoded.
+    /// The parts that all its shards share, checked and encoded.
     pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
         if let Some(name) = StateMaker::duplicate(&self.states) {
             let (kind, name) = ("state of type", name.to_owned());
@@ -385,8 +385,8 @@ fn local_address(
 
 /// Sockets that the limit on open files leaves one shard.
 fn allowed_descriptors() -> Result<u32> {
-    // A hard limit is the operator's word; a soft one is only a default for programs that
-    // still use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
+    // A hard limit is the operator's decision; a soft one is only a default for programs that still
+    // use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     Ok(DescriptorLimit::of_process()?.table_entries()?)
 }

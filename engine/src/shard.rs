@@ -1,7 +1,7 @@
 //! One core: its ring, its connections, its endpoint, and the loop that drives them.
 //!
-//! A shard shares nothing that is ever written: what others want of it comes through lanes, what
-//! it wants of others goes there. Its loop is in [`run`]; what a turn does is in the files beside.
+//! A shard shares no memory that is written: messages from and to other shards go through lanes.
+//! Its loop is in [`run`]; the steps of a turn are in the files beside.
 
 pub(crate) mod accept;
 pub(crate) mod connections;

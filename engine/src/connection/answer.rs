@@ -10,8 +10,8 @@ use super::response::{self, Extra};
 use crate::mcp::{EventId, Part, StreamOwner};
 use crate::meter::Counter;
 
-/// Notifications of changes that wait on one connection. A client subscribes to far fewer; more
-/// than these wait as other output does.
+/// Notifications of changes that wait on one connection. A client subscribes to far fewer; further
+/// ones wait like other output.
 const CHANGES_HELD_MAX: usize = 128;
 
 impl Connection {
@@ -50,7 +50,7 @@ impl Connection {
         self.buffers.as_mut()?.waiting.as_mut()
     }
 
-    /// The answer that is waited for is the last one; a stream that brings none ends now.
+    /// The pending answer is the last one; a stream without one ends now.
     pub(crate) fn end_after_answer(&mut self, context: &mut Context<'_>) {
         let Some(waiting) = self.waiting() else {
             return;
@@ -61,7 +61,7 @@ impl Connection {
         }
     }
 
-    /// The peer sends no more. Returns whether that ends the request that waits, if one does.
+    /// The peer sends no more. Returns whether that ends the pending request, if there is one.
     pub(crate) fn hang_up(&mut self, context: &mut Context<'_>) -> bool {
         if !matches!(
             self.phase,
@@ -88,7 +88,7 @@ impl Connection {
         stream.is_some_and(StreamOwner::stays_open)
     }
 
-    /// Sends something that means nothing, so that no proxy between takes the connection for dead.
+    /// Sends bytes without a meaning, so that no proxy on the way takes the connection for dead.
     pub(crate) fn keep_alive(&mut self, context: &mut Context<'_>) {
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
@@ -100,8 +100,8 @@ impl Connection {
         }
     }
 
-    /// Begins an answer that takes long: with a stream if the client takes one, or else with the
-    /// head of an answer in JSON. Its status is 200 from here on, whatever the message will say.
+    /// Begins a slow answer: with a stream if the client takes one, or else with the head of an
+    /// answer in JSON. Its status is 200 from here on, for any message.
     pub(crate) fn begin_slow_answer(&mut self, context: &mut Context<'_>) {
         let waiting = self.waiting().filter(|waiting| waiting.is_post);
         let Some(reply) = waiting.map(|waiting| waiting.reply) else {
@@ -117,8 +117,8 @@ impl Connection {
         self.keep_alive(context);
     }
 
-    /// Opens the stream of `owner`. One of a session may have no event for hours: a comment goes
-    /// with its head, which some proxies hold back until there is a byte of the body.
+    /// Opens the stream of `owner`. The stream of a session may have no event for hours: a comment
+    /// goes with its head, which some proxies hold back until there is a byte of the body.
     pub(super) fn open_stream(&mut self, owner: StreamOwner, context: &mut Context<'_>) {
         if let Some(waiting) = self.waiting() {
             waiting.stream = Some(owner);
@@ -133,7 +133,7 @@ impl Connection {
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
         };
-        // A client that takes JSON only cannot be told anything before the answer.
+        // A client that takes JSON only gets no message before the answer.
         if !reply.accept.event_stream {
             return;
         }
@@ -141,9 +141,9 @@ impl Connection {
         self.write_event(id, message, context);
     }
 
-    /// A change that is news to a peer that has taken all of its output. Any other peer gets it
-    /// later, and only once however often it comes until then: a peer that reads nothing costs no
-    /// send and no memory for each change.
+    /// Delivers a change to a peer that has taken all of its output. Any other peer gets it later,
+    /// and only once for any number of repetitions: a peer that reads nothing costs no send and no
+    /// memory for each change.
     fn deliver_change(&mut self, id: Option<EventId>, message: Vec<u8>, context: &mut Context<'_>) {
         if !self.is_sending() || self.phase != Phase::Streaming {
             return self.deliver_event(id, &message, context);
@@ -253,8 +253,8 @@ impl Connection {
     }
 
     /// A request is answered with JSON or with a stream (MCP 2025-11-25 basic/transports, "Sending
-    /// Messages to the Server"): a stream that ends at once is the one without an answer. A client
-    /// that takes none is told that its request was taken.
+    /// Messages to the Server"): a stream that ends at once carries no answer. A client that takes
+    /// no stream gets "accepted".
     fn deliver_no_answer(&mut self, context: &mut Context<'_>) {
         let takes_events = |waiting: &mut WaitingRequest| waiting.reply.accept.event_stream;
         if self.waiting().is_some_and(takes_events) {
@@ -264,7 +264,7 @@ impl Connection {
         self.deliver_nothing(Status::Accepted, context);
     }
 
-    /// Ends the stream that is open and says when to come back for the rest of it.
+    /// Ends the open stream and sends the time after which the client should resume it.
     fn pause_stream(&mut self, retry_ms: u64, context: &mut Context<'_>) {
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
             self.begin_stream(context);
@@ -279,7 +279,8 @@ impl Connection {
         if let Some(waiting) = self.waiting() {
             let reply = waiting.reply;
             waiting.reply.keep_alive &= response::is_chunked(&reply);
-            // What ends with its connection has nothing to say: no output must be begun for it.
+            // A stream that ends with its connection has no end mark: no output must be begun for
+            // it.
             let has_begun = matches!(self.phase, Phase::Streaming | Phase::Padding);
             if has_begun && response::is_chunked(&reply) {
                 response::write_stream_end(context.out(), &reply);
@@ -288,7 +289,7 @@ impl Connection {
         self.end_request(context);
     }
 
-    /// The request is answered: goes on with what the peer sent meanwhile, or ends.
+    /// The request is answered: continues with the bytes that arrived meanwhile, or ends.
     fn end_request(&mut self, context: &mut Context<'_>) {
         let waiting = self
             .buffers

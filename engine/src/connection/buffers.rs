@@ -1,4 +1,4 @@
-//! What a connection owns while something is going on; an idle one owns none of it.
+//! The memory of an active connection; an idle one owns none of it.
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
@@ -24,31 +24,30 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) changes: Vec<(Option<EventId>, Vec<u8>)>,
     /// Reading stopped because there is enough to do; data may be waiting in the socket.
     pub(crate) is_paused: bool,
-    /// What was kept last was not looked at: the turn had no request left for it.
+    /// The last kept bytes were not read: the turn had no request left for them.
     pub(crate) is_unseen: bool,
     /// The shard goes on with the kept requests in a later turn.
     pub(crate) has_turn: bool,
     /// Bytes thrown away while lingering.
     pub(crate) lingered_bytes: usize,
-    /// Bytes of its output that the peer took since its time for writing began, while it has not
-    /// taken all.
+    /// Bytes of its output that the peer took since its time for writing began, while some is left.
     pub(crate) taken_bytes: usize,
 }
 
-/// A request whose answer comes later, or in parts.
+/// A request with an answer that comes later, or in parts.
 #[derive(Debug)]
 pub(crate) struct WaitingRequest {
     /// How to answer.
     pub(crate) reply: Reply,
-    /// It posts a message, so that its answer may begin before it is known.
+    /// It posts a message, so that the head of its answer may be sent before the message is known.
     pub(crate) is_post: bool,
     /// The call that answers it, if that runs on this shard.
     pub(crate) call: Option<CallKey>,
     /// Its body, while that is decoded elsewhere.
     pub(crate) decoding: Option<Box<BodyElsewhere>>,
-    /// Whose stream this is, or what else answers it.
+    /// The owner of its stream, or the calls that answer it.
     pub(crate) stream: Option<StreamOwner>,
-    /// What came of a batch so far; a stream that waits has none, and there are many of those.
+    /// The responses of a batch so far; a stream that waits has none, and there are many of those.
     pub(crate) batch: Option<Box<BatchResponses>>,
 }
 
@@ -71,14 +70,14 @@ pub(crate) struct BodyElsewhere {
 /// Responses to a batch. The endpoint bounds their bytes.
 #[derive(Debug, Default)]
 pub(crate) struct BatchResponses {
-    /// Those for a client that takes no stream: an array that is not closed, of no more elements
-    /// than `json.batch_max`.
+    /// The responses for a client that takes no stream: an array that is not closed, of no more
+    /// elements than `json.batch_max`.
     pub(crate) gathered: Vec<u8>,
     /// Bytes of those that went on a stream.
     pub(crate) streamed_bytes: usize,
 }
 
-/// What of a request decides how its answer is framed.
+/// The properties of a request that decide the framing of its answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reply {
     /// The connection goes on after the answer.
@@ -92,7 +91,7 @@ pub(crate) struct Reply {
 }
 
 impl ConnectionBuffers {
-    /// Whether nothing is left, so that the connection can do without.
+    /// Whether it is empty, so that the connection can release it.
     pub(crate) fn is_spent(&self) -> bool {
         let holds_output = self.output.is_some() || !self.changes.is_empty();
         let is_in_use = self.waiting.is_some() || self.is_paused || self.taken_bytes > 0;

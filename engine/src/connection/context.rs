@@ -1,4 +1,4 @@
-//! What a connection works with: the shard's parts, lent for one step.
+//! The parts of a shard that a connection borrows for one step.
 
 use corelane_protocol::limits::HttpLimits;
 
@@ -14,7 +14,7 @@ use crate::profile::Connection as ConnectionProfile;
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
-/// What a connection works with during one step.
+/// The parts that a connection uses during one step.
 pub(crate) struct Context<'e> {
     pub(crate) endpoint: &'e mut Endpoint,
     pub(crate) chunks: &'e mut ChunkPool,
@@ -27,7 +27,7 @@ pub(crate) struct Context<'e> {
     pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
     /// Requests that wait for the addresses of their peers.
     pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
-    /// In whose share the peer counts, in a step that was postponed until that was known.
+    /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
@@ -45,18 +45,18 @@ pub(crate) struct Context<'e> {
     pub(crate) out: Option<Chunk>,
 }
 
-/// What is the same for all connections of a shard.
+/// Settings that all connections of a shard share.
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// Limits on framing.
     pub(crate) http: HttpLimits,
     /// Limits on connections.
     pub(crate) connection: ConnectionProfile,
-    /// Who may talk to this server.
+    /// The hosts and origins that may use this server.
     pub(crate) origin: OriginPolicy,
     /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
-    /// Where requests say who asks, if they do.
+    /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
     /// Path of the endpoint.
     pub(crate) endpoint_path: String,

@@ -47,8 +47,8 @@ impl Connection {
         self.buffers.as_deref().is_some_and(has_input)
     }
 
-    /// Whether the connection has requests left over and needs a turn for them, once. A peer that
-    /// does not take its answers gets no more of them made.
+    /// Whether the connection has requests left over and needs a turn for them, once. No further
+    /// requests are handled for a peer that does not take its answers.
     pub(crate) fn takes_turn(&mut self, profile: &ConnectionProfile) -> bool {
         if !self.has_requests_left_over() || self.has_much_output(profile) {
             return false;
@@ -83,8 +83,8 @@ impl Connection {
         is_full
     }
 
-    /// Notes that reading has to stop, if it has, or if requests that were received wait for a
-    /// turn: what comes behind them waits in the socket.
+    /// Records that reading must stop, if it must, or if received requests wait for a turn: later
+    /// bytes wait in the socket.
     pub(crate) fn pause_if_busy(&mut self, context: &mut Context<'_>) -> bool {
         let buffers = self.buffers.as_mut();
         match buffers.filter(|buffers| buffers.has_turn) {
@@ -96,7 +96,7 @@ impl Connection {
         }
     }
 
-    /// Whether reading stopped and can go on; it does go on then.
+    /// Whether reading was paused and can continue; it continues then.
     pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
         let buffers = self.buffers.as_ref();
         if !buffers.is_some_and(|buffers| buffers.is_paused && !buffers.has_turn)
@@ -114,20 +114,20 @@ impl Connection {
         self.sending_bytes > 0
     }
 
-    /// Notes that `chunk` is being sent, the only one of the connection.
+    /// Records that `chunk` is being sent, the only one of the connection.
     pub(crate) fn begin_send(&mut self, chunk: &Chunk) {
         self.sending_bytes = u32::try_from(chunk.capacity()).unwrap_or(u32::MAX);
     }
 
-    /// Notes that the peer took `bytes` of the send under way, and not all of it.
+    /// Records that the peer took `bytes` of the send under way, and not all of it.
     pub(crate) fn continue_send(&mut self, bytes: usize, context: &mut Context<'_>) {
         self.buffers(context);
         self.note_taken(bytes, &context.rules.connection);
     }
 
-    /// Notes that the peer took the last `bytes` of the send under way; gives what is to be sent
-    /// next. A peer that has taken all of its output has its whole time for what comes later. What
-    /// waited behind the send must be taken in the same time.
+    /// Records that the peer took the last `bytes` of the send under way; returns the next chunk to
+    /// send. A peer that has taken all of its output has its whole time for later output. Output
+    /// that waited behind the send must be taken in the same time.
     pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
         self.sending_bytes = 0;
         let output = self.buffers.as_mut().and_then(|it| it.output.take());
@@ -142,7 +142,7 @@ impl Connection {
         None
     }
 
-    /// Counts what the peer takes; once that is enough, its time for writing starts anew.
+    /// Counts the bytes that the peer takes; once they suffice, its time for writing starts anew.
     fn note_taken(&mut self, bytes: usize, profile: &ConnectionProfile) {
         let Some(buffers) = &mut self.buffers else {
             return;
@@ -178,15 +178,16 @@ impl Connection {
         self.unsent_bytes() >= profile.output_bytes_max
     }
 
-    /// Whether no further request is handled in this step: what it has answered so far and what
-    /// the peer has not taken are as much output as a peer may have.
+    /// Whether no further request is handled in this step: the answers so far and the unsent output
+    /// reach the limit of a peer.
     pub(super) fn is_output_full(&self, context: &Context<'_>) -> bool {
         let made = context.out.as_ref().map_or(0, |out| out.len());
         self.unsent_bytes() + made >= context.rules.connection.output_bytes_max
     }
 
-    /// Whether the peer is so far behind that it is given up. The responses to its batch do not
-    /// count: they may be ready all at once, however fast it reads, and have a bound of their own.
+    /// Whether the peer is so far behind that its connection is closed. The responses to its batch
+    /// do not count: they may be ready all at once, for any speed of reading, and have a bound of
+    /// their own.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         let batch = waiting.and_then(|it| it.batch.as_ref());
@@ -194,7 +195,7 @@ impl Connection {
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
     }
 
-    /// Whether the peer listens to the events of its session, and has nothing to say meanwhile.
+    /// Whether the peer waits for events of its session, and sends nothing meanwhile.
     pub(crate) fn listens(&self) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.has_stream())
@@ -253,7 +254,7 @@ impl Connection {
             .get_or_insert_with(|| context.spare_buffers.pop().unwrap_or_default())
     }
 
-    /// Goes back to owning nothing when there is nothing to own.
+    /// Releases the buffers when they are empty.
     pub(crate) fn give_back_buffers(&mut self, context: &mut Context<'_>) {
         const SPARE_BUFFERS_MAX: usize = 1024;
         let is_spent = matches!(self.phase, Phase::Idle)

@@ -1,8 +1,8 @@
 //! One HTTP/1.1 connection: requests in order, one answer at a time.
 //!
-//! A whole request that is answered at once leaves nothing behind: it is parsed where it was
-//! received, and its answer goes into the output of this step. Everything else, partial input, a
-//! call that waits, output behind a send, needs an [`ConnectionBuffers`].
+//! A whole request that is answered at once leaves no state: it is parsed in the receive buffer,
+//! and its answer goes into the output of this step. Everything else, partial input, a call that
+//! waits, output behind a send, needs a [`ConnectionBuffers`].
 //!
 //! ```text
 //! Idle <-> Reading -> Waiting -> Streaming or Padding      any of them -> Flushing -> Lingering
@@ -19,7 +19,7 @@ use super::response::{self, Extra};
 use super::timer::Timer;
 use corelane_io::ring::Hangup;
 
-/// What a connection is doing.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Nothing.
@@ -39,31 +39,31 @@ pub(crate) enum Phase {
         /// The peer may still be sending: read that before closing, or it never sees the answer.
         lingers: bool,
     },
-    /// The output is sent; what still arrives is thrown away.
+    /// The output is sent; bytes that still arrive are discarded.
     Lingering,
 }
 
-/// How the bytes of a connection are asked for; `shard::reading` decides.
+/// How the bytes of a connection are received; `shard::reading` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecvMode {
     /// A watch announces them.
     Poll,
-    /// A watch announces them, and did so a moment ago.
+    /// A poll announces them, and did so a moment ago.
     PollThenMultishot,
     /// An armed receive brings them.
     Multishot,
-    /// An armed receive was told to stop and has not ended.
+    /// A multishot receive was cancelled and has not ended.
     Cancelling,
 }
 
-/// One connection. Small: an idle one is nothing but this.
+/// One connection. Small: an idle one has no other memory.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) phase: Phase,
     pub(crate) reading: RecvMode,
     /// The peer sends no more.
     pub(super) is_read_closed: bool,
-    /// What the watch said of the peer; bytes from before it may not be received yet.
+    /// The last hang-up that the poll reported; earlier bytes may not be received yet.
     pub(crate) hangup: Hangup,
     /// Number of the current or last request; answers to another one are late.
     pub(crate) sequence: u32,
@@ -99,7 +99,7 @@ impl Connection {
                 let buffers = self.buffers.as_deref();
                 let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                 if has_turn || context.requests_left == 0 {
-                    // Others come first.
+                    // Other connections come first.
                     self.keep_input(bytes, context);
                     self.buffers(context).is_unseen = true;
                 } else if buffers.is_some_and(|buffers| buffers.input.is_some()) {
@@ -137,7 +137,7 @@ impl Connection {
         *context.input_bytes -= input.len();
         let Processed { consumed, large } = self.process(&mut input, context);
         if let Some(large) = large {
-            // What follows came with the end of the body: little is copied.
+            // Later bytes arrived with the end of the body: little is copied.
             let rest = input.split_off(consumed);
             self.decode_elsewhere(large, std::mem::take(&mut *input), context);
             if !rest.is_empty() && self.reads() {
@@ -154,7 +154,7 @@ impl Connection {
         self.give_back_buffers(context);
     }
 
-    /// Whether the next thing to do is to read a request.
+    /// Whether the next step is to read a request.
     pub(super) fn is_between_answers(&self) -> bool {
         matches!(
             self.phase,
@@ -181,7 +181,7 @@ impl Connection {
         self.refuse_framing(Status::RequestTimeout, &text, context);
     }
 
-    /// The peer sends no more. Returns whether the connection is of no use any more.
+    /// The peer sends no more. Returns whether the connection has no further use.
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
         match self.phase {
@@ -204,7 +204,7 @@ impl Connection {
         }
     }
 
-    /// Throws away what arrives after the last answer.
+    /// Discards bytes that arrive after the last answer.
     fn linger(&mut self, bytes: usize, context: &mut Context<'_>) {
         let buffers = self.buffers(context);
         buffers.lingered_bytes += bytes;
@@ -217,11 +217,12 @@ impl Connection {
         !matches!(self.phase, Phase::Flushing { .. } | Phase::Lingering)
     }
 
-    /// Handles whole requests at the start of `input`, up to one that is decoded elsewhere. With as
-    /// much output as a peer may have, what is left waits until the peer has taken some of it.
+    /// Handles whole requests at the start of `input`, up to one that is decoded elsewhere. When
+    /// the unsent output reaches the limit of a peer, further requests wait until the peer has
+    /// taken some of it.
     fn process(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Processed {
         if self.is_output_full(context) {
-            // A part of a request waits as a whole one does; the framer goes on where it stopped.
+            // A part of a request waits like a whole one; the framer continues where it stopped.
             self.phase = Phase::Idle;
             return Processed::bytes(0);
         }
@@ -310,7 +311,7 @@ impl Connection {
     }
 }
 
-/// What came of some input.
+/// The result of handling some input.
 struct Processed {
     /// Bytes of requests that were handled, or are being decoded.
     consumed: usize,

@@ -1,7 +1,7 @@
-//! Requests whose bodies are too large to be decoded within a turn.
+//! Requests with bodies that are too large to be decoded within a turn.
 //!
-//! The connection hands the body over and waits, as for an answer. When the message comes back, the
-//! request is handled as if it had just arrived.
+//! The connection hands the body over and waits, as for an answer. When the decoded message comes
+//! back, the request is handled as if it had just arrived.
 
 use corelane_protocol::framing::http1::RequestHead;
 
@@ -13,7 +13,7 @@ use super::request::who_asks;
 use crate::mcp::{Decoded, Undecoded};
 
 impl Connection {
-    /// Hands over the body of a request, which is somewhere in `bytes`.
+    /// Hands over the body of a request, which is within `bytes`.
     pub(super) fn decode_elsewhere(
         &mut self,
         request: LargeRequest,
@@ -44,15 +44,15 @@ impl Connection {
         }
     }
 
-    /// Handles the request that waits, whose body was decoded. Returns whether the connection is of
-    /// no use any more.
+    /// Handles the waiting request, now that its body is decoded. Returns whether the connection
+    /// has no further use.
     pub(crate) fn on_decoded(&mut self, decoded: Decoded, context: &mut Context<'_>) -> bool {
         let waiting = self.buffers.as_mut().and_then(|it| it.waiting.take());
         let head = RequestHead::parse(&decoded.head, &context.rules.http);
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");
         };
-        // A panic in decoding is our own fault: there is nothing to tell the client.
+        // A panic in decoding is our own fault: the client gets no details.
         let Some(message) = decoded.message else {
             return true;
         };
@@ -60,8 +60,8 @@ impl Connection {
         reply.keep_alive &= !context.is_draining;
         let is_anonymous = who_asks(&head, context.rules) == Ok(None);
         let body = match message {
-            // A large message may well need a share of some table: its peer is looked up before it
-            // is handled, so that it is handled once.
+            // A large message probably needs a share of a table: its peer is looked up before it is
+            // handled, so that it is handled once.
             Ok(message) if is_anonymous && context.peer.is_none() => {
                 let request = PostponedRequest::decoded(&head, message);
                 context.postponed.push((context.key, request));

@@ -1,8 +1,8 @@
 //! Requests that wait until the address of their peer is known.
 //!
 //! An anonymous client takes a place in a table in the name of its address. That is looked up when
-//! such a request comes, and not for those that are answered at once. Until then, which is the next
-//! turn, the request is kept apart from its connection, which waits as for a call.
+//! such a request comes, and not for requests that are answered at once. Until then, which is the
+//! next turn, the request is kept apart from its connection, which waits as for a call.
 
 use corelane_protocol::framing::http1::RequestHead;
 
@@ -12,8 +12,8 @@ use super::context::Context;
 use super::http::{Connection, Phase};
 
 impl Connection {
-    /// Handles a request that was postponed, now that `context` has its peer, and what the client
-    /// sent behind it. Returns whether the connection is of no use any more.
+    /// Handles a postponed request, now that `context` has its peer, and the bytes that the client
+    /// sent after it. Returns whether the connection has no further use.
     pub(crate) fn go_on(&mut self, request: PostponedRequest, context: &mut Context<'_>) -> bool {
         let PostponedRequest { head, body } = request;
         let waiting = self.buffers.as_mut().and_then(|it| it.waiting.take());
@@ -28,8 +28,8 @@ impl Connection {
         self.handle_waiting(&head, (body, waiting.reply), context)
     }
 
-    /// Handles the request that waited, and what the client sent behind it. Returns whether the
-    /// connection is of no use any more.
+    /// Handles the waiting request, and the bytes that the client sent after it. Returns whether
+    /// the connection has no further use.
     pub(super) fn handle_waiting(
         &mut self,
         head: &RequestHead<'_>,

@@ -1,4 +1,4 @@
-//! One whole request: checked, handled, and answered or left to wait for its answer.
+//! One whole request: checked, handled, and answered at once or later.
 
 use corelane_protocol::binding::accept::{self, Accept};
 use corelane_protocol::binding::claims::Claims;
@@ -14,12 +14,13 @@ use super::response::{self, Extra};
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
-/// How often at most a shard warns of requests that were refused for their host or origin, in
-/// milliseconds: an operator sees within a minute why a proxy or a page gets nothing.
+/// The least time between two warnings of a shard about requests that were refused for their host
+/// or origin, in milliseconds: an operator sees within a minute why a proxy or a page is refused.
 pub(crate) const REFUSAL_WARNING_INTERVAL_MS: u64 = 60_000;
 
 impl Connection {
-    /// Handles a request, or returns how to answer it if its body is to be decoded elsewhere first.
+    /// Handles a request. If its body must be decoded elsewhere first, returns the form of its
+    /// answer.
     pub(super) fn request(
         &mut self,
         head: &RequestHead<'_>,
@@ -39,8 +40,8 @@ impl Connection {
         self.answer(head, RequestBody::Bytes(body), reply, context)
     }
 
-    /// Answers a request, or lets it wait for its answer; or returns how to answer it if its body
-    /// is to be decoded elsewhere first.
+    /// Answers a request, or keeps it until its answer is ready. If its body must be decoded
+    /// elsewhere first, returns the form of its answer.
     pub(super) fn answer(
         &mut self,
         head: &RequestHead<'_>,
@@ -50,7 +51,7 @@ impl Connection {
     ) -> Option<Reply> {
         let bytes = body.bytes();
         if !reply.keep_alive {
-            // A peer that expected to go on may have sent more already.
+            // A peer that expected the connection to stay open may have sent more already.
             self.phase = Phase::Flushing {
                 lingers: context.is_draining,
             };
@@ -94,7 +95,7 @@ impl Connection {
         if let Disposition::PeerNeeded = disposition {
             let request = PostponedRequest::new(head, bytes);
             context.postponed.push((context.key, request));
-            // It is not the call of a tool that takes its time: nothing is sent before its answer.
+            // It is not the call of a slow tool: no byte is sent before its answer.
             self.wait(reply, context).is_post = false;
         } else {
             self.settle(disposition, (reply, field), &scratch, context);
@@ -192,7 +193,7 @@ fn handle(
     }
 }
 
-/// Who asks, if there is a header that says so.
+/// The principal, if a header names one.
 pub(super) fn who_asks<'a>(
     head: &RequestHead<'a>,
     rules: &Rules,
@@ -204,7 +205,7 @@ pub(super) fn who_asks<'a>(
     principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
 }
 
-/// What can be refused before the body is looked at.
+/// The checks before the body is read.
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &Reply,

@@ -1,4 +1,4 @@
-//! Answers as bytes: which head goes before a message, and how events are framed.
+//! Answers as bytes: the head before a message, and the framing of events.
 
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, LAST_CHUNK, ResponseHead, Status, write_chunk, write_response_head,
@@ -14,10 +14,10 @@ pub(crate) type Date = [u8; DATE_BYTES];
 /// Name of the header that carries a session id (MCP 2025-11-25 basic/transports).
 const SESSION_HEADER: &str = "MCP-Session-Id";
 
-/// When an overloaded server may be asked again (RFC 9110 10.2.3).
+/// The time after which an overloaded server may be tried again (RFC 9110 10.2.3).
 const RETRY_AFTER_SECONDS: &[u8] = b"1";
 
-/// What goes into the head of an answer besides its status.
+/// The fields of an answer's head besides its status.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     /// A session that was made.
@@ -99,7 +99,7 @@ pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, id: Option<EventId>,
     });
 }
 
-/// Appends the time after which the client comes back.
+/// Appends the time after which the client reconnects.
 pub(crate) fn write_retry(out: &mut Vec<u8>, reply: &Reply, retry_ms: u64) {
     in_stream(out, reply, |out| sse::write_retry(out, retry_ms));
 }

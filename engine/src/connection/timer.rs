@@ -1,8 +1,8 @@
-//! Which deadline a connection has: exactly one at any time, told by what it is doing.
+//! The deadline of a connection: exactly one at any time, decided by its state.
 
 use crate::profile::ShardProfile;
 
-/// What happens to a connection if nothing else does.
+/// The action when a deadline passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
     /// It is closed because it was idle.

@@ -1,8 +1,8 @@
 //! The files of a directory as resources.
 //!
-//! Each file that is there when the server starts is in the list; files that come and go change the
-//! list, and a file that changes is told of. A file whose name fits is read whether it is listed or
-//! not, and nothing outside the directory ever is: [`files`](crate::files) sees to that.
+//! Each file that exists when the server starts is in the list; new and removed files change the
+//! list, and a changed file is reported. A file with a fitting name is served whether it is listed
+//! or not, and never a file outside the directory: [`files`](crate::files) makes sure of that.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
@@ -21,7 +21,7 @@ use crate::handler::{Call, CallError, ReadRequest};
 use crate::mcp::rfc3339;
 use crate::{ResourceContents, ResourcePart};
 
-/// What the type of a file is when its name does not tell.
+/// The type of a file whose name does not show it.
 const ANY_TYPE: &str = "application/octet-stream";
 /// The variable of the template.
 const PATH: &str = "path";
@@ -118,7 +118,7 @@ impl ServedDirectory {
         }])
     }
 
-    /// Tells of changes until the watch is dropped.
+    /// Reports changes until the watch is dropped.
     pub(super) fn watch(self, handle: ServerHandle) -> std::result::Result<Watch, FilesError> {
         let directory = self.directory.clone();
         Watch::start(&directory, move |change| self.changed(&handle, &change))
@@ -130,7 +130,7 @@ impl ServedDirectory {
             Change::Listed | Change::Everything => match self.resources() {
                 Ok(resources) => {
                     if *change == Change::Everything {
-                        // As many as can be told; the list says that all may have changed.
+                        // As many as can be reported; the change of the list covers the others.
                         let uris = resources.iter().map(Resource::uri);
                         let mut told = uris.map(|uri| handle.resource_updated(uri));
                         let _ = told.find(std::result::Result::is_err);

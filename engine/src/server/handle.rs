@@ -1,4 +1,4 @@
-//! Changing what a server offers while it runs.
+//! Changes of a server's catalog at run time.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::Resource;
 use crate::catalog::tool::Tool;
 
-/// Changes what a server offers while it runs, from any thread and from handlers. Cheap to clone.
+/// Changes the catalog of a running server, from any thread and from handlers. Cheap to clone.
 ///
-/// Each shard switches to the changed catalog between two requests, and clients of both eras that
-/// asked for it are told. Calls that run keep what they started with.
+/// Each shard switches to the changed catalog between two requests, and subscribed clients of both
+/// eras are notified. Running calls keep the catalog that they started with.
 ///
 /// ```no_run
 /// # use corelane::{Call, Profile, Server, Tool};
@@ -36,7 +36,7 @@ impl ServerHandle {
         &self.0
     }
 
-    /// Adds a tool, in the place of one of its name if there is one.
+    /// Adds a tool, or replaces the one of its name.
     ///
     /// # Errors
     /// [`ChangeError`] when the tool is not usable or the server does not run yet.
@@ -46,7 +46,7 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Takes the tool called `name` away; returns whether there was one.
+    /// Removes the tool called `name`; returns whether there was one.
     ///
     /// # Errors
     /// [`ChangeError`] when the server does not run yet.
@@ -55,7 +55,7 @@ impl ServerHandle {
         self.0.change(ListKind::Tools, edit)
     }
 
-    /// Adds a resource, in the place of one of its URI if there is one.
+    /// Adds a resource, or replaces the one of its URI.
     ///
     /// # Errors
     /// [`ChangeError`] when the resource is not usable or the server does not run yet.
@@ -65,7 +65,7 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Takes the resource at `uri` away; returns whether there was one.
+    /// Removes the resource at `uri`; returns whether there was one.
     ///
     /// # Errors
     /// [`ChangeError`] when the server does not run yet.
@@ -74,7 +74,7 @@ impl ServerHandle {
         self.0.change(ListKind::Resources, edit)
     }
 
-    /// Adds a prompt, in the place of one of its name if there is one.
+    /// Adds a prompt, or replaces the one of its name.
     ///
     /// # Errors
     /// [`ChangeError`] when the prompt is not usable or the server does not run yet.
@@ -84,7 +84,7 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Takes the prompt called `name` away; returns whether there was one.
+    /// Removes the prompt called `name`; returns whether there was one.
     ///
     /// # Errors
     /// [`ChangeError`] when the server does not run yet.
@@ -93,7 +93,7 @@ impl ServerHandle {
         self.0.change(ListKind::Prompts, edit)
     }
 
-    /// Puts `resources` in the place of all whose URI starts with `prefix`.
+    /// Replaces all resources whose URI starts with `prefix` by `resources`.
     pub(super) fn replace_resources(
         &self,
         prefix: &str,
@@ -104,11 +104,11 @@ impl ServerHandle {
         Ok(())
     }
 
-    /// Tells those who asked for it that the resource at `uri` has changed. Several changes in
-    /// quick succession may be told once.
+    /// Notifies subscribed clients that the resource at `uri` has changed. Several changes in quick
+    /// succession may be one notification.
     ///
     /// # Errors
-    /// [`ChangeError`] when too many changes wait to be told or the server does not run yet.
+    /// [`ChangeError`] when too many changes wait or the server does not run yet.
     pub fn resource_updated(&self, uri: &str) -> Result<(), ChangeError> {
         self.0.updated(uri)
     }

@@ -1,4 +1,4 @@
-//! A server that runs: where it listens, and how it ends.
+//! A running server: its address, and its end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::profile::Profile;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};
 
-/// What a running server waits for.
+/// The events that a running server waits for.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// Somebody asks it to end.
+    /// A signal to end.
     Signal,
     /// A shard ended.
     ShardEnded,
 }
 
-/// Says that a shard ended, however it ended.
+/// Reports that a shard ended, when dropped.
 #[derive(Debug)]
 pub(crate) struct EndGuard(Sender<Event>);
 
@@ -37,7 +37,7 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        // Nobody may be left to hear it.
+        // The receiver may be gone.
         let _ = self.0.send(Event::ShardEnded);
     }
 }
@@ -52,9 +52,9 @@ pub struct RunningServer {
     shard_count: usize,
     events: Sender<Event>,
     received: Receiver<Event>,
-    /// Watches of directories, for as long as the server runs.
+    /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
-    /// Drives what handlers wait for; dropped after the shards have ended.
+    /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
 
@@ -103,7 +103,7 @@ impl RunningServer {
         self.connections_per_shard
     }
 
-    /// Passes SIGTERM and SIGINT on to whoever waits for events.
+    /// Turns SIGTERM and SIGINT into events.
     pub(super) fn forward_signals(&self) -> Result<()> {
         let events = self.events.clone();
         let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)?;
@@ -113,7 +113,7 @@ impl RunningServer {
                 let mut asked = false;
                 for signal in signals.forever() {
                     if asked {
-                        // The second time, whoever asks does not want to wait.
+                        // A second signal requests an immediate end.
                         std::process::exit(128 + signal);
                     }
                     asked = true;
@@ -124,7 +124,7 @@ impl RunningServer {
         Ok(())
     }
 
-    /// Serves until a signal asks to end, or a shard fails; then drains.
+    /// Serves until a signal, or until a shard fails; then drains.
     pub(super) fn run_until_signal(mut self) -> Result<()> {
         match self.received.recv() {
             Ok(Event::Signal) => tracing::info!("draining"),
@@ -137,7 +137,7 @@ impl RunningServer {
         Ok(())
     }
 
-    /// Drains the server: answers what is in flight, closes everything, returns the counters.
+    /// Drains the server: finishes the calls in flight, closes everything, returns the counters.
     ///
     /// # Errors
     /// The first shard that failed.
@@ -151,18 +151,18 @@ impl RunningServer {
         Ok(self.runtime.insert(runtime).context())
     }
 
-    /// Lets a watch go on for as long as the server runs.
+    /// Keeps a watch for the life of the server.
     pub(super) fn keep(&mut self, watch: Watch) {
         self.watches.push(watch);
     }
 
-    /// Waits until each shard has started or has not.
+    /// Waits until each shard has started or has failed.
     pub(super) fn when_ready(
         mut self,
         shards: usize,
         ready: &Receiver<std::result::Result<(), ShardError>>,
     ) -> Result<RunningServer> {
-        // Each shard says something exactly once; one that panics says nothing and hangs up.
+        // Each shard reports exactly once; one that panics hangs up instead.
         for _ in 0..shards {
             match ready.recv() {
                 Ok(started) => started?,
@@ -172,7 +172,7 @@ impl RunningServer {
         Ok(self)
     }
 
-    /// Why the server did not start, though no shard said so.
+    /// Why the server did not start, when no shard reported a reason.
     pub(super) fn first_failure(&mut self) -> Error {
         match self.finish() {
             Err(error) => error,

@@ -19,7 +19,7 @@ pub enum StateKeyError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The file holds no key.
@@ -65,7 +65,7 @@ fn read_key(path: &Path) -> Result<[u8; 32], StateKeyError> {
 mod tests {
     use super::*;
 
-    /// Checks what is said of a file with `text` in it.
+    /// Checks the error for a file with `text` in it.
     #[track_caller]
     fn check(text: &str, is_key: bool) {
         let directory = tempfile::tempdir().expect("a directory can be made");

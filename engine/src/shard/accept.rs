@@ -49,14 +49,14 @@ impl Shard {
         }
     }
 
-    /// A burst as large as the backlog may be accepted before the shard hears of the first.
+    /// A burst as large as the backlog may be accepted before the shard sees the first.
     fn few_slots(&self) -> usize {
         self.backlog + ONE_BY_ONE_MAX
     }
 
     pub(super) fn accepted(&mut self, index: u32, more: bool) {
         if !more && self.accepting == Accepting::Many {
-            // The kernel stopped of its own accord, as it does when completions overflow.
+            // The kernel ended accepting by itself, as it does when completions overflow.
             self.accepting = Accepting::RetryAt(self.now_ms);
         }
         self.open(index);

@@ -1,4 +1,4 @@
-//! What completions do to connections, and what connections then ask of the ring.
+//! The effects of completions on connections, and the operations that follow.
 
 use std::net::IpAddr;
 
@@ -13,13 +13,13 @@ use corelane_io::chunk::Chunk;
 use corelane_io::ring::Completion;
 use corelane_io::slots::SlotKey;
 
-/// Requests left over from earlier turns that one turn makes, some quarter of a millisecond of
-/// small calls: clients that send one request at a time wait for no more of those of others.
+/// Leftover requests from earlier turns that one turn handles, some quarter of a millisecond of
+/// small calls: clients that send one request at a time wait no longer than that.
 pub(super) const LEFTOVER_REQUESTS_PER_TURN: u32 = 64;
 
 impl Shard {
-    /// Handles what the ring completed, at most a budget of it, and makes at most as many
-    /// requests. Returns whether there was any, not counting a tick.
+    /// Handles the completions of the ring, at most a budget of them, and at most as many requests.
+    /// Returns whether there was any, not counting a tick.
     pub(super) fn handle_completions(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
         let budget = self.profile.budget.completions_per_turn;
@@ -97,7 +97,7 @@ impl Shard {
         }
     }
 
-    /// Does what a connection needs after a step: sends its output, or ends or goes on reading.
+    /// Does the work after a step of a connection: sends its output, or ends or continues reading.
     pub(super) fn finish_step(&mut self, key: SlotKey, out: Option<Chunk>) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
@@ -124,7 +124,7 @@ impl Shard {
             self.ring.shutdown_write(key);
             reads = true;
         }
-        // A finished send comes through here again, when there is room for more answers.
+        // A finished send comes through here again, when more answers fit.
         if connection.takes_turn(&self.profile.connection) {
             self.leftover.push_back(key);
         }
@@ -154,7 +154,7 @@ impl Shard {
         }
     }
 
-    /// Goes on with the request that waited for the address of its peer.
+    /// Continues the request that waited for the address of its peer.
     pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
         let request = self.lookups.remove(&key);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
@@ -171,7 +171,7 @@ impl Shard {
         }
     }
 
-    /// Starts the deadline that the state of a connection asks for.
+    /// Starts the deadline for the state of a connection.
     pub(super) fn set_timer(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
@@ -183,7 +183,7 @@ impl Shard {
         }
     }
 
-    /// Ends a connection now. What it waited for hears of it; what it had to say is lost.
+    /// Ends a connection now. Its pending calls are notified; its unsent output is lost.
     pub(super) fn close(&mut self, key: SlotKey) {
         let Some(mut connection) = self.slots.remove(key) else {
             return;
@@ -228,9 +228,8 @@ impl Shard {
         }
     }
 
-    /// Goes on with requests that were left over from earlier turns: one share for each of the
-    /// connections that wait longest, and a bounded number of requests in all. Returns whether
-    /// there were any.
+    /// Continues leftover requests from earlier turns: one share for each of the connections that
+    /// wait longest, and a bounded number of requests in all. Returns whether there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
         let count = self.leftover.len();
         self.handling.requests_left = LEFTOVER_REQUESTS_PER_TURN;
@@ -249,7 +248,7 @@ impl Shard {
                 let mut context = self.handling.context(key);
                 let most = context.requests_left;
                 connection.resume(&mut context);
-                // To find that a request is not whole costs something too.
+                // Finding that a request is not whole costs time too.
                 let made = (most - context.requests_left).max(1);
                 let out = context.out.take();
                 self.handling.note_requests(made);
@@ -321,7 +320,7 @@ impl Shard {
         }
     }
 
-    /// Starts what is left of the deadline for idle connections when the one for quiet is over.
+    /// Starts the rest of the idle deadline when the one for quiet connections is over.
     fn rearm_idle_timer(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;

@@ -1,4 +1,4 @@
-//! Large messages that come back from where they were decoded.
+//! Large messages, after they were decoded on the pool.
 
 use super::work::Shard;
 
@@ -6,7 +6,7 @@ use super::work::Shard;
 const DECODED_PER_TURN: usize = 2;
 
 impl Shard {
-    /// Handles requests whose bodies were decoded, a few of them. Returns whether there were any.
+    /// Handles a few requests with decoded bodies. Returns whether there were any.
     pub(super) fn handle_decoded(&mut self) -> bool {
         let mut count = 0;
         while count < DECODED_PER_TURN

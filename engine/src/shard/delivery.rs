@@ -1,4 +1,4 @@
-//! Answers that come later: from calls of this shard, and from and to other shards.
+//! Later answers: from calls of this shard, and from and to other shards.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -21,13 +21,13 @@ use corelane_io::slots::Slots;
 
 /// Calls with unsent messages that are looked at in one turn.
 const STALLED_PER_TURN: usize = 128;
-/// Those of them that are looked at without a cause.
+/// The number of them that are looked at without a cause.
 const STALLED_PER_TURN_MIN: usize = 64;
-/// Statuses of tasks, waiting for room on the streams of their listeners, that are looked at in one
-/// turn.
+/// Statuses of tasks, waiting for capacity on the streams of their subscriptions, that are looked
+/// at in one turn.
 const STATUSES_PER_TURN: usize = 512;
 
-/// Where there is room for messages of calls.
+/// The places with capacity for messages of calls.
 struct Backpressure<'a> {
     slots: &'a Slots<Connection>,
     profile: &'a ConnectionProfile,
@@ -47,7 +47,7 @@ impl Backpressure<'_> {
 }
 
 impl Shard {
-    /// Turns what happened to calls into answers. Returns whether anything did.
+    /// Turns the events of calls into answers. Returns whether there were any.
     pub(super) fn handle_call_events(&mut self) -> bool {
         let had_news = self.handling.has_call_events();
         if had_news {
@@ -59,7 +59,7 @@ impl Shard {
         had_news
     }
 
-    /// Where there is room, and the parts that depend on it.
+    /// The places with capacity, and the parts that depend on it.
     fn backpressure(&mut self) -> (Backpressure<'_>, &mut Endpoint, &mut VecDeque<CallKey>) {
         let room = Backpressure {
             slots: &self.slots,
@@ -70,9 +70,8 @@ impl Shard {
         (room, &mut self.handling.endpoint, &mut self.stalled)
     }
 
-    /// Notes that there is room where there was none: each call that has stalled is looked at once
-    /// in the next turns, and each status of a task that waits. Nothing else may happen that would
-    /// lead to a look.
+    /// Records new capacity: each call that has stalled is looked at once in the next turns, and
+    /// each status of a task that waits. No other event would lead to a look.
     pub(super) fn note_capacity(&mut self) {
         self.stalled_looks = self.stalled.len();
         self.status_looks = self.handling.endpoint.statuses_held();
@@ -96,7 +95,7 @@ impl Shard {
         }
     }
 
-    /// Brings every part that is ready to where it belongs.
+    /// Delivers every part that is ready.
     pub(super) fn deliver_all(&mut self) {
         if !self.overflow.is_empty() && self.overflow.flush(&mut self.sender) {
             self.note_capacity();
@@ -117,7 +116,7 @@ impl Shard {
         }
     }
 
-    /// Passes on how tasks stand to listeners whose connections have room.
+    /// Sends statuses of tasks to subscriptions whose connections have capacity.
     pub(super) fn pass_on_statuses(&mut self) {
         let held = self.handling.endpoint.statuses_held();
         let looks = held.min(STATUSES_PER_TURN);
@@ -215,8 +214,9 @@ impl Shard {
         }
     }
 
-    /// Notifies the owner of a stream that its connection is gone: a listener of this shard, or a
-    /// session on its home shard; so are the calls of a session that a connection waited for.
+    /// Notifies the owner of a stream that its connection is gone: a subscription of this shard, or
+    /// a session on its home shard. The calls of a session that a connection waited for are
+    /// notified too.
     pub(super) fn stream_gone(&mut self, owner: StreamOwner, exchange: Exchange) {
         let session = match owner {
             StreamOwner::Session(of) => of.session,
@@ -234,7 +234,7 @@ impl Shard {
         self.send_or_queue(usize::from(session.home), Tier::Request, message);
     }
 
-    /// Sends requests on to their home shards; a client whose request finds no room is told.
+    /// Sends requests to their home shards; a request that does not fit is refused.
     pub(super) fn send_forwards(&mut self) {
         while let Some((home, request)) = self.handling.forwards.pop() {
             let exchange = request.exchange;
@@ -247,7 +247,7 @@ impl Shard {
             let ShardMessage::Forward(request) = message else {
                 unreachable!("the lane gives back what was sent");
             };
-            // A notice that is lost costs its client some room, and no answer waits for it.
+            // A lost notice costs its client some capacity, and no answer waits for it.
             if !request.wants_answer() {
                 continue;
             }

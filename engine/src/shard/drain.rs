@@ -1,4 +1,5 @@
-//! The end of a shard: nothing new comes in, what is there is answered, then all is closed.
+//! The end of a shard: no more connections are accepted, pending requests are answered, then
+//! everything is closed.
 
 use std::sync::atomic::Ordering;
 
@@ -7,11 +8,11 @@ use crate::connection::http::Phase;
 use corelane_io::ring::Wait;
 
 impl Shard {
-    /// Begins to drain when told to. Returns whether the shard is done.
+    /// Begins to drain when requested. Returns whether the shard is done.
     ///
-    /// A shard that is quiet stays until all are: another one may still receive a request for a
-    /// session that lives here. A quiet shard gets work from no one else, so that once all are
-    /// quiet none will have work again.
+    /// A quiet shard stays until all are: another one may still receive a request for a session
+    /// that lives here. A quiet shard gets work from no other source, so that once all are quiet
+    /// none will have work again.
     pub(super) fn drain_step(&mut self) -> std::io::Result<bool> {
         let Some(deadline_ms) = self.drain_deadline_ms else {
             if self.control.drain.load(Ordering::Relaxed) {
@@ -46,7 +47,7 @@ impl Shard {
         is_quiet && self.handling.endpoint.is_quiet()
     }
 
-    /// The last quiet shard tells the others, which may be parked, before it goes.
+    /// The last quiet shard wakes the others, which may be parked, before it ends.
     fn wake_all_shards(&mut self) -> std::io::Result<()> {
         for (shard, fd) in self.ring_fds.iter().enumerate() {
             let fd = fd.load(Ordering::Acquire);
@@ -73,7 +74,7 @@ impl Shard {
             };
             let mut context = self.handling.context(key);
             match connection.phase {
-                // A request that has arrived is answered; its answer says that it is the last.
+                // A received request is answered; its answer announces the end of the connection.
                 Phase::Idle if connection.has_requests_left_over() => {}
                 Phase::Idle if !connection.is_sending() => self.close(key),
                 Phase::Idle => connection.phase = Phase::Flushing { lingers: true },
@@ -82,7 +83,7 @@ impl Shard {
                     let out = context.out.take();
                     self.finish_step(key, out);
                 }
-                // What arrives in part is read to its end and answered, or runs into its deadline.
+                // A partial request is read to its end and answered, or reaches its deadline.
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! What shards say to each other.
+//! The messages between shards.
 
 use crate::mcp::{Delivery, Forwarded, TaskWatchMessage};
 

@@ -1,9 +1,9 @@
 //! Messages to other shards that must arrive and whose lane was full.
 //!
-//! They wait here, lane by lane, so that one full lane holds up no other. Invariant: while a
-//! message waits for a lane, nothing else enters that lane before it, so that the messages of a
-//! lane arrive in the order they were sent in. What waits is bounded by what it is about: calls in
-//! flight, open streams, and the watches of listeners, which are refused while something waits.
+//! They wait here, lane by lane, so that one full lane delays no other. Invariant: while a message
+//! waits for a lane, no other message enters that lane before it, so that the messages of a lane
+//! arrive in the order they were sent in. The waiting messages are bounded by their subjects: calls
+//! in flight, open streams, and task subscriptions, which are refused while a message waits.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,12 +29,12 @@ impl<M: Send> Overflow<M> {
         self.lanes.is_empty()
     }
 
-    /// Whether something waits for the lane `tier` to the receiver `to`.
+    /// Whether a message waits for the lane `tier` to the receiver `to`.
     pub(super) fn waits_for(&self, to: usize, tier: Tier) -> bool {
         self.lanes.contains_key(&(to, tier))
     }
 
-    /// Sends a message, or lets it wait for its turn. Returns whether it was sent.
+    /// Sends a message, or lets it wait. Returns whether it was sent.
     pub(super) fn send_or_queue(
         &mut self,
         sender: &mut LaneSender<M>,
@@ -63,7 +63,7 @@ impl<M: Send> Overflow<M> {
         sender.send(to, tier, message).map_err(|full| full.message)
     }
 
-    /// Sends what waits, as far as there is room. Returns whether there was any.
+    /// Sends the waiting messages as far as they fit. Returns whether there was any.
     pub(super) fn flush(&mut self, sender: &mut LaneSender<M>) -> bool {
         let mut has_room = false;
         self.lanes.retain(|(to, tier), waiting| {
@@ -129,7 +129,7 @@ mod tests {
         overflow.send_or_queue(&mut sender, lane, 2);
         sender.flush(|_| ());
         assert_eq!(received(&mut receivers[1]), [1]);
-        // There is room in the lane, and the second message has not used it yet.
+        // The lane has capacity, and the second message has not used it yet.
         assert_eq!(overflow.try_send(&mut sender, lane, 3), Err(3));
         assert!(!overflow.send_or_queue(&mut sender, lane, 4));
         overflow.flush(&mut sender);

@@ -1,25 +1,26 @@
-//! How the bytes of a connection are asked for.
+//! How the bytes of a connection are received.
 //!
-//! A connection is watched, and what the watch announces is received once: the cheapest way to
-//! wait, 256 bytes of kernel memory. One that makes a second request before it has been quiet for
-//! `quiet_after_ms` is streamed instead, by a receive that stays armed: 600 bytes more, and a
-//! submission and a completion less for each request. When it is quiet again, listens to events
-//! or has sent more than it may, it is watched once more.
+//! A connection is polled, and each announcement is followed by one receive: the cheapest way to
+//! wait, 256 bytes of kernel memory. A connection with a second request before it has been quiet
+//! for `quiet_after_ms` gets a multishot receive instead: 600 bytes more, and a submission and a
+//! completion less for each request. When it is quiet again, waits for events or exceeds its
+//! limits, it is polled again.
 //!
 //! ```text
-//! Watched --readable--> Recent --readable--> Streamed --quiet, full, listens--> Stopping
-//!    ^                     |                     | ended                           | ended
-//!    +---quiet, listens-----+                     +--------> Watched <------------+
+//! Poll --readable--> PollThenMultishot --readable--> Multishot --quiet, full, events--> Cancelling
+//!  ^                     |                               | ended                          | ended
+//!  +---quiet, events-----+                               +----------> Poll <--------------+
 //! ```
 //!
-//! What a stream brings between its stop and its end is kept; it is one burst of the kernel's.
+//! Bytes between the cancellation of a multishot receive and its end are kept; they are one burst
+//! of the kernel's.
 //!
-//! Invariant: the end of a peer is noticed, whatever the connection does. A watch and a stream
-//! tell of changes, so an end that comes together with bytes is told once. A connection that
-//! reads goes on until it meets the end; one that is paused acts on what the watch says. A stream
-//! may lose an end behind bytes on older kernels: when nothing is sent after them, which would
-//! fail, one receive follows. A receive beside a stream keeps the order of bytes: both run in
-//! the shard's own calls of the kernel, one after the other, and complete in that order.
+//! Invariant: the end of a peer is noticed in every state of the connection. A poll and a multishot
+//! receive report changes, so an end that comes together with bytes is reported once. A connection
+//! that reads continues until it finds the end; a paused one acts on the poll. A multishot receive
+//! may lose an end behind bytes on older kernels: where no later send would fail, one receive
+//! follows. A receive beside a multishot one keeps the order of bytes: both run in the shard's own
+//! calls of the kernel, one after the other, and complete in that order.
 
 use super::work::Shard;
 use crate::connection::http::RecvMode;
@@ -28,13 +29,14 @@ use corelane_io::ring::{Hangup, Received};
 use corelane_io::slots::SlotKey;
 
 impl Shard {
-    /// The watch of a connection announced something.
+    /// The poll of a connection completed.
     pub(super) fn readable(&mut self, key: SlotKey, hangup: Hangup, armed: bool) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
         let reading = connection.reading;
-        // The watch was cancelled when the stream began, and this is older than that.
+        // The poll was cancelled when the multishot receive began, and this completion is older
+        // than that.
         if matches!(reading, RecvMode::Multishot | RecvMode::Cancelling) {
             return;
         }
@@ -71,7 +73,7 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        // Behind the bytes of a peer that is going comes its end, which nothing else tells.
+        // Behind the bytes of a closing peer comes its end, which has no other report.
         let end_waiting = has_data && connection.hangup != Hangup::None;
         if (more_waiting || end_waiting) && !self.pauses(key) {
             self.receive(key);
@@ -89,7 +91,8 @@ impl Shard {
             }
         );
         let outcome = match outcome {
-            // The stream was stopped, or more came at once than there were buffers offered for.
+            // The multishot receive was cancelled, or more came at once than buffers were offered
+            // for.
             Received::Failed {
                 errno: libc::ECANCELED,
             }
@@ -114,8 +117,8 @@ impl Shard {
         }
     }
 
-    /// Whether reading pauses. A peer that has gone meanwhile is not waited for: the connection
-    /// ends if nothing can be sent any more, or if what it waits for ends with its peer.
+    /// Whether reading pauses. A peer that has closed meanwhile is not waited for: the connection
+    /// ends if no more can be sent, or if its pending request ends with its peer.
     fn pauses(&mut self, key: SlotKey) -> bool {
         let Some(connection) = self.slots.get_mut(key) else {
             return false;
@@ -135,7 +138,7 @@ impl Shard {
         true
     }
 
-    /// Handles what was received.
+    /// Handles the outcome of a receive.
     fn on_recv(&mut self, key: SlotKey, outcome: Received) {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
@@ -173,7 +176,7 @@ impl Shard {
         }
     }
 
-    /// Receives once, unless a stream does it or its end will lead to it.
+    /// Receives once, unless a multishot receive does it or its end will lead to it.
     pub(super) fn receive(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
@@ -186,7 +189,7 @@ impl Shard {
         }
     }
 
-    /// The connection has been quiet, or listens to events: it is watched from here on.
+    /// The connection has been quiet, or waits for events: it is polled from here on.
     pub(super) fn rearm_poll(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;

@@ -1,9 +1,9 @@
 //! The loop of a shard.
 //!
-//! A shard with nothing to do waits in its ring, which is quick to leave. It parks in the executor
-//! instead while handlers wait, because what they wait for arrives there, and after a whole tick
-//! without work, because that is thrifty. The tick is one operation in the ring, armed anew when
-//! it came, rather than a timeout of each wait: that would start and stop a timer of the kernel
+//! A shard without work waits in its ring, which is quick to leave. While handlers wait, it parks
+//! in the executor instead, because their wake-ups arrive there; and also after a whole tick
+//! without work, to save power. The tick is one operation in the ring, started again when it
+//! completes, rather than a timeout of each wait: that would start and stop a timer of the kernel
 //! with each request of a server that is neither busy nor idle.
 
 use std::rc::Rc;
@@ -20,7 +20,7 @@ const EXPIRIES_PER_TURN: usize = 1024;
 /// The longest sleep: a shard that sleeps longer would miss the second for its date.
 const PARK_MAX: Duration = Duration::from_secs(1);
 
-/// What a turn came to.
+/// The result of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TurnOutcome {
     /// Something was done.
@@ -56,7 +56,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
             has_work = true;
         } else if task_woken {
             yield_now().await;
-            // Tasks may have left news or queued nothing at all: look without waiting.
+            // Tasks may have left events or queued nothing at all: look without waiting.
             has_work = true;
         }
         if shard.has_ticked {
@@ -67,12 +67,13 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
 }
 
 impl Shard {
-    /// Handles what happened since the turn before. What it queues, the next entry submits.
+    /// Handles the events since the last turn. The next entry submits the operations that it
+    /// queues.
     pub(super) fn turn(&mut self) -> std::io::Result<TurnOutcome> {
         self.has_ticked = false;
         self.update_clock();
-        // The order of these steps is the order of what they free: completions free buffers,
-        // messages free lanes, news frees calls, and only then is new work taken up again.
+        // The order of these steps is the order of the resources that they free: completions free
+        // buffers, messages free lanes, events free calls, and only then is new work started.
         let mut did = self.handle_completions();
         did |= self.handle_messages();
         did |= self.handle_call_events();
@@ -86,8 +87,8 @@ impl Shard {
         self.flush_lanes();
         if has_drained {
             self.handling.endpoint.finish_drain();
-            // Other shards may still have something to say, and the number of the ring's descriptor
-            // may soon be that of another one.
+            // Other shards may still send messages, and the number of the ring's descriptor may
+            // soon be used by another.
             self.ring_fds[usize::from(self.handling.shard)].store(-1, Ordering::Release);
             let overflows = self.ring.counters().completion_overflows;
             let meter = &self.handling.meter;
@@ -100,7 +101,7 @@ impl Shard {
         })
     }
 
-    /// Submits what is queued; waits for something to happen unless there is something to do.
+    /// Submits the queued operations; waits for a completion unless there is work.
     pub(super) fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
         if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
             return self.ring.enter(Wait::No);
@@ -114,14 +115,13 @@ impl Shard {
         self.handling.endpoint.has_calls()
     }
 
-    /// Whether handlers that wait, for a timer perhaps, have not had the core for their interval.
+    /// Whether waiting handlers, for a timer perhaps, have not had the core for their interval.
     fn is_yield_due(&mut self) -> bool {
         self.now_us - self.yielded_us >= self.profile.executor.yield_interval_us
             && self.has_waiting_handlers()
     }
 
-    /// Takes over what changed, and tells a share of it to those who asked. Returns whether there
-    /// was anything.
+    /// Takes catalog changes over, and broadcasts a share of them. Returns whether there was any.
     pub(super) fn handle_changes(&mut self) -> bool {
         let endpoint = &mut self.handling.endpoint;
         // Resources that changed wait among the updates, where they coalesce, until the last ones
@@ -155,8 +155,7 @@ impl Shard {
     /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.
     async fn park(&mut self, parker: &Parker) -> std::io::Result<()> {
         self.ring.set_park_notify(true);
-        // What completed before notifying was on is seen by this look, what completes after it
-        // notifies.
+        // Completions from before notifying was on are seen by this look; later ones notify.
         self.ring.enter(Wait::No)?;
         if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
             let event_queue = Rc::clone(&self.handling.event_queue);

@@ -53,8 +53,8 @@ impl Shard {
         }
     }
 
-    /// Connections whose peers have taken too little of their output for a while, the one that has
-    /// for longest first.
+    /// Connections whose peers have taken too little of their output for a while, the longest
+    /// stalled first.
     fn stalled_connections(&self) -> Vec<SlotKey> {
         let timeout_ms = self.profile.connection.write_timeout_ms;
         let stalled = self.slots.keys().filter_map(|key| {

@@ -48,11 +48,11 @@ pub(crate) struct ShardPlan {
     pub(crate) listener: Listener,
     pub(crate) backlog: u32,
     pub(crate) origin: OriginPolicy,
-    /// Where requests say who asks, if they do.
+    /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
     pub(crate) endpoint_path: String,
     pub(crate) parts: ServerParts,
-    /// Changes that others make.
+    /// Changes from other threads.
     pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
     /// The context that handlers run in, if any.
@@ -71,7 +71,7 @@ pub enum ShardError {
     Thread {
         /// The shard.
         shard: u16,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The executor cannot be made.
@@ -82,7 +82,7 @@ pub enum ShardError {
     Executor {
         /// The shard.
         shard: u16,
-        /// What the executor says.
+        /// The executor's error.
         text: String,
     },
     /// The ring cannot be opened.
@@ -90,7 +90,7 @@ pub enum ShardError {
     Ring {
         /// The shard.
         shard: u16,
-        /// What the ring says.
+        /// The ring's error.
         error: RingError,
     },
     /// The descriptor by which other threads wake the shard cannot be made.
@@ -98,7 +98,7 @@ pub enum ShardError {
     Wake {
         /// The shard.
         shard: u16,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The ring stopped working.
@@ -106,7 +106,7 @@ pub enum ShardError {
     Broken {
         /// The shard.
         shard: u16,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The shard panicked.
@@ -120,8 +120,8 @@ pub enum ShardError {
 /// A shard's thread; it ends when the shard has drained.
 pub(crate) type ShardThread = thread::JoinHandle<Result<MeterSnapshot, ShardError>>;
 
-/// Starts a shard. It says through `ready` when it accepts connections, or why it never will.
-/// `end_guard` is dropped when its thread ends, in whatever way.
+/// Starts a shard. It reports through `ready` when it accepts connections, or why it cannot start.
+/// `end_guard` is dropped when its thread ends, in any way.
 pub(crate) fn spawn(
     plan: ShardPlan,
     ready: Sender<Result<(), ShardError>>,
@@ -151,8 +151,8 @@ fn serve(
         ring_depth: profile.ring_depth as usize,
         io_memory_bytes: profile.io_memory_bytes,
     };
-    // Whoever waits for `ready` learns of a failure there; the thread then ends quietly. It is
-    // dropped before the shard runs: a shard that panics while it opens is seen as hanging up.
+    // The receiver of `ready` gets a failure; the thread then ends quietly. `ready` is dropped
+    // before the shard runs: a shard that panics while it opens is seen as hanging up.
     let give_up = |ready: Sender<_>, error| {
         let _ = ready.send(Err(error));
         Ok(MeterSnapshot::default())
@@ -240,7 +240,7 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     Ok(opened)
 }
 
-/// What the connections of the shard work with; `waker` lets other threads wake the shard.
+/// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
 fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let profile = &plan.profile;
     let meter = Rc::new(ShardMeter::new());

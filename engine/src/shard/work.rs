@@ -1,5 +1,5 @@
-//! The state of a shard, in the two parts that are borrowed apart: what moves bytes and what
-//! handles them.
+//! The state of a shard, in two parts that are borrowed apart: one moves bytes, the other handles
+//! them.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -37,8 +37,8 @@ pub(crate) struct Shard {
     pub(super) listener: Option<Listener>,
     /// The kind of address that peers have.
     pub(super) peer_family: AddressFamily,
-    /// Requests of connections whose peers are being looked up: at most one of each, which came in
-    /// since the ring was entered last.
+    /// Requests of connections whose peers are being looked up: at most one of each, received since
+    /// the ring was entered last.
     pub(super) lookups: HashMap<SlotKey, PostponedRequest>,
     pub(super) accepting: Accepting,
     /// Accepts of one connection each that have not ended.
@@ -57,13 +57,13 @@ pub(crate) struct Shard {
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
-    /// Connections with requests left over from a turn whose budget was spent.
+    /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
-    /// Calls with messages for a connection that had no room.
+    /// Calls with messages for a connection without capacity.
     pub(super) stalled: VecDeque<CallKey>,
     /// Messages that must arrive and whose lane was full.
     pub(super) overflow: Overflow<ShardMessage>,
-    /// Calls in `stalled` to look at, because there is room somewhere that was not there before.
+    /// Calls in `stalled` to look at, because of new capacity.
     pub(super) stalled_looks: usize,
     /// Statuses of tasks to look at for the same reason.
     pub(super) status_looks: usize,
@@ -81,7 +81,7 @@ pub(crate) struct Shard {
     pub(super) drain_deadline_ms: Option<u64>,
     /// When connections were last closed for the memory of their output.
     pub(super) shedding: Shedding,
-    /// The shard drains, and has said that it is quiet.
+    /// The shard drains, and has reported that it is quiet.
     pub(super) is_counted_quiet: bool,
 }
 
@@ -134,7 +134,7 @@ pub(crate) struct Handling {
 }
 
 impl Handling {
-    /// What the connection `key` works with in one step.
+    /// The parts that the connection `key` uses in one step.
     pub(super) fn context(&mut self, key: SlotKey) -> Context<'_> {
         Context {
             endpoint: &mut self.endpoint,
@@ -157,13 +157,13 @@ impl Handling {
         }
     }
 
-    /// Takes requests that were made off those that may be made at this step of the turn.
+    /// Subtracts handled requests from those allowed at this step of the turn.
     pub(super) fn note_requests(&mut self, made: u32) {
         self.requests_left = self.requests_left.saturating_sub(made);
     }
 
-    /// Gives back memory that unusually large messages took. Called once a second, so that a
-    /// message among many of its size finds the memory of the one before.
+    /// Frees the memory of unusually large messages. Called once a second, so that a message among
+    /// many of its size finds the memory of the one before.
     fn trim(&mut self) {
         const SCRATCH_KEPT_BYTES_MAX: usize = 64 * 1024;
         self.endpoint.trim();
@@ -173,19 +173,19 @@ impl Handling {
         }
     }
 
-    /// Whether changes are being told.
+    /// Whether broadcasts are under way.
     pub(super) fn has_broadcasts(&mut self) -> bool {
         self.endpoint.has_broadcasts()
     }
 
-    /// Whether calls have news.
+    /// Whether calls have events.
     pub(super) fn has_call_events(&mut self) -> bool {
         self.endpoint.has_call_events()
     }
 }
 
 impl Shard {
-    /// Reads the clock and looks at what waits to be sent, once per turn.
+    /// Reads the clock and checks the waiting output, once per turn.
     pub(super) fn update_clock(&mut self) {
         self.now_us = self.started.elapsed().as_micros() as u64;
         self.now_ms = self.now_us / 1000;

@@ -162,7 +162,7 @@ fn a_stream_of_http_1_0_ends_with_its_connection() {
     });
 }
 
-/// A call that waits, whose answer has begun for its slowness, and what follows it.
+/// A call that waits, with a slow answer that has begun, and a pipelined request.
 fn slow(version: &str, accept: &str) -> TestConnection {
     let mut line = TestConnection::new();
     line.receive(call_as(version, accept, "wait", json!({})).as_bytes());
@@ -199,7 +199,7 @@ fn a_slow_call_sends_spaces_before_its_answer_to_a_client_that_takes_json_only()
         assert_eq!(line.connection.phase, Phase::Padding);
         let begun = line.take_sent();
         assert_eq!(read_all(&begun)[0].body, Body::Spaces(2, false));
-        // What comes before the answer is for clients that take streams.
+        // Only clients that take streams get messages before the answer.
         line.deliver(exchange_of(&line), event(progress(1.0)));
         assert!(line.take_sent().is_empty());
         line.harness.gate.open();

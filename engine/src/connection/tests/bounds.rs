@@ -1,4 +1,4 @@
-//! What a connection may hold, and how reading stops and goes on.
+//! The memory that a connection may hold, and how reading stops and continues.
 
 use serde_json::json;
 
@@ -60,7 +60,7 @@ fn what_arrives_when_a_turn_has_no_request_left_is_looked_at_in_a_later_one() {
         line.receive(begun.as_bytes());
         line.requests_per_turn = 0;
         line.receive(rest.as_bytes());
-        // The end of the peer comes after what it sent.
+        // The end of the peer comes after its bytes.
         line.step(Connection::finished);
         assert!(line.take_sent().is_empty(), "cut at {cut}");
         assert!(line.connection.takes_turn(&line.rules.connection));
@@ -236,7 +236,7 @@ fn responses_to_a_batch_are_no_reason_to_give_its_client_up() {
         }
         line.harness.gate.open();
         line.settle().await;
-        // What was answered no longer speaks for the connection.
+        // An answered request has no more effect on the limit.
         assert!(line.connection.has_twice_the_output(&line.rules.connection));
     });
 }

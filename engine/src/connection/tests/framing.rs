@@ -1,4 +1,4 @@
-//! Requests in pieces, in a row, and requests that are none.
+//! Requests in pieces, in a row, and invalid ones.
 
 use serde_json::json;
 
@@ -203,7 +203,7 @@ fn a_client_that_asks_first_is_told_to_go_on_once() {
         line.receive(&[byte]);
     }
     assert_eq!(text_of(&line.response()), "m");
-    // Who did not wait for it is not told.
+    // A client that did not wait for `100 Continue` gets none.
     line.receive(request.as_bytes());
     assert_eq!(text_of(&line.response()), "m");
 }

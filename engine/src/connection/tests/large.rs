@@ -10,7 +10,7 @@ use crate::mcp::tests::test_endpoint::{TestEndpoint, on_executor};
 /// Bytes past which a body is decoded elsewhere.
 const INLINE_BYTES_MAX: usize = 1000;
 
-/// A connection of a shard whose pool has so many threads for decoding.
+/// A connection of a shard with a pool of `decode` threads for decoding.
 fn connection(decode: usize) -> TestConnection {
     let threads = PoolThreads {
         decode,
@@ -21,7 +21,7 @@ fn connection(decode: usize) -> TestConnection {
     }))
 }
 
-/// Lets the next body be decoded, and the connection go on; returns whether it is of no use then.
+/// Decodes the next body, and lets the connection continue; returns whether it has no further use.
 fn decode(connection: &mut TestConnection) -> bool {
     let decoded = connection.harness.next_decoded();
     connection.input_bytes -= decoded.held_bytes;
@@ -117,7 +117,7 @@ fn what_is_no_message_is_refused_and_the_connection_lives() {
 
 #[test]
 fn past_the_queue_of_the_pool_a_large_message_is_refused_and_a_small_one_is_not() {
-    // Nothing is ever decoded: one message waits for a thread, and the next finds no room.
+    // No body is ever decoded: one message waits for a thread, and the next is refused.
     let mut waiting = connection(0);
     waiting.receive(echo(&long()).as_bytes());
     let mut other = TestConnection::on(waiting.harness);

@@ -17,7 +17,7 @@ fn peer_known(line: &mut TestConnection) -> bool {
     is_of_no_use
 }
 
-/// A connection whose peer is not known.
+/// A connection with an unknown peer.
 fn unknown() -> TestConnection {
     let mut line = TestConnection::new();
     line.peer = None;

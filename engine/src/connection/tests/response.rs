@@ -11,7 +11,7 @@ pub(super) struct Response {
     pub(super) body: Body,
 }
 
-/// What followed the head.
+/// The body after the head.
 #[derive(Debug, PartialEq)]
 pub(super) enum Body {
     None,
@@ -22,7 +22,7 @@ pub(super) enum Body {
     Stream(Vec<Item>, bool),
 }
 
-/// One thing on a stream.
+/// One item of a stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Item {
     Event(Value),
@@ -100,7 +100,7 @@ fn read_one(sent: &[u8]) -> (Response, &[u8]) {
     (response, rest)
 }
 
-/// The data of the chunks so far, whether the last one was there, and what follows.
+/// The data of the chunks so far, whether the last one was there, and the bytes after it.
 fn read_chunks(mut rest: &[u8]) -> (Vec<u8>, bool, &[u8]) {
     let mut data = Vec::new();
     while let Some(line_end) = find(rest, b"\r\n") {
@@ -117,7 +117,7 @@ fn read_chunks(mut rest: &[u8]) -> (Vec<u8>, bool, &[u8]) {
     (data, false, rest)
 }
 
-/// Events and comments; what only primes a client or says when to come back is passed over.
+/// Events and comments; the first event of a stream and retry times are skipped.
 fn read_items(data: &[u8]) -> Vec<Item> {
     let text = str::from_utf8(data).expect("a stream of text");
     let items = text.split_terminator("\n\n");

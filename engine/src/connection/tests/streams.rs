@@ -43,7 +43,7 @@ fn change(at: u64) -> (Value, Part) {
     (value, Part::Change { id: None, message })
 }
 
-/// A stream whose peer has stopped reading behind one event.
+/// A stream with a peer that has stopped reading after one event.
 fn stopped() -> (TestConnection, SessionId) {
     let (mut line, id) = opened();
     line.takes_output = false;
@@ -139,7 +139,7 @@ fn a_stream_is_open_until_its_session_ends() {
         connection.deliver(Part::Event { id: None, message }, context);
     });
     line.step(Connection::keep_alive);
-    // What the client sends meanwhile waits.
+    // Bytes that the client sends meanwhile wait.
     line.receive(echo("next").as_bytes());
     line.harness.send("DELETE", &session_header(id));
     deliver_all(&mut line);
@@ -177,7 +177,7 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     let id = SessionId { home: 1, random: 1 };
     line.receive(open(&session_header(id)).as_bytes());
     assert_eq!(line.connection.phase, Phase::Waiting);
-    // It is no call, however long its home takes: it opens or is refused with a status.
+    // It is not a call, for any delay of its home: it opens or is refused with a status.
     line.step(Connection::begin_slow_answer);
     assert!(line.take_sent().is_empty());
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);

@@ -1,4 +1,4 @@
-//! One connection with everything it works with: what the peer sends and what it is sent.
+//! One connection with all parts that it uses, and the bytes from and to its peer.
 
 use std::mem;
 
@@ -40,7 +40,7 @@ pub(super) struct TestConnection {
     pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
-    /// In whose share the peer counts, if that is known.
+    /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
@@ -48,7 +48,7 @@ pub(super) struct TestConnection {
     pub(super) input_bytes: usize,
     /// Bytes of unsent output of the whole shard.
     pub(super) shard_output_bytes: usize,
-    /// Whether the peer takes what it is sent; if not, everything waits behind the first send.
+    /// Whether the peer takes output; if not, everything waits behind the first send.
     pub(super) takes_output: bool,
     scratch: Vec<u8>,
     sent: Vec<u8>,
@@ -93,7 +93,7 @@ impl TestConnection {
         }
     }
 
-    /// Lets the connection make one step; what it has to say is sent.
+    /// Lets the connection make one step; its output is sent.
     pub(super) fn step<T>(
         &mut self,
         step: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
@@ -158,7 +158,7 @@ impl TestConnection {
         self.step(|connection, context| connection.received(&mut bytes, context));
     }
 
-    /// Goes on with what was left over, turn by turn; returns how many turns that took.
+    /// Handles leftover requests turn by turn; returns the number of turns.
     pub(super) fn finish_leftover(&mut self) -> usize {
         let mut turns = 0;
         while self.connection.has_requests_left_over() {
@@ -168,7 +168,7 @@ impl TestConnection {
         turns
     }
 
-    /// Lets handlers run as far as they can and delivers what they say.
+    /// Lets handlers run as far as they can and delivers their messages.
     pub(super) async fn settle(&mut self) {
         for (exchange, part) in self.harness.settle().await {
             self.deliver(exchange, part);
@@ -189,7 +189,7 @@ impl TestConnection {
         mem::take(&mut self.sent)
     }
 
-    /// Takes what was sent, as a client reads it.
+    /// Takes the sent bytes, as a client reads them.
     #[track_caller]
     pub(super) fn responses(&mut self) -> Vec<Response> {
         read_all(&self.take_sent())
@@ -203,7 +203,7 @@ impl TestConnection {
         responses.remove(0)
     }
 
-    /// Whether the connection owns nothing, and what it used is there to be used again.
+    /// Whether the connection owns nothing, and its buffers are free for reuse.
     pub(super) fn owns_nothing(&self) -> bool {
         self.connection.buffers.is_none()
     }

@@ -27,7 +27,7 @@ pub(super) fn listen() -> String {
     )
 }
 
-/// The list of tools changes, and everybody who subscribed to it gets the change.
+/// The list of tools changes, and every subscription gets the change.
 fn broadcast(shard: &mut TestShard) {
     let mut changes = Changes::default();
     changes.lists.insert(ListKind::Tools);

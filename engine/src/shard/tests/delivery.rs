@@ -1,4 +1,4 @@
-//! What one shard sends another, and what becomes of it there.
+//! Messages of one shard to another, and their effects there.
 
 use corelane_protocol::binding::refusal::Category;
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
         let key = shards[0].insert(index);
         shards[0].exchange(key)
     });
-    // The second finds the lane full. There is room when the third stream is opened.
+    // The second finds the lane full. It has capacity when the third stream is opened.
     shards[0].shard.stream_gone(owner, first);
     shards[0].shard.stream_gone(owner, second);
     shards[0].shard.flush_lanes();

@@ -110,7 +110,7 @@ fn a_peer_that_leaves_while_reading_is_paused_ends_its_call() {
         let client = paused_client(shard).await;
         client.reset();
         check_gone(shard, "a reset").await;
-        // Nothing reads what is left before the end, so the end of sending counts as well.
+        // No later read finds the end, so the end of sending counts as well.
         let client = paused_client(shard).await;
         client.finish();
         check_gone(shard, "an end of sending").await;

@@ -56,7 +56,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
     let toml = "[budget]\ncompletions_per_turn = 4\nrequests_per_connection_per_turn = 2";
     with_shard(toml, async |shard| {
         let _clients = pipelining_clients(shard).await;
-        // Their bytes arrive, and no turn takes up what is left over yet.
+        // Their bytes arrive, and no turn handles the leftover requests yet.
         for _ in 0..TURNS_MAX {
             if shard.shard.leftover.len() == CONNECTIONS {
                 break;
@@ -65,7 +65,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
             shard.shard.handle_completions();
         }
         assert_eq!(shard.shard.leftover.len(), CONNECTIONS);
-        // What comes behind a receive's worth of requests waits in the socket.
+        // Bytes after a receive's worth of requests wait in the socket.
         for _ in 0..CONNECTIONS {
             shard.shard.ring.enter(Wait::No).expect("it enters");
             shard.shard.handle_completions();
@@ -76,7 +76,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         shard.shard.handle_leftover();
         let made = shard.count(Counter::CallsOk) - before;
         assert_eq!(made, u64::from(LEFTOVER_REQUESTS_PER_TURN));
-        // Those that were passed over come first, and all are served in the end.
+        // Connections that were skipped come first, and all are served in the end.
         serve_all(shard).await;
     });
 }

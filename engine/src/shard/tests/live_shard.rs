@@ -24,9 +24,9 @@ use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::ring::Wait;
 use corelane_io::slots::SlotKey;
 
-/// How long one entry of the ring waits for something to happen.
+/// How long one entry of the ring waits for a completion.
 pub(super) const ROUND: Duration = Duration::from_millis(5);
-/// Turns after which what is waited for does not come any more.
+/// Turns after which a wait has failed.
 pub(super) const TURNS_MAX: usize = 4000;
 
 /// The only shard of a server with the catalog of the tests.
@@ -99,7 +99,7 @@ impl TestShard {
         outcome.has_drained
     }
 
-    /// Takes turns until `holds` says so; `what` completes the sentence "... did not happen".
+    /// Takes turns until `holds` returns true; `what` completes the sentence "... did not happen".
     pub(super) async fn turn_until(&mut self, what: &str, holds: impl Fn(&mut TestShard) -> bool) {
         for _ in 0..TURNS_MAX {
             if holds(self) {
@@ -181,7 +181,7 @@ impl Client {
         .into_bytes()
     }
 
-    /// What has arrived.
+    /// The received bytes.
     pub(super) fn read(&mut self) -> Vec<u8> {
         let mut bytes = vec![0; 1 << 16];
         let count = self.stream.read(&mut bytes).unwrap_or(0);

@@ -81,7 +81,7 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
     let is_open = |shard: &TestShard| [0, 1, 2].map(|at| shard.phase(open[at]).is_some());
     assert_eq!(is_open(&shard), [false, true, true]);
     assert_eq!(shard.shard.handling.output_bytes, 800_000);
-    // Between the last seven eighths and the limit nobody is closed.
+    // Between the last seven eighths and the limit no connection is closed.
     shard.insert_sending(6, limit - 800_001);
     shard.advance_to(3000);
     shard.shard.shed_output();
@@ -89,7 +89,7 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
     shard.insert_sending(7, 1);
     shard.shard.shed_output();
     assert_eq!(is_open(&shard), [false, false, true]);
-    // One that has not stalled for long enough is not closed, however much there is.
+    // A connection that has not stalled for long enough is not closed, for any amount of output.
     let fresh = shard.insert_sending(8, 4 * limit);
     shard.advance_to(3900);
     shard.shard.shed_output();

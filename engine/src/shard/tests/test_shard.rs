@@ -155,8 +155,8 @@ impl TestShard {
         self.peer_known(key);
     }
 
-    /// The look-up of the peer of a connection is over, if there is one. There is no socket whose
-    /// peer could be looked up.
+    /// Ends the look-up of a connection's peer, if there is one. There is no socket with a peer to
+    /// look up.
     pub(super) fn peer_known(&mut self, key: SlotKey) {
         if self.shard.lookups.contains_key(&key) {
             self.shard.peer_known(key, None);
@@ -169,7 +169,7 @@ impl TestShard {
         self.shard.sent(key, chunk(chunk_bytes), 0, Ok(bytes));
     }
 
-    /// The clock says `now_ms`, and deadlines that have passed are handled.
+    /// Sets the clock to `now_ms`, and handles passed deadlines.
     pub(super) fn advance_to(&mut self, now_ms: u64) {
         self.shard.now_ms = now_ms;
         while !self.shard.handle_timers(1000) {}
