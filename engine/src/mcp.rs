@@ -8,14 +8,14 @@
 //! services      routes (modern, legacy, batch) from a method to the operation that serves it
 //! operations    start, call_admission, endings, call_events, session_streams, task_requests,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
-//!               services it touches
+//!               services it uses
 //! services' state  calls, sessions, streams, subscriptions, tasks, questions, outbox
 //! names         exchange, delivery, disposition, inbound, ids
 //! ```
 //!
 //! A file imports from the lines below its own, never from above; a test checks that. To add a
-//! notification, put its message into the [`notifier`](self) operation that has its trigger; to add
-//! a method, add its route and an operation.
+//! notification, send its message through the [`notifier`](self) from the operation that has its
+//! trigger; to add a method, add its route and an operation.
 
 mod age_list;
 mod ahead;

@@ -1,8 +1,8 @@
-//! A list of the entries of a slab in the order they were put into it, oldest first.
+//! A list of the entries of a slab in insertion order, oldest first.
 //!
-//! The links stand in the entries, so an entry leaves from anywhere in the list at once and the
-//! list owns no memory. An entry can stand in as many lists as it has [`Links`]; which ones are
-//! meant is said with each call, by the function that finds them in an entry.
+//! The links are in the entries, so an entry leaves from anywhere in the list at once and the list
+//! owns no memory. An entry can be in as many lists as it has [`Links`]; each call names them by
+//! the function that finds them in an entry.
 //!
 //! Invariant, kept by the caller: an entry is in a list through given links at most once, and
 //! leaves the list before it leaves the slab.

@@ -1,9 +1,9 @@
-//! Work on a large message that was done ahead, where it was decoded.
+//! Work on a large message that is done ahead, on the thread that decodes it.
 //!
-//! What takes long for a large value, such as checking arguments against a schema and reading them
-//! as a type, is done on the pool before the shard handles the message. Results are found by the
-//! address of the value, which stays while the document lives. What was not done ahead is done by
-//! the shard, so nothing here decides what a message means.
+//! Slow work on a large value, such as checking arguments against a schema and reading them as a
+//! type, is done on the pool before the shard handles the message. Results are found by the address
+//! of the value, which stays while the document lives. The shard does the work that was not done
+//! ahead, so this module decides no meaning of a message.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ use corelane_protocol::request_state::params_digest;
 use crate::catalog::Plan;
 use crate::handler::runner::Arguments;
 
-/// What was done ahead for the values of one document.
+/// The results for the values of one document.
 #[derive(Default)]
 pub(super) struct Ahead {
     arguments: RefCell<HashMap<usize, CheckedArguments>>,
@@ -32,7 +32,7 @@ pub(super) struct Ahead {
 
 /// Arguments that were checked and read.
 struct CheckedArguments {
-    /// The tool or prompt that they are for, which may be another one by now.
+    /// The tool or prompt of the results, which may have been replaced by now.
     parts: Arc<dyn Any + Send + Sync>,
     /// The arguments, or why they do not fit.
     checked: Result<Arguments<'static>, String>,
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Ahead {
 }
 
 impl Ahead {
-    /// Does the work on a message, or on those of a batch of at most `batch_max`; a longer one is
+    /// Does the work for a message, or for those of a batch of at most `batch_max`; a longer one is
     /// refused anyway.
     pub(super) fn of(document: Document<'_>, plan: &Plan, batch_max: usize) -> Ahead {
         let mut ahead = Ahead::default();
@@ -110,7 +110,7 @@ impl Ahead {
         parts: Arc<dyn Any + Send + Sync>,
         check: impl FnOnce(Value<'_>) -> Result<Arguments<'static>, String>,
     ) {
-        // Reading runs code of the handler's author. If that panics, it does so again on the shard,
+        // Reading runs code of the handler's author. If it panics, it does so again on the shard,
         // and ends the call there.
         if let Ok(checked) = catch_unwind(AssertUnwindSafe(|| check(given))) {
             let checked = CheckedArguments { parts, checked };
@@ -123,7 +123,7 @@ impl Ahead {
         self.copies.get_mut().insert(value.address(), copy);
     }
 
-    /// The arguments that were checked for the tool or prompt `parts`, or why they do not fit it.
+    /// The arguments that were checked for the tool or prompt `parts`, or their faults.
     pub(super) fn take_arguments<P>(
         &self,
         parts: &Arc<P>,

@@ -1,9 +1,9 @@
-//! Batches that are not answered whole: how many answers each lacks, and how many bytes it has.
+//! Batches with missing answers: the number that each lacks, and the bytes that it has.
 //!
-//! The answers of a batch are held until its client takes them, on whatever shard that is; their
-//! bytes are counted here, where they are made. As with the output of a connection, the answer that
+//! The answers of a batch are held until its client takes them, on any shard; their bytes are
+//! counted here, on the shard that makes them. As with the output of a connection, the answer that
 //! reaches the limit is the last one that is taken, so that a batch of one message is answered like
-//! the message alone. In place of each further one goes a short error: a client gets an answer to
+//! the message alone. Each further answer is replaced by a short error: a client gets an answer to
 //! every request.
 
 use std::collections::HashMap;
@@ -14,9 +14,9 @@ use super::exchange::Exchange;
 /// and one.
 #[derive(Debug)]
 pub(super) struct Batches {
-    /// Bytes of answers past which a batch gets none.
+    /// Bytes of answers past which a batch gets no more.
     bytes_max: usize,
-    /// The hash needs not withstand an attack: peers choose no part of an exchange.
+    /// The hash needs no protection against attacks: peers choose no part of an exchange.
     open: HashMap<Exchange, Open, foldhash::fast::RandomState>,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Batches {
 struct Open {
     /// How many of its messages were not answered.
     left: usize,
-    /// Bytes of the answers it got, without the errors in place of others.
+    /// Bytes of its answers, without the errors in place of others.
     bytes: usize,
 }
 
@@ -56,12 +56,13 @@ impl Batches {
         self.open.contains_key(&exchange)
     }
 
-    /// Notes that one more message of the batch of `exchange` has to be answered.
+    /// Records that one more message of the batch of `exchange` must be answered.
     pub(super) fn expect(&mut self, exchange: Exchange) {
         self.open.entry(exchange).or_default().left += 1;
     }
 
-    /// Notes that one of them was. Gives how many were not, or nothing if `exchange` has no batch.
+    /// Records that one of them was answered. Returns the number of the others, or none if
+    /// `exchange` has no batch.
     pub(super) fn settle(&mut self, exchange: Exchange) -> Option<usize> {
         let open = self.open.get_mut(&exchange)?;
         open.left -= 1;
@@ -72,13 +73,13 @@ impl Batches {
         Some(left)
     }
 
-    /// Forgets the batch of `exchange`, whose client left.
+    /// Drops the batch of `exchange`, whose client left.
     pub(super) fn forget(&mut self, exchange: Exchange) {
         self.open.remove(&exchange);
     }
 
-    /// Counts an answer of `bytes`, if the batch of `exchange` takes it. What is of no batch is
-    /// not counted.
+    /// Counts an answer of `bytes`, if the batch of `exchange` takes it. An answer outside a batch
+    /// is not counted.
     pub(super) fn count(&mut self, exchange: Exchange, bytes: usize) -> Result<(), AnswersTooLong> {
         let bytes_max = self.bytes_max;
         let Some(open) = self.open.get_mut(&exchange) else {

@@ -1,8 +1,8 @@
 //! Broadcasts changes to the listen streams of modern clients and the GET streams of sessions, a
-//! share in each turn, so that a hundred thousand streams do not hold up a call.
+//! share in each turn, so that a hundred thousand streams do not delay a call.
 //!
 //! A stream that opens meanwhile may get a change that is older than itself; its client then only
-//! lists once more than it had to.
+//! lists once more than necessary.
 
 use super::notifier::Notifier;
 use super::subscriptions::{Broadcast, Subscriptions};
@@ -14,7 +14,7 @@ pub(super) struct Broadcasting<'a> {
 }
 
 impl Broadcasting<'_> {
-    /// Goes on with the broadcasts until the budget of messages is spent.
+    /// Continues the broadcasts until the budget of messages is spent.
     pub(super) fn run(&mut self, budget: &mut usize) {
         while let Some(mut broadcast) = self.subscriptions.broadcasts.pop() {
             if !self.send_share(&mut broadcast, budget) {

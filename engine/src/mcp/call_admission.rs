@@ -1,6 +1,6 @@
-//! Which calls may wait: decided before their handlers run, so that a refused call has had no
-//! effect and may be made again. Where there is no room, calls go first whose client left them and
-//! makes another one.
+//! The admission of calls that may wait, before their handlers run: a refused call has had no
+//! effect and may be made again. When the limit is reached, calls are ended whose client left them
+//! and makes another one.
 
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, Value};
@@ -15,14 +15,14 @@ use super::task_table::CreateError;
 use super::task_updates::TaskUpdates;
 use crate::meter::Counter;
 
-/// Values in the params of a call, past which their bytes are counted before it runs: so many take
-/// a few MiB beside their texts.
+/// Values in the params of a call, past which their bytes are counted before it runs: this many
+/// take a few MiB beside their texts.
 const PLAIN_NODES_MAX: usize = 10_000;
-/// Calls that make room for one.
+/// Calls that one call may end.
 const GIVEN_UP_PER_CALL_MAX: usize = 16;
 
 impl Starter<'_> {
-    /// Whether the call of a request may wait, should it have to.
+    /// Whether the call of a request may wait, if necessary.
     ///
     /// # Errors
     /// The refusal that was written.
@@ -39,7 +39,7 @@ impl Starter<'_> {
         self.admit_scarce(request, out)
     }
 
-    /// With much taken, or asked for, it matters who asks, and for how much.
+    /// With much in use, or a large request, the holder and the size decide.
     #[cold]
     fn admit_scarce(
         &mut self,
@@ -94,7 +94,7 @@ impl Starter<'_> {
         self.context.refuse(Some(id), Reason::Overloaded(text), out)
     }
 
-    /// In whose share a call or a task counts; nothing if that has to be looked up first.
+    /// The holder of a call or a task; none if it must be looked up first.
     pub(super) fn holder_of(&self, request: &HandlerRequest<'_>) -> Option<HolderKey> {
         match request.session {
             Some(session) => self.sessions.holder_of(session),
@@ -102,8 +102,8 @@ impl Starter<'_> {
         }
     }
 
-    /// Whether a session with all the calls that it may have in flight may have another one: one
-    /// that its client left makes room.
+    /// Whether a session with the most calls in flight may have another one: a call that its client
+    /// left is ended for it.
     ///
     /// # Errors
     /// The refusal that was written.

@@ -1,4 +1,4 @@
-//! What handlers did since the last turn: messages, statuses, questions, results.
+//! The events of handlers since the last turn: messages, statuses, requests to clients, results.
 
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ pub(super) struct CallEvents<'a> {
 impl CallEvents<'_> {
     /// Handles every event since the last turn.
     ///
-    /// `has_capacity` says whether the connection of an exchange takes more messages now; a call
+    /// `has_capacity` returns whether the connection of an exchange takes more messages now; a call
     /// whose connection does not goes to `stalled`, to be pumped later.
     pub(super) fn handle_all(
         &mut self,
@@ -55,8 +55,8 @@ impl CallEvents<'_> {
         self.endings.calls.give_back_events(events);
     }
 
-    /// Where the answer of a call goes, if it is not answered and its client is there; of a task,
-    /// where its session gets statuses.
+    /// The place of a call's answer, if it is not answered and its client is there; for a task, the
+    /// place of its statuses.
     pub(super) fn exchange_of(&mut self, key: CallKey) -> Option<Exchange> {
         let entry = self.endings.calls.find(key)?;
         match (entry.made_task, entry.session) {
@@ -68,8 +68,8 @@ impl CallEvents<'_> {
         }
     }
 
-    /// Whether there is room where the messages of a call go: on its connection, or on every
-    /// stream of its session that takes messages of a task.
+    /// Whether the place of a call's messages has capacity: its connection, or every stream of its
+    /// session that takes messages of a task.
     pub(super) fn takes_messages(
         &mut self,
         key: CallKey,
@@ -105,8 +105,8 @@ impl CallEvents<'_> {
     }
 
     /// The connection of an exchange is gone. That cancels a modern call (MCP 2026-07-28
-    /// basic/transports) and means nothing to a legacy one (2025-11-25 basic/transports), whose
-    /// client may have come back on another connection before this one was seen to go.
+    /// basic/transports) and does not affect a legacy one (2025-11-25 basic/transports), whose
+    /// client may have resumed on another connection before the loss of this one was seen.
     pub(super) fn client_gone(&mut self, key: CallKey, exchange: Exchange) {
         if !self.endings.calls.client_left(key, exchange) {
             return;
@@ -137,8 +137,8 @@ impl CallEvents<'_> {
         streams.send(entry.stream, entry.exchange, message, outbox);
     }
 
-    /// Sends the client of a call away, to come back after `retry_ms`; the call goes on. A client
-    /// that could not come back stays.
+    /// Pauses the stream of a call: its client reconnects after `retry_ms`; the call continues. The
+    /// stream of a client that cannot resume stays open.
     fn pause(&mut self, key: CallKey, retry_ms: u64) {
         let entry = self.endings.calls.find(key);
         let Some(entry) = entry.filter(|entry| entry.is_primed) else {
@@ -201,9 +201,9 @@ impl CallEvents<'_> {
         text.is_some_and(|text| updates.tasks.set_message(task, &owner, &text, now_ms))
     }
 
-    /// Sends the status that was kept; returns whether that is done. A session that reads slower
-    /// than its handler reports gets it later, and only the last one. A session without a stream
-    /// gets none: it comes back for results rather than for statuses.
+    /// Sends the kept status; returns whether that is done. A session that reads slower than its
+    /// handler reports gets it later, and only the last one. A session without a stream gets none:
+    /// it fetches results rather than statuses.
     fn send_status(&mut self, key: CallKey, has_capacity: impl Fn(Exchange) -> bool) -> bool {
         let exchange = self.exchange_of(key);
         let Some(entry) = self.endings.calls.find(key) else {
@@ -224,8 +224,8 @@ impl CallEvents<'_> {
         true
     }
 
-    /// Ends this round of a modern call whose handler asked its client, or passes on the questions
-    /// of a task.
+    /// Ends this round of a modern call with requests to its client, or sends the requests of a
+    /// task.
     fn request_input(&mut self, key: CallKey) {
         let Some(entry) = self.endings.calls.find(key) else {
             return;
@@ -281,8 +281,7 @@ impl CallEvents<'_> {
             match asked {
                 Err(error) => entry.call.answer(place, || Err(error.to_string())),
                 Ok(()) if era == Era::Modern => {}
-                // A request that waits for the result gets the question at once, others when they
-                // come.
+                // A request that waits for the result gets it at once, later ones when they arrive.
                 Ok(()) => {
                     if let Some(exchange) = updates.tasks.last_waiter(task, &owner, now_ms) {
                         updates.notifier.outbox.push_message(exchange, request);

@@ -46,7 +46,7 @@ impl Context {
                 return self.write_missing_capability(out, era, id, capability);
             }
             Kind::NoResource { uri } => resources::write_not_found(out, era, id, &uri),
-            // The runner has left an id of it; should it not have, the client learns nothing.
+            // The runner has replaced it by an id; otherwise the client learns nothing.
             Kind::Foreign(_) => {
                 let text = "internal error";
                 encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, text);

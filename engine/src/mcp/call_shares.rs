@@ -1,19 +1,19 @@
-//! How the calls that wait on a shard, and the bytes of their arguments, are shared.
+//! The shares of clients in the waiting calls of a shard, and in the bytes of their arguments.
 
 use super::holder::HolderKey;
 use super::shares::{Lack, Shares};
 
-/// Calls and bytes, and who holds them. A call that is answered at once holds neither.
+/// Calls and bytes by holder. A call that is answered at once counts for neither.
 #[derive(Debug)]
 pub(super) struct CallShares {
     calls: Shares,
     bytes: Shares,
 }
 
-/// Why no more calls may wait. Nothing of the call that is refused was started.
+/// Why no more calls may wait. No part of the refused call was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum CallsFull {
-    /// Everything is taken by others.
+    /// Other calls have all places.
     #[error("all {max} calls in flight of the shard are taken (calls.in_flight_max)")]
     Calls { max: usize },
     /// Its client holds its share of calls.
@@ -22,7 +22,7 @@ pub(super) enum CallsFull {
          (calls.in_flight_max)"
     )]
     CallsOfHolder { held: usize, max: usize },
-    /// Too large for what others leave.
+    /// The arguments exceed the free bytes of the share.
     #[error(
         "arguments of {bytes} bytes exceed the {free} left of {max} for calls in flight \
          (calls.bytes_max)"
@@ -45,7 +45,7 @@ pub(super) enum CallsFull {
 }
 
 impl CallShares {
-    /// Nothing is taken of so many calls and bytes of arguments.
+    /// No use of this many calls and bytes of arguments.
     pub(super) fn new(calls_max: usize, bytes_max: usize) -> CallShares {
         CallShares {
             calls: Shares::new(calls_max),
@@ -53,7 +53,7 @@ impl CallShares {
         }
     }
 
-    /// Whether a call may wait whoever makes it. The texts of one message fit into the half of the
+    /// Whether a call of any holder may wait. The texts of one message fit into the half of the
     /// bytes that is free, as the profile makes sure.
     pub(super) fn is_ample(&self) -> bool {
         self.calls.is_ample() && self.bytes.is_ample()
@@ -72,7 +72,7 @@ impl CallShares {
         self.check_bytes(holder, bytes)
     }
 
-    /// Whether a call of `holder` that waits may hold more bytes.
+    /// Whether a waiting call of `holder` may hold more bytes.
     ///
     /// # Errors
     /// The limit that they would exceed.

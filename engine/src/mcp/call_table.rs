@@ -1,4 +1,4 @@
-//! Calls that wait: who asked, where the answer goes, and until when.
+//! Waiting calls: their holders, the places of their answers, and their deadlines.
 
 use std::collections::VecDeque;
 
@@ -24,35 +24,35 @@ use corelane_io::executor::Task;
 #[derive(Debug)]
 pub(crate) struct InFlight {
     generation: u32,
-    /// What the handler holds too.
+    /// The call that the handler also holds.
     pub(crate) call: Call,
     /// The handler's future; dropping it stops the handler.
     pub(crate) task: Option<Task>,
-    /// What the call has become, if its client was answered already.
+    /// The task that the call has become, if its client was answered already.
     pub(crate) made_task: Option<TaskId>,
-    /// Whether its session was not told yet what the handler said last of the task.
+    /// Whether its session has not got the last status of the task yet.
     pub(crate) has_unsent_status: bool,
     /// Id of the request.
     pub(crate) id: OwnedId,
     /// Era of the request.
     pub(crate) era: Era,
-    /// What the request asked for.
+    /// The kind of the request.
     pub(crate) kind: HandlerKind,
-    /// Of the params, if the client may be asked and repeat its request.
+    /// Of the params, if the client may get requests and repeat its own.
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
-    /// Where the answer goes; nowhere once the client of a legacy call hung up.
+    /// The place of the answer; none once the client of a legacy call hung up.
     pub(crate) exchange: Option<Exchange>,
     /// The session of a legacy call.
     pub(crate) session: Option<SessionId>,
-    /// Under which name the events of a legacy call are kept, once it has any.
+    /// The stream that keeps the events of a legacy call, once it has any.
     pub(crate) stream: Option<StreamId>,
-    /// Whether its client can come back for the stream however early it loses it.
+    /// Whether its client can resume the stream, for any loss of it.
     pub(crate) is_primed: bool,
-    /// Whose share of the table it is in.
+    /// The holder of its place in the table.
     holder: HolderKey,
-    /// Bytes of its arguments, and of what its client answered since.
+    /// Bytes of its arguments, and of later answers of its client.
     bytes: usize,
-    /// Whether its client left, as far as that can be told: it stands in a list of such calls.
+    /// Whether its client left, as far as known: it is in a list of such calls.
     is_abandoned: bool,
     links: Links,
 }
@@ -66,7 +66,7 @@ impl InFlight {
     }
 }
 
-/// What a new entry consists of.
+/// The parts of a new entry.
 pub(crate) struct NewCall<'a> {
     pub(crate) call: Call,
     pub(crate) id: Id<'a>,
@@ -75,13 +75,13 @@ pub(crate) struct NewCall<'a> {
     pub(crate) params_digest: Option<Box<[u8; 32]>>,
     pub(crate) exchange: Exchange,
     pub(crate) session: Option<SessionId>,
-    /// Whose share of the table it is in.
+    /// The holder of its place in the table.
     pub(crate) holder: HolderKey,
     /// Bytes of its arguments.
     pub(crate) bytes: usize,
 }
 
-/// How many calls may wait, with how much, and for how long.
+/// Limits on waiting calls: their number, their bytes, and their time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallLimits {
     /// Calls that may wait at once.
@@ -101,7 +101,7 @@ pub(crate) struct CallLimits {
 pub(crate) struct CallTable {
     calls: Slab<InFlight>,
     shares: CallShares,
-    /// Calls whose clients left.
+    /// Calls of clients that left.
     abandoned: HolderLists,
     timeout_ms: u64,
     generation: u32,
@@ -135,7 +135,7 @@ impl CallTable {
         }
     }
 
-    /// Places and bytes, and who has them.
+    /// Places and bytes by holder.
     pub(super) fn shares(&self) -> &CallShares {
         &self.shares
     }
@@ -193,7 +193,7 @@ impl CallTable {
         (call.generation == key.generation).then_some(call)
     }
 
-    /// Takes the call called `key` out, unless it was answered.
+    /// Removes the call called `key`, unless it was answered.
     pub(crate) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         self.find(key)?;
         self.reclaim(key);
@@ -202,7 +202,7 @@ impl CallTable {
         Some(call)
     }
 
-    /// Notes that the client of a call may be gone. A task needs no client.
+    /// Records that the client of a call may be gone. A task needs no client.
     pub(super) fn abandon(&mut self, key: CallKey) {
         let Some(call) = self.find(key) else { return };
         if call.made_task.is_none() && !call.is_abandoned {
@@ -212,8 +212,8 @@ impl CallTable {
         }
     }
 
-    /// Notes that the client of a call is gone from `exchange`. Says whether the answer was to go
-    /// there; from now on it goes nowhere.
+    /// Records that the client of a call is gone from `exchange`. Returns whether that was the
+    /// place of the answer, which has no place from now on.
     pub(super) fn client_left(&mut self, key: CallKey, exchange: Exchange) -> bool {
         let take = |call: &mut InFlight| call.exchange.take_if(|its| *its == exchange);
         let is_own = self.find(key).and_then(take).is_some();
@@ -223,8 +223,8 @@ impl CallTable {
         is_own
     }
 
-    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was
-    /// to go before.
+    /// Makes `exchange`, where its client resumed, the place of a call's answer. Returns the place
+    /// before.
     pub(super) fn client_back(&mut self, key: CallKey, exchange: Exchange) -> Option<Exchange> {
         self.reclaim(key);
         self.find(key)?.exchange.replace(exchange)
@@ -235,14 +235,14 @@ impl CallTable {
         self.find(key).is_some_and(|call| call.is_abandoned)
     }
 
-    /// The call of `holder` whose client left first.
+    /// The call of `holder` that its client left first.
     pub(super) fn oldest_abandoned(&self, holder: HolderKey) -> Option<CallKey> {
         let index = self.abandoned.oldest(holder)?;
         let generation = self.calls[index as usize].generation;
         Some(CallKey { index, generation })
     }
 
-    /// Takes a call out of the list of those whose clients left, if it is there.
+    /// Removes a call from the list of abandoned calls, if it is there.
     fn reclaim(&mut self, key: CallKey) {
         if let Some(call) = self.find(key)
             && std::mem::take(&mut call.is_abandoned)
@@ -252,7 +252,7 @@ impl CallTable {
         }
     }
 
-    /// No call runs out of time before this; maybe none does then either.
+    /// No call runs out of time before this; the time may be too early.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
         self.deadlines.front().map(|(deadline_ms, _)| *deadline_ms)
     }
@@ -273,7 +273,7 @@ impl CallTable {
         None
     }
 
-    /// Keeps the deadlines within twice the calls that wait, however many were answered early.
+    /// Keeps the deadlines within twice the waiting calls, for any number of early answers.
     fn forget_answered_deadlines(&mut self) {
         const KEPT_MIN: usize = 64;
         if self.deadlines.len() > KEPT_MIN.max(2 * self.calls.len()) {

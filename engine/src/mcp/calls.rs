@@ -24,7 +24,7 @@ use corelane_io::executor;
 /// Calls kept for the next requests.
 const SPARE_CALLS_MAX: usize = 64;
 
-/// What handlers of a shard work with.
+/// The parts of a shard that its handlers use.
 pub(super) struct HandlerParts {
     pub(super) event_queue: Rc<EventQueue>,
     pub(super) offload: Rc<OffloadPort>,
@@ -55,13 +55,13 @@ impl Calls {
         }
     }
 
-    /// Calls and bytes that are taken, and those that may be.
+    /// The used and the allowed calls and bytes.
     pub(super) fn shares(&self) -> &CallShares {
         self.table.shares()
     }
 
-    /// Hands the handler of a call what its client answered to the question at `place`, if it waits
-    /// for that. The answer counts among the bytes of the call; one without room is none.
+    /// Gives the handler of a call the answer of its client to the request at `place`, if it waits
+    /// for that. The answer counts among the bytes of the call; one that does not fit is dropped.
     pub(super) fn answer(
         &mut self,
         (key, place): (CallKey, usize),
@@ -136,20 +136,20 @@ impl Calls {
         self.table.find(key)
     }
 
-    /// Notes that the client of a call sends no more, and may be gone: the call makes room if other
-    /// calls of the same client need it.
+    /// Records that the client of a call sends no more, and may be gone: the call may be ended for
+    /// other calls of the same client.
     pub(super) fn abandon(&mut self, key: CallKey) {
         self.table.abandon(key);
     }
 
-    /// Notes that the connection of `exchange` is gone. Says whether the answer of the call was to
-    /// go there; from now on it goes nowhere, and the call makes room like an abandoned one.
+    /// Records that the connection of `exchange` is gone. Returns whether that was the place of the
+    /// call's answer, which has no place from now on. The call counts as abandoned then.
     pub(super) fn client_left(&mut self, key: CallKey, exchange: Exchange) -> bool {
         self.table.client_left(key, exchange)
     }
 
-    /// Lets the answer of a call go to `exchange`, where its client came back. Gives where it was
-    /// to go before.
+    /// Makes `exchange`, where its client resumed, the place of a call's answer. Returns the place
+    /// before.
     pub(super) fn client_back(&mut self, key: CallKey, exchange: Exchange) -> Option<Exchange> {
         self.table.client_back(key, exchange)
     }
@@ -160,12 +160,12 @@ impl Calls {
         keys.find(|key| self.table.is_abandoned(*key))
     }
 
-    /// The call of `holder` whose client left first.
+    /// The call of `holder` that its client left first.
     pub(super) fn oldest_abandoned(&self, holder: HolderKey) -> Option<CallKey> {
         self.table.oldest_abandoned(holder)
     }
 
-    /// Takes a call out because it ends; [`Calls::stop`] comes after that.
+    /// Removes a call because it ends; [`Calls::stop`] comes after that.
     pub(super) fn remove(&mut self, key: CallKey) -> Option<InFlight> {
         let entry = self.table.remove(key)?;
         self.meter.uncount(Counter::CallsInFlight);
@@ -181,7 +181,7 @@ impl Calls {
         self.recycle(entry.call);
     }
 
-    /// The next call whose time is over, told that its client waits no more.
+    /// The next call whose time is over, with its handler cancelled.
     pub(super) fn next_expired(&mut self, now_ms: u64) -> Option<CallKey> {
         let key = self.table.next_expired(now_ms)?;
         self.meter.add(Counter::TimeoutsCall, 1);
@@ -196,14 +196,14 @@ impl Calls {
         self.table.next_deadline_ms()
     }
 
-    /// Whether handlers did something since the last turn.
+    /// Whether handlers have events since the last turn.
     pub(super) fn has_events(&self) -> bool {
         let queue = &self.parts.event_queue;
         !queue.is_empty() || queue.wakers().has_remote() || self.parts.offload.has_finished()
     }
 
-    /// Takes everything that handlers did since the last turn. The caller gives the empty vector
-    /// back with [`Calls::give_back_events`].
+    /// Takes all events of handlers since the last turn. The caller gives the empty vector back
+    /// with [`Calls::give_back_events`].
     pub(super) fn take_events(&mut self) -> Vec<CallEvent> {
         self.parts.offload.collect_finished();
         self.parts.event_queue.wakers().wake_remote();

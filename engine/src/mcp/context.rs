@@ -1,7 +1,7 @@
-//! What every operation may read: settings, the clock of the turn, counters, short texts.
+//! The parts that every operation may read: settings, the clock of the turn, counters, short texts.
 //!
-//! Invariant: operations borrow the context shared and services exclusively, so the context holds
-//! nothing that a request changes.
+//! Invariant: operations borrow the context shared and services exclusively, so a request changes
+//! nothing in the context.
 
 use std::fmt;
 use std::rc::Rc;
@@ -115,7 +115,7 @@ impl Context {
         Disposition::answer(Some(category))
     }
 
-    /// Has a request handled again when the address of its peer is known; `counted` counts it then.
+    /// Postpones a request until the address of its peer is known; `counted` counts it then.
     #[cold]
     pub(super) fn need_peer(&self, counted: Counter) -> Disposition {
         self.meter.recount(counted);
@@ -136,7 +136,7 @@ impl Context {
     }
 }
 
-/// Answers a request whose parameters are wrong.
+/// Answers a request with wrong parameters.
 #[cold]
 pub(super) fn invalid_params(id: Id<'_>, message: &str, out: &mut Vec<u8>) -> Disposition {
     encode::write_error(out, Some(id), error_code::INVALID_PARAMS, message);

@@ -2,7 +2,7 @@
 
 use corelane_protocol::jsonrpc::Value;
 
-/// The text for a client whose cursor leads nowhere.
+/// The text for a client with an unknown cursor.
 pub(super) const NO_SUCH_CURSOR: &str = "no such cursor: list again without one";
 
 /// The cursor that the parameters of a list have, if any.

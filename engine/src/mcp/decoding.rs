@@ -1,7 +1,7 @@
-//! Decoding large messages away from their shard, so that no turn takes as long as a message.
+//! Decodes large messages away from their shard, so that no turn takes as long as a message.
 //!
 //! Bodies longer than `json.inline_bytes_max` go to the pool. They come back decoded, their
-//! arguments checked and read, in whatever order they are done: small messages pass them.
+//! arguments checked and read, in any order: small messages overtake them.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,30 +16,30 @@ use super::large_message::LargeMessage;
 use crate::catalog::Plan;
 use crate::handler::offload::{JobId, OffloadPort, PoolFull, WorkKind};
 
-/// What of one endpoint is decoded elsewhere.
+/// The bodies of one endpoint that are decoded elsewhere.
 pub(super) struct Decoding {
     offload: Rc<OffloadPort>,
-    /// Bounded by the requests that wait for it, each of which has one body here at most.
+    /// Bounded by the waiting requests, each of which has at most one body here.
     decoded: Arc<SegQueue<Decoded>>,
     limits: JsonLimits,
     batch_max: usize,
     inline_bytes_max: usize,
 }
 
-/// A request whose body is to be decoded.
+/// A request with a body to decode.
 #[derive(Debug)]
 pub(crate) struct Undecoded {
     /// Where its answer goes.
     pub(crate) exchange: Exchange,
     /// Its head: the request line, the fields and the empty line.
     pub(crate) head: Box<[u8]>,
-    /// Bytes with the body somewhere among them.
+    /// Bytes that contain the body.
     pub(crate) bytes: Vec<u8>,
     /// Where the body is.
     pub(crate) body: Range<usize>,
 }
 
-/// A request whose body was decoded.
+/// A request with a decoded body.
 #[derive(Debug)]
 pub(crate) struct Decoded {
     /// Where its answer goes.
@@ -94,7 +94,7 @@ impl Decoding {
         })
     }
 
-    /// What decodes a body on whichever thread, for the tools and prompts of `plan`.
+    /// The decoder of a body for any thread, for the tools and prompts of `plan`.
     pub(super) fn decoder(
         &self,
         plan: &Arc<Plan>,
@@ -103,13 +103,12 @@ impl Decoding {
         move |body| LargeMessage::decode(body, limits, &plan, batch_max).map(Box::new)
     }
 
-    /// Gives up on a body whose client is gone; returns whether it is given up, and not being
-    /// decoded already.
+    /// Cancels the decoding of a body whose client is gone; returns whether it had not begun.
     pub(super) fn cancel(&self, id: JobId) -> bool {
         self.offload.withdraw(WorkKind::Decode, id)
     }
 
-    /// The next request whose body was decoded.
+    /// The next request with a decoded body.
     pub(super) fn poll(&self) -> Option<Decoded> {
         self.decoded.pop()
     }
@@ -119,7 +118,7 @@ impl Decoding {
         !self.decoded.is_empty()
     }
 
-    /// Frees what was handled, away from the shard.
+    /// Frees a handled message, away from the shard.
     pub(super) fn free(&self, message: Box<LargeMessage>) {
         self.offload.drop_elsewhere(message);
     }

@@ -10,7 +10,7 @@ use super::exchange::{Exchange, StreamOwner};
 pub(crate) struct Delivery {
     /// Where it belongs.
     pub(crate) exchange: Exchange,
-    /// What it is.
+    /// The part.
     pub(crate) part: Part,
 }
 
@@ -23,7 +23,7 @@ impl Delivery {
     }
 }
 
-/// What is delivered.
+/// A part of an answer.
 #[derive(Debug)]
 pub(crate) enum Part {
     /// A message of a stream: one before the final one, or the final one of a stream that is kept.
@@ -33,8 +33,8 @@ pub(crate) enum Part {
         /// The message; an empty one primes the client to resume.
         message: Vec<u8>,
     },
-    /// A notification that something changed. Equal ones mean the same, so that a client that reads
-    /// slowly gets the last of them only.
+    /// A notification of a change. Equal ones have the same meaning, so a client that reads slowly
+    /// gets the last of them only.
     Change {
         /// As of [`Part::Event`].
         id: Option<EventId>,
@@ -53,7 +53,7 @@ pub(crate) enum Part {
     },
     /// Accepted: there is no message.
     Accepted,
-    /// The request gets no answer: its client has given up on it, or its session is over.
+    /// The request gets no answer: its client cancelled it, or its session is over.
     Unanswered,
     /// Done: there is no message.
     Done,
@@ -61,7 +61,7 @@ pub(crate) enum Part {
     StreamOpen(StreamOwner),
     /// The stream ends here.
     StreamEnd,
-    /// The stream ends here for now: its client comes back for the rest.
+    /// The stream ends here for now: its client reconnects for the rest.
     StreamPause {
         /// After how many milliseconds.
         retry_ms: u64,

@@ -11,7 +11,7 @@ use super::session_id::SessionId;
 use crate::handler::caller_info::CallerInfo;
 use crate::handler::event_queue::CallKey;
 
-/// What becomes of a message.
+/// The immediate outcome of a message.
 #[derive(Debug)]
 pub(crate) enum Disposition {
     /// The message that was written is the answer.
@@ -21,23 +21,23 @@ pub(crate) enum Disposition {
         /// A session that was made by the message.
         session: Option<SessionId>,
     },
-    /// Accepted, and nothing to say.
+    /// Accepted, without a body.
     Accepted,
-    /// Done, and nothing to say.
+    /// Done, without a body.
     Done,
     /// The answer comes later.
     Pending(Option<CallKey>),
     /// The answers of several calls of this session come later.
     PendingCalls(SessionId),
-    /// Nothing was done: the message is to be handled again when the address of its peer is known.
+    /// The message was not handled: it must be handled again when the address of its peer is known.
     PeerNeeded,
     /// A stream is open until one side ends it.
     Stream(StreamOwner),
     /// The message belongs to a session or a task of another shard.
     Forward {
-        /// The home shard of what it belongs to.
+        /// The home shard of its session or task.
         home: u16,
-        /// What the home shard needs to know.
+        /// The request for the home shard.
         request: Box<Forwarded>,
     },
 }
@@ -68,14 +68,14 @@ pub(crate) struct Forwarded {
     pub(crate) id: Option<OwnedId>,
     /// The revision named by the version header.
     pub(crate) revision: Option<Revision>,
-    /// Who asks, and what of it handlers may know.
+    /// The principal and exposed headers.
     pub(crate) caller_info: Option<Box<CallerInfo>>,
-    /// What is asked for.
+    /// The kind of the request.
     pub(crate) kind: ForwardedKind,
 }
 
 impl Forwarded {
-    /// What the home shard of a session has to know about the client of an exchange.
+    /// A notice to the home shard of a session about the client of an exchange.
     pub(crate) fn notice(exchange: Exchange, session: SessionId, kind: ForwardedKind) -> Forwarded {
         Forwarded {
             exchange,
@@ -87,7 +87,7 @@ impl Forwarded {
         }
     }
 
-    /// What answers the request, if calls of a session do.
+    /// The calls that answer the request, if it is answered by calls of a session.
     pub(crate) fn answered_by(&self) -> Option<StreamOwner> {
         let is_post = matches!(self.kind, ForwardedKind::Post(_));
         is_post.then_some(StreamOwner::Calls(self.session))
@@ -103,7 +103,7 @@ impl Forwarded {
     }
 }
 
-/// What a forwarded request asks for.
+/// The kind of a forwarded request.
 #[derive(Debug)]
 pub(crate) enum ForwardedKind {
     /// A message or a batch: the body as it arrived.

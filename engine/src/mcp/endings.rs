@@ -24,7 +24,7 @@ use crate::meter::Counter;
 /// Sessions ended for idleness in one turn; the others wait for the next one.
 const SESSIONS_EXPIRED_PER_TURN: usize = 256;
 
-/// Tasks forgotten in one turn because their time is over; the others wait for the next one.
+/// Expired tasks removed in one turn; the others wait for the next one.
 const TASKS_EXPIRED_PER_TURN: usize = 64;
 
 /// Why a session ends.
@@ -32,7 +32,7 @@ const TASKS_EXPIRED_PER_TURN: usize = 64;
 pub(super) enum SessionEnd {
     /// It was idle for too long.
     Expired,
-    /// Another session needed its room.
+    /// Evicted for another session.
     Evicted,
     /// Its client deleted it.
     Deleted,
@@ -47,7 +47,7 @@ pub(super) struct Endings<'a> {
 }
 
 impl Endings<'_> {
-    /// Ends a call: with its outcome, or with a part that stands for none.
+    /// Ends a call: with its outcome, or with a part instead of one.
     pub(super) fn finish(&mut self, key: CallKey, outcome: Result<Outcome, Part>) {
         let Some(entry) = self.calls.remove(key) else {
             return;
@@ -90,7 +90,7 @@ impl Endings<'_> {
         self.calls.stop(entry);
     }
 
-    /// Ends a call whose client needs no answer: nothing is sent for it any more.
+    /// Ends a call whose client needs no answer: no more messages are sent for it.
     pub(super) fn cancel(&mut self, key: CallKey) {
         if let Some(entry) = self.calls.find(key) {
             self.updates.context.meter.count(Counter::CallsCancelled);
@@ -99,9 +99,9 @@ impl Endings<'_> {
         }
     }
 
-    /// Ends a call whose client left, because another call of the same client needs its room. That
-    /// is done for want of room only: to leave is not to cancel (MCP 2025-11-25 basic/transports).
-    /// A client that comes back for the answer gets an error.
+    /// Ends a call of a client that left, because another call of the same client needs its place.
+    /// That happens only at the limit: leaving does not cancel (MCP 2025-11-25 basic/transports). A
+    /// client that resumes the stream gets an error.
     pub(super) fn give_up(&mut self, key: CallKey) {
         let Some(entry) = self.calls.find(key) else {
             return;
@@ -112,8 +112,8 @@ impl Endings<'_> {
         self.finish(key, Ok(Err(CallError::internal(text))));
     }
 
-    /// Ends a session that was taken out of the table: closes its streams, cancels its calls, and
-    /// forgets its tasks and events.
+    /// Ends a session that was removed from the table: closes its streams, cancels its calls, and
+    /// removes its tasks and events.
     pub(super) fn end_session(&mut self, session: Session, end: SessionEnd) {
         let meter = &self.updates.context.meter;
         match end {
@@ -137,7 +137,7 @@ impl Endings<'_> {
         self.updates.notifier.streams.forget_session(session.id);
     }
 
-    /// Ends calls, tasks and sessions whose time is over.
+    /// Ends expired calls, tasks and sessions.
     pub(super) fn expire(&mut self) {
         let now_ms = self.updates.context.now_ms();
         while let Some(key) = self.calls.next_expired(now_ms) {
@@ -168,7 +168,7 @@ impl Endings<'_> {
         }
     }
 
-    /// Forgets tasks whose time is over, and stops their handlers.
+    /// Removes expired tasks, and stops their handlers.
     fn expire_tasks(&mut self) {
         let now_ms = self.updates.context.unix_now_ms();
         let table = &mut self.updates.tasks.table;
@@ -189,8 +189,8 @@ impl Endings<'_> {
             .answer_waiters(removed.waiters, now_ms, outbox);
     }
 
-    /// Notes how the call of a task ended. Without an outcome it was cancelled or its time was
-    /// over, and the table knows that.
+    /// Records the end of a task's call. Without an outcome it was cancelled or expired, and the
+    /// table knows that.
     fn end_task(&mut self, task: TaskId, entry: &InFlight, outcome: Option<Outcome>) {
         let TaskUpdates { context, tasks, .. } = &mut self.updates;
         tasks.stop_running(task);
@@ -222,7 +222,7 @@ impl Endings<'_> {
             tasks.table.explain(task, clip(&text));
         }
         tasks.measure();
-        // A task that was forgotten meanwhile has no client to notify.
+        // A task that was removed meanwhile has no client to notify.
         if let Ok(waiters) = ended {
             self.updates.changed(task, &entry.task_owner());
             let outbox = &mut self.updates.notifier.outbox;

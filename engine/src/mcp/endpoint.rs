@@ -42,30 +42,29 @@ use crate::meter::ShardMeter;
 /// Listen streams and sessions looked at for broadcasts in one turn, or messages to them if those
 /// are more.
 const BROADCASTS_PER_TURN: usize = 128;
-/// Statuses of tasks among them that are sent before anything else, so that they wait behind no
-/// broadcast.
+/// Statuses of tasks among them that are sent first, so that no broadcast delays them.
 const STATUSES_FIRST_PER_TURN: usize = 32;
 
 const _: () = assert!(STATUSES_FIRST_PER_TURN < BROADCASTS_PER_TURN);
 
 /// One shard's MCP server. It knows no socket: an [`Exchange`] names the place of an answer.
 ///
-/// Its methods are of four kinds. `handle_*` take what happened: messages, lost connections, events
-/// of calls, passed deadlines. Commands, such as [`Endpoint::begin_turn`] or [`Endpoint::drain`],
-/// tell it what to do. Getters look. [`Endpoint::poll_output`] gives what is to be sent.
+/// Its methods are of four kinds. `handle_*` take events: messages, lost connections, events of
+/// calls, passed deadlines. Commands, such as [`Endpoint::begin_turn`] or [`Endpoint::drain`],
+/// change its state. Getters read it. [`Endpoint::poll_output`] returns the output.
 ///
 /// The caller's contract: call [`Endpoint::begin_turn`] first in each turn, and after any other
 /// method that is not a getter call [`Endpoint::poll_output`] before the turn ends, until it
 /// returns `None`.
 pub(crate) struct Endpoint {
-    /// Apart from the services: a message borrows its tape while they handle it.
+    /// Separate from the services: a message borrows its tape while they handle it.
     decoder: Decoder,
     /// For messages that are too large for it.
     decoding: Decoding,
     services: Services,
 }
 
-/// What an endpoint wants sent.
+/// The output of an endpoint.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// A part of an answer, to its place.
@@ -138,8 +137,8 @@ impl Endpoint {
         }
     }
 
-    /// Opens a stream for the messages of a session, or the rest of one after the
-    /// event that its client saw last.
+    /// Opens a stream for the messages of a session, or resumes one after the last event that its
+    /// client received.
     pub(crate) fn handle_open_stream(
         &mut self,
         inbound: Inbound<'_>,
@@ -186,7 +185,7 @@ impl Endpoint {
         }
     }
 
-    /// Handles a request that another shard sent here, the home of its session or task.
+    /// Handles a request that another shard forwarded to this one, the home of its session or task.
     pub(crate) fn handle_forwarded(
         &mut self,
         request: Forwarded,
@@ -287,7 +286,7 @@ impl Endpoint {
 
     /// Handles the events of calls since the last turn.
     ///
-    /// `has_capacity` says whether the connection of an exchange takes more messages now; a call
+    /// `has_capacity` returns whether the connection of an exchange takes more messages now; a call
     /// whose connection does not goes to `stalled`, to be pumped later.
     pub(crate) fn handle_call_events(
         &mut self,
@@ -303,13 +302,12 @@ impl Endpoint {
     /// next turns.
     ///
     /// # Panics
-    ///
-    /// With resources while [`Endpoint::takes_updates`] says no.
+    /// With resources while [`Endpoint::takes_updates`] is false.
     pub(crate) fn handle_changes(&mut self, changes: Changes) {
         if let Some(plan) = changes.plan {
             self.services.catalog = Catalog::new(plan);
         }
-        // Lists are broadcast when every shard has come this far.
+        // Lists are broadcast when every shard has dropped this.
         drop(changes.rollout);
         let broadcasts = &mut self.services.subscriptions.broadcasts;
         for kind in ListKind::ALL {
@@ -327,7 +325,7 @@ impl Endpoint {
         self.services.endings().expire();
     }
 
-    /// Takes the next thing to be sent, in the order in which things happened.
+    /// Takes the next output, in the order of the events.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         loop {
             if let Some(delivery) = self.services.outbox.pop_delivery() {
@@ -341,14 +339,14 @@ impl Endpoint {
         }
     }
 
-    /// Begins a turn: sets the clock, in milliseconds since the shard started, and notes whether
-    /// messages to other shards wait for room in their lanes.
+    /// Begins a turn: sets the clock, in milliseconds since the shard started, and records whether
+    /// messages to other shards wait for their lanes.
     pub(crate) fn begin_turn(&mut self, now_ms: u64, has_full_lane: bool) {
         self.services.context.begin_turn(now_ms);
         self.services.subscriptions.has_full_lane = has_full_lane;
     }
 
-    /// Goes on with broadcasts and statuses of tasks, at most a turn's share.
+    /// Continues broadcasts and statuses of tasks, at most a turn's share.
     pub(crate) fn continue_broadcasts(&mut self) {
         let services = &mut self.services;
         let mut statuses = STATUSES_FIRST_PER_TURN;
@@ -358,7 +356,7 @@ impl Endpoint {
         services.task_watching().send_statuses(&mut budget);
     }
 
-    /// Moves the waiting messages of a stalled call to its connection if that has room; returns
+    /// Moves the waiting messages of a stalled call to its connection if that has capacity; returns
     /// whether it has.
     pub(crate) fn pump(&mut self, key: CallKey, has_capacity: impl Fn(Exchange) -> bool) -> bool {
         let mut events = self.services.call_events();
@@ -369,7 +367,7 @@ impl Endpoint {
         has_room
     }
 
-    /// Sends the next held status of a task if the connection of its subscription has room.
+    /// Sends the next held status of a task if the connection of its subscription has capacity.
     pub(crate) fn send_held_status(&mut self, has_capacity: impl Fn(Exchange) -> bool) {
         self.services.listening().send_held_status(has_capacity);
     }
@@ -410,7 +408,7 @@ impl Endpoint {
         self.services.endings().end_all_sessions();
     }
 
-    /// Gives back memory that an unusually large message took. Called once a second.
+    /// Frees the memory of an unusually large message. Called once a second.
     pub(crate) fn trim(&mut self) {
         self.decoder.trim();
     }
@@ -431,7 +429,7 @@ impl Endpoint {
         !services.subscriptions.broadcasts.is_empty() || services.tasks.watchers.has_due()
     }
 
-    /// How many statuses of tasks wait for room.
+    /// The number of statuses of tasks that wait for capacity.
     pub(crate) fn statuses_held(&self) -> usize {
         self.services.subscriptions.holding.len()
     }

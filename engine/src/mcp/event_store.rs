@@ -1,18 +1,18 @@
-//! The events of legacy streams, kept so that a client that lost one can have the rest of it.
+//! The events of legacy streams, kept so that a client can resume a lost stream.
 //!
-//! A client names the last event it saw and gets what came after it on that stream, never what
-//! another stream carried (MCP 2025-11-25 basic/transports, "Resumability and Redelivery"). An
-//! event id names its stream but authorizes nothing: whoever replays a stream first asks
-//! [`EventStore::owner_of`] whether it is the client's own.
+//! A client names the last event it received and gets the later events of that stream, never those
+//! of another stream (MCP 2025-11-25 basic/transports, "Resumability and Redelivery"). An event id
+//! names its stream but authorizes nothing: before a replay the caller checks with
+//! [`EventStore::owner_of`] whether the stream belongs to the client.
 //!
 //! The simple version keeps every event of every stream. Here all of it is bounded, a session's
-//! share too. When memory is short, streams go in the order finished before open and idle longest
-//! first; each loses its events from the oldest on, then its place. Losing the front of a stream
-//! is no loss to a client that is past it, so what is kept of a stream is always its end. The
-//! first event of a stream is never kept: nobody can name an event before it.
+//! share too. When memory is short, streams are dropped in the order finished before open and idle
+//! longest first; each loses its events from the oldest on, then its place. Losing the front of a
+//! stream does not affect a client that is past it, so the kept part of a stream is always its end.
+//! The first event of a stream is never kept: no client can name an event before it.
 //!
-//! Invariants: after each call everything counted is within its limit; a store without streams
-//! owns no memory. The store knows no connection and reads no clock: idle is the order of use.
+//! Invariants: after each call everything counted is within its limit; a store without streams owns
+//! no memory. The store knows no connection and reads no clock: idle is the order of use.
 
 mod event_id;
 mod replay;
@@ -42,8 +42,7 @@ pub(crate) struct EventLimits {
     pub(crate) streams_per_session_max: usize,
 }
 
-/// What was lost to the limits since the store was made; what was forgotten on demand is not
-/// counted.
+/// Losses to the limits since the store was made; intended removals are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventDrops {
     /// Events.
@@ -78,12 +77,12 @@ struct Owner {
     order: DropOrder,
 }
 
-/// What an event costs beside its message: its place in a queue that may be a third full, and
-/// what an allocator adds.
+/// The cost of an event beside its message: its place in a queue that may be a third full, and the
+/// allocator's overhead.
 const EVENT_OVERHEAD_BYTES: usize = 3 * size_of::<Box<[u8]>>() + 16;
 
-/// What a stream costs beside its events: its and its owner's places in tables that may be half
-/// empty, and the least that a queue of events takes.
+/// The cost of a stream beside its events: its and its owner's places in tables that may be half
+/// empty, and the least capacity of a queue of events.
 const STREAM_OVERHEAD_BYTES: usize = 2
     * (size_of::<Stream>() + size_of::<Owner>() + 2 * (size_of::<u32>() + 1))
     + EVENT_SLOTS_MIN * size_of::<Box<[u8]>>();
@@ -92,8 +91,8 @@ const STREAM_OVERHEAD_BYTES: usize = 2
 const EVENT_SLOTS_MIN: usize = 4;
 
 impl EventStore {
-    /// A store of the shard `home` without streams. Limits that leave no room for a single stream
-    /// switch resumption off: nothing is kept then.
+    /// A store of the shard `home` without streams. Limits that do not allow a single stream switch
+    /// resumption off: no event is kept then.
     pub(crate) fn new(home: u16, limits: EventLimits) -> EventStore {
         EventStore {
             home,
@@ -109,18 +108,18 @@ impl EventStore {
         }
     }
 
-    /// Bytes that everything kept is counted as, overhead included.
+    /// Bytes of everything kept, overhead included.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// What was lost to the limits so far.
+    /// Losses to the limits so far.
     pub(crate) fn drops(&self) -> EventDrops {
         self.drops
     }
 
-    /// Begins a stream of the session `owner`. At the session's limit its stream that goes first
-    /// makes room.
+    /// Begins a stream of the session `owner`. At the session's limit its first stream in the order
+    /// above is dropped.
     pub(crate) fn begin(&mut self, owner: SessionId) -> StreamId {
         let number = self.next_number;
         self.next_number += 1;
@@ -133,7 +132,7 @@ impl EventStore {
         self.insert(number, owner);
         let owned = &self.owners[owner as usize];
         let has_too_many = owned.streams > limits.streams_per_session_max;
-        // Never the stream just begun: it goes last, and there is another one.
+        // Never the stream just begun: it is the last in the order, and there is another one.
         if let Some(first) = owned.order.first().filter(|_| has_too_many) {
             self.drop_stream(first);
         }
@@ -141,11 +140,11 @@ impl EventStore {
         StreamId(number)
     }
 
-    /// Appends an event and names it; an empty `message` is the event that primes a client to
-    /// resume. Events that were kept longest make room, in the order of the module's text.
+    /// Appends an event and names it; an empty `message` is the first event, from which a client
+    /// can resume. The oldest events are dropped if necessary, in the order of the module's text.
     ///
-    /// `None` if the stream is not kept, or finished: the event has no id then and cannot be
-    /// asked for. What is still to come of such a stream may go to another one.
+    /// `None` if the stream is not kept, or finished: the event then has no id and cannot be
+    /// requested. Later events of such a stream may go to another one.
     pub(crate) fn append(&mut self, stream: StreamId, message: &[u8]) -> Option<EventId> {
         let index = self.index_of(stream)?;
         let entry = &self.streams[index as usize];
@@ -167,7 +166,7 @@ impl EventStore {
         })
     }
 
-    /// Says that no more will come on a stream: a replay that reaches the end ends it.
+    /// Marks a stream as finished: a replay that reaches the end ends it.
     pub(crate) fn finish(&mut self, stream: StreamId) {
         let Some(index) = self.index_of(stream) else {
             return;
@@ -262,8 +261,8 @@ impl EventStore {
         } = self.limits;
         let bytes_max = bytes_max.min(bytes_per_session_max);
         if STREAM_OVERHEAD_BYTES + cost > bytes_max || events_per_stream_max == 0 {
-            // No room can be made for it, and with a gap behind them the earlier ones are of no
-            // use. The other streams must not go for nothing.
+            // It cannot be kept, and with a gap behind them the earlier ones have no use. The other
+            // streams must not be dropped in vain.
             while self.drop_event(index) {}
             self.streams[index as usize].first += 1;
             self.drops.events += 1;
@@ -279,8 +278,8 @@ impl EventStore {
         self.make_room(self.streams[index as usize].owner);
     }
 
-    /// Drops what goes first until everything is within the limits. What was used last goes last,
-    /// so a stream that is within them by itself stays.
+    /// Drops streams in the order of the module's text until everything is within the limits. The
+    /// last used one comes last, so a stream that fits by itself stays.
     fn make_room(&mut self, owner: u32) {
         while self.owners[owner as usize].bytes > self.limits.bytes_per_session_max {
             let Some(first) = self.owners[owner as usize].order.first() else {
@@ -303,7 +302,7 @@ impl EventStore {
         }
     }
 
-    /// Drops the oldest event of a stream; says whether there was one.
+    /// Drops the oldest event of a stream; returns whether there was one.
     fn drop_event(&mut self, index: u32) -> bool {
         let stream = &mut self.streams[index as usize];
         let Some(message) = stream.events.pop_front() else {

@@ -1,4 +1,4 @@
-//! Names for the places that answers go to: one request of one connection, and its stream.
+//! Names for the places of answers: one request of one connection, and its stream.
 
 use super::event_store::EventId;
 use super::session_id::SessionId;
@@ -17,15 +17,15 @@ pub(crate) struct Exchange {
     pub(crate) takes_events: bool,
 }
 
-/// Whose stream it is that stays open.
+/// The owner of a stream that stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamOwner {
     /// A session's, for messages of the server.
     Session(StreamOf),
-    /// A listener's, by its place on the shard of its connection.
+    /// A subscription, by its place on the shard of its connection.
     Listen(u32),
-    /// There is none: several calls of this session answer the request, or calls on its home shard.
-    /// They are notified when the client goes.
+    /// There is no stream: several calls of this session answer the request, or calls on its home
+    /// shard. They are notified when the client leaves.
     Calls(SessionId),
 }
 
@@ -45,7 +45,7 @@ impl StreamOwner {
     }
 }
 
-/// What an open stream is of.
+/// The kind of an open stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamOf {
     /// The session.
@@ -58,7 +58,7 @@ pub(crate) struct StreamOf {
 /// Which stream a GET opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opening {
-    /// One of its own, for what belongs to no call.
+    /// A new stream, for messages that belong to no call.
     Fresh,
     /// The stream of this event, from the next event on.
     After(EventId),

@@ -19,7 +19,7 @@ use crate::handler::runner::{CompleteRunner, ReadRunner};
 use crate::handler::{CompleteRequest, ReadRequest, Suggestions};
 
 impl Starter<'_> {
-    /// Runs the handler that a request asks for.
+    /// Runs the handler of a request.
     pub(super) fn start(&mut self, request: HandlerRequest<'_>, out: &mut Vec<u8>) -> Disposition {
         match request.kind {
             HandlerKind::Tool => self.call_tool(request, out),
@@ -85,7 +85,7 @@ impl Starter<'_> {
             return self.context.unknown(id, "prompt or template", name, out);
         };
         let Some(runner): Option<Rc<CompleteRunner>> = completers.of(params.argument) else {
-            // Nothing is known of the argument: nothing can be suggested.
+            // The argument has no completer: there are no suggestions.
             let nothing = Answer::Completion(Suggestions::default().0);
             self.context
                 .write_outcome(out, (era, id), HandlerKind::Completion, Ok(nothing));

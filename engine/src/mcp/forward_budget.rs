@@ -1,16 +1,16 @@
-//! Bytes of requests on their way from this shard to others.
+//! The bytes of requests on their way from this shard to others.
 //!
-//! A queue between two shards bounds the number of its messages, not what is in them. So each body
-//! is counted from when it is copied until the home shard has handled it, whatever becomes of it in
-//! between. The shard that sends it adds and the one that handles it takes off, which makes the
-//! count the one thing here that two threads write.
+//! A queue between two shards bounds the number of its messages, not their bytes. So each body is
+//! counted from its copy until the home shard has handled it, on every path in between. The sending
+//! shard adds and the handling shard subtracts, which makes the count the one value here that two
+//! threads write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::large_message::LargeMessage;
 
-/// What may be on its way at once.
+/// The limit on bytes on their way at once.
 #[derive(Debug)]
 pub(super) struct ForwardBudget {
     bytes_max: usize,
@@ -54,7 +54,7 @@ enum Content {
 }
 
 impl ForwardBudget {
-    /// Nothing is on its way of at most `bytes_max` bytes.
+    /// No bytes are on their way, of at most `bytes_max`.
     pub(super) fn new(bytes_max: usize) -> ForwardBudget {
         ForwardBudget {
             bytes_max,
@@ -62,8 +62,8 @@ impl ForwardBudget {
         }
     }
 
-    /// Counts a body that goes on its way, and copies its text. It may have half of what is left,
-    /// so that large ones do not keep small ones out.
+    /// Counts a body that will be sent, and copies its text. It may have half of the free bytes, so
+    /// that large ones do not keep small ones out.
     ///
     /// # Errors
     /// It is larger than that.
@@ -72,7 +72,7 @@ impl ForwardBudget {
             PostedBody::Text(text) => text.len(),
             PostedBody::Large { bytes } => bytes,
         };
-        // Only this thread adds: what others take off meanwhile leaves more room, never less.
+        // Only this thread adds: concurrent subtraction leaves more free bytes, never fewer.
         let free = self
             .bytes_max
             .saturating_sub(self.bytes.load(Ordering::Relaxed));

@@ -27,7 +27,7 @@ impl HandlerKind {
         }
     }
 
-    /// The method, as it stands in what is sealed.
+    /// The method, as in sealed states.
     fn method(self) -> &'static str {
         match self {
             HandlerKind::Tool => Method::ToolsCall.name(),
@@ -37,7 +37,7 @@ impl HandlerKind {
         }
     }
 
-    /// What a state is sealed for that is given to `principal`.
+    /// The binding of a state for `principal`.
     pub(super) fn binding(self, principal: Option<&str>, params_digest: [u8; 32]) -> Binding<'_> {
         Binding {
             principal,

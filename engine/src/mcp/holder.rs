@@ -1,19 +1,19 @@
-//! Who has how much of a shard: a principal, or the address of a peer without one.
+//! The holders of a shard's resources: principals, and the addresses of peers without one.
 //!
-//! A holder is counted and never asked for anything, so its name is not kept: a keyed hash of it
-//! stands wherever something is held. The key is random and never leaves the shard, so that no
-//! peer finds two names with one hash.
+//! A holder is only counted, so its name is not kept: a keyed hash of it is stored beside every
+//! held resource. The key is random and never leaves the shard, so that no peer finds two names
+//! with one hash.
 
 use std::hash::{BuildHasher, RandomState};
 
 use crate::guard::network::Network;
 
-/// Names a holder on one shard.
+/// The key of a holder on one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct HolderKey(u64);
 
 impl HolderKey {
-    /// All anonymous peers of whom no address is known, together.
+    /// All anonymous peers without a known address, together.
     pub(crate) const ANONYMOUS: HolderKey = HolderKey(0);
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Holders {
     hasher: RandomState,
 }
 
-/// What a key is made of, so that no principal is named like an address.
+/// The input of a key, so that no principal has the key of an address.
 #[derive(Hash)]
 enum Name<'a> {
     Principal(&'a str),

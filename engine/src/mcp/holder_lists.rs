@@ -1,6 +1,6 @@
 //! Lists of the entries of a slab, one for each holder that has any, oldest first.
 //!
-//! They own no memory but what finds them; see [`AgeList`] for what the caller must keep.
+//! They own no memory beside their table; see [`AgeList`] for the caller's duties.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::holder::HolderKey;
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct HolderLists {
-    /// None is empty. The hash needs not withstand an attack: a key is a keyed hash.
+    /// None is empty. The hash needs no protection against attacks: a key is a keyed hash.
     lists: HashMap<HolderKey, AgeList, foldhash::fast::RandomState>,
 }
 
@@ -33,7 +33,7 @@ impl HolderLists {
         list.push(entries, index, links);
     }
 
-    /// Takes the entry `index` out of the list of `holder`, where it is.
+    /// Removes the entry `index` from the list of `holder`, which has it.
     pub(super) fn remove<T>(
         &mut self,
         holder: HolderKey,

@@ -1,7 +1,7 @@
-//! What ids of sessions and tasks are made of: a home shard and 128 random bits, and their text.
+//! The parts of session and task ids: a home shard and 128 random bits, and their text.
 //!
 //! The text is four hex digits of the home shard, then 32 of the random bits, in lower case. Each
-//! kind of id is a type of its own, so that none is taken for another; none of them is made here.
+//! kind of id is a type of its own, so that they cannot be confused; none of them is made here.
 
 /// Bytes of an id on the wire.
 pub(super) const HOME_ID_BYTES: usize = HOME_DIGITS + RANDOM_DIGITS;
@@ -36,10 +36,10 @@ pub(super) fn to_text(home: u16, random: u128) -> [u8; HOME_ID_BYTES] {
     text
 }
 
-/// The bytes that stand in `digits`, two lower-case digits each; `None` if one is no digit.
+/// The bytes of `digits`, two lower-case digits each; `None` if one is not a digit.
 ///
-/// Every request of a session comes through here. All digits are read before any is judged: with
-/// neither a branch nor a value carried from one to the next, the compiler takes 16 at a time.
+/// Every request of a session comes through here. All digits are read before any is checked:
+/// without a branch or a value carried from one to the next, the compiler takes 16 at a time.
 pub(super) fn read_hex<const DIGITS: usize, const BYTES: usize>(
     digits: &[u8; DIGITS],
 ) -> Option<[u8; BYTES]> {
@@ -76,7 +76,7 @@ impl RandomBits {
     /// Sixteen random bytes.
     ///
     /// # Panics
-    /// When the operating system has no random bits to give: there is no safe way to go on.
+    /// When the operating system has no random bits: there is no safe way to continue.
     pub(super) fn draw(&mut self) -> u128 {
         const BYTES: usize = size_of::<u128>();
         if self.drawn.len() < BYTES {

@@ -11,12 +11,12 @@ use super::requester::Requester;
 use super::session_id::SessionId;
 use crate::handler::runner::Arguments;
 
-/// What comes with every message, whatever it says.
+/// The context of a message, independent of its contents.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Inbound<'a> {
     /// The client that sent the message.
     pub(crate) requester: &'a Requester<'a>,
-    /// Where the answer goes, and what that place can carry.
+    /// The place of the answer, and its abilities.
     pub(crate) exchange: Exchange,
     /// The session of the connection itself, on a transport where sessions belong to connections.
     pub(crate) own_session: Option<SessionId>,

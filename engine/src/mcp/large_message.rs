@@ -5,8 +5,8 @@ use corelane_protocol::jsonrpc::{DecodeError, Document, JsonLimits, OwnedDocumen
 use super::ahead::Ahead;
 use crate::catalog::Plan;
 
-/// A decoded body with what was done ahead for it. It borrows nothing: it goes from the pool to the
-/// shard of its connection, and from there to the home shard of a session.
+/// A decoded body with the results of work done ahead. It borrows nothing: it goes from the pool to
+/// the shard of its connection, and from there to the home shard of a session.
 #[derive(Debug)]
 pub(crate) struct LargeMessage {
     document: OwnedDocument,
@@ -15,7 +15,7 @@ pub(crate) struct LargeMessage {
 }
 
 impl LargeMessage {
-    /// Decodes `body` and does ahead what can be done, for the tools and prompts of `plan`.
+    /// Decodes `body` and does work ahead, for the tools and prompts of `plan`.
     ///
     /// # Errors
     /// If `body` is not exactly one JSON text, or it exceeds a limit.

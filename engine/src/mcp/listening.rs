@@ -21,7 +21,7 @@ use super::task_watch::{SubscriptionId, TaskWatchMessage};
 use crate::catalog::Catalog;
 use crate::meter::Counter;
 
-/// Opens and ends subscriptions, and brings them the statuses of tasks.
+/// Opens and ends subscriptions, and delivers the statuses of tasks to them.
 pub(super) struct Listening<'a> {
     pub(super) context: &'a Context,
     pub(super) catalog: &'a Catalog,
@@ -80,7 +80,7 @@ impl Listening<'_> {
             tasks,
             holder,
         });
-        // The head of the stream is written before anything that is delivered.
+        // The head of the stream is written before any delivery.
         self.begin(SubscriptionId { place, exchange }, inbound.principal());
         Disposition::Stream(StreamOwner::Listen(place))
     }
@@ -97,7 +97,7 @@ impl Listening<'_> {
         self.context.refuse(Some(id), Reason::Overloaded(text), out)
     }
 
-    /// Takes out of a filter what this server never sends.
+    /// Removes from a filter the changes that this server never sends.
     fn keep_honoured(&self, filter: &mut Filter) {
         let offer = self.catalog.offer();
         let mut lists = ListKinds::default();
@@ -148,8 +148,8 @@ impl Listening<'_> {
         }
     }
 
-    /// Takes the answer of a home shard: the tasks that exist. The last one to answer is the one
-    /// that the client waits for.
+    /// Takes the answer of a home shard: the tasks that exist. The client's answer follows the last
+    /// one.
     pub(super) fn on_subscribed(&mut self, id: SubscriptionId, home: u16, known: &[TaskId]) {
         if home != self.context.settings.shard {
             self.subscriptions.requests_unanswered -= 1;
@@ -174,7 +174,7 @@ impl Listening<'_> {
         }
     }
 
-    /// Holds the status of a task until there is room on the stream of its subscription.
+    /// Holds the status of a task until the stream of its subscription has capacity.
     pub(super) fn hold_status(&mut self, id: SubscriptionId, home: u16, members: Vec<u8>) {
         if let Some(tasks) = self.subscriptions.tasks_of(id) {
             tasks.held.push_back((home, members));
@@ -182,8 +182,8 @@ impl Listening<'_> {
         }
     }
 
-    /// Sends the next status that waits if the connection of its subscription has room, or puts it
-    /// behind the others. With one sent, its home may send another.
+    /// Sends the next waiting status if the connection of its subscription has capacity, or puts it
+    /// behind the others. After one is sent, its home may send another.
     pub(super) fn send_held_status(&mut self, has_capacity: impl Fn(Exchange) -> bool) {
         let Some(id) = self.subscriptions.holding.pop_front() else {
             return;
@@ -213,7 +213,7 @@ impl Listening<'_> {
         }
     }
 
-    /// Ends every subscription with its result: the server goes away.
+    /// Ends every subscription with its result: the server shuts down.
     pub(super) fn end_all(&mut self) {
         for (place, subscription) in std::mem::take(&mut self.subscriptions.open) {
             self.subscriptions.shares.give_back(subscription.holder, 1);

@@ -1,8 +1,8 @@
-//! Everything that leaves an endpoint later than the answer of the moment: parts of answers, and
-//! messages about tasks for other shards.
+//! The output of an endpoint after the immediate answers: parts of answers, and messages about
+//! tasks for other shards.
 //!
-//! Services and operations put in, the shard takes out at the end of its turn. Order is kept: two
-//! parts for one exchange leave in the order they were put in.
+//! Services and operations add to it, the shard empties it at the end of its turn. Order is kept:
+//! two parts for one exchange leave in the order they were added.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ use super::task_watch::TaskWatchMessage;
 pub(super) struct Outbox {
     deliveries: VecDeque<Delivery>,
     /// Messages to other shards and to this one, bounded by the subscriptions and by the requests
-    /// of clients who left.
+    /// of clients that left.
     task_watch: VecDeque<(u16, TaskWatchMessage)>,
     pub(super) batches: Batches,
 }
@@ -33,17 +33,17 @@ impl Outbox {
         }
     }
 
-    /// Puts in a part of the answer to `exchange`.
+    /// Adds a part of the answer to `exchange`.
     pub(super) fn push(&mut self, exchange: Exchange, part: Part) {
         self.deliveries.push_back(Delivery { exchange, part });
     }
 
-    /// Puts in a message that is not kept for resumption.
+    /// Adds a message that is not kept for resumption.
     pub(super) fn push_message(&mut self, exchange: Exchange, message: Vec<u8>) {
         self.push(exchange, Part::message(message));
     }
 
-    /// Puts in a notification of a change that is not kept for resumption.
+    /// Adds a notification of a change that is not kept for resumption.
     pub(super) fn push_change(&mut self, exchange: Exchange, message: Vec<u8>) {
         self.push(exchange, Part::Change { id: None, message });
     }
@@ -53,7 +53,7 @@ impl Outbox {
         self.push(exchange, Part::StreamEnd);
     }
 
-    /// Puts in the end of the call `id`: of the whole exchange, unless it is of a batch.
+    /// Adds the end of the call `id`: of the whole exchange, unless it is of a batch.
     pub(super) fn end_call(&mut self, exchange: Exchange, id: Id<'_>, mut part: Part) {
         if let Part::Final { body, .. } = &mut part
             && let Err(error) = self.batches.count(exchange, body.len())
@@ -75,7 +75,7 @@ impl Outbox {
         }
     }
 
-    /// Puts in a message about tasks to the shard `to`, which may be this one.
+    /// Adds a message about tasks to the shard `to`, which may be this one.
     pub(super) fn send_task_watch(&mut self, to: u16, message: TaskWatchMessage) {
         self.task_watch.push_back((to, message));
     }
@@ -96,7 +96,7 @@ impl Outbox {
     }
 }
 
-/// Writes the error in place of an answer that its batch has no room for.
+/// Writes the error in place of an answer that exceeds the limit of its batch.
 #[cold]
 pub(super) fn write_too_long(id: Option<Id<'_>>, error: AnswersTooLong, out: &mut Vec<u8>) {
     encode::write_error(out, id, error_code::INTERNAL_ERROR, &error.to_string());

@@ -1,8 +1,8 @@
-//! Questions to modern clients: sealed state goes out with a question and comes back with the
-//! answer (MCP 2026-07-28, `input_required`).
+//! Requests to modern clients: the sealed state goes out with them and comes back with the
+//! responses (MCP 2026-07-28, `input_required`).
 //!
-//! Nothing of a modern question is kept on the server: the state carries every earlier answer, is
-//! bound to the principal, the method and the parameters of the request, and expires.
+//! The server keeps no state of them: the sealed state carries every earlier response, is bound to
+//! the principal, the method and the parameters of the request, and expires.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,7 +21,7 @@ use super::handler_kind::HandlerKind;
 use super::inbound::Inbound;
 use crate::handler::rounds::{Rounds, open_rounds, seal_rounds};
 
-/// Seals the state of questions, and opens it when it comes back.
+/// Seals request states, and opens returned ones.
 pub(super) struct Questions {
     sealer: Arc<Sealer>,
     /// How long a modern client may take to answer, in milliseconds.
@@ -29,7 +29,7 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Questions whose answers are accepted for `answer_timeout_ms` milliseconds.
+    /// States whose responses are accepted for `answer_timeout_ms` milliseconds.
     pub(super) fn new(sealer: Arc<Sealer>, answer_timeout_ms: u64) -> Questions {
         Questions {
             sealer,
@@ -37,11 +37,12 @@ impl Questions {
         }
     }
 
-    /// What earlier rounds of a modern request left, sealed in the state that its client brings
-    /// back, with the answers in this request.
+    /// The state of earlier rounds of a modern request, from the sealed state that its client
+    /// returned, with the responses in this request.
     ///
     /// # Errors
-    /// A text for the client when the state is not ours, expired, or of another request.
+    /// A text for the client when the state was not sealed here, has expired, or is of another
+    /// request.
     pub(super) fn rounds(
         &self,
         kind: HandlerKind,
@@ -74,7 +75,7 @@ impl Questions {
         Ok(rounds)
     }
 
-    /// Writes a result that asks for input.
+    /// Writes a result that requests input.
     #[cold]
     pub(super) fn write_input_required(
         &self,

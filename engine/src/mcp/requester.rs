@@ -14,10 +14,10 @@ pub(crate) enum Requester<'a> {
         claims: Claims<'a>,
         /// Its principal; an anonymous client has none.
         principal: Option<&'a str>,
-        /// In whose share it counts if it is nobody in particular, once that was looked up.
+        /// Its holder if it is anonymous, once that was looked up.
         peer: Option<HolderKey>,
     },
-    /// A client on a connection of another shard, which sent along the facts needed here.
+    /// A client on a connection of another shard, which sent the facts needed here.
     Elsewhere(Option<&'a CallerInfo>),
 }
 
@@ -30,8 +30,8 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// In whose share it counts; nothing if that has to be looked up first. What another shard sent
-    /// holds nothing by itself: sessions know their holders.
+    /// Its holder; none if it must be looked up first. A forwarded message holds nothing by itself:
+    /// sessions know their holders.
     pub(super) fn holder(self, holders: &Holders) -> Option<HolderKey> {
         match (self.principal(), self) {
             (Some(name), _) => Some(holders.of_principal(name)),
@@ -40,7 +40,7 @@ impl<'a> Requester<'a> {
         }
     }
 
-    /// The facts that a handler may know. Headers are walked only if some are exposed.
+    /// The facts that a handler may see. Headers are read only if some are exposed.
     #[inline]
     pub(super) fn caller_info(self, exposed: &ExposedHeaders) -> Option<Box<CallerInfo>> {
         match self {

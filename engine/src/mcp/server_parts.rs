@@ -1,4 +1,4 @@
-//! What all shards of a server have in common.
+//! The parts that all shards of a server share.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::catalog::Plan;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::state::StateMaker;
 
-/// What all shards of a server have in common. None of it is written to while they run.
+/// The parts that all shards of a server share. They are never written while the shards run.
 #[derive(Clone)]
 pub(crate) struct ServerParts {
-    /// Who the server is.
+    /// The description of the server.
     pub(crate) description: Arc<ServerDescription>,
-    /// What it offers at first.
+    /// The initial catalog.
     pub(crate) plan: Arc<Plan>,
-    /// Seals what modern clients bring back with their answers.
+    /// Seals the states that modern clients return with their responses.
     pub(crate) sealer: Arc<Sealer>,
     /// The headers that handlers may see.
     pub(crate) exposed: Arc<ExposedHeaders>,
-    /// What its author gave to handlers.
+    /// The values that the server's author gave to handlers.
     pub(crate) states: Arc<[StateMaker]>,
 }

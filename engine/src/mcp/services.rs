@@ -1,8 +1,8 @@
 //! The services of a shard, and the operations that borrow them.
 //!
-//! Each service owns its state in its own file. An operation is a struct of borrows: its fields say
-//! which services it touches, and no operation gets all of them. This file has no logic of its own;
-//! the routes of messages stand beside it.
+//! Each service owns its state in its own file. An operation is a struct of borrows: its fields
+//! name the services that it uses, and no operation gets all of them. This file has no logic of its
+//! own; the routes of messages are in the files beside it.
 
 mod admission;
 mod batch;

@@ -11,12 +11,12 @@ use super::home_id::{self, HOME_ID_BYTES};
 pub(crate) struct SessionId {
     /// The shard that owns the session.
     pub(crate) home: u16,
-    /// Nobody can guess these.
+    /// Cannot be guessed.
     pub(crate) random: u128,
 }
 
 impl SessionId {
-    /// Stands for no session: names the shard and nothing that lives there.
+    /// The id of no session: it names the shard only.
     pub(crate) fn none(home: u16) -> SessionId {
         SessionId { home, random: 0 }
     }
@@ -33,7 +33,7 @@ impl SessionId {
     }
 }
 
-/// A log must not hold what lets a reader take over a session: only the home shard is shown.
+/// A log must not allow its reader to take over a session: only the home shard is shown.
 impl fmt::Debug for SessionId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "SessionId({:04x}..)", self.home)

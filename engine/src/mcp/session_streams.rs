@@ -1,11 +1,12 @@
-//! Opening, resuming and losing the streams of sessions.
+//! Opens, resumes and loses the streams of sessions.
 //!
-//! A stream belongs to one connection at a time: a client that resumes it ends it elsewhere.
+//! A stream belongs to one connection at a time: resuming it ends it on the other connection.
 //!
 //! A stream is over when its client has the answer, cancelled the call or ended the session. There
-//! is nothing to resume then, and 204 says so: it tells an EventSource to come back no more (WHATWG
-//! HTML 9.2.1). The TypeScript SDKs take it in silence, where they report an error twice for each
-//! stream, and come back for ever after an empty one; the Python SDKs give up after two attempts.
+//! is nothing to resume then, and the answer is 204: it stops an EventSource from reconnecting
+//! (WHATWG HTML 9.2.1). The TypeScript SDKs accept it silently, where they report an error twice
+//! for each stream, and reconnect for ever after an empty stream; the Python SDKs give up after two
+//! attempts.
 
 use corelane_protocol::binding::refusal::Reason;
 
@@ -38,7 +39,7 @@ pub(super) struct SessionStreams<'a> {
 }
 
 impl SessionStreams<'_> {
-    /// Opens a stream for the messages of a session, or one that was lost.
+    /// Opens a stream for the messages of a session, or resumes a lost one.
     pub(super) fn open(
         &mut self,
         inbound: Inbound<'_>,
@@ -82,7 +83,7 @@ impl SessionStreams<'_> {
         }))
     }
 
-    /// Replays what came after an event on its stream, then goes on with it if it goes on.
+    /// Replays the later events of a stream, then continues it if it is not finished.
     fn resume(
         &mut self,
         session: SessionId,
@@ -132,8 +133,8 @@ impl SessionStreams<'_> {
         })
     }
 
-    /// Lets what is still to come of a stream go to `exchange`; where it was open before, it ends.
-    /// Returns whether there is room: a stream that is no call's counts for its session.
+    /// Makes `exchange` the place for later messages of a stream; its earlier place ends. Returns
+    /// whether the limit allows it: a stream without a call counts for its session.
     fn attach(
         &mut self,
         (session, call): (SessionId, Option<CallKey>),
@@ -171,7 +172,7 @@ impl SessionStreams<'_> {
             && !self.sessions.is_at_stream_share(session)
     }
 
-    /// The connection of a stream is gone, or one that waited for calls; they are not.
+    /// The connection of a stream is gone, or one that waited for calls; stream and calls stay.
     pub(super) fn connection_gone(&mut self, session: SessionId, exchange: Exchange) {
         let now_ms = self.context.now_ms();
         let Some(found) = self.sessions.touch(session, now_ms) else {

@@ -1,13 +1,13 @@
 //! Legacy sessions of one home shard.
 //!
-//! Every session stands in one list, least recently used first. The list serves two purposes:
-//! sessions that were idle too long are at its front, and at the cap the first one with nothing
-//! in flight makes room. Clients that never end their session are the normal case.
+//! Every session is in one list, least recently used first. The list serves two purposes: sessions
+//! that were idle too long are at its front, and at the limit the first one with nothing in flight
+//! is evicted. Clients that never end their session are the normal case.
 //!
-//! A session belongs to the principal that made it; to everyone else it does not exist. A
-//! principal at its own cap makes room among its own sessions, and so does a holder at its share,
-//! such as an address of which anonymous clients make one after the other. Whether a session is
-//! busy decides which lists it is in, so that its calls and streams are changed here only.
+//! A session belongs to the principal that made it; for all others it does not exist. At its own
+//! limit a principal's own session is evicted, and at its share a holder's own, such as an address
+//! whose anonymous clients make one after the other. A session is in the lists of idle ones only
+//! while it is not busy, so its calls and streams are changed here only.
 
 mod limits;
 mod principals;
@@ -38,19 +38,19 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// The revision both sides agreed on.
     pub(crate) revision: Revision,
-    /// What the client can do.
+    /// The capabilities of the client.
     pub(crate) capabilities: ClientCapabilities,
     /// Least severe log messages the client wants.
     pub(crate) log_level: LogLevel,
     calls: Vec<CallKey>,
     streams: Vec<OpenStream>,
-    /// The last of these streams whose connection was lost: its client may come back for it.
+    /// The last stream whose connection was lost: its client may resume it.
     pub(crate) lost_stream: Option<StreamId>,
-    /// Resources whose changes the client wants to hear of.
+    /// Resources to which the client has subscribed.
     pub(crate) subscriptions: Vec<Box<str>>,
-    /// Whose it is.
+    /// Its principal.
     owned: OwnedKey,
-    /// In whose share it counts.
+    /// Its holder.
     holder: HolderKey,
     /// Its place among the sessions of its holder.
     of_holder: Links,
@@ -61,7 +61,7 @@ const OF_HOLDER: LinksOf<Session> = |session| &mut session.of_holder;
 /// A stream for messages of the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenStream {
-    /// Under which name its events are kept, once it has any.
+    /// The name under which its events are kept, once it has any.
     pub(crate) stream: Option<StreamId>,
     /// Where it is open.
     pub(crate) exchange: Exchange,
@@ -78,12 +78,12 @@ impl Session {
         &self.streams
     }
 
-    /// The same streams, for what they are to be changed.
+    /// The same streams, for changes.
     pub(crate) fn streams_mut(&mut self) -> &mut [OpenStream] {
         &mut self.streams
     }
 
-    /// A session that is waited for is never evicted.
+    /// A session with a waiting client is never evicted.
     fn is_busy(&self) -> bool {
         !self.calls.is_empty() || !self.streams.is_empty()
     }
@@ -102,7 +102,7 @@ const NONE: u32 = u32::MAX;
 
 /// Sessions looked at for eviction before a new one is refused.
 const EVICTION_LOOKS_MAX: usize = 64;
-/// Sessions of a holder, of which the least recently used makes room for another one of it.
+/// Sessions of a holder, of which the least recently used is evicted for another one of it.
 const EVICTION_SAMPLE: usize = 16;
 
 /// All sessions of a shard.
@@ -111,12 +111,12 @@ pub(crate) struct Sessions {
     home: u16,
     limits: SessionLimits,
     random: RandomBits,
-    /// The indexes of sessions by the random bits of their ids. The bits themselves stand in the
-    /// session only, which whoever finds it reads anyway.
+    /// The indexes of sessions by the random bits of their ids. The bits themselves are in the
+    /// session only, which is read after each look-up anyway.
     by_random: HashTable<u32>,
     sessions: Slab<Session>,
-    /// By the index of the session. Each use of a session writes to its two neighbours' links,
-    /// which are strangers to it: apart from the sessions, four links share a cache line.
+    /// By the index of the session. Each use of a session writes to the links of its two
+    /// neighbours: apart from the sessions, four links share a cache line.
     links: Vec<Link>,
     oldest: u32,
     newest: u32,
@@ -124,7 +124,7 @@ pub(crate) struct Sessions {
     /// How many sessions each holder has, and which.
     shares: Shares,
     by_holder: HolderLists,
-    /// How many streams the sessions of each holder have.
+    /// The number of streams of each holder's sessions.
     stream_shares: Shares,
 }
 
@@ -157,12 +157,12 @@ impl Sessions {
         }
     }
 
-    /// Makes a session of a principal, or of an anonymous client, that counts in the share of
-    /// `holder`. At a cap an old session with nothing in flight makes room: it is taken out and
-    /// returned, and the caller ends it.
+    /// Makes a session of a principal, or of an anonymous client, that counts for `holder`. At a
+    /// limit an old session with nothing in flight is evicted: it is removed and returned, and the
+    /// caller ends it.
     ///
     /// # Errors
-    /// [`NoRoom`] when all the sessions that could make room are busy.
+    /// [`NoRoom`] when all sessions that could be evicted are busy.
     pub(crate) fn create(
         &mut self,
         (principal, holder): (Option<&str>, HolderKey),
@@ -222,8 +222,8 @@ impl Sessions {
         Some(self.touch_at(index, now_ms))
     }
 
-    /// The session called `id`, which `principal` uses now. There is none if it is another's, and
-    /// that is no use of it.
+    /// The session called `id`, which `principal` uses now. A session of another principal is not
+    /// found, and does not count as used.
     pub(crate) fn touch_as(
         &mut self,
         principal: Option<&str>,
@@ -253,13 +253,13 @@ impl Sessions {
         &mut self.sessions[index as usize]
     }
 
-    /// Notes that a call of the session called `id` waits.
+    /// Records that a call of the session called `id` waits.
     pub(crate) fn begin_call(&mut self, id: SessionId, call: CallKey) {
         self.change(id, |session| session.calls.push(call));
     }
 
-    /// Notes that a call of the session called `id` waits no more. A session that becomes idle by
-    /// it was in use until now.
+    /// Records that a call of the session called `id` waits no more. A session that becomes idle
+    /// counts as used until now.
     pub(crate) fn end_call(&mut self, id: SessionId, call: CallKey, now_ms: u64) {
         let is_busy = self.change(id, |session| {
             session.calls.retain(|other| *other != call);
@@ -270,13 +270,13 @@ impl Sessions {
         }
     }
 
-    /// Whether the sessions of the holder of one have as many streams as its share is.
+    /// Whether the sessions of its holder have all the streams of the holder's share.
     pub(crate) fn is_at_stream_share(&self, id: SessionId) -> bool {
         let holder = self.holder_of(id);
         holder.is_some_and(|holder| self.stream_shares.is_at_share(holder))
     }
 
-    /// Notes that a stream of the session called `id` is open.
+    /// Records that a stream of the session called `id` is open.
     pub(crate) fn open_stream(&mut self, id: SessionId, stream: OpenStream) {
         if let Some(holder) = self.holder_of(id) {
             self.stream_shares.take(holder, 1);
@@ -288,7 +288,7 @@ impl Sessions {
         });
     }
 
-    /// Notes that the stream of the session called `id` that was open at `exchange` is lost.
+    /// Records that the stream of the session called `id` that was open at `exchange` is lost.
     pub(crate) fn lose_stream(&mut self, id: SessionId, exchange: Exchange) {
         let lost_of = self.change(id, |session| {
             let mut open = session.streams.iter();
@@ -322,7 +322,7 @@ impl Sessions {
         Some(&mut self.sessions[index as usize])
     }
 
-    /// In whose share the session called `id` counts, and what it holds.
+    /// The holder of the session called `id`.
     pub(crate) fn holder_of(&self, id: SessionId) -> Option<HolderKey> {
         Some(self.sessions[self.index_of(id)? as usize].holder)
     }
@@ -353,7 +353,7 @@ impl Sessions {
         Some(session)
     }
 
-    /// Takes out any session, the least recently used first.
+    /// Removes a session, the least recently used first.
     pub(crate) fn pop_oldest(&mut self) -> Option<Session> {
         let oldest = self.sessions.get(self.oldest as usize)?;
         self.remove(oldest.id)
@@ -385,8 +385,8 @@ impl Sessions {
         self.remove(id).ok_or(full)
     }
 
-    /// Takes out the least recently used session of a sample of those of a holder. A list in the
-    /// order of use, as principals have one, would cost each request of an anonymous client.
+    /// Removes the least recently used session of a sample of a holder's. A list in the order of
+    /// use, as principals have one, would cost each request of an anonymous client.
     fn evict_of(&mut self, holder: HolderKey) -> Result<Session, NoRoom> {
         let mut oldest: Option<(u64, SessionId)> = None;
         for _ in 0..EVICTION_SAMPLE {
@@ -427,7 +427,7 @@ impl Sessions {
             if !session.is_busy() {
                 return self.remove(id).ok_or(full);
             }
-            // Out of the way: the next look must not meet the same busy sessions again.
+            // Moved away: the next look must not find the same busy sessions again.
             self.touch(id, now_ms);
         }
         Err(full)
@@ -457,7 +457,7 @@ impl Sessions {
     }
 }
 
-/// Ids are random bits of our own making: they are their own hash. Peers ask for ids but never
+/// Ids are random bits of our own making: they are their own hash. Peers look ids up but never
 /// choose one, so they cannot make them collide.
 fn hash_of(id: SessionId) -> u64 {
     id.random as u64

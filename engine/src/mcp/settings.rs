@@ -8,13 +8,13 @@ use super::server_parts::ServerParts;
 use super::task_table::TaskLimits;
 use crate::profile::ShardProfile;
 
-/// What an endpoint is made from.
+/// The settings of an endpoint.
 pub(crate) struct EndpointSettings {
     /// The shard this endpoint serves on.
     pub(crate) shard: u16,
     /// How many shards there are.
     pub(crate) shards: u16,
-    /// What it has in common with the other shards.
+    /// The parts that it shares with the other shards.
     pub(crate) parts: ServerParts,
     /// How long a modern client may take to answer, in milliseconds.
     pub(crate) answer_timeout_ms: u64,
@@ -24,7 +24,7 @@ pub(crate) struct EndpointSettings {
     pub(crate) inline_bytes_max: usize,
     /// Messages in a batch.
     pub(crate) batch_max: usize,
-    /// Bytes of answers past which a batch gets none but errors.
+    /// Bytes of answers past which a batch gets errors only.
     pub(crate) batch_bytes_max: usize,
     /// Limits on calls that wait.
     pub(crate) calls: CallLimits,
@@ -44,7 +44,7 @@ pub(crate) struct EndpointSettings {
     pub(crate) tasks: TaskLimits,
     /// Tasks that one listen stream may name.
     pub(crate) tasks_per_listen_max: usize,
-    /// How much of streams is kept for clients that lose them.
+    /// Limits on the kept events of streams.
     pub(crate) events: EventLimits,
 }
 
@@ -96,7 +96,7 @@ impl EndpointSettings {
             tasks_per_listen_max: profile.tasks.per_listen_max,
             events: EventLimits {
                 bytes_max: profile.streams.kept_bytes_max,
-                // A replay is queued at once: a connection has to take it without being given up.
+                // A replay is queued at once: a connection must take it without being closed.
                 bytes_per_session_max: profile
                     .streams
                     .kept_bytes_per_session_max

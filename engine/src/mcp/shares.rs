@@ -1,10 +1,10 @@
-//! How a table or a budget is shared among those who hold its places or bytes.
+//! The shares of holders in a table or a budget.
 //!
-//! The rule is the dynamic threshold of shared-memory switches (Choudhury and Hahne, "Dynamic
-//! Queue Length Thresholds in a Shared Memory Switch", 1998): a holder may have at most eight times
-//! as much as is free then. One alone may have eight ninths; two may have eight seventeenths each.
-//! Some is free whatever a few holders do, and one who holds nothing is always served from it. A
-//! holder of less than a sixty-fourth is never in the way: many small ones may fill the table
+//! The rule is the dynamic threshold of shared-memory switches (Choudhury and Hahne, "Dynamic Queue
+//! Length Thresholds in a Shared Memory Switch", 1998): a holder may have at most eight times as
+//! much as is free then. One alone may have eight ninths; two may have eight seventeenths each. A
+//! few holders never take everything, and a holder with nothing is always served from the rest. A
+//! holder of less than a sixty-fourth is never limited: many small ones may fill the table
 //! together.
 //!
 //! There is no fixed limit for a holder, because a proxy may be the only one there is.
@@ -14,19 +14,20 @@ use std::collections::hash_map::Entry;
 
 use super::holder::HolderKey;
 
-/// A holder may have this many times what is free.
+/// The largest ratio of a holder's part to the free part.
 const TIMES_FREE: usize = 8;
-/// A holder may have this part of the whole in any case.
+/// The part of the whole that every holder may have.
 const SMALL_PART: usize = 64;
 /// And so much of a small table.
 const SMALL_SHARE: usize = 8;
 
-/// Who holds how much of something that there is `max` of.
+/// The holders of a resource with the limit `max`.
 #[derive(Debug)]
 pub(crate) struct Shares {
     max: usize,
     used: usize,
-    /// Those who hold anything. The hash needs not withstand an attack: a key is a keyed hash.
+    /// The holders with their parts. The hash needs no protection against attacks: a key is a keyed
+    /// hash.
     held: HashMap<HolderKey, usize, foldhash::fast::RandomState>,
 }
 
@@ -40,12 +41,12 @@ pub(crate) enum Lack {
     },
     /// The holder has its share.
     Share {
-        /// What it holds.
+        /// The part that it holds.
         held: usize,
     },
 }
 
-/// What one holder may have of `max` of which `used` are taken, its own among them.
+/// The share of one holder in `max`, of which `used` are taken, its own part included.
 pub(crate) fn share_of(max: usize, used: usize) -> usize {
     let free = max.saturating_sub(used);
     free.saturating_mul(TIMES_FREE)
@@ -68,8 +69,8 @@ impl Shares {
         self.max
     }
 
-    /// Whether it does not matter who asks for a little more: less than half is taken, which is
-    /// within the share of anyone.
+    /// Whether a small amount is free for any holder: less than half is taken, which is within the
+    /// share of each.
     pub(crate) fn is_ample(&self) -> bool {
         self.used < self.max / 2
     }
@@ -77,7 +78,7 @@ impl Shares {
     /// Whether `holder` may have `amount` more.
     ///
     /// # Errors
-    /// What it would exceed.
+    /// The limit that it would exceed.
     pub(crate) fn check(&self, holder: HolderKey, amount: usize) -> Result<(), Lack> {
         let free = self.max.saturating_sub(self.used);
         if amount > free {
@@ -90,14 +91,14 @@ impl Shares {
         Ok(())
     }
 
-    /// Whether one more would be beyond the share of `holder`. What someone else gives up for it is
-    /// not looked at: that leaves as much free as before.
+    /// Whether one more would exceed the share of `holder`. An eviction for it does not count: that
+    /// leaves as much free as before.
     pub(crate) fn is_at_share(&self, holder: HolderKey) -> bool {
         let used = self.max.min(self.used + 1);
         self.held_by(holder) >= share_of(self.max, used)
     }
 
-    /// Gives `holder` more. What was not checked may exceed its share, and all there is.
+    /// Gives `holder` more. An unchecked amount may exceed its share, and the limit.
     pub(crate) fn take(&mut self, holder: HolderKey, amount: usize) {
         if amount > 0 {
             self.used += amount;
@@ -105,7 +106,7 @@ impl Shares {
         }
     }
 
-    /// Takes back what `holder` was given.
+    /// Takes a part of `holder` back.
     pub(crate) fn give_back(&mut self, holder: HolderKey, amount: usize) {
         if amount == 0 {
             return;
@@ -120,12 +121,12 @@ impl Shares {
         }
     }
 
-    /// What `holder` has.
+    /// The part of `holder`.
     pub(crate) fn held_by(&self, holder: HolderKey) -> usize {
         self.held.get(&holder).copied().unwrap_or(0)
     }
 
-    /// What all have together.
+    /// The parts of all together.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         assert_eq!(self.held.values().sum::<usize>(), self.used);

@@ -35,11 +35,11 @@ use crate::handler::event_queue::CallKey;
 use crate::handler::outcome::{Answer, Outcome, Waiting};
 use crate::handler::runner::Started;
 
-/// The first revision whose clients take an event without data. Older ones read every event as a
-/// message, and have the id of the first one that is.
+/// The first revision whose clients accept an event without data. Older clients read every event as
+/// a message, and have the id of the first one with data.
 const PRIMED_SINCE: Revision = Revision::V2025_11_25;
 
-/// A request that runs a handler, and how its answer is wanted.
+/// A request that runs a handler, and the options of its answer.
 pub(super) struct HandlerRequest<'a> {
     pub(super) era: Era,
     pub(super) id: Id<'a>,
@@ -101,7 +101,7 @@ impl Starter<'_> {
             Ok(options) => options,
             Err(refused) => return refused,
         };
-        // A forwarded request of a task had its headers checked where it came in.
+        // The headers of a forwarded request about a task were checked by the first shard.
         let claims = request.inbound.requester.claims();
         if era == Era::Modern
             && claims.are_made()
@@ -130,7 +130,7 @@ impl Starter<'_> {
         self.run(request, |call| runner.start(call, arguments), out)
     }
 
-    /// Runs a handler whose arguments fit.
+    /// Runs a handler with fitting arguments.
     pub(super) fn run(
         &mut self,
         mut request: HandlerRequest<'_>,
@@ -153,7 +153,7 @@ impl Starter<'_> {
         let call = self.calls.begin(options);
         let started = start(&call);
         if let Some(options) = task_options {
-            // A modern call that is done, or asks first, needs no task yet.
+            // A modern call that is done, or has a request to its client, needs no task yet.
             let waits = matches!(started, Started::Waiting(_)) && !call.has_questions();
             if era == Era::Legacy || waits {
                 return self.begin_task(request, (call, started), options, out);
@@ -194,9 +194,8 @@ impl Starter<'_> {
         }
     }
 
-    /// Keeps a call whose client waits for it. The stream of a legacy call begins here, if its
-    /// client can be primed to resume it and there is room for a stream; otherwise it begins with
-    /// its first message.
+    /// Keeps a call with a waiting client. The stream of a legacy call begins here, if its client
+    /// can resume it and the limits allow a stream; otherwise it begins with its first message.
     fn keep_waiting(
         &mut self,
         request: HandlerRequest<'_>,
@@ -224,7 +223,7 @@ impl Starter<'_> {
         call: Call,
         rest: Result<Waiting, Outcome>,
     ) -> CallKey {
-        // A client without capabilities is never asked.
+        // A client without capabilities gets no requests.
         let asks = request.era == Era::Modern && !call.client_can_nothing();
         let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
         let new = NewCall {
@@ -245,7 +244,7 @@ impl Starter<'_> {
         key
     }
 
-    /// The task that a call of a tool with `support` is to become, if any.
+    /// The task for a call of a tool with `support`, if any.
     ///
     /// # Errors
     /// The refusal that was written.
@@ -270,7 +269,7 @@ impl Starter<'_> {
             };
         }
         let options = match TaskOptions::read(request.params) {
-            // A server that declares no tasks ignores the wish for one (2025-11-25 tasks).
+            // A server that declares no tasks ignores the request for one (2025-11-25 tasks).
             _ if !request.has_tasks() || !self.catalog.offer().tasks => None,
             Ok(options) => options,
             Err(error) => return Err(invalid_params(id, &error.to_string(), out)),
@@ -284,7 +283,7 @@ impl Starter<'_> {
         Err(Disposition::ok())
     }
 
-    /// Makes a call a task, and answers its client. There is room for it.
+    /// Makes a call a task, and answers its client. The limits were checked.
     fn begin_task(
         &mut self,
         request: HandlerRequest<'_>,

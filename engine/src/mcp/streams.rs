@@ -1,10 +1,10 @@
-//! Streams of sessions: their events are kept, so that a client that lost a stream gets the rest.
+//! Streams of sessions: their events are kept, so that a client can resume a lost stream.
 //!
 //! The stream of a legacy call begins when the call waits and ends with its answer. A stand-alone
 //! stream begins with its first message, because a silent one must cost no more than its
 //! connection, and ends with its session. Either outlives its connection. Each event goes into the
-//! store first and then to the connection, if there is one; a client that comes back gets the
-//! stored events after the last one it saw, and from then on the new ones. Nothing is in flight
+//! store first and then to the connection, if there is one; a client that resumes gets the stored
+//! events after the last one it received, and from then on the new ones. Nothing is in flight
 //! between the two, so a client gets each event once (MCP 2025-11-25 basic/transports,
 //! "Resumability and Redelivery").
 
@@ -41,8 +41,8 @@ impl Streams {
         stream
     }
 
-    /// Begins a stream with the event that tells its client how to resume it; `None` if there is
-    /// no room to keep the stream.
+    /// Begins a stream with an event from which its client can resume; `None` if the stream cannot
+    /// be kept.
     pub(super) fn begin_primed(
         &mut self,
         session: SessionId,
@@ -58,7 +58,7 @@ impl Streams {
         Some(stream)
     }
 
-    /// Keeps a message as an event of `stream`, and sends it to where the stream is open.
+    /// Keeps a message as an event of `stream`, and sends it to the place where the stream is open.
     pub(super) fn send(
         &mut self,
         stream: Option<StreamId>,
@@ -72,7 +72,7 @@ impl Streams {
         }
     }
 
-    /// Keeps a message as an event of `stream`; returns its id, if there is room for it.
+    /// Keeps a message as an event of `stream`; returns its id, if it is kept.
     pub(super) fn keep(&mut self, stream: StreamId, message: &[u8]) -> Option<EventId> {
         let id = self.store.append(stream, message);
         self.measure();
@@ -119,7 +119,7 @@ impl Streams {
         self.store.replay(after.stream, after.sequence)
     }
 
-    /// Forgets a stream that no client will come back for.
+    /// Drops a stream that no client will resume.
     pub(super) fn forget(&mut self, stream: StreamId) {
         self.store.forget(stream);
         self.measure();

@@ -24,24 +24,24 @@ pub(super) struct Subscription {
     /// Id of its request, which every message on it repeats.
     pub(super) id: OwnedId,
     pub(super) exchange: Exchange,
-    /// Few streams ask for resources: the lists stand apart from them.
+    /// Few streams subscribe to resources: the lists are stored apart from them.
     pub(super) lists: ListKinds,
     pub(super) uris: Box<[Box<str>]>,
-    /// Fewer ask for tasks.
+    /// Fewer subscribe to tasks.
     pub(super) tasks: Option<Box<TaskSubscription>>,
-    /// In whose share it counts.
+    /// Its holder.
     pub(super) holder: HolderKey,
 }
 
 impl Subscription {
-    /// Whether its client knows which part of its filter is honoured; no other message comes
-    /// before that.
+    /// Whether its client knows the accepted part of its filter; no other message comes before
+    /// that.
     pub(super) fn is_acknowledged(&self) -> bool {
         let tasks = self.tasks.as_ref();
         tasks.is_none_or(|tasks| tasks.is_acknowledged())
     }
 
-    /// Sends the part of its filter that is honoured, the first message of its stream.
+    /// Sends the accepted part of its filter, the first message of its stream.
     pub(super) fn acknowledge(&self, outbox: &mut Outbox) {
         let tasks = self.tasks.iter();
         let honoured = Filter {
@@ -62,11 +62,11 @@ pub(super) struct Subscriptions {
     /// Streams of each holder.
     pub(super) shares: Shares,
     pub(super) broadcasts: Broadcasts,
-    /// Subscriptions with a task status that waits for room, once for each status.
+    /// Subscriptions with a task status that waits for capacity, once for each status.
     pub(super) holding: VecDeque<SubscriptionId>,
-    /// Requests to other shards that they have not answered, also of clients that left.
+    /// Requests to other shards without an answer, also of clients that left.
     pub(super) requests_unanswered: usize,
-    /// Whether messages to other shards wait for room in their lanes.
+    /// Whether messages to other shards wait for their lanes.
     pub(super) has_full_lane: bool,
 }
 
@@ -89,7 +89,7 @@ impl Subscriptions {
         self.open.insert(subscription) as u32
     }
 
-    /// Takes a subscription out, if it is still open.
+    /// Removes a subscription, if it is still open.
     pub(super) fn remove(&mut self, place: u32) -> Option<Subscription> {
         let subscription = self.open.try_remove(place as usize)?;
         self.shares.give_back(subscription.holder, 1);

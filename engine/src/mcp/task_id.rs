@@ -4,14 +4,14 @@ use std::fmt;
 
 use super::home_id::{self, HOME_ID_BYTES};
 
-/// Names a task. For a task of nobody, to know the name is to be allowed.
+/// The id of a task. For a task without an owner, knowing the id is the permission.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 // Eighteen bytes rather than thirty-two: connections and tasks hold them by the million.
 #[repr(Rust, packed(2))]
 pub(crate) struct TaskId {
     /// The shard that owns the task.
     pub(crate) home: u16,
-    /// Nobody can guess these.
+    /// Cannot be guessed.
     pub(crate) random: u128,
 }
 
@@ -28,7 +28,7 @@ impl TaskId {
     }
 }
 
-/// A log must not hold what lets a reader take over a task: only the home shard is shown.
+/// A log must not allow its reader to take over a task: only the home shard is shown.
 impl fmt::Debug for TaskId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "TaskId({:04x}..)", self.home)

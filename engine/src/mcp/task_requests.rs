@@ -110,7 +110,7 @@ impl TaskRequests<'_> {
                     .tasks
                     .answer_waiters(waiters, now_ms, updates.notifier.outbox);
             }
-            // To cancel a task that is over is no fault in the modern era.
+            // In the modern era, cancelling a task that is over is not an error.
             Err(_) if request.session.is_none() => {}
             Err(error) => return invalid_params(request.id, &error.to_string(), out),
         }
@@ -120,7 +120,7 @@ impl TaskRequests<'_> {
         self.write_empty(request.id, out)
     }
 
-    /// `tasks/update`: answers under keys that wait for none are ignored.
+    /// `tasks/update`: responses under unknown keys are ignored.
     fn update(
         &mut self,
         request: TaskRequest<'_>,
@@ -157,7 +157,7 @@ impl TaskRequests<'_> {
         Disposition::ok()
     }
 
-    /// Hands the handler of a task the client's answer.
+    /// Gives the handler of a task the client's response.
     fn hand_over(
         &mut self,
         task: TaskId,

@@ -1,14 +1,14 @@
 //! Tasks of one home shard, in both eras: requests whose results are fetched later.
 //!
-//! A task belongs to a principal, to a session or to nobody; to everyone else it is unknown, as
-//! is one whose time is over. It is kept for a time that counts from its creation, or until it is
-//! over and others need the room: the one that ended first goes first. A task that runs never
-//! makes room; if only such tasks are left, another one is refused.
+//! A task belongs to a principal, to a session or has no owner; to all others it is unknown, as is
+//! an expired one. It is kept for a time that counts from its creation, or until it is over and
+//! evicted for others: the one that ended first is evicted first. A running task is never evicted;
+//! if only such tasks are left, another one is refused.
 //!
-//! Handlers call what takes an id alone; what a peer asks for takes its owner and the time too.
-//! Time is an argument: milliseconds since 1970, because tasks show it. The table stores what is
-//! encoded and never looks inside, runs nothing and wakes nobody: whoever waits for the end of a
-//! task is handed back to the caller when it comes.
+//! Functions for handlers take an id alone; functions for requests of peers take the owner and the
+//! time too. Time is an argument: milliseconds since 1970, because tasks show it. The table stores
+//! encoded values and never reads them, runs nothing and wakes nothing: when a task ends, its
+//! waiters are returned to the caller.
 
 mod error;
 mod limits;
@@ -40,10 +40,10 @@ const ASKS_MAX: usize = 128;
 pub(crate) struct Removed {
     /// Its name.
     pub(crate) id: TaskId,
-    /// Whether its handler is still at work, for nobody. Whoever stops handlers knows.
+    /// Whether its handler still runs, for no client. The caller that stops handlers knows.
     #[cfg(test)]
     pub(crate) was_running: bool,
-    /// Who waits for an end that will not come.
+    /// The clients that wait for an end that will not come.
     pub(crate) waiters: Vec<Waiter>,
 }
 
@@ -82,17 +82,17 @@ impl TaskTable {
     }
 
     #[cfg_attr(not(test), expect(dead_code, reason = "no counter is of bytes"))]
-    /// Bytes that all tasks are counted as, overhead included.
+    /// Counted bytes of all tasks, overhead included.
     pub(crate) fn bytes(&self) -> usize {
         self.store.bytes()
     }
 
-    /// How many tasks that were over made room for others.
+    /// The number of finished tasks that were evicted.
     pub(crate) fn evicted(&self) -> u64 {
         self.store.evicted()
     }
 
-    /// How often a client should ask for a task's state, in milliseconds.
+    /// The recommended interval between two fetches of a task's state, in milliseconds.
     pub(crate) fn poll_interval_ms(&self) -> u64 {
         self.store.limits.poll_interval_ms
     }
@@ -102,12 +102,11 @@ impl TaskTable {
         self.store.next_expiry_ms()
     }
 
-    /// Makes a task, which is working and counts in the share of `holder`. It is kept for `ttl_ms`
-    /// or the default, within the limit; never for less than a client is told to wait before it
-    /// asks.
+    /// Makes a task, which is working and counts for `holder`. It is kept for `ttl_ms` or the
+    /// default, within the limit; never for less than the recommended interval between two fetches.
     ///
     /// # Errors
-    /// When tasks that run take all of the owner's, the holder's or the shard's room.
+    /// When running tasks take all places of the owner, the holder or the shard.
     pub(crate) fn create(
         &mut self,
         owner: TaskOwner,
@@ -147,10 +146,11 @@ impl TaskTable {
         Ok(id)
     }
 
-    /// Makes room for another task of `owner`: until something else happens, there is room.
+    /// Evicts finished tasks for another task of `owner`: until the next change, its creation
+    /// succeeds.
     ///
     /// # Errors
-    /// When tasks that run take all of the owner's, the holder's or the shard's room.
+    /// When running tasks take all places of the owner, the holder or the shard.
     pub(crate) fn admit(
         &mut self,
         owner: &TaskOwner,
@@ -165,8 +165,8 @@ impl TaskTable {
         Some(&self.store.tasks[index as usize])
     }
 
-    /// At most `page_max` tasks of `owner`, from the oldest on or from where a page ended.
-    /// Nobody's tasks are not listed: their ids are all that protects them.
+    /// At most `page_max` tasks of `owner`, from the oldest on or from the end of a page. Tasks
+    /// without an owner are not listed: their ids are their only protection.
     ///
     /// # Errors
     /// When the table never made the cursor.
@@ -193,11 +193,11 @@ impl TaskTable {
         })
     }
 
-    /// Sets the state of a task that runs, and what is said about it. Requests of a task that
-    /// works on are withdrawn.
+    /// Sets the state of a running task, and its message. Requests of a task that continues to work
+    /// are withdrawn.
     ///
     /// # Errors
-    /// When the task is unknown or over, or there is no room for the message.
+    /// When the task is unknown or over, or the message does not fit.
     pub(crate) fn set_status(
         &mut self,
         id: TaskId,
@@ -222,11 +222,12 @@ impl TaskTable {
         Ok(())
     }
 
-    /// Asks the client for something, under a `key` of which the task has used none before. The
-    /// task requires input until all its requests are answered.
+    /// Adds a request to the client, under a new `key`. The task requires input until all its
+    /// requests are answered.
     ///
     /// # Errors
-    /// When the task is unknown or over, has used the key or asked too often, or there is no room.
+    /// When the task is unknown or over, has used the key or made too many requests, or the request
+    /// does not fit.
     pub(crate) fn ask(
         &mut self,
         id: TaskId,
@@ -255,11 +256,11 @@ impl TaskTable {
         Ok(())
     }
 
-    /// Takes the client's answer to the request under `key`; says whether there was such a
-    /// request. With its last one answered, the task works on.
+    /// Takes the client's response to the request under `key`; returns whether there was such a
+    /// request. With its last request answered, the task continues to work.
     ///
     /// # Errors
-    /// When the task is unknown, or there is no room.
+    /// When the task is unknown, or the response does not fit.
     pub(crate) fn answer(
         &mut self,
         id: TaskId,
@@ -286,7 +287,7 @@ impl TaskTable {
         Ok(true)
     }
 
-    /// Moves the answers that came since to the handler, each with its key.
+    /// Moves the new responses to the handler, each with its key.
     pub(crate) fn take_answers(&mut self, id: TaskId) -> Vec<(Box<str>, Box<[u8]>)> {
         let Some(index) = self.store.index_of(id) else {
             return Vec::new();
@@ -297,8 +298,8 @@ impl TaskTable {
         answers
     }
 
-    /// Ends a task with the result of its request; `is_error` says that it is that of a tool that
-    /// failed. Hands back who waited. A result without room is lost, and the task failed.
+    /// Ends a task with the result of its request; `is_error` means the result of a tool that
+    /// failed. Returns the waiters. A result that does not fit is lost, and the task has failed.
     ///
     /// # Errors
     /// When the task is unknown or over.
@@ -321,8 +322,8 @@ impl TaskTable {
         Ok(self.end(index, status, Some(outcome), now_ms))
     }
 
-    /// Ends a task with the error of its request. Hands back who waited. An error without room is
-    /// lost.
+    /// Ends a task with the error of its request. Returns the waiters. An error that does not fit
+    /// is lost.
     ///
     /// # Errors
     /// When the task is unknown or over.
@@ -340,7 +341,7 @@ impl TaskTable {
         Ok(self.end(index, TaskStatus::Failed, Some(outcome), now_ms))
     }
 
-    /// Says why a task that is over has failed, unless there is no room for it.
+    /// Sets why a finished task has failed, if the text fits.
     pub(crate) fn explain(&mut self, id: TaskId, text: &str) {
         let index = self.store.index_of(id);
         let is_over = |index: &u32| self.store.tasks[*index as usize].status.is_terminal();
@@ -349,7 +350,7 @@ impl TaskTable {
         }
     }
 
-    /// Ends a task by its client's wish. Hands back who waited.
+    /// Ends a task at the request of its client. Returns the waiters.
     ///
     /// # Errors
     /// When the task is unknown or over.
@@ -390,7 +391,7 @@ impl TaskTable {
         Ok(Wait::Registered)
     }
 
-    /// Says that `waiter` does not wait for a task any more.
+    /// Removes `waiter` from the waiters of a task.
     pub(crate) fn leave(&mut self, id: TaskId, waiter: Waiter) {
         if let Some(index) = self.store.index_of(id) {
             let waiters = &mut self.store.tasks[index as usize].waiters;
@@ -398,7 +399,7 @@ impl TaskTable {
         }
     }
 
-    /// Forgets at most `budget` tasks whose time is over, running or not.
+    /// Removes at most `budget` expired tasks, running or not.
     pub(crate) fn expire(&mut self, now_ms: u64, budget: usize) -> Vec<Removed> {
         let mut removed = Vec::new();
         while removed.len() < budget {
@@ -410,7 +411,7 @@ impl TaskTable {
         removed
     }
 
-    /// Forgets every task of an owner that will not come back, as a session that ended.
+    /// Removes every task of an owner that will not come back, such as an ended session.
     pub(crate) fn forget_owner(&mut self, owner: &TaskOwner) -> Vec<Removed> {
         let owned = self.store.of_owner(owner, None);
         let owned: Vec<u32> = owned.map(|(index, _)| index).collect();
@@ -418,14 +419,14 @@ impl TaskTable {
         removed.map(Removed::from).collect()
     }
 
-    /// Where the task called `id` is, if a peer may know.
+    /// The index of the task called `id`, if it is known to a peer.
     fn known(&self, id: TaskId, owner: &TaskOwner, now_ms: u64) -> Result<u32, TaskError> {
         let index = self.store.index_of(id).ok_or(TaskError::Unknown)?;
         let is_known = self.store.tasks[index as usize].is_known_to(owner, now_ms);
         is_known.then_some(index).ok_or(TaskError::Unknown)
     }
 
-    /// Where the task called `id` is, if it can go on to the state `to`.
+    /// The index of the task called `id`, if it can change to the state `to`.
     fn running(&self, id: TaskId, to: TaskStatus) -> Result<u32, TaskError> {
         let index = self.store.index_of(id).ok_or(TaskError::Unknown)?;
         let from = self.store.tasks[index as usize].status;
@@ -435,7 +436,7 @@ impl TaskTable {
         Ok(index)
     }
 
-    /// Drops what a task needs while it runs, and makes room for what came out.
+    /// Drops the values that a task needs only while it runs, and evicts others for its outcome.
     fn make_last_room(&mut self, index: u32, bytes: usize) -> Result<(), NotKept> {
         self.store.tasks[index as usize].clear();
         self.store.recount(index);

@@ -48,15 +48,15 @@ impl TaskUpdates<'_> {
         }
     }
 
-    /// Where messages of a task of a session may go: to the request that waits for its result, and
-    /// on the session's own stream.
+    /// The places for messages of a session's task: the request that waits for its result, and the
+    /// session's own stream.
     pub(super) fn exchanges(&mut self, task: TaskId, session: SessionId) -> [Option<Exchange>; 2] {
         let (owner, now_ms) = (TaskOwner::Session(session), self.context.unix_now_ms());
         let waiter = self.tasks.last_waiter(task, &owner, now_ms);
         [waiter, self.notifier.exchange_of(session)]
     }
 
-    /// Where statuses of a task of a session go, if a stream is open, and whether that is the
+    /// The place for statuses of a session's task, if a stream is open, and whether that is the
     /// stream of a request for its result.
     pub(super) fn status_exchange(
         &mut self,
@@ -71,10 +71,10 @@ impl TaskUpdates<'_> {
         waiter.map(|exchange| (exchange, true))
     }
 
-    /// Notes that a legacy client answered an input request of a task.
+    /// Records that a legacy client answered an input request of a task.
     pub(super) fn answered(&mut self, task: TaskId, session: SessionId, question_id: &str) {
         let (owner, now_ms) = (TaskOwner::Session(session), self.context.unix_now_ms());
-        // A task whose time is over needs no note.
+        // An expired task needs no record.
         if self.tasks.note_answer(task, &owner, question_id, now_ms) {
             let found = self.tasks.table.get(task, &owner, now_ms);
             if found.is_some_and(|task| task.status == TaskStatus::Working) {

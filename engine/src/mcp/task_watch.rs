@@ -2,15 +2,15 @@
 //!
 //! A subscription sends one request to each home, gets from each the tasks that exist, and is
 //! acknowledged when all have answered. From then on it gives each home credit for one status at a
-//! time: the next one when there was room for the last. So a status waits at home, where a newer
-//! one replaces it, and no queue between the two holds more than one message for each of them.
+//! time: the next one when the last was sent. So a status waits at home, where a newer one replaces
+//! it, and no queue between the two holds more than one message for each of them.
 //!
 //! Both ends may be one shard: the messages then go through its own outbox.
 
 use super::exchange::Exchange;
 use super::task_id::TaskId;
 
-/// Names a listen stream on any shard; never names another one later.
+/// The id of a listen stream on any shard; it is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SubscriptionId {
     /// Its place on its shard, which is that of the exchange.
@@ -22,7 +22,7 @@ pub(crate) struct SubscriptionId {
 /// A message of one shard to another.
 #[derive(Debug)]
 pub(crate) enum TaskWatchMessage {
-    /// To the home of tasks: a subscription wants their statuses.
+    /// To the home of tasks: a subscription requests their statuses.
     Subscribe {
         /// The subscription.
         subscription: SubscriptionId,
@@ -62,7 +62,7 @@ pub(crate) enum TaskWatchMessage {
 }
 
 impl TaskWatchMessage {
-    /// Whether it goes to a shard where tasks live; such messages keep their order.
+    /// Whether it goes to the home of tasks; such messages keep their order.
     pub(crate) fn is_for_home(&self) -> bool {
         match self {
             TaskWatchMessage::Subscribe { .. }

@@ -1,4 +1,4 @@
-//! The home shard's side of subscriptions to tasks: which tasks there are, and their statuses.
+//! The home shard's side of subscriptions to tasks: the existing tasks, and their statuses.
 
 use corelane_protocol::mcp::era::Era;
 
@@ -9,7 +9,7 @@ use super::task_table::{TaskOwner, TaskStatus};
 use super::task_watch::{SubscriptionId, TaskWatchMessage};
 use super::tasks::{Tasks, WatchedTask, write_outcome_members};
 
-/// Lets subscriptions watch the tasks of this shard.
+/// Subscribes to the tasks of this shard.
 pub(super) struct TaskWatching<'a> {
     pub(super) context: &'a Context,
     pub(super) tasks: &'a mut Tasks,
@@ -17,9 +17,9 @@ pub(super) struct TaskWatching<'a> {
 }
 
 impl TaskWatching<'_> {
-    /// Subscribes to tasks of this shard, and tells the subscription which of them there are. A
-    /// task that does not just work has its status sent at once: the change that the client waits
-    /// for may have happened before it subscribed.
+    /// Subscribes to tasks of this shard, and sends the subscription those that exist. The status
+    /// of a task that is not just working is sent at once: the change that the client waits for may
+    /// have happened before it subscribed.
     pub(super) fn subscribe(
         &mut self,
         subscription: SubscriptionId,

@@ -1,8 +1,8 @@
 //! Tasks of a shard: calls whose client was answered already and fetches the result later.
 //!
-//! A task is a call in flight. Its handler runs on like that of any call; its result goes to the
-//! [`TaskTable`] instead of a connection, and no connection that closes cancels it: only its client
-//! does, by name, or the end of its time.
+//! A task is a call in flight. Its handler runs like that of any call; its result goes to the
+//! [`TaskTable`] instead of a connection, and no closed connection cancels it: only its client
+//! does, by its id, or its expiry.
 
 mod view;
 mod watchers;
@@ -62,7 +62,7 @@ impl Tasks {
         }
     }
 
-    /// Notes that the call `key` runs as a task that was just made.
+    /// Records that the call `key` runs as a task that was just made.
     pub(super) fn run(&mut self, task: TaskId, key: CallKey) {
         self.running.insert(task, key);
         self.meter.count(Counter::TasksCreated);
@@ -79,8 +79,8 @@ impl Tasks {
         self.running.remove(&task);
     }
 
-    /// Sets the text beside the state of a task; returns whether it is another one. A handler does
-    /// not fail for its text: one without room is not kept.
+    /// Sets the message of a task; returns whether it changed. A handler does not fail for its
+    /// message: one that does not fit is dropped.
     pub(super) fn set_message(
         &mut self,
         task: TaskId,
@@ -102,8 +102,8 @@ impl Tasks {
         self.table.set_status(task, state, text, now_ms).is_ok()
     }
 
-    /// Notes that an input request of a task was answered; returns whether it waited for that. The
-    /// handler takes the answer itself: the table keeps nothing of it.
+    /// Records that an input request of a task was answered; returns whether it waited for that.
+    /// The handler takes the response itself: the table keeps none of it.
     pub(super) fn note_answer(
         &mut self,
         task: TaskId,
@@ -131,9 +131,9 @@ impl Tasks {
         Some(waiting.exchange)
     }
 
-    /// Lets the request `id` wait for the result of a task; returns whether it has to. When too
-    /// many requests wait, the oldest is answered with an error: a client that asks again and
-    /// again has probably left the requests before.
+    /// Lets the request `id` wait for the result of a task; returns whether it must. When too many
+    /// requests wait, the oldest is answered with an error: a client that sends it again and again
+    /// has probably left the earlier ones.
     pub(super) fn wait_for_result(
         &mut self,
         (task, owner): (TaskId, &TaskOwner),
@@ -201,7 +201,7 @@ impl Tasks {
         }
     }
 
-    /// Brings the counters up to date with the table.
+    /// Updates the counters from the table.
     pub(super) fn measure(&mut self) {
         let (kept, evicted) = (self.table.len(), self.table.evicted());
         let (kept_before, evicted_before) = self.counted;

@@ -1,4 +1,4 @@
-//! Who the anonymous clients are, and what happens when a client goes.
+//! The holders of anonymous clients, and the departure of clients.
 
 use corelane_protocol::mcp::era::Era;
 
@@ -11,7 +11,7 @@ use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
 
 impl Endpoint {
-    /// In whose share anonymous clients of a network count; without one, they count together.
+    /// The holder for anonymous clients of a network; clients without a known one share a holder.
     pub(crate) fn holder_of(&self, network: Option<Network>) -> HolderKey {
         let holders = &self.services.context.holders;
         network.map_or(HolderKey::ANONYMOUS, |network| holders.of_network(network))
@@ -23,8 +23,8 @@ impl Endpoint {
     }
 
     /// Handles that the client of an exchange that waits for a call sends no more. Returns whether
-    /// it gave up on the call by that: closing is cancelling in the modern era. A legacy call goes
-    /// on, and makes room if other calls of the client need it.
+    /// that cancels the call: closing is cancelling in the modern era. A legacy call continues, and
+    /// may be ended if other calls of the client need its place.
     pub(crate) fn handle_hang_up(&mut self, key: CallKey) -> bool {
         let calls = &mut self.services.calls;
         let is_modern = calls.find(key).is_some_and(|it| it.era == Era::Modern);
@@ -34,8 +34,8 @@ impl Endpoint {
         is_modern
     }
 
-    /// The same for an exchange that waits for calls of a session. Returns what the home shard of
-    /// the session has to know, if that is another one.
+    /// The same for an exchange that waits for calls of a session. Returns the notice for the home
+    /// shard of the session, if that is another one.
     pub(crate) fn handle_hang_up_of_calls(
         &mut self,
         session: SessionId,

@@ -29,17 +29,17 @@ impl Endpoint {
         begun.map_err(|PoolFull| Reason::Overloaded("too many large messages wait to be decoded"))
     }
 
-    /// Gives up on a body that is to be decoded; returns whether that had not begun.
+    /// Cancels the decoding of a body; returns whether it had not begun.
     pub(crate) fn cancel_decoding(&self, id: JobId) -> bool {
         self.decoding.cancel(id)
     }
 
-    /// Takes the next request whose body was decoded.
+    /// Takes the next request with a decoded body.
     pub(crate) fn poll_decoded(&mut self) -> Option<Decoded> {
         self.decoding.poll()
     }
 
-    /// Frees a request that was decoded and is not to be handled: its connection is gone.
+    /// Frees a decoded request that will not be handled: its connection is gone.
     pub(crate) fn discard_decoded(&self, decoded: Decoded) {
         if let Some(Ok(message)) = decoded.message {
             self.decoding.free(message);
@@ -70,7 +70,7 @@ impl Endpoint {
         disposition
     }
 
-    /// What decodes large messages, for tests that do so themselves.
+    /// The decoder of large messages, for tests that run it themselves.
     #[cfg(test)]
     pub(crate) fn decoder_of_large_messages(
         &self,

@@ -1,11 +1,11 @@
-//! Event ids: where an event stands, as a client says it back in `Last-Event-ID`.
+//! Event ids: the place of an event, which a client sends back in `Last-Event-ID`.
 //!
 //! The text is `home-stream-sequence` in lower-case hex: four digits of the home shard, then the
 //! two numbers without leading zeros. An id names a place and authorizes nothing.
 
 use crate::mcp::home_id::{HOME_DIGITS, read_hex};
 
-/// Names a stream among all there ever were on its shard.
+/// The number of a stream, never used twice on its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StreamId(pub(super) u64);
 

@@ -1,21 +1,21 @@
-//! What a client that lost a stream is told.
+//! The replay for a client that lost a stream.
 
 use std::collections::vec_deque;
 
 use super::EventId;
 
-/// Why nothing is replayed. Both are the client's to live with: it starts afresh.
+/// Why there is no replay. In both cases the client must start again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReplayError {
     /// No such stream is kept, or it never had such an event.
     #[error("event is unknown or its stream is no longer kept")]
     Unknown,
-    /// Some of what came after the event was dropped.
+    /// Some later events were dropped.
     #[error("events after the last one received were dropped")]
     Evicted,
 }
 
-/// Events that were asked for, each with its id, in order. An empty message primes.
+/// The requested events, each with its id, in order. An empty message is a first event.
 #[derive(Debug)]
 pub(crate) struct Replay<'a> {
     pub(super) next: EventId,

@@ -17,15 +17,15 @@ pub(super) struct Stream {
     pub(super) is_finished: bool,
     /// Sequence of the first event that is kept, or of the next one if none is.
     pub(super) first: u64,
-    /// What is kept, without a gap.
+    /// The kept events, without a gap.
     pub(super) events: VecDeque<Box<[u8]>>,
-    /// What it is counted as.
+    /// Its counted bytes.
     pub(super) bytes: usize,
     pub(super) in_shard: Links,
     pub(super) in_session: Links,
 }
 
-/// Streams in the order they go when memory is short.
+/// Streams in the order in which they are dropped when memory is short.
 #[derive(Debug)]
 pub(super) struct DropOrder {
     finished: AgeList,

@@ -26,12 +26,12 @@ fn session(number: u128) -> SessionId {
     }
 }
 
-/// What `streams` and their `events` of `message_bytes` each are counted as.
+/// The counted bytes of `streams` with `events` of `message_bytes` each.
 fn cost(streams: usize, events: usize, message_bytes: usize) -> usize {
     streams * STREAM_OVERHEAD_BYTES + events * (EVENT_OVERHEAD_BYTES + message_bytes)
 }
 
-/// Begins a stream with its priming event and `events` messages of one byte: 1, 2 and so on.
+/// Begins a stream with its first event and `events` messages of one byte: 1, 2 and so on.
 fn filled(store: &mut EventStore, owner: SessionId, events: u8) -> StreamId {
     let stream = store.begin(owner);
     store.append(stream, b"").unwrap();
@@ -195,7 +195,7 @@ fn finished_streams_go_before_open_ones_and_idle_longest_first() {
     assert_eq!(replayed(&store, early, 2), Ok((vec![], true)));
     store.append(busy, b"x");
     assert_eq!(store.owner_of(early), None);
-    // The place of a stream was room for some events more.
+    // The place of a stream takes the bytes of some events more.
     let room = STREAM_OVERHEAD_BYTES / cost(0, 1, 1);
     for _ in 0..room {
         assert_eq!(replayed(&store, late, 0), Ok((ones(1..=2), true)));

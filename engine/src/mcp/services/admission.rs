@@ -15,7 +15,8 @@ use crate::mcp::session_id::SessionId;
 pub(in crate::mcp) enum Routed {
     /// The session lives here.
     Here(SessionId),
-    /// It lives on another shard: the message is forwarded, or refused for want of room on the way.
+    /// It lives on another shard: the message is forwarded, or refused if it does not fit on the
+    /// way.
     Elsewhere(Disposition),
     /// No shard has ever had such a session.
     Unknown,
@@ -143,7 +144,7 @@ impl Services {
     }
 
     /// Sends a request on to the home shard of a session, [`SessionId::none`] where it is about a
-    /// task; refuses it where too much is on its way already.
+    /// task; refuses it when too many bytes are on their way already.
     fn forward(
         &self,
         inbound: Inbound<'_>,

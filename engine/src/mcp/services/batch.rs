@@ -1,9 +1,9 @@
 //! Batches: arrays of messages, which sessions of 2025-03-26 take (MCP 2025-03-26 basic,
 //! "Batching").
 //!
-//! A batch is taken whole or not at all: its messages are checked before the first one is handled.
-//! Answers that are there at once are one array. If a call has to wait, each response is delivered
-//! as it comes, and the exchange ends with the last.
+//! A batch is taken as a whole or refused: its messages are checked before the first one is
+//! handled. Immediate answers are one array. If a call must wait, each response is delivered when
+//! it is ready, and the exchange ends with the last.
 
 use std::ops::Range;
 
@@ -40,7 +40,7 @@ impl Services {
         // The batch itself counts as a message while its messages are handled: one of them may
         // cancel the only call that waits.
         self.outbox.batches.expect(exchange);
-        // Most batches have no call that waits: their answers are written as the array they are.
+        // Most batches have no call that waits: their answers are written as one array.
         let array = out.len();
         let mut responses: Vec<Range<usize>> = Vec::new();
         for message in batch.batch().flatten() {
@@ -80,7 +80,7 @@ impl Services {
         }
     }
 
-    /// Whether every message of a batch can be handled in a session, whatever session it is.
+    /// Whether every message of a batch can be handled in a session, for any session.
     pub(in crate::mcp) fn check_batch<'a>(&self, batch: Document<'a>) -> Result<(), Reason<'a>> {
         let messages_max = self.context.settings.batch_max;
         let messages = batch.batch().len();

@@ -276,7 +276,7 @@ impl Services {
         Disposition::ok()
     }
 
-    /// The answer to a question of a call; one to no open question is ignored.
+    /// The answer to a request of a call; an answer to no open request is ignored.
     fn response(
         &mut self,
         (session, inbound): (SessionId, Inbound<'_>),
@@ -328,7 +328,7 @@ impl Services {
         }
     }
 
-    /// Ends a session because its client says so.
+    /// Ends a session at the request of its client.
     pub(in crate::mcp) fn delete_session(
         &mut self,
         id: SessionId,

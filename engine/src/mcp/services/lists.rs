@@ -1,4 +1,4 @@
-//! The routes that need nothing but the catalog: lists, and which methods there are.
+//! The routes that need only the catalog: lists, and the methods that exist.
 
 use corelane_protocol::jsonrpc::{Id, Value, encode};
 use corelane_protocol::mcp::method::Method;

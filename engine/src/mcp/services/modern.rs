@@ -90,8 +90,8 @@ impl Services {
         }
     }
 
-    /// The other shard where the task lives that a modern request is about, if it is about one
-    /// and its client may ask.
+    /// The other shard that is the home of a modern request's task, if the request is about a task
+    /// and its client has the capability.
     pub(in crate::mcp) fn task_home(&self, request: &ModernRequest<'_>) -> Option<u16> {
         let capabilities = request.envelope.capabilities;
         if !request.method.is_of_tasks() || !capabilities.contains(ClientCapability::Tasks) {
@@ -103,7 +103,7 @@ impl Services {
         (home != settings.shard && home < settings.shards).then_some(home)
     }
 
-    /// Serves a request about a task. Its client must have the capability, whatever task it names.
+    /// Serves a request about a task. Its client must have the capability, for any task.
     fn modern_task(
         &mut self,
         inbound: Inbound<'_>,
@@ -125,7 +125,7 @@ impl Services {
         self.task_requests().serve(request, out)
     }
 
-    /// Serves a request about a task that another shard admitted and sent here.
+    /// Serves a request about a task that another shard admitted and forwarded.
     pub(in crate::mcp) fn forwarded_task(
         &mut self,
         inbound: Inbound<'_>,

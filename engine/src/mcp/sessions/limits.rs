@@ -1,6 +1,6 @@
-//! How many sessions there may be, and what is said where there is no room.
+//! The limits on sessions, and the error when they are reached.
 
-/// How many sessions there are, and for how long.
+/// The limits on sessions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionLimits {
     /// Sessions of the shard.
@@ -9,11 +9,11 @@ pub(crate) struct SessionLimits {
     pub(crate) per_principal_max: usize,
     /// Open streams of all sessions.
     pub(crate) streams_max: usize,
-    /// After so many milliseconds without use a session ends.
+    /// Milliseconds without use after which a session ends.
     pub(crate) idle_timeout_ms: u64,
 }
 
-/// Why there is no new session. Those that could make room for it have calls in flight or streams
+/// Why there is no new session. All sessions that could be evicted have calls in flight or streams
 /// open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoom {

@@ -1,12 +1,12 @@
-//! Principals with sessions on this shard: how many each has, and which of them are idle.
+//! Principals with sessions on this shard: the number of each, and the idle ones among them.
 //!
-//! A session names its part in here by four bytes, and an anonymous one has none; the name of a
-//! principal is kept once. A principal without sessions is forgotten, so there are never more of
-//! them than sessions.
+//! A session refers to its part in here by four bytes, and an anonymous one has none; the name of a
+//! principal is kept once. A principal without sessions is removed, so there are never more of them
+//! than sessions.
 //!
-//! Invariant, kept by the table of sessions: the list of a principal has all of its sessions that
-//! nobody waits for and no others, the least recently used one first. So the one that makes room
-//! is found at once, however many are busy.
+//! Invariant, kept by the table of sessions: the list of a principal has exactly its sessions
+//! without waiting clients, the least recently used one first. So the one to evict is found at
+//! once, for any number of busy ones.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -15,11 +15,11 @@ use slab::Slab;
 
 use crate::mcp::age_list::{AgeList, Links, LinksOf};
 
-/// Names a principal for as long as it has sessions.
+/// The key of a principal, valid while it has sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PrincipalKey(u32);
 
-/// Names what is known of a session here for as long as it lives.
+/// The key of a session's entry here, valid while the session lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OwnedKey(u32);
 
@@ -31,8 +31,8 @@ impl OwnedKey {
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Principals {
-    /// Places in `entries`. Principals are named by others, so the hash is one that withstands
-    /// chosen names.
+    /// Places in `entries`. Peers choose the names of principals, so the hash must withstand chosen
+    /// names.
     by_name: HashTable<u32>,
     hasher: RandomState,
     entries: Slab<Principal>,
@@ -78,13 +78,13 @@ impl Principals {
         self.entries[key.0 as usize].sessions
     }
 
-    /// The index of the least recently used session of a principal that nobody waits for.
+    /// The index of the least recently used session of a principal without a waiting client.
     pub(super) fn oldest_idle(&self, key: PrincipalKey) -> Option<u32> {
         let oldest = self.entries[key.0 as usize].idle.oldest()?;
         Some(self.owned[oldest as usize].session)
     }
 
-    /// Counts an idle session of the principal called `name`, which is to be at `session` in its
+    /// Counts an idle session of the principal called `name`, which will be at `session` in its
     /// table.
     pub(super) fn join(&mut self, name: Option<&str>, session: u32) -> OwnedKey {
         let Some(name) = name else {
@@ -101,7 +101,7 @@ impl Principals {
         key
     }
 
-    /// Counts a session no more, which is in no list; its principal may be forgotten with it.
+    /// Removes a session that is in no list; its principal may be removed with it.
     pub(super) fn leave(&mut self, key: OwnedKey) {
         let Some(owned) = self.owned.try_remove(key.0 as usize) else {
             return;
@@ -119,7 +119,7 @@ impl Principals {
         }
     }
 
-    /// Puts a session that is idle behind the others of its principal.
+    /// Puts an idle session behind the others of its principal.
     pub(super) fn push_idle(&mut self, key: OwnedKey) {
         if let Some(owned) = self.owned.get(key.0 as usize) {
             let idle = &mut self.entries[owned.principal as usize].idle;
@@ -127,7 +127,7 @@ impl Principals {
         }
     }
 
-    /// Takes a session that was idle out of the list of its principal.
+    /// Removes a session that was idle from the list of its principal.
     pub(super) fn remove_idle(&mut self, key: OwnedKey) {
         if let Some(owned) = self.owned.get(key.0 as usize) {
             let idle = &mut self.entries[owned.principal as usize].idle;

@@ -20,7 +20,7 @@ fn sessions(sessions_max: usize) -> Sessions {
     Sessions::new(3, limits(sessions_max, sessions_max))
 }
 
-/// The holder that a principal is; all who are anonymous are one.
+/// The holder of a principal; all anonymous clients are one.
 fn holder_of(principal: Option<&str>) -> HolderKey {
     static HOLDERS: LazyLock<Holders> = LazyLock::new(Holders::default);
     principal.map_or(HolderKey::ANONYMOUS, |name| HOLDERS.of_principal(name))
@@ -240,7 +240,7 @@ fn a_holder_at_its_share_makes_room_among_its_own_and_leaves_some_to_others() {
     let mut used: Vec<SessionId> = Vec::new();
     for now_ms in 1..400 {
         let id = create(&mut sessions, now_ms).unwrap();
-        // In use all the time, unlike those that come and go.
+        // In use all the time, unlike the changing ones.
         if used.len() < 4 {
             used.push(id);
         }
@@ -253,7 +253,7 @@ fn a_holder_at_its_share_makes_room_among_its_own_and_leaves_some_to_others() {
     for id in &others {
         assert!(sessions.find(*id).is_some(), "never another's");
     }
-    // Others take the rest, and then one of them makes room; the holder still has its own only.
+    // Others take the rest, and then one of them is evicted; the holder still has its own only.
     let crowd: Vec<String> = (0..MAX).map(|number| number.to_string()).collect();
     for name in &crowd[..MAX - held - others.len()] {
         create_as(&mut sessions, Some(name), 400).unwrap();
@@ -284,7 +284,7 @@ fn a_holder_whose_share_is_in_use_is_refused_and_others_are_not() {
     let own = sessions.sessions.iter().next();
     let own = own.map(|(_, session)| session.id).unwrap();
     sessions.end_call(own, BUSY, 1);
-    // A sample at a time, so that those in use do not hide it for ever.
+    // A sample at a time, so that the used ones do not hide it for ever.
     let tries = 0..held.div_ceil(EVICTION_SAMPLE);
     let made = tries.filter(|_| create(&mut sessions, 2).is_ok());
     assert_eq!(made.count(), 1);
@@ -316,7 +316,7 @@ fn the_sessions_of_a_holder_have_a_share_of_the_streams() {
     assert_eq!(sessions.stream_shares.used(), 0);
 }
 
-/// Whatever happens to sessions, the one that makes room is the one a search would find.
+/// For any sequence of uses, the evicted session is the one that a search would find.
 #[test]
 fn the_session_that_makes_room_is_that_of_the_model() {
     const NAMES: [&str; 3] = ["ann", "bob", "cy"];

@@ -1,9 +1,8 @@
 //! Changes on their way to every subscription and session.
 //!
-//! A broadcast remembers how far it came, so that it can go on in the next turn. There are few at
+//! A broadcast remembers its position, so that it can continue in the next turn. There are few at
 //! once: a list that changes again while its change is broadcast is broadcast once more from the
-//! start, however often it changed. Resources wait among the pending updates, which say when there
-//! are too many of them.
+//! start, for any number of changes. Resources wait among the pending updates, which bound them.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! The tasks of one subscription: which of them exist, and statuses that wait for room.
+//! The tasks of one subscription: those that exist, and statuses that wait for capacity.
 //!
-//! Only the home shards know which tasks exist: all of them answer before the stream is
+//! Only the home shards know the existing tasks: all of them answer before the stream is
 //! acknowledged. Ids of tasks are secrets: a task that does not exist, belongs to another client or
 //! ended long ago looks the same, and is left out.
 
@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::mcp::task_id::TaskId;
 
-/// Requests to other shards that are not answered yet, at most: one for each subscription and home.
+/// The most requests to other shards without an answer: one for each subscription and home.
 ///
 /// A client may leave at once and come back while its requests stay in the lanes: so requests are
 /// counted, and not only subscriptions. That bounds the messages of both ends, because each end
@@ -24,8 +24,8 @@ pub(in crate::mcp) struct TaskSubscription {
     homes: Vec<u16>,
     /// Homes that have not answered.
     unanswered: usize,
-    /// Statuses that wait for room on the stream, each with the home that waits too: at most one
-    /// of each home.
+    /// Statuses that wait for capacity on the stream, each with the home that waits too: at most
+    /// one of each home.
     pub(in crate::mcp) held: VecDeque<(u16, Vec<u8>)>,
 }
 

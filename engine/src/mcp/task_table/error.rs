@@ -1,4 +1,4 @@
-//! What the table refuses, and why.
+//! The refusals of the table, and their reasons.
 
 use super::status::TaskStatus;
 
@@ -44,13 +44,13 @@ pub(crate) enum TaskError {
     Transition {
         /// The state of the task.
         from: TaskStatus,
-        /// The one that was wanted.
+        /// The requested state.
         to: TaskStatus,
     },
-    /// The handler asked under this key before.
+    /// The handler has used this key before.
     #[error("key of an input request was used before in this task")]
     KeyUsed,
-    /// The handler asked too often.
+    /// The handler has made too many requests.
     #[error("task has made {asks_max} input requests, which is the limit")]
     TooManyAsks {
         /// Requests a task may make in its life.
@@ -62,7 +62,7 @@ pub(crate) enum TaskError {
         /// Waiters a task may have at once.
         waiters_max: usize,
     },
-    /// There is no room for it.
+    /// It does not fit.
     #[error(transparent)]
     NotKept(#[from] NotKept),
 }
@@ -73,17 +73,17 @@ pub(crate) enum NotKept {
     /// More than a task may hold in one piece.
     #[error("content of {bytes} bytes exceeds limit of {bytes_max}")]
     TooLarge {
-        /// What was to be kept.
+        /// The bytes to keep.
         bytes: usize,
-        /// What may be.
+        /// The limit.
         bytes_max: usize,
     },
     /// More than is left beside the running tasks.
     #[error("content of {bytes} bytes exceeds the {bytes_free} that running tasks leave")]
     NoRoom {
-        /// What was to be kept.
+        /// The bytes to keep.
         bytes: usize,
-        /// What is left.
+        /// The free bytes.
         bytes_free: usize,
     },
 }

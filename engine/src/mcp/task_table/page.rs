@@ -12,7 +12,7 @@ pub(crate) struct Page<'a> {
     pub(crate) next: Option<ListCursor>,
 }
 
-/// Where a page ended. It stays good whatever tasks come and go: the next page begins with the
+/// The end of a page. It stays valid for any change of the tasks: the next page begins with the
 /// first one made later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListCursor {

@@ -1,8 +1,8 @@
-//! Where tasks are kept: who has which, who goes first, and how much memory all of them take.
+//! The storage of tasks: by owner, in the order of eviction, with the memory of all.
 //!
 //! Invariants: after each call there are no more tasks and bytes than the limits allow, and no
-//! task that runs was removed to get there. A refusal removes nothing: tasks that are over make
-//! room only where that suffices. A store without tasks owns no memory.
+//! running task was removed for that. A refusal removes nothing: finished tasks are evicted only
+//! where that suffices. A store without tasks owns no memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,8 +25,8 @@ pub(super) struct TaskStore {
     pub(super) tasks: Slab<Task>,
     /// The indexes of tasks by the random bits of their ids, which stand in the tasks.
     by_id: HashTable<u32>,
-    /// Tasks of somebody. Principals are named by others, so the hash is one that withstands
-    /// chosen names.
+    /// Tasks with an owner. Peers choose the names of principals, so the hash must withstand chosen
+    /// names.
     owners: HashMap<TaskOwner, Owned>,
     /// When tasks are forgotten, and their indexes.
     expiries: BTreeSet<(u64, u32)>,
@@ -50,11 +50,11 @@ struct Owned {
     over: AgeList,
 }
 
-/// Who may wait for a task at once.
+/// The most waiters of a task.
 pub(super) const WAITERS_MAX: usize = 8;
 
-/// What a task costs beside what it holds: its places in tables and trees that may be half
-/// empty, its owner's, which has a leaf of eleven for a single task too, and its waiters.
+/// The cost of a task beside its values: its places in tables and trees that may be half empty, its
+/// owner's, which has a leaf of eleven for a single task too, and its waiters.
 pub(super) const TASK_OVERHEAD_BYTES: usize = 2
     * (size_of::<Task>()
         + size_of::<(TaskOwner, Owned)>()
@@ -64,7 +64,7 @@ pub(super) const TASK_OVERHEAD_BYTES: usize = 2
         + size_of::<u32>() * 2
         + WAITERS_MAX * size_of::<Waiter>());
 
-/// What an input request costs beside its key and content.
+/// The cost of an input request beside its key and content.
 pub(super) const ASK_OVERHEAD_BYTES: usize = 2 * size_of::<Ask>() + 32;
 
 impl TaskStore {
@@ -84,12 +84,12 @@ impl TaskStore {
         }
     }
 
-    /// What everything kept is counted as.
+    /// The counted bytes of everything kept.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How many tasks made room for others.
+    /// The number of evicted tasks.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted
     }
@@ -99,7 +99,7 @@ impl TaskStore {
         self.expiries.first().map(|(expires_ms, _)| *expires_ms)
     }
 
-    /// The task whose time was over first.
+    /// The task that expired first.
     pub(super) fn first_expired(&self, now_ms: u64) -> Option<u32> {
         let (expires_ms, index) = self.expiries.first()?;
         (*expires_ms <= now_ms).then_some(*index)
@@ -110,7 +110,7 @@ impl TaskStore {
         self.by_id.find(hash_of(id), is_it).copied()
     }
 
-    /// The tasks of somebody that were made after the one with ordinal `after`, in that order.
+    /// The tasks of an owner that were made after the one with ordinal `after`, in that order.
     pub(super) fn of_owner(
         &self,
         owner: &TaskOwner,
@@ -125,7 +125,7 @@ impl TaskStore {
             .map(|(_, index)| (*index, &self.tasks[*index as usize]))
     }
 
-    /// Makes room for one more task of `owner`, which counts in the share of `holder`.
+    /// Evicts finished tasks for one more task of `owner`, which counts for `holder`.
     pub(super) fn admit(
         &mut self,
         owner: &TaskOwner,
@@ -139,7 +139,7 @@ impl TaskStore {
         let owned = self.owners.get(owner);
         let own_count = owned.map_or(0, |owned| owned.by_ordinal.len());
         let own_oldest = owned.and_then(|owned| owned.over.oldest());
-        // Nobody is not one owner but everyone without a name.
+        // `Nobody` is not one owner but every client without a name.
         let owner_is_full = own_count >= per_owner_max && *owner != TaskOwner::Nobody;
         if owner_is_full && own_oldest.is_none() {
             return Err(CreateError::OwnerFull {
@@ -233,7 +233,7 @@ impl TaskStore {
         task
     }
 
-    /// Puts a task that has just ended behind the others that are over. It holds the same from
+    /// Puts a task that has just ended behind the other finished ones. Its bytes stay the same from
     /// here on.
     pub(super) fn retire(&mut self, index: u32) {
         self.recount(index);
@@ -248,7 +248,7 @@ impl TaskStore {
         self.over_by_holder.push(holder, place, IN_HOLDER);
     }
 
-    /// Counts anew what a running task holds; room for it was made before.
+    /// Counts the bytes of a running task again; their limit was checked before.
     pub(super) fn recount(&mut self, index: u32) {
         let task = &mut self.tasks[index as usize];
         self.bytes -= task.bytes;
@@ -256,7 +256,7 @@ impl TaskStore {
         self.bytes += task.bytes;
     }
 
-    /// Sets what is said of a task that is over, if there is room without another one's going.
+    /// Sets the message of a finished task, if it fits without evicting another.
     pub(super) fn explain(&mut self, index: u32, text: &str) {
         if self.bytes + text.len() > self.limits.bytes_max {
             return;
@@ -268,7 +268,7 @@ impl TaskStore {
         self.over_bytes += self.tasks[index as usize].bytes - bytes_before;
     }
 
-    /// Whether a task may hold `bytes` in one piece.
+    /// Whether a single value of a task may have `bytes`.
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), NotKept> {
         let bytes_max = self.limits.result_bytes_max;
         if bytes > bytes_max {
@@ -277,7 +277,7 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Makes room for `bytes` more, if tasks that are over hold enough.
+    /// Frees `bytes`, if finished tasks hold enough.
     pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NotKept> {
         self.check_room(bytes)?;
         while self.bytes + bytes > self.limits.bytes_max {
@@ -310,7 +310,7 @@ impl TaskStore {
     }
 }
 
-/// What a task is counted as: what it costs, and what it holds. A somebody's name is held twice.
+/// The counted bytes of a task: its cost, and its values. An owner's name is stored twice.
 fn bytes_of(task: &Task) -> usize {
     let asks = task.asks.iter();
     let asks = asks.map(|ask| ASK_OVERHEAD_BYTES + ask.key.len() + ask.content_bytes());

@@ -1,4 +1,4 @@
-//! One task: what both eras show of it, and what the table needs to keep it.
+//! One task: the values that both eras show, and the values that the table needs.
 
 use corelane_protocol::mcp::era::Era;
 
@@ -9,18 +9,18 @@ use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
 
-/// Whose a task is.
+/// The owner of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TaskOwner {
-    /// A client of whom the transport knows who it is, and that has no session.
+    /// A principal without a session.
     Principal(Box<str>),
     /// A legacy session, of whomever it is.
     Session(SessionId),
-    /// Whoever knows its id.
+    /// No owner: knowing the id is the permission.
     Nobody,
 }
 
-/// Someone who waits for the end of a task; what the number means is the caller's to say.
+/// A waiter for the end of a task; the caller gives the number its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiter(pub(crate) u64);
 
@@ -31,12 +31,12 @@ pub(crate) enum Outcome {
     Result {
         /// The result.
         result: Box<[u8]>,
-        /// Whether it is that of a tool that failed, which one era calls a failed task.
+        /// Whether it is the result of a tool that failed, which one era calls a failed task.
         is_error: bool,
     },
     /// The error of the request, encoded.
     Error(Box<[u8]>),
-    /// There was no room for what came out.
+    /// The outcome did not fit.
     Lost(NotKept),
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Task {
     pub(crate) id: TaskId,
     /// Its state.
     pub(crate) status: TaskStatus,
-    /// What its handler says about the state.
+    /// The message of its handler about the state.
     pub(crate) message: Option<Box<str>>,
     /// When it was made, in milliseconds since 1970.
     pub(crate) created_ms: u64,
@@ -55,31 +55,31 @@ pub(crate) struct Task {
     pub(crate) updated_ms: u64,
     /// How long it is kept, in milliseconds from its creation.
     pub(crate) ttl_ms: u64,
-    /// How it ended, once it has; nothing if it was cancelled.
+    /// Its outcome, once it has ended; none if it was cancelled.
     pub(crate) outcome: Option<Outcome>,
     pub(super) owner: TaskOwner,
-    /// In whose share it counts.
+    /// Its holder.
     pub(super) holder: HolderKey,
     /// How many tasks of the table were made before.
     pub(super) ordinal: u64,
-    /// Everything that was ever asked, in order: a key is not used again.
+    /// All requests to the client, in order: a key is not used again.
     pub(super) asks: Vec<Ask>,
     pub(super) waiters: Vec<Waiter>,
-    /// What it is counted as.
+    /// Its counted bytes.
     pub(super) bytes: usize,
     pub(super) in_shard: Links,
     pub(super) in_owner: Links,
     pub(super) in_holder: Links,
 }
 
-/// Something the client was asked for.
+/// A request to the client.
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) key: Box<str>,
     pub(super) progress: AskProgress,
 }
 
-/// How far an [`Ask`] has come.
+/// The progress of a request to the client.
 #[derive(Debug)]
 pub(super) enum AskProgress {
     /// The request waits for an answer.
@@ -90,11 +90,11 @@ pub(super) enum AskProgress {
     Over,
 }
 
-/// A task's place among those of the shard that are over.
+/// The list of the shard's finished tasks.
 pub(super) const IN_SHARD: LinksOf<Task> = |task| &mut task.in_shard;
-/// A task's place among those of its owner that are over.
+/// The list of the owner's finished tasks.
 pub(super) const IN_OWNER: LinksOf<Task> = |task| &mut task.in_owner;
-/// A task's place among those of its holder that are over.
+/// The list of the holder's finished tasks.
 pub(super) const IN_HOLDER: LinksOf<Task> = |task| &mut task.in_holder;
 
 impl Task {
@@ -106,25 +106,25 @@ impl Task {
         })
     }
 
-    /// Who waits for the end.
+    /// The waiters for the end.
     pub(crate) fn waiters(&self) -> &[Waiter] {
         &self.waiters
     }
 
-    /// Takes back the requests that wait for an answer.
+    /// Withdraws the requests that wait for a response.
     pub(super) fn withdraw_requests(&mut self) {
         for ask in self.asks.iter_mut().filter(|ask| ask.is_outstanding()) {
             ask.progress = AskProgress::Over;
         }
     }
 
-    /// Drops what is of no use once the task is over. An answer that no one took goes with it.
+    /// Drops the values that a finished task does not need, unread responses included.
     pub(super) fn clear(&mut self) {
         self.message = None;
         self.asks = Vec::new();
     }
 
-    /// When it is forgotten, in milliseconds since 1970.
+    /// When it expires, in milliseconds since 1970.
     pub(super) fn expires_ms(&self) -> u64 {
         self.created_ms.saturating_add(self.ttl_ms)
     }
@@ -139,11 +139,11 @@ impl Task {
         now_ms >= self.expires_ms()
     }
 
-    /// Sets the state, or says that it stays. The clock of the machine may be set back; a task's
-    /// does not go back.
+    /// Sets the state, or confirms it. The clock of the machine may be set back; a task's does not
+    /// go back.
     ///
     /// # Panics
-    /// If the task is over: the table lets nothing happen to it then.
+    /// If the task is over: the table allows no change then.
     pub(super) fn become_at(&mut self, status: TaskStatus, now_ms: u64) {
         let stays = self.status == status && !status.is_terminal();
         assert!(stays || self.status.may_become(status));
@@ -169,7 +169,7 @@ impl Ask {
         }
     }
 
-    /// What it holds beside its key, in bytes.
+    /// The bytes of its content without the key.
     pub(super) fn content_bytes(&self) -> usize {
         match &self.progress {
             AskProgress::Outstanding(content) | AskProgress::Answered(content) => content.len(),
@@ -179,7 +179,7 @@ impl Ask {
 }
 
 impl Outcome {
-    /// What it holds, in bytes.
+    /// The bytes of its values.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Outcome::Result { result, .. } => result.len(),
@@ -208,7 +208,7 @@ impl TaskOwner {
         }
     }
 
-    /// What its name takes, in bytes.
+    /// The bytes of its name.
     pub(super) fn name_bytes(&self) -> usize {
         match self {
             TaskOwner::Principal(name) => name.len(),

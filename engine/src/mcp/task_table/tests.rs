@@ -39,7 +39,7 @@ fn session(random: u128) -> TaskOwner {
     TaskOwner::Session(SessionId { home: 3, random })
 }
 
-/// In whose share the tasks of an owner count: each has one, but all that is anonymous.
+/// The holder of an owner's tasks: each owner has one, and all anonymous clients share one.
 fn holder_of(owner: &TaskOwner) -> HolderKey {
     static HOLDERS: LazyLock<Holders> = LazyLock::new(Holders::default);
     match owner {

@@ -13,7 +13,7 @@ use crate::mcp::task_table::{NotKept, Outcome, Task, TaskOwner, TaskStatus};
 use crate::mcp::timestamp::rfc3339;
 
 impl Tasks {
-    /// Lets `use_view` see a task that its owner knows.
+    /// Calls `use_view` with a task that its owner knows.
     pub(in crate::mcp) fn view_task(
         &self,
         (task, owner): (TaskId, &TaskOwner),
@@ -40,7 +40,7 @@ impl Tasks {
         });
     }
 
-    /// Appends the members of a modern task that is not kept any more.
+    /// Appends the members of a modern task that was removed.
     pub(in crate::mcp) fn write_forgotten(
         &self,
         members: &mut Vec<u8>,
@@ -64,7 +64,7 @@ impl Tasks {
         write_error_member(members, text);
     }
 
-    /// Writes the answer to `tasks/result` of a task that is over: that of its request.
+    /// Writes the answer to `tasks/result` of a finished task: the answer of its request.
     pub(in crate::mcp) fn write_result(
         &self,
         out: &mut Vec<u8>,
@@ -95,7 +95,7 @@ impl Tasks {
     }
 }
 
-/// Appends what is known of how a modern task stands, behind its members.
+/// Appends the outcome of a modern task, behind its members.
 pub(in crate::mcp) fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
     match &task.outcome {
         Some(Outcome::Result { result, .. }) => {
@@ -123,8 +123,8 @@ pub(in crate::mcp) fn write_outcome_members(out: &mut Vec<u8>, task: &Task) {
     }
 }
 
-/// The state as it is called: a tool that failed at its job fails its task in the legacy era, and
-/// completes it in the modern one.
+/// The name of the state: a tool that failed fails its task in the legacy era, and completes it in
+/// the modern one.
 fn status_in(era: Era, task: &Task) -> &'static str {
     match (era, &task.outcome) {
         (Era::Legacy, Some(Outcome::Result { is_error: true, .. })) => TaskStatus::Failed.as_str(),

@@ -1,9 +1,9 @@
 //! Subscriptions to the tasks of this shard, from listen streams of any shard.
 //!
-//! A change waits here, as the id of a task and nothing else, until its watcher has credit for one
-//! status; the newest status is sent then, and the tasks of a watcher take turns. A task that is
-//! over is watched no longer; a watcher without tasks is removed. A task that is forgotten before
-//! its end was sent counts as failed (the extension, "Response" of `tasks/get`), so that no watcher
+//! A change waits here, as the id of a task only, until its subscription has credit for one status;
+//! the newest status is sent then, and the tasks of a subscription take turns. A finished task is
+//! removed from it; a subscription without tasks is removed. A task that was removed before its end
+//! was sent counts as failed (the extension, "Response" of `tasks/get`), so that no subscription
 //! waits for ever.
 
 use std::collections::{HashMap, VecDeque};
@@ -14,41 +14,41 @@ use crate::mcp::task_table::TaskOwner;
 use crate::mcp::task_watch::SubscriptionId;
 use crate::meter::{Counter, ShardMeter};
 
-/// Listen streams that hear of one task: whoever it belongs to can open them, or whoever knows its
-/// id if it is nobody's.
+/// The most listen streams of one task: its owner can open them, or any client with its id if it
+/// has no owner.
 const WATCHERS_PER_TASK_MAX: usize = 32;
 
-/// Who listens to the tasks of a shard.
+/// The subscriptions to the tasks of a shard.
 #[derive(Debug)]
 pub(crate) struct Watchers {
     watchers: HashMap<SubscriptionId, Watcher>,
     of_task: HashMap<TaskId, Vec<SubscriptionId>>,
-    /// Those who are ready and have something to hear, each once.
+    /// Subscriptions with credit and a waiting status, each once.
     due: VecDeque<SubscriptionId>,
-    /// How many pairs of a watcher and a task there are.
+    /// The number of pairs of a subscription and a task.
     count: usize,
     meter: Rc<ShardMeter>,
 }
 
 #[derive(Debug, Default)]
 struct Watcher {
-    /// Whose tasks they are.
+    /// The principal of the tasks.
     principal: Option<Box<str>>,
-    /// What it hears of; whoever was told last stands last.
+    /// Its tasks; the one whose status was sent last comes last.
     tasks: Vec<WatchedTask>,
     /// Whether it takes a status now.
     is_ready: bool,
-    /// Whether it stands among those who are due.
+    /// Whether it is in `due`.
     is_due: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::mcp) struct WatchedTask {
     pub(in crate::mcp) task: TaskId,
-    /// When it was made, in milliseconds since 1970, and for how long.
+    /// When it was made, in milliseconds since 1970, and its lifetime.
     pub(in crate::mcp) created_ms: u64,
     pub(in crate::mcp) ttl_ms: u64,
-    /// Whether it changed since the watcher was told.
+    /// Whether it changed since its last status was sent.
     pub(in crate::mcp) has_changed: bool,
 }
 
@@ -64,12 +64,12 @@ impl Watchers {
         }
     }
 
-    /// Whether somebody can be told something.
+    /// Whether a status can be sent.
     pub(crate) fn has_due(&self) -> bool {
         !self.due.is_empty()
     }
 
-    /// Lets a listener hear of a task from now on. Says whether there is room.
+    /// Subscribes a listen stream to a task. Returns whether the limits allow it.
     pub(in crate::mcp) fn watch(
         &mut self,
         (listener, principal): (SubscriptionId, &Option<Box<str>>),
@@ -111,7 +111,7 @@ impl Watchers {
         }
     }
 
-    /// The next one to be told, and of which task of whom. It is not ready after that.
+    /// The next subscription that is due, with its task and its principal. Its credit is used then.
     pub(in crate::mcp) fn next_due(&mut self) -> Option<(SubscriptionId, WatchedTask, TaskOwner)> {
         while let Some(listener) = self.due.pop_front() {
             let Some(watcher) = self.watchers.get_mut(&listener) else {
@@ -148,7 +148,7 @@ impl Watchers {
         for watched in watcher.tasks {
             self.leave_task(listener, watched.task);
         }
-        // One that is due is passed over when its turn comes, which is soon.
+        // A due one is skipped when its turn comes, which is soon.
     }
 
     fn measure(&self) {
@@ -179,7 +179,7 @@ fn make_due(due: &mut VecDeque<SubscriptionId>, listener: SubscriptionId, watche
 
 #[cfg(test)]
 impl Watchers {
-    /// Whether nothing is left of anybody who listened.
+    /// Whether no part of any subscription is left.
     pub(in crate::mcp) fn is_empty(&self) -> bool {
         let (watchers, tasks) = (self.watchers.len(), self.of_task.len());
         watchers + tasks + self.due.len() + self.count == 0

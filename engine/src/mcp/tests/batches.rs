@@ -41,7 +41,7 @@ fn passed(id: i64) -> Value {
     result(id, text("passed"))
 }
 
-/// Checks what a batch gets in one session.
+/// Checks the answer to a batch in one session.
 #[track_caller]
 fn check(messages: &[String], kind: &str, expected: &Value) {
     let mut harness = TestEndpoint::new();
@@ -149,7 +149,7 @@ fn responses_come_as_they_are_ready_and_the_end_after_the_last() {
     });
 }
 
-/// Whether nothing is left of the batches that were answered.
+/// Whether no part of the answered batches is left.
 fn is_forgotten(endpoint: &mut Endpoint) -> bool {
     endpoint.services().outbox.batches.is_empty()
 }
@@ -220,7 +220,7 @@ fn past_the_limit_on_bytes_each_answer_of_an_array_is_an_error() {
     let echoed = |id| result(id, text(&long));
     let initialized = notification("notifications/initialized", json!({}));
     for (messages, expected) in [
-        // Whatever the first answer is, it is one that its client can have.
+        // The first answer of any size is one that its client can have.
         (vec![echo(1)], vec![echoed(1)]),
         (
             vec![ping(1), echo(2), initialized, echo(3)],

@@ -1,4 +1,4 @@
-//! What is told while more changes come than can be told, and who is refused meanwhile.
+//! Broadcasts while changes come faster than they are sent, and refusals meanwhile.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::mcp::EndpointSettings;
 use crate::mcp::subscriptions::TASK_REQUESTS_MAX;
 use crate::meter::Counter;
 
-/// More than are told in one turn, or in two.
+/// More than get a broadcast in one turn, or in two.
 const SESSIONS: usize = 1500;
-/// Turns in which all of them are told of a few changes.
+/// Turns in which all of them get a few changes.
 const TURNS: usize = 100;
 
 fn plan() -> Arc<Plan> {
@@ -38,7 +38,7 @@ fn holds_many(settings: &mut EndpointSettings) {
     settings.sessions_per_principal_max = SESSIONS;
 }
 
-/// A shard with so many sessions that telling all of them takes some turns.
+/// A shard with so many sessions that a broadcast to all of them takes some turns.
 fn crowded() -> TestEndpoint {
     let mut harness = TestEndpoint::with(|settings| {
         settings.parts.plan = plan();
@@ -67,7 +67,7 @@ fn lists(kinds: &[ListKind]) -> Changes {
     changes
 }
 
-/// The methods and URIs of what was told since the last time; nobody but a listener is told.
+/// The methods and URIs of the messages since the last time; only subscribed streams get any.
 fn told(harness: &mut TestEndpoint) -> Vec<String> {
     let delivered = harness.deliveries();
     let text = |(_, part): &(_, _)| {
@@ -80,7 +80,7 @@ fn told(harness: &mut TestEndpoint) -> Vec<String> {
     delivered.iter().map(text).collect()
 }
 
-/// One turn of a shard as far as changes go.
+/// The part of a shard's turn that handles changes.
 fn turn(harness: &mut TestEndpoint, board: &ShardUpdates) {
     let endpoint = &mut harness.endpoint;
     if let Some(changes) = board.take(endpoint.takes_updates()) {

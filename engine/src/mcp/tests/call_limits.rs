@@ -1,4 +1,4 @@
-//! How many calls may wait, with how much, and what of that one client may have.
+//! Limits on waiting calls and their bytes, and the share of one client.
 
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ fn the_bytes_of_arguments_are_bounded_for_the_shard_and_for_each_principal() {
             assert!(bytes(&mut harness) >= already * 180_000);
             wait_with(&mut harness, 180_000).pending();
         }
-        // It fits into what is left, and then only a ninth would be left to others.
+        // It fits into the rest, and then only a ninth would be left to others.
         let refused = wait_with(&mut harness, 100_000);
         check_refused(&refused, "exceed its share of 900000 (calls.bytes_max)");
         harness.principal = BOB;
@@ -229,7 +229,7 @@ fn calls_that_a_client_left_make_room_for_its_own_others_oldest_first() {
     });
 }
 
-/// Asks for the stream of a call from its first event on.
+/// Requests the stream of a call from its first event on.
 fn come_back(harness: &mut TestEndpoint, session: &str, stream: &EventId) -> Answer {
     let after = stream.to_text();
     harness.send("GET", &format!("{session}Last-Event-ID: {after}\r\n"))
@@ -251,7 +251,7 @@ fn a_client_that_comes_back_keeps_its_call_or_hears_what_became_of_it() {
             panic!("both calls were primed: {primed:?}");
         };
         come_back(&mut harness, &session, first).check("stream", &Value::Null);
-        // The second one goes, although it was left later, and then there is none.
+        // The second one is ended, although it was left later, and then there is none.
         wait_with(&mut harness, 80_000).pending();
         check_refused(&wait_with(&mut harness, 80_000), "calls.bytes_max");
         let services = harness.endpoint.services();

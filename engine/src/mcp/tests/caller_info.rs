@@ -1,4 +1,4 @@
-//! What handlers see of whom they serve.
+//! The principal and headers that handlers see.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Calls that wait: how they end, and what becomes of what they held.
+//! Waiting calls: their ends, and the release of their resources.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -199,8 +199,8 @@ fn a_call_beyond_the_limit_is_refused_before_its_handler_runs() {
             let refused = way.call(&mut harness, &session, "wait");
             refused.check("503", &error(1, -32603));
             assert_eq!(harness.gate.inside(), 2);
-            // Not even a handler that would be done at once: whether it would is known only
-            // after it ran, and what is refused must not have run.
+            // Not even a handler that would be done at once: that is known only after it ran, and
+            // a refused call must not have run.
             harness
                 .call_modern("echo", json!({"message": "m"}), json!({}))
                 .check("503", &error(1, -32603));

@@ -1,4 +1,4 @@
-//! Handlers that ask their client, in both eras.
+//! Handlers with requests to their client, in both eras.
 
 mod malformed;
 mod once;
@@ -71,7 +71,7 @@ fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
                 call.roots("it").await.map(|_| ())
             }),
         ];
-        // Named like a tool, and asks the same.
+        // Named like a tool, with the same request.
         let prompt = Prompt::new("greets", "d", greets_in_prompt);
         let entries = Entries {
             prompts: vec![prompt],
@@ -133,7 +133,7 @@ fn sampled(text: &str) -> Value {
     json!({"role": "assistant", "model": "m", "content": {"type": "text", "text": text}})
 }
 
-/// The state and the keys of a result that asks for input.
+/// The state and the keys of a result that requests input.
 #[track_caller]
 fn asked(body: &Value) -> (String, Vec<&String>) {
     let result = &body["result"];
@@ -277,7 +277,7 @@ fn a_handler_that_waited_before_it_asked_is_answered_the_same_way() {
     });
 }
 
-/// The request among what was delivered.
+/// The request among the deliveries.
 #[track_caller]
 fn question(delivered: &[(crate::mcp::Exchange, Part)]) -> Value {
     let [(_, Part::Event { message: event, .. })] = delivered else {

@@ -1,4 +1,4 @@
-//! What handlers tell their clients while they run.
+//! Messages of running handlers to their clients.
 
 use std::collections::VecDeque;
 
@@ -123,7 +123,7 @@ fn a_handler_faster_than_its_client_waits() {
         let mut stalled = VecDeque::new();
         let delivered = harness.settle_while(|_| false, &mut stalled).await;
         assert!(delivered.is_empty());
-        // One announcement, however long the connection has no room.
+        // One announcement, for any time without capacity.
         assert_eq!(stalled, [key]);
         harness.endpoint.pump(key, |_| true);
         let pumped = harness.deliveries();

@@ -19,7 +19,7 @@ fn pair() -> (TestEndpoint, TestEndpoint) {
     (shard(0), shard(1))
 }
 
-/// What a request becomes at `home`, where it was forwarded to.
+/// The outcome of a request at `home`, to which it was forwarded.
 #[track_caller]
 fn at_home(home: &mut TestEndpoint, answer: Answer) -> (String, Value) {
     let Disposition::Forward { home: 1, request } = answer.disposition else {

@@ -1,5 +1,5 @@
-//! Messages that were decoded elsewhere. That they mean the same is what all other tests show:
-//! every second body of theirs comes this way.
+//! Messages that are decoded elsewhere. All other tests show that they have the same meaning: every
+//! second body of theirs takes this way.
 
 use std::sync::Arc;
 use std::thread;
@@ -13,7 +13,7 @@ use crate::catalog::pending_updates::Changes;
 use crate::catalog::tool::Tool;
 use crate::handler::Call;
 
-/// The name of the thread on which the arguments were read.
+/// The name of the thread that read the arguments.
 struct ReadOn(String);
 
 impl<'de> Deserialize<'de> for ReadOn {

@@ -1,4 +1,4 @@
-//! Telling a session of 2025-11-25 how its tasks stand.
+//! Statuses of tasks for sessions of 2025-11-25.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn stream(harness: &mut TestEndpoint, session: &str) -> Answer {
     stream
 }
 
-/// Checks that exactly this was told of a task on one stream: its states and texts.
+/// Checks the messages about a task on one stream: its states and texts.
 #[track_caller]
 fn check(delivered: &[(Exchange, Part)], to: Exchange, id: &str, expected: &[(&str, &str)]) {
     assert_eq!(delivered.len(), expected.len(), "{delivered:?}");
@@ -35,7 +35,7 @@ fn check(delivered: &[(Exchange, Part)], to: Exchange, id: &str, expected: &[(&s
     }
 }
 
-/// Makes a task of the tool that says how it stands; returns its id.
+/// Makes a task of the tool that reports its status; returns its id.
 fn says(harness: &mut TestEndpoint, session: &str) -> String {
     let created = call(harness, session, "says", Some(json!({})));
     let created = &created.body["result"]["task"];
@@ -97,7 +97,7 @@ fn without_a_stream_the_last_who_waits_for_the_result_is_told() {
         answer(&mut harness, &session, &question);
         let expected = [("working", "half")];
         check(&harness.deliveries(), last.exchange, &id, &expected);
-        // The answer itself says that the task is over.
+        // The answer itself shows that the task is over.
         let delivered = harness.settle().await;
         let kinds: Vec<_> = delivered.iter().map(|(_, part)| part_of(part).0).collect();
         assert_eq!(kinds, ["200", "200"]);
@@ -111,7 +111,7 @@ fn a_session_that_is_away_finds_what_happened_and_not_what_was_said() {
         let id = harness.session_id();
         let session = session_header(id);
         let own = stream(&mut harness, &session);
-        // An event begins the stream, or there is nothing to come back for.
+        // An event begins the stream, or it could not be resumed.
         let other = task(&mut harness, &session, "waits");
         about(&mut harness, &session, "tasks/cancel", &other);
         let delivered = harness.deliveries();

@@ -1,4 +1,4 @@
-//! Tasks of MCP 2025-11-25: what sessions wish for, and what they ask of tasks.
+//! Tasks of MCP 2025-11-25: the requests of sessions for tasks and about them.
 
 use serde_json::{Value, json};
 
@@ -243,7 +243,7 @@ fn a_task_asks_the_last_who_waits_for_its_result() {
         let mut harness = harness();
         let session = session(&mut harness);
         let id = task(&mut harness, &session, "asks");
-        // The connection of the first may be gone, which nobody hears of.
+        // The connection of the first may be gone, which has no report.
         about(&mut harness, &session, "tasks/result", &id);
         let last = about(&mut harness, &session, "tasks/result", &id);
         let delivered = harness.settle().await;

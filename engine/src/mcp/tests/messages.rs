@@ -59,7 +59,7 @@ pub(crate) fn text(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}]})
 }
 
-/// The result of a tool that failed and said `text`.
+/// The result of a tool that failed with `text`.
 pub(crate) fn failure(text: &str) -> Value {
     json!({"content": [{"type": "text", "text": text}], "isError": true})
 }

@@ -1,4 +1,4 @@
-//! Output schemas: what clients are told of them, and that only what fits is sent.
+//! Output schemas: their form for clients, and that only fitting content is sent.
 
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ fn content(structured: &Value) -> Value {
     })
 }
 
-/// Checks what a legacy client gets.
+/// Checks the answer for a legacy client.
 #[track_caller]
 fn check(tool: &str, arguments: Value, expected: &Value) {
     let mut harness = harness(&Gate::default());

@@ -1,4 +1,4 @@
-//! Tasks of principals: nobody else asks for them, ends them or listens to them.
+//! Tasks of principals: no other principal can fetch, end or subscribe to them.
 
 use serde_json::{Value, json};
 
@@ -110,7 +110,7 @@ fn a_session_that_makes_room_takes_its_tasks_with_it() {
     });
 }
 
-/// Brings the notes of either shard to the other, until there are none.
+/// Brings the messages of either shard to the other, until there are none.
 fn exchange_notes(front: &mut TestEndpoint, home: &mut TestEndpoint) {
     loop {
         let to_home = front.next_task_watch();
@@ -127,7 +127,7 @@ fn exchange_notes(front: &mut TestEndpoint, home: &mut TestEndpoint) {
     }
 }
 
-/// Listens to a task of `home` at `front`; returns the params of what is said first.
+/// Subscribes to a task of `home` at `front`; returns the params of the first message.
 fn listen(front: &mut TestEndpoint, home: &mut TestEndpoint, id: &str) -> (Answer, Value) {
     let params = json!({"notifications": {"taskIds": [id]}});
     let lines = "Accept: text/event-stream\r\n";

@@ -1,5 +1,4 @@
-//! Principals: sessions and sealed states of one do not exist for any other, on whatever shard
-//! they are asked for.
+//! Principals: sessions and sealed states of one do not exist for any other, on any shard.
 
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ use corelane_io::executor::yield_now;
 
 pub(super) const ANN: Option<&str> = Some("ann");
 pub(super) const BOB: Option<&str> = Some("bob");
-/// Everybody who is not Ann, and one whose name begins like hers.
+/// Principals other than Ann, one with a name that begins like hers.
 pub(super) const OTHERS: [Option<&str>; 4] = [BOB, None, Some("an"), Some("anna")];
 
 #[derive(Deserialize)]
@@ -34,7 +33,7 @@ struct Name {
     name: String,
 }
 
-/// What a handler sees of whom it serves.
+/// The principal and headers that a handler sees.
 fn seen_by(call: &Call) -> String {
     let principal = call.principal();
     let [tenant, trace] = ["X-TENANT", "x-trace"].map(|name| call.header(name));
@@ -92,7 +91,7 @@ pub(super) fn harness() -> TestEndpoint {
     rig_with(|_| ())
 }
 
-/// A server that exposes two headers, asked by Ann.
+/// A server that exposes two headers, with requests of Ann.
 pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     let gate = Gate::default();
     let mut harness = TestEndpoint::with(|settings| {
@@ -107,7 +106,7 @@ pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoi
     harness
 }
 
-/// The shard of the connection and the home shard of what is asked for.
+/// The shard of the connection and the home shard of the request.
 pub(super) fn pair() -> (TestEndpoint, TestEndpoint) {
     let shard = |number| {
         rig_with(|settings| {
@@ -118,7 +117,7 @@ pub(super) fn pair() -> (TestEndpoint, TestEndpoint) {
     (shard(0), shard(1))
 }
 
-/// What a request becomes at `home`, where it was forwarded to.
+/// The outcome of a request at `home`, to which it was forwarded.
 #[track_caller]
 pub(super) fn at_home(home: &mut TestEndpoint, answer: Answer) -> Answer {
     let Disposition::Forward { home: 1, request } = answer.disposition else {
@@ -174,7 +173,7 @@ pub(super) fn modern_call(harness: &mut TestEndpoint, tool: &str, lines: &str) -
     modern(harness, "tools/call", tool, (params, lines))
 }
 
-/// Every way to ask for a session, and whether it has an id.
+/// Every kind of request of a session, and whether it has an id.
 fn ways(harness: &mut TestEndpoint, session: &str) -> Vec<(Answer, bool)> {
     let ping = request(2, "ping", json!({}));
     let initialized = notification("notifications/initialized", json!({}));
@@ -312,7 +311,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
     });
 }
 
-/// Lets `tool` ask Ann and sends her state back as `who`; returns what comes of it.
+/// Lets `tool` elicit from Ann and sends her state back as `who`; returns the outcome.
 async fn bring_back(harness: &mut TestEndpoint, tool: &str, owner: Who, who: Who) -> Value {
     harness.principal = owner;
     let first = modern_call(harness, tool, "");

@@ -1,4 +1,4 @@
-//! Streams that are lost and resumed: every event once, to whom it belongs, while it is kept.
+//! Streams that are lost and resumed: every event once, to its own client, while it is kept.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::mcp::EventId;
 use crate::mcp::{Disposition, Exchange, Part, StreamOwner};
 use crate::meter::Counter;
 
-/// A harness whose clients take streams.
+/// An endpoint whose clients take streams.
 fn harness() -> TestEndpoint {
     let mut harness = TestEndpoint::new();
     harness.takes_events = true;
@@ -33,7 +33,7 @@ fn ids(delivered: &[(Exchange, Part)]) -> Vec<EventId> {
     ids.collect()
 }
 
-/// Asks for what came after an event.
+/// Requests the events after one.
 fn resume(harness: &mut TestEndpoint, session: &str, after: &str) -> Answer {
     harness.send("GET", &format!("{session}Last-Event-ID: {after}\r\n"))
 }
@@ -142,7 +142,7 @@ fn a_call_whose_client_left_is_resumed_while_it_runs_and_after() {
         let steps = [("event", progress(1.0)), ("event", progress(2.0))];
         assert!(matches!(first.disposition, Disposition::Stream(_)));
         check_parts(&harness.deliveries(), first.exchange, &steps);
-        // The connection that is seen to go late does not take the new one with it.
+        // The late loss of the old connection does not end the new one.
         harness
             .endpoint
             .handle_client_gone(answer.pending(), answer.exchange);
@@ -360,7 +360,7 @@ fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
             .notifier
             .notify(id, message);
     };
-    // Nobody has opened a stream.
+    // No stream is open.
     tell(&mut harness, 1.0);
     assert!(harness.deliveries().is_empty());
     let opened = harness.send("GET", &session);

@@ -1,4 +1,4 @@
-//! What each legacy revision gets, and what it does not know is left out.
+//! The members that each legacy revision gets; others are left out.
 
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ fn handshake(harness: &mut TestEndpoint, revision: &str) -> (String, Value) {
     (session_header(session), answer.body["result"].clone())
 }
 
-/// Checks in which revisions something is there; a `+` for each that has it, oldest first.
+/// Checks which revisions have a member; a `+` for each that has it, oldest first.
 #[track_caller]
 fn check(expected: &str, mut is_there: impl FnMut(&mut TestEndpoint, &str, &str) -> bool) {
     let found: String = REVISIONS

@@ -1,4 +1,4 @@
-//! Sessions as their clients see them: how long they live and what they are bound to.
+//! Sessions as their clients see them: their lifetime and their bindings.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a server's author gives to handlers: one for all shards, or one for each.
+//! Values that a server's author gives to handlers: one for all shards, or one for each.
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Listening to tasks: which are honoured, what is told of them, and what is left behind.
+//! Subscriptions to tasks: the accepted ids, the statuses, and the release of resources.
 
 use corelane_protocol::mcp::tasks::TaskSupport;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use corelane_io::executor::yield_now;
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
-/// Tools that say how they stand.
+/// Tools that report the status of their tasks.
 pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
     const ANY: &str = r#"{"type":"object"}"#;
     let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
@@ -50,7 +50,7 @@ pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
     ]
 }
 
-/// A listen request of a client that knows tasks or does not.
+/// A listen request of a client with or without tasks.
 pub(super) fn listen_as(harness: &mut TestEndpoint, knows_tasks: bool, wanted: Value) -> Answer {
     let mut params = json!({"notifications": wanted, "_meta": claim()});
     if knows_tasks {
@@ -69,7 +69,7 @@ fn listen(harness: &mut TestEndpoint, ids: &[&str]) -> Answer {
     answer
 }
 
-/// What was told on one stream: the params of each message, whose `_meta` is checked.
+/// The messages on one stream: the params of each message, whose `_meta` is checked.
 #[track_caller]
 fn told(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<Value> {
     let own = delivered.iter().filter(|(to, _)| *to == listener.exchange);
@@ -84,7 +84,7 @@ fn told(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<
     .collect()
 }
 
-/// Checks what is honoured of the filter of a listener.
+/// Checks the accepted part of a subscription's filter.
 #[track_caller]
 fn check_acknowledged(harness: &mut TestEndpoint, listener: &Answer, honoured: Value) {
     let method = "notifications/subscriptions/acknowledged";
@@ -92,7 +92,7 @@ fn check_acknowledged(harness: &mut TestEndpoint, listener: &Answer, honoured: V
     assert_eq!(acknowledged, [json!({ "notifications": honoured })]);
 }
 
-/// The states in which a listener was told a task is.
+/// The states of a task in the messages to a subscription.
 #[track_caller]
 fn states(delivered: &[(Exchange, Part)], listener: &Answer) -> Vec<String> {
     let told = told(delivered, listener, "notifications/tasks");
@@ -114,7 +114,7 @@ fn check_nobody_listens(harness: &mut TestEndpoint) {
     assert_eq!(harness.count(Counter::TasksWatched), 0);
 }
 
-/// Makes a task of the tool that says how it stands; returns its id.
+/// Makes a task of the tool that reports its status; returns its id.
 fn says(harness: &mut TestEndpoint) -> String {
     let created = call(harness, "says").body["result"].clone();
     assert_eq!(created["statusMessage"], "begun");
@@ -251,7 +251,7 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
                 .await
                 .is_empty()
         );
-        // One status waits for room on the stream, the others at home.
+        // One status waits for capacity on the stream, the others at home.
         assert_eq!(harness.endpoint.statuses_held(), 1);
         for id in &ids {
             answer_who(&mut harness, id);
@@ -297,7 +297,7 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
             check_nobody_listens(&mut harness);
             assert_eq!(harness.endpoint.statuses_held(), 0);
         }
-        // Nobody hears of what it asked for, in its place neither.
+        // No other subscription gets its status, in its place neither.
         let other = listen(&mut harness, &[&waiting]);
         check_acknowledged(&mut harness, &other, json!({"taskIds": [waiting]}));
         about(&mut harness, "tasks/cancel", &asking);
@@ -331,7 +331,7 @@ fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
         });
         assert_eq!(forgotten, [expected]);
         check_nobody_listens(&mut harness);
-        // The second one is over and makes room for another before its listener has any.
+        // The second one is over and evicted before its subscription has credit.
         let over = [(); 2].map(|()| task(&mut harness, "breaks"));
         let listener = listen(&mut harness, &[&over[0], &over[1]]);
         harness.deliveries();
@@ -377,7 +377,7 @@ pub(super) fn pair() -> [TestEndpoint; 2] {
     })
 }
 
-/// Brings each shard the notes of the other until there are none.
+/// Brings each shard the messages of the other until there are none.
 pub(super) fn exchange_notes(shards: &mut [TestEndpoint; 2]) {
     let mut is_quiet = false;
     while !is_quiet {
@@ -400,7 +400,7 @@ fn tasks_of_all_shards_are_acknowledged_when_their_homes_have_answered() {
         let foreign = format!("0001{:032x}", 1);
         let listener = listen(&mut shards[0], &[&far, &foreign, &near]);
         shards[0].gate.open();
-        // Its own shard has answered, and it hears of nothing yet.
+        // Its own shard has answered, and there is no status yet.
         assert!(shards[0].settle().await.is_empty());
         exchange_notes(&mut shards);
         let mut delivered = shards[0].deliveries();

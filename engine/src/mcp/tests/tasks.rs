@@ -1,4 +1,4 @@
-//! Tasks of the modern extension: calls that become tasks, and what clients ask of them.
+//! Tasks of the modern extension: calls that become tasks, and requests about them.
 
 use std::sync::Arc;
 

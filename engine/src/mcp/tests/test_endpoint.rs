@@ -1,4 +1,4 @@
-//! One shard's endpoint with the catalog of the tests, and what is needed to talk to it.
+//! One shard's endpoint with the catalog of the tests, and functions to use it.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -49,21 +49,21 @@ pub(crate) struct TestEndpoint {
     now_ms: u64,
     delivered: VecDeque<(Exchange, Part)>,
     task_watch: VecDeque<(u16, TaskWatchMessage)>,
-    /// Told when the pool wakes the shard.
+    /// Gets a message when the pool wakes the shard.
     woken: mpsc::Receiver<()>,
-    /// Whether clients take streams of events; off at first, so that calls are told apart from
-    /// what a stream adds to them.
+    /// Whether clients take streams of events; off at first, so that calls are tested without the
+    /// messages of a stream.
     pub(crate) takes_events: bool,
-    /// Who asks from here on; nobody in particular at first.
+    /// The principal of later requests; anonymous at first.
     pub(crate) principal: Option<&'static str>,
-    /// In whose share it counts while nobody in particular asks; nothing if that is not known.
+    /// The holder of later requests while they are anonymous; none if it is not known.
     pub(crate) peer: Option<HolderKey>,
-    /// Whether bodies come as those of large messages do; every second one if nothing is said,
-    /// because what a body means must not depend on where it is decoded.
+    /// Whether bodies are decoded elsewhere; every second one if none, because the meaning of a
+    /// body must not depend on where it is decoded.
     pub(crate) are_large: Option<bool>,
 }
 
-/// What the shards of a server with the catalog of the tests have in common.
+/// The parts that the shards of a server with the catalog of the tests share.
 pub(crate) fn parts(gate: &Gate) -> ServerParts {
     ServerParts {
         description: Arc::new(ServerDescription {
@@ -78,7 +78,7 @@ pub(crate) fn parts(gate: &Gate) -> ServerParts {
     }
 }
 
-/// What became of one request.
+/// The outcome of one request.
 pub(crate) struct Answer {
     pub(crate) disposition: Disposition,
     pub(crate) body: Value,
@@ -96,7 +96,8 @@ impl TestEndpoint {
         TestEndpoint::with(|_| ())
     }
 
-    /// An endpoint with ample limits but for what `change` changes, and a pool without threads.
+    /// An endpoint with ample limits except for the changes of `change`, and a pool without
+    /// threads.
     pub(crate) fn with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
         TestEndpoint::with_pool(PoolThreads::NONE, change)
     }
@@ -264,12 +265,12 @@ impl TestEndpoint {
         self.post(session, &request(1, "tools/call", params))
     }
 
-    /// Lets handlers run as far as they can; returns what was delivered, in order.
+    /// Lets handlers run as far as they can; returns the deliveries, in order.
     pub(crate) async fn settle(&mut self) -> Vec<(Exchange, Part)> {
         self.settle_while(|_| true, &mut VecDeque::new()).await
     }
 
-    /// Lets handlers run while their connections have room as `has_room` says.
+    /// Lets handlers run while their connections have capacity by `has_room`.
     pub(crate) async fn settle_while(
         &mut self,
         has_room: impl Fn(Exchange) -> bool,
@@ -285,7 +286,7 @@ impl TestEndpoint {
         delivered
     }
 
-    /// Tells listeners what changed, as far as their connections have room.
+    /// Broadcasts changes to subscriptions, as far as their connections have capacity.
     pub(crate) fn tell(&mut self, has_room: impl Fn(Exchange) -> bool) {
         self.endpoint.continue_broadcasts();
         self.poll();
@@ -306,7 +307,7 @@ impl TestEndpoint {
         self.task_watch.pop_front()
     }
 
-    /// Takes everything that is to be sent, as a shard does at the end of a turn.
+    /// Takes all output, as a shard does at the end of a turn.
     pub(crate) fn poll(&mut self) {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
@@ -323,12 +324,12 @@ impl TestEndpoint {
         self.count(Counter::EventsBytes)
     }
 
-    /// Begins a turn in which messages to other shards wait for room in their lanes, or not.
+    /// Begins a turn in which messages to other shards wait for their lanes, or not.
     pub(crate) fn begin_turn_with_lanes(&mut self, are_full: bool) {
         self.endpoint.begin_turn(self.now_ms, are_full);
     }
 
-    /// Lets the clock say `now_ms`, and what is over end.
+    /// Sets the clock to `now_ms`, and ends expired calls, tasks and sessions.
     pub(crate) fn expire_at(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         self.endpoint.begin_turn(now_ms, false);
@@ -404,7 +405,7 @@ impl Answer {
     }
 }
 
-/// A disposition as a word of a table: a status, or what it is.
+/// A disposition as a word of a table: a status, or its kind.
 pub(crate) fn kind_of(disposition: &Disposition) -> String {
     match disposition {
         Disposition::Answer { refused, .. } => status_of(*refused).code().to_string(),

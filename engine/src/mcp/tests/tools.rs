@@ -38,7 +38,7 @@ impl Gate {
         access(&mut self.0.lock().expect("nothing panics while holding it"))
     }
 
-    /// Lets all handlers pass that wait or will wait.
+    /// Lets all present and later handlers pass.
     pub(crate) fn open(&self) {
         let waiters = self.state(|state| {
             state.is_open = true;

@@ -1,4 +1,4 @@
-//! Input requests: asked once, answered once, taken once.
+//! Input requests: made once, answered once, taken once.
 
 use super::{
     LIMITS, NOW_MS, RunningStatus, TaskError, TaskId, TaskOwner, TaskStatus, TaskTable, complete,

@@ -1,4 +1,4 @@
-//! The limits: who makes room for whom, and what is refused.
+//! The limits: the order of eviction, and refusals.
 
 use super::{
     CreateError, LIMITS, NOW_MS, NotKept, Outcome, RunningStatus, TaskError, TaskLimits, TaskOwner,
@@ -74,7 +74,7 @@ fn a_holder_at_its_share_makes_room_of_its_own_and_leaves_some_to_others() {
         create(&mut table, &TaskOwner::Nobody);
         held += 1;
     }
-    // The one that was over made room.
+    // The finished one was evicted.
     held -= 1;
     assert!((75..=80).contains(&held), "{held} of 90");
     let full = CreateError::HolderFull {
@@ -153,14 +153,14 @@ fn running_tasks_may_hold_all_the_memory() {
     let long = "12345678901";
     let said = table.set_status(one, RunningStatus::Working, Some(long), NOW_MS);
     assert_eq!(said, Err(TaskError::NotKept(no_room(11, 10))));
-    // A task ends whether there is room for what came out or not.
+    // A task ends whether its outcome fits or not.
     table.wait(one, &owner, Waiter(1), NOW_MS).unwrap();
     let waiters = table.complete(one, long.into(), false, NOW_MS).unwrap();
     assert_eq!(waiters, [Waiter(1)]);
     let task = table.get(one, &owner, NOW_MS).unwrap();
     assert_eq!(task.status, TaskStatus::Failed);
     assert_eq!(task.outcome, Some(Outcome::Lost(no_room(11, 10))));
-    // The one that is over makes room for the other one's end.
+    // The finished one is evicted for the other one's outcome.
     table.complete(other, long.into(), false, NOW_MS).unwrap();
     assert_eq!(status(&table, one, &owner), None);
     assert_eq!(status(&table, other, &owner), Some(TaskStatus::Completed));

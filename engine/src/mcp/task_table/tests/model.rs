@@ -108,7 +108,7 @@ impl Model {
         self.room(more)
     }
 
-    /// Makes room for a task, or says why not; removes nothing then.
+    /// Admits a task after evictions, or returns why not; removes nothing then.
     fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
         let is_own = |task: &&ModelTask| task.owner == *owner;
         let own = |model: &Model| model.tasks.iter().filter(is_own).count();
@@ -261,7 +261,7 @@ impl Model {
     }
 }
 
-/// The table and the model, told the same.
+/// The table and the model, with the same calls.
 struct Pair {
     table: TaskTable,
     model: Model,

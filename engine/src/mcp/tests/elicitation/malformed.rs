@@ -1,4 +1,4 @@
-//! Answers of clients that are JSON and not what was asked for.
+//! Answers of clients that are JSON of the wrong form.
 
 use serde_json::{Value, json};
 

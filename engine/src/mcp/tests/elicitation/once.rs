@@ -1,4 +1,4 @@
-//! Side effects of handlers that run again: what `Call::once` guards happens once.
+//! Side effects of handlers that run again: with `Call::once` they happen once.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ fn books(book: fn(Arc<AtomicUsize>) -> Tool) -> (TestEndpoint, Arc<AtomicUsize>)
     (endpoint, bookings)
 }
 
-/// Books a table under a number of its own, then asks in whose name.
+/// Books a table under a number of its own, then elicits a name.
 fn books_once(bookings: Arc<AtomicUsize>) -> Tool {
     let book = async move |call: &Call, _: NoArguments| {
         let effect = async {
@@ -47,7 +47,7 @@ fn books_again(bookings: Arc<AtomicUsize>) -> Tool {
     Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
-/// Keeps more than a client is to carry.
+/// Keeps a value that exceeds the limit of a client's state.
 fn keeps_much(bookings: Arc<AtomicUsize>) -> Tool {
     let book = async move |call: &Call, _: NoArguments| {
         bookings.fetch_add(1, Ordering::Relaxed);
@@ -145,7 +145,7 @@ fn a_value_that_no_client_should_carry_is_refused_and_the_limit_named() {
     assert!(text.contains("keep an id instead"), "{said}");
 }
 
-/// What is logged on this thread.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -160,7 +160,7 @@ impl Write for Log {
     }
 }
 
-/// What is logged while a modern client books.
+/// The log while a modern client books.
 fn log_of(book: fn(Arc<AtomicUsize>) -> Tool) -> String {
     let log = Log::default();
     let writer = log.clone();
