@@ -15,7 +15,7 @@
 //! ```
 //!
 //! [`macro@tool`] makes a tool of a function and [`macro@prompt`] a prompt; [`Tool::new`] and
-//! [`Prompt::new`] make them of closures, which may capture what they need.
+//! [`Prompt::new`] make them of closures, which may capture values.
 //!
 //! A handler is an async function of a [`Call`] and of its arguments. It runs on the shard that
 //! owns the call, need not be `Send`, and never learns which era of the protocol its client
@@ -27,10 +27,10 @@
 //! runtime: reqwest, sqlx, `tokio::time` and `tokio::spawn` work in them as they do anywhere.
 //!
 //! - A handler still runs on its shard and need not be `Send`. The runtime drives its sockets and
-//!   timers on one thread of its own and runs what it spawns; a wake-up from there wakes the shard
-//!   at once, even one that sleeps.
-//! - What a handler spawns outlives a call that is cancelled. When the server has drained, such
-//!   tasks are dropped without being waited for.
+//!   timers on one thread of its own and runs the tasks that it spawns; a wake-up from there wakes
+//!   the shard at once, even one that sleeps.
+//! - Spawned tasks outlive a cancelled call. When the server has drained, they are dropped without
+//!   a wait.
 //! - `tokio::task::spawn_local` and `block_in_place` need a thread of the runtime: they do not work
 //!   in a handler. [`Call::offload`] is for blocking work.
 //! - A server that is started inside of a multi-thread runtime, such as that of `#[tokio::main]`,
