@@ -143,7 +143,7 @@ impl Catalog {
         }
     }
 
-    /// What the catalog was made from.
+    /// The plan that the catalog was made from.
     pub(crate) fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }

@@ -63,7 +63,7 @@
 //! | `mcp` | the meaning of messages: sessions, calls, streams, subscriptions, tasks |
 //! | `catalog` | tools, resources, prompts and their encoded lists; one copy for each shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
-//! | `handler` | what a tool author sees, and how a handler is run |
+//! | `handler` | the interface for tool authors, and the execution of handlers |
 //! | `transport` | listeners |
 //! | `guard`, [`profile`], [`meter`], [`log`] | access checks; tuning; counters; logs |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |

@@ -43,7 +43,7 @@ use running::EndGuard;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 
-/// An MCP server: who it is and what it offers.
+/// An MCP server: its description and its catalog.
 ///
 /// One catalog serves both eras of the protocol, every transport and every shard.
 pub struct Server {

@@ -1,6 +1,6 @@
 //! Why a schema is not used.
 
-/// What makes a schema unusable.
+/// Why a schema is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaDefect {
     /// The root is not an object schema (MCP server/tools: `inputSchema` has `type: object`).
@@ -9,7 +9,7 @@ pub enum SchemaDefect {
     /// The schema is larger than a bound.
     #[error("exceeds the limit of {limit} {what}")]
     TooLarge {
-        /// What there is too much of.
+        /// The name of the bounded quantity.
         what: &'static str,
         /// How much of it may be.
         limit: u64,

@@ -1,5 +1,5 @@
-//! Bounds on what a connection holds: kept input, queued output, when reading stops, and
-//! which deadline runs.
+//! Bounds on the memory of a connection: kept input, queued output, the pause of reading, and the
+//! running deadline.
 
 use corelane_protocol::framing::http1::Status;
 
@@ -29,8 +29,9 @@ impl Connection {
         }
     }
 
-    /// The deadline of the connection in its present state, and of which request. That of writing
-    /// is of no request: a peer gets no more time for what it has not read by sending another.
+    /// The deadline of the connection in its present state, and its request. The deadline for
+    /// writing belongs to no request: a peer gets no more time for unread output by sending
+    /// another.
     pub(crate) fn armed_timer(&self) -> (Timer, u32) {
         match self.timer() {
             Timer::Write => (Timer::Write, 0),
@@ -38,7 +39,7 @@ impl Connection {
         }
     }
 
-    /// Whether requests that were received, or what may be one, wait for a turn.
+    /// Whether requests that were received, or parts of one, wait for a turn.
     pub(crate) fn has_requests_left_over(&self) -> bool {
         let has_input = |buffers: &ConnectionBuffers| {
             let may_be_whole = self.phase == Phase::Idle || buffers.is_unseen;

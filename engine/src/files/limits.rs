@@ -1,9 +1,9 @@
 //! How much of a directory is seen.
 
-/// What of a directory is seen, and how much at most.
+/// The visible part of a directory, and its limits.
 #[derive(Debug, Clone)]
 pub struct DirectoryLimits {
-    /// Bytes of a file. As many may be held by each call that reads.
+    /// Bytes of a file. Each call that reads may hold this many.
     pub file_bytes_max: u64,
     /// Bytes of a name relative to the directory; the kernel takes no more than 4095.
     pub path_bytes_max: usize,

@@ -28,7 +28,7 @@ use corelane_io::wake::EventFd;
 /// file writes, renames and removes several within this time.
 const BURST_MS: u64 = 50;
 
-/// Tells of changes until dropped.
+/// Reports changes until dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     stop: Arc<EventFd>,

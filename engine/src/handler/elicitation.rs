@@ -1,11 +1,10 @@
 //! Requests to the client while a call runs: one interface, two encodings.
 //!
-//! To a legacy client a question is a request of the server on the stream of the call, and the
-//! handler waits for the response. A modern client is given all open questions as the result and
-//! repeats its request with the responses; the handler then runs again from its start, and what
-//! was answered is there at once. So a handler that asks does nothing before its last question
-//! that must not happen twice, or does it with [`Call::once`](super::Call::once), and names each
-//! question with a key of its own.
+//! A legacy client gets a request of the server on the stream of the call, and the handler waits
+//! for the response. A modern client gets all open requests as the result and repeats its own
+//! request with the responses; the handler then runs again from its start and gets the responses at
+//! once. So a handler must protect side effects before its last request with
+//! [`Call::once`](super::Call::once), and name each request with a key of its own.
 
 use std::task::Waker;
 

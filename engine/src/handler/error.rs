@@ -7,9 +7,9 @@ use std::fmt::{self, Display};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::error_code;
 
-/// Bytes of the text of a panic that are logged: what a peer sent may be part of it.
+/// Bytes of a panic's text that are logged: it may contain bytes of a peer.
 const PANIC_TEXT_BYTES_MAX: usize = 4096;
-/// Bytes of the text of a foreign error that are logged: what a peer sent may be part of it.
+/// Bytes of a foreign error's text that are logged: it may contain bytes of a peer.
 const DETAIL_BYTES_MAX: usize = 4096;
 
 /// A handler's failure.
@@ -209,8 +209,8 @@ impl<E: Into<Box<dyn Error + Send + Sync>> + 'static> HandlerError for E {
     }
 }
 
-/// The answer to a call whose `handler` panicked. The text of the panic is the operator's, not the
-/// client's.
+/// The answer to a call whose `handler` panicked. The text of the panic is for the operator, not
+/// for the client.
 pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
     let text = panic
         .downcast_ref::<&str>()
@@ -226,7 +226,7 @@ pub(super) fn panicked(handler: &str, panic: &(dyn Any + Send)) -> CallError {
     CallError::panicked()
 }
 
-/// Leaves of a foreign error an id, by which the operator finds it in the log.
+/// Replaces a foreign error by an id, under which the log has it.
 pub(super) fn mask_foreign<T>(
     handler: &str,
     outcome: Result<T, CallError>,

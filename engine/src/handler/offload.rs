@@ -217,13 +217,13 @@ impl OffloadPort {
         self.pool.queue(kind).push(job).map_err(|_| PoolFull)
     }
 
-    /// Takes back what was submitted, unless it has started; returns whether it was taken back.
+    /// Takes back submitted work, unless it has started; returns whether it was taken back.
     pub(crate) fn withdraw(&self, kind: WorkKind, id: JobId) -> bool {
         self.pool.queue(kind).withdraw(id).is_some()
     }
 
-    /// Drops `value` on a thread that decodes, ahead of the work that waits there: freeing what a
-    /// large message consists of takes a shard milliseconds.
+    /// Drops `value` on a thread that decodes, ahead of the work that waits there: freeing the
+    /// parts of a large message takes a shard milliseconds.
     pub(crate) fn drop_elsewhere(&self, value: impl Send + 'static) {
         self.pool
             .queue(WorkKind::Decode)

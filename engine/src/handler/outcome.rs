@@ -1,4 +1,4 @@
-//! What a handler comes to: an answer or an error, perhaps later.
+//! The outcome of a handler: an answer or an error, perhaps later.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use corelane_protocol::mcp::tools::ToolResult;
 
 use super::error::CallError;
 
-/// What a handler gives back.
+/// The outcome of a handler.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// Of a tool.
@@ -25,7 +25,7 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// Leaves of the answer what `revision` has words for.
+    /// Removes the members of the answer that `revision` does not have.
     pub(crate) fn downgrade_to(&mut self, revision: Revision) {
         match self {
             Answer::Tool(result) => result.downgrade_to(revision),

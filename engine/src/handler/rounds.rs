@@ -42,6 +42,6 @@ pub(crate) fn seal_rounds(rounds: &Rounds) -> Vec<u8> {
 pub(super) struct WaitingRecord {
     /// Futures of [`Call::once`](super::Call::once) that exist.
     pub(super) guards: Cell<u32>,
-    /// The handler waited for something outside of them.
+    /// The handler waited outside of them.
     pub(super) has_waited: Cell<bool>,
 }

@@ -22,7 +22,7 @@ use super::input::{CompleteRequest, ReadRequest};
 use super::outcome::{Answer, Outcome, Waiting};
 use super::output::{IntoContents, Suggestions};
 
-/// What came of the first poll.
+/// The outcome of the first poll.
 pub(crate) enum Started {
     /// The handler is done.
     Ready(Outcome),
@@ -71,7 +71,7 @@ pub(crate) type Source<R> = Arc<dyn Fn() -> Rc<R> + Send + Sync>;
 pub(crate) struct ArgumentsHandler {
     /// Makes its runners.
     pub(crate) source: Source<ArgumentsRunner>,
-    /// Reads arguments ahead of its runner, on whichever thread.
+    /// Reads arguments ahead of its runner, on any thread.
     pub(crate) read: fn(Value<'_>) -> Result<ReadArguments, String>,
 }
 

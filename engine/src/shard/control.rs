@@ -1,11 +1,11 @@
-//! What other threads do to a shard.
+//! The controls that other threads have over a shard.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use corelane_io::wake::Waker;
 
-/// What others may do to a shard.
+/// The controls that other threads have over a shard.
 #[derive(Debug, Default)]
 pub(crate) struct ShardControl {
     /// Set to make the shard drain.

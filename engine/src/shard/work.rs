@@ -92,7 +92,7 @@ pub(super) enum Accepting {
     Many,
     /// One operation for each connection.
     OneByOne,
-    /// Accepting failed for want of something: it is tried again at this time.
+    /// Accepting failed for lack of a resource: it is tried again at this time.
     RetryAt(u64),
     /// Never again.
     Off,

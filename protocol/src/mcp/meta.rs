@@ -87,7 +87,7 @@ pub struct Envelope<'a> {
     pub capabilities: ClientCapabilities,
     /// Log messages below this are not wanted; none at all when absent.
     pub log_level: Option<LogLevel>,
-    /// Token of progress notifications; none are wanted when absent.
+    /// Token of progress notifications; the client wants none when absent.
     pub progress_token: Option<Id<'a>>,
 }
 

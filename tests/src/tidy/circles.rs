@@ -23,7 +23,7 @@ pub fn imports_have_no_circles(folder: &str, sources: &[Source]) -> Vec<Finding>
     circles.iter().map(finding).collect()
 }
 
-/// What a file imports: the other files, each with the path that names it first.
+/// The imports of a file: the other files, each with the first path that names it.
 type Imports<'a> = BTreeMap<usize, BTreeMap<usize, &'a NamedPath>>;
 
 /// One file of the crate.
@@ -93,7 +93,7 @@ impl<'a> Modules<'a> {
         imports
     }
 
-    /// The file that defines what `path` in the file `from` names; nothing if it is of another
+    /// The file that defines the target of `path` in the file `from`; none if it is of another
     /// crate.
     fn defining_file(&self, from: usize, path: &NamedPath, follow: usize) -> Option<usize> {
         let module = &self.files[from].module;
@@ -257,7 +257,7 @@ mod tests {
         let child = ("a/b.rs", "use super::A;");
         check(&[("a.rs", "mod b; use b::B;"), child], 1);
         check(&[("a.rs", "mod b; fn f() { b::f() }"), child], 1);
-        // What a file exports and uses, it imports.
+        // A file imports the names that it exports and uses.
         check(&[("a.rs", "pub use b::B; mod b; fn f(b: B) {}"), child], 1);
     }
 

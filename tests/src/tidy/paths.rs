@@ -11,11 +11,11 @@ pub(super) struct NamedPath {
     pub(super) parts: Vec<String>,
     /// How many inline modules it stands in.
     pub(super) inline_depth: usize,
-    /// What a `use` declaration makes of it.
+    /// The use of the path in a `use` declaration.
     pub(super) import: Option<Import>,
 }
 
-/// What a `use` declaration does with a path.
+/// The use of a path in a `use` declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Import {
     /// The name that the file knows the path by; `*` for a glob.
@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
         self.tokens.get(self.at).map_or(0, |(line, _)| *line)
     }
 
-    /// Passes over `pub` and what may be in parentheses behind it.
+    /// Skips `pub` and its optional parentheses.
     fn skip_visibility(&mut self) {
         self.at += 1;
         if self.next(0) == Some(Token::Other('(')) {

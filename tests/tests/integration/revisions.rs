@@ -167,7 +167,7 @@ fn a_client_that_takes_no_stream_gets_every_response_in_one_array() {
 /// A profile that lets the answers of a batch have 8192 bytes.
 const SHORT_ANSWERS: &str = "[connection]\noutput_bytes_max = 4096";
 
-/// Checks that every one of `asked` has an answer, with as many results as allowed.
+/// Checks that every request has an answer, with as many results as allowed.
 #[track_caller]
 fn check_bounded(answers: &[Value], asked: u64) {
     let mut told = ids(answers);

@@ -120,7 +120,7 @@ impl Ring {
     }
 }
 
-/// A link of a chain that says something only if it fails.
+/// A link of a chain that completes only if it fails.
 fn link(entry: squeue::Entry, tag: Tag) -> squeue::Entry {
     entry
         .flags(squeue::Flags::IO_LINK | squeue::Flags::SKIP_SUCCESS)

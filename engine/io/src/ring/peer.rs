@@ -42,7 +42,7 @@ impl PeerLookup {
         PeerLookup { key, name }
     }
 
-    /// What came of the look-up `tag`.
+    /// The result of the look-up `tag`.
     pub(super) fn completed(self, tag: Tag, result: i32) -> Completion {
         let key = self.key;
         assert_eq!(key.generation, tag.generation, "a look-up completed twice");
@@ -69,7 +69,7 @@ pub(super) fn get_name(key: SlotKey, family: AddressFamily, place: *mut u8) -> s
     get_option(key, libc::SO_PEERNAME, place, bytes)
 }
 
-/// Reads an option of the level SOL_SOCKET into `place`, which has room for `bytes`.
+/// Reads an option of the level SOL_SOCKET into `place`, which has `bytes` bytes.
 fn get_option(key: SlotKey, name: libc::c_int, place: *mut u8, bytes: usize) -> squeue::Entry {
     let (level, name) = (libc::SOL_SOCKET as u32, name as u32);
     // Reading and setting an option differ in the command alone, and the crate has the latter.

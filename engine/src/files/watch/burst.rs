@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-/// Names kept at most; when more files changed at once, their names are not worth telling.
+/// The most names kept; when more files changed at once, their names have no use.
 const MODIFIED_MAX: usize = 1024;
 
-/// What changed, as far as a reader or lister could see.
+/// A change that a reader or lister can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A read of this name, relative to the directory, answers something else than before: the
-    /// file was written, created, removed or replaced.
+    /// A read of this name, relative to the directory, gives another result than before: the file
+    /// was written, created, removed or replaced.
     Modified(String),
     /// Something was created, removed or renamed.
     Listed,
-    /// What changed is not known in detail: both of the above for every name.
+    /// An unknown change: both of the above for every name.
     Everything,
 }
 
-/// Changes that were not told yet, each once.
+/// Changes that were not reported yet, each once.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     modified: BTreeSet<String>,

@@ -1,10 +1,10 @@
-//! Whom a call came from.
+//! The principal and the exposed headers of a call.
 
 use super::Call;
 
 impl Call {
-    /// Who asks: the principal that the proxy in front named in the header which the profile calls
-    /// `server.principal_header`. Nothing if the profile names no header, or the request has none.
+    /// The principal, which the proxy in front named in the header `server.principal_header` of the
+    /// profile. Nothing if the profile names no header, or the request has none.
     ///
     /// ```
     /// # use corelane::{Call, CallError};
@@ -18,7 +18,7 @@ impl Call {
     }
 
     /// The value of a header that the server exposes, see
-    /// [`Server::expose_header`](crate::Server::expose_header); the name in whatever case.
+    /// [`Server::expose_header`](crate::Server::expose_header); the name in any case.
     ///
     /// Nothing if the server does not expose it or the request has none. Several lines of one
     /// header are one value with commas between them (RFC 9110 5.3). Bytes that are not UTF-8

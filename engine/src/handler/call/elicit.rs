@@ -1,4 +1,4 @@
-//! Asking the client.
+//! Requests to the client.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,15 +11,15 @@ use crate::handler::elicitation::{Elicitation, Elicited, Root, Sampled, Sampling
 use crate::handler::error::CallError;
 
 impl Call {
-    /// Asks the user. `key` names the question within this call.
+    /// Elicits input from the user. `key` names the request within this call.
     ///
     /// With a modern client this ends the round, unless the client has answered `key` before: the
     /// handler's future is dropped here, and when the client repeats its request with the answer,
     /// **the handler runs again from its start**. Everything before this line happens again.
-    /// Guard what must not with [`Call::once`], or do it after the last question. In a session of
+    /// Protect side effects with [`Call::once`], or do them after the last request. In a session of
     /// an older revision, and in a task, the handler waits here instead; a handler does not know
-    /// which it is. A debug build logs a warning when a handler waited for something before it asks
-    /// a modern client.
+    /// which it is. A debug build logs a warning when a handler waited for something else before
+    /// this call with a modern client.
     ///
     /// # Errors
     /// [`CallError`] when the client cannot show it, or answers with an error.
@@ -38,13 +38,13 @@ impl Call {
         }
     }
 
-    /// Asks the client's model for a message. `key` names the question within this call. With a
+    /// Requests a message of the client's model. `key` names the request within this call. With a
     /// modern client the handler runs again from its start with the answer: see [`Call::elicit`].
     ///
     /// # Errors
     /// [`CallError`] when the client cannot sample, or answers with an error.
     pub async fn sample(&self, key: &str, request: Sampling) -> Result<Sampled, CallError> {
-        // A choice of tools is for clients with tools too, whether or not there are any to choose.
+        // A choice of tools also needs a client with tools, even without any tool.
         let has = |member: &str| request.params.contains_key(member);
         let has_tools = has("tools") || has("toolChoice");
         let params = serde_json::value::to_raw_value(&request.params)?;
@@ -62,8 +62,8 @@ impl Call {
         }
     }
 
-    /// Asks where the client works. `key` names the question within this call. With a modern client
-    /// the handler runs again from its start with the answer: see [`Call::elicit`].
+    /// Requests the roots of the client. `key` names the request within this call. With a modern
+    /// client the handler runs again from its start with the answer: see [`Call::elicit`].
     ///
     /// # Errors
     /// [`CallError`] when the client has no roots, or answers with an error.
@@ -93,7 +93,7 @@ impl Call {
     }
 }
 
-/// Takes a member out of a client's answer, which may be no object at all; null if it is not there.
+/// Takes a member out of a client's answer, which may not be an object; null if it is absent.
 fn take_member(answer: &mut Value, name: &str) -> Value {
     answer.get_mut(name).map(Value::take).unwrap_or_default()
 }

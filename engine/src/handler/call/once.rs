@@ -11,15 +11,15 @@ use crate::handler::error::CallError;
 use crate::handler::rounds::{ONCE_BYTES_MAX, WaitingRecord};
 
 impl Call {
-    /// Runs `effect` once in this call, in however many rounds the handler runs, and gives its
-    /// value in each. `key` names the effect within this call.
+    /// Runs `effect` once in this call, for any number of rounds, and returns its value in each.
+    /// `key` names the effect within this call.
     ///
-    /// A handler that asks a modern client runs again from its start when the client has answered:
-    /// see [`Call::elicit`]. What must not happen twice before the last question goes through
-    /// here. The value travels with the client, sealed so that the client can neither read nor
-    /// change it, and the effect has happened when this returns. An effect that fails is not kept,
-    /// nor one whose call asks before it is done. A client that repeats a round finds what was
-    /// kept before that round.
+    /// A handler with a request to a modern client runs again from its start when the client has
+    /// answered: see [`Call::elicit`]. Use this for every effect before the last request that must
+    /// not happen twice. The value travels with the client, encrypted and authenticated, and the
+    /// effect has happened when this returns. The value of a failed effect is not kept, nor that
+    /// of an effect that was interrupted by a request. A client that repeats a round gets the
+    /// values from before that round.
     ///
     /// ```
     /// # use corelane::{Call, CallError, Elicitation, tool};
@@ -37,7 +37,7 @@ impl Call {
     ///
     /// # Errors
     /// Those of `effect`, and [`CallError`] when the values of the call exceed
-    /// [`ONCE_BYTES_MAX`]: keep an id rather than the thing.
+    /// [`ONCE_BYTES_MAX`]: keep an id rather than the value.
     pub async fn once<T>(
         &self,
         key: &str,
@@ -68,7 +68,7 @@ impl Call {
         Ok(value)
     }
 
-    /// Notes that the handler waits, in a debug build.
+    /// Records that the handler waits, in a debug build.
     pub(in crate::handler) fn note_waiting(&self) {
         let record = self.waiting_record();
         if cfg!(debug_assertions) && record.guards.get() == 0 && !self.has_questions() {
@@ -77,7 +77,7 @@ impl Call {
     }
 
     /// Warns, in a debug build, if the handler waited for something that happens again when its
-    /// client has answered the question `key`.
+    /// client has answered the request `key`.
     pub(super) fn warn_of_repetition(&self, key: &str, era: Option<Era>) {
         if cfg!(debug_assertions)
             && era == Some(Era::Modern)

@@ -7,13 +7,12 @@ use crate::handler::error::CallError;
 use crate::handler::state::Validated;
 
 impl Call {
-    /// The value of type `T` that the server was given with
-    /// [`Server::with_state`](crate::Server::with_state), or that was made for this shard with
-    /// [`Server::with_shard_state`](crate::Server::with_shard_state).
+    /// The value of type `T` that was given with [`Server::with_state`](crate::Server::with_state),
+    /// or made for this shard with [`Server::with_shard_state`](crate::Server::with_shard_state).
     ///
     /// # Errors
-    /// [`CallError`] when the server was given none of this type: the author's mistake, of which
-    /// the client is told as an internal error.
+    /// [`CallError`] when the server has no value of this type: a mistake of the author, which the
+    /// client gets as an internal error.
     pub fn state<T: 'static>(&self) -> Result<&T, CallError> {
         let held = self.states().get(&TypeId::of::<T>());
         match held.and_then(|held| held.downcast_ref::<Validated<T>>()) {

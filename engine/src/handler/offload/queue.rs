@@ -23,7 +23,7 @@ struct State {
     /// In the order in which they came, which is the order of their ids.
     jobs: BTreeMap<JobId, Job>,
     pushed: u64,
-    /// Jobs that start before all others. They take nobody's place.
+    /// Jobs that start before all others. They take no place of another job.
     first: Vec<Job>,
     is_closed: bool,
 }

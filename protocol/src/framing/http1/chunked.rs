@@ -17,8 +17,9 @@ use super::grammar::{is_text_byte, is_token_byte};
 use super::refusal::{CHUNK_LINE_BYTES_MAX, Refusal, TRAILER_BYTES_MAX};
 use crate::limits::HttpLimits;
 
-/// How many bytes of chunk framing may exceed the bytes of data so far. A body within its limit
-/// could otherwise take two hundred times the memory, one byte and one extension at a time.
+/// How many bytes of chunk framing may exceed the bytes of data so far. Without it a body within
+/// its limit could take two hundred times the memory, with one byte and one extension in each
+/// chunk.
 pub const CHUNK_FRAMING_BYTES_SPARE: usize = 16 * 1024;
 
 /// Most digits of a chunk size: 64 bits.

@@ -15,7 +15,7 @@ pub(super) enum BodyLength {
     Chunked,
 }
 
-/// Collected while the header fields are walked, judged at their end.
+/// Collected while the header fields are read, checked at their end.
 #[derive(Default)]
 pub(super) struct Control<'a> {
     pub(super) content_length: Field<'a>,

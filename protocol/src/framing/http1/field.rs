@@ -8,7 +8,7 @@ pub enum Field<'a> {
     /// No such field.
     #[default]
     Absent,
-    /// One such field, with its value, which may be empty.
+    /// One field, with its value, which may be empty.
     Once(&'a [u8]),
     /// Several such fields whose values differ; several at all of those that frame the message or
     /// name its host. [`RequestHead::headers`](super::RequestHead::headers) has them, in
@@ -58,7 +58,7 @@ impl<'a> Field<'a> {
     }
 
     /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`. A line that
-    /// is too short for two usable values and a comma is not searched for one.
+    /// is too short for two usable values and a comma is not searched for a comma.
     pub(super) fn add_single(&mut self, value: &'a [u8], list_bytes_min: usize) {
         let sole = match value.len() < list_bytes_min {
             true => Some(value),

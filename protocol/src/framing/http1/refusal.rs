@@ -13,10 +13,10 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Longest trailer section in bytes, without the empty line that ends it.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
-/// A request that cannot be accepted. Always the peer's fault, and always the end of its
-/// connection: where the next request would start is not known or not to be trusted, so the caller
-/// sends one response with [`Refusal::status`] and `Connection: close`, then closes. The framer
-/// that refused is of no further use.
+/// A request that cannot be accepted. It is always a fault of the peer and ends its connection,
+/// because the start of the next request is unknown or cannot be trusted. The caller sends one
+/// response with [`Refusal::status`] and `Connection: close`, then closes. The framer cannot be
+/// used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The head did not end within its limit.

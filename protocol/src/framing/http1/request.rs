@@ -32,7 +32,7 @@ pub enum Method {
     Other,
 }
 
-/// The head of a request, borrowed from the input it was found in.
+/// The head of a request, borrowed from the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHead<'a> {
     /// The method.

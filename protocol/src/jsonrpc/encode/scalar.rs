@@ -11,7 +11,7 @@ pub fn write_unsigned(out: &mut Vec<u8>, number: u64) {
 }
 
 /// Appends the shortest decimal that reads back as the same `f64`, always with a fraction or an
-/// exponent; `null` for infinities and NaN, which JSON cannot say.
+/// exponent; `null` for infinities and NaN, which JSON cannot express.
 pub fn write_float(out: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
@@ -20,7 +20,7 @@ pub fn write_float(out: &mut Vec<u8>, number: f64) {
     }
 }
 
-/// Appends a string in quotes, escaping only what RFC 8259 section 7 demands.
+/// Appends a string in quotes with the escapes that RFC 8259 section 7 requires, and no others.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     // Most strings need no escape: one reservation covers them, and runs are copied whole.
     let mut rest = text.as_bytes();
@@ -59,8 +59,8 @@ fn write_escape(out: &mut Vec<u8>, byte: u8) {
 /// The simple version looks at one byte at a time, and does so for the tail. The loop before it
 /// tests eight bytes in one word: subtracting a constant from each byte borrows into the high bit
 /// of a byte exactly when it is smaller, unless a lower byte borrowed too. So the lowest marked
-/// byte is always right, and with the first byte of the text lowest that is the one wanted. Bytes
-/// from 0x80 are masked out: they belong to UTF-8 sequences and are copied.
+/// byte is always correct, and the first byte of the text is the lowest. Bytes from 0x80 are masked
+/// out: they belong to UTF-8 sequences and are copied.
 fn first_to_escape(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
