@@ -1,9 +1,9 @@
 //! The tuning profile: every knob of the engine, with its unit, range, default and reason.
 //!
-//! Invariant: a [`Profile`] that came out of [`Profile::from_file`] or [`Profile::from_toml`] is
-//! valid. A knob is declared once, with its reason, type, default and range;
-//! `tuning/reference.toml` is written from that, and the profiles under `tuning/profiles` say only
-//! what they change. An unknown key is an error, never ignored.
+//! Invariant: a [`Profile`] from [`Profile::from_file`] or [`Profile::from_toml`] is valid. A knob
+//! is declared once, with its reason, type, default and range; `tuning/reference.toml` is written
+//! from that, and the profiles under `tuning/profiles` contain only their differences from it. An
+//! unknown key is an error, never ignored.
 //!
 //! It deliberately lacks command-line arguments, environment variables, reloading, and everything
 //! that is not tuning (tools, upstream servers, secrets).
@@ -69,9 +69,9 @@ const RELATIONS: &[(u64, &str, &str)] = &[
     (2, "http.body_bytes_max", "connection.input_bytes_max"),
     // The arguments of one call must fit beside those of another.
     (2, "http.body_bytes_max", "calls.bytes_max"),
-    // A pipelined head has to fit whole, or a connection could wait for itself.
+    // A pipelined head must fit whole, or a connection could wait for itself.
     (1, "http.head_bytes_max", "connection.pipelined_bytes_max"),
-    // A stream's own keep-alives are what tells an idle stream from a dead peer.
+    // The keep-alives of a stream show that an idle stream's peer is alive.
     (1, "streams.keep_alive_ms", "connection.idle_timeout_ms"),
     (1, "streams.keep_alive_ms", "sessions.idle_timeout_ms"),
 ];
@@ -285,7 +285,7 @@ impl Profile {
     }
 }
 
-/// The sizes of a ring fit each other and what a turn may do; errors put `core` before the keys.
+/// The sizes of a ring fit each other and the budget of a turn; errors put `core` before the keys.
 fn check_turn(core: &str, budget: &Budget, ring: &Ring) -> Result<(), ProfileError> {
     let completions = u64::from(ring.completion_entries);
     let completion_entries = ("ring.completion_entries", completions);

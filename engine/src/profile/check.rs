@@ -1,7 +1,7 @@
 //! Checks of more than one knob, and of texts. Each failure names the key in full, so that the
 //! author of a profile finds the line without knowing the engine.
 //!
-//! What this module lacks on purpose: the ranges of knobs, which stand where they are declared.
+//! It deliberately lacks the ranges of knobs, which are part of their declarations.
 
 use super::error::ProfileError;
 

@@ -13,7 +13,7 @@ use super::error::ProfileError;
 /// A day, the longest any deadline of a profile may be, in milliseconds.
 pub(super) const DAY_MS: u64 = 24 * 3600 * 1000;
 
-/// What is said of a knob beside its type and its default.
+/// The parts of a knob's declaration besides its type and its default.
 pub(super) struct Knob {
     pub(super) name: &'static str,
     /// Its documentation, line by line.
@@ -34,7 +34,7 @@ pub(super) enum Allowed {
     },
 }
 
-/// What is no number; a section that restricts it does so itself.
+/// Any value, for a knob that is not a number; a section that restricts it does so itself.
 pub(super) const fn anything() -> Allowed {
     Allowed::Anything
 }
@@ -101,7 +101,7 @@ impl Knob {
 pub(super) trait Section {
     /// Its name in the file.
     fn name(&self) -> &'static str;
-    /// What it is about, line by line.
+    /// The description of the section, line by line.
     fn about(&self) -> &'static [&'static str];
     /// Its knobs, in order.
     fn knobs(&self) -> &'static [Knob];
@@ -117,7 +117,7 @@ pub(super) trait Section {
 
 /// A value of a knob.
 pub(super) trait Value {
-    /// As a number, if it is one and set. What does not fit is out of every range anyway.
+    /// As a number, if it is one and set. A number that does not fit exceeds every range.
     fn number(&self) -> Option<u64> {
         None
     }
@@ -215,7 +215,7 @@ macro_rules! knobs {
     };
 }
 
-/// The second half of [`knobs!`]: what may deviate on one core.
+/// The second half of [`knobs!`]: the knobs that may deviate on one core.
 macro_rules! overrides {
     (
         $override:ident;

@@ -14,7 +14,7 @@ const HEAD: &str = "\
 # Units end the names: ms, us, bytes. A knob commented out is not set.
 ";
 
-/// A profile of these sections that says of each knob what it is for; `values` are their defaults.
+/// A profile of these sections with the reason for each knob; `values` are their defaults.
 pub(super) fn reference(sections: &[&dyn Section], values: &toml::Table) -> String {
     let mut text = HEAD.to_owned();
     for section in sections {

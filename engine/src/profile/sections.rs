@@ -3,7 +3,7 @@
 use super::knobs::{DAY_MS, knobs, within};
 
 knobs! {
-    /// Calls whose handler did not answer at once.
+    /// Calls whose handler did not return at once.
     #[derive(Copy, Eq)]
     Calls as "calls" {
         /// Pending calls of a shard. Past it a call is refused as overloaded before its handler
@@ -14,10 +14,10 @@ knobs! {
         /// for. Tasks that run are among them.
         per_session_max: usize = 1000, within(1..=1_000_000);
         /// Bytes of the arguments of the pending calls of a shard, at least twice
-        /// `http.body_bytes_max`. They count as what they take as JSON in memory, which is more
-        /// than on the wire. Past it a call is refused as overloaded before its handler starts; a
-        /// client has a share as of `in_flight_max`. The bodies of requests on their way to other
-        /// shards have as many bytes, apart from these.
+        /// `http.body_bytes_max`. They count with their size as JSON in memory, which is more than
+        /// on the wire. Past it a call is refused as overloaded before its handler starts; a client
+        /// has a share as of `in_flight_max`. The bodies of requests on their way to other shards
+        /// have as many bytes, apart from these.
         bytes_max: usize = 256 << 20, within(1 << 20..=1 << 31);
         /// Milliseconds until a call is cancelled: longer than clients wait (60 s is usual), so
         /// that the client decides.
@@ -29,8 +29,9 @@ knobs! {
         /// Events (progress, log) of one call waiting to be sent. Past it the handler waits for its
         /// client.
         events_queued_max: usize = 64, within(1..=65_536);
-        /// Milliseconds a modern client may take to answer what a handler asks: a person fills in a
-        /// form. Nothing is held meanwhile; the state that the client brings back expires.
+        /// Milliseconds a modern client may take to answer an elicitation or another request of a
+        /// handler: a person fills in a form. Nothing is held meanwhile; the state that the client
+        /// brings back expires.
         answer_timeout_ms: u64 = 600_000, within(1000..=DAY_MS);
     }
 }
@@ -40,12 +41,12 @@ knobs! {
     #[derive(Copy, Eq)]
     Sessions as "sessions" {
         /// Sessions of a shard: 100 MiB at 1 KiB each. Past it the least recently used one with
-        /// nothing in flight goes. A client has a share as of `calls.in_flight_max`; past that, one
-        /// of its own goes.
+        /// nothing in flight is evicted. A client has a share as of `calls.in_flight_max`; past
+        /// that, one of its own is evicted.
         per_shard_max: usize = 100_000, within(1..=10_000_000);
         /// Sessions of one principal on a shard: a person's clients take tens, and no one takes
         /// more than 1 % of the shard from the others. Past it the principal's own least recently
-        /// used one with nothing in flight goes; more than `per_shard_max` has no effect. See
+        /// used one with nothing in flight is evicted; more than `per_shard_max` has no effect. See
         /// `server.principal_header`; an anonymous client has the share of its address only.
         per_principal_max: usize = 1000, within(1..=10_000_000);
         /// Milliseconds without a request or open stream until a session expires: clients come back
@@ -66,14 +67,14 @@ knobs! {
         /// Open streams of one session: a client needs one, and more only while it reconnects.
         per_session_max: usize = 8, within(1..=1024);
         /// Bytes of events that a shard keeps for clients that lose a stream: the last minute of
-        /// some thousand talkative calls. 0 keeps none, so that no stream can be resumed.
+        /// some thousand busy calls. 0 keeps none, so that no stream can be resumed.
         kept_bytes_max: usize = 64 << 20, within(0..=1 << 31);
         /// Bytes of them for one session: no session crowds out the others. At most
-        /// `kept_bytes_max`; no more than `connection.output_bytes_max` counts, as what a client
-        /// comes back for is sent at once.
+        /// `kept_bytes_max`; no more than `connection.output_bytes_max` counts, because a resumed
+        /// stream sends them at once.
         kept_bytes_per_session_max: usize = 1 << 20, within(0..=1 << 30);
-        /// Events kept of one stream: a client that is further behind asks afresh sooner than it
-        /// catches up.
+        /// Events kept of one stream: for a client that is further behind, a new request is faster
+        /// than a resumed stream.
         kept_events_per_stream_max: usize = 1024, within(0..=1_000_000);
         /// Streams of one session whose events are kept: those of calls that run side by side, and
         /// of those just answered.
@@ -82,29 +83,29 @@ knobs! {
 }
 
 knobs! {
-    /// How many tasks there are, how long, and how much they hold.
+    /// Tasks: requests whose results are fetched later.
     #[derive(Copy, Eq)]
     Tasks as "tasks" {
-        /// Tasks of a shard. Past it the one that ended first goes; while all are running, another
-        /// one is refused. A client has a share as of `calls.in_flight_max`; past that, one of its
-        /// own goes.
+        /// Tasks of a shard. Past it the one that ended first is evicted; while all are running,
+        /// another one is refused. A client has a share as of `calls.in_flight_max`; past that, one
+        /// of its own is evicted.
         per_shard_max: usize = 10_000, within(1..=1_000_000);
-        /// Tasks of one session or principal, at most `per_shard_max`: no client takes the room of
-        /// all others.
+        /// Tasks of one session or principal, at most `per_shard_max`: no client takes the places
+        /// of all others.
         per_owner_max: usize = 1000, within(1..=1_000_000);
-        /// Milliseconds a task is kept whose client does not say, counted from its creation: a
-        /// result outlives a pause of its client. A handler that is at work when they are over is
-        /// stopped.
+        /// Milliseconds that a task is kept if its client names no time, counted from its creation:
+        /// a result outlives a pause of its client. A handler that runs longer is stopped.
         ttl_default_ms: u64 = 3_600_000, within(1000..=DAY_MS);
-        /// Milliseconds a task is kept at most, whatever its client says.
+        /// Milliseconds that a task is kept at most, for any request of its client.
         ttl_max_ms: u64 = DAY_MS, within(1000..=DAY_MS);
-        /// Milliseconds between two looks at a task that clients are told to keep.
+        /// Milliseconds between two fetches of a task's state that the server recommends to
+        /// clients.
         poll_interval_ms: u64 = 1000, within(10..=60_000);
-        /// Bytes of one result, and of anything else a task holds in one piece: as many as a
-        /// request may have. A larger result fails its task.
+        /// Bytes of one result, and of any other single value of a task: as many as a request may
+        /// have. A larger result fails its task.
         result_bytes_max: usize = 16 << 20, within(1 << 10..=1 << 30);
-        /// Bytes of all tasks of a shard together, at least `result_bytes_max`. Past it tasks that
-        /// are over go.
+        /// Bytes of all tasks of a shard together, at least `result_bytes_max`. Past it finished
+        /// tasks are evicted.
         bytes_max: usize = 256 << 20, within(1 << 20..=1 << 31);
         /// Tasks that one `subscriptions/listen` may name: those that a client follows at once. A
         /// longer list is refused.

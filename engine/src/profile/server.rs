@@ -43,25 +43,24 @@ knobs! {
         cores: Option<CoreList> = None, anything();
         /// Names accepted in `Host`, "name" (any port) or "name:port", at most 64, beside the
         /// address that is listened on; default none: on loopback its own names only, elsewhere
-        /// `Host` is not checked. A proxy passes the name on that its clients use, unless it is
-        /// told otherwise.
+        /// `Host` is not checked. Most proxies pass on the name that clients use.
         allowed_hosts: Vec<String> = Vec::new(), anything();
         /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
         /// default none: only pages of the server's own origin may call it.
         allowed_origins: Vec<String> = Vec::new(), anything();
-        /// Header in which the proxy in front says who asks, such as "x-forwarded-user" or
-        /// "x-auth-request-user"; default none: everybody is anonymous. Only for a server that is
-        /// reached through a proxy alone, one that sets the header and takes it out of what clients
-        /// send: anybody else could claim to be anybody.
+        /// Header in which the proxy in front names the principal, such as "x-forwarded-user" or
+        /// "x-auth-request-user"; default none: every client is anonymous. Only for a server behind
+        /// a proxy that sets the header and removes it from the requests of clients: otherwise a
+        /// client could claim any name.
         principal_header: Option<String> = None, anything();
         /// Milliseconds that calls in flight get to finish at shutdown: below the 30 s after which
         /// supervisors such as systemd or Kubernetes kill.
         drain_timeout_ms: u64 = 10_000, within(0..=600_000);
-        /// Files with a key each, 32 bytes in base64, at most 8: the first seals the state of
-        /// questions to modern clients, all of them open it. Processes behind one address need the
-        /// same, or the answer to one's question is refused by another; to change a key, put the
-        /// fresh one first everywhere and drop the old one after `calls.answer_timeout_ms`. Default
-        /// none: a random key that ends with the process.
+        /// Files with a key each, 32 bytes in base64, at most 8: the first seals the request states
+        /// of modern clients, all of them open it. Processes behind one address need the same keys,
+        /// or one refuses the states of another. To change a key, put the new one first everywhere
+        /// and drop the old one after `calls.answer_timeout_ms`. Default none: a random key that
+        /// ends with the process.
         state_key_files: Vec<PathBuf> = Vec::new(), anything();
         /// Connections the kernel completes ahead of accept(2): the value of net.core.somaxconn
         /// since Linux 5.4, which also caps it.
@@ -70,7 +69,7 @@ knobs! {
 }
 
 impl Server {
-    /// The texts are what their keys need.
+    /// Checks the texts against the needs of their keys.
     pub(super) fn check_texts(&self) -> Result<(), ProfileError> {
         check::text(
             "server.endpoint",
@@ -90,7 +89,7 @@ impl Server {
     }
 }
 
-/// Bounds the list and its entries. What an entry means is the guard's to judge.
+/// Bounds the list and its entries. The guard checks the entries themselves.
 fn check_list(key: &str, entries: &[String]) -> Result<(), ProfileError> {
     check::count(&format!("{key} entries"), entries.len(), ALLOWED_MAX)?;
     entries.iter().try_for_each(|entry| {
@@ -108,7 +107,7 @@ fn is_path(endpoint: &str) -> bool {
 }
 
 knobs! {
-    /// What the process writes about itself to standard error.
+    /// The log of the process, on standard error.
     #[derive(Copy, Eq)]
     Log as "log" {
         /// The least severe level that is written: by default starts, stops, refusals in sum,

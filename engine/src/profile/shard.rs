@@ -37,7 +37,7 @@ knobs! {
         /// where its own default is 10 MiB.
         io_memory_bytes: usize = 65_536, multiples_of(4096, 65_536..=1 << 30);
         /// Microseconds between two yields of a busy shard to handlers that wait, while there are
-        /// any: what they wait for is noticed no later than that.
+        /// any: their wake-ups are noticed no later than that.
         yield_interval_us: u64 = 1000, within(100..=100_000);
         /// Microseconds without work after which a shard parks: a park costs several system calls,
         /// which traffic above 100/s never pays, and a busy shard notices the timer behind this no
@@ -48,7 +48,7 @@ knobs! {
 
 knobs! {
     per core BudgetOverride;
-    /// How much one turn of a shard may do before others get theirs.
+    /// The work that one turn of a shard may do before other work continues.
     #[derive(Copy, Eq)]
     Budget as "budget" {
         /// Completions handled in one turn: some 2 ms of small calls, after which tasks and timers

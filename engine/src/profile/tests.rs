@@ -115,7 +115,7 @@ fn the_reference_profile_names_every_knob_and_changes_none() {
     assert_eq!(named, schema().into_iter().collect());
 }
 
-/// A default that stood in a profile too would be there twice.
+/// A default in a profile would be written twice.
 #[test]
 fn profiles_of_the_house_say_only_what_they_change() {
     let defaults = toml::Table::try_from(Profile::default()).expect("a profile is a table");

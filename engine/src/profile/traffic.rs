@@ -31,8 +31,8 @@ knobs! {
         /// the slowest mobile network takes several times as many, and a megabyte is held for a
         /// quarter of an hour at most. With 0 one byte each time is enough.
         write_bytes_per_second_min: usize = 1024, within(0..=1 << 30);
-        /// Milliseconds a closed connection still reads what is under way: closing with unread
-        /// bytes resets the connection and may destroy the answer (RFC 9112 9.6).
+        /// Milliseconds that a closed connection still reads: closing with unread bytes resets the
+        /// connection and may destroy the answer (RFC 9112 9.6).
         linger_timeout_ms: u64 = 1000, within(0..=60_000);
         /// Bytes read and thrown away while lingering.
         linger_bytes_max: usize = 65_536, within(0..=16 << 20);
@@ -50,8 +50,8 @@ knobs! {
         /// read.
         pipelined_bytes_max: usize = 64 << 10, within(1024..=16 << 20);
         /// Bytes of partial and pipelined requests of all connections of a shard, at least twice
-        /// `http.body_bytes_max`. The request that passes it is refused with 503: without it, slots
-        /// times body limit is what peers can make a shard hold.
+        /// `http.body_bytes_max`. The request that passes it is refused with 503: without it, peers
+        /// could make a shard hold slots times body limit.
         input_bytes_max: usize = 1 << 30, within(1 << 20..=1 << 31);
     }
 }
@@ -68,10 +68,10 @@ knobs! {
     /// Bounds on one HTTP request.
     #[derive(Copy, Eq)]
     Http as "http" {
-        /// Bytes of a request's head: twice what common servers allow, for tokens and `Mcp-Param`
+        /// Bytes of a request's head: twice the limit of common servers, for tokens and `Mcp-Param`
         /// headers. Past it the answer is 431.
         head_bytes_max: usize = HttpLimits::DEFAULT.head_bytes_max, within(1024..=1 << 20);
-        /// Header fields of a request, at most what the parser takes. Past it the answer is 431.
+        /// Header fields of a request, at most the parser's limit. Past it the answer is 431.
         headers_max: usize = HttpLimits::DEFAULT.headers_max, within(8..=64);
         /// Bytes of a request's target. Past it the answer is 414.
         target_bytes_max: usize = HttpLimits::DEFAULT.target_bytes_max, within(16..=64 << 10);
@@ -81,11 +81,11 @@ knobs! {
 }
 
 knobs! {
-    /// Bounds on one JSON message, whatever carried it.
+    /// Bounds on one JSON message, from any transport.
     #[derive(Copy, Eq)]
     Json as "json" {
-        /// Levels of arrays and objects, at most what the decoder takes: no tool needs more, and
-        /// code that walks a message recursively needs a bound.
+        /// Levels of arrays and objects, at most the decoder's limit: no tool needs more, and
+        /// recursive code needs a bound.
         depth_max: usize = JsonLimits::DEFAULT.depth_max, within(8..=256);
         /// Values in a message: two bytes on the wire make a value, which takes many times that
         /// while the message is decoded.
@@ -94,7 +94,7 @@ knobs! {
         /// calls.
         id_bytes_max: usize = JsonLimits::DEFAULT.id_bytes_max, within(20..=4096);
         /// Bytes of a message that is decoded within a turn of its shard: they take a millisecond
-        /// at most. A longer one is decoded by the offload pool, and other messages pass it.
+        /// at most. A longer one is decoded by the offload pool, and other messages overtake it.
         inline_bytes_max: usize = 65_536, within(1024..=16 << 20);
         /// Bytes of a method name: those of the specification stay below 48.
         method_bytes_max: usize = JsonLimits::DEFAULT.method_bytes_max, within(64..=1024);
