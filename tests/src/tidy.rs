@@ -10,6 +10,7 @@
 mod circles;
 mod dependencies;
 mod documents;
+mod english;
 mod layers;
 mod mask;
 mod modules;
@@ -24,6 +25,7 @@ mod unsafety;
 pub use circles::imports_have_no_circles;
 pub use dependencies::dependencies_are_explained;
 pub use documents::{json_blocks_are_json, links_resolve, readme_is_short};
+pub use english::{riddles_are_rare, words_are_in_use};
 pub use layers::imports_point_down;
 pub use modules::every_file_is_declared;
 pub use names::{has_module_docs, names_are_allowed, nothing_is_left_to_do};

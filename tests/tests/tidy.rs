@@ -141,3 +141,13 @@ fn documents_are_sound() {
         .map(|document| tidy::links_resolve(root(), document));
     report(&links.flatten().collect::<Vec<Finding>>());
 }
+
+#[test]
+fn comments_are_plain() {
+    report(&tidy::riddles_are_rare(&rust()));
+}
+
+#[test]
+fn words_have_one_meaning() {
+    check(&rust(), tidy::words_are_in_use);
+}
