@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_told_apart_by_name_and_label() {
+    fn rows_differ_in_name_or_label() {
         let names: BTreeSet<_> = ROWS.iter().map(|row| (row.name, row.label)).collect();
         assert_eq!(names.len(), COUNTERS);
     }

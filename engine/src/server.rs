@@ -374,10 +374,10 @@ impl RunningServer {
 
 fn local_address(
     listeners: &[crate::transport::listener::Listener],
-    asked: SocketAddr,
+    requested: SocketAddr,
 ) -> Result<SocketAddr> {
     let refused = |error| ListenError::Refused {
-        address: asked,
+        address: requested,
         error,
     };
     Ok(listeners[0].local_addr().map_err(refused)?)

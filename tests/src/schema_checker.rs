@@ -10,16 +10,16 @@
 //! HTTP, which the harness has elsewhere, and of bytes that a test sends past its connection.
 
 mod answered;
-mod asked;
+mod requested;
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 
 use crate::http::Head;
-use crate::wire_schema::{Revision, judge};
+use crate::wire_schema::{Revision, check_schema};
 use answered::{Incoming, Part};
-use asked::{HandlerKind, Outgoing, sessions};
+use requested::{HandlerKind, Outgoing, sessions};
 
 /// The state of the checker for one connection.
 #[derive(Debug, Default)]
@@ -69,24 +69,27 @@ impl SchemaChecker {
             // An interim response; the final one follows.
             return;
         }
-        let asked = self.waiting.pop_front().unwrap_or_else(|| {
+        let requested = self.waiting.pop_front().unwrap_or_else(|| {
             // An answer to an unfinished or unread request: the order of later answers is unknown.
             self.outgoing.give_up();
             HandlerKind::unread()
         });
-        self.current = Some((asked, head));
+        self.current = Some((requested, head));
     }
 
     fn check_message(&mut self, text: &str) {
-        let (asked, head) = self.current.as_ref().expect("messages follow their head");
+        let (requested, head) = self.current.as_ref().expect("messages follow their head");
         let message: Value = serde_json::from_str(text)
             .unwrap_or_else(|error| panic!("no JSON from the server, {error}: {text}"));
-        let agreed = asked.is_handshake.then(|| agreed_in(&message)).flatten();
+        let agreed = requested
+            .is_handshake
+            .then(|| agreed_in(&message))
+            .flatten();
         if let (Some(revision), Some(session)) = (agreed, head.field("MCP-Session-Id")) {
             sessions().insert(session.to_owned(), revision);
         }
-        let revision = agreed.unwrap_or(asked.revision);
-        if let Err(misfit) = judge(&message, revision, asked.method.as_deref()) {
+        let revision = agreed.unwrap_or(requested.revision);
+        if let Err(misfit) = check_schema(&message, revision, requested.method.as_deref()) {
             panic!("{misfit}");
         }
     }

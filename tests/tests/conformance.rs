@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use corelane_tests::Setup;
-use corelane_tests::conformance::{Expectation, judge, run};
+use corelane_tests::conformance::{Expectation, check_run, run};
 
 /// A requirement set, and the number of scenarios that it runs, scored or not. The suite is pinned,
 /// so another number means that scenarios are missing.
@@ -20,16 +20,16 @@ fn check(shards: usize) {
         let results = results_folder(revision, shards);
         let run = run(&url, revision, &results);
         assert_eq!(run.scenarios.len(), *scenarios, "scenarios of {revision}");
-        let verdict = judge(&run, &expectation(revision));
+        let result = check_run(&run, &expectation(revision));
         println!(
             "{revision} on {shards} shards: {} of {scenarios} scenarios and {} checks passed, \
              failed as listed: {}",
-            verdict.scenarios_passed,
-            verdict.checks_passed,
-            verdict.expected.join(", "),
+            result.scenarios_passed,
+            result.checks_passed,
+            result.expected.join(", "),
         );
         surprises.extend(
-            verdict
+            result
                 .surprises
                 .iter()
                 .map(|said| format!("{revision} {said}")),

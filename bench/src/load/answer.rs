@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_notifications_and_nonsense_are_told_apart() {
+    fn errors_notifications_and_nonsense_are_distinguished() {
         let check = |message: &str, expected: &str| {
             let result = Checker::new(Expected::List("tools")).check(1, message.as_bytes());
             let result = format!("{result:?}");
@@ -313,8 +313,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"notifications/message"}"#,
             "NoAnswer",
         );
-        let asks = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required"}}"#;
-        check(asks, "Wrong(\"the result is");
+        let elicits = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required"}}"#;
+        check(elicits, "Wrong(\"the result is");
     }
 
     #[test]

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_flags_are_told_by_name() {
+    fn errors_name_bad_flags() {
         let check = |line: &str, message: &str| {
             let words = line.split(' ');
             let error = Cli::try_parse_from(words).expect_err(line).to_string();

@@ -399,25 +399,25 @@ mod tests {
             ))
         };
         let changed = "notifications/tools/list_changed";
-        let told = |events: &[Event]| -> Vec<String> {
-            let told = events.iter().map(|event| match event {
+        let received = |events: &[Event]| -> Vec<String> {
+            let received = events.iter().map(|event| match event {
                 Event::StreamOpen => "open".to_owned(),
                 Event::Notification(method) => method.clone(),
                 Event::Done { .. } => "done".to_owned(),
             });
-            told.collect()
+            received.collect()
         };
         let get = exchange(Purpose::Stream, 0);
         let (_, events) = read(&[get], &(head.to_owned() + &event(changed)));
-        assert_eq!(told(&events), ["open", changed]);
+        assert_eq!(received(&events), ["open", changed]);
         let listen = exchange(Purpose::Stream, 5);
         let acknowledged = event("notifications/subscriptions/acknowledged");
         let (_, events) = read(
             &[listen],
             &(head.to_owned() + &acknowledged + &event(changed)),
         );
-        assert_eq!(told(&events), ["open", changed]);
+        assert_eq!(received(&events), ["open", changed]);
         let (_, events) = read(&[get], &answer("405 Not Allowed", ""));
-        assert_eq!(told(&events), ["done"]);
+        assert_eq!(received(&events), ["done"]);
     }
 }

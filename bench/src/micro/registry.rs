@@ -38,10 +38,10 @@ const fn bench(name: &'static str, cores: usize, perform: fn(&mut Bencher)) -> B
         operations: ENTRIES,
         cores,
         reference: |operations| {
-            let asked = corpus::shuffled(ENTRIES)
+            let requested = corpus::shuffled(ENTRIES)
                 .into_iter()
                 .take(operations as usize);
-            Checksum::of(asked.map(u64::from))
+            Checksum::of(requested.map(u64::from))
         },
         perform,
     }
@@ -128,7 +128,7 @@ static PLAN: LazyLock<ToolPlan> =
     LazyLock::new(|| ToolPlan::new(tool_names().iter().map(String::as_str)));
 
 /// Every name once, in the random order.
-fn asked_names() -> Vec<String> {
+fn shuffled_names() -> Vec<String> {
     let names = tool_names();
     let order = corpus::shuffled(ENTRIES).into_iter();
     order.map(|number| names[number as usize].clone()).collect()
@@ -143,16 +143,16 @@ fn number_of(catalog: &ToolCatalog, name: &str) -> u64 {
 
 fn tools(bencher: &mut Bencher) {
     let catalog = PLAN.catalog();
-    let asked = asked_names();
+    let requested = shuffled_names();
     bencher.batches(|operations, checksum| {
-        for name in &asked[..operations as usize] {
+        for name in &requested[..operations as usize] {
             checksum.word(number_of(&catalog, name));
         }
     });
 }
 
 /// An id, and the number of its session.
-struct AskedSession {
+struct LookedUpSession {
     id: [u8; 36],
     number: u32,
     random_bits: u32,
@@ -160,20 +160,20 @@ struct AskedSession {
 
 fn sessions(bencher: &mut Bencher) {
     let (mut table, ids) = SessionTable::holding(ENTRIES as usize);
-    let asked = corpus::shuffled(ENTRIES).into_iter().map(|number| {
+    let requested = corpus::shuffled(ENTRIES).into_iter().map(|number| {
         let id = ids[number as usize];
-        AskedSession {
+        LookedUpSession {
             id,
             number,
             random_bits: table.touch(&id).expect("the table holds it"),
         }
     });
-    let asked: Vec<AskedSession> = asked.collect();
+    let requested: Vec<LookedUpSession> = requested.collect();
     bencher.batches(|operations, checksum| {
-        for asked in &asked[..operations as usize] {
-            let is_found = table.touch(&asked.id) == Some(asked.random_bits);
+        for requested in &requested[..operations as usize] {
+            let is_found = table.touch(&requested.id) == Some(requested.random_bits);
             checksum.word(if is_found {
-                asked.number.into()
+                requested.number.into()
             } else {
                 u64::MAX
             });
@@ -194,7 +194,7 @@ enum Message {
 }
 
 impl Message {
-    fn asking_for(text: &str) -> Message {
+    fn look_up_of(text: &str) -> Message {
         let mut name = [0; NAME_BYTES_MAX];
         name[..text.len()].copy_from_slice(text.as_bytes());
         let name_bytes = text.len() as u8;
@@ -206,7 +206,7 @@ fn through_a_lane(bencher: &mut Bencher) {
     let mut mesh: Mesh<Message> = Mesh::new(2, 0, LIMITS);
     let (far_sender, far_receiver) = (mesh.senders.remove(1), mesh.receivers.remove(1));
     let (mut sender, mut receiver) = (mesh.senders.remove(0), mesh.receivers.remove(0));
-    let asked = asked_names();
+    let requested = shuffled_names();
     let partner_core = bencher.partner_core();
     let ended = CachePadded::new(AtomicBool::new(false));
     thread::scope(|scope| {
@@ -218,9 +218,9 @@ fn through_a_lane(bencher: &mut Bencher) {
         });
         bencher.batches(|operations, checksum| {
             let mut spin_wait = SpinWait::new(&ended);
-            for names in asked[..operations as usize].chunks(BATCH_MAX) {
+            for names in requested[..operations as usize].chunks(BATCH_MAX) {
                 for name in names {
-                    let sent = sender.send(1, Tier::Request, Message::asking_for(name));
+                    let sent = sender.send(1, Tier::Request, Message::look_up_of(name));
                     sent.expect("a batch is what the lane holds");
                 }
                 sender.flush(|_| {});

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_told_when_every_shard_has_it() {
+    fn a_list_is_broadcast_when_every_shard_has_it() {
         let updates = PendingUpdates::default();
         let shards = updates.open(&plan(), 2);
         change(&updates, ListKind::Tools);
@@ -307,11 +307,11 @@ mod tests {
             "the other uses the old plan"
         );
         drop(second);
-        check_told(&shards, &[ListKind::Tools]);
+        check_broadcast(&shards, &[ListKind::Tools]);
     }
 
     #[test]
-    fn a_change_behind_another_tells_of_both() {
+    fn a_change_behind_another_broadcasts_both() {
         let updates = PendingUpdates::default();
         let shards = updates.open(&plan(), 2);
         change(&updates, ListKind::Tools);
@@ -323,7 +323,7 @@ mod tests {
             let changes = shard.take(true).unwrap();
             assert!(changes.plan.is_some() && changes.lists.contains(ListKind::Tools));
         }
-        check_told(&shards, &[ListKind::Tools, ListKind::Prompts]);
+        check_broadcast(&shards, &[ListKind::Tools, ListKind::Prompts]);
     }
 
     /// Changes a list.
@@ -333,12 +333,16 @@ mod tests {
     }
 
     /// Every shard broadcasts exactly these lists, and no plan.
-    fn check_told(shards: &[Arc<ShardUpdates>], lists: &[ListKind]) {
+    fn check_broadcast(shards: &[Arc<ShardUpdates>], lists: &[ListKind]) {
         for shard in shards {
-            let told = shard.take(true).unwrap();
-            assert!(told.plan.is_none() && told.rollout.is_none());
+            let taken_changes = shard.take(true).unwrap();
+            assert!(taken_changes.plan.is_none() && taken_changes.rollout.is_none());
             for kind in ListKind::ALL {
-                assert_eq!(told.lists.contains(kind), lists.contains(&kind), "{kind:?}");
+                assert_eq!(
+                    taken_changes.lists.contains(kind),
+                    lists.contains(&kind),
+                    "{kind:?}"
+                );
             }
             assert!(shard.take(true).is_none());
         }

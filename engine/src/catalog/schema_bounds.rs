@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn verdict(schema: &Value, expected: Option<&str>) {
+    fn result(schema: &Value, expected: Option<&str>) {
         let text_bytes = schema.to_string().len();
         let refusal = check(text_bytes, schema).err().map(|it| it.to_string());
         assert_eq!(refusal.as_deref(), expected);
@@ -171,25 +171,25 @@ mod tests {
 
     #[test]
     fn a_schema_at_a_bound_passes_and_one_past_it_does_not() {
-        verdict(&nested(SCHEMA_DEPTH_MAX), None);
+        result(&nested(SCHEMA_DEPTH_MAX), None);
         let deep = nested(SCHEMA_DEPTH_MAX + 1);
-        verdict(&deep, Some("exceeds the limit of 64 levels"));
+        result(&deep, Some("exceeds the limit of 64 levels"));
         let wide = |count| json!({ "anyOf": vec![true; count] });
-        verdict(&wide(SUBSCHEMAS_MAX - 1), None);
+        result(&wide(SUBSCHEMAS_MAX - 1), None);
         let text = "exceeds the limit of 4096 subschemas";
-        verdict(&wide(SUBSCHEMAS_MAX), Some(text));
+        result(&wide(SUBSCHEMAS_MAX), Some(text));
         let long = |bytes: usize| json!({"title": "x".repeat(bytes - r#"{"title":""}"#.len())});
-        verdict(&long(SCHEMA_BYTES_MAX), None);
+        result(&long(SCHEMA_BYTES_MAX), None);
         let text = "exceeds the limit of 262144 bytes";
-        verdict(&long(SCHEMA_BYTES_MAX + 1), Some(text));
+        result(&long(SCHEMA_BYTES_MAX + 1), Some(text));
     }
 
     #[test]
     fn references_count_as_what_they_lead_to() {
-        verdict(&doubling(10), None);
+        result(&doubling(10), None);
         let text = "exceeds the limit of 65536 subschemas with its references followed";
-        verdict(&doubling(20), Some(text));
-        verdict(&doubling(200), Some(text));
+        result(&doubling(20), Some(text));
+        result(&doubling(200), Some(text));
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
                 let mut schema = doubling(20);
                 let reference = schema["$ref"].take();
                 schema[by_name] = json!({name: {"$ref": reference}});
-                verdict(&schema, Some(text));
+                result(&schema, Some(text));
             }
         }
     }
@@ -209,13 +209,13 @@ mod tests {
     fn names_within_data_are_no_keywords() {
         let mut schema = doubling(20);
         schema["default"] = json!({"$ref": schema["$ref"].take()});
-        verdict(&schema, None);
+        result(&schema, None);
         let mut schema = json!({"$defs": {"a": {"const": {"definitions": vec![true; 1024]}}}});
         schema["allOf"] = json!(vec![json!({"$ref": "#/$defs/a"}); 63]);
-        verdict(&schema, None);
+        result(&schema, None);
         schema["allOf"] = json!(vec![json!({"$ref": "#/$defs/a"}); 64]);
         let text = "exceeds the limit of 65536 subschemas with its references followed";
-        verdict(&schema, Some(text));
+        result(&schema, Some(text));
     }
 
     #[test]
@@ -228,6 +228,6 @@ mod tests {
                 "next": {"$ref": "#/$defs/none"},
             },
         });
-        verdict(&tree, None);
+        result(&tree, None);
     }
 }

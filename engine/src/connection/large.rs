@@ -9,7 +9,7 @@ use super::body::{LargeRequest, PostponedRequest, RequestBody};
 use super::buffers::BodyElsewhere;
 use super::context::Context;
 use super::http::Connection;
-use super::request::who_asks;
+use super::request::principal_of;
 use crate::mcp::{Decoded, Undecoded};
 
 impl Connection {
@@ -58,7 +58,7 @@ impl Connection {
         };
         let mut reply = waiting.reply;
         reply.keep_alive &= !context.is_draining;
-        let is_anonymous = who_asks(&head, context.rules) == Ok(None);
+        let is_anonymous = principal_of(&head, context.rules) == Ok(None);
         let body = match message {
             // A large message probably needs a share of a table: its peer is looked up before it is
             // handled, so that it is handled once.

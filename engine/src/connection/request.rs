@@ -63,7 +63,7 @@ impl Connection {
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
-        let checked = who_asks(head, context.rules).and_then(|principal| {
+        let checked = principal_of(head, context.rules).and_then(|principal| {
             let route = check(head, &reply, context.rules)?;
             Ok((principal, route))
         });
@@ -194,7 +194,7 @@ fn handle(
 }
 
 /// The principal, if a header names one.
-pub(super) fn who_asks<'a>(
+pub(super) fn principal_of<'a>(
     head: &RequestHead<'a>,
     rules: &Rules,
 ) -> Result<Option<&'a str>, Reason<'a>> {

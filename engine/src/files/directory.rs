@@ -85,19 +85,19 @@ pub(super) async fn read_whole(
     let mut content = Vec::with_capacity(size_bytes as usize + 1);
     loop {
         let had_bytes = content.len() as u64;
-        let asked_bytes = (size_bytes + 1)
+        let wanted_bytes = (size_bytes + 1)
             .saturating_sub(had_bytes)
             .clamp(READ_BYTES_MIN, READ_BYTES_MAX)
             .min(limit_bytes.saturating_add(1) - had_bytes);
         let count = file
-            .read_at(had_bytes, asked_bytes as usize, &mut content)
+            .read_at(had_bytes, wanted_bytes as usize, &mut content)
             .await? as u64;
         let have_bytes = had_bytes + count;
         if have_bytes > limit_bytes {
             return Err(FilesError::TooLarge { limit_bytes });
         }
         // A short read of a file of known size ends where the file does, once past that size.
-        let is_whole = size_bytes > 0 && have_bytes >= size_bytes && count < asked_bytes;
+        let is_whole = size_bytes > 0 && have_bytes >= size_bytes && count < wanted_bytes;
         if count == 0 || is_whole {
             return Ok(content);
         }

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_text_from_bytes() {
+    fn distinguishes_text_from_bytes() {
         for (content, expected) in [
             (&b""[..], true),
             ("grüße, 日本".as_bytes(), true),

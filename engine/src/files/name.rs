@@ -51,7 +51,7 @@ mod tests {
     use super::{DirectoryLimits, check, depth, join};
 
     #[test]
-    fn tells_names_of_files_from_other_text() {
+    fn distinguishes_names_of_files_from_other_text() {
         let limits = DirectoryLimits {
             path_bytes_max: 600,
             ..DirectoryLimits::default()

@@ -54,7 +54,7 @@ impl Watch {
         let mut watching = Watching {
             tree: Tree::plant(directory.clone())?,
             burst: Burst::default(),
-            told_at: None,
+            report_at: None,
             on_change,
         };
         let stopped = Arc::clone(&stop);
@@ -87,7 +87,7 @@ struct Watching<F> {
     tree: Tree,
     burst: Burst,
     /// The time of the report of the burst; none while there is no burst.
-    told_at: Option<Instant>,
+    report_at: Option<Instant>,
     on_change: F,
 }
 
@@ -95,7 +95,7 @@ impl<F: Fn(Change)> Watching<F> {
     fn run(&mut self, stop: &EventFd) -> io::Result<()> {
         loop {
             let wait = self
-                .told_at
+                .report_at
                 .map(|at| at.saturating_duration_since(Instant::now()));
             let (has_events, is_stopped) = wait_for(self.tree.as_fd(), stop.as_fd(), wait)?;
             if is_stopped {
@@ -105,12 +105,12 @@ impl<F: Fn(Change)> Watching<F> {
                 self.tree.take_events(&mut self.burst)?;
             }
             let now = Instant::now();
-            if self.told_at.is_none() && !self.burst.is_empty() {
-                self.told_at = Some(now + Duration::from_millis(BURST_MS));
+            if self.report_at.is_none() && !self.burst.is_empty() {
+                self.report_at = Some(now + Duration::from_millis(BURST_MS));
             }
-            if self.told_at.is_some_and(|at| at <= now) {
-                self.told_at = None;
-                self.burst.tell(&self.on_change);
+            if self.report_at.is_some_and(|at| at <= now) {
+                self.report_at = None;
+                self.burst.report(&self.on_change);
             }
         }
     }

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_asks_without_the_header() {
+    fn a_request_without_the_header_is_anonymous() {
         assert_eq!(read(&[]), Ok(None));
         let others = ["x_forwarded_user", "x-forwarded-users", "forwarded-user"];
         assert_eq!(read(&others.map(|name| (name, &b"a"[..]))), Ok(None));

@@ -298,7 +298,7 @@ impl Call {
     /// Whether the client accepts no requests at all.
     pub(crate) fn client_can_nothing(&self) -> bool {
         let capabilities = self.0.options.borrow().capabilities;
-        capabilities.can_be_asked_nothing()
+        capabilities.accepts_no_requests()
     }
 
     /// Makes the call a task here, if its tool supports tasks and its client requested one: the

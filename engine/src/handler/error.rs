@@ -109,10 +109,10 @@ impl CallError {
     }
 
     /// Names the requested resource, if it is missing.
-    pub(crate) fn about(self, asked: &str) -> CallError {
+    pub(crate) fn about(self, requested: &str) -> CallError {
         match self.0 {
             Kind::NoResource { .. } => CallError(Kind::NoResource {
-                uri: asked.to_owned(),
+                uri: requested.to_owned(),
             }),
             kind => CallError(kind),
         }

@@ -69,7 +69,7 @@ impl Ahead {
                 }
                 let envelope = Envelope::read(Meta::of_params(params));
                 if let Some(params) = params
-                    && envelope.is_ok_and(|it| !it.capabilities.can_be_asked_nothing())
+                    && envelope.is_ok_and(|it| !it.capabilities.accepts_no_requests())
                 {
                     self.digests.insert(params.address(), params_digest(params));
                 }

@@ -236,7 +236,7 @@ impl CallEvents<'_> {
         if entry.era != Era::Modern || !entry.call.has_questions() {
             return;
         }
-        let asked = entry.call.take_questions();
+        let requests = entry.call.take_questions();
         let (id, kind) = (entry.id.clone(), entry.kind);
         let digest = entry.params_digest.take().map_or([0; 32], |digest| *digest);
         let principal = entry.call.principal();
@@ -245,7 +245,7 @@ impl CallEvents<'_> {
         let context = self.endings.updates.context;
         let request = (id.as_id(), &context.trailer);
         self.questions
-            .write_input_required(&mut body, request, &binding, asked);
+            .write_input_required(&mut body, request, &binding, requests);
         self.pump(key);
         let refused = None;
         self.endings.finish(key, Err(Part::Final { refused, body }));
@@ -260,7 +260,7 @@ impl CallEvents<'_> {
         };
         let Some(task) = entry.made_task else { return };
         let (era, owner) = (entry.era, entry.task_owner());
-        let mut has_asked = false;
+        let mut has_sent_request = false;
         for (place, id, name, request) in entry.call.questions_to_pass_on() {
             let mut encoded = Vec::new();
             let (name, request) = match era {
@@ -273,12 +273,12 @@ impl CallEvents<'_> {
                     (id, related(encoded, task))
                 }
             };
-            let asked = updates
+            let requests = updates
                 .tasks
                 .table
-                .ask(task, &name, request.clone(), now_ms);
-            has_asked |= asked.is_ok();
-            match asked {
+                .request(task, &name, request.clone(), now_ms);
+            has_sent_request |= requests.is_ok();
+            match requests {
                 Err(error) => entry.call.answer(place, || Err(error.to_string())),
                 Ok(()) if era == Era::Modern => {}
                 // A request that waits for the result gets it at once, later ones when they arrive.
@@ -289,7 +289,7 @@ impl CallEvents<'_> {
                 }
             }
         }
-        if has_asked {
+        if has_sent_request {
             updates.changed(task, &owner);
         }
     }

@@ -49,7 +49,7 @@ impl Questions {
         request: &ModernRequest<'_>,
         inbound: Inbound<'_>,
     ) -> Result<Rounds, String> {
-        if request.envelope.capabilities.can_be_asked_nothing() {
+        if request.envelope.capabilities.accepts_no_requests() {
             return Ok(Rounds::default());
         }
         let brought = InputResponses::read(request.params).map_err(|error| error.to_string())?;

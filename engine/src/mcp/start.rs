@@ -224,14 +224,15 @@ impl Starter<'_> {
         rest: Result<Waiting, Outcome>,
     ) -> CallKey {
         // A client without capabilities gets no requests.
-        let asks = request.era == Era::Modern && !call.client_can_nothing();
+        let may_elicit = request.era == Era::Modern && !call.client_can_nothing();
         let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
         let new = NewCall {
             call,
             id: request.id,
             era: request.era,
             kind: request.kind,
-            params_digest: asks.then(|| Box::new(request.inbound.params_digest(request.params))),
+            params_digest: may_elicit
+                .then(|| Box::new(request.inbound.params_digest(request.params))),
             exchange: request.inbound.exchange,
             session: request.session,
             holder: self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS),

@@ -29,11 +29,11 @@ use super::age_list::Links;
 use super::holder::HolderKey;
 use super::home_id::RandomBits;
 use super::task_id::TaskId;
-use store::{ASK_OVERHEAD_BYTES, TaskStore, WAITERS_MAX};
-use task::{Ask, AskProgress};
+use store::{INPUT_OVERHEAD_BYTES, TaskStore, WAITERS_MAX};
+use task::{InputProgress, InputRequest};
 
 /// Input requests that a task may make in its life: their keys are remembered.
-const ASKS_MAX: usize = 128;
+const INPUTS_MAX: usize = 128;
 
 /// A task that is no longer kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl TaskTable {
             owner,
             holder,
             ordinal: self.next_ordinal,
-            asks: Vec::new(),
+            inputs: Vec::new(),
             waiters: Vec::new(),
             bytes: 0,
             in_shard: Links::LOOSE,
@@ -228,7 +228,7 @@ impl TaskTable {
     /// # Errors
     /// When the task is unknown or over, has used the key or made too many requests, or the request
     /// does not fit.
-    pub(crate) fn ask(
+    pub(crate) fn request(
         &mut self,
         id: TaskId,
         key: &str,
@@ -236,20 +236,22 @@ impl TaskTable {
         now_ms: u64,
     ) -> Result<(), TaskError> {
         let index = self.running(id, TaskStatus::InputRequired)?;
-        let asks = &self.store.tasks[index as usize].asks;
-        if asks.iter().any(|ask| *ask.key == *key) {
+        let inputs = &self.store.tasks[index as usize].inputs;
+        if inputs.iter().any(|request| *request.key == *key) {
             return Err(TaskError::KeyUsed);
         }
-        if asks.len() >= ASKS_MAX {
-            return Err(TaskError::TooManyAsks { asks_max: ASKS_MAX });
+        if inputs.len() >= INPUTS_MAX {
+            return Err(TaskError::TooManyInputs {
+                inputs_max: INPUTS_MAX,
+            });
         }
         let bytes = key.len() + request.len();
         self.store.check_size(bytes)?;
-        self.store.make_room(ASK_OVERHEAD_BYTES + bytes)?;
+        self.store.make_room(INPUT_OVERHEAD_BYTES + bytes)?;
         let task = &mut self.store.tasks[index as usize];
-        task.asks.push(Ask {
+        task.inputs.push(InputRequest {
             key: key.into(),
-            progress: AskProgress::Outstanding(request.into()),
+            progress: InputProgress::Outstanding(request.into()),
         });
         task.become_at(TaskStatus::InputRequired, now_ms);
         self.store.recount(index);
@@ -270,17 +272,18 @@ impl TaskTable {
         now_ms: u64,
     ) -> Result<bool, TaskError> {
         let index = self.known(id, owner, now_ms)?;
-        let mut asks = self.store.tasks[index as usize].asks.iter();
-        let Some(at) = asks.position(|ask| *ask.key == *key && ask.is_outstanding()) else {
+        let mut inputs = self.store.tasks[index as usize].inputs.iter();
+        let Some(at) = inputs.position(|request| *request.key == *key && request.is_outstanding())
+        else {
             return Ok(false);
         };
-        let freed_bytes = self.store.tasks[index as usize].asks[at].content_bytes();
+        let freed_bytes = self.store.tasks[index as usize].inputs[at].content_bytes();
         self.store.check_size(response.len())?;
         self.store
             .make_room(response.len().saturating_sub(freed_bytes))?;
         let task = &mut self.store.tasks[index as usize];
-        task.asks[at].progress = AskProgress::Answered(response.into());
-        if !task.asks.iter().any(Ask::is_outstanding) {
+        task.inputs[at].progress = InputProgress::Answered(response.into());
+        if !task.inputs.iter().any(InputRequest::is_outstanding) {
             task.become_at(TaskStatus::Working, now_ms);
         }
         self.store.recount(index);
@@ -292,8 +295,8 @@ impl TaskTable {
         let Some(index) = self.store.index_of(id) else {
             return Vec::new();
         };
-        let asks = self.store.tasks[index as usize].asks.iter_mut();
-        let answers = asks.filter_map(Ask::take_answer).collect();
+        let inputs = self.store.tasks[index as usize].inputs.iter_mut();
+        let answers = inputs.filter_map(InputRequest::take_answer).collect();
         self.store.recount(index);
         answers
     }

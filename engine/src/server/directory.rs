@@ -125,15 +125,15 @@ impl ServedDirectory {
     }
 
     fn changed(&self, handle: &ServerHandle, change: &Change) {
-        let told = match change {
+        let reported = match change {
             Change::Modified(relative) => handle.resource_updated(&self.uri(relative)),
             Change::Listed | Change::Everything => match self.resources() {
                 Ok(resources) => {
                     if *change == Change::Everything {
                         // As many as can be reported; the change of the list covers the others.
                         let uris = resources.iter().map(Resource::uri);
-                        let mut told = uris.map(|uri| handle.resource_updated(uri));
-                        let _ = told.find(std::result::Result::is_err);
+                        let mut reported = uris.map(|uri| handle.resource_updated(uri));
+                        let _ = reported.find(std::result::Result::is_err);
                     }
                     handle.replace_resources(&self.prefix, resources)
                 }
@@ -143,7 +143,7 @@ impl ServedDirectory {
                 }
             },
         };
-        if let Err(error) = told {
+        if let Err(error) = reported {
             let prefix = &self.prefix;
             tracing::warn!(prefix, %error, "a change of the directory was not told");
         }

@@ -110,13 +110,13 @@ impl RunningServer {
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                let mut asked = false;
+                let mut is_second = false;
                 for signal in signals.forever() {
-                    if asked {
+                    if is_second {
                         // A second signal requests an immediate end.
                         std::process::exit(128 + signal);
                     }
-                    asked = true;
+                    is_second = true;
                     let _ = events.send(Event::Signal);
                 }
             })

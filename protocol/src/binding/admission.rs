@@ -251,11 +251,11 @@ fn initialize<'a>(
     params: Option<Value<'a>>,
 ) -> Result<Admitted<'a>, Reason<'a>> {
     if let Some(head) = claims.head().filter(|_| names_modern(claims)) {
-        let asked = params
+        let requested = params
             .and_then(|params| params.as_object())
             .and_then(|object| object.get("protocolVersion"))
             .and_then(|version| version.as_str());
-        if head.mcp_protocol_version.value() != asked.map(str::as_bytes) {
+        if head.mcp_protocol_version.value() != requested.map(str::as_bytes) {
             return Err(Reason::HeaderMismatch(VERSION_HEADER));
         }
     }

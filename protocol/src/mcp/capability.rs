@@ -100,7 +100,7 @@ impl ClientCapabilities {
     }
 
     /// Whether the server can send the client no request at all.
-    pub fn can_be_asked_nothing(self) -> bool {
+    pub fn accepts_no_requests(self) -> bool {
         self.0 & !ClientCapability::Tasks.bit() == 0
     }
 

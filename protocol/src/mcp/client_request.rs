@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_legacy_client_is_asked_with_a_request() {
+    fn a_legacy_client_gets_a_request() {
         let mut out = Vec::new();
         ClientRequest::Roots.write_request(&mut out, "q\"1");
         let expected = r#"{"jsonrpc":"2.0","id":"q\"1","method":"roots/list","params":{}}"#;

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_gives_text_or_base64_and_may_be_asked_again_at_any_time() {
+    fn reading_gives_text_or_base64_and_is_not_cached() {
         let part = |contents| ResourcePart {
             uri: "a:b".into(),
             mime_type: Some("x/y".into()),

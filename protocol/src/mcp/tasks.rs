@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_told_all_members_and_nothing_else() {
+    fn a_status_for_a_session_has_exactly_the_members_of_the_task() {
         let status = json(|out| write_status(out, &VIEW));
         assert_eq!(status["method"], "notifications/tasks/status");
         let expected = json(|out| {

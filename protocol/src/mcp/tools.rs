@@ -293,15 +293,15 @@ mod tests {
             check(&tool, revision, expected);
         }
         tool.task_support = Some(TaskSupport::Required);
-        for (revision, is_told) in [
+        for (revision, is_listed) in [
             (Revision::V2025_06_18, false),
             (Revision::V2025_11_25, true),
             (Revision::V2026_07_28, false),
         ] {
             let mut out = Vec::new();
             tool.write(&mut out, revision);
-            let told = br#","execution":{"taskSupport":"required"}}"#;
-            assert_eq!(out.ends_with(told), is_told);
+            let received = br#","execution":{"taskSupport":"required"}}"#;
+            assert_eq!(out.ends_with(received), is_listed);
         }
     }
 

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_what_a_call_asks_for() {
+    fn depends_on_the_params_of_a_call() {
         for texts in [
             [r#"{"a":1}"#, r#"{"a":2}"#],
             [r#"{"a":1}"#, r#"{"b":1}"#],

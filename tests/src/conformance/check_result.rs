@@ -26,41 +26,41 @@ pub struct CheckResult {
 /// so is an entry that names a scenario which the suite did not run. A listed check that was
 /// skipped or left out is not a surprise: the suite leaves out checks that depend on a failed one.
 #[must_use]
-pub fn judge(run: &Run, expectation: &Expectation) -> CheckResult {
-    let mut verdict = CheckResult::default();
+pub fn check_run(run: &Run, expectation: &Expectation) -> CheckResult {
+    let mut result = CheckResult::default();
     for scenario in &run.scenarios {
         let statuses = statuses(scenario);
         let passed = |status: &&Status| **status == Status::Passed;
-        verdict.checks_passed += statuses.values().filter(passed).count();
+        result.checks_passed += statuses.values().filter(passed).count();
         let passes = statuses.values().max() == Some(&Status::Passed);
-        verdict.scenarios_passed += usize::from(passes);
+        result.scenarios_passed += usize::from(passes);
         if expectation.scenarios.contains(&scenario.name) {
-            verdict.settle(&scenario.name, passes);
+            result.settle(&scenario.name, passes);
         } else {
-            judge_checks(scenario, &statuses, expectation, &mut verdict);
+            compare_checks(scenario, &statuses, expectation, &mut result);
         }
     }
     let ran = |name: &str| run.scenarios.iter().any(|scenario| scenario.name == name);
     let of_checks = expectation.checks.iter().map(|(scenario, _)| scenario);
     for name in expectation.scenarios.iter().chain(of_checks) {
         if !ran(name) {
-            verdict
+            result
                 .surprises
                 .push(format!("{name} is listed and was not run"));
         }
     }
-    verdict
+    result
 }
 
-fn judge_checks(
+fn compare_checks(
     scenario: &Scenario,
     statuses: &BTreeMap<&str, Status>,
     expectation: &Expectation,
-    verdict: &mut CheckResult,
+    result: &mut CheckResult,
 ) {
     if statuses.values().all(|status| *status == Status::Neither) {
         let surprise = format!("{} checked nothing", scenario.name);
-        verdict.surprises.push(surprise);
+        result.surprises.push(surprise);
     }
     for (id, status) in statuses {
         let entry = format!("{}:{id}", scenario.name);
@@ -68,13 +68,13 @@ fn judge_checks(
             .checks
             .contains(&(scenario.name.clone(), (*id).to_owned()));
         match status {
-            Status::Passed if listed => verdict.settle(&entry, true),
-            Status::Failed if listed => verdict.settle(&entry, false),
+            Status::Passed if listed => result.settle(&entry, true),
+            Status::Failed if listed => result.settle(&entry, false),
             Status::Failed => {
                 let mut of_id = scenario.checks.iter().filter(|check| check.id == **id);
                 let failed = of_id.find(|check| check.status == Status::Failed);
                 let said = failed.map_or("", |check| check.message.as_str());
-                verdict.surprises.push(format!("{entry} failed: {said}"));
+                result.surprises.push(format!("{entry} failed: {said}"));
             }
             Status::Passed | Status::Neither => {}
         }
@@ -104,7 +104,7 @@ fn statuses(scenario: &Scenario) -> BTreeMap<&str, Status> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Expectation, Run, Scenario, Status, judge};
+    use super::{Expectation, Run, Scenario, Status, check_run};
     use crate::conformance::Check;
 
     fn check(list: &str, surprises: &[&str]) {
@@ -133,8 +133,8 @@ mod tests {
             ],
         };
         let list = format!("server:\n{list}");
-        let verdict = judge(&run, &Expectation::parse(&list).unwrap());
-        assert_eq!(verdict.surprises, surprises, "{list}");
+        let result = check_run(&run, &Expectation::parse(&list).unwrap());
+        assert_eq!(result.surprises, surprises, "{list}");
     }
 
     #[test]
@@ -187,8 +187,8 @@ mod tests {
                 checks: checks.collect(),
             };
             let scenarios = vec![scenario];
-            let verdict = judge(&Run { scenarios }, &Expectation::parse(list).unwrap());
-            assert_eq!(verdict.surprises, surprises, "{list} {statuses:?}");
+            let result = check_run(&Run { scenarios }, &Expectation::parse(list).unwrap());
+            assert_eq!(result.surprises, surprises, "{list} {statuses:?}");
         };
         check("", &[], &["empty checked nothing"]);
         check("", &[Status::Neither], &["empty checked nothing"]);

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-/// The expected failures; see [`judge`](super::judge) for their meaning.
+/// The expected failures; see [`check_run`](super::check_run) for their meaning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectation {
     /// Scenarios of which at least one check fails.

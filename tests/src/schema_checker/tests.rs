@@ -16,7 +16,7 @@ fn bytes_of(request: &Request) -> Vec<u8> {
     request.to_bytes("127.0.0.1:1".parse().unwrap())
 }
 
-fn asks(checker: &mut SchemaChecker, request: &Request) {
+fn send(checker: &mut SchemaChecker, request: &Request) {
     checker.sent(&bytes_of(request));
 }
 
@@ -106,7 +106,7 @@ fn answers_are_read_byte_by_byte() {
         ),
     ] {
         let mut checker = SchemaChecker::default();
-        asks(&mut checker, &legacy("tools/call"));
+        send(&mut checker, &legacy("tools/call"));
         let (last, before) = text.as_bytes().split_last().unwrap();
         for byte in before {
             checker.received(&[*byte]);
@@ -119,7 +119,7 @@ fn answers_are_read_byte_by_byte() {
 #[test]
 fn events_are_checked_when_they_are_whole() {
     let mut checker = SchemaChecker::default();
-    asks(&mut checker, &legacy("tools/call"));
+    send(&mut checker, &legacy("tools/call"));
     let progress = |token: Value| {
         let params = json!({ "progressToken": token, "progress": 1 });
         let method = "notifications/progress";
@@ -138,7 +138,7 @@ fn events_are_checked_when_they_are_whole() {
     let answer = chunk(&format!("data: {answer}\n\n"));
     check(&mut checker, &answer, Some("\"content\" is a required"));
     check(&mut checker, "0\r\n\r\n", None);
-    asks(&mut checker, &legacy("ping"));
+    send(&mut checker, &legacy("ping"));
     check(&mut checker, &result(json!({})), None);
 }
 
@@ -150,7 +150,7 @@ fn a_session_has_the_revision_of_its_handshake() {
         ("2025-11-25", "\"params\" is a required property"),
     ] {
         let mut checker = SchemaChecker::default();
-        asks(&mut checker, &Request::initialize("1900-01-01"));
+        send(&mut checker, &Request::initialize("1900-01-01"));
         let id = format!("session of {revision}");
         let agreed = result(json!({
             "protocolVersion": revision,
@@ -161,7 +161,7 @@ fn a_session_has_the_revision_of_its_handshake() {
         check(&mut checker, &agreed, None);
         let mut another = SchemaChecker::default();
         // The header decides only where the session is unknown.
-        asks(&mut another, &Session { id }.stream());
+        send(&mut another, &Session { id }.stream());
         check(&mut another, STREAM, None);
         check(&mut another, &chunk(status), Some(fault));
     }
@@ -170,7 +170,7 @@ fn a_session_has_the_revision_of_its_handshake() {
     let stream = Session { id }
         .stream()
         .field("MCP-Protocol-Version", MODERN);
-    asks(&mut stranger, &stream);
+    send(&mut stranger, &stream);
     let fault = "notifications/tasks/status is not for a server";
     check(
         &mut stranger,
@@ -182,7 +182,7 @@ fn a_session_has_the_revision_of_its_handshake() {
 #[test]
 fn interim_responses_answer_nothing() {
     let mut checker = SchemaChecker::default();
-    asks(&mut checker, &legacy("tools/call"));
+    send(&mut checker, &legacy("tools/call"));
     check(&mut checker, "HTTP/1.1 100 Continue\r\n\r\n", None);
     check(
         &mut checker,
@@ -202,9 +202,9 @@ fn what_cannot_be_read_is_held_to_the_envelope() {
         format!("POST /mcp HTTP/1.1\r\n{host} folded\r\n\r\n"),
     ] {
         let mut checker = SchemaChecker::default();
-        asks(&mut checker, &legacy("ping"));
+        send(&mut checker, &legacy("ping"));
         checker.sent(doubtful.as_bytes());
-        asks(&mut checker, &legacy("tools/call"));
+        send(&mut checker, &legacy("tools/call"));
         check(&mut checker, &result(json!({})), None);
         check(&mut checker, &result(json!({})), None);
         check(&mut checker, &result(json!([])), Some("at /result"));
@@ -226,7 +226,7 @@ fn an_early_answer_ends_the_counting() {
 fn the_end_of_the_connection_ends_a_response() {
     let open = format!("{POLITE}\r\n{{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{{}}}}");
     let mut checker = SchemaChecker::default();
-    asks(&mut checker, &legacy("ping"));
+    send(&mut checker, &legacy("ping"));
     check(&mut checker, &open, None);
     let closed = catch_unwind(AssertUnwindSafe(|| checker.closed()));
     let panic = closed.expect_err("the id is null");
@@ -253,7 +253,7 @@ fn bodies_in_chunks_are_read() {
 #[test]
 fn a_body_that_says_json_and_is_none_is_a_fault() {
     let mut checker = SchemaChecker::default();
-    asks(&mut checker, &legacy("ping"));
+    send(&mut checker, &legacy("ping"));
     let text = format!("{POLITE}Content-Length: 1\r\n\r\nx");
     check(&mut checker, &text, Some("no JSON from the server"));
 }

@@ -43,10 +43,14 @@ impl fmt::Display for Misfit {
 ///
 /// # Panics
 /// If the schemas are not installed.
-pub fn judge(message: &Value, revision: Revision, answers: Option<&str>) -> Result<(), Misfit> {
+pub fn check_schema(
+    message: &Value,
+    revision: Revision,
+    answers: Option<&str>,
+) -> Result<(), Misfit> {
     let mut faults = Vec::new();
     match message {
-        Value::Array(batch) => judge_batch(batch, revision, &mut faults),
+        Value::Array(batch) => check_batch(batch, revision, &mut faults),
         _ => judge_one(message, revision, answers, &mut faults),
     }
     if faults.is_empty() {
@@ -61,7 +65,7 @@ pub fn judge(message: &Value, revision: Revision, answers: Option<&str>) -> Resu
 }
 
 /// A batch is an answer to a batch, whose methods are not kept; only 2025-03-26 has them.
-fn judge_batch(batch: &[Value], revision: Revision, faults: &mut Vec<String>) {
+fn check_batch(batch: &[Value], revision: Revision, faults: &mut Vec<String>) {
     if revision != Revision::March2025 {
         faults.push("this revision has no batches".to_owned());
     }
@@ -85,7 +89,7 @@ fn judge_one(message: &Value, revision: Revision, answers: Option<&str>, faults:
         message.get("error"),
     ];
     match kinds {
-        [Some(method), None, None] => judgement.told_or_asked(message, method),
+        [Some(method), None, None] => judgement.notified_or_requested(message, method),
         [None, Some(result), None] => judgement.result(message, result, answers),
         [None, None, Some(error)] => judgement.error(message, error),
         _ => judgement
@@ -102,7 +106,7 @@ struct Check<'f> {
 
 impl Check<'_> {
     /// A notification or a request.
-    fn told_or_asked(&mut self, message: &Value, method: &Value) {
+    fn notified_or_requested(&mut self, message: &Value, method: &Value) {
         let (any, table) = match message.get("id") {
             None => (self.table.notification, self.table.notifications),
             Some(_) => (self.table.request, self.table.requests),

@@ -120,23 +120,23 @@ fn a_cancellation_of_nothing_cancels_nothing() {
 /// A call that waits for its client and is cancelled stops; the late answer of the client has no
 /// effect.
 #[test]
-fn a_call_that_asks_is_cancelled_and_its_question_with_it() {
+fn cancelling_a_call_cancels_its_elicitation() {
     let server = corelane_tests::Setup::shards(2).start();
     let mut connection = server.connect();
     for _ in 0..8 {
         let session = Session::open_as(&mut connection, &json!({ "elicitation": {} }));
         let call = session.call("test_streaming_elicitation", json!({}));
-        let mut asking = server.connect();
-        asking.send(&call);
-        let mut stream = EventStream::begin(asking);
+        let mut eliciting = server.connect();
+        eliciting.send(&call);
+        let mut stream = EventStream::begin(eliciting);
         let question = stream.next_message();
         assert_eq!(question["method"], "elicitation/create", "{question}");
         cancel(&mut server.connect(), &session.cancelled(1));
-        let mut asking = stream.expect_end();
+        let mut eliciting = stream.expect_end();
         let accepted = json!({ "action": "accept", "content": { "name": "late" } });
         let late = json!({ "jsonrpc": "2.0", "id": question["id"], "result": accepted });
         cancel(&mut server.connect(), &session.message(&late));
-        let ping = asking.exchange(&session.request(2, "ping", Value::Null));
+        let ping = eliciting.exchange(&session.request(2, "ping", Value::Null));
         assert_eq!(ping.json()["id"], 2, "{ping:?}");
     }
 }

@@ -124,7 +124,7 @@ fn filters() -> Vec<(Value, Vec<Change>)> {
 /// Modern streams and sessions get the same changes, each only the subscribed ones, in the order of
 /// the changes. On a modern stream they have the id of the subscription with its JSON type.
 #[test]
-fn everybody_hears_exactly_what_they_asked_for() {
+fn every_stream_gets_exactly_its_subscriptions() {
     for shards in [1, 2] {
         let server = Fixture::start(shards);
         let mut hearers: Vec<(EventStream, Option<Value>, Vec<Change>)> = Vec::new();
@@ -191,15 +191,15 @@ fn a_session_hears_of_a_resource_while_it_is_subscribed() {
         .collect();
     for home in 0..2 {
         let session = all[home].1.clone();
-        let mut ask = |through: usize, method: &str| {
+        let mut query = |through: usize, method: &str| {
             subscribe(&mut all[through].0, &session, method, &uri(3));
         };
         for through in [0, 1] {
-            ask(through, "resources/subscribe");
-            ask(1 - through, "resources/subscribe");
+            query(through, "resources/subscribe");
+            query(1 - through, "resources/subscribe");
             Change::Updated(3).make(&server);
             Change::Updated(3).check(&streams[home].next_message(), None);
-            ask(through, "resources/unsubscribe");
+            query(through, "resources/unsubscribe");
             Change::Updated(3).make(&server);
             // The next message on each stream is the change that all have subscribed to.
             Change::Tools.make(&server);
@@ -233,15 +233,15 @@ fn a_resource_of_a_template_is_heard_of_by_its_own_uri() {
         server.handle().resource_updated(uri).expect("a change");
     }
     for stream in [&mut listener, &mut stream] {
-        let told = stream.next_message();
-        assert_eq!(told["params"]["uri"], "fixture:mine/1", "{told}");
+        let received = stream.next_message();
+        assert_eq!(received["params"]["uri"], "fixture:mine/1", "{received}");
     }
 }
 
 /// A notification is reliable: lists requested after it have the change, through every shard and in
 /// either era (2026-07-28 server/tools: they "MUST NOT vary per-connection").
 #[test]
-fn a_list_has_the_change_that_was_told() {
+fn a_list_has_the_change_of_its_notification() {
     let server = Fixture::start(2);
     let mut all = server.on_each_shard();
     let mut listener = listen(&server, &json!(1), &json!({ "toolsListChanged": true }));
@@ -302,9 +302,12 @@ fn the_acknowledgement_comes_first_while_everything_changes() {
         let mut stream = listen(&server, &json!(round), &filter);
         let mut methods = std::collections::HashSet::new();
         while methods.len() < 2 {
-            let told = stream.next_message();
-            assert_eq!(told["params"]["_meta"][SUBSCRIPTION], round, "{told}");
-            methods.insert(told["method"].as_str().expect("a method").to_owned());
+            let received = stream.next_message();
+            assert_eq!(
+                received["params"]["_meta"][SUBSCRIPTION], round,
+                "{received}"
+            );
+            methods.insert(received["method"].as_str().expect("a method").to_owned());
         }
         assert!(
             methods.contains("notifications/tools/list_changed"),

@@ -21,7 +21,7 @@ fn template() -> Value {
 }
 
 /// The answers in both eras.
-fn ask(connection: &mut Connection, session: &Session, params: &Value) -> [Value; 2] {
+fn query(connection: &mut Connection, session: &Session, params: &Value) -> [Value; 2] {
     let method = "completion/complete";
     [
         session.request(1, method, params.clone()),
@@ -41,7 +41,7 @@ fn at_most_a_hundred_values_are_sent_in_their_order() {
         for (reference, argument) in [(prompt(), "city"), (template(), "id")] {
             for count in [0, 1, 99, 100, 101, 250] {
                 let params = params(reference.clone(), argument, &count.to_string());
-                for answer in ask(&mut connection, &session, &params) {
+                for answer in query(&mut connection, &session, &params) {
                     let found = &answer["result"]["completion"];
                     let expected: Vec<String> =
                         (0..count.min(100)).map(|at| format!("city {at}")).collect();
@@ -56,11 +56,11 @@ fn at_most_a_hundred_values_are_sent_in_their_order() {
 
 /// A handler with more values than it returns reports that.
 #[test]
-fn more_than_is_given_is_told() {
+fn a_larger_total_is_reported() {
     let server = Fixture::start(1);
     let mut connection = server.connect();
     let session = Session::open(&mut connection);
-    for answer in ask(&mut connection, &session, &params(prompt(), "street", "")) {
+    for answer in query(&mut connection, &session, &params(prompt(), "street", "")) {
         let expected = json!({ "values": ["a", "b", "c"], "total": 1000, "hasMore": true });
         assert_eq!(answer["result"]["completion"], expected);
     }
@@ -89,7 +89,7 @@ fn what_cannot_be_completed_is_refused() {
         json!({ "ref": prompt(), "argument": argument, "context": [] }),
         json!({}),
     ] {
-        for answer in ask(&mut connection, &session, &params) {
+        for answer in query(&mut connection, &session, &params) {
             assert_eq!(answer["error"]["code"], -32602, "{params}: {answer}");
         }
     }

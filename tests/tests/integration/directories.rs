@@ -28,7 +28,7 @@ fn serve(root: &TempDir, shards: usize) -> Server {
         .start()
 }
 
-fn ask(server: &Server, method: &str, params: Value) -> Value {
+fn query(server: &Server, method: &str, params: Value) -> Value {
     let name = params["uri"].as_str().map(str::to_owned);
     let mut request = Request::modern(1, method, params);
     if let Some(name) = name {
@@ -38,11 +38,11 @@ fn ask(server: &Server, method: &str, params: Value) -> Value {
 }
 
 fn read(server: &Server, uri: &str) -> Value {
-    ask(server, "resources/read", json!({ "uri": uri }))
+    query(server, "resources/read", json!({ "uri": uri }))
 }
 
 fn listed(server: &Server) -> Vec<String> {
-    let answer = ask(server, "resources/list", json!({}));
+    let answer = query(server, "resources/list", json!({}));
     let resources = answer["result"]["resources"].as_array().expect("a list");
     let uris = resources
         .iter()
@@ -92,7 +92,7 @@ fn no_request_leads_out_of_the_directory() {
 }
 
 #[test]
-fn changes_are_told() {
+fn changes_are_notified() {
     let root = directory();
     let server = serve(&root, 2);
     let wanted = json!({
@@ -109,9 +109,9 @@ fn changes_are_told() {
     let inside = root.path().join("served");
     fs::write(inside.join("guide/start.md"), b"# Begin").expect("written");
     loop {
-        let told = stream.next_message();
-        if told["method"] == "notifications/resources/updated" {
-            assert_eq!(told["params"]["uri"], "docs://guide/start.md");
+        let received = stream.next_message();
+        if received["method"] == "notifications/resources/updated" {
+            assert_eq!(received["params"]["uri"], "docs://guide/start.md");
             break;
         }
     }
@@ -120,8 +120,8 @@ fn changes_are_told() {
 
     fs::write(inside.join("new.txt"), b"new").expect("written");
     while !listed(&server).contains(&"docs://new.txt".to_owned()) {
-        let told = stream.next_message();
-        assert!(told["method"].is_string(), "{told}");
+        let received = stream.next_message();
+        assert!(received["method"].is_string(), "{received}");
     }
     assert_eq!(
         read(&server, "docs://new.txt")["result"]["contents"][0]["text"],

@@ -62,10 +62,10 @@ fn both_eras_are_served_on_one_connection() {
 }
 
 #[test]
-fn a_handshake_agrees_on_a_legacy_revision_whatever_was_asked() {
+fn a_handshake_agrees_on_a_legacy_revision_for_any_request() {
     let server = Setup::shards(1).start();
     let mut connection = server.connect();
-    for (asked, agreed) in [
+    for (requested, agreed) in [
         (LEGACY, LEGACY),
         ("2025-06-18", "2025-06-18"),
         ("2024-11-05", "2024-11-05"),
@@ -74,10 +74,10 @@ fn a_handshake_agrees_on_a_legacy_revision_whatever_was_asked() {
         ("1900-01-01", LEGACY),
         ("", LEGACY),
     ] {
-        let response = connection.exchange(&Request::initialize(asked));
-        assert_eq!(response.status(), 200, "{asked}: {response:?}");
+        let response = connection.exchange(&Request::initialize(requested));
+        assert_eq!(response.status(), 200, "{requested}: {response:?}");
         let result = &response.json()["result"];
-        assert_eq!(result["protocolVersion"], agreed, "asked for {asked}");
+        assert_eq!(result["protocolVersion"], agreed, "asked for {requested}");
         assert!(result["capabilities"]["tools"].is_object(), "{result}");
         assert!(result["serverInfo"]["name"].is_string(), "{result}");
         assert!(result["serverInfo"]["version"].is_string(), "{result}");

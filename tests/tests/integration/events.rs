@@ -139,7 +139,7 @@ fn a_level_that_does_not_exist_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn modern_calls_get_log_messages_only_if_they_ask() {
+fn modern_calls_get_log_messages_only_with_a_level() {
     let server = Setup::shards(1).start();
     let mut connection = server.connect();
     let request = Request::modern_call(LOGGING, json!({}));

@@ -23,7 +23,7 @@ fn stream(server: &Server, request: &Request) -> EventStream {
     EventStream::begin(connection)
 }
 
-fn ask(connection: &mut Connection, session: &Session, method: &str, params: Value) -> Value {
+fn query(connection: &mut Connection, session: &Session, method: &str, params: Value) -> Value {
     let response = connection.exchange(&session.request(1, method, params));
     assert_eq!(response.status(), 200, "{method}: {response:?}");
     response.answer()
@@ -44,7 +44,7 @@ fn a_subscription_is_its_sessions_own() {
         .collect();
     for (at, session) in sessions.iter().enumerate() {
         let params = json!({ "uri": uri(at) });
-        ask(&mut all[at % 2].0, session, "resources/subscribe", params);
+        query(&mut all[at % 2].0, session, "resources/subscribe", params);
     }
     let check = |streams: &mut Vec<EventStream>, of: &[usize]| {
         for at in [2, 0, 1] {
@@ -72,8 +72,8 @@ fn a_question_is_answered_by_its_own_session() {
     let sessions = able_sessions(&server);
     for (at, session) in sessions.iter().enumerate() {
         let call = session.call("test_streaming_elicitation", json!({}));
-        let mut asking = stream(&server, &call);
-        let question = asking.next_message();
+        let mut eliciting = stream(&server, &call);
+        let question = eliciting.next_message();
         assert_eq!(question["method"], "elicitation/create", "{question}");
         let answer_of = |name: &str| {
             let result = json!({ "action": "accept", "content": { "name": name } });
@@ -85,7 +85,7 @@ fn a_question_is_answered_by_its_own_session() {
         }
         let own = session.message(&answer_of("own"));
         assert_eq!(server.connect().exchange(&own).status(), 202);
-        let answer = asking.next_message();
+        let answer = eliciting.next_message();
         let text = answer["result"]["content"][0]["text"].as_str();
         assert!(text.is_some_and(|text| text.contains("own")), "{answer}");
         assert!(
@@ -108,7 +108,7 @@ fn a_task_is_its_sessions_own() {
             let params = json!({
                 "name": "slow_compute", "arguments": { "seconds": 60 }, "task": {},
             });
-            let created = ask(&mut connection, session, "tools/call", params);
+            let created = query(&mut connection, session, "tools/call", params);
             let task = created["result"]["task"].clone();
             assert_eq!(task["status"], "working", "{created}");
             task["taskId"].clone()
@@ -117,14 +117,14 @@ fn a_task_is_its_sessions_own() {
     for (at, session) in sessions.iter().enumerate() {
         for (of, id) in ids.iter().enumerate() {
             let params = json!({ "taskId": id });
-            let seen = ask(&mut connection, session, "tasks/get", params.clone());
+            let seen = query(&mut connection, session, "tasks/get", params.clone());
             if of == at {
                 assert_eq!(seen["result"]["taskId"], *id, "{seen}");
                 continue;
             }
             assert_eq!(seen["error"]["code"], -32602, "{seen}");
             for method in ["tasks/cancel", "tasks/result"] {
-                let answer = ask(&mut connection, session, method, params.clone());
+                let answer = query(&mut connection, session, method, params.clone());
                 assert_eq!(answer["error"]["code"], -32602, "{method}: {answer}");
             }
             // A modern client finds no session's task.
@@ -137,7 +137,7 @@ fn a_task_is_its_sessions_own() {
             let answer = connection.exchange(&modern).answer();
             assert_eq!(answer["error"]["code"], -32602, "{answer}");
         }
-        let list = ask(&mut connection, session, "tasks/list", json!({}));
+        let list = query(&mut connection, session, "tasks/list", json!({}));
         let listed = list["result"]["tasks"].as_array().expect("tasks");
         assert_eq!(listed.len(), 1, "{list}");
         assert_eq!(listed[0]["taskId"], ids[at], "{list}");
@@ -145,14 +145,14 @@ fn a_task_is_its_sessions_own() {
     }
     for (session, id) in sessions.iter().zip(&ids) {
         let params = json!({ "taskId": id });
-        let cancelled = ask(&mut connection, session, "tasks/cancel", params);
+        let cancelled = query(&mut connection, session, "tasks/cancel", params);
         assert_eq!(cancelled["result"]["status"], "cancelled", "{cancelled}");
     }
 }
 
 /// Sessions use one progress token at once; each gets the progress of its own call only.
 #[test]
-fn progress_is_told_to_the_session_that_asked() {
+fn progress_goes_to_the_session_of_its_call() {
     let server = Fixture::start(2);
     let mut all = server.on_each_shard();
     let mut sessions: Vec<Session> = all.iter().map(|(_, session)| session.clone()).collect();
@@ -168,9 +168,13 @@ fn progress_is_told_to_the_session_that_asked() {
         .collect();
     for (stream, steps) in streams.iter_mut().zip(steps) {
         for step in 1..=steps {
-            let told = stream.next_message();
-            assert_eq!(told["params"]["progressToken"], "same", "{told}");
-            assert_eq!(told["params"]["progress"], f64::from(step), "{told}");
+            let received = stream.next_message();
+            assert_eq!(received["params"]["progressToken"], "same", "{received}");
+            assert_eq!(
+                received["params"]["progress"],
+                f64::from(step),
+                "{received}"
+            );
         }
         assert_eq!(stream.next_message()["id"], 1);
     }
@@ -179,7 +183,7 @@ fn progress_is_told_to_the_session_that_asked() {
 /// The capabilities of a client come from its own handshake: a neighbour with elicitation does not
 /// give another session requests.
 #[test]
-fn a_session_is_asked_what_its_own_client_can() {
+fn a_session_gets_requests_by_its_own_capabilities() {
     let server = Setup::shards(2).start();
     let able = able_sessions(&server);
     for (mut connection, session) in one_on_each_shard(|| server.connect(), 2) {

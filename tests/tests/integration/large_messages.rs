@@ -45,7 +45,7 @@ fn messages_of_every_size_are_served_in_both_eras_and_across_shards() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_of_a_large_message_too() {
+fn faults_of_a_large_message_are_reported_too() {
     let server = setup(2).start();
     let mut connection = server.connect();
     let session = Session::open(&mut connection);

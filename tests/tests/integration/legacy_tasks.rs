@@ -19,19 +19,19 @@ fn start() -> (Server, Vec<Connection>, Session) {
     (server, connections, session)
 }
 
-fn ask(connection: &mut Connection, session: &Session, method: &str, params: Value) -> Value {
+fn query(connection: &mut Connection, session: &Session, method: &str, params: Value) -> Value {
     let response = connection.exchange(&session.request(1, method, params));
     assert_eq!(response.status(), 200, "{method}: {response:?}");
     response.answer()
 }
 
 fn about(connection: &mut Connection, session: &Session, method: &str, id: &Value) -> Value {
-    ask(connection, session, method, json!({ "taskId": id }))
+    query(connection, session, method, json!({ "taskId": id }))
 }
 
 fn call(connection: &mut Connection, session: &Session, tool: &str, arguments: Value) -> Value {
     let params = json!({ "name": tool, "arguments": arguments, "task": { "ttl": 60_000 } });
-    ask(connection, session, "tools/call", params)
+    query(connection, session, "tools/call", params)
 }
 
 /// Makes a task, checks the properties of a new one, and returns its id.
@@ -117,7 +117,7 @@ fn a_task_that_fails_gives_what_its_call_would_have_given() {
     let (server, mut connections, session) = start();
     let connection = &mut connections[1];
     let plain = json!({ "name": "protocol_error_job", "arguments": {} });
-    let plain = ask(connection, &session, "tools/call", plain);
+    let plain = query(connection, &session, "tools/call", plain);
     let id = begin(connection, &session, "protocol_error_job", json!({}));
     let answer = wait(&server, &session, &id).read_response().answer();
     assert_eq!(answer["error"], plain["error"], "{answer}");
@@ -141,9 +141,9 @@ fn a_tool_says_whether_it_makes_tasks() {
         let forbidden = call(connection, &session, "greet", json!({ "name": "you" }));
         assert_eq!(forbidden["error"]["code"], -32601, "{forbidden}");
         let plain = json!({ "name": "failing_job", "arguments": {} });
-        let required = ask(connection, &session, "tools/call", plain);
+        let required = query(connection, &session, "tools/call", plain);
         assert_eq!(required["error"]["code"], -32601, "{required}");
-        let list = ask(connection, &session, "tools/list", json!({}));
+        let list = query(connection, &session, "tools/list", json!({}));
         let tools = list["result"]["tools"].as_array().expect("tools");
         for (name, support) in [
             ("greet", Value::Null),
@@ -178,7 +178,7 @@ fn every_task_is_listed_once() {
     let (mut listed, mut params) = (Vec::new(), json!({}));
     loop {
         let connection = &mut connections[listed.len() % 2];
-        let page = ask(connection, &session, "tasks/list", params)["result"].clone();
+        let page = query(connection, &session, "tasks/list", params)["result"].clone();
         let tasks = page["tasks"].as_array().expect("tasks");
         listed.extend(tasks.iter().map(|task| task["taskId"].clone()));
         match page.get("nextCursor") {
@@ -191,7 +191,7 @@ fn every_task_is_listed_once() {
     for connection in &mut connections {
         for cursor in [json!("x"), json!(7), json!("")] {
             let params = json!({ "cursor": cursor });
-            let refused = ask(connection, &session, "tasks/list", params);
+            let refused = query(connection, &session, "tasks/list", params);
             assert_eq!(refused["error"]["code"], -32602, "{cursor}: {refused}");
         }
         for method in ["tasks/get", "tasks/result", "tasks/cancel"] {

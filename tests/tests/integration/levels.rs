@@ -89,7 +89,7 @@ fn a_modern_request_with_another_level_is_refused() {
 /// connection wants some (2026-07-28: "MUST NOT emit `notifications/message` for a request that
 /// does not include this field").
 #[test]
-fn a_modern_request_without_a_level_is_told_nothing() {
+fn a_modern_request_without_a_level_gets_no_log_messages() {
     let server = Fixture::start(2);
     for (mut connection, session) in server.on_each_shard() {
         set_level(&mut connection, &session, "debug");
@@ -138,8 +138,11 @@ fn nothing_is_logged_on_streams_for_changes() {
         let (mut connection, session) = server.on_each_shard().remove(home);
         set_level(&mut connection, &session, "debug");
         let mut listener = server.stream(&listen.clone().meta(LOG_LEVEL_KEY, "debug"));
-        let told = listener.next_message();
-        assert_eq!(told["method"], "notifications/subscriptions/acknowledged");
+        let received = listener.next_message();
+        assert_eq!(
+            received["method"],
+            "notifications/subscriptions/acknowledged"
+        );
         let mut stream = server.stream(&session.stream());
         let modern = Request::modern_call("logs", json!({})).meta(LOG_LEVEL_KEY, "debug");
         assert_eq!(logged(&mut connection, &modern), LEVELS);
@@ -152,8 +155,11 @@ fn nothing_is_logged_on_streams_for_changes() {
         // The first message on either stream is the last change.
         server.handle().add_tool(tool("fence")).expect("a change");
         for stream in [&mut listener, &mut stream] {
-            let told = stream.next_message();
-            assert_eq!(told["method"], "notifications/tools/list_changed", "{told}");
+            let received = stream.next_message();
+            assert_eq!(
+                received["method"], "notifications/tools/list_changed",
+                "{received}"
+            );
         }
     }
 }

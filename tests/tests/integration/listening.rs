@@ -55,7 +55,7 @@ fn a_server_that_ends_answers_every_listener() {
 
 /// Changes from before the end are delivered before the result: none is lost.
 #[test]
-fn what_changed_before_the_end_is_told_before_it() {
+fn changes_before_the_end_are_delivered_before_it() {
     let server = Setup::shards(2).start();
     let params = json!({ "notifications": { "promptsListChanged": true } });
     let mut streams: Vec<EventStream> = (0..6)
@@ -70,13 +70,13 @@ fn what_changed_before_the_end_is_told_before_it() {
     let change = Request::modern_call("test_trigger_prompt_change", json!({}));
     assert_eq!(server.connect().exchange(&change).status(), 200);
     // One stream has it, so the change is on its way to all.
-    let told = streams[0].next_message();
-    assert_eq!(told["method"], "notifications/prompts/list_changed");
+    let received = streams[0].next_message();
+    assert_eq!(received["method"], "notifications/prompts/list_changed");
     for stream in &mut streams[1..] {
-        let told = stream.next_message();
+        let received = stream.next_message();
         assert_eq!(
-            told["method"], "notifications/prompts/list_changed",
-            "{told}"
+            received["method"], "notifications/prompts/list_changed",
+            "{received}"
         );
     }
     server.signal("TERM");

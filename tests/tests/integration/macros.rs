@@ -147,7 +147,7 @@ fn connect(server: &RunningServer) -> Connection {
     Connection::open(server.address()).expect("it takes connections")
 }
 
-fn ask(connection: &mut Connection, method: &str, params: Value) -> Value {
+fn query(connection: &mut Connection, method: &str, params: Value) -> Value {
     connection
         .exchange(&Request::modern(1, method, params))
         .answer()
@@ -163,7 +163,7 @@ fn listed(tools: &Value, name: &str) -> Value {
 #[test]
 fn functions_are_listed_as_they_were_written() {
     let server = start();
-    let tools = ask(&mut connect(&server), "tools/list", json!({}));
+    let tools = query(&mut connect(&server), "tools/list", json!({}));
     let add = listed(&tools, "add");
     assert_eq!(add["title"], "Add");
     let description = "Adds two numbers.\n\nThey may be broken.";
@@ -278,7 +278,7 @@ fn functions_fail_as_handlers_do() {
 fn functions_are_prompts() {
     let server = start();
     let mut connection = connect(&server);
-    let prompts = ask(&mut connection, "prompts/list", json!({}));
+    let prompts = query(&mut connection, "prompts/list", json!({}));
     assert_eq!(
         prompts["result"]["prompts"],
         json!([
@@ -301,13 +301,13 @@ fn functions_are_prompts() {
         ),
         (json!({ "name": "hello" }), "hello"),
     ] {
-        let answer = ask(&mut connection, "prompts/get", params);
+        let answer = query(&mut connection, "prompts/get", params);
         let messages = &answer["result"]["messages"];
         let expected = json!([{ "role": "user", "content": { "type": "text", "text": text } }]);
         assert_eq!(*messages, expected, "{answer}");
     }
     let toneless = json!({ "name": "greeting", "arguments": { "name": "Ada" } });
-    let answer = ask(&mut connection, "prompts/get", toneless);
+    let answer = query(&mut connection, "prompts/get", toneless);
     assert!(answer["error"]["code"].is_i64(), "{answer}");
     server.drain().expect("the server drains");
 }

@@ -75,7 +75,7 @@ fn tool_count(connection: &mut Connection) -> usize {
 
 /// A hostile page gets 403 for every request, gets no information, and has no effect.
 #[test]
-fn a_hostile_page_is_refused_whatever_it_asks() {
+fn a_hostile_page_is_refused_for_every_request() {
     let server = Setup::shards(2).start();
     let mut connection = server.connect();
     let session = Session::open(&mut connection);

@@ -27,7 +27,7 @@ fn params(cursor: Option<&str>) -> Value {
 }
 
 /// The result of a list request, of a session if there is one.
-fn ask(
+fn query(
     connection: &mut Connection,
     session: Option<&Session>,
     method: &str,
@@ -63,7 +63,7 @@ fn walk(
 ) -> (Vec<String>, Vec<Vec<String>>) {
     let (mut cursors, mut pages) = (Vec::<String>::new(), Vec::new());
     loop {
-        let page = ask(
+        let page = query(
             connection,
             session,
             method,
@@ -99,7 +99,7 @@ fn a_cursor_names_the_same_page_everywhere_and_always() {
             for (connection, _) in &mut all {
                 for session in [None, Some(&sessions[0]), Some(&sessions[1])] {
                     for (cursor, names_of_page) in cursors.iter().zip(&pages[1..]) {
-                        let page = ask(connection, session, list.0, Some(cursor));
+                        let page = query(connection, session, list.0, Some(cursor));
                         let found = names(&page, list.1);
                         assert_eq!(found, *names_of_page, "{list:?} {cursor} {round}");
                     }
@@ -123,7 +123,7 @@ fn a_cursor_of_another_list_is_refused() {
         for session in [None, Some(&session)] {
             for (of, cursors) in cursors.iter().enumerate() {
                 for cursor in cursors {
-                    let answer = ask(&mut connection, session, method, Some(cursor));
+                    let answer = query(&mut connection, session, method, Some(cursor));
                     let code = &answer["error"]["code"];
                     match of == at {
                         true => assert!(answer["result"].is_object(), "{answer}"),
@@ -141,7 +141,7 @@ fn a_cursor_of_another_list_is_refused() {
                 "-1".to_owned(),
                 "\u{0}".to_owned(),
             ] {
-                let answer = ask(&mut connection, session, method, Some(&cursor));
+                let answer = query(&mut connection, session, method, Some(&cursor));
                 assert_eq!(answer["error"]["code"], -32602, "{cursor:?}: {answer}");
             }
         }
@@ -178,10 +178,10 @@ fn all_pages_of_a_list_have_one_scope() {
     let mut connection = server.connect();
     for list in LISTS {
         let (cursors, _) = walk(&mut connection, None, list);
-        let first = ask(&mut connection, None, list.0, None)["result"]["cacheScope"].clone();
+        let first = query(&mut connection, None, list.0, None)["result"]["cacheScope"].clone();
         assert!(first.is_string(), "{list:?}");
         for cursor in &cursors {
-            let page = ask(&mut connection, None, list.0, Some(cursor));
+            let page = query(&mut connection, None, list.0, Some(cursor));
             assert_eq!(page["result"]["cacheScope"], first, "{list:?} {cursor}");
             assert!(
                 page["result"]["ttlMs"].is_u64(),
@@ -230,11 +230,11 @@ fn a_list_that_shrinks_keeps_its_cursors() {
         };
         assert!(is_gone.expect("a change"), "{list:?}");
         wait_until("the list is shorter", || {
-            let page = ask(&mut connection, None, list.0, None);
+            let page = query(&mut connection, None, list.0, None);
             (names(&page, list.1)[0] != *first).then_some(())
         });
         for (cursor, page) in cursors.iter().zip(&pages[1..]) {
-            let found = ask(&mut connection, None, list.0, Some(cursor));
+            let found = query(&mut connection, None, list.0, Some(cursor));
             assert_eq!(names(&found, list.1), *page, "{list:?}");
         }
     }

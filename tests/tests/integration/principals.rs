@@ -179,7 +179,7 @@ fn a_modern_task_is_its_principals_on_every_connection() {
         for connection in &mut connections {
             for (owner, id) in &tasks {
                 let params = json!({ "taskId": id, "inputResponses": {} });
-                let mut ask = |who: Who, method: &str| {
+                let mut query = |who: Who, method: &str| {
                     let request = modern(who, method, id, params.clone());
                     connection.exchange(&request).json()
                 };
@@ -188,11 +188,11 @@ fn a_modern_task_is_its_principals_on_every_connection() {
                         continue;
                     }
                     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-                        let answer = ask(other, method);
+                        let answer = query(other, method);
                         assert_eq!(answer["error"]["code"], -32602, "{answer}");
                     }
                 }
-                let found = ask(*owner, "tasks/get");
+                let found = query(*owner, "tasks/get");
                 assert_eq!(found["result"]["status"], "working", "{found}");
             }
         }
@@ -224,9 +224,9 @@ fn nobody_else_hears_of_a_modern_task() {
             assert_eq!(heard, json!([id]));
             let cancel = modern(ANN, "tasks/cancel", id, json!({ "taskId": id }));
             assert_eq!(server.connect().exchange(&cancel).status(), 200);
-            let told = stream.next_message();
-            assert_eq!(told["params"]["taskId"], id, "{told}");
-            assert_eq!(told["params"]["status"], "cancelled", "{told}");
+            let received = stream.next_message();
+            assert_eq!(received["params"]["taskId"], id, "{received}");
+            assert_eq!(received["params"]["status"], "cancelled", "{received}");
         }
     }
 }

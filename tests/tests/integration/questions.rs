@@ -123,7 +123,7 @@ const ACTIONS: [(&str, &str); 3] = [
 /// A request for a page has its mode, its message, its address and, in the legacy era only, its id;
 /// the user's action comes back without content.
 #[test]
-fn a_page_is_asked_for_in_the_words_of_each_era() {
+fn a_page_is_requested_in_the_form_of_each_era() {
     let server = start();
     let capabilities: Value = serde_json::from_str(PAGES).expect("JSON");
     for (action, expected) in ACTIONS {
@@ -138,10 +138,10 @@ fn a_page_is_asked_for_in_the_words_of_each_era() {
         let answer = stream.next_message();
         assert_eq!(text_of(&answer), expected, "{answer}");
 
-        let (status, asked) = modern(&server, "page", &capabilities, json!({}));
-        assert_eq!(status, 200, "{asked}");
-        let result = &asked["result"];
-        assert_eq!(result["resultType"], "input_required", "{asked}");
+        let (status, requested) = modern(&server, "page", &capabilities, json!({}));
+        assert_eq!(status, 200, "{requested}");
+        let result = &requested["result"];
+        assert_eq!(result["resultType"], "input_required", "{requested}");
         let params = json!({ "mode": "url", "message": "Pay, please.", "url": URL });
         let request = json!({ "method": "elicitation/create", "params": params });
         assert_eq!(result["inputRequests"], json!({ "payment": request }));
@@ -159,7 +159,7 @@ fn a_page_is_asked_for_in_the_words_of_each_era() {
 /// capability, a bare one and one for forms do not allow pages, and one for pages does not allow
 /// forms. The error -32042 is for pages only, and undefined in the modern era.
 #[test]
-fn a_page_is_asked_of_nobody_who_cannot_show_it() {
+fn a_client_without_pages_gets_no_page() {
     let server = start();
     for capabilities in [
         json!({}),
@@ -181,7 +181,7 @@ fn a_page_is_asked_of_nobody_who_cannot_show_it() {
 
 /// Conversely, a client with pages only gets no form.
 #[test]
-fn a_form_is_asked_of_nobody_who_shows_pages_only() {
+fn a_client_with_pages_only_gets_no_form() {
     let server = corelane_tests::Setup::shards(1).start();
     let capabilities: Value = serde_json::from_str(PAGES).expect("JSON");
     let mut connection = server.connect();
@@ -252,18 +252,18 @@ fn a_model_uses_tools_until_it_answers() {
 
     let mut more = json!({});
     for round in 0..ROUNDS_MAX {
-        let (status, asked) = modern(&server, "agent", &capabilities, more);
-        assert_eq!(status, 200, "{asked}");
-        let requests = asked["result"]["inputRequests"]
+        let (status, requested) = modern(&server, "agent", &capabilities, more);
+        assert_eq!(status, 200, "{requested}");
+        let requests = requested["result"]["inputRequests"]
             .as_object()
             .expect("requests");
         let key = format!("round-{round}");
-        assert_eq!(requests.keys().collect::<Vec<_>>(), [&key], "{asked}");
+        assert_eq!(requests.keys().collect::<Vec<_>>(), [&key], "{requested}");
         assert_eq!(requests[&key]["method"], "sampling/createMessage");
         check_talk(&requests[&key]["params"], round);
         more = json!({
             "inputResponses": { key: said(round) },
-            "requestState": asked["result"]["requestState"],
+            "requestState": requested["result"]["requestState"],
         });
     }
     let (_, answer) = modern(&server, "agent", &capabilities, more);

@@ -116,23 +116,23 @@ fn a_stand_alone_stream_and_a_call_are_resumed_apart() {
             // A server of its own: its changes reach no other test.
             let server = Fixture::start(shards);
             let (mut connection, session) = server.on_each_shard().remove(home);
-            let mut told = server.stream(&session.stream());
+            let mut received = server.stream(&session.stream());
             let mut seen = Seen::new(0, server.stream(&walk(&session, 0)));
             let change = |name: &str| server.handle().add_tool(tool(name)).expect("a change");
             change("first");
-            let first = told.next_message();
+            let first = received.next_message();
             assert_eq!(first["method"], "notifications/tools/list_changed");
-            let after = told.last_id().expect("an id").to_owned();
+            let after = received.last_id().expect("an id").to_owned();
             assert!(seen.take());
             // Both are lost, and both get further messages meanwhile.
             drop(seen.stream.take());
-            drop(told);
+            drop(received);
             let prompt = crate::fixture::prompt("second");
             server.handle().add_prompt(prompt).expect("a change");
-            let mut told = server.stream(&session.stream_after(&after));
-            let second = told.next_message();
+            let mut received = server.stream(&session.stream_after(&after));
+            let second = received.next_message();
             assert_eq!(second["method"], "notifications/prompts/list_changed");
-            let id = told.last_id().expect("an id").to_owned();
+            let id = received.last_id().expect("an id").to_owned();
             let of_call = seen.ids[0].clone();
             seen.stream = Some(server.stream(&session.stream_after(&of_call)));
             while seen.take() {}
@@ -141,13 +141,13 @@ fn a_stand_alone_stream_and_a_call_are_resumed_apart() {
             assert!(!seen.ids.contains(&after) && !seen.ids.contains(&id));
             // No message of the call came on the stand-alone stream.
             change("third");
-            let third = told.next_message();
+            let third = received.next_message();
             assert_eq!(
                 third["method"], "notifications/tools/list_changed",
                 "{third}"
             );
             assert_eq!(connection.exchange(&session.delete()).status(), 204);
-            let _ = told.expect_end();
+            let _ = received.expect_end();
         }
     }
 }
@@ -159,7 +159,7 @@ fn answers_go_on_no_stand_alone_stream() {
     let server = Fixture::start(2);
     server.open_gate();
     for (mut connection, session) in server.on_each_shard() {
-        let told = server.stream(&session.stream());
+        let received = server.stream(&session.stream());
         for id in 0..10 {
             let json_only = session.request(id, "tools/list", Value::Null);
             let json_only = json_only.field("Accept", "application/json");
@@ -170,7 +170,7 @@ fn answers_go_on_no_stand_alone_stream() {
             drop(server.stream(&walk(&session, 2)));
         }
         assert_eq!(connection.exchange(&session.delete()).status(), 204);
-        let _ = told.expect_end();
+        let _ = received.expect_end();
     }
 }
 

@@ -69,11 +69,11 @@ fn lists_and_results_leave_out_what_a_revision_does_not_know() {
         ("2025-11-25", true, true),
     ] {
         let session = open(&mut connection, revision);
-        let mut ask = |asked: &Value| {
-            let asked = message(&session, asked).field("MCP-Protocol-Version", revision);
-            connection.exchange(&asked).answer()["result"].clone()
+        let mut query = |requested: &Value| {
+            let requested = message(&session, requested).field("MCP-Protocol-Version", revision);
+            connection.exchange(&requested).answer()["result"].clone()
         };
-        let listed = ask(&request(1, "tools/list", json!({})));
+        let listed = query(&request(1, "tools/list", json!({})));
         let listed = listed["tools"].as_array().expect("a list");
         let with_schema = listed.iter().filter(|it| it.get("outputSchema").is_some());
         assert_eq!(with_schema.count() > 0, has_schemas, "{revision}");
@@ -84,12 +84,12 @@ fn lists_and_results_leave_out_what_a_revision_does_not_know() {
             ),
             ("test_structured_array", json!({ "result": [1, 2, 3] })),
         ] {
-            let result = ask(&call(2, tool, json!({})));
+            let result = query(&call(2, tool, json!({})));
             assert_eq!(result["content"][0]["type"], "text", "{result}");
             let expected = has_schemas.then_some(&structured);
             assert_eq!(result.get("structuredContent"), expected, "{revision}");
         }
-        let sound = ask(&call(3, "test_audio_content", json!({})));
+        let sound = query(&call(3, "test_audio_content", json!({})));
         let kind = if has_audio { "audio" } else { "text" };
         assert_eq!(sound["content"][0]["type"], kind, "{sound}");
     }
@@ -134,11 +134,11 @@ fn a_batch_with_a_call_that_waits_is_a_stream_of_responses() {
             ]);
             connection.send(&message(&session, &batch));
             let mut stream = EventStream::begin(connection);
-            let told: Vec<Value> = (0..3).map(|_| stream.next_message()).collect();
-            let mut told = ids(&told);
-            assert_eq!(told[0], 2, "what is ready does not wait for the others");
-            told.sort_unstable();
-            assert_eq!(told, [1, 2, 3]);
+            let received: Vec<Value> = (0..3).map(|_| stream.next_message()).collect();
+            let mut received = ids(&received);
+            assert_eq!(received[0], 2, "what is ready does not wait for the others");
+            received.sort_unstable();
+            assert_eq!(received, [1, 2, 3]);
             let mut connection = stream.expect_end();
             let ping = message(&session, &request(4, "ping", json!({})));
             assert_eq!(connection.exchange(&ping).status(), 200, "it goes on");
@@ -169,10 +169,10 @@ const SHORT_ANSWERS: &str = "[connection]\noutput_bytes_max = 4096";
 
 /// Checks that every request has an answer, with as many results as allowed.
 #[track_caller]
-fn check_bounded(answers: &[Value], asked: u64) {
-    let mut told = ids(answers);
-    told.sort_unstable();
-    assert_eq!(told, (1..=asked).collect::<Vec<u64>>());
+fn check_bounded(answers: &[Value], requested: u64) {
+    let mut received = ids(answers);
+    received.sort_unstable();
+    assert_eq!(received, (1..=requested).collect::<Vec<u64>>());
     let (errors, results): (Vec<&Value>, Vec<&Value>) = answers
         .iter()
         .partition(|answer| answer.get("error").is_some());
@@ -187,12 +187,12 @@ fn check_bounded(answers: &[Value], asked: u64) {
 
 #[test]
 fn a_batch_whose_answers_are_too_long_has_an_error_for_each_further_one() {
-    const ASKED: u64 = 30;
+    const REQUESTED: u64 = 30;
     for shards in [1, 2] {
         let server = Setup::shards(shards).profile(SHORT_ANSWERS).start();
         let session = open(&mut server.connect(), BATCHING);
         let echo = |id| call(id, "echo", json!({ "message": "x".repeat(1000) }));
-        let at_once: Vec<Value> = (1..=ASKED).map(echo).collect();
+        let at_once: Vec<Value> = (1..=REQUESTED).map(echo).collect();
         let mut later = at_once.clone();
         later[0] = call(1, "sleep", json!({ "ms": 5 }));
         // Connections of every shard, most likely.
@@ -202,12 +202,12 @@ fn a_batch_whose_answers_are_too_long_has_an_error_for_each_further_one() {
                 let batch = message(&session, &json!(batch));
                 let response = connection.exchange(&batch.field("Accept", "application/json"));
                 assert_eq!(response.status(), 200, "{response:?}");
-                check_bounded(response.json().as_array().expect("an array"), ASKED);
+                check_bounded(response.json().as_array().expect("an array"), REQUESTED);
             }
             connection.send(&message(&session, &json!(later)));
             let mut stream = EventStream::begin(connection);
-            let told: Vec<Value> = (0..ASKED).map(|_| stream.next_message()).collect();
-            check_bounded(&told, ASKED);
+            let received: Vec<Value> = (0..REQUESTED).map(|_| stream.next_message()).collect();
+            check_bounded(&received, REQUESTED);
             let mut connection = stream.expect_end();
             let ping = message(&session, &request(99, "ping", json!({})));
             assert_eq!(connection.exchange(&ping).status(), 200, "it goes on");

@@ -40,9 +40,9 @@ fn call_all(mut answer: impl FnMut(&str, Value) -> Value) -> usize {
 #[test]
 fn every_tool_answers_in_the_words_of_every_legacy_revision() {
     let server = Setup::shards(1).start();
-    for asked in Revision::ALL {
+    for requested in Revision::ALL {
         let mut connection = server.connect();
-        let handshake = connection.exchange(&Request::initialize(asked.name()));
+        let handshake = connection.exchange(&Request::initialize(requested.name()));
         let agreed = handshake.json()["result"]["protocolVersion"].clone();
         let agreed = agreed.as_str().expect("the revision is a text");
         let id = handshake
@@ -50,7 +50,7 @@ fn every_tool_answers_in_the_words_of_every_legacy_revision() {
             .field("MCP-Session-Id")
             .expect("a session id");
         let session = Session { id: id.to_owned() };
-        let mut ask = |method: &str, params: Value| {
+        let mut query = |method: &str, params: Value| {
             let request = session.request(1, method, params);
             let request = request.field("MCP-Protocol-Version", agreed);
             let mut response = connection.exchange(&request);
@@ -63,9 +63,9 @@ fn every_tool_answers_in_the_words_of_every_legacy_revision() {
             }
             response.answer()
         };
-        ask("ping", Value::Null);
-        ask("logging/setLevel", json!({ "level": "debug" }));
-        assert!(call_all(ask) > 0, "tools of {agreed}");
+        query("ping", Value::Null);
+        query("logging/setLevel", json!({ "level": "debug" }));
+        assert!(call_all(query) > 0, "tools of {agreed}");
     }
 }
 
@@ -73,13 +73,13 @@ fn every_tool_answers_in_the_words_of_every_legacy_revision() {
 fn every_tool_answers_in_the_words_of_the_modern_revision() {
     let server = Setup::shards(1).start();
     let mut connection = server.connect();
-    let mut ask = |method: &str, params: Value| {
+    let mut query = |method: &str, params: Value| {
         let request = Request::modern(1, method, params);
         let request = request
             .meta(LOG_LEVEL_KEY, "debug")
             .meta("progressToken", 1);
         connection.exchange(&request).answer()
     };
-    ask("server/discover", json!({}));
-    assert!(call_all(ask) > 0);
+    query("server/discover", json!({}));
+    assert!(call_all(query) > 0);
 }

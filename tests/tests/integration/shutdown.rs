@@ -48,9 +48,9 @@ fn a_signal_lets_calls_finish_and_closes_the_rest() {
             assert_eq!(response.status(), 200, "{response:?}");
         }
         let mut silent = server.connect();
-        let mut asks = server.connect();
-        asks.send(&session.stream());
-        let stream = EventStream::begin(asks);
+        let mut requester = server.connect();
+        requester.send(&session.stream());
+        let stream = EventStream::begin(requester);
         let mut holder = hold_a_call(&server, &session, 2000);
 
         let began = Instant::now();

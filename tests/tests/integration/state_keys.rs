@@ -28,11 +28,11 @@ fn server(keys: &[&Path]) -> Server {
 
 /// An elicitation of `requester`, answered by the client to `other`.
 fn answer_at(requester: &Server, other: &Server) -> Response {
-    let asked = requester.connect().exchange(&call(json!({})));
-    let result = &asked.json()["result"];
+    let requested = requester.connect().exchange(&call(json!({})));
+    let result = &requested.json()["result"];
     assert_eq!(result["resultType"], "input_required", "{result}");
-    let asked = result["inputRequests"].as_object();
-    let key = asked.and_then(|asked| asked.keys().next());
+    let requested = result["inputRequests"].as_object();
+    let key = requested.and_then(|requested| requested.keys().next());
     let key = key.expect("there is a question");
     let answer = json!({ "action": "accept", "content": { "name": "Ada" } });
     other.connect().exchange(&call(json!({

@@ -41,7 +41,7 @@ fn names(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn a_change_reaches_every_listener_that_asked_for_it_and_no_other() {
+fn a_change_reaches_exactly_the_subscribed_streams() {
     for shards in [1, 2, 4] {
         let server = Setup::shards(shards).start();
         let tools = json!({ "toolsListChanged": true });
@@ -56,9 +56,9 @@ fn a_change_reaches_every_listener_that_asked_for_it_and_no_other() {
         for is_added in [true, false] {
             trigger(&server, "test_trigger_tool_change");
             for (id, stream) in hearing.iter_mut().enumerate() {
-                let told = stream.next_message();
-                assert_eq!(told["method"], "notifications/tools/list_changed");
-                assert_eq!(told["params"]["_meta"][SUBSCRIPTION], id, "{told}");
+                let received = stream.next_message();
+                assert_eq!(received["method"], "notifications/tools/list_changed");
+                assert_eq!(received["params"]["_meta"][SUBSCRIPTION], id, "{received}");
             }
             // Every shard lists the same by the time it has sent the notification.
             for _ in 0..2 * shards {
@@ -69,9 +69,9 @@ fn a_change_reaches_every_listener_that_asked_for_it_and_no_other() {
         // The first message of the others is for their own subscription.
         trigger(&server, "test_trigger_prompt_change");
         for (id, stream) in others.iter_mut().enumerate() {
-            let told = stream.next_message();
-            assert_eq!(told["method"], "notifications/prompts/list_changed");
-            assert_eq!(told["params"]["_meta"][SUBSCRIPTION], id.to_string());
+            let received = stream.next_message();
+            assert_eq!(received["method"], "notifications/prompts/list_changed");
+            assert_eq!(received["params"]["_meta"][SUBSCRIPTION], id.to_string());
         }
     }
 }
@@ -100,13 +100,13 @@ fn resources_are_watched_by_their_uri() {
     let mut stream = EventStream::begin(get);
 
     trigger(&server, "test_trigger_resource_change");
-    let told = listener.next_message();
-    assert_eq!(told["method"], "notifications/resources/updated");
-    assert_eq!(told["params"]["uri"], "test://watched-resource");
-    let told = stream.next_message();
-    assert_eq!(told["method"], "notifications/resources/updated");
+    let received = listener.next_message();
+    assert_eq!(received["method"], "notifications/resources/updated");
+    assert_eq!(received["params"]["uri"], "test://watched-resource");
+    let received = stream.next_message();
+    assert_eq!(received["method"], "notifications/resources/updated");
     assert_eq!(
-        told["params"], uri,
+        received["params"], uri,
         "a session's message has no subscription"
     );
 
@@ -142,11 +142,11 @@ fn each_message_goes_to_one_stream_of_a_session() {
         };
         let (mut first, second) = (open(), open());
         trigger(&server, "test_trigger_tool_change");
-        let told = first.next_message();
-        assert_eq!(told["method"], "notifications/tools/list_changed");
+        let received = first.next_message();
+        assert_eq!(received["method"], "notifications/tools/list_changed");
         trigger(&server, "test_trigger_prompt_change");
-        let told = first.next_message();
-        assert_eq!(told["method"], "notifications/prompts/list_changed");
+        let received = first.next_message();
+        assert_eq!(received["method"], "notifications/prompts/list_changed");
         assert_eq!(server.connect().exchange(&session.delete()).status(), 204);
         // The second stream got no message.
         let _ = second.expect_end();

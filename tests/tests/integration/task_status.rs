@@ -61,9 +61,9 @@ fn listen(server: &Server, subscription: &str, ids: &[String]) -> (EventStream, 
 
 /// The next status on a listen stream.
 fn next_status(stream: &mut EventStream, subscription: &str) -> Value {
-    let mut told = stream.next_message();
-    assert_eq!(told["method"], "notifications/tasks", "{told}");
-    let mut params = told["params"].take();
+    let mut received = stream.next_message();
+    assert_eq!(received["method"], "notifications/tasks", "{received}");
+    let mut params = received["params"].take();
     let meta = params.as_object_mut().expect("params").remove("_meta");
     assert_eq!(meta, Some(json!({ SUBSCRIPTION: subscription })));
     params
@@ -85,18 +85,18 @@ fn a_listener_on_any_shard_hears_of_tasks_on_all_of_them() {
         for name in &names {
             let (mut stream, honoured) = listen(&server, name, &wanted);
             assert_eq!(honoured, json!(ids));
-            let mut asking = Vec::new();
-            while asking.len() < TASKS {
-                let told = next_status(&mut stream, name);
-                assert_eq!(told["status"], "input_required", "{told}");
-                assert_eq!(told["statusMessage"], "the user has to confirm");
-                let asked = &told["inputRequests"]["confirmation"]["method"];
-                assert_eq!(asked, "elicitation/create", "{told}");
-                asking.push(told["taskId"].as_str().expect("an id").to_owned());
+            let mut eliciting = Vec::new();
+            while eliciting.len() < TASKS {
+                let received = next_status(&mut stream, name);
+                assert_eq!(received["status"], "input_required", "{received}");
+                assert_eq!(received["statusMessage"], "the user has to confirm");
+                let requested = &received["inputRequests"]["confirmation"]["method"];
+                assert_eq!(requested, "elicitation/create", "{received}");
+                eliciting.push(received["taskId"].as_str().expect("an id").to_owned());
             }
-            asking.sort_unstable();
-            asking.dedup();
-            assert_eq!(asking.len(), TASKS, "each is told once");
+            eliciting.sort_unstable();
+            eliciting.dedup();
+            assert_eq!(eliciting.len(), TASKS, "each is told once");
             streams.push(stream);
         }
         for id in &ids {
@@ -105,21 +105,24 @@ fn a_listener_on_any_shard_hears_of_tasks_on_all_of_them() {
         for (stream, name) in streams.iter_mut().zip(&names) {
             let mut over: HashMap<String, Value> = HashMap::new();
             while over.len() < TASKS {
-                let told = next_status(stream, name);
-                let id = told["taskId"].as_str().expect("an id").to_owned();
-                assert!(!over.contains_key(&id), "nothing follows the end: {told}");
-                match told["status"].as_str() {
-                    Some("completed") => assert!(over.insert(id, told).is_none()),
-                    other => assert_eq!(other, Some("working"), "{told}"),
+                let received = next_status(stream, name);
+                let id = received["taskId"].as_str().expect("an id").to_owned();
+                assert!(
+                    !over.contains_key(&id),
+                    "nothing follows the end: {received}"
+                );
+                match received["status"].as_str() {
+                    Some("completed") => assert!(over.insert(id, received).is_none()),
+                    other => assert_eq!(other, Some("working"), "{received}"),
                 }
             }
-            for (id, told) in over {
+            for (id, received) in over {
                 let mut expected = state(&mut connection, &id);
                 for of_results in ["resultType", "_meta"] {
                     expected.as_object_mut().expect("a task").remove(of_results);
                 }
-                assert_eq!(told, expected);
-                assert_eq!(told["result"]["content"][0]["text"], "f deleted");
+                assert_eq!(received, expected);
+                assert_eq!(received["result"]["content"][0]["text"], "f deleted");
             }
         }
         server.signal("TERM");
@@ -153,16 +156,16 @@ fn one_that_reads_late_hears_the_newest_of_each_task_and_is_not_given_up() {
                 (status == "completed").then_some(())
             });
         }
-        let mut told: HashMap<String, Vec<Value>> = HashMap::new();
+        let mut received: HashMap<String, Vec<Value>> = HashMap::new();
         let mut over = 0;
         while over < TASKS {
             let mut status = next_status(&mut stream, "late");
             let id = status["taskId"].as_str().expect("an id").to_owned();
             let status = status["status"].take();
             over += usize::from(status == "completed");
-            told.entry(id).or_default().push(status);
+            received.entry(id).or_default().push(status);
         }
-        let skipped = told.values().filter(|statuses| statuses.len() == 1);
+        let skipped = received.values().filter(|statuses| statuses.len() == 1);
         assert!(
             skipped.count() > 0,
             "somebody's question was answered before it was told"
@@ -200,7 +203,7 @@ fn listeners_that_leave_make_room_for_others() {
 }
 
 #[test]
-fn who_may_not_listen_is_told_why() {
+fn a_refused_subscription_names_the_reason() {
     let server = Setup::shards(2).profile("[tasks]\nper_listen_max = 1");
     let server = server.start();
     let mut connection = server.connect();
@@ -272,22 +275,28 @@ fn hear_of_a_task(connection: &mut Connection, session: &Session, stream: &mut E
     assert_eq!(task["statusMessage"], "computing it", "{task}");
     let about = json!({ "taskId": task["taskId"] });
     let cancelled = connection.exchange(&session.request(2, "tasks/cancel", about));
-    let told = stream.next_message();
-    assert_eq!(told["method"], "notifications/tasks/status", "{told}");
-    assert_eq!(told["params"]["status"], "cancelled");
+    let received = stream.next_message();
+    assert_eq!(
+        received["method"], "notifications/tasks/status",
+        "{received}"
+    );
+    assert_eq!(received["params"]["status"], "cancelled");
     let mut result = cancelled.json()["result"].clone();
     if let Some(result) = result.as_object_mut() {
         result.remove("_meta");
     }
-    assert_eq!(told["params"], result);
+    assert_eq!(received["params"], result);
 
     let params = json!({
         "name": "confirm_delete", "arguments": { "filename": "f" }, "task": {},
     });
     let created = connection.exchange(&session.request(3, "tools/call", params));
     let id = created.json()["result"]["task"]["taskId"].clone();
-    let told = stream.next_message();
-    assert_eq!(told["params"]["taskId"], id, "{told}");
-    assert_eq!(told["params"]["status"], "input_required");
-    assert_eq!(told["params"]["statusMessage"], "the user has to confirm");
+    let received = stream.next_message();
+    assert_eq!(received["params"]["taskId"], id, "{received}");
+    assert_eq!(received["params"]["status"], "input_required");
+    assert_eq!(
+        received["params"]["statusMessage"],
+        "the user has to confirm"
+    );
 }

@@ -80,8 +80,8 @@ fn a_modern_task_lives_when_the_connection_that_made_it_is_closed() {
     let mut connection = server.connect();
     wait_until("the task asks", || {
         let found = connection.exchange(&about("tasks/get", &id)).json();
-        let asked = &found["result"]["inputRequests"]["confirmation"];
-        (asked["method"] == "elicitation/create").then_some(())
+        let requested = &found["result"]["inputRequests"]["confirmation"];
+        (requested["method"] == "elicitation/create").then_some(())
     });
     let confirmed = json!({ "action": "accept", "content": { "confirm": true } });
     let params = json!({ "taskId": id, "inputResponses": { "confirmation": confirmed } });

@@ -51,10 +51,10 @@ const TOOLS: [&str; 43] = [
 ];
 
 /// Names on all pages, and how many pages there were.
-fn walk(connection: &mut Connection, ask: impl Fn(Value) -> Request) -> (Vec<String>, usize) {
+fn walk(connection: &mut Connection, query: impl Fn(Value) -> Request) -> (Vec<String>, usize) {
     let (mut names, mut pages, mut params) = (Vec::new(), 0, json!({}));
     loop {
-        let result = connection.exchange(&ask(params)).json()["result"].clone();
+        let result = connection.exchange(&query(params)).json()["result"].clone();
         pages += 1;
         for tool in result["tools"].as_array().expect("a list of tools") {
             names.push(tool["name"].as_str().expect("a name").to_owned());

@@ -98,8 +98,11 @@ impl Client {
         assert_eq!(first["method"], "notifications/subscriptions/acknowledged");
         if self.random.below(2) == 0 {
             self.change_catalog();
-            let told = stream.next_message();
-            assert_eq!(told["method"], "notifications/tools/list_changed", "{told}");
+            let received = stream.next_message();
+            assert_eq!(
+                received["method"], "notifications/tools/list_changed",
+                "{received}"
+            );
         }
     }
 
@@ -114,13 +117,16 @@ impl Client {
     fn answer_modern(&mut self) {
         let mut params = json!({ "name": "greet", "arguments": {} });
         let can_elicit = json!({ "elicitation": {} });
-        let asked = self.connection.exchange(
+        let requested = self.connection.exchange(
             &Request::modern(self.id, "tools/call", params.clone())
                 .meta(CAPABILITIES_KEY, can_elicit.clone()),
         );
-        let asked = asked.answer()["result"].clone();
-        assert_eq!(asked["resultType"], "input_required", "{asked}");
-        let mut state = asked["requestState"].as_str().expect("a state").to_owned();
+        let requested = requested.answer()["result"].clone();
+        assert_eq!(requested["resultType"], "input_required", "{requested}");
+        let mut state = requested["requestState"]
+            .as_str()
+            .expect("a state")
+            .to_owned();
         let is_tampered = self.random.below(4) == 0;
         if is_tampered {
             state.truncate(state.len() - 1);
@@ -219,16 +225,16 @@ impl Client {
             return;
         }
         assert_eq!(honoured, json!([task]));
-        let told = stream.next_message();
-        assert_eq!(told["params"]["taskId"], *task, "{told}");
-        match told["params"]["status"].as_str() {
+        let received = stream.next_message();
+        assert_eq!(received["params"]["taskId"], *task, "{received}");
+        match received["params"]["status"].as_str() {
             Some("completed") => {
-                let text = &told["params"]["result"]["content"][0]["text"];
-                assert_eq!(text, "slept", "{told}");
+                let text = &received["params"]["result"]["content"][0]["text"];
+                assert_eq!(text, "slept", "{received}");
             }
             // A task that expires before its end was reported has failed.
-            Some("failed") => assert_eq!(told["params"]["error"]["code"], -32603, "{told}"),
-            _ => panic!("a nap has no other end: {told}"),
+            Some("failed") => assert_eq!(received["params"]["error"]["code"], -32603, "{received}"),
+            _ => panic!("a nap has no other end: {received}"),
         }
     }
 
@@ -251,8 +257,8 @@ impl Client {
         let session = Session { id: id.to_owned() };
         self.made += 1;
         self.session = Some(session.clone());
-        let told = session.notification("notifications/initialized");
-        let response = self.connection.exchange(&told);
+        let received = session.notification("notifications/initialized");
+        let response = self.connection.exchange(&received);
         match self.was_evicted(&response) {
             true => None,
             false => Some(session),

@@ -372,7 +372,7 @@ fn threads_without_a_ring_wake_it_again_and_again() {
 }
 
 #[test]
-fn the_park_descriptor_tells_only_while_asked_to() {
+fn the_park_descriptor_notifies_only_while_it_is_on() {
     let mut server = Server::open(&SMALL);
     server.ring.enter(Wait::No).unwrap();
     let _first = server.connect();

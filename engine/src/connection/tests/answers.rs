@@ -10,7 +10,8 @@ use super::test_connection::{
 use crate::connection::http::{Connection, Phase};
 use crate::connection::timer::Timer;
 use crate::mcp::tests::test_endpoint::{
-    TestEndpoint, initialize, on_executor, progress, request, result, session_header, stamped, text,
+    TestEndpoint, initialize, on_executor, progress, request, result, session_header, text,
+    with_trailer,
 };
 use crate::mcp::{Exchange, ForwardedKind, Part};
 
@@ -88,7 +89,7 @@ fn the_first_event_turns_an_answer_into_a_stream() {
         sent.extend(line.take_sent());
         let responses = read_all(&sent);
         items.push(Item::Comment);
-        items.push(Item::Event(stamped(1, text("walked"))));
+        items.push(Item::Event(with_trailer(1, text("walked"))));
         assert_eq!(responses[0].body, Body::Stream(items, true));
         assert_eq!(text_of(&responses[1]), "next");
         assert!(line.owns_nothing());
@@ -107,7 +108,7 @@ fn a_client_that_takes_json_only_gets_the_answer_and_no_events() {
         line.harness.gate.open();
         line.settle().await;
         let response = line.response();
-        assert_eq!(response.body, Body::Json(stamped(1, text("walked"))));
+        assert_eq!(response.body, Body::Json(with_trailer(1, text("walked"))));
         assert!(line.owns_nothing());
     });
 }
@@ -118,11 +119,14 @@ fn a_client_that_takes_streams_only_gets_a_stream_of_one_event() {
         let mut line = TestConnection::new();
         line.receive(call(STREAM_ONLY, "echo", json!({"message": "m"})).as_bytes());
         let expected = |value: Value| Body::Stream(vec![Item::Event(value)], true);
-        assert_eq!(line.response().body, expected(stamped(1, text("m"))));
+        assert_eq!(line.response().body, expected(with_trailer(1, text("m"))));
         line.receive(call(STREAM_ONLY, "wait", json!({})).as_bytes());
         line.harness.gate.open();
         line.settle().await;
-        assert_eq!(line.response().body, expected(stamped(1, text("passed"))));
+        assert_eq!(
+            line.response().body,
+            expected(with_trailer(1, text("passed")))
+        );
         line.receive(post(STREAM_ONLY, &initialize("2025-11-25")).as_bytes());
         let response = line.response();
         assert!(matches!(response.body, Body::Stream(_, true)));
@@ -183,7 +187,7 @@ fn a_slow_call_answers_with_a_stream_if_its_client_takes_one() {
             line.harness.gate.open();
             line.settle().await;
             let responses = line.responses();
-            let answer = Item::Event(stamped(1, text("passed")));
+            let answer = Item::Event(with_trailer(1, text("passed")));
             let items = vec![Item::Comment, Item::Comment, answer];
             assert_eq!(responses[0].body, Body::Stream(items, true));
             assert_eq!(text_of(&responses[1]), "next");
@@ -208,7 +212,10 @@ fn a_slow_call_sends_spaces_before_its_answer_to_a_client_that_takes_json_only()
         assert_eq!(responses[0].status, 200);
         assert_eq!(responses[0].field("content-type"), Some("application/json"));
         assert_eq!(responses[0].field("x-accel-buffering"), Some("no"));
-        assert_eq!(responses[0].body, Body::Json(stamped(1, text("passed"))));
+        assert_eq!(
+            responses[0].body,
+            Body::Json(with_trailer(1, text("passed")))
+        );
         assert_eq!(text_of(&responses[1]), "next");
         assert!(line.owns_nothing());
     });
@@ -217,7 +224,7 @@ fn a_slow_call_sends_spaces_before_its_answer_to_a_client_that_takes_json_only()
 #[test]
 fn a_slow_answer_to_http_1_0_ends_with_its_connection() {
     on_executor(async {
-        let answer = || stamped(1, text("passed"));
+        let answer = || with_trailer(1, text("passed"));
         let items = vec![Item::Comment, Item::Comment, Item::Event(answer())];
         for (accept, body) in [
             (JSON_ONLY, Body::Json(answer())),

@@ -63,7 +63,7 @@ fn bytes_behind_a_request_begin_the_next() {
 }
 
 #[test]
-fn what_arrived_tells_which_deadline_applies() {
+fn the_received_part_decides_the_deadline() {
     let request = echo("m");
     let head_bytes = request.find("\r\n\r\n").unwrap() + 4;
     let mut line = TestConnection::new();
@@ -135,7 +135,7 @@ fn a_lingering_connection_throws_away_a_bounded_number_of_bytes() {
 }
 
 #[test]
-fn a_request_that_takes_too_long_is_told_so() {
+fn a_slow_request_gets_408() {
     for (is_head, bytes) in [(true, 10), (false, echo("m").len() - 1)] {
         let mut line = TestConnection::new();
         line.receive(&echo("m").as_bytes()[..bytes]);
@@ -189,7 +189,7 @@ fn the_connection_lives_as_long_as_both_sides_want() {
 }
 
 #[test]
-fn a_client_that_asks_first_is_told_to_go_on_once() {
+fn a_client_that_expects_continue_gets_it_once() {
     let request = call("Expect: 100-continue\r\n", "echo", json!({"message": "m"}));
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let mut line = TestConnection::new();

@@ -53,7 +53,7 @@ fn lists_what_can_be_read_in_order() {
 }
 
 #[test]
-fn tells_size_and_time_of_each() {
+fn gives_size_and_time_of_each() {
     let root = tree(&[]);
     let path = root.path().join("a");
     fs::write(&path, [1; 12_345]).expect("it can be written");

@@ -46,7 +46,7 @@ fn reads_files_of_every_size() {
 }
 
 #[test]
-fn reads_to_the_end_what_does_not_tell_its_size() {
+fn reads_a_file_of_unknown_size_to_its_end() {
     // Files of proc(5) report a size of 0, and are read in pieces.
     let directory = open(Path::new("/proc/self"), DirectoryLimits::default());
     let tiny = open(Path::new("/proc/self"), of_at_most(100));
@@ -183,24 +183,24 @@ fn only_names_the_kernel_does_not_know_by_heart_go_to_the_pool() {
     Shard::run(1, async |shard| {
         assert_eq!(kind(&shard.read(&directory, "c").await), "not found");
         // The entries of a thread are made at their first lookup.
-        let (ask, asked) = std::sync::mpsc::channel();
+        let (request, requested) = std::sync::mpsc::channel();
         let (end, ended) = std::sync::mpsc::channel::<()>();
-        let asked_for = thread::Builder::new()
+        let requested_name = thread::Builder::new()
             .name("asked for".to_owned())
             .spawn(move || {
                 let id = own_thread_id();
-                ask.send(id).expect("the test waits for it");
+                request.send(id).expect("the test waits for it");
                 ended.recv().expect("the test ends it");
             })
             .expect("a thread can be started");
-        let id: String = asked.recv().expect("the thread tells it");
+        let id: String = requested.recv().expect("the thread tells it");
         let task = open(Path::new("/proc/self/task"), DirectoryLimits::default());
         let comm = format!("{id}/comm");
         assert!(task.0.open_cached_file(&comm).is_none());
         let read = shard.read(&task, &comm).await;
         assert_eq!(read.expect("the thread runs"), b"asked for\n");
         end.send(()).expect("the thread waits for it");
-        asked_for.join().expect("it does not panic");
+        requested_name.join().expect("it does not panic");
     });
 }
 

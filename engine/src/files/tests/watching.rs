@@ -73,36 +73,36 @@ impl Watched {
     }
 
     /// The reports of all changes so far, in the order of names.
-    fn all_told(&self) -> Vec<String> {
+    fn all_reported(&self) -> Vec<String> {
         let mut mark = self.mark();
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         loop {
             match self.next() {
                 Change::Modified(name) if name == mark => break,
                 Change::Modified(name) if name.starts_with(MARK) => {}
-                Change::Modified(name) => told.push(name),
-                Change::Listed => told.push(LISTED.to_owned()),
+                Change::Modified(name) => reported.push(name),
+                Change::Listed => reported.push(LISTED.to_owned()),
                 Change::Everything => {
-                    told.push(EVERYTHING.to_owned());
+                    reported.push(EVERYTHING.to_owned());
                     // The mark may be included.
                     mark = self.mark();
                 }
             }
         }
-        told.sort();
-        told
+        reported.sort();
+        reported
     }
 
     /// The same, each once.
-    fn told(&self) -> Vec<String> {
-        let mut told = self.all_told();
-        told.dedup();
-        told
+    fn reported(&self) -> Vec<String> {
+        let mut reported = self.all_reported();
+        reported.dedup();
+        reported
     }
 
     #[track_caller]
     fn check(&self, expected: &[&str]) {
-        assert_eq!(self.told(), expected);
+        assert_eq!(self.reported(), expected);
     }
 }
 
@@ -121,7 +121,7 @@ fn append(path: &Path) {
 }
 
 #[test]
-fn tells_of_files_written_created_replaced_and_removed() {
+fn reports_files_written_created_replaced_and_removed() {
     let watched = Watched::new(&["a", "d/a", "d/e/a"], DirectoryLimits::default());
     watched.check(&[]);
     append(&watched.path("a"));
@@ -140,7 +140,7 @@ fn tells_of_files_written_created_replaced_and_removed() {
 }
 
 #[test]
-fn a_file_that_stays_open_is_told_of_with_each_write() {
+fn each_write_to_an_open_file_is_reported() {
     let watched = Watched::new(&["log"], DirectoryLimits::default());
     let log = File::options().append(true).open(watched.path("log"));
     let mut log = log.expect("it exists");
@@ -175,21 +175,21 @@ fn directories_that_move_change_the_names_of_all_below() {
     let watched = Watched::new(&["a/b/x", "a/y"], DirectoryLimits::default());
     let outside = tree(&["o/p/x"]);
     fs::rename(watched.path("a"), watched.path("c")).expect("it can be renamed");
-    assert!(watched.told().contains(&EVERYTHING.to_owned()));
+    assert!(watched.reported().contains(&EVERYTHING.to_owned()));
     append(&watched.path("c/b/x"));
     append(&watched.path("c/y"));
     watched.check(&["c/b/x", "c/y"]);
     // Moved out of the tree, and replaced by another.
     fs::rename(watched.path("c"), outside.path().join("c")).expect("it can be renamed");
     fs::rename(outside.path().join("o"), watched.path("c")).expect("it can be renamed");
-    assert!(watched.told().contains(&EVERYTHING.to_owned()));
+    assert!(watched.reported().contains(&EVERYTHING.to_owned()));
     append(&outside.path().join("c/b/x"));
     append(&watched.path("c/p/x"));
     watched.check(&["c/p/x"]);
 }
 
 #[test]
-fn hidden_files_are_told_of_if_they_are_shown() {
+fn changes_of_hidden_files_are_reported_if_they_are_shown() {
     let names = &[".env", ".git/config", "a"];
     let watched = Watched::new(names, DirectoryLimits::default());
     append(&watched.path(".env"));
@@ -293,11 +293,11 @@ fn many_writes_are_one_change() {
         append(&watched.path("a"));
     }
     drop(go_on);
-    let told = watched.all_told();
+    let reported = watched.all_reported();
     assert_eq!(
-        told.iter().filter(|name| *name == "a").count(),
+        reported.iter().filter(|name| *name == "a").count(),
         1,
-        "{told:?}"
+        "{reported:?}"
     );
 }
 

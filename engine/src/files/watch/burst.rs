@@ -52,7 +52,7 @@ impl Burst {
     }
 
     /// Reports the recorded changes, listings first, and clears them.
-    pub(super) fn tell(&mut self, on_change: impl Fn(Change)) {
+    pub(super) fn report(&mut self, on_change: impl Fn(Change)) {
         let burst = std::mem::take(self);
         if burst.is_everything {
             on_change(Change::Everything);
@@ -80,14 +80,14 @@ mod tests {
     #[track_caller]
     fn check(burst: &mut Burst, expected: &[Change]) {
         assert_eq!(burst.is_empty(), expected.is_empty());
-        let told = RefCell::new(Vec::new());
-        burst.tell(|change| told.borrow_mut().push(change));
-        assert_eq!(told.into_inner(), expected);
+        let reported = RefCell::new(Vec::new());
+        burst.report(|change| reported.borrow_mut().push(change));
+        assert_eq!(reported.into_inner(), expected);
         assert!(burst.is_empty());
     }
 
     #[test]
-    fn tells_each_change_once() {
+    fn reports_each_change_once() {
         let mut burst = Burst::default();
         check(&mut burst, &[]);
         for name in ["b", "a", "b"] {

@@ -24,7 +24,7 @@ impl Call {
     /// # Errors
     /// [`CallError`] when the client cannot show it, or answers with an error.
     pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
-        let mut answer = self.ask(key, question.0).await?;
+        let mut answer = self.query(key, question.0).await?;
         match answer["action"].as_str() {
             Some("accept") => match take_member(&mut answer, "content") {
                 Value::Object(content) => Ok(Elicited::Accepted(content)),
@@ -49,7 +49,7 @@ impl Call {
         let has_tools = has("tools") || has("toolChoice");
         let params = serde_json::value::to_raw_value(&request.params)?;
         let request = ClientRequest::Sample { params, has_tools };
-        let mut answer = self.ask(key, request).await?;
+        let mut answer = self.query(key, request).await?;
         let text = |member: &str| answer[member].as_str().map(str::to_owned);
         let (model, stop_reason) = (text("model"), text("stopReason"));
         match (model, take_member(&mut answer, "content")) {
@@ -68,11 +68,11 @@ impl Call {
     /// # Errors
     /// [`CallError`] when the client has no roots, or answers with an error.
     pub async fn roots(&self, key: &str) -> Result<Vec<Root>, CallError> {
-        let mut answer = self.ask(key, ClientRequest::Roots).await?;
+        let mut answer = self.query(key, ClientRequest::Roots).await?;
         serde_json::from_value(take_member(&mut answer, "roots")).map_err(|_| malformed(key))
     }
 
-    async fn ask(&self, key: &str, request: ClientRequest) -> Result<Value, CallError> {
+    async fn query(&self, key: &str, request: ClientRequest) -> Result<Value, CallError> {
         let needed = request.needs();
         if !self.client_can(needed) {
             return Err(CallError::missing_capability(needed));

@@ -123,7 +123,7 @@ impl Call {
     /// The requests of the handler in this run, and the state for the next run.
     pub(crate) fn take_questions(&self) -> (Vec<(String, ClientRequest)>, Rounds) {
         let questions = self.0.questions.take().into_iter();
-        let asked = questions.map(|question| (question.key, question.request));
-        (asked.collect(), self.with_rounds(std::mem::take))
+        let requests = questions.map(|question| (question.key, question.request));
+        (requests.collect(), self.with_rounds(std::mem::take))
     }
 }

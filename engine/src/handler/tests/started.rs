@@ -98,14 +98,14 @@ fn the_place_of_a_handler_that_does_not_wait_is_used_again() {
     thread_local! {
         static SEEN: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
-    let tell_address = async |_: &Call, _: serde_json::Value| {
+    let report_address = async |_: &Call, _: serde_json::Value| {
         // A local that lives across an await is part of the future, wherever that is.
         let local = [0_u8; 64];
         std::future::ready(()).await;
         SEEN.with_borrow_mut(|seen| seen.push(local.as_ptr().addr()));
         Ok(())
     };
-    let runner = runner_of(tell_address);
+    let runner = runner_of(report_address);
     for _ in 0..5 {
         ready(start(&*runner, "{}")).expect("it succeeds");
     }

@@ -128,7 +128,7 @@ fn a_session_exists_for_its_principal_only() {
 }
 
 #[test]
-fn to_be_asked_for_by_another_is_no_use_of_a_session() {
+fn a_request_of_another_principal_does_not_use_a_session() {
     let mut sessions = capped(2);
     let first = create_as(&mut sessions, Some("ann"), 0).unwrap();
     let second = create_as(&mut sessions, Some("ann"), 1).unwrap();

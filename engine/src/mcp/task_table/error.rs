@@ -51,10 +51,10 @@ pub(crate) enum TaskError {
     #[error("key of an input request was used before in this task")]
     KeyUsed,
     /// The handler has made too many requests.
-    #[error("task has made {asks_max} input requests, which is the limit")]
-    TooManyAsks {
+    #[error("task has made {inputs_max} input requests, which is the limit")]
+    TooManyInputs {
         /// Requests a task may make in its life.
-        asks_max: usize,
+        inputs_max: usize,
     },
     /// Too many wait for the end.
     #[error("task has {waiters_max} waiters, which is the limit")]

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::error::{CreateError, NotKept};
 use super::limits::TaskLimits;
-use super::task::{Ask, IN_HOLDER, IN_OWNER, IN_SHARD, Task, TaskOwner, Waiter};
+use super::task::{IN_HOLDER, IN_OWNER, IN_SHARD, InputRequest, Task, TaskOwner, Waiter};
 use crate::mcp::age_list::AgeList;
 use crate::mcp::holder::HolderKey;
 use crate::mcp::holder_lists::HolderLists;
@@ -65,7 +65,7 @@ pub(super) const TASK_OVERHEAD_BYTES: usize = 2
         + WAITERS_MAX * size_of::<Waiter>());
 
 /// The cost of an input request beside its key and content.
-pub(super) const ASK_OVERHEAD_BYTES: usize = 2 * size_of::<Ask>() + 32;
+pub(super) const INPUT_OVERHEAD_BYTES: usize = 2 * size_of::<InputRequest>() + 32;
 
 impl TaskStore {
     pub(super) fn new(limits: TaskLimits) -> TaskStore {
@@ -312,12 +312,12 @@ impl TaskStore {
 
 /// The counted bytes of a task: its cost, and its values. An owner's name is stored twice.
 fn bytes_of(task: &Task) -> usize {
-    let asks = task.asks.iter();
-    let asks = asks.map(|ask| ASK_OVERHEAD_BYTES + ask.key.len() + ask.content_bytes());
+    let inputs = task.inputs.iter();
+    let inputs = inputs.map(|input| INPUT_OVERHEAD_BYTES + input.key.len() + input.content_bytes());
     TASK_OVERHEAD_BYTES
         + 2 * task.owner.name_bytes()
         + task.message.as_ref().map_or(0, |message| message.len())
-        + asks.sum::<usize>()
+        + inputs.sum::<usize>()
         + task.outcome.as_ref().map_or(0, |outcome| outcome.bytes())
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Task {
     /// How many tasks of the table were made before.
     pub(super) ordinal: u64,
     /// All requests to the client, in order: a key is not used again.
-    pub(super) asks: Vec<Ask>,
+    pub(super) inputs: Vec<InputRequest>,
     pub(super) waiters: Vec<Waiter>,
     /// Its counted bytes.
     pub(super) bytes: usize,
@@ -74,14 +74,14 @@ pub(crate) struct Task {
 
 /// A request to the client.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct InputRequest {
     pub(super) key: Box<str>,
-    pub(super) progress: AskProgress,
+    pub(super) progress: InputProgress,
 }
 
 /// The progress of a request to the client.
 #[derive(Debug)]
-pub(super) enum AskProgress {
+pub(super) enum InputProgress {
     /// The request waits for an answer.
     Outstanding(Box<[u8]>),
     /// The answer waits for the handler.
@@ -100,10 +100,12 @@ pub(super) const IN_HOLDER: LinksOf<Task> = |task| &mut task.in_holder;
 impl Task {
     /// The requests that wait for an answer, each with its key, in the order they were made.
     pub(crate) fn requests(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.asks.iter().filter_map(|ask| match &ask.progress {
-            AskProgress::Outstanding(request) => Some((&*ask.key, &**request)),
-            _ => None,
-        })
+        self.inputs
+            .iter()
+            .filter_map(|input| match &input.progress {
+                InputProgress::Outstanding(request) => Some((&*input.key, &**request)),
+                _ => None,
+            })
     }
 
     /// The waiters for the end.
@@ -113,15 +115,19 @@ impl Task {
 
     /// Withdraws the requests that wait for a response.
     pub(super) fn withdraw_requests(&mut self) {
-        for ask in self.asks.iter_mut().filter(|ask| ask.is_outstanding()) {
-            ask.progress = AskProgress::Over;
+        for input in self
+            .inputs
+            .iter_mut()
+            .filter(|input| input.is_outstanding())
+        {
+            input.progress = InputProgress::Over;
         }
     }
 
     /// Drops the values that a finished task does not need, unread responses included.
     pub(super) fn clear(&mut self) {
         self.message = None;
-        self.asks = Vec::new();
+        self.inputs = Vec::new();
     }
 
     /// When it expires, in milliseconds since 1970.
@@ -152,16 +158,16 @@ impl Task {
     }
 }
 
-impl Ask {
+impl InputRequest {
     /// Whether its request waits for an answer.
     pub(super) fn is_outstanding(&self) -> bool {
-        matches!(self.progress, AskProgress::Outstanding(_))
+        matches!(self.progress, InputProgress::Outstanding(_))
     }
 
     /// Its key and its answer, if there is one that was not taken.
     pub(super) fn take_answer(&mut self) -> Option<(Box<str>, Box<[u8]>)> {
-        match std::mem::replace(&mut self.progress, AskProgress::Over) {
-            AskProgress::Answered(answer) => Some((self.key.clone(), answer)),
+        match std::mem::replace(&mut self.progress, InputProgress::Over) {
+            InputProgress::Answered(answer) => Some((self.key.clone(), answer)),
             other => {
                 self.progress = other;
                 None
@@ -172,8 +178,8 @@ impl Ask {
     /// The bytes of its content without the key.
     pub(super) fn content_bytes(&self) -> usize {
         match &self.progress {
-            AskProgress::Outstanding(content) | AskProgress::Answered(content) => content.len(),
-            AskProgress::Over => 0,
+            InputProgress::Outstanding(content) | InputProgress::Answered(content) => content.len(),
+            InputProgress::Over => 0,
         }
     }
 }

@@ -111,7 +111,7 @@ fn an_id_that_was_never_given_is_unknown() {
     assert!(table.get(id, &TaskOwner::Nobody, NOW_MS).is_none());
     assert_eq!(table.fail(id, vec![], NOW_MS), Err(unknown));
     assert_eq!(table.complete(id, vec![], false, NOW_MS), Err(unknown));
-    assert_eq!(table.ask(id, "key", vec![], NOW_MS), Err(unknown));
+    assert_eq!(table.request(id, "key", vec![], NOW_MS), Err(unknown));
     let working = table.set_status(id, RunningStatus::Working, None, NOW_MS);
     assert_eq!(working, Err(unknown));
     assert!(table.take_answers(id).is_empty());
@@ -165,8 +165,8 @@ fn nothing_follows_the_end() {
         let late = NOW_MS + 1;
         let working = table.set_status(id, RunningStatus::Working, None, late);
         assert_eq!(working, Err(refused(TaskStatus::Working)));
-        let asked = table.ask(id, "key", vec![], late);
-        assert_eq!(asked, Err(refused(TaskStatus::InputRequired)));
+        let made = table.request(id, "key", vec![], late);
+        assert_eq!(made, Err(refused(TaskStatus::InputRequired)));
         let completed = table.complete(id, vec![], false, late);
         assert_eq!(completed, Err(refused(TaskStatus::Completed)));
         let failed = table.fail(id, vec![], late);
@@ -270,14 +270,14 @@ fn a_cursor_that_was_never_given_is_refused_and_nobody_has_no_list() {
 fn the_time_to_live_counts_from_the_creation_within_bounds() {
     let mut table = table(LIMITS);
     let owner = session(1);
-    for (asked_ms, ttl_ms) in [
+    for (requested_ms, ttl_ms) in [
         (None, 60_000),
         (Some(0), 500),
         (Some(1_000), 1_000),
         (Some(u64::MAX), 600_000),
     ] {
         let id = table
-            .create(owner.clone(), holder_of(&owner), asked_ms, NOW_MS)
+            .create(owner.clone(), holder_of(&owner), requested_ms, NOW_MS)
             .unwrap();
         complete(&mut table, id);
         let end_ms = NOW_MS + ttl_ms;

@@ -6,7 +6,7 @@ use corelane_protocol::mcp::subscription::ListKind;
 use serde_json::{Value, json};
 
 use super::task_status::{exchange_notes, leave, listen_as, pair};
-use super::tasks::{about, rig_with, task};
+use super::tasks::{about, endpoint_with, task};
 use super::test_endpoint::{Answer, TestEndpoint, error, on_executor, part_of};
 use crate::catalog::pending_updates::{
     ChangeError, Changes, PendingUpdates, ShardUpdates, UPDATES_MAX,
@@ -68,7 +68,7 @@ fn lists(kinds: &[ListKind]) -> Changes {
 }
 
 /// The methods and URIs of the messages since the last time; only subscribed streams get any.
-fn told(harness: &mut TestEndpoint) -> Vec<String> {
+fn messages(harness: &mut TestEndpoint) -> Vec<String> {
     let delivered = harness.deliveries();
     let text = |(_, part): &(_, _)| {
         let (_, message) = part_of(part);
@@ -81,16 +81,16 @@ fn told(harness: &mut TestEndpoint) -> Vec<String> {
 }
 
 /// The part of a shard's turn that handles changes.
-fn turn(harness: &mut TestEndpoint, board: &ShardUpdates) {
+fn turn(harness: &mut TestEndpoint, updates: &ShardUpdates) {
     let endpoint = &mut harness.endpoint;
-    if let Some(changes) = board.take(endpoint.takes_updates()) {
+    if let Some(changes) = updates.take(endpoint.takes_updates()) {
         endpoint.handle_changes(changes);
     }
     endpoint.continue_broadcasts();
 }
 
 #[test]
-fn a_list_that_changes_while_it_is_told_is_told_once_more() {
+fn a_list_that_changes_during_its_broadcast_is_broadcast_once_more() {
     let mut harness = crowded();
     listen(
         &mut harness,
@@ -103,7 +103,7 @@ fn a_list_that_changes_while_it_is_told_is_told_once_more() {
     harness.endpoint.continue_broadcasts();
     assert!(harness.endpoint.has_broadcasts(), "there are many to tell");
     let tools_changed = "notifications/tools/list_changed";
-    assert_eq!(told(&mut harness), [tools_changed]);
+    assert_eq!(messages(&mut harness), [tools_changed]);
     for _ in 0..100 {
         harness.endpoint.handle_changes(lists(&both));
     }
@@ -112,7 +112,7 @@ fn a_list_that_changes_while_it_is_told_is_told_once_more() {
     }
     assert!(!harness.endpoint.has_broadcasts());
     let resources_changed = "notifications/resources/list_changed";
-    assert_eq!(told(&mut harness), [tools_changed, resources_changed]);
+    assert_eq!(messages(&mut harness), [tools_changed, resources_changed]);
 }
 
 #[test]
@@ -131,75 +131,75 @@ fn a_stream_names_as_many_resources_as_a_session_may_subscribe_to() {
 }
 
 #[test]
-fn resources_wait_on_the_board_while_others_are_told() {
-    let (mut harness, board) = (crowded(), PendingUpdates::default());
-    let shards = board.open(&plan(), 1);
+fn resources_wait_while_others_are_broadcast() {
+    let (mut harness, updates) = (crowded(), PendingUpdates::default());
+    let shards = updates.open(&plan(), 1);
     listen(
         &mut harness,
         json!({"resourceSubscriptions": ["a:b", "a:c"]}),
     );
-    board.updated("a:b").unwrap();
+    updates.updated("a:b").unwrap();
     turn(&mut harness, &shards[0]);
-    assert_eq!(told(&mut harness), ["a:b"]);
+    assert_eq!(messages(&mut harness), ["a:b"]);
     for at in 0..UPDATES_MAX - 2 {
-        board.updated(&format!("b:{at}")).unwrap();
+        updates.updated(&format!("b:{at}")).unwrap();
         if at == UPDATES_MAX / 2 {
             turn(&mut harness, &shards[0]);
         }
     }
     for _ in 0..3 {
-        board.updated("a:b").unwrap();
-        board.updated("a:c").unwrap();
+        updates.updated("a:b").unwrap();
+        updates.updated("a:c").unwrap();
     }
-    assert!(matches!(board.updated("b:x"), Err(ChangeError::TooMany)));
-    assert_eq!(told(&mut harness), [""; 0]);
+    assert!(matches!(updates.updated("b:x"), Err(ChangeError::TooMany)));
+    assert_eq!(messages(&mut harness), [""; 0]);
     for _ in 0..TURNS {
         turn(&mut harness, &shards[0]);
     }
-    assert_eq!(told(&mut harness), ["a:b", "a:c"]);
+    assert_eq!(messages(&mut harness), ["a:b", "a:c"]);
     assert!(!harness.endpoint.has_broadcasts() && !shards[0].has_changes());
-    board.updated("b:x").unwrap();
+    updates.updated("b:x").unwrap();
 }
 
 #[test]
 fn a_list_is_taken_while_resources_wait() {
-    let (mut harness, board) = (crowded(), PendingUpdates::default());
-    let shards = board.open(&plan(), 1);
+    let (mut harness, updates) = (crowded(), PendingUpdates::default());
+    let shards = updates.open(&plan(), 1);
     listen(
         &mut harness,
         json!({"toolsListChanged": true, "resourceSubscriptions": ["a:b"]}),
     );
-    board.updated("a:b").unwrap();
+    updates.updated("a:b").unwrap();
     turn(&mut harness, &shards[0]);
-    board.updated("a:b").unwrap();
+    updates.updated("a:b").unwrap();
     let edit = |_: &Plan| Ok(Some(Plan::new(Entries::default(), 10)?));
-    assert!(board.change(ListKind::Tools, edit).unwrap());
+    assert!(updates.change(ListKind::Tools, edit).unwrap());
     for _ in 0..TURNS {
         turn(&mut harness, &shards[0]);
     }
     let tools_changed = "notifications/tools/list_changed";
-    assert_eq!(told(&mut harness), ["a:b", tools_changed, "a:b"]);
+    assert_eq!(messages(&mut harness), ["a:b", tools_changed, "a:b"]);
 }
 
 #[test]
-fn a_status_of_a_task_waits_behind_no_telling() {
+fn a_status_of_a_task_waits_behind_no_broadcast() {
     on_executor(async {
-        let mut harness = rig_with(holds_many);
+        let mut harness = endpoint_with(holds_many);
         let id = task(&mut harness, "waits");
         listen(&mut harness, json!({ "taskIds": [id] }));
         crowd(&mut harness);
         harness.endpoint.handle_changes(lists(&[ListKind::Tools]));
-        harness.tell(|_| true);
-        assert_eq!(told(&mut harness), [""; 0]);
+        harness.broadcast(|_| true);
+        assert_eq!(messages(&mut harness), [""; 0]);
         about(&mut harness, "tasks/cancel", &id);
-        harness.tell(|_| true);
-        assert_eq!(told(&mut harness), ["notifications/tasks"]);
+        harness.broadcast(|_| true);
+        assert_eq!(messages(&mut harness), ["notifications/tasks"]);
         assert!(harness.endpoint.has_broadcasts(), "the list is still told");
     });
 }
 
 #[test]
-fn who_asks_other_shards_and_leaves_again_and_again_is_refused() {
+fn a_client_that_subscribes_and_leaves_again_and_again_is_refused() {
     let mut shards = pair();
     let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
     let wanted = json!({ "taskIds": [near, far] });
@@ -216,7 +216,7 @@ fn who_asks_other_shards_and_leaves_again_and_again_is_refused() {
 }
 
 #[test]
-fn who_asks_other_shards_while_a_lane_is_full_is_refused() {
+fn a_subscription_to_other_shards_is_refused_while_a_lane_is_full() {
     let mut shards = pair();
     let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
     let wanted = json!({ "taskIds": [far] });

@@ -11,7 +11,7 @@ const LINES: &str = "x-tenant: t\r\nAuthorization: secret\r\nX-Trace: 1\r\nx-TRA
 const SEEN: &str = r#"Some("ann") Some("t") Some("1, 2")"#;
 
 #[test]
-fn handlers_see_who_asks_and_exposed_headers_in_both_eras() {
+fn handlers_see_the_principal_and_exposed_headers_in_both_eras() {
     on_executor(async {
         let mut harness = harness();
         harness.gate.open();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    Answer, TestEndpoint, check_parts, error, failure, notification, on_executor, result, stamped,
-    text,
+    Answer, TestEndpoint, check_parts, error, failure, notification, on_executor, result, text,
+    with_trailer,
 };
 use super::tools::{self, Gate};
 use crate::Call;
@@ -36,7 +36,7 @@ impl Way {
     fn result(self, members: Value) -> Value {
         match self {
             Way::Session => result(1, members),
-            Way::Modern => stamped(1, members),
+            Way::Modern => with_trailer(1, members),
         }
     }
 }
@@ -242,7 +242,7 @@ fn calls_are_used_again_unless_somebody_else_holds_them() {
         ] {
             harness
                 .call_modern(tool, arguments, json!({}))
-                .check("200", &stamped(1, expected));
+                .check("200", &with_trailer(1, expected));
             assert_eq!(spare(&mut harness), 1, "{tool}");
         }
         let waiting = harness.call_modern("wait", json!({}), json!({}));
@@ -270,12 +270,12 @@ fn a_call_used_again_remembers_nothing_of_its_last_request() {
             json!({"message": "m"}),
             json!({"progressToken": "p"}),
         )
-        .check("200", &stamped(1, text("m")));
+        .check("200", &with_trailer(1, text("m")));
     assert_eq!(harness.endpoint.services().calls.spare_count(), 1);
     // Without a token there is nothing to report, so the handler is done at once.
     harness
         .call_modern("steps", json!({"steps": [1.0]}), json!({}))
-        .check("200", &stamped(1, text("walked")));
+        .check("200", &with_trailer(1, text("walked")));
     assert_eq!(harness.endpoint.services().calls.spare_count(), 1);
 }
 

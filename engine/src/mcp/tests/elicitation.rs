@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    MODERN, TestEndpoint, check_parts, claim, error, on_executor, request, result, stamped, text,
+    MODERN, TestEndpoint, check_parts, claim, error, on_executor, request, result, text,
+    with_trailer,
 };
 use crate::catalog::prompt::Prompt;
 use crate::catalog::tool::Tool;
@@ -104,11 +105,11 @@ fn able_session(harness: &mut TestEndpoint) -> String {
 
 /// Calls a tool with more members of the params, of a modern client that can elicit and sample.
 fn call(harness: &mut TestEndpoint, tool: &str, more: Value) -> super::test_endpoint::Answer {
-    ask(harness, Method::ToolsCall, tool, more)
+    query(harness, Method::ToolsCall, tool, more)
 }
 
 /// Calls a tool or gets a prompt in the same way.
-fn ask(
+fn query(
     harness: &mut TestEndpoint,
     method: Method,
     name: &str,
@@ -135,7 +136,7 @@ fn sampled(text: &str) -> Value {
 
 /// The state and the keys of a result that requests input.
 #[track_caller]
-fn asked(body: &Value) -> (String, Vec<&String>) {
+fn requested(body: &Value) -> (String, Vec<&String>) {
     let result = &body["result"];
     assert_eq!(result["resultType"], "input_required", "{body}");
     let state = result["requestState"].as_str().expect("a state");
@@ -147,7 +148,7 @@ fn asked(body: &Value) -> (String, Vec<&String>) {
 fn a_modern_client_answers_in_rounds_and_the_state_carries_what_was_answered() {
     let mut harness = harness();
     let first = call(&mut harness, "greets", json!({})).body;
-    let (state, keys) = asked(&first);
+    let (state, keys) = requested(&first);
     assert_eq!(keys, ["who"]);
     let question = &first["result"]["inputRequests"]["who"];
     assert_eq!(question["method"], "elicitation/create");
@@ -155,12 +156,12 @@ fn a_modern_client_answers_in_rounds_and_the_state_carries_what_was_answered() {
 
     let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
     let second = call(&mut harness, "greets", more).body;
-    let (next, keys) = asked(&second);
+    let (next, keys) = requested(&second);
     assert_eq!(keys, ["title"]);
     assert_ne!(next, state);
 
     let more = json!({"inputResponses": {"title": sampled("dear")}, "requestState": next});
-    call(&mut harness, "greets", more).check("200", &stamped(1, text("hello dear you")));
+    call(&mut harness, "greets", more).check("200", &with_trailer(1, text("hello dear you")));
 }
 
 #[test]
@@ -168,11 +169,17 @@ fn responses_without_a_state_are_taken_and_unknown_ones_ignored() {
     let mut harness = harness();
     let both = json!({"who": named("you"), "title": sampled("dear"), "junk": {}});
     let more = json!({"inputResponses": both});
-    call(&mut harness, "greets", more).check("200", &stamped(1, text("hello dear you")));
+    call(&mut harness, "greets", more).check("200", &with_trailer(1, text("hello dear you")));
     let wrong = json!({"inputResponses": {"wrong": named("you")}});
-    assert_eq!(asked(&call(&mut harness, "greets", wrong).body).1, ["who"]);
+    assert_eq!(
+        requested(&call(&mut harness, "greets", wrong).body).1,
+        ["who"]
+    );
     let none = json!({"inputResponses": null, "requestState": null});
-    assert_eq!(asked(&call(&mut harness, "greets", none).body).1, ["who"]);
+    assert_eq!(
+        requested(&call(&mut harness, "greets", none).body).1,
+        ["who"]
+    );
     for responses in [json!(7), json!({"who": 1}), json!({"who": null})] {
         let more = json!({"inputResponses": responses});
         call(&mut harness, "greets", more).check("200", &error(1, -32602));
@@ -182,7 +189,7 @@ fn responses_without_a_state_are_taken_and_unknown_ones_ignored() {
 #[test]
 fn a_state_belongs_to_its_call() {
     let mut harness = harness();
-    let (state, _) = asked(&call(&mut harness, "greets", json!({})).body);
+    let (state, _) = requested(&call(&mut harness, "greets", json!({})).body);
     let mut check = |tool: &str, arguments: Value, state: &str| {
         let more = json!({
             "arguments": arguments,
@@ -204,19 +211,23 @@ fn a_state_is_of_no_other_method_even_with_the_same_params() {
         (Method::ToolsCall, Method::PromptsGet),
         (Method::PromptsGet, Method::ToolsCall),
     ] {
-        let (state, _) = asked(&ask(&mut harness, from, "greets", json!({})).body);
+        let (state, _) = requested(&query(&mut harness, from, "greets", json!({})).body);
         let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
-        let answer = ask(&mut harness, to, "greets", more.clone());
+        let answer = query(&mut harness, to, "greets", more.clone());
         answer.check("200", &error(1, -32602));
-        let next = ask(&mut harness, from, "greets", more).body;
-        assert_eq!(asked(&next).1, ["title"], "{from:?} takes its own state");
+        let next = query(&mut harness, from, "greets", more).body;
+        assert_eq!(
+            requested(&next).1,
+            ["title"],
+            "{from:?} takes its own state"
+        );
     }
 }
 
 #[test]
 fn a_state_is_refused_when_the_time_to_answer_is_over() {
     let mut harness = harness_with(|settings| settings.answer_timeout_ms = 0);
-    let (state, _) = asked(&call(&mut harness, "greets", json!({})).body);
+    let (state, _) = requested(&call(&mut harness, "greets", json!({})).body);
     let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
     let answer = call(&mut harness, "greets", more);
     answer.check("200", &error(1, -32602));
@@ -233,7 +244,7 @@ fn a_state_lasts_as_long_as_a_client_may_take_to_answer() {
         settings.parts.sealer = Arc::clone(&sealer);
     });
     let before_ms = unix_ms();
-    let (state, _) = asked(&call(&mut harness, "greets", json!({})).body);
+    let (state, _) = requested(&call(&mut harness, "greets", json!({})).body);
     let after_ms = unix_ms();
     let text = request(1, "m", json!({"name": "greets", "arguments": {}}));
     let mut decoder = Decoder::new(JsonLimits::default());
@@ -253,7 +264,7 @@ fn a_state_lasts_as_long_as_a_client_may_take_to_answer() {
 }
 
 #[test]
-fn a_handler_that_waited_before_it_asked_is_answered_the_same_way() {
+fn a_handler_may_wait_before_it_elicits() {
     on_executor(async {
         let mut harness = harness();
         let answer = call(&mut harness, "waits", json!({}));
@@ -263,12 +274,12 @@ fn a_handler_that_waited_before_it_asked_is_answered_the_same_way() {
             panic!("no final part: {delivered:?}");
         };
         let body: Value = serde_json::from_slice(body).unwrap();
-        let (state, keys) = asked(&body);
+        let (state, keys) = requested(&body);
         assert_eq!(keys, ["who"]);
         let both = json!({"who": named("you"), "title": sampled("dear")});
         let more = json!({"inputResponses": both, "requestState": state});
         let answer = call(&mut harness, "waits", more);
-        let expected = stamped(1, text("hello dear you"));
+        let expected = with_trailer(1, text("hello dear you"));
         check_parts(
             &harness.settle().await,
             answer.exchange,
@@ -335,16 +346,19 @@ fn an_answer_counts_among_the_bytes_of_its_call() {
         let session = able_session(&mut harness);
         harness.call_legacy(&session, "greets", json!({})).pending();
         let before = bytes(&mut harness);
-        let asked = question(&harness.settle().await);
+        let requested = question(&harness.settle().await);
         let name = "n".repeat(1000);
-        let answer = response(&asked["id"], "result", named(&name));
+        let answer = response(&requested["id"], "result", named(&name));
         harness.post(&session, &answer);
         let after = bytes(&mut harness);
         assert!(after > before + 1000);
         harness.post(&session, &answer);
         assert_eq!(bytes(&mut harness), after, "one answer is kept");
-        let asked = question(&harness.settle().await);
-        harness.post(&session, &response(&asked["id"], "result", sampled("t")));
+        let requested = question(&harness.settle().await);
+        harness.post(
+            &session,
+            &response(&requested["id"], "result", sampled("t")),
+        );
         assert_eq!(harness.settle().await.len(), 1);
         assert_eq!(bytes(&mut harness), 0);
     });
@@ -358,8 +372,8 @@ fn an_answer_without_room_fails_the_question_and_names_the_limit() {
         let answer = harness.call_legacy(&session, "greets", json!({}));
         let filler = json!({"filler": "x".repeat(11_000)});
         harness.call_legacy(&session, "greets", filler).pending();
-        let asked = question(&harness.settle().await[..1]);
-        let name = response(&asked["id"], "result", named(&"n".repeat(9000)));
+        let requested = question(&harness.settle().await[..1]);
+        let name = response(&requested["id"], "result", named(&"n".repeat(9000)));
         harness.post(&session, &name);
         let delivered = harness.settle().await;
         let said = super::test_endpoint::part_of(&delivered[0].1).1;
@@ -376,9 +390,9 @@ fn a_refusal_of_a_legacy_client_reaches_the_model() {
         let mut harness = harness();
         let session = able_session(&mut harness);
         let answer = harness.call_legacy(&session, "greets", json!({}));
-        let asked = question(&harness.settle().await);
+        let requested = question(&harness.settle().await);
         let error = json!({"code": -1, "message": "not now"});
-        harness.post(&session, &response(&asked["id"], "error", error));
+        harness.post(&session, &response(&requested["id"], "error", error));
         let expected = result(
             1,
             super::test_endpoint::failure("the client refused: not now"),
@@ -392,7 +406,7 @@ fn a_refusal_of_a_legacy_client_reaches_the_model() {
 }
 
 #[test]
-fn a_client_is_never_asked_what_it_cannot_do() {
+fn a_client_gets_no_request_without_the_capability() {
     let mut harness = harness();
     let session = harness.session();
     harness

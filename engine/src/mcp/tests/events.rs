@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    TestEndpoint, check_parts, on_executor, part_of, progress, request, result, stamped, text,
+    TestEndpoint, check_parts, on_executor, part_of, progress, request, result, text, with_trailer,
 };
 use crate::LogLevel;
 
@@ -16,7 +16,7 @@ fn check_progress(steps: &[f64], reported: &[f64]) {
         let token = json!({"progressToken": "p"});
         let answer = harness.call_modern("steps", json!({"steps": steps}), token);
         let delivered = harness.settle().await;
-        let expected = stamped(1, text("walked"));
+        let expected = with_trailer(1, text("walked"));
         if reported.is_empty() {
             answer.check("200", &expected);
             assert!(delivered.is_empty());
@@ -37,12 +37,12 @@ fn progress_strictly_increases() {
 }
 
 #[test]
-fn progress_is_told_only_to_a_client_that_gave_a_token() {
+fn only_a_client_with_a_token_gets_progress() {
     let mut harness = TestEndpoint::new();
     let steps = json!({"steps": [1.0, 2.0]});
     harness
         .call_modern("steps", steps, json!({}))
-        .check("200", &stamped(1, text("walked")));
+        .check("200", &with_trailer(1, text("walked")));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_session_starts_at_info_and_a_modern_request_at_no_messages() {
         assert_eq!(levels(&mut harness).await[0], "info");
         harness
             .call_modern("logs", json!({}), json!({}))
-            .check("200", &stamped(1, text("logged")));
+            .check("200", &with_trailer(1, text("logged")));
     });
 }
 

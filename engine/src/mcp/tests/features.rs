@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::test_endpoint::{MODERN, TestEndpoint, claim, error, request, result, stamped};
+use super::test_endpoint::{MODERN, TestEndpoint, claim, error, request, result, with_trailer};
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::{Entries, Plan};
@@ -119,10 +119,10 @@ fn nulls() -> Vec<(&'static str, Value, Value)> {
 #[test]
 fn null_in_a_member_that_may_be_left_out_is_absence() {
     for (method, nulls, plain) in nulls() {
-        for ask in [legacy, modern] {
-            let expected = ask(method, plain.clone());
+        for query in [legacy, modern] {
+            let expected = query(method, plain.clone());
             let kind = super::test_endpoint::kind_of(&expected.disposition);
-            ask(method, nulls.clone()).check(&kind, &expected.body);
+            query(method, nulls.clone()).check(&kind, &expected.body);
         }
     }
     let mut harness = harness();
@@ -138,8 +138,8 @@ fn null_in_a_member_that_may_be_left_out_is_absence() {
 
 #[test]
 fn a_cursor_of_another_type_is_named() {
-    for ask in [legacy, modern] {
-        let said = ask("prompts/list", json!({"cursor": 7})).body;
+    for query in [legacy, modern] {
+        let said = query("prompts/list", json!({"cursor": 7})).body;
         assert_eq!(code_of(&said), -32602);
         assert_eq!(said["error"]["message"], "params.cursor must be a string");
     }
@@ -157,7 +157,7 @@ fn resources_are_read_by_their_uri_or_by_the_template_they_fit() {
         let mut cacheable = contents;
         cacheable["ttlMs"] = json!(0);
         cacheable["cacheScope"] = json!("private");
-        modern("resources/read", json!({"uri": uri})).check("200", &stamped(1, cacheable));
+        modern("resources/read", json!({"uri": uri})).check("200", &with_trailer(1, cacheable));
     };
     check(
         "a:text",
@@ -200,7 +200,7 @@ fn prompts_are_filled_in() {
             "messages": [{"role": "user", "content": {"type": "text", "text": text}}],
         });
         legacy("prompts/get", params.clone()).check("200", &result(1, filled_in.clone()));
-        modern("prompts/get", params).check("200", &stamped(1, filled_in));
+        modern("prompts/get", params).check("200", &with_trailer(1, filled_in));
     };
     check(json!({"name": "you"}), "hello you");
     check(json!({"name": "you", "title": "dear "}), "hello dear you");
@@ -266,19 +266,23 @@ fn arguments_and_variables_are_completed() {
 fn a_session_subscribes_to_resources_that_exist_up_to_a_limit() {
     let mut harness = harness();
     let session = harness.session();
-    let mut ask = |method: &str, uri: &str| {
+    let mut query = |method: &str, uri: &str| {
         let body = request(1, method, json!({"uri": uri}));
         harness.post(&session, &body).body
     };
     let done = result(1, json!({}));
-    assert_eq!(ask("resources/subscribe", "a:text"), done);
-    assert_eq!(ask("resources/subscribe", "a:text"), done, "twice is once");
-    assert_eq!(ask("resources/subscribe", "a:5/data"), done);
-    assert_eq!(code_of(&ask("resources/subscribe", "a:bytes")), -32602);
-    assert_eq!(ask("resources/unsubscribe", "a:text"), done);
-    assert_eq!(ask("resources/unsubscribe", "a:none"), done);
-    assert_eq!(ask("resources/subscribe", "a:bytes"), done);
-    assert_eq!(code_of(&ask("resources/subscribe", "b:none")), -32002);
+    assert_eq!(query("resources/subscribe", "a:text"), done);
+    assert_eq!(
+        query("resources/subscribe", "a:text"),
+        done,
+        "twice is once"
+    );
+    assert_eq!(query("resources/subscribe", "a:5/data"), done);
+    assert_eq!(code_of(&query("resources/subscribe", "a:bytes")), -32602);
+    assert_eq!(query("resources/unsubscribe", "a:text"), done);
+    assert_eq!(query("resources/unsubscribe", "a:none"), done);
+    assert_eq!(query("resources/subscribe", "a:bytes"), done);
+    assert_eq!(code_of(&query("resources/subscribe", "b:none")), -32002);
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn a_shard_that_does_not_exist_is_nobodys_home() {
 }
 
 #[test]
-fn what_is_wrong_with_a_message_is_told_before_it_is_forwarded() {
+fn a_message_is_checked_before_it_is_forwarded() {
     let (mut front, mut home) = pair();
     let session = home.session();
     front.post(&session, "{").check("400", &error((), -32700));

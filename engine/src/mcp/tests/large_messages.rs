@@ -7,7 +7,7 @@ use std::thread;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::test_endpoint::{MODERN, TestEndpoint, claim, request, result, stamped, text};
+use super::test_endpoint::{MODERN, TestEndpoint, claim, request, result, text, with_trailer};
 use crate::catalog::Plan;
 use crate::catalog::pending_updates::Changes;
 use crate::catalog::tool::Tool;
@@ -63,7 +63,7 @@ fn call_decoded_elsewhere(meanwhile: impl FnOnce(&mut TestEndpoint)) -> Value {
 #[test]
 fn arguments_are_checked_and_read_where_the_message_is_decoded() {
     let answer = call_decoded_elsewhere(|_| ());
-    assert_eq!(answer, stamped(1, text("elsewhere")));
+    assert_eq!(answer, with_trailer(1, text("elsewhere")));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_tool_that_was_replaced_meanwhile_checks_and_reads_arguments_itself() {
         }
     };
     let answer = call_decoded_elsewhere(replace(ANY));
-    assert_eq!(answer, stamped(1, text(&here)));
+    assert_eq!(answer, with_trailer(1, text(&here)));
     let strict = r#"{"type":"object","properties":{"n":{"type":"string"}}}"#;
     let answer = call_decoded_elsewhere(replace(strict));
     assert_eq!(answer["result"]["isError"], true, "{answer}");

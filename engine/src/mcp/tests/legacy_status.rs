@@ -50,7 +50,7 @@ fn answer(harness: &mut TestEndpoint, session: &str, question: &Value) {
 }
 
 #[test]
-fn a_session_is_told_on_its_stream_and_no_other_session_is() {
+fn a_status_goes_to_the_stream_of_its_own_session_only() {
     on_executor(async {
         let mut harness = harness();
         let (session, other) = (session(&mut harness), session(&mut harness));
@@ -79,7 +79,7 @@ fn a_session_is_told_on_its_stream_and_no_other_session_is() {
 }
 
 #[test]
-fn without_a_stream_the_last_who_waits_for_the_result_is_told() {
+fn without_a_stream_the_last_waiter_for_the_result_gets_the_status() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);
@@ -132,7 +132,7 @@ fn a_session_that_is_away_finds_what_happened_and_not_what_was_said() {
 }
 
 #[test]
-fn a_session_without_a_stream_is_told_nothing() {
+fn a_session_without_a_stream_gets_no_status() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);
@@ -146,7 +146,7 @@ fn a_session_without_a_stream_is_told_nothing() {
 }
 
 #[test]
-fn the_end_of_a_task_is_told_however_it_comes() {
+fn every_kind_of_end_of_a_task_is_notified() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);
@@ -175,7 +175,7 @@ fn the_end_of_a_task_is_told_however_it_comes() {
 }
 
 #[test]
-fn a_session_that_reads_slowly_is_told_what_was_said_last() {
+fn a_slow_session_gets_the_last_status() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);

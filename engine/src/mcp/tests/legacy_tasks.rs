@@ -238,7 +238,7 @@ fn a_task_has_no_stream_of_its_own() {
 }
 
 #[test]
-fn a_task_asks_the_last_who_waits_for_its_result() {
+fn an_input_request_of_a_task_goes_to_the_last_waiter_for_its_result() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);
@@ -280,7 +280,7 @@ fn a_task_says_nothing_to_a_client_that_has_no_room() {
 }
 
 #[test]
-fn a_task_asks_whoever_waits_for_its_result() {
+fn an_input_request_of_a_task_goes_to_the_waiter_for_its_result() {
     on_executor(async {
         for waits_first in [true, false] {
             let mut harness = harness();
@@ -341,20 +341,24 @@ fn progress_of_a_task_goes_to_whoever_waits_and_is_lost_otherwise() {
 }
 
 #[test]
-fn one_who_asks_again_and_again_is_answered_the_last_times() {
+fn of_many_waiting_requests_the_last_ones_are_answered() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);
         let id = task(&mut harness, &session, "waits");
-        let asked: Vec<Answer> = (0..9)
+        let requested: Vec<Answer> = (0..9)
             .map(|_| about(&mut harness, &session, "tasks/result", &id))
             .collect();
         let delivered = harness.settle().await;
-        check_parts(&delivered, asked[0].exchange, &[("200", error(2, -32603))]);
+        check_parts(
+            &delivered,
+            requested[0].exchange,
+            &[("200", error(2, -32603))],
+        );
         harness.gate.open();
         let delivered = harness.settle().await;
         let reached: Vec<_> = delivered.iter().map(|(exchange, _)| *exchange).collect();
-        let expected: Vec<_> = asked[1..].iter().map(|it| it.exchange).collect();
+        let expected: Vec<_> = requested[1..].iter().map(|it| it.exchange).collect();
         assert_eq!(reached, expected);
     });
 }

@@ -37,7 +37,7 @@ pub(crate) fn result(id: impl Into<Value>, result: Value) -> Value {
 }
 
 /// A modern answer: `members` and the stamp of the server.
-pub(crate) fn stamped(id: impl Into<Value>, mut members: Value) -> Value {
+pub(crate) fn with_trailer(id: impl Into<Value>, mut members: Value) -> Value {
     members["resultType"] = json!("complete");
     members["_meta"] = json!({"io.modelcontextprotocol/serverInfo": {
         "name": "harness", "version": "1",

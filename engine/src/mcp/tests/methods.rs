@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    MODERN, TestEndpoint, claim, error, failure, initialize, notification, request, result,
-    stamped, text,
+    MODERN, TestEndpoint, claim, error, failure, initialize, notification, request, result, text,
+    with_trailer,
 };
 use super::tools::{self, ECHO_SCHEMA};
 use crate::mcp::Disposition;
@@ -72,7 +72,7 @@ fn methods_of_the_modern_era_are_stamped() {
         "server/discover",
         json!({}),
         "200",
-        &stamped("m", discovered),
+        &with_trailer("m", discovered),
     );
     check_modern(
         "tools/list",
@@ -160,7 +160,7 @@ fn following_cursors_lists_every_tool_once() {
 
 #[test]
 fn a_handshake_agrees_on_a_served_legacy_revision() {
-    for (asked, agreed) in [
+    for (requested, agreed) in [
         ("2025-11-25", "2025-11-25"),
         ("2025-06-18", "2025-06-18"),
         ("2025-03-26", "2025-03-26"),
@@ -169,7 +169,7 @@ fn a_handshake_agrees_on_a_served_legacy_revision() {
         ("1.0", "2025-11-25"),
     ] {
         let mut harness = TestEndpoint::new();
-        let answer = harness.post("", &initialize(asked));
+        let answer = harness.post("", &initialize(requested));
         let expected = json!({
             "protocolVersion": agreed,
             "capabilities": {"logging": {}, "tools": {"listChanged": true}},
@@ -279,7 +279,7 @@ fn tools_that_do_not_wait_are_answered_at_once() {
             "200",
             &result(2, expected.clone()),
         );
-        check_modern("tools/call", params, "200", &stamped("m", expected));
+        check_modern("tools/call", params, "200", &with_trailer("m", expected));
     }
     let errors = [
         ("refuses", 7, "200"),
@@ -315,11 +315,11 @@ fn structured_content_is_wrapped_for_the_legacy_era_only() {
         &result(2, expected.clone()),
     );
     expected["structuredContent"] = json!([1, 2]);
-    check_modern("tools/call", params, "200", &stamped("m", expected));
+    check_modern("tools/call", params, "200", &with_trailer("m", expected));
 }
 
 #[test]
-fn bad_arguments_are_told_to_the_model_and_bad_parameters_to_the_client() {
+fn bad_arguments_are_a_tool_error_and_bad_parameters_a_protocol_error() {
     for (tool, arguments) in [
         ("echo", json!({})),
         ("echo", json!({"message": 1})),
@@ -333,7 +333,12 @@ fn bad_arguments_are_told_to_the_model_and_bad_parameters_to_the_client() {
             "200",
             &result(2, failure("*")),
         );
-        check_modern("tools/call", params, "200", &stamped("m", failure("*")));
+        check_modern(
+            "tools/call",
+            params,
+            "200",
+            &with_trailer("m", failure("*")),
+        );
     }
     for params in [
         json!({}),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    TestEndpoint, check_parts, error, on_executor, request, result, stamped,
+    TestEndpoint, check_parts, error, on_executor, request, result, with_trailer,
 };
 use super::tools::Gate;
 use crate::catalog::Plan;
@@ -143,6 +143,6 @@ fn what_has_a_wrapped_schema_is_wrapped_for_legacy_clients_only() {
         check("either", json!({ "gives": given }), &result(1, wrapped));
         let mut harness = harness(&Gate::default());
         let modern = harness.call_modern("either", json!({ "gives": given }), json!({}));
-        modern.check("200", &stamped(1, content(&given)));
+        modern.check("200", &with_trailer(1, content(&given)));
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::principals::{
-    ANN, BOB, OTHERS, at_home, check_unknown, harness, modern, modern_call, pair, rig_with, session,
+    ANN, BOB, OTHERS, at_home, check_unknown, endpoint_with, harness, modern, modern_call, pair,
+    session,
 };
 use super::test_endpoint::{Answer, TestEndpoint, error, kind_of, on_executor, part_of, request};
 use crate::meter::Counter;
@@ -54,7 +55,7 @@ fn a_modern_task_is_unknown_to_every_other_principal() {
 #[test]
 fn a_principal_fills_its_own_room_for_tasks_only() {
     on_executor(async {
-        let mut harness = rig_with(|settings| settings.tasks.per_owner_max = 1);
+        let mut harness = endpoint_with(|settings| settings.tasks.per_owner_max = 1);
         begin(&mut harness);
         modern_call(&mut harness, "task", "").check("503", &error(1, -32603));
         harness.principal = BOB;
@@ -96,7 +97,7 @@ fn a_legacy_task_stays_with_its_session() {
 #[test]
 fn a_session_that_makes_room_takes_its_tasks_with_it() {
     on_executor(async {
-        let mut harness = rig_with(|settings| settings.sessions_per_principal_max = 1);
+        let mut harness = endpoint_with(|settings| settings.sessions_per_principal_max = 1);
         harness.gate.open();
         let session = session(&mut harness, "2025-11-25");
         let params = json!({"name": "task", "arguments": {}, "task": {}});
@@ -165,10 +166,10 @@ fn nobody_else_listens_to_a_task() {
         home.gate.open();
         home.settle().await;
         exchange_notes(&mut front, &mut home);
-        front.tell(|_| true);
-        let told: Vec<_> = front.deliveries();
-        assert_eq!(told.len(), listeners.len(), "{told:?}");
-        for (to, part) in told {
+        front.broadcast(|_| true);
+        let received: Vec<_> = front.deliveries();
+        assert_eq!(received.len(), listeners.len(), "{received:?}");
+        for (to, part) in received {
             assert!(listeners.contains(&to));
             let status = part_of(&part).1["params"]["status"].clone();
             assert_eq!(status, "completed");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::principals::ANN;
 use super::task_status::{leave, listen_as};
-use super::tasks::{call as start_task, rig_with as harness_with_tasks};
+use super::tasks::{call as start_task, endpoint_with as harness_with_tasks};
 use super::test_endpoint::{Answer, TestEndpoint, error, initialize, kind_of, on_executor};
 use crate::mcp::holder::HolderKey;
 use crate::meter::Counter;

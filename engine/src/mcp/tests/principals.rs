@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::test_endpoint::{
     Answer, MODERN, TestEndpoint, check_parts, claim, error, initialize, kind_of, notification,
-    on_executor, request, result, session_header, stamped, text,
+    on_executor, request, result, session_header, text, with_trailer,
 };
 use super::tools::Gate;
 use crate::catalog::resource::Resource;
@@ -88,11 +88,11 @@ fn plan(gate: &Gate) -> Plan {
 }
 
 pub(super) fn harness() -> TestEndpoint {
-    rig_with(|_| ())
+    endpoint_with(|_| ())
 }
 
 /// A server that exposes two headers, with requests of Ann.
-pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
+pub(super) fn endpoint_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     let gate = Gate::default();
     let mut harness = TestEndpoint::with(|settings| {
         let names = ["X-Tenant", "x-trace"].map(str::to_owned);
@@ -109,7 +109,7 @@ pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoi
 /// The shard of the connection and the home shard of the request.
 pub(super) fn pair() -> (TestEndpoint, TestEndpoint) {
     let shard = |number| {
-        rig_with(|settings| {
+        endpoint_with(|settings| {
             settings.shard = number;
             settings.shards = 2;
         })
@@ -245,9 +245,9 @@ fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
         let mut harness = harness();
         let session = session(&mut harness, "2025-11-25");
         let answer = harness.call_legacy(&session, "greets", json!({}));
-        let asked = harness.settle().await;
-        let [(_, crate::mcp::Part::Event { message, .. })] = &asked[..] else {
-            panic!("one question: {asked:?}");
+        let requested = harness.settle().await;
+        let [(_, crate::mcp::Part::Event { message, .. })] = &requested[..] else {
+            panic!("one question: {requested:?}");
         };
         let question: Value = serde_json::from_slice(message).unwrap();
         let named = |name: &str| {
@@ -273,7 +273,7 @@ fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
 #[test]
 fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
     on_executor(async {
-        let mut harness = rig_with(|settings| settings.sessions_per_principal_max = 2);
+        let mut harness = endpoint_with(|settings| settings.sessions_per_principal_max = 2);
         harness.principal = BOB;
         let bobs = harness.session();
         harness.principal = None;
@@ -361,5 +361,5 @@ fn a_state_is_taken_back_from_whom_it_was_given_to() {
 }
 
 pub(super) fn stamped_text(said: &str) -> Value {
-    stamped(1, text(said))
+    with_trailer(1, text(said))
 }

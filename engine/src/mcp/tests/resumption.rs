@@ -351,7 +351,7 @@ fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
     let mut harness = harness();
     let id = harness.session_id();
     let session = session_header(id);
-    let tell = |harness: &mut TestEndpoint, step: f64| {
+    let report_step = |harness: &mut TestEndpoint, step: f64| {
         let message = progress(step).to_string().into_bytes();
         harness
             .endpoint
@@ -361,21 +361,21 @@ fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
             .notify(id, message);
     };
     // No stream is open.
-    tell(&mut harness, 1.0);
+    report_step(&mut harness, 1.0);
     assert!(harness.deliveries().is_empty());
     let opened = harness.send("GET", &session);
     assert!(harness.deliveries().is_empty());
     assert_eq!(harness.count(Counter::EventsBytes), 0);
-    tell(&mut harness, 2.0);
+    report_step(&mut harness, 2.0);
     let delivered = harness.deliveries();
     let expected = [("event", progress(2.0))];
     check_parts(&delivered, opened.exchange, &expected);
     harness.endpoint.handle_stream_gone(id, opened.exchange);
-    tell(&mut harness, 3.0);
+    report_step(&mut harness, 3.0);
     assert!(harness.deliveries().is_empty());
     let seen = ids(&delivered)[0].to_text();
     let resumed = resume(&mut harness, &session, &seen);
-    tell(&mut harness, 4.0);
+    report_step(&mut harness, 4.0);
     let expected = [("event", progress(3.0)), ("event", progress(4.0))];
     check_parts(&harness.deliveries(), resumed.exchange, &expected);
     // A silent one that is lost beside it does not take its place.

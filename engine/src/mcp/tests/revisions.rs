@@ -28,7 +28,7 @@ async fn says(call: &Call, _: Value) -> Result<Vec<Content>, crate::CallError> {
     Ok(vec![Content::audio(b"x", "audio/wav"), link])
 }
 
-async fn asks(call: &Call, _: Value) -> Result<&'static str, crate::CallError> {
+async fn elicits(call: &Call, _: Value) -> Result<&'static str, crate::CallError> {
     let form = Elicitation::form_of("m", &json!({"type": "object", "properties": {}}))?;
     call.elicit("form", form).await?;
     Ok("asked")
@@ -45,7 +45,7 @@ fn harness() -> TestEndpoint {
                 ..ToolAnnotations::default()
             }),
         Tool::with_schema("numbers", "d", ANY, numbers),
-        Tool::with_schema("asks", "d", ANY, asks),
+        Tool::with_schema("asks", "d", ANY, elicits),
     ];
     let argument = PromptArgument {
         name: "a".to_owned(),
@@ -188,15 +188,15 @@ fn content_and_progress_are_in_the_words_of_the_revision() {
 }
 
 #[test]
-fn a_client_is_not_asked_for_what_its_revision_does_not_have() {
+fn a_client_gets_no_request_that_its_revision_does_not_have() {
     on_executor(async {
-        for (revision, is_asked) in REVISIONS.into_iter().zip([false, false, true, true]) {
+        for (revision, gets_request) in REVISIONS.into_iter().zip([false, false, true, true]) {
             let mut harness = harness();
             let (session, _) = handshake(&mut harness, revision);
             let called = harness.call_legacy(&session, "asks", json!({}));
             let delivered = harness.settle().await;
-            let asked = delivered.iter().any(|(_, part)| part_of(part).0 == "event");
-            assert_eq!(asked, is_asked, "{revision}: {}", called.body);
+            let requested = delivered.iter().any(|(_, part)| part_of(part).0 == "event");
+            assert_eq!(requested, gets_request, "{revision}: {}", called.body);
         }
     });
 }

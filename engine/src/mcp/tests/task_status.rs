@@ -3,9 +3,10 @@
 use corelane_protocol::mcp::tasks::TaskSupport;
 use serde_json::{Value, json};
 
-use super::tasks::{NoArguments, about, ask, call, get, greets, harness, rig_with, task};
+use super::tasks::{NoArguments, about, call, endpoint_with, get, greets, harness, query, task};
 use super::test_endpoint::{
-    Answer, MODERN, TestEndpoint, claim, error, kind_of, on_executor, part_of, request, stamped,
+    Answer, MODERN, TestEndpoint, claim, error, kind_of, on_executor, part_of, request,
+    with_trailer,
 };
 use super::tools::Gate;
 use crate::catalog::tool::Tool;
@@ -71,7 +72,7 @@ fn listen(harness: &mut TestEndpoint, ids: &[&str]) -> Answer {
 
 /// The messages on one stream: the params of each message, whose `_meta` is checked.
 #[track_caller]
-fn told(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<Value> {
+fn received(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<Value> {
     let own = delivered.iter().filter(|(to, _)| *to == listener.exchange);
     own.map(|(_, part)| {
         let (kind, mut message) = part_of(part);
@@ -88,16 +89,16 @@ fn told(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<
 #[track_caller]
 fn check_acknowledged(harness: &mut TestEndpoint, listener: &Answer, honoured: Value) {
     let method = "notifications/subscriptions/acknowledged";
-    let acknowledged = told(&harness.deliveries(), listener, method);
+    let acknowledged = received(&harness.deliveries(), listener, method);
     assert_eq!(acknowledged, [json!({ "notifications": honoured })]);
 }
 
 /// The states of a task in the messages to a subscription.
 #[track_caller]
 fn states(delivered: &[(Exchange, Part)], listener: &Answer) -> Vec<String> {
-    let told = told(delivered, listener, "notifications/tasks");
+    let received = received(delivered, listener, "notifications/tasks");
     let text = |status: &Value| status["status"].as_str().unwrap().to_owned();
-    told.iter().map(text).collect()
+    received.iter().map(text).collect()
 }
 
 pub(super) fn leave(harness: &mut TestEndpoint, listener: &Answer) {
@@ -124,11 +125,11 @@ fn says(harness: &mut TestEndpoint) -> String {
 fn answer_who(harness: &mut TestEndpoint, id: &str) {
     let named = json!({"action": "accept", "content": {"name": "Ann"}});
     let params = json!({"taskId": id, "inputResponses": {"who": named}});
-    ask(harness, "tasks/update", id, params).check("200", &stamped(1, json!({})));
+    query(harness, "tasks/update", id, params).check("200", &with_trailer(1, json!({})));
 }
 
 #[test]
-fn each_change_is_told_as_tasks_get_tells_it() {
+fn each_status_has_the_members_of_tasks_get() {
     on_executor(async {
         let mut harness = harness();
         let id = says(&mut harness);
@@ -140,18 +141,21 @@ fn each_change_is_told_as_tasks_get_tells_it() {
             for of_results in ["resultType", "_meta"] {
                 expected.as_object_mut().unwrap().remove(of_results);
             }
-            let told = told(delivered, &listener, "notifications/tasks");
-            assert_eq!(told, [expected]);
-            assert_eq!(told[0]["status"], status);
-            told[0].clone()
+            let received = received(delivered, &listener, "notifications/tasks");
+            assert_eq!(received, [expected]);
+            assert_eq!(received[0]["status"], status);
+            received[0].clone()
         };
         harness.gate.open();
         let delivered = harness.settle().await;
-        let asks = check(&mut harness, &delivered, "input_required");
-        assert_eq!(asks["statusMessage"], "half", "the last that was said");
-        assert_eq!(asks["inputRequests"]["who"]["method"], "elicitation/create");
+        let elicits = check(&mut harness, &delivered, "input_required");
+        assert_eq!(elicits["statusMessage"], "half", "the last that was said");
+        assert_eq!(
+            elicits["inputRequests"]["who"]["method"],
+            "elicitation/create"
+        );
         answer_who(&mut harness, &id);
-        harness.tell(|_| true);
+        harness.broadcast(|_| true);
         let delivered = harness.deliveries();
         check(&mut harness, &delivered, "working");
         let delivered = harness.settle().await;
@@ -169,11 +173,11 @@ fn a_text_alone_is_a_change() {
         let listener = listen(&mut harness, &[&id]);
         harness.deliveries();
         let delivered = harness.settle().await;
-        let told = told(&delivered, &listener, "notifications/tasks");
-        let texts: Vec<_> = told.iter().map(|it| it.get("statusMessage")).collect();
+        let received = received(&delivered, &listener, "notifications/tasks");
+        let texts: Vec<_> = received.iter().map(|it| it.get("statusMessage")).collect();
         let long = "\u{e9}".repeat(512);
         assert_eq!(texts, [Some(&json!(long)), None]);
-        assert!(told.iter().all(|it| it["status"] == "working"));
+        assert!(received.iter().all(|it| it["status"] == "working"));
     });
 }
 
@@ -219,26 +223,26 @@ fn a_client_without_the_extension_is_refused_and_a_server_without_tasks_has_none
 }
 
 #[test]
-fn a_task_that_was_over_or_asked_before_is_told_at_once() {
+fn a_task_that_ended_or_requires_input_has_its_status_sent_at_once() {
     on_executor(async {
         let mut harness = harness();
-        let (asking, cancelled) = (task(&mut harness, "asks"), task(&mut harness, "waits"));
+        let (eliciting, cancelled) = (task(&mut harness, "asks"), task(&mut harness, "waits"));
         about(&mut harness, "tasks/cancel", &cancelled);
         harness.settle().await;
-        let listener = listen(&mut harness, &[&asking, &cancelled]);
-        let honoured = json!({"taskIds": [asking, cancelled]});
+        let listener = listen(&mut harness, &[&eliciting, &cancelled]);
+        let honoured = json!({"taskIds": [eliciting, cancelled]});
         check_acknowledged(&mut harness, &listener, honoured);
         let delivered = harness.settle().await;
         let expected = ["input_required", "cancelled"];
         assert_eq!(states(&delivered, &listener), expected);
-        about(&mut harness, "tasks/cancel", &asking);
+        about(&mut harness, "tasks/cancel", &eliciting);
         assert_eq!(states(&harness.settle().await, &listener), ["cancelled"]);
         check_nobody_listens(&mut harness);
     });
 }
 
 #[test]
-fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
+fn a_full_stream_gets_the_newest_status_of_each_task_later() {
     on_executor(async {
         let mut harness = harness();
         let ids = [(); 3].map(|()| task(&mut harness, "asks"));
@@ -263,8 +267,8 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
             );
         }
         assert_eq!(harness.endpoint.statuses_held(), 1);
-        let told = told(&harness.settle().await, &listener, "notifications/tasks");
-        let told: Vec<_> = told
+        let received = received(&harness.settle().await, &listener, "notifications/tasks");
+        let received: Vec<_> = received
             .iter()
             .map(|it| (&it["taskId"], &it["status"]))
             .collect();
@@ -272,7 +276,7 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
         let ids = ids.map(Value::from);
         let mut expected = vec![(&ids[0], &first)];
         expected.extend([&ids[1], &ids[2], &ids[0]].map(|id| (id, &completed)));
-        assert_eq!(told, expected);
+        assert_eq!(received, expected);
         check_nobody_listens(&mut harness);
     });
 }
@@ -281,10 +285,10 @@ fn a_stream_without_room_is_told_the_newest_status_of_each_task_later() {
 fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
     on_executor(async {
         let mut harness = harness();
-        let (waiting, asking) = (task(&mut harness, "waits"), task(&mut harness, "asks"));
+        let (waiting, eliciting) = (task(&mut harness, "waits"), task(&mut harness, "asks"));
         let mut stalled = Default::default();
         for (settles, held) in [(false, 0), (true, 1)] {
-            let listener = listen(&mut harness, &[&waiting, &asking]);
+            let listener = listen(&mut harness, &[&waiting, &eliciting]);
             harness.poll();
             assert_eq!(harness.count(Counter::TasksWatched), 2);
             if settles {
@@ -300,7 +304,7 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
         // No other subscription gets its status, in its place neither.
         let other = listen(&mut harness, &[&waiting]);
         check_acknowledged(&mut harness, &other, json!({"taskIds": [waiting]}));
-        about(&mut harness, "tasks/cancel", &asking);
+        about(&mut harness, "tasks/cancel", &eliciting);
         assert!(harness.settle().await.is_empty());
         leave(&mut harness, &other);
         check_nobody_listens(&mut harness);
@@ -308,14 +312,14 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
 }
 
 #[test]
-fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
+fn a_task_that_was_removed_before_its_end_was_sent_has_failed() {
     on_executor(async {
         let mut harness = harness();
         let running = task(&mut harness, "waits");
         let listener = listen(&mut harness, &[&running]);
         harness.deliveries();
         harness.expire_at(5000);
-        let mut forgotten = told(&harness.settle().await, &listener, "notifications/tasks");
+        let mut forgotten = received(&harness.settle().await, &listener, "notifications/tasks");
         let text = forgotten[0]["error"]
             .as_object_mut()
             .unwrap()
@@ -340,10 +344,10 @@ fn a_task_that_is_forgotten_before_its_end_was_told_has_failed() {
         for _ in 0..4 {
             task(&mut harness, "waits");
         }
-        let told = told(&harness.settle().await, &listener, "notifications/tasks");
-        let codes: Vec<_> = told.iter().map(|it| &it["error"]["code"]).collect();
+        let received = received(&harness.settle().await, &listener, "notifications/tasks");
+        let codes: Vec<_> = received.iter().map(|it| &it["error"]["code"]).collect();
         assert_eq!(codes, [7, -32603]);
-        assert_eq!(told[1]["taskId"], over[1]);
+        assert_eq!(received[1]["taskId"], over[1]);
         check_nobody_listens(&mut harness);
     });
 }
@@ -370,7 +374,7 @@ fn so_many_listeners_hear_of_one_task() {
 /// The shard of the connections and another one.
 pub(super) fn pair() -> [TestEndpoint; 2] {
     [0, 1].map(|number| {
-        rig_with(|settings| {
+        endpoint_with(|settings| {
             settings.shard = number;
             settings.shards = 2;
         })
@@ -387,7 +391,7 @@ pub(super) fn exchange_notes(shards: &mut [TestEndpoint; 2]) {
                 shards[usize::from(to)].endpoint.handle_task_watch(note);
                 is_quiet = false;
             }
-            shards[from].tell(|_| true);
+            shards[from].broadcast(|_| true);
         }
     }
 }
@@ -411,9 +415,9 @@ fn tasks_of_all_shards_are_acknowledged_when_their_homes_have_answered() {
         shards[1].gate.open();
         assert!(shards[1].settle().await.is_empty());
         exchange_notes(&mut shards);
-        let told = told(&shards[0].deliveries(), &listener, "notifications/tasks");
-        assert_eq!(told[0]["taskId"], far);
-        assert_eq!(told[0]["statusMessage"], "half");
+        let received = received(&shards[0].deliveries(), &listener, "notifications/tasks");
+        assert_eq!(received[0]["taskId"], far);
+        assert_eq!(received[0]["statusMessage"], "half");
         leave(&mut shards[0], &listener);
         exchange_notes(&mut shards);
         for shard in &mut shards {
@@ -423,7 +427,7 @@ fn tasks_of_all_shards_are_acknowledged_when_their_homes_have_answered() {
 }
 
 #[test]
-fn a_far_listener_is_told_one_status_at_a_time() {
+fn a_subscription_of_another_shard_gets_one_status_at_a_time() {
     on_executor(async {
         let mut shards = pair();
         let ids = [(); 2].map(|()| task(&mut shards[1], "asks"));
@@ -435,7 +439,7 @@ fn a_far_listener_is_told_one_status_at_a_time() {
             while let Some((_, note)) = front.next_task_watch() {
                 home.endpoint.handle_task_watch(note);
             }
-            home.tell(|_| true);
+            home.broadcast(|_| true);
             let mut statuses = 0;
             while let Some((_, note)) = home.next_task_watch() {
                 front.endpoint.handle_task_watch(note);
@@ -443,7 +447,7 @@ fn a_far_listener_is_told_one_status_at_a_time() {
             }
             assert!(statuses <= 1);
             notes_home += statuses;
-            front.tell(|_| round % 2 == 1);
+            front.broadcast(|_| round % 2 == 1);
         }
         assert_eq!(notes_home, 3, "an answer and two statuses");
         let mut delivered = shards[0].deliveries();
@@ -476,7 +480,7 @@ fn one_that_leaves_before_it_is_acknowledged_leaves_nothing() {
 }
 
 #[test]
-fn what_a_call_says_that_is_no_task_is_told_nobody() {
+fn a_status_of_a_call_without_a_task_goes_nowhere() {
     on_executor(async {
         let mut harness = harness();
         let answer = harness.call_modern("says", json!({}), json!({}));

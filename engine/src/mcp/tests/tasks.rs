@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    Answer, MODERN, TestEndpoint, claim, error, on_executor, request, stamped, text,
+    Answer, MODERN, TestEndpoint, claim, error, on_executor, request, text, with_trailer,
 };
 use super::tools::Gate;
 use crate::catalog::Plan;
@@ -104,10 +104,10 @@ fn tools(gate: &Gate) -> Vec<Tool> {
 
 /// A server with the tools of these tests.
 pub(super) fn harness() -> TestEndpoint {
-    rig_with(|_| ())
+    endpoint_with(|_| ())
 }
 
-pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
+pub(super) fn endpoint_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     let gate = Gate::default();
     let mut tools = tools(&gate);
     tools.extend(super::task_status::tools(&gate));
@@ -121,7 +121,7 @@ pub(super) fn rig_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoi
 }
 
 /// A request of a client that knows tasks and can elicit.
-pub(super) fn ask(
+pub(super) fn query(
     harness: &mut TestEndpoint,
     method: &str,
     name: &str,
@@ -138,7 +138,7 @@ pub(super) fn ask(
 }
 
 pub(super) fn call(harness: &mut TestEndpoint, tool: &str) -> Answer {
-    ask(
+    query(
         harness,
         "tools/call",
         tool,
@@ -154,7 +154,7 @@ pub(super) fn task(harness: &mut TestEndpoint, tool: &str) -> String {
 }
 
 pub(super) fn about(harness: &mut TestEndpoint, method: &str, id: &str) -> Answer {
-    ask(harness, method, id, json!({"taskId": id}))
+    query(harness, method, id, json!({"taskId": id}))
 }
 
 pub(super) fn get(harness: &mut TestEndpoint, id: &str) -> Answer {
@@ -169,7 +169,7 @@ fn state(status: &str) -> Value {
 }
 
 fn created() -> Value {
-    let mut created = stamped(1, state("working"));
+    let mut created = with_trailer(1, state("working"));
     created["result"]["resultType"] = json!("task");
     created
 }
@@ -178,7 +178,7 @@ fn created() -> Value {
 fn stands(status: &str, member: &str, value: Value) -> Value {
     let mut members = state(status);
     members[member] = value;
-    stamped(1, members)
+    with_trailer(1, members)
 }
 
 #[test]
@@ -186,10 +186,10 @@ fn a_call_is_answered_with_a_task_whose_result_is_fetched_later() {
     on_executor(async {
         let mut harness = harness();
         let id = task(&mut harness, "waits");
-        get(&mut harness, &id).check("200", &stamped(1, state("working")));
+        get(&mut harness, &id).check("200", &with_trailer(1, state("working")));
         harness.gate.open();
         assert!(harness.settle().await.is_empty());
-        let inner = stamped(0, text("passed"))["result"].clone();
+        let inner = with_trailer(0, text("passed"))["result"].clone();
         let expected = stands("completed", "result", inner);
         get(&mut harness, &id).check("200", &expected);
         assert_eq!(harness.count(Counter::TasksCreated), 1);
@@ -227,7 +227,7 @@ fn a_server_without_such_tools_has_no_tasks() {
 }
 
 #[test]
-fn a_task_that_is_not_there_is_told_apart_from_no_task_id() {
+fn an_unknown_task_differs_from_an_invalid_task_id() {
     let mut harness = harness();
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         for id in [
@@ -237,7 +237,7 @@ fn a_task_that_is_not_there_is_told_apart_from_no_task_id() {
         ] {
             about(&mut harness, method, id).check("200", &error(1, -32602));
         }
-        ask(&mut harness, method, "x", json!({})).check("200", &error(1, -32602));
+        query(&mut harness, method, "x", json!({})).check("200", &error(1, -32602));
     }
     for method in ["tasks/result", "tasks/list"] {
         about(&mut harness, method, "x").check("404", &error(1, -32601));
@@ -247,7 +247,7 @@ fn a_task_that_is_not_there_is_told_apart_from_no_task_id() {
 #[test]
 fn the_name_header_repeats_the_id() {
     let mut harness = harness();
-    ask(&mut harness, "tasks/get", "x", json!({"taskId": "y"})).check("400", &error(1, -32020));
+    query(&mut harness, "tasks/get", "x", json!({"taskId": "y"})).check("400", &error(1, -32020));
 }
 
 #[test]
@@ -268,50 +268,50 @@ fn a_tool_that_fails_completes_its_task_and_a_protocol_error_fails_it() {
 }
 
 #[test]
-fn a_task_asks_and_is_answered_by_update() {
+fn an_input_request_of_a_task_is_answered_by_update() {
     on_executor(async {
         let mut harness = harness();
         let id = task(&mut harness, "asks");
         harness.settle().await;
         let answer = get(&mut harness, &id);
         assert_eq!(answer.body["result"]["status"], "input_required");
-        let asked = &answer.body["result"]["inputRequests"]["who"];
-        assert_eq!(asked["method"], "elicitation/create");
+        let requested = &answer.body["result"]["inputRequests"]["who"];
+        assert_eq!(requested["method"], "elicitation/create");
         let update = |harness: &mut TestEndpoint, responses: Value| {
             let params = json!({"taskId": id, "inputResponses": responses});
-            ask(harness, "tasks/update", &id, params)
+            query(harness, "tasks/update", &id, params)
         };
         update(&mut harness, json!({"who": 1})).check("200", &error(1, -32602));
         let named = json!({"action": "accept", "content": {"name": "Ann"}});
-        update(&mut harness, json!({ "other": named })).check("200", &stamped(1, json!({})));
+        update(&mut harness, json!({ "other": named })).check("200", &with_trailer(1, json!({})));
         harness.settle().await;
         assert_eq!(
             get(&mut harness, &id).body["result"]["status"],
             "input_required"
         );
-        update(&mut harness, json!({ "who": named })).check("200", &stamped(1, json!({})));
-        get(&mut harness, &id).check("200", &stamped(1, state("working")));
+        update(&mut harness, json!({ "who": named })).check("200", &with_trailer(1, json!({})));
+        get(&mut harness, &id).check("200", &with_trailer(1, state("working")));
         harness.settle().await;
-        let inner = stamped(0, text("hello Ann"))["result"].clone();
+        let inner = with_trailer(0, text("hello Ann"))["result"].clone();
         get(&mut harness, &id).check("200", &stands("completed", "result", inner));
-        update(&mut harness, json!({ "who": named })).check("200", &stamped(1, json!({})));
+        update(&mut harness, json!({ "who": named })).check("200", &with_trailer(1, json!({})));
     });
 }
 
 #[test]
-fn what_is_asked_before_there_is_a_task_is_asked_in_rounds() {
+fn elicitations_before_a_task_exists_are_made_in_rounds() {
     on_executor(async {
         let mut harness = harness();
-        let asked = call(&mut harness, "asks_first").body["result"].clone();
-        assert_eq!(asked["resultType"], "input_required");
-        assert!(asked.get("taskId").is_none());
+        let requested = call(&mut harness, "asks_first").body["result"].clone();
+        assert_eq!(requested["resultType"], "input_required");
+        assert!(requested.get("taskId").is_none());
         let params = json!({
             "name": "asks_first",
             "arguments": {},
             "inputResponses": {"who": {"action": "accept", "content": {"name": "Ann"}}},
-            "requestState": asked["requestState"],
+            "requestState": requested["requestState"],
         });
-        let answer = ask(&mut harness, "tools/call", "asks_first", params);
+        let answer = query(&mut harness, "tools/call", "asks_first", params);
         answer.check("200", &created());
         let id = answer.body["result"]["taskId"].as_str().unwrap().to_owned();
         harness.gate.open();
@@ -324,9 +324,10 @@ fn what_is_asked_before_there_is_a_task_is_asked_in_rounds() {
 #[test]
 fn a_call_that_is_done_at_once_and_one_of_another_tool_become_no_tasks() {
     let mut harness = harness();
-    call(&mut harness, "at_once").check("200", &stamped(1, text("done")));
+    call(&mut harness, "at_once").check("200", &with_trailer(1, text("done")));
     let params = json!({"name": "plain", "arguments": {}, "task": {"ttl": 1}});
-    ask(&mut harness, "tools/call", "plain", params).check("200", &stamped(1, text("plain")));
+    query(&mut harness, "tools/call", "plain", params)
+        .check("200", &with_trailer(1, text("plain")));
     assert_eq!(harness.count(Counter::TasksCreated), 0);
 }
 
@@ -337,11 +338,11 @@ fn cancelling_stops_the_handler_and_may_be_repeated() {
         let id = task(&mut harness, "waits");
         harness.settle().await;
         assert_eq!(harness.gate.inside(), 1);
-        let acknowledged = stamped(1, json!({}));
+        let acknowledged = with_trailer(1, json!({}));
         about(&mut harness, "tasks/cancel", &id).check("200", &acknowledged);
         harness.settle().await;
         assert_eq!(harness.gate.inside(), 0);
-        get(&mut harness, &id).check("200", &stamped(1, state("cancelled")));
+        get(&mut harness, &id).check("200", &with_trailer(1, state("cancelled")));
         about(&mut harness, "tasks/cancel", &id).check("200", &acknowledged);
         assert_eq!(harness.count(Counter::TasksCancelled), 1);
     });
@@ -354,7 +355,7 @@ fn a_task_outlives_the_deadline_of_calls_and_ends_with_its_time() {
         let id = task(&mut harness, "waits");
         harness.expire_at(4999);
         harness.settle().await;
-        get(&mut harness, &id).check("200", &stamped(1, state("working")));
+        get(&mut harness, &id).check("200", &with_trailer(1, state("working")));
         assert_eq!(harness.endpoint.next_deadline_ms(), Some(5000));
         harness.expire_at(5000);
         harness.settle().await;
@@ -382,7 +383,7 @@ fn a_call_without_room_for_its_task_is_refused_before_it_runs() {
 #[test]
 fn a_result_without_room_fails_its_task() {
     on_executor(async {
-        let mut harness = rig_with(|settings| settings.tasks.result_bytes_max = 10);
+        let mut harness = endpoint_with(|settings| settings.tasks.result_bytes_max = 10);
         let id = task(&mut harness, "waits");
         harness.gate.open();
         harness.settle().await;
@@ -406,7 +407,7 @@ fn a_task_reports_no_progress() {
 fn a_request_for_a_task_of_another_shard_goes_to_its_home() {
     on_executor(async {
         let shard = |number| {
-            rig_with(|settings| {
+            endpoint_with(|settings| {
                 settings.shard = number;
                 settings.shards = 2;
             })

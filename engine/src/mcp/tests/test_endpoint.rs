@@ -15,7 +15,7 @@ use corelane_protocol::request_state::Sealer;
 use serde_json::{Value, json};
 
 pub(crate) use super::messages::{
-    claim, error, failure, initialize, notification, progress, request, result, stamped, text,
+    claim, error, failure, initialize, notification, progress, request, result, text, with_trailer,
 };
 use super::tools::{self, Gate};
 use crate::handler::event_queue::{CallKey, EventQueue};
@@ -280,14 +280,14 @@ impl TestEndpoint {
         for _ in 0..TURNS_MAX {
             yield_now().await;
             self.endpoint.handle_call_events(&has_room, stalled);
-            self.tell(&has_room);
+            self.broadcast(&has_room);
             delivered.extend(self.deliveries());
         }
         delivered
     }
 
     /// Broadcasts changes to subscriptions, as far as their connections have capacity.
-    pub(crate) fn tell(&mut self, has_room: impl Fn(Exchange) -> bool) {
+    pub(crate) fn broadcast(&mut self, has_room: impl Fn(Exchange) -> bool) {
         self.endpoint.continue_broadcasts();
         self.poll();
         for _ in 0..self.endpoint.statuses_held() {

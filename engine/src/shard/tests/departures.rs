@@ -61,7 +61,7 @@ fn a_reset_that_comes_with_bytes_frees_the_slot_and_drops_the_handler() {
 }
 
 #[test]
-fn a_stream_that_brought_a_call_to_wait_for_is_asked_for_its_end() {
+fn a_connection_whose_call_waits_still_sees_the_end_of_its_peer() {
     with_shard("", async |shard| {
         let (mut client, key) = streamed_client(shard).await;
         let in_flight = shard.shard.ring.in_flight();

@@ -302,15 +302,15 @@ fn a_handshake_is_legacy_unless_it_claims_a_modern_revision() {
 }
 
 #[test]
-fn a_handshake_may_ask_for_a_revision_of_the_modern_era_in_header_and_body() {
+fn a_handshake_may_name_a_modern_revision_in_header_and_body() {
     for version in ["2026-07-28", "2027-03-01"] {
         let header = format!("MCP-Protocol-Version: {version}");
-        for (asked, expected) in [
+        for (requested, expected) in [
             (format!("\"{version}\""), Expected::Initialize),
             ("\"2025-11-25\"".to_owned(), refused(400, -32020)),
             ("7".to_owned(), refused(400, -32020)),
         ] {
-            let params = format!(r#"{{"protocolVersion":{asked},"capabilities":{{}}}}"#);
+            let params = format!(r#"{{"protocolVersion":{requested},"capabilities":{{}}}}"#);
             check(&header, &request("initialize", &params), expected);
         }
     }

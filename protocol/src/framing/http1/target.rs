@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_hosts_from_other_text() {
+    fn distinguishes_hosts_from_other_text() {
         for host in [
             "",
             "h",

@@ -130,7 +130,7 @@ fn refuses_what_is_not_json() {
 }
 
 #[test]
-fn tells_a_number_out_of_range_from_a_malformed_one() {
+fn distinguishes_a_number_out_of_range_from_a_malformed_one() {
     let out_of_range = |offset| Err(DecodeError::NumberOutOfRange { offset });
     check(b"[1e400]", out_of_range(1));
     check(b"[1, -1.5E+9999 ]", out_of_range(4));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::official::Revision;
-use super::judge;
+use super::check_schema;
 
 const MODERN: Revision = Revision::July2026;
 const LEGACY: Revision = Revision::November2025;
@@ -16,7 +16,7 @@ fn check_result(revision: Revision, method: &str, result: Value, fault: &str) {
 }
 
 fn check(revision: Revision, method: Option<&str>, message: &Value, fault: &str) {
-    let said = judge(message, revision, method)
+    let said = check_schema(message, revision, method)
         .map_or_else(|misfit| misfit.to_string(), |()| String::new());
     assert_eq!(said.is_empty(), fault.is_empty(), "{message}: {said}");
     assert!(said.contains(fault), "expected {fault:?} in: {said}");
@@ -55,17 +55,22 @@ fn a_modern_result_says_what_it_is() {
 }
 
 #[test]
-fn only_some_modern_methods_ask_back() {
-    let asks = json!({ "resultType": "input_required", "requestState": "s" });
+fn only_some_modern_methods_may_request_input() {
+    let input_required = json!({ "resultType": "input_required", "requestState": "s" });
     for method in ["tools/call", "resources/read", "prompts/get"] {
-        check_result(MODERN, method, asks.clone(), "");
+        check_result(MODERN, method, input_required.clone(), "");
     }
-    let asks_badly = json!({ "resultType": "input_required", "requestState": 1 });
-    check_result(MODERN, "tools/call", asks_badly, "at /result/requestState");
+    let elicits_badly = json!({ "resultType": "input_required", "requestState": 1 });
+    check_result(
+        MODERN,
+        "tools/call",
+        elicits_badly,
+        "at /result/requestState",
+    );
     check_result(
         MODERN,
         "tools/list",
-        asks,
+        input_required,
         "resultType \"input_required\" is not for",
     );
     let task = json!({ "resultType": "task", "taskId": "t" });
@@ -224,14 +229,14 @@ fn some_codes_have_data() {
 
 #[test]
 fn notifications_are_held_to_their_method() {
-    let told = |method: &str, params: Value| {
+    let notification = |method: &str, params: Value| {
         let method = format!("notifications/{method}");
         json!({ "jsonrpc": "2.0", "method": method, "params": params })
     };
     for revision in Revision::ALL {
         let progress = json!({ "progressToken": "a", "progress": 0.5 });
-        check(revision, None, &told("progress", progress), "");
-        let tokenless = told("progress", json!({ "progress": 1 }));
+        check(revision, None, &notification("progress", progress), "");
+        let tokenless = notification("progress", json!({ "progress": 1 }));
         check(
             revision,
             None,
@@ -239,18 +244,23 @@ fn notifications_are_held_to_their_method() {
             "\"progressToken\" is a required",
         );
         let log = json!({ "level": "loud", "data": 1 });
-        check(revision, None, &told("message", log), "/params/level");
-        let unknown = told("no_such", json!({}));
+        check(
+            revision,
+            None,
+            &notification("message", log),
+            "/params/level",
+        );
+        let unknown = notification("no_such", json!({}));
         check(
             revision,
             None,
             &unknown,
             "notifications/no_such is not for a server",
         );
-        let listless = told("tools/list_changed", json!([]));
+        let listless = notification("tools/list_changed", json!([]));
         check(revision, None, &listless, "at /params");
     }
-    let status = told("tasks/status", json!({}));
+    let status = notification("tasks/status", json!({}));
     check(
         JUNE,
         None,
@@ -258,40 +268,40 @@ fn notifications_are_held_to_their_method() {
         "this revision has no TaskStatusNotification",
     );
     check(LEGACY, None, &status, "\"taskId\" is a required");
-    let acknowledged = told("subscriptions/acknowledged", json!({}));
+    let acknowledged = notification("subscriptions/acknowledged", json!({}));
     check(LEGACY, None, &acknowledged, "is not for a server to send");
 }
 
 #[test]
 fn requests_are_held_to_their_method() {
-    let asked = |method: &str| json!({ "jsonrpc": "2.0", "id": 1, "method": method });
-    check(LEGACY, None, &asked("ping"), "");
-    check(LEGACY, None, &asked("roots/list"), "");
+    let request = |method: &str| json!({ "jsonrpc": "2.0", "id": 1, "method": method });
+    check(LEGACY, None, &request("ping"), "");
+    check(LEGACY, None, &request("roots/list"), "");
     check(
         LEGACY,
         None,
-        &asked("sampling/createMessage"),
+        &request("sampling/createMessage"),
         "\"params\" is a required",
     );
     check(
         LEGACY,
         None,
-        &asked("tools/list"),
+        &request("tools/list"),
         "tools/list is not for a server to send",
     );
     check(
         MODERN,
         None,
-        &asked("roots/list"),
+        &request("roots/list"),
         "is not for a server to send",
     );
     check(
         Revision::March2025,
         None,
-        &asked("elicitation/create"),
+        &request("elicitation/create"),
         "has no ElicitRequest",
     );
-    let mut nameless = asked("ping");
+    let mut nameless = request("ping");
     nameless["id"] = Value::Null;
     check(LEGACY, None, &nameless, "at /id");
 }
@@ -334,7 +344,7 @@ fn batches_belong_to_one_revision() {
 #[test]
 fn long_messages_are_shown_in_part() {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "result": { "x": "ü".repeat(10_000) } });
-    let misfit = judge(&message, LEGACY, Some("tools/call"))
+    let misfit = check_schema(&message, LEGACY, Some("tools/call"))
         .unwrap_err()
         .to_string();
     assert!(misfit.contains("... of 200"), "{misfit}");

@@ -172,7 +172,7 @@ fn in_rounds(server: Server) -> Server {
         .tool(
             "test_input_required_result_multiple_inputs",
             "Asks three things at once.",
-            asks_three_things,
+            elicits_three_times,
         )
         .tool(
             "test_input_required_result_multi_round",
@@ -205,7 +205,7 @@ async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
     Ok(format!("Hello, {name}!"))
 }
 
-async fn asks_three_things(call: &Call, _: NoArguments) -> Result<String, CallError> {
+async fn elicits_three_times(call: &Call, _: NoArguments) -> Result<String, CallError> {
     let mut name = pin!(call.elicit("user_name", Elicitation::form::<Name>("Who are you?")?));
     let mut model = pin!(call.sample("greeting", Sampling::new(100).user("Greet the user.")));
     let mut roots = pin!(call.roots("client_roots"));

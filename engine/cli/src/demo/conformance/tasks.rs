@@ -44,7 +44,7 @@ pub(super) fn add_to(server: Server) -> Server {
         "Greets, and never becomes a task.",
         async |_: &Call, Name { name }| Ok(format!("Hello, {name}!")),
     );
-    that_ask(that_take_time(server))
+    that_elicit(that_take_time(server))
 }
 
 fn that_take_time(server: Server) -> Server {
@@ -81,7 +81,7 @@ fn that_take_time(server: Server) -> Server {
         )))
 }
 
-fn that_ask(server: Server) -> Server {
+fn that_elicit(server: Server) -> Server {
     let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
     server
         .with_tool(optional(Tool::new(
@@ -105,7 +105,7 @@ fn that_ask(server: Server) -> Server {
             "Asks two things at once.",
             async |call: &Call, _: NoArguments| {
                 call.start_task().await;
-                asks_two_things(call).await
+                elicits_twice(call).await
             },
         )))
         .with_tool(
@@ -123,7 +123,7 @@ fn that_ask(server: Server) -> Server {
         )
 }
 
-async fn asks_two_things(call: &Call) -> Result<String, CallError> {
+async fn elicits_twice(call: &Call) -> Result<String, CallError> {
     let mut first = pin!(call.elicit("first", Elicitation::form::<Name>("The first name?")?));
     let mut second = pin!(call.elicit("second", Elicitation::form::<Name>("The second name?")?));
     let (mut one, mut other) = (None, None);

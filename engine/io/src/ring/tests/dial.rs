@@ -53,7 +53,7 @@ fn any_port() -> TcpListener {
 }
 
 #[test]
-fn a_connection_comes_from_the_source_that_was_asked_for() {
+fn a_connection_comes_from_its_source_address() {
     let listener = any_port();
     let mut client = Client::open(&SMALL);
     let key = client.slots.insert_at(7, ());

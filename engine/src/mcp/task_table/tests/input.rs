@@ -4,12 +4,12 @@ use super::{
     LIMITS, NOW_MS, RunningStatus, TaskError, TaskId, TaskOwner, TaskStatus, TaskTable, complete,
     create, session, status, table,
 };
-use crate::mcp::task_table::ASKS_MAX;
+use crate::mcp::task_table::INPUTS_MAX;
 
-fn asked(table: &mut TaskTable, id: TaskId, keys: &[&str]) {
+fn request_all(table: &mut TaskTable, id: TaskId, keys: &[&str]) {
     for key in keys {
         let request = format!("request {key}").into_bytes();
-        table.ask(id, key, request, NOW_MS).unwrap();
+        table.request(id, key, request, NOW_MS).unwrap();
     }
 }
 
@@ -34,7 +34,7 @@ fn answers_may_come_one_by_one_and_the_last_sets_the_task_to_work() {
     let mut table = table(LIMITS);
     let owner = session(1);
     let id = create(&mut table, &owner);
-    asked(&mut table, id, &["a", "b", "c"]);
+    request_all(&mut table, id, &["a", "b", "c"]);
     assert_eq!(status(&table, id, &owner), Some(TaskStatus::InputRequired));
     assert_eq!(requests(&table, id, &owner), ["a", "b", "c"]);
     for (key, is_taken) in [("b", true), ("b", false), ("z", false), ("a", true)] {
@@ -58,15 +58,24 @@ fn a_key_is_not_used_again_while_the_task_lives() {
     let mut table = table(LIMITS);
     let owner = session(1);
     let id = create(&mut table, &owner);
-    asked(&mut table, id, &["a"]);
-    assert_eq!(table.ask(id, "a", vec![], NOW_MS), Err(TaskError::KeyUsed));
+    request_all(&mut table, id, &["a"]);
+    assert_eq!(
+        table.request(id, "a", vec![], NOW_MS),
+        Err(TaskError::KeyUsed)
+    );
     table.answer(id, &owner, "a", vec![], NOW_MS).unwrap();
-    assert_eq!(table.ask(id, "a", vec![], NOW_MS), Err(TaskError::KeyUsed));
+    assert_eq!(
+        table.request(id, "a", vec![], NOW_MS),
+        Err(TaskError::KeyUsed)
+    );
     table.take_answers(id);
-    assert_eq!(table.ask(id, "a", vec![], NOW_MS), Err(TaskError::KeyUsed));
+    assert_eq!(
+        table.request(id, "a", vec![], NOW_MS),
+        Err(TaskError::KeyUsed)
+    );
     assert_eq!(status(&table, id, &owner), Some(TaskStatus::Working));
     let other = create(&mut table, &owner);
-    asked(&mut table, other, &["a"]);
+    request_all(&mut table, other, &["a"]);
 }
 
 #[test]
@@ -74,7 +83,7 @@ fn a_task_that_works_on_withdraws_its_requests() {
     let mut table = table(LIMITS);
     let owner = session(1);
     let id = create(&mut table, &owner);
-    asked(&mut table, id, &["a", "b"]);
+    request_all(&mut table, id, &["a", "b"]);
     table
         .answer(id, &owner, "b", b"yes".into(), NOW_MS)
         .unwrap();
@@ -92,7 +101,7 @@ fn a_task_that_is_over_has_neither_requests_nor_answers() {
     let owner = session(1);
     let id = create(&mut table, &owner);
     let bytes = table.bytes();
-    asked(&mut table, id, &["a", "b"]);
+    request_all(&mut table, id, &["a", "b"]);
     table.answer(id, &owner, "b", vec![1; 99], NOW_MS).unwrap();
     complete(&mut table, id);
     assert!(requests(&table, id, &owner).is_empty());
@@ -102,16 +111,18 @@ fn a_task_that_is_over_has_neither_requests_nor_answers() {
 }
 
 #[test]
-fn a_task_asks_a_limited_number_of_times() {
+fn a_task_makes_a_limited_number_of_input_requests() {
     let mut table = table(LIMITS);
     let owner = session(1);
     let id = create(&mut table, &owner);
-    for number in 0..ASKS_MAX {
+    for number in 0..INPUTS_MAX {
         let key = number.to_string();
-        table.ask(id, &key, vec![], NOW_MS).unwrap();
+        table.request(id, &key, vec![], NOW_MS).unwrap();
         table.answer(id, &owner, &key, vec![], NOW_MS).unwrap();
     }
-    let refused = TaskError::TooManyAsks { asks_max: ASKS_MAX };
-    assert_eq!(table.ask(id, "one more", vec![], NOW_MS), Err(refused));
-    assert_eq!(table.take_answers(id).len(), ASKS_MAX);
+    let refused = TaskError::TooManyInputs {
+        inputs_max: INPUTS_MAX,
+    };
+    assert_eq!(table.request(id, "one more", vec![], NOW_MS), Err(refused));
+    assert_eq!(table.take_answers(id).len(), INPUTS_MAX);
 }

@@ -4,7 +4,7 @@ use super::{
     CreateError, LIMITS, NOW_MS, NotKept, Outcome, RunningStatus, TaskError, TaskLimits, TaskOwner,
     TaskStatus, TaskTable, Waiter, complete, create, holder_of, principal, session, status, table,
 };
-use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES, WAITERS_MAX};
+use crate::mcp::task_table::store::{INPUT_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES, WAITERS_MAX};
 
 fn refusal(table: &mut TaskTable, owner: &TaskOwner) -> CreateError {
     let holder = holder_of(owner);
@@ -104,9 +104,9 @@ fn memory_is_made_from_tasks_that_are_over_and_only_if_that_suffices() {
     // Without either of the two there would be a byte too little: both stay.
     let bytes_free = 2 * TASK_OVERHEAD_BYTES + 1_000;
     let bytes = bytes_free + 1;
-    let asked = table.ask(running, "", content(bytes - ASK_OVERHEAD_BYTES), NOW_MS);
+    let made = table.request(running, "", content(bytes - INPUT_OVERHEAD_BYTES), NOW_MS);
     let no_room = NotKept::NoRoom { bytes, bytes_free };
-    assert_eq!(asked, Err(TaskError::NotKept(no_room)));
+    assert_eq!(made, Err(TaskError::NotKept(no_room)));
     assert_eq!((table.len(), table.bytes()), (3, bytes_max));
     // One byte costs the task that ended first.
     table
@@ -124,7 +124,7 @@ fn a_table_without_tasks_owns_nothing() {
         let owners = [session(1), principal("ann"), TaskOwner::Nobody];
         for owner in owners.iter().cycle().take(30) {
             let id = create(&mut table, owner);
-            table.ask(id, "key", vec![1; 10], NOW_MS).unwrap();
+            table.request(id, "key", vec![1; 10], NOW_MS).unwrap();
             if round == 0 {
                 complete(&mut table, id);
             }
@@ -176,9 +176,9 @@ fn one_piece_is_limited() {
         bytes,
         bytes_max: 1_000,
     };
-    let asked = table.ask(id, "k", much(1_000), NOW_MS);
-    assert_eq!(asked, Err(TaskError::NotKept(too_large(1_001))));
-    table.ask(id, "k", much(999), NOW_MS).unwrap();
+    let made = table.request(id, "k", much(1_000), NOW_MS);
+    assert_eq!(made, Err(TaskError::NotKept(too_large(1_001))));
+    table.request(id, "k", much(999), NOW_MS).unwrap();
     let answered = table.answer(id, &owner, "k", much(1_001), NOW_MS);
     assert_eq!(answered, Err(TaskError::NotKept(too_large(1_001))));
     assert_eq!(status(&table, id, &owner), Some(TaskStatus::InputRequired));

@@ -5,7 +5,7 @@ use super::{
     TaskStatus, TaskTable, Waiter, holder_of, principal, session, table,
 };
 use crate::mcp::shares::share_of;
-use crate::mcp::task_table::store::{ASK_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES};
+use crate::mcp::task_table::store::{INPUT_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES};
 use corelane_io::rng::Rng;
 
 struct Model {
@@ -24,28 +24,27 @@ struct ModelTask {
     updated_ms: u64,
     message: Option<String>,
     /// Key, content, and whether it is an answer; a taken one has no content.
-    asks: Vec<(String, Option<Vec<u8>>, bool)>,
+    inputs: Vec<(String, Option<Vec<u8>>, bool)>,
     waiters: Vec<Waiter>,
     outcome: Option<Outcome>,
-    /// Which task it was to end.
     ended: Option<u64>,
 }
 
 impl ModelTask {
     fn bytes(&self) -> usize {
-        let asks = self.asks.iter().map(|(key, content, _)| {
-            ASK_OVERHEAD_BYTES + key.len() + content.as_ref().map_or(0, Vec::len)
+        let inputs = self.inputs.iter().map(|(key, content, _)| {
+            INPUT_OVERHEAD_BYTES + key.len() + content.as_ref().map_or(0, Vec::len)
         });
         let outcome = match &self.outcome {
             Some(Outcome::Result { result: bytes, .. } | Outcome::Error(bytes)) => bytes.len(),
             Some(Outcome::Lost(_)) | None => 0,
         };
         let message = self.message.as_ref().map_or(0, String::len);
-        cost_of(&self.owner) + asks.sum::<usize>() + outcome + message
+        cost_of(&self.owner) + inputs.sum::<usize>() + outcome + message
     }
 
     fn requests(&self) -> Vec<(&str, &[u8])> {
-        let outstanding = self.asks.iter().filter(|(_, _, is_answer)| !is_answer);
+        let outstanding = self.inputs.iter().filter(|(_, _, is_answer)| !is_answer);
         outstanding
             .filter_map(|(key, content, _)| Some((key.as_str(), content.as_deref()?)))
             .collect()
@@ -121,7 +120,6 @@ impl Model {
         if self.tasks.len() >= tasks_max && self.oldest_over(None).is_none() {
             return Err(CreateError::Full { tasks_max });
         }
-        // Each owner is a holder of its own.
         let share = |model: &Model| share_of(tasks_max, tasks_max.min(model.tasks.len() + 1));
         let held = own(self);
         if held >= share(self) && self.oldest_over(Some(owner)).is_none() {
@@ -163,8 +161,8 @@ impl Model {
         let task = self.running(id, status.into())?;
         task.message = Some(message.to_owned());
         if status == RunningStatus::Working {
-            for ask in task.asks.iter_mut().filter(|ask| !ask.2) {
-                ask.1 = None;
+            for request in task.inputs.iter_mut().filter(|request| !request.2) {
+                request.1 = None;
             }
         }
         task.status = status.into();
@@ -172,15 +170,21 @@ impl Model {
         Ok(())
     }
 
-    fn ask(&mut self, id: TaskId, key: &str, request: &[u8], now_ms: u64) -> Result<(), TaskError> {
+    fn request(
+        &mut self,
+        id: TaskId,
+        key: &str,
+        request: &[u8],
+        now_ms: u64,
+    ) -> Result<(), TaskError> {
         let task = self.running(id, TaskStatus::InputRequired)?;
-        if task.asks.iter().any(|ask| ask.0 == key) {
+        if task.inputs.iter().any(|request| request.0 == key) {
             return Err(TaskError::KeyUsed);
         }
         let bytes = key.len() + request.len();
-        self.piece(bytes, ASK_OVERHEAD_BYTES + bytes)?;
+        self.piece(bytes, INPUT_OVERHEAD_BYTES + bytes)?;
         let task = self.running(id, TaskStatus::InputRequired)?;
-        task.asks
+        task.inputs
             .push((key.to_owned(), Some(request.to_vec()), false));
         task.status = TaskStatus::InputRequired;
         task.updated_ms = task.updated_ms.max(now_ms);
@@ -195,19 +199,16 @@ impl Model {
         now_ms: u64,
     ) -> Result<bool, TaskError> {
         let known = self.known(id, owner, now_ms).ok_or(TaskError::Unknown)?;
-        let request = known
-            .requests()
-            .into_iter()
-            .find(|(asked, _)| *asked == key);
+        let request = known.requests().into_iter().find(|(made, _)| *made == key);
         let Some(held) = request.map(|(_, request)| request.len()) else {
             return Ok(false);
         };
         self.piece(response.len(), response.len().saturating_sub(held))?;
         let at = self.at(id).expect("it runs");
         let task = &mut self.tasks[at];
-        let ask = task.asks.iter_mut().find(|ask| ask.0 == key);
-        let ask = ask.expect("it was asked");
-        (ask.1, ask.2) = (Some(response.to_vec()), true);
+        let request = task.inputs.iter_mut().find(|request| request.0 == key);
+        let request = request.expect("it was asked");
+        (request.1, request.2) = (Some(response.to_vec()), true);
         if task.requests().is_empty() {
             task.status = TaskStatus::Working;
             task.updated_ms = task.updated_ms.max(now_ms);
@@ -219,9 +220,9 @@ impl Model {
         let Some(at) = self.at(id) else {
             return Vec::new();
         };
-        let answers = self.tasks[at].asks.iter_mut().filter(|ask| ask.2);
+        let answers = self.tasks[at].inputs.iter_mut().filter(|request| request.2);
         answers
-            .filter_map(|ask| Some((ask.0.as_str().into(), ask.1.take()?.into())))
+            .filter_map(|request| Some((request.0.as_str().into(), request.1.take()?.into())))
             .collect()
     }
 
@@ -234,7 +235,7 @@ impl Model {
         now_ms: u64,
     ) -> Result<Vec<Waiter>, TaskError> {
         let task = self.running(id, status)?;
-        (task.asks, task.message) = (Vec::new(), None);
+        (task.inputs, task.message) = (Vec::new(), None);
         let room = content.map(|content| self.piece(content.len(), content.len()));
         let (status, outcome) = match (status, content, room) {
             (_, _, Some(Err(not_kept))) => (TaskStatus::Failed, Some(Outcome::Lost(not_kept))),
@@ -288,7 +289,7 @@ impl Pair {
             expires_ms: self.now_ms + ttl_ms,
             updated_ms: self.now_ms,
             message: None,
-            asks: Vec::new(),
+            inputs: Vec::new(),
             waiters: Vec::new(),
             outcome: None,
             ended: None,
@@ -303,17 +304,17 @@ impl Pair {
             ..
         } = self;
         let now_ms = *now_ms;
-        let (told, expected) = match how {
+        let (got, expected) = match how {
             0 => {
                 let is_error = content.len() % 2 == 1;
-                let told = table.complete(id, content.to_vec(), is_error, now_ms);
+                let got = table.complete(id, content.to_vec(), is_error, now_ms);
                 let expected = model.end(id, TaskStatus::Completed, Some(content), now_ms);
-                (told, expected)
+                (got, expected)
             }
             1 => {
-                let told = table.fail(id, content.to_vec(), now_ms);
+                let got = table.fail(id, content.to_vec(), now_ms);
                 (
-                    told,
+                    got,
                     model.end(id, TaskStatus::Failed, Some(content), now_ms),
                 )
             }
@@ -325,7 +326,7 @@ impl Pair {
                 (table.cancel(id, owner, now_ms), expected)
             }
         };
-        assert_eq!(told, expected);
+        assert_eq!(got, expected);
     }
 
     fn wait(&mut self, id: TaskId, owner: &TaskOwner, waiter: Waiter) {
@@ -433,17 +434,17 @@ fn step(pair: &mut Pair, rng: &mut Rng, owners: &[TaskOwner]) {
             };
             content.truncate(40);
             let message = String::from_utf8(content).expect("letters only");
-            let told = pair.table.set_status(id, status, Some(&message), now_ms);
-            assert_eq!(told, pair.model.set_status(id, status, &message, now_ms));
+            let got = pair.table.set_status(id, status, Some(&message), now_ms);
+            assert_eq!(got, pair.model.set_status(id, status, &message, now_ms));
         }
         10..14 => {
-            let told = pair.table.ask(id, &key, content.clone(), now_ms);
-            assert_eq!(told, pair.model.ask(id, &key, &content, now_ms));
+            let got = pair.table.request(id, &key, content.clone(), now_ms);
+            assert_eq!(got, pair.model.request(id, &key, &content, now_ms));
         }
         14..17 => {
-            let told = pair.table.answer(id, owner, &key, content.clone(), now_ms);
+            let got = pair.table.answer(id, owner, &key, content.clone(), now_ms);
             let expected = pair.model.answer(id, owner, (&key, &content), now_ms);
-            assert_eq!(told, expected);
+            assert_eq!(got, expected);
         }
         17 => assert_eq!(pair.table.take_answers(id), pair.model.take_answers(id)),
         18 => pair.wait(id, owner, Waiter(rng.below(1_000))),

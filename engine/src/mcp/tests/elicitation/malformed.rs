@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{able_session, call, harness, question, response};
-use crate::mcp::tests::test_endpoint::{check_parts, failure, on_executor, stamped};
+use crate::mcp::tests::test_endpoint::{check_parts, failure, on_executor, with_trailer};
 
 fn malformed() -> Value {
     failure("the client's answer to \"it\" is malformed")
@@ -11,7 +11,7 @@ fn malformed() -> Value {
 
 /// The answers of a modern client are objects, or its request is refused.
 #[test]
-fn a_modern_client_that_answers_with_something_else_is_told_so() {
+fn a_malformed_response_of_a_modern_client_is_refused() {
     let mut harness = harness();
     for (tool, answer) in [
         ("elicits", json!({})),
@@ -22,12 +22,12 @@ fn a_modern_client_that_answers_with_something_else_is_told_so() {
     ] {
         let more = json!({"inputResponses": {"it": answer}});
         let said = call(&mut harness, tool, more).body;
-        assert_eq!(said, stamped(1, malformed()), "{tool}: {answer}");
+        assert_eq!(said, with_trailer(1, malformed()), "{tool}: {answer}");
     }
 }
 
 #[test]
-fn a_session_that_answers_with_something_else_is_told_so() {
+fn a_malformed_response_of_a_session_is_refused() {
     on_executor(async {
         let mut harness = harness();
         let session = able_session(&mut harness);
@@ -35,8 +35,8 @@ fn a_session_that_answers_with_something_else_is_told_so() {
             for answer in [json!(5), json!("s"), json!([])] {
                 let called = harness.call_legacy(&session, tool, json!({}));
                 called.pending();
-                let asked = question(&harness.settle().await);
-                harness.post(&session, &response(&asked["id"], "result", answer));
+                let requested = question(&harness.settle().await);
+                harness.post(&session, &response(&requested["id"], "result", answer));
                 let delivered = harness.settle().await;
                 let expected = super::result(1, malformed());
                 check_parts(&delivered, called.exchange, &[("200", expected)]);

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::{Name, NoArguments, able_session, asked, call, named, question, response, result};
+use super::{Name, NoArguments, able_session, call, named, question, requested, response, result};
 use crate::catalog::Plan;
 use crate::catalog::tool::Tool;
 use crate::handler::{Call, CallError, Elicitation, ONCE_BYTES_MAX};
-use crate::mcp::tests::test_endpoint::{TestEndpoint, check_parts, on_executor, stamped, text};
+use crate::mcp::tests::test_endpoint::{
+    TestEndpoint, check_parts, on_executor, text, with_trailer,
+};
 use corelane_io::executor::yield_now;
 
 /// An endpoint with one tool, and how often its side effect has happened.
@@ -67,7 +69,7 @@ async fn who(call: &Call) -> Result<String, CallError> {
 async fn book_modern(endpoint: &mut TestEndpoint) -> Value {
     call(endpoint, "book", json!({})).pending();
     let first = final_body(endpoint).await;
-    let (state, keys) = asked(&first);
+    let (state, keys) = requested(&first);
     assert_eq!(keys, ["who"]);
     let more = json!({"inputResponses": {"who": named("you")}, "requestState": state});
     let second = call(endpoint, "book", more);
@@ -90,11 +92,11 @@ fn a_guarded_effect_of_a_modern_call_happens_in_its_first_round_only() {
     on_executor(async {
         let (mut endpoint, bookings) = books(books_once);
         let said = book_modern(&mut endpoint).await;
-        assert_eq!(said, stamped(1, text("1 for you")));
+        assert_eq!(said, with_trailer(1, text("1 for you")));
         assert_eq!(bookings.load(Ordering::Relaxed), 1);
         // Another call is another booking.
         let said = book_modern(&mut endpoint).await;
-        assert_eq!(said, stamped(1, text("2 for you")));
+        assert_eq!(said, with_trailer(1, text("2 for you")));
     });
 }
 
@@ -103,7 +105,7 @@ fn an_effect_without_a_guard_happens_in_each_round() {
     on_executor(async {
         let (mut endpoint, bookings) = books(books_again);
         let said = book_modern(&mut endpoint).await;
-        assert_eq!(said, stamped(1, text("2 for you")));
+        assert_eq!(said, with_trailer(1, text("2 for you")));
         assert_eq!(bookings.load(Ordering::Relaxed), 2);
     });
 }
@@ -115,7 +117,7 @@ fn a_client_cannot_choose_the_value_of_an_effect() {
         let chosen = json!({"who": named("you"), "number": {"value": 7}});
         call(&mut endpoint, "book", json!({"inputResponses": chosen})).pending();
         let said = final_body(&mut endpoint).await;
-        assert_eq!(said, stamped(1, text("1 for you")));
+        assert_eq!(said, with_trailer(1, text("1 for you")));
         assert_eq!(bookings.load(Ordering::Relaxed), 1);
     });
 }
@@ -175,7 +177,7 @@ fn log_of(book: fn(Arc<AtomicUsize>) -> Tool) -> String {
 
 #[cfg(debug_assertions)]
 #[test]
-fn a_debug_build_warns_of_a_handler_that_waits_unguarded_before_it_asks() {
+fn a_debug_build_warns_of_an_unprotected_wait_before_an_elicitation() {
     let log = log_of(books_again);
     assert!(log.contains("WARN"), "{log}");
     assert!(log.contains("handler=\"tool book\""), "{log}");

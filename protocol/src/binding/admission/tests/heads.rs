@@ -70,7 +70,7 @@ fn equal_values_of_a_header_are_one_value_and_different_ones_are_refused() {
 }
 
 #[test]
-fn a_stream_is_asked_for_afresh_or_after_an_event() {
+fn a_stream_is_opened_or_resumed_after_an_event() {
     let check = |headers: &str, expected: Result<Option<&[u8]>, u16>| {
         let headers = format!("MCP-Session-Id: s\r\n{headers}");
         with_head("GET /mcp", &headers, |head| {

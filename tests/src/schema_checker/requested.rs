@@ -48,8 +48,8 @@ impl Outgoing {
         let mut at = 0;
         loop {
             match first_request(&self.unread[at..]) {
-                Step::Whole(asked, consumed) => {
-                    found.push(asked);
+                Step::Whole(requested, consumed) => {
+                    found.push(requested);
                     at += consumed;
                 }
                 Step::Partial => {

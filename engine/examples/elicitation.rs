@@ -1,5 +1,5 @@
 //! A server whose tool elicits input from the user before it books a table, with a prompt and
-//! resources: `cargo run --release --example ask_the_user`.
+//! resources: `cargo run --release --example elicitation`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,7 +1,7 @@
 //! A server behind a proxy that names the principal. Here curl acts as the proxy:
 //!
 //! ```text
-//! cargo run --release --example who_asks
+//! cargo run --release --example principal
 //! curl -sS http://127.0.0.1:8080/mcp -H 'X-Forwarded-User: ann' -H 'X-Tenant: blue' \
 //!   -H 'Content-Type: application/json' -H 'MCP-Protocol-Version: 2026-07-28' \
 //!   -H 'Mcp-Method: tools/call' -H 'Mcp-Name: who_am_i' \
@@ -21,7 +21,7 @@ fn main() -> corelane::Result<()> {
     let mut profile = Profile::from_args()?;
     // Every client that reaches this port is trusted with this header: only the proxy may reach it.
     profile.server.principal_header = Some("x-forwarded-user".to_owned());
-    Server::new("who_asks", "1.0.0")
+    Server::new("principal", "1.0.0")
         .expose_header("x-tenant")
         .tool(
             "who_am_i",
