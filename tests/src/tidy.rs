@@ -8,6 +8,7 @@
 //! know the style of this project, not every way to write a program.
 
 mod circles;
+mod defaults;
 mod dependencies;
 mod documents;
 mod english;
@@ -23,6 +24,7 @@ mod source;
 mod unsafety;
 
 pub use circles::imports_have_no_circles;
+pub use defaults::defaults_are_the_profiles;
 pub use dependencies::dependencies_are_explained;
 pub use documents::{json_blocks_are_json, links_resolve, readme_is_short};
 pub use english::{riddles_are_rare, words_are_in_use};

@@ -56,6 +56,11 @@ fn imports_have_no_circles() {
 }
 
 #[test]
+fn defaults_are_the_profiles() {
+    check(&rust(), tidy::defaults_are_the_profiles);
+}
+
+#[test]
 fn forbidden_imports_are_absent() {
     check(&rust(), tidy::forbidden_imports_are_absent);
 }

@@ -20,13 +20,16 @@ use super::bench::Bench;
 use super::bencher::Bencher;
 use super::checksum::Checksum;
 use core_affinity::CoreId;
-use corelane_io::lanes::{BATCH_MAX, LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
+use corelane_io::lanes::{LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use rtrb::RingBuffer;
 use std::hint;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, Thread};
+
+/// Messages that a receiver takes at once, and that its sender flushes together.
+pub(super) const BATCH_MAX: usize = 256;
 
 /// Lanes of a size that the caches of a core hold.
 pub(super) const LIMITS: LaneLimits = LaneLimits {

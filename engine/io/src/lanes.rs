@@ -33,9 +33,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(test)]
 mod tests;
 
-/// Messages a receiver takes in one turn unless its profile says otherwise.
-pub const BATCH_MAX: usize = 256;
-
 /// The guaranteed part of a batch for each lower tier: one in this many.
 const AGEING_SHARE: usize = 16;
 
