@@ -14,5 +14,4 @@ mod suite;
 
 pub use check_result::{CheckResult, judge};
 pub use expectation::{Expectation, ExpectationError};
-pub use suite::{Check, Run, Scenario, Status, run};
-pub(crate) use suite::{home, node};
+pub use suite::{Check, Run, Scenario, Status, home, node, run};
