@@ -80,7 +80,7 @@ pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
 pub(crate) use exchange::{Opening, StreamOf};
 pub(crate) use holder::HolderKey;
-pub(crate) use inbound::Inbound;
+pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;
