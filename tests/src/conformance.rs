@@ -10,8 +10,10 @@
 
 mod check_result;
 mod expectation;
+mod stdio_bridge;
 mod suite;
 
 pub use check_result::{CheckResult, judge};
 pub use expectation::{Expectation, ExpectationError};
+pub use stdio_bridge::StdioBridge;
 pub use suite::{Check, Run, Scenario, Status, home, node, run};
