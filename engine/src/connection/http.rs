@@ -115,6 +115,9 @@ impl Connection {
                     if consumed < bytes.len() && self.reads() {
                         self.keep_input(&bytes[consumed..], context);
                     }
+                    if self.buffers.is_some() {
+                        self.end_if_read_closed();
+                    }
                 }
             }
         }

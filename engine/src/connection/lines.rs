@@ -245,6 +245,7 @@ impl Connection {
             // There is no stream that could be open, or away for a while.
             Part::StreamOpen(_) | Part::StreamPause { .. } => {}
         }
+        self.end_if_answered();
     }
 
     fn write_answer(&mut self, message: &[u8], context: &mut Context<'_>) {
@@ -308,7 +309,6 @@ impl Connection {
         if request.stream.is_some_and(StreamOwner::is_stream) {
             context.meter.uncount(Counter::StreamsOpen);
         }
-        self.end_if_answered();
         Some(request)
     }
 
@@ -340,7 +340,8 @@ impl Connection {
         self.is_read_closed && !self.has_requests_left_over()
     }
 
-    /// Ends a connection that has nothing to answer any more and gets nothing else to.
+    /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
+    /// handles lines: the rest of them is not among what is left over.
     pub(super) fn end_if_answered(&mut self) {
         let Some(lines) = self.lines() else { return };
         let is_over = lines.is_ending || self.is_read_closed;

@@ -3,10 +3,10 @@
 use corelane_io::ring::Hangup;
 use serde_json::json;
 
-use super::{cancelled, check, in_session_of, legacy, opened, send};
+use super::{cancelled, check, in_session_of, legacy, modern, opened, send};
 use crate::connection::http::{Connection, Phase, RecvMode};
 use crate::connection::timer::Timer;
-use crate::mcp::tests::test_endpoint::{error, on_executor, result, text};
+use crate::mcp::tests::test_endpoint::{error, on_executor, result, stamped, text};
 
 #[test]
 fn the_end_of_input_ends_its_last_line_and_waits_for_the_answers() {
@@ -23,6 +23,36 @@ fn the_end_of_input_ends_its_last_line_and_waits_for_the_answers() {
         line.harness.gate.open();
         line.settle().await;
         check(&mut line, &[result(1, text("passed"))]);
+        assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
+    });
+}
+
+#[test]
+fn requests_behind_the_cancellation_of_the_last_one_in_flight_are_answered() {
+    on_executor(async {
+        let echo = |id| modern(id, "echo", json!({"message": "m"}));
+        let behind = [cancelled(1), echo(2), echo(3)].join("\n") + "\n";
+        let answers = [stamped(2, text("m")), stamped(3, text("m"))];
+        for requests_per_turn in [1, 2, 16] {
+            let mut line = opened();
+            send(&mut line, &[&modern(1, "wait", json!({}))]);
+            // Others come first, so that all of it is left over when the input ends.
+            line.requests_per_turn = 0;
+            line.receive(behind.as_bytes());
+            assert!(!line.step(Connection::finished));
+            line.requests_per_turn = requests_per_turn;
+            line.finish_leftover();
+            check(&mut line, &answers);
+            assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
+        }
+        // The same without an end of input, while the server drains.
+        let mut line = opened();
+        send(&mut line, &[&modern(1, "wait", json!({}))]);
+        line.harness.endpoint.drain();
+        line.step(|connection, _| connection.end_when_answered());
+        line.receive(behind.as_bytes());
+        line.finish_leftover();
+        check(&mut line, &[error(2, -32603), error(3, -32603)]);
         assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
     });
 }
