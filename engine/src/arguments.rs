@@ -24,6 +24,9 @@ pub struct ServeArguments {
     /// the profile; repeatable.
     #[arg(long = "allow-host", value_name = "HOST")]
     pub allow_hosts: Vec<String>,
+    /// Serves the parent of the process on standard input and output, and listens nowhere.
+    #[arg(long, conflicts_with_all = ["listen", "shards", "allow_hosts"])]
+    pub stdio: bool,
     /// The tuning profile, such as tuning/profiles/production.toml.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
@@ -48,6 +51,7 @@ impl ServeArguments {
         if self.cores.is_some() {
             profile.server.cores = self.cores;
         }
+        profile.server.stdio |= self.stdio;
         profile.server.allowed_hosts.extend(self.allow_hosts);
         profile.validate()?;
         Ok(profile)
@@ -63,9 +67,9 @@ struct ProgramArguments {
 }
 
 impl Profile {
-    /// The profile for the program's own command line: `--listen`, `--shards`, `--cores`,
-    /// `--allow-host` and `--profile`, as `corelane serve` takes them. Ends the program with a
-    /// message when the command line is wrong.
+    /// The profile for the program's own command line: `--listen`, `--stdio`, `--shards`,
+    /// `--cores`, `--allow-host` and `--profile`, as `corelane serve` takes them. Ends the program
+    /// with a message when the command line is wrong.
     ///
     /// # Errors
     /// The profile cannot be read, or is wrong together with the arguments.

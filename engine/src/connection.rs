@@ -6,10 +6,12 @@
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod buffers;
+pub(crate) mod channel;
 pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;
 mod large;
+mod lines;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -59,12 +59,12 @@
 //! | `arguments` | the command line of a program that is a server |
 //! | `server` | the builder; starts and drains shards; no work for single requests |
 //! | `shard` | one core: its loop, completions, deliveries, the drain |
-//! | `connection` | drives one HTTP connection: bytes in, bytes out, no socket |
+//! | `connection` | drives one connection, of HTTP or of lines: bytes in, bytes out, no socket |
 //! | `mcp` | the meaning of messages: sessions, calls, streams, subscriptions, tasks |
 //! | `catalog` | tools, resources, prompts and their encoded lists; one copy for each shard |
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | the interface for tool authors, and the execution of handlers |
-//! | `transport` | listeners |
+//! | `transport` | listeners; standard input and output |
 //! | `guard`, [`profile`], [`meter`], [`log`] | access checks; tuning; counters; logs |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!

@@ -5,7 +5,7 @@
 //! ```text
 //! endpoint      whole messages in, deliveries out: the table of contents
 //! decoding      large messages, which are decoded by the pool and come back
-//! services      routes (modern, legacy, batch) from a method to the operation that serves it
+//! services      routes (modern, legacy, batch, channel) from methods to operations
 //! operations    start, call_admission, endings, call_events, session_streams, task_requests,
 //!               task_updates, task_watching, listening, broadcasting, notifier: each borrows the
 //!               services it uses
@@ -80,7 +80,7 @@ pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
 pub(crate) use exchange::{Opening, StreamOf};
 pub(crate) use holder::HolderKey;
-pub(crate) use inbound::Inbound;
+pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;
 pub(crate) use requester::Requester;
 pub(crate) use server_parts::ServerParts;

@@ -64,6 +64,7 @@ impl Handling {
             chunks: ChunkPool::default(),
             meter,
             rules: Rules {
+                lines: Default::default(),
                 http: HttpLimits::DEFAULT,
                 connection: profile.connection,
                 origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)

@@ -33,7 +33,7 @@ pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
-pub use traffic::{Connection, Http, Json};
+pub use traffic::{Connection, Http, Json, Lines};
 
 use knobs::Section;
 
@@ -67,8 +67,10 @@ const RELATIONS: &[(u64, &str, &str)] = &[
     (1, "connection.linger_timeout_ms", "server.drain_timeout_ms"),
     // Two of the largest requests must fit, or none of them ever would beside another.
     (2, "http.body_bytes_max", "connection.input_bytes_max"),
+    (2, "lines.message_bytes_max", "connection.input_bytes_max"),
     // The arguments of one call must fit beside those of another.
     (2, "http.body_bytes_max", "calls.bytes_max"),
+    (2, "lines.message_bytes_max", "calls.bytes_max"),
     // A pipelined head must fit whole, or a connection could wait for itself.
     (1, "http.head_bytes_max", "connection.pipelined_bytes_max"),
     // The keep-alives of a stream show that an idle stream's peer is alive.
@@ -94,6 +96,8 @@ pub struct Profile {
     pub connection: Connection,
     /// Bounds on one HTTP request.
     pub http: Http,
+    /// Connections with one message on each line.
+    pub lines: Lines,
     /// Bounds on one JSON message.
     pub json: Json,
     /// Calls in flight.
@@ -133,6 +137,8 @@ pub struct ShardProfile {
     pub connection: Connection,
     /// See [`Http`].
     pub http: Http,
+    /// See [`Lines`].
+    pub lines: Lines,
     /// See [`Json`].
     pub json: Json,
     /// See [`Calls`].
@@ -202,6 +208,7 @@ impl Profile {
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
             connection: self.connection,
             http: self.http,
+            lines: self.lines,
             json: self.json,
             calls: self.calls,
             sessions: self.sessions,
@@ -213,7 +220,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 15] {
+    fn sections(&self) -> [&dyn Section; 16] {
         [
             &self.server,
             &self.ring,
@@ -221,6 +228,7 @@ impl Profile {
             &self.budget,
             &self.connection,
             &self.http,
+            &self.lines,
             &self.json,
             &self.calls,
             &self.sessions,

@@ -26,7 +26,7 @@ use crate::mcp::ServerParts;
 use crate::profile::cores;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::{Lanes, Profile};
-use crate::shard::{ShardControl, ShardPlan, spawn};
+use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 
@@ -35,6 +35,7 @@ mod error;
 mod handle;
 mod running;
 mod state_keys;
+mod stdio;
 
 use directory::ServedDirectory;
 pub use error::{Error, Result};
@@ -254,7 +255,8 @@ impl Server {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains. Prints the listening address to standard
-    /// output, and logs to standard error as `[log]` of the profile sets, unless the program has
+    /// output, or serves standard input and output as [`Server::run_stdio`] does if the profile
+    /// sets it. Logs to standard error as `[log]` of the profile sets, unless the program has
     /// installed a `tracing` subscriber of its own.
     ///
     /// # Errors
@@ -267,8 +269,12 @@ impl Server {
     }
 
     fn run_until_signal(self, profile: Profile) -> Result<()> {
+        if profile.server.stdio {
+            return self.serve_stdio(profile);
+        }
+        let signals = RunningServer::catch_signals()?;
         let server = self.start(profile)?;
-        server.forward_signals()?;
+        server.forward_signals(signals, Arc::default())?;
         server.announce();
         server.run_until_signal()
     }
@@ -295,12 +301,26 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
-        let (handle, directories) = (self.handle(), self.directories.clone());
-        let parts = self.into_parts(&profile)?;
         let cores = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
-        let allowed = allowed_descriptors()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
+        let backlog = profile.server.backlog;
+        let intakes = listeners.into_iter();
+        let intakes = intakes.map(|listener| Intake::Listener(listener, backlog));
+        self.start_on(profile, &cores, address, intakes.collect())
+    }
+
+    /// Starts a shard on each of `cores`, with the connections of its intake.
+    fn start_on(
+        self,
+        profile: Profile,
+        cores: &[usize],
+        address: SocketAddr,
+        intakes: Vec<Intake>,
+    ) -> Result<RunningServer> {
+        let (handle, directories) = (self.handle(), self.directories.clone());
+        let parts = self.into_parts(&profile)?;
+        let allowed = allowed_descriptors()?;
         let threads = PoolThreads::of_server(cores.len(), profile.offload.threads_for(cores.len()));
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
@@ -318,8 +338,8 @@ impl Server {
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
-        let shards = listeners.into_iter().zip(ends).zip(&cores);
-        for (shard, ((listener, (sender, receiver)), core)) in shards.enumerate() {
+        let shards = intakes.into_iter().zip(ends).zip(cores);
+        for (shard, ((intake, (sender, receiver)), core)) in shards.enumerate() {
             let control = Arc::new(ShardControl {
                 drain_timeout_ms: profile.server.drain_timeout_ms,
                 quiet_shards: Arc::clone(&quiet_shards),
@@ -335,8 +355,7 @@ impl Server {
                     .descriptors
                     .unwrap_or(allowed)
                     .min(allowed),
-                listener,
-                backlog: profile.server.backlog,
+                intake,
                 origin: origin.clone(),
                 principal: principal.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
@@ -395,7 +414,7 @@ fn allowed_descriptors() -> Result<u32> {
 fn origin_policy(address: SocketAddr, profile: &Profile) -> Result<OriginPolicy> {
     let server = &profile.server;
     let policy = OriginPolicy::new(address, &server.allowed_hosts, &server.allowed_origins)?;
-    if !policy.checks_host() {
+    if !policy.checks_host() && !server.stdio {
         tracing::warn!(
             %address,
             "any Host is accepted: pages on other sites can reach the server through DNS \

@@ -21,4 +21,4 @@ pub(crate) mod work;
 
 pub(crate) use control::ShardControl;
 pub(crate) use message::ShardMessage;
-pub(crate) use start::{ShardPlan, spawn};
+pub(crate) use start::{Intake, ShardPlan, spawn};

@@ -1,3 +1,4 @@
-//! Sources of bytes: listeners. Knows no protocol.
+//! Sources of bytes: listeners, and standard input and output. Knows no protocol.
 
 pub(crate) mod listener;
+pub(crate) mod stdio;

@@ -5,4 +5,5 @@
 //! JSON-RPC nor MCP.
 
 pub mod http1;
+pub mod line;
 pub mod sse;

@@ -10,9 +10,10 @@
 
 mod check_result;
 mod expectation;
+mod stdio_bridge;
 mod suite;
 
 pub use check_result::{CheckResult, check_run};
 pub use expectation::{Expectation, ExpectationError};
-pub use suite::{Check, Run, Scenario, Status, run};
-pub(crate) use suite::{home, node};
+pub use stdio_bridge::StdioBridge;
+pub use suite::{Check, Run, Scenario, Status, home, node, run};

@@ -1,17 +1,15 @@
 //! Server processes: started on a port of their own, observed, ended with their owner.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::connection::Connection;
+use crate::process::{Process, ProfileFile, collect_lines, lock};
 use crate::timeouts::{PATIENCE, wait_until};
 
 /// The output of a ready server, up to its address.
@@ -31,13 +29,10 @@ pub struct Setup {
 /// A running server. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Server {
-    child: Mutex<Child>,
-    process_id: u32,
+    process: Process,
     address: SocketAddr,
-    log: Arc<Mutex<String>>,
     /// Standard error, if it is not read.
     _unread: Option<ChildStderr>,
-    _profile: Option<ProfileFile>,
 }
 
 /// The exit of a process, and its output.
@@ -145,24 +140,36 @@ impl Setup {
         let Some(address) = address else {
             panic!("the first line of output names no address: {line:?}");
         };
-        let process_id = child.id();
         Server {
-            child: Mutex::new(child),
-            process_id,
+            process: Process::new(child, log, profile),
             address,
-            log,
             _unread: unread,
-            _profile: profile,
         }
     }
 
-    /// Runs the process until it ends by itself.
+    /// Starts the process with standard input and output for the caller.
+    pub(crate) fn spawn_piped(self) -> (Process, ChildStdin, ChildStdout) {
+        let (mut command, profile) = self.command();
+        command.stdin(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start: {error}"));
+        let input = child.stdin.take().expect("standard input is piped");
+        let output = child.stdout.take().expect("standard output is piped");
+        let error = child.stderr.take().expect("standard error is piped");
+        let log = Arc::new(Mutex::new(String::new()));
+        collect_lines(error, Arc::clone(&log), mpsc::channel().0);
+        (Process::new(child, log, profile), input, output)
+    }
+
+    /// Runs the process until it ends by itself, with `input` as its standard input.
     ///
     /// # Panics
     /// If it runs for longer than [`PATIENCE`].
     #[must_use]
-    pub fn run_to_end(self) -> Ended {
+    pub fn run_to_end_with(self, input: Stdio) -> Ended {
         let (mut command, _profile) = self.command();
+        command.stdin(input);
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start: {error}"));
@@ -183,6 +190,15 @@ impl Setup {
             output,
             error,
         }
+    }
+
+    /// Runs the process until it ends by itself. Its standard input is empty.
+    ///
+    /// # Panics
+    /// If it runs for longer than [`PATIENCE`].
+    #[must_use]
+    pub fn run_to_end(self) -> Ended {
+        self.run_to_end_with(Stdio::null())
     }
 
     fn command(&self) -> (Command, Option<ProfileFile>) {
@@ -215,6 +231,14 @@ impl Setup {
     }
 }
 
+impl Deref for Server {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
 impl Server {
     /// Where the server listens.
     #[must_use]
@@ -240,92 +264,6 @@ impl Server {
         Connection::open_from(source.into(), self.address)
             .unwrap_or_else(|error| panic!("cannot connect: {error}"))
     }
-
-    /// The process that was started is still running.
-    ///
-    /// # Panics
-    /// If it is not.
-    pub fn assert_alive(&self) {
-        let status = lock(&self.child)
-            .try_wait()
-            .expect("the process is our child");
-        assert!(
-            status.is_none(),
-            "the server is gone, {status:?}:\n{}",
-            lock(&self.log)
-        );
-    }
-
-    /// How many files the process has open.
-    #[must_use]
-    pub fn open_files(&self) -> usize {
-        let path = format!("/proc/{}/fd", self.process_id);
-        fs::read_dir(path).map_or(0, Iterator::count)
-    }
-
-    /// Bytes of memory that the process holds, as `VmRSS` in proc_pid_status(5) counts them.
-    ///
-    /// # Panics
-    /// If the process is gone.
-    #[must_use]
-    pub fn resident_bytes(&self) -> usize {
-        let path = format!("/proc/{}/status", self.process_id);
-        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let digits = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kilobytes = digits.and_then(|digits| digits.parse::<usize>().ok());
-        1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no VmRSS: {status}"))
-    }
-
-    /// Sends a signal, by its name without SIG.
-    ///
-    /// # Panics
-    /// If the process is gone, or the signal is neither INT nor TERM.
-    pub fn signal(&self, name: &str) {
-        let signal = match name {
-            "INT" => Signal::INT,
-            "TERM" => Signal::TERM,
-            _ => panic!("no test sends SIG{name}"),
-        };
-        let process = Pid::from_child(&lock(&self.child));
-        kill_process(process, signal)
-            .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.process_id));
-    }
-
-    /// Waits for the process to end by itself.
-    ///
-    /// # Panics
-    /// If it runs for longer than [`PATIENCE`].
-    #[must_use]
-    pub fn wait_for_exit(&self) -> ExitStatus {
-        wait_until("the exit of the server", || {
-            lock(&self.child)
-                .try_wait()
-                .expect("the process is our child")
-        })
-    }
-
-    /// The output of the process so far.
-    #[must_use]
-    pub fn log(&self) -> String {
-        lock(&self.log).clone()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let mut child = lock(&self.child);
-        // Fails only for a process that has ended, which is the goal.
-        let _ = child.kill();
-        let _ = child.wait();
-        if thread::panicking() {
-            eprintln!(
-                "log of the server at {}:\n{}",
-                self.address,
-                lock(&self.log)
-            );
-        }
-    }
 }
 
 struct KilledOnDrop(Child);
@@ -337,31 +275,12 @@ impl Drop for KilledOnDrop {
     }
 }
 
-/// A profile in a file of its own, which is removed with this value.
-#[derive(Debug)]
-struct ProfileFile {
-    path: PathBuf,
-}
-
-impl ProfileFile {
-    fn write(text: &str) -> ProfileFile {
-        static FILES: AtomicU32 = AtomicU32::new(0);
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        let name = format!("corelane-test-{}-{number}.toml", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {path:?}: {error}"));
-        ProfileFile { path }
-    }
-}
-
-impl Drop for ProfileFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// The program under test: `CORELANE_BIN`, or the one that cargo built beside the tests.
-fn binary() -> PathBuf {
+/// The program under test: `CORELANE_BIN`, or what cargo built beside the tests.
+///
+/// # Panics
+/// If it is not there.
+#[must_use]
+pub fn binary() -> PathBuf {
     let path = std::env::var_os("CORELANE_BIN").map_or_else(
         || {
             let tests = std::env::current_exe().expect("a process knows its program");
@@ -381,39 +300,8 @@ fn binary() -> PathBuf {
     path
 }
 
-/// Appends everything that is read to `log` and sends the first line.
-fn collect_lines(
-    source: impl Read + Send + 'static,
-    log: Arc<Mutex<String>>,
-    first: mpsc::Sender<String>,
-) {
-    /// Bytes kept of a log: enough for any failure of a verbose server.
-    const LOG_BYTES_MAX: usize = 1 << 20;
-    thread::spawn(move || {
-        let mut first = Some(first);
-        for line in BufReader::new(source).lines().map_while(Result::ok) {
-            let mut log = lock(&log);
-            if log.len() + line.len() < LOG_BYTES_MAX {
-                log.push_str(&line);
-                log.push('\n');
-            }
-            if let Some(first) = first.take() {
-                // The receiver may be gone.
-                let _ = first.send(line);
-            }
-        }
-    });
-}
-
 fn read_all(mut source: impl Read) -> String {
     let mut bytes = Vec::new();
     let _ = source.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A test that panicked elsewhere does not make its mutex unusable.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

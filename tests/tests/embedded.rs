@@ -4,7 +4,7 @@
 //! with the name of a way to log, this program serves; started without, it tests each of them.
 
 use corelane::{Call, CallError, Profile, Server};
-use corelane_tests::{Request, Setup};
+use corelane_tests::{Request, Setup, stdio};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -13,6 +13,8 @@ use serde_json::json;
 const LIBRARY_LOGS: &str = "library-logs";
 /// The program has a subscriber of its own.
 const PROGRAM_LOGS: &str = "program-logs";
+/// The program serves standard input and output, and its handlers print.
+const PRINTS: &str = "prints";
 
 fn main() -> corelane::Result<()> {
     match std::env::args().nth(1).as_deref() {
@@ -21,7 +23,9 @@ fn main() -> corelane::Result<()> {
             tracing_subscriber::fmt().with_ansi(false).init();
             serve()
         }
+        Some(PRINTS) => serve_stdio(),
         _ => {
+            what_handlers_print_reaches_standard_error_only();
             a_server_logs_as_its_profile_says();
             a_program_keeps_its_own_subscriber();
             Ok(())
@@ -41,6 +45,40 @@ fn serve() -> corelane::Result<()> {
     profile.server.shards = Some(1);
     let server = Server::new("embedded", "1.0.0").tool("fail", "Panics.", fail);
     server.run(profile)
+}
+
+fn serve_stdio() -> corelane::Result<()> {
+    let print = async |_: &Call, _: NoArguments| {
+        println!("a handler prints");
+        print!("and prints no line");
+        let child = std::process::Command::new("sh")
+            .args(["-c", "echo a child prints; wc -c"])
+            .status();
+        Ok(child.is_ok_and(|status| status.success()))
+    };
+    let server = Server::new("embedded", "1.0.0").tool("print", "Prints.", print);
+    server.run_stdio(Profile::default())
+}
+
+fn what_handlers_print_reaches_standard_error_only() {
+    let program = std::env::current_exe().expect("a process knows its program");
+    let mut server = Setup::program(program, &[PRINTS]).start_stdio();
+    for id in 0..2 {
+        let params = stdio::call("print", json!({}));
+        let answer = server.exchange(&stdio::modern(id, "tools/call", params));
+        assert_eq!(answer["result"]["content"][0]["text"], "true", "{answer}");
+    }
+    server.close_input();
+    assert!(server.wait_for_exit().success());
+    let log = server.process().log();
+    // The child has read nothing of what the parent writes.
+    for part in [
+        "a handler prints",
+        "and prints no line",
+        "a child prints\n0\n",
+    ] {
+        assert!(log.contains(part), "{part:?} is not in:\n{log}");
+    }
 }
 
 /// The log of a program that logs in this way, after a handler panicked.

@@ -90,6 +90,8 @@ mod sizes;
 mod startup;
 #[path = "integration/state_keys.rs"]
 mod state_keys;
+#[path = "integration/stdio.rs"]
+mod stdio;
 #[path = "integration/streams.rs"]
 mod streams;
 #[path = "integration/subscriptions.rs"]

@@ -109,7 +109,7 @@ impl Worker {
     ) -> Result<WorkerResults, String> {
         let core = plan.cores[number as usize % plan.cores.len()];
         let executor = Executor::new(ExecutorSettings {
-            core,
+            core: Some(core),
             ring_depth: EXECUTOR_RING_DEPTH,
             io_memory_bytes: EXECUTOR_IO_MEMORY_BYTES,
         })?;

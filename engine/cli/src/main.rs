@@ -25,7 +25,7 @@ struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the demo catalog over Streamable HTTP, both eras on one endpoint.
+    /// Serve the demo catalog over Streamable HTTP or standard input and output, both eras at once.
     Serve(serve::DemoArguments),
 }
 

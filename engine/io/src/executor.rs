@@ -22,8 +22,8 @@ pub use file::ReadFile;
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]
 pub struct ExecutorSettings {
-    /// The core its thread is pinned to.
-    pub core: usize,
+    /// The core its thread is pinned to; none leaves it to the kernel.
+    pub core: Option<usize>,
     /// Entries of each of its own rings.
     pub ring_depth: usize,
     /// Memory it registers for file input and output, in bytes.
@@ -39,12 +39,13 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 pub struct Executor(LocalExecutor);
 
 impl Executor {
-    /// Makes the executor and pins the calling thread.
+    /// Makes the executor and pins the calling thread if it is to be.
     ///
     /// # Errors
     /// The text of the kernel's refusal.
     pub fn new(settings: ExecutorSettings) -> Result<Executor, String> {
-        LocalExecutorBuilder::new(Placement::Fixed(settings.core))
+        let placement = settings.core.map_or(Placement::Unbound, Placement::Fixed);
+        LocalExecutorBuilder::new(placement)
             .ring_depth(settings.ring_depth)
             .io_memory(settings.io_memory_bytes)
             .preempt_timer(PREEMPT_TIMER)
@@ -61,7 +62,7 @@ impl Executor {
         let cores = core_affinity::get_core_ids().expect("the system names its cores");
         let turn = TURN.fetch_add(1, Ordering::Relaxed);
         Executor::new(ExecutorSettings {
-            core: cores[turn % cores.len()].id,
+            core: Some(cores[turn % cores.len()].id),
             ring_depth: 128,
             io_memory_bytes: 64 << 10,
         })

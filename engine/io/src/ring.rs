@@ -147,6 +147,18 @@ impl Ring {
         }
     }
 
+    /// Puts a stream socket that is open already into the direct descriptor `index`, which is free:
+    /// never used, or `Closed`. The ring has its own hold on it: `socket` may be closed.
+    ///
+    /// # Errors
+    /// What io_uring_register(2) says, as when `index` is beyond the table.
+    pub fn install(&mut self, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let sockets = [socket.as_raw_fd()];
+        let installed = self.uring.submitter();
+        installed.register_files_update(index, &sockets)?;
+        Ok(())
+    }
+
     /// Polls a connection for readable bytes, until a `Readable` that is not `armed`.
     pub fn watch(&mut self, key: SlotKey) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;

@@ -15,6 +15,14 @@ use crate::meter::Counter;
 const CHANGES_HELD_MAX: usize = 128;
 
 impl Connection {
+    /// A part of the answer to the request numbered `sequence`, which is awaited.
+    pub(crate) fn deliver_to(&mut self, sequence: u32, part: Part, context: &mut Context<'_>) {
+        match self.lines() {
+            Some(_) => self.deliver_on_channel(sequence, part, context),
+            None => self.deliver(part, context),
+        }
+    }
+
     /// A part of the answer to the current request.
     pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
         match part {
@@ -33,9 +41,14 @@ impl Connection {
         }
     }
 
-    /// Whether an answer numbered `sequence` is for the current request.
+    /// Whether an answer numbered `sequence` is for the current request, or one in flight.
     pub(crate) fn awaits(&self, sequence: u32) -> bool {
-        self.sequence == sequence && self.is_answering()
+        self.sequence == sequence && self.is_answering() || self.awaits_on_channel(sequence)
+    }
+
+    /// Whether anything is awaited.
+    pub(crate) fn awaits_any(&self) -> bool {
+        self.is_answering() || self.lines().is_some()
     }
 
     /// Whether a request has not got all of its answer.
@@ -160,13 +173,16 @@ impl Connection {
     /// Whether notifications of changes wait.
     pub(crate) fn holds_changes(&self) -> bool {
         let buffers = self.buffers.as_ref();
-        buffers.is_some_and(|buffers| !buffers.changes.is_empty())
+        buffers.is_some_and(|buffers| !buffers.changes.is_empty()) || self.holds_line_changes()
     }
 
     /// Writes the notifications of changes that have waited.
     pub(crate) fn release_changes(&mut self, context: &mut Context<'_>) {
         if !self.holds_changes() {
             return;
+        }
+        if self.lines().is_some() {
+            return self.release_line_changes(context);
         }
         let changes = std::mem::take(&mut self.buffers(context).changes);
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {

@@ -10,7 +10,7 @@ use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded, HolderKey};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
-use crate::profile::Connection as ConnectionProfile;
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -50,6 +50,8 @@ pub(crate) struct Context<'e> {
 pub(crate) struct Rules {
     /// Limits on framing.
     pub(crate) http: HttpLimits,
+    /// Limits on connections of lines.
+    pub(crate) lines: LineLimits,
     /// Limits on connections.
     pub(crate) connection: ConnectionProfile,
     /// The hosts and origins that may use this server.
@@ -76,6 +78,15 @@ impl Context<'_> {
             slot: self.key,
             sequence,
             takes_events,
+            is_on_channel: false,
+        }
+    }
+
+    /// The place of messages on the channel of the connection.
+    pub(crate) fn channel_exchange(&self, sequence: u32) -> Exchange {
+        Exchange {
+            is_on_channel: true,
+            ..self.exchange(sequence, true)
         }
     }
 }

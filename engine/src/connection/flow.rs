@@ -19,8 +19,11 @@ impl Connection {
         match self.phase {
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
+                // The parent of a process may have nothing to ask of it for days.
+                RecvMode::Poll | RecvMode::Cancelling if self.lines().is_some() => Timer::None,
                 RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
             },
+            Phase::ReadingLine => Timer::None,
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
             Phase::Waiting => Timer::Slow,
@@ -131,6 +134,7 @@ impl Connection {
     /// that waited behind the send must be taken in the same time.
     pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
         self.sending_bytes = 0;
+        self.forget_line_answers();
         let output = self.buffers.as_mut().and_then(|it| it.output.take());
         if output.is_some() {
             self.note_taken(bytes, profile);
@@ -186,13 +190,13 @@ impl Connection {
         self.unsent_bytes() + made >= context.rules.connection.output_bytes_max
     }
 
-    /// Whether the peer is so far behind that its connection is closed. The responses to its batch
-    /// do not count: they may be ready all at once, for any speed of reading, and have a bound of
-    /// their own.
+    /// Whether the peer is so far behind that its connection is closed. The responses to its batch,
+    /// and the answers on a channel, do not count: they may be ready all at once, for any speed of
+    /// reading, and have a bound of their own.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         let batch = waiting.and_then(|it| it.batch.as_ref());
-        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes);
+        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.line_answer_bytes();
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
     }
 

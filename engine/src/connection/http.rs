@@ -28,6 +28,8 @@ pub(crate) enum Phase {
     ReadingHead,
     /// A head and part of its body have arrived.
     ReadingBody,
+    /// Part of a line has arrived.
+    ReadingLine,
     /// A request waits for its answer.
     Waiting,
     /// A stream of events is open.
@@ -95,7 +97,7 @@ impl Connection {
             Phase::Flushing { .. } => {}
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine => {
                 let buffers = self.buffers.as_deref();
                 let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                 if has_turn || context.requests_left == 0 {
@@ -112,6 +114,9 @@ impl Connection {
                     }
                     if consumed < bytes.len() && self.reads() {
                         self.keep_input(&bytes[consumed..], context);
+                    }
+                    if self.buffers.is_some() {
+                        self.end_if_read_closed();
                     }
                 }
             }
@@ -158,12 +163,15 @@ impl Connection {
     pub(super) fn is_between_answers(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine
         )
     }
 
     /// A peer that sends no more gets its answers, and then the connection ends.
     pub(super) fn end_if_read_closed(&mut self) {
+        if self.lines().is_some() {
+            return self.end_if_answered();
+        }
         if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
             self.phase = Phase::Flushing { lingers: false };
         }
@@ -184,13 +192,16 @@ impl Connection {
     /// The peer sends no more. Returns whether the connection has no further use.
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
+        if self.lines().is_some() {
+            return self.finish_lines(context);
+        }
         match self.phase {
             Phase::Lingering => true,
             Phase::Flushing { .. } => {
                 self.phase = Phase::Flushing { lingers: false };
                 false
             }
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody => {
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine => {
                 self.end_if_read_closed();
                 false
             }
@@ -227,6 +238,9 @@ impl Connection {
             return Processed::bytes(0);
         }
         let mut framer = match &mut self.buffers {
+            Some(buffers) if buffers.lines.is_some() => {
+                return Processed::bytes(self.process_lines(input, context));
+            }
             Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
         };
@@ -286,6 +300,9 @@ impl Connection {
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
+        if self.lines().is_some() {
+            return self.refuse_lines(text, context);
+        }
         let reply = Reply {
             keep_alive: false,
             is_head: false,

@@ -137,6 +137,7 @@ impl Connection {
                 context.forwards.push((home, request));
             }
             Disposition::PeerNeeded => unreachable!("the request was postponed"),
+            Disposition::Cancel(_) => unreachable!("only channels have requests to cancel by id"),
             Disposition::Stream(owner) => {
                 self.wait(reply, context);
                 self.open_stream(owner, context);

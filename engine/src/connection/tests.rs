@@ -4,6 +4,7 @@ mod answers;
 mod bounds;
 mod framing;
 mod large;
+mod lines;
 mod postponed;
 mod response;
 mod streams;

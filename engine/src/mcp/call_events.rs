@@ -127,10 +127,10 @@ impl CallEvents<'_> {
         };
         let notifier = &mut self.endings.updates.notifier;
         let (streams, outbox) = (&mut notifier.streams, &mut notifier.outbox);
-        let takes_events = |it: Exchange| it.takes_events && !outbox.batches.has(it);
+        let is_kept = |it: Exchange| it.is_resumable() && !outbox.batches.has(it);
         if entry.stream.is_none()
             && let Some(session) = entry.session
-            && entry.exchange.is_some_and(takes_events)
+            && entry.exchange.is_some_and(is_kept)
         {
             entry.stream = Some(streams.begin(session));
         }

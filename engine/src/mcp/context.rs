@@ -105,7 +105,10 @@ impl Context {
             Reason::Forbidden(_) => Counter::RefusedOrigin,
             Reason::Principal(_) => Counter::RefusedPrincipal,
             Reason::Framing(_) => Counter::RefusedFraming,
-            Reason::SessionMissing | Reason::SessionUnknown => Counter::RefusedSession,
+            Reason::SessionMissing
+            | Reason::SessionUnknown
+            | Reason::NotInitialized
+            | Reason::AlreadyInitialized => Counter::RefusedSession,
             Reason::Overloaded(_) | Reason::Draining => Counter::RefusedOverload,
             _ => Counter::RefusedMessage,
         });

@@ -29,6 +29,8 @@ pub(crate) enum Disposition {
     Pending(Option<CallKey>),
     /// The answers of several calls of this session come later.
     PendingCalls(SessionId),
+    /// The message cancels a request of the same connection, which has a channel.
+    Cancel(OwnedId),
     /// The message was not handled: it must be handled again when the address of its peer is known.
     PeerNeeded,
     /// A stream is open until one side ends it.

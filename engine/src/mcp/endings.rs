@@ -34,6 +34,8 @@ pub(super) enum SessionEnd {
     Expired,
     /// Evicted for another session.
     Evicted,
+    /// Its connection, to which it belonged, is gone.
+    ChannelGone,
     /// Its client deleted it.
     Deleted,
     /// The server shut down.
@@ -120,7 +122,7 @@ impl Endings<'_> {
             SessionEnd::Expired => meter.count(Counter::SessionsExpired),
             SessionEnd::Evicted => meter.count(Counter::SessionsEvicted),
             SessionEnd::Deleted => meter.count(Counter::SessionsDeleted),
-            SessionEnd::Drained => {}
+            SessionEnd::ChannelGone | SessionEnd::Drained => {}
         }
         meter.uncount(Counter::SessionsOpen);
         for open in session.streams() {

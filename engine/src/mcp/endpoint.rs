@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use corelane_protocol::binding::admission::SessionClaim;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Decoder, Document, Id};
+use corelane_protocol::jsonrpc::{Decoder, Document, Id, OwnedId};
 use corelane_protocol::mcp::subscription::ListKind;
 
 use super::ahead::Ahead;
@@ -133,6 +133,26 @@ impl Endpoint {
             Err(error) => {
                 let reason = Reason::Undecodable(error);
                 self.services.context.refuse(None, reason, out)
+            }
+        }
+    }
+
+    /// Handles a message or a batch of a channel; an answer is appended to `out`. Gives the id of a
+    /// request that waits for its answer.
+    pub(crate) fn handle_channel_message(
+        &mut self,
+        inbound: Inbound<'_>,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> (Disposition, Option<OwnedId>) {
+        match self.decoder.decode(body) {
+            Ok(decoded) => {
+                let posted = (decoded.document(), PostedBody::Text(body));
+                self.services.admit_on_channel(inbound, posted, out)
+            }
+            Err(error) => {
+                let reason = Reason::Undecodable(error);
+                (self.services.context.refuse(None, reason, out), None)
             }
         }
     }

@@ -13,8 +13,29 @@ pub(crate) struct Exchange {
     pub(crate) slot: SlotKey,
     /// Which request of the connection.
     pub(crate) sequence: u32,
-    /// Whether its client takes a stream of events as the answer.
+    /// Whether its client takes messages before the answer.
     pub(crate) takes_events: bool,
+    /// Whether they come on a channel that all requests of the connection share, and not on a
+    /// stream of the request's own.
+    pub(crate) is_on_channel: bool,
+}
+
+impl Exchange {
+    /// Number of the channel itself, which no request has.
+    pub(crate) const CHANNEL: u32 = 0;
+
+    /// The place of messages that belong to no request of a connection with a channel.
+    pub(super) fn channel(self) -> Exchange {
+        Exchange {
+            sequence: Exchange::CHANNEL,
+            ..self
+        }
+    }
+
+    /// Whether a client that lost its connection may come back for the messages.
+    pub(super) fn is_resumable(self) -> bool {
+        self.takes_events && !self.is_on_channel
+    }
 }
 
 /// The owner of a stream that stays open.

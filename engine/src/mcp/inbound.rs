@@ -18,10 +18,20 @@ pub(crate) struct Inbound<'a> {
     pub(crate) requester: &'a Requester<'a>,
     /// The place of the answer, and its abilities.
     pub(crate) exchange: Exchange,
-    /// The session of the connection itself, on a transport where sessions belong to connections.
-    pub(crate) own_session: Option<SessionId>,
+    /// The channel that the message came on, on a transport that has one.
+    pub(super) channel: Option<Channel<'a>>,
     /// Work done ahead for a large message.
     ahead: Option<&'a Ahead>,
+}
+
+/// A connection on which all messages of both sides share one channel, such as standard input and
+/// output: its session is its own, and a request is cancelled by its id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Channel<'a> {
+    /// The session of the connection, once a client has made it.
+    pub(crate) session: Option<SessionId>,
+    /// Why no further request is taken now, if so.
+    pub(crate) overload: Option<&'a str>,
 }
 
 impl<'a> Inbound<'a> {
@@ -30,8 +40,16 @@ impl<'a> Inbound<'a> {
         Inbound {
             requester,
             exchange,
-            own_session: None,
+            channel: None,
             ahead: None,
+        }
+    }
+
+    /// The same on a channel.
+    pub(crate) fn on_channel(self, channel: Channel<'a>) -> Inbound<'a> {
+        Inbound {
+            channel: Some(channel),
+            ..self
         }
     }
 

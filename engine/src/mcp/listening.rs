@@ -5,7 +5,7 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, OwnedId};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::subscription::{
-    Filter, FilterLimits, ListKind, ListKinds, write_ended, write_task,
+    Filter, FilterLimits, ListKind, ListKinds, write_ended, write_task, write_torn_down,
 };
 
 use super::context::{Context, invalid_params};
@@ -213,7 +213,9 @@ impl Listening<'_> {
         }
     }
 
-    /// Ends every subscription with its result: the server shuts down.
+    /// Ends every subscription with its result: the server shuts down. On a channel, where no end
+    /// of a stream says so, it is cancelled first (MCP 2026-07-28 basic/patterns/cancellation);
+    /// after the result its id would name no request.
     pub(super) fn end_all(&mut self) {
         for (place, subscription) in std::mem::take(&mut self.subscriptions.open) {
             self.subscriptions.shares.give_back(subscription.holder, 1);
@@ -221,6 +223,11 @@ impl Listening<'_> {
                 subscription.acknowledge(self.outbox);
             }
             self.unsubscribe_from_tasks(place as u32, &subscription);
+            if subscription.exchange.is_on_channel {
+                let mut message = Vec::new();
+                write_torn_down(&mut message, subscription.id.as_id());
+                self.outbox.push_message(subscription.exchange, message);
+            }
             let mut body = Vec::new();
             let trailer = &self.context.trailer;
             write_ended(&mut body, subscription.id.as_id(), trailer);

@@ -20,8 +20,7 @@ impl Notifier<'_> {
     /// client that lost its last one. Without either the message is dropped.
     pub(super) fn notify(&mut self, session: SessionId, message: Vec<u8>) {
         if let Some((stream, exchange)) = self.stream_of(session) {
-            self.streams
-                .send(Some(stream), exchange, message, self.outbox);
+            self.streams.send(stream, exchange, message, self.outbox);
         }
     }
 
@@ -30,23 +29,24 @@ impl Notifier<'_> {
         let Some((stream, exchange)) = self.stream_of(session) else {
             return;
         };
-        let id = self.streams.keep(stream, &message);
+        let id = stream.and_then(|stream| self.streams.keep(stream, &message));
         if let Some(exchange) = exchange {
             self.outbox.push(exchange, Part::Change { id, message });
         }
     }
 
-    /// The stream on which a session gets messages, and where that is open.
-    fn stream_of(&mut self, session: SessionId) -> Option<(StreamId, Option<Exchange>)> {
+    /// The stream that keeps what a session gets, if one does, and where it is open.
+    fn stream_of(&mut self, session: SessionId) -> Option<(Option<StreamId>, Option<Exchange>)> {
         let found = self.sessions.find(session)?;
         let lost = found.lost_stream;
         match found.streams_mut().first_mut() {
+            Some(open) if open.exchange.is_on_channel => Some((None, Some(open.exchange))),
             Some(open) => {
                 let begin = || self.streams.begin(session);
                 let stream = *open.stream.get_or_insert_with(begin);
-                Some((stream, Some(open.exchange)))
+                Some((Some(stream), Some(open.exchange)))
             }
-            None => lost.map(|stream| (stream, None)),
+            None => lost.map(|stream| (Some(stream), None)),
         }
     }
 

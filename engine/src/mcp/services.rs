@@ -6,6 +6,7 @@
 
 mod admission;
 mod batch;
+mod channel;
 mod legacy;
 mod lists;
 mod modern;

@@ -206,7 +206,7 @@ impl Starter<'_> {
         let key = self.keep(request, call, rest);
         let found = session.and_then(|session| self.sessions.find(session));
         if let Some(found) = found.filter(|found| found.revision >= PRIMED_SINCE)
-            && exchange.takes_events
+            && exchange.is_resumable()
             && let Some(stream) = self.streams.begin_primed(found.id, exchange, self.outbox)
             && let Some(entry) = self.calls.find(key)
         {

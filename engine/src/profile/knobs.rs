@@ -147,6 +147,7 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+impl Value for bool {}
 impl Value for SocketAddr {}
 impl Value for String {}
 impl Value for CoreList {}

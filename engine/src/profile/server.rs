@@ -34,6 +34,10 @@ knobs! {
         /// Address and port: loopback, because a server without authentication must not be
         /// reachable by accident (MCP 2025-11-25 basic/transports). Port 0 takes a free one.
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), anything();
+        /// Whether the parent of the process is served on standard input and output instead, and
+        /// nothing is listened on. There is one shard then, which is pinned to a core only if
+        /// `cores` is set: a machine runs many such processes.
+        stdio: bool = false, anything();
         /// Path of the MCP endpoint, as in the specification's examples.
         endpoint: String = "/mcp".to_owned(), anything();
         /// Number of shards; default one for each core in use. More shards than cores share them in

@@ -20,6 +20,7 @@ fn complete() -> Profile {
     Profile {
         server: Server {
             listen: server.listen,
+            stdio: server.stdio,
             endpoint: server.endpoint,
             shards: Some(2),
             cores: Some("0-1".parse().expect("two cores")),
@@ -168,7 +169,7 @@ fn schema_has_the_sections_and_optional_knobs() {
     assert!(has("server", "cores") && has("server", "shards") && has("ring", "descriptors"));
     assert!(has("offload", "threads") && has("log", "format") && has("lanes", "bulk"));
     let sections: BTreeSet<_> = knobs.iter().map(|(section, _)| section).collect();
-    assert_eq!(sections.len(), 15);
+    assert_eq!(sections.len(), 16);
 }
 
 #[test]
@@ -217,8 +218,8 @@ fn check(text: &str, expected: &str) {
 #[test]
 fn refuses_what_the_schema_does_not_know_with_line_and_key() {
     let backlog = "[server]\nlisten = \"127.0.0.1:1\"\n  backlogs = 5\n";
-    let fields = "expected one of `listen`, `endpoint`, `shards`, `cores`, `allowed_hosts`, \
-                  `allowed_origins`, `principal_header`, `drain_timeout_ms`, \
+    let fields = "expected one of `listen`, `stdio`, `endpoint`, `shards`, `cores`, \
+                  `allowed_hosts`, `allowed_origins`, `principal_header`, `drain_timeout_ms`, \
                   `state_key_files`, `backlog`";
     check(
         backlog,

@@ -81,6 +81,20 @@ knobs! {
 }
 
 knobs! {
+    /// Connections with one message on each line, such as standard input and output.
+    #[derive(Copy, Eq)]
+    Lines as "lines" {
+        /// Bytes of one message, as of an HTTP body. A longer one is skipped and answered with an
+        /// error, and the connection goes on.
+        message_bytes_max: usize = 16 << 20, within(1024..=1 << 30);
+        /// Requests of one connection without an answer, as of a session. Open
+        /// `subscriptions/listen` requests are among them. Past it a request is refused as
+        /// overloaded.
+        in_flight_max: usize = 1000, within(1..=1_000_000);
+    }
+}
+
+knobs! {
     /// Bounds on one JSON message, from any transport.
     #[derive(Copy, Eq)]
     Json as "json" {

@@ -55,6 +55,9 @@ pub enum Error {
     /// The thread that writes the log cannot be made.
     #[error("cannot start the thread that writes the log: {0}")]
     Log(io::Error),
+    /// Standard input and output cannot be served.
+    #[error("cannot serve standard input and output: {0}")]
+    Stdio(io::Error),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 
@@ -103,20 +104,26 @@ impl RunningServer {
         self.connections_per_shard
     }
 
-    /// Turns SIGTERM and SIGINT into events.
-    pub(super) fn forward_signals(&self) -> Result<()> {
+    /// From this call on SIGTERM and SIGINT wait for [`RunningServer::forward_signals`].
+    pub(super) fn catch_signals() -> Result<Signals> {
+        Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)
+    }
+
+    /// Turns SIGTERM and SIGINT into events. The second one ends the process.
+    pub(super) fn forward_signals(
+        &self,
+        mut signals: Signals,
+        asked: Arc<AtomicBool>,
+    ) -> Result<()> {
         let events = self.events.clone();
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)?;
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                let mut is_second = false;
                 for signal in signals.forever() {
-                    if is_second {
+                    if asked.swap(true, Ordering::Relaxed) {
                         // A second signal requests an immediate end.
                         std::process::exit(128 + signal);
                     }
-                    is_second = true;
                     let _ = events.send(Event::Signal);
                 }
             })
@@ -130,6 +137,18 @@ impl RunningServer {
             Ok(Event::Signal) => tracing::info!("draining"),
             Ok(Event::ShardEnded) | Err(_) => tracing::error!("a shard ended; draining the rest"),
         }
+        self.log_totals()
+    }
+
+    /// Serves until the only connection of the only shard has ended, or a signal asks to end.
+    pub(super) fn run_until_channel_ends(mut self) -> Result<()> {
+        if let Ok(Event::Signal) = self.received.recv() {
+            tracing::info!("draining");
+        }
+        self.log_totals()
+    }
+
+    fn log_totals(&mut self) -> Result<()> {
         let totals = self.finish()?;
         for (row, value) in totals.rows().filter(|(_, value)| *value > 0) {
             tracing::info!(name = row.name, label = row.label, value, "total");

@@ -5,9 +5,14 @@
 //! backlog can hold, connections are accepted one by one, no more at a time than there are slots:
 //! the others wait in the backlog until one is free.
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
 use super::work::{Accepting, Shard};
 use crate::connection::http::Connection;
 use crate::meter::Counter;
+use crate::transport::listener::Listener;
+use corelane_io::slots::SlotKey;
 
 /// After a failure to accept, accepting waits this long.
 const RETRY_MS: u64 = 100;
@@ -70,15 +75,41 @@ impl Shard {
         }
     }
 
+    /// Begins to accept from a listener that lets `backlog` connections wait.
+    pub(super) fn accept_from(&mut self, listener: Listener, backlog: u32) {
+        self.peer_family = listener.peer_family();
+        self.backlog = backlog as usize;
+        self.listener = Some(listener);
+        self.accepting = Accepting::RetryAt(0);
+        self.continue_accepting();
+    }
+
+    /// Opens the only connection of the shard, of lines on `socket`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn open_channel(&mut self, socket: OwnedFd) -> io::Result<()> {
+        const INDEX: u32 = 0;
+        self.ring.install(INDEX, socket.as_fd())?;
+        self.channel = Some(self.open_with(INDEX, Connection::of_lines()));
+        Ok(())
+    }
+
     fn open(&mut self, index: u32) {
-        let key = self.slots.insert_at(index, Connection::new());
+        self.open_with(index, Connection::new());
+    }
+
+    fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
+        let key = self.slots.insert_at(index, connection);
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);
         if self.handling.is_draining {
-            return self.close(key);
+            self.close(key);
+            return key;
         }
         self.ring.watch(key);
         self.set_timer(key);
+        key
     }
 
     pub(super) fn accept_ended(&mut self, errno: i32) {
@@ -91,7 +122,7 @@ impl Shard {
             meter.count(Counter::ConnectionsRefusedDescriptors);
             return self.note_table(true);
         }
-        let error = std::io::Error::from_raw_os_error(errno);
+        let error = io::Error::from_raw_os_error(errno);
         tracing::warn!(%error, "accepting failed; trying again in {RETRY_MS} ms");
     }
 

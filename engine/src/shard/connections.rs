@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
+use crate::connection::channel::LineChannel;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
 use crate::guard::network::Network;
@@ -90,7 +91,7 @@ impl Shard {
             connection.release_changes(&mut context);
             next = context.out.take();
         }
-        let waits = connection.awaits(connection.sequence);
+        let waits = connection.awaits_any();
         self.finish_step(key, next);
         if waits {
             self.note_capacity();
@@ -199,10 +200,13 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let waiting = buffers.waiting.take();
+        let (waiting, lines) = (buffers.waiting.take(), buffers.lines.take());
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
+        if let Some(lines) = lines {
+            self.channel_gone(key, *lines);
+        }
         if let Some(waiting) = waiting {
             self.note_capacity();
             let exchange = Exchange {
@@ -210,6 +214,7 @@ impl Shard {
                 slot: key,
                 sequence: connection.sequence,
                 takes_events: waiting.reply.accept.event_stream,
+                is_on_channel: false,
             };
             if let Some(call) = waiting.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
@@ -225,6 +230,28 @@ impl Shard {
             if let Some(owner) = waiting.stream {
                 self.stream_gone(owner, exchange);
             }
+        }
+    }
+
+    /// Ends what a connection of lines waited for, its session first: to leave is to end it.
+    fn channel_gone(&mut self, key: SlotKey, lines: LineChannel) {
+        self.note_capacity();
+        let endpoint = &mut self.handling.endpoint;
+        if let Some(session) = lines.session {
+            endpoint.handle_channel_gone(session);
+        }
+        for (sequence, request) in lines.in_flight {
+            let exchange = self.handling.context(key).channel_exchange(sequence);
+            if let Some(call) = request.call {
+                self.handling.endpoint.handle_client_gone(call, exchange);
+            }
+            let Some(owner) = request.stream else {
+                continue;
+            };
+            if owner.is_stream() {
+                self.handling.meter.uncount(Counter::StreamsOpen);
+            }
+            self.stream_gone(owner, exchange);
         }
     }
 

@@ -169,7 +169,7 @@ impl Shard {
             return self.close(key);
         }
         let mut context = self.handling.context(key);
-        connection.deliver(part, &mut context);
+        connection.deliver_to(exchange.sequence, part, &mut context);
         if context.is_draining {
             connection.end_after_answer(&mut context);
         }
@@ -208,6 +208,7 @@ impl Shard {
             Disposition::Pending(_) | Disposition::PendingCalls(_) => return,
             Disposition::PeerNeeded => unreachable!("what is forwarded takes no place of its own"),
             Disposition::Forward { .. } => unreachable!("the home shard forwards nothing"),
+            Disposition::Cancel(_) => unreachable!("a channel cancels where its connection is"),
         };
         if wants_answer {
             self.deliver(Delivery { exchange, part });

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::work::{Accepting, Shard};
-use crate::connection::http::Phase;
+use crate::connection::http::{Connection, Phase};
 use corelane_io::ring::Wait;
 
 impl Shard {
@@ -15,7 +15,7 @@ impl Shard {
     /// none will have work again.
     pub(super) fn drain_step(&mut self) -> std::io::Result<bool> {
         let Some(deadline_ms) = self.drain_deadline_ms else {
-            if self.control.drain.load(Ordering::Relaxed) {
+            if self.control.drain.load(Ordering::Relaxed) || self.has_lost_its_channel() {
                 self.begin_drain();
             }
             return Ok(false);
@@ -39,6 +39,12 @@ impl Shard {
             }
         }
         Ok(self.control.quiet_shards.load(Ordering::Acquire) == self.ring_fds.len())
+    }
+
+    /// Whether the only connection of a shard has nothing more to say.
+    fn has_lost_its_channel(&self) -> bool {
+        let is_over = |key| self.slots.get(key).is_none_or(Connection::is_input_over);
+        self.channel.is_some_and(is_over)
     }
 
     fn is_quiet(&mut self) -> bool {
@@ -73,6 +79,11 @@ impl Shard {
                 continue;
             };
             let mut context = self.handling.context(key);
+            if connection.lines().is_some() {
+                connection.end_when_answered();
+                self.finish_step(key, None);
+                continue;
+            }
             match connection.phase {
                 // A received request is answered; its answer announces the end of the connection.
                 Phase::Idle if connection.has_requests_left_over() => {}

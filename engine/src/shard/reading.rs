@@ -105,7 +105,8 @@ impl Shard {
         };
         if !armed {
             connection.reading = RecvMode::Poll;
-            if !is_over {
+            // A channel has requests to answer after its end, and hears of the loss of its peer.
+            if !is_over || connection.lines().is_some() {
                 self.ring.watch(key);
             }
         } else if connection.reading == RecvMode::Multishot {

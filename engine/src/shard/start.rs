@@ -1,6 +1,7 @@
 //! Starting a shard on its thread.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -30,7 +31,7 @@ use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorSettings, Parker};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{Ring, RingError, RingSettings};
+use corelane_io::ring::{AddressFamily, Ring, RingError, RingSettings};
 use corelane_io::slots::Slots;
 use corelane_io::wake::{WakeFd, Waker};
 use corelane_io::wheel::Wheel;
@@ -39,14 +40,27 @@ use corelane_io::wheel::Wheel;
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
 
+/// Where the connections of a shard come from.
+pub(crate) enum Intake {
+    /// A listener, which lets so many of them wait.
+    Listener(Listener, u32),
+    /// There is one, of lines, and the shard ends with it. Its core is the kernel's choice unless
+    /// it is given: a machine may run many such processes.
+    Channel {
+        /// The socket.
+        socket: OwnedFd,
+        /// Whether the thread is pinned to the core of the profile.
+        is_pinned: bool,
+    },
+}
+
 /// Everything a shard is made from.
 pub(crate) struct ShardPlan {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) profile: ShardProfile,
     pub(crate) descriptors: u32,
-    pub(crate) listener: Listener,
-    pub(crate) backlog: u32,
+    pub(crate) intake: Intake,
     pub(crate) origin: OriginPolicy,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
@@ -101,6 +115,14 @@ pub enum ShardError {
         /// The system's error.
         error: io::Error,
     },
+    /// The only connection of the shard cannot be taken over.
+    #[error("shard {shard}: cannot take over its connection: {error}")]
+    Channel {
+        /// The shard.
+        shard: u16,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The ring stopped working.
     #[error("shard {shard}: its ring failed: {error}")]
     Broken {
@@ -115,6 +137,15 @@ pub enum ShardError {
         /// The shard.
         shard: u16,
     },
+}
+
+impl Intake {
+    fn is_pinned(&self) -> bool {
+        match self {
+            Intake::Listener(..) => true,
+            Intake::Channel { is_pinned, .. } => *is_pinned,
+        }
+    }
 }
 
 /// A shard's thread; it ends when the shard has drained.
@@ -147,7 +178,7 @@ fn serve(
     let runtime = plan.runtime.clone();
     let _entered = runtime.as_ref().map(RuntimeContext::enter);
     let settings = ExecutorSettings {
-        core: plan.profile.core_id,
+        core: plan.intake.is_pinned().then_some(plan.profile.core_id),
         ring_depth: profile.ring_depth as usize,
         io_memory_bytes: profile.io_memory_bytes,
     };
@@ -203,14 +234,15 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         ring,
         slots: Slots::new(plan.descriptors),
         wheel: Wheel::new(plan.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
-        peer_family: plan.listener.peer_family(),
+        peer_family: AddressFamily::V4,
         lookups: Default::default(),
-        listener: Some(plan.listener),
-        accepting: Accepting::RetryAt(0),
+        listener: None,
+        channel: None,
+        accepting: Accepting::Off,
         accepts_under_way: 0,
         is_table_full: false,
         table_warning_due_ms: 0,
-        backlog: plan.backlog as usize,
+        backlog: 0,
         sender: plan.sender,
         receiver: plan.receiver,
         ring_fds: plan.ring_fds,
@@ -236,7 +268,13 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         shedding: Default::default(),
         is_counted_quiet: false,
     };
-    opened.continue_accepting();
+    match plan.intake {
+        Intake::Listener(listener, backlog) => opened.accept_from(listener, backlog),
+        Intake::Channel { socket, .. } => {
+            let channel = opened.open_channel(socket);
+            channel.map_err(|error| ShardError::Channel { shard, error })?;
+        }
+    }
     Ok(opened)
 }
 
@@ -271,6 +309,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         postponed: Vec::new(),
         rules: Rules {
             http: http_limits(profile),
+            lines: profile.lines,
             connection: profile.connection,
             origin: plan.origin.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),

@@ -35,6 +35,8 @@ pub(crate) struct Shard {
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
     pub(super) listener: Option<Listener>,
+    /// The only connection, of a shard that ends with it.
+    pub(super) channel: Option<SlotKey>,
     /// The kind of address that peers have.
     pub(super) peer_family: AddressFamily,
     /// Requests of connections whose peers are being looked up: at most one of each, received since

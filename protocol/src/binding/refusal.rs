@@ -141,6 +141,12 @@ pub enum Reason<'a> {
     /// A legacy message without a session.
     #[error("header MCP-Session-Id is missing: initialize first")]
     SessionMissing,
+    /// A legacy message on a connection whose client has not initialized.
+    #[error("the connection has no session: initialize first")]
+    NotInitialized,
+    /// A second handshake on a connection.
+    #[error("the connection has a session: a client initializes once")]
+    AlreadyInitialized,
     /// A session that does not exist, any more or at all.
     #[error("no such session: initialize again")]
     SessionUnknown,
@@ -195,6 +201,8 @@ impl Reason<'_> {
             | Reason::VersionHeader
             | Reason::HeaderDiffers(_)
             | Reason::NotResumable(_)
+            | Reason::NotInitialized
+            | Reason::AlreadyInitialized
             | Reason::SessionMissing => error_code::INVALID_REQUEST,
             Reason::Envelope(_) | Reason::ClaimMissing(_) => error_code::INVALID_PARAMS,
             Reason::HeaderMissing(_)

@@ -259,6 +259,16 @@ pub fn write_ended(out: &mut Vec<u8>, subscription: Id<'_>, trailer: &ResultTrai
     });
 }
 
+/// Writes the notification by which a server cancels a subscription, the only request that it may
+/// cancel (MCP 2026-07-28 basic/patterns/cancellation).
+pub fn write_torn_down(out: &mut Vec<u8>, subscription: Id<'_>) {
+    encode::begin_notification(out, "notifications/cancelled");
+    out.extend_from_slice(br#"{"requestId":"#);
+    encode::write_id(out, subscription);
+    out.push(b'}');
+    encode::end(out);
+}
+
 fn write_subscription_meta(out: &mut Vec<u8>, subscription: Id<'_>) {
     out.extend_from_slice(br#""_meta":{"#);
     encode::write_string(out, SUBSCRIPTION_ID);

@@ -45,12 +45,14 @@ pub enum Status {
 }
 
 /// Where the suite is installed.
-pub(crate) fn home() -> PathBuf {
+#[must_use]
+pub fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance")
 }
 
 /// The Node that comes with the suite: it needs version 22, and Debian 13 has 20.
-pub(crate) fn node() -> PathBuf {
+#[must_use]
+pub fn node() -> PathBuf {
     let machine = match std::env::consts::ARCH {
         "aarch64" => "arm64",
         _ => "x64",

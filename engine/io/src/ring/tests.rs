@@ -12,8 +12,9 @@ use crate::wake::WakeFd;
 use server::{ROUND, ROUNDS_MAX, SMALL, Server};
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 
 /// Whether the peer of `client` closed: an end of stream or a reset, and no timeout.
@@ -38,6 +39,31 @@ fn is_readable(fd: BorrowedFd<'_>, timeout_ms: i32) -> bool {
     };
     // SAFETY: poll(2) reads and writes one `pollfd`, a local of this function.
     unsafe { libc::poll(&mut poll, 1, timeout_ms) == 1 }
+}
+
+#[test]
+fn a_socket_that_was_open_before_is_served_like_an_accepted_one() {
+    let mut server = Server::open(&SMALL);
+    let (mut client, socket) = UnixStream::pair().unwrap();
+    let key = SlotKey {
+        index: 1,
+        generation: 0,
+    };
+    server.ring.install(key.index, socket.as_fd()).unwrap();
+    drop(socket);
+    server.ring.watch(key);
+    client.write_all(b"ping").unwrap();
+    assert_eq!(server.readable(key), Hangup::None);
+    let Received::Data { buffer, bytes, .. } = server.received(key) else {
+        panic!("no data");
+    };
+    assert_eq!(server.ring.buffers().bytes_mut(&buffer, bytes), b"ping");
+    server.ring.buffers().recycle(buffer);
+    client.shutdown(Shutdown::Both).unwrap();
+    assert_eq!(server.readable(key), Hangup::Closed);
+    // Beyond the table there is no place.
+    let error = server.ring.install(SMALL.descriptors, client.as_fd());
+    assert!(error.is_err());
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn exchange_of(line: &TestConnection) -> Exchange {
         slot: KEY,
         sequence: line.connection.sequence,
         takes_events: true,
+        is_on_channel: false,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, HolderKey, Part};
 use crate::meter::throttle::Throttle;
-use crate::profile::Connection as ConnectionProfile;
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -76,6 +76,7 @@ impl TestConnection {
             peer: Some(HolderKey::ANONYMOUS),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
+                lines: LineLimits::default(),
                 connection: ConnectionProfile::default(),
                 origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
@@ -179,7 +180,9 @@ impl TestConnection {
     pub(super) fn deliver(&mut self, exchange: Exchange, part: Part) -> bool {
         let is_awaited = self.connection.awaits(exchange.sequence);
         if is_awaited {
-            self.step(|connection, context| connection.deliver(part, context));
+            self.step(|connection, context| {
+                connection.deliver_to(exchange.sequence, part, context);
+            });
         }
         is_awaited
     }

@@ -1,16 +1,37 @@
 //! The holders of anonymous clients, and the departure of clients.
 
+use corelane_protocol::jsonrpc::Id;
 use corelane_protocol::mcp::era::Era;
 
 use super::Endpoint;
 use crate::guard::network::Network;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::disposition::{Forwarded, ForwardedKind};
+use crate::mcp::endings::SessionEnd;
 use crate::mcp::exchange::Exchange;
 use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
 
 impl Endpoint {
+    /// Handles that the client of a call cancels it: nothing is sent for it any more.
+    pub(crate) fn handle_cancel(&mut self, key: CallKey) {
+        self.services.endings().cancel(key);
+    }
+
+    /// Handles that a client cancels a request of a batch in its session.
+    pub(crate) fn handle_cancel_in_session(&mut self, session: SessionId, id: Id<'_>) {
+        self.services.cancel_request(session, id);
+    }
+
+    /// Handles the loss of the connection that a session belongs to.
+    pub(crate) fn handle_channel_gone(&mut self, session: SessionId) {
+        if let Some(session) = self.services.sessions.remove(session) {
+            self.services
+                .endings()
+                .end_session(session, SessionEnd::ChannelGone);
+        }
+    }
+
     /// The holder for anonymous clients of a network; clients without a known one share a holder.
     pub(crate) fn holder_of(&self, network: Option<Network>) -> HolderKey {
         let holders = &self.services.context.holders;

@@ -37,7 +37,7 @@ impl Services {
     }
 
     /// Admits a message that is no batch, and serves or forwards it.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         inbound: Inbound<'_>,
         (document, body): (Document<'_>, PostedBody<'_>),
@@ -69,7 +69,7 @@ impl Services {
                     Routed::Here(session) => {
                         self.session(session, inbound, claim.revision(), message, out)
                     }
-                    Routed::Unknown => self.context.refuse(id, Reason::SessionUnknown, out),
+                    Routed::Unknown => self.context.refuse(id, no_session(claim), out),
                     Routed::Elsewhere(forward) => forward,
                 }
             }
@@ -77,7 +77,7 @@ impl Services {
     }
 
     /// Admits a batch, and serves or forwards it.
-    fn admit_batch(
+    pub(super) fn admit_batch(
         &mut self,
         inbound: Inbound<'_>,
         (batch, body): (Document<'_>, PostedBody<'_>),
@@ -91,7 +91,7 @@ impl Services {
         let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
         match self.route_session(inbound, claim, None, kind, out) {
             Routed::Here(session) => self.batch(session, inbound, batch, out),
-            Routed::Unknown => self.context.refuse(None, Reason::SessionUnknown, out),
+            Routed::Unknown => self.context.refuse(None, no_session(claim), out),
             Routed::Elsewhere(forward) => forward,
         }
     }
@@ -128,7 +128,9 @@ impl Services {
     ) -> Routed {
         let settings = &self.context.settings;
         let (session, revision) = match claim {
-            SessionClaim::OfConnection => (inbound.own_session, None),
+            SessionClaim::OfConnection => {
+                (inbound.channel.and_then(|channel| channel.session), None)
+            }
             SessionClaim::Named {
                 session_id,
                 revision,
@@ -173,5 +175,13 @@ impl Services {
             home: session.home,
             request: Box::new(request),
         }
+    }
+}
+
+/// Why a message is of no session.
+fn no_session(claim: SessionClaim<'_>) -> Reason<'static> {
+    match claim {
+        SessionClaim::Named { .. } => Reason::SessionUnknown,
+        SessionClaim::OfConnection => Reason::NotInitialized,
     }
 }

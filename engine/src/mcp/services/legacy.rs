@@ -21,6 +21,7 @@ use crate::mcp::endings::SessionEnd;
 use crate::mcp::handler_kind::HandlerKind;
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
+use crate::mcp::sessions::OpenStream;
 use crate::mcp::start::HandlerRequest;
 use crate::mcp::task_requests::TaskRequest;
 use crate::meter::Counter;
@@ -38,6 +39,9 @@ impl Services {
         context.meter.add(Counter::RequestsLegacy, 1);
         if context.is_draining() {
             return context.refuse(Some(id), Reason::Draining, out);
+        }
+        if inbound.channel.is_some_and(|it| it.session.is_some()) {
+            return context.refuse(Some(id), Reason::AlreadyInitialized, out);
         }
         let params = match InitializeParams::read(params) {
             Ok(params) => params,
@@ -61,6 +65,11 @@ impl Services {
         context.meter.count(Counter::SessionsOpen);
         if let Some(evicted) = evicted {
             self.endings().end_session(evicted, SessionEnd::Evicted);
+        }
+        if inbound.channel.is_some() {
+            let (stream, exchange) = (None, inbound.exchange.channel());
+            self.sessions
+                .open_stream(session, OpenStream { stream, exchange });
         }
         let description = &*self.context.settings.parts.description;
         write_initialize_result(out, id, revision, (description, self.catalog.offer()));
@@ -315,7 +324,14 @@ impl Services {
             .and_then(|params| params.as_object())
             .and_then(|object| object.get("requestId"))
             .and_then(Id::read);
-        let (Some(id), Some(session)) = (id, self.sessions.find(session)) else {
+        if let Some(id) = id {
+            self.cancel_request(session, id);
+        }
+    }
+
+    /// Cancels the call of a session that answers its request `id`, if one is in flight.
+    pub(in crate::mcp) fn cancel_request(&mut self, session: SessionId, id: Id<'_>) {
+        let Some(session) = self.sessions.find(session) else {
             return;
         };
         let calls = &mut self.calls;

@@ -227,6 +227,7 @@ fn exchange(sequence: u32) -> Exchange {
         },
         sequence,
         takes_events: true,
+        is_on_channel: false,
     }
 }
 

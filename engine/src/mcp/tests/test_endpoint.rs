@@ -371,6 +371,7 @@ impl TestEndpoint {
             },
             sequence: self.sequence,
             takes_events: self.takes_events,
+            is_on_channel: false,
         }
     }
 }
@@ -413,6 +414,7 @@ pub(crate) fn kind_of(disposition: &Disposition) -> String {
         Disposition::Done => "done".to_owned(),
         Disposition::Pending(_) | Disposition::PendingCalls(_) => "pending".to_owned(),
         Disposition::PeerNeeded => "peer needed".to_owned(),
+        Disposition::Cancel(id) => format!("cancel {id:?}"),
         Disposition::Stream(_) => "stream".to_owned(),
         Disposition::Forward { home, .. } => format!("forward to {home}"),
     }

@@ -17,7 +17,7 @@ use crate::meter::Counter;
 use crate::profile::Profile;
 use crate::shard::start::open;
 use crate::shard::work::Shard;
-use crate::shard::{ShardControl, ShardPlan};
+use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::listen;
 use corelane_io::executor::{Executor, yield_now};
 use corelane_io::lanes::{LaneLimits, Mesh};
@@ -67,8 +67,7 @@ impl TestShard {
             shards: 1,
             profile: profile.for_core(0),
             descriptors: profile.ring.descriptors.unwrap_or(256),
-            listener,
-            backlog: profile.server.backlog,
+            intake: Intake::Listener(listener, profile.server.backlog),
             origin: OriginPolicy::new(address, none, none).expect("a bound address"),
             principal: None,
             endpoint_path: "/mcp".to_owned(),

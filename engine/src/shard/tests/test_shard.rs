@@ -15,7 +15,7 @@ use crate::meter::Counter;
 use crate::profile::{Profile, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
-use crate::shard::start::{ShardPlan, open};
+use crate::shard::start::{Intake, ShardPlan, open};
 use crate::shard::work::Shard;
 use crate::transport::listener::listen;
 use corelane_io::chunk::Chunk;
@@ -76,8 +76,7 @@ impl TestShard {
                 shards: count,
                 profile,
                 descriptors: 1024,
-                listener,
-                backlog: 128,
+                intake: Intake::Listener(listener, 128),
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),
@@ -214,6 +213,7 @@ impl TestShard {
             slot: key,
             sequence: connection.sequence,
             takes_events: true,
+            is_on_channel: false,
         }
     }
 }

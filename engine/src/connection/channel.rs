@@ -1,0 +1,39 @@
+//! What a connection of lines keeps: its session, and the requests that wait for their answers.
+
+use std::collections::BTreeMap;
+
+use corelane_protocol::framing::line::Framer;
+use corelane_protocol::jsonrpc::OwnedId;
+
+use crate::handler::event_queue::CallKey;
+use crate::mcp::{SessionId, StreamOwner};
+
+/// What a connection of lines owns for as long as it is open.
+#[derive(Debug, Default)]
+pub(crate) struct LineChannel {
+    pub(super) framer: Framer,
+    /// The session of the connection, once its client has made one.
+    pub(crate) session: Option<SessionId>,
+    /// Requests without a final answer, by their numbers, at most `lines.in_flight_max`.
+    pub(crate) in_flight: BTreeMap<u32, LineRequest>,
+    /// Notifications of changes, no two of them equal, that wait until all output before them is
+    /// sent; with the number of what they are sent for.
+    pub(super) changes: Vec<(u32, Vec<u8>)>,
+    /// Bytes of the answers that wait behind the send under way.
+    pub(super) answer_bytes: usize,
+    /// The connection ends when all requests are answered.
+    pub(super) is_ending: bool,
+}
+
+/// A request whose answer comes later.
+#[derive(Debug)]
+pub(crate) struct LineRequest {
+    /// Its id, by which it is cancelled; a batch has none.
+    pub(super) id: Option<OwnedId>,
+    /// The call that answers it, if that runs on this shard.
+    pub(crate) call: Option<CallKey>,
+    /// Whose stream it is, or what else answers it.
+    pub(crate) stream: Option<StreamOwner>,
+    /// What came of a batch so far: an array that is not closed.
+    pub(super) responses: Vec<u8>,
+}

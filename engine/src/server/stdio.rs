@@ -1,0 +1,77 @@
+//! A server on standard input and output: one client, which is the parent of the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{Error, Result, RunningServer, Server};
+use crate::profile::{Profile, cores};
+use crate::shard::Intake;
+use crate::transport::stdio::Stdio;
+
+/// Places for connections and their listen streams. A table as large as the limit on open files is
+/// for listeners.
+const DESCRIPTORS: u32 = 1024;
+
+impl Server {
+    /// Serves the parent of the process on standard input and output, both eras on one channel,
+    /// until standard input ends or SIGTERM or SIGINT asks to end; then answers what is in flight,
+    /// for `server.drain_timeout_ms` of the profile at most. Nothing is listened on, and one shard
+    /// serves it all; it is pinned to a core if the profile names cores.
+    ///
+    /// Nothing but messages reaches standard output: what a handler, a library or a child process
+    /// prints there goes to standard error, where the log is, and standard input is empty for them.
+    ///
+    /// ```no_run
+    /// use corelane::{Profile, Server, tool};
+    ///
+    /// /// Adds two numbers.
+    /// #[tool]
+    /// async fn add(a: f64, b: f64) -> f64 {
+    ///     println!("on standard error");
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> corelane::Result<()> {
+    ///     let server = Server::new("calculator", "1.0.0").with_tool(add());
+    ///     server.run_stdio(Profile::default())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting, and the failure of its shard.
+    pub fn run_stdio(self, mut profile: Profile) -> Result<()> {
+        profile.server.stdio = true;
+        self.run(profile)
+    }
+
+    pub(super) fn serve_stdio(self, mut profile: Profile) -> Result<()> {
+        profile.validate()?;
+        profile.server.shards = Some(1);
+        let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);
+        profile.ring.descriptors = Some(descriptors);
+        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
+        // The end of standard input asks the process to end; a signal after it asks again.
+        let asked = Arc::new(AtomicBool::new(false));
+        let on_input_end = {
+            let asked = Arc::clone(&asked);
+            move || asked.store(true, Ordering::Relaxed)
+        };
+        let connected = Stdio::take_over().and_then(|stdio| stdio.connect(on_input_end));
+        let connected = connected.map_err(Error::Stdio)?;
+        let intake = Intake::Channel {
+            socket: connected.socket,
+            is_pinned: profile.server.cores.is_some(),
+        };
+        // No one listens there, and no one is told so.
+        let address = profile.server.listen;
+        let patience = Duration::from_millis(profile.server.drain_timeout_ms);
+        let signals = RunningServer::catch_signals()?;
+        let server = self.start_on(profile, &core, address, vec![intake])?;
+        server.forward_signals(signals, asked)?;
+        let ended = server.run_until_channel_ends();
+        // What the shard has sent is still on its way to a parent that reads slowly.
+        let _ = connected.written.recv_timeout(patience);
+        ended
+    }
+}

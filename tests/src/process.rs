@@ -1,0 +1,184 @@
+//! Processes of tests: watched, signalled, ended with their owner.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::timeouts::wait_until;
+
+/// A running process. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Mutex<Child>,
+    process_id: u32,
+    log: Arc<Mutex<String>>,
+    _profile: Option<ProfileFile>,
+}
+
+impl Process {
+    /// A process whose output is collected in `log`.
+    pub(crate) fn new(
+        child: Child,
+        log: Arc<Mutex<String>>,
+        profile: Option<ProfileFile>,
+    ) -> Process {
+        Process {
+            process_id: child.id(),
+            child: Mutex::new(child),
+            log,
+            _profile: profile,
+        }
+    }
+
+    /// The process that was started is still running.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn assert_alive(&self) {
+        let status = lock(&self.child)
+            .try_wait()
+            .expect("the process is our child");
+        assert!(
+            status.is_none(),
+            "the server is gone, {status:?}:\n{}",
+            lock(&self.log)
+        );
+    }
+
+    /// How many files the process has open.
+    #[must_use]
+    pub fn open_files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.process_id);
+        fs::read_dir(path).map_or(0, Iterator::count)
+    }
+
+    /// Bytes of memory that the process holds, as `VmRSS` in proc_pid_status(5) counts them.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        let path = format!("/proc/{}/status", self.process_id);
+        let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let digits = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kilobytes = digits.and_then(|digits| digits.parse::<usize>().ok());
+        1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no VmRSS: {status}"))
+    }
+
+    /// Sends a signal, by its name without SIG.
+    ///
+    /// # Panics
+    /// If the process is gone, or the signal is neither INT nor TERM.
+    pub fn signal(&self, name: &str) {
+        let signal = match name {
+            "INT" => Signal::INT,
+            "TERM" => Signal::TERM,
+            _ => panic!("no test sends SIG{name}"),
+        };
+        let process = Pid::from_child(&lock(&self.child));
+        kill_process(process, signal)
+            .unwrap_or_else(|error| panic!("cannot signal {}: {error}", self.process_id));
+    }
+
+    /// Waits for the process to end by itself.
+    ///
+    /// # Panics
+    /// If it runs for longer than [`PATIENCE`].
+    #[must_use]
+    pub fn wait_for_exit(&self) -> ExitStatus {
+        wait_until("the exit of the server", || {
+            lock(&self.child)
+                .try_wait()
+                .expect("the process is our child")
+        })
+    }
+
+    /// How the process ended, if it has.
+    ///
+    /// # Panics
+    /// Never: the process is a child of the test.
+    #[must_use]
+    pub fn try_wait(&self) -> Option<ExitStatus> {
+        let mut child = lock(&self.child);
+        child.try_wait().expect("the process is our child")
+    }
+
+    /// The output of the process so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        lock(&self.log).clone()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let mut child = lock(&self.child);
+        // Fails only for a process that has ended, which is the goal.
+        let _ = child.kill();
+        let _ = child.wait();
+        if thread::panicking() {
+            eprintln!("log of process {}:\n{}", self.process_id, lock(&self.log));
+        }
+    }
+}
+
+/// A profile in a file of its own, which goes with it.
+#[derive(Debug)]
+pub(crate) struct ProfileFile {
+    pub(crate) path: PathBuf,
+}
+
+impl ProfileFile {
+    pub(crate) fn write(text: &str) -> ProfileFile {
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("corelane-test-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap_or_else(|error| panic!("cannot write {path:?}: {error}"));
+        ProfileFile { path }
+    }
+}
+
+impl Drop for ProfileFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Appends everything that is read to `log` and sends the first line.
+pub(crate) fn collect_lines(
+    source: impl Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+    first: mpsc::Sender<String>,
+) {
+    /// Kept of a log: enough for any failure, however long the server talks.
+    const LOG_BYTES_MAX: usize = 1 << 20;
+    thread::spawn(move || {
+        let mut first = Some(first);
+        for line in BufReader::new(source).lines().map_while(Result::ok) {
+            let mut log = lock(&log);
+            if log.len() + line.len() < LOG_BYTES_MAX {
+                log.push_str(&line);
+                log.push('\n');
+            }
+            if let Some(first) = first.take() {
+                // Nobody may be waiting for it.
+                let _ = first.send(line);
+            }
+        }
+    });
+}
+
+/// A test that panicked elsewhere does not make what it held unusable.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,343 @@
+//! A server on standard input and output: `corelane serve --stdio` and its parent.
+//!
+//! MCP 2025-11-25 basic/transports, "stdio", and 2026-07-28 basic/transports/stdio.
+
+use std::fs::File;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use corelane_tests::conformance::{home, node};
+use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
+use corelane_tests::stdio::{call, cancelled, initialize, legacy, modern};
+use corelane_tests::{Setup, StdioServer, binary, wait_until};
+use serde_json::{Value, json};
+
+fn start() -> StdioServer {
+    Setup::bare(&[]).start_stdio()
+}
+
+/// A legacy or a modern request.
+type MakeRequest = fn(Value, &str, Value) -> Value;
+
+const ERAS: [MakeRequest; 2] = [legacy, modern];
+
+#[track_caller]
+fn check_text(answer: &Value, text: &str) {
+    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
+}
+
+fn echo(message: &str) -> Value {
+    call("echo", json!({ "message": message }))
+}
+
+fn sleep(ms: u64) -> Value {
+    call("sleep", json!({ "ms": ms }))
+}
+
+#[test]
+fn both_eras_are_served_on_one_channel_with_calls_in_flight() {
+    let mut server = start();
+    // A client that knows both eras probes first, and may fall back.
+    let discovered = server.exchange(&modern("d", "server/discover", json!({})));
+    assert_eq!(
+        discovered["result"]["supportedVersions"],
+        json!(["2026-07-28"])
+    );
+    server.initialize(&json!({}));
+    for (era, make) in ERAS.iter().enumerate() {
+        server.send(&make(json!(era), "tools/call", sleep(60_000)));
+    }
+    for make in ERAS {
+        let listed = server.exchange(&make(json!("l"), "tools/list", json!({})));
+        assert!(listed["result"]["tools"].is_array(), "{listed}");
+        check_text(
+            &server.exchange(&make(json!(-7), "tools/call", echo("hello"))),
+            "hello",
+        );
+    }
+    // Nothing was asked before that needs an answer still, but for what is cancelled.
+    for era in 0..ERAS.len() {
+        server.send(&cancelled(era));
+    }
+    server.close_input();
+    assert!(server.wait_for_exit().success());
+}
+
+#[test]
+fn lines_that_are_no_message_are_refused_and_later_ones_are_served() {
+    let setup = Setup::bare(&[]).profile("[lines]\nmessage_bytes_max = 2048");
+    let mut server = setup.start_stdio();
+    let too_long = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"x\":\"{}\"}}",
+        "x".repeat(1 << 20)
+    );
+    let cases: [(&[u8], i64); 5] = [
+        (b"garbage", -32700),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":1", -32700),
+        (b"\xff\xfe{}", -32700),
+        (b"[]", -32600),
+        (too_long.as_bytes(), -32600),
+    ];
+    for (line, code) in cases {
+        server.send_bytes(b"\n\r\n");
+        server.send_bytes(line);
+        server.send_bytes(b"\r\n");
+        let answer = server.expect();
+        assert_eq!(answer["error"]["code"], code, "{answer}");
+        assert!(answer.get("id").is_none(), "{answer}");
+        check_text(
+            &server.exchange(&modern(1, "tools/call", echo("still there"))),
+            "still there",
+        );
+    }
+}
+
+#[test]
+fn messages_larger_than_any_pipe_pass_both_ways() {
+    let mut server = start();
+    let message = "0123456789abcdef".repeat(1 << 18);
+    let answer = server.exchange(&modern(1, "tools/call", echo(&message)));
+    check_text(&answer, &message);
+    // As many as a client sends without waiting.
+    for id in 0..200 {
+        server.send(&modern(id, "tools/call", echo("m")));
+    }
+    for id in 0..200 {
+        let answer = server.expect();
+        assert_eq!(answer["id"], id);
+    }
+}
+
+#[test]
+fn progress_and_log_messages_come_before_the_answer() {
+    let mut server = start();
+    server.initialize(&json!({}));
+    let mut params = call("test_tool_with_progress", json!({}));
+    params["_meta"] = json!({ "progressToken": "p" });
+    for make in ERAS {
+        server.send(&make(json!(1), "tools/call", params.clone()));
+        for progress in [0, 50, 100] {
+            let message = server.expect();
+            assert_eq!(message["method"], "notifications/progress", "{message}");
+            assert_eq!(
+                message["params"]["progress"].as_f64(),
+                Some(f64::from(progress))
+            );
+        }
+        assert_eq!(server.expect()["id"], 1);
+    }
+    server.send(&legacy(
+        2,
+        "tools/call",
+        call("test_tool_with_logging", json!({})),
+    ));
+    for _ in 0..3 {
+        assert_eq!(server.expect()["method"], "notifications/message");
+    }
+    assert_eq!(server.expect()["id"], 2);
+}
+
+#[test]
+fn a_legacy_client_answers_questions_and_a_modern_one_asks_again() {
+    let mut server = start();
+    server.initialize(&json!({ "elicitation": {}, "sampling": {} }));
+    let params = call("test_elicitation", json!({ "message": "Who?" }));
+    server.send(&legacy(1, "tools/call", params.clone()));
+    let question = server.expect();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    let content = json!({ "username": "ann", "email": "ann@example.com" });
+    let accepted = json!({ "action": "accept", "content": content });
+    // Another call meanwhile, and an answer to no question.
+    check_text(
+        &server.exchange(&legacy(2, "tools/call", echo("meanwhile"))),
+        "meanwhile",
+    );
+    server.send(&json!({"jsonrpc": "2.0", "id": "none", "result": accepted}));
+    server.send(&json!({"jsonrpc": "2.0", "id": question["id"], "result": accepted}));
+    let answer = server.expect();
+    assert_eq!(answer["id"], 1);
+    assert!(
+        answer["result"]["content"][0]["text"]
+            .as_str()
+            .is_some_and(|it| it.contains("ann"))
+    );
+
+    let mut params = params;
+    params["_meta"] = json!({ CAPABILITIES_KEY: { "elicitation": {} } });
+    let answer = server.exchange(&modern(3, "tools/call", params.clone()));
+    assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
+    let asked = answer["result"]["inputRequests"]
+        .as_object()
+        .expect("a question");
+    let key = asked.keys().next().expect("a question");
+    params["inputResponses"] = json!({ key: accepted });
+    params["requestState"] = answer["result"]["requestState"].clone();
+    let answer = server.exchange(&modern(4, "tools/call", params));
+    assert!(
+        answer["result"]["content"][0]["text"]
+            .as_str()
+            .is_some_and(|it| it.contains("ann"))
+    );
+}
+
+#[test]
+fn a_change_of_the_tools_reaches_the_session_and_each_listen_stream() {
+    let mut server = start();
+    server.initialize(&json!({}));
+    let filter = json!({ "notifications": { "toolsListChanged": true } });
+    server.send(&modern("l", "subscriptions/listen", filter));
+    let honoured = server.expect();
+    assert_eq!(
+        honoured["method"],
+        "notifications/subscriptions/acknowledged"
+    );
+    server.send(&legacy(
+        1,
+        "tools/call",
+        call("test_trigger_tool_change", json!({})),
+    ));
+    let mut received: Vec<String> = Vec::new();
+    for _ in 0..3 {
+        let message = server.expect();
+        let id = &message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
+        received.push(format!("{} {} {id}", message["method"], message["id"]));
+    }
+    received.sort();
+    let changed = "\"notifications/tools/list_changed\" null";
+    let expected = [
+        format!("{changed} \"l\""),
+        format!("{changed} null"),
+        "null 1 null".to_owned(),
+    ];
+    assert_eq!(received, expected);
+
+    // A server that ends cancels the stream, whose id is in flight until then, and answers it.
+    server.process().signal("TERM");
+    let message = server.expect();
+    assert_eq!(message["method"], "notifications/cancelled", "{message}");
+    assert_eq!(message["params"]["requestId"], "l");
+    let message = server.expect();
+    assert_eq!(message["id"], "l");
+    assert_eq!(message["result"]["resultType"], "complete", "{message}");
+    assert!(server.wait_for_exit().success());
+}
+
+#[test]
+fn what_is_in_flight_at_the_end_is_answered_however_that_is_asked_for() {
+    for by_signal in [false, true] {
+        let mut server = start();
+        server.initialize(&json!({}));
+        for (id, make) in ERAS.iter().enumerate() {
+            server.send(&make(json!(id), "tools/call", sleep(300)));
+        }
+        // The server has read the calls when it answers what comes behind them.
+        check_text(&server.exchange(&modern("e", "tools/call", echo("m"))), "m");
+        match by_signal {
+            true => server.process().signal("TERM"),
+            false => {
+                // The last line needs no end of its own.
+                let last = legacy("last", "tools/call", echo("last"));
+                server.send_bytes(last.to_string().as_bytes());
+                server.close_input();
+                check_text(&server.expect(), "last");
+            }
+        }
+        let mut ids = [server.expect(), server.expect()].map(|answer| answer["id"].as_i64());
+        ids.sort_unstable();
+        assert_eq!(ids, [Some(0), Some(1)]);
+        assert!(server.wait_for_exit().success());
+    }
+}
+
+#[test]
+fn the_drain_time_bounds_what_is_waited_for_after_the_end_of_input() {
+    let mut server = Setup::bare(&[])
+        .profile("[server]\ndrain_timeout_ms = 100\n[connection]\nlinger_timeout_ms = 100")
+        .start_stdio();
+    server.send(&modern(1, "tools/call", sleep(60_000)));
+    server.close_input();
+    assert!(server.wait_for_exit().success());
+}
+
+#[test]
+fn a_signal_after_the_end_of_input_ends_the_process_at_once() {
+    let mut server = Setup::bare(&[])
+        .profile("[server]\ndrain_timeout_ms = 600000")
+        .start_stdio();
+    server.send(&modern(1, "tools/call", sleep(60_000)));
+    check_text(&server.exchange(&modern(2, "tools/call", echo("m"))), "m");
+    server.close_input();
+    let status = wait_until("the end of the process", || {
+        // Whichever comes first asks to end, and the next one does not want to wait.
+        server.process().signal("TERM");
+        server.process().try_wait()
+    });
+    assert_eq!(status.code(), Some(128 + 15));
+}
+
+#[test]
+fn a_parent_that_closes_standard_output_ends_the_process() {
+    let mut server = start();
+    server.initialize(&json!({}));
+    server.send(&legacy(1, "tools/call", sleep(60_000)));
+    server.close_output();
+    server.send(&legacy(2, "tools/call", echo("nobody reads this")));
+    assert!(server.wait_for_exit().success());
+    let log = server.process().log();
+    assert!(log.contains("standard output is lost"), "{log}");
+    assert!(!log.contains("panic"), "{log}");
+}
+
+#[test]
+fn standard_input_may_be_a_file() {
+    let path = std::env::temp_dir().join(format!("corelane-stdio-{}", std::process::id()));
+    let mut file = File::create(&path).expect("a file for the test");
+    let requests = [
+        initialize(LEGACY, &json!({})),
+        legacy(1, "tools/call", echo("from a file")),
+    ];
+    for request in requests {
+        writeln!(file, "{request}").expect("a file for the test");
+    }
+    let input = File::open(&path).expect("it was made");
+    std::fs::remove_file(&path).expect("it was made");
+    let ended = Setup::bare(&["--stdio"]).run_to_end_with(Stdio::from(input));
+    assert_eq!(ended.code, Some(0), "{}", ended.error);
+    let answers: Vec<&str> = ended.output.lines().collect();
+    assert_eq!(answers.len(), 2, "{}", ended.output);
+    assert!(answers[1].contains("from a file"), "{}", ended.output);
+}
+
+#[test]
+fn the_official_typescript_client_is_served_from_connect_to_close() {
+    let script = home().join("typescript-stdio-client.mjs");
+    let output = Command::new(node())
+        .arg(script)
+        .arg(binary())
+        .args(["serve", "--stdio"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("node starts: run ./perf-scripts/test.sh, which installs it");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{complaints}");
+    assert_eq!(said, "done\n", "{complaints}");
+}
+
+#[test]
+fn an_empty_standard_input_is_no_error() {
+    let ended = Setup::bare(&["--stdio"]).run_to_end();
+    assert_eq!(
+        (ended.code, &*ended.output),
+        (Some(0), ""),
+        "{}",
+        ended.error
+    );
+}
+
+#[test]
+fn a_server_on_standard_input_and_output_does_not_listen() {
+    let ended = Setup::bare(&["--stdio", "--listen", "127.0.0.1:0"]).run_to_end();
+    assert_eq!(ended.code, Some(2), "{}", ended.error);
+    assert!(ended.error.contains("--listen"), "{}", ended.error);
+}
