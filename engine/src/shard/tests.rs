@@ -11,4 +11,5 @@ mod departures;
 mod drain;
 mod leftover;
 mod output;
+mod random;
 mod test_shard;

@@ -63,9 +63,12 @@ impl FakeNetwork {
         self.0.borrow_mut().shuffle(Some(seed));
     }
 
-    /// From here on operations complete in order and at once again.
+    /// From here on operations complete in order and at once again, and none fails.
     pub fn settle(&self) {
-        self.0.borrow_mut().shuffle(None);
+        let mut model = self.0.borrow_mut();
+        model.shuffle(None);
+        model.faults.clear();
+        model.ends.clear();
     }
 
     /// The next operation of this kind fails with errno(3).

@@ -47,8 +47,13 @@ impl Client {
 
     /// Sends a `subscriptions/listen` for changes of the list of tools.
     pub(super) fn listens(&self) {
+        self.sends(&self.listen());
+    }
+
+    /// A `subscriptions/listen` for changes of the list of tools.
+    pub(super) fn listen(&self) -> Vec<u8> {
         let params = json!({"notifications": {"toolsListChanged": true}});
-        self.sends(&self.request("subscriptions/listen", params));
+        self.request("subscriptions/listen", params)
     }
 
     /// Sends the handshake of a session of a client without capabilities.

@@ -205,9 +205,14 @@ impl TestShard {
         settle_all(std::slice::from_mut(self)).await;
     }
 
+    /// Lets time pass until the next turn.
+    pub(super) fn pass(&mut self, time_ms: u64) {
+        self.now_ms += time_ms;
+    }
+
     /// Lets time pass, and makes turns until nothing is left to be done.
     pub(super) async fn advance(&mut self, time_ms: u64) {
-        self.now_ms += time_ms;
+        self.pass(time_ms);
         self.settle().await;
     }
 

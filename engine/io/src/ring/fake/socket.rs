@@ -37,6 +37,7 @@ pub(super) struct Socket {
     pub(super) to_peer: Vec<u8>,
     /// Bytes that the peer's side takes; nothing for all.
     room: Option<usize>,
+    is_shut_for_reading: bool,
     is_shut_for_writing: bool,
     pub(super) end: Option<PeerEnd>,
 }
@@ -53,6 +54,7 @@ impl Socket {
             error: None,
             to_peer: Vec::new(),
             room: None,
+            is_shut_for_reading: false,
             is_shut_for_writing: false,
             end: None,
         }
@@ -87,9 +89,14 @@ impl Socket {
         !self.from_peer.is_empty()
     }
 
+    /// Whether nothing follows what is there to receive.
+    fn is_over(&self) -> bool {
+        self.has_peer_finished || self.is_reset || self.is_shut_for_reading
+    }
+
     /// What poll(2) says.
     pub(super) fn events(&self) -> i32 {
-        let is_over = self.has_peer_finished || self.is_reset;
+        let is_over = self.is_over();
         let when = |is: bool, events: i16| i32::from(events) * i32::from(is);
         when(!self.from_peer.is_empty() || is_over, libc::POLLIN)
             | when(is_over, libc::POLLRDHUP)
@@ -108,7 +115,7 @@ impl Socket {
         if self.from_peer.is_empty() {
             return match self.error.take() {
                 Some(errno) => (-errno, 0),
-                None if self.has_peer_finished || self.is_reset => (0, 0),
+                None if self.is_over() => (0, 0),
                 None => (-libc::EAGAIN, 0),
             };
         }
@@ -145,7 +152,7 @@ impl Socket {
             self.end.get_or_insert(PeerEnd::Finished);
         }
         if how != libc::SHUT_WR {
-            self.has_peer_finished = true;
+            self.is_shut_for_reading = true;
         }
         self.is_woken = true;
     }
