@@ -15,7 +15,7 @@ use corelane_io::ring::fake::Operation::{self, Accept, AcceptOne, Receive, RecvM
 use corelane_io::rng::Rng;
 
 const SEEDS: u64 = 300;
-const STEPS: u64 = 150;
+const TURNS: u64 = 150;
 /// Clients at once; more than there are descriptors.
 const CLIENTS_MAX: usize = 12;
 
@@ -57,17 +57,20 @@ fn everything_is_given_back_whatever_the_order_of_completions() {
     let seeds = chosen.map_or(0..SEEDS, |seed| seed..seed + 1);
     for seed in seeds {
         println!("CORELANE_SEED={seed}");
-        with_shard(small, async |shard| play(shard, seed).await);
+        with_shard(
+            |setup| small(setup, seed),
+            async |shard| play(shard, seed).await,
+        );
     }
 }
 
-/// Few of everything, so that all limits are met.
-fn small(setup: &mut Setup) {
+/// Few of everything, so that all limits are met; with some seeds enough buffers.
+fn small(setup: &mut Setup, seed: u64) {
     setup.descriptors = 8;
     setup.backlog = 4;
     setup.profile.ring.submission_entries = 8;
-    setup.profile.ring.buffer_count = 4;
-    setup.profile.ring.buffer_bytes = 128;
+    setup.profile.ring.buffer_count = if seed.is_multiple_of(3) { 4 } else { 64 };
+    setup.profile.ring.buffer_bytes = if seed % 3 < 2 { 128 } else { 2048 };
     setup.profile.budget.completions_per_turn = 3;
     setup.profile.connection.output_bytes_max = 2000;
     setup.profile.connection.pipelined_bytes_max = 1000;
@@ -82,9 +85,14 @@ async fn play(shard: &mut TestShard, seed: u64) {
         echoes: 0,
     };
     shard.network.shuffle(seed);
-    shard.shard.ring.shut_down_before_close(seed.is_multiple_of(2));
-    for _ in 0..STEPS {
-        game.step(shard).await;
+    shard
+        .shard
+        .ring
+        .shut_down_before_close(seed.is_multiple_of(2));
+    for _ in 0..TURNS {
+        for _ in 0..game.rng.below(4) {
+            game.step(shard);
+        }
         shard.turn().await;
         // A slot that is empty may have its descriptor still, and no slot is without one.
         assert!(shard.connections() <= shard.network.descriptors());
@@ -94,9 +102,9 @@ async fn play(shard: &mut TestShard, seed: u64) {
 }
 
 impl Game {
-    async fn step(&mut self, shard: &mut TestShard) {
+    fn step(&mut self, shard: &mut TestShard) {
         let present = self.players.iter().filter(|it| !it.has_left).count();
-        let choice = self.rng.below(20);
+        let choice = self.rng.below(32);
         if present == 0 || choice < 2 && present < CLIENTS_MAX {
             self.players.push(Player::new(shard.connect()));
             return;
@@ -111,7 +119,7 @@ impl Game {
                 changes.lists.insert(ListKind::Tools);
                 shard.shard.handling.endpoint.handle_changes(changes);
             }
-            4 => shard.pass(self.rng.below(400)),
+            4 => shard.pass(self.rng.below(60)),
             5 => shard.network.end_next(RecvMultishot),
             _ => self.act(choice),
         }
