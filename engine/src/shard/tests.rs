@@ -12,4 +12,6 @@ mod drain;
 mod leftover;
 mod output;
 mod random;
+mod reading;
+mod sessions;
 mod test_shard;

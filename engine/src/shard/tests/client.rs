@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// A POST of `body` with more header lines.
-    fn post(&self, headers: &str, body: &str) -> Vec<u8> {
+    pub(super) fn post(&self, headers: &str, body: &str) -> Vec<u8> {
         let (host, bytes) = (self.address, body.len());
         format!(
             "POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\

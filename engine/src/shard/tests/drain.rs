@@ -45,11 +45,18 @@ fn a_draining_shard_answers_what_it_has_received_and_waits_for_calls() {
         |_| (),
         async |shard| {
             let ((calling, _), (reading, _)) = (shard.client().await, shard.client().await);
+            let ((idle, _), (listening, _)) = (shard.client().await, shard.client().await);
+            listening.listens();
             calling.calls("wait", json!({}));
             let echo = reading.call("echo", json!({"message": "late"}));
             reading.sends(&echo[..20]);
             shard.settle().await;
             shard.shard.control.begin_drain();
+            shard.settle().await;
+            // What waits for nothing is closed at once, and a stream with its end.
+            assert_eq!(idle.descriptor(), None);
+            assert!(listening.received_text().ends_with("0\r\n\r\n"));
+            listening.finishes();
             shard.settle().await;
             assert_eq!(shard.connections(), 2);
             reading.sends(&echo[20..]);

@@ -14,7 +14,7 @@ use corelane_io::ring::fake::FakePeer;
 use corelane_io::ring::fake::Operation::{self, Accept, AcceptOne, Receive, RecvMultishot, Send};
 use corelane_io::rng::Rng;
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 const TURNS: u64 = 150;
 /// Clients at once; more than there are descriptors.
 const CLIENTS_MAX: usize = 12;
