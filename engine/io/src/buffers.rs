@@ -58,14 +58,20 @@ impl BufferRing {
         count: u16,
         buffer_bytes: u32,
     ) -> io::Result<BufferRing> {
+        let buffers = BufferRing::map(group, count, buffer_bytes)?;
+        let address = buffers.entries.start.as_ptr() as u64;
+        // SAFETY: the mapping has room for `count` entries; it lives as long as this value, which
+        // outlives the registration as the contract above says.
+        unsafe { submitter.register_buf_ring_with_flags(address, count, group, 0) }?;
+        Ok(buffers)
+    }
+
+    /// Buffers that no kernel knows of yet.
+    fn map(group: u16, count: u16, buffer_bytes: u32) -> io::Result<BufferRing> {
         assert!(count.is_power_of_two() && count <= BUFFERS_MAX);
         let buffer_bytes = buffer_bytes as usize;
         let entries = Mapping::anonymous(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = Mapping::anonymous(usize::from(count) * buffer_bytes)?;
-        let address = entries.start.as_ptr() as u64;
-        // SAFETY: the mapping has room for `count` entries; it lives as long as this value, which
-        // outlives the registration as the contract above says.
-        unsafe { submitter.register_buf_ring_with_flags(address, count, group, 0) }?;
         Ok(BufferRing {
             entries,
             memory,
@@ -200,6 +206,37 @@ impl BufferRing {
         let is_held = self.held[usize::from(buffer.0)];
         assert!(is_held, "buffer {} is not held", buffer.0);
         self.start_of(buffer.0)
+    }
+}
+
+/// What a model of the kernel does with buffers.
+#[cfg(any(test, feature = "test-support"))]
+impl BufferRing {
+    /// Buffers for a ring over a model of the kernel.
+    pub(crate) fn unregistered(count: u16, buffer_bytes: u32) -> io::Result<BufferRing> {
+        BufferRing::map(0, count, buffer_bytes)
+    }
+
+    /// The buffer in the entry `head`, if it was offered.
+    pub(crate) fn offered_at(&self, head: u16) -> Option<u16> {
+        if head == self.tail {
+            return None;
+        }
+        let slot = usize::from(head & (self.count - 1));
+        let entries = self.entries.start.cast::<BufRingEntry>().as_ptr();
+        // SAFETY: `slot` is below `count`, the number of entries in the mapping.
+        let entry = unsafe { entries.add(slot) };
+        // SAFETY: the entry is aligned, and zeroed by mmap(2) or written by `write_entry`.
+        Some(unsafe { &*entry }.bid())
+    }
+
+    /// Writes received bytes to a buffer that was offered.
+    pub(crate) fn fill(&mut self, id: u16, bytes: &[u8]) {
+        assert!(bytes.len() <= self.buffer_bytes);
+        assert!(!self.held[usize::from(id)], "buffer {id} is held");
+        let start = self.start_of(id);
+        // SAFETY: the range is within the mapping; an offered buffer is borrowed by nobody.
+        unsafe { std::slice::from_raw_parts_mut(start, bytes.len()) }.copy_from_slice(bytes);
     }
 }
 

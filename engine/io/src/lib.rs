@@ -31,7 +31,13 @@ pub mod rng {
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_else(|| u64::from(std::process::id()) << 17);
             println!("CORELANE_SEED={seed}");
-            Rng(seed | 1)
+            Rng::seeded(seed)
+        }
+
+        /// Starts from `seed`.
+        pub fn seeded(seed: u64) -> Rng {
+            // Seeds that differ in a few bits only start far from each other.
+            Rng(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
         }
 
         /// The next number below `bound`.

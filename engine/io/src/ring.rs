@@ -20,7 +20,11 @@ mod close;
 mod completion;
 mod dial;
 mod error;
+mod event;
+#[cfg(any(test, feature = "test-support"))]
+pub mod fake;
 mod flight;
+mod kernel;
 mod open;
 mod outstanding;
 mod peer;
@@ -31,6 +35,7 @@ mod tests;
 pub use completion::{Completion, Hangup, Received, RingCounters};
 pub use dial::Route;
 pub use error::RingError;
+pub use kernel::Wait;
 pub use open::RingSettings;
 pub use peer::AddressFamily;
 
@@ -39,8 +44,9 @@ use super::chunk::Chunk;
 use super::slots::SlotKey;
 use super::wake::{EventFd, WakeFd, Waker};
 use flight::{Flight, SendUnderWay};
-use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
-use io_uring::{EnterFlags, IoUring, opcode, squeue};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, Timespec};
+use io_uring::{opcode, squeue};
+use kernel::Kernel;
 use peer::PeerLookup;
 use std::collections::VecDeque;
 use std::io;
@@ -57,22 +63,10 @@ const DROP_ROUNDS_MAX: u32 = 100;
 /// How long each of these rounds waits at most.
 const DROP_ROUND: Duration = Duration::from_millis(10);
 
-/// Whether [`Ring::enter`] may wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Submit, take the present completions, return.
-    No,
-    /// Return with the first completion; only for an owner that expects one, such as a tick.
-    Completion,
-    /// Return with the first completion or after this long. Starts and stops a timer of the
-    /// kernel, which under a hypervisor costs several microseconds: not for every turn.
-    For(Duration),
-}
-
 /// A socket ring; see the module's text. It belongs to the thread that opened it.
 pub struct Ring {
     // Fields drop in this order: the kernel's side goes before the memory it was lent.
-    uring: IoUring,
+    kernel: Kernel,
     buffers: BufferRing,
     flight: Flight,
     /// Operations that did not fit into the kernel's queue, in order. Each descriptor has only a
@@ -101,8 +95,19 @@ impl Ring {
         uring.completion().disable_eventfd();
         // The earliest feature flag after 6.13 is that of 6.15.
         let shuts_down_before_close = !uring.params().is_feature_no_iowait();
-        Ok(Ring {
-            uring,
+        let kernel = Kernel::Uring(uring);
+        Ok(Ring::over(kernel, buffers, park, shuts_down_before_close))
+    }
+
+    /// A ring over a kernel that has nothing under way.
+    fn over(
+        kernel: Kernel,
+        buffers: BufferRing,
+        park: Arc<EventFd>,
+        shuts_down_before_close: bool,
+    ) -> Ring {
+        Ring {
+            kernel,
             buffers,
             flight: Flight::default(),
             backlog: VecDeque::new(),
@@ -110,7 +115,7 @@ impl Ring {
             wake: None,
             tick: Box::default(),
             shuts_down_before_close,
-        })
+        }
     }
 
     /// Accepts connections from `listener` into direct descriptors until `AcceptEnded` or an
@@ -246,7 +251,7 @@ impl Ring {
 
     /// The ring's own descriptor, for [`Ring::wake_shard`] of other rings.
     pub fn raw_fd(&self) -> RawFd {
-        self.uring.as_raw_fd()
+        self.kernel.raw_fd()
     }
 
     /// Submits all queued operations and lets the kernel finish them where it can: one system call.
@@ -259,27 +264,15 @@ impl Ring {
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         self.submit_backlog();
         self.buffers.offer(self.flight.buffers_wanted());
-        let submission = self.uring.submission();
-        let queued = submission.len() as u32;
-        let has_overflown = submission.cq_overflow();
-        drop(submission);
-        self.flight.counters.completion_overflows += u64::from(has_overflown);
+        let submissions = self.kernel.submissions();
+        self.flight.counters.completion_overflows += u64::from(submissions.has_overflown);
         self.flight.counters.entered += 1;
-        let submitter = self.uring.submitter();
-        let outcome = match wait {
-            Wait::For(time) if self.backlog.is_empty() => {
-                let time = Timespec::from(time);
-                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
-            }
-            Wait::Completion if self.backlog.is_empty() => submitter.submit_and_wait(1),
-            // The events flag makes the kernel run deferred work and flush an overflow.
-            Wait::For(_) | Wait::Completion | Wait::No => {
-                let flags = EnterFlags::GETEVENTS.bits();
-                // SAFETY: `queued` entries are in the queue, and no argument follows the flags.
-                unsafe { submitter.enter::<libc::sigset_t>(queued, 0, flags, None) }
-            }
+        let wait = match self.backlog.is_empty() {
+            true => wait,
+            false => Wait::No,
         };
-        match outcome {
+        let queued = submissions.queued;
+        match self.kernel.enter(queued, wait, &mut self.buffers) {
             Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
         }
@@ -288,12 +281,12 @@ impl Ring {
     /// Appends up to `max` completions to `into` and returns how many.
     pub fn reap(&mut self, into: &mut Vec<Completion>, max: usize) -> usize {
         let before = into.len();
-        let mut queue = self.uring.completion();
+        let mut events = self.kernel.events();
         while into.len() - before < max {
-            let Some(entry) = queue.next() else { break };
-            into.extend(self.flight.settle(&entry, &mut self.buffers));
+            let Some(event) = events.next() else { break };
+            into.extend(self.flight.settle(event, &mut self.buffers));
         }
-        drop(queue);
+        drop(events);
         self.go_on_closing();
         if self.flight.wake_watch_ended {
             self.flight.wake_watch_ended = false;
@@ -304,7 +297,7 @@ impl Ring {
 
     /// Whether there is something to reap without entering the kernel.
     pub fn has_completions(&mut self) -> bool {
-        !self.uring.completion().is_empty()
+        !self.kernel.events().is_empty()
     }
 
     /// The descriptor to park on: readable when something happened while notifying was on.
@@ -319,11 +312,8 @@ impl Ring {
     /// Turns notifying the descriptor to park on on or off; a ring starts with it off, because
     /// each notification costs. Turning it off forgets the notifications so far.
     pub fn set_park_notify(&mut self, enabled: bool) {
-        let queue = self.uring.completion();
-        if enabled {
-            queue.enable_eventfd();
-        } else {
-            queue.disable_eventfd();
+        self.kernel.set_eventfd(enabled);
+        if !enabled {
             self.park.clear();
         }
         // The kernel must see the flag before the caller's last look at the completions.
@@ -377,7 +367,7 @@ impl Ring {
         // SAFETY: three operations name memory. A send: its chunk stays in `flight` until it
         // completes (`Flight::begin_send`). The look-up of a peer: so does its box
         // (`Flight::begin_lookup`). A tick: its time stays in the box of this ring.
-        unsafe { self.uring.submission().push(entry) }.is_ok()
+        unsafe { self.kernel.push(entry) }
     }
 
     /// Moves the backlog to the submission queue for as long as the kernel takes it.
@@ -404,7 +394,7 @@ impl Ring {
     fn submit_now(&mut self) {
         self.buffers.offer(self.flight.buffers_wanted());
         self.flight.counters.entered += 1;
-        let _ = self.uring.submit();
+        let _ = self.kernel.submit(&mut self.buffers);
     }
 }
 
@@ -443,7 +433,7 @@ impl Drop for Ring {
         }
         // No receive follows this. Closing the ring ends the registration too, so a refusal changes
         // nothing.
-        let _ = self.buffers.unregister(&self.uring.submitter());
+        let _ = self.kernel.unregister(&mut self.buffers);
     }
 }
 

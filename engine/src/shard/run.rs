@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::work::Shard;
 use crate::meter::Counter;
@@ -33,13 +33,14 @@ pub(super) struct TurnOutcome {
 
 /// Runs a shard until it has drained. Returns an error only when its ring is unusable.
 pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()> {
+    let started = Instant::now();
     let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
     let mut has_work = true;
     let mut worked_since_tick = false;
     shard.ring.tick_after(idle_wait);
     loop {
         shard.enter(has_work)?;
-        let turn = shard.turn()?;
+        let turn = shard.turn(started.elapsed())?;
         if turn.has_drained {
             return Ok(());
         }
@@ -67,11 +68,11 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
 }
 
 impl Shard {
-    /// Handles the events since the last turn. The next entry submits the operations that it
-    /// queues.
-    pub(super) fn turn(&mut self) -> std::io::Result<TurnOutcome> {
+    /// Handles the events since the last turn, `elapsed` after the start of the shard. The next
+    /// entry submits the operations that it queues.
+    pub(super) fn turn(&mut self, elapsed: Duration) -> std::io::Result<TurnOutcome> {
         self.has_ticked = false;
-        self.update_clock();
+        self.update_clock(elapsed);
         // The order of these steps is the order of the resources that they free: completions free
         // buffers, messages free lanes, events free calls, and only then is new work started.
         let mut did = self.handle_completions();

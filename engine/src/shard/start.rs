@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Instant;
 
 use corelane_protocol::limits::HttpLimits;
 
@@ -212,17 +211,29 @@ fn serve(
 }
 
 /// Opens the ring of a shard and starts to accept.
-pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
-    let (shard, profile) = (plan.shard, plan.profile);
-    let ring_error = |error| ShardError::Ring { shard, error };
-    let mut ring = Ring::open(&RingSettings {
-        submission_entries: profile.ring.submission_entries,
-        completion_entries: profile.ring.completion_entries,
+fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
+    let ring = Ring::open(&ring_settings(&plan)).map_err(|error| ShardError::Ring {
+        shard: plan.shard,
+        error,
+    })?;
+    open_on(ring, plan)
+}
+
+/// The sizes of the ring of a shard.
+pub(super) fn ring_settings(plan: &ShardPlan) -> RingSettings {
+    let profile = &plan.profile.ring;
+    RingSettings {
+        submission_entries: profile.submission_entries,
+        completion_entries: profile.completion_entries,
         descriptors: plan.descriptors,
-        buffer_count: profile.ring.buffer_count as u16,
-        buffer_bytes: profile.ring.buffer_bytes,
-    })
-    .map_err(ring_error)?;
+        buffer_count: profile.buffer_count as u16,
+        buffer_bytes: profile.buffer_bytes,
+    }
+}
+
+/// Starts to accept on `ring`.
+pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardError> {
+    let (shard, profile) = (plan.shard, plan.profile);
     let wake = WakeFd::open().map_err(|error| ShardError::Wake { shard, error })?;
     ring.watch_wake(&wake);
     plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
@@ -259,7 +270,6 @@ pub(super) fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
         completions: Vec::new(),
         inbox: Vec::new(),
         expired: Vec::new(),
-        started: Instant::now(),
         now_us: 0,
         now_ms: 0,
         yielded_us: 0,

@@ -1,13 +1,17 @@
-//! Shards on the thread of a test: their clock is set and their turns are made by the test.
+//! Shards over a model of the kernel, on the thread of a test, which moves their clock and makes
+//! their turns.
 
 mod accepting;
 mod broadcasts;
+mod client;
 mod deadlines;
 mod decoded;
 mod delivery;
 mod departures;
 mod drain;
 mod leftover;
-mod live_shard;
 mod output;
+mod random;
+mod reading;
+mod sessions;
 mod test_shard;

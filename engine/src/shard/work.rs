@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use corelane_protocol::framing::http1::DATE_BYTES;
 
@@ -74,7 +74,7 @@ pub(crate) struct Shard {
     pub(super) completions: Vec<Completion>,
     pub(super) inbox: Vec<ShardMessage>,
     pub(super) expired: Vec<u32>,
-    pub(super) started: Instant,
+    /// Time since the shard was started, as of this turn.
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
     /// When the executor last ran other tasks.
@@ -187,9 +187,9 @@ impl Handling {
 }
 
 impl Shard {
-    /// Reads the clock and checks the waiting output, once per turn.
-    pub(super) fn update_clock(&mut self) {
-        self.now_us = self.started.elapsed().as_micros() as u64;
+    /// Notes how long ago the shard was started, and whether a lane is full, once per turn.
+    pub(super) fn update_clock(&mut self, elapsed: Duration) {
+        self.now_us = elapsed.as_micros() as u64;
         self.now_ms = self.now_us / 1000;
         let has_full_lane = !self.overflow.is_empty();
         self.handling

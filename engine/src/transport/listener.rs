@@ -116,3 +116,32 @@ impl Listener {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+    use socket2::{Domain, Socket, Type};
+    use std::io::{ErrorKind, Write};
+    use std::net::{SocketAddr, TcpListener};
+
+    #[test]
+    fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener: TcpListener = listen(any_port, 1, 1).expect("a free port").remove(0).0;
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        client.set_recv_buffer_size(4096).expect("a size");
+        let address = listener.local_addr().expect("it is bound");
+        client.connect(&address.into()).expect("it listens");
+        let (mut peer, _) = listener.accept().expect("it is connected");
+        peer.set_nonblocking(true).expect("a socket");
+        let mut sent_bytes = 0;
+        let error = loop {
+            match peer.write(&[0; 4096]) {
+                Ok(bytes) => sent_bytes += bytes,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(sent_bytes < 256 * 1024, "the kernel took {sent_bytes}");
+    }
+}

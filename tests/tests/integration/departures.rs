@@ -64,36 +64,6 @@ fn a_modern_call_ends_with_its_connection() {
     }
 }
 
-#[test]
-fn a_legacy_call_outlives_its_connection_while_others_need_room() {
-    let profile = format!("{}\n[server]\nprincipal_header = \"x-user\"", few_calls());
-    let server = Setup::shards(1).profile(&profile).start();
-    let session = Session::open(&mut server.connect());
-    let mut prober = server.connect();
-    let has_room = |prober: &mut Connection| {
-        let call = Request::modern_call("sleep", json!({ "ms": 1 }));
-        match prober.exchange(&call.field("X-User", "prober")).status() {
-            200 => true,
-            503 => false,
-            other => panic!("status {other}"),
-        }
-    };
-    // Without a stream, no byte comes before the answer.
-    let call = session.call("sleep", json!({ "ms": 4000 }));
-    let holders = fill(&server, &call.field("Accept", "application/json"));
-    drop(holders);
-    // Far longer than the server needs to see them leave, far shorter than the calls.
-    for _ in 0..50 {
-        assert!(
-            !has_room(&mut prober),
-            "a legacy call ended with its connection"
-        );
-    }
-    wait_until("the end of the calls", || {
-        has_room(&mut prober).then_some(())
-    });
-}
-
 fn sleep(id: u64, ms: u64) -> Value {
     let params = json!({ "name": "sleep", "arguments": { "ms": ms } });
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })

@@ -1,7 +1,7 @@
 //! The life of a legacy session: made, used, ended, and never confused with another.
 
 use corelane_tests::request::LEGACY;
-use corelane_tests::{Connection, LivenessProbe, Request, Response, Session, Setup, wait_until};
+use corelane_tests::{Connection, LivenessProbe, Request, Response, Session, Setup};
 use serde_json::{Value, json};
 
 fn check_error(response: &Response, status: u16, code: i64, name: &str) {
@@ -196,24 +196,6 @@ fn the_oldest_idle_session_makes_room_for_another() {
             "{at}: {response:?}"
         );
     }
-}
-
-#[test]
-fn an_unused_session_expires() {
-    let profile = "[sessions]\nidle_timeout_ms = 1000\n[streams]\nkeep_alive_ms = 1000";
-    let server = Setup::shards(1).profile(profile).start();
-    let mut connection = server.connect();
-    let unused = Session::open(&mut connection);
-    let used = Session::open(&mut connection);
-    // A look at a session uses it, so only the other one may be used meanwhile.
-    let deadline = std::time::Instant::now() + std::time::Duration::from_millis(2500);
-    wait_until("the timeout", || {
-        let response = connection.exchange(&used.request(1, "ping", Value::Null));
-        assert_eq!(response.status(), 200, "{response:?}");
-        (std::time::Instant::now() > deadline).then_some(())
-    });
-    let response = connection.exchange(&unused.request(1, "ping", Value::Null));
-    check_error(&response, 404, -32001, "expired");
 }
 
 #[test]

@@ -53,7 +53,6 @@ fn a_signal_lets_calls_finish_and_closes_the_rest() {
         let stream = EventStream::begin(requester);
         let mut holder = hold_a_call(&server, &session, 2000);
 
-        let began = Instant::now();
         server.signal(signal);
         for connection in &mut idle {
             connection.expect_close();
@@ -61,12 +60,7 @@ fn a_signal_lets_calls_finish_and_closes_the_rest() {
         silent.expect_close();
         drop(stream.expect_end());
         wait_until("refused connections", || is_refused(&server).then_some(()));
-        assert!(
-            began.elapsed() < Duration::from_millis(1900),
-            "took {:?}",
-            began.elapsed()
-        );
-
+        // That this comes before the call ends is tested on a clock of its own.
         let response = holder.read_response();
         assert_eq!(response.status(), 200, "{response:?}");
         let answer = response.answer();
@@ -79,11 +73,6 @@ fn a_signal_lets_calls_finish_and_closes_the_rest() {
             Some(0),
             "{signal}: {status:?}\n{}",
             server.log()
-        );
-        assert!(
-            began.elapsed() < Duration::from_secs(10),
-            "took {:?}",
-            began.elapsed()
         );
     }
 }

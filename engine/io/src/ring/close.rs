@@ -12,12 +12,6 @@ use io_uring::types::{CancelBuilder, Fixed};
 use std::ffi::c_int;
 
 impl Ring {
-    /// Removes the send under way on `key`, for tests in which the test completes it.
-    #[cfg(any(test, feature = "test-support"))]
-    pub fn forget_send(&mut self, key: SlotKey) {
-        self.flight.outstanding.end(super::tag::Op::Send, key.index);
-    }
-
     /// Shuts the sending side down; receiving continues. There is no completion.
     ///
     /// The kernel hands this to a worker thread, so it is for lingering closes, not for all.

@@ -95,10 +95,7 @@ impl Ring {
 
     /// Makes sure that the next links are submitted together: a submission ends a chain.
     pub(super) fn make_room_for_chain(&mut self) {
-        let queue = self.uring.submission();
-        let free = queue.capacity() - queue.len();
-        drop(queue);
-        if free < CHAIN_ENTRIES_MAX {
+        if self.kernel.submissions().free < CHAIN_ENTRIES_MAX {
             self.submit_now();
         }
     }

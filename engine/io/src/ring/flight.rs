@@ -5,6 +5,7 @@
 //! else.
 
 use super::completion::{Completion, Hangup, Received, RingCounters};
+use super::event::Event;
 use super::outstanding::Outstanding;
 use super::peer::PeerLookup;
 use super::tag::{Op, Tag};
@@ -159,35 +160,31 @@ impl Flight {
     }
 
     /// Translates a completion; none if it concerns the ring alone.
-    pub(super) fn settle(
-        &mut self,
-        entry: &cqueue::Entry,
-        buffers: &mut BufferRing,
-    ) -> Option<Completion> {
-        let tag = Tag::unpack(entry.user_data()).expect("only tags are ever submitted");
-        let more = cqueue::more(entry.flags());
+    pub(super) fn settle(&mut self, event: Event, buffers: &mut BufferRing) -> Option<Completion> {
+        let tag = Tag::unpack(event.user_data).expect("only tags are ever submitted");
+        let more = cqueue::more(event.flags);
         if !more && is_counted(tag.op) {
             self.operations -= 1;
         }
         match tag.op {
-            Op::Accept => Some(accepted(entry.result(), more)),
-            Op::AcceptOne => Some(accepted_one(entry.result())),
+            Op::Accept => Some(accepted(event.result, more)),
+            Op::AcceptOne => Some(accepted_one(event.result)),
             Op::Watch => {
                 if !more {
                     self.end_on(tag.key(), tag.op);
                 }
-                readable(tag.key(), entry.result(), more)
+                readable(tag.key(), event.result, more)
             }
             Op::Receive => {
                 self.receives -= 1;
                 self.end_on(tag.key(), tag.op);
-                let outcome = self.received(entry, buffers);
+                let outcome = self.received(event, buffers);
                 let key = tag.key();
                 Some(Completion::Received { key, outcome })
             }
-            Op::Send => Some(self.sent(tag, entry.result())),
-            Op::Dial | Op::Connect => Some(self.connected(tag, entry.result())),
-            Op::Stream => Some(self.streamed(tag.key(), entry, buffers)),
+            Op::Send => Some(self.sent(tag, event.result)),
+            Op::Dial | Op::Connect => Some(self.connected(tag, event.result)),
+            Op::Stream => Some(self.streamed(tag.key(), event, buffers)),
             Op::Close => {
                 self.outstanding.closed();
                 Some(Completion::Closed { key: tag.key() })
@@ -207,7 +204,7 @@ impl Flight {
             }
             Op::WatchWake => {
                 self.wake_watch_ended |= !more;
-                (entry.result() >= 0).then_some(Completion::Woken)
+                (event.result >= 0).then_some(Completion::Woken)
             }
             Op::WakeShard => {
                 self.counters.wakes_failed += 1;
@@ -218,24 +215,19 @@ impl Flight {
             Op::LookUpPeer => {
                 let lookup = *self.lookups.remove(tag.index as usize);
                 self.end_on(lookup.key, tag.op);
-                Some(lookup.completed(tag, entry.result()))
+                Some(lookup.completed(tag, event.result))
             }
         }
     }
 
-    fn streamed(
-        &mut self,
-        key: SlotKey,
-        entry: &cqueue::Entry,
-        buffers: &mut BufferRing,
-    ) -> Completion {
-        let armed = cqueue::more(entry.flags());
+    fn streamed(&mut self, key: SlotKey, event: Event, buffers: &mut BufferRing) -> Completion {
+        let armed = cqueue::more(event.flags);
         if !armed {
             self.streams -= 1;
             self.end_on(key, Op::Stream);
         }
         self.streamed += 1;
-        let outcome = self.received(entry, buffers);
+        let outcome = self.received(event, buffers);
         Completion::Streamed {
             key,
             outcome,
@@ -250,13 +242,13 @@ impl Flight {
         }
     }
 
-    fn received(&mut self, entry: &cqueue::Entry, buffers: &mut BufferRing) -> Received {
-        let buffer = cqueue::buffer_select(entry.flags()).map(|id| buffers.hold(id));
-        match (entry.result(), buffer) {
+    fn received(&mut self, event: Event, buffers: &mut BufferRing) -> Received {
+        let buffer = cqueue::buffer_select(event.flags).map(|id| buffers.hold(id));
+        match (event.result, buffer) {
             (bytes @ 1.., Some(buffer)) => Received::Data {
                 buffer,
                 bytes: bytes as usize,
-                more_waiting: cqueue::sock_nonempty(entry.flags()),
+                more_waiting: cqueue::sock_nonempty(event.flags),
             },
             (bytes @ 1.., None) => panic!("{bytes} bytes were received into no buffer"),
             (outcome, unused) => {

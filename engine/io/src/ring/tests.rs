@@ -2,6 +2,7 @@
 
 mod close;
 mod dial;
+mod model;
 mod peer;
 mod server;
 

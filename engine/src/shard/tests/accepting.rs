@@ -1,41 +1,124 @@
-//! Tables of connections that fill up.
+//! Tables of connections that fill up, and accepting that fails.
 
-use super::live_shard::{Client, with_shard};
+use super::client::Client;
+use super::test_shard::{Setup, TestShard, with_shard};
 use crate::meter::Counter;
+use corelane_io::ring::fake::Operation::{self, Accept, AcceptOne};
 
 /// More than the backlog and the accepts one by one need, so that the kernel accepts at first.
 const DESCRIPTORS: usize = 100;
 const BACKLOG: usize = 4;
+/// Accepts under way at once when connections are accepted one by one.
+const ONE_BY_ONE: usize = 64;
+
+fn small(setup: &mut Setup) {
+    setup.descriptors = DESCRIPTORS as u32;
+    setup.backlog = BACKLOG as u32;
+}
+
+async fn connect(shard: &mut TestShard, count: usize) -> Vec<Client> {
+    let clients = (0..count).map(|_| shard.connect()).collect();
+    shard.settle().await;
+    clients
+}
+
+fn accepts(shard: &TestShard, operation: Operation) -> usize {
+    let accepts = shard.network.accepts();
+    accepts.iter().filter(|it| **it == operation).count()
+}
 
 #[test]
 fn who_finds_the_table_full_waits_and_is_served_when_there_is_room() {
-    let toml = format!("[server]\nbacklog = {BACKLOG}\n[ring]\ndescriptors = {DESCRIPTORS}");
-    with_shard(&toml, async |shard| {
-        let mut clients: Vec<Client> = Vec::new();
-        for _ in 0..DESCRIPTORS {
-            clients.push(shard.client().await.0);
-        }
-        let mut waiting: Vec<Client> = (0..BACKLOG).map(|_| shard.connect()).collect();
-        for _ in 0..4 {
-            shard.turn().await;
-        }
+    with_shard(small, async |shard| {
+        let mut clients = connect(shard, DESCRIPTORS).await;
+        let waiting = connect(shard, BACKLOG).await;
         assert_eq!(shard.connections(), DESCRIPTORS);
-        assert!(waiting.iter_mut().all(Client::is_waiting));
+        assert_eq!(shard.network.waiting(), BACKLOG);
+        assert!(shard.network.accepts().is_empty(), "nothing may be taken");
         assert_eq!(shard.count(Counter::ConnectionsTableFull), 1);
         for served in 1..=BACKLOG {
-            drop(clients.pop());
+            clients.pop().expect("there are more").finishes();
+            shard.settle().await;
             let accepted = (DESCRIPTORS + served) as u64;
-            shard
-                .turn_until("an accept", |it| {
-                    it.count(Counter::ConnectionsAccepted) == accepted
-                })
-                .await;
+            assert_eq!(shard.count(Counter::ConnectionsAccepted), accepted);
             assert_eq!(shard.connections(), DESCRIPTORS);
-            assert!(waiting.iter_mut().all(Client::is_waiting));
         }
+        assert!(waiting.iter().all(|it| it.descriptor().is_some()));
+        assert!(waiting.iter().all(|it| it.end().is_none()));
         assert_eq!(shard.count(Counter::ConnectionsRefusedDescriptors), 0);
-        shard.turn().await;
         let times = 1 + BACKLOG as u64;
         assert_eq!(shard.count(Counter::ConnectionsTableFull), times);
+    });
+}
+
+#[test]
+fn the_kernel_accepts_while_a_burst_of_the_backlog_fits_and_each_is_accepted_alone_after_that() {
+    let change = |setup: &mut Setup| {
+        small(setup);
+        setup.descriptors = 256;
+    };
+    with_shard(change, async |shard| {
+        let few = BACKLOG + ONE_BY_ONE;
+        let mut clients = connect(shard, 256 - few - 1).await;
+        assert_eq!(shard.network.accepts(), [Accept]);
+        clients.extend(connect(shard, 1).await);
+        assert_eq!(shard.network.accepts(), [AcceptOne; ONE_BY_ONE]);
+        // No more at a time than there are slots.
+        clients.extend(connect(shard, few - 10).await);
+        assert_eq!(shard.network.accepts(), [AcceptOne; 10]);
+        // Twice as many slots as lead to accepting one by one, before the kernel accepts again.
+        for client in clients.drain(..2 * few - 10) {
+            client.finishes();
+        }
+        shard.settle().await;
+        assert_eq!(accepts(shard, Accept), 0);
+        clients.pop().expect("there are more").finishes();
+        shard.settle().await;
+        assert_eq!(accepts(shard, Accept), 1);
+    });
+}
+
+#[test]
+fn accepting_that_fails_is_tried_again_a_little_later() {
+    for (descriptors, operation) in [(256, Accept), (60, AcceptOne)] {
+        let change = |setup: &mut Setup| {
+            small(setup);
+            setup.descriptors = descriptors;
+        };
+        with_shard(change, async |shard| {
+            shard.settle().await;
+            let all = accepts(shard, operation);
+            for _ in 0..all {
+                shard.network.fail_next(operation, libc::EMFILE);
+            }
+            let client = connect(shard, 1).await.remove(0);
+            shard.advance(99).await;
+            assert!(shard.network.accepts().is_empty(), "{operation:?}");
+            assert_eq!(client.descriptor(), None);
+            shard.advance(1).await;
+            assert!(client.descriptor().is_some(), "{operation:?}");
+            assert_eq!(shard.count(Counter::ConnectionsRefusedDescriptors), 0);
+        });
+    }
+}
+
+#[test]
+fn accepting_that_the_kernel_ends_goes_on_at_once() {
+    with_shard(small, async |shard| {
+        shard.network.end_next(Accept);
+        let clients = connect(shard, 3).await;
+        assert!(clients.iter().all(|it| it.descriptor().is_some()));
+        assert_eq!(shard.network.accepts(), [Accept]);
+    });
+}
+
+#[test]
+fn a_connection_that_finds_no_descriptor_is_counted_and_accepting_goes_on() {
+    with_shard(small, async |shard| {
+        shard.network.fail_next(Accept, libc::ENFILE);
+        let client = connect(shard, 1).await.remove(0);
+        assert_eq!(shard.count(Counter::ConnectionsRefusedDescriptors), 1);
+        shard.advance(100).await;
+        assert!(client.descriptor().is_some());
     });
 }

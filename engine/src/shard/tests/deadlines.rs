@@ -4,59 +4,53 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::live_shard::{TestShard, with_shard};
+use super::test_shard::{Setup, with_shard};
 use crate::meter::Counter;
+use corelane_io::ring::fake::PeerEnd;
 
 #[test]
 fn a_connection_that_lingers_is_closed_when_its_time_is_over() {
-    let toml = "[server]\ndrain_timeout_ms = 60_000\n[connection]\nlinger_timeout_ms = 60_000";
-    with_shard(toml, async |shard| {
-        let (mut client, _) = shard.client().await;
-        client.send(b"nonsense\r\n\r\n");
-        // The answer and the end of sending; the client keeps its side open.
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"}") {
-            shard.turn().await;
-            answer.extend(client.read());
-        }
-        assert!(answer.starts_with(b"HTTP/1.1 400 "));
-        shard.pass_ms(59_000);
-        shard.turn().await;
+    let change = |setup: &mut Setup| setup.profile.connection.linger_timeout_ms = 60_000;
+    with_shard(change, async |shard| {
+        let (client, _) = shard.client().await;
+        client.sends(b"nonsense\r\n\r\n");
+        shard.settle().await;
+        assert!(client.received().starts_with(b"HTTP/1.1 400 "));
+        // The end of sending; the client keeps its side open.
+        assert_eq!(client.end(), Some(PeerEnd::Finished));
+        shard.advance(59_900).await;
         assert_eq!(shard.connections(), 1);
-        shard.pass_ms(2000);
-        let is_closed = |it: &mut TestShard| it.connections() == 0;
-        shard.turn_until("the end of lingering", is_closed).await;
+        shard.advance(200).await;
+        assert_eq!(shard.connections(), 0);
     });
 }
 
 #[test]
 fn a_shard_parks_no_longer_than_until_the_next_deadline() {
     // The shortest of each: of a connection, and of a call.
-    let toml = "[connection]\nhead_timeout_ms = 100\n[calls]\ntimeout_ms = 100";
-    with_shard(toml, async |shard| {
+    let change = |setup: &mut Setup| {
+        setup.profile.connection.head_timeout_ms = 100;
+        setup.profile.calls.timeout_ms = 100;
+    };
+    with_shard(change, async |shard| {
         let long = shard.shard.time_until_due();
         assert_eq!(long, Duration::from_secs(1));
-        let (mut client, _) = shard.client().await;
-        client.send(b"POST /mcp");
-        shard
-            .turn_until("part of a head", |it| it.count(Counter::BytesIn) > 0)
-            .await;
+        let (client, _) = shard.client().await;
+        client.sends(b"POST /mcp");
+        shard.settle().await;
         // A wheel of ticks of 50 ms is late by no more than one.
         assert!(shard.shard.time_until_due() <= Duration::from_millis(150));
-        drop(client);
-        let is_closed = |it: &mut TestShard| it.connections() == 0;
-        shard.turn_until("a close", is_closed).await;
+        client.resets();
+        shard.settle().await;
         assert_eq!(shard.shard.time_until_due(), long);
 
-        let (mut client, _) = shard.client().await;
-        let call = client.call("wait", json!({}));
-        client.send(&call);
-        shard
-            .turn_until("the call", |it| it.gate.inside() == 1)
-            .await;
+        let (client, _) = shard.client().await;
+        client.calls("wait", json!({}));
+        shard.settle().await;
+        assert_eq!(shard.gate.inside(), 1);
         assert!(shard.shard.time_until_due() <= Duration::from_millis(150));
-        shard.pass_ms(200);
-        let is_over = |it: &mut TestShard| it.count(Counter::TimeoutsCall) == 1;
-        shard.turn_until("the end of the call", is_over).await;
+        shard.advance(200).await;
+        assert_eq!(shard.count(Counter::TimeoutsCall), 1);
+        assert_eq!(shard.gate.inside(), 0);
     });
 }

@@ -1,78 +1,63 @@
 //! Messages of one shard to another, and their effects there.
 
 use corelane_protocol::binding::refusal::Category;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::test_shard::TestShard;
+use super::test_shard::{Setup, settle_all, with_shard, with_shards};
 use crate::connection::http::Phase;
-use crate::mcp::tests::test_endpoint::{MODERN, claim, on_executor, request};
 use crate::mcp::{
     Delivery, Exchange, Forwarded, ForwardedKind, Opening, Output, Part, SessionId, StreamOf,
     StreamOwner,
 };
+use crate::meter::Counter;
 use crate::shard::ShardMessage;
-use corelane_io::executor::yield_now;
+use corelane_io::ring::fake::Operation::Watch;
+use corelane_io::slots::SlotKey;
 
 /// More than are looked at in one turn.
-const STALLED: u32 = 600;
-
-/// A modern call of `tool` with a progress token.
-fn call(tool: &str, arguments: Value) -> String {
-    let mut params = json!({"name": tool, "arguments": arguments, "_meta": claim()});
-    params["_meta"]["progressToken"] = json!("p");
-    let body = request(1, "tools/call", params);
-    let length = body.len();
-    format!(
-        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-         {MODERN}Mcp-Method: tools/call\r\nMcp-Name: {tool}\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-}
+const STALLED: usize = 600;
 
 fn answer(exchange: Exchange) -> Delivery {
     Delivery::answer(exchange, b"{}".to_vec())
 }
 
-fn pair(lane_messages: usize) -> Vec<TestShard> {
-    TestShard::several(2, |profile| {
-        profile.lanes.reply = lane_messages;
-        profile.lanes.request = lane_messages;
-    })
+/// Lanes of one message each.
+fn narrow(setup: &mut Setup) {
+    setup.profile.lanes.reply = 1;
+    setup.profile.lanes.request = 1;
 }
 
 #[test]
 fn each_answer_to_another_shard_arrives_once_though_its_lane_is_full() {
-    let mut shards = pair(1);
-    let key = shards[0].insert(3);
-    let mut exchange = shards[0].exchange(key);
-    let (near, far) = shards.split_at_mut(1);
-    let mut arrived = Vec::new();
-    for sequence in 0..5 {
-        exchange.sequence = sequence;
-        far[0]
-            .shard
-            .handling
-            .endpoint
-            .queue_delivery(answer(exchange));
-    }
-    for _ in 0..10 {
-        far[0].shard.deliver_all();
-        far[0].shard.flush_lanes();
-        arrived.extend(near[0].messages().into_iter().map(|message| match message {
-            ShardMessage::Deliver(delivery) => delivery.exchange.sequence,
-            other => panic!("not an answer: {other:?}"),
-        }));
-    }
-    assert_eq!(arrived, [0, 1, 2, 3, 4]);
-    assert!(far[0].shard.overflow.is_empty());
+    with_shards(2, narrow, async |shards| {
+        let (_, key) = shards[0].client().await;
+        let mut exchange = shards[0].exchange(key);
+        for sequence in 0..5 {
+            exchange.sequence = sequence;
+            let endpoint = &mut shards[1].shard.handling.endpoint;
+            endpoint.queue_delivery(answer(exchange));
+        }
+        let mut arrived = Vec::new();
+        for _ in 0..10 {
+            shards[1].turn().await;
+            let messages = shards[0].messages().into_iter();
+            arrived.extend(messages.map(|message| match message {
+                ShardMessage::Deliver(delivery) => delivery.exchange.sequence,
+                other => panic!("not an answer: {other:?}"),
+            }));
+        }
+        assert_eq!(arrived, [0, 1, 2, 3, 4]);
+        assert!(shards[1].shard.overflow.is_empty());
+        assert_eq!(shards[1].count(Counter::LanesFull), 4);
+    });
 }
 
 #[test]
 fn an_answer_to_an_earlier_request_is_dropped() {
-    on_executor(async {
-        let mut shards = pair(8);
-        let key = shards[0].insert(3);
-        shards[0].receive(key, &call("wait", json!({})));
+    with_shards(2, narrow, async |shards| {
+        let (client, key) = shards[0].client().await;
+        client.calls("wait", json!({}));
+        settle_all(shards).await;
         assert_eq!(shards[0].phase(key), Some(Phase::Waiting));
         let current = shards[0].exchange(key);
         for (sequence, is_answered) in [(current.sequence - 1, false), (current.sequence, true)] {
@@ -80,95 +65,113 @@ fn an_answer_to_an_earlier_request_is_dropped() {
                 sequence,
                 ..current
             };
-            shards[1]
-                .shard
-                .handling
-                .endpoint
-                .queue_delivery(answer(exchange));
-            shards[1].shard.deliver_all();
-            shards[1].shard.flush_lanes();
-            assert!(shards[0].shard.handle_messages());
-            let connection = shards[0].shard.slots.get(key).expect("it is open");
-            assert_eq!(connection.is_sending(), is_answered);
-            assert_eq!(connection.phase == Phase::Idle, is_answered);
+            let endpoint = &mut shards[1].shard.handling.endpoint;
+            endpoint.queue_delivery(answer(exchange));
+            settle_all(shards).await;
+            let text = client.received_text();
+            assert_eq!(text.ends_with("{}"), is_answered, "{text}");
+            assert_eq!(shards[0].phase(key) == Some(Phase::Idle), is_answered);
         }
     });
 }
 
 #[test]
+fn an_answer_to_a_connection_that_is_gone_does_not_reach_the_next_one_in_its_slot() {
+    with_shards(2, narrow, async |shards| {
+        let (gone, key) = shards[0].client().await;
+        gone.calls("wait", json!({}));
+        settle_all(shards).await;
+        let late = shards[0].exchange(key);
+        gone.resets();
+        settle_all(shards).await;
+        let (next, next_key) = shards[0].client().await;
+        assert_eq!(next_key.index, key.index);
+        next.calls("wait", json!({}));
+        settle_all(shards).await;
+        assert_eq!(shards[0].exchange(next_key).sequence, late.sequence);
+        let endpoint = &mut shards[1].shard.handling.endpoint;
+        endpoint.queue_delivery(answer(late));
+        settle_all(shards).await;
+        assert_eq!(next.received_text(), "");
+        assert_eq!(shards[0].phase(next_key), Some(Phase::Waiting));
+        let index = next_key.index;
+        assert_eq!(shards[0].network.operations_on(index), [Watch]);
+    });
+}
+
+#[test]
 fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
-    let mut shards = pair(1);
     let session = SessionId { home: 1, random: 1 };
     let owner = StreamOwner::Session(StreamOf {
         session,
         ends_with_answer: false,
     });
-    let [first, second, third] = [3, 4, 5].map(|index| {
-        let key = shards[0].insert(index);
-        shards[0].exchange(key)
+    with_shards(2, narrow, async |shards| {
+        let mut exchanges = Vec::new();
+        for _ in 0..3 {
+            let (_, key) = shards[0].client().await;
+            exchanges.push(shards[0].exchange(key));
+        }
+        let [first, second, third] = exchanges[..] else {
+            unreachable!("three were pushed");
+        };
+        // The second finds the lane full. There is room when the third stream is opened.
+        shards[0].shard.stream_gone(owner, first);
+        shards[0].shard.stream_gone(owner, second);
+        shards[0].shard.flush_lanes();
+        assert_eq!(shards[1].messages().len(), 1);
+        let opening = Forwarded {
+            exchange: third,
+            session,
+            id: None,
+            revision: None,
+            caller_info: None,
+            kind: ForwardedKind::OpenStream(Opening::Fresh),
+        };
+        let near = &mut shards[0].shard;
+        near.handling.forwards.push((1, Box::new(opening)));
+        near.send_forwards();
+        near.flush_lanes();
+        let arrived = shards[1].messages();
+        assert!(
+            arrived.is_empty(),
+            "the second stream comes first: {arrived:?}"
+        );
+        // Its client is refused as by a full lane, and may try again.
+        let near = &mut shards[0].shard;
+        let refused = match near.handling.endpoint.poll_output() {
+            Some(Output::Delivery(refused)) => refused,
+            other => panic!("not an answer: {other:?}"),
+        };
+        assert_eq!(refused.exchange, third);
+        let unavailable = Some(Category::Unavailable);
+        assert!(matches!(refused.part, Part::Final { refused, .. } if refused == unavailable));
+        near.deliver_all();
+        near.flush_lanes();
+        let arrived = shards[1].messages();
+        let [ShardMessage::Forward(gone)] = &arrived[..] else {
+            panic!("one message: {arrived:?}");
+        };
+        assert_eq!(gone.exchange, second);
+        assert!(matches!(gone.kind, ForwardedKind::StreamGone));
     });
-    // The second finds the lane full. It has capacity when the third stream is opened.
-    shards[0].shard.stream_gone(owner, first);
-    shards[0].shard.stream_gone(owner, second);
-    shards[0].shard.flush_lanes();
-    assert_eq!(shards[1].messages().len(), 1);
-    let opening = Forwarded {
-        exchange: third,
-        session,
-        id: None,
-        revision: None,
-        caller_info: None,
-        kind: ForwardedKind::OpenStream(Opening::Fresh),
-    };
-    shards[0]
-        .shard
-        .handling
-        .forwards
-        .push((1, Box::new(opening)));
-    shards[0].shard.send_forwards();
-    shards[0].shard.flush_lanes();
-    let arrived = shards[1].messages();
-    assert!(
-        arrived.is_empty(),
-        "the second stream comes first: {arrived:?}"
-    );
-    // Its client is refused as by a full lane, and may try again.
-    let refused = match shards[0].shard.handling.endpoint.poll_output() {
-        Some(Output::Delivery(refused)) => refused,
-        other => panic!("not an answer: {other:?}"),
-    };
-    assert_eq!(refused.exchange, third);
-    let unavailable = Some(Category::Unavailable);
-    assert!(matches!(refused.part, Part::Final { refused, .. } if refused == unavailable));
-    shards[0].shard.deliver_all();
-    shards[0].shard.flush_lanes();
-    let arrived = shards[1].messages();
-    let [ShardMessage::Forward(gone)] = &arrived[..] else {
-        panic!("one message: {arrived:?}");
-    };
-    assert_eq!(gone.exchange, second);
-    assert!(matches!(gone.kind, ForwardedKind::StreamGone));
 }
 
 #[test]
 fn a_slow_call_begins_its_answer_in_time_and_is_kept_alive() {
-    on_executor(async {
-        let mut shard = TestShard::single(|profile| {
-            profile.calls.slow_after_ms = 10_000;
-            profile.streams.keep_alive_ms = 15_000;
-        });
-        let key = shard.insert(3);
-        shard.receive(key, &call("wait", json!({})));
-        for (silent_until_ms, sends_at_ms) in [(9_900, 10_100), (25_000, 25_150)] {
-            shard.advance_to(silent_until_ms);
-            let is_sending = |shard: &TestShard| {
-                let connection = shard.shard.slots.get(key).expect("it is open");
-                connection.is_sending()
-            };
-            assert!(!is_sending(&shard), "{silent_until_ms} ms");
-            shard.advance_to(sends_at_ms);
-            assert!(is_sending(&shard), "{sends_at_ms} ms");
-            shard.take(key, 1, 1);
+    let change = |setup: &mut Setup| {
+        setup.profile.calls.slow_after_ms = 10_000;
+        setup.profile.streams.keep_alive_ms = 15_000;
+    };
+    with_shard(change, async |shard| {
+        let (client, key) = shard.client().await;
+        client.sends(&client.call_with_progress("wait", json!({})));
+        shard.settle().await;
+        for (silent_ms, sends_after_ms) in [(9900, 200), (14_900, 200)] {
+            shard.advance(silent_ms).await;
+            assert_eq!(client.received_text(), "");
+            shard.advance(sends_after_ms).await;
+            assert_ne!(client.received_text(), "", "after {silent_ms} ms");
         }
         assert_eq!(shard.phase(key), Some(Phase::Streaming));
     });
@@ -177,36 +180,40 @@ fn a_slow_call_begins_its_answer_in_time_and_is_kept_alive() {
 #[test]
 fn a_call_whose_client_reads_again_goes_on_however_many_others_have_stalled() {
     const BYTES: usize = 1000;
-    on_executor(async {
-        let mut shard = TestShard::single(|profile| profile.connection.output_bytes_max = BYTES);
-        let steps = call("steps", json!({"steps": [1.0], "waits": true}));
-        let keys: Vec<_> = (0..STALLED)
-            .map(|index| {
-                let key = shard.insert_sending(index, BYTES);
-                // Sent before the peer stopped reading.
-                let connection = shard.shard.slots.get_mut(key).expect("it is open");
-                let held = std::mem::take(&mut connection.sending_bytes);
-                shard.receive(key, &steps);
-                let connection = shard.shard.slots.get_mut(key).expect("it is open");
-                connection.sending_bytes = held;
-                key
-            })
-            .collect();
-        yield_now().await;
-        assert!(shard.shard.handle_call_events());
-        assert_eq!(shard.shard.stalled.len(), keys.len());
-        let reader = keys[keys.len() - 1];
-        shard.take(reader, BYTES, BYTES);
-        // The shard does not sleep before the reader has its event.
+    let change = |setup: &mut Setup| {
+        setup.profile.connection.output_bytes_max = BYTES;
+    };
+    with_shard(change, async |shard| {
+        let mut clients = Vec::new();
         for _ in 0..STALLED {
-            if shard.shard.has_work() {
-                shard.shard.handle_call_events();
-            }
+            let (client, key) = shard.client().await;
+            client.takes(0);
+            clients.push((client, key));
         }
-        let streaming = keys
+        for (client, _) in &clients {
+            let steps = json!({"steps": [1.0], "waits": true});
+            client.sends(&client.call_with_progress("steps", steps));
+        }
+        // The calls begin, and have events, before anything is sent to their peers.
+        while shard.count(Counter::CallsInFlight) < STALLED as u64 {
+            shard.shard.enter(true).expect("the model never fails");
+            shard.shard.handle_completions();
+        }
+        for (_, key) in &clients {
+            shard.sends(*key, BYTES);
+        }
+        shard.settle().await;
+        assert_eq!(shard.shard.stalled.len(), STALLED);
+        let (reader, key) = &clients[STALLED - 1];
+        reader.takes(usize::MAX);
+        // The shard does not sleep before the reader has its event.
+        shard.settle().await;
+        let streams = |key: &SlotKey| shard.phase(*key) == Some(Phase::Streaming);
+        let streaming = clients
             .iter()
-            .filter(|key| shard.phase(**key) == Some(Phase::Streaming));
-        assert_eq!(streaming.collect::<Vec<_>>(), [&reader]);
-        assert!(!shard.shard.has_work(), "the others wait for their readers");
+            .map(|(_, key)| key)
+            .filter(|key| streams(key));
+        assert_eq!(streaming.collect::<Vec<_>>(), [key]);
+        assert!(reader.received_text().contains("notifications/progress"));
     });
 }

@@ -1,40 +1,93 @@
 //! The end of a shard.
 
-use std::io::Write;
 use std::sync::atomic::Ordering;
 
-use super::broadcasts::listen;
-use super::test_shard::TestShard;
-use crate::mcp::tests::test_endpoint::on_executor;
+use serde_json::json;
+
+use super::test_shard::{DRAIN_TIMEOUT_MS, Setup, with_shard};
 use crate::meter::Counter;
 
 #[test]
 fn a_shard_that_has_drained_has_no_open_connection() {
-    const CLIENTS: u64 = 40;
-    on_executor(async {
-        // Far fewer completions a turn than connections that end at once.
-        let mut shard = TestShard::single(|profile| {
-            profile.budget.completions_per_turn = 4;
-            profile.connection.linger_timeout_ms = 0;
-        });
-        let listen = listen();
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| {
-                let mut client = shard.connect();
-                client
-                    .write_all(listen.as_bytes())
-                    .expect("a peer that reads");
-                client
-            })
-            .collect();
-        let meter = std::rc::Rc::clone(&shard.shard.handling.meter);
-        shard.turn_until(|_| meter.value(Counter::StreamsOpen) == CLIENTS);
-        shard.shard.control.drain.store(true, Ordering::Relaxed);
-        shard.turn_until(|shard| shard.drain_step().expect("the ring works"));
+    const CLIENTS: usize = 40;
+    // Far fewer completions a turn than connections that end at once.
+    let change = |setup: &mut Setup| {
+        setup.profile.budget.completions_per_turn = 4;
+        setup.profile.connection.linger_timeout_ms = 0;
+    };
+    with_shard(change, async |shard| {
+        for _ in 0..CLIENTS {
+            let (listening, _) = shard.client().await;
+            listening.listens();
+            shard.client().await;
+        }
+        shard.settle().await;
+        assert_eq!(shard.count(Counter::StreamsOpen), CLIENTS as u64);
+        shard.shard.control.begin_drain();
+        // Their connections linger until the next tick of the timing wheel.
+        shard.settle().await;
+        shard.advance(100).await;
+        assert!(shard.turn().await.has_drained);
         assert_eq!(shard.count(Counter::ConnectionsOpen), 0);
-        assert_eq!(shard.count(Counter::ConnectionsClosed), CLIENTS);
-        assert_eq!(shard.count(Counter::StreamsOpen), 0);
+        assert_eq!(shard.count(Counter::ConnectionsClosed), 2 * CLIENTS as u64);
         assert_eq!(shard.count(Counter::OutputBytes), 0);
-        drop(clients);
+        assert!(shard.network.accepts().is_empty());
+        // Nothing is left to be done by clients.
+        shard.check_given_back();
+        // No other shard wakes a ring that is about to go.
+        assert_eq!(shard.shard.ring_fds[0].load(Ordering::Relaxed), -1);
+    });
+}
+
+#[test]
+fn a_draining_shard_answers_what_it_has_received_and_waits_for_calls() {
+    with_shard(
+        |_| (),
+        async |shard| {
+            let ((calling, _), (reading, _)) = (shard.client().await, shard.client().await);
+            let ((idle, _), (listening, _)) = (shard.client().await, shard.client().await);
+            listening.listens();
+            calling.calls("wait", json!({}));
+            let echo = reading.call("echo", json!({"message": "late"}));
+            reading.sends(&echo[..20]);
+            shard.settle().await;
+            shard.shard.control.begin_drain();
+            shard.settle().await;
+            // What waits for nothing is closed at once, and a stream with its end.
+            assert_eq!(idle.descriptor(), None);
+            assert!(listening.received_text().ends_with("0\r\n\r\n"));
+            listening.finishes();
+            shard.settle().await;
+            assert_eq!(shard.connections(), 2);
+            reading.sends(&echo[20..]);
+            shard.settle().await;
+            let answer = reading.received_text();
+            assert!(answer.contains("onnection: close"), "{answer}");
+            shard.gate.open();
+            shard.settle().await;
+            let answer = calling.received_text();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            // They linger until their peers have seen the answers.
+            calling.finishes();
+            reading.finishes();
+            shard.settle().await;
+            assert!(shard.turn().await.has_drained);
+        },
+    );
+}
+
+#[test]
+fn a_drain_ends_with_its_deadline() {
+    let change = |setup: &mut Setup| setup.profile.calls.timeout_ms = 2 * DRAIN_TIMEOUT_MS;
+    with_shard(change, async |shard| {
+        let (client, _) = shard.client().await;
+        client.calls("wait", json!({}));
+        shard.settle().await;
+        shard.shard.control.begin_drain();
+        shard.settle().await;
+        shard.advance(DRAIN_TIMEOUT_MS - 1).await;
+        assert!(!shard.turn().await.has_drained);
+        shard.advance(1).await;
+        assert!(shard.turn().await.has_drained);
     });
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::live_shard::{Client, ROUND, TURNS_MAX, TestShard, with_shard};
+use super::client::Client;
+use super::test_shard::{Setup, TestShard, with_shard};
 use crate::meter::Counter;
 use crate::shard::connections::LEFTOVER_REQUESTS_PER_TURN;
-use corelane_io::ring::Wait;
 
 const CONNECTIONS: usize = 40;
 const REQUESTS: usize = 8;
@@ -16,58 +16,65 @@ async fn pipelining_clients(shard: &mut TestShard) -> Vec<Client> {
     for _ in 0..CONNECTIONS {
         clients.push(shard.client().await.0);
     }
-    for client in &mut clients {
+    for client in &clients {
         let echo = client.call("echo", json!({"message": "x"}));
-        client.send(&echo.repeat(REQUESTS));
+        let fitting = shard.shard.profile.ring.buffer_bytes as usize / echo.len();
+        assert!((4..REQUESTS).contains(&fitting));
+        client.sends(&echo.repeat(REQUESTS));
     }
     clients
 }
 
-/// Takes turns until all requests are answered.
-async fn serve_all(shard: &mut TestShard) {
-    let all = (CONNECTIONS * REQUESTS) as u64;
-    let is_served = |it: &mut TestShard| it.count(Counter::CallsOk) == all;
-    shard.turn_until("all answers", is_served).await;
+/// Takes up what completes until every connection has requests left over; returns the most
+/// requests that were made at once.
+fn receive_all(shard: &mut TestShard) -> u64 {
+    let mut most = 0;
+    while shard.shard.leftover.len() < CONNECTIONS {
+        shard.shard.enter(true).expect("the model never fails");
+        let before = shard.count(Counter::CallsOk);
+        shard.shard.handle_completions();
+        most = most.max(shard.count(Counter::CallsOk) - before);
+    }
+    most
+}
+
+/// Makes turns until nothing is left, and expects that everything was served.
+async fn serve_all(shard: &mut TestShard, clients: &[Client]) {
+    shard.settle().await;
+    for client in clients {
+        let answers = client.received_text().matches("HTTP/1.1 200 ").count();
+        assert_eq!(answers, REQUESTS);
+    }
 }
 
 #[test]
 fn completions_of_a_turn_make_a_bounded_number_of_requests() {
-    // A receive brings four requests: two receives use the budget up.
-    let toml = "[budget]\ncompletions_per_turn = 8\nrequests_per_connection_per_turn = 4";
-    with_shard(toml, async |shard| {
-        let _clients = pipelining_clients(shard).await;
-        let mut most = 0;
-        for _ in 0..TURNS_MAX {
-            if shard.shard.leftover.len() == CONNECTIONS {
-                break;
-            }
-            shard.shard.ring.enter(Wait::For(ROUND)).expect("it enters");
-            let before = shard.count(Counter::CallsOk);
-            shard.shard.handle_completions();
-            most = most.max(shard.count(Counter::CallsOk) - before);
-        }
-        assert_eq!(most, 8, "requests of a turn");
-        serve_all(shard).await;
+    // Two receives use the budget up.
+    let change = |setup: &mut Setup| {
+        setup.profile.budget.completions_per_turn = 8;
+        setup.profile.budget.requests_per_connection_per_turn = 4;
+    };
+    with_shard(change, async |shard| {
+        let clients = pipelining_clients(shard).await;
+        assert_eq!(receive_all(shard), 8, "requests of a turn");
+        serve_all(shard, &clients).await;
     });
 }
 
 #[test]
 fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() {
-    let toml = "[budget]\ncompletions_per_turn = 4\nrequests_per_connection_per_turn = 2";
-    with_shard(toml, async |shard| {
-        let _clients = pipelining_clients(shard).await;
-        // Their bytes arrive, and no turn handles the leftover requests yet.
-        for _ in 0..TURNS_MAX {
-            if shard.shard.leftover.len() == CONNECTIONS {
-                break;
-            }
-            shard.shard.ring.enter(Wait::For(ROUND)).expect("it enters");
-            shard.shard.handle_completions();
-        }
+    let change = |setup: &mut Setup| {
+        setup.profile.budget.completions_per_turn = 4;
+        setup.profile.budget.requests_per_connection_per_turn = 2;
+    };
+    with_shard(change, async |shard| {
+        let clients = pipelining_clients(shard).await;
+        // Their bytes arrive, and no turn takes up what is left over yet.
+        receive_all(shard);
         assert_eq!(shard.shard.leftover.len(), CONNECTIONS);
         // Bytes after a receive's worth of requests wait in the socket.
         for _ in 0..CONNECTIONS {
-            shard.shard.ring.enter(Wait::No).expect("it enters");
+            shard.shard.enter(true).expect("the model never fails");
             shard.shard.handle_completions();
         }
         let receive_bytes = shard.shard.profile.ring.buffer_bytes as usize;
@@ -76,7 +83,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         shard.shard.handle_leftover();
         let made = shard.count(Counter::CallsOk) - before;
         assert_eq!(made, u64::from(LEFTOVER_REQUESTS_PER_TURN));
-        // Connections that were skipped come first, and all are served in the end.
-        serve_all(shard).await;
+        // Those that were passed over come first, and all are served in the end.
+        serve_all(shard, &clients).await;
     });
 }

@@ -1,68 +1,124 @@
-//! Shards of one server on the thread of a test, driven turn by turn.
+//! Shards over a model of the kernel: tests play the clients, make the turns and move the clock.
+//!
+//! A test is a script: clients connect, send, take and leave; the shard makes turns; the test looks
+//! at what clients received and at what is under way. When it is over, every client leaves, and
+//! each shard must have given everything back: see [`TestShard::check_given_back`].
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize};
+use std::time::Duration;
 
+use super::client::Client;
 use crate::catalog::pending_updates::PendingUpdates;
 use crate::connection::http::{Connection, Phase};
 use crate::guard::origin::OriginPolicy;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::mcp::Exchange;
-use crate::mcp::tests::test_endpoint::{initialize, parts};
+use crate::mcp::tests::test_endpoint::{on_executor, parts};
 use crate::mcp::tests::tools::Gate;
 use crate::meter::Counter;
 use crate::profile::{Profile, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
-use crate::shard::start::{Intake, ShardPlan, open};
+use crate::shard::run::TurnOutcome;
+use crate::shard::start::{ShardPlan, open_on, ring_settings};
 use crate::shard::work::Shard;
 use crate::transport::listener::listen;
 use corelane_io::chunk::Chunk;
+use corelane_io::executor::yield_now;
 use corelane_io::lanes::{LaneLimits, Mesh};
+use corelane_io::ring::Ring;
+use corelane_io::ring::fake::FakeNetwork;
 use corelane_io::slots::SlotKey;
 
-/// Turns in which everything that can happen without another cause has happened.
-const TURNS_MAX: usize = 100_000;
+/// Turns after which everything that can happen without another cause has happened.
+const TURNS_MAX: usize = 10_000;
+/// How long shards may drain.
+pub(super) const DRAIN_TIMEOUT_MS: u64 = 10_000;
+
+/// What a test chooses of its shards.
+pub(super) struct Setup {
+    pub(super) profile: ShardProfile,
+    pub(super) descriptors: u32,
+    pub(super) backlog: u32,
+    /// Of the pool; none at first.
+    pub(super) threads: PoolThreads,
+}
 
 /// A shard under test.
 pub(super) struct TestShard {
     pub(super) shard: Shard,
+    pub(super) network: FakeNetwork,
+    pub(super) gate: Gate,
+    clients: Vec<Client>,
     address: SocketAddr,
+    now_ms: u64,
+}
+
+/// Runs a test of the only shard of a server, which has to give everything back in the end.
+pub(super) fn with_shard<T>(
+    change: impl FnOnce(&mut Setup),
+    test: impl AsyncFnOnce(&mut TestShard) -> T,
+) -> T {
+    with_shards(1, change, async |shards| test(&mut shards[0]).await)
+}
+
+/// Runs a test of all shards of a server, each of which has to give everything back in the end.
+pub(super) fn with_shards<T>(
+    count: u16,
+    change: impl FnOnce(&mut Setup),
+    test: impl AsyncFnOnce(&mut [TestShard]) -> T,
+) -> T {
+    let mut setup = Setup {
+        profile: Profile::default().for_core(0),
+        descriptors: 1024,
+        backlog: 128,
+        threads: PoolThreads::NONE,
+    };
+    change(&mut setup);
+    on_executor(async {
+        let mut shards = TestShard::open_all(count, &setup);
+        let value = test(&mut shards).await;
+        for shard in &mut shards {
+            shard.end_clients();
+        }
+        settle_all(&mut shards).await;
+        for shard in &mut shards {
+            shard.check_given_back();
+        }
+        value
+    })
+}
+
+/// Makes turns of all shards until nothing is left to be done.
+pub(super) async fn settle_all(shards: &mut [TestShard]) {
+    for _ in 0..TURNS_MAX {
+        let mut is_busy = false;
+        for shard in &mut *shards {
+            is_busy |= shard.turn_and_look().await;
+        }
+        if !is_busy {
+            return;
+        }
+    }
+    panic!("shards are busy after {TURNS_MAX} turns");
 }
 
 impl TestShard {
-    /// The only shard of a server.
-    pub(super) fn single(change: impl Fn(&mut ShardProfile)) -> TestShard {
-        TestShard::several(1, change).remove(0)
-    }
-
-    /// The only shard of a server that has these threads in its pool.
-    pub(super) fn with_pool(threads: PoolThreads, change: impl Fn(&mut ShardProfile)) -> TestShard {
-        TestShard::all(1, threads, change).remove(0)
-    }
-
-    /// All shards of a server with small tables and no connections.
-    pub(super) fn several(count: u16, change: impl Fn(&mut ShardProfile)) -> Vec<TestShard> {
-        TestShard::all(count, PoolThreads::NONE, change)
-    }
-
-    fn all(count: u16, threads: PoolThreads, change: impl Fn(&mut ShardProfile)) -> Vec<TestShard> {
-        let mut profile = Profile::default().for_core(0);
-        profile.ring.submission_entries = 256;
-        profile.ring.completion_entries = 1024;
-        profile.ring.buffer_count = 64;
-        change(&mut profile);
+    fn open_all(count: u16, setup: &Setup) -> Vec<TestShard> {
+        let profile = setup.profile;
         let lanes = LaneLimits {
             control_messages_max: profile.lanes.control,
             reply_messages_max: profile.lanes.reply,
             request_messages_max: profile.lanes.request,
             bulk_messages_max: profile.lanes.bulk,
         };
-        let any_port = "127.0.0.1:0".parse().expect("an address");
-        let listeners = listen(any_port, usize::from(count), 128).expect("a free port");
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = listen(any_port, usize::from(count), setup.backlog).expect("a free port");
         let address = listeners[0].local_addr().expect("it is bound");
-        let parts = parts(&Gate::default());
+        let gate = Gate::default();
+        let parts = parts(&gate);
         let mesh: Mesh<ShardMessage> = Mesh::new(usize::from(count), 0, lanes);
         let updates = PendingUpdates::default().open(&parts.plan, usize::from(count));
         let ring_fds: Arc<[AtomicI32]> = (0..count).map(|_| AtomicI32::new(-1)).collect();
@@ -75,117 +131,108 @@ impl TestShard {
                 shard,
                 shards: count,
                 profile,
-                descriptors: 1024,
-                intake: Intake::Listener(listener, 128),
+                descriptors: setup.descriptors,
+                listener,
+                backlog: setup.backlog,
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),
                 parts: parts.clone(),
                 updates,
-                offload: OffloadPool::start(threads, 1).expect("the threads start"),
+                offload: OffloadPool::start(setup.threads, 1).expect("the threads start"),
                 runtime: None,
                 sender,
                 receiver,
                 ring_fds: Arc::clone(&ring_fds),
                 control: Arc::new(ShardControl {
-                    drain_timeout_ms: 3_600_000,
+                    drain_timeout_ms: DRAIN_TIMEOUT_MS,
                     quiet_shards: Arc::clone(&quiet_shards),
                     ..ShardControl::default()
                 }),
             };
+            let (ring, network) = Ring::over_network(&ring_settings(&plan)).expect("memory");
             TestShard {
-                shard: open(plan).expect("a small ring fits every limit"),
+                shard: open_on(ring, plan).expect("a descriptor to be woken by"),
+                network,
+                gate: gate.clone(),
+                clients: Vec::new(),
                 address,
+                now_ms: 0,
             }
         })
         .collect()
     }
 
-    /// A client of the server.
-    pub(super) fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).expect("the shard listens")
+    /// A client that waits in the backlog.
+    pub(super) fn connect(&mut self) -> Client {
+        let client = Client::new(self.network.connect(), self.address);
+        self.clients.push(client.clone());
+        client
+    }
+
+    /// A client that was accepted, and the key of its connection.
+    pub(super) async fn client(&mut self) -> (Client, SlotKey) {
+        let client = self.connect();
+        self.settle().await;
+        let key = self.key(&client);
+        (client, key)
+    }
+
+    /// The key of the connection of a client that was accepted.
+    pub(super) fn key(&self, client: &Client) -> SlotKey {
+        let index = client.descriptor().expect("it was accepted");
+        self.shard.slots.key_of(index).expect("it is open")
+    }
+
+    /// Submits what is queued, makes one turn, and lets handlers run.
+    pub(super) async fn turn(&mut self) -> TurnOutcome {
+        self.shard.enter(true).expect("the model never fails");
+        let elapsed = Duration::from_millis(self.now_ms);
+        let outcome = self.shard.turn(elapsed).expect("the model never fails");
+        yield_now().await;
+        outcome
+    }
+
+    /// Makes one turn. Returns whether there is, or was, something to do.
+    async fn turn_and_look(&mut self) -> bool {
+        let TurnOutcome { did, has_work, .. } = self.turn().await;
+        let is_woken = self.shard.handling.event_queue.take_task_woken();
+        did || has_work || is_woken || self.network.has_news() || self.shard.has_work()
+    }
+
+    /// Makes turns until nothing is left to be done.
+    pub(super) async fn settle(&mut self) {
+        settle_all(std::slice::from_mut(self)).await;
+    }
+
+    /// Lets time pass until the next turn.
+    pub(super) fn pass(&mut self, time_ms: u64) {
+        self.now_ms += time_ms;
+    }
+
+    /// Lets time pass, and makes turns until nothing is left to be done.
+    pub(super) async fn advance(&mut self, time_ms: u64) {
+        self.pass(time_ms);
+        self.settle().await;
+    }
+
+    /// The server sends a chunk of `bytes` on a connection.
+    pub(super) fn sends(&mut self, key: SlotKey, bytes: usize) {
+        self.shard.finish_step(key, Some(chunk(bytes)));
     }
 
     /// Makes a session of a client without capabilities, which lives on this shard; returns its
     /// header line.
-    pub(super) fn session(&mut self) -> String {
-        let body = initialize("2025-11-25");
-        let length = body.len();
-        let request = format!(
-            "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        );
-        let key = self.insert(0);
-        let mut connection = self.shard.slots.remove(key).expect("it is open");
-        let peer = self.shard.handling.endpoint.holder_of(None);
-        // As at the completions of a turn.
-        self.shard.handling.requests_left = u32::MAX;
-        let mut context = self.shard.handling.context(key);
-        context.peer = Some(peer);
-        connection.received(&mut request.into_bytes(), &mut context);
-        let answer = context.out.take().expect("an answer at once");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
+    pub(super) async fn session(&mut self) -> String {
+        let (client, _) = self.client().await;
+        client.initializes();
+        self.settle().await;
+        let answer = client.received_text();
+        client.finishes();
+        self.settle().await;
         let is_session = |line: &&str| line.to_lowercase().starts_with("mcp-session-id: ");
         let line = answer.lines().find(is_session);
         format!("{}\r\n", line.expect("initialize makes a session"))
-    }
-
-    /// A connection without a socket; nothing that is sent on it leaves before a turn.
-    pub(super) fn insert(&mut self, index: u32) -> SlotKey {
-        self.shard.slots.insert_at(index, Connection::new())
-    }
-
-    /// A connection without a socket whose peer takes nothing of a chunk of `bytes`.
-    pub(super) fn insert_sending(&mut self, index: u32, bytes: usize) -> SlotKey {
-        let key = self.insert(index);
-        self.shard.finish_step(key, Some(chunk(bytes)));
-        key
-    }
-
-    /// The peer of a connection sends `bytes`.
-    pub(super) fn receive(&mut self, key: SlotKey, bytes: &str) {
-        // As at the completions of a turn.
-        self.shard.handling.requests_left = u32::MAX;
-        let connection = self.shard.slots.get_mut(key).expect("it is open");
-        let mut context = self.shard.handling.context(key);
-        connection.received(&mut bytes.to_owned().into_bytes(), &mut context);
-        let out = context.out.take();
-        self.shard.finish_step(key, out);
-        self.peer_known(key);
-    }
-
-    /// Ends the look-up of a connection's peer, if there is one. There is no socket with a peer to
-    /// look up.
-    pub(super) fn peer_known(&mut self, key: SlotKey) {
-        if self.shard.lookups.contains_key(&key) {
-            self.shard.peer_known(key, None);
-        }
-    }
-
-    /// The peer of a connection takes `bytes` of a send of `chunk_bytes`.
-    pub(super) fn take(&mut self, key: SlotKey, bytes: usize, chunk_bytes: usize) {
-        self.shard.ring.forget_send(key);
-        self.shard.sent(key, chunk(chunk_bytes), 0, Ok(bytes));
-    }
-
-    /// Sets the clock to `now_ms`, and handles passed deadlines.
-    pub(super) fn advance_to(&mut self, now_ms: u64) {
-        self.shard.now_ms = now_ms;
-        while !self.shard.handle_timers(1000) {}
-    }
-
-    /// Makes turns until `is_done`.
-    #[track_caller]
-    pub(super) fn turn_until(&mut self, mut is_done: impl FnMut(&mut Shard) -> bool) {
-        for _ in 0..TURNS_MAX {
-            if is_done(&mut self.shard) {
-                return;
-            }
-            self.shard.enter(true).expect("the ring works");
-            self.shard.turn().expect("the ring works");
-            std::thread::yield_now();
-        }
-        panic!("not within {TURNS_MAX} turns");
     }
 
     /// The messages that other shards have sent.
@@ -196,9 +243,19 @@ impl TestShard {
         messages
     }
 
+    /// The connection of `key`.
+    #[track_caller]
+    pub(super) fn connection(&self, key: SlotKey) -> &Connection {
+        self.shard.slots.get(key).expect("it is open")
+    }
+
     /// The phase of a connection, if it is open.
     pub(super) fn phase(&self, key: SlotKey) -> Option<Phase> {
         self.shard.slots.get(key).map(|connection| connection.phase)
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.shard.slots.len()
     }
 
     pub(super) fn count(&self, counter: Counter) -> u64 {
@@ -207,18 +264,49 @@ impl TestShard {
 
     /// The request that a connection answers.
     pub(super) fn exchange(&self, key: SlotKey) -> Exchange {
-        let connection = self.shard.slots.get(key).expect("it is open");
         Exchange {
             shard: self.shard.handling.shard,
             slot: key,
-            sequence: connection.sequence,
+            sequence: self.connection(key).sequence,
             takes_events: true,
             is_on_channel: false,
+        }
+    }
+
+    /// Everything that is kept back comes, and every client leaves.
+    fn end_clients(&mut self) {
+        self.network.release();
+        self.network.settle();
+        for client in &self.clients {
+            client.resets();
+        }
+    }
+
+    /// No slot, descriptor, buffer or byte is held, and nothing is under way but accepting and
+    /// the wake.
+    pub(super) fn check_given_back(&mut self) {
+        let standing = self.network.accepts().len() + 1;
+        let shard = &mut self.shard;
+        assert_eq!(
+            shard.slots.len(),
+            0,
+            "connections are left: {:?}",
+            shard.slots
+        );
+        assert_eq!(self.network.descriptors(), 0, "descriptors are open");
+        assert_eq!(shard.ring.closing(), 0, "closes are under way");
+        assert_eq!(shard.ring.in_flight(), standing, "operations under way");
+        assert_eq!(shard.ring.buffers().held(), 0, "receive buffers are held");
+        assert_eq!(shard.lookups.len(), 0, "peers are looked up");
+        assert_eq!(shard.handling.input_bytes, 0, "bytes of requests are held");
+        assert_eq!(shard.handling.output_bytes, 0, "bytes of answers are held");
+        for counter in [Counter::ConnectionsOpen, Counter::StreamsOpen] {
+            assert_eq!(self.count(counter), 0, "{counter:?}");
         }
     }
 }
 
 /// A chunk of `bytes` that holds no more memory than that.
-pub(super) fn chunk(bytes: usize) -> Chunk {
+fn chunk(bytes: usize) -> Chunk {
     Chunk::from(vec![b'x'; bytes])
 }

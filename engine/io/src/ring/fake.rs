@@ -1,0 +1,202 @@
+//! A ring over a model of the kernel: tests play the peers, the ring is the real one.
+//!
+//! [`Ring::over_network`] opens it. A [`FakeNetwork`] is what the ring accepts from; each
+//! [`FakePeer`] is one client. All that they do happens when the ring is entered next, in one order
+//! for one script; or, after [`FakeNetwork::shuffle`], in an order that depends on a seed.
+//!
+//! The model is as strict as the kernel is lax. It panics when an operation names a descriptor that
+//! is free or was given to another connection since, and when a descriptor is closed while an
+//! operation on it is under way. Where kernels differ it is like the worst: a stream that brings
+//! bytes misses an end that came with them, and a shutdown runs later than it was submitted.
+//!
+//! It deliberately lacks connecting, timers, wakes, and the addresses of peers, which it does not
+//! know, as kernels before Linux 6.7.
+
+mod model;
+mod open;
+mod socket;
+mod submission;
+
+use super::event::{Event, Submissions};
+use crate::buffers::BufferRing;
+use io_uring::squeue;
+use model::Model;
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+pub use socket::PeerEnd;
+pub use submission::Operation;
+
+/// The network in front of a ring, on the thread of the test.
+#[derive(Clone, Debug)]
+pub struct FakeNetwork(Rc<RefCell<Model>>);
+
+/// One client, which may be accepted or wait for it.
+#[derive(Clone, Debug)]
+pub struct FakePeer {
+    network: FakeNetwork,
+    socket: usize,
+}
+
+/// The kernel's side of a ring.
+pub(super) struct FakeKernel(FakeNetwork);
+
+impl FakeNetwork {
+    /// A client whose connection waits in the backlog.
+    pub fn connect(&self) -> FakePeer {
+        FakePeer {
+            network: self.clone(),
+            socket: self.0.borrow_mut().connect(),
+        }
+    }
+
+    /// Clients in the backlog.
+    pub fn waiting(&self) -> usize {
+        self.0.borrow().backlog.len()
+    }
+
+    /// From here on operations complete late and in an order of `seed`; those of one operation,
+    /// and the receives of one connection, stay in their order. Sends are short at random.
+    pub fn shuffle(&self, seed: u64) {
+        self.0.borrow_mut().shuffle(Some(seed));
+    }
+
+    /// From here on operations complete in order and at once again, and none fails.
+    pub fn settle(&self) {
+        let mut model = self.0.borrow_mut();
+        model.shuffle(None);
+        model.faults.clear();
+        model.ends.clear();
+    }
+
+    /// The next operation of this kind fails with errno(3).
+    pub fn fail_next(&self, operation: Operation, errno: i32) {
+        self.0.borrow_mut().faults.push((operation, errno));
+    }
+
+    /// The next completion of a standing operation of this kind is its last, as when the queue of
+    /// completions is full.
+    pub fn end_next(&self, operation: Operation) {
+        self.0.borrow_mut().ends.push(operation);
+    }
+
+    /// Completions of this kind are kept back from here on.
+    pub fn hold(&self, operation: Operation) {
+        self.0.borrow_mut().held.push(operation);
+    }
+
+    /// Completions of all kinds come again.
+    pub fn release(&self) {
+        self.0.borrow_mut().held.clear();
+    }
+
+    /// What is under way on the direct descriptor `index`, in the order of its submission: what
+    /// was submitted and has not completed.
+    pub fn operations_on(&self, index: u32) -> Vec<Operation> {
+        self.0.borrow().operations_on(index)
+    }
+
+    /// Whether accepting is under way, and how.
+    pub fn accepts(&self) -> Vec<Operation> {
+        self.0.borrow().accepts()
+    }
+
+    /// Direct descriptors that are open.
+    pub fn descriptors(&self) -> usize {
+        self.0.borrow().descriptors()
+    }
+
+    /// Descriptors of rings that were woken, in order, until they are looked at here.
+    pub fn take_woken(&self) -> Vec<RawFd> {
+        std::mem::take(&mut self.0.borrow_mut().woken)
+    }
+
+    /// Whether something has happened that the next entry of the ring brings.
+    pub fn has_news(&self) -> bool {
+        self.0.borrow().has_news()
+    }
+}
+
+impl FakePeer {
+    /// Sends bytes.
+    pub fn sends(&self, bytes: &[u8]) {
+        let mut model = self.network.0.borrow_mut();
+        model.sockets[self.socket].peer_sends(bytes);
+    }
+
+    /// Sends no more, and goes on receiving.
+    pub fn finishes(&self) {
+        let mut model = self.network.0.borrow_mut();
+        model.sockets[self.socket].peer_finishes();
+    }
+
+    /// Leaves with a reset.
+    pub fn resets(&self) {
+        let mut model = self.network.0.borrow_mut();
+        model.sockets[self.socket].peer_resets();
+    }
+
+    /// From here on its side takes no more than `bytes`, until it is told to take more; at first
+    /// it takes all.
+    pub fn takes(&self, bytes: usize) {
+        let mut model = self.network.0.borrow_mut();
+        model.sockets[self.socket].peer_takes(bytes);
+    }
+
+    /// What has arrived since the last look.
+    pub fn received(&self) -> Vec<u8> {
+        let mut model = self.network.0.borrow_mut();
+        std::mem::take(&mut model.sockets[self.socket].to_peer)
+    }
+
+    /// How the server ended the connection, if it has.
+    pub fn end(&self) -> Option<PeerEnd> {
+        self.network.0.borrow().sockets[self.socket].end
+    }
+
+    /// Its direct descriptor, from being accepted to being closed.
+    pub fn descriptor(&self) -> Option<u32> {
+        self.network.0.borrow().sockets[self.socket].descriptor
+    }
+}
+
+impl FakeKernel {
+    pub(super) fn submissions(&self) -> Submissions {
+        self.0.0.borrow().submissions()
+    }
+
+    /// Queues a submission, as `Kernel::push` does.
+    ///
+    /// # Safety
+    /// The memory that `entry` names stays where it is until the operation has completed.
+    pub(super) unsafe fn push(&self, entry: &squeue::Entry) -> bool {
+        let mut model = self.0.0.borrow_mut();
+        // SAFETY: the contract above.
+        let submission = unsafe { submission::Submission::read(entry) };
+        model.push(submission)
+    }
+
+    pub(super) fn submit(&self, buffers: &mut BufferRing) -> io::Result<usize> {
+        self.0.0.borrow_mut().submit(buffers);
+        Ok(0)
+    }
+
+    pub(super) fn enter(&self, buffers: &mut BufferRing) -> io::Result<usize> {
+        self.0.0.borrow_mut().enter(buffers);
+        Ok(0)
+    }
+
+    pub(super) fn next(&self) -> Option<Event> {
+        self.0.0.borrow_mut().next()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        !self.0.0.borrow().has_completions()
+    }
+
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.0.0.borrow().fd
+    }
+}

@@ -1,0 +1,417 @@
+//! The kernel's side: runs submissions on sockets, and completes them.
+
+use super::socket::{MORE, Socket};
+use super::submission::{Operation, Submission};
+use crate::buffers::BufferRing;
+use crate::ring::RingSettings;
+use crate::ring::event::{Event, Submissions};
+use crate::ring::tag::{Op, Tag};
+use crate::rng::Rng;
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Descriptors of rings, beyond those that a process has.
+static NEXT_FD: AtomicI32 = AtomicI32::new(1 << 24);
+
+/// A completion that the ring does not see yet.
+#[derive(Debug)]
+struct Pending {
+    event: Event,
+    /// Completions of one source keep their order.
+    source: (Operation, u64),
+    operation: Operation,
+    /// The direct descriptor that it is about, which it frees if it is a close.
+    descriptor: Option<u32>,
+}
+
+/// See the module's text.
+pub(super) struct Model {
+    pub(super) fd: RawFd,
+    submissions_max: usize,
+    queue: VecDeque<Submission>,
+    /// Sockets by direct descriptor.
+    table: Vec<Option<usize>>,
+    pub(super) sockets: Vec<Socket>,
+    pub(super) backlog: VecDeque<usize>,
+    accepts: VecDeque<Submission>,
+    /// Shutdowns, each with the socket it was submitted for.
+    workers: Vec<(Submission, usize)>,
+    /// The next buffer to receive into.
+    head: u16,
+    pending: Vec<Pending>,
+    completed: VecDeque<Pending>,
+    pub(super) faults: Vec<(Operation, i32)>,
+    /// Standing operations whose next completion is their last.
+    pub(super) ends: Vec<Operation>,
+    pub(super) held: Vec<Operation>,
+    pub(super) woken: Vec<RawFd>,
+    rng: Option<Rng>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let open = self.sockets.iter().filter(|it| it.descriptor.is_some());
+        f.debug_list().entries(open).finish()
+    }
+}
+
+impl Model {
+    pub(super) fn new(settings: &RingSettings) -> Model {
+        Model {
+            fd: NEXT_FD.fetch_add(1, Ordering::Relaxed),
+            submissions_max: settings.submission_entries as usize,
+            queue: VecDeque::new(),
+            table: vec![None; settings.descriptors as usize],
+            sockets: Vec::new(),
+            backlog: VecDeque::new(),
+            accepts: VecDeque::new(),
+            workers: Vec::new(),
+            head: 0,
+            pending: Vec::new(),
+            completed: VecDeque::new(),
+            faults: Vec::new(),
+            ends: Vec::new(),
+            held: Vec::new(),
+            woken: Vec::new(),
+            rng: None,
+        }
+    }
+
+    pub(super) fn connect(&mut self) -> usize {
+        self.sockets.push(Socket::new());
+        self.backlog.push_back(self.sockets.len() - 1);
+        self.sockets.len() - 1
+    }
+
+    pub(super) fn shuffle(&mut self, seed: Option<u64>) {
+        self.rng = seed.map(Rng::seeded);
+    }
+
+    pub(super) fn submissions(&self) -> Submissions {
+        Submissions {
+            queued: self.queue.len(),
+            free: self.submissions_max - self.queue.len(),
+            has_overflown: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, submission: Submission) -> bool {
+        let fits = self.queue.len() < self.submissions_max;
+        if fits {
+            self.queue.push_back(submission);
+        }
+        fits
+    }
+
+    pub(super) fn next(&mut self) -> Option<Event> {
+        self.completed.pop_front().map(|it| it.event)
+    }
+
+    pub(super) fn has_completions(&self) -> bool {
+        !self.completed.is_empty()
+    }
+
+    /// Runs what is queued.
+    pub(super) fn submit(&mut self, buffers: &mut BufferRing) {
+        while let Some(submission) = self.queue.pop_front() {
+            self.begin(submission, buffers);
+        }
+    }
+
+    /// Runs what is queued and what peers have caused, and lets the ring see what completed.
+    pub(super) fn enter(&mut self, buffers: &mut BufferRing) {
+        let workers = std::mem::take(&mut self.workers);
+        self.submit(buffers);
+        for (shutdown, socket) in workers {
+            self.shut_down(shutdown, socket);
+        }
+        self.accept_waiting();
+        for socket in 0..self.sockets.len() {
+            if std::mem::take(&mut self.sockets[socket].is_woken) {
+                self.run_socket(socket, buffers);
+            }
+        }
+        self.publish();
+    }
+
+    fn begin(&mut self, submission: Submission, buffers: &mut BufferRing) {
+        match submission.tag.op {
+            Op::Accept | Op::AcceptOne => self.accepts.push_back(submission),
+            // Nothing that a test does wakes a ring or ends its wait.
+            Op::WatchWake | Op::Tick => {}
+            Op::WakeShard => self.woken.push(submission.fd),
+            Op::Cancel => self.cancel(submission),
+            Op::LookUpPeer => self.end(submission, -libc::EOPNOTSUPP),
+            Op::ShutdownWrite => {
+                let socket = self.socket_of(submission);
+                self.workers.push((submission, socket));
+            }
+            Op::Close => self.close(submission),
+            Op::Receive => {
+                let socket = self.socket_of(submission);
+                let (result, flags) = match self.fault(Operation::Receive) {
+                    Some(errno) => (-errno, 0),
+                    None => self.sockets[socket].receive(buffers, &mut self.head),
+                };
+                self.end_with(submission, result, flags);
+            }
+            Op::Watch | Op::Stream | Op::Send => {
+                let socket = self.socket_of(submission);
+                if self.run(submission, socket, buffers) {
+                    self.sockets[socket].operations.push(submission);
+                }
+            }
+            Op::Dial | Op::Connect | Op::Woken => unreachable!("{submission:?}"),
+        }
+    }
+
+    /// The socket that an operation is about.
+    fn socket_of(&self, submission: Submission) -> usize {
+        let socket = usize::try_from(submission.fd).ok();
+        let socket = socket.and_then(|index| *self.table.get(index)?);
+        socket.unwrap_or_else(|| panic!("{submission:?} is about a descriptor that is free"))
+    }
+
+    /// Runs the operations that wait on a socket.
+    fn run_socket(&mut self, socket: usize, buffers: &mut BufferRing) {
+        let waiting = std::mem::take(&mut self.sockets[socket].operations);
+        for submission in waiting {
+            if self.run(submission, socket, buffers) {
+                self.sockets[socket].operations.push(submission);
+            }
+        }
+    }
+
+    /// Runs an operation that may wait. Returns whether it goes on.
+    fn run(&mut self, submission: Submission, socket: usize, buffers: &mut BufferRing) -> bool {
+        match submission.tag.op {
+            Op::Watch => {
+                let events = self.sockets[socket].events();
+                events == 0 || self.complete(submission, events, MORE)
+            }
+            Op::Stream => self.stream(submission, socket, buffers),
+            Op::Send => self.send(submission, socket),
+            op => unreachable!("{op:?} does not wait"),
+        }
+    }
+
+    fn send(&mut self, submission: Submission, socket: usize) -> bool {
+        let bytes = submission.bytes();
+        let mut most = bytes.len();
+        if let Some(rng) = &mut self.rng
+            && rng.below(2) == 0
+        {
+            most = 1 + rng.below(most as u64) as usize;
+        }
+        let result = match self.fault(Operation::Send) {
+            Some(errno) => Some(-errno),
+            None => self.sockets[socket].send(bytes, most),
+        };
+        if let Some(result) = result {
+            self.end(submission, result);
+        }
+        result.is_none()
+    }
+
+    fn stream(&mut self, submission: Submission, socket: usize, buffers: &mut BufferRing) -> bool {
+        let mut has_brought = false;
+        loop {
+            // An end that came with bytes is missed, as before the fix of March 2026.
+            if has_brought && !self.sockets[socket].has_bytes() {
+                return true;
+            }
+            let (result, flags) = match self.fault(Operation::RecvMultishot) {
+                Some(errno) => (-errno, 0),
+                None => self.sockets[socket].receive(buffers, &mut self.head),
+            };
+            match result {
+                1.. if self.complete(submission, result, flags | MORE) => {}
+                1.. => return false,
+                _ if result == -libc::EAGAIN => return true,
+                _ => {
+                    self.end_with(submission, result, flags);
+                    return false;
+                }
+            }
+            has_brought = true;
+        }
+    }
+
+    /// Accepts from the backlog for as long as an operation does.
+    fn accept_waiting(&mut self) {
+        while !self.backlog.is_empty()
+            && let Some(accept) = self.accepts.pop_front()
+        {
+            if let Some(errno) = self.fault(accept.operation()) {
+                self.end(accept, -errno);
+                continue;
+            }
+            let free = self.table.iter().position(Option::is_none);
+            let Some(socket) = self.backlog.pop_front() else {
+                unreachable!("somebody waits");
+            };
+            let Some(index) = free else {
+                self.sockets[socket].close();
+                self.end(accept, -libc::ENFILE);
+                continue;
+            };
+            self.table[index] = Some(socket);
+            self.sockets[socket].descriptor = Some(index as u32);
+            let more = MORE * u32::from(accept.tag.op == Op::Accept);
+            if self.complete(accept, index as i32, more) {
+                self.accepts.push_front(accept);
+            }
+        }
+    }
+
+    fn shut_down(&mut self, submission: Submission, socket: usize) {
+        let now = self.socket_of(submission);
+        assert_eq!(now, socket, "{submission:?} shuts down another connection");
+        self.sockets[socket].shut_down(submission.length as i32);
+        self.end(submission, 0);
+    }
+
+    fn close(&mut self, submission: Submission) {
+        let socket = self.socket_of(submission);
+        let under_way = self.operations_on(submission.fd as u32);
+        assert!(under_way.is_empty(), "closed during {under_way:?}");
+        self.sockets[socket].close();
+        self.end(submission, 0);
+    }
+
+    fn cancel(&mut self, cancel: Submission) {
+        let wanted = cancel.cancelled();
+        let is_wanted = |submission: &Submission| submission.tag.pack() == wanted;
+        let Some(tag) = Tag::unpack(wanted) else {
+            unreachable!("only tags are ever submitted");
+        };
+        if matches!(tag.op, Op::Accept | Op::AcceptOne) {
+            let (ended, rest) = self.accepts.drain(..).partition(is_wanted);
+            self.accepts = rest;
+            let ended: VecDeque<Submission> = ended;
+            for accept in ended {
+                self.end(accept, -libc::ECANCELED);
+            }
+            return;
+        }
+        let socket = self.sockets.iter_mut().find_map(|socket| {
+            let at = socket.operations.iter().position(is_wanted)?;
+            Some(socket.operations.remove(at))
+        });
+        match socket {
+            Some(submission) => self.end(submission, -libc::ECANCELED),
+            None => self.end(cancel, -libc::ENOENT),
+        }
+    }
+
+    fn fault(&mut self, operation: Operation) -> Option<i32> {
+        let at = self.faults.iter().position(|(of, _)| *of == operation)?;
+        Some(self.faults.remove(at).1)
+    }
+
+    /// Completes an operation for the last time.
+    fn end(&mut self, submission: Submission, result: i32) {
+        self.end_with(submission, result, 0);
+    }
+
+    fn end_with(&mut self, submission: Submission, result: i32, flags: u32) {
+        let goes_on = self.complete(submission, result, flags);
+        assert!(!goes_on);
+    }
+
+    /// Completes an operation once. Returns whether it goes on.
+    fn complete(&mut self, submission: Submission, result: i32, mut flags: u32) -> bool {
+        let operation = submission.operation();
+        let ends = self.ends.iter().position(|it| *it == operation);
+        if let Some(at) = ends
+            && flags & MORE != 0
+        {
+            self.ends.remove(at);
+            flags &= !MORE;
+        }
+        let user_data = submission.tag.pack();
+        let source = match operation {
+            Operation::Receive | Operation::RecvMultishot => {
+                (Operation::Receive, submission.fd as u64)
+            }
+            _ => (operation, user_data),
+        };
+        let is_on_descriptor = !matches!(
+            operation,
+            Operation::Accept | Operation::AcceptOne | Operation::Other
+        );
+        self.pending.push(Pending {
+            event: Event {
+                user_data,
+                result,
+                flags,
+            },
+            source,
+            operation,
+            descriptor: is_on_descriptor.then_some(submission.fd as u32),
+        });
+        flags & MORE != 0
+    }
+
+    /// Lets the ring see what is not kept back: all of it, or some of it in any order.
+    fn publish(&mut self) {
+        let is_held = |pending: &Pending| self.held.contains(&pending.operation);
+        let (held, mut ready): (Vec<Pending>, Vec<Pending>) =
+            self.pending.drain(..).partition(is_held);
+        let mut count = ready.len();
+        if let Some(rng) = &mut self.rng {
+            count = rng.below(count as u64 + 1) as usize;
+        }
+        for _ in 0..count {
+            let mut at = 0;
+            if let Some(rng) = &mut self.rng {
+                let source = ready[rng.below(ready.len() as u64) as usize].source;
+                let of_source = ready.iter().position(|it| it.source == source);
+                at = of_source.expect("it is one of them");
+            }
+            let pending = ready.remove(at);
+            if let (Operation::Close, Some(index)) = (pending.operation, pending.descriptor) {
+                self.table[index as usize] = None;
+            }
+            self.completed.push_back(pending);
+        }
+        self.pending = ready;
+        self.pending.extend(held);
+    }
+
+    pub(super) fn operations_on(&self, index: u32) -> Vec<Operation> {
+        let socket = self.table[index as usize];
+        let waiting = socket.map(|socket| self.sockets[socket].operations.iter());
+        let waiting = waiting.into_iter().flatten().map(Submission::operation);
+        let workers = self.workers.iter().filter(|(_, of)| Some(*of) == socket);
+        let workers = workers.map(|(shutdown, _)| shutdown.operation());
+        let pending = self.completed.iter().chain(&self.pending);
+        let pending = pending.filter(|pending| {
+            let is_last = pending.event.flags & MORE == 0;
+            pending.descriptor == Some(index) && is_last
+        });
+        let pending = pending.map(|pending| pending.operation);
+        waiting.chain(workers).chain(pending).collect()
+    }
+
+    pub(super) fn accepts(&self) -> Vec<Operation> {
+        self.accepts.iter().map(Submission::operation).collect()
+    }
+
+    pub(super) fn descriptors(&self) -> usize {
+        self.table.iter().flatten().count()
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        let is_due = |it: &Pending| !self.held.contains(&it.operation);
+        let accepts = !self.backlog.is_empty() && !self.accepts.is_empty();
+        let is_woken = self.sockets.iter().any(|it| it.is_woken);
+        !self.queue.is_empty()
+            || !self.workers.is_empty()
+            || !self.completed.is_empty()
+            || accepts
+            || is_woken
+            || self.pending.iter().any(is_due)
+    }
+}
