@@ -158,10 +158,7 @@ impl Ring {
     /// # Errors
     /// What io_uring_register(2) says, as when `index` is beyond the table.
     pub fn install(&mut self, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
-        let sockets = [socket.as_raw_fd()];
-        let installed = self.uring.submitter();
-        installed.register_files_update(index, &sockets)?;
-        Ok(())
+        self.kernel.install(index, socket.as_raw_fd())
     }
 
     /// Polls a connection for readable bytes, until a `Readable` that is not `armed`.

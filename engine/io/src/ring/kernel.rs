@@ -121,6 +121,18 @@ impl Kernel {
         }
     }
 
+    /// Puts an open socket into the direct descriptor `index`.
+    pub(super) fn install(&mut self, index: u32, socket: RawFd) -> io::Result<()> {
+        match self {
+            Kernel::Uring(uring) => {
+                uring.submitter().register_files_update(index, &[socket])?;
+                Ok(())
+            }
+            #[cfg(any(test, feature = "test-support"))]
+            Kernel::Fake(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Ends the kernel's use of the receive buffers.
     pub(super) fn unregister(&mut self, buffers: &mut BufferRing) -> io::Result<()> {
         match self {

@@ -10,7 +10,7 @@ use crate::catalog::pending_updates::Changes;
 use crate::connection::http::{Connection, Phase};
 use crate::mcp::tests::test_endpoint::{
     TestEndpoint, agrees, claim, error, initialize, notification, on_executor, progress, request,
-    result, stamped, text,
+    result, text, with_trailer,
 };
 use crate::meter::Counter;
 
@@ -118,10 +118,10 @@ fn requests_of_both_eras_are_answered_on_one_channel_however_they_are_split() {
         }
         let messages = messages(&mut line);
         assert_eq!(messages.len(), 4, "{messages:?}");
-        assert_eq!(messages[0], stamped(1, text("modern")));
+        assert_eq!(messages[0], with_trailer(1, text("modern")));
         assert_eq!(messages[1]["result"]["protocolVersion"], "2025-11-25");
         assert_eq!(messages[2], result("3", text("legacy")));
-        assert_eq!(messages[3], stamped(-4, text("modern")));
+        assert_eq!(messages[3], with_trailer(-4, text("modern")));
         assert_eq!(line.connection.phase, Phase::Idle);
         assert_eq!(line.input_bytes, 0);
     }
@@ -148,14 +148,14 @@ fn bytes_that_are_no_message_are_refused_and_the_channel_goes_on() {
         let mut line = opened();
         line.rules.lines.message_bytes_max = 1500;
         send(&mut line, &[&bad, &echo()]);
-        check(&mut line, &[error((), code), stamped(9, text("m"))]);
+        check(&mut line, &[error((), code), with_trailer(9, text("m"))]);
         // Byte by byte, a line that is too long is refused before its end.
         let input = format!("{bad}\n{}\n", echo());
         for byte in input.as_bytes().chunks(1) {
             line.receive(byte);
             assert!(line.input_bytes <= 1501, "{}", line.input_bytes);
         }
-        check(&mut line, &[error((), code), stamped(9, text("m"))]);
+        check(&mut line, &[error((), code), with_trailer(9, text("m"))]);
     }
 }
 
@@ -244,7 +244,7 @@ fn calls_wait_side_by_side_and_later_requests_are_answered_before_them() {
         line.settle().await;
         check(
             &mut line,
-            &[stamped(3, text("m")), progress(1.0), progress(2.0)],
+            &[with_trailer(3, text("m")), progress(1.0), progress(2.0)],
         );
         line.harness.gate.open();
         line.settle().await;
@@ -252,7 +252,7 @@ fn calls_wait_side_by_side_and_later_requests_are_answered_before_them() {
         answers.sort_by_key(|answer| answer["id"].as_i64());
         assert_eq!(
             answers,
-            [result(1, text("walked")), stamped(2, text("passed"))]
+            [result(1, text("walked")), with_trailer(2, text("passed"))]
         );
         assert_eq!(line.connection.phase, Phase::Idle);
         // A client of a channel does not come back for what it missed.
@@ -313,10 +313,10 @@ fn requests_in_flight_are_bounded_and_no_answer_is_kept_back() {
         let (overloaded, echo_overloaded) = (error(3, -32603), error(9, -32603));
         check(&mut line, &[overloaded, echo_overloaded, acknowledged(1)]);
         send(&mut line, &[&cancelled(1), &echo]);
-        check(&mut line, &[stamped(9, text("m"))]);
+        check(&mut line, &[with_trailer(9, text("m"))]);
         line.harness.gate.open();
         line.settle().await;
-        check(&mut line, &[stamped(2, text("passed"))]);
+        check(&mut line, &[with_trailer(2, text("passed"))]);
     });
 }
 
@@ -381,7 +381,7 @@ fn a_session_hears_of_changes_on_its_channel_and_a_slow_reader_of_each_once() {
         line.take_output();
         line.step(Connection::release_changes);
         line.take_output();
-        check(&mut line, &[stamped(2, text("m")), changed]);
+        check(&mut line, &[with_trailer(2, text("m")), changed]);
         assert_eq!(line.harness.kept_event_bytes(), 0);
     });
 }
@@ -413,6 +413,6 @@ fn answers_behind_a_slow_reader_do_not_count_against_it() {
         line.finish_leftover();
         line.take_output();
         let last = messages(&mut line).pop();
-        assert_eq!(last, Some(stamped("e", text("m"))));
+        assert_eq!(last, Some(with_trailer("e", text("m"))));
     });
 }

@@ -22,7 +22,7 @@ use crate::profile::{Profile, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
 use crate::shard::run::TurnOutcome;
-use crate::shard::start::{ShardPlan, open_on, ring_settings};
+use crate::shard::start::{Intake, ShardPlan, open_on, ring_settings};
 use crate::shard::work::Shard;
 use crate::transport::listener::listen;
 use corelane_io::chunk::Chunk;
@@ -132,8 +132,7 @@ impl TestShard {
                 shards: count,
                 profile,
                 descriptors: setup.descriptors,
-                listener,
-                backlog: setup.backlog,
+                intake: Intake::Listener(listener, setup.backlog),
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{cancelled, check, in_session_of, legacy, modern, opened, send};
 use crate::connection::http::{Connection, Phase, RecvMode};
 use crate::connection::timer::Timer;
-use crate::mcp::tests::test_endpoint::{error, on_executor, result, stamped, text};
+use crate::mcp::tests::test_endpoint::{error, on_executor, result, text, with_trailer};
 
 #[test]
 fn the_end_of_input_ends_its_last_line_and_waits_for_the_answers() {
@@ -32,7 +32,7 @@ fn requests_behind_the_cancellation_of_the_last_one_in_flight_are_answered() {
     on_executor(async {
         let echo = |id| modern(id, "echo", json!({"message": "m"}));
         let behind = [cancelled(1), echo(2), echo(3)].join("\n") + "\n";
-        let answers = [stamped(2, text("m")), stamped(3, text("m"))];
+        let answers = [with_trailer(2, text("m")), with_trailer(3, text("m"))];
         for requests_per_turn in [1, 2, 16] {
             let mut line = opened();
             send(&mut line, &[&modern(1, "wait", json!({}))]);
