@@ -29,6 +29,8 @@ pub use cores::CoreList;
 pub use error::ProfileError;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks};
 pub use server::SHARDS_MAX;
+#[cfg(feature = "cli")]
+pub(crate) use server::parse_listen;
 pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME_BYTES_MAX};
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
