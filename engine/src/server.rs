@@ -133,8 +133,10 @@ impl Server {
     /// meanwhile. Clients that subscribed are notified of changes.
     ///
     /// # Errors
-    /// [`Error::Files`] when the directory cannot be opened and listed, [`Error::Catalog`] when the
-    /// prefix is no start of a URI.
+    /// [`Error::Directory`] when the directory cannot be opened and listed, [`Error::Catalog`] when
+    /// the prefix is no start of a URI, [`Error::DirectoryOverlaps`] when the prefix of another
+    /// directory begins with it or the other way round. A resource of the server may not begin with
+    /// it either, which is found when the server starts.
     pub fn with_directory(
         mut self,
         uri_prefix: impl Into<String>,
@@ -143,7 +145,7 @@ impl Server {
         limits: DirectoryLimits,
     ) -> Result<Server> {
         let served = ServedDirectory::open(uri_prefix.into(), path.as_ref(), limits)?;
-        self.entries.resources.extend(served.resources()?);
+        served.check_apart(&self.directories, &[])?;
         self.entries.templates.push(served.template(name));
         self.directories.push(served);
         Ok(self)
@@ -274,7 +276,13 @@ impl Server {
     }
 
     /// The parts that all its shards share, checked and encoded.
-    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+    pub(crate) fn into_parts(mut self, profile: &Profile) -> Result<ServerParts> {
+        let mut files = Vec::new();
+        for directory in &self.directories {
+            directory.check_apart(&[], &self.entries.resources)?;
+            files.extend(directory.first_resources()?);
+        }
+        self.entries.resources.extend(files);
         if let Some(name) = StateMaker::duplicate(&self.states) {
             let (kind, name) = ("state of type", name.to_owned());
             return Err(CatalogError::Duplicate { kind, name }.into());
