@@ -96,6 +96,13 @@ struct CallState {
 pub(crate) enum StreamItem {
     /// It sends its client an encoded message.
     Message(Vec<u8>),
+    /// It sends its client an encoded request, whose answer it waits for.
+    Question {
+        /// The place of the question among those of the call.
+        place: usize,
+        /// The request.
+        message: Vec<u8>,
+    },
     /// It sends its client away for a while.
     Pause {
         /// The milliseconds after which the client may reconnect.

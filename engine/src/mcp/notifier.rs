@@ -16,13 +16,30 @@ pub(super) struct Notifier<'a> {
 }
 
 impl Notifier<'_> {
-    /// Sends a message to a session: on its oldest stand-alone stream, or into the store for a
-    /// client that lost its last one. Without either the message is dropped.
-    pub(super) fn notify(&mut self, session: SessionId, message: Vec<u8>) {
-        if let Some((stream, exchange)) = self.stream_of(session) {
+    /// Sends a message to a session: on its newest stand-alone stream, which is the most likely to
+    /// have a client, or into the store for a client that lost its last one. Without either the
+    /// message is dropped; returns whether it was not.
+    pub(super) fn notify(&mut self, session: SessionId, message: Vec<u8>) -> bool {
+        let found = self.stream_of(session);
+        if let Some((stream, exchange)) = found {
             self.streams
                 .send(Some(stream), exchange, message, self.outbox);
         }
+        found.is_some()
+    }
+
+    /// Sends a request about a task to the client that waits at `exchange` for its result: there, if
+    /// the client takes a stream, or else on a stream of the session. Returns whether it was sent.
+    pub(super) fn request(
+        &mut self,
+        (session, exchange): (SessionId, Exchange),
+        request: Vec<u8>,
+    ) -> bool {
+        if exchange.takes_events {
+            self.outbox.push_message(exchange, request);
+            return true;
+        }
+        self.notify(session, request)
     }
 
     /// Notifies a session of a change, as [`Notifier::notify`] does.
@@ -40,7 +57,7 @@ impl Notifier<'_> {
     fn stream_of(&mut self, session: SessionId) -> Option<(StreamId, Option<Exchange>)> {
         let found = self.sessions.find(session)?;
         let lost = found.lost_stream;
-        match found.streams_mut().first_mut() {
+        match found.streams_mut().last_mut() {
             Some(open) => {
                 let begin = || self.streams.begin(session);
                 let stream = *open.stream.get_or_insert_with(begin);
@@ -53,6 +70,6 @@ impl Notifier<'_> {
     /// The place to which [`Notifier::notify`] sends messages of a session, if a stream is open.
     pub(super) fn exchange_of(&mut self, session: SessionId) -> Option<Exchange> {
         let found = self.sessions.find(session)?;
-        found.streams().first().map(|open| open.exchange)
+        found.streams().last().map(|open| open.exchange)
     }
 }

@@ -2,32 +2,66 @@
 
 use serde_json::Value;
 
-use super::test_endpoint::{MODERN, TestEndpoint, check_parts, error, kind_of};
-use crate::mcp::{Disposition, StreamOwner};
+use super::test_endpoint::{MODERN, TestEndpoint, check_parts, error, progress, session_header};
+use crate::mcp::{Disposition, Part, StreamOwner};
 
 #[test]
-fn a_session_has_streams_up_to_a_limit_and_a_closed_one_makes_room() {
+fn past_the_limit_a_new_stream_of_a_session_ends_its_oldest() {
     let mut harness = TestEndpoint::new();
     let id = harness.session_id();
-    let session = super::test_endpoint::session_header(id);
+    let session = session_header(id);
     let first = harness.send("GET", &session);
     let Disposition::Stream(StreamOwner::Session(of)) = first.disposition else {
         panic!("no stream of a session: {:?}", first.disposition);
     };
     assert_eq!(of.session, id);
+    let second = harness.send("GET", &session);
+    second.check("stream", &Value::Null);
+    assert!(harness.deliveries().is_empty(), "two may be open");
+    let end = [("end", Value::Null)];
     harness.send("GET", &session).check("stream", &Value::Null);
-    harness
-        .send("GET", &session)
-        .check("503", &error((), -32603));
+    check_parts(&harness.deliveries(), first.exchange, &end);
     harness.endpoint.handle_stream_gone(id, first.exchange);
-    harness.endpoint.handle_stream_gone(id, first.exchange);
-    assert_eq!(
-        kind_of(&harness.send("GET", &session).disposition),
-        "stream"
-    );
-    harness
-        .send("GET", &session)
-        .check("503", &error((), -32603));
+    harness.send("GET", &session).check("stream", &Value::Null);
+    check_parts(&harness.deliveries(), second.exchange, &end);
+}
+
+#[test]
+fn a_message_goes_to_the_newest_stream_of_its_session() {
+    let mut harness = TestEndpoint::new();
+    let id = harness.session_id();
+    let session = session_header(id);
+    let notify = |harness: &mut TestEndpoint, step: f64, is_change: bool| {
+        let message = progress(step).to_string().into_bytes();
+        let mut broadcasting = harness.endpoint.services().broadcasting();
+        match is_change {
+            true => broadcasting.notifier.notify_change(id, message),
+            false => assert!(broadcasting.notifier.notify(id, message)),
+        }
+    };
+    let [older, newer] = [(), ()].map(|()| harness.send("GET", &session).exchange);
+    for is_change in [true, false] {
+        notify(&mut harness, 1.0, is_change);
+        let delivered = harness.deliveries();
+        assert_eq!((delivered.len(), delivered[0].0), (1, newer));
+    }
+    harness.endpoint.handle_stream_gone(id, newer);
+    notify(&mut harness, 2.0, false);
+    let delivered = harness.deliveries();
+    assert_eq!(delivered[0].0, older);
+    // A stream that is resumed is the newest.
+    let Part::Event { id: Some(seen), .. } = &delivered[0].1 else {
+        panic!("no event: {delivered:?}");
+    };
+    let beside = harness.send("GET", &session).exchange;
+    let last_event_id = format!("{session}Last-Event-ID: {}\r\n", seen.to_text());
+    let resumed = harness.send("GET", &last_event_id).exchange;
+    check_parts(&harness.deliveries(), older, &[("end", Value::Null)]);
+    notify(&mut harness, 3.0, false);
+    assert_eq!(harness.deliveries()[0].0, resumed);
+    harness.endpoint.handle_stream_gone(id, resumed);
+    notify(&mut harness, 4.0, false);
+    assert_eq!(harness.deliveries()[0].0, beside);
 }
 
 #[test]
@@ -47,7 +81,7 @@ fn an_ended_session_ends_its_streams() {
 fn a_session_with_a_stream_neither_expires_nor_makes_room() {
     let mut harness = TestEndpoint::with(|settings| settings.sessions_max = 1);
     let id = harness.session_id();
-    let stream = harness.send("GET", &super::test_endpoint::session_header(id));
+    let stream = harness.send("GET", &session_header(id));
     harness.expire_at(10_000);
     let refused = harness.post("", &super::test_endpoint::initialize("2025-11-25"));
     refused.check("503", &error(1, -32603));
