@@ -13,6 +13,7 @@ pub mod cores;
 pub mod descriptors;
 mod error;
 mod knobs;
+pub(crate) mod memory;
 mod reference;
 mod sections;
 mod server;
@@ -149,6 +150,13 @@ pub struct ShardProfile {
     pub lanes: Lanes,
     /// See [`Catalog`].
     pub catalog: Catalog,
+}
+
+impl ShardProfile {
+    /// Sockets that the shard can have where the process may have `allowed` of them.
+    pub(crate) fn descriptors(&self, allowed: u32) -> u32 {
+        self.ring.descriptors.unwrap_or(allowed).min(allowed)
+    }
 }
 
 impl Profile {

@@ -25,6 +25,7 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::cores;
 use crate::profile::descriptors::DescriptorLimit;
+use crate::profile::memory::MemoryBudget;
 use crate::profile::{Lanes, Profile};
 use crate::shard::{ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
@@ -318,11 +319,16 @@ impl Server {
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
+        let memory = MemoryBudget::of_server(&profile, &cores, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 
-        let mut running =
-            RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
+        let mut running = RunningServer::new(
+            address,
+            &profile,
+            (allowed, memory),
+            (events.clone(), event_receiver),
+        );
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
@@ -338,11 +344,7 @@ impl Server {
                 shard: shard as u16,
                 shards: cores.len() as u16,
                 profile: shard_profile,
-                descriptors: shard_profile
-                    .ring
-                    .descriptors
-                    .unwrap_or(allowed)
-                    .min(allowed),
+                descriptors: shard_profile.descriptors(allowed),
                 listener,
                 backlog: profile.server.backlog,
                 origin: origin.clone(),
@@ -377,6 +379,7 @@ impl RunningServer {
             self.shards(),
             self.connections_per_shard(),
         );
+        println!("memory: {}", self.memory());
     }
 }
 

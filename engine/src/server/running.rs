@@ -13,6 +13,7 @@ use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::meter::MeterSnapshot;
 use crate::profile::Profile;
+use crate::profile::memory::MemoryBudget;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};
 
@@ -48,6 +49,7 @@ pub struct RunningServer {
     address: SocketAddr,
     endpoint: String,
     connections_per_shard: u32,
+    memory: MemoryBudget,
     shards: Vec<(ShardThread, Arc<ShardControl>)>,
     shard_count: usize,
     events: Sender<Event>,
@@ -62,13 +64,14 @@ impl RunningServer {
     pub(super) fn new(
         address: SocketAddr,
         profile: &Profile,
-        connections_per_shard: u32,
+        (connections_per_shard, memory): (u32, MemoryBudget),
         (events, received): (Sender<Event>, Receiver<Event>),
     ) -> RunningServer {
         RunningServer {
             address,
             endpoint: profile.server.endpoint.clone(),
             connections_per_shard,
+            memory,
             shards: Vec::new(),
             shard_count: 0,
             events,
@@ -101,6 +104,11 @@ impl RunningServer {
     /// How many connections a shard can hold at most; a profile may set less.
     pub fn connections_per_shard(&self) -> u32 {
         self.connections_per_shard
+    }
+
+    /// How much memory clients can make it hold.
+    pub(super) fn memory(&self) -> MemoryBudget {
+        self.memory
     }
 
     /// Turns SIGTERM and SIGINT into events.

@@ -212,3 +212,29 @@ fn a_profile_takes_the_names_of_addresses_as_the_command_line_does() {
     let words = ["listen", "nowhere", "HOST:PORT", "127.0.0.1:8080"];
     check("nowhere", &setup.run_to_end(), &[1], &words);
 }
+
+#[test]
+fn the_memory_that_clients_can_take_is_summed_and_compared_with_what_there_is() {
+    let setup = |bytes: u64| {
+        let line = format!("[calls]\nbytes_max = {bytes}\n[http]\nbody_bytes_max = 1048576");
+        Setup::shards(2).profile(&line)
+    };
+    let (small, large) = (setup(32 << 20).start(), setup(64 << 20).start());
+    let mib = |server: &corelane_tests::Server| -> u64 {
+        let log = server.log();
+        let line = log
+            .lines()
+            .find_map(|line| line.strip_prefix("memory: up to "));
+        let line = line.unwrap_or_else(|| panic!("no sum: {log}"));
+        assert!(
+            line.contains(" MiB by the bounds of the profile, "),
+            "{line}"
+        );
+        let number = line.split(' ').next().unwrap_or_default();
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("no number: {line}"))
+    };
+    // Two shards, each of which has the bound twice: for calls, and for what it forwards.
+    assert_eq!(mib(&large) - mib(&small), 4 * 32);
+}
