@@ -138,8 +138,8 @@ impl CallEvents<'_> {
         streams.send(entry.stream, entry.exchange, message, outbox);
     }
 
-    /// Sends a request of a call to its client: on the stream of the call, if the client takes it or
-    /// may come back for it, or else on a stream of the session. Without either the handler is
+    /// Sends a request of a call to its client: on the stream of the call, if the client takes it
+    /// or may come back for it, or else on a stream of the session. Without either the handler is
     /// answered at once: the request would not be seen.
     fn send_question(&mut self, key: CallKey, place: usize, message: Vec<u8>) {
         let Some(entry) = self.endings.calls.find(key) else {

@@ -84,7 +84,7 @@ fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     })
 }
 
-/// A session of a client that can elicit and sample, and has a stream open; returns its header line.
+/// A session with an open stream of a client that can elicit and sample; returns its header line.
 fn able_session(harness: &mut TestEndpoint) -> String {
     let session = silent_session(harness);
     harness.send("GET", &session).check("stream", &Value::Null);
