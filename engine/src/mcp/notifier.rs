@@ -1,7 +1,7 @@
 //! Messages to sessions that belong to no call: list changes, resource updates, task statuses.
 
 use super::delivery::Part;
-use super::event_store::StreamId;
+use super::event_store::{EventId, StreamId};
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::session_id::SessionId;
@@ -50,6 +50,25 @@ impl Notifier<'_> {
         let id = self.streams.keep(stream, &message);
         if let Some(exchange) = exchange {
             self.outbox.push(exchange, Part::Change { id, message });
+        }
+    }
+
+    /// Sends a message that did not reach the stream of its event, and those behind it, on another
+    /// stream of the session. They stay where they are if there is none, or if their stream is that
+    /// of a call: its client comes back for them.
+    pub(super) fn redirect(&mut self, event: EventId, message: Vec<u8>) {
+        let Some(session) = self.streams.owner_of(event) else {
+            return;
+        };
+        let found = self.sessions.find(session);
+        let is_beside = found.is_some_and(|found| {
+            found.lost_stream == Some(event.stream) && !found.streams().is_empty()
+        });
+        if is_beside && let Some(behind) = self.streams.withdraw(event) {
+            self.notify(session, message);
+            for message in behind {
+                self.notify(session, message.into());
+            }
         }
     }
 

@@ -104,3 +104,74 @@ fn a_stream_needs_a_session_and_the_legacy_era() {
         answer.check("405", &error((), -32600));
     }
 }
+
+#[test]
+fn what_did_not_reach_a_stream_goes_to_the_next_in_order_and_is_not_replayed() {
+    for seen in [0, 1] {
+        let mut harness = TestEndpoint::new();
+        let id = harness.session_id();
+        let session = session_header(id);
+        let [older, newer] = [(), ()].map(|()| harness.send("GET", &session).exchange);
+        let steps = [1.0, 2.0, 3.0, 4.0];
+        for step in steps {
+            let message = progress(step).to_string().into_bytes();
+            let mut broadcasting = harness.endpoint.services().broadcasting();
+            assert!(broadcasting.notifier.notify(id, message));
+        }
+        let mut delivered = harness.deliveries();
+        assert!(delivered.iter().all(|(exchange, _)| *exchange == newer));
+        // Its client got the first ones.
+        let undelivered = delivered.split_off(seen);
+        harness.endpoint.handle_stream_gone(id, newer);
+        for (_, part) in undelivered {
+            let Part::Event {
+                id: Some(event),
+                message,
+            } = part
+            else {
+                panic!("no event: {part:?}");
+            };
+            harness.endpoint.handle_undelivered(event, message);
+        }
+        let expected = steps[seen..].iter().map(|step| ("event", progress(*step)));
+        let expected: Vec<_> = expected.collect();
+        check_parts(&harness.deliveries(), older, &expected);
+        if let Some((_, Part::Event { id: Some(last), .. })) = delivered.last() {
+            let last_event_id = format!("{session}Last-Event-ID: {}\r\n", last.to_text());
+            let resumed = harness.send("GET", &last_event_id);
+            resumed.check("stream", &Value::Null);
+            assert!(harness.deliveries().is_empty(), "it is not sent twice");
+        }
+    }
+}
+
+#[test]
+fn what_did_not_reach_the_only_stream_of_a_session_waits_for_its_client() {
+    let mut harness = TestEndpoint::new();
+    let id = harness.session_id();
+    let session = session_header(id);
+    let only = harness.send("GET", &session).exchange;
+    for step in [1.0, 2.0] {
+        let message = progress(step).to_string().into_bytes();
+        let mut broadcasting = harness.endpoint.services().broadcasting();
+        broadcasting.notifier.notify(id, message);
+    }
+    let delivered = harness.deliveries();
+    harness.endpoint.handle_stream_gone(id, only);
+    let events: Vec<_> = delivered
+        .iter()
+        .filter_map(|(_, part)| match part {
+            Part::Event { id, .. } => *id,
+            _ => None,
+        })
+        .collect();
+    let [seen, lost] = events[..] else {
+        panic!("two events: {delivered:?}");
+    };
+    harness.endpoint.handle_undelivered(lost, b"{}".to_vec());
+    assert!(harness.deliveries().is_empty());
+    let last_event_id = format!("{session}Last-Event-ID: {}\r\n", seen.to_text());
+    let resumed = harness.send("GET", &last_event_id).exchange;
+    let expected = [("event", progress(2.0))];
+    check_parts(&harness.deliveries(), resumed, &expected);
+}

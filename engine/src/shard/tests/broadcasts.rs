@@ -9,7 +9,7 @@ use corelane_protocol::mcp::subscription::ListKind;
 use serde_json::json;
 use socket2::SockRef;
 
-use super::test_shard::TestShard;
+use super::test_shard::{TestShard, chunk};
 use crate::catalog::pending_updates::Changes;
 use crate::connection::http::Phase;
 use crate::mcp::tests::test_endpoint::{MODERN, claim, on_executor, request};
@@ -167,4 +167,26 @@ fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
         let sent = shard.count(Counter::BytesOut);
         assert!(sent < 256 * 1024, "the kernel has taken {sent} bytes");
     });
+}
+
+#[test]
+fn a_change_that_the_newest_stream_of_a_session_does_not_take_goes_to_the_next() {
+    let mut shard = TestShard::single(|profile| profile.connection.output_bytes_max = 1000);
+    let session = shard.session();
+    let request = format!(
+        "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{session}\r\n"
+    );
+    let [older, newer] = [3, 4].map(|index| {
+        let key = shard.insert(index);
+        shard.receive(key, &request);
+        assert_eq!(shard.phase(key), Some(Phase::Streaming));
+        key
+    });
+    take_all(&mut shard, older);
+    // So much waits behind what the peer of the newer one does not take.
+    shard.shard.finish_step(newer, Some(chunk(2000)));
+    assert!(!is_sending(&shard, older));
+    broadcast(&mut shard);
+    assert_eq!(shard.phase(newer), None, "it is given up");
+    assert!(is_sending(&shard, older), "the change");
 }
