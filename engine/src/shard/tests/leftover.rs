@@ -80,3 +80,31 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         serve_all(shard).await;
     });
 }
+
+#[test]
+fn a_client_that_sends_one_request_waits_for_few_of_those_that_others_pipeline() {
+    // A receive brings all the requests of a connection.
+    let toml = "[budget]\ncompletions_per_turn = 64\n[ring]\nbuffer_bytes = 16384";
+    with_shard(toml, async |shard| {
+        let (mut single, _) = shard.client().await;
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            clients.push(shard.client().await.0);
+        }
+        let echo = single.call("echo", json!({"message": "x"}));
+        for client in &mut clients {
+            client.send(&echo.repeat(40));
+        }
+        single.send(&echo);
+        for _ in 0..TURNS_MAX {
+            if !single.read().is_empty() {
+                break;
+            }
+            shard.turn().await;
+        }
+        // One budget of completions, and twice what each of the others may make then.
+        let made = shard.count(Counter::CallsOk);
+        let most = 64 + 4 * u64::from(LEFTOVER_REQUESTS_PER_TURN);
+        assert!((1..=most).contains(&made), "{made} calls");
+    });
+}
