@@ -29,7 +29,8 @@ impl Notifier<'_> {
     }
 
     /// Sends a request about a task to the client that waits at `exchange` for its result: there,
-    /// if the client takes a stream, or else on a stream of the session. Returns whether it was sent.
+    /// if the client takes a stream, or else on a stream of the session. Returns whether it was
+    /// sent.
     pub(super) fn request(
         &mut self,
         (session, exchange): (SessionId, Exchange),
