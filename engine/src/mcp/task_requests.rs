@@ -198,16 +198,16 @@ impl TaskRequests<'_> {
         Disposition::Pending(None)
     }
 
-    /// Passes on what the handler of a task asked, now that its client waits for the result.
+    /// Sends the open requests of a task's handler, now that its client waits for the result.
     fn pass_on_questions(&mut self, task: TaskId, session: SessionId, exchange: Exchange) {
         let (owner, now_ms) = (TaskOwner::Session(session), self.now_ms());
         let updates = &mut self.endings.updates;
         let found = updates.tasks.table.get(task, &owner, now_ms);
         let requests = found.into_iter().flat_map(|found| found.requests());
-        let asked: Vec<(String, Vec<u8>)> = requests
+        let open: Vec<(String, Vec<u8>)> = requests
             .map(|(name, request)| (name.to_owned(), request.to_vec()))
             .collect();
-        for (name, request) in asked {
+        for (name, request) in open {
             if updates.notifier.request((session, exchange), request) {
                 continue;
             }

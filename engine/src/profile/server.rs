@@ -49,9 +49,8 @@ knobs! {
         /// `Host` is not checked. Most proxies pass on the name that clients use.
         allowed_hosts: Vec<String> = Vec::new(), anything();
         /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
-        /// default none: only pages of the server's own origin may call it. A browser asks before
-        /// it sends the requests of another page, and the server does not answer that: a proxy has
-        /// to.
+        /// default none: only pages of the server's own origin may call it. Browsers send
+        /// preflights before the requests of other pages; a proxy has to answer these.
         allowed_origins: Vec<String> = Vec::new(), anything();
         /// Header in which the proxy in front names the principal, such as "x-forwarded-user" or
         /// "x-auth-request-user"; default none: every client is anonymous. Only for a server behind

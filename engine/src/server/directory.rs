@@ -78,8 +78,8 @@ impl ServedDirectory {
         resources.map_err(|error| cannot_serve(&self.path, error))
     }
 
-    /// Refuses to share the URIs of this directory with another directory, or with a resource: a new
-    /// listing of one would replace the entries of the other.
+    /// Refuses to share the URIs of this directory with another directory, or with a resource: a
+    /// new listing of one would replace the entries of the other.
     pub(super) fn check_apart(
         &self,
         directories: &[ServedDirectory],

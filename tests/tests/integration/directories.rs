@@ -39,7 +39,7 @@ fn query(server: &Server, method: &str, params: Value) -> Value {
 
 /// The listed resource at `uri`.
 fn entry(server: &Server, uri: &str) -> Value {
-    let answer = ask(server, "resources/list", json!({}));
+    let answer = query(server, "resources/list", json!({}));
     let resources = answer["result"]["resources"].as_array().expect("a list");
     let found = resources.iter().find(|it| it["uri"] == uri);
     found.unwrap_or(&Value::Null).clone()
@@ -176,10 +176,11 @@ fn the_list_has_the_size_of_a_file_that_was_modified() {
     assert_eq!(entry(&server, "docs://guide/start.md")["size"], 7);
     let path = root.path().join("served/guide/start.md");
     fs::write(path, b"# Start anew").expect("written");
-    // A write may be told in two parts: the size of the last one counts.
+    // A write may be reported in two parts: the size of the last one counts.
     while entry(&server, "docs://guide/start.md")["size"] != 12 {
-        let told = stream.next_message();
-        assert_eq!(told["params"]["uri"], "docs://guide/start.md", "{told}");
+        let received = stream.next_message();
+        let uri = &received["params"]["uri"];
+        assert_eq!(uri, "docs://guide/start.md", "{received}");
     }
 }
 

@@ -120,10 +120,10 @@ const ACTIONS: [(&str, &str); 3] = [
     ("cancel", "cancelled"),
 ];
 
-/// A client that takes no stream with its answer is asked on the stream of its session, and without
-/// one the call fails at once.
+/// A client that takes no stream as the answer is sent requests on the stream of its session, and
+/// without one the call fails at once.
 #[test]
-fn a_client_that_takes_json_only_is_asked_on_the_stream_of_its_session() {
+fn a_client_that_takes_json_only_is_sent_requests_on_the_stream_of_its_session() {
     let server = start();
     let capabilities: Value = serde_json::from_str(PAGES).expect("JSON");
     for has_stream in [true, false] {
@@ -140,7 +140,7 @@ fn a_client_that_takes_json_only_is_asked_on_the_stream_of_its_session() {
         } else {
             let said = connection.read_response().answer();
             assert_eq!(said["result"]["isError"], true, "{said}");
-            assert!(text_of(&said).contains("cannot be asked"), "{said}");
+            assert!(text_of(&said).contains("cannot be sent requests"), "{said}");
         }
     }
 }

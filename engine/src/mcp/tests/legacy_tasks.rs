@@ -329,7 +329,7 @@ fn an_input_request_of_a_task_goes_to_the_waiter_for_its_result() {
 }
 
 #[test]
-fn a_task_asks_a_client_that_takes_json_only_on_a_stream_of_its_session_or_fails() {
+fn a_task_elicits_from_a_client_that_takes_json_only_on_a_stream_of_its_session_or_fails() {
     on_executor(async {
         for waits_first in [true, false] {
             for has_stream in [true, false] {
@@ -350,11 +350,11 @@ fn a_task_asks_a_client_that_takes_json_only_on_a_stream_of_its_session_or_fails
                     check_parts(&delivered, waiting.exchange, &expected);
                     continue;
                 };
-                let mut asked = delivered.iter().filter(|(exchange, part)| {
+                let mut requests = delivered.iter().filter(|(exchange, part)| {
                     *exchange == opened.exchange
                         && part_of(part).1["method"] == "elicitation/create"
                 });
-                assert!(asked.next().is_some(), "{delivered:?}");
+                assert!(requests.next().is_some(), "{delivered:?}");
                 check_state(&mut harness, &session, &id, "input_required");
             }
         }
