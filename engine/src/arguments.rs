@@ -1,18 +1,18 @@
 //! The command line of a program that is a server: arguments to a profile.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
 
-use crate::profile::{CoreList, Profile};
+use crate::profile::{CoreList, Profile, parse_listen};
 use crate::server::Result;
 
 /// The options of a server on the command line; all other settings are in the profile.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArguments {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse_address)]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
     /// How many shards to run [default: one for each core].
     #[arg(long, value_name = "N")]
@@ -76,14 +76,4 @@ impl Profile {
     pub fn from_args() -> Result<Profile> {
         ProgramArguments::parse().serve.into_profile()
     }
-}
-
-fn parse_address(text: &str) -> std::result::Result<SocketAddr, String> {
-    let hint = "give HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
-    let mut addresses = text
-        .to_socket_addrs()
-        .map_err(|error| format!("{error}; {hint}"))?;
-    addresses
-        .next()
-        .ok_or_else(|| format!("the name has no address; {hint}"))
 }

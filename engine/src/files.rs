@@ -1,4 +1,4 @@
-//! Files of one directory as bytes: opened safely, read by the shard's ring, listed, watched.
+//! Files of one directory as bytes: opened safely, read, listed, watched.
 //!
 //! Names come from peers. Invariant: for any name and any change of the directory meanwhile, no
 //! byte from outside of it is read, and a peer cannot distinguish files outside from files that do
@@ -15,6 +15,7 @@ mod list;
 mod lookup;
 mod media;
 mod name;
+mod opened;
 mod scan;
 mod watch;
 

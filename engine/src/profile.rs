@@ -13,6 +13,7 @@ pub mod cores;
 pub mod descriptors;
 mod error;
 mod knobs;
+pub(crate) mod memory;
 mod reference;
 mod sections;
 mod server;
@@ -29,6 +30,8 @@ pub use cores::CoreList;
 pub use error::ProfileError;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks};
 pub use server::SHARDS_MAX;
+#[cfg(feature = "cli")]
+pub(crate) use server::parse_listen;
 pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME_BYTES_MAX};
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
@@ -153,6 +156,13 @@ pub struct ShardProfile {
     pub lanes: Lanes,
     /// See [`Catalog`].
     pub catalog: Catalog,
+}
+
+impl ShardProfile {
+    /// Sockets that the shard can have where the process may have `allowed` of them.
+    pub(crate) fn descriptors(&self, allowed: u32) -> u32 {
+        self.ring.descriptors.unwrap_or(allowed).min(allowed)
+    }
 }
 
 impl Profile {

@@ -25,6 +25,7 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::cores;
 use crate::profile::descriptors::DescriptorLimit;
+use crate::profile::memory::MemoryBudget;
 use crate::profile::{Lanes, Profile};
 use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
@@ -134,8 +135,10 @@ impl Server {
     /// meanwhile. Clients that subscribed are notified of changes.
     ///
     /// # Errors
-    /// [`Error::Files`] when the directory cannot be opened and listed, [`Error::Catalog`] when the
-    /// prefix is no start of a URI.
+    /// [`Error::Directory`] when the directory cannot be opened and listed, [`Error::Catalog`] when
+    /// the prefix is no start of a URI, [`Error::DirectoryOverlaps`] when the prefix of another
+    /// directory begins with it or the other way round. A resource of the server may not begin with
+    /// it either, which is found when the server starts.
     pub fn with_directory(
         mut self,
         uri_prefix: impl Into<String>,
@@ -144,7 +147,7 @@ impl Server {
         limits: DirectoryLimits,
     ) -> Result<Server> {
         let served = ServedDirectory::open(uri_prefix.into(), path.as_ref(), limits)?;
-        self.entries.resources.extend(served.resources()?);
+        served.check_apart(&self.directories, &[])?;
         self.entries.templates.push(served.template(name));
         self.directories.push(served);
         Ok(self)
@@ -280,7 +283,13 @@ impl Server {
     }
 
     /// The parts that all its shards share, checked and encoded.
-    pub(crate) fn into_parts(self, profile: &Profile) -> Result<ServerParts> {
+    pub(crate) fn into_parts(mut self, profile: &Profile) -> Result<ServerParts> {
+        let mut files = Vec::new();
+        for directory in &self.directories {
+            directory.check_apart(&[], &self.entries.resources)?;
+            files.extend(directory.first_resources()?);
+        }
+        self.entries.resources.extend(files);
         if let Some(name) = StateMaker::duplicate(&self.states) {
             let (kind, name) = ("state of type", name.to_owned());
             return Err(CatalogError::Duplicate { kind, name }.into());
@@ -330,11 +339,16 @@ impl Server {
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
+        let memory = MemoryBudget::of_server(&profile, &cores, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 
-        let mut running =
-            RunningServer::new(address, &profile, allowed, (events.clone(), event_receiver));
+        let mut running = RunningServer::new(
+            address,
+            &profile,
+            (allowed, memory),
+            (events.clone(), event_receiver),
+        );
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
@@ -350,11 +364,7 @@ impl Server {
                 shard: shard as u16,
                 shards: cores.len() as u16,
                 profile: shard_profile,
-                descriptors: shard_profile
-                    .ring
-                    .descriptors
-                    .unwrap_or(allowed)
-                    .min(allowed),
+                descriptors: shard_profile.descriptors(allowed),
                 intake,
                 origin: origin.clone(),
                 principal: principal.clone(),
@@ -388,6 +398,7 @@ impl RunningServer {
             self.shards(),
             self.connections_per_shard(),
         );
+        println!("memory: {}", self.memory());
     }
 }
 

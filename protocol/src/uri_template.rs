@@ -86,5 +86,18 @@ impl UriTemplate {
     }
 }
 
+/// A path as a part of a URI: everything in it but its slashes stands for itself and nothing else,
+/// so that no two paths have one URI (RFC 3986 3.3).
+pub fn encode_path(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            encoded.push('/');
+        }
+        characters::push_encoded(&mut encoded, segment, false);
+    }
+    encoded
+}
+
 #[cfg(test)]
 mod tests;

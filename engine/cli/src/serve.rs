@@ -39,7 +39,11 @@ pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
             || prefix.clone(),
             |name| name.to_string_lossy().into_owned(),
         );
-        server = server.with_directory(prefix, &name, &path, DirectoryLimits::default())?;
+        let limits = DirectoryLimits {
+            file_bytes_max: profile.catalog.file_bytes_max,
+            ..DirectoryLimits::default()
+        };
+        server = server.with_directory(prefix, &name, &path, limits)?;
     }
     server.run(profile)
 }

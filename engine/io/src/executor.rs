@@ -1,10 +1,9 @@
 //! The executor of a shard. Only this file and its submodules name glommio; all other code uses the
 //! names here.
 //!
-//! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers and file
-//! operations. Socket bytes never pass through it.
-
-mod file;
+//! glommio pins the thread, runs the tasks of handlers that wait, and keeps their timers. Bytes of
+//! sockets and files never pass through it: its reactor waits for no operation when it is dropped,
+//! so a read under way would go on into memory that is free.
 
 use std::cell::Cell;
 use std::fmt;
@@ -16,8 +15,6 @@ use std::time::Duration;
 
 use glommio::io::PollableFd;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
-
-pub use file::ReadFile;
 
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]

@@ -51,14 +51,12 @@ pub(crate) struct RolloutBarrier {
 }
 
 impl RolloutBarrier {
-    /// Broadcasts a list, and the lists of `earlier` that not every shard has.
+    /// Broadcasts `lists`, and the lists of `earlier` that not every shard has.
     fn after(
         earlier: Option<&RolloutBarrier>,
-        kind: ListKind,
+        mut lists: ListKinds,
         shards: &[Arc<ShardUpdates>],
     ) -> RolloutBarrier {
-        let mut lists = ListKinds::default();
-        lists.insert(kind);
         if let Some(earlier) = earlier {
             lists.extend(earlier.lists);
         }
@@ -176,6 +174,17 @@ impl PendingUpdates {
         kind: ListKind,
         edit: impl FnOnce(&Plan) -> Result<Option<Plan>, CatalogError>,
     ) -> Result<bool, ChangeError> {
+        let mut lists = ListKinds::default();
+        lists.insert(kind);
+        self.change_lists(lists, edit)
+    }
+
+    /// The same for a change of any `lists`, or of none that clients need to know.
+    pub(crate) fn change_lists(
+        &self,
+        lists: ListKinds,
+        edit: impl FnOnce(&Plan) -> Result<Option<Plan>, CatalogError>,
+    ) -> Result<bool, ChangeError> {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
         // Locked until every shard has it: the shards get changes in one order.
         let mut latest = server.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +196,7 @@ impl PendingUpdates {
         let earlier = latest.rollout.upgrade();
         let rollout = Arc::new(RolloutBarrier::after(
             earlier.as_deref(),
-            kind,
+            lists,
             &server.shards,
         ));
         latest.rollout = Arc::downgrade(&rollout);

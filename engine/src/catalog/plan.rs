@@ -214,6 +214,26 @@ impl Plan {
         }))
     }
 
+    /// The same catalog with `resources` in the places of those with the same URIs; one whose URI
+    /// is not there is left out. Nothing if there is none.
+    pub(crate) fn with_refreshed(
+        &self,
+        mut resources: Vec<Resource>,
+    ) -> Result<Option<Plan>, CatalogError> {
+        let uri_of = |it: &ResourceParts| it.definition.uri.clone();
+        let known: HashSet<String> = self.lists.resources.iter().map(|it| uri_of(it)).collect();
+        resources.retain(|it| known.contains(it.uri()));
+        let parts = checked(resources, "resource", Resource::uri, checked_resource)?;
+        let fresh: HashSet<String> = parts.iter().map(|it| uri_of(it)).collect();
+        Ok(self.edited(|lists| {
+            let is_fresh = |it: &ResourceParts| fresh.contains(&it.definition.uri);
+            lists
+                .resources
+                .replace(is_fresh, |it| &it.definition.uri, &parts);
+            !parts.is_empty()
+        }))
+    }
+
     /// The same catalog with `prompt`, which replaces a prompt of its name.
     pub(crate) fn with_prompt(&self, prompt: Prompt) -> Result<Option<Plan>, CatalogError> {
         let part = checked_prompt(prompt)?;

@@ -51,6 +51,22 @@ impl Directory {
             is_complete: walk.is_complete,
         })
     }
+
+    /// The file `relative` as it is now, if it can be opened. Waits for the file system.
+    pub(crate) fn entry(&self, relative: &str) -> Option<Entry> {
+        self.0.entry(relative.to_owned())
+    }
+}
+
+impl Root {
+    fn entry(&self, relative: String) -> Option<Entry> {
+        let opened = self.open_file(&relative).ok()?;
+        Some(Entry {
+            relative,
+            size_bytes: opened.size_bytes,
+            modified: opened.modified,
+        })
+    }
 }
 
 /// A walk through the directories below a root.
@@ -96,18 +112,14 @@ impl Walk<'_> {
             Kind::Symlink if !limits.follow_symlinks => {}
             Kind::File | Kind::Symlink => {
                 // Opening it as a read does shows whether it can be read.
-                let Ok(opened) = self.root.open_file(&relative) else {
+                let Some(entry) = self.root.entry(relative) else {
                     return;
                 };
                 if self.entries.len() == limits.entries_max {
                     self.is_complete = false;
                     return;
                 }
-                self.entries.push(Entry {
-                    relative,
-                    size_bytes: opened.size_bytes,
-                    modified: opened.modified,
-                });
+                self.entries.push(entry);
             }
         }
     }

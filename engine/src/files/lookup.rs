@@ -5,25 +5,18 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, fcntl_setfl, openat2};
 use rustix::io::Errno;
 
 use super::directory::Root;
 use super::error::FilesError;
+use super::opened::Opened;
 
 /// How often a lookup is tried that a rename elsewhere in the system disturbed. The kernel requires
 /// a retry if a rename crosses `..` in a symbolic link, because it cannot vouch for the name.
 const ATTEMPTS_MAX: usize = 32;
-
-/// A regular file, open for reading.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) fd: OwnedFd,
-    pub(super) size_bytes: u64,
-    pub(super) modified: SystemTime,
-}
 
 impl Root {
     /// Opens the regular file `relative`. Blocks as long as the file system does.

@@ -61,14 +61,14 @@ struct Shard {
 }
 
 impl Shard {
-    /// Runs `body` on a shard whose offload pool has `file_lookup` threads for files.
-    fn run<T>(file_lookup: usize, body: impl AsyncFnOnce(&Shard) -> T) -> T {
+    /// Runs `body` on a shard whose offload pool has `file_read` threads for files.
+    fn run<T>(file_read: usize, body: impl AsyncFnOnce(&Shard) -> T) -> T {
         Executor::of_test().run(async move {
             let threads = PoolThreads {
-                file_lookup,
+                file_read,
                 ..PoolThreads::NONE
             };
-            let queue_max = 8 * file_lookup;
+            let queue_max = 8 * file_read;
             let pool = OffloadPool::start(threads, queue_max).expect("threads can be started");
             let woken = Arc::new(EventFd::open().expect("a descriptor is left"));
             let wake = {

@@ -96,6 +96,13 @@ struct CallState {
 pub(crate) enum StreamItem {
     /// It sends its client an encoded message.
     Message(Vec<u8>),
+    /// It sends its client an encoded request, whose answer it waits for.
+    Question {
+        /// The place of the question among those of the call.
+        place: usize,
+        /// The request.
+        message: Vec<u8>,
+    },
     /// It sends its client away for a while.
     Pause {
         /// The milliseconds after which the client may reconnect.
@@ -369,16 +376,16 @@ impl Call {
         self.run_elsewhere(WorkKind::Handler, work).await
     }
 
-    /// Looks up a file on the pool, which has threads for this alone.
+    /// Reads a file on the pool, which has threads for this alone.
     ///
     /// # Errors
     /// As those of [`Call::offload`].
-    pub(crate) async fn offload_file_lookup<T, W>(&self, look_up: W) -> Result<T, CallError>
+    pub(crate) async fn offload_file_read<T, W>(&self, read: W) -> Result<T, CallError>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
     {
-        self.run_elsewhere(WorkKind::FileLookup, look_up).await
+        self.run_elsewhere(WorkKind::FileRead, read).await
     }
 
     async fn run_elsewhere<T, W>(&self, kind: WorkKind, work: W) -> Result<T, CallError>

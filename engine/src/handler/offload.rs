@@ -5,7 +5,7 @@
 //! Dropping the future takes back work that has not started.
 //!
 //! Each kind of work has threads and a queue of its own, so that none starves another: a tool that
-//! blocks its threads delays no file look-up. The bound on waiting work is the queue: past it,
+//! blocks its threads delays no read of a file. The bound on waiting work is the queue: past it,
 //! `offload` fails at once.
 
 mod queue;
@@ -32,8 +32,8 @@ use queue::{Job, JobQueue};
 pub(crate) enum WorkKind {
     /// Work that the author of a handler offloads.
     Handler,
-    /// Looking up and opening a file by name.
-    FileLookup,
+    /// Looking up and reading a file by name.
+    FileRead,
     /// Decoding a large message.
     Decode,
 }
@@ -43,16 +43,15 @@ pub(crate) enum WorkKind {
 pub(crate) struct PoolThreads {
     /// For [`WorkKind::Handler`].
     pub(crate) handler: usize,
-    /// For [`WorkKind::FileLookup`].
-    pub(crate) file_lookup: usize,
+    /// For [`WorkKind::FileRead`].
+    pub(crate) file_read: usize,
     /// For [`WorkKind::Decode`].
     pub(crate) decode: usize,
 }
 
 impl PoolThreads {
-    /// Look-ups that a slow file system blocks at once before others wait: they take microseconds
-    /// otherwise.
-    const FILE_LOOKUP: usize = 2;
+    /// Reads that a slow file system blocks at once before others wait: most take microseconds.
+    const FILE_READ: usize = 4;
 
     /// The threads of a server of `shards` shards whose handlers have `handler` of them.
     ///
@@ -61,7 +60,7 @@ impl PoolThreads {
     pub(crate) fn of_server(shards: usize, handler: usize) -> PoolThreads {
         PoolThreads {
             handler,
-            file_lookup: PoolThreads::FILE_LOOKUP,
+            file_read: PoolThreads::FILE_READ,
             decode: shards.div_ceil(2),
         }
     }
@@ -70,7 +69,7 @@ impl PoolThreads {
     #[cfg(test)]
     pub(crate) const NONE: PoolThreads = PoolThreads {
         handler: 0,
-        file_lookup: 0,
+        file_read: 0,
         decode: 0,
     };
 }
@@ -91,14 +90,14 @@ impl std::fmt::Debug for OffloadPool {
 /// last handle.
 struct Shares {
     handler: Arc<JobQueue>,
-    file_lookup: Arc<JobQueue>,
+    file_read: Arc<JobQueue>,
     decode: Arc<JobQueue>,
 }
 
 impl Drop for Shares {
     fn drop(&mut self) {
         self.handler.close();
-        self.file_lookup.close();
+        self.file_read.close();
         self.decode.close();
     }
 }
@@ -111,7 +110,7 @@ impl OffloadPool {
     pub(crate) fn start(threads: PoolThreads, queue_max: usize) -> std::io::Result<OffloadPool> {
         Ok(OffloadPool(Arc::new(Shares {
             handler: start_share("offload", threads.handler, queue_max)?,
-            file_lookup: start_share("file-lookup", threads.file_lookup, queue_max)?,
+            file_read: start_share("file-read", threads.file_read, queue_max)?,
             decode: start_share("decode", threads.decode, queue_max)?,
         })))
     }
@@ -119,7 +118,7 @@ impl OffloadPool {
     fn queue(&self, kind: WorkKind) -> &JobQueue {
         match kind {
             WorkKind::Handler => &self.0.handler,
-            WorkKind::FileLookup => &self.0.file_lookup,
+            WorkKind::FileRead => &self.0.file_read,
             WorkKind::Decode => &self.0.decode,
         }
     }

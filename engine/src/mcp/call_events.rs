@@ -9,7 +9,7 @@ use corelane_protocol::mcp::tasks::RELATED_TASK;
 use super::delivery::Part;
 use super::endings::Endings;
 use super::exchange::Exchange;
-use super::questions::Questions;
+use super::questions::{Questions, UNREACHABLE};
 use super::task_id::TaskId;
 use crate::handler::call::StreamItem;
 use crate::handler::event_queue::{CallEvent, CallKey};
@@ -99,6 +99,7 @@ impl CallEvents<'_> {
         while let Some(item) = call.take_event() {
             match item {
                 StreamItem::Message(message) => self.send(key, message),
+                StreamItem::Question { place, message } => self.send_question(key, place, message),
                 StreamItem::Pause { retry_ms } => self.pause(key, retry_ms),
             }
         }
@@ -135,6 +136,23 @@ impl CallEvents<'_> {
             entry.stream = Some(streams.begin(session));
         }
         streams.send(entry.stream, entry.exchange, message, outbox);
+    }
+
+    /// Sends a request of a call to its client: on the stream of the call, if the client takes it
+    /// or may come back for it, or else on a stream of the session. Without either the handler is
+    /// answered at once: the request would not be seen.
+    fn send_question(&mut self, key: CallKey, place: usize, message: Vec<u8>) {
+        let Some(entry) = self.endings.calls.find(key) else {
+            return;
+        };
+        let (session, call) = (entry.session, entry.call.clone());
+        if entry.stream.is_some() || entry.exchange.is_some_and(|it| it.takes_events) {
+            return self.send(key, message);
+        }
+        let notifier = &mut self.endings.updates.notifier;
+        if !session.is_some_and(|session| notifier.notify(session, message)) {
+            call.answer(place, || Err(UNREACHABLE.to_owned()));
+        }
     }
 
     /// Pauses the stream of a call: its client reconnects after `retry_ms`; the call continues. The
@@ -176,12 +194,15 @@ impl CallEvents<'_> {
         while let Some(item) = call.take_event() {
             // A task has no stream of its own that could be closed for a while.
             let StreamItem::Message(message) = item else {
+                // Its questions do not come this way.
                 continue;
             };
             let message = related(message, task);
             match (waiter, session) {
                 (Some(exchange), _) => updates.notifier.outbox.push_message(exchange, message),
-                (None, Some(session)) => updates.notifier.notify(session, message),
+                (None, Some(session)) => {
+                    updates.notifier.notify(session, message);
+                }
                 (None, None) => {}
             }
         }
@@ -259,7 +280,8 @@ impl CallEvents<'_> {
             return;
         };
         let Some(task) = entry.made_task else { return };
-        let (era, owner) = (entry.era, entry.task_owner());
+        let (era, session) = (entry.era, entry.session);
+        let owner = entry.task_owner();
         let mut has_sent_request = false;
         for (place, id, name, request) in entry.call.questions_to_pass_on() {
             let mut encoded = Vec::new();
@@ -283,8 +305,12 @@ impl CallEvents<'_> {
                 Ok(()) if era == Era::Modern => {}
                 // A request that waits for the result gets it at once, later ones when they arrive.
                 Ok(()) => {
-                    if let Some(exchange) = updates.tasks.last_waiter(task, &owner, now_ms) {
-                        updates.notifier.outbox.push_message(exchange, request);
+                    let waiter = updates.tasks.last_waiter(task, &owner, now_ms);
+                    if let (Some(exchange), Some(session)) = (waiter, session)
+                        && !updates.notifier.request((session, exchange), request)
+                    {
+                        updates.tasks.note_answer(task, &owner, &name, now_ms);
+                        entry.call.answer(place, || Err(UNREACHABLE.to_owned()));
                     }
                 }
             }

@@ -205,6 +205,29 @@ impl EventStore {
         })
     }
 
+    /// Takes an event and all behind it out of their stream, which goes on as if they had never
+    /// been: they were sent nowhere. Gives the messages behind it that were kept; nothing if the
+    /// event is not there any more.
+    pub(crate) fn withdraw(&mut self, event: EventId) -> Option<Vec<Box<[u8]>>> {
+        let index = self.index_of(event.stream)?;
+        let stream = &mut self.streams[index as usize];
+        if event.sequence >= stream.next() {
+            return None;
+        }
+        // The first event of a stream is never kept, and others may have been dropped.
+        let is_kept = event.sequence >= stream.first;
+        let before = event.sequence.saturating_sub(stream.first);
+        let mut withdrawn = stream.events.split_off(before as usize);
+        stream.first = stream.first.min(event.sequence);
+        let bytes = withdrawn.iter().map(|it| EVENT_OVERHEAD_BYTES + it.len());
+        let bytes = bytes.sum();
+        if is_kept {
+            withdrawn.pop_front();
+        }
+        self.credit(index, bytes);
+        Some(withdrawn.into())
+    }
+
     /// Forgets a stream.
     pub(crate) fn forget(&mut self, stream: StreamId) {
         if let Some(index) = self.index_of(stream) {

@@ -1,7 +1,7 @@
 //! Messages to sessions that belong to no call: list changes, resource updates, task statuses.
 
 use super::delivery::Part;
-use super::event_store::StreamId;
+use super::event_store::{EventId, StreamId};
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::session_id::SessionId;
@@ -16,12 +16,30 @@ pub(super) struct Notifier<'a> {
 }
 
 impl Notifier<'_> {
-    /// Sends a message to a session: on its oldest stand-alone stream, or into the store for a
-    /// client that lost its last one. Without either the message is dropped.
-    pub(super) fn notify(&mut self, session: SessionId, message: Vec<u8>) {
-        if let Some((stream, exchange)) = self.stream_of(session) {
+    /// Sends a message to a session: on its newest stand-alone stream, which is the most likely to
+    /// have a client, or into the store for a client that lost its last one. Without either the
+    /// message is dropped; returns whether it was not.
+    pub(super) fn notify(&mut self, session: SessionId, message: Vec<u8>) -> bool {
+        let found = self.stream_of(session);
+        if let Some((stream, exchange)) = found {
             self.streams.send(stream, exchange, message, self.outbox);
         }
+        found.is_some()
+    }
+
+    /// Sends a request about a task to the client that waits at `exchange` for its result: there,
+    /// if the client takes a stream, or else on a stream of the session. Returns whether it was
+    /// sent.
+    pub(super) fn request(
+        &mut self,
+        (session, exchange): (SessionId, Exchange),
+        request: Vec<u8>,
+    ) -> bool {
+        if exchange.takes_events {
+            self.outbox.push_message(exchange, request);
+            return true;
+        }
+        self.notify(session, request)
     }
 
     /// Notifies a session of a change, as [`Notifier::notify`] does.
@@ -35,11 +53,30 @@ impl Notifier<'_> {
         }
     }
 
+    /// Sends a message that did not reach the stream of its event, and those behind it, on another
+    /// stream of the session. They stay where they are if there is none, or if their stream is that
+    /// of a call: its client comes back for them.
+    pub(super) fn redirect(&mut self, event: EventId, message: Vec<u8>) {
+        let Some(session) = self.streams.owner_of(event) else {
+            return;
+        };
+        let found = self.sessions.find(session);
+        let is_beside = found.is_some_and(|found| {
+            found.lost_stream == Some(event.stream) && !found.streams().is_empty()
+        });
+        if is_beside && let Some(behind) = self.streams.withdraw(event) {
+            self.notify(session, message);
+            for message in behind {
+                self.notify(session, message.into());
+            }
+        }
+    }
+
     /// The stream that keeps what a session gets, if one does, and where it is open.
     fn stream_of(&mut self, session: SessionId) -> Option<(Option<StreamId>, Option<Exchange>)> {
         let found = self.sessions.find(session)?;
         let lost = found.lost_stream;
-        match found.streams_mut().first_mut() {
+        match found.streams_mut().last_mut() {
             Some(open) if open.exchange.is_on_channel => Some((None, Some(open.exchange))),
             Some(open) => {
                 let begin = || self.streams.begin(session);
@@ -53,6 +90,6 @@ impl Notifier<'_> {
     /// The place to which [`Notifier::notify`] sends messages of a session, if a stream is open.
     pub(super) fn exchange_of(&mut self, session: SessionId) -> Option<Exchange> {
         let found = self.sessions.find(session)?;
-        found.streams().first().map(|open| open.exchange)
+        found.streams().last().map(|open| open.exchange)
     }
 }

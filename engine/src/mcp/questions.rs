@@ -21,6 +21,10 @@ use super::handler_kind::HandlerKind;
 use super::inbound::Inbound;
 use crate::handler::rounds::{Rounds, open_rounds, seal_rounds};
 
+/// The error of a handler whose client cannot be sent requests.
+pub(super) const UNREACHABLE: &str = "the client cannot be sent requests: it takes no event stream \
+    as the answer (Accept: text/event-stream), and its session has no stream open (GET)";
+
 /// Seals request states, and opens returned ones.
 pub(super) struct Questions {
     sealer: Arc<Sealer>,

@@ -25,8 +25,8 @@ use crate::handler::event_queue::CallKey;
 use crate::meter::Counter;
 
 const TOO_MANY_STREAMS: Reason<'static> = Reason::Overloaded(
-    "the session has too many streams (streams.per_session_max), or its client its share of the \
-     connections of the shard (ring.descriptors)",
+    "the other sessions of the client have its share of the connections of the shard as streams \
+     (ring.descriptors), or sessions have none (streams.per_session_max)",
 );
 
 /// Opens and resumes streams of sessions.
@@ -71,7 +71,7 @@ impl SessionStreams<'_> {
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        if !self.has_room_for_stream(session) {
+        if !self.make_room_for_stream(session) {
             return self.context.refuse(None, TOO_MANY_STREAMS, out);
         }
         let stream = None;
@@ -141,35 +141,53 @@ impl SessionStreams<'_> {
         stream: StreamId,
         exchange: Exchange,
     ) -> bool {
-        let has_room = self.has_room_for_stream(session);
+        if let Some(key) = call {
+            if let Some(before) = self.calls.client_back(key, exchange) {
+                self.outbox.end_stream(before);
+            }
+            return true;
+        }
         let Some(found) = self.sessions.find(session) else {
             return false;
         };
-        let mut open = found.streams_mut().iter_mut();
-        let before = if let Some(key) = call {
-            self.calls.client_back(key, exchange)
-        } else if let Some(open) = open.find(|open| open.stream == Some(stream)) {
-            Some(std::mem::replace(&mut open.exchange, exchange))
-        } else if has_room {
-            found.lost_stream.take_if(|lost| *lost == stream);
-            let stream = Some(stream);
-            self.sessions
-                .open_stream(session, OpenStream { stream, exchange });
-            None
-        } else {
-            return false;
-        };
-        if let Some(before) = before {
-            self.outbox.end_stream(before);
+        let mut open = found.streams().iter();
+        let before = open.find(|open| open.stream == Some(stream));
+        match before.map(|open| open.exchange) {
+            Some(before) => self.end_stream(session, before),
+            None if !self.make_room_for_stream(session) => return false,
+            None => {}
         }
+        if let Some(found) = self.sessions.find(session) {
+            found.lost_stream.take_if(|lost| *lost == stream);
+        }
+        let stream = Some(stream);
+        self.sessions
+            .open_stream(session, OpenStream { stream, exchange });
         true
     }
 
-    fn has_room_for_stream(&mut self, session: SessionId) -> bool {
+    /// Lets a session open another stream, if need be in the place of its oldest one: a client that
+    /// lost its connection comes back long before the loss is seen here. Returns whether it may.
+    fn make_room_for_stream(&mut self, session: SessionId) -> bool {
         let streams_max = self.context.settings.streams_per_session_max;
-        let found = self.sessions.find(session);
-        found.is_some_and(|found| found.streams().len() < streams_max)
-            && !self.sessions.is_at_stream_share(session)
+        let is_at_share = self.sessions.is_at_stream_share(session);
+        let Some(found) = self.sessions.find(session) else {
+            return false;
+        };
+        if found.streams().len() < streams_max && !is_at_share {
+            return true;
+        }
+        let oldest = found.streams().first().map(|open| open.exchange);
+        if let Some(oldest) = oldest {
+            self.end_stream(session, oldest);
+        }
+        oldest.is_some()
+    }
+
+    /// Ends a stream of a session where it is open; its client may resume it.
+    fn end_stream(&mut self, session: SessionId, exchange: Exchange) {
+        self.outbox.end_stream(exchange);
+        self.sessions.lose_stream(session, exchange);
     }
 
     /// The connection of a stream is gone, or one that waited for calls; stream and calls stay.

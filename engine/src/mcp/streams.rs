@@ -99,9 +99,15 @@ impl Streams {
         self.store.owner_of(stream).is_some()
     }
 
+    /// The session of the stream of an event, while that is kept.
+    pub(super) fn owner_of(&self, event: EventId) -> Option<SessionId> {
+        let is_here = event.home == self.home;
+        self.store.owner_of(event.stream).filter(|_| is_here)
+    }
+
     /// Whether an event is of a stream of `session` that is kept.
     pub(super) fn is_of(&self, event: EventId, session: SessionId) -> bool {
-        event.home == self.home && self.store.owner_of(event.stream) == Some(session)
+        self.owner_of(event) == Some(session)
     }
 
     /// The events of a stream of `session` after one of them.
@@ -117,6 +123,14 @@ impl Streams {
             return Err(ReplayError::Unknown);
         }
         self.store.replay(after.stream, after.sequence)
+    }
+
+    /// Takes an event that was sent nowhere, and those behind it, out of their stream. Gives the
+    /// messages behind it; nothing if they were taken before.
+    pub(super) fn withdraw(&mut self, event: EventId) -> Option<Vec<Box<[u8]>>> {
+        let withdrawn = self.store.withdraw(event);
+        self.measure();
+        withdrawn
     }
 
     /// Drops a stream that no client will resume.

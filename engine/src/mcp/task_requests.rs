@@ -9,11 +9,14 @@ use super::context::invalid_params;
 use super::cursor::{NO_SUCH_CURSOR, cursor_of};
 use super::disposition::Disposition;
 use super::endings::Endings;
+use super::exchange::Exchange;
 use super::inbound::Inbound;
+use super::questions::UNREACHABLE;
 use super::session_id::SessionId;
 use super::task_id::TaskId;
 use super::task_table::{ListCursor, TaskOwner};
 use super::tasks::{unknown_task, write_outcome_members};
+use crate::handler::call::questions::parse_question_id;
 use crate::meter::Counter;
 
 /// Tasks on one page of a list.
@@ -189,12 +192,32 @@ impl TaskRequests<'_> {
             tasks.write_result(out, id, (task, owner), now_ms);
             return Disposition::ok();
         }
-        if let Some(task) = tasks.table.get(task, owner, now_ms) {
-            for (_, request) in task.requests() {
-                outbox.push_message(exchange, request.to_vec());
-            }
+        if let TaskOwner::Session(session) = owner {
+            self.pass_on_questions(task, *session, exchange);
         }
         Disposition::Pending(None)
+    }
+
+    /// Sends the open requests of a task's handler, now that its client waits for the result.
+    fn pass_on_questions(&mut self, task: TaskId, session: SessionId, exchange: Exchange) {
+        let (owner, now_ms) = (TaskOwner::Session(session), self.now_ms());
+        let updates = &mut self.endings.updates;
+        let found = updates.tasks.table.get(task, &owner, now_ms);
+        let requests = found.into_iter().flat_map(|found| found.requests());
+        let open: Vec<(String, Vec<u8>)> = requests
+            .map(|(name, request)| (name.to_owned(), request.to_vec()))
+            .collect();
+        for (name, request) in open {
+            if updates.notifier.request((session, exchange), request) {
+                continue;
+            }
+            updates.tasks.note_answer(task, &owner, &name, now_ms);
+            if let Some((key, place)) = parse_question_id(&name)
+                && let Some(entry) = self.endings.calls.find(key)
+            {
+                entry.call.answer(place, || Err(UNREACHABLE.to_owned()));
+            }
+        }
     }
 
     /// `tasks/list`.

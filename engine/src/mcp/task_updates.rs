@@ -44,7 +44,9 @@ impl TaskUpdates<'_> {
         }
         match self.status_exchange(task, session) {
             Some((exchange, true)) => self.notifier.outbox.push_message(exchange, message),
-            _ => self.notifier.notify(session, message),
+            _ => {
+                self.notifier.notify(session, message);
+            }
         }
     }
 

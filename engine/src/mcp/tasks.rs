@@ -17,7 +17,7 @@ use corelane_protocol::jsonrpc::{Id, OwnedId, encode};
 use corelane_protocol::mcp::error_code;
 use slab::Slab;
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Part};
 use super::exchange::Exchange;
 use super::outbox::Outbox;
 use super::task_id::TaskId;
@@ -158,6 +158,28 @@ impl Tasks {
             self.waiting.remove(place);
         }
         is_waiting
+    }
+
+    /// Ends the request `id` of `owner` for the result of a task, if it waits, without an answer.
+    pub(super) fn cancel_wait(
+        &mut self,
+        (owner, id): (&TaskOwner, Id<'_>),
+        now_ms: u64,
+        outbox: &mut Outbox,
+    ) {
+        let tasks = self.table.list(owner, None, usize::MAX, now_ms);
+        let tasks = tasks.map_or(Vec::new(), |page| page.tasks);
+        let mut waiters = tasks.iter().flat_map(|task| task.waiters().iter().copied());
+        let waiter = waiters.find(|waiter| {
+            let waiting = self.waiting.get(waiter.0 as usize);
+            waiting.is_some_and(|it| it.id == id)
+        });
+        if let Some(waiter) = waiter
+            && let Some(waiting) = self.waiting.try_remove(waiter.0 as usize)
+        {
+            self.table.leave(waiting.task, waiter);
+            outbox.end_call(waiting.exchange, waiting.id.as_id(), Part::Unanswered);
+        }
     }
 
     fn dismiss_oldest_waiter(

@@ -42,7 +42,10 @@ pub enum DescriptorError {
     #[error("/proc/self/limits has no line \"Max open files\" with two limits")]
     NoLine,
     /// The limit is too low for a server.
-    #[error("soft limit of {soft} open files is below the {soft_min} a shard needs")]
+    #[error(
+        "soft limit of {soft} open files is below the {soft_min} a shard needs: raise it with \
+         ulimit -n {soft_min} or more, or with LimitNOFILE= of a systemd unit"
+    )]
     TooLow {
         /// The limit found.
         soft: u64,
@@ -152,12 +155,13 @@ mod tests {
 
     #[test]
     fn refuses_a_limit_that_leaves_no_room() {
-        let message = "soft limit of 63 open files is below the 64 a shard needs";
-        check_table(63, Err(message));
-        check_table(
-            0,
-            Err("soft limit of 0 open files is below the 64 a shard needs"),
-        );
+        for soft in [63, 0] {
+            let message = format!(
+                "soft limit of {soft} open files is below the 64 a shard needs: raise it with \
+                 ulimit -n 64 or more, or with LimitNOFILE= of a systemd unit"
+            );
+            check_table(soft, Err(&message));
+        }
     }
 
     #[test]

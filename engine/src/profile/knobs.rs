@@ -165,7 +165,11 @@ macro_rules! knobs {
         $(#[doc = $about:literal])*
         $(#[derive($($derive:ident),*)])?
         $type:ident as $section:literal {
-            $($(#[doc = $reason:literal])* $knob:ident: $value:ty = $default:expr, $allowed:expr;)*
+            $(
+                $(#[doc = $reason:literal])*
+                $(#[serde($($serde:tt)*)])?
+                $knob:ident: $value:ty = $default:expr, $allowed:expr;
+            )*
         }
     ) => {
         #[doc = concat!("`[", $section, "]` of the profile.\n")]
@@ -179,6 +183,7 @@ macro_rules! knobs {
                 #[doc = concat!(
                     "\n\nDefault `", stringify!($default), "`; `", stringify!($allowed), "`."
                 )]
+                $(#[serde($($serde)*)])?
                 pub $knob: $value,
             )*
         }

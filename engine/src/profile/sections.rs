@@ -158,5 +158,9 @@ knobs! {
         /// Entries of a page: some 30 KiB with usual schemas. A catalog that fits one page has no
         /// cursor, which suits clients that ignore cursors.
         page_entries_max: usize = 50, within(1..=10_000);
+        /// Bytes of a file that is served as a resource. A longer one is listed with its size, and
+        /// reading it is refused. A read holds the file once as it is and once or more in its
+        /// answer. For directories of the command line: a program gives a limit with each.
+        file_bytes_max: u64 = 4 << 20, within(1024..=256 << 20);
     }
 }

@@ -1,11 +1,12 @@
 //! Knobs of the process as a whole: its address, access to it, its log.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use corelane_protocol::framing::http1::is_field_name;
 use corelane_protocol::request_state::KEYS_MAX;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check;
 use super::cores::CoreList;
@@ -32,7 +33,9 @@ knobs! {
     /// The process as a whole.
     Server as "server" {
         /// Address and port: loopback, because a server without authentication must not be
-        /// reachable by accident (MCP 2025-11-25 basic/transports). Port 0 takes a free one.
+        /// reachable by accident (MCP 2025-11-25 basic/transports). A name such as "localhost"
+        /// stands for its first address. Port 0 takes a free one.
+        #[serde(deserialize_with = "read_listen")]
         listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), anything();
         /// Whether the parent of the process is served on standard input and output instead, and
         /// nothing is listened on. There is one shard then, which is pinned to a core only if
@@ -50,7 +53,8 @@ knobs! {
         /// `Host` is not checked. Most proxies pass on the name that clients use.
         allowed_hosts: Vec<String> = Vec::new(), anything();
         /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
-        /// default none: only pages of the server's own origin may call it.
+        /// default none: only pages of the server's own origin may call it. Browsers send
+        /// preflights before the requests of other pages; a proxy has to answer these.
         allowed_origins: Vec<String> = Vec::new(), anything();
         /// Header in which the proxy in front names the principal, such as "x-forwarded-user" or
         /// "x-auth-request-user"; default none: every client is anonymous. Only for a server behind
@@ -70,6 +74,25 @@ knobs! {
         /// since Linux 5.4, which also caps it.
         backlog: u32 = 4096, within(1..=65_535);
     }
+}
+
+/// Reads where to listen, as the profile and the command line have it.
+///
+/// # Errors
+/// What would be right instead.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let hint = "give HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
+    let mut addresses = text
+        .to_socket_addrs()
+        .map_err(|error| format!("{error}; {hint}"))?;
+    addresses
+        .next()
+        .ok_or_else(|| format!("the name has no address; {hint}"))
+}
+
+fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_listen(&text).map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
 }
 
 impl Server {

@@ -4,15 +4,16 @@
 //! list, and a changed file is reported. A file with a fitting name is served whether it is listed
 //! or not, and never a file outside the directory: [`files`](crate::files) makes sure of that.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use corelane_protocol::mcp::about::Annotations;
-use corelane_protocol::uri_template::UriTemplate;
+use corelane_protocol::uri_template::{UriTemplate, encode_path};
 
 use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use crate::catalog::CatalogError;
+use crate::catalog::pending_updates::ChangeError;
 use crate::catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
 use crate::files::{
     Change, Directory, DirectoryLimits, Entry, FilesError, Watch, is_text, mime_of_name, mime_type,
@@ -30,6 +31,8 @@ const PATH: &str = "path";
 #[derive(Debug, Clone)]
 pub(super) struct ServedDirectory {
     directory: Directory,
+    /// What the operator calls it.
+    path: PathBuf,
     prefix: String,
     /// The prefix and then the path.
     template: UriTemplate,
@@ -43,8 +46,10 @@ impl ServedDirectory {
                 reason: ResourceDefect::Template(error),
             })
         })?;
+        let directory = Directory::open(path, limits);
         Ok(ServedDirectory {
-            directory: Directory::open(path, limits)?,
+            directory: directory.map_err(|error| cannot_serve(path, error))?,
+            path: path.to_owned(),
             prefix,
             template,
         })
@@ -64,8 +69,37 @@ impl ServedDirectory {
         )
     }
 
+    /// The files that are there when the server starts.
+    ///
+    /// # Errors
+    /// [`Error::Directory`] when they cannot be listed.
+    pub(super) fn first_resources(&self) -> Result<Vec<Resource>> {
+        let resources = self.resources();
+        resources.map_err(|error| cannot_serve(&self.path, error))
+    }
+
+    /// Refuses to share the URIs of this directory with another directory, or with a resource: a
+    /// new listing of one would replace the entries of the other.
+    pub(super) fn check_apart(
+        &self,
+        directories: &[ServedDirectory],
+        resources: &[Resource],
+    ) -> Result<()> {
+        let uris = resources.iter().map(Resource::uri);
+        let below = uris.filter(|uri| uri.starts_with(&self.prefix));
+        let prefixes = directories.iter().map(|it| it.prefix.as_str());
+        let overlaps = |it: &&str| it.starts_with(&self.prefix) || self.prefix.starts_with(*it);
+        match prefixes.filter(overlaps).chain(below).next() {
+            None => Ok(()),
+            Some(other) => Err(Error::DirectoryOverlaps {
+                prefix: self.prefix.clone(),
+                other: other.to_owned(),
+            }),
+        }
+    }
+
     /// The files that are there now.
-    pub(super) fn resources(&self) -> std::result::Result<Vec<Resource>, FilesError> {
+    fn resources(&self) -> std::result::Result<Vec<Resource>, FilesError> {
         let listing = self.directory.list_blocking()?;
         if !listing.is_complete {
             let prefix = &self.prefix;
@@ -90,7 +124,8 @@ impl ServedDirectory {
     }
 
     fn uri(&self, relative: &str) -> String {
-        self.template.expand(&[(PATH, relative)])
+        // What is encoded already is left as it is.
+        self.template.expand(&[(PATH, &encode_path(relative))])
     }
 
     async fn read(
@@ -103,6 +138,11 @@ impl ServedDirectory {
             Ok(content) => content,
             Err(FilesError::NotFound | FilesError::NotAFile) => {
                 return Err(CallError::no_such_resource());
+            }
+            Err(FilesError::TooLarge { limit_bytes }) => {
+                return Err(CallError::internal(format!(
+                    "the file has more than {limit_bytes} bytes (catalog.file_bytes_max)"
+                )));
             }
             Err(error) => return Err(error.into()),
         };
@@ -126,30 +166,93 @@ impl ServedDirectory {
 
     fn changed(&self, handle: &ServerHandle, change: &Change) {
         let reported = match change {
-            Change::Modified(relative) => handle.resource_updated(&self.uri(relative)),
-            Change::Listed | Change::Everything => match self.resources() {
-                Ok(resources) => {
-                    if *change == Change::Everything {
-                        // As many as can be reported; the change of the list covers the others.
-                        let uris = resources.iter().map(Resource::uri);
-                        let mut reported = uris.map(|uri| handle.resource_updated(uri));
-                        let _ = reported.find(std::result::Result::is_err);
-                    }
-                    handle.replace_resources(&self.prefix, resources)
-                }
-                Err(error) => {
-                    let prefix = &self.prefix;
-                    return tracing::error!(prefix, %error, "the directory cannot be listed");
-                }
-            },
+            Change::Modified(names) => self.modified(handle, names),
+            Change::Listed => self.listed(handle, false),
+            Change::Everything => self.listed(handle, true),
         };
         if let Err(error) = reported {
             let prefix = &self.prefix;
             tracing::warn!(prefix, %error, "a change of the directory was not told");
         }
     }
+
+    /// Updates the list for modified files, and notifies clients of the files. The change of the
+    /// list is not broadcast: a log that is written to would make every client fetch the list again
+    /// and again.
+    fn modified(
+        &self,
+        handle: &ServerHandle,
+        names: &[String],
+    ) -> std::result::Result<(), ChangeError> {
+        let entries = names.iter().filter_map(|it| self.directory.entry(it));
+        let resources = entries.map(|entry| self.resource(&entry)).collect();
+        let refreshed = handle.refresh_resources(resources);
+        let mut uris = names.iter().map(|name| self.uri(name));
+        let reported = uris.try_for_each(|uri| handle.resource_updated(&uri));
+        refreshed.and(reported)
+    }
+
+    /// Lists the files anew; `is_everything` if any of them may have been modified as well.
+    fn listed(
+        &self,
+        handle: &ServerHandle,
+        is_everything: bool,
+    ) -> std::result::Result<(), ChangeError> {
+        let resources = match self.resources() {
+            Ok(resources) => resources,
+            Err(error) => {
+                let prefix = &self.prefix;
+                tracing::error!(prefix, %error, "the directory cannot be listed");
+                return Ok(());
+            }
+        };
+        if is_everything {
+            // As many as can be reported; the change of the list covers the others.
+            let uris = resources.iter().map(Resource::uri);
+            let mut reported = uris.map(|uri| handle.resource_updated(uri));
+            let _ = reported.find(std::result::Result::is_err);
+        }
+        handle.replace_resources(&self.prefix, resources)
+    }
+}
+
+fn cannot_serve(path: &Path, error: FilesError) -> Error {
+    let path = path.to_owned();
+    Error::Directory { path, error }
 }
 
 fn template_text(prefix: &str) -> String {
     format!("{prefix}{{+{PATH}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::resource::Resource;
+    use crate::handler::ReadRequest;
+    use crate::{Call, DirectoryLimits, Error, Profile, Server};
+
+    #[test]
+    fn a_resource_below_the_prefix_of_a_directory_is_refused_whichever_comes_first() {
+        let root = tempfile::tempdir().expect("a directory can be made");
+        let limits = DirectoryLimits::default;
+        let read = async |_: &Call, _: ReadRequest| Ok("text");
+        let resource = |uri: &str| Resource::new(uri, "name", "text/plain", read);
+        let start = || Server::new("name", "1");
+        let serve = |server: Server| server.with_directory("x://", "files", root.path(), limits());
+        for (uri, expected) in [("x://a", Some("x://a")), ("y://a", None)] {
+            for server in [
+                serve(start().with_resource(resource(uri))),
+                serve(start()).map(|server| server.with_resource(resource(uri))),
+            ] {
+                let parts = server.and_then(|server| server.into_parts(&Profile::default()));
+                let refused = match parts {
+                    Err(Error::DirectoryOverlaps { prefix, other }) => Some((prefix, other)),
+                    Err(error) => panic!("{error}"),
+                    Ok(_) => None,
+                };
+                let expected = expected.map(|uri| ("x://".to_owned(), uri.to_owned()));
+                assert_eq!(refused, expected);
+            }
+        }
+    }
 }

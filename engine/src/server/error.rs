@@ -1,6 +1,7 @@
 //! Why a server does not start, or stops.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::state_keys::StateKeyError;
 use crate::catalog::CatalogError;
@@ -44,7 +45,26 @@ pub enum Error {
     #[error("cannot start the tokio runtime of the handlers: {0}")]
     Runtime(io::Error),
     /// A directory cannot be served.
-    #[error(transparent)]
+    #[error("cannot serve the directory {}: {error}", path.display())]
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// Why not.
+        error: FilesError,
+    },
+    /// The files of a directory and something else have URIs in common.
+    #[error(
+        "the directory at {prefix:?} would share URIs with {other:?}: neither may begin with the \
+         other, so choose another prefix"
+    )]
+    DirectoryOverlaps {
+        /// Prefix of the URIs of the directory.
+        prefix: String,
+        /// Prefix of another directory, or the URI of a resource.
+        other: String,
+    },
+    /// Changes of a directory cannot be watched.
+    #[error("cannot watch a directory: {0}")]
     Files(#[from] FilesError),
     /// A header that handlers are to see is none.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corelane_protocol::mcp::subscription::ListKind;
+use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
 use crate::catalog::Plan;
 use crate::catalog::pending_updates::{ChangeError, PendingUpdates};
@@ -101,6 +101,13 @@ impl ServerHandle {
     ) -> Result<(), ChangeError> {
         let edit = |plan: &Plan| plan.with_resources(prefix, resources);
         self.0.change(ListKind::Resources, edit)?;
+        Ok(())
+    }
+
+    /// Replaces the entries of `resources` in the list by URI, without a notification.
+    pub(super) fn refresh_resources(&self, resources: Vec<Resource>) -> Result<(), ChangeError> {
+        let edit = |plan: &Plan| plan.with_refreshed(resources);
+        self.0.change_lists(ListKinds::default(), edit)?;
         Ok(())
     }
 

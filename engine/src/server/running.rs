@@ -14,6 +14,7 @@ use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::meter::MeterSnapshot;
 use crate::profile::Profile;
+use crate::profile::memory::MemoryBudget;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};
 
@@ -49,6 +50,7 @@ pub struct RunningServer {
     address: SocketAddr,
     endpoint: String,
     connections_per_shard: u32,
+    memory: MemoryBudget,
     shards: Vec<(ShardThread, Arc<ShardControl>)>,
     shard_count: usize,
     events: Sender<Event>,
@@ -63,13 +65,14 @@ impl RunningServer {
     pub(super) fn new(
         address: SocketAddr,
         profile: &Profile,
-        connections_per_shard: u32,
+        (connections_per_shard, memory): (u32, MemoryBudget),
         (events, received): (Sender<Event>, Receiver<Event>),
     ) -> RunningServer {
         RunningServer {
             address,
             endpoint: profile.server.endpoint.clone(),
             connections_per_shard,
+            memory,
             shards: Vec::new(),
             shard_count: 0,
             events,
@@ -102,6 +105,11 @@ impl RunningServer {
     /// How many connections a shard can hold at most; a profile may set less.
     pub fn connections_per_shard(&self) -> u32 {
         self.connections_per_shard
+    }
+
+    /// How much memory clients can make it hold.
+    pub(super) fn memory(&self) -> MemoryBudget {
+        self.memory
     }
 
     /// From this call on SIGTERM and SIGINT wait for [`RunningServer::forward_signals`].

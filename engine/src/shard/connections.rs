@@ -27,10 +27,21 @@ impl Shard {
         self.handling.requests_left = budget;
         let count = self.ring.reap(&mut completions, budget as usize);
         for completion in completions.drain(..) {
+            self.handling.requests_per_connection = self.requests_per_connection();
             self.handle_completion(completion);
         }
         self.completions = completions;
         count > usize::from(self.has_ticked)
+    }
+
+    /// Requests that one connection may make at this step: the fewer the more connections have
+    /// requests left over, so that one that sends a single request waits for a few of each.
+    fn requests_per_connection(&self) -> u32 {
+        let most = self.profile.budget.requests_per_connection_per_turn;
+        match self.leftover.len() as u32 {
+            0 => most,
+            waiting => LEFTOVER_REQUESTS_PER_TURN.div_ceil(waiting).min(most),
+        }
     }
 
     fn handle_completion(&mut self, completion: Completion) {
@@ -259,6 +270,7 @@ impl Shard {
     /// wait longest, and a bounded number of requests in all. Returns whether there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
         let count = self.leftover.len();
+        self.handling.requests_per_connection = self.requests_per_connection();
         self.handling.requests_left = LEFTOVER_REQUESTS_PER_TURN;
         for _ in 0..count {
             if self.handling.requests_left == 0 {

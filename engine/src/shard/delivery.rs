@@ -156,17 +156,14 @@ impl Shard {
             .get_mut(key)
             .filter(|it| it.awaits(exchange.sequence));
         let Some(connection) = connection else {
-            // The client left before its stream was open: its session must not keep it.
-            if let Part::StreamOpen(owner) = part {
-                self.stream_gone(owner, exchange);
-            }
-            return;
+            return self.undelivered(exchange, part);
         };
         if matches!(part, Part::Event { .. } | Part::Change { .. })
             && connection.has_twice_the_output(&self.profile.connection)
         {
             // Its call runs on another shard and cannot be held back from here.
-            return self.close(key);
+            self.close(key);
+            return self.undelivered(exchange, part);
         }
         let mut context = self.handling.context(key);
         connection.deliver_to(exchange.sequence, part, &mut context);
@@ -175,6 +172,30 @@ impl Shard {
         }
         let out = context.out.take();
         self.finish_step(key, out);
+    }
+
+    /// Lets the home of a session know of a part that came after its client had left.
+    fn undelivered(&mut self, exchange: Exchange, part: Part) {
+        match part {
+            // The client left before its stream was open: its session must not keep it.
+            Part::StreamOpen(owner) => self.stream_gone(owner, exchange),
+            // The home heard before this that the stream is lost.
+            Part::Event {
+                id: Some(id),
+                message,
+            }
+            | Part::Change {
+                id: Some(id),
+                message,
+            } => {
+                if id.home == self.handling.shard {
+                    return self.handling.endpoint.handle_undelivered(id, message);
+                }
+                let message = ShardMessage::Undelivered(Box::new((id, message)));
+                self.send_or_queue(usize::from(id.home), Tier::Request, message);
+            }
+            _ => {}
+        }
     }
 
     /// Handles messages of other shards, at most a batch. Returns whether there were any.
@@ -189,6 +210,10 @@ impl Shard {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
                 ShardMessage::Forward(request) => self.serve_forwarded(*request),
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
+                ShardMessage::Undelivered(undelivered) => {
+                    let (event, message) = *undelivered;
+                    self.handling.endpoint.handle_undelivered(event, message);
+                }
             }
         }
         self.inbox = inbox;

@@ -1,6 +1,6 @@
 //! The messages between shards.
 
-use crate::mcp::{Delivery, Forwarded, TaskWatchMessage};
+use crate::mcp::{Delivery, EventId, Forwarded, TaskWatchMessage};
 
 /// A message in a lane.
 #[derive(Debug)]
@@ -11,4 +11,6 @@ pub(crate) enum ShardMessage {
     Deliver(Delivery),
     /// Of a listener and the home of its tasks.
     Watch(Box<TaskWatchMessage>),
+    /// A message to a session of the receiver whose stream was lost before it arrived.
+    Undelivered(Box<(EventId, Vec<u8>)>),
 }

@@ -328,7 +328,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         },
         date: date_now(),
         shard: plan.shard,
-        requests_per_turn: profile.budget.requests_per_connection_per_turn,
+        requests_per_connection: profile.budget.requests_per_connection_per_turn,
         requests_left: 0,
         is_draining: false,
         input_bytes: 0,

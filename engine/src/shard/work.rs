@@ -125,7 +125,8 @@ pub(crate) struct Handling {
     pub(super) rules: Rules,
     pub(super) date: Date,
     pub(super) shard: u16,
-    pub(super) requests_per_turn: u32,
+    /// Requests that one connection may make at this step of the turn.
+    pub(super) requests_per_connection: u32,
     /// Requests that connections may still make at this step of the turn, all together.
     pub(super) requests_left: u32,
     pub(super) is_draining: bool,
@@ -154,7 +155,7 @@ impl Handling {
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
             shard_output_bytes: self.output_bytes,
-            requests_left: self.requests_per_turn.min(self.requests_left),
+            requests_left: self.requests_per_connection.min(self.requests_left),
             out: None,
         }
     }

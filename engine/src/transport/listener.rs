@@ -34,7 +34,17 @@ pub enum ListenError {
         /// The address.
         address: SocketAddr,
     },
-    /// The address belongs to no interface, or the port to another program.
+    /// The port is below those that every user may listen on.
+    #[error(
+        "not allowed to listen on {address}: choose a port from 1024 on, give the program the \
+         capability CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep FILE, or \
+         AmbientCapabilities= of a systemd unit), or lower net.ipv4.ip_unprivileged_port_start"
+    )]
+    PortNotAllowed {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address belongs to no interface.
     #[error("cannot listen on {address}: {error}")]
     Refused {
         /// The address.
@@ -74,6 +84,7 @@ pub(crate) fn listen(
 fn listen_error(address: SocketAddr, error: io::Error) -> ListenError {
     match error.kind() {
         io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
+        io::ErrorKind::PermissionDenied => ListenError::PortNotAllowed { address },
         _ => ListenError::Refused { address, error },
     }
 }

@@ -1,5 +1,6 @@
 //! Templates expand as RFC 6570 defines, and match their expansions.
 
+use super::encode_path;
 use super::{TEMPLATE_BYTES_MAX, URI_BYTES_MAX, UriTemplate, UriTemplateError, VARIABLES_MAX};
 
 mod hostile;
@@ -252,5 +253,27 @@ fn values_and_literals_are_decoded_alike() {
         ("{+a}", "a\u{7f}", None),
     ] {
         check(text, uri, expected);
+    }
+}
+
+#[test]
+fn no_two_paths_have_one_uri_and_a_template_keeps_what_is_encoded() {
+    let template = UriTemplate::parse("d://{+path}").expect("a template");
+    for (path, encoded) in [
+        ("a/b c", "a/b%20c"),
+        ("x%", "x%25"),
+        ("x%25", "x%2525"),
+        ("a%41", "a%2541"),
+        (
+            "?#[]@!$&'()*+,;=:",
+            "%3F%23%5B%5D%40%21%24%26%27%28%29%2A%2B%2C%3B%3D%3A",
+        ),
+        ("\u{e4}-._~", "%C3%A4-._~"),
+    ] {
+        assert_eq!(encode_path(path), encoded);
+        let uri = template.expand(&[("path", encoded)]);
+        assert_eq!(uri, format!("d://{encoded}"));
+        let values = template.matches(&uri).expect("it fits");
+        assert_eq!(values.value("path"), Some(path));
     }
 }

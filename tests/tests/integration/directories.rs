@@ -37,6 +37,14 @@ fn query(server: &Server, method: &str, params: Value) -> Value {
     server.connect().exchange(&request).answer()
 }
 
+/// The listed resource at `uri`.
+fn entry(server: &Server, uri: &str) -> Value {
+    let answer = query(server, "resources/list", json!({}));
+    let resources = answer["result"]["resources"].as_array().expect("a list");
+    let found = resources.iter().find(|it| it["uri"] == uri);
+    found.unwrap_or(&Value::Null).clone()
+}
+
 fn read(server: &Server, uri: &str) -> Value {
     query(server, "resources/read", json!({ "uri": uri }))
 }
@@ -127,4 +135,71 @@ fn changes_are_notified() {
         read(&server, "docs://new.txt")["result"]["contents"][0]["text"],
         "new"
     );
+}
+
+#[test]
+fn each_name_has_a_uri_of_its_own_that_reads_its_file() {
+    let root = directory();
+    let names = [
+        ("x%", "x%25"),
+        ("x%25", "x%2525"),
+        ("a%41", "a%2541"),
+        ("aA", "aA"),
+        ("q?s#f;p=1&", "q%3Fs%23f%3Bp%3D1%26"),
+        ("guide/100%+.txt", "guide/100%25%2B.txt"),
+    ];
+    for (name, _) in names {
+        let path = root.path().join("served").join(name);
+        fs::write(path, name).expect("written");
+    }
+    let server = serve(&root, 1);
+    let listed = listed(&server);
+    for (name, encoded) in names {
+        let uri = format!("docs://{encoded}");
+        assert!(listed.contains(&uri), "{uri} in {listed:?}");
+        let part = read(&server, &uri)["result"]["contents"][0].clone();
+        let content = part["text"].as_str().unwrap_or_default();
+        assert_eq!(content, name, "{part}");
+    }
+}
+
+#[test]
+fn the_list_has_the_size_of_a_file_that_was_modified() {
+    let root = directory();
+    let server = serve(&root, 2);
+    let wanted = json!({ "resourceSubscriptions": ["docs://guide/start.md"] });
+    let params = json!({ "notifications": wanted });
+    let mut connection = server.connect();
+    connection.send(&Request::modern(1, "subscriptions/listen", params));
+    let mut stream = EventStream::begin(connection);
+    stream.next_message();
+    assert_eq!(entry(&server, "docs://guide/start.md")["size"], 7);
+    let path = root.path().join("served/guide/start.md");
+    fs::write(path, b"# Start anew").expect("written");
+    // A write may be reported in two parts: the size of the last one counts.
+    while entry(&server, "docs://guide/start.md")["size"] != 12 {
+        let received = stream.next_message();
+        let uri = &received["params"]["uri"];
+        assert_eq!(uri, "docs://guide/start.md", "{received}");
+    }
+}
+
+#[test]
+fn a_file_over_the_limit_is_listed_with_its_size_and_refused_with_the_limit() {
+    let root = directory();
+    for (name, bytes) in [("small.bin", 2000), ("large.bin", 2001)] {
+        let path = root.path().join("served").join(name);
+        fs::write(path, vec![b'x'; bytes]).expect("written");
+    }
+    let argument = format!("docs://={}", root.path().join("served").display());
+    let server = Setup::shards(1)
+        .profile("[catalog]\nfile_bytes_max = 2000")
+        .arguments(&["--directory", &argument])
+        .start();
+    assert_eq!(entry(&server, "docs://large.bin")["size"], 2001);
+    let part = read(&server, "docs://small.bin")["result"]["contents"][0].clone();
+    assert_eq!(part["text"].as_str().map(str::len), Some(2000));
+    let error = read(&server, "docs://large.bin")["error"].clone();
+    let text = "the file has more than 2000 bytes (catalog.file_bytes_max)";
+    assert_eq!(error, json!({"code": -32603, "message": text}));
 }

@@ -172,3 +172,26 @@ fn a_host_is_allowed_with_a_flag_and_a_refused_one_is_named() {
         (log.contains("evil.example") && log.contains("allowed_hosts")).then_some(())
     });
 }
+
+/// A page of another origin needs CORS headers, which only a proxy adds: no header says otherwise.
+#[test]
+fn no_header_promises_a_page_of_an_allowed_origin_what_does_not_work() {
+    let origin = "http://page.example:6274";
+    let profile = format!("[server]\nallowed_origins = [\"{origin}\"]");
+    let server = Setup::shards(1).profile(&profile).start();
+    let preflight = Request::new("OPTIONS")
+        .field("Origin", origin)
+        .field("Access-Control-Request-Method", "POST");
+    let list = Request::modern(1, "tools/list", json!({})).field("Origin", origin);
+    for (request, status) in [(preflight, 405), (list, 200)] {
+        let response = server.connect().exchange(&request);
+        assert_eq!(response.status(), status, "{response:?}");
+        for name in ["Origin", "Methods", "Headers", "Credentials"] {
+            let promise = format!("Access-Control-Allow-{name}");
+            assert_eq!(response.head.field(&promise), None, "{response:?}");
+        }
+        if let Some(allowed) = response.head.field("Allow") {
+            assert!(!allowed.contains("OPTIONS"), "{response:?}");
+        }
+    }
+}

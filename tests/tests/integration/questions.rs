@@ -120,6 +120,31 @@ const ACTIONS: [(&str, &str); 3] = [
     ("cancel", "cancelled"),
 ];
 
+/// A client that takes no stream as the answer is sent requests on the stream of its session, and
+/// without one the call fails at once.
+#[test]
+fn a_client_that_takes_json_only_is_sent_requests_on_the_stream_of_its_session() {
+    let server = start();
+    let capabilities: Value = serde_json::from_str(PAGES).expect("JSON");
+    for has_stream in [true, false] {
+        let session = Session::open_as(&mut server.connect(), &capabilities);
+        let stream = has_stream.then(|| server.stream(&session.stream()));
+        let mut connection = server.connect();
+        let call = session.call("page", json!({}));
+        connection.send(&call.field("Accept", "application/json"));
+        if let Some(mut stream) = stream {
+            let question = stream.next_message();
+            assert_eq!(question["method"], "elicitation/create", "{question}");
+            answer(&server, &session, &question, json!({ "action": "accept" }));
+            assert_eq!(text_of(&connection.read_response().answer()), "accepted");
+        } else {
+            let said = connection.read_response().answer();
+            assert_eq!(said["result"]["isError"], true, "{said}");
+            assert!(text_of(&said).contains("cannot be sent requests"), "{said}");
+        }
+    }
+}
+
 /// A request for a page has its mode, its message, its address and, in the legacy era only, its id;
 /// the user's action comes back without content.
 #[test]

@@ -60,6 +60,10 @@ fn values_that_cannot_be_had_are_named() {
             &["/no/such/profile.toml", "No such file"],
         ),
         (&["--listen", "192.0.2.1:0"], &["192.0.2.1"]),
+        (
+            &["--directory", "docs://=/no/such/directory"],
+            &["/no/such/directory", "No such file"],
+        ),
     ] {
         let arguments: Vec<&str> = match arguments[0] {
             "--listen" => arguments.to_vec(),
@@ -165,7 +169,7 @@ fn too_few_files_to_start_with_are_named() {
         "few files",
         &setup.run_to_end(),
         &[1],
-        &["open files", "20", "64"],
+        &["open files", "20", "64", "ulimit -n"],
     );
 }
 
@@ -182,4 +186,55 @@ fn the_first_line_says_where_the_server_listens() {
             server.log()
         );
     }
+}
+
+#[test]
+fn directories_whose_prefixes_overlap_are_refused() {
+    let root = tempfile::TempDir::new().expect("a temporary directory");
+    let path = root.path().display();
+    for (one, other) in [("x://", "x://sub/"), ("x://sub/", "x://"), ("x://", "x://")] {
+        let (one_argument, other_argument) = (format!("{one}={path}"), format!("{other}={path}"));
+        let setup = Setup::bare(&["--listen", "127.0.0.1:0"]);
+        let arguments = ["--directory", &one_argument, "--directory", &other_argument];
+        let ended = setup.arguments(&arguments).run_to_end();
+        let (one, other) = (format!("{one:?}"), format!("{other:?}"));
+        check("overlap", &ended, &[1], &[&one, &other, "prefix"]);
+    }
+}
+
+#[test]
+fn a_profile_takes_the_names_of_addresses_as_the_command_line_does() {
+    let server = Setup::bare(&["--shards", "1"])
+        .profile("[server]\nlisten = \"localhost:0\"")
+        .start();
+    assert!(server.address().ip().is_loopback(), "{}", server.address());
+    let setup = Setup::bare(&["--shards", "1"]).profile("[server]\nlisten = \"nowhere\"");
+    let words = ["listen", "nowhere", "HOST:PORT", "127.0.0.1:8080"];
+    check("nowhere", &setup.run_to_end(), &[1], &words);
+}
+
+#[test]
+fn the_memory_that_clients_can_take_is_summed_and_compared_with_what_there_is() {
+    let setup = |bytes: u64| {
+        let line = format!("[calls]\nbytes_max = {bytes}\n[http]\nbody_bytes_max = 1048576");
+        Setup::shards(2).profile(&line)
+    };
+    let (small, large) = (setup(32 << 20).start(), setup(64 << 20).start());
+    let mib = |server: &corelane_tests::Server| -> u64 {
+        let log = server.log();
+        let line = log
+            .lines()
+            .find_map(|line| line.strip_prefix("memory: up to "));
+        let line = line.unwrap_or_else(|| panic!("no sum: {log}"));
+        assert!(
+            line.contains(" MiB by the bounds of the profile, "),
+            "{line}"
+        );
+        let number = line.split(' ').next().unwrap_or_default();
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("no number: {line}"))
+    };
+    // Two shards, each of which has the bound twice: for calls, and for what it forwards.
+    assert_eq!(mib(&large) - mib(&small), 4 * 32);
 }

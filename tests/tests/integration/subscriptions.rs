@@ -140,17 +140,17 @@ fn each_message_goes_to_one_stream_of_a_session() {
             connection.send(&session.stream());
             EventStream::begin(connection)
         };
-        let (mut first, second) = (open(), open());
+        let (first, mut second) = (open(), open());
         trigger(&server, "test_trigger_tool_change");
-        let received = first.next_message();
+        let received = second.next_message();
         assert_eq!(received["method"], "notifications/tools/list_changed");
         trigger(&server, "test_trigger_prompt_change");
-        let received = first.next_message();
+        let received = second.next_message();
         assert_eq!(received["method"], "notifications/prompts/list_changed");
         assert_eq!(server.connect().exchange(&session.delete()).status(), 204);
-        // The second stream got no message.
-        let _ = second.expect_end();
+        // The older stream got no message.
         let _ = first.expect_end();
+        let _ = second.expect_end();
     }
 }
 

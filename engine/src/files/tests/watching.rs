@@ -78,9 +78,14 @@ impl Watched {
         let mut reported = Vec::new();
         loop {
             match self.next() {
-                Change::Modified(name) if name == mark => break,
-                Change::Modified(name) if name.starts_with(MARK) => {}
-                Change::Modified(name) => reported.push(name),
+                Change::Modified(mut names) => {
+                    let is_marked = names.contains(&mark);
+                    names.retain(|name| !name.starts_with(MARK));
+                    reported.extend(names);
+                    if is_marked {
+                        break;
+                    }
+                }
                 Change::Listed => reported.push(LISTED.to_owned()),
                 Change::Everything => {
                     reported.push(EVERYTHING.to_owned());
@@ -282,7 +287,7 @@ fn held(names: &[&str]) -> (Watched, Sender<()>) {
         }
     });
     append(&watched.path("first"));
-    assert_eq!(watched.next(), Change::Modified("first".to_owned()));
+    assert_eq!(watched.next(), Change::Modified(vec!["first".to_owned()]));
     (watched, go_on)
 }
 
@@ -337,7 +342,7 @@ fn dropping_it_ends_its_thread() {
     drop(watch);
     // The thread owned the other end.
     while let Ok(change) = changes.try_recv() {
-        assert_eq!(change, Change::Modified("a".to_owned()));
+        assert_eq!(change, Change::Modified(vec!["a".to_owned()]));
     }
     let ended = changes.recv_timeout(std::time::Duration::ZERO);
     assert_eq!(ended, Err(RecvTimeoutError::Disconnected));
@@ -352,7 +357,7 @@ fn a_panic_of_the_listener_ends_its_thread_only() {
         }
     });
     append(&watched.path("a"));
-    assert_eq!(watched.next(), Change::Modified("a".to_owned()));
+    assert_eq!(watched.next(), Change::Modified(vec!["a".to_owned()]));
     let ended = watched.changes.recv_timeout(PATIENCE);
     assert_eq!(ended, Err(RecvTimeoutError::Disconnected));
     drop(watched.watch);
@@ -371,7 +376,7 @@ fn the_root_may_be_empty_and_may_go() {
     write(&root.path().join("e/a"));
     assert_eq!(changes.recv_timeout(PATIENCE), Ok(Change::Listed));
     let next = changes.recv_timeout(PATIENCE);
-    assert_eq!(next, Ok(Change::Modified("a".to_owned())));
+    assert_eq!(next, Ok(Change::Modified(vec!["a".to_owned()])));
     fs::remove_dir_all(root.path().join("e")).expect("it can be removed");
     while changes.recv_timeout(PATIENCE).expect("a change is told") != Change::Listed {}
     drop(watch);

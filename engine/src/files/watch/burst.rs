@@ -8,9 +8,9 @@ const MODIFIED_MAX: usize = 1024;
 /// A change that a reader or lister can see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A read of this name, relative to the directory, gives another result than before: the file
-    /// was written, created, removed or replaced.
-    Modified(String),
+    /// A read of each of these names, relative to the directory, gives another result than before:
+    /// the file was written, created, removed or replaced.
+    Modified(Vec<String>),
     /// Something was created, removed or renamed.
     Listed,
     /// An unknown change: both of the above for every name.
@@ -61,8 +61,8 @@ impl Burst {
         if burst.is_listed {
             on_change(Change::Listed);
         }
-        for relative in burst.modified {
-            on_change(Change::Modified(relative));
+        if !burst.modified.is_empty() {
+            on_change(Change::Modified(burst.modified.into_iter().collect()));
         }
     }
 }
@@ -73,8 +73,8 @@ mod tests {
 
     use super::{Burst, Change, MODIFIED_MAX};
 
-    fn modified(relative: &str) -> Change {
-        Change::Modified(relative.to_owned())
+    fn modified(names: &[&str]) -> Change {
+        Change::Modified(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     #[track_caller]
@@ -93,11 +93,11 @@ mod tests {
         for name in ["b", "a", "b"] {
             burst.note_modified(name.to_owned());
         }
-        check(&mut burst, &[modified("a"), modified("b")]);
+        check(&mut burst, &[modified(&["a", "b"])]);
         burst.note_modified("a".to_owned());
         burst.note_listed();
         burst.note_listed();
-        check(&mut burst, &[Change::Listed, modified("a")]);
+        check(&mut burst, &[Change::Listed, modified(&["a"])]);
     }
 
     #[test]

@@ -57,7 +57,10 @@ impl Call {
             waiter: None,
         });
         match is_sent {
-            true => self.queue(StreamItem::Message(event)).await,
+            true => {
+                let message = event;
+                self.queue(StreamItem::Question { place, message }).await;
+            }
             // The shard sends all open requests: as messages of the task, or by ending this run.
             false => state
                 .event_queue

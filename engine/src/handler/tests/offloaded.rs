@@ -14,7 +14,7 @@ use crate::handler::offload::{OffloadPool, PoolThreads};
 fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {
     let threads = PoolThreads {
         handler: 1,
-        file_lookup: 1,
+        file_read: 1,
         decode: 1,
     };
     let pool = OffloadPool::start(threads, queue_max).expect("the threads start");
@@ -229,7 +229,7 @@ fn handlers_that_block_their_threads_delay_no_file_look_up() {
     assert!(poll(&mut queued).is_pending());
     let mut refused = pin!(call.offload(|| ()));
     assert!(matches!(poll(&mut refused), Poll::Ready(Err(_))));
-    let mut look_up = pin!(call.offload_file_lookup(|| "found"));
+    let mut look_up = pin!(call.offload_file_read(|| "found"));
     assert_eq!(finish(&pooled, &mut look_up).ok(), Some("found"));
     gate.let_it_end();
 }

@@ -329,6 +329,6 @@ fn a_total_that_json_cannot_say_is_left_out() {
 fn take_message(call: &Call) -> Option<Vec<u8>> {
     match call.take_event()? {
         StreamItem::Message(message) => Some(message),
-        StreamItem::Pause { .. } => panic!("these handlers never pause"),
+        other => panic!("these handlers neither ask nor pause: {other:?}"),
     }
 }

@@ -8,6 +8,7 @@ use crate::guard::network::Network;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::disposition::{Forwarded, ForwardedKind};
 use crate::mcp::endings::SessionEnd;
+use crate::mcp::event_store::EventId;
 use crate::mcp::exchange::Exchange;
 use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
@@ -78,6 +79,12 @@ impl Endpoint {
         self.services
             .session_streams()
             .connection_gone(session, exchange);
+    }
+
+    /// Handles a message to a session that did not reach the connection of its stream.
+    pub(crate) fn handle_undelivered(&mut self, event: EventId, message: Vec<u8>) {
+        let mut broadcasting = self.services.broadcasting();
+        broadcasting.notifier.redirect(event, message);
     }
 
     /// Handles the loss of the connection of a subscription.

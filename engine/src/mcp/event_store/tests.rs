@@ -3,8 +3,8 @@
 mod model;
 
 use super::{
-    EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, STREAM_OVERHEAD_BYTES,
-    StreamId,
+    EVENT_OVERHEAD_BYTES, EventDrops, EventId, EventLimits, EventStore, ReplayError,
+    STREAM_OVERHEAD_BYTES, StreamId,
 };
 use crate::mcp::session_id::SessionId;
 
@@ -294,5 +294,30 @@ fn a_drained_queue_gives_its_memory_back() {
         assert!(store.drop_event(index));
         let capacity = store.streams[index as usize].events.capacity();
         assert!(capacity <= 3 * kept + super::EVENT_SLOTS_MIN, "{capacity}");
+    }
+}
+
+#[test]
+fn events_that_are_withdrawn_leave_nothing_behind_and_those_before_them_stay() {
+    for from in 0..=3 {
+        let mut store = store(LIMITS);
+        let stream = filled(&mut store, session(1), 3);
+        let event = |sequence: u8| EventId {
+            home: 3,
+            stream,
+            sequence: sequence.into(),
+        };
+        let behind: Vec<Box<[u8]>> = (from + 1..=3).map(|number| [number].into()).collect();
+        assert_eq!(store.withdraw(event(from)), Some(behind));
+        assert_eq!(store.withdraw(event(from)), None);
+        assert_eq!(store.withdraw(event(3)), None);
+        let kept = from.saturating_sub(1);
+        assert_eq!(store.bytes(), cost(1, kept.into(), 1));
+        if from > 0 {
+            let before = (1..from).map(|number| (u64::from(number), vec![number]));
+            let before = before.collect();
+            assert_eq!(replayed(&store, stream, 0), Ok((before, false)));
+        }
+        assert_eq!(store.append(stream, &[9]), Some(event(from)));
     }
 }

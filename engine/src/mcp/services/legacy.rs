@@ -24,6 +24,7 @@ use crate::mcp::session_id::SessionId;
 use crate::mcp::sessions::OpenStream;
 use crate::mcp::start::HandlerRequest;
 use crate::mcp::task_requests::TaskRequest;
+use crate::mcp::task_table::TaskOwner;
 use crate::meter::Counter;
 
 impl Services {
@@ -317,8 +318,8 @@ impl Services {
         }
     }
 
-    /// `notifications/cancelled`: one that names no call in flight is ignored. A task is not
-    /// cancelled by the id of a request that was answered.
+    /// `notifications/cancelled`: one that names no request in flight is ignored. A task is not
+    /// cancelled by the id of a request that was answered, nor by that of one for its result.
     fn cancelled(&mut self, session: SessionId, params: Option<Value<'_>>) {
         let id = params
             .and_then(|params| params.as_object())
@@ -339,8 +340,14 @@ impl Services {
             let call = calls.find(*key).filter(|call| call.made_task.is_none());
             call.is_some_and(|call| call.id == id)
         });
-        if let Some(key) = key {
-            self.endings().cancel(key);
+        match key {
+            Some(key) => self.endings().cancel(key),
+            None => {
+                let owner = TaskOwner::Session(session.id);
+                let now_ms = self.context.unix_now_ms();
+                self.tasks
+                    .cancel_wait((&owner, id), now_ms, &mut self.outbox);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
-    MODERN, TestEndpoint, check_parts, claim, error, on_executor, request, result, text,
+    MODERN, TestEndpoint, check_parts, claim, error, on_executor, part_of, request, result, text,
     with_trailer,
 };
 use crate::catalog::prompt::Prompt;
@@ -20,7 +20,7 @@ use crate::catalog::tool::Tool;
 use crate::catalog::{Entries, Plan};
 use crate::handler::{Call, CallError, Elicitation, Sampling};
 use crate::mcp::handler_kind::HandlerKind;
-use crate::mcp::questions::unix_ms;
+use crate::mcp::questions::{UNREACHABLE, unix_ms};
 use crate::mcp::{EndpointSettings, Part};
 use corelane_io::executor::yield_now;
 
@@ -84,8 +84,15 @@ fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     })
 }
 
-/// A session of a client that can elicit and sample; returns its header line.
+/// A session with an open stream of a client that can elicit and sample; returns its header line.
 fn able_session(harness: &mut TestEndpoint) -> String {
+    let session = silent_session(harness);
+    harness.send("GET", &session).check("stream", &Value::Null);
+    session
+}
+
+/// The same without a stream.
+fn silent_session(harness: &mut TestEndpoint) -> String {
     let params = json!({
         "protocolVersion": "2025-11-25",
         "capabilities": {"elicitation": {}, "sampling": {}, "roots": {}},
@@ -302,7 +309,7 @@ fn response(id: &Value, member: &str, value: Value) -> String {
 }
 
 #[test]
-fn a_legacy_client_is_sent_requests_on_the_stream_of_the_call() {
+fn a_legacy_client_is_sent_requests_and_heard_on_its_own() {
     on_executor(async {
         let mut harness = harness();
         let session = able_session(&mut harness);
@@ -334,6 +341,39 @@ fn a_legacy_client_is_sent_requests_on_the_stream_of_the_call() {
             &harness.settle().await,
             answer.exchange,
             &[("200", expected)],
+        );
+    });
+}
+
+#[test]
+fn a_request_goes_out_on_the_stream_of_its_call_or_else_on_one_of_the_session() {
+    on_executor(async {
+        for takes_events in [true, false] {
+            let mut harness = harness();
+            let session = silent_session(&mut harness);
+            let opened = harness.send("GET", &session);
+            harness.takes_events = takes_events;
+            let called = harness.call_legacy(&session, "greets", json!({}));
+            let delivered = harness.settle().await;
+            let (exchange, part) = delivered.last().expect("a question");
+            assert_eq!(part_of(part).1["method"], "elicitation/create");
+            let expected = if takes_events { called } else { opened };
+            assert_eq!(*exchange, expected.exchange);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_would_reach_nobody_fails_at_once() {
+    on_executor(async {
+        let mut harness = harness();
+        let session = silent_session(&mut harness);
+        let called = harness.call_legacy(&session, "greets", json!({}));
+        let expected = super::test_endpoint::failure(UNREACHABLE);
+        check_parts(
+            &harness.settle().await,
+            called.exchange,
+            &[("200", result(1, expected))],
         );
     });
 }

@@ -7,7 +7,8 @@ use super::test_endpoint::{
     Answer, TestEndpoint, check_parts, error, failure, notification, on_executor, part_of, request,
     result, session_header, text,
 };
-use crate::mcp::Disposition;
+use crate::mcp::questions::UNREACHABLE;
+use crate::mcp::{Disposition, Exchange, Part};
 
 /// A session of a client that can elicit, of the revision `version`; returns its header line.
 fn session_of(harness: &mut TestEndpoint, version: &str) -> String {
@@ -91,6 +92,12 @@ fn check_failed(harness: &mut TestEndpoint, session: &str, id: &str, why: &str) 
 fn related(mut object: Value, id: &str) -> Value {
     object["_meta"]["io.modelcontextprotocol/related-task"] = json!({ "taskId": id });
     object
+}
+
+/// What was delivered besides the statuses of tasks.
+fn without_statuses(mut delivered: Vec<(Exchange, Part)>) -> Vec<(Exchange, Part)> {
+    delivered.retain(|(_, part)| part_of(part).1["method"] != "notifications/tasks/status");
+    delivered
 }
 
 #[test]
@@ -241,12 +248,13 @@ fn a_task_has_no_stream_of_its_own() {
 fn an_input_request_of_a_task_goes_to_the_last_waiter_for_its_result() {
     on_executor(async {
         let mut harness = harness();
+        harness.takes_events = true;
         let session = session(&mut harness);
         let id = task(&mut harness, &session, "asks");
         // The connection of the first may be gone, which has no report.
         about(&mut harness, &session, "tasks/result", &id);
         let last = about(&mut harness, &session, "tasks/result", &id);
-        let delivered = harness.settle().await;
+        let delivered = without_statuses(harness.settle().await);
         let [(exchange, part)] = &delivered[..] else {
             panic!("one question: {delivered:?}");
         };
@@ -284,6 +292,7 @@ fn an_input_request_of_a_task_goes_to_the_waiter_for_its_result() {
     on_executor(async {
         for waits_first in [true, false] {
             let mut harness = harness();
+            harness.takes_events = true;
             let session = session(&mut harness);
             let id = task(&mut harness, &session, "asks");
             let mut delivered = Vec::new();
@@ -292,7 +301,7 @@ fn an_input_request_of_a_task_goes_to_the_waiter_for_its_result() {
                 check_state(&mut harness, &session, &id, "input_required");
             }
             let waiting = about(&mut harness, &session, "tasks/result", &id);
-            delivered.extend(harness.settle().await);
+            delivered.extend(without_statuses(harness.settle().await));
             check_state(&mut harness, &session, &id, "input_required");
             let [(exchange, part)] = &delivered[..] else {
                 panic!("one question: {delivered:?}");
@@ -311,11 +320,64 @@ fn an_input_request_of_a_task_goes_to_the_waiter_for_its_result() {
             check_state(&mut harness, &session, &id, "working");
             let expected = result(2, related(text("hello Ann"), &id));
             check_parts(
-                &harness.settle().await,
+                &without_statuses(harness.settle().await),
                 waiting.exchange,
                 &[("200", expected)],
             );
         }
+    });
+}
+
+#[test]
+fn a_task_elicits_from_a_client_that_takes_json_only_on_a_stream_of_its_session_or_fails() {
+    on_executor(async {
+        for waits_first in [true, false] {
+            for has_stream in [true, false] {
+                let mut harness = harness();
+                let session = session(&mut harness);
+                let opened = has_stream.then(|| harness.send("GET", &session));
+                let id = task(&mut harness, &session, "asks");
+                if !waits_first {
+                    // The client may come for the result, and take a stream then.
+                    harness.settle().await;
+                    check_state(&mut harness, &session, &id, "input_required");
+                }
+                let waiting = about(&mut harness, &session, "tasks/result", &id);
+                let delivered = harness.settle().await;
+                let Some(opened) = opened else {
+                    let failed = related(failure(UNREACHABLE), &id);
+                    let expected = [("200", result(2, failed))];
+                    check_parts(&delivered, waiting.exchange, &expected);
+                    continue;
+                };
+                let mut requests = delivered.iter().filter(|(exchange, part)| {
+                    *exchange == opened.exchange
+                        && part_of(part).1["method"] == "elicitation/create"
+                });
+                assert!(requests.next().is_some(), "{delivered:?}");
+                check_state(&mut harness, &session, &id, "input_required");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_request_for_a_result_is_cancelled_and_its_task_goes_on() {
+    on_executor(async {
+        let mut harness = harness();
+        let (session, other) = (session(&mut harness), session(&mut harness));
+        let id = task(&mut harness, &session, "waits");
+        let waiting = about(&mut harness, &session, "tasks/result", &id);
+        let cancelled = notification("notifications/cancelled", json!({"requestId": 2}));
+        harness.post(&other, &cancelled);
+        assert!(harness.settle().await.is_empty(), "of another session");
+        harness.post(&session, &cancelled);
+        let delivered = harness.settle().await;
+        check_parts(&delivered, waiting.exchange, &[("unanswered", Value::Null)]);
+        check_state(&mut harness, &session, &id, "working");
+        harness.gate.open();
+        assert!(harness.settle().await.is_empty(), "nobody waits");
+        check_state(&mut harness, &session, &id, "completed");
     });
 }
 

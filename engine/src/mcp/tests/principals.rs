@@ -244,6 +244,7 @@ fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness, "2025-11-25");
+        harness.send("GET", &session);
         let answer = harness.call_legacy(&session, "greets", json!({}));
         let requested = harness.settle().await;
         let [(_, crate::mcp::Part::Event { message, .. })] = &requested[..] else {

@@ -193,6 +193,7 @@ fn a_client_gets_no_request_that_its_revision_does_not_have() {
         for (revision, gets_request) in REVISIONS.into_iter().zip([false, false, true, true]) {
             let mut harness = harness();
             let (session, _) = handshake(&mut harness, revision);
+            harness.send("GET", &session);
             let called = harness.call_legacy(&session, "asks", json!({}));
             let delivered = harness.settle().await;
             let requested = delivered.iter().any(|(_, part)| part_of(part).0 == "event");

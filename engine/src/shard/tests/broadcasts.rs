@@ -123,3 +123,26 @@ fn a_reader_that_takes_every_change_has_its_whole_time_for_the_next() {
         assert_eq!(shard.phase(key), None);
     });
 }
+
+#[test]
+fn a_change_that_the_newest_stream_of_a_session_does_not_take_goes_to_the_next() {
+    let change = |setup: &mut Setup| setup.profile.connection.output_bytes_max = 1000;
+    with_shard(change, async |shard| {
+        let session = shard.session().await;
+        let ((older, _), (newer, newer_key)) = (shard.client().await, shard.client().await);
+        for client in [&older, &newer] {
+            client.opens_stream(&session);
+            shard.settle().await;
+            client.received();
+        }
+        // So much waits behind what the peer of the newer one does not take.
+        newer.takes(0);
+        shard.sends(newer_key, 10);
+        shard.settle().await;
+        shard.sends(newer_key, 2000);
+        broadcast(shard);
+        shard.settle().await;
+        assert_eq!(shard.phase(newer_key), None, "it is closed");
+        assert_eq!(changes(&older), 1);
+    });
+}

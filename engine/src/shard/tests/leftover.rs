@@ -87,3 +87,32 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         serve_all(shard, &clients).await;
     });
 }
+
+#[test]
+fn a_client_that_sends_one_request_waits_for_few_of_those_that_others_pipeline() {
+    // A receive brings all the requests of a connection.
+    let change = |setup: &mut Setup| {
+        setup.profile.budget.completions_per_turn = 64;
+        setup.profile.ring.buffer_bytes = 16_384;
+    };
+    with_shard(change, async |shard| {
+        let (single, _) = shard.client().await;
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            clients.push(shard.client().await.0);
+        }
+        let echo = single.call("echo", json!({"message": "x"}));
+        for client in &clients {
+            client.sends(&echo.repeat(40));
+        }
+        single.sends(&echo);
+        while single.received().is_empty() {
+            shard.turn().await;
+        }
+        // One budget of completions, and twice what each of the others may make then.
+        let made = shard.count(Counter::CallsOk);
+        let most = 64 + 4 * u64::from(LEFTOVER_REQUESTS_PER_TURN);
+        assert!((1..=most).contains(&made), "{made} calls");
+        shard.settle().await;
+    });
+}
