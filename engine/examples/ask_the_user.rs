@@ -67,8 +67,8 @@ fn main() -> corelane::Result<()> {
                     Ok(format!("The menu of the {place}: soup."))
                 },
             )
-            .description("What there is to eat.")
-            .complete("place", async |_: &Call, request: CompleteRequest| {
+            .with_description("What there is to eat.")
+            .with_completer("place", async |_: &Call, request: CompleteRequest| {
                 Ok(request.starting(&PLACES))
             }),
         )

@@ -20,7 +20,7 @@ fn main() -> corelane::Result<()> {
     let server = Server::new("words", "1.0.0");
     let handle = server.handle();
     server
-        .tool(
+        .with_tool(Tool::new(
             "teach",
             "Teaches a word.",
             async move |_: &Call, Word { word, meaning }| {
@@ -28,6 +28,6 @@ fn main() -> corelane::Result<()> {
                 handle.add_tool(Tool::new(&word, "Says what the word means.", explain))?;
                 Ok(format!("{word} is a tool now"))
             },
-        )
+        ))
         .run(Profile::from_args()?)
 }

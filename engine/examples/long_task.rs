@@ -34,7 +34,7 @@ async fn count_primes(
 
 fn main() -> corelane::Result<()> {
     Server::new("primes", "1.0.0")
-        .with_tool(count_primes().task_support(TaskSupport::Optional))
+        .with_tool(count_primes().with_task_support(TaskSupport::Optional))
         .run(Profile::from_args()?)
 }
 

@@ -10,7 +10,7 @@
 //!     "io.modelcontextprotocol/clientCapabilities":{}}}}'
 //! ```
 
-use corelane::{Call, CallError, Profile, Server};
+use corelane::{Call, CallError, Profile, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -22,12 +22,12 @@ fn main() -> corelane::Result<()> {
     // Whoever reaches this port is believed: let that be the proxy and nobody else.
     profile.server.principal_header = Some("x-forwarded-user".to_owned());
     Server::new("who_asks", "1.0.0")
-        .expose_header("x-tenant")
-        .tool(
+        .with_exposed_header("x-tenant")
+        .with_tool(Tool::new(
             "who_am_i",
             "Says who you are, and of which tenant.",
             who_am_i,
-        )
+        ))
         .run(profile)
 }
 

@@ -3,7 +3,7 @@
 //! A subscriber belongs to a whole process, so neither test can share one with others. Started
 //! with the name of a way to log, this program serves; started without, it tests each of them.
 
-use corelane::{Call, CallError, Profile, Server};
+use corelane::{Call, CallError, Profile, Server, Tool};
 use corelane_tests::{Request, Setup};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ fn serve() -> corelane::Result<()> {
     let mut profile = Profile::default();
     profile.server.listen = ([127, 0, 0, 1], 0).into();
     profile.server.shards = Some(1);
-    let server = Server::new("embedded", "1.0.0").tool("fail", "Panics.", fail);
+    let server = Server::new("embedded", "1.0.0").with_tool(Tool::new("fail", "Panics.", fail));
     server.run(profile)
 }
 

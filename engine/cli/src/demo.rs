@@ -9,7 +9,7 @@ use corelane::Server;
 /// The demo server. The first tool of its list can be called without arguments.
 pub(crate) fn server() -> Server {
     let server = Server::new("corelane-demo", env!("CARGO_PKG_VERSION"))
-        .title("Corelane demo")
-        .instructions("Tools to try a client with: echo, add, sleep, fibonacci.");
+        .with_title("Corelane demo")
+        .with_instructions("Tools to try a client with: echo, add, sleep, fibonacci.");
     basic::add_to(conformance::add_to(server))
 }

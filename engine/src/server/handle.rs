@@ -21,10 +21,10 @@ use crate::catalog::tool::Tool;
 /// let server = Server::new("grows", "1.0.0");
 /// let handle = server.handle();
 /// server
-///     .tool("grow", "Adds a tool.", async move |_: &Call, _: ()| {
+///     .with_tool(Tool::new("grow", "Adds a tool.", async move |_: &Call, _: ()| {
 ///         handle.add_tool(Tool::new("leaf", "Is new.", async |_: &Call, _: ()| Ok("green")))?;
 ///         Ok("grown")
-///     })
+///     }))
 ///     .run(Profile::from_args()?)
 /// # }
 /// ```

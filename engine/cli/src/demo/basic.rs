@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use corelane::{Call, CallError, Server, sleep};
+use corelane::{Call, CallError, Server, Tool, sleep};
 
 #[derive(Deserialize, JsonSchema)]
 struct Echo {
@@ -35,34 +35,34 @@ struct Fibonacci {
 
 pub(super) fn add_to(server: Server) -> Server {
     server
-        .tool(
+        .with_tool(Tool::new(
             "echo",
             "Sends the message back.",
             async |_: &Call, Echo { message }| Ok(message),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "add",
             "Adds two numbers.",
             async |_: &Call, Add { a, b }| Ok(a + b),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "sleep",
             "Waits, then says so.",
             async |_: &Call, Sleep { ms }| {
                 sleep(Duration::from_millis(ms)).await;
                 Ok(format!("slept {ms} ms"))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "fibonacci",
             "Computes a Fibonacci number the slow way, on the pool for heavy work.",
             async |call: &Call, Fibonacci { n }| call.offload(move || fibonacci(n)).await,
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_panic",
             "Panics, which ends this call and nothing else.",
             panics,
-        )
+        ))
 }
 
 #[derive(Deserialize, JsonSchema)]

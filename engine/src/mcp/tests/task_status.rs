@@ -19,10 +19,10 @@ const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// Tools that say how they stand.
 pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
     const ANY: &str = r#"{"type":"object"}"#;
-    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let optional = |tool: Tool| tool.with_task_support(TaskSupport::Optional);
     let says = gate.clone();
     vec![
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "says",
             "d",
             ANY,
@@ -34,7 +34,7 @@ pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
                 greets(call).await
             },
         )),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "talks",
             "d",
             ANY,

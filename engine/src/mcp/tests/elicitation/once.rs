@@ -33,7 +33,7 @@ fn books_once(bookings: Arc<AtomicUsize>) -> Tool {
         let name = who(call).await?;
         Ok(format!("{number} for {name}"))
     };
-    Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
+    Tool::from_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
 /// Does the same without a guard.
@@ -44,7 +44,7 @@ fn books_again(bookings: Arc<AtomicUsize>) -> Tool {
         let name = who(call).await?;
         Ok(format!("{number} for {name}"))
     };
-    Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
+    Tool::from_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
 /// Keeps more than a client is to carry.
@@ -54,7 +54,7 @@ fn keeps_much(bookings: Arc<AtomicUsize>) -> Tool {
         let much = call.once("much", async { Ok("x".repeat(ONCE_BYTES_MAX)) });
         much.await
     };
-    Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
+    Tool::from_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
 async fn who(call: &Call) -> Result<String, CallError> {
