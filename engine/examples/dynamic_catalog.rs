@@ -1,7 +1,9 @@
 //! A server that learns: each word it is taught is a tool from then on, on every shard, and clients
 //! that asked for it are told: `cargo run --release --example dynamic_catalog`.
 
-use corelane::{Call, Profile, Server, Tool};
+use std::process::ExitCode;
+
+use corelane::{Call, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,7 +18,7 @@ struct Word {
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-fn main() -> corelane::Result<()> {
+fn main() -> ExitCode {
     let server = Server::new("words", "1.0.0");
     let handle = server.handle();
     server
@@ -29,5 +31,5 @@ fn main() -> corelane::Result<()> {
                 Ok(format!("{word} is a tool now"))
             },
         ))
-        .run(Profile::from_args()?)
+        .run_from_args()
 }

@@ -10,17 +10,16 @@
 //!     "io.modelcontextprotocol/clientCapabilities":{}}}}'
 //! ```
 
-use corelane::{Call, CallError, Profile, Server, Tool};
+use std::process::ExitCode;
+
+use corelane::{Call, CallError, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-fn main() -> corelane::Result<()> {
-    let mut profile = Profile::from_args()?;
-    // Whoever reaches this port is believed: let that be the proxy and nobody else.
-    profile.server.principal_header = Some("x-forwarded-user".to_owned());
+fn main() -> ExitCode {
     Server::new("who_asks", "1.0.0")
         .with_exposed_header("x-tenant")
         .with_tool(Tool::new(
@@ -28,7 +27,10 @@ fn main() -> corelane::Result<()> {
             "Says who you are, and of which tenant.",
             who_am_i,
         ))
-        .run(profile)
+        .run_from_args_with(|profile| {
+            // Every client that reaches this port is believed: let only the proxy reach it.
+            profile.server.principal_header = Some("x-forwarded-user".to_owned());
+        })
 }
 
 async fn who_am_i(call: &Call, _: Nothing) -> Result<String, CallError> {

@@ -211,6 +211,21 @@ impl Server {
         self
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.description.name
+    }
+
+    /// Its name for people, if it has one.
+    pub fn title(&self) -> Option<&str> {
+        self.description.title.as_deref()
+    }
+
+    /// Its own version.
+    pub fn version(&self) -> &str {
+        &self.description.version
+    }
+
     /// What changes this server's catalog once it runs.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()

@@ -23,6 +23,7 @@ pub struct Setup {
     shards: Option<usize>,
     profile: String,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     open_files_max: Option<u32>,
     program: Option<PathBuf>,
     leaves_log_unread: bool,
@@ -80,6 +81,13 @@ impl Setup {
     pub fn arguments(mut self, arguments: &[&str]) -> Setup {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Sets a variable of the process's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -200,6 +208,7 @@ impl Setup {
             command.arg("serve");
         }
         command.args(&self.arguments);
+        command.envs(self.variables.iter().cloned());
         if let Some(shards) = self.shards {
             command.arg("--shards").arg(shards.to_string());
         }

@@ -1,30 +1,37 @@
 //! A program that is a server built on the library: it is started by its own test.
 //!
-//! A subscriber belongs to a whole process, so neither test can share one with others. Started
-//! with the name of a way to log, this program serves; started without, it tests each of them.
+//! A subscriber belongs to a whole process, so no test can share one with others. With the
+//! variable `EMBEDDED_LOGS` this program is a server, which logs in the way that it names; without,
+//! it tests itself.
 
-use corelane::{Call, CallError, Profile, Server, Tool};
+use std::process::ExitCode;
+
+use corelane::{Call, CallError, Server, Tool};
 use corelane_tests::{Request, Setup};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+/// The variable that makes a server of this program.
+const LOGS: &str = "EMBEDDED_LOGS";
 /// The program leaves logging to the server.
-const LIBRARY_LOGS: &str = "library-logs";
+const LIBRARY_LOGS: &str = "library";
 /// The program has a subscriber of its own.
-const PROGRAM_LOGS: &str = "program-logs";
+const PROGRAM_LOGS: &str = "program";
 
-fn main() -> corelane::Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some(LIBRARY_LOGS) => serve(),
-        Some(PROGRAM_LOGS) => {
+fn main() -> ExitCode {
+    match std::env::var(LOGS).as_deref() {
+        Ok(LIBRARY_LOGS) => serve(),
+        Ok(_) => {
             tracing_subscriber::fmt().with_ansi(false).init();
             serve()
         }
-        _ => {
+        Err(_) => {
             a_server_logs_as_its_profile_says();
             a_program_keeps_its_own_subscriber();
-            Ok(())
+            a_command_line_is_that_of_the_program();
+            a_server_that_cannot_start_says_why();
+            ExitCode::SUCCESS
         }
     }
 }
@@ -32,21 +39,24 @@ fn main() -> corelane::Result<()> {
 #[derive(Deserialize, JsonSchema)]
 struct NoArguments {}
 
-fn serve() -> corelane::Result<()> {
+fn serve() -> ExitCode {
     let fail = async |_: &Call, _: NoArguments| -> Result<String, CallError> {
         panic!("panics on purpose")
     };
-    let mut profile = Profile::default();
-    profile.server.listen = ([127, 0, 0, 1], 0).into();
-    profile.server.shards = Some(1);
-    let server = Server::new("embedded", "1.0.0").with_tool(Tool::new("fail", "Panics.", fail));
-    server.run(profile)
+    Server::new("embedded", "1.2.3")
+        .with_tool(Tool::new("fail", "Panics.", fail))
+        .run_from_args()
 }
 
-/// What a program that logs in this way has written by its end, after a handler panicked.
-fn log_of(way: &str) -> String {
+/// This program as a server that logs in the way `logs`.
+fn program(logs: &str, arguments: &[&str]) -> Setup {
     let program = std::env::current_exe().expect("a process knows its program");
-    let server = Setup::program(program, &[way]).start();
+    Setup::program(program, arguments).variable(LOGS, logs)
+}
+
+/// The log of a program that logs in the way `logs`, after a handler panicked.
+fn log_of(logs: &str) -> String {
+    let server = program(logs, &["--shards", "1"]).start();
     let mut connection = server.connect();
     let response = connection.exchange(&Request::modern_call("fail", json!({})));
     assert_eq!(response.json()["error"]["code"], -32603, "{response:?}");
@@ -72,4 +82,32 @@ fn a_program_keeps_its_own_subscriber() {
     // The hook for panics is the program's, too: this is that of the standard library.
     assert!(log.contains("panicked at"), "{log}");
     assert!(!log.contains(r#""level""#), "{log}");
+}
+
+fn a_command_line_is_that_of_the_program() {
+    let version = program(LIBRARY_LOGS, &["--version"]).run_to_end();
+    assert_eq!(
+        (version.code, &*version.output),
+        (Some(0), "embedded 1.2.3\n")
+    );
+    let help = program(LIBRARY_LOGS, &["--help"]).run_to_end();
+    assert_eq!(help.code, Some(0));
+    assert!(help.output.contains("Usage: embedded"), "{help:?}");
+    let wrong = program(LIBRARY_LOGS, &["--no-such-thing"]).run_to_end();
+    assert_eq!((wrong.code, &*wrong.output), (Some(2), ""));
+    assert!(wrong.error.contains("--no-such-thing"), "{wrong:?}");
+}
+
+fn a_server_that_cannot_start_says_why() {
+    let server = program(LIBRARY_LOGS, &["--shards", "1"]).start();
+    let address = server.address().to_string();
+    let ended = program(LIBRARY_LOGS, &["--listen", &address]).run_to_end();
+    assert_eq!((ended.code, &*ended.output), (Some(1), ""));
+    let error = &ended.error;
+    assert!(error.starts_with("embedded: "), "{error}");
+    assert!(error.contains(&address), "{error}");
+    assert!(
+        !error.contains(['{', '}']),
+        "a sentence, not a structure: {error}"
+    );
 }

@@ -16,8 +16,8 @@ use crate::catalog::tool::Tool;
 /// asked for it are told. Calls that run keep what they started with.
 ///
 /// ```no_run
-/// # use corelane::{Call, Profile, Server, Tool};
-/// # fn main() -> corelane::Result<()> {
+/// # use corelane::{Call, Server, Tool};
+/// # fn main() -> std::process::ExitCode {
 /// let server = Server::new("grows", "1.0.0");
 /// let handle = server.handle();
 /// server
@@ -25,7 +25,7 @@ use crate::catalog::tool::Tool;
 ///         handle.add_tool(Tool::new("leaf", "Is new.", async |_: &Call, _: ()| Ok("green")))?;
 ///         Ok("grown")
 ///     }))
-///     .run(Profile::from_args()?)
+///     .run_from_args()
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]
