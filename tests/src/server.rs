@@ -24,6 +24,7 @@ pub struct Setup {
     profile: String,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    demo: Option<&'static str>,
     open_files_max: Option<u32>,
     program: Option<PathBuf>,
     leaves_log_unread: bool,
@@ -81,6 +82,13 @@ impl Setup {
     pub fn arguments(mut self, arguments: &[&str]) -> Setup {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Serves the catalog `demo`; that of the conformance suite if this is not called.
+    #[must_use]
+    pub fn demo(mut self, demo: &'static str) -> Setup {
+        self.demo = Some(demo);
         self
     }
 
@@ -205,7 +213,7 @@ impl Setup {
             }
         };
         if self.program.is_none() {
-            command.arg("serve");
+            command.args(["serve", "--demo", self.demo.unwrap_or("conformance")]);
         }
         command.args(&self.arguments);
         command.envs(self.variables.iter().cloned());

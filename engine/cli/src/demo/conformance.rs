@@ -10,6 +10,7 @@ mod tasks;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::basic;
 use corelane::{
     Call, CallError, ClientCapability, Content, LogLevel, ResourceContents, Server, Structured,
     Tool, ToolResult, sleep,
@@ -51,7 +52,14 @@ pub(super) fn add_to(server: Server) -> Server {
             )
             .with_required_capability(ClientCapability::Sampling),
         );
-    changing::add_to(tasks::add_to(elicitation::add_to(server)))
+    let server = changing::add_to(tasks::add_to(elicitation::add_to(server)));
+    basic::add_plain_tools(server).with_tool(Tool::new(
+        "test_panic",
+        "Panics, which ends this call and nothing else.",
+        async |_: &Call, _: NoArguments| -> Result<String, CallError> {
+            panic!("this tool panics on purpose")
+        },
+    ))
 }
 
 fn add_content(server: Server) -> Server {
