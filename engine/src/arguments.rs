@@ -60,8 +60,8 @@ impl Server {
     /// `--allow-host` and `--profile` as `corelane serve` takes them, `--help`, and `--version`,
     /// which prints the name and version of the server. A wrong command line ends the program.
     ///
-    /// Returns when the server has drained, see [`Server::run`]. If it does not start, or fails, the
-    /// reason is printed on standard error and the code is that of a failure.
+    /// Returns when the server has drained, see [`Server::run`]. If it does not start, or fails,
+    /// the reason is printed on standard error and the code is that of a failure.
     ///
     /// ```no_run
     /// # use corelane::{Server, tool};

@@ -149,7 +149,7 @@ impl Server {
     /// # struct Nothing {}
     /// let server = Server::new("tenants", "1.0.0")
     ///     .with_exposed_header("x-tenant")
-    ///     .with_tool(Tool::new("where_am_i", "Names the tenant.", async |call: &Call, _: Nothing| {
+    ///     .with_tool(Tool::new("where_am_i", "Tenant.", async |call: &Call, _: Nothing| {
     ///         Ok(call.header("x-tenant").unwrap_or_else(|| "nowhere".to_owned()))
     ///     }));
     /// ```
@@ -196,7 +196,7 @@ impl Server {
     /// # struct Nothing {}
     /// let server = Server::new("counter", "1.0.0")
     ///     .with_shard_state(CallsHere::default)
-    ///     .with_tool(Tool::new("count", "Counts calls of one shard.", async |call: &Call, _: Nothing| {
+    ///     .with_tool(Tool::new("count", "Counts.", async |call: &Call, _: Nothing| {
     ///         let calls = &call.state::<CallsHere>()?.0;
     ///         calls.set(calls.get() + 1);
     ///         Ok(calls.get().to_string())
