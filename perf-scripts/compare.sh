@@ -17,7 +17,8 @@ the baseline, as `corelane-load compare RECORD` does.
   --warm-up TIME      load before that (default 1s)
   --workloads LIST    of W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
                       (default all)
-  --servers LIST      of baseline,corelane,axum-static,rmcp-examples,rmcp-best (default all)
+  --servers LIST      of baseline,corelane,axum-static,rmcp-examples,rmcp-best (default all), and
+                      corelane-before: CORELANE_BEFORE_BIN, an older build of Corelane
   --server-core N     (default 0)     --load-core N  (default 1)
   --record FILE       where to keep the runs
                       (default bench/records/HOST/DATE-COMMIT.jsonl)
@@ -81,6 +82,11 @@ start_one() {
     case $1 in
     baseline) build_baseline && start_baseline "$server_core" && keep "$1" ;;
     corelane) build_corelane && start_corelane "$server_core" && keep "$1" ;;
+    corelane-before)
+        [[ -n ${CORELANE_BEFORE_BIN:-} ]] || fail 'corelane-before needs CORELANE_BEFORE_BIN'
+        corelane_binary=$CORELANE_BEFORE_BIN
+        start_corelane "$server_core" && keep "$1"
+        ;;
     axum-static) build_axum_static && start_axum_static "$server_core" && keep "$1" ;;
     rmcp-examples | rmcp-best)
         local build=${1//-/_}
@@ -137,7 +143,7 @@ print(json.dumps(line, separators=(",", ":")))' "$1" "$2" "$3" "$scratch/report"
 
 # takes_part WORKLOAD SERVER: whether SERVER can do WORKLOAD at all.
 takes_part() {
-    [[ $1 != W-OPEN-* || $2 == baseline || $2 == corelane ]]
+    [[ $1 != W-OPEN-* || $2 == baseline || $2 == corelane* ]]
 }
 
 # find_capacity: sets capacity.

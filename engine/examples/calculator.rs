@@ -4,7 +4,9 @@
 //! cargo run --release --example calculator -- --listen 127.0.0.1:8080
 //! ```
 
-use corelane::{Call, CallError, Profile, Server, tool};
+use std::process::ExitCode;
+
+use corelane::{Call, CallError, Server, tool};
 
 /// Adds two numbers.
 #[tool]
@@ -24,11 +26,11 @@ async fn factorize(
     Ok(format!("{factors:?}"))
 }
 
-fn main() -> corelane::Result<()> {
+fn main() -> ExitCode {
     Server::new("calculator", "1.0.0")
         .with_tool(add())
         .with_tool(factorize())
-        .run(Profile::from_args()?)
+        .run_from_args()
 }
 
 fn factors_of(mut number: u64) -> Vec<u64> {

@@ -1,7 +1,9 @@
 //! A server whose catalog grows: each word that it learns becomes a tool on every shard, and
 //! clients that subscribed are notified: `cargo run --release --example dynamic_catalog`.
 
-use corelane::{Call, Profile, Server, Tool};
+use std::process::ExitCode;
+
+use corelane::{Call, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,11 +18,11 @@ struct Word {
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-fn main() -> corelane::Result<()> {
+fn main() -> ExitCode {
     let server = Server::new("words", "1.0.0");
     let handle = server.handle();
     server
-        .tool(
+        .with_tool(Tool::new(
             "teach",
             "Teaches a word.",
             async move |_: &Call, Word { word, meaning }| {
@@ -28,6 +30,6 @@ fn main() -> corelane::Result<()> {
                 handle.add_tool(Tool::new(&word, "Says what the word means.", explain))?;
                 Ok(format!("{word} is a tool now"))
             },
-        )
-        .run(Profile::from_args()?)
+        ))
+        .run_from_args()
 }

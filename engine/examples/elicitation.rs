@@ -3,9 +3,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use std::process::ExitCode;
+
 use corelane::{
-    Call, CallError, CompleteRequest, Elicitation, Profile, ReadRequest, ResourceTemplate, Server,
-    prompt, tool,
+    Call, CallError, CompleteRequest, Elicitation, ReadRequest, ResourceTemplate, Server, prompt,
+    tool,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -51,7 +53,7 @@ fn dinner(
     format!("Find a place for {occasion}, read its menu and book a table.")
 }
 
-fn main() -> corelane::Result<()> {
+fn main() -> ExitCode {
     Server::new("tables", "1.0.0")
         .with_tool(book())
         .with_prompt(dinner())
@@ -68,10 +70,10 @@ fn main() -> corelane::Result<()> {
                     Ok(format!("The menu of the {place}: soup."))
                 },
             )
-            .description("What there is to eat.")
-            .complete("place", async |_: &Call, request: CompleteRequest| {
+            .with_description("What there is to eat.")
+            .with_completer("place", async |_: &Call, request: CompleteRequest| {
                 Ok(request.starting(&PLACES))
             }),
         )
-        .run(Profile::from_args()?)
+        .run_from_args()
 }

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use corelane::{Call, CallError, Cancellation, Profile, Server, TaskSupport, tool};
+use std::process::ExitCode;
+
+use corelane::{Call, CallError, Cancellation, Server, TaskSupport, tool};
 
 /// Numbers looked at between two reports.
 const BLOCK: u32 = 100_000;
@@ -32,10 +34,10 @@ async fn count_primes(
     Ok(format!("{count} primes below {below}"))
 }
 
-fn main() -> corelane::Result<()> {
+fn main() -> ExitCode {
     Server::new("primes", "1.0.0")
-        .with_tool(count_primes().task_support(TaskSupport::Optional))
-        .run(Profile::from_args()?)
+        .with_tool(count_primes().with_task_support(TaskSupport::Optional))
+        .run_from_args()
 }
 
 fn primes_in(block: Range<u32>, cancellation: &Cancellation) -> usize {

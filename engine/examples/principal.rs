@@ -10,25 +10,27 @@
 //!     "io.modelcontextprotocol/clientCapabilities":{}}}}'
 //! ```
 
-use corelane::{Call, CallError, Profile, Server};
+use std::process::ExitCode;
+
+use corelane::{Call, CallError, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-fn main() -> corelane::Result<()> {
-    let mut profile = Profile::from_args()?;
-    // Every client that reaches this port is trusted with this header: only the proxy may reach it.
-    profile.server.principal_header = Some("x-forwarded-user".to_owned());
+fn main() -> ExitCode {
     Server::new("principal", "1.0.0")
-        .expose_header("x-tenant")
-        .tool(
+        .with_exposed_header("x-tenant")
+        .with_tool(Tool::new(
             "who_am_i",
             "Says who you are, and of which tenant.",
             who_am_i,
-        )
-        .run(profile)
+        ))
+        .run_from_args_with(|profile| {
+            // Every client that reaches this port is believed: let only the proxy reach it.
+            profile.server.principal_header = Some("x-forwarded-user".to_owned());
+        })
 }
 
 async fn who_am_i(call: &Call, _: Nothing) -> Result<String, CallError> {

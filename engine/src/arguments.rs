@@ -1,12 +1,13 @@
-//! The command line of a program that is a server: arguments to a profile.
+//! The command line of a program that is a server.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser};
+use clap::{Args, Command, FromArgMatches};
 
 use crate::profile::{CoreList, Profile, parse_listen};
-use crate::server::Result;
+use crate::server::{Result, Server};
 
 /// The options of a server on the command line; all other settings are in the profile.
 #[derive(Debug, Clone, Default, Args)]
@@ -58,22 +59,59 @@ impl ServeArguments {
     }
 }
 
-/// The arguments of a program that is only a server.
-#[derive(Debug, Parser)]
-#[command(version = "")]
-struct ProgramArguments {
-    #[command(flatten)]
-    serve: ServeArguments,
-}
-
-impl Profile {
-    /// The profile for the program's own command line: `--listen`, `--stdio`, `--shards`,
-    /// `--cores`, `--allow-host` and `--profile`, as `corelane serve` takes them. Ends the program
-    /// with a message when the command line is wrong.
+impl Server {
+    /// Runs the server as its program's command line sets: `--listen`, `--stdio`, `--shards`,
+    /// `--cores`, `--allow-host` and `--profile` as `corelane serve` takes them, `--help`, and
+    /// `--version`, which prints the name and version of the server. A wrong command line ends the
+    /// program.
     ///
-    /// # Errors
-    /// The profile cannot be read, or is wrong together with the arguments.
-    pub fn from_args() -> Result<Profile> {
-        ProgramArguments::parse().serve.into_profile()
+    /// Returns when the server has drained, see [`Server::run`]. If it does not start, or fails,
+    /// the reason is printed on standard error and the code is that of a failure.
+    ///
+    /// ```no_run
+    /// # use corelane::{Server, tool};
+    /// # use std::process::ExitCode;
+    /// /// Adds two numbers.
+    /// #[tool]
+    /// async fn add(a: f64, b: f64) -> f64 {
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> ExitCode {
+    ///     Server::new("calculator", "1.0.0").with_tool(add()).run_from_args()
+    /// }
+    /// ```
+    pub fn run_from_args(self) -> ExitCode {
+        self.run_from_args_with(|_| ())
+    }
+
+    /// [`Server::run_from_args`] with a profile that `adjust` changes before the server starts.
+    ///
+    /// ```no_run
+    /// # use corelane::Server;
+    /// # fn start(server: Server) -> std::process::ExitCode {
+    /// server.run_from_args_with(|profile| {
+    ///     profile.server.principal_header = Some("x-user".to_owned());
+    /// })
+    /// # }
+    /// ```
+    pub fn run_from_args_with(self, adjust: impl FnOnce(&mut Profile)) -> ExitCode {
+        let name = self.name().to_owned();
+        let matches = ServeArguments::augment_args(Command::new(name.clone()))
+            .version(self.version().to_owned())
+            .about(self.title().unwrap_or_default().to_owned())
+            .get_matches();
+        let arguments = ServeArguments::from_arg_matches(&matches).unwrap_or_else(|it| it.exit());
+        let ended = arguments.into_profile().and_then(|mut profile| {
+            adjust(&mut profile);
+            self.run(profile)
+        });
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                ExitCode::FAILURE
+            }
+        }
     }
 }

@@ -202,7 +202,7 @@ mod tests {
 
     fn tool(name: &str, schema: &str) -> Tool {
         let run = async |_: &Call, _: serde_json::Value| Ok(());
-        Tool::with_schema(name, "d", schema, run)
+        Tool::from_schema(name, "d", schema, run)
     }
 
     const ANY: &str = r#"{"type":"object"}"#;
@@ -278,20 +278,20 @@ mod tests {
             (r#"{"pattern":"("}"#, "its output schema does not compile"),
         ] {
             let expected = format!("tool \"a\": {fault}");
-            check(vec![tool("a", ANY).output_schema(schema)], &expected);
+            check(vec![tool("a", ANY).with_output_schema(schema)], &expected);
         }
         let many = vec!["true"; schema_bounds::SUBSCHEMAS_MAX].join(",");
         let many = format!(r#"{{"type":"object","anyOf":[{many}]}}"#);
         let limit = "schema exceeds the limit of 4096 subschemas";
         let expected = format!("tool \"a\": its output {limit}");
-        check(vec![tool("a", ANY).output_schema(&*many)], &expected);
+        check(vec![tool("a", ANY).with_output_schema(&*many)], &expected);
         let expected = format!("tool \"a\": its input {limit}");
         check(vec![tool("a", &many)], &expected);
     }
 
     #[test]
     fn revisions_share_the_pages_of_a_list_that_is_the_same_for_them() {
-        let plan = plan(vec![tool("a", ANY), tool("b", ANY).title("B")], 10).unwrap();
+        let plan = plan(vec![tool("a", ANY), tool("b", ANY).with_title("B")], 10).unwrap();
         let shares = |list: List| {
             let pages = &plan.pages[list as usize];
             let mut pairs = pages.windows(2);

@@ -1,7 +1,9 @@
 //! Corelane: a thread-per-core server engine for the Model Context Protocol.
 //!
 //! ```no_run
-//! use corelane::{Profile, Server, tool};
+//! use std::process::ExitCode;
+//!
+//! use corelane::{Server, tool};
 //!
 //! /// Adds two numbers.
 //! #[tool]
@@ -9,8 +11,8 @@
 //!     a + b
 //! }
 //!
-//! fn main() -> corelane::Result<()> {
-//!     Server::new("calculator", "1.0.0").with_tool(add()).run(Profile::from_args()?)
+//! fn main() -> ExitCode {
+//!     Server::new("calculator", "1.0.0").with_tool(add()).run_from_args()
 //! }
 //! ```
 //!

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::ServerDescription;
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
@@ -20,7 +18,6 @@ use crate::guard::principal::PrincipalHeader;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
-use crate::handler::{Call, CallError, IntoPromptResult, IntoToolResult};
 use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::cores;
@@ -76,38 +73,20 @@ impl Server {
 
     /// Sets the name for people.
     #[must_use]
-    pub fn title(mut self, title: impl Into<String>) -> Server {
+    pub fn with_title(mut self, title: impl Into<String>) -> Server {
         self.description.title = Some(title.into());
         self
     }
 
     /// Sets the hints to the model on how to use the server.
     #[must_use]
-    pub fn instructions(mut self, instructions: impl Into<String>) -> Server {
+    pub fn with_instructions(mut self, instructions: impl Into<String>) -> Server {
         self.description.instructions = Some(instructions.into());
         self
     }
 
-    /// Adds a tool: an async function of a [`Call`] and of arguments whose type gives the schema.
-    ///
-    /// The function is shared by all shards; its futures stay on the shard that owns the call and
-    /// need not be `Send`.
-    #[must_use]
-    pub fn tool<F, A, R>(
-        self,
-        name: impl Into<String>,
-        description: impl Into<String>,
-        function: F,
-    ) -> Server
-    where
-        F: AsyncFn(&Call, A) -> std::result::Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + JsonSchema + Send + 'static,
-        R: IntoToolResult + 'static,
-    {
-        self.with_tool(Tool::new(name, description, function))
-    }
-
-    /// Adds a tool that was built with [`Tool`].
+    /// Adds a tool. All shards share its function; its futures stay on the shard that owns the call
+    /// and need not be `Send`.
     #[must_use]
     pub fn with_tool(mut self, tool: Tool) -> Server {
         self.entries.tools.push(tool);
@@ -153,23 +132,7 @@ impl Server {
         Ok(self)
     }
 
-    /// Adds a prompt: an async function of a [`Call`] and of arguments whose type names them.
-    #[must_use]
-    pub fn prompt<F, A, R>(
-        self,
-        name: impl Into<String>,
-        description: impl Into<String>,
-        function: F,
-    ) -> Server
-    where
-        F: AsyncFn(&Call, A) -> std::result::Result<R, CallError> + Send + Sync + 'static,
-        A: DeserializeOwned + JsonSchema + Send + 'static,
-        R: IntoPromptResult + 'static,
-    {
-        self.with_prompt(Prompt::new(name, description, function))
-    }
-
-    /// Adds a prompt that was built with [`Prompt`].
+    /// Adds a prompt.
     #[must_use]
     pub fn with_prompt(mut self, prompt: Prompt) -> Server {
         self.entries.prompts.push(prompt);
@@ -185,17 +148,17 @@ impl Server {
     /// [`Call::principal`].
     ///
     /// ```
-    /// # use corelane::{Call, Server};
+    /// # use corelane::{Call, Server, Tool};
     /// # #[derive(serde::Deserialize, schemars::JsonSchema)]
     /// # struct Nothing {}
     /// let server = Server::new("tenants", "1.0.0")
-    ///     .expose_header("x-tenant")
-    ///     .tool("where_am_i", "Names the tenant.", async |call: &Call, _: Nothing| {
+    ///     .with_exposed_header("x-tenant")
+    ///     .with_tool(Tool::new("where_am_i", "Tenant.", async |call: &Call, _: Nothing| {
     ///         Ok(call.header("x-tenant").unwrap_or_else(|| "nowhere".to_owned()))
-    ///     });
+    ///     }));
     /// ```
     #[must_use]
-    pub fn expose_header(mut self, name: impl Into<String>) -> Server {
+    pub fn with_exposed_header(mut self, name: impl Into<String>) -> Server {
         self.exposed_headers.push(name.into());
         self
     }
@@ -204,7 +167,7 @@ impl Server {
     /// each type.
     ///
     /// ```
-    /// # use corelane::{Call, Server};
+    /// # use corelane::{Call, Server, Tool};
     /// # use std::sync::atomic::{AtomicU64, Ordering};
     /// #[derive(Default)]
     /// struct Greetings(AtomicU64);
@@ -213,10 +176,10 @@ impl Server {
     /// # struct Greet { name: String }
     /// let server = Server::new("greeter", "1.0.0")
     ///     .with_state(Greetings::default())
-    ///     .tool("greet", "Greets.", async |call: &Call, Greet { name }| {
+    ///     .with_tool(Tool::new("greet", "Greets.", async |call: &Call, Greet { name }| {
     ///         let before = call.state::<Greetings>()?.0.fetch_add(1, Ordering::Relaxed);
     ///         Ok(format!("hello {name}, you are number {}", before + 1))
-    ///     });
+    ///     }));
     /// ```
     #[must_use]
     pub fn with_state<T: Send + Sync + 'static>(mut self, value: T) -> Server {
@@ -228,7 +191,7 @@ impl Server {
     /// its shard, so that a `Cell` or a pool of connections needs no lock.
     ///
     /// ```
-    /// # use corelane::{Call, Server};
+    /// # use corelane::{Call, Server, Tool};
     /// # use std::cell::Cell;
     /// #[derive(Default)]
     /// struct CallsHere(Cell<u64>);
@@ -237,11 +200,11 @@ impl Server {
     /// # struct Nothing {}
     /// let server = Server::new("counter", "1.0.0")
     ///     .with_shard_state(CallsHere::default)
-    ///     .tool("count", "Counts calls of one shard.", async |call: &Call, _: Nothing| {
+    ///     .with_tool(Tool::new("count", "Counts.", async |call: &Call, _: Nothing| {
     ///         let calls = &call.state::<CallsHere>()?.0;
     ///         calls.set(calls.get() + 1);
     ///         Ok(calls.get().to_string())
-    ///     });
+    ///     }));
     /// ```
     #[must_use]
     pub fn with_shard_state<T: 'static>(
@@ -250,6 +213,21 @@ impl Server {
     ) -> Server {
         self.states.push(StateMaker::of_shard(make));
         self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.description.name
+    }
+
+    /// Its name for people, if it has one.
+    pub fn title(&self) -> Option<&str> {
+        self.description.title.as_deref()
+    }
+
+    /// Its own version.
+    pub fn version(&self) -> &str {
+        &self.description.version
     }
 
     /// A handle that changes this server's catalog at run time.
@@ -339,7 +317,7 @@ impl Server {
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
-        let memory = MemoryBudget::of_server(&profile, &cores, allowed);
+        let memory = MemoryBudget::of_server(&profile, cores, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 

@@ -21,6 +21,8 @@ pub struct Setup {
     shards: Option<usize>,
     profile: String,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    demo: Option<&'static str>,
     open_files_max: Option<u32>,
     program: Option<PathBuf>,
     leaves_log_unread: bool,
@@ -75,6 +77,20 @@ impl Setup {
     pub fn arguments(mut self, arguments: &[&str]) -> Setup {
         self.arguments
             .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        self
+    }
+
+    /// Serves the catalog `demo`; that of the conformance suite if this is not called.
+    #[must_use]
+    pub fn demo(mut self, demo: &'static str) -> Setup {
+        self.demo = Some(demo);
+        self
+    }
+
+    /// Sets a variable of the process's environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -213,9 +229,10 @@ impl Setup {
             }
         };
         if self.program.is_none() {
-            command.arg("serve");
+            command.args(["serve", "--demo", self.demo.unwrap_or("conformance")]);
         }
         command.args(&self.arguments);
+        command.envs(self.variables.iter().cloned());
         if let Some(shards) = self.shards {
             command.arg("--shards").arg(shards.to_string());
         }

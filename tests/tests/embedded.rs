@@ -1,34 +1,38 @@
 //! A program that is a server built on the library: it is started by its own test.
 //!
-//! A subscriber belongs to a whole process, so neither test can share one with others. Started
-//! with the name of a way to log, this program serves; started without, it tests each of them.
+//! A subscriber belongs to a whole process, so no test can share one with others. With the
+//! variable `EMBEDDED_LOGS` this program is a server, which logs in the way that it names; without,
+//! it tests itself.
 
-use corelane::{Call, CallError, Profile, Server};
+use std::process::ExitCode;
+
+use corelane::{Call, CallError, Server, Tool};
 use corelane_tests::{Request, Setup, stdio};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+/// The variable that makes a server of this program.
+const LOGS: &str = "EMBEDDED_LOGS";
 /// The program leaves logging to the server.
-const LIBRARY_LOGS: &str = "library-logs";
+const LIBRARY_LOGS: &str = "library";
 /// The program has a subscriber of its own.
-const PROGRAM_LOGS: &str = "program-logs";
-/// The program serves standard input and output, and its handlers print.
-const PRINTS: &str = "prints";
+const PROGRAM_LOGS: &str = "program";
 
-fn main() -> corelane::Result<()> {
-    match std::env::args().nth(1).as_deref() {
-        Some(LIBRARY_LOGS) => serve(),
-        Some(PROGRAM_LOGS) => {
+fn main() -> ExitCode {
+    match std::env::var(LOGS).as_deref() {
+        Ok(LIBRARY_LOGS) => serve(),
+        Ok(_) => {
             tracing_subscriber::fmt().with_ansi(false).init();
             serve()
         }
-        Some(PRINTS) => serve_stdio(),
-        _ => {
+        Err(_) => {
             what_handlers_print_reaches_standard_error_only();
             a_server_logs_as_its_profile_says();
             a_program_keeps_its_own_subscriber();
-            Ok(())
+            a_command_line_is_that_of_the_program();
+            a_server_that_cannot_start_says_why();
+            ExitCode::SUCCESS
         }
     }
 }
@@ -36,33 +40,28 @@ fn main() -> corelane::Result<()> {
 #[derive(Deserialize, JsonSchema)]
 struct NoArguments {}
 
-fn serve() -> corelane::Result<()> {
+fn serve() -> ExitCode {
     let fail = async |_: &Call, _: NoArguments| -> Result<String, CallError> {
         panic!("panics on purpose")
     };
-    let mut profile = Profile::default();
-    profile.server.listen = ([127, 0, 0, 1], 0).into();
-    profile.server.shards = Some(1);
-    let server = Server::new("embedded", "1.0.0").tool("fail", "Panics.", fail);
-    server.run(profile)
+    Server::new("embedded", "1.2.3")
+        .with_tool(Tool::new("fail", "Panics.", fail))
+        .with_tool(Tool::new("print", "Prints.", print))
+        .run_from_args()
 }
 
-fn serve_stdio() -> corelane::Result<()> {
-    let print = async |_: &Call, _: NoArguments| {
-        println!("a handler prints");
-        print!("and prints no line");
-        let child = std::process::Command::new("sh")
-            .args(["-c", "echo a child prints; wc -c"])
-            .status();
-        Ok(child.is_ok_and(|status| status.success()))
-    };
-    let server = Server::new("embedded", "1.0.0").tool("print", "Prints.", print);
-    server.run_stdio(Profile::default())
+#[expect(clippy::unused_async, reason = "a tool is an async function")]
+async fn print(_: &Call, _: NoArguments) -> Result<bool, CallError> {
+    println!("a handler prints");
+    print!("and prints no line");
+    let child = std::process::Command::new("sh")
+        .args(["-c", "echo a child prints; wc -c"])
+        .status();
+    Ok(child.is_ok_and(|status| status.success()))
 }
 
 fn what_handlers_print_reaches_standard_error_only() {
-    let program = std::env::current_exe().expect("a process knows its program");
-    let mut server = Setup::program(program, &[PRINTS]).start_stdio();
+    let mut server = program(LIBRARY_LOGS, &[]).start_stdio();
     for id in 0..2 {
         let params = stdio::call("print", json!({}));
         let answer = server.exchange(&stdio::modern(id, "tools/call", params));
@@ -81,10 +80,15 @@ fn what_handlers_print_reaches_standard_error_only() {
     }
 }
 
-/// The log of a program that logs in this way, after a handler panicked.
-fn log_of(way: &str) -> String {
+/// This program as a server that logs in the way `logs`.
+fn program(logs: &str, arguments: &[&str]) -> Setup {
     let program = std::env::current_exe().expect("a process knows its program");
-    let server = Setup::program(program, &[way]).start();
+    Setup::program(program, arguments).variable(LOGS, logs)
+}
+
+/// The log of a program that logs in the way `logs`, after a handler panicked.
+fn log_of(logs: &str) -> String {
+    let server = program(logs, &["--shards", "1"]).start();
     let mut connection = server.connect();
     let response = connection.exchange(&Request::modern_call("fail", json!({})));
     assert_eq!(response.json()["error"]["code"], -32603, "{response:?}");
@@ -110,4 +114,32 @@ fn a_program_keeps_its_own_subscriber() {
     // The panic hook also belongs to the program: this is the one of the standard library.
     assert!(log.contains("panicked at"), "{log}");
     assert!(!log.contains(r#""level""#), "{log}");
+}
+
+fn a_command_line_is_that_of_the_program() {
+    let version = program(LIBRARY_LOGS, &["--version"]).run_to_end();
+    assert_eq!(
+        (version.code, &*version.output),
+        (Some(0), "embedded 1.2.3\n")
+    );
+    let help = program(LIBRARY_LOGS, &["--help"]).run_to_end();
+    assert_eq!(help.code, Some(0));
+    assert!(help.output.contains("Usage: embedded"), "{help:?}");
+    let wrong = program(LIBRARY_LOGS, &["--no-such-thing"]).run_to_end();
+    assert_eq!((wrong.code, &*wrong.output), (Some(2), ""));
+    assert!(wrong.error.contains("--no-such-thing"), "{wrong:?}");
+}
+
+fn a_server_that_cannot_start_says_why() {
+    let server = program(LIBRARY_LOGS, &["--shards", "1"]).start();
+    let address = server.address().to_string();
+    let ended = program(LIBRARY_LOGS, &["--listen", &address]).run_to_end();
+    assert_eq!((ended.code, &*ended.output), (Some(1), ""));
+    let error = &ended.error;
+    assert!(error.starts_with("embedded: "), "{error}");
+    assert!(error.contains(&address), "{error}");
+    assert!(
+        !error.contains(['{', '}']),
+        "a sentence, not a structure: {error}"
+    );
 }

@@ -14,6 +14,8 @@ mod changes;
 mod completions;
 #[path = "integration/deadlines.rs"]
 mod deadlines;
+#[path = "integration/demo.rs"]
+mod demo;
 #[path = "integration/departures.rs"]
 mod departures;
 #[path = "integration/directories.rs"]

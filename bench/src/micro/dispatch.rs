@@ -10,7 +10,7 @@ use super::bencher::Bencher;
 use super::checksum::Checksum;
 use super::corpus::{self, ECHO_TEXT};
 use corelane::measure::Handling;
-use corelane::{Call, Server};
+use corelane::{Call, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,11 +33,11 @@ struct Echo {
 }
 
 fn server() -> Server {
-    Server::new(SERVER_NAME, SERVER_VERSION).tool(
+    Server::new(SERVER_NAME, SERVER_VERSION).with_tool(Tool::new(
         "echo",
         "Sends the message back.",
         async |_: &Call, Echo { message }| Ok(message),
-    )
+    ))
 }
 
 fn echo(bencher: &mut Bencher) {

@@ -1,7 +1,7 @@
 //! Servers that behave in known ways: Corelane's own library with tools that wait, and a stand-in
 //! in for servers that broadcast, stay silent or fail.
 
-use corelane::{Call, Profile, RunningServer, Server};
+use corelane::{Call, Profile, RunningServer, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -35,24 +35,32 @@ pub(crate) fn counting(stall_at: u64) -> (RunningServer, String, Arc<AtomicU64>)
     profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     profile.server.shards = Some(1);
     let server = Server::new("known", "1")
-        .tool(
+        .with_tool(Tool::new(
             "echo",
             "Says it again.",
             async |_: &Call, Message { message }| Ok(message),
-        )
-        .tool("nap", "Takes 5 ms.", async |_: &Call, Nothing {}| {
-            corelane::sleep(Duration::from_millis(5)).await;
-            Ok("slept")
-        })
-        .tool("hiccup", "Stalls once.", move |_: &Call, Nothing {}| {
-            let is_time = calls.fetch_add(1, Ordering::Relaxed) + 1 == stall_at;
-            async move {
-                if is_time {
-                    thread::sleep(Duration::from_secs(1));
+        ))
+        .with_tool(Tool::new(
+            "nap",
+            "Takes 5 ms.",
+            async |_: &Call, Nothing {}| {
+                corelane::sleep(Duration::from_millis(5)).await;
+                Ok("slept")
+            },
+        ))
+        .with_tool(Tool::new(
+            "hiccup",
+            "Stalls once.",
+            move |_: &Call, Nothing {}| {
+                let is_time = calls.fetch_add(1, Ordering::Relaxed) + 1 == stall_at;
+                async move {
+                    if is_time {
+                        thread::sleep(Duration::from_secs(1));
+                    }
+                    Ok("went on")
                 }
-                Ok("went on")
-            }
-        })
+            },
+        ))
         .start(profile)
         .expect("a server on a free port");
     let url = format!("http://{}{}", server.address(), server.endpoint());

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use corelane::{DirectoryLimits, Error, Result, ServeArguments, log};
 
-use crate::demo;
+use crate::demo::Demo;
 
 /// The arguments of `corelane serve`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DemoArguments {
     #[command(flatten)]
     serve: ServeArguments,
+    /// The catalog to serve.
+    #[arg(long, value_enum, default_value_t, value_name = "CATALOG")]
+    demo: Demo,
     /// Serves the files of a directory as resources, as docs://=/srv/docs; repeatable.
     #[arg(long = "directory", value_name = "URI-PREFIX=PATH", value_parser = parse_directory)]
     directories: Vec<(String, PathBuf)>,
@@ -33,7 +36,7 @@ fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String>
 pub(crate) fn run(arguments: DemoArguments) -> Result<()> {
     let profile = arguments.serve.into_profile()?;
     log::start(&profile.log).map_err(Error::Log)?;
-    let mut server = demo::server();
+    let mut server = arguments.demo.server();
     for (prefix, path) in arguments.directories {
         let name = path.file_name().map_or_else(
             || prefix.clone(),

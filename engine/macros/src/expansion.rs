@@ -69,7 +69,7 @@ fn check_arguments(kind: Kind, arguments: TokenStream, item: &ItemFn) -> Result<
     let (noun, name) = (kind.noun(), &item.sig.ident);
     let fault = format!(
         "`#[{noun}]` takes no arguments: say the rest where it is added, as in \
-         `{name}().title(\"..\")`"
+         `{name}().with_title(\"..\")`"
     );
     Err(Error::new_spanned(arguments, fault))
 }
@@ -232,7 +232,10 @@ mod tests {
         let faults = faults(of(Kind::Prompt, quote!(title = "A"), item));
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(faults[0].starts_with("`#[prompt]` takes no arguments"));
-        assert!(faults[0].ends_with("`a().title(\"..\")`"), "{faults:?}");
+        assert!(
+            faults[0].ends_with("`a().with_title(\"..\")`"),
+            "{faults:?}"
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ use proc_macro::TokenStream;
 /// }
 ///
 /// let server = Server::new("texts", "1.0.0")
-///     .with_tool(add().title("Add"))
+///     .with_tool(add().with_title("Add"))
 ///     .with_tool(measure());
 /// ```
 ///
@@ -77,7 +77,7 @@ pub fn tool(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 ///
 /// let server = Server::new("tables", "1.0.0").with_prompt(
-///     dinner().complete("occasion", async |_, request: CompleteRequest| {
+///     dinner().with_completer("occasion", async |_, request: CompleteRequest| {
 ///         Ok(request.starting(&["birthday", "wedding"]))
 ///     }),
 /// );

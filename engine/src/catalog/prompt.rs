@@ -50,12 +50,12 @@ impl Prompt {
         R: IntoPromptResult + 'static,
     {
         let schema = type_schema::of_arguments::<A>().listed;
-        Prompt::with_arguments(name, description, arguments_of(schema.as_value()), function)
+        Prompt::from_arguments(name, description, arguments_of(schema.as_value()), function)
     }
 
     /// A prompt with a list of arguments; the handler gets the given values as an object of
     /// strings.
-    pub fn with_arguments<F, A, R>(
+    pub fn from_arguments<F, A, R>(
         name: impl Into<String>,
         description: impl Into<String>,
         arguments: Vec<PromptArgument>,
@@ -85,28 +85,28 @@ impl Prompt {
 
     /// Sets the name for people.
     #[must_use]
-    pub fn title(mut self, title: impl Into<String>) -> Prompt {
+    pub fn with_title(mut self, title: impl Into<String>) -> Prompt {
         self.definition.about.title = Some(title.into());
         self
     }
 
     /// Adds a picture.
     #[must_use]
-    pub fn icon(mut self, icon: Icon) -> Prompt {
+    pub fn with_icon(mut self, icon: Icon) -> Prompt {
         self.definition.about.icons.push(icon);
         self
     }
 
     /// Sets `_meta`, which is passed on as it is.
     #[must_use]
-    pub fn meta(mut self, meta: Box<RawValue>) -> Prompt {
+    pub fn with_meta(mut self, meta: Box<RawValue>) -> Prompt {
         self.definition.about.meta = Some(meta);
         self
     }
 
     /// Suggests values for an argument.
     #[must_use]
-    pub fn complete<F, R>(mut self, argument: impl Into<String>, function: F) -> Prompt
+    pub fn with_completer<F, R>(mut self, argument: impl Into<String>, function: F) -> Prompt
     where
         F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
         R: Into<Suggestions> + 'static,
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_completer_needs_an_argument() {
         let prompt = Prompt::new("p", "d", async |_: &Call, _: Review| Ok("x"))
-            .complete("other", async |_: &Call, _: CompleteRequest| Ok(vec!["a"]));
+            .with_completer("other", async |_: &Call, _: CompleteRequest| Ok(vec!["a"]));
         let refusal = prompt.into_parts().err().unwrap();
         assert_eq!(
             refusal.to_string(),

@@ -44,35 +44,35 @@ macro_rules! about {
         impl $type {
             /// Sets the name for people.
             #[must_use]
-            pub fn title(mut self, title: impl Into<String>) -> Self {
+            pub fn with_title(mut self, title: impl Into<String>) -> Self {
                 self.definition.about.title = Some(title.into());
                 self
             }
 
             /// Sets the description, for people and for the model.
             #[must_use]
-            pub fn description(mut self, description: impl Into<String>) -> Self {
+            pub fn with_description(mut self, description: impl Into<String>) -> Self {
                 self.definition.about.description = Some(description.into());
                 self
             }
 
             /// Adds a picture.
             #[must_use]
-            pub fn icon(mut self, icon: Icon) -> Self {
+            pub fn with_icon(mut self, icon: Icon) -> Self {
                 self.definition.about.icons.push(icon);
                 self
             }
 
             /// Sets `_meta`, which is passed on as it is.
             #[must_use]
-            pub fn meta(mut self, meta: Box<RawValue>) -> Self {
+            pub fn with_meta(mut self, meta: Box<RawValue>) -> Self {
                 self.definition.about.meta = Some(meta);
                 self
             }
 
             /// Sets the intended audience and the priority.
             #[must_use]
-            pub fn annotations(mut self, annotations: Annotations) -> Self {
+            pub fn with_annotations(mut self, annotations: Annotations) -> Self {
                 self.definition.annotations = annotations;
                 self
             }
@@ -124,7 +124,7 @@ impl Resource {
 
     /// Sets the number of bytes of the raw contents.
     #[must_use]
-    pub fn size_bytes(mut self, size_bytes: u64) -> Resource {
+    pub fn with_size_bytes(mut self, size_bytes: u64) -> Resource {
         self.definition.size_bytes = Some(size_bytes);
         self
     }
@@ -175,7 +175,11 @@ impl ResourceTemplate {
 
     /// Suggests values for a variable.
     #[must_use]
-    pub fn complete<F, R>(mut self, variable: impl Into<String>, function: F) -> ResourceTemplate
+    pub fn with_completer<F, R>(
+        mut self,
+        variable: impl Into<String>,
+        function: F,
+    ) -> ResourceTemplate
     where
         F: AsyncFn(&Call, CompleteRequest) -> Result<R, CallError> + Send + Sync + 'static,
         R: Into<Suggestions> + 'static,

@@ -86,7 +86,7 @@ impl Tool {
     ///
     /// The dialect is 2020-12 unless `$schema` names another. References to other documents are
     /// refused when the server starts.
-    pub fn with_schema<F, A, R>(
+    pub fn from_schema<F, A, R>(
         name: impl Into<String>,
         description: impl Into<String>,
         schema: impl Into<String>,
@@ -138,7 +138,7 @@ impl Tool {
     /// the client gets error -32603, and the log names the rule. The same holds for content past
     /// the default limits on messages: 128 levels, a million values.
     #[must_use]
-    pub fn output_schema(mut self, schema: impl Into<String>) -> Tool {
+    pub fn with_output_schema(mut self, schema: impl Into<String>) -> Tool {
         let schema = RawValue::from_string(schema.into());
         self.output_schema = Some(schema.map_err(|error| error.to_string()));
         self
@@ -146,35 +146,35 @@ impl Tool {
 
     /// Sets the name for people.
     #[must_use]
-    pub fn title(mut self, title: impl Into<String>) -> Tool {
+    pub fn with_title(mut self, title: impl Into<String>) -> Tool {
         self.about.title = Some(title.into());
         self
     }
 
     /// Adds a picture.
     #[must_use]
-    pub fn icon(mut self, icon: Icon) -> Tool {
+    pub fn with_icon(mut self, icon: Icon) -> Tool {
         self.about.icons.push(icon);
         self
     }
 
     /// Sets `_meta`, which is passed on as it is.
     #[must_use]
-    pub fn meta(mut self, meta: Box<RawValue>) -> Tool {
+    pub fn with_meta(mut self, meta: Box<RawValue>) -> Tool {
         self.about.meta = Some(meta);
         self
     }
 
     /// Sets the hints on the tool's behaviour.
     #[must_use]
-    pub fn annotations(mut self, annotations: ToolAnnotations) -> Tool {
+    pub fn with_annotations(mut self, annotations: ToolAnnotations) -> Tool {
         self.annotations = annotations;
         self
     }
 
     /// Refuses calls of clients that did not declare `capability`.
     #[must_use]
-    pub fn requires(mut self, capability: ClientCapability) -> Tool {
+    pub fn with_required_capability(mut self, capability: ClientCapability) -> Tool {
         self.requires = Some(capability);
         self
     }
@@ -185,7 +185,7 @@ impl Tool {
     /// for its client; [`Call::start_task`] chooses another moment. A legacy call is a task from
     /// its start if its client requests that.
     #[must_use]
-    pub fn task_support(mut self, support: TaskSupport) -> Tool {
+    pub fn with_task_support(mut self, support: TaskSupport) -> Tool {
         self.task_support = Some(support);
         self
     }
@@ -302,9 +302,9 @@ mod tests {
     fn a_schema_of_the_authors_is_kept_byte_for_byte() {
         let schema = r#"{ "type" : "object",  "x-own": [1,  2.0] }"#;
         let run = async |_: &Call, _: serde_json::Value| Ok(());
-        let tool = Tool::with_schema("a", "d", schema, run)
-            .title("A")
-            .requires(ClientCapability::Roots);
+        let tool = Tool::from_schema("a", "d", schema, run)
+            .with_title("A")
+            .with_required_capability(ClientCapability::Roots);
         let parts = tool.into_parts().unwrap();
         assert_eq!(parts.definition.input_schema.get(), schema);
         assert_eq!(parts.definition.about.title.as_deref(), Some("A"));

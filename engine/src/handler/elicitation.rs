@@ -122,15 +122,15 @@ impl Sampling {
 
     /// Adds a message of the user.
     #[must_use]
-    pub fn user(self, text: impl Into<String>) -> Sampling {
+    pub fn with_user_text(self, text: impl Into<String>) -> Sampling {
         let text = text.into();
         let content = serde_json::json!({"type": "text", "text": text});
-        self.message("user", content)
+        self.with_message("user", content)
     }
 
     /// Adds a message of `role` with any content.
     #[must_use]
-    pub fn message(mut self, role: &str, content: Value) -> Sampling {
+    pub fn with_message(mut self, role: &str, content: Value) -> Sampling {
         let message = serde_json::json!({"role": role, "content": content});
         if let Some(Value::Array(messages)) = self.params.get_mut("messages") {
             messages.push(message);
@@ -140,7 +140,7 @@ impl Sampling {
 
     /// Sets another member of the params, such as `systemPrompt`, `tools` or `toolChoice`.
     #[must_use]
-    pub fn with(mut self, name: &str, value: Value) -> Sampling {
+    pub fn with_param(mut self, name: &str, value: Value) -> Sampling {
         self.params.insert(name.to_owned(), value);
         self
     }

@@ -284,7 +284,7 @@ pub struct Suggestions(pub(crate) Completion);
 impl Suggestions {
     /// Sets the total, when `values` are not all.
     #[must_use]
-    pub fn of_total(mut self, total: u64) -> Suggestions {
+    pub fn with_total(mut self, total: u64) -> Suggestions {
         self.0.total = Some(total);
         self
     }

@@ -25,7 +25,7 @@ impl ToolPlan {
     pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> ToolPlan {
         let run = async |_: &Call, _: serde_json::Value| Ok(());
         let tools: Vec<Tool> = names
-            .map(|name| Tool::with_schema(name, "Does nothing.", r#"{"type":"object"}"#, run))
+            .map(|name| Tool::from_schema(name, "Does nothing.", r#"{"type":"object"}"#, run))
             .collect();
         let plan =
             Plan::new(tools.into(), 100).expect("the caller knows what a tool may be called");

@@ -116,8 +116,8 @@ impl ServedDirectory {
             served.read(call, request.uri(), &relative).await
         };
         Resource::new(self.uri(&entry.relative), &entry.relative, mime_type, read)
-            .size_bytes(entry.size_bytes)
-            .annotations(Annotations {
+            .with_size_bytes(entry.size_bytes)
+            .with_annotations(Annotations {
                 last_modified: modified.map(|since| rfc3339(since.as_millis() as u64).to_string()),
                 ..Annotations::default()
             })

@@ -1,5 +1,6 @@
 //! Why a server does not start, or stops.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -15,7 +16,9 @@ use crate::shard::start::ShardError;
 use crate::transport::listener::ListenError;
 
 /// Why a server does not start, or stops.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` form is its message: `main` prints that of the error it returns.
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The tuning profile is wrong.
     #[error(transparent)]
@@ -85,3 +88,9 @@ pub enum Error {
 
 /// The result of starting and running a server.
 pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}

@@ -16,16 +16,16 @@ use crate::catalog::tool::Tool;
 /// eras are notified. Running calls keep the catalog that they started with.
 ///
 /// ```no_run
-/// # use corelane::{Call, Profile, Server, Tool};
-/// # fn main() -> corelane::Result<()> {
+/// # use corelane::{Call, Server, Tool};
+/// # fn main() -> std::process::ExitCode {
 /// let server = Server::new("grows", "1.0.0");
 /// let handle = server.handle();
 /// server
-///     .tool("grow", "Adds a tool.", async move |_: &Call, _: ()| {
+///     .with_tool(Tool::new("grow", "Adds a tool.", async move |_: &Call, _: ()| {
 ///         handle.add_tool(Tool::new("leaf", "Is new.", async |_: &Call, _: ()| Ok("green")))?;
 ///         Ok("grown")
-///     })
-///     .run(Profile::from_args()?)
+///     }))
+///     .run_from_args()
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]

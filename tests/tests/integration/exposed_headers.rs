@@ -35,12 +35,14 @@ fn start(shards: usize) -> RunningServer {
         Ok(seen_by(call))
     });
     Server::new("headers", "1")
-        .expose_header("x-tenant")
-        .expose_header("X-Trace")
-        .tool("who", "Says it.", async |call: &Call, _: Nothing| {
-            Ok(seen_by(call))
-        })
-        .with_tool(later.task_support(TaskSupport::Optional))
+        .with_exposed_header("x-tenant")
+        .with_exposed_header("X-Trace")
+        .with_tool(Tool::new(
+            "who",
+            "Says it.",
+            async |call: &Call, _: Nothing| Ok(seen_by(call)),
+        ))
+        .with_tool(later.with_task_support(TaskSupport::Optional))
         .start(profile)
         .expect("the server starts")
 }
@@ -155,7 +157,7 @@ fn a_server_that_exposes_what_is_no_header_does_not_start() {
         profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         profile.server.shards = Some(1);
         Server::new("headers", "1")
-            .expose_header(name)
+            .with_exposed_header(name)
             .start(profile)
     };
     for name in ["", "x tenant", "x-tenant:", "x-\u{fc}"] {

@@ -166,12 +166,12 @@ impl Drop for Inside<'_> {
 fn with_tools(gate: &Arc<Gate>) -> Server {
     let gate = Arc::clone(gate);
     Server::new("fixture", "1")
-        .tool(
+        .with_tool(Tool::new(
             "echo",
             "Says it again.",
             async |_: &Call, Steps { steps }| Ok(steps.to_string()),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "hold",
             "Waits at the gate.",
             async move |call: &Call, Hold { label, talks }| {
@@ -186,8 +186,8 @@ fn with_tools(gate: &Arc<Gate>) -> Server {
                 }
                 Ok(label)
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "walk",
             "Reports progress step by step.",
             async |call: &Call, Steps { steps }| {
@@ -197,8 +197,8 @@ fn with_tools(gate: &Arc<Gate>) -> Server {
                 }
                 Ok("walked")
             },
-        )
-        .tool("logs", "Logs once at every level.", logs)
+        ))
+        .with_tool(Tool::new("logs", "Logs once at every level.", logs))
 }
 
 async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
@@ -248,17 +248,17 @@ fn with_features(mut server: Server) -> Server {
         );
         server = server
             .with_resource(resource(&uri(number)))
-            .with_template(template.complete("id", cities))
+            .with_template(template.with_completer("id", cities))
             .with_prompt(prompt(&name(number)));
     }
     let place = Prompt::new("place", "Says it.", async |_: &Call, place: Place| {
         let said = [place.city, place.street].map(Option::unwrap_or_default);
         Ok(said.join(" "))
     });
-    server.with_prompt(place.complete("city", cities).complete(
+    server.with_prompt(place.with_completer("city", cities).with_completer(
         "street",
         async |_: &Call, _: CompleteRequest| {
-            Ok(Suggestions::from(vec!["a", "b", "c"]).of_total(1000))
+            Ok(Suggestions::from(vec!["a", "b", "c"]).with_total(1000))
         },
     ))
 }

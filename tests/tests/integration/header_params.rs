@@ -23,7 +23,7 @@ const SCHEMA: &str = r#"{
 }"#;
 
 fn start() -> Fixture {
-    let tool = Tool::with_schema(
+    let tool = Tool::from_schema(
         "row",
         "Takes arguments that are repeated in headers.",
         SCHEMA,

@@ -129,14 +129,14 @@ fn start() -> RunningServer {
     profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     profile.server.shards = Some(1);
     let server = Server::new("macros", "1")
-        .with_tool(add().title("Add"))
+        .with_tool(add().with_title("Add"))
         .with_tool(echo())
         .with_tool(number())
         .with_tool(number_in_words())
         .with_tool(number_elsewhere())
         .with_tool(number_in_a_box())
         .with_tool(halve())
-        .with_tool(rest().task_support(TaskSupport::Optional))
+        .with_tool(rest().with_task_support(TaskSupport::Optional))
         .with_tool(climb())
         .with_prompt(greeting())
         .with_prompt(hello());

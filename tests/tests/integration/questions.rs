@@ -4,7 +4,7 @@
 //! MCP 2025-11-25 and 2026-07-28 client/elicitation ("URL Mode Elicitation Requests") and
 //! client/sampling ("Sampling with Tools").
 
-use corelane::{Call, CallError, Elicitation, Elicited, Sampling, Server};
+use corelane::{Call, CallError, Elicitation, Elicited, Sampling, Server, Tool};
 use corelane_tests::request::CAPABILITIES_KEY;
 use corelane_tests::{EventStream, Request, Session};
 use schemars::JsonSchema;
@@ -24,17 +24,17 @@ struct NoArguments {}
 fn start() -> Fixture {
     let extend = |server: Server| {
         server
-            .tool("page", "Sends the user to a page.", page)
-            .tool("agent", "Lets the model use a tool.", agent)
-            .tool(
+            .with_tool(Tool::new("page", "Sends the user to a page.", page))
+            .with_tool(Tool::new("agent", "Lets the model use a tool.", agent))
+            .with_tool(Tool::new(
                 "choosy",
                 "Tells the model how to use tools, and gives it none.",
                 async |call: &Call, _: NoArguments| {
-                    let question = Sampling::new(10).user("Well?");
-                    let question = question.with("toolChoice", json!({ "mode": "none" }));
+                    let question = Sampling::new(10).with_user_text("Well?");
+                    let question = question.with_param("toolChoice", json!({ "mode": "none" }));
                     Ok(call.sample("answer", question).await?.text().to_owned())
                 },
-            )
+            ))
     };
     Fixture::with(2, |_| {}, extend)
 }
@@ -51,12 +51,12 @@ async fn page(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
 /// Answers each use of the tool with its arguments, until the model returns a text.
 async fn agent(call: &Call, _: NoArguments) -> Result<String, CallError> {
     let mut question = Sampling::new(100)
-        .user("What is the weather?")
-        .with(
+        .with_user_text("What is the weather?")
+        .with_param(
             "tools",
             json!([{ "name": "weather", "inputSchema": { "type": "object" } }]),
         )
-        .with("toolChoice", json!({ "mode": "auto" }));
+        .with_param("toolChoice", json!({ "mode": "auto" }));
     for round in 0..ROUNDS_MAX {
         let answer = call
             .sample(&format!("round-{round}"), question.clone())
@@ -73,8 +73,8 @@ async fn agent(call: &Call, _: NoArguments) -> Result<String, CallError> {
             })
             .collect();
         question = question
-            .message("assistant", answer.content)
-            .message("user", Value::Array(results));
+            .with_message("assistant", answer.content)
+            .with_message("user", Value::Array(results));
     }
     Err(CallError::new("the model has used too many tools"))
 }

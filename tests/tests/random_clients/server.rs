@@ -71,9 +71,9 @@ pub(crate) fn start() -> (RunningServer, ServerHandle) {
     profile.tasks.ttl_max_ms = TASK_TTL_MS;
     let server = Server::new("random", "1")
         .with_tool(echo("Says it again."))
-        .with_tool(Tool::new("nap", "Sleeps.", nap).task_support(TaskSupport::Optional))
-        .tool("steps", "Climbs three steps.", steps)
-        .tool("greet", "Asks for a name.", greet);
+        .with_tool(Tool::new("nap", "Sleeps.", nap).with_task_support(TaskSupport::Optional))
+        .with_tool(Tool::new("steps", "Climbs three steps.", steps))
+        .with_tool(Tool::new("greet", "Asks for a name.", greet));
     let handle = server.handle();
     (server.start(profile).expect("the server starts"), handle)
 }

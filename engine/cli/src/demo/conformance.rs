@@ -11,6 +11,7 @@ mod tasks;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::basic;
 use corelane::{
     Call, CallError, ClientCapability, Content, LogLevel, ResourceContents, Server, Structured,
     Tool, ToolResult, sleep,
@@ -32,13 +33,13 @@ const CUSTOM_HEADER: &str = include_str!("custom_header.json");
 pub(super) fn add_to(server: Server) -> Server {
     let server = prompts::add_to(resources::add_to(add_content(server)));
     let server = add_behaviour(server)
-        .with_tool(Tool::with_schema(
+        .with_tool(Tool::from_schema(
             "json_schema_2020_12_tool",
             "Has a schema with keywords of JSON Schema 2020-12.",
             JSON_SCHEMA_2020_12,
             async |_: &Call, arguments: serde_json::Value| Ok(format!("called with {arguments}")),
         ))
-        .with_tool(Tool::with_schema(
+        .with_tool(Tool::from_schema(
             "test_custom_header",
             "Takes a value that modern clients repeat in a header.",
             CUSTOM_HEADER,
@@ -50,14 +51,21 @@ pub(super) fn add_to(server: Server) -> Server {
                 "Needs a client that can sample.",
                 async |_: &Call, _: NoArguments| Ok("the client can sample"),
             )
-            .requires(ClientCapability::Sampling),
+            .with_required_capability(ClientCapability::Sampling),
         );
-    changing::add_to(tasks::add_to(elicitation::add_to(server)))
+    let server = changing::add_to(tasks::add_to(elicitation::add_to(server)));
+    basic::add_plain_tools(server).with_tool(Tool::new(
+        "test_panic",
+        "Panics, which ends this call and nothing else.",
+        async |_: &Call, _: NoArguments| -> Result<String, CallError> {
+            panic!("this tool panics on purpose")
+        },
+    ))
 }
 
 fn add_content(server: Server) -> Server {
     server
-        .tool(
+        .with_tool(Tool::new(
             "test_structured_content",
             "Gives an object to programs.",
             async |_: &Call, _: NoArguments| {
@@ -66,28 +74,28 @@ fn add_content(server: Server) -> Server {
                     conditions: "clear",
                 }))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_structured_array",
             "Gives an array to programs.",
             async |_: &Call, _: NoArguments| Ok(Structured([1, 2, 3])),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_simple_text",
             "Gives text.",
             async |_: &Call, _: NoArguments| Ok("This is a simple text response for testing."),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_image_content",
             "Gives a picture.",
             async |_: &Call, _: NoArguments| Ok(Content::image(PNG, "image/png")),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_audio_content",
             "Gives sound.",
             async |_: &Call, _: NoArguments| Ok(Content::audio(WAV, "audio/wav")),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_embedded_resource",
             "Gives a resource with its contents.",
             async |_: &Call, _: NoArguments| {
@@ -97,8 +105,8 @@ fn add_content(server: Server) -> Server {
                     "This is an embedded resource content.",
                 ))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_multiple_content_types",
             "Gives text, a picture and a resource.",
             async |_: &Call, _: NoArguments| {
@@ -112,7 +120,7 @@ fn add_content(server: Server) -> Server {
                     ),
                 ])
             },
-        )
+        ))
 }
 
 fn resource(uri: &'static str, mime_type: &'static str, text: &'static str) -> Content {
@@ -125,13 +133,17 @@ fn resource(uri: &'static str, mime_type: &'static str, text: &'static str) -> C
 
 fn add_behaviour(server: Server) -> Server {
     server
-        .tool("test_tool_with_logging", "Logs three messages.", logs)
-        .tool(
+        .with_tool(Tool::new(
+            "test_tool_with_logging",
+            "Logs three messages.",
+            logs,
+        ))
+        .with_tool(Tool::new(
             "test_tool_with_progress",
             "Reports progress.",
             reports_progress,
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_error_handling",
             "Fails.",
             async |_: &Call, _: NoArguments| {
@@ -139,20 +151,20 @@ fn add_behaviour(server: Server) -> Server {
                     "This tool intentionally returns an error for testing",
                 ))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_reconnection",
             "Ends its stream before it is done, so that the client has to come back.",
             reconnects,
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_logging_tool",
             "Logs if the request wants logs.",
             async |call: &Call, _: NoArguments| {
                 call.log(LogLevel::Info, None, &"a log message").await?;
                 Ok("logged if wanted")
             },
-        )
+        ))
 }
 
 /// Closes the stream of the client and finishes while the client is away.

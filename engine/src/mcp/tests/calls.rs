@@ -287,7 +287,7 @@ thread_local! {
 #[test]
 fn a_call_that_its_handler_kept_reaches_nobody_else() {
     let any = r#"{"type":"object"}"#;
-    let keeps = Tool::with_schema("keeps", "d", any, async |call: &Call, _: Value| {
+    let keeps = Tool::from_schema("keeps", "d", any, async |call: &Call, _: Value| {
         KEPT.set(Some(call.clone()));
         Ok("kept")
     });

@@ -36,7 +36,7 @@ async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
     let question = Elicitation::form::<Name>("Who are you?")?;
     let Name { name } = call.elicit("who", question).await?.into_form()?;
     let title = call
-        .sample("title", Sampling::new(9).user("A title."))
+        .sample("title", Sampling::new(9).with_user_text("A title."))
         .await?;
     Ok(format!("hello {} {name}", title.text()))
 }
@@ -56,19 +56,19 @@ fn harness_with(change: impl FnOnce(&mut EndpointSettings)) -> TestEndpoint {
     TestEndpoint::with(|settings| {
         let any = r#"{"type":"object"}"#;
         let tools = vec![
-            Tool::with_schema("greets", "d", any, greets),
-            Tool::with_schema("waits", "d", any, async |call: &Call, _: NoArguments| {
+            Tool::from_schema("greets", "d", any, greets),
+            Tool::from_schema("waits", "d", any, async |call: &Call, _: NoArguments| {
                 yield_now().await;
                 greets(call, NoArguments {}).await
             }),
-            Tool::with_schema("elicits", "d", any, async |call: &Call, _: NoArguments| {
+            Tool::from_schema("elicits", "d", any, async |call: &Call, _: NoArguments| {
                 let question = Elicitation::form::<Name>("Who are you?")?;
                 call.elicit("it", question).await.map(|_| ())
             }),
-            Tool::with_schema("samples", "d", any, async |call: &Call, _: NoArguments| {
+            Tool::from_schema("samples", "d", any, async |call: &Call, _: NoArguments| {
                 call.sample("it", Sampling::new(9)).await.map(|_| ())
             }),
-            Tool::with_schema("roots", "d", any, async |call: &Call, _: NoArguments| {
+            Tool::from_schema("roots", "d", any, async |call: &Call, _: NoArguments| {
                 call.roots("it").await.map(|_| ())
             }),
         ];

@@ -33,11 +33,11 @@ fn entries() -> Entries {
         ],
         templates: vec![
             ResourceTemplate::new("a:{id}/data", "data", "text/plain", by_id)
-                .complete("id", async |_: &Call, request: CompleteRequest| {
+                .with_completer("id", async |_: &Call, request: CompleteRequest| {
                     Ok(request.starting(&["10", "11", "2"]))
                 }),
         ],
-        prompts: vec![Prompt::new("greet", "Greets.", greet).complete(
+        prompts: vec![Prompt::new("greet", "Greets.", greet).with_completer(
             "title",
             async |_: &Call, request: CompleteRequest| {
                 Ok(vec![format!(

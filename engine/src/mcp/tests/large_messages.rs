@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for ReadOn {
 const ANY: &str = r#"{"type":"object"}"#;
 
 fn where_read(schema: &str) -> Tool {
-    Tool::with_schema(
+    Tool::from_schema(
         "where_read",
         "d",
         schema,
@@ -95,7 +95,7 @@ fn arguments_whose_reading_panics_end_their_call_only() {
             panic!("panics on purpose")
         }
     }
-    let explodes = Tool::with_schema("explodes", "d", ANY, async |_: &Call, _: Explosive| Ok(()));
+    let explodes = Tool::from_schema("explodes", "d", ANY, async |_: &Call, _: Explosive| Ok(()));
     let mut harness = TestEndpoint::with(|settings| {
         settings.parts.plan = Arc::new(plan(explodes));
     });

@@ -41,11 +41,11 @@ fn harness(gate: &Gate) -> TestEndpoint {
     };
     let weather = async |_: &Call, _: Value| Ok(Structured(Weather { celsius: 21 }));
     let tools = vec![
-        Tool::with_schema("weather", "d", ANY, weather),
-        Tool::with_schema("gives", "d", ANY, gives).output_schema(NUMBERED),
-        Tool::with_schema("later", "d", ANY, later).output_schema(NUMBERED),
-        Tool::with_schema("either", "d", ANY, gives).output_schema(EITHER),
-        Tool::with_schema("free", "d", ANY, gives),
+        Tool::from_schema("weather", "d", ANY, weather),
+        Tool::from_schema("gives", "d", ANY, gives).with_output_schema(NUMBERED),
+        Tool::from_schema("later", "d", ANY, later).with_output_schema(NUMBERED),
+        Tool::from_schema("either", "d", ANY, gives).with_output_schema(EITHER),
+        Tool::from_schema("free", "d", ANY, gives),
     ];
     let plan = Plan::new(tools.into(), 100).expect("the tools are usable");
     TestEndpoint::with(|settings| settings.parts.plan = Arc::new(plan))

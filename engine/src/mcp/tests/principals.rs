@@ -51,10 +51,10 @@ fn plan(gate: &Gate) -> Plan {
     const ANY: &str = r#"{"type":"object"}"#;
     let [later, task] = [(); 2].map(|()| gate.clone());
     let tools = vec![
-        Tool::with_schema("who", "d", ANY, async |call: &Call, _: NoArguments| {
+        Tool::from_schema("who", "d", ANY, async |call: &Call, _: NoArguments| {
             Ok(seen_by(call))
         }),
-        Tool::with_schema(
+        Tool::from_schema(
             "later",
             "d",
             ANY,
@@ -63,7 +63,7 @@ fn plan(gate: &Gate) -> Plan {
                 Ok(seen_by(call))
             },
         ),
-        Tool::with_schema(
+        Tool::from_schema(
             "task",
             "d",
             ANY,
@@ -72,9 +72,9 @@ fn plan(gate: &Gate) -> Plan {
                 Ok(seen_by(call))
             },
         )
-        .task_support(TaskSupport::Optional),
-        Tool::with_schema("greets", "d", ANY, greets),
-        Tool::with_schema("greets_later", "d", ANY, async |call: &Call, none| {
+        .with_task_support(TaskSupport::Optional),
+        Tool::from_schema("greets", "d", ANY, greets),
+        Tool::from_schema("greets_later", "d", ANY, async |call: &Call, none| {
             yield_now().await;
             greets(call, none).await
         }),

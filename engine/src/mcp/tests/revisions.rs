@@ -37,15 +37,15 @@ async fn elicits(call: &Call, _: Value) -> Result<&'static str, crate::CallError
 fn harness() -> TestEndpoint {
     let numbers = async |_: &Call, _: Value| Ok(Structured(vec![1]));
     let tools = vec![
-        Tool::with_schema("says", "d", ANY, says)
-            .title("T")
-            .icon(Icon::new("https://a.example/i.png"))
-            .annotations(ToolAnnotations {
+        Tool::from_schema("says", "d", ANY, says)
+            .with_title("T")
+            .with_icon(Icon::new("https://a.example/i.png"))
+            .with_annotations(ToolAnnotations {
                 read_only: Some(true),
                 ..ToolAnnotations::default()
             }),
-        Tool::with_schema("numbers", "d", ANY, numbers),
-        Tool::with_schema("asks", "d", ANY, elicits),
+        Tool::from_schema("numbers", "d", ANY, numbers),
+        Tool::from_schema("asks", "d", ANY, elicits),
     ];
     let argument = PromptArgument {
         name: "a".to_owned(),
@@ -53,10 +53,10 @@ fn harness() -> TestEndpoint {
         description: None,
         required: false,
     };
-    let prompt = Prompt::with_arguments("p", "d", vec![argument], async |_: &Call, _: Value| {
+    let prompt = Prompt::from_arguments("p", "d", vec![argument], async |_: &Call, _: Value| {
         Ok(PromptMessage::user(Content::audio(b"x", "audio/wav")))
     })
-    .complete("a", async |_: &Call, _: CompleteRequest| {
+    .with_completer("a", async |_: &Call, _: CompleteRequest| {
         Ok(vec!["v".to_owned()])
     });
     let entries = Entries {

@@ -27,7 +27,7 @@ async fn count(call: &Call, _: Value) -> Result<String, CallError> {
 
 /// A shard of a server whose handlers were given `states`.
 fn harness(states: &Arc<[StateMaker]>) -> TestEndpoint {
-    let tool = Tool::with_schema("count", "d", r#"{"type":"object"}"#, count);
+    let tool = Tool::from_schema("count", "d", r#"{"type":"object"}"#, count);
     let plan = Plan::new(vec![tool].into(), 100).expect("the tool is usable");
     TestEndpoint::with(|settings| {
         settings.parts.plan = Arc::new(plan);

@@ -20,10 +20,10 @@ const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// Tools that report the status of their tasks.
 pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
     const ANY: &str = r#"{"type":"object"}"#;
-    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let optional = |tool: Tool| tool.with_task_support(TaskSupport::Optional);
     let says = gate.clone();
     vec![
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "says",
             "d",
             ANY,
@@ -35,7 +35,7 @@ pub(super) fn tools(gate: &Gate) -> Vec<Tool> {
                 greets(call).await
             },
         )),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "talks",
             "d",
             ANY,

@@ -35,12 +35,12 @@ fn tools(gate: &Gate) -> Vec<Tool> {
     const ANY: &str = r#"{"type":"object"}"#;
     const DIGIT: &str = r#"{"type":"object","properties":{"digit":{"type":"integer"}}}"#;
     let [waits, fails, first, moves] = [(); 4].map(|()| gate.clone());
-    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let optional = |tool: Tool| tool.with_task_support(TaskSupport::Optional);
     vec![
-        Tool::with_schema("plain", "d", ANY, async |_: &Call, _: NoArguments| {
+        Tool::from_schema("plain", "d", ANY, async |_: &Call, _: NoArguments| {
             Ok("plain")
         }),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "waits",
             "d",
             DIGIT,
@@ -49,12 +49,12 @@ fn tools(gate: &Gate) -> Vec<Tool> {
                 Ok("passed")
             },
         )),
-        Tool::with_schema("must", "d", ANY, async move |_: &Call, _: NoArguments| {
+        Tool::from_schema("must", "d", ANY, async move |_: &Call, _: NoArguments| {
             fails.pass().await;
             Err::<(), _>(CallError::new("broke"))
         })
-        .task_support(TaskSupport::Required),
-        optional(Tool::with_schema(
+        .with_task_support(TaskSupport::Required),
+        optional(Tool::from_schema(
             "breaks",
             "d",
             ANY,
@@ -63,13 +63,13 @@ fn tools(gate: &Gate) -> Vec<Tool> {
                 Err::<(), _>(CallError::protocol(7, "broken"))
             },
         )),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "at_once",
             "d",
             ANY,
             async |_: &Call, _: NoArguments| Ok("done"),
         )),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "asks",
             "d",
             ANY,
@@ -78,7 +78,7 @@ fn tools(gate: &Gate) -> Vec<Tool> {
                 greets(call).await
             },
         )),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "asks_first",
             "d",
             ANY,
@@ -88,7 +88,7 @@ fn tools(gate: &Gate) -> Vec<Tool> {
                 Ok(greeting)
             },
         )),
-        optional(Tool::with_schema(
+        optional(Tool::from_schema(
             "moves",
             "d",
             ANY,

@@ -106,7 +106,7 @@ const ANY_SCHEMA: &str = r#"{"type":"object"}"#;
 /// A catalog of every kind of handler, in pages of `page_entries_max`.
 pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
     let tools = vec![
-        Tool::with_schema(
+        Tool::from_schema(
             "echo",
             "d",
             ECHO_SCHEMA,
@@ -114,28 +114,28 @@ pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
         ),
         waiting(gate),
         steps(gate),
-        Tool::with_schema("logs", "d", ANY_SCHEMA, logs),
-        Tool::with_schema(
+        Tool::from_schema("logs", "d", ANY_SCHEMA, logs),
+        Tool::from_schema(
             "digit",
             "d",
             ANY_SCHEMA,
             async |_: &Call, Digit { digit }| Ok(u64::from(digit)),
         ),
-        Tool::with_schema("list", "d", ANY_SCHEMA, async |_: &Call, _: NoArguments| {
+        Tool::from_schema("list", "d", ANY_SCHEMA, async |_: &Call, _: NoArguments| {
             Ok(Structured(vec![1, 2]))
         }),
-        Tool::with_schema("fails", "d", ANY_SCHEMA, fails),
-        Tool::with_schema("refuses", "d", ANY_SCHEMA, refuses),
-        Tool::with_schema("panics", "d", ANY_SCHEMA, panics),
+        Tool::from_schema("fails", "d", ANY_SCHEMA, fails),
+        Tool::from_schema("refuses", "d", ANY_SCHEMA, refuses),
+        Tool::from_schema("panics", "d", ANY_SCHEMA, panics),
         panicking_later(gate),
         pausing(gate),
-        Tool::with_schema(
+        Tool::from_schema(
             "samples",
             "d",
             ANY_SCHEMA,
             async |_: &Call, _: NoArguments| Ok("sampled"),
         )
-        .requires(ClientCapability::Sampling),
+        .with_required_capability(ClientCapability::Sampling),
     ];
     Plan::new(tools.into(), page_entries_max).expect("the tools of the tests are usable")
 }
@@ -146,7 +146,7 @@ pub(crate) fn waiting(gate: &Gate) -> Tool {
         gate.pass().await;
         Ok("passed")
     };
-    Tool::with_schema("wait", "d", ANY_SCHEMA, wait)
+    Tool::from_schema("wait", "d", ANY_SCHEMA, wait)
 }
 
 fn steps(gate: &Gate) -> Tool {
@@ -160,7 +160,7 @@ fn steps(gate: &Gate) -> Tool {
         }
         Ok("walked")
     };
-    Tool::with_schema("steps", "d", ANY_SCHEMA, walk)
+    Tool::from_schema("steps", "d", ANY_SCHEMA, walk)
 }
 
 fn pausing(gate: &Gate) -> Tool {
@@ -172,7 +172,7 @@ fn pausing(gate: &Gate) -> Tool {
         call.progress(2.0).await;
         Ok("paused")
     };
-    Tool::with_schema("pauses", "d", ANY_SCHEMA, pause)
+    Tool::from_schema("pauses", "d", ANY_SCHEMA, pause)
 }
 
 async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
@@ -200,5 +200,5 @@ fn panicking_later(gate: &Gate) -> Tool {
         gate.pass().await;
         panic!("this tool panics on purpose")
     };
-    Tool::with_schema("panics_later", "d", ANY_SCHEMA, panic_later)
+    Tool::from_schema("panics_later", "d", ANY_SCHEMA, panic_later)
 }

@@ -6,24 +6,24 @@ use corelane::{Call, CallError, Prompt, Server, ServerHandle, Tool};
 pub(super) fn add_to(server: Server) -> Server {
     let (tools, prompts, resources) = (server.handle(), server.handle(), server.handle());
     server
-        .tool(
+        .with_tool(Tool::new(
             "test_trigger_tool_change",
             "Adds a tool, or takes it away again.",
             async move |_: &Call, _: NoArguments| toggle_tool(&tools),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_trigger_prompt_change",
             "Adds a prompt, or takes it away again.",
             async move |_: &Call, _: NoArguments| toggle_prompt(&prompts),
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_trigger_resource_change",
             "Tells that the watched resource has changed.",
             async move |_: &Call, _: NoArguments| {
                 resources.resource_updated("test://watched-resource")?;
                 Ok("told")
             },
-        )
+        ))
 }
 
 fn toggle_tool(handle: &ServerHandle) -> Result<&'static str, CallError> {

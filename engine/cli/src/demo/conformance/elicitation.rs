@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::samples::NoArguments;
 use corelane::{
-    Call, CallError, ClientCapability, Elicitation, Elicited, PromptMessage, Sampling, Server,
+    Call, CallError, ClientCapability, Elicitation, Elicited, Prompt, PromptMessage, Sampling,
+    Server, Tool,
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -29,7 +30,7 @@ struct Name {
 }
 
 pub(super) fn add_to(server: Server) -> Server {
-    in_rounds(on_the_way(server)).prompt(
+    in_rounds(on_the_way(server)).with_prompt(Prompt::new(
         "test_input_required_result_prompt",
         "Asks the user for context first.",
         async |call: &Call, _: NoArguments| {
@@ -41,23 +42,23 @@ pub(super) fn add_to(server: Server) -> Server {
             let context = text_of(&call.elicit("user_context", question).await?, "context");
             Ok(PromptMessage::user(format!("Use this context: {context}")))
         },
-    )
+    ))
 }
 
 /// Requests to the client while a call of any era runs.
 fn on_the_way(server: Server) -> Server {
     server
-        .tool(
+        .with_tool(Tool::new(
             "test_sampling",
             "Asks the client's model.",
             async |call: &Call, Text { prompt }| {
                 let answer = call
-                    .sample("answer", Sampling::new(100).user(prompt))
+                    .sample("answer", Sampling::new(100).with_user_text(prompt))
                     .await?;
                 Ok(format!("LLM response: {}", answer.text()))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_elicitation",
             "Asks the user for a name and an address.",
             async |call: &Call, Message { message }| {
@@ -72,8 +73,8 @@ fn on_the_way(server: Server) -> Server {
                 let question = Elicitation::form_of(message, &question)?;
                 Ok(say(&call.elicit("user", question).await?))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_elicitation_sep1034_defaults",
             "Asks with defaults of every kind.",
             async |call: &Call, _: NoArguments| {
@@ -91,23 +92,23 @@ fn on_the_way(server: Server) -> Server {
                 let question = Elicitation::form_of("Check what is filled in", &question)?;
                 Ok(say(&call.elicit("defaults", question).await?))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_elicitation_sep1330_enums",
             "Asks with enums of every kind.",
             async |call: &Call, _: NoArguments| {
                 let question = Elicitation::form_of("Choose", &enums())?;
                 Ok(say(&call.elicit("choices", question).await?))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_streaming_elicitation",
             "Asks the user while it could stream.",
             async |call: &Call, _: NoArguments| {
                 let question = Elicitation::form::<Name>("What is your name?")?;
                 Ok(say(&call.elicit("user_name", question).await?))
             },
-        )
+        ))
 }
 
 fn enums() -> serde_json::Value {
@@ -133,34 +134,34 @@ fn enums() -> serde_json::Value {
 /// Requests that modern clients answer in rounds.
 fn in_rounds(server: Server) -> Server {
     server
-        .tool(
+        .with_tool(Tool::new(
             "test_input_required_result_elicitation",
             "Greets the user by name.",
             greets,
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_tampered_state",
             "Asks, and takes back only the state it gave.",
             greets,
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_sampling",
             "Asks the client's model for a capital.",
             async |call: &Call, _: NoArguments| {
-                let question = Sampling::new(100).user("What is the capital of France?");
+                let question = Sampling::new(100).with_user_text("What is the capital of France?");
                 let answer = call.sample("capital_question", question).await?;
                 Ok(format!("The model says: {}", answer.text()))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_list_roots",
             "Lists the client's roots.",
             async |call: &Call, _: NoArguments| {
                 let roots = call.roots("client_roots").await?;
                 Ok(format!("The client has {} roots", roots.len()))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_request_state",
             "Asks, and keeps its state with the client.",
             async |call: &Call, _: NoArguments| {
@@ -168,13 +169,13 @@ fn in_rounds(server: Server) -> Server {
                 call.elicit("confirmation", question).await?;
                 Ok("state-ok")
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_multiple_inputs",
             "Asks three things at once.",
             elicits_three_times,
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_multi_round",
             "Asks one thing after the other.",
             async |call: &Call, _: NoArguments| {
@@ -184,19 +185,19 @@ fn in_rounds(server: Server) -> Server {
                 let colour = text_of(&call.elicit("step2", second).await?, "name");
                 Ok(format!("{name} likes {colour}"))
             },
-        )
-        .tool(
+        ))
+        .with_tool(Tool::new(
             "test_input_required_result_capabilities",
             "Asks only what the client can answer.",
             async |call: &Call, _: NoArguments| {
                 if call.client_can(ClientCapability::ElicitationForm) {
                     return greets(call, NoArguments {}).await;
                 }
-                let question = Sampling::new(100).user("Invent a name.");
+                let question = Sampling::new(100).with_user_text("Invent a name.");
                 let answer = call.sample("invented_name", question).await?;
                 Ok(format!("Hello, {}!", answer.text()))
             },
-        )
+        ))
 }
 
 async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
@@ -207,7 +208,10 @@ async fn greets(call: &Call, _: NoArguments) -> Result<String, CallError> {
 
 async fn elicits_three_times(call: &Call, _: NoArguments) -> Result<String, CallError> {
     let mut name = pin!(call.elicit("user_name", Elicitation::form::<Name>("Who are you?")?));
-    let mut model = pin!(call.sample("greeting", Sampling::new(100).user("Greet the user.")));
+    let mut model = pin!(call.sample(
+        "greeting",
+        Sampling::new(100).with_user_text("Greet the user.")
+    ));
     let mut roots = pin!(call.roots("client_roots"));
     let (mut named, mut greeted, mut rooted) = (None, None, None);
     poll_fn(|context| {

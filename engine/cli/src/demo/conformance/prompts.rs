@@ -23,11 +23,11 @@ struct ResourceArgument {
 
 pub(super) fn add_to(server: Server) -> Server {
     server
-        .prompt(
+        .with_prompt(Prompt::new(
             "test_simple_prompt",
             "Says something simple.",
             async |_: &Call, _: NoArguments| Ok("This is a simple prompt for testing."),
-        )
+        ))
         .with_prompt(
             Prompt::new(
                 "test_prompt_with_arguments",
@@ -38,11 +38,11 @@ pub(super) fn add_to(server: Server) -> Server {
                     ))
                 },
             )
-            .complete("arg1", async |_: &Call, request: CompleteRequest| {
+            .with_completer("arg1", async |_: &Call, request: CompleteRequest| {
                 Ok(request.starting(&["test", "testing", "tested"]))
             }),
         )
-        .prompt(
+        .with_prompt(Prompt::new(
             "test_prompt_with_embedded_resource",
             "Shows a resource.",
             async |_: &Call, ResourceArgument { resource_uri }| {
@@ -56,8 +56,8 @@ pub(super) fn add_to(server: Server) -> Server {
                     PromptMessage::user("Please process the embedded resource above."),
                 ])
             },
-        )
-        .prompt(
+        ))
+        .with_prompt(Prompt::new(
             "test_prompt_with_image",
             "Shows a picture.",
             async |_: &Call, _: NoArguments| {
@@ -66,5 +66,5 @@ pub(super) fn add_to(server: Server) -> Server {
                     PromptMessage::user("Please analyze the image above."),
                 ])
             },
-        )
+        ))
 }

@@ -12,12 +12,12 @@ pub(super) fn add_to(server: Server) -> Server {
                 "text/plain",
                 "This is the content of the static text resource.",
             )
-            .description("Text that never changes."),
+            .with_description("Text that never changes."),
         )
         .with_resource(
             Resource::fixed("test://static-binary", "static-binary", "image/png", PNG)
-                .description("A picture that never changes.")
-                .size_bytes(PNG.len() as u64),
+                .with_description("A picture that never changes.")
+                .with_size_bytes(PNG.len() as u64),
         )
         .with_resource(
             Resource::fixed(
@@ -26,7 +26,7 @@ pub(super) fn add_to(server: Server) -> Server {
                 "text/plain",
                 "Somebody may watch this.",
             )
-            .description("Something to subscribe to."),
+            .with_description("Something to subscribe to."),
         )
         .with_template(
             ResourceTemplate::new(
@@ -41,8 +41,8 @@ pub(super) fn add_to(server: Server) -> Server {
                     Ok(value.to_string())
                 },
             )
-            .description("Data for any id.")
-            .complete("id", async |_: &Call, request: CompleteRequest| {
+            .with_description("Data for any id.")
+            .with_completer("id", async |_: &Call, request: CompleteRequest| {
                 Ok(request.starting(&["123", "456", "789"]))
             }),
         )

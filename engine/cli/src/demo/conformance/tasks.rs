@@ -39,16 +39,16 @@ struct Confirmation {
 }
 
 pub(super) fn add_to(server: Server) -> Server {
-    let server = server.tool(
+    let server = server.with_tool(Tool::new(
         "greet",
         "Greets, and never becomes a task.",
         async |_: &Call, Name { name }| Ok(format!("Hello, {name}!")),
-    );
+    ));
     that_elicit(that_take_time(server))
 }
 
 fn that_take_time(server: Server) -> Server {
-    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let optional = |tool: Tool| tool.with_task_support(TaskSupport::Optional);
     server
         .with_tool(optional(Tool::new(
             "slow_compute",
@@ -69,7 +69,7 @@ fn that_take_time(server: Server) -> Server {
                     Err::<(), _>(CallError::new("the job failed, as it always does"))
                 },
             )
-            .task_support(TaskSupport::Required),
+            .with_task_support(TaskSupport::Required),
         )
         .with_tool(optional(Tool::new(
             "protocol_error_job",
@@ -82,7 +82,7 @@ fn that_take_time(server: Server) -> Server {
 }
 
 fn that_elicit(server: Server) -> Server {
-    let optional = |tool: Tool| tool.task_support(TaskSupport::Optional);
+    let optional = |tool: Tool| tool.with_task_support(TaskSupport::Optional);
     server
         .with_tool(optional(Tool::new(
             "confirm_delete",
@@ -119,7 +119,7 @@ fn that_elicit(server: Server) -> Server {
                     Ok(format!("Hello, {name}!"))
                 },
             )
-            .task_support(TaskSupport::Required),
+            .with_task_support(TaskSupport::Required),
         )
 }
 

@@ -35,7 +35,7 @@ fn books_once(bookings: Arc<AtomicUsize>) -> Tool {
         let name = who(call).await?;
         Ok(format!("{number} for {name}"))
     };
-    Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
+    Tool::from_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
 /// Does the same without a guard.
@@ -46,7 +46,7 @@ fn books_again(bookings: Arc<AtomicUsize>) -> Tool {
         let name = who(call).await?;
         Ok(format!("{number} for {name}"))
     };
-    Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
+    Tool::from_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
 /// Keeps a value that exceeds the limit of a client's state.
@@ -56,7 +56,7 @@ fn keeps_much(bookings: Arc<AtomicUsize>) -> Tool {
         let much = call.once("much", async { Ok("x".repeat(ONCE_BYTES_MAX)) });
         much.await
     };
-    Tool::with_schema("book", "d", r#"{"type":"object"}"#, book)
+    Tool::from_schema("book", "d", r#"{"type":"object"}"#, book)
 }
 
 async fn who(call: &Call) -> Result<String, CallError> {
