@@ -14,7 +14,10 @@ use crate::process::Process;
 use crate::request::{CAPABILITIES_KEY, LEGACY, MODERN, VERSION_KEY};
 use crate::server::Setup;
 use crate::timeouts::PATIENCE;
-use crate::wire_schema::{Revision, judge};
+use crate::wire_schema::{Revision, check_schema};
+
+/// Key of the subscription in the `_meta` of a message of a listen stream.
+const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// A running server and its parent's ends of standard input and output.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub struct StdioServer {
     /// What was read of standard output and is no whole line.
     partial: Vec<u8>,
     /// Method and revision of requests without an answer, by their ids.
-    asked: HashMap<String, (String, Revision)>,
+    requests: HashMap<String, (String, Revision)>,
     /// The revision of the session, once there is one.
     session: Option<Revision>,
 }
@@ -43,7 +46,7 @@ impl Setup {
             input: Some(input),
             output: Some(output),
             partial: Vec::new(),
-            asked: HashMap::new(),
+            requests: HashMap::new(),
             session: None,
         }
     }
@@ -72,8 +75,8 @@ impl StdioServer {
             let revision = message["params"]["_meta"][VERSION_KEY].as_str();
             let revision = revision.and_then(Revision::named).or(self.session);
             let revision = revision.unwrap_or(Revision::November2025);
-            let asked = (method.to_owned(), revision);
-            self.asked.insert(id.to_string(), asked);
+            let request = (method.to_owned(), revision);
+            self.requests.insert(id.to_string(), request);
         }
         self.send_bytes(format!("{message}\n").as_bytes());
     }
@@ -165,32 +168,24 @@ impl StdioServer {
         }
     }
 
-    /// Holds a message to the schema of its revision.
+    /// Checks a message against the schema of its revision.
     fn check(&mut self, message: &Value) {
-        let asked = message
-            .get("id")
-            .filter(|_| message.get("method").is_none());
-        let asked = asked.and_then(|id| self.asked.remove(&id.to_string()));
-        let agreed = message["result"]["protocolVersion"].as_str();
-        if let Some((method, revision)) = &mut asked.clone()
-            && method == "initialize"
-            && let Some(agreed) = agreed.and_then(Revision::named)
-        {
-            *revision = agreed;
-            self.session = Some(agreed);
+        let is_answer = message.get("method").is_none();
+        let id = message.get("id").filter(|_| is_answer);
+        let request = id.and_then(|id| self.requests.remove(&id.to_string()));
+        let method = request.as_ref().map(|(method, _)| &**method);
+        if method == Some("initialize") {
+            let agreed = message["result"]["protocolVersion"].as_str();
+            self.session = agreed.and_then(Revision::named).or(self.session);
         }
-        let is_of_listen = message["params"]["_meta"]
-            .get("io.modelcontextprotocol/subscriptionId")
-            .is_some();
-        let (method, revision) = match (&asked, self.session) {
-            (Some((method, _)), Some(session)) if method == "initialize" => {
-                (Some(&**method), session)
-            }
-            (Some((method, revision)), _) => (Some(&**method), *revision),
-            (None, Some(session)) if !is_of_listen => (None, session),
-            (None, _) => (None, Revision::July2026),
+        let meta = &message["params"]["_meta"];
+        let revision = match &request {
+            Some((method, revision)) if method != "initialize" => Some(*revision),
+            None if meta.get(SUBSCRIPTION_KEY).is_some() => None,
+            _ => self.session,
         };
-        if let Err(misfit) = judge(message, revision, method) {
+        let revision = revision.unwrap_or(Revision::July2026);
+        if let Err(misfit) = check_schema(message, revision, method) {
             panic!("{misfit}");
         }
     }

@@ -156,7 +156,7 @@ impl Ring {
     /// never used, or `Closed`. The ring has its own hold on it: `socket` may be closed.
     ///
     /// # Errors
-    /// What io_uring_register(2) says, as when `index` is beyond the table.
+    /// The error of io_uring_register(2), for example for an `index` beyond the table.
     pub fn install(&mut self, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.kernel.install(index, socket.as_raw_fd())
     }

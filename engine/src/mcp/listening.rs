@@ -213,9 +213,9 @@ impl Listening<'_> {
         }
     }
 
-    /// Ends every subscription with its result: the server shuts down. On a channel, where no end
-    /// of a stream says so, it is cancelled first (MCP 2026-07-28 basic/patterns/cancellation);
-    /// after the result its id would name no request.
+    /// Ends every subscription with its result: the server shuts down. On a channel, which has no
+    /// stream to close, the subscription is cancelled first (MCP 2026-07-28
+    /// basic/patterns/cancellation); after the result its id would name no request.
     pub(super) fn end_all(&mut self) {
         for (place, subscription) in std::mem::take(&mut self.subscriptions.open) {
             self.subscriptions.shares.give_back(subscription.holder, 1);

@@ -117,18 +117,19 @@ impl RunningServer {
         Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)
     }
 
-    /// Turns SIGTERM and SIGINT into events. The second one ends the process.
+    /// Turns SIGTERM and SIGINT into events. Once `is_ending` is set, as by the first of them, a
+    /// signal ends the process at once.
     pub(super) fn forward_signals(
         &self,
         mut signals: Signals,
-        asked: Arc<AtomicBool>,
+        is_ending: Arc<AtomicBool>,
     ) -> Result<()> {
         let events = self.events.clone();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
                 for signal in signals.forever() {
-                    if asked.swap(true, Ordering::Relaxed) {
+                    if is_ending.swap(true, Ordering::Relaxed) {
                         // A second signal requests an immediate end.
                         std::process::exit(128 + signal);
                     }
@@ -148,7 +149,7 @@ impl RunningServer {
         self.log_totals()
     }
 
-    /// Serves until the only connection of the only shard has ended, or a signal asks to end.
+    /// Serves until the only connection of the only shard has ended, or a signal arrives.
     pub(super) fn run_until_channel_ends(mut self) -> Result<()> {
         if let Ok(Event::Signal) = self.received.recv() {
             tracing::info!("draining");

@@ -244,7 +244,7 @@ impl Shard {
         }
     }
 
-    /// Ends what a connection of lines waited for, its session first: to leave is to end it.
+    /// Ends the calls and streams of a closed connection of lines, its session first.
     fn channel_gone(&mut self, key: SlotKey, lines: LineChannel) {
         self.note_capacity();
         let endpoint = &mut self.handling.endpoint;

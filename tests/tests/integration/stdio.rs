@@ -55,7 +55,7 @@ fn both_eras_are_served_on_one_channel_with_calls_in_flight() {
             "hello",
         );
     }
-    // Nothing was asked before that needs an answer still, but for what is cancelled.
+    // Only the cancelled calls have no answer.
     for era in 0..ERAS.len() {
         server.send(&cancelled(era));
     }
@@ -138,7 +138,7 @@ fn progress_and_log_messages_come_before_the_answer() {
 }
 
 #[test]
-fn a_legacy_client_answers_questions_and_a_modern_one_asks_again() {
+fn a_legacy_client_answers_elicitations_and_a_modern_one_calls_again() {
     let mut server = start();
     server.initialize(&json!({ "elicitation": {}, "sampling": {} }));
     let params = call("test_elicitation", json!({ "message": "Who?" }));
@@ -166,10 +166,10 @@ fn a_legacy_client_answers_questions_and_a_modern_one_asks_again() {
     params["_meta"] = json!({ CAPABILITIES_KEY: { "elicitation": {} } });
     let answer = server.exchange(&modern(3, "tools/call", params.clone()));
     assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
-    let asked = answer["result"]["inputRequests"]
+    let questions = answer["result"]["inputRequests"]
         .as_object()
         .expect("a question");
-    let key = asked.keys().next().expect("a question");
+    let key = questions.keys().next().expect("a question");
     params["inputResponses"] = json!({ key: accepted });
     params["requestState"] = answer["result"]["requestState"].clone();
     let answer = server.exchange(&modern(4, "tools/call", params));
@@ -223,7 +223,7 @@ fn a_change_of_the_tools_reaches_the_session_and_each_listen_stream() {
 }
 
 #[test]
-fn what_is_in_flight_at_the_end_is_answered_however_that_is_asked_for() {
+fn requests_in_flight_are_answered_at_the_end_of_input_and_at_a_signal() {
     for by_signal in [false, true] {
         let mut server = start();
         server.initialize(&json!({}));
@@ -268,7 +268,7 @@ fn a_signal_after_the_end_of_input_ends_the_process_at_once() {
     check_text(&server.exchange(&modern(2, "tools/call", echo("m"))), "m");
     server.close_input();
     let status = wait_until("the end of the process", || {
-        // Whichever comes first asks to end, and the next one does not want to wait.
+        // The first signal or the end of input starts the drain, the next signal ends it.
         server.process().signal("TERM");
         server.process().try_wait()
     });

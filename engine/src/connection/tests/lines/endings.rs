@@ -1,4 +1,4 @@
-//! The ends of connections of lines, and what is waited for until then.
+//! The ends of connections of lines, and the answers that come before.
 
 use corelane_io::ring::Hangup;
 use serde_json::json;
