@@ -209,10 +209,18 @@ impl TestShard {
         self.now_ms += time_ms;
     }
 
-    /// Lets time pass, and makes turns until nothing is left to be done.
+    /// Lets time pass. The shard makes turns when it would end its sleep, and at the end, each time
+    /// until nothing is left to be done.
     pub(super) async fn advance(&mut self, time_ms: u64) {
-        self.pass(time_ms);
-        self.settle().await;
+        let end_ms = self.now_ms + time_ms;
+        loop {
+            let until_due = self.shard.time_until_due().as_millis() as u64;
+            self.pass(until_due.min(end_ms - self.now_ms));
+            self.settle().await;
+            if self.now_ms == end_ms {
+                break;
+            }
+        }
     }
 
     /// The server sends a chunk of `bytes` on a connection.
