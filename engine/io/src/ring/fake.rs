@@ -1,6 +1,6 @@
 //! A ring over a model of the kernel: tests play the peers, the ring is the real one.
 //!
-//! [`Ring::over_network`] opens it. A [`FakeNetwork`] is what the ring accepts from; each
+//! [`Ring::over_network`] opens it. The ring accepts from a [`FakeNetwork`]; each
 //! [`FakePeer`] is one client. All that they do happens when the ring is entered next, in one order
 //! for one script; or, after [`FakeNetwork::shuffle`], in an order that depends on a seed.
 //!
@@ -92,8 +92,7 @@ impl FakeNetwork {
         self.0.borrow_mut().held.clear();
     }
 
-    /// What is under way on the direct descriptor `index`, in the order of its submission: what
-    /// was submitted and has not completed.
+    /// The operations on the direct descriptor `index` that were submitted and have not completed.
     pub fn operations_on(&self, index: u32) -> Vec<Operation> {
         self.0.borrow().operations_on(index)
     }
@@ -138,14 +137,14 @@ impl FakePeer {
         model.sockets[self.socket].peer_resets();
     }
 
-    /// From here on its side takes no more than `bytes`, until it is told to take more; at first
-    /// it takes all.
+    /// From here on its side takes no more than `bytes`, until the next call; at first it takes
+    /// all.
     pub fn takes(&self, bytes: usize) {
         let mut model = self.network.0.borrow_mut();
         model.sockets[self.socket].peer_takes(bytes);
     }
 
-    /// What has arrived since the last look.
+    /// The bytes that have arrived since the last look.
     pub fn received(&self) -> Vec<u8> {
         let mut model = self.network.0.borrow_mut();
         std::mem::take(&mut model.sockets[self.socket].to_peer)

@@ -54,3 +54,42 @@ fn a_shard_parks_no_longer_than_until_the_next_deadline() {
         assert_eq!(shard.gate.inside(), 0);
     });
 }
+
+#[test]
+fn each_part_of_a_request_has_a_deadline_of_its_own_and_so_has_a_connection_without_one() {
+    let change = |setup: &mut Setup| {
+        let connection = &mut setup.profile.connection;
+        connection.head_timeout_ms = 1000;
+        connection.body_timeout_ms = 2000;
+        connection.idle_timeout_ms = 4000;
+        connection.quiet_after_ms = 500;
+    };
+    with_shard(change, async |shard| {
+        let head_bytes = |bytes: &[u8]| bytes.windows(4).position(|it| it == b"\r\n\r\n");
+        for (part, timeout_ms, counter) in [
+            ("head", 1000, Counter::TimeoutsHead),
+            ("body", 2000, Counter::TimeoutsBody),
+            ("nothing", 4000, Counter::TimeoutsIdle),
+        ] {
+            let (client, key) = shard.client().await;
+            let echo = client.call("echo", json!({"message": "x"}));
+            let head_bytes = head_bytes(&echo).expect("a head ends") + 4;
+            let bytes = match part {
+                "head" => head_bytes - 1,
+                "body" => echo.len() - 1,
+                _ => echo.len(),
+            };
+            client.sends(&echo[..bytes]);
+            shard.settle().await;
+            client.received();
+            shard.advance(timeout_ms - 1).await;
+            assert_eq!(client.received_text(), "", "{part}");
+            assert!(shard.phase(key).is_some(), "{part}");
+            // A wheel of ticks of 50 ms is late by no more than one, and a quiet connection by two.
+            shard.advance(101).await;
+            assert_eq!(shard.count(counter), 1, "{part}");
+            let is_refused = client.received().starts_with(b"HTTP/1.1 408 ");
+            assert_eq!(is_refused, part != "nothing", "{part}");
+        }
+    });
+}

@@ -167,7 +167,7 @@ fn a_slow_call_begins_its_answer_in_time_and_is_kept_alive() {
         let (client, key) = shard.client().await;
         client.sends(&client.call_with_progress("wait", json!({})));
         shard.settle().await;
-        for (silent_ms, sends_after_ms) in [(9900, 200), (14_900, 200)] {
+        for (silent_ms, sends_after_ms) in [(9900, 200), (14_800, 300)] {
             shard.advance(silent_ms).await;
             assert_eq!(client.received_text(), "");
             shard.advance(sends_after_ms).await;

@@ -56,7 +56,7 @@ fn a_reset_that_comes_with_bytes_frees_the_slot_and_drops_the_handler() {
 }
 
 #[test]
-fn a_stream_that_brought_a_call_to_wait_for_is_asked_for_its_end() {
+fn a_stream_that_brought_a_call_to_wait_for_is_read_to_its_end() {
     let none = |_: &mut Setup| ();
     with_shard(none, async |shard| {
         let (client, key) = streamed_client(shard).await;
@@ -98,7 +98,7 @@ fn a_peer_that_leaves_while_reading_is_paused_ends_its_call() {
         let client = paused_client(shard).await;
         client.resets();
         check_gone(shard, "a reset").await;
-        // No later read finds the end, so the end of sending counts as well.
+        // The bytes before the end are not read, so the end of sending counts as well.
         let client = paused_client(shard).await;
         client.finishes();
         check_gone(shard, "an end of sending").await;

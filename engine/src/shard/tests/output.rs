@@ -120,7 +120,7 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
         let is_open = |shard: &TestShard| [0, 1, 2].map(|at| shard.phase(open[at]).is_some());
         assert_eq!(is_open(shard), [false, true, true]);
         assert_eq!(shard.shard.handling.output_bytes, 800_000);
-        // Between the last seven eighths and the limit nobody is closed.
+        // Between the last seven eighths and the limit no reader is closed.
         stalled_client(shard, limit - 800_001).await;
         shard.advance(1000).await;
         assert_eq!(is_open(shard), [false, true, true]);

@@ -1,8 +1,8 @@
 //! Shards over a model of the kernel: tests play the clients, make the turns and move the clock.
 //!
 //! A test is a script: clients connect, send, take and leave; the shard makes turns; the test looks
-//! at what clients received and at what is under way. When it is over, every client leaves, and
-//! each shard must have given everything back: see [`TestShard::check_given_back`].
+//! at the bytes that clients received and at operations under way. When it is over, every client
+//! leaves, and each shard must have given everything back: see [`TestShard::check_given_back`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const TURNS_MAX: usize = 10_000;
 /// How long shards may drain.
 pub(super) const DRAIN_TIMEOUT_MS: u64 = 10_000;
 
-/// What a test chooses of its shards.
+/// The choices of a test for its shards.
 pub(super) struct Setup {
     pub(super) profile: ShardProfile,
     pub(super) descriptors: u32,
@@ -183,7 +183,7 @@ impl TestShard {
         self.shard.slots.key_of(index).expect("it is open")
     }
 
-    /// Submits what is queued, makes one turn, and lets handlers run.
+    /// Submits the queue, makes one turn, and lets handlers run.
     pub(super) async fn turn(&mut self) -> TurnOutcome {
         self.shard.enter(true).expect("the model never fails");
         let elapsed = Duration::from_millis(self.now_ms);
@@ -209,10 +209,18 @@ impl TestShard {
         self.now_ms += time_ms;
     }
 
-    /// Lets time pass, and makes turns until nothing is left to be done.
+    /// Lets time pass. The shard makes turns when it would end its sleep, and at the end, each time
+    /// until nothing is left to be done.
     pub(super) async fn advance(&mut self, time_ms: u64) {
-        self.pass(time_ms);
-        self.settle().await;
+        let end_ms = self.now_ms + time_ms;
+        loop {
+            let until_due = self.shard.time_until_due().as_millis() as u64;
+            self.pass(until_due.min(end_ms - self.now_ms));
+            self.settle().await;
+            if self.now_ms == end_ms {
+                break;
+            }
+        }
     }
 
     /// The server sends a chunk of `bytes` on a connection.

@@ -137,8 +137,8 @@ fn act(
     }
     let mut completions = Vec::new();
     let mut entries = 0;
-    // A shutdown reports nothing, and has to be over before the next step. What completes
-    // beyond what is expected does so in the entries after that.
+    // A shutdown reports nothing, and has to be over before the next step. Completions
+    // beyond the expected ones come in the entries after that.
     while entries < 3 || completions.len() < expected || ring.in_flight() > in_flight_max {
         let wait = match entries < 3 {
             true => Wait::No,
