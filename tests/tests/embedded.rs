@@ -50,7 +50,6 @@ fn serve() -> ExitCode {
         .run_from_args()
 }
 
-#[expect(clippy::unused_async, reason = "a tool is an async function")]
 async fn print(_: &Call, _: NoArguments) -> Result<bool, CallError> {
     println!("a handler prints");
     print!("and prints no line");
