@@ -22,6 +22,7 @@ pub enum Field<'a> {
 ///
 /// Lines of the same name mean their values joined with commas (RFC 9110 5.3), and some clients
 /// and proxies send a field twice in either form.
+#[inline]
 pub fn sole_element(list: &[u8]) -> Option<&[u8]> {
     if memchr(b',', list).is_none() {
         return Some(list);
@@ -33,6 +34,7 @@ pub fn sole_element(list: &[u8]) -> Option<&[u8]> {
 
 impl<'a> Field<'a> {
     /// The value of a field that occurred once.
+    #[inline]
     pub fn value(self) -> Option<&'a [u8]> {
         match self {
             Self::Once(value) => Some(value),
@@ -41,6 +43,7 @@ impl<'a> Field<'a> {
     }
 
     /// Adds a line of a field that must not be repeated, even with the same value.
+    #[inline]
     pub(super) fn add_only(&mut self, value: &'a [u8]) {
         *self = match self {
             Self::Absent => Self::Once(value),
@@ -49,6 +52,7 @@ impl<'a> Field<'a> {
     }
 
     /// Adds a line of any other field: equal values are one value.
+    #[inline]
     pub(super) fn add(&mut self, value: &'a [u8]) {
         *self = match self {
             Self::Absent => Self::Once(value),
@@ -59,6 +63,7 @@ impl<'a> Field<'a> {
 
     /// Adds a line of a field whose values have no comma: `a, a` is two lines of `a`. A line that
     /// is too short for two usable values and a comma is not searched for a comma.
+    #[inline]
     pub(super) fn add_single(&mut self, value: &'a [u8], list_bytes_min: usize) {
         let sole = match value.len() < list_bytes_min {
             true => Some(value),

@@ -1,11 +1,13 @@
 //! Numbers and strings to bytes.
 
 /// Appends an integer.
+#[inline]
 pub fn write_integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends an unsigned integer.
+#[inline]
 pub fn write_unsigned(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -21,6 +23,7 @@ pub fn write_float(out: &mut Vec<u8>, number: f64) {
 }
 
 /// Appends a string in quotes with the escapes that RFC 8259 section 7 requires, and no others.
+#[inline]
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     // Most strings need no escape: one reservation covers them, and runs are copied whole.
     let mut rest = text.as_bytes();

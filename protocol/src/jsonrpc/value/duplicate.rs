@@ -90,7 +90,7 @@ fn fingerprint(name: &str) -> u32 {
     let ([first, ..], Some(middle), [.., last]) = (bytes, bytes.get(bytes.len() / 2), bytes) else {
         return 0;
     };
-    let [first, middle, last] = [*first, *middle, *last].map(u32::from);
+    let (first, middle, last) = (u32::from(*first), u32::from(*middle), u32::from(*last));
     first * 5 + middle * 17 + last * 11 + bytes.len() as u32
 }
 
