@@ -23,17 +23,14 @@ fn main() -> corelane::Result<()> {
     profile.server.principal_header = Some("x-forwarded-user".to_owned());
     Server::new("principal", "1.0.0")
         .expose_header("x-tenant")
-        .tool(
-            "who_am_i",
-            "Says who you are, and of which tenant.",
-            who_am_i,
-        )
+        .tool("who_am_i", "Names the principal and the tenant.", who_am_i)
         .run(profile)
 }
 
 async fn who_am_i(call: &Call, _: Nothing) -> Result<String, CallError> {
     let principal = call.principal();
-    let name = principal.ok_or_else(|| CallError::new("nobody said who you are"))?;
+    let name = principal
+        .ok_or_else(|| CallError::new("the request has no principal: send X-Forwarded-User"))?;
     let tenant = call.header("x-tenant");
     Ok(format!(
         "{name} of {}",

@@ -14,7 +14,7 @@ use crate::process::Process;
 use crate::request::{CAPABILITIES_KEY, LEGACY, MODERN, VERSION_KEY};
 use crate::server::Setup;
 use crate::timeouts::PATIENCE;
-use crate::wire_schema::{Revision, judge};
+use crate::wire_schema::{Revision, check_schema};
 
 /// A running server and its parent's ends of standard input and output.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub struct StdioServer {
     process: Process,
     input: Option<ChildStdin>,
     output: Option<ChildStdout>,
-    /// What was read of standard output and is no whole line.
+    /// The bytes read from standard output that are not yet a whole line.
     partial: Vec<u8>,
     /// Method and revision of requests without an answer, by their ids.
-    asked: HashMap<String, (String, Revision)>,
+    requested: HashMap<String, (String, Revision)>,
     /// The revision of the session, once there is one.
     session: Option<Revision>,
 }
@@ -43,7 +43,7 @@ impl Setup {
             input: Some(input),
             output: Some(output),
             partial: Vec::new(),
-            asked: HashMap::new(),
+            requested: HashMap::new(),
             session: None,
         }
     }
@@ -72,8 +72,8 @@ impl StdioServer {
             let revision = message["params"]["_meta"][VERSION_KEY].as_str();
             let revision = revision.and_then(Revision::named).or(self.session);
             let revision = revision.unwrap_or(Revision::November2025);
-            let asked = (method.to_owned(), revision);
-            self.asked.insert(id.to_string(), asked);
+            let requested = (method.to_owned(), revision);
+            self.requested.insert(id.to_string(), requested);
         }
         self.send_bytes(format!("{message}\n").as_bytes());
     }
@@ -167,12 +167,12 @@ impl StdioServer {
 
     /// Holds a message to the schema of its revision.
     fn check(&mut self, message: &Value) {
-        let asked = message
+        let requested = message
             .get("id")
             .filter(|_| message.get("method").is_none());
-        let asked = asked.and_then(|id| self.asked.remove(&id.to_string()));
+        let requested = requested.and_then(|id| self.requested.remove(&id.to_string()));
         let agreed = message["result"]["protocolVersion"].as_str();
-        if let Some((method, revision)) = &mut asked.clone()
+        if let Some((method, revision)) = &mut requested.clone()
             && method == "initialize"
             && let Some(agreed) = agreed.and_then(Revision::named)
         {
@@ -182,7 +182,7 @@ impl StdioServer {
         let is_of_listen = message["params"]["_meta"]
             .get("io.modelcontextprotocol/subscriptionId")
             .is_some();
-        let (method, revision) = match (&asked, self.session) {
+        let (method, revision) = match (&requested, self.session) {
             (Some((method, _)), Some(session)) if method == "initialize" => {
                 (Some(&**method), session)
             }
@@ -190,7 +190,7 @@ impl StdioServer {
             (None, Some(session)) if !is_of_listen => (None, session),
             (None, _) => (None, Revision::July2026),
         };
-        if let Err(misfit) = judge(message, revision, method) {
+        if let Err(misfit) = check_schema(message, revision, method) {
             panic!("{misfit}");
         }
     }

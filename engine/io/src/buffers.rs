@@ -209,7 +209,7 @@ impl BufferRing {
     }
 }
 
-/// What a model of the kernel does with buffers.
+/// The operations of a model of the kernel on buffers.
 #[cfg(any(test, feature = "test-support"))]
 impl BufferRing {
     /// Buffers for a ring over a model of the kernel.
@@ -235,7 +235,7 @@ impl BufferRing {
         assert!(bytes.len() <= self.buffer_bytes);
         assert!(!self.held[usize::from(id)], "buffer {id} is held");
         let start = self.start_of(id);
-        // SAFETY: the range is within the mapping; an offered buffer is borrowed by nobody.
+        // SAFETY: the range is within the mapping; an offered buffer is not borrowed.
         unsafe { std::slice::from_raw_parts_mut(start, bytes.len()) }.copy_from_slice(bytes);
     }
 }

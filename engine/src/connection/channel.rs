@@ -1,4 +1,4 @@
-//! What a connection of lines keeps: its session, and the requests that wait for their answers.
+//! The state of a connection of lines: its session, and the requests that wait for their answers.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
 
-/// What a connection of lines owns for as long as it is open.
+/// The memory of a connection of lines, while it is open.
 #[derive(Debug, Default)]
 pub(crate) struct LineChannel {
     pub(super) framer: Framer,
@@ -17,7 +17,7 @@ pub(crate) struct LineChannel {
     /// Requests without a final answer, by their numbers, at most `lines.in_flight_max`.
     pub(crate) in_flight: BTreeMap<u32, LineRequest>,
     /// Notifications of changes, no two of them equal, that wait until all output before them is
-    /// sent; with the number of what they are sent for.
+    /// sent; each with the number of its exchange.
     pub(super) changes: Vec<(u32, Vec<u8>)>,
     /// Bytes of the answers that wait behind the send under way.
     pub(super) answer_bytes: usize,
@@ -25,15 +25,15 @@ pub(crate) struct LineChannel {
     pub(super) is_ending: bool,
 }
 
-/// A request whose answer comes later.
+/// A request with a later answer.
 #[derive(Debug)]
 pub(crate) struct LineRequest {
     /// Its id, by which it is cancelled; a batch has none.
     pub(super) id: Option<OwnedId>,
     /// The call that answers it, if that runs on this shard.
     pub(crate) call: Option<CallKey>,
-    /// Whose stream it is, or what else answers it.
+    /// The owner of its stream, or the calls that answer it.
     pub(crate) stream: Option<StreamOwner>,
-    /// What came of a batch so far: an array that is not closed.
+    /// The responses of a batch so far: an array that is not closed.
     pub(super) responses: Vec<u8>,
 }

@@ -19,7 +19,7 @@ impl Connection {
         match self.phase {
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
-                // The parent of a process may have nothing to ask of it for days.
+                // The parent of a process may send no request for days.
                 RecvMode::Poll | RecvMode::Cancelling if self.lines().is_some() => Timer::None,
                 RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
             },

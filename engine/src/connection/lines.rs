@@ -1,10 +1,10 @@
 //! A connection of lines: one message on each, many requests at once on one channel.
 //!
-//! Standard input and output are such a connection, and so is every byte stream that reuses their
-//! framing. Bounds on input, output and turns are those of every [`Connection`]; what differs is
-//! here. A request leaves the connection [`Phase::Idle`] and waits in a table of its own, so that
-//! further lines are read, among them the one that cancels it. A session belongs to the connection
-//! and ends with it.
+//! Standard input and output are such a connection, and so is every byte stream with the same
+//! framing. Bounds on input, output and turns are those of every [`Connection`]; the differences
+//! are here. A request leaves the connection [`Phase::Idle`] and waits in a table of its own, so
+//! that further lines are read, among them the one that cancels it. A session belongs to the
+//! connection and ends with it.
 //!
 //! ```text
 //! Idle <-> ReadingLine      either of them -> Flushing
@@ -293,8 +293,8 @@ impl Connection {
         }
     }
 
-    /// Bytes of answers that wait behind the send under way. They do not tell how far behind the
-    /// peer is: they may be ready all at once, however fast it reads.
+    /// Bytes of answers that wait behind the send under way. They do not show how far behind the
+    /// peer is: they may be ready all at once, for any speed of reading.
     pub(super) fn line_answer_bytes(&self) -> usize {
         self.lines().map_or(0, |lines| lines.answer_bytes)
     }
@@ -340,8 +340,8 @@ impl Connection {
         self.is_read_closed && !self.has_requests_left_over()
     }
 
-    /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
-    /// handles lines: the rest of them is not among what is left over.
+    /// Ends a connection without pending answers and without further input. Not while it handles
+    /// lines: the rest of them is not among the leftover requests.
     pub(super) fn end_if_answered(&mut self) {
         let Some(lines) = self.lines() else { return };
         let is_over = lines.is_ending || self.is_read_closed;
@@ -351,7 +351,7 @@ impl Connection {
         }
     }
 
-    /// Refuses what is too much for the whole shard, and ends.
+    /// Refuses input that exceeds the limit of the whole shard, and ends.
     pub(super) fn refuse_lines(&mut self, text: &str, context: &mut Context<'_>) {
         write_refusal(text, context);
         self.phase = Phase::Flushing { lingers: false };

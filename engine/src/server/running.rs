@@ -113,14 +113,14 @@ impl RunningServer {
     pub(super) fn forward_signals(
         &self,
         mut signals: Signals,
-        asked: Arc<AtomicBool>,
+        end_requested: Arc<AtomicBool>,
     ) -> Result<()> {
         let events = self.events.clone();
         thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
                 for signal in signals.forever() {
-                    if asked.swap(true, Ordering::Relaxed) {
+                    if end_requested.swap(true, Ordering::Relaxed) {
                         // A second signal requests an immediate end.
                         std::process::exit(128 + signal);
                     }
@@ -140,7 +140,8 @@ impl RunningServer {
         self.log_totals()
     }
 
-    /// Serves until the only connection of the only shard has ended, or a signal asks to end.
+    /// Serves until the only connection of the only shard has ended, or until a signal; then
+    /// drains.
     pub(super) fn run_until_channel_ends(mut self) -> Result<()> {
         if let Ok(Event::Signal) = self.received.recv() {
             tracing::info!("draining");

@@ -15,12 +15,12 @@ const DESCRIPTORS: u32 = 1024;
 
 impl Server {
     /// Serves the parent of the process on standard input and output, both eras on one channel,
-    /// until standard input ends or SIGTERM or SIGINT asks to end; then answers what is in flight,
-    /// for `server.drain_timeout_ms` of the profile at most. Nothing is listened on, and one shard
-    /// serves it all; it is pinned to a core if the profile names cores.
+    /// until standard input ends, or until SIGTERM or SIGINT; then finishes the calls in flight,
+    /// for at most `server.drain_timeout_ms` of the profile. There is no listener, and one shard
+    /// serves all of it; it is pinned to a core if the profile names cores.
     ///
-    /// Nothing but messages reaches standard output: what a handler, a library or a child process
-    /// prints there goes to standard error, where the log is, and standard input is empty for them.
+    /// Only messages reach standard output: other output of handlers, libraries and child processes
+    /// goes to standard error, where the log is, and their standard input is empty.
     ///
     /// ```no_run
     /// use corelane::{Profile, Server, tool};
@@ -51,11 +51,12 @@ impl Server {
         let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);
         profile.ring.descriptors = Some(descriptors);
         let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
-        // The end of standard input asks the process to end; a signal after it asks again.
-        let asked = Arc::new(AtomicBool::new(false));
+        // The end of standard input requests the end of the process; a later signal is a second
+        // request.
+        let end_requested = Arc::new(AtomicBool::new(false));
         let on_input_end = {
-            let asked = Arc::clone(&asked);
-            move || asked.store(true, Ordering::Relaxed)
+            let end_requested = Arc::clone(&end_requested);
+            move || end_requested.store(true, Ordering::Relaxed)
         };
         let connected = Stdio::take_over().and_then(|stdio| stdio.connect(on_input_end));
         let connected = connected.map_err(Error::Stdio)?;
@@ -63,14 +64,14 @@ impl Server {
             socket: connected.socket,
             is_pinned: profile.server.cores.is_some(),
         };
-        // No one listens there, and no one is told so.
+        // There is no listener, and no message names this address.
         let address = profile.server.listen;
         let patience = Duration::from_millis(profile.server.drain_timeout_ms);
         let signals = RunningServer::catch_signals()?;
         let server = self.start_on(profile, &core, address, vec![intake])?;
-        server.forward_signals(signals, asked)?;
+        server.forward_signals(signals, end_requested)?;
         let ended = server.run_until_channel_ends();
-        // What the shard has sent is still on its way to a parent that reads slowly.
+        // The shard's output is still on its way to a parent that reads slowly.
         let _ = connected.written.recv_timeout(patience);
         ended
     }

@@ -87,7 +87,7 @@ impl Shard {
     /// Opens the only connection of the shard, of lines on `socket`.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(super) fn open_channel(&mut self, socket: OwnedFd) -> io::Result<()> {
         const INDEX: u32 = 0;
         self.ring.install(INDEX, socket.as_fd())?;

@@ -233,7 +233,8 @@ impl Shard {
         }
     }
 
-    /// Ends what a connection of lines waited for, its session first: to leave is to end it.
+    /// Ends the pending requests of a connection of lines, its session first: leaving ends the
+    /// session.
     fn channel_gone(&mut self, key: SlotKey, lines: LineChannel) {
         self.note_capacity();
         let endpoint = &mut self.handling.endpoint;

@@ -2,11 +2,11 @@
 //!
 //! Pipes, files and terminals are no sockets, and reading them may block. So two plain threads
 //! carry bytes between them and a pair of sockets, and every bound of a connection holds unchanged:
-//! a parent that reads nothing fills the socket, and the shard stops reading what it sends.
+//! a parent that reads nothing fills the socket, and the shard stops reading its messages.
 //!
-//! The process's own descriptors 0 and 1 lead elsewhere from then on: whatever a handler, a library
-//! or a child process prints goes to standard error, and nothing but messages reaches the parent
-//! (MCP basic/transports, "stdio").
+//! The process's own descriptors 0 and 1 lead elsewhere from then on: all output of handlers,
+//! libraries and child processes goes to standard error, and only messages reach the parent (MCP
+//! basic/transports, "stdio").
 
 use std::fs::File;
 use std::io;
@@ -25,13 +25,13 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Standard input and output, of which nothing else in the process knows.
 #[derive(Debug)]
 pub(crate) struct Stdio {
-    /// What the parent writes.
+    /// The bytes from the parent.
     pub(crate) input: OwnedFd,
-    /// What the parent reads.
+    /// The bytes to the parent.
     pub(crate) output: OwnedFd,
 }
 
-/// The ends of what was connected.
+/// The ends of the connected socket.
 #[derive(Debug)]
 pub(crate) struct Connected {
     /// The socket that a shard serves.
@@ -41,11 +41,11 @@ pub(crate) struct Connected {
 }
 
 impl Stdio {
-    /// Takes standard input and output away from the rest of the process: what others write there
-    /// goes to standard error, and they read nothing.
+    /// Takes standard input and output away from the rest of the process: other output goes to
+    /// standard error, and other reads find no input.
     ///
     /// # Errors
-    /// What the kernel says, as when one of the three is closed.
+    /// The kernel's error, as when one of the three is closed.
     pub(crate) fn take_over() -> io::Result<Stdio> {
         let input = io::stdin().as_fd().try_clone_to_owned()?;
         let output = io::stdout().as_fd().try_clone_to_owned()?;
@@ -71,7 +71,7 @@ impl Stdio {
                 tracing::debug!(%error, "standard input ended");
             }
             on_input_end();
-            // The shard answers what it has, and ends.
+            // The shard finishes its requests, and ends.
             let _ = inner.shutdown(Shutdown::Write);
         })?;
         start("stdout", move || {
@@ -115,8 +115,8 @@ fn carry(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Waits until what failed can go on, if it only was not ready: a parent may have made its pipe one
-/// that does not block.
+/// Waits until a failed operation can continue, if the descriptor only was not ready: a parent may
+/// have made its pipe non-blocking.
 fn wait(error: Errno, fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<()> {
     match error {
         Errno::INTR => Ok(()),

@@ -55,7 +55,7 @@ fn both_eras_are_served_on_one_channel_with_calls_in_flight() {
             "hello",
         );
     }
-    // Nothing was asked before that needs an answer still, but for what is cancelled.
+    // No earlier request needs an answer, except the cancelled ones.
     for era in 0..ERAS.len() {
         server.send(&cancelled(era));
     }
@@ -138,7 +138,7 @@ fn progress_and_log_messages_come_before_the_answer() {
 }
 
 #[test]
-fn a_legacy_client_answers_questions_and_a_modern_one_asks_again() {
+fn a_legacy_client_answers_elicitations_and_a_modern_one_repeats_its_request() {
     let mut server = start();
     server.initialize(&json!({ "elicitation": {}, "sampling": {} }));
     let params = call("test_elicitation", json!({ "message": "Who?" }));
@@ -166,10 +166,10 @@ fn a_legacy_client_answers_questions_and_a_modern_one_asks_again() {
     params["_meta"] = json!({ CAPABILITIES_KEY: { "elicitation": {} } });
     let answer = server.exchange(&modern(3, "tools/call", params.clone()));
     assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
-    let asked = answer["result"]["inputRequests"]
+    let requested = answer["result"]["inputRequests"]
         .as_object()
         .expect("a question");
-    let key = asked.keys().next().expect("a question");
+    let key = requested.keys().next().expect("a question");
     params["inputResponses"] = json!({ key: accepted });
     params["requestState"] = answer["result"]["requestState"].clone();
     let answer = server.exchange(&modern(4, "tools/call", params));
@@ -223,14 +223,14 @@ fn a_change_of_the_tools_reaches_the_session_and_each_listen_stream() {
 }
 
 #[test]
-fn what_is_in_flight_at_the_end_is_answered_however_that_is_asked_for() {
+fn calls_in_flight_at_the_end_are_answered_for_every_kind_of_end() {
     for by_signal in [false, true] {
         let mut server = start();
         server.initialize(&json!({}));
         for (id, make) in ERAS.iter().enumerate() {
             server.send(&make(json!(id), "tools/call", sleep(300)));
         }
-        // The server has read the calls when it answers what comes behind them.
+        // The server has read the calls when it answers later requests.
         check_text(&server.exchange(&modern("e", "tools/call", echo("m"))), "m");
         match by_signal {
             true => server.process().signal("TERM"),
@@ -268,7 +268,7 @@ fn a_signal_after_the_end_of_input_ends_the_process_at_once() {
     check_text(&server.exchange(&modern(2, "tools/call", echo("m"))), "m");
     server.close_input();
     let status = wait_until("the end of the process", || {
-        // Whichever comes first asks to end, and the next one does not want to wait.
+        // The first of them requests the end, and the second one ends at once.
         server.process().signal("TERM");
         server.process().try_wait()
     });

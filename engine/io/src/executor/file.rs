@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_with_what_is_no_file() {
+    fn reports_the_fault_of_a_name_that_is_not_a_file() {
         let directory = File::open("/").expect("every system has a root");
         Executor::of_test().run(async move {
             let read = ReadFile::new(directory.into());

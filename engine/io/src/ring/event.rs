@@ -1,4 +1,4 @@
-//! What the two queues of a ring say, io_uring(7).
+//! The entries of the two queues of a ring, io_uring(7).
 
 /// One entry of the completion queue.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,14 @@
-//! A ring over a model of the kernel: tests play the peers, the ring is the real one.
+//! A ring over a model of the kernel: tests act as the peers, the ring is the real one.
 //!
-//! [`Ring::over_network`] opens it. A [`FakeNetwork`] is what the ring accepts from; each
-//! [`FakePeer`] is one client. All that they do happens when the ring is entered next, in one order
-//! for one script; or, after [`FakeNetwork::shuffle`], in an order that depends on a seed.
+//! [`Ring::over_network`] opens it. The ring accepts from a [`FakeNetwork`]; each [`FakePeer`] is
+//! one client. Their actions take effect when the ring is entered next, in one order for one
+//! script; or, after [`FakeNetwork::shuffle`], in an order that depends on a seed.
 //!
-//! The model is as strict as the kernel is lax. It panics when an operation names a descriptor that
-//! is free or was given to another connection since, and when a descriptor is closed while an
-//! operation on it is under way. Where kernels differ it is like the worst: a stream that brings
-//! bytes misses an end that came with them, and a shutdown runs later than it was submitted.
+//! The model is stricter than the kernel. It panics when an operation names a descriptor that is
+//! free or was given to another connection since, and when a descriptor is closed while an
+//! operation on it is under way. Where kernels differ it is like the worst: a multishot receive
+//! that brings bytes misses an end that came with them, and a shutdown runs later than it was
+//! submitted.
 //!
 //! It deliberately lacks connecting, timers, wakes, and the addresses of peers, which it does not
 //! know, as kernels before Linux 6.7.
@@ -92,8 +93,8 @@ impl FakeNetwork {
         self.0.borrow_mut().held.clear();
     }
 
-    /// What is under way on the direct descriptor `index`, in the order of its submission: what
-    /// was submitted and has not completed.
+    /// The operations under way on the direct descriptor `index`, in the order of their submission:
+    /// submitted and not completed.
     pub fn operations_on(&self, index: u32) -> Vec<Operation> {
         self.0.borrow().operations_on(index)
     }
@@ -138,14 +139,13 @@ impl FakePeer {
         model.sockets[self.socket].peer_resets();
     }
 
-    /// From here on its side takes no more than `bytes`, until it is told to take more; at first
-    /// it takes all.
+    /// Limits the bytes that its side takes to `bytes` from here on; at first it takes all.
     pub fn takes(&self, bytes: usize) {
         let mut model = self.network.0.borrow_mut();
         model.sockets[self.socket].peer_takes(bytes);
     }
 
-    /// What has arrived since the last look.
+    /// The bytes that arrived since the last look.
     pub fn received(&self) -> Vec<u8> {
         let mut model = self.network.0.borrow_mut();
         std::mem::take(&mut model.sockets[self.socket].to_peer)

@@ -1,7 +1,7 @@
-//! What a ring submits to: io_uring or, in tests, a model of it.
+//! The receiver of a ring's submissions: io_uring or, in tests, a model of it.
 //!
-//! Everything above works on submissions and completions alone, so tests run all of a ring but the
-//! kernel itself. Without the model this is `io_uring` and no more.
+//! All other code works on submissions and completions alone, so tests run all of a ring except the
+//! kernel itself. Without the model this is exactly `io_uring`.
 
 use super::event::{Event, Submissions};
 #[cfg(any(test, feature = "test-support"))]
@@ -35,7 +35,7 @@ pub(super) enum Kernel {
     Fake(FakeKernel),
 }
 
-/// What completed, until the queue is empty.
+/// The completions, until the queue is empty.
 pub(super) enum Events<'a> {
     Uring(CompletionQueue<'a>),
     #[cfg(any(test, feature = "test-support"))]
@@ -72,7 +72,7 @@ impl Kernel {
         }
     }
 
-    /// Submits what is queued, and takes no completions.
+    /// Submits the queued entries, and takes no completions.
     #[cfg_attr(
         not(any(test, feature = "test-support")),
         expect(unused_variables, reason = "the kernel knows the buffers")
@@ -85,7 +85,7 @@ impl Kernel {
         }
     }
 
-    /// Submits the `queued` submissions and lets the kernel finish what it can.
+    /// Submits the `queued` submissions and lets the kernel finish them where it can.
     #[cfg_attr(
         not(any(test, feature = "test-support")),
         expect(unused_variables, reason = "the kernel knows the buffers")

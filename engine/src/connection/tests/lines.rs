@@ -36,7 +36,7 @@ fn send(line: &mut TestConnection, messages: &[&str]) {
     line.finish_leftover();
 }
 
-/// What the peer was sent, a message on each line.
+/// The messages that the peer received, one on each line.
 #[track_caller]
 fn messages(line: &mut TestConnection) -> Vec<Value> {
     let sent = line.take_sent();
@@ -92,7 +92,7 @@ fn acknowledged(id: impl Into<Value>) -> Value {
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
 
-/// The tools of the server change, and all who listen hear of it.
+/// The tools of the server change, and all subscriptions are notified.
 async fn change_tools(line: &mut TestConnection) {
     let mut changes = Changes::default();
     changes.lists.insert(ListKind::Tools);
@@ -255,7 +255,7 @@ fn calls_wait_side_by_side_and_later_requests_are_answered_before_them() {
             [result(1, text("walked")), with_trailer(2, text("passed"))]
         );
         assert_eq!(line.connection.phase, Phase::Idle);
-        // A client of a channel does not come back for what it missed.
+        // A client of a channel never resumes a stream.
         assert_eq!(line.harness.kept_event_bytes(), 0);
     });
 }
@@ -376,7 +376,7 @@ fn a_session_hears_of_changes_on_its_channel_and_a_slow_reader_of_each_once() {
         for _ in 0..3 {
             change_tools(&mut line).await;
         }
-        // Nothing may be sent for what is cancelled, not even what waited before.
+        // No message may be sent for a cancelled request, not even one that waited before.
         send(&mut line, &[&cancelled(1)]);
         line.take_output();
         line.step(Connection::release_changes);

@@ -10,7 +10,7 @@ use crate::catalog::pending_updates::Changes;
 use crate::connection::http::Phase;
 use crate::shard::ShardMessage;
 
-/// The list of tools changes, and everybody who subscribed to it gets the change.
+/// The list of tools changes, and every subscription gets the change.
 fn broadcast(shard: &mut TestShard) {
     let mut changes = Changes::default();
     changes.lists.insert(ListKind::Tools);

@@ -69,7 +69,7 @@ impl Client {
         self.sends(format!("{get}Accept: text/event-stream\r\n\r\n").as_bytes());
     }
 
-    /// What has arrived since the last look.
+    /// The text that arrived since the last look.
     pub(super) fn received_text(&self) -> String {
         String::from_utf8_lossy(&self.received()).into_owned()
     }

@@ -15,7 +15,7 @@ fn decode_elsewhere(setup: &mut Setup) {
 async fn client_with_large(shard: &mut TestShard) -> (Client, SlotKey) {
     let (client, key) = shard.client().await;
     client.calls("echo", json!({"message": "x".repeat(2000)}));
-    // No turn takes up what was decoded.
+    // No turn handles the decoded message.
     while shard.phase(key) != Some(Phase::Waiting) {
         shard.shard.enter(true).expect("the model never fails");
         shard.shard.handle_completions();

@@ -56,7 +56,7 @@ fn a_reset_that_comes_with_bytes_frees_the_slot_and_drops_the_handler() {
 }
 
 #[test]
-fn a_stream_that_brought_a_call_to_wait_for_is_asked_for_its_end() {
+fn a_connection_whose_call_waits_still_sees_the_end_of_its_peer() {
     let none = |_: &mut Setup| ();
     with_shard(none, async |shard| {
         let (client, key) = streamed_client(shard).await;

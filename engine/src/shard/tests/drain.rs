@@ -53,7 +53,7 @@ fn a_draining_shard_answers_what_it_has_received_and_waits_for_calls() {
             shard.settle().await;
             shard.shard.control.begin_drain();
             shard.settle().await;
-            // What waits for nothing is closed at once, and a stream with its end.
+            // A connection without pending requests is closed at once, and a stream with its end.
             assert_eq!(idle.descriptor(), None);
             assert!(listening.received_text().ends_with("0\r\n\r\n"));
             listening.finishes();

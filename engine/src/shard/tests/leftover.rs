@@ -25,8 +25,8 @@ async fn pipelining_clients(shard: &mut TestShard) -> Vec<Client> {
     clients
 }
 
-/// Takes up what completes until every connection has requests left over; returns the most
-/// requests that were made at once.
+/// Handles completions until every connection has leftover requests; returns the most requests that
+/// were handled at once.
 fn receive_all(shard: &mut TestShard) -> u64 {
     let mut most = 0;
     while shard.shard.leftover.len() < CONNECTIONS {
@@ -69,7 +69,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
     };
     with_shard(change, async |shard| {
         let clients = pipelining_clients(shard).await;
-        // Their bytes arrive, and no turn takes up what is left over yet.
+        // Their bytes arrive, and no turn handles the leftover requests yet.
         receive_all(shard);
         assert_eq!(shard.shard.leftover.len(), CONNECTIONS);
         // Bytes after a receive's worth of requests wait in the socket.

@@ -45,7 +45,7 @@ fn a_peer_has_to_take_the_minimum_rate_and_not_just_any_byte() {
 }
 
 #[test]
-fn output_behind_a_send_is_part_of_what_a_peer_must_take_in_time() {
+fn output_behind_a_send_must_be_taken_in_the_same_time() {
     with_shard(slow, async |shard| {
         let (client, key) = stalled_client(shard, 10).await;
         // A peer that takes one small event after the other, and never all there is.
@@ -120,7 +120,7 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
         let is_open = |shard: &TestShard| [0, 1, 2].map(|at| shard.phase(open[at]).is_some());
         assert_eq!(is_open(shard), [false, true, true]);
         assert_eq!(shard.shard.handling.output_bytes, 800_000);
-        // Between the last seven eighths and the limit nobody is closed.
+        // Between the last seven eighths and the limit no connection is closed.
         stalled_client(shard, limit - 800_001).await;
         shard.advance(1000).await;
         assert_eq!(is_open(shard), [false, true, true]);

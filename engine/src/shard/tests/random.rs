@@ -19,7 +19,7 @@ const TURNS: u64 = 150;
 /// Clients at once; more than there are descriptors.
 const CLIENTS_MAX: usize = 12;
 
-/// What may go wrong with an operation.
+/// The faults of operations.
 const FAULTS: [(Operation, i32); 9] = [
     (Accept, libc::EMFILE),
     (AcceptOne, libc::EMFILE),
@@ -32,7 +32,7 @@ const FAULTS: [(Operation, i32); 9] = [
     (Send, libc::ECONNRESET),
 ];
 
-/// A client, what it has asked for, and what it has received.
+/// A client, its requests, and the answers that it received.
 struct Player {
     client: Client,
     /// The rest of a request that it has begun to send.
@@ -165,7 +165,7 @@ impl Game {
         }
     }
 
-    /// Nothing fails any more: whoever is still connected has the answers to all requests.
+    /// No operation fails any more: every connected client has the answers to all requests.
     async fn end(&mut self, shard: &mut TestShard) {
         shard.network.settle();
         shard.gate.open();
@@ -204,7 +204,7 @@ impl Player {
         self.has_left = true;
     }
 
-    /// Sends all of what is not sent, or a part of it.
+    /// Sends the unsent bytes, or a part of them.
     fn send_part(&mut self, rng: &mut Rng) {
         let bytes = match rng.below(3) {
             0 => rng.below(self.unsent.len() as u64 + 1) as usize,

@@ -1,4 +1,4 @@
-//! How the bytes of a connection are asked for.
+//! How the bytes of a connection are received.
 
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn check_answered(shard: &mut TestShard, client: &Client) {
     assert!(client.received().starts_with(b"HTTP/1.1 200 "));
 }
 
-/// How the shard reads, and what is under way.
+/// How the shard reads, and the operations under way.
 #[track_caller]
 fn check_reads(shard: &TestShard, key: SlotKey, mode: RecvMode) {
     assert_eq!(shard.connection(key).reading, mode);

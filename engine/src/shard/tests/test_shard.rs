@@ -1,8 +1,8 @@
-//! Shards over a model of the kernel: tests play the clients, make the turns and move the clock.
+//! Shards over a model of the kernel: tests act as the clients, make the turns and move the clock.
 //!
-//! A test is a script: clients connect, send, take and leave; the shard makes turns; the test looks
-//! at what clients received and at what is under way. When it is over, every client leaves, and
-//! each shard must have given everything back: see [`TestShard::check_given_back`].
+//! A test is a script: clients connect, send, take and leave; the shard makes turns; the test
+//! checks the messages of clients and the operations under way. When it is over, every client
+//! leaves, and each shard must have freed everything: see [`TestShard::check_given_back`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const TURNS_MAX: usize = 10_000;
 /// How long shards may drain.
 pub(super) const DRAIN_TIMEOUT_MS: u64 = 10_000;
 
-/// What a test chooses of its shards.
+/// The settings of a test for its shards.
 pub(super) struct Setup {
     pub(super) profile: ShardProfile,
     pub(super) descriptors: u32,
@@ -183,7 +183,7 @@ impl TestShard {
         self.shard.slots.key_of(index).expect("it is open")
     }
 
-    /// Submits what is queued, makes one turn, and lets handlers run.
+    /// Submits the queued operations, makes one turn, and lets handlers run.
     pub(super) async fn turn(&mut self) -> TurnOutcome {
         self.shard.enter(true).expect("the model never fails");
         let elapsed = Duration::from_millis(self.now_ms);

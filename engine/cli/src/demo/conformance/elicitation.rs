@@ -187,7 +187,7 @@ fn in_rounds(server: Server) -> Server {
         )
         .tool(
             "test_input_required_result_capabilities",
-            "Asks only what the client can answer.",
+            "Sends only requests that the client can answer.",
             async |call: &Call, _: NoArguments| {
                 if call.client_can(ClientCapability::ElicitationForm) {
                     return greets(call, NoArguments {}).await;

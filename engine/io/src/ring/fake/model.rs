@@ -112,14 +112,14 @@ impl Model {
         !self.completed.is_empty()
     }
 
-    /// Runs what is queued.
+    /// Runs the queued operations.
     pub(super) fn submit(&mut self, buffers: &mut BufferRing) {
         while let Some(submission) = self.queue.pop_front() {
             self.begin(submission, buffers);
         }
     }
 
-    /// Runs what is queued and what peers have caused, and lets the ring see what completed.
+    /// Runs the queued operations and the effects of peers, and publishes completions to the ring.
     pub(super) fn enter(&mut self, buffers: &mut BufferRing) {
         let workers = std::mem::take(&mut self.workers);
         self.submit(buffers);
@@ -354,7 +354,7 @@ impl Model {
         flags & MORE != 0
     }
 
-    /// Lets the ring see what is not kept back: all of it, or some of it in any order.
+    /// Publishes the held completions to the ring: all of them, or some of them in any order.
     fn publish(&mut self) {
         let is_held = |pending: &Pending| self.held.contains(&pending.operation);
         let (held, mut ready): (Vec<Pending>, Vec<Pending>) =

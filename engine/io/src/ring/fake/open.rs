@@ -14,7 +14,7 @@ impl Ring {
     /// Opens a ring over a new network.
     ///
     /// # Errors
-    /// What mmap(2) and eventfd(2) say.
+    /// The errors of mmap(2) and eventfd(2).
     pub fn over_network(settings: &RingSettings) -> Result<(Ring, FakeNetwork), RingError> {
         let refused = |call| move |source| RingError::Refused { call, source };
         let (count, bytes) = (settings.buffer_count, settings.buffer_bytes);

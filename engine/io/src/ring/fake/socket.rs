@@ -1,4 +1,4 @@
-//! One connection of the model: what both sides did, and what is under way on it.
+//! One connection of the model: the actions of both sides, and the operations under way on it.
 
 use super::submission::Submission;
 use crate::buffers::BufferRing;
@@ -32,7 +32,7 @@ pub(super) struct Socket {
     from_peer: VecDeque<u8>,
     has_peer_finished: bool,
     is_reset: bool,
-    /// A reset that no operation was told of.
+    /// A reset that no operation has reported.
     error: Option<i32>,
     pub(super) to_peer: Vec<u8>,
     /// Bytes that the peer's side takes; nothing for all.
@@ -89,12 +89,12 @@ impl Socket {
         !self.from_peer.is_empty()
     }
 
-    /// Whether nothing follows what is there to receive.
+    /// Whether the end follows the present bytes.
     fn is_over(&self) -> bool {
         self.has_peer_finished || self.is_reset || self.is_shut_for_reading
     }
 
-    /// What poll(2) says.
+    /// The events of poll(2).
     pub(super) fn events(&self) -> i32 {
         let is_over = self.is_over();
         let when = |is: bool, events: i16| i32::from(events) * i32::from(is);
@@ -145,7 +145,7 @@ impl Socket {
         Some(count as i32)
     }
 
-    /// Shuts down what `how` says, shutdown(2).
+    /// Shuts down the sides of `how`, shutdown(2).
     pub(super) fn shut_down(&mut self, how: i32) {
         if how != libc::SHUT_RD {
             self.is_shut_for_writing = true;

@@ -1,4 +1,4 @@
-//! What the model reads of a submission.
+//! The parts of a submission that the model reads.
 
 use crate::ring::tag::{Op, Tag};
 use io_uring::squeue;
@@ -54,7 +54,7 @@ pub(super) struct Submission {
     pub(super) tag: Tag,
     /// The descriptor, or the index of a direct one.
     pub(super) fd: i32,
-    /// An address, or the `user_data` of what is to be cancelled.
+    /// An address, or the `user_data` of the operation to cancel.
     address: u64,
     /// Bytes at the address, or how to shut down.
     pub(super) length: u32,
@@ -89,7 +89,7 @@ impl Submission {
         Operation::of(self.tag.op)
     }
 
-    /// What a cancellation is about.
+    /// The operation to cancel.
     pub(super) fn cancelled(&self) -> u64 {
         assert_eq!(self.tag.op, Op::Cancel);
         self.address

@@ -137,8 +137,8 @@ fn act(
     }
     let mut completions = Vec::new();
     let mut entries = 0;
-    // A shutdown reports nothing, and has to be over before the next step. What completes
-    // beyond what is expected does so in the entries after that.
+    // A shutdown reports nothing, and must be over before the next step. Unexpected completions
+    // come in the later entries.
     while entries < 3 || completions.len() < expected || ring.in_flight() > in_flight_max {
         let wait = match entries < 3 {
             true => Wait::No,

@@ -1,4 +1,4 @@
-//! The ends of connections of lines, and what is waited for until then.
+//! The ends of connections of lines, and the answers before them.
 
 use corelane_io::ring::Hangup;
 use serde_json::json;
