@@ -35,7 +35,8 @@ fn main() -> ExitCode {
 
 async fn who_am_i(call: &Call, _: Nothing) -> Result<String, CallError> {
     let principal = call.principal();
-    let name = principal.ok_or_else(|| CallError::new("nobody said who you are"))?;
+    let name = principal
+        .ok_or_else(|| CallError::new("the request has no principal: send X-Forwarded-User"))?;
     let tenant = call.header("x-tenant");
     Ok(format!(
         "{name} of {}",

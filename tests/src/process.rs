@@ -169,14 +169,14 @@ pub(crate) fn collect_lines(
                 log.push('\n');
             }
             if let Some(first) = first.take() {
-                // Nobody may be waiting for it.
+                // The receiver may be gone.
                 let _ = first.send(line);
             }
         }
     });
 }
 
-/// A test that panicked elsewhere does not make what it held unusable.
+/// A test that panicked elsewhere does not make its mutex unusable.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -25,7 +25,7 @@ pub struct StdioServer {
     process: Process,
     input: Option<ChildStdin>,
     output: Option<ChildStdout>,
-    /// What was read of standard output and is no whole line.
+    /// The bytes read from standard output that are not yet a whole line.
     partial: Vec<u8>,
     /// Method and revision of requests without an answer, by their ids.
     requests: HashMap<String, (String, Revision)>,

@@ -64,7 +64,7 @@ fn write(out: &mut Vec<u8>, body: &mut Vec<u8>) {
 }
 
 #[test]
-fn counts_what_is_allocated() {
+fn counts_allocations() {
     let counted = measure(|| drop(std::hint::black_box(Box::new(1))));
     assert_eq!(counted.count_total, 1);
 }

@@ -69,7 +69,7 @@ fn what_handlers_print_reaches_standard_error_only() {
     server.close_input();
     assert!(server.wait_for_exit().success());
     let log = server.process().log();
-    // The child has read nothing of what the parent writes.
+    // The child has read none of the parent's bytes.
     for part in [
         "a handler prints",
         "and prints no line",

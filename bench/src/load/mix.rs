@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_fault() {
         let check = |text: &str, message: &str| {
             let error = Mix::from_toml(text).expect_err(text).to_string();
             assert!(error.contains(message), "{text}: {error}");

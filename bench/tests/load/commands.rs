@@ -114,7 +114,7 @@ fn fanout_times_a_change_on_every_stream() {
 }
 
 #[test]
-fn fanout_finds_what_is_lost_and_what_comes_twice() {
+fn fanout_finds_lost_and_repeated_messages() {
     let url = broadcaster(|stream| match stream {
         0 => 0,
         1 => 2,

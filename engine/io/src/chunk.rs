@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_grows_from_size_to_size_and_leaves_what_it_outgrew_to_others() {
+    fn a_growing_chunk_gives_its_smaller_memory_to_others() {
         const MEGABYTE: usize = 1024 * 1024;
         let mut pool = ChunkPool::default();
         let mut chunk = pool.take(1);

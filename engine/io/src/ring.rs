@@ -152,8 +152,8 @@ impl Ring {
         }
     }
 
-    /// Puts a stream socket that is open already into the direct descriptor `index`, which is free:
-    /// never used, or `Closed`. The ring has its own hold on it: `socket` may be closed.
+    /// Puts an open stream socket into the direct descriptor `index`, which is free: never used, or
+    /// `Closed`. The ring has its own reference to it: `socket` may be closed.
     ///
     /// # Errors
     /// The error of io_uring_register(2), for example for an `index` beyond the table.
@@ -215,7 +215,7 @@ impl Ring {
     /// Turns each wake of `wake` into `Woken`, for as long as the ring lives.
     ///
     /// # Panics
-    /// If the ring watches one already.
+    /// If the ring polls one already.
     pub fn watch_wake(&mut self, wake: &WakeFd) {
         assert!(self.wake.is_none(), "a ring watches one wake descriptor");
         self.wake = Some(wake.clone());
@@ -225,7 +225,7 @@ impl Ring {
     /// A handle by which any thread wakes this ring's thread, parked or waiting in the ring.
     ///
     /// # Panics
-    /// If the ring watches no wake descriptor.
+    /// If the ring polls no wake descriptor.
     pub fn waker(&self) -> Waker {
         let wake = self.wake.as_ref().expect("watch_wake comes first");
         wake.waker_of_parked(&self.park)

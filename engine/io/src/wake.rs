@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_meets_a_sleeper_that_nobody_wakes() {
+    fn no_message_leaves_its_receiver_asleep() {
         const MESSAGES: u32 = 20_000;
         let sleep = Sleep::new();
         let visible = AtomicU32::new(0);

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_cannot_be_served() {
+    fn refuses_functions_that_cannot_be_served() {
         refuses("fn a() {}", &["write a doc comment"]);
         refuses("#[doc(hidden)] fn a() {}", &["write a doc comment"]);
         refuses("struct A;", &["expected `fn`"]);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_refused_with_what_to_write() {
+    fn refused_arguments_name_the_form_to_write() {
         let item = quote!(
             /// A.
             fn a() {}

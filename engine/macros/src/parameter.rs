@@ -86,7 +86,7 @@ fn borrowing(kind: TokenStream) -> Option<&'static str> {
             Some("arguments are owned by the call: take a type without a lifetime")
         }
         TokenTree::Ident(it) if it == "impl" => {
-            Some("clients are told the schema of a type: name the type")
+            Some("clients get the schema of a type: name the type")
         }
         TokenTree::Group(it) => borrowing(it.stream()),
         _ => None,

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_replaced_keeps_its_place_and_its_number() {
+    fn a_replaced_entry_keeps_its_place_and_its_number() {
         let arcs = |names: &[&str]| -> Vec<Arc<String>> {
             names
                 .iter()

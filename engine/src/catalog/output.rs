@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_fits_is_sent() {
+    fn only_fitting_content_is_sent() {
         let secrets = r#"{"type":"object","additionalProperties":{"type":"integer"}}"#;
         for (schema, structured, is_error, expected) in [
             (secrets, Some(r#"{"a":1}"#), false, Ok(())),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_outlives_what_comes_and_goes() {
+    fn a_cursor_outlives_changes_of_the_list() {
         let mut list = entries(7);
         let (_, second) = read(&pages(&list, 3), None);
         for (gone, expected) in [

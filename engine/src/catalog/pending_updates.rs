@@ -113,7 +113,7 @@ pub enum ChangeError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// Changes come faster than they are broadcast.
-    #[error("{UPDATES_MAX} changed resources wait to be told; try again later")]
+    #[error("{UPDATES_MAX} changed resources wait to be broadcast; try again later")]
     TooMany,
 }
 

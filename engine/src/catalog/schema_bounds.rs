@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn references_count_as_what_they_lead_to() {
+    fn references_count_as_their_targets() {
         result(&doubling(10), None);
         let text = "exceeds the limit of 65536 subschemas with its references followed";
         result(&doubling(20), Some(text));

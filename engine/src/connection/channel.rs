@@ -25,7 +25,7 @@ pub(crate) struct LineChannel {
     pub(super) is_ending: bool,
 }
 
-/// A request whose answer comes later.
+/// A request with a later answer.
 #[derive(Debug)]
 pub(crate) struct LineRequest {
     /// Its id, by which it is cancelled; a batch has none.

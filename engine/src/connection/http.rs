@@ -48,7 +48,7 @@ pub(crate) enum Phase {
 /// How the bytes of a connection are received; `shard::reading` decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RecvMode {
-    /// A watch announces them.
+    /// A poll announces them.
     Poll,
     /// A poll announces them, and did so a moment ago.
     PollThenMultishot,

@@ -62,7 +62,7 @@ impl Watch {
             .name("files-watch".to_owned())
             .spawn(move || {
                 if let Err(error) = watching.run(&stopped) {
-                    tracing::error!(%error, "changes of files are no longer told");
+                    tracing::error!(%error, "changes of files are no longer reported");
                 }
             })?;
         Ok(Watch {

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn names_whom_the_header_names_in_whatever_case() {
+    fn reads_the_principal_header_in_any_case() {
         for spelling in [NAME, "x-forwarded-user", "X-FORWARDED-USER"] {
             for value in ["a", "alice@example.com", "CN=a,O=b", "J\u{fc}rg", "0|1"] {
                 let fields = [("Host", &b"h"[..]), (spelling, value.as_bytes())];
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_names_nobody_for_sure() {
+    fn refuses_ambiguous_principals() {
         let malformed = "header X-Forwarded-User is not visible UTF-8 without white space";
         refused(b"", "header X-Forwarded-User is empty");
         for value in [

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_lines_in_order_and_shows_what_is_not_utf8() {
+    fn joins_lines_in_order_and_replaces_invalid_utf8() {
         let fields: &[(&str, &[u8])] = &[
             ("x-a", b"1"),
             ("x-b", b"\xff"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_of_what_handlers_may_not_see() {
+    fn hidden_headers_are_not_copied() {
         let fields: &[(&str, &[u8])] = &[("x-a", b"1")];
         assert_eq!(of(None, &[], fields), None);
         assert_eq!(of(None, &["x-b"], fields), None);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_header_name_and_too_many() {
+    fn refuses_invalid_header_names_and_too_many() {
         for name in ["", "x tenant", "x:", "x-\u{fc}", "x\r\n"] {
             let refused = exposed(&["x-a", name]).expect_err(name);
             assert_eq!(

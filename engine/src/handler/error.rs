@@ -283,7 +283,7 @@ mod tests {
     type BoxError = Box<dyn Error + Send + Sync>;
 
     #[test]
-    fn a_call_error_is_found_again_whatever_carried_it() {
+    fn a_call_error_is_found_again_in_any_wrapper() {
         let missing = || CallError::missing_capability(ClientCapability::Roots);
         let boxed: BoxError = missing().into();
         let wrapped = std::io::Error::other(missing().into_error());

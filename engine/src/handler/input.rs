@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suggests_what_starts_as_typed() {
+    fn suggests_values_with_the_typed_prefix() {
         let request = CompleteRequest::new("pa".into(), vec![("country".into(), "fr".into())]);
         assert_eq!(
             request.starting(&["paris", "nice", "pau"]),

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_takes_nothing_stops_nobody_and_what_was_dropped_is_reported() {
+    fn a_full_sink_delays_no_thread_and_dropped_records_are_reported() {
         let (mut queue, writer) = LogQueue::new();
         let ((open, may_write), (written, records)) = (channel(), channel());
         let mut reports = queue.clone();

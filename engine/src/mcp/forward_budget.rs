@@ -129,7 +129,7 @@ mod tests {
     use super::{ForwardBudget, ForwardsFull, PostedBody};
 
     #[test]
-    fn bodies_count_until_they_are_handled_by_whatever_thread() {
+    fn bodies_count_until_any_thread_has_handled_them() {
         let budget = ForwardBudget::new(1000);
         let first = budget
             .admit(PostedBody::Text(&[1; 500]))

@@ -62,7 +62,7 @@ impl Listening<'_> {
         if let Some(tasks) = &tasks
             && !self.can_request(tasks)
         {
-            let reason = Reason::Overloaded("too much is asked of the shards of the tasks");
+            let reason = Reason::Overloaded("too many requests wait at the shards of the tasks");
             return context.refuse(Some(id), reason, out);
         }
         let Some(holder) = inbound.requester.holder(&context.holders) else {

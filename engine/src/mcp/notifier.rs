@@ -72,7 +72,7 @@ impl Notifier<'_> {
         }
     }
 
-    /// The stream that keeps what a session gets, if one does, and where it is open.
+    /// The stream that keeps the messages of a session, if there is one, and where it is open.
     fn stream_of(&mut self, session: SessionId) -> Option<(Option<StreamId>, Option<Exchange>)> {
         let found = self.sessions.find(session)?;
         let lost = found.lost_stream;

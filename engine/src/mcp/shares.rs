@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_given_back_and_its_holder_forgotten() {
+    fn a_holder_without_a_part_is_removed() {
         let (mut rng, keys) = (Rng::printed(), keys(5));
         let mut shares = Shares::new(10_000);
         let mut model: Vec<(usize, usize)> = Vec::new();

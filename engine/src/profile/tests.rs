@@ -118,7 +118,7 @@ fn the_reference_profile_names_every_knob_and_changes_none() {
 
 /// A default in a profile would be written twice.
 #[test]
-fn profiles_of_the_house_say_only_what_they_change() {
+fn profiles_contain_only_their_changes() {
     let defaults = toml::Table::try_from(Profile::default()).expect("a profile is a table");
     for name in ["development", "staging", "production", "load-test"] {
         let path = tuning(&format!("{name}.toml"));
@@ -213,14 +213,14 @@ fn check(text: &str, expected: &str) {
     assert_eq!(error.to_string(), expected, "{text}");
 }
 
-/// The parser says more than what is expected of it, in words of its own.
+/// The start of the parser's message is expected; the rest is its own.
 fn check_start(text: &str, start: &str) {
     let error = Profile::from_toml(text).expect_err(text).to_string();
     assert!(error.starts_with(start), "{text}: {error}");
 }
 
 #[test]
-fn refuses_what_the_schema_does_not_know_with_line_and_key() {
+fn refuses_unknown_keys_with_line_and_key() {
     check_start(
         "[server]\nlisten = \"127.0.0.1:1\"\n  backlogs = 5\n",
         "line 3, column 3, `backlogs = 5`: unknown field `backlogs`",

@@ -172,7 +172,7 @@ impl ServedDirectory {
         };
         if let Err(error) = reported {
             let prefix = &self.prefix;
-            tracing::warn!(prefix, %error, "a change of the directory was not told");
+            tracing::warn!(prefix, %error, "a change of the directory was not reported");
         }
     }
 

@@ -26,7 +26,7 @@ impl Shard {
                 tracing::warn!(
                     shard,
                     connections,
-                    "drain timed out; what is left is closed"
+                    "drain timed out; remaining connections are closed"
                 );
             }
             return Ok(true);

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_enters_a_lane_before_what_waits_for_it() {
+    fn no_message_enters_a_lane_before_waiting_ones() {
         let (mut sender, mut receivers) = narrow();
         let mut overflow = Overflow::default();
         let lane = (1, Tier::Request);

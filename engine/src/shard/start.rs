@@ -119,7 +119,7 @@ pub enum ShardError {
     Channel {
         /// The shard.
         shard: u16,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The ring stopped working.

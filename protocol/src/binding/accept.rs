@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_a_client_takes() {
+    fn reads_the_accepted_kinds_of_answer() {
         for (value, json, event_stream) in [
             ("application/json, text/event-stream", true, true),
             ("text/event-stream, application/json", true, true),

@@ -1,12 +1,12 @@
-//! One message on each line: MCP basic/transports, "stdio", and what reuses its framing.
+//! One message on each line: MCP basic/transports, "stdio", and transports with the same framing.
 //!
-//! Input: a [`Framer`] is shown the unconsumed bytes of a stream and answers with one line at a
-//! time, borrowed from them. Lines end with LF or CRLF; lines of white space are skipped. A line
-//! that is too long is reported once and skipped up to its end, so that the stream goes on with
-//! the next one. Output: [`write_line`] makes one line of a message.
+//! Input: a [`Framer`] reads the unconsumed bytes of a stream and returns one line at a time,
+//! borrowed from them. Lines end with LF or CRLF; lines of white space are skipped. A line that is
+//! too long is reported once and skipped up to its end, so that the stream continues with the next
+//! one. Output: [`write_line`] makes one line of a message.
 //!
-//! Invariant: the lines found never depend on how the bytes were split on the way, and a search
-//! never looks at a byte twice. There is no deadline here, and no look at what a line says.
+//! Invariant: the lines never depend on how the bytes were split on the way, and a search never
+//! looks at a byte twice. It lacks deadlines, and does not read the contents of a line.
 
 use memchr::{memchr, memchr2};
 
@@ -19,7 +19,7 @@ pub struct Framer {
     skips: bool,
 }
 
-/// What the input holds.
+/// The result of a step.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// No line is whole. Drop `consumed` bytes, append what arrives, and call again.
@@ -120,7 +120,7 @@ mod tests {
     /// The longest line that the tests allow, in bytes.
     const LINE_BYTES_MAX: usize = 8;
 
-    /// What came of a stream: its lines, and `None` for each that was too long.
+    /// The result of a stream: its lines, and `None` for each that was too long.
     type Lines = Vec<Option<Vec<u8>>>;
 
     /// Plays a connection that receives `pieces`. Returns the lines, and the bytes without an end.
@@ -145,7 +145,7 @@ mod tests {
                 };
                 input.drain(..consumed);
             }
-            // What is kept is a line within its limit, and the start of its end.
+            // The kept bytes are a line within its limit, and the start of its end.
             assert!(input.len() <= LINE_BYTES_MAX + 1, "{input:?}");
         }
         let is_within = framer.is_within_line(&input);

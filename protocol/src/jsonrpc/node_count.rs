@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_parser_would_index_without_bound() {
+    fn refuses_texts_that_the_parser_would_index_without_bound() {
         let cases = [",,,,,", "]]]]]", "::::::", "\\\"[[[\"", "\"open", "\"end\\"];
         for text in cases {
             assert_eq!(

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_what_is_there_and_nothing_else() {
+    fn writes_only_present_members() {
         let mut out = Vec::new();
         About::default().write_members(&mut out, Revision::V2026_07_28);
         Annotations::default().write_member(&mut out, Revision::V2026_07_28);

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_leaves_only_what_it_has() {
+    fn a_revision_leaves_only_its_own_capabilities() {
         let all = [
             ClientCapability::ElicitationForm,
             ClientCapability::ElicitationUrl,

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_block_a_revision_lacks_becomes_a_text_that_says_what_it_is() {
+    fn a_block_that_a_revision_lacks_becomes_a_describing_text() {
         let audio = Content::audio(b"x", "audio/wav");
         let link = Content::ResourceLink {
             uri: "a:b".into(),

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn references_still_lead_to_what_they_named() {
+    fn references_keep_their_targets() {
         check(
             concat!(
                 r##"{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#"},{"$ref":"#anchor"},"##,
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn values_that_are_not_objects_are_refused() {
         for text in ["true", "[]", "null", "1"] {
             let raw = RawValue::from_string(text.to_owned()).unwrap();
             let error = OutputSchema::new(raw).unwrap_err();

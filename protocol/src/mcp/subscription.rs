@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_says_what_is_wrong_with_it() {
+    fn an_error_names_the_fault_of_a_filter() {
         assert_eq!(read("{}"), Err(FilterError::Missing));
         for (member, names, count, max) in [
             (URIS, r#"["a","b","c"]"#, 3, 2),

@@ -25,7 +25,7 @@ fn opened(text: &str) -> Result<Vec<u8>, RequestStateError> {
 }
 
 #[test]
-fn opens_what_was_sealed() {
+fn opens_sealed_states() {
     for contents in [&b""[..], b"x", b"{\"step\":2}", &[0xff; 1000]] {
         let text = sealed(contents);
         let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -74,7 +74,7 @@ fn refuses_every_flipped_bit() {
 }
 
 #[test]
-fn refuses_what_is_cut_or_longer() {
+fn refuses_cut_and_extended_states() {
     let text = sealed(b"contents");
     let bytes = URL_SAFE_NO_PAD.decode(&text).expect("Base64");
     for length in 0..bytes.len() {
@@ -172,7 +172,7 @@ fn expires_when_its_time_has_come() {
 }
 
 #[test]
-fn keys_are_rotated_without_losing_what_is_out() {
+fn keys_are_rotated_without_losing_sealed_states() {
     let (old, fresh) = ([1; 32], [2; 32]);
     let before = Sealer::new(&[old]);
     let between = Sealer::new(&[fresh, old]);
@@ -210,7 +210,7 @@ fn keeps_the_limit_to_the_byte() {
 
 #[test]
 #[should_panic(expected = "exceeds limit of 49103")]
-fn does_not_seal_what_it_would_not_open() {
+fn does_not_seal_a_state_that_it_could_not_open() {
     sealed(&vec![0; CONTENTS_BYTES_MAX + 1]);
 }
 

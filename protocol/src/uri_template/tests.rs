@@ -73,7 +73,7 @@ fn expands_the_examples_of_the_rfc_and_matches_them_back() {
 }
 
 #[test]
-fn expands_what_is_empty_undefined_or_reserved() {
+fn expands_empty_undefined_and_reserved_values() {
     let values = [
         ("empty", ""),
         ("half", "50%"),

@@ -1,7 +1,7 @@
-//! Lines: what a stream brings never depends on how its bytes were split, and the lines are those
+//! Lines: the result of a stream never depends on how its bytes were split, and the lines are those
 //! that a plain split of the whole stream finds.
 //!
-//! The first bytes say how long the pieces are, the others are the stream.
+//! The first bytes are the lengths of the pieces, the others are the stream.
 #![no_main]
 
 use corelane_protocol::framing::line::{Framer, Step};

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_understand() {
+    fn refuses_unknown_forms() {
         let cases = [
             ("- a\n", ExpectationError::Line(1)),
             ("server:\n  - a: b\n", ExpectationError::Line(2)),

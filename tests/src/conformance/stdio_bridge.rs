@@ -47,7 +47,7 @@ impl StdioBridge {
 
 impl Drop for StdioBridge {
     fn drop(&mut self) {
-        // Fails only for a process that has ended, which is what is wanted.
+        // Fails only for a process that has ended, which is the goal.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

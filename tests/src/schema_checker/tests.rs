@@ -192,7 +192,7 @@ fn interim_responses_answer_nothing() {
 }
 
 #[test]
-fn what_cannot_be_read_is_held_to_the_envelope() {
+fn unreadable_requests_leave_the_check_of_the_envelope() {
     let host = "Host: a\r\n";
     for doubtful in [
         "garbage\r\n\r\n".to_owned(),

@@ -22,15 +22,27 @@ const RIDDLE_WORDS: &[&str] = &[
 /// Such words for each 100 comment lines of a folder.
 const RIDDLE_WORDS_MAX: usize = 2;
 
-/// Words that are not used, and the words to use.
-const UNUSED_WORDS: &[(&[&str], &str)] = &[
+/// Words that are not used, the start of the paths where they are not, and the words to use.
+const UNUSED_WORDS: &[(&[&str], &[&str], &str)] = &[
     (
         &["ask", "asks", "asked", "asking", "asker"],
+        &[""],
         "elicit, sample, query or request",
     ),
     (
         &["tell", "tells", "told", "telling"],
+        &[""],
         "notify, broadcast, report or send",
+    ),
+    (
+        &["listener", "listeners"],
+        &[
+            "protocol/",
+            "engine/src/mcp",
+            "engine/src/catalog",
+            "engine/src/handler",
+        ],
+        "subscription or stream: a listener is a listening TCP socket",
     ),
 ];
 /// Names that are not used any more, and their successors.
@@ -89,8 +101,7 @@ pub fn words_are_in_use(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, comment) in comments(source) {
         for word in words(comment) {
-            let unused = UNUSED_WORDS.iter().find(|(unused, _)| is_any(unused, word));
-            if let Some((_, instead)) = unused {
+            if let Some(instead) = instead_of(source, word) {
                 let fault = format!("\"{word}\" is not used: write {instead}");
                 findings.push(Finding::at(source, line, fault));
             }
@@ -98,13 +109,10 @@ pub fn words_are_in_use(source: &Source) -> Vec<Finding> {
     }
     for (at, line) in source.code.lines().enumerate() {
         for name in names(line).filter(|name| !is_kept(source, name)) {
-            let unused = UNUSED_WORDS
-                .iter()
-                .find(|(unused, _)| parts(name).iter().any(|part| is_any(unused, part)));
+            let mut parts = parts(name).into_iter();
+            let unused = parts.find_map(|part| instead_of(source, part));
             let old = OLD_NAMES.iter().find(|(old, _)| *old == name);
-            let instead = unused
-                .map(|(_, instead)| instead)
-                .or(old.map(|(_, instead)| instead));
+            let instead = unused.or(old.map(|(_, instead)| *instead));
             if let Some(instead) = instead {
                 let fault = format!("name {name} is not used: write {instead}");
                 findings.push(Finding::at(source, at + 1, fault));
@@ -112,6 +120,15 @@ pub fn words_are_in_use(source: &Source) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The words to use instead of `word` in this file, if it is not used there.
+fn instead_of(source: &Source, word: &str) -> Option<&'static str> {
+    let is_unused = |(words, places, _): &&(&[&str], &[&str], &str)| {
+        is_any(words, word) && places.iter().any(|place| source.path.starts_with(place))
+    };
+    let unused = UNUSED_WORDS.iter().find(is_unused);
+    unused.map(|(_, _, instead)| *instead)
 }
 
 fn is_kept(source: &Source, name: &str) -> bool {
@@ -208,11 +225,14 @@ mod tests {
             ("fn ask_again() {}\n", 1),
             ("struct TellAll;\nconst ASKS_MAX: u8 = 1;\n", 2),
             ("let verdict = \"ask\";\n", 1),
+            ("// A listener accepts.\n", 0),
         ];
         for (text, count) in cases {
-            let found = words_are_in_use(&Source::new("engine/src/a.rs", text));
+            let found = words_are_in_use(&Source::new("engine/src/shard.rs", text));
             assert_eq!(found.len(), count, "{text}: {found:?}");
         }
+        let reserved = Source::new("engine/src/mcp/a.rs", "// The listeners of a task.\n");
+        assert_eq!(words_are_in_use(&reserved).len(), 1);
         let kept = Source::new("bench/src/load/model.rs", "asked: u64\n");
         assert!(words_are_in_use(&kept).is_empty());
     }

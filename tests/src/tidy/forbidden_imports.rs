@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_a_room_may_name() {
+    fn accepts_allowed_imports() {
         check(
             "engine/src/mcp/session.rs",
             "use crate::io::slots::Slot;",

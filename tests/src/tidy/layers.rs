@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_imports_of_lower_floors() {
+    fn accepts_imports_of_lower_layers() {
         check(
             "engine/src/mcp/dispatch.rs",
             "use crate::catalog::Catalog;",

@@ -140,7 +140,7 @@ mod tests {
     use super::{code_only, production_only};
 
     #[test]
-    fn blanks_out_what_is_not_code() {
+    fn blanks_out_comments_and_literals() {
         let cases = [
             ("a // b\nc", "a     \nc"),
             ("a /* b /* c */ d */ e", "a                   e"),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_out_what_is_for_tests_only() {
+    fn blanks_out_code_for_tests() {
         let code = "a\n#[cfg(test)]\nmod tests {\n x {}\n}\nb\n#[cfg(test)]\nmod c;\nd";
         let production = production_only(code);
         let words: Vec<&str> = production.split_whitespace().collect();

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_is_reached_from_a_root() {
+    fn accepts_files_that_are_reached_from_a_root() {
         check(
             &[
                 ("a/src/lib.rs", "mod b;"),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_no_module_declares() {
+    fn finds_undeclared_files() {
         check(
             &[("a/src/lib.rs", "// mod b;"), ("a/src/b.rs", "")],
             &["a/src/b.rs"],

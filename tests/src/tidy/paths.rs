@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_what_imports_are_called() {
+    fn knows_the_local_names_of_imports() {
         let code = "use a::B; pub(super) use c::{self, D as E}; pub use f::*; g::h();";
         let names: Vec<_> = named_paths(code)
             .into_iter()

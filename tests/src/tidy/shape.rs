@@ -13,7 +13,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[
     (
         "protocol/src/jsonrpc/decode/tests.rs",
-        "refuses_what_is_not_json",
+        "refuses_invalid_json",
         "one table of cases",
     ),
     (

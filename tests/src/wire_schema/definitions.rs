@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schemas_have_what_the_tables_name() {
+    fn the_schemas_have_every_name_of_the_tables() {
         for revision in Revision::ALL {
             let table = Definitions::of(revision);
             let mut names = vec![

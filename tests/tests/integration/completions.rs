@@ -68,7 +68,7 @@ fn a_larger_total_is_reported() {
 
 /// "Error Handling": a missing or unknown reference is -32602.
 #[test]
-fn what_cannot_be_completed_is_refused() {
+fn completions_of_unknown_arguments_are_refused() {
     let server = Fixture::start(1);
     let mut connection = server.connect();
     let session = Session::open(&mut connection);

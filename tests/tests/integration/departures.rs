@@ -170,7 +170,7 @@ fn deleting_a_session_ends_its_calls() {
 }
 
 #[test]
-fn a_reader_that_leaves_in_the_middle_of_an_answer_harms_nobody() {
+fn a_reader_that_leaves_in_the_middle_of_an_answer_affects_no_other() {
     for shards in [1, 2] {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")
@@ -195,7 +195,7 @@ fn a_reader_that_leaves_in_the_middle_of_an_answer_harms_nobody() {
 }
 
 #[test]
-fn a_reader_that_leaves_in_the_middle_of_a_stream_harms_nobody() {
+fn a_reader_that_leaves_in_the_middle_of_a_stream_affects_no_other() {
     for shards in [1, 2] {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")
@@ -218,7 +218,7 @@ fn a_reader_that_leaves_in_the_middle_of_a_stream_harms_nobody() {
 }
 
 #[test]
-fn a_sender_that_leaves_in_the_middle_of_a_request_harms_nobody() {
+fn a_sender_that_leaves_in_the_middle_of_a_request_affects_no_other() {
     for shards in [1, 2] {
         let server = Setup::shards(shards)
             .profile("[ring]\ndescriptors = 64")

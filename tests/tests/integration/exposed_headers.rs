@@ -70,7 +70,7 @@ fn check_text(connection: &mut Connection, request: &Request, expected: &str) {
 }
 
 #[test]
-fn handlers_see_the_same_whatever_connection_and_era() {
+fn handlers_see_the_same_on_any_connection_and_in_any_era() {
     const CONNECTIONS: usize = 12;
     for shards in [2, 4] {
         let server = start(shards);
@@ -151,7 +151,7 @@ fn a_principal_that_is_none_is_counted_and_reaches_no_handler() {
 }
 
 #[test]
-fn a_server_that_exposes_what_is_no_header_does_not_start() {
+fn a_server_that_exposes_an_invalid_header_does_not_start() {
     let start = |name: &str| {
         let mut profile = Profile::default();
         profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));

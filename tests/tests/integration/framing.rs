@@ -72,7 +72,7 @@ fn ambiguous_requests_are_refused_and_smuggle_nothing() {
 }
 
 #[test]
-fn what_does_not_begin_like_http_is_refused() {
+fn bytes_that_do_not_begin_like_http_are_refused() {
     let server = Setup::shards(1).profile(SMALL).start();
     let mut probe = LivenessProbe::of(&server);
     let cases: &[(&str, u16, &[u8])] = &[

@@ -74,7 +74,7 @@ fn offloaded_calls_run_side_by_side() {
 /// The calls of a batch start in one turn of the shard, long before the first of them ends: one is
 /// on the thread, another in the queue, and the rest are refused.
 #[test]
-fn a_flooded_pool_refuses_what_it_cannot_take() {
+fn a_flooded_pool_refuses_further_work() {
     const CALLS: usize = 32;
     let profile = "[offload]\nthreads = 1\nqueue_max = 1";
     let server = Setup::shards(1).profile(profile).start();

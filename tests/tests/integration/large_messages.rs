@@ -64,7 +64,7 @@ fn faults_of_a_large_message_are_reported_too() {
 }
 
 #[test]
-fn a_client_that_leaves_while_its_message_is_decoded_harms_nobody() {
+fn a_client_that_leaves_while_its_message_is_decoded_affects_no_other() {
     let server = setup(1).start();
     let mut probe = LivenessProbe::of(&server);
     let message = "x".repeat(4_000_000);

@@ -113,7 +113,7 @@ fn a_task_is_cancelled_once_and_for_good() {
 /// "Result Retrieval": a result with `isError` and a JSON-RPC error both fail the task, and
 /// `tasks/result` equals the answer that the call would have had.
 #[test]
-fn a_task_that_fails_gives_what_its_call_would_have_given() {
+fn a_failed_task_has_the_answer_of_its_call() {
     let (server, mut connections, session) = start();
     let connection = &mut connections[1];
     let plain = json!({ "name": "protocol_error_job", "arguments": {} });

@@ -43,7 +43,7 @@ fn set_level(connection: &mut Connection, session: &Session, level: &str) {
 
 /// Each level passes itself and more severe ones, and no others, on every shard.
 #[test]
-fn a_level_lets_through_itself_and_what_is_more_severe() {
+fn a_level_passes_itself_and_more_severe_ones() {
     let server = Fixture::start(2);
     let mut all = server.on_each_shard();
     for at in 0..2 {

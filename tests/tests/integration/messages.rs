@@ -76,7 +76,7 @@ fn check_refused(connection: &mut Connection, body: &[u8], expected: (u16, i64),
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn invalid_json_is_refused() {
     let good = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":[1,2,{"b":"c\u0041"}]}}"#;
     for shards in [1, 4] {
         let server = Setup::shards(shards).start();

@@ -112,7 +112,7 @@ fn a_session_is_its_principals_through_every_shard() {
 }
 
 #[test]
-fn nobody_else_ends_or_takes_over_a_stream() {
+fn only_its_own_principal_ends_or_resumes_a_stream() {
     for shards in [2, 4] {
         let server = server(shards);
         for (mut connection, session) in one_on_each_shard(&server, shards, ANN) {
@@ -200,7 +200,7 @@ fn a_modern_task_is_its_principals_on_every_connection() {
 }
 
 #[test]
-fn nobody_else_hears_of_a_modern_task() {
+fn only_its_own_principal_sees_a_modern_task() {
     for shards in [2, 4] {
         let server = server(shards);
         // Tasks on several shards, and subscriptions on any shard.
@@ -315,7 +315,7 @@ fn a_principal_at_its_cap_makes_room_among_its_own_sessions() {
 }
 
 #[test]
-fn a_header_that_names_nobody_for_sure_is_refused() {
+fn an_ambiguous_principal_header_is_refused() {
     for shards in [2, 4] {
         let server = server(shards);
         let mut probe = LivenessProbe::of(&server);

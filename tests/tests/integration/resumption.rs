@@ -187,7 +187,7 @@ fn a_stream_that_ended_with_its_answer_is_over() {
 }
 
 #[test]
-fn what_is_no_longer_kept_cannot_be_had_and_the_refusal_says_so() {
+fn the_refusal_of_a_resume_names_dropped_events() {
     let profile = "[streams]\nkept_events_per_stream_max = 1";
     let server = Setup::shards(1).profile(profile).start();
     let mut connection = server.connect();

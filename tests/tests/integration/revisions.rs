@@ -59,7 +59,7 @@ fn older_sessions_need_no_version_header_and_take_only_one_that_is_served() {
 }
 
 #[test]
-fn lists_and_results_leave_out_what_a_revision_does_not_know() {
+fn lists_and_results_omit_members_that_a_revision_lacks() {
     let server = Setup::shards(1).start();
     let mut connection = server.connect();
     for (revision, has_schemas, has_audio) in [

@@ -53,7 +53,7 @@ fn a_deleted_session_is_unknown() {
 }
 
 #[test]
-fn a_session_nobody_made_is_unknown() {
+fn a_session_that_was_never_made_is_unknown() {
     let server = Setup::shards(2).start();
     let mut probe = LivenessProbe::of(&server);
     let mut connection = server.connect();

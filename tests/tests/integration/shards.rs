@@ -93,7 +93,7 @@ fn every_session_works_through_every_shard() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_through_every_shard() {
+fn faults_are_refused_through_every_shard() {
     for_every_pair(|_, connection, session, name| {
         for (request, status, code) in [
             (session.request(1, "no/such", Value::Null), 200, -32601),

@@ -230,7 +230,7 @@ fn requests_in_flight_are_answered_at_the_end_of_input_and_at_a_signal() {
         for (id, make) in ERAS.iter().enumerate() {
             server.send(&make(json!(id), "tools/call", sleep(300)));
         }
-        // The server has read the calls when it answers what comes behind them.
+        // The server has read the calls when it answers later requests.
         check_text(&server.exchange(&modern("e", "tools/call", echo("m"))), "m");
         match by_signal {
             true => server.process().signal("TERM"),

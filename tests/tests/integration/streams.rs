@@ -117,7 +117,7 @@ fn a_stream_needs_a_client_that_takes_it() {
 }
 
 #[test]
-fn what_is_sent_on_an_open_stream_waits_for_its_end() {
+fn requests_on_an_open_stream_wait_for_its_end() {
     let server = Setup::shards(1).start();
     let mut other = server.connect();
     let (session, successor) = (Session::open(&mut other), Session::open(&mut other));

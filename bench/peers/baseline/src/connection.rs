@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn sends_what_it_owes_then_cancels_then_closes_once() {
+    fn sends_its_output_then_cancels_then_closes_once() {
         let mut connection = opened();
         connection.is_receiving = true;
         connection.receive(REQUEST);

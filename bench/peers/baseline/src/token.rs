@@ -57,7 +57,7 @@ mod tests {
     use super::{OPERATIONS, Token};
 
     #[test]
-    fn unpacks_what_was_packed() {
+    fn unpacks_packed_values() {
         for operation in OPERATIONS {
             for (generation, slot) in [(0, 0), (Token::GENERATIONS - 1, u32::MAX), (7, 19_999)] {
                 let token = Token {

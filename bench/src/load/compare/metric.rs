@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_recorded_is_missing() {
+    fn unrecorded_metrics_are_missing() {
         let mut report = samples::call();
         if let Outcome::Call(call) = &mut report.outcome {
             call.latency = Default::default();

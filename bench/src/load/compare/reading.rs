@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused_with_its_number() {
+    fn an_invalid_report_is_refused_with_its_number() {
         let report = serde_json::to_string(&samples::call()).unwrap();
         let check = |second: &str, expected: &str| {
             let fault = read_reports(&format!("{report}\n{second}")).unwrap_err();

@@ -59,7 +59,7 @@ fn equal_sides_keep_the_thresholds_of_their_metrics() {
 }
 
 #[test]
-fn a_threshold_on_what_is_missing_is_broken() {
+fn a_threshold_on_a_missing_metric_is_broken() {
     let without = changed(|call| call.server = None);
     let (a, b) = (
         [samples::call(), samples::call()],

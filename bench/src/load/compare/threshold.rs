@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_threshold_is_refused() {
+    fn an_invalid_threshold_is_refused() {
         let check = |text: &str, expected: &str| {
             let fault = text.parse::<Threshold>().unwrap_err().to_string();
             assert!(fault.starts_with(expected), "{fault}");

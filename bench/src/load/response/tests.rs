@@ -91,7 +91,7 @@ fn an_interim_answer_is_passed_over() {
 }
 
 #[test]
-fn what_is_no_answer_is_a_fault() {
+fn a_message_that_is_not_an_answer_is_a_fault() {
     let check = |input: &str, fault| {
         assert_eq!(read(input.as_bytes(), 5).unwrap_err(), fault, "{input}");
     };

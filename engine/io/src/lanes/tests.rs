@@ -132,7 +132,7 @@ fn a_queue_takes_memory_with_its_first_message() {
 }
 
 #[test]
-fn what_was_flushed_arrives_after_its_sender_is_gone() {
+fn flushed_messages_arrive_after_their_sender_is_gone() {
     let (mut sender, mut receiver) = pair(LIMITS);
     sender.send(0, Tier::Request, 1).unwrap();
     sender.flush(|_| ());

@@ -41,7 +41,7 @@ pub enum Completion {
         key: SlotKey,
         /// Whether the peer is closing; received bytes may still be waiting.
         hangup: Hangup,
-        /// Whether watching goes on. If not, call `Ring::watch` again to go on.
+        /// Whether polling continues. If not, call `Ring::watch` again.
         armed: bool,
     },
     /// A receive ended.

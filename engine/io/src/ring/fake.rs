@@ -1,13 +1,14 @@
-//! A ring over a model of the kernel: tests play the peers, the ring is the real one.
+//! A ring over a model of the kernel: tests act as the peers, the ring is the real one.
 //!
 //! [`Ring::over_network`] opens it. The ring accepts from a [`FakeNetwork`]; each
 //! [`FakePeer`] is one client. All that they do happens when the ring is entered next, in one order
 //! for one script; or, after [`FakeNetwork::shuffle`], in an order that depends on a seed.
 //!
-//! The model is as strict as the kernel is lax. It panics when an operation names a descriptor that
-//! is free or was given to another connection since, and when a descriptor is closed while an
-//! operation on it is under way. Where kernels differ it is like the worst: a stream that brings
-//! bytes misses an end that came with them, and a shutdown runs later than it was submitted.
+//! The model is stricter than the kernel. It panics when an operation names a descriptor that is
+//! free or was given to another connection since, and when a descriptor is closed while an
+//! operation on it is under way. Where kernels differ it is like the worst: a multishot receive
+//! that brings bytes misses an end that came with them, and a shutdown runs later than it was
+//! submitted.
 //!
 //! It deliberately lacks connecting, timers, wakes, and the addresses of peers, which it does not
 //! know, as kernels before Linux 6.7.

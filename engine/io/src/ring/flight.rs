@@ -57,7 +57,7 @@ pub(super) struct Flight {
     streamed: usize,
     /// The peak of that; it decays slowly.
     streamed_peak: usize,
-    /// The watch of the wake descriptor ended and has to be queued again.
+    /// The poll of the wake descriptor ended and must be queued again.
     pub(super) wake_watch_ended: bool,
     pub(super) counters: RingCounters,
 }

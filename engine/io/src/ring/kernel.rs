@@ -1,7 +1,7 @@
 //! The other side of a ring: io_uring or, in tests, a model of it.
 //!
-//! Everything above works on submissions and completions alone, so tests run all of a ring but the
-//! kernel itself. Without the model this is `io_uring` and no more.
+//! All other code works on submissions and completions alone, so tests run all of a ring except the
+//! kernel itself. Without the model this is exactly `io_uring`.
 
 use super::event::{Event, Submissions};
 #[cfg(any(test, feature = "test-support"))]

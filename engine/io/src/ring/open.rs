@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_refusal_says_what_to_do() {
+    fn the_kernels_refusal_names_the_remedy() {
         let check = |errno: i32, advice: &str| {
             let source = io::Error::from_raw_os_error(errno);
             let message = setup_error(&USABLE, source).to_string();

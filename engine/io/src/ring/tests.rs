@@ -94,7 +94,7 @@ fn a_connection_is_accepted_read_answered_and_closed() {
     assert_eq!(&answer, b"pong");
     server.close(key);
     assert!(is_closed(&mut client));
-    // The accept alone is left: the watch was cancelled and accounted for.
+    // Only the accept is left: the poll was cancelled and accounted for.
     server.connect();
     server.accepted();
     assert_eq!(server.ring.in_flight(), 1);

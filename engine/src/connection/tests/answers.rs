@@ -245,7 +245,7 @@ fn a_slow_answer_to_http_1_0_ends_with_its_connection() {
 }
 
 #[test]
-fn a_slow_call_that_gets_no_answer_ends_what_it_has_begun() {
+fn a_slow_call_without_an_answer_ends_its_response() {
     on_executor(async {
         for (accept, part) in [
             ("", Part::Unanswered),
@@ -422,7 +422,7 @@ fn a_draining_shard_lets_the_current_answer_be_the_last() {
 }
 
 #[test]
-fn a_connection_has_the_one_deadline_of_what_it_does() {
+fn a_connection_has_the_one_deadline_of_its_state() {
     let mut connection = Connection::new();
     for (phase, timer) in [
         (Phase::Idle, Timer::Idle),

@@ -52,7 +52,7 @@ fn left_over_requests_count_as_pipelined_bytes() {
 }
 
 #[test]
-fn what_arrives_when_a_turn_has_no_request_left_is_looked_at_in_a_later_one() {
+fn requests_past_the_budget_of_a_turn_are_handled_in_a_later_one() {
     let request = echo("m");
     for cut in [0, 1, 40, request.len() - 1] {
         let mut line = TestConnection::new();

@@ -227,7 +227,7 @@ fn a_turn_has_a_budget_and_the_rest_waits_for_another() {
 }
 
 #[test]
-fn what_arrives_behind_left_over_requests_stays_behind_them() {
+fn later_requests_stay_behind_leftover_ones() {
     let mut line = TestConnection::new();
     line.requests_per_turn = 1;
     let third = echo("3");
@@ -305,7 +305,7 @@ fn head_is_refused_without_a_body_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_compressed_body_is_refused_with_what_is_taken() {
+fn a_compressed_body_is_refused_with_the_accepted_encoding() {
     let body = initialize("2025-11-25");
     for (coding, status) in [
         ("gzip", 415),

@@ -98,7 +98,7 @@ fn requests_of_one_connection_are_answered_in_order() {
 }
 
 #[test]
-fn what_is_no_message_is_refused_and_the_connection_lives() {
+fn an_invalid_message_is_refused_and_the_connection_lives() {
     let mut connection = connection(1);
     for body in [
         " ".repeat(2000),

@@ -33,7 +33,7 @@ fn a_plain_request_does_not_wait() {
 }
 
 #[test]
-fn a_handshake_waits_and_what_comes_behind_it_keeps_its_order() {
+fn requests_behind_a_waiting_handshake_keep_their_order() {
     let handshake = post("", &initialize("2025-11-25"));
     let pipelined = [handshake.clone(), echo("next"), handshake, echo("last")].concat();
     for cut in [1, 10, pipelined.len() / 2, pipelined.len() - 1] {

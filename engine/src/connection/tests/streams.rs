@@ -84,7 +84,7 @@ fn a_change_comes_at_once_to_a_peer_that_reads() {
 }
 
 #[test]
-fn changes_that_wait_come_before_what_follows_them() {
+fn waiting_changes_come_before_later_output() {
     let (mut line, id) = stopped();
     line.step(|it, context| it.deliver(change(1).1, context));
     let message = progress(2.0).to_string().into_bytes();

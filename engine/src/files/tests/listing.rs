@@ -26,7 +26,7 @@ fn check(root: &Path, limits: DirectoryLimits, expected: &[&str]) {
 }
 
 #[test]
-fn lists_what_can_be_read_in_order() {
+fn lists_readable_files_in_order() {
     let root = tree(&[
         "b",
         "a/z",
@@ -68,7 +68,7 @@ fn gives_size_and_time_of_each() {
 }
 
 #[test]
-fn skips_what_is_no_file_or_cannot_be_named() {
+fn skips_entries_that_are_not_files_or_have_no_valid_name() {
     let root = tree(&["a"]);
     let fifo = root.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a pipe can be made");

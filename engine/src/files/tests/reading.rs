@@ -158,7 +158,7 @@ fn a_file_that_grows_while_it_is_read_ends_at_the_limit() {
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_at_once() {
+fn irregular_files_are_refused_at_once() {
     let root = tree(&["directory/"]);
     let fifo = root.path().join("fifo");
     mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a pipe can be made");

@@ -220,7 +220,7 @@ impl Tree {
 
     fn warn_once(&mut self, reason: std::fmt::Arguments<'_>) {
         if !std::mem::replace(&mut self.is_full, true) {
-            tracing::warn!("{reason}: changes in further directories are not told");
+            tracing::warn!("{reason}: changes in further directories are not reported");
         }
     }
 

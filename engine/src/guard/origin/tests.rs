@@ -352,7 +352,7 @@ fn refuses_entries_that_could_never_match() {
 }
 
 #[test]
-fn a_refusal_names_what_was_refused_and_what_would_allow_it() {
+fn a_refusal_names_the_host_and_the_setting() {
     let policy = policy("127.0.0.1:8080", &[], &[]);
     for (host, origin, expected) in [
         (

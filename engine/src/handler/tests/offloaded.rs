@@ -142,7 +142,7 @@ fn work_beyond_the_queue_is_refused_at_once() {
 }
 
 #[test]
-fn a_result_nobody_waits_for_is_dropped_and_its_place_used_again() {
+fn a_result_without_a_waiter_is_dropped_and_its_place_reused() {
     let (shard, woken) = pooled(1);
     let call = shard.call(1);
     let result = Arc::new(());

@@ -307,7 +307,7 @@ fn sent_progress(steps: &[f64]) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn progress_is_a_number_that_increases_whatever_a_handler_reports() {
+fn only_increasing_progress_is_sent() {
     assert_eq!(sent_progress(&[1.0, 1.0, 2.0]), [1.0, 2.0]);
     assert_eq!(sent_progress(&[f64::NEG_INFINITY, -1.0]), [-1.0]);
     assert_eq!(sent_progress(&[1.0, f64::NAN, 0.5, 2.0]), [1.0, 2.0]);

@@ -128,7 +128,7 @@ fn an_object_always_names_its_properties() {
 }
 
 #[test]
-fn the_schema_of_what_is_written_keeps_null_and_loses_foreign_formats() {
+fn the_schema_of_output_keeps_null_and_loses_foreign_formats() {
     #[derive(Serialize, JsonSchema)]
     struct Written {
         sum: f64,
@@ -140,7 +140,7 @@ fn the_schema_of_what_is_written_keeps_null_and_loses_foreign_formats() {
 }
 
 #[test]
-fn a_form_has_what_forms_have() {
+fn a_form_has_the_members_of_forms() {
     #[expect(dead_code, reason = "only the schema is looked at")]
     #[derive(JsonSchema)]
     struct Form {

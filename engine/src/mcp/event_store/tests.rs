@@ -245,7 +245,7 @@ fn a_session_at_its_limit_of_streams_loses_the_one_that_goes_first() {
 }
 
 #[test]
-fn an_event_beyond_the_limit_costs_nobody_else_anything() {
+fn an_event_beyond_the_limit_costs_no_other_stream() {
     let mut store = store(EventLimits {
         bytes_per_session_max: cost(2, 4, 1),
         ..LIMITS

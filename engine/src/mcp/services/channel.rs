@@ -1,7 +1,7 @@
 //! Messages of a channel, which all requests of a connection share (MCP basic/transports, "stdio").
 //!
-//! There is no place for a refusal but the answer of a request: a notification or a response that
-//! is refused is dropped. Requests are cancelled by their ids, whatever their era.
+//! The only place for a refusal is the answer of a request: a refused notification or response is
+//! dropped. Requests are cancelled by their ids, in both eras.
 
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Document, Id, Message, OwnedId, Value};

@@ -199,7 +199,7 @@ fn a_status_comes_with_its_message_and_time_does_not_go_back() {
 }
 
 #[test]
-fn who_waits_is_handed_back_at_the_end_and_once() {
+fn waiters_are_returned_once_at_the_end() {
     let mut table = table(LIMITS);
     let owner = session(1);
     let [completed, failed, cancelled] = [(); 3].map(|()| create(&mut table, &owner));
@@ -224,7 +224,7 @@ fn who_waits_is_handed_back_at_the_end_and_once() {
 }
 
 #[test]
-fn pages_list_each_task_once_in_order_whatever_comes_and_goes() {
+fn pages_list_each_task_once_in_order_during_changes() {
     let mut table = table(LIMITS);
     let owner = principal("ann");
     let ids: Vec<_> = (0..7).map(|_| create(&mut table, &owner)).collect();
@@ -252,7 +252,7 @@ fn pages_list_each_task_once_in_order_whatever_comes_and_goes() {
 }
 
 #[test]
-fn a_cursor_that_was_never_given_is_refused_and_nobody_has_no_list() {
+fn an_unknown_cursor_is_refused_and_anonymous_clients_have_no_list() {
     let mut table = table(LIMITS);
     let id = create(&mut table, &TaskOwner::Nobody);
     let future = Some(ListCursor { ordinal: 1 });
@@ -290,7 +290,7 @@ fn the_time_to_live_counts_from_the_creation_within_bounds() {
 }
 
 #[test]
-fn tasks_expire_in_order_within_the_budget_and_hand_back_who_waits() {
+fn tasks_expire_in_order_within_the_budget_and_return_their_waiters() {
     let mut table = table(LIMITS);
     let owner = session(1);
     let mut make = |ttl_ms| {

@@ -72,49 +72,52 @@ impl Watchers {
     /// Subscribes a listen stream to a task. Returns whether the limits allow it.
     pub(in crate::mcp) fn watch(
         &mut self,
-        (listener, principal): (SubscriptionId, &Option<Box<str>>),
+        (subscription, principal): (SubscriptionId, &Option<Box<str>>),
         watched: WatchedTask,
     ) -> bool {
         let of_task = self.of_task.entry(watched.task).or_default();
         if of_task.len() >= WATCHERS_PER_TASK_MAX {
             return false;
         }
-        of_task.push(listener);
+        of_task.push(subscription);
         self.count += 1;
         self.measure();
-        let watcher = self.watchers.entry(listener).or_insert_with(|| Watcher {
-            principal: principal.clone(),
-            ..Watcher::default()
-        });
+        let watcher = self
+            .watchers
+            .entry(subscription)
+            .or_insert_with(|| Watcher {
+                principal: principal.clone(),
+                ..Watcher::default()
+            });
         watcher.tasks.push(watched);
         true
     }
 
     /// Notes that a task has changed.
     pub(in crate::mcp) fn changed(&mut self, task: TaskId) {
-        for listener in self.of_task.get(&task).into_iter().flatten() {
-            if let Some(watcher) = self.watchers.get_mut(listener) {
+        for subscription in self.of_task.get(&task).into_iter().flatten() {
+            if let Some(watcher) = self.watchers.get_mut(subscription) {
                 let mut watched = watcher.tasks.iter_mut();
                 if let Some(watched) = watched.find(|it| it.task == task) {
                     watched.has_changed = true;
                 }
-                make_due(&mut self.due, *listener, watcher);
+                make_due(&mut self.due, *subscription, watcher);
             }
         }
     }
 
-    /// Notes that a listener takes a status.
-    pub(crate) fn ready(&mut self, listener: SubscriptionId) {
-        if let Some(watcher) = self.watchers.get_mut(&listener) {
+    /// Notes that a subscription takes a status.
+    pub(crate) fn ready(&mut self, subscription: SubscriptionId) {
+        if let Some(watcher) = self.watchers.get_mut(&subscription) {
             watcher.is_ready = true;
-            make_due(&mut self.due, listener, watcher);
+            make_due(&mut self.due, subscription, watcher);
         }
     }
 
     /// The next subscription that is due, with its task and its principal. Its credit is used then.
     pub(in crate::mcp) fn next_due(&mut self) -> Option<(SubscriptionId, WatchedTask, TaskOwner)> {
-        while let Some(listener) = self.due.pop_front() {
-            let Some(watcher) = self.watchers.get_mut(&listener) else {
+        while let Some(subscription) = self.due.pop_front() {
+            let Some(watcher) = self.watchers.get_mut(&subscription) else {
                 continue;
             };
             watcher.is_due = false;
@@ -126,27 +129,27 @@ impl Watchers {
             watcher.tasks.push(watched);
             watcher.is_ready = false;
             let owner = TaskOwner::of(None, watcher.principal.as_deref());
-            return Some((listener, watched, owner));
+            return Some((subscription, watched, owner));
         }
         None
     }
 
-    /// Lets a listener hear of a task no longer.
-    pub(in crate::mcp) fn unwatch(&mut self, listener: SubscriptionId, task: TaskId) {
-        self.leave_task(listener, task);
-        if let Some(watcher) = self.watchers.get_mut(&listener) {
+    /// Lets a subscription hear of a task no longer.
+    pub(in crate::mcp) fn unwatch(&mut self, subscription: SubscriptionId, task: TaskId) {
+        self.leave_task(subscription, task);
+        if let Some(watcher) = self.watchers.get_mut(&subscription) {
             watcher.tasks.retain(|it| it.task != task);
             if watcher.tasks.is_empty() {
-                self.watchers.remove(&listener);
+                self.watchers.remove(&subscription);
             }
         }
     }
 
-    /// Lets a listener hear of nothing any more.
-    pub(in crate::mcp) fn forget(&mut self, listener: SubscriptionId) {
-        let watcher = self.watchers.remove(&listener).unwrap_or_default();
+    /// Lets a subscription hear of nothing any more.
+    pub(in crate::mcp) fn forget(&mut self, subscription: SubscriptionId) {
+        let watcher = self.watchers.remove(&subscription).unwrap_or_default();
         for watched in watcher.tasks {
-            self.leave_task(listener, watched.task);
+            self.leave_task(subscription, watched.task);
         }
         // A due one is skipped when its turn comes, which is soon.
     }
@@ -155,12 +158,12 @@ impl Watchers {
         self.meter.set(Counter::TasksWatched, self.count as u64);
     }
 
-    fn leave_task(&mut self, listener: SubscriptionId, task: TaskId) {
+    fn leave_task(&mut self, subscription: SubscriptionId, task: TaskId) {
         let Some(of_task) = self.of_task.get_mut(&task) else {
             return;
         };
         let before = of_task.len();
-        of_task.retain(|other| *other != listener);
+        of_task.retain(|other| *other != subscription);
         self.count -= before - of_task.len();
         if of_task.is_empty() {
             self.of_task.remove(&task);
@@ -169,11 +172,15 @@ impl Watchers {
     }
 }
 
-fn make_due(due: &mut VecDeque<SubscriptionId>, listener: SubscriptionId, watcher: &mut Watcher) {
+fn make_due(
+    due: &mut VecDeque<SubscriptionId>,
+    subscription: SubscriptionId,
+    watcher: &mut Watcher,
+) {
     let has_call_events = watcher.tasks.iter().any(|it| it.has_changed);
     if watcher.is_ready && has_call_events && !watcher.is_due {
         watcher.is_due = true;
-        due.push_back(listener);
+        due.push_back(subscription);
     }
 }
 

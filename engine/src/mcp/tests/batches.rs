@@ -53,7 +53,7 @@ fn check(messages: &[String], kind: &str, expected: &Value) {
 }
 
 #[test]
-fn what_is_answered_at_once_is_one_array_in_order() {
+fn immediate_answers_are_one_array_in_order() {
     let echo = call(2, "echo", json!({"message": "m"}));
     let initialized = notification("notifications/initialized", json!({}));
     let expected = json!([result(1, json!({})), result(2, text("m")), error(3, -32601),]);

@@ -55,10 +55,10 @@ fn crowd(harness: &mut TestEndpoint) {
 }
 
 fn listen(harness: &mut TestEndpoint, wanted: Value) -> Answer {
-    let listener = listen_as(harness, true, wanted);
-    listener.check("stream", &Value::Null);
+    let stream = listen_as(harness, true, wanted);
+    stream.check("stream", &Value::Null);
     harness.deliveries();
-    listener
+    stream
 }
 
 fn lists(kinds: &[ListKind]) -> Changes {
@@ -204,8 +204,8 @@ fn a_client_that_subscribes_and_leaves_again_and_again_is_refused() {
     let [near, far] = [0, 1].map(|home| format!("{home:04}{:032x}", 1));
     let wanted = json!({ "taskIds": [near, far] });
     for _ in 0..TASK_REQUESTS_MAX {
-        let listener = listen(&mut shards[0], wanted.clone());
-        leave(&mut shards[0], &listener);
+        let stream = listen(&mut shards[0], wanted.clone());
+        leave(&mut shards[0], &stream);
     }
     let refused = error(9, -32603);
     listen_as(&mut shards[0], true, wanted.clone()).check("503", &refused);

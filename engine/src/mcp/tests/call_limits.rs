@@ -98,7 +98,7 @@ fn a_batch_has_no_more_calls_than_its_session() {
 }
 
 #[test]
-fn a_principal_has_a_share_of_the_calls_in_whatever_way_it_makes_them() {
+fn a_principal_has_one_share_for_all_kinds_of_calls() {
     const CALLS_MAX: usize = 90;
     on_executor(async {
         let mut harness = TestEndpoint::with(|settings| settings.calls.calls_max = CALLS_MAX);
@@ -236,7 +236,7 @@ fn come_back(harness: &mut TestEndpoint, session: &str, stream: &EventId) -> Ans
 }
 
 #[test]
-fn a_client_that_comes_back_keeps_its_call_or_hears_what_became_of_it() {
+fn a_resuming_client_keeps_its_call_or_gets_its_outcome() {
     on_executor(async {
         let (mut harness, session, calls) = with_abandoned_calls();
         let primed = harness.deliveries();

@@ -31,7 +31,7 @@ fn handlers_see_the_principal_and_exposed_headers_in_both_eras() {
 }
 
 #[test]
-fn what_a_call_saw_is_not_seen_by_the_next() {
+fn a_call_does_not_see_the_headers_of_an_earlier_one() {
     let mut harness = harness();
     let seen = |harness: &mut TestEndpoint, lines: &str| modern_call(harness, "who", lines).body;
     assert_eq!(seen(&mut harness, LINES), stamped_text(SEEN));
@@ -42,7 +42,7 @@ fn what_a_call_saw_is_not_seen_by_the_next() {
 }
 
 #[test]
-fn handlers_on_the_home_shard_see_what_came_in_on_another() {
+fn handlers_on_the_home_shard_see_the_caller_of_another_shard() {
     on_executor(async {
         let (mut front, mut home) = pair();
         home.gate.open();

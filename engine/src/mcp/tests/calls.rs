@@ -231,7 +231,7 @@ fn an_ended_session_cancels_its_calls() {
 }
 
 #[test]
-fn calls_are_used_again_unless_somebody_else_holds_them() {
+fn calls_are_reused_unless_another_reference_exists() {
     on_executor(async {
         let mut harness = TestEndpoint::new();
         let spare = |harness: &mut TestEndpoint| harness.endpoint.services().calls.spare_count();
@@ -285,7 +285,7 @@ thread_local! {
 }
 
 #[test]
-fn a_call_that_its_handler_kept_reaches_nobody_else() {
+fn a_call_that_its_handler_kept_reaches_no_other_client() {
     let any = r#"{"type":"object"}"#;
     let keeps = Tool::from_schema("keeps", "d", any, async |call: &Call, _: Value| {
         KEPT.set(Some(call.clone()));

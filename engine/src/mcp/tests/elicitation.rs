@@ -152,7 +152,7 @@ fn requested(body: &Value) -> (String, Vec<&String>) {
 }
 
 #[test]
-fn a_modern_client_answers_in_rounds_and_the_state_carries_what_was_answered() {
+fn a_modern_client_answers_in_rounds_and_the_state_carries_the_answers() {
     let mut harness = harness();
     let first = call(&mut harness, "greets", json!({})).body;
     let (state, keys) = requested(&first);

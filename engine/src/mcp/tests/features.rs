@@ -286,7 +286,7 @@ fn a_session_subscribes_to_resources_that_exist_up_to_a_limit() {
 }
 
 #[test]
-fn what_a_server_does_not_have_is_no_method_of_it() {
+fn methods_of_absent_features_do_not_exist() {
     for method in [
         "resources/list",
         "resources/templates/list",

@@ -96,7 +96,7 @@ fn an_unknown_session_is_found_out_at_home() {
 }
 
 #[test]
-fn a_shard_that_does_not_exist_is_nobodys_home() {
+fn a_shard_that_does_not_exist_is_no_home() {
     let (mut front, _) = pair();
     for home in [2, 3, u16::MAX] {
         let id = crate::mcp::SessionId { home, random: 1 };

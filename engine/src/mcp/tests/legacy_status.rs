@@ -105,7 +105,7 @@ fn without_a_stream_the_last_waiter_for_the_result_gets_the_status() {
 }
 
 #[test]
-fn a_session_that_is_away_finds_what_happened_and_not_what_was_said() {
+fn a_disconnected_session_finds_results_and_no_statuses() {
     on_executor(async {
         let mut harness = harness();
         let id = harness.session_id();

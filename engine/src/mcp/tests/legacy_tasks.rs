@@ -206,7 +206,7 @@ fn a_session_lists_its_own_tasks_and_no_other_knows_them() {
 }
 
 #[test]
-fn cancelling_ends_a_task_for_those_who_wait_and_only_once() {
+fn cancelling_ends_a_task_once_and_returns_its_waiters() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness);
@@ -382,7 +382,7 @@ fn a_request_for_a_result_is_cancelled_and_its_task_goes_on() {
 }
 
 #[test]
-fn progress_of_a_task_goes_to_whoever_waits_and_is_lost_otherwise() {
+fn progress_of_a_task_goes_to_a_waiter_or_is_lost() {
     on_executor(async {
         for waits in [true, false] {
             let mut harness = harness();

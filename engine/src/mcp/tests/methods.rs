@@ -201,7 +201,7 @@ fn an_unusable_handshake_makes_no_session() {
 }
 
 #[test]
-fn what_is_no_message_of_a_session_is_refused_with_a_status() {
+fn an_invalid_message_of_a_session_is_refused_with_a_status() {
     let ping = request(1, "ping", json!({}));
     let no_session = SessionText("0000", 'a');
     let foreign_shard = SessionText("0001", 'a');

@@ -89,7 +89,7 @@ fn the_type_of_a_result_is_its_schema() {
 }
 
 #[test]
-fn only_what_fits_its_schema_is_sent() {
+fn only_content_that_fits_its_schema_is_sent() {
     let fault = error(1, -32603);
     let fits = result(1, content(&json!({"n": 1})));
     check("gives", json!({"gives": {"n": 1}}), &fits);
@@ -103,7 +103,7 @@ fn only_what_fits_its_schema_is_sent() {
 }
 
 #[test]
-fn a_fault_does_not_show_what_was_not_sent() {
+fn a_fault_does_not_show_the_content() {
     let mut harness = harness(&Gate::default());
     let session = harness.session();
     let secret = json!({"gives": {"secret": "hidden"}});
@@ -136,7 +136,7 @@ fn a_result_that_comes_later_is_checked_as_well() {
 }
 
 #[test]
-fn what_has_a_wrapped_schema_is_wrapped_for_legacy_clients_only() {
+fn content_with_a_wrapped_schema_is_wrapped_for_legacy_clients_only() {
     for given in [json!("text"), json!({"a": 1})] {
         let mut wrapped = content(&given);
         wrapped["structuredContent"] = json!({ "result": given });

@@ -132,34 +132,34 @@ fn exchange_notes(front: &mut TestEndpoint, home: &mut TestEndpoint) {
 fn listen(front: &mut TestEndpoint, home: &mut TestEndpoint, id: &str) -> (Answer, Value) {
     let params = json!({"notifications": {"taskIds": [id]}});
     let lines = "Accept: text/event-stream\r\n";
-    let listener = modern(front, "subscriptions/listen", "x", (params, lines));
-    assert_eq!(kind_of(&listener.disposition), "stream");
+    let stream = modern(front, "subscriptions/listen", "x", (params, lines));
+    assert_eq!(kind_of(&stream.disposition), "stream");
     exchange_notes(front, home);
     let said = front.deliveries();
     let [(_, part)] = &said[..] else {
         panic!("the acknowledgement: {said:?}");
     };
     let params = part_of(part).1["params"].clone();
-    (listener, params)
+    (stream, params)
 }
 
 #[test]
-fn nobody_else_listens_to_a_task() {
+fn only_its_own_principal_subscribes_to_a_task() {
     on_executor(async {
         let (mut front, mut home) = pair();
         let ids = [ANN, None].map(|owner| {
             home.principal = owner;
             (owner, begin(&mut home))
         });
-        let mut listeners = Vec::new();
+        let mut streams = Vec::new();
         for (owner, id) in &ids {
             for who in OTHERS.into_iter().chain([ANN]) {
                 front.principal = who;
-                let (listener, said) = listen(&mut front, &mut home, id);
+                let (stream, said) = listen(&mut front, &mut home, id);
                 let is_heard = said["notifications"]["taskIds"] == json!([id]);
                 assert_eq!(is_heard, who == *owner, "{owner:?} {who:?} {said}");
                 if is_heard {
-                    listeners.push(listener.exchange);
+                    streams.push(stream.exchange);
                 }
             }
         }
@@ -168,9 +168,9 @@ fn nobody_else_listens_to_a_task() {
         exchange_notes(&mut front, &mut home);
         front.broadcast(|_| true);
         let received: Vec<_> = front.deliveries();
-        assert_eq!(received.len(), listeners.len(), "{received:?}");
+        assert_eq!(received.len(), streams.len(), "{received:?}");
         for (to, part) in received {
-            assert!(listeners.contains(&to));
+            assert!(streams.contains(&to));
             let status = part_of(&part).1["params"]["status"].clone();
             assert_eq!(status, "completed");
         }

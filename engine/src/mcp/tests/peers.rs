@@ -32,7 +32,7 @@ fn listen(harness: &mut TestEndpoint) -> Answer {
 }
 
 #[test]
-fn what_takes_a_place_needs_the_peer_and_nothing_else_does() {
+fn only_requests_that_take_a_place_need_the_peer() {
     on_executor(async {
         let mut harness = harness_with_tasks(|_| ());
         let session = harness.session();
@@ -107,9 +107,9 @@ fn an_address_has_a_share_of_the_sessions() {
 fn an_address_has_a_share_of_the_streams() {
     let mut harness = TestEndpoint::with(|settings| settings.connections_max = 90);
     harness.peer = peer(&harness, "192.0.2.1");
-    let listeners: Vec<Answer> = (0..80).map(|_| listen(&mut harness)).collect();
-    for listener in &listeners {
-        assert_eq!(kind_of(&listener.disposition), "stream");
+    let streams: Vec<Answer> = (0..80).map(|_| listen(&mut harness)).collect();
+    for stream in &streams {
+        assert_eq!(kind_of(&stream.disposition), "stream");
     }
     check_refused(&listen(&mut harness), "its share of the 90 connections");
     let address = harness.peer;
@@ -118,8 +118,8 @@ fn an_address_has_a_share_of_the_streams() {
     assert_eq!(kind_of(&other.disposition), "stream");
     leave(&mut harness, &other);
     harness.peer = address;
-    leave(&mut harness, &listeners[0]);
-    leave(&mut harness, &listeners[0]);
+    leave(&mut harness, &streams[0]);
+    leave(&mut harness, &streams[0]);
     assert_eq!(kind_of(&listen(&mut harness).disposition), "stream");
     check_refused(&listen(&mut harness), "ring.descriptors");
     // So have the sessions of an address.

@@ -240,7 +240,7 @@ fn a_session_of_another_shard_is_unknown_to_every_other_principal() {
 }
 
 #[test]
-fn nobody_else_answers_or_cancels_the_calls_of_a_session() {
+fn only_its_own_principal_answers_and_cancels_the_calls_of_a_session() {
     on_executor(async {
         let mut harness = harness();
         let session = session(&mut harness, "2025-11-25");

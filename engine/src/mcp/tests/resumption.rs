@@ -77,7 +77,7 @@ fn a_call_that_waits_is_primed_and_its_events_and_answer_have_ids() {
 }
 
 #[test]
-fn what_is_answered_at_once_or_as_json_keeps_nothing() {
+fn immediate_and_json_answers_keep_no_events() {
     on_executor(async {
         let mut harness = harness();
         let session = harness.session();
@@ -347,7 +347,7 @@ fn a_client_that_cannot_come_back_is_not_sent_away() {
 }
 
 #[test]
-fn a_stand_alone_stream_is_resumed_with_what_came_meanwhile() {
+fn a_stand_alone_stream_is_resumed_with_the_events_since() {
     let mut harness = harness();
     let id = harness.session_id();
     let session = session_header(id);

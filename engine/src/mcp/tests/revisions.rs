@@ -113,7 +113,7 @@ fn listed(harness: &mut TestEndpoint, session: &str, at: usize) -> Value {
 }
 
 #[test]
-fn a_handshake_says_what_its_revision_has_words_for() {
+fn a_handshake_has_the_members_of_its_revision() {
     let result = |harness: &mut TestEndpoint, revision: &str| handshake(harness, revision).1;
     check("++++", |harness, _, it| {
         result(harness, it)["protocolVersion"] == it
@@ -130,7 +130,7 @@ fn a_handshake_says_what_its_revision_has_words_for() {
 }
 
 #[test]
-fn lists_leave_out_what_a_revision_does_not_know() {
+fn lists_omit_members_that_a_revision_lacks() {
     for (member, expected) in [
         ("inputSchema", "++++"),
         ("annotations", "-+++"),
@@ -147,7 +147,7 @@ fn lists_leave_out_what_a_revision_does_not_know() {
 }
 
 #[test]
-fn results_leave_out_what_a_revision_does_not_know() {
+fn results_omit_members_that_a_revision_lacks() {
     check("--++", |harness, session, _| {
         let called = harness.call_legacy(session, "numbers", json!({})).body;
         assert_eq!(called["result"]["content"][0]["text"], "[1]");

@@ -56,7 +56,7 @@ fn shards_share_one_value_and_have_another_for_themselves() {
 }
 
 #[test]
-fn a_state_that_nobody_gave_is_the_author_s_mistake() {
+fn a_missing_state_is_the_authors_mistake() {
     let states: Arc<[StateMaker]> = Arc::new([StateMaker::of_server(OfServer::default())]);
     let mut harness = harness(&states);
     let session = harness.session();

@@ -72,8 +72,8 @@ fn listen(harness: &mut TestEndpoint, ids: &[&str]) -> Answer {
 
 /// The messages on one stream: the params of each message, whose `_meta` is checked.
 #[track_caller]
-fn received(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> Vec<Value> {
-    let own = delivered.iter().filter(|(to, _)| *to == listener.exchange);
+fn received(delivered: &[(Exchange, Part)], stream: &Answer, method: &str) -> Vec<Value> {
+    let own = delivered.iter().filter(|(to, _)| *to == stream.exchange);
     own.map(|(_, part)| {
         let (kind, mut message) = part_of(part);
         assert_eq!((&*kind, &message["method"]), ("event", &json!(method)));
@@ -87,30 +87,30 @@ fn received(delivered: &[(Exchange, Part)], listener: &Answer, method: &str) -> 
 
 /// Checks the accepted part of a subscription's filter.
 #[track_caller]
-fn check_acknowledged(harness: &mut TestEndpoint, listener: &Answer, honoured: Value) {
+fn check_acknowledged(harness: &mut TestEndpoint, stream: &Answer, honoured: Value) {
     let method = "notifications/subscriptions/acknowledged";
-    let acknowledged = received(&harness.deliveries(), listener, method);
+    let acknowledged = received(&harness.deliveries(), stream, method);
     assert_eq!(acknowledged, [json!({ "notifications": honoured })]);
 }
 
 /// The states of a task in the messages to a subscription.
 #[track_caller]
-fn states(delivered: &[(Exchange, Part)], listener: &Answer) -> Vec<String> {
-    let received = received(delivered, listener, "notifications/tasks");
+fn states(delivered: &[(Exchange, Part)], stream: &Answer) -> Vec<String> {
+    let received = received(delivered, stream, "notifications/tasks");
     let text = |status: &Value| status["status"].as_str().unwrap().to_owned();
     received.iter().map(text).collect()
 }
 
-pub(super) fn leave(harness: &mut TestEndpoint, listener: &Answer) {
-    let Disposition::Stream(StreamOwner::Listen(place)) = listener.disposition else {
-        panic!("a listen stream: {:?}", listener.disposition);
+pub(super) fn leave(harness: &mut TestEndpoint, stream: &Answer) {
+    let Disposition::Stream(StreamOwner::Listen(place)) = stream.disposition else {
+        panic!("a listen stream: {:?}", stream.disposition);
     };
     harness.endpoint.handle_subscription_gone(place);
     harness.poll();
 }
 
 #[track_caller]
-fn check_nobody_listens(harness: &mut TestEndpoint) {
+fn check_no_server_listens(harness: &mut TestEndpoint) {
     assert!(harness.endpoint.services().tasks.watchers.is_empty());
     assert_eq!(harness.count(Counter::TasksWatched), 0);
 }
@@ -133,15 +133,15 @@ fn each_status_has_the_members_of_tasks_get() {
     on_executor(async {
         let mut harness = harness();
         let id = says(&mut harness);
-        let listener = listen(&mut harness, &[&id]);
-        check_acknowledged(&mut harness, &listener, json!({"taskIds": [id]}));
+        let stream = listen(&mut harness, &[&id]);
+        check_acknowledged(&mut harness, &stream, json!({"taskIds": [id]}));
         assert!(harness.settle().await.is_empty(), "a task that works on");
         let check = |harness: &mut TestEndpoint, delivered: &[(Exchange, Part)], status: &str| {
             let mut expected = get(harness, &id).body["result"].clone();
             for of_results in ["resultType", "_meta"] {
                 expected.as_object_mut().unwrap().remove(of_results);
             }
-            let received = received(delivered, &listener, "notifications/tasks");
+            let received = received(delivered, &stream, "notifications/tasks");
             assert_eq!(received, [expected]);
             assert_eq!(received[0]["status"], status);
             received[0].clone()
@@ -161,7 +161,7 @@ fn each_status_has_the_members_of_tasks_get() {
         let delivered = harness.settle().await;
         let done = check(&mut harness, &delivered, "completed");
         assert_eq!(done["result"]["content"][0]["text"], "hello Ann");
-        check_nobody_listens(&mut harness);
+        check_no_server_listens(&mut harness);
     });
 }
 
@@ -170,10 +170,10 @@ fn a_text_alone_is_a_change() {
     on_executor(async {
         let mut harness = harness();
         let id = task(&mut harness, "talks");
-        let listener = listen(&mut harness, &[&id]);
+        let stream = listen(&mut harness, &[&id]);
         harness.deliveries();
         let delivered = harness.settle().await;
-        let received = received(&delivered, &listener, "notifications/tasks");
+        let received = received(&delivered, &stream, "notifications/tasks");
         let texts: Vec<_> = received.iter().map(|it| it.get("statusMessage")).collect();
         let long = "\u{e9}".repeat(512);
         assert_eq!(texts, [Some(&json!(long)), None]);
@@ -182,7 +182,7 @@ fn a_text_alone_is_a_change() {
 }
 
 #[test]
-fn what_is_not_there_or_not_the_clients_is_left_out() {
+fn unknown_and_foreign_tasks_are_left_out() {
     on_executor(async {
         let mut harness = harness();
         let session = super::legacy_tasks::session(&mut harness);
@@ -196,11 +196,11 @@ fn what_is_not_there_or_not_the_clients_is_left_out() {
             [&*of_session, &id, &id],
             [&*expired, &format!("ffff{:032x}", 1), &id],
         ] {
-            let listener = listen(&mut harness, &ids);
-            check_acknowledged(&mut harness, &listener, json!({"taskIds": [id]}));
+            let stream = listen(&mut harness, &ids);
+            check_acknowledged(&mut harness, &stream, json!({"taskIds": [id]}));
         }
-        let listener = listen(&mut harness, &["", &of_session]);
-        check_acknowledged(&mut harness, &listener, json!({}));
+        let stream = listen(&mut harness, &["", &of_session]);
+        check_acknowledged(&mut harness, &stream, json!({}));
         assert_eq!(harness.count(Counter::TasksWatched), 3);
     });
 }
@@ -215,8 +215,8 @@ fn a_client_without_the_extension_is_refused_and_a_server_without_tasks_has_none
     listen_as(&mut harness, false, wanted.clone()).check("400", &refused);
     for knows_tasks in [true, false] {
         let mut without = TestEndpoint::new();
-        let listener = listen_as(&mut without, knows_tasks, wanted.clone());
-        check_acknowledged(&mut without, &listener, json!({"toolsListChanged": true}));
+        let stream = listen_as(&mut without, knows_tasks, wanted.clone());
+        check_acknowledged(&mut without, &stream, json!({"toolsListChanged": true}));
     }
     let wanted = json!({"taskIds": ["1", "2", "3", "4"]});
     listen_as(&mut harness, true, wanted).check("200", &error(9, -32602));
@@ -229,15 +229,15 @@ fn a_task_that_ended_or_requires_input_has_its_status_sent_at_once() {
         let (eliciting, cancelled) = (task(&mut harness, "asks"), task(&mut harness, "waits"));
         about(&mut harness, "tasks/cancel", &cancelled);
         harness.settle().await;
-        let listener = listen(&mut harness, &[&eliciting, &cancelled]);
+        let stream = listen(&mut harness, &[&eliciting, &cancelled]);
         let honoured = json!({"taskIds": [eliciting, cancelled]});
-        check_acknowledged(&mut harness, &listener, honoured);
+        check_acknowledged(&mut harness, &stream, honoured);
         let delivered = harness.settle().await;
         let expected = ["input_required", "cancelled"];
-        assert_eq!(states(&delivered, &listener), expected);
+        assert_eq!(states(&delivered, &stream), expected);
         about(&mut harness, "tasks/cancel", &eliciting);
-        assert_eq!(states(&harness.settle().await, &listener), ["cancelled"]);
-        check_nobody_listens(&mut harness);
+        assert_eq!(states(&harness.settle().await, &stream), ["cancelled"]);
+        check_no_server_listens(&mut harness);
     });
 }
 
@@ -246,7 +246,7 @@ fn a_full_stream_gets_the_newest_status_of_each_task_later() {
     on_executor(async {
         let mut harness = harness();
         let ids = [(); 3].map(|()| task(&mut harness, "asks"));
-        let listener = listen(&mut harness, &[&ids[0], &ids[1], &ids[2]]);
+        let stream = listen(&mut harness, &[&ids[0], &ids[1], &ids[2]]);
         harness.deliveries();
         let mut stalled = Default::default();
         assert!(
@@ -267,7 +267,7 @@ fn a_full_stream_gets_the_newest_status_of_each_task_later() {
             );
         }
         assert_eq!(harness.endpoint.statuses_held(), 1);
-        let received = received(&harness.settle().await, &listener, "notifications/tasks");
+        let received = received(&harness.settle().await, &stream, "notifications/tasks");
         let received: Vec<_> = received
             .iter()
             .map(|it| (&it["taskId"], &it["status"]))
@@ -277,18 +277,18 @@ fn a_full_stream_gets_the_newest_status_of_each_task_later() {
         let mut expected = vec![(&ids[0], &first)];
         expected.extend([&ids[1], &ids[2], &ids[0]].map(|id| (id, &completed)));
         assert_eq!(received, expected);
-        check_nobody_listens(&mut harness);
+        check_no_server_listens(&mut harness);
     });
 }
 
 #[test]
-fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
+fn a_stream_that_ends_is_removed_with_its_waiting_statuses() {
     on_executor(async {
         let mut harness = harness();
         let (waiting, eliciting) = (task(&mut harness, "waits"), task(&mut harness, "asks"));
         let mut stalled = Default::default();
         for (settles, held) in [(false, 0), (true, 1)] {
-            let listener = listen(&mut harness, &[&waiting, &eliciting]);
+            let stream = listen(&mut harness, &[&waiting, &eliciting]);
             harness.poll();
             assert_eq!(harness.count(Counter::TasksWatched), 2);
             if settles {
@@ -296,9 +296,9 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
             }
             assert_eq!(harness.endpoint.statuses_held(), held);
             harness.deliveries();
-            leave(&mut harness, &listener);
+            leave(&mut harness, &stream);
             assert!(harness.settle().await.is_empty());
-            check_nobody_listens(&mut harness);
+            check_no_server_listens(&mut harness);
             assert_eq!(harness.endpoint.statuses_held(), 0);
         }
         // No other subscription gets its status, in its place neither.
@@ -307,7 +307,7 @@ fn a_listener_that_leaves_is_forgotten_wherever_its_statuses_are() {
         about(&mut harness, "tasks/cancel", &eliciting);
         assert!(harness.settle().await.is_empty());
         leave(&mut harness, &other);
-        check_nobody_listens(&mut harness);
+        check_no_server_listens(&mut harness);
     });
 }
 
@@ -316,10 +316,10 @@ fn a_task_that_was_removed_before_its_end_was_sent_has_failed() {
     on_executor(async {
         let mut harness = harness();
         let running = task(&mut harness, "waits");
-        let listener = listen(&mut harness, &[&running]);
+        let stream = listen(&mut harness, &[&running]);
         harness.deliveries();
         harness.expire_at(5000);
-        let mut forgotten = received(&harness.settle().await, &listener, "notifications/tasks");
+        let mut forgotten = received(&harness.settle().await, &stream, "notifications/tasks");
         let text = forgotten[0]["error"]
             .as_object_mut()
             .unwrap()
@@ -334,40 +334,40 @@ fn a_task_that_was_removed_before_its_end_was_sent_has_failed() {
             "error": {"code": -32603},
         });
         assert_eq!(forgotten, [expected]);
-        check_nobody_listens(&mut harness);
+        check_no_server_listens(&mut harness);
         // The second one is over and evicted before its subscription has credit.
         let over = [(); 2].map(|()| task(&mut harness, "breaks"));
-        let listener = listen(&mut harness, &[&over[0], &over[1]]);
+        let stream = listen(&mut harness, &[&over[0], &over[1]]);
         harness.deliveries();
         let mut stalled = Default::default();
         harness.settle_while(|_| false, &mut stalled).await;
         for _ in 0..4 {
             task(&mut harness, "waits");
         }
-        let received = received(&harness.settle().await, &listener, "notifications/tasks");
+        let received = received(&harness.settle().await, &stream, "notifications/tasks");
         let codes: Vec<_> = received.iter().map(|it| &it["error"]["code"]).collect();
         assert_eq!(codes, [7, -32603]);
         assert_eq!(received[1]["taskId"], over[1]);
-        check_nobody_listens(&mut harness);
+        check_no_server_listens(&mut harness);
     });
 }
 
 #[test]
-fn so_many_listeners_hear_of_one_task() {
+fn the_streams_of_one_task_are_limited() {
     on_executor(async {
         let mut harness = harness();
         let id = task(&mut harness, "waits");
-        let listeners: Vec<Answer> = (0..32).map(|_| listen(&mut harness, &[&id])).collect();
+        let streams: Vec<Answer> = (0..32).map(|_| listen(&mut harness, &[&id])).collect();
         harness.deliveries();
         let late = listen(&mut harness, &[&id]);
         check_acknowledged(&mut harness, &late, json!({}));
         harness.gate.open();
         let delivered = harness.settle().await;
-        for listener in &listeners {
-            assert_eq!(states(&delivered, listener), ["completed"]);
+        for stream in &streams {
+            assert_eq!(states(&delivered, stream), ["completed"]);
         }
-        assert_eq!(delivered.len(), listeners.len());
-        check_nobody_listens(&mut harness);
+        assert_eq!(delivered.len(), streams.len());
+        check_no_server_listens(&mut harness);
     });
 }
 
@@ -402,7 +402,7 @@ fn tasks_of_all_shards_are_acknowledged_when_their_homes_have_answered() {
         let mut shards = pair();
         let [near, far] = [0, 1].map(|at| says(&mut shards[at]));
         let foreign = format!("0001{:032x}", 1);
-        let listener = listen(&mut shards[0], &[&far, &foreign, &near]);
+        let stream = listen(&mut shards[0], &[&far, &foreign, &near]);
         shards[0].gate.open();
         // Its own shard has answered, and there is no status yet.
         assert!(shards[0].settle().await.is_empty());
@@ -411,17 +411,17 @@ fn tasks_of_all_shards_are_acknowledged_when_their_homes_have_answered() {
         let (_, acknowledged) = part_of(&delivered.remove(0).1);
         let honoured = json!({"taskIds": [far, near]});
         assert_eq!(acknowledged["params"]["notifications"], honoured);
-        assert_eq!(states(&delivered, &listener), ["input_required"]);
+        assert_eq!(states(&delivered, &stream), ["input_required"]);
         shards[1].gate.open();
         assert!(shards[1].settle().await.is_empty());
         exchange_notes(&mut shards);
-        let received = received(&shards[0].deliveries(), &listener, "notifications/tasks");
+        let received = received(&shards[0].deliveries(), &stream, "notifications/tasks");
         assert_eq!(received[0]["taskId"], far);
         assert_eq!(received[0]["statusMessage"], "half");
-        leave(&mut shards[0], &listener);
+        leave(&mut shards[0], &stream);
         exchange_notes(&mut shards);
         for shard in &mut shards {
-            check_nobody_listens(shard);
+            check_no_server_listens(shard);
         }
     });
 }
@@ -432,7 +432,7 @@ fn a_subscription_of_another_shard_gets_one_status_at_a_time() {
         let mut shards = pair();
         let ids = [(); 2].map(|()| task(&mut shards[1], "asks"));
         shards[1].settle().await;
-        let listener = listen(&mut shards[0], &[&ids[0], &ids[1]]);
+        let stream = listen(&mut shards[0], &[&ids[0], &ids[1]]);
         let mut notes_home = 0;
         for round in 0..8 {
             let [front, home] = &mut shards;
@@ -453,7 +453,7 @@ fn a_subscription_of_another_shard_gets_one_status_at_a_time() {
         let mut delivered = shards[0].deliveries();
         delivered.remove(0);
         let expected = ["input_required", "input_required"];
-        assert_eq!(states(&delivered, &listener), expected);
+        assert_eq!(states(&delivered, &stream), expected);
     });
 }
 
@@ -463,18 +463,18 @@ fn one_that_leaves_before_it_is_acknowledged_leaves_nothing() {
         for drains in [false, true] {
             let mut shards = pair();
             let far = task(&mut shards[1], "waits");
-            let listener = listen(&mut shards[0], &[&far]);
+            let stream = listen(&mut shards[0], &[&far]);
             if drains {
                 shards[0].endpoint.drain();
             } else {
-                leave(&mut shards[0], &listener);
+                leave(&mut shards[0], &stream);
             }
             exchange_notes(&mut shards);
             let delivered = shards[0].deliveries();
             let kinds: Vec<_> = delivered.iter().map(|(_, part)| part_of(part).0).collect();
             let expected: &[&str] = if drains { &["event", "200"] } else { &[] };
             assert_eq!(kinds, expected);
-            check_nobody_listens(&mut shards[1]);
+            check_no_server_listens(&mut shards[1]);
         }
     });
 }

@@ -29,7 +29,7 @@ fn parses_cores_and_ranges_in_the_order_given() {
 }
 
 #[test]
-fn says_what_is_wrong_with_a_list_and_what_to_write() {
+fn reports_the_fault_of_a_list_and_the_remedy() {
     let empty = "core list is empty; write cores and ranges as in \"0-3,6\"";
     check("", Err(empty));
     check("  ", Err(empty));

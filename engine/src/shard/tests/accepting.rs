@@ -28,7 +28,7 @@ fn accepts(shard: &TestShard, operation: Operation) -> usize {
 }
 
 #[test]
-fn who_finds_the_table_full_waits_and_is_served_when_there_is_room() {
+fn a_client_waits_while_the_table_is_full_and_is_served_later() {
     with_shard(small, async |shard| {
         let mut clients = connect(shard, DESCRIPTORS).await;
         let waiting = connect(shard, BACKLOG).await;

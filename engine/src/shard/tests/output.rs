@@ -45,7 +45,7 @@ fn a_peer_has_to_take_the_minimum_rate_and_not_just_any_byte() {
 }
 
 #[test]
-fn output_behind_a_send_is_part_of_what_a_peer_must_take_in_time() {
+fn output_behind_a_send_must_be_taken_in_the_same_time() {
     with_shard(slow, async |shard| {
         let (client, key) = stalled_client(shard, 10).await;
         // A peer that takes one small event after the other, and never all there is.

@@ -1,4 +1,4 @@
-//! Shards over a model of the kernel: tests play the clients, make the turns and move the clock.
+//! Shards over a model of the kernel: tests act as the clients, make the turns and move the clock.
 //!
 //! A test is a script: clients connect, send, take and leave; the shard makes turns; the test looks
 //! at the bytes that clients received and at operations under way. When it is over, every client

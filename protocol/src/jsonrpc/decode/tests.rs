@@ -52,7 +52,7 @@ fn takes_every_kind_of_value() {
 }
 
 #[test]
-fn refuses_what_is_not_json() {
+fn refuses_invalid_json() {
     for text in ["", " ", "\r\n\t "] {
         check(text.as_bytes(), Err(DecodeError::Empty));
     }

@@ -294,7 +294,7 @@ fn borrows_strings_from_the_document() {
 }
 
 #[test]
-fn names_the_path_of_what_does_not_fit() {
+fn names_the_path_of_a_misfit() {
     let cases = [
         ("3", "invalid type: integer `3`, expected struct Search"),
         (
@@ -317,7 +317,7 @@ fn names_the_path_of_what_does_not_fit() {
 }
 
 #[test]
-fn bounds_what_an_error_quotes() {
+fn bounds_the_quotes_of_an_error() {
     let text = format!("\"{}\"", "ä".repeat(10_000));
     let message = read::<u8>(&text).unwrap_err();
     assert!(message.len() <= MESSAGE_BYTES_MAX);

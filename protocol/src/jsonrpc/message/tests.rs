@@ -330,7 +330,7 @@ fn bounds_the_lengths_of_id_and_method() {
 }
 
 #[test]
-fn refuses_what_is_not_an_object() {
+fn refuses_values_that_are_not_objects() {
     for (text, kind) in [
         ("1", Kind::Integer),
         ("\"a\"", Kind::String),

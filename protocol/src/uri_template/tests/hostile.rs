@@ -84,7 +84,7 @@ fn texts(alphabet: &str, length: usize) -> Vec<String> {
 }
 
 #[test]
-fn whatever_expands_matches_and_says_the_same_again() {
+fn every_expansion_matches_and_gives_the_same_values() {
     let values = texts("a/,.?%;", 2);
     for text in [
         "{x,y}",
@@ -126,7 +126,7 @@ fn whatever_expands_matches_and_says_the_same_again() {
 }
 
 #[test]
-fn whatever_matches_is_what_its_values_make() {
+fn every_match_is_the_expansion_of_its_values() {
     let uris = texts("ab/,.#", 5);
     for text in [
         "{x}", "{x,y}", "a{x}b{y}", "{+x}/{y}", "{x}{.y}", "{/x,y}", "{+x}{#y}",

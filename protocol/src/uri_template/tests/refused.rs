@@ -4,7 +4,7 @@ use super::{TEMPLATE_BYTES_MAX, UriTemplate, UriTemplateError, VARIABLES_MAX};
 use UriTemplateError as Error;
 
 #[test]
-fn says_what_is_wrong_and_where() {
+fn reports_the_fault_and_its_place() {
     let illegal = |offset, character| Error::IllegalLiteral { offset, character };
     let operator = |offset, operator| Error::UnknownOperator { offset, operator };
     let modifier = |offset, modifier| Error::Modifier { offset, modifier };

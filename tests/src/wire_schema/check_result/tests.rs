@@ -27,7 +27,7 @@ fn check(revision: Revision, method: Option<&str>, message: &Value, fault: &str)
 }
 
 #[test]
-fn a_modern_result_says_what_it_is() {
+fn a_modern_result_has_its_type() {
     let text = json!([{ "type": "text", "text": "x" }]);
     let plain = json!({ "resultType": "complete", "content": text });
     check_result(MODERN, "tools/call", plain, "");

@@ -68,7 +68,7 @@ fn answers_a_peer_that_reads_late() {
 }
 
 #[test]
-fn answers_what_came_before_the_end_of_input() {
+fn answers_requests_from_before_the_end_of_input() {
     let mut stream = connect(start(4));
     stream.write_all(&REQUEST.repeat(3)).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();

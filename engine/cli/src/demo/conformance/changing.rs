@@ -21,7 +21,7 @@ pub(super) fn add_to(server: Server) -> Server {
             "Tells that the watched resource has changed.",
             async move |_: &Call, _: NoArguments| {
                 resources.resource_updated("test://watched-resource")?;
-                Ok("told")
+                Ok("reported")
             },
         ))
 }

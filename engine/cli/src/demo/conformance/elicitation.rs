@@ -188,7 +188,7 @@ fn in_rounds(server: Server) -> Server {
         ))
         .with_tool(Tool::new(
             "test_input_required_result_capabilities",
-            "Asks only what the client can answer.",
+            "Sends only requests that the client can answer.",
             async |call: &Call, _: NoArguments| {
                 if call.client_can(ClientCapability::ElicitationForm) {
                     return greets(call, NoArguments {}).await;

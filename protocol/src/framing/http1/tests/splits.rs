@@ -106,7 +106,7 @@ fn seed() -> u64 {
 }
 
 #[test]
-fn random_pieces_of_good_and_damaged_requests_give_what_the_whole_gives() {
+fn random_pieces_of_requests_give_the_result_of_the_whole() {
     let seed = seed();
     println!("CORELANE_SEED={seed}");
     let mut random = Random(seed | 1);
