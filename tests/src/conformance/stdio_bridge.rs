@@ -24,7 +24,7 @@ impl StdioBridge {
         let mut process = Command::new(node())
             .arg(home().join("stdio-bridge.mjs"))
             .arg(binary())
-            .args(["serve", "--stdio"])
+            .args(["serve", "--demo", "conformance", "--stdio"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

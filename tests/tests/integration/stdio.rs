@@ -314,7 +314,7 @@ fn the_official_typescript_client_is_served_from_connect_to_close() {
     let output = Command::new(node())
         .arg(script)
         .arg(binary())
-        .args(["serve", "--stdio"])
+        .args(["serve", "--demo", "conformance", "--stdio"])
         .stdin(Stdio::null())
         .output()
         .expect("node starts: run ./perf-scripts/test.sh, which installs it");
