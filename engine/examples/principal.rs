@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         .with_exposed_header("x-tenant")
         .with_tool(Tool::new(
             "who_am_i",
-            "Says who you are, and of which tenant.",
+            "Names the principal and the tenant.",
             who_am_i,
         ))
         .run_from_args_with(|profile| {

@@ -140,12 +140,12 @@ impl Server {
     }
 
     /// Lets handlers see a header of the requests they serve, in both eras, with
-    /// [`Call::header`]; they see no other. At most
+    /// [`Call::header`](crate::Call::header); they see no other. At most
     /// [`EXPOSED_HEADERS_MAX`](crate::EXPOSED_HEADERS_MAX); a wrong name is found when the server
     /// starts.
     ///
     /// A client can send any value, unless a proxy in front sets the header. For the principal use
-    /// [`Call::principal`].
+    /// [`Call::principal`](crate::Call::principal).
     ///
     /// ```
     /// # use corelane::{Call, Server, Tool};
@@ -163,8 +163,8 @@ impl Server {
         self
     }
 
-    /// Gives handlers a value that all shards share, which they have with [`Call::state`]. One of
-    /// each type.
+    /// Gives handlers a value that all shards share, which they get with
+    /// [`Call::state`](crate::Call::state). One of each type.
     ///
     /// ```
     /// # use corelane::{Call, Server, Tool};

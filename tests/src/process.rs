@@ -90,7 +90,7 @@ impl Process {
     /// Waits for the process to end by itself.
     ///
     /// # Panics
-    /// If it runs for longer than [`PATIENCE`].
+    /// If it runs for longer than [`PATIENCE`](crate::PATIENCE).
     #[must_use]
     pub fn wait_for_exit(&self) -> ExitStatus {
         wait_until("the exit of the server", || {

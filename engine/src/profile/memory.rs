@@ -14,7 +14,7 @@ const SESSION_BYTES: u64 = 1024;
 /// Bytes of a connection that does nothing.
 const CONNECTION_BYTES: u64 = 128;
 
-/// What clients can make one shard of this profile hold, in bytes.
+/// The memory that clients can make one shard of this profile hold, in bytes.
 fn shard_bytes_max(profile: &ShardProfile, connections: u32) -> u64 {
     let bounded = [
         profile.connection.input_bytes_max,
@@ -37,7 +37,7 @@ fn shard_bytes_max(profile: &ShardProfile, connections: u32) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemoryLimit {
     pub(crate) bytes: u64,
-    /// What sets it.
+    /// The knobs that set it.
     pub(crate) source: &'static str,
 }
 

@@ -79,7 +79,7 @@ knobs! {
 /// Reads where to listen, as the profile and the command line have it.
 ///
 /// # Errors
-/// What would be right instead.
+/// The remedy.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     let hint = "give HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
     let mut addresses = text

@@ -31,7 +31,7 @@ const PATH: &str = "path";
 #[derive(Debug, Clone)]
 pub(super) struct ServedDirectory {
     directory: Directory,
-    /// What the operator calls it.
+    /// The operator's name for it.
     path: PathBuf,
     prefix: String,
     /// The prefix and then the path.
@@ -124,7 +124,7 @@ impl ServedDirectory {
     }
 
     fn uri(&self, relative: &str) -> String {
-        // What is encoded already is left as it is.
+        // Encoded characters stay as they are.
         self.template.expand(&[(PATH, &encode_path(relative))])
     }
 

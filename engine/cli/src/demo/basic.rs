@@ -67,7 +67,7 @@ struct Name {
     name: String,
 }
 
-/// Asks the user for a name and greets them.
+/// Elicits a name from the user and greets them.
 #[tool]
 async fn greet(call: &Call) -> Result<String, CallError> {
     let question = Elicitation::form::<Name>("What is your name?")?;
@@ -105,7 +105,7 @@ async fn sleep(
     format!("slept {ms} ms")
 }
 
-/// Asks the model to explain a subject.
+/// Lets the model explain a subject.
 #[prompt]
 fn explain(
     /// The subject.

@@ -18,7 +18,7 @@ impl Call {
     }
 
     /// The value of a header that the server exposes, see
-    /// [`Server::expose_header`](crate::Server::expose_header); the name in any case.
+    /// [`Server::with_exposed_header`](crate::Server::with_exposed_header); the name in any case.
     ///
     /// Nothing if the server does not expose it or the request has none. Several lines of one
     /// header are one value with commas between them (RFC 9110 5.3). Bytes that are not UTF-8

@@ -94,7 +94,7 @@ fn related(mut object: Value, id: &str) -> Value {
     object
 }
 
-/// What was delivered besides the statuses of tasks.
+/// The deliveries besides the statuses of tasks.
 fn without_statuses(mut delivered: Vec<(Exchange, Part)>) -> Vec<(Exchange, Part)> {
     delivered.retain(|(_, part)| part_of(part).1["method"] != "notifications/tasks/status");
     delivered

@@ -135,7 +135,7 @@ fn a_change_that_the_newest_stream_of_a_session_does_not_take_goes_to_the_next()
             shard.settle().await;
             client.received();
         }
-        // So much waits behind what the peer of the newer one does not take.
+        // The output that waits behind the unread bytes of the newer one's peer.
         newer.takes(0);
         shard.sends(newer_key, 10);
         shard.settle().await;
