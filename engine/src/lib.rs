@@ -115,6 +115,7 @@ pub use handler::{
 };
 pub use profile::Profile;
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
+pub use server::{Reply, TestClient, TestClientError, TestResult};
 
 /// The crate whose `JsonSchema` the arguments of tools derive.
 pub use schemars;

@@ -34,6 +34,7 @@ mod handle;
 mod running;
 mod state_keys;
 mod stdio;
+mod test_client;
 
 use directory::ServedDirectory;
 pub use error::{Error, Result};
@@ -41,6 +42,7 @@ pub use handle::ServerHandle;
 use running::EndGuard;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
+pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 
 /// An MCP server: its description and its catalog.
 ///

@@ -102,6 +102,8 @@ mod subscriptions;
 mod task_status;
 #[path = "integration/tasks.rs"]
 mod tasks;
+#[path = "integration/test_client.rs"]
+mod test_client;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]

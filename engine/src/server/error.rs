@@ -81,6 +81,9 @@ pub enum Error {
     /// Standard input and output cannot be served.
     #[error("cannot serve standard input and output: {0}")]
     Stdio(io::Error),
+    /// The client in memory cannot be connected.
+    #[error("cannot connect the test client: {0}")]
+    TestClient(io::Error),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),

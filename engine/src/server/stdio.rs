@@ -1,5 +1,6 @@
 //! A server on standard input and output: one client, which is the parent of the process.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,12 +46,8 @@ impl Server {
         self.run(profile)
     }
 
-    pub(super) fn serve_stdio(self, mut profile: Profile) -> Result<()> {
+    pub(super) fn serve_stdio(self, profile: Profile) -> Result<()> {
         profile.validate()?;
-        profile.server.shards = Some(1);
-        let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);
-        profile.ring.descriptors = Some(descriptors);
-        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
         // The end of standard input is a request to end; a signal after it is the second one.
         let is_ending = Arc::new(AtomicBool::new(false));
         let on_input_end = {
@@ -59,19 +56,34 @@ impl Server {
         };
         let connected = Stdio::take_over().and_then(|stdio| stdio.connect(on_input_end));
         let connected = connected.map_err(Error::Stdio)?;
-        let intake = Intake::Channel {
-            socket: connected.socket,
-            is_pinned: profile.server.cores.is_some(),
-        };
-        // Nothing listens there, and no output names it.
-        let address = profile.server.listen;
         let patience = Duration::from_millis(profile.server.drain_timeout_ms);
         let signals = RunningServer::catch_signals()?;
-        let server = self.start_on(profile, &core, address, vec![intake])?;
+        let server = self.start_on_channel(profile, connected.socket)?;
         server.forward_signals(signals, is_ending)?;
         let ended = server.run_until_channel_ends();
         // The last output of the shard may still be on its way to a parent that reads slowly.
         let _ = connected.written.recv_timeout(patience);
         ended
+    }
+
+    /// Starts one shard with `socket` as its only connection.
+    pub(super) fn start_on_channel(
+        self,
+        mut profile: Profile,
+        socket: OwnedFd,
+    ) -> Result<RunningServer> {
+        profile.validate()?;
+        profile.server.stdio = true;
+        profile.server.shards = Some(1);
+        let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);
+        profile.ring.descriptors = Some(descriptors);
+        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
+        let intake = Intake::Channel {
+            socket,
+            is_pinned: profile.server.cores.is_some(),
+        };
+        // Nothing listens there, and no output names it.
+        let address = profile.server.listen;
+        self.start_on(profile, &core, address, vec![intake])
     }
 }

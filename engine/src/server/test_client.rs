@@ -1,0 +1,390 @@
+//! A client in memory, for tests of a server's tools, prompts and resources.
+//!
+//! It uses the same connection, limits and handlers as every other client; only the network is
+//! missing. A thread of its own reads the messages of the server, so that a reply can be awaited in
+//! any runtime or waited for without one.
+//!
+//! What it deliberately lacks: typed results for each method. [`TestClient::request`] sends any
+//! method and gives the result as it came.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::{Error, Result, RunningServer, Server};
+use crate::profile::Profile;
+
+mod reply;
+
+use reply::Slot;
+pub use reply::{Reply, TestClientError, TestResult};
+
+/// The revision of a client that has not initialized a session.
+const MODERN: &str = "2026-07-28";
+/// Questions of the server that are answered for one request.
+const ROUNDS_MAX: usize = 64;
+/// Notifications that are kept until [`TestClient::notifications`] takes them; older ones go first.
+const NOTIFICATIONS_MAX: usize = 10_000;
+
+const RESPONDER_PANICKED: &str = "the function that responds to it panicked";
+
+type Responder = dyn Fn(&str, &Value) -> Option<Value> + Send + Sync;
+
+/// A client of a server in the same process, made by [`Server::test_client`]. Dropping it ends the
+/// server.
+#[derive(Debug)]
+pub struct TestClient {
+    channel: Arc<Channel>,
+    reader: Option<JoinHandle<()>>,
+    server: Option<RunningServer>,
+}
+
+/// What requests and the reading thread share.
+struct Channel {
+    socket: UnixStream,
+    state: Mutex<ChannelState>,
+}
+
+#[derive(Default)]
+struct ChannelState {
+    last_id: u64,
+    pending: HashMap<u64, Pending>,
+    /// The revision of the session, if one was initialized.
+    session_revision: Option<String>,
+    responder: Option<Arc<Responder>>,
+    notifications: VecDeque<Value>,
+    /// Why nothing comes any more.
+    ended: Option<String>,
+}
+
+struct Pending {
+    method: String,
+    params: Map<String, Value>,
+    rounds: usize,
+    slot: Arc<Slot>,
+}
+
+impl Drop for Pending {
+    /// A request is dropped without a reply only if the function that responds panics.
+    fn drop(&mut self) {
+        if !self.slot.is_filled() {
+            self.slot
+                .fill(Err(TestClientError::Ended(RESPONDER_PANICKED.to_owned())));
+        }
+    }
+}
+
+impl Server {
+    /// Starts the server on one shard, without a listener, and connects a client to it in memory.
+    ///
+    /// The client speaks revision 2026-07-28 until [`TestClient::initialize`] begins a session of
+    /// an older one.
+    ///
+    /// ```
+    /// use corelane::{Server, tool};
+    /// use serde_json::json;
+    ///
+    /// /// Adds two numbers.
+    /// #[tool]
+    /// async fn add(a: f64, b: f64) -> f64 {
+    ///     a + b
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Server::new("calculator", "1.0.0").with_tool(add()).test_client()?;
+    /// let sum = client.call_tool("add", json!({"a": 1, "b": 2})).wait()?;
+    /// assert_eq!(sum.text(), "3");
+    ///
+    /// // The same in a session of revision 2025-11-25; in an async test, `.await` the reply.
+    /// client.initialize("2025-11-25").wait()?;
+    /// let sum = client.call_tool("add", json!({"a": 1, "b": 2})).wait()?;
+    /// assert_eq!(sum.text(), "3");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that keeps the server from starting.
+    pub fn test_client(self) -> Result<TestClient> {
+        let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
+        let reading = ours.try_clone().map_err(Error::TestClient)?;
+        let server = self.start_on_channel(Profile::default(), theirs.into())?;
+        let channel = Arc::new(Channel {
+            socket: ours,
+            state: Mutex::default(),
+        });
+        let reader = {
+            let channel = Arc::clone(&channel);
+            thread::Builder::new()
+                .name("test-client".to_owned())
+                .spawn(move || channel.read_all(reading))
+                .map_err(Error::TestClient)?
+        };
+        Ok(TestClient {
+            channel,
+            reader: Some(reader),
+            server: Some(server),
+        })
+    }
+}
+
+impl TestClient {
+    /// Answers what the server requests from its client with `respond`, which gets the method, such
+    /// as `elicitation/create`, `sampling/createMessage` or `roots/list`, and the params, and
+    /// returns the result; `None` is an error to the server. The client then declares these
+    /// capabilities. Without this it has none.
+    ///
+    /// ```
+    /// # use corelane::{Call, CallError, Elicitation, Server, tool};
+    /// # use serde_json::json;
+    /// # #[derive(serde::Deserialize, corelane::schemars::JsonSchema)]
+    /// # struct Name { name: String }
+    /// /// Greets the user.
+    /// #[tool]
+    /// async fn greet(call: &Call) -> Result<String, CallError> {
+    ///     let question = Elicitation::form::<Name>("What is your name?")?;
+    ///     let Name { name } = call.elicit("name", question).await?.into_form()?;
+    ///     Ok(format!("Hello, {name}!"))
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = Server::new("greeter", "1.0.0").with_tool(greet()).test_client()?;
+    /// client.respond_with(|method, params| {
+    ///     assert_eq!(method, "elicitation/create");
+    ///     assert_eq!(params["message"], "What is your name?");
+    ///     Some(json!({"action": "accept", "content": {"name": "Ann"}}))
+    /// });
+    /// let greeting = client.call_tool("greet", json!({})).wait()?;
+    /// assert_eq!(greeting.text(), "Hello, Ann!");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn respond_with(
+        &self,
+        respond: impl Fn(&str, &Value) -> Option<Value> + Send + Sync + 'static,
+    ) {
+        self.channel.lock().responder = Some(Arc::new(respond));
+    }
+
+    /// Begins a session of `revision`, such as `2025-11-25`; later requests belong to it. The reply
+    /// is the result of `initialize`.
+    pub fn initialize(&self, revision: &str) -> Reply {
+        let params = json!({
+            "protocolVersion": revision,
+            "capabilities": self.channel.lock().capabilities(),
+            "clientInfo": {"name": "test-client", "version": env!("CARGO_PKG_VERSION")},
+        });
+        self.request("initialize", params)
+    }
+
+    /// Calls a tool. Arguments that cannot be written as JSON are a panic.
+    ///
+    /// # Panics
+    /// If `arguments` have no form in JSON.
+    pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Reply {
+        let arguments = serde_json::to_value(arguments).expect("arguments have a form in JSON");
+        self.request("tools/call", json!({"name": name, "arguments": arguments}))
+    }
+
+    /// Sends a request of any method. Params that are not an object stand for none.
+    pub fn request(&self, method: &str, params: Value) -> Reply {
+        let params = match params {
+            Value::Object(params) => params,
+            _ => Map::new(),
+        };
+        let slot = Arc::new(Slot::default());
+        self.channel.send_request(Pending {
+            method: method.to_owned(),
+            params,
+            rounds: 0,
+            slot: Arc::clone(&slot),
+        });
+        Reply(slot)
+    }
+
+    /// Takes the notifications that came since the last time, in order: progress, log messages,
+    /// changed lists.
+    pub fn notifications(&self) -> Vec<Value> {
+        self.channel.lock().notifications.drain(..).collect()
+    }
+}
+
+impl Drop for TestClient {
+    fn drop(&mut self) {
+        let _ = self.channel.socket.shutdown(Shutdown::Both);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if let Some(server) = self.server.take() {
+            let _ = server.drain();
+        }
+    }
+}
+
+impl ChannelState {
+    fn capabilities(&self) -> Value {
+        match self.responder {
+            Some(_) => json!({
+                "elicitation": {"form": {}, "url": {}},
+                "sampling": {"tools": {}, "context": {}},
+                "roots": {},
+            }),
+            None => json!({}),
+        }
+    }
+}
+
+impl Channel {
+    fn lock(&self) -> MutexGuard<'_, ChannelState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_request(&self, pending: Pending) {
+        let mut state = self.lock();
+        if let Some(ended) = &state.ended {
+            pending
+                .slot
+                .fill(Err(TestClientError::Ended(ended.clone())));
+            return;
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        let mut params = pending.params.clone();
+        if state.session_revision.is_none() && pending.method != "initialize" {
+            let capabilities = state.capabilities();
+            let meta = params.entry("_meta").or_insert_with(|| json!({}));
+            meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
+            meta["io.modelcontextprotocol/clientCapabilities"] = capabilities;
+        }
+        let message = json!({
+            "jsonrpc": "2.0", "id": id, "method": pending.method, "params": params,
+        });
+        state.pending.insert(id, pending);
+        drop(state);
+        self.send(&message);
+    }
+
+    /// Sends a message. If that fails, the thread that reads sees the end too.
+    fn send(&self, message: &Value) {
+        let mut line = message.to_string();
+        line.push('\n');
+        let _ = (&self.socket).write_all(line.as_bytes());
+    }
+
+    fn read_all(&self, socket: UnixStream) {
+        // A test may well assert in the function that responds.
+        let why = match catch_unwind(AssertUnwindSafe(|| self.read_lines(socket))) {
+            Ok(Ok(())) => "it closed the connection".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => RESPONDER_PANICKED.to_owned(),
+        };
+        let mut state = self.lock();
+        state.ended = Some(why.clone());
+        let pending: Vec<Pending> = state.pending.drain().map(|(_, it)| it).collect();
+        drop(state);
+        for pending in pending {
+            pending.slot.fill(Err(TestClientError::Ended(why.clone())));
+        }
+    }
+
+    fn read_lines(&self, socket: UnixStream) -> io::Result<()> {
+        for line in BufReader::new(socket).lines() {
+            let message: Value = serde_json::from_str(&line?)?;
+            match (message.get("method"), message.get("id")) {
+                (Some(_), Some(_)) => self.respond(&message),
+                (Some(_), None) => self.keep(message),
+                (None, _) => self.settle(message),
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(&self, notification: Value) {
+        let notifications = &mut self.lock().notifications;
+        if notifications.len() == NOTIFICATIONS_MAX {
+            notifications.pop_front();
+        }
+        notifications.push_back(notification);
+    }
+
+    /// Answers a request of the server.
+    fn respond(&self, request: &Value) {
+        let id = &request["id"];
+        let method = request["method"].as_str().unwrap_or_default();
+        self.send(&match self.answer(method, &request["params"]) {
+            Some(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
+            None => json!({
+                "jsonrpc": "2.0",
+                "id": id,
+                "error": {"code": -32601, "message": "the test does not answer this"},
+            }),
+        });
+    }
+
+    fn answer(&self, method: &str, params: &Value) -> Option<Value> {
+        if method == "ping" {
+            return Some(json!({}));
+        }
+        let responder = self.lock().responder.clone()?;
+        responder(method, params)
+    }
+
+    /// Takes a response.
+    fn settle(&self, mut message: Value) {
+        let id = message["id"].as_u64();
+        let Some(pending) = id.and_then(|id| self.lock().pending.remove(&id)) else {
+            return;
+        };
+        if let Some(error) = message.get_mut("error") {
+            let refused = TestClientError::Refused {
+                code: error["code"].as_i64().unwrap_or_default(),
+                message: error["message"].as_str().unwrap_or_default().to_owned(),
+                data: error["data"].take(),
+            };
+            return pending.slot.fill(Err(refused));
+        }
+        let result = message["result"].take();
+        if result["resultType"] == "input_required" && pending.rounds < ROUNDS_MAX {
+            return self.send_request(self.next_round(pending, &result));
+        }
+        if pending.method == "initialize" {
+            let revision = result["protocolVersion"].as_str().unwrap_or_default();
+            self.lock().session_revision = Some(revision.to_owned());
+            self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+        }
+        pending.slot.fill(Ok(TestResult(result)));
+    }
+
+    /// The request again, with the answers to what the server requested.
+    fn next_round(&self, mut pending: Pending, result: &Value) -> Pending {
+        let mut responses = Map::new();
+        for (key, request) in result["inputRequests"].as_object().into_iter().flatten() {
+            let method = request["method"].as_str().unwrap_or_default();
+            if let Some(response) = self.answer(method, &request["params"]) {
+                responses.insert(key.clone(), response);
+            }
+        }
+        pending.rounds += 1;
+        pending
+            .params
+            .insert("inputResponses".to_owned(), responses.into());
+        pending
+            .params
+            .insert("requestState".to_owned(), result["requestState"].clone());
+        pending
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Channel").finish_non_exhaustive()
+    }
+}
