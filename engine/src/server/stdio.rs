@@ -66,13 +66,12 @@ impl Server {
         ended
     }
 
-    /// Starts one shard with `socket` as its only connection.
+    /// Starts one shard with `socket` as its only connection. The profile was validated.
     pub(super) fn start_on_channel(
         self,
         mut profile: Profile,
         socket: OwnedFd,
     ) -> Result<RunningServer> {
-        profile.validate()?;
         profile.server.stdio = true;
         profile.server.shards = Some(1);
         let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);

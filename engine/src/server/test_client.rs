@@ -16,6 +16,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use corelane_protocol::mcp::error_code::METHOD_NOT_FOUND;
+use corelane_protocol::mcp::meta;
+use corelane_protocol::mcp::revision::Revision;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -27,8 +30,6 @@ mod reply;
 use reply::Slot;
 pub use reply::{Reply, TestClientError, TestResult};
 
-/// The revision of a client that has not initialized a session.
-const MODERN: &str = "2026-07-28";
 /// Questions of the server that are answered for one request.
 const ROUNDS_MAX: usize = 64;
 /// Notifications that are kept until [`TestClient::notifications`] takes them; older ones go first.
@@ -44,7 +45,8 @@ type Responder = dyn Fn(&str, &Value) -> Option<Value> + Send + Sync;
 pub struct TestClient {
     channel: Arc<Channel>,
     reader: Option<JoinHandle<()>>,
-    server: Option<RunningServer>,
+    /// Drains when it is dropped.
+    _server: RunningServer,
 }
 
 /// What requests and the reading thread share.
@@ -57,8 +59,8 @@ struct Channel {
 struct ChannelState {
     last_id: u64,
     pending: HashMap<u64, Pending>,
-    /// The revision of the session, if one was initialized.
-    session_revision: Option<String>,
+    /// A session was initialized: requests belong to it.
+    has_session: bool,
     responder: Option<Arc<Responder>>,
     notifications: VecDeque<Value>,
     /// Why nothing comes any more.
@@ -131,7 +133,7 @@ impl Server {
         Ok(TestClient {
             channel,
             reader: Some(reader),
-            server: Some(server),
+            _server: server,
         })
     }
 }
@@ -185,7 +187,7 @@ impl TestClient {
         self.request("initialize", params)
     }
 
-    /// Calls a tool. Arguments that cannot be written as JSON are a panic.
+    /// Calls a tool.
     ///
     /// # Panics
     /// If `arguments` have no form in JSON.
@@ -223,9 +225,6 @@ impl Drop for TestClient {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
-        if let Some(server) = self.server.take() {
-            let _ = server.drain();
-        }
     }
 }
 
@@ -258,11 +257,11 @@ impl Channel {
         state.last_id += 1;
         let id = state.last_id;
         let mut params = pending.params.clone();
-        if state.session_revision.is_none() && pending.method != "initialize" {
+        if !state.has_session && pending.method != "initialize" {
             let capabilities = state.capabilities();
-            let meta = params.entry("_meta").or_insert_with(|| json!({}));
-            meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
-            meta["io.modelcontextprotocol/clientCapabilities"] = capabilities;
+            let members = params.entry("_meta").or_insert_with(|| json!({}));
+            members[meta::PROTOCOL_VERSION] = Revision::V2026_07_28.as_str().into();
+            members[meta::CLIENT_CAPABILITIES] = capabilities;
         }
         let message = json!({
             "jsonrpc": "2.0", "id": id, "method": pending.method, "params": params,
@@ -321,11 +320,11 @@ impl Channel {
         let method = request["method"].as_str().unwrap_or_default();
         self.send(&match self.answer(method, &request["params"]) {
             Some(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}),
-            None => json!({
-                "jsonrpc": "2.0",
-                "id": id,
-                "error": {"code": -32601, "message": "the test does not answer this"},
-            }),
+            None => {
+                let (code, message) = (METHOD_NOT_FOUND, "the test does not answer this");
+                let error = json!({"code": code, "message": message});
+                json!({"jsonrpc": "2.0", "id": id, "error": error})
+            }
         });
     }
 
@@ -356,8 +355,7 @@ impl Channel {
             return self.send_request(self.next_round(pending, &result));
         }
         if pending.method == "initialize" {
-            let revision = result["protocolVersion"].as_str().unwrap_or_default();
-            self.lock().session_revision = Some(revision.to_owned());
+            self.lock().has_session = true;
             self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         }
         pending.slot.fill(Ok(TestResult(result)));
