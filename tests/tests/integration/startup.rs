@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use corelane_tests::server::Ended;
-use corelane_tests::{LivenessProbe, Setup};
+use corelane_tests::{LivenessProbe, Setup, wait_until};
 
 /// The process ends with `code`, and its message has all of `words`.
 fn check(name: &str, ended: &Ended, codes: &[i32], words: &[&str]) {
@@ -221,11 +221,13 @@ fn the_memory_that_clients_can_take_is_summed_and_compared_with_what_there_is() 
     };
     let (small, large) = (setup(32 << 20).start(), setup(64 << 20).start());
     let mib = |server: &corelane_tests::Server| -> u64 {
-        let log = server.log();
-        let line = log
-            .lines()
-            .find_map(|line| line.strip_prefix("memory: up to "));
-        let line = line.unwrap_or_else(|| panic!("no sum: {log}"));
+        // It is printed after the address, which is all that `start` waits for.
+        let line = wait_until("the sum", || {
+            let log = server.log();
+            let mut lines = log.lines();
+            let sum = lines.find_map(|line| line.strip_prefix("memory: up to "));
+            sum.map(str::to_owned)
+        });
         assert!(
             line.contains(" MiB by the bounds of the profile, "),
             "{line}"
