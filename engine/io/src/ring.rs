@@ -96,25 +96,22 @@ impl Ring {
         // The earliest feature flag after 6.13 is that of 6.15.
         let shuts_down_before_close = !uring.params().is_feature_no_iowait();
         let kernel = Kernel::Uring(uring);
-        Ok(Ring::over(kernel, buffers, park, shuts_down_before_close))
+        let mut ring = Ring::over(kernel, buffers, park, settings.descriptors);
+        ring.shuts_down_before_close = shuts_down_before_close;
+        Ok(ring)
     }
 
     /// A ring over a kernel that has nothing under way.
-    fn over(
-        kernel: Kernel,
-        buffers: BufferRing,
-        park: Arc<EventFd>,
-        shuts_down_before_close: bool,
-    ) -> Ring {
+    fn over(kernel: Kernel, buffers: BufferRing, park: Arc<EventFd>, descriptors: u32) -> Ring {
         Ring {
             kernel,
             buffers,
-            flight: Flight::default(),
+            flight: Flight::new(descriptors),
             backlog: VecDeque::new(),
             park,
             wake: None,
             tick: Box::default(),
-            shuts_down_before_close,
+            shuts_down_before_close: false,
         }
     }
 

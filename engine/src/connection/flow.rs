@@ -32,13 +32,14 @@ impl Connection {
         }
     }
 
-    /// The deadline of the connection in its present state, and its request. The deadline for
-    /// writing belongs to no request: a peer gets no more time for unread output by sending
-    /// another.
-    pub(crate) fn armed_timer(&self) -> (Timer, u32) {
+    /// The deadline of the connection in its present state, and the low bits of the number of its
+    /// request: it is compared after every step, which handles far fewer than 2^16 requests. The
+    /// deadline for writing belongs to no request: a peer gets no more time for unread output by
+    /// sending another.
+    pub(crate) fn armed_timer(&self) -> (Timer, u16) {
         match self.timer() {
             Timer::Write => (Timer::Write, 0),
-            timer => (timer, self.sequence),
+            timer => (timer, self.sequence as u16),
         }
     }
 

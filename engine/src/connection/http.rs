@@ -71,8 +71,8 @@ pub(crate) struct Connection {
     pub(crate) sequence: u32,
     /// Bytes of memory that the send under way holds until all of it is sent; 0 without one.
     pub(crate) sending_bytes: u32,
-    /// The deadline that runs, and for which request.
-    pub(crate) armed: (Timer, u32),
+    /// The deadline that runs, and the low bits of the number of the request that it is for.
+    pub(crate) armed: (Timer, u16),
     pub(crate) buffers: Option<Box<ConnectionBuffers>>,
 }
 

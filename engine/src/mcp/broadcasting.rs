@@ -27,7 +27,7 @@ impl Broadcasting<'_> {
     /// Sends a broadcast until the budget is spent; returns whether it is finished.
     fn send_share(&mut self, broadcast: &mut Broadcast, budget: &mut usize) -> bool {
         let open = &self.subscriptions.open;
-        while broadcast.next_subscription < open.capacity() {
+        while broadcast.next_subscription < self.subscriptions.places {
             if *budget == 0 {
                 return false;
             }

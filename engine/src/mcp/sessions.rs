@@ -131,7 +131,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Sessions stand at places below this.
     pub(super) fn places(&self) -> usize {
-        self.sessions.capacity()
+        self.links.len()
     }
 
     /// The session at a place, if there is one; looking does not count as use.
@@ -139,15 +139,16 @@ impl Sessions {
         self.sessions.get(place)
     }
 
-    /// No sessions yet, on the shard `home`.
+    /// No sessions yet, on the shard `home`. Memory for all of them is reserved and touched as far
+    /// as sessions were made: nothing moves when their number grows.
     pub(crate) fn new(home: u16, limits: SessionLimits) -> Sessions {
         Sessions {
             home,
             limits,
             random: RandomBits::default(),
             by_random: HashTable::new(),
-            sessions: Slab::new(),
-            links: Vec::new(),
+            sessions: Slab::with_capacity(limits.sessions_max),
+            links: Vec::with_capacity(limits.sessions_max),
             oldest: NONE,
             newest: NONE,
             principals: Principals::default(),

@@ -59,6 +59,8 @@ impl Subscription {
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     pub(super) open: Slab<Subscription>,
+    /// Every subscription is and was at a place below this.
+    pub(super) places: usize,
     /// Streams of each holder.
     pub(super) shares: Shares,
     pub(super) broadcasts: Broadcasts,
@@ -71,10 +73,13 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// No subscriptions, of which there may be as many as connections.
+    /// No subscriptions, of which there may be as many as connections. Memory for all of them is
+    /// reserved and touched as far as subscriptions were opened: nothing moves when their number
+    /// grows.
     pub(super) fn new(connections_max: usize) -> Subscriptions {
         Subscriptions {
-            open: Slab::new(),
+            open: Slab::with_capacity(connections_max),
+            places: 0,
             shares: Shares::new(connections_max),
             broadcasts: Broadcasts::default(),
             holding: VecDeque::new(),
@@ -86,7 +91,9 @@ impl Subscriptions {
     /// Keeps a subscription that was admitted; returns its place.
     pub(super) fn insert(&mut self, subscription: Subscription) -> u32 {
         self.shares.take(subscription.holder, 1);
-        self.open.insert(subscription) as u32
+        let place = self.open.insert(subscription);
+        self.places = self.places.max(place + 1);
+        place as u32
     }
 
     /// Removes a subscription, if it is still open.

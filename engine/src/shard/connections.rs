@@ -368,7 +368,7 @@ impl Shard {
         let left_ms = profile
             .idle_timeout_ms
             .saturating_sub(profile.quiet_after_ms);
-        connection.armed = (Timer::Idle, connection.sequence);
+        connection.armed = (Timer::Idle, connection.sequence as u16);
         self.wheel.schedule(key.index, self.now_ms + left_ms);
     }
 }

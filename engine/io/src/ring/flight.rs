@@ -63,6 +63,14 @@ pub(super) struct Flight {
 }
 
 impl Flight {
+    /// No operations, on a ring of `descriptors` direct descriptors.
+    pub(super) fn new(descriptors: u32) -> Flight {
+        Flight {
+            outstanding: Outstanding::new(descriptors),
+            ..Flight::default()
+        }
+    }
+
     /// Counts one operation that will complete.
     pub(super) fn begin(&mut self) {
         self.operations += 1;

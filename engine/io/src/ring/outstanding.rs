@@ -7,7 +7,7 @@
 //! `Closed` is the last completion of its key.
 //!
 //! Cost: eight bytes for each descriptor that was ever used, and no search, for any number of
-//! connections.
+//! connections. The table is reserved as a whole and touched as far as descriptors were used.
 
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
@@ -38,6 +38,14 @@ struct OnSlot {
 }
 
 impl Outstanding {
+    /// No operations on any of `descriptors` descriptors.
+    pub(super) fn new(descriptors: u32) -> Outstanding {
+        Outstanding {
+            slots: Vec::with_capacity(descriptors as usize),
+            closing: 0,
+        }
+    }
+
     /// Counts an operation on the descriptor `index`.
     ///
     /// # Panics

@@ -356,6 +356,6 @@ fn a_notification_is_accepted_without_a_body() {
 
 #[test]
 fn an_idle_connection_is_small() {
-    assert!(size_of::<Connection>() <= 40);
+    assert!(size_of::<Connection>() <= 24);
     assert!(TestConnection::new().owns_nothing());
 }

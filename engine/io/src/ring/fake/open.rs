@@ -22,7 +22,8 @@ impl Ring {
         let park = Arc::new(EventFd::open().map_err(refused("eventfd"))?);
         let network = FakeNetwork(Rc::new(RefCell::new(Model::new(settings))));
         let kernel = Kernel::Fake(FakeKernel(network.clone()));
-        Ok((Ring::over(kernel, buffers, park, false), network))
+        let ring = Ring::over(kernel, buffers, park, settings.descriptors);
+        Ok((ring, network))
     }
 
     /// Whether the ring shuts connections down before it closes them, as on Linux before 6.13.
