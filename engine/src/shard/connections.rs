@@ -318,6 +318,10 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
+        // A change of state that was not a step leaves an old deadline behind.
+        if connection.armed.0 == Timer::Quiet && connection.timer() != Timer::Quiet {
+            return self.set_timer(key);
+        }
         let mut context = self.handling.context(key);
         let meter = context.meter;
         match connection.timer() {

@@ -95,6 +95,25 @@ fn a_stream_that_ends_for_want_of_a_buffer_loses_nothing() {
 }
 
 #[test]
+fn a_connection_whose_stream_ended_without_bytes_has_its_whole_idle_time() {
+    let change = |setup: &mut Setup| {
+        quiet(setup);
+        setup.profile.connection.idle_timeout_ms = 10 * QUIET_AFTER_MS;
+    };
+    with_shard(change, async |shard| {
+        let (client, key) = streamed_client(shard).await;
+        shard.network.fail_next(RecvMultishot, libc::ENOBUFS);
+        // The kernel looks at the connection without new bytes.
+        client.takes(usize::MAX);
+        shard.settle().await;
+        check_reads(shard, key, RecvMode::Poll);
+        shard.advance(9 * QUIET_AFTER_MS).await;
+        assert!(shard.phase(key).is_some());
+        check_answered(shard, &client).await;
+    });
+}
+
+#[test]
 fn a_stream_that_the_kernel_ends_goes_on_as_a_watch() {
     with_shard(quiet, async |shard| {
         let (client, key) = streamed_client(shard).await;
