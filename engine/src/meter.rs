@@ -25,7 +25,8 @@ pub enum Counter {
     ConnectionsClosed,
     /// Connections closed because the file table was full (ENFILE).
     ConnectionsRefusedDescriptors,
-    /// Connections closed because the shard had too much unsent output, and theirs had stalled.
+    /// Connections closed because the shard had too much unsent output or too many bytes of
+    /// unfinished requests, and theirs had stalled.
     ConnectionsShed,
     /// Bytes of memory that unsent output holds.
     OutputBytes,

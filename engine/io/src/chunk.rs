@@ -11,9 +11,6 @@ use std::ops::{Deref, DerefMut};
 pub const SMALL_CHUNK_BYTES: usize = 4 * 1024;
 /// Bytes of the chunks that hold lists and long answers.
 pub const LARGE_CHUNK_BYTES: usize = 64 * 1024;
-/// The least bytes of a chunk that grew beyond these. Allocators keep the memory of smaller blocks
-/// in pages that they share.
-const GROWN_CHUNK_BYTES_MIN: usize = 1024 * 1024;
 /// Bytes a pool keeps free unless the tuning profile says otherwise.
 pub const FREE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -93,7 +90,7 @@ impl ChunkPool {
         }
         let mut grown = match needed <= LARGE_CHUNK_BYTES {
             true => self.take(needed),
-            false => self.take(needed.next_power_of_two().max(GROWN_CHUNK_BYTES_MIN)),
+            false => self.take(needed.next_power_of_two()),
         };
         grown.extend_from_slice(chunk);
         self.give(std::mem::replace(chunk, grown));
@@ -178,7 +175,7 @@ mod tests {
             (1, LARGE_CHUNK_BYTES, SMALL_CHUNK_BYTES),
             (
                 LARGE_CHUNK_BYTES,
-                MEGABYTE,
+                2 * LARGE_CHUNK_BYTES,
                 SMALL_CHUNK_BYTES + LARGE_CHUNK_BYTES,
             ),
             (

@@ -35,7 +35,7 @@ pub(crate) struct Context<'e> {
     pub(crate) shard: u16,
     pub(crate) key: SlotKey,
     pub(crate) is_draining: bool,
-    /// Bytes of unfinished requests that all connections of the shard hold.
+    /// Bytes of memory that the unfinished requests of all connections of the shard hold.
     pub(crate) input_bytes: &'e mut usize,
     /// Bytes of memory that the unsent output of all connections of the shard holds.
     pub(crate) shard_output_bytes: usize,

@@ -226,21 +226,29 @@ impl Connection {
             .is_none_or(|buffers| buffers.input.is_none())
         {
             let chunk = context.chunks.take(bytes.len());
+            *context.input_bytes += chunk.capacity();
             self.buffers(context).input = Some(chunk);
         }
-        *context.input_bytes += bytes.len();
         let buffers = self.buffers.as_mut();
         let input = buffers.and_then(|buffers| buffers.input.as_mut());
         let input = input.expect("it was put there above");
+        let held_before = input.capacity();
         context.chunks.reserve(input, bytes.len());
+        *context.input_bytes += input.capacity() - held_before;
         input.extend_from_slice(bytes);
         let limit = context.rules.connection.input_bytes_max;
         if *context.input_bytes > limit && self.is_between_answers() {
-            self.drop_input(context);
-            let text = "overloaded: unfinished requests of all clients are too large; try again";
-            self.sequence = self.sequence.wrapping_add(1);
-            self.refuse_framing(Status::ServiceUnavailable, text, context);
+            self.shed_input(context);
         }
+    }
+
+    /// Refuses the unfinished request of the connection, to free its memory.
+    pub(crate) fn shed_input(&mut self, context: &mut Context<'_>) {
+        self.drop_input(context);
+        let text = "overloaded: unfinished requests of all clients take more memory than \
+                    connection.input_bytes_max allows; try again";
+        self.sequence = self.sequence.wrapping_add(1);
+        self.refuse_framing(Status::ServiceUnavailable, text, context);
     }
 
     /// Forgets input that was kept.
@@ -250,7 +258,7 @@ impl Connection {
             .as_mut()
             .and_then(|buffers| buffers.input.take())
         {
-            *context.input_bytes -= input.len();
+            *context.input_bytes -= input.capacity();
             context.chunks.give(input);
         }
     }

@@ -139,7 +139,7 @@ impl Connection {
         let Some(mut input) = buffers.input.take() else {
             return;
         };
-        *context.input_bytes -= input.len();
+        *context.input_bytes -= input.capacity();
         let Processed { consumed, large } = self.process(&mut input, context);
         if let Some(large) = large {
             // Later bytes arrived with the end of the body: little is copied.
@@ -149,8 +149,13 @@ impl Connection {
                 self.keep_input(&rest, context);
             }
         } else if consumed < input.len() && self.reads() {
-            input.drain(..consumed);
-            *context.input_bytes += input.len();
+            // The rest of a long message is kept in memory of its own size.
+            if consumed > 0 {
+                let mut rest = context.chunks.take(input.len() - consumed);
+                rest.extend_from_slice(&input[consumed..]);
+                context.chunks.give(std::mem::replace(&mut input, rest));
+            }
+            *context.input_bytes += input.capacity();
             self.buffers(context).input = Some(input);
         } else {
             context.chunks.give(input);

@@ -21,7 +21,7 @@ impl Connection {
         context: &mut Context<'_>,
     ) {
         let LargeRequest { reply, head, body } = request;
-        let held_bytes = bytes.len();
+        let held_bytes = bytes.capacity();
         let begun = context.endpoint.begin_decoding(Undecoded {
             exchange: context.exchange(self.sequence, reply.accept.event_stream),
             head,

@@ -87,7 +87,7 @@ impl Decoding {
             decoded.push(Decoded {
                 exchange: request.exchange,
                 head: request.head,
-                held_bytes: request.bytes.len(),
+                held_bytes: request.bytes.capacity(),
                 message,
             });
             wake();

@@ -49,9 +49,11 @@ knobs! {
         /// Bytes of pipelined requests kept behind the one being answered. Past it nothing more is
         /// read.
         pipelined_bytes_max: usize = 64 << 10, within(1024..=16 << 20);
-        /// Bytes of partial and pipelined requests of all connections of a shard, at least twice
-        /// `http.body_bytes_max`. The request that passes it is refused with 503: without it, peers
-        /// could make a shard hold slots times body limit.
+        /// Bytes of memory for partial and pipelined requests of all connections of a shard, at
+        /// least twice `http.body_bytes_max`. From seven eighths of it on, requests that have been
+        /// arriving for a second or more are refused with 503, the longest first, until a quarter
+        /// is free; the request that passes it is refused at once. Without it, peers could make a
+        /// shard hold slots times body limit.
         input_bytes_max: usize = 1 << 30, within(1 << 20..=1 << 31);
     }
 }

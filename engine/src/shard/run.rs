@@ -84,6 +84,7 @@ impl Shard {
         let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
         self.deliver_all();
         self.shed_output();
+        self.shed_input();
         let has_drained = self.drain_step()?;
         self.flush_lanes();
         if has_drained {

@@ -1,10 +1,13 @@
-//! Closing the slowest readers when unsent output takes more memory than a shard has for it.
+//! Closing the slowest peers when their output or their requests take more memory than a shard has.
 //!
-//! Simple version: refuse requests until the readers time out. Deviation: then a few hundred
-//! clients that read nothing stop a shard for as long as `write_timeout_ms`, again and again. So
-//! the connections that have stalled longest are closed, until an eighth of the limit is free. A
-//! connection counts as stalled while its peer has not taken the bytes that start its time for
-//! writing anew, so that no peer on a slow network is closed in place of one that reads nothing.
+//! Simple version: refuse requests until the peers time out. Deviation: then a few hundred clients
+//! that read nothing, or that send bodies without an end, stop a shard for as long as
+//! `write_timeout_ms` or `body_timeout_ms`, again and again. So the connections that have stalled
+//! longest are closed, until some of the limit is free. A reader counts as stalled while it has not
+//! taken the bytes that start its time for writing anew, and a sender while its request has been
+//! arriving for a while, so that no peer on a slow network is closed in place of an idle one.
+
+use std::cmp::Reverse;
 
 use super::work::Shard;
 use crate::connection::timer::Timer;
@@ -26,13 +29,13 @@ impl Shard {
         let held_bytes_max = self.profile.connection.output_bytes_per_shard_max;
         let meter = &self.handling.meter;
         meter.set(Counter::OutputBytes, held_bytes as u64);
-        if held_bytes < held_bytes_max || self.now_ms < self.shedding.next_look_ms {
+        if held_bytes < held_bytes_max || self.now_ms < self.shedding_output.next_look_ms {
             return;
         }
-        self.shedding.next_look_ms = self.now_ms + LOOK_INTERVAL_MS;
+        self.shedding_output.next_look_ms = self.now_ms + LOOK_INTERVAL_MS;
         let enough_bytes = held_bytes_max / 8 * 7;
         let mut closed = 0;
-        for key in self.stalled_connections() {
+        for key in self.stalled_connections(&[Timer::Write]) {
             if self.handling.output_bytes <= enough_bytes {
                 break;
             }
@@ -40,8 +43,8 @@ impl Shard {
             closed += 1;
         }
         self.handling.meter.add(Counter::ConnectionsShed, closed);
-        if self.now_ms >= self.shedding.next_warning_ms {
-            self.shedding.next_warning_ms = self.now_ms + WARNING_INTERVAL_MS;
+        if self.now_ms >= self.shedding_output.next_warning_ms {
+            self.shedding_output.next_warning_ms = self.now_ms + WARNING_INTERVAL_MS;
             tracing::warn!(
                 shard = self.handling.shard,
                 held_bytes,
@@ -53,19 +56,57 @@ impl Shard {
         }
     }
 
-    /// Connections whose peers have taken too little of their output for a while, the longest
-    /// stalled first.
-    fn stalled_connections(&self) -> Vec<SlotKey> {
-        let timeout_ms = self.profile.connection.write_timeout_ms;
-        let stalled = self.slots.keys().filter_map(|key| {
-            let connection = self.slots.get(key)?;
+    /// Refuses requests that have been arriving for a while if unfinished requests take much
+    /// memory, before those of other clients must be refused. Called once per turn.
+    pub(super) fn shed_input(&mut self) {
+        let held_bytes = self.handling.input_bytes;
+        let held_bytes_max = self.profile.connection.input_bytes_max;
+        if held_bytes < held_bytes_max / 8 * 7 || self.now_ms < self.shedding_input.next_look_ms {
+            return;
+        }
+        self.shedding_input.next_look_ms = self.now_ms + LOOK_INTERVAL_MS;
+        let enough_bytes = held_bytes_max / 4 * 3;
+        let mut closed = 0;
+        for key in self.stalled_connections(&[Timer::Head, Timer::Body]) {
+            if self.handling.input_bytes <= enough_bytes {
+                break;
+            }
+            let Some(connection) = self.slots.get_mut(key) else {
+                continue;
+            };
+            let mut context = self.handling.context(key);
+            connection.shed_input(&mut context);
+            let out = context.out.take();
+            self.finish_step(key, out);
+            closed += 1;
+        }
+        self.handling.meter.add(Counter::ConnectionsShed, closed);
+        if self.now_ms >= self.shedding_input.next_warning_ms {
+            self.shedding_input.next_warning_ms = self.now_ms + WARNING_INTERVAL_MS;
+            tracing::warn!(
+                shard = self.handling.shard,
+                held_bytes,
+                closed,
+                "unfinished requests take most of the limit of {held_bytes_max} bytes; those that \
+                 arrive too slowly are refused; see connection.input_bytes_max"
+            );
+        }
+    }
+
+    /// Connections that one of these deadlines has been running for a while, the longest first.
+    fn stalled_connections(&self, timers: &[Timer]) -> Vec<SlotKey> {
+        let stalled = self.slots.iter().filter_map(|(key, connection)| {
+            let timer = connection.armed.0;
+            if !timers.contains(&timer) {
+                return None;
+            }
             let left_ms = self.wheel.time_left_ms(key.index, self.now_ms)?;
+            let timeout_ms = timer.duration_ms(&self.profile)?;
             let stalled_ms = timeout_ms.saturating_sub(left_ms);
-            let is_stalled = connection.armed.0 == Timer::Write && stalled_ms >= STALLED_MS;
-            is_stalled.then_some((left_ms, key))
+            (stalled_ms >= STALLED_MS).then_some((stalled_ms, key))
         });
         let mut stalled: Vec<(u64, SlotKey)> = stalled.collect();
-        stalled.sort_unstable_by_key(|(left_ms, _)| *left_ms);
+        stalled.sort_unstable_by_key(|(stalled_ms, _)| Reverse(*stalled_ms));
         stalled.into_iter().map(|(_, key)| key).collect()
     }
 }

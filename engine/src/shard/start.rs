@@ -275,7 +275,8 @@ pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardErr
         yielded_us: 0,
         date_second: 0,
         drain_deadline_ms: None,
-        shedding: Default::default(),
+        shedding_output: Default::default(),
+        shedding_input: Default::default(),
         is_counted_quiet: false,
     };
     match plan.intake {

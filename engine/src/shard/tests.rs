@@ -9,6 +9,7 @@ mod decoded;
 mod delivery;
 mod departures;
 mod drain;
+mod input;
 mod leftover;
 mod output;
 mod random;

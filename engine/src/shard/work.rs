@@ -81,8 +81,9 @@ pub(crate) struct Shard {
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
     pub(super) drain_deadline_ms: Option<u64>,
-    /// When connections were last closed for the memory of their output.
-    pub(super) shedding: Shedding,
+    /// When connections were last closed for the memory of their output, and of their input.
+    pub(super) shedding_output: Shedding,
+    pub(super) shedding_input: Shedding,
     /// The shard drains, and has reported that it is quiet.
     pub(super) is_counted_quiet: bool,
 }
@@ -130,7 +131,7 @@ pub(crate) struct Handling {
     /// Requests that connections may still make at this step of the turn, all together.
     pub(super) requests_left: u32,
     pub(super) is_draining: bool,
-    /// Bytes of unfinished requests of all connections.
+    /// Bytes of memory that the unfinished requests of all connections hold.
     pub(super) input_bytes: usize,
     /// Bytes of memory that the unsent output of all connections holds.
     pub(super) output_bytes: usize,

@@ -13,6 +13,7 @@ use crate::mcp::tests::test_endpoint::{
     result, text, with_trailer,
 };
 use crate::meter::Counter;
+use corelane_io::chunk::SMALL_CHUNK_BYTES;
 
 fn opened() -> TestConnection {
     let mut line = TestConnection::on(TestEndpoint::new());
@@ -153,7 +154,11 @@ fn bytes_that_are_no_message_are_refused_and_the_channel_goes_on() {
         let input = format!("{bad}\n{}\n", echo());
         for byte in input.as_bytes().chunks(1) {
             line.receive(byte);
-            assert!(line.input_bytes <= 1501, "{}", line.input_bytes);
+            assert!(
+                line.input_bytes <= SMALL_CHUNK_BYTES,
+                "{}",
+                line.input_bytes
+            );
         }
         check(&mut line, &[error((), code), with_trailer(9, text("m"))]);
     }
