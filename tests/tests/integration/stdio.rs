@@ -249,14 +249,37 @@ fn requests_in_flight_are_answered_at_the_end_of_input_and_at_a_signal() {
     }
 }
 
+/// A tenth of a second for calls at the end, and a day for a client that does not read.
+const SHORT_DRAIN: &str = "[server]\ndrain_timeout_ms = 100\n\
+     [connection]\nlinger_timeout_ms = 100\nwrite_timeout_ms = 86400000";
+
+fn end(server: &mut StdioServer, by_signal: bool) {
+    match by_signal {
+        true => server.process().signal("TERM"),
+        false => server.close_input(),
+    }
+}
+
 #[test]
-fn the_drain_time_bounds_what_is_waited_for_after_the_end_of_input() {
-    let mut server = Setup::bare(&[])
-        .profile("[server]\ndrain_timeout_ms = 100\n[connection]\nlinger_timeout_ms = 100")
-        .start_stdio();
-    server.send(&modern(1, "tools/call", sleep(60_000)));
-    server.close_input();
-    assert!(server.wait_for_exit().success());
+fn calls_that_outlast_the_drain_time_are_answered_with_the_limit() {
+    for by_signal in [false, true] {
+        let mut server = Setup::bare(&[]).profile(SHORT_DRAIN).start_stdio();
+        server.initialize(&json!({}));
+        for (id, make) in ERAS.iter().enumerate() {
+            server.send(&make(json!(id), "tools/call", sleep(60_000)));
+        }
+        check_text(&server.exchange(&modern("e", "tools/call", echo("m"))), "m");
+        end(&mut server, by_signal);
+        let mut ids = [server.expect(), server.expect()].map(|answer| {
+            let text = answer["error"]["message"].as_str().unwrap_or_default();
+            let limit = "get 100 ms to end (server.drain_timeout_ms)";
+            assert!(text.contains(limit), "{answer}");
+            answer["id"].as_i64()
+        });
+        ids.sort_unstable();
+        assert_eq!(ids, [Some(0), Some(1)]);
+        assert!(server.wait_for_exit().success());
+    }
 }
 
 #[test]
