@@ -21,9 +21,13 @@ impl Shard {
     /// that lives here. A quiet shard gets work from no other source, so that once all are quiet
     /// none will have work again.
     pub(super) fn drain_step(&mut self) -> std::io::Result<bool> {
+        let has_lost_channel = self.has_lost_its_channel();
+        if has_lost_channel {
+            self.handling.endpoint.handle_end_of_answers();
+        }
         match self.drain {
             Drain::No => {
-                if self.control.drain.load(Ordering::Relaxed) || self.has_lost_its_channel() {
+                if has_lost_channel || self.control.drain.load(Ordering::Relaxed) {
                     self.begin_drain();
                 }
                 return Ok(false);

@@ -283,6 +283,32 @@ fn calls_that_outlast_the_drain_time_are_answered_with_the_limit() {
 }
 
 #[test]
+fn a_request_to_the_client_fails_when_standard_input_ends() {
+    let setup = Setup::bare(&[]).profile("[server]\ndrain_timeout_ms = 600000");
+    let mut server = setup.start_stdio();
+    server.initialize(&json!({ "elicitation": {}, "sampling": {} }));
+    let elicits = call("test_elicitation", json!({ "message": "Who?" }));
+    let samples = call("test_sampling", json!({ "prompt": "Say it." }));
+    for (id, params) in [elicits, samples].into_iter().enumerate() {
+        server.send(&legacy(id, "tools/call", params));
+        assert!(server.expect()["method"].is_string());
+    }
+    server.close_input();
+    let mut ids = [server.expect(), server.expect()].map(|answer| {
+        let text = answer["result"]["content"][0]["text"].as_str();
+        let is_explained = text.is_some_and(|text| text.contains("it has ended its input"));
+        assert!(
+            is_explained && answer["result"]["isError"] == true,
+            "{answer}"
+        );
+        answer["id"].as_i64()
+    });
+    ids.sort_unstable();
+    assert_eq!(ids, [Some(0), Some(1)]);
+    assert!(server.wait_for_exit().success());
+}
+
+#[test]
 fn a_signal_after_the_end_of_input_ends_the_process_at_once() {
     let mut server = Setup::bare(&[])
         .profile("[server]\ndrain_timeout_ms = 600000")

@@ -19,4 +19,13 @@ impl Endpoint {
     pub(crate) fn finish_drain(&mut self) {
         self.services.endings().end_all_sessions();
     }
+
+    /// Handles that the only connection of the shard, which is a channel, has ended its input: no
+    /// request to the client is answered any more. Open ones fail, and later ones at once.
+    pub(crate) fn handle_end_of_answers(&mut self) {
+        if !self.services.context.is_input_over() {
+            self.services.context.end_input();
+            self.services.call_events().fail_open_requests();
+        }
+    }
 }
