@@ -283,6 +283,25 @@ fn calls_that_outlast_the_drain_time_are_answered_with_the_limit() {
 }
 
 #[test]
+fn a_parent_that_does_not_read_does_not_keep_the_process() {
+    for by_signal in [false, true] {
+        let mut server = Setup::bare(&[]).profile(SHORT_DRAIN).start_stdio();
+        server.initialize(&json!({}));
+        // Their answers are more than the pipe, the sockets and the connection hold.
+        for id in 0..400 {
+            server.send(&legacy(id, "tools/list", json!({})));
+        }
+        end(&mut server, by_signal);
+        assert!(server.process().wait_for_exit().success());
+        let log = server.process().log();
+        assert!(
+            log.contains("standard output was not read in time"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
 fn a_request_to_the_client_fails_when_standard_input_ends() {
     let setup = Setup::bare(&[]).profile("[server]\ndrain_timeout_ms = 600000");
     let mut server = setup.start_stdio();
@@ -306,6 +325,28 @@ fn a_request_to_the_client_fails_when_standard_input_ends() {
     ids.sort_unstable();
     assert_eq!(ids, [Some(0), Some(1)]);
     assert!(server.wait_for_exit().success());
+}
+
+#[test]
+fn standard_streams_that_carry_no_messages_are_an_error() {
+    for (redirection, text) in [
+        ("<&-", "standard input is closed"),
+        (">&-", "standard output is closed"),
+        ("0>/dev/null", "standard input is not open for reading"),
+        ("1</dev/null", "standard output is not open for writing"),
+        ("</", "cannot read standard input: Is a directory"),
+    ] {
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec \"$0\" serve --stdio {redirection}"))
+            .arg(binary())
+            .stdin(Stdio::null())
+            .output()
+            .expect("a shell");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{redirection}: {error}");
+        assert!(error.contains(text), "{redirection}: {error}");
+    }
 }
 
 #[test]
@@ -376,12 +417,9 @@ fn the_official_typescript_client_is_served_from_connect_to_close() {
 #[test]
 fn an_empty_standard_input_is_no_error() {
     let ended = Setup::bare(&["--stdio"]).run_to_end();
-    assert_eq!(
-        (ended.code, &*ended.output),
-        (Some(0), ""),
-        "{}",
-        ended.error
-    );
+    // Nothing in the log looks like a fault either.
+    let found = (ended.code, &*ended.output, &*ended.error);
+    assert_eq!(found, (Some(0), "", ""));
 }
 
 #[test]
