@@ -328,6 +328,32 @@ fn a_request_to_the_client_fails_when_standard_input_ends() {
 }
 
 #[test]
+fn a_malformed_response_ends_the_call_that_waits_for_it() {
+    let mut server = start();
+    server.initialize(&json!({ "elicitation": {} }));
+    for members in [
+        json!({ "error": 5 }),
+        json!({ "result": {}, "error": {} }),
+        json!({}),
+    ] {
+        let elicits = call("test_elicitation", json!({ "message": "Who?" }));
+        server.send(&legacy(1, "tools/call", elicits));
+        let mut response = members;
+        response["jsonrpc"] = json!("2.0");
+        response["id"] = server.expect()["id"].take();
+        server.send(&response);
+        let refusal = server.expect();
+        assert_eq!(refusal["error"]["code"], -32600, "{refusal}");
+        assert!(refusal.get("id").is_none(), "{refusal}");
+        let answer = server.expect();
+        assert_eq!(
+            (&answer["id"], &answer["result"]["isError"]),
+            (&json!(1), &json!(true))
+        );
+    }
+}
+
+#[test]
 fn standard_streams_that_carry_no_messages_are_an_error() {
     for (redirection, text) in [
         ("<&-", "standard input is closed"),
