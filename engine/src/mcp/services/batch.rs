@@ -101,7 +101,7 @@ impl Services {
                 ..
             } => Some(Reason::BatchInitialize),
             message if message.claims_modern() => Some(Reason::BatchModern),
-            _ => None,
+            message => message.check_meta().err(),
         };
         let disposition = match reason {
             None => self.session(session, inbound, None, message, out),

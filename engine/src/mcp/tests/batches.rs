@@ -86,6 +86,11 @@ fn a_bad_message_of_a_batch_is_refused_on_its_own() {
             json!(2),
             -32600,
         ),
+        (
+            request(2, "tools/list", json!({"_meta": 5})),
+            json!(2),
+            -32602,
+        ),
     ] {
         let refused = error(id, code);
         let expected = json!([ping_answer(), refused, result(3, text("m"))]);
