@@ -6,10 +6,11 @@ use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::input_required::write_input_request;
 use corelane_protocol::mcp::tasks::RELATED_TASK;
 
+use super::call_table::InFlight;
 use super::delivery::Part;
 use super::endings::Endings;
 use super::exchange::Exchange;
-use super::questions::{Questions, UNREACHABLE};
+use super::questions::{INPUT_OVER, Questions, UNREACHABLE};
 use super::task_id::TaskId;
 use crate::handler::call::StreamItem;
 use crate::handler::event_queue::{CallEvent, CallKey};
@@ -146,12 +147,28 @@ impl CallEvents<'_> {
             return;
         };
         let (session, call) = (entry.session, entry.call.clone());
+        if self.endings.updates.context.is_input_over() {
+            return call.answer(place, || Err(INPUT_OVER.to_owned()));
+        }
         if entry.stream.is_some() || entry.exchange.is_some_and(|it| it.takes_events) {
             return self.send(key, message);
         }
         let notifier = &mut self.endings.updates.notifier;
         if !session.is_some_and(|session| notifier.notify(session, message)) {
             call.answer(place, || Err(UNREACHABLE.to_owned()));
+        }
+    }
+
+    /// Fails every request to a client that waits for an answer: none can come any more. The
+    /// requests of a modern call are its answer, so they can still be sent.
+    pub(super) fn fail_open_requests(&mut self) {
+        for key in self.endings.calls.keys() {
+            let entry = self.endings.calls.find(key);
+            let waits =
+                |entry: &&mut InFlight| entry.era == Era::Legacy || entry.made_task.is_some();
+            if let Some(entry) = entry.filter(waits) {
+                entry.call.fail_questions(INPUT_OVER);
+            }
         }
     }
 
@@ -281,6 +298,9 @@ impl CallEvents<'_> {
         };
         let Some(task) = entry.made_task else { return };
         let (era, session) = (entry.era, entry.session);
+        if updates.context.is_input_over() {
+            return entry.call.fail_questions(INPUT_OVER);
+        }
         let owner = entry.task_owner();
         let mut has_sent_request = false;
         for (place, id, name, request) in entry.call.questions_to_pass_on() {

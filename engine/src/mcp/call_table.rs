@@ -187,6 +187,14 @@ impl CallTable {
         key
     }
 
+    /// The keys of all calls, in no order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = CallKey> {
+        self.calls.iter().map(|(index, call)| CallKey {
+            index: index as u32,
+            generation: call.generation,
+        })
+    }
+
     /// The call called `key`, unless it was answered.
     pub(crate) fn find(&mut self, key: CallKey) -> Option<&mut InFlight> {
         let call = self.calls.get_mut(key.index as usize)?;

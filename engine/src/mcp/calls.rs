@@ -131,6 +131,11 @@ impl Calls {
         key
     }
 
+    /// All calls that wait.
+    pub(super) fn keys(&self) -> Vec<CallKey> {
+        self.table.keys().collect()
+    }
+
     /// A call that waits.
     pub(super) fn find(&mut self, key: CallKey) -> Option<&mut InFlight> {
         self.table.find(key)

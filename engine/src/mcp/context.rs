@@ -30,6 +30,7 @@ pub(super) struct Context {
     now_ms: u64,
     started_unix_ms: u64,
     is_draining: bool,
+    is_input_over: bool,
 }
 
 impl Context {
@@ -54,6 +55,7 @@ impl Context {
             now_ms: 0,
             started_unix_ms,
             is_draining: false,
+            is_input_over: false,
         }
     }
 
@@ -86,6 +88,16 @@ impl Context {
     /// Begins to shut down.
     pub(super) fn begin_drain(&mut self) {
         self.is_draining = true;
+    }
+
+    /// Whether the only client has ended its input: it answers no request of the server any more.
+    pub(super) fn is_input_over(&self) -> bool {
+        self.is_input_over
+    }
+
+    /// Records that the only client has ended its input.
+    pub(super) fn end_input(&mut self) {
+        self.is_input_over = true;
     }
 
     /// A text that lives until the end of the turn and costs no allocation of its own.

@@ -105,13 +105,28 @@ impl Endings<'_> {
     /// That happens only at the limit: leaving does not cancel (MCP 2025-11-25 basic/transports). A
     /// client that resumes the stream gets an error.
     pub(super) fn give_up(&mut self, key: CallKey) {
-        let Some(entry) = self.calls.find(key) else {
-            return;
-        };
-        self.updates.context.meter.count(Counter::CallsCancelled);
-        entry.call.cancel();
         let text = "overloaded: its client left, and other calls of the client needed the room";
-        self.finish(key, Ok(Err(CallError::internal(text))));
+        self.cut_short(key, text);
+    }
+
+    /// Ends every call because the `limit_ms` milliseconds that a shutdown gives them are over.
+    pub(super) fn end_all_calls(&mut self, limit_ms: u64) {
+        let text = format!(
+            "the server shut down: calls in flight get {limit_ms} ms to end \
+             (server.drain_timeout_ms)"
+        );
+        for key in self.calls.keys() {
+            self.cut_short(key, &text);
+        }
+    }
+
+    /// Stops the handler of a call, and answers the call with an error.
+    fn cut_short(&mut self, key: CallKey, text: &str) {
+        if let Some(entry) = self.calls.find(key) {
+            self.updates.context.meter.count(Counter::CallsCancelled);
+            entry.call.cancel();
+            self.finish(key, Ok(Err(CallError::internal(text))));
+        }
     }
 
     /// Ends a session that was removed from the table: closes its streams, cancels its calls, and

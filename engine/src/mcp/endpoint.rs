@@ -1,6 +1,7 @@
 //! One shard's MCP server: whole messages in, dispositions and deliveries out.
 
 mod departures;
+mod draining;
 mod large_messages;
 
 use std::collections::VecDeque;
@@ -415,17 +416,6 @@ impl Endpoint {
         self.refuse(id, reason, &mut body);
         let part = Part::Final { refused, body };
         self.services.outbox.push(exchange, part);
-    }
-
-    /// From now on no session is made and no stream is opened; listen streams end.
-    pub(crate) fn drain(&mut self) {
-        self.services.context.begin_drain();
-        self.services.listening().end_all();
-    }
-
-    /// Ends every session: the shard has drained.
-    pub(crate) fn finish_drain(&mut self) {
-        self.services.endings().end_all_sessions();
     }
 
     /// Frees the memory of an unusually large message. Called once a second.

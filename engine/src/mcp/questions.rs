@@ -25,6 +25,9 @@ use crate::handler::rounds::{Rounds, open_rounds, seal_rounds};
 pub(super) const UNREACHABLE: &str = "the client cannot be sent requests: it takes no event stream \
     as the answer (Accept: text/event-stream), and its session has no stream open (GET)";
 
+/// The error of a handler whose client has ended its input.
+pub(super) const INPUT_OVER: &str = "the client cannot answer requests: it has ended its input";
+
 /// Seals request states, and opens returned ones.
 pub(super) struct Questions {
     sealer: Arc<Sealer>,

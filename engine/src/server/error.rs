@@ -14,6 +14,7 @@ use crate::profile::cores::CoreError;
 use crate::profile::descriptors::DescriptorError;
 use crate::shard::start::ShardError;
 use crate::transport::listener::ListenError;
+use crate::transport::stdio::StdioError;
 
 /// Why a server does not start, or stops.
 ///
@@ -79,8 +80,8 @@ pub enum Error {
     #[error("cannot start the thread that writes the log: {0}")]
     Log(io::Error),
     /// Standard input and output cannot be served.
-    #[error("cannot serve standard input and output: {0}")]
-    Stdio(io::Error),
+    #[error(transparent)]
+    Stdio(#[from] StdioError),
     /// The client in memory cannot be connected.
     #[error("cannot connect the test client: {0}")]
     TestClient(io::Error),

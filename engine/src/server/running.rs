@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -17,12 +18,15 @@ use crate::profile::Profile;
 use crate::profile::memory::MemoryBudget;
 use crate::shard::ShardControl;
 use crate::shard::start::{ShardError, ShardThread};
+use crate::transport::stdio::StdioError;
 
 /// The events that a running server waits for.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A signal to end.
     Signal,
+    /// The parent of the process sends no more, or its messages cannot be read.
+    InputEnded(Option<StdioError>),
     /// A shard ended.
     ShardEnded,
 }
@@ -144,23 +148,66 @@ impl RunningServer {
     pub(super) fn run_until_signal(mut self) -> Result<()> {
         match self.received.recv() {
             Ok(Event::Signal) => tracing::info!("draining"),
-            Ok(Event::ShardEnded) | Err(_) => tracing::error!("a shard ended; draining the rest"),
+            Ok(Event::ShardEnded | Event::InputEnded(_)) | Err(_) => {
+                tracing::error!("a shard ended; draining the rest");
+            }
         }
-        self.log_totals()
-    }
-
-    /// Serves until the only connection of the only shard has ended, or a signal arrives.
-    pub(super) fn run_until_channel_ends(mut self) -> Result<()> {
-        if let Ok(Event::Signal) = self.received.recv() {
-            tracing::info!("draining");
-        }
-        self.log_totals()
-    }
-
-    fn log_totals(&mut self) -> Result<()> {
         let totals = self.finish()?;
         for (row, value) in totals.rows().filter(|(_, value)| *value > 0) {
             tracing::info!(name = row.name, label = row.label, value, "total");
+        }
+        Ok(())
+    }
+
+    /// The sender of its events.
+    pub(super) fn events(&self) -> Sender<Event> {
+        self.events.clone()
+    }
+
+    /// Serves until the only shard has ended, a signal arrives, or `calls_time` after the end of
+    /// standard input. Returns when the time for calls is over, and the error of reading.
+    pub(super) fn wait_for_channel(
+        &self,
+        calls_time: Duration,
+    ) -> (Instant, std::result::Result<(), StdioError>) {
+        let mut read = Ok(());
+        let mut input_ended: Option<Instant> = None;
+        loop {
+            let event = match input_ended {
+                None => self.received.recv().ok(),
+                Some(ended) => {
+                    let left = calls_time.saturating_sub(ended.elapsed());
+                    self.received.recv_timeout(left).ok()
+                }
+            };
+            let ended = input_ended.unwrap_or_else(Instant::now);
+            match event {
+                Some(Event::InputEnded(error)) => {
+                    input_ended = Some(ended);
+                    read = error.map_or(read, Err);
+                }
+                Some(Event::Signal) => {
+                    tracing::info!("draining");
+                    return (ended + calls_time, read);
+                }
+                Some(Event::ShardEnded) | None => return (ended + calls_time, read),
+            }
+        }
+    }
+
+    /// Ends the calls in flight: their time is over, or will be before the shards notice it.
+    pub(super) fn end_calls(&self) {
+        for (_, control) in &self.shards {
+            control.is_overdue.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Drains the server and logs its counters at the level for developers: the standard error of a
+    /// child process is read for faults.
+    pub(super) fn log_channel_totals(&mut self) -> Result<()> {
+        let totals = self.finish()?;
+        for (row, value) in totals.rows().filter(|(_, value)| *value > 0) {
+            tracing::debug!(name = row.name, label = row.label, value, "total");
         }
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! A server on standard input and output: one client, which is the parent of the process.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
-use super::{Error, Result, RunningServer, Server};
+use super::running::Event;
+use super::{Result, RunningServer, Server};
 use crate::profile::{Profile, cores};
 use crate::shard::Intake;
-use crate::transport::stdio::Stdio;
+use crate::shard::drain::LAST_OUTPUT_MS;
+use crate::transport::stdio::{Stdio, StdioError};
 
 /// Places for connections and their listen streams. A table as large as the limit on open files is
 /// for listeners.
@@ -17,8 +21,10 @@ const DESCRIPTORS: u32 = 1024;
 impl Server {
     /// Serves the parent of the process on standard input and output, both eras on one channel,
     /// until standard input ends or SIGTERM or SIGINT arrives; then answers the requests in flight,
-    /// for `server.drain_timeout_ms` of the profile at most. Nothing is listened on, and one shard
-    /// serves it all; it is pinned to a core if the profile names cores.
+    /// for `server.drain_timeout_ms` of the profile at most. Those that take longer are answered
+    /// with an error, and a second later the process ends, even if its parent does not read.
+    /// Nothing is listened on, and one shard serves it all; it is pinned to a core if the profile
+    /// names cores.
     ///
     /// Nothing but messages reaches standard output: the output of handlers, libraries and child
     /// processes goes to standard error, where the log is, and standard input is empty for them.
@@ -40,7 +46,8 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// Everything that keeps the server from starting, and the failure of its shard.
+    /// Everything that keeps the server from starting, and the failure of its shard, of reading
+    /// standard input or of writing standard output.
     pub fn run_stdio(self, mut profile: Profile) -> Result<()> {
         profile.server.stdio = true;
         self.run(profile)
@@ -48,22 +55,34 @@ impl Server {
 
     pub(super) fn serve_stdio(self, profile: Profile) -> Result<()> {
         profile.validate()?;
+        let calls_time = Duration::from_millis(profile.server.drain_timeout_ms);
+        let stdio = Stdio::take_over()?;
+        let (socket, inner) = UnixStream::pair().map_err(StdioError::Setup)?;
+        let signals = RunningServer::catch_signals()?;
+        let mut server = self.start_on_channel(profile, socket.into())?;
         // The end of standard input is a request to end; a signal after it is the second one.
         let is_ending = Arc::new(AtomicBool::new(false));
-        let on_input_end = {
-            let is_ending = Arc::clone(&is_ending);
-            move || is_ending.store(true, Ordering::Relaxed)
-        };
-        let connected = Stdio::take_over().and_then(|stdio| stdio.connect(on_input_end));
-        let connected = connected.map_err(Error::Stdio)?;
-        let patience = Duration::from_millis(profile.server.drain_timeout_ms);
-        let signals = RunningServer::catch_signals()?;
-        let server = self.start_on_channel(profile, connected.socket)?;
-        server.forward_signals(signals, is_ending)?;
-        let ended = server.run_until_channel_ends();
+        server.forward_signals(signals, Arc::clone(&is_ending))?;
+        let events = server.events();
+        let written = stdio.carry(inner, move |error| {
+            is_ending.store(true, Ordering::Relaxed);
+            // The receiver may be gone.
+            let _ = events.send(Event::InputEnded(error));
+        })?;
+        let (calls_end, read) = server.wait_for_channel(calls_time);
+        if Instant::now() >= calls_end {
+            server.end_calls();
+        }
+        server.log_channel_totals()?;
         // The last output of the shard may still be on its way to a parent that reads slowly.
-        let _ = connected.written.recv_timeout(patience);
-        ended
+        match written.recv_timeout(output_time(calls_end, Instant::now())) {
+            Ok(written) => written?,
+            Err(RecvTimeoutError::Timeout) => {
+                tracing::warn!("standard output was not read in time: the rest of it is lost");
+            }
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+        Ok(read?)
     }
 
     /// Starts one shard with `socket` as its only connection. The profile was validated.
@@ -84,5 +103,27 @@ impl Server {
         // Nothing listens there, and no output names it.
         let address = profile.server.listen;
         self.start_on(profile, &core, address, vec![intake])
+    }
+}
+
+/// How long the parent gets to take the last output, if the time for calls ends at `calls_end`: the
+/// time in which the shard wrote it counts, so that a shutdown has one deadline.
+fn output_time(calls_end: Instant, now: Instant) -> Duration {
+    let output_end = calls_end + Duration::from_millis(LAST_OUTPUT_MS);
+    output_end.saturating_duration_since(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_output_has_no_time_of_its_own_after_the_deadline_of_the_shutdown() {
+        let calls_end = Instant::now() + Duration::from_secs(10);
+        let last = Duration::from_millis(LAST_OUTPUT_MS);
+        let second = Duration::from_secs(1);
+        assert_eq!(output_time(calls_end, calls_end - second), second + last);
+        assert_eq!(output_time(calls_end, calls_end + last), Duration::ZERO);
+        assert_eq!(output_time(calls_end, calls_end + 2 * last), Duration::ZERO);
     }
 }

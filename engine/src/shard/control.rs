@@ -10,7 +10,9 @@ use corelane_io::wake::Waker;
 pub(crate) struct ShardControl {
     /// Set to make the shard drain.
     pub(crate) drain: AtomicBool,
-    /// How long draining may take, in milliseconds.
+    /// Set when the time for calls is over before the shard would notice.
+    pub(crate) is_overdue: AtomicBool,
+    /// How long calls get to end while the shard drains, in milliseconds.
     pub(crate) drain_timeout_ms: u64,
     /// Shards of this server that drain and have nothing left to do.
     pub(crate) quiet_shards: Arc<AtomicUsize>,

@@ -1,11 +1,18 @@
 //! The end of a shard: no more connections are accepted, pending requests are answered, then
 //! everything is closed.
+//!
+//! Calls get `server.drain_timeout_ms` to end. After that each of them is answered with an error,
+//! and the shard ends when its output was taken, or after [`LAST_OUTPUT_MS`].
 
 use std::sync::atomic::Ordering;
 
-use super::work::{Accepting, Shard};
+use super::work::{Accepting, Drain, Shard};
 use crate::connection::http::{Connection, Phase};
 use corelane_io::ring::Wait;
+
+/// Milliseconds after the time for calls in which clients can take the last of the output: enough
+/// for clients that read, and a short delay if one does not.
+pub(crate) const LAST_OUTPUT_MS: u64 = 1000;
 
 impl Shard {
     /// Begins to drain when requested. Returns whether the shard is done.
@@ -14,22 +21,32 @@ impl Shard {
     /// that lives here. A quiet shard gets work from no other source, so that once all are quiet
     /// none will have work again.
     pub(super) fn drain_step(&mut self) -> std::io::Result<bool> {
-        let Some(deadline_ms) = self.drain_deadline_ms else {
-            if self.control.drain.load(Ordering::Relaxed) || self.has_lost_its_channel() {
-                self.begin_drain();
+        let has_lost_channel = self.has_lost_its_channel();
+        if has_lost_channel {
+            self.handling.endpoint.handle_end_of_answers();
+        }
+        match self.drain {
+            Drain::No => {
+                if has_lost_channel || self.control.drain.load(Ordering::Relaxed) {
+                    self.begin_drain();
+                }
+                return Ok(false);
             }
-            return Ok(false);
-        };
-        if self.now_ms >= deadline_ms {
-            let (shard, connections) = (self.handling.shard, self.slots.len());
-            if connections > 0 {
-                tracing::warn!(
-                    shard,
-                    connections,
-                    "drain timed out; remaining connections are closed"
-                );
+            Drain::Calls { deadline_ms } => {
+                if self.now_ms >= deadline_ms || self.control.is_overdue.load(Ordering::Relaxed) {
+                    let deadline_ms = self.now_ms + LAST_OUTPUT_MS;
+                    self.drain = Drain::Output { deadline_ms };
+                    self.end_calls();
+                }
             }
-            return Ok(true);
+            Drain::Output { deadline_ms } => {
+                if self.now_ms >= deadline_ms {
+                    self.log_lost_connections();
+                    return Ok(true);
+                }
+                // Late messages of clients and shards may have started others.
+                self.end_calls();
+            }
         }
         if !self.is_counted_quiet && self.is_quiet() {
             self.is_counted_quiet = true;
@@ -64,8 +81,29 @@ impl Shard {
         self.ring.enter(Wait::No)
     }
 
+    /// Answers each call in flight with an error.
+    fn end_calls(&mut self) {
+        if self.handling.endpoint.has_calls() {
+            let limit_ms = self.control.drain_timeout_ms;
+            self.handling.endpoint.end_calls(limit_ms);
+            self.deliver_all();
+        }
+    }
+
+    fn log_lost_connections(&self) {
+        let (shard, connections) = (self.handling.shard, self.slots.len());
+        if connections > 0 {
+            tracing::warn!(
+                shard,
+                connections,
+                "drain timed out; remaining connections are closed"
+            );
+        }
+    }
+
     fn begin_drain(&mut self) {
-        self.drain_deadline_ms = Some(self.now_ms + self.control.drain_timeout_ms);
+        let deadline_ms = self.now_ms + self.control.drain_timeout_ms;
+        self.drain = Drain::Calls { deadline_ms };
         self.handling.is_draining = true;
         self.accepting = Accepting::Off;
         self.ring.stop_accepting();

@@ -13,7 +13,7 @@ use corelane_protocol::limits::HttpLimits;
 use super::ShardMessage;
 use super::control::ShardControl;
 use super::run::run;
-use super::work::{Accepting, Handling, Shard, date_now};
+use super::work::{Accepting, Drain, Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -274,7 +274,7 @@ pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardErr
         now_ms: 0,
         yielded_us: 0,
         date_second: 0,
-        drain_deadline_ms: None,
+        drain: Drain::No,
         shedding_output: Default::default(),
         shedding_input: Default::default(),
         is_counted_quiet: false,

@@ -80,7 +80,7 @@ pub(crate) struct Shard {
     /// When the executor last ran other tasks.
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
-    pub(super) drain_deadline_ms: Option<u64>,
+    pub(super) drain: Drain,
     /// When connections were last closed for the memory of their output, and of their input.
     pub(super) shedding_output: Shedding,
     pub(super) shedding_input: Shedding,
@@ -99,6 +99,27 @@ pub(super) enum Accepting {
     RetryAt(u64),
     /// Never again.
     Off,
+}
+
+/// How far the end of a shard has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drain {
+    /// It was not requested.
+    No,
+    /// Calls get to end until then, in milliseconds since the shard started.
+    Calls { deadline_ms: u64 },
+    /// No call is left; clients get to take the output until then.
+    Output { deadline_ms: u64 },
+}
+
+impl Drain {
+    /// When the shard has to act on it, if it drains.
+    pub(super) fn deadline_ms(self) -> Option<u64> {
+        match self {
+            Drain::No => None,
+            Drain::Calls { deadline_ms } | Drain::Output { deadline_ms } => Some(deadline_ms),
+        }
+    }
 }
 
 /// When the connections of a shard may be looked at again, and when that may be logged.

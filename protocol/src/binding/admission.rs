@@ -155,6 +155,17 @@ impl<'a> SessionMessage<'a> {
         Meta::of_params(*params).is_some_and(|meta| meta.claim.is_some())
     }
 
+    /// Checks that `params._meta`, if present, is an object, as every revision has it.
+    ///
+    /// # Errors
+    /// [`Reason::Envelope`] for a request with another value.
+    pub fn check_meta(&self) -> Result<(), Reason<'a>> {
+        if let SessionMessage::Request { params, .. } = self {
+            Meta::read(*params)?;
+        }
+        Ok(())
+    }
+
     /// The id of a request.
     pub fn request_id(&self) -> Option<Id<'a>> {
         match self {
@@ -221,7 +232,7 @@ fn admit_request<'a>(
     message: Message<'a>,
     (id, name, params): (Id<'a>, &'a str, Option<Value<'a>>),
 ) -> Result<Admitted<'a>, Reason<'a>> {
-    let meta = Meta::of_params(params);
+    let meta = Meta::read(params)?;
     let claim = meta.and_then(|meta| meta.claim);
     let claims_modern = claim
         .and_then(|claim| claim.as_str())

@@ -80,6 +80,8 @@ pub struct ShapeError<'a> {
     /// It is absent for a text that looks like a response: its id belongs to the receiver's own
     /// requests, and an answer with it would hit an unrelated request of the peer.
     pub id: Option<Id<'a>>,
+    /// The id of the receiver's own request that the text may answer: it has an id and no method.
+    pub answers: Option<Id<'a>>,
     /// The fault of the text.
     pub fault: ShapeFault<'a>,
 }

@@ -63,7 +63,11 @@ pub(super) fn from_value<'a>(
             Kind::Array => ShapeFault::Batch,
             kind => ShapeFault::NotAnObject(kind),
         };
-        return Err(ShapeError { id: None, fault });
+        return Err(ShapeError {
+            id: None,
+            answers: None,
+            fault,
+        });
     };
     let mut members = Members::default();
     for (name, value) in object {
@@ -76,12 +80,13 @@ pub(super) fn from_value<'a>(
         Some(name) => Err(ShapeFault::DuplicateMember(name)),
         None => message(&members, id, limits),
     };
-    message.map_err(|fault| ShapeError {
-        id: id
-            .ok()
-            .flatten()
-            .filter(|_| !members.duplicate_id && !looks_like_response),
-        fault,
+    message.map_err(|fault| {
+        let id = id.ok().flatten().filter(|_| !members.duplicate_id);
+        ShapeError {
+            id: id.filter(|_| !looks_like_response),
+            answers: id.filter(|_| members.method.is_none()),
+            fault,
+        }
     })
 }
 
@@ -104,7 +109,8 @@ impl<'a> Members<'a> {
 
     /// A refusal of a response carries no id: that belongs to the receiver's own requests.
     fn looks_like_response(&self) -> bool {
-        self.method.is_none() && (self.result.is_some() || self.error.is_some())
+        self.method.is_none_or(|method| method.is_null())
+            && (self.result.is_some() || self.error.is_some())
     }
 
     /// Null in a member that may be left out is absence. A result may be null, unless another

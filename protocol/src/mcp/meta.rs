@@ -34,7 +34,24 @@ pub struct Meta<'a> {
 impl<'a> Meta<'a> {
     /// Reads the `_meta` object of `params`; none if there is no such object.
     pub fn of_params(params: Option<Value<'a>>) -> Option<Meta<'a>> {
-        let members = params?.as_object()?.get("_meta")?.as_object()?;
+        Meta::read(params).ok().flatten()
+    }
+
+    /// Reads the `_meta` object of `params`, if they have `_meta`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] if `_meta` is no object.
+    pub fn read(params: Option<Value<'a>>) -> Result<Option<Meta<'a>>, EnvelopeError> {
+        let object = params.and_then(|params| params.as_object());
+        let Some(value) = object.and_then(|object| object.get("_meta")) else {
+            return Ok(None);
+        };
+        let Some(members) = value.as_object() else {
+            return match value.is_null() {
+                true => Ok(None),
+                false => Err(EnvelopeError::MetaKind),
+            };
+        };
         let mut meta = Meta::default();
         for (name, value) in members {
             let place = match name {
@@ -55,7 +72,7 @@ impl<'a> Meta<'a> {
         ] {
             optional.take_if(|value| value.is_null());
         }
-        Some(meta)
+        Ok(Some(meta))
     }
 }
 
@@ -97,6 +114,9 @@ pub enum EnvelopeError {
     /// `params` or `params._meta` is absent.
     #[error("params._meta must be an object with {PROTOCOL_VERSION} and {CLIENT_CAPABILITIES}")]
     MissingMeta,
+    /// `params._meta` is no object.
+    #[error("params._meta must be an object")]
+    MetaKind,
     /// A required key is absent.
     #[error("params._meta lacks {0}")]
     MissingKey(&'static str),

@@ -118,6 +118,14 @@ impl Call {
         }
     }
 
+    /// Fails every request of the handler that waits for an answer.
+    pub(crate) fn fail_questions(&self, text: &str) {
+        let places = self.0.questions.borrow().len();
+        for place in 0..places {
+            self.answer(place, || Err(text.to_owned()));
+        }
+    }
+
     /// Whether the handler has sent a request in this run.
     pub(crate) fn has_questions(&self) -> bool {
         !self.0.questions.borrow().is_empty()

@@ -2,10 +2,11 @@
 
 use corelane_protocol::binding::admission::{self, Admitted, SessionClaim, SessionMessage};
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Document, Id, OwnedId};
+use corelane_protocol::jsonrpc::{Document, Id, OwnedId, ShapeError};
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
+use super::legacy::is_malformed_response;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
@@ -45,10 +46,7 @@ impl Services {
     ) -> Disposition {
         let admitted = match document.message() {
             Ok(message) => admission::admit(inbound.requester.claims(), message),
-            Err(error) => {
-                let reason = Reason::NotAMessage(error.fault);
-                return self.context.refuse(error.id, reason, out);
-            }
+            Err(error) => return self.refuse_malformed(inbound, (error, body), out),
         };
         match admitted {
             Err(refusal) => self.context.refuse(refusal.id, refusal.reason, out),
@@ -74,6 +72,31 @@ impl Services {
                 }
             }
         }
+    }
+
+    /// Refuses a text that is no message. A request of the server that it was to answer fails at
+    /// once, as no other answer will come.
+    #[cold]
+    fn refuse_malformed(
+        &mut self,
+        inbound: Inbound<'_>,
+        (error, body): (ShapeError<'_>, PostedBody<'_>),
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let is_response = is_malformed_response(error);
+        if is_response && let Ok(claim) = admission::batch_session(inbound.requester.claims()) {
+            let kind = || self.context.forwards.admit(body).map(ForwardedKind::Post);
+            match self.route_session(inbound, claim, None, kind, out) {
+                Routed::Here(session) => {
+                    return self.malformed_in_session(session, inbound, error, out);
+                }
+                Routed::Elsewhere(forward) => return forward,
+                Routed::Unknown => {}
+            }
+        }
+        let id = error.id.filter(|_| !is_response);
+        self.context
+            .refuse(id, Reason::NotAMessage(error.fault), out)
     }
 
     /// Admits a batch, and serves or forwards it.
@@ -107,11 +130,12 @@ impl Services {
         if let Some(batch) = document.filter(|it| it.is_batch()) {
             return self.batch(session, inbound, batch, out);
         }
-        match document.and_then(|it| it.message().ok()) {
-            Some(message) => {
+        match document.map(Document::message) {
+            Some(Ok(message)) => {
                 let message = SessionMessage::of(message);
                 self.session(session, inbound, revision, message, out)
             }
+            Some(Err(error)) => self.malformed_in_session(session, inbound, error, out),
             None => self.context.refuse(None, Reason::SessionUnknown, out),
         }
     }

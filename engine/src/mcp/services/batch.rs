@@ -1,15 +1,15 @@
 //! Batches: arrays of messages, which sessions of 2025-03-26 take (MCP 2025-03-26 basic,
 //! "Batching").
 //!
-//! A batch is taken as a whole or refused: its messages are checked before the first one is
-//! handled. Immediate answers are one array. If a call must wait, each response is delivered when
-//! it is ready, and the exchange ends with the last.
+//! A message that is malformed, or may not be in a batch, is answered with an error of its own, and
+//! the others are handled (JSON-RPC 2.0 section 6). Immediate answers are one array. If a call must
+//! wait, each response is delivered when it is ready, and the exchange ends with the last.
 
 use std::ops::Range;
 
 use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::Document;
+use corelane_protocol::jsonrpc::{Document, Id, Message, ShapeError};
 use corelane_protocol::mcp::method::Method;
 
 use super::Services;
@@ -43,12 +43,11 @@ impl Services {
         // Most batches have no call that waits: their answers are written as one array.
         let array = out.len();
         let mut responses: Vec<Range<usize>> = Vec::new();
-        for message in batch.batch().flatten() {
-            let message = SessionMessage::of(message);
-            let (id_of, before) = (message.request_id(), out.len());
+        for message in batch.batch() {
+            let before = out.len();
             out.push(if responses.is_empty() { b'[' } else { b',' });
             let start = out.len();
-            let disposition = self.session(id, inbound, None, message, out);
+            let (id_of, disposition) = self.batch_member(id, inbound, message, out);
             if matches!(disposition, Disposition::Pending(_)) {
                 self.outbox.batches.expect(exchange);
                 out.truncate(before);
@@ -80,7 +79,39 @@ impl Services {
         }
     }
 
-    /// Whether every message of a batch can be handled in a session, for any session.
+    /// One message of a batch in the session called `session`. Gives its id, if it is a request.
+    fn batch_member<'a>(
+        &mut self,
+        session: SessionId,
+        inbound: Inbound<'_>,
+        message: Result<Message<'a>, ShapeError<'a>>,
+        out: &mut Vec<u8>,
+    ) -> (Option<Id<'a>>, Disposition) {
+        let message = match message {
+            Ok(message) => SessionMessage::of(message),
+            Err(error) => {
+                let refused = self.malformed_in_session(session, inbound, error, out);
+                return (error.id, refused);
+            }
+        };
+        let id = message.request_id();
+        let reason = match message {
+            SessionMessage::Request {
+                method: Some(Method::Initialize),
+                ..
+            } => Some(Reason::BatchInitialize),
+            message if message.claims_modern() => Some(Reason::BatchModern),
+            message => message.check_meta().err(),
+        };
+        let disposition = match reason {
+            None => self.session(session, inbound, None, message, out),
+            Some(reason) if id.is_some() => self.context.refuse(id, reason, out),
+            Some(_) => Disposition::Accepted,
+        };
+        (id, disposition)
+    }
+
+    /// Whether a batch has as many messages as it may have.
     pub(in crate::mcp) fn check_batch<'a>(&self, batch: Document<'a>) -> Result<(), Reason<'a>> {
         let messages_max = self.context.settings.batch_max;
         let messages = batch.batch().len();
@@ -92,20 +123,6 @@ impl Services {
                 messages,
                 messages_max,
             });
-        }
-        for message in batch.batch() {
-            let message = message.map_err(|error| Reason::NotAMessage(error.fault))?;
-            let message = SessionMessage::of(message);
-            if let SessionMessage::Request {
-                method: Some(Method::Initialize),
-                ..
-            } = message
-            {
-                return Err(Reason::BatchInitialize);
-            }
-            if message.claims_modern() {
-                return Err(Reason::BatchModern);
-            }
         }
         Ok(())
     }

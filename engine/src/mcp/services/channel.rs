@@ -78,8 +78,9 @@ impl Services {
 /// 2025-11-25 basic/lifecycle, "Initialization").
 fn is_early_ping(inbound: Inbound<'_>, method: &str, params: Option<Value<'_>>) -> bool {
     let has_session = inbound.channel.is_some_and(|it| it.session.is_some());
-    let is_modern = || Meta::of_params(params).is_some_and(|meta| meta.claim.is_some());
-    method == "ping" && !has_session && !is_modern()
+    let is_legacy =
+        || Meta::read(params).is_ok_and(|meta| meta.is_none_or(|it| it.claim.is_none()));
+    method == "ping" && !has_session && is_legacy()
 }
 
 fn is_cancellation(method: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use corelane_protocol::binding::admission::SessionMessage;
 use corelane_protocol::binding::refusal::{Reason, clip};
-use corelane_protocol::jsonrpc::{Id, OwnedId, Value, encode};
+use corelane_protocol::jsonrpc::{Id, OwnedId, ShapeError, Value, encode};
 use corelane_protocol::mcp::era::Era;
 use corelane_protocol::mcp::error_code;
 use corelane_protocol::mcp::lifecycle::{InitializeParams, write_initialize_result};
@@ -105,7 +105,8 @@ impl Services {
                 result,
                 error,
             } => {
-                self.response((id, inbound), of, (result, error));
+                let answer = result.ok_or_else(|| refusal_text(error));
+                self.response((id, inbound), of, answer);
                 Disposition::Accepted
             }
             SessionMessage::Notification { method, params } => {
@@ -291,7 +292,7 @@ impl Services {
         &mut self,
         (session, inbound): (SessionId, Inbound<'_>),
         id: Option<Id<'_>>,
-        (result, error): (Option<Value<'_>>, Option<Value<'_>>),
+        answer: Result<Value<'_>, String>,
     ) {
         let Some(Id::String(id)) = id else { return };
         let Some((key, place)) = parse_question_id(id) else {
@@ -302,20 +303,36 @@ impl Services {
             return;
         };
         let made_task = entry.made_task;
-        match (result, error) {
-            (Some(result), _) => self.calls.answer((key, place), result, inbound),
-            (None, error) => {
-                let text = error
-                    .and_then(|error| error.as_object())
-                    .and_then(|error| error.get("message"))
-                    .and_then(|message| message.as_str());
-                let text = format!("the client refused: {}", clip(text.unwrap_or("")));
-                entry.call.answer(place, || Err(text));
-            }
+        match answer {
+            Ok(result) => self.calls.answer((key, place), result, inbound),
+            Err(text) => entry.call.answer(place, || Err(text)),
         }
         if let Some(task) = made_task {
             self.endings().updates.answered(task, session, id);
         }
+    }
+
+    /// Refuses a text that is no message and came in the session called `id`. A request of a call
+    /// that it was to answer fails.
+    pub(in crate::mcp) fn malformed_in_session(
+        &mut self,
+        id: SessionId,
+        inbound: Inbound<'_>,
+        error: ShapeError<'_>,
+        out: &mut Vec<u8>,
+    ) -> Disposition {
+        let (principal, now_ms) = (inbound.principal(), self.context.now_ms());
+        if self.sessions.touch_as(principal, id, now_ms).is_none() {
+            return self.context.refuse(None, Reason::SessionUnknown, out);
+        }
+        let reason = Reason::NotAMessage(error.fault);
+        if !is_malformed_response(error) {
+            return self.context.refuse(error.id, reason, out);
+        }
+        let text = format!("the client's answer is malformed: {}", error.fault);
+        self.response((id, inbound), error.answers, Err(text));
+        // Its id is that of a request of the server.
+        self.context.refuse(None, reason, out)
     }
 
     /// `notifications/cancelled`: one that names no request in flight is ignored. A task is not
@@ -367,6 +384,20 @@ impl Services {
         self.endings().end_session(session, SessionEnd::Deleted);
         Disposition::Done
     }
+}
+
+/// Whether a text that is no message was to answer a request of the server.
+pub(super) fn is_malformed_response(error: ShapeError<'_>) -> bool {
+    matches!(error.answers, Some(Id::String(id)) if parse_question_id(id).is_some())
+}
+
+/// The text of a client's error, for the handler.
+fn refusal_text(error: Option<Value<'_>>) -> String {
+    let text = error
+        .and_then(|error| error.as_object())
+        .and_then(|error| error.get("message"))
+        .and_then(|message| message.as_str());
+    format!("the client refused: {}", clip(text.unwrap_or("")))
 }
 
 /// A request within a session.

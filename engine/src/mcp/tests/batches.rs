@@ -1,4 +1,4 @@
-//! Batches: whole or not at all, one array or a response at a time.
+//! Batches: each message is answered on its own, in one array or a response at a time.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,6 @@ use super::test_endpoint::{
     request, result, session_header, text,
 };
 use crate::mcp::{Disposition, Endpoint};
-use crate::meter::Counter;
 
 /// Makes a session that takes batches; returns its header line.
 fn session(harness: &mut TestEndpoint) -> String {
@@ -69,29 +68,50 @@ fn immediate_answers_are_one_array_in_order() {
 }
 
 #[test]
-fn a_batch_is_taken_whole_or_not_at_all() {
-    let refused = error((), -32600);
-    for messages in [
-        vec![],
-        (1..=5).map(ping).collect(),
-        vec![ping(1), initialize("2025-03-26")],
-        vec![ping(1), "1".to_owned()],
-        vec![ping(1), request(2, "tools/list", json!({"_meta": claim()}))],
-        vec![notification(
-            "notifications/cancelled",
-            json!({"_meta": claim()}),
-        )],
-        vec![ping(1), "[]".to_owned()],
+fn a_bad_message_of_a_batch_is_refused_on_its_own() {
+    let ping_answer = || result(1, json!({}));
+    for (bad, id, code) in [
+        ("1".to_owned(), Value::Null, -32600),
+        ("[]".to_owned(), Value::Null, -32600),
+        ("{}".to_owned(), Value::Null, -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":2,"method":7}"#.to_owned(),
+            json!(2),
+            -32600,
+        ),
+        (r#"{"jsonrpc":"2.0","id":2}"#.to_owned(), json!(2), -32600),
+        (request(2, "initialize", json!({})), json!(2), -32600),
+        (
+            request(2, "tools/list", json!({"_meta": claim()})),
+            json!(2),
+            -32600,
+        ),
+        (
+            request(2, "tools/list", json!({"_meta": 5})),
+            json!(2),
+            -32602,
+        ),
     ] {
-        check(&messages, "400", &refused);
+        let refused = error(id, code);
+        let expected = json!([ping_answer(), refused, result(3, text("m"))]);
+        let echo = call(3, "echo", json!({"message": "m"}));
+        check(&[ping(1), bad.clone(), echo], "200", &expected);
+        check(&[bad], "200", &json!([refused]));
     }
+    // A notification gets no answer.
+    let modern = notification("notifications/cancelled", json!({"_meta": claim()}));
+    check(&[ping(1), modern.clone()], "200", &json!([ping_answer()]));
+    check(&[modern], "accepted", &Value::Null);
+}
+
+#[test]
+fn a_batch_of_no_messages_or_of_too_many_is_refused_whole() {
+    let refused = error((), -32600);
+    check(&[], "400", &refused);
+    let five: Vec<String> = (1..=5).map(ping).collect();
+    check(&five, "400", &refused);
     let mut harness = TestEndpoint::new();
     let session = session(&mut harness);
-    let messages = [call(1, "echo", json!({"message": "m"})), "{}".to_owned()];
-    harness
-        .post(&session, &batch(&messages))
-        .check("400", &refused);
-    assert_eq!(harness.count(Counter::CallsOk), 0);
     harness
         .post(&session, &batch(&[1, 2, 3, 4].map(ping)))
         .check("200", &json!([1, 2, 3, 4].map(|id| result(id, json!({})))));

@@ -1,5 +1,6 @@
 //! Handlers with requests to their client, in both eras.
 
+mod ended;
 mod malformed;
 mod once;
 

@@ -62,6 +62,8 @@ fn a_forwarded_message_is_handled_as_at_home() {
         notification("notifications/initialized", json!({})),
         notification("notifications/cancelled", json!({"requestId": 9})),
         r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":"0-0-0","error":5}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":"0-0-0"}"#.to_owned(),
     ] {
         for is_large in [false, true] {
             let (mut front, mut home) = pair();

@@ -7,7 +7,7 @@ use super::test_endpoint::{
     Answer, TestEndpoint, check_parts, error, failure, notification, on_executor, part_of, request,
     result, session_header, text,
 };
-use crate::mcp::questions::UNREACHABLE;
+use crate::mcp::questions::{INPUT_OVER, UNREACHABLE};
 use crate::mcp::{Disposition, Exchange, Part};
 
 /// A session of a client that can elicit, of the revision `version`; returns its header line.
@@ -260,6 +260,26 @@ fn an_input_request_of_a_task_goes_to_the_last_waiter_for_its_result() {
         };
         assert_eq!(*exchange, last.exchange);
         assert_eq!(part_of(part).1["method"], "elicitation/create");
+    });
+}
+
+#[test]
+fn an_input_request_of_a_task_fails_when_its_client_has_ended_its_input() {
+    on_executor(async {
+        for is_open in [true, false] {
+            let mut harness = harness();
+            harness.takes_events = true;
+            let session = session(&mut harness);
+            let id = task(&mut harness, &session, "asks");
+            let waiting = about(&mut harness, &session, "tasks/result", &id);
+            if is_open {
+                assert_eq!(without_statuses(harness.settle().await).len(), 1);
+            }
+            harness.endpoint.handle_end_of_answers();
+            let expected = [("200", result(2, related(failure(INPUT_OVER), &id)))];
+            let delivered = without_statuses(harness.settle().await);
+            check_parts(&delivered, waiting.exchange, &expected);
+        }
     });
 }
 

@@ -55,7 +55,7 @@ fn a_call_without_arguments_may_say_null() {
 }
 
 #[test]
-fn a_batch_with_a_member_twice_is_refused_whole() {
+fn a_member_twice_is_a_fault_of_every_message_of_its_batch() {
     let mut harness = TestEndpoint::new();
     let made = harness.post("", &initialize("2025-03-26")).disposition;
     let Disposition::Answer { session, .. } = made else {
@@ -70,6 +70,6 @@ fn a_batch_with_a_member_twice_is_refused_whole() {
     );
     harness
         .post(&session, &batch)
-        .check("400", &error((), -32600));
+        .check("200", &json!([error(1, -32600), error(1, -32600)]));
     assert_eq!(harness.count(Counter::CallsOk), 0);
 }

@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use super::test_shard::{DRAIN_TIMEOUT_MS, Setup, with_shard};
+use super::test_shard::{DRAIN_TIMEOUT_MS, Setup, settle_all, with_shard, with_shards};
+use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
+use crate::shard::drain::LAST_OUTPUT_MS;
 
 #[test]
 fn a_shard_that_has_drained_has_no_open_connection() {
@@ -76,18 +78,94 @@ fn a_draining_shard_answers_what_it_has_received_and_waits_for_calls() {
     );
 }
 
+/// The text of the error of a call that the drain ended.
+const CUT: &str = "calls in flight get 10000 ms to end (server.drain_timeout_ms)";
+
+fn long_calls(setup: &mut Setup) {
+    setup.profile.calls.timeout_ms = 2 * DRAIN_TIMEOUT_MS;
+    setup.profile.connection.head_timeout_ms = 4 * DRAIN_TIMEOUT_MS;
+    setup.profile.connection.write_timeout_ms = 4 * DRAIN_TIMEOUT_MS;
+}
+
 #[test]
-fn a_drain_ends_with_its_deadline() {
-    let change = |setup: &mut Setup| setup.profile.calls.timeout_ms = 2 * DRAIN_TIMEOUT_MS;
-    with_shard(change, async |shard| {
-        let (client, _) = shard.client().await;
+fn a_drain_answers_calls_at_its_deadline_with_an_error_that_names_the_limit() {
+    with_shard(long_calls, async |shard| {
+        let ((client, _), (late, _)) = (shard.client().await, shard.client().await);
         client.calls("wait", json!({}));
+        let wait = late.call("wait", json!({}));
+        late.sends(&wait[..20]);
         shard.settle().await;
         shard.shard.control.begin_drain();
         shard.settle().await;
         shard.advance(DRAIN_TIMEOUT_MS - 1).await;
+        assert_eq!(client.received_text(), "");
         assert!(!shard.turn().await.has_drained);
         shard.advance(1).await;
+        let answer = client.received_text();
+        assert!(answer.contains(CUT), "{answer}");
+        // A call that comes after that is answered in the same way.
+        late.sends(&wait[20..]);
+        shard.settle().await;
+        let answer = late.received_text();
+        assert!(answer.contains(CUT), "{answer}");
+        client.finishes();
+        late.finishes();
+        shard.settle().await;
         assert!(shard.turn().await.has_drained);
+    });
+}
+
+#[test]
+fn a_call_of_another_shard_is_answered_at_the_deadline_too() {
+    with_shards(2, long_calls, async |shards| {
+        let session = shards[1].session().await;
+        let client = shards[0].connect();
+        settle_all(shards).await;
+        let params = json!({"name": "wait", "arguments": {}});
+        let headers = format!("{session}Accept: application/json\r\n");
+        client.sends(&client.post(&headers, &request(1, "tools/call", params)));
+        settle_all(shards).await;
+        for shard in &mut *shards {
+            shard.shard.control.begin_drain();
+        }
+        settle_all(shards).await;
+        for shard in &mut *shards {
+            shard.pass(DRAIN_TIMEOUT_MS);
+        }
+        settle_all(shards).await;
+        let answer = client.received_text();
+        assert!(answer.contains(CUT), "{answer}");
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_delays_a_drain_by_the_time_for_the_last_output() {
+    with_shard(long_calls, async |shard| {
+        let (client, _) = shard.client().await;
+        client.takes(0);
+        client.calls("wait", json!({}));
+        shard.settle().await;
+        shard.shard.control.begin_drain();
+        shard.settle().await;
+        shard.advance(DRAIN_TIMEOUT_MS).await;
+        shard.advance(LAST_OUTPUT_MS - 1).await;
+        assert!(!shard.turn().await.has_drained);
+        shard.pass(1);
+        assert!(shard.turn().await.has_drained);
+    });
+}
+
+#[test]
+fn a_drain_whose_time_is_over_elsewhere_answers_calls_at_once() {
+    with_shard(long_calls, async |shard| {
+        let (client, _) = shard.client().await;
+        client.calls("wait", json!({}));
+        shard.settle().await;
+        let control = &shard.shard.control;
+        control.is_overdue.store(true, Ordering::Relaxed);
+        control.begin_drain();
+        shard.settle().await;
+        let answer = client.received_text();
+        assert!(answer.contains(CUT), "{answer}");
     });
 }

@@ -348,6 +348,23 @@ fn everything_without_a_claim_needs_a_session() {
 }
 
 #[test]
+fn the_meta_of_a_request_is_an_object_in_every_era() {
+    for (headers, method) in [
+        ("MCP-Session-Id: s", "tools/call"),
+        ("MCP-Session-Id: s", "ping"),
+        ("", "initialize"),
+        (MODERN, "tools/list"),
+    ] {
+        for meta in ["5", r#""m""#, "[]", "false"] {
+            let body = request(method, &format!(r#"{{"_meta":{meta}}}"#));
+            check(headers, &body, refused(400, -32602));
+        }
+    }
+    let null = request("ping", r#"{"_meta":null}"#);
+    check("MCP-Session-Id: s", &null, Expected::SessionRequest);
+}
+
+#[test]
 fn modern_notifications_are_accepted_without_header_rules_if_their_version_is_served() {
     let claim = concat!(
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","#,

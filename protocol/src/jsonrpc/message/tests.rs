@@ -1,8 +1,6 @@
 //! The table of envelopes, good and bad.
 
-use crate::jsonrpc::{
-    Decoder, INVALID_REQUEST, Id, JsonLimits, Kind, Message, ShapeError, ShapeFault,
-};
+use crate::jsonrpc::{Decoder, INVALID_REQUEST, Id, JsonLimits, Kind, Message, ShapeFault};
 
 /// A message in one line: its kind, id, method, and the other members as JSON.
 fn summary(message: &Message<'_>) -> String {
@@ -38,7 +36,7 @@ fn check_refused(text: &str, id: Option<Id<'_>>, fault: ShapeFault) {
     let mut decoder = Decoder::new(JsonLimits::default());
     let decoded = decoder.decode(text.as_bytes()).unwrap();
     let error = decoded.message().unwrap_err();
-    assert_eq!(error, ShapeError { id, fault }, "{text}");
+    assert_eq!((error.id, error.fault), (id, fault), "{text}");
     assert_eq!(error.code(), INVALID_REQUEST);
 }
 
@@ -213,6 +211,30 @@ fn refuses_malformed_responses_without_their_id() {
         check_refused(&format!(r#"{{"jsonrpc":"2.0",{members}}}"#), None, fault);
     }
     check_refused(r#"{"id":1,"result":{}}"#, None, ShapeFault::Version);
+}
+
+#[test]
+fn names_the_request_that_a_malformed_response_was_to_answer() {
+    for (members, answers) in [
+        (r#""id":"a","error":5"#, Some("a")),
+        (r#""id":"a","result":{},"error":{}"#, Some("a")),
+        (r#""id":"a""#, Some("a")),
+        (r#""id":"a","method":null,"error":5"#, Some("a")),
+        (r#""id":"a","result":{},"result":{}"#, Some("a")),
+        (r#""id":"a","id":"a","error":5"#, None),
+        (r#""id":[],"error":5"#, None),
+        (r#""id":"a","method":"m","params":5"#, None),
+        (r#""id":"a","method":"m","error":{}"#, None),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0",{members}}}"#);
+        let mut decoder = Decoder::new(JsonLimits::default());
+        let decoded = decoder.decode(text.as_bytes()).unwrap();
+        let error = decoded.message().unwrap_err();
+        assert_eq!(error.answers, answers.map(Id::String), "{text}");
+    }
+    // Its id is not given back: it is of the receiver's own request.
+    let text = r#"{"jsonrpc":"2.0","id":"a","method":null,"error":5}"#;
+    check_refused(text, None, ShapeFault::ErrorKind(Kind::Integer));
 }
 
 #[test]
