@@ -163,6 +163,31 @@ impl ShardProfile {
     pub(crate) fn descriptors(&self, allowed: u32) -> u32 {
         self.ring.descriptors.unwrap_or(allowed).min(allowed)
     }
+
+    /// The same knobs for a shard that serves one connection and has no listener: no ring is larger
+    /// than such a shard can use. An ordinary user may lock 8 MiB of memory in all, which must do
+    /// for the servers of several clients.
+    pub(crate) fn for_one_connection(mut self) -> ShardProfile {
+        /// Each of them fills one page of locked memory.
+        const SUBMISSIONS: u32 = 64;
+        const COMPLETIONS: u32 = 128;
+        const BUFFERS: u32 = 256;
+        const EXECUTOR_RING_DEPTH: u32 = 64;
+        /// Places for the connection and its listen streams. A table as large as the limit on open
+        /// files is for listeners.
+        const DESCRIPTORS: u32 = 1024;
+
+        let ring = &mut self.ring;
+        ring.submission_entries = ring.submission_entries.min(SUBMISSIONS);
+        ring.completion_entries = ring.completion_entries.min(COMPLETIONS);
+        ring.buffer_count = ring.buffer_count.min(BUFFERS);
+        ring.descriptors = ring.descriptors.or(Some(DESCRIPTORS));
+        let turn = &mut self.budget.completions_per_turn;
+        *turn = (*turn).min(COMPLETIONS);
+        self.executor.ring_depth = self.executor.ring_depth.min(EXECUTOR_RING_DEPTH);
+        self.executor.io_memory_bytes = Executor::default().io_memory_bytes;
+        self
+    }
 }
 
 impl Profile {

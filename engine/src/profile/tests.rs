@@ -423,3 +423,34 @@ fn offload_has_a_thread_for_each_core_and_at_least_two() {
     offload.threads = Some(1);
     assert_eq!(offload.threads_for(8), 1);
 }
+
+#[test]
+fn a_shard_of_one_connection_has_small_rings_whose_sizes_are_allowed() {
+    let mut large = Profile::default();
+    large.executor.io_memory_bytes = 1 << 20;
+    large.ring.descriptors = Some(1000);
+    let shard = large.for_core(0).for_one_connection();
+    let of_rings = |ring: Ring| {
+        let Ring {
+            submission_entries,
+            completion_entries,
+            buffer_count,
+            ..
+        } = ring;
+        (submission_entries, completion_entries, buffer_count)
+    };
+    assert_eq!(of_rings(shard.ring), (64, 128, 256));
+    assert_eq!(shard.executor.ring_depth, 64);
+    assert_eq!(shard.executor.io_memory_bytes, 65_536);
+    let profile = Profile {
+        ring: shard.ring,
+        executor: shard.executor,
+        budget: shard.budget,
+        ..Profile::default()
+    };
+    profile.validate().expect("all sizes are in their ranges");
+    // The table of sockets: what the profile sets, and otherwise one that is not for listeners.
+    assert_eq!(shard.ring.descriptors, Some(1000));
+    let unset = Profile::default().for_core(0).for_one_connection();
+    assert_eq!(unset.ring.descriptors, Some(1024));
+}

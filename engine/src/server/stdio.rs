@@ -10,10 +10,6 @@ use crate::profile::{Profile, cores};
 use crate::shard::Intake;
 use crate::transport::stdio::Stdio;
 
-/// Places for connections and their listen streams. A table as large as the limit on open files is
-/// for listeners.
-const DESCRIPTORS: u32 = 1024;
-
 impl Server {
     /// Serves the parent of the process on standard input and output, both eras on one channel,
     /// until standard input ends or SIGTERM or SIGINT arrives; then answers the requests in flight,
@@ -74,15 +70,14 @@ impl Server {
     ) -> Result<RunningServer> {
         profile.server.stdio = true;
         profile.server.shards = Some(1);
-        let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);
-        profile.ring.descriptors = Some(descriptors);
-        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
+        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?[0];
+        let shard = profile.for_core(core).for_one_connection();
         let intake = Intake::Channel {
             socket,
             is_pinned: profile.server.cores.is_some(),
         };
         // Nothing listens there, and no output names it.
         let address = profile.server.listen;
-        self.start_on(profile, &core, address, vec![intake])
+        self.start_on(profile, &[shard], address, vec![intake])
     }
 }

@@ -174,6 +174,36 @@ fn too_few_files_to_start_with_are_named() {
 }
 
 #[test]
+fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
+    let knobs = ["--shards", "server.shards", "ring.completion_entries"];
+    // What one shard needs, and what three need.
+    let numbers = ["700 KiB", "100 KiB", "ulimit -l 2100", "LimitMEMLOCK="];
+    let setup = Setup::bare(&["--shards", "3", "--listen", "127.0.0.1:0"]).locked_kib_max(100);
+    let words = [&knobs[..], &numbers].concat();
+    check("shards", &setup.run_to_end(), &[1], &words);
+    let setup = Setup::bare(&["--stdio"]).locked_kib_max(100);
+    let words = ["228 KiB", "100 KiB", "ulimit -l 512", "other processes"];
+    check("stdio", &setup.run_to_end(), &[1], &words);
+}
+
+#[test]
+fn connections_are_those_of_the_profile_or_of_the_limit_on_open_files_whichever_is_less() {
+    for (descriptors, expected, is_reported) in [(80, 80, false), (1_000_000, 90, true)] {
+        let server = Setup::shards(1)
+            .profile(&format!("[ring]\ndescriptors = {descriptors}"))
+            .open_files_max(100)
+            .start();
+        let line = format!("shards: 1, connections per shard: {expected}");
+        wait_until(&line, || server.log().contains(&line).then_some(()));
+        let report = format!("ring.descriptors = {descriptors} has no effect");
+        match is_reported {
+            true => wait_until(&report, || server.log().contains(&report).then_some(())),
+            false => assert!(!server.log().contains(&report), "{}", server.log()),
+        }
+    }
+}
+
+#[test]
 fn the_first_line_says_where_the_server_listens() {
     for shards in [1, 4] {
         let server = Setup::shards(shards).start();
