@@ -20,7 +20,6 @@ use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
-use crate::profile::cores;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
 use crate::profile::{Lanes, Profile, ShardProfile};
@@ -292,7 +291,7 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
-        let cores = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
+        let cores = profile.choose_cores()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
         let backlog = profile.server.backlog;

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Error, Result, RunningServer, Server};
-use crate::profile::{Profile, cores};
+use crate::profile::Profile;
 use crate::shard::Intake;
 use crate::transport::stdio::Stdio;
 
 impl Server {
-    /// Serves the parent of the process on standard input and output, both eras on one channel,
+    /// Serves the parent of the process on standard input and output, in all revisions at once,
     /// until standard input ends or SIGTERM or SIGINT arrives; then answers the requests in flight,
     /// for `server.drain_timeout_ms` of the profile at most. Nothing is listened on, and one shard
     /// serves it all; it is pinned to a core if the profile names cores.
@@ -70,7 +70,7 @@ impl Server {
     ) -> Result<RunningServer> {
         profile.server.stdio = true;
         profile.server.shards = Some(1);
-        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?[0];
+        let core = profile.choose_cores()?[0];
         let shard = profile.for_core(core).for_one_connection();
         let intake = Intake::Channel {
             socket,
