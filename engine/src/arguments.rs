@@ -132,6 +132,15 @@ impl Server {
 
 /// The exit code of the program `name` whose server ended like this; prints the reason of a failure
 /// on standard error. For programs with a command line of their own.
+///
+/// ```no_run
+/// # use corelane::{Profile, Server, exit_code};
+/// # use std::process::ExitCode;
+/// fn main() -> ExitCode {
+///     let server = Server::new("calculator", "1.0.0");
+///     exit_code("calculator", server.run(Profile::default()))
+/// }
+/// ```
 pub fn exit_code(name: &str, ended: Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
