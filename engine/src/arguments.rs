@@ -4,19 +4,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Command, FromArgMatches};
 
-use crate::profile::{CoreList, Profile, parse_listen};
-use crate::server::{Result, Server};
+use crate::profile::{CoreList, Profile, SHARDS_MAX, parse_listen};
+use crate::server::{Error, Result, Server};
 
 /// The options of a server on the command line; all other settings are in the profile.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArguments {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse_listen)]
+    /// Where to listen; port 0 takes a free one. It wins over `server.stdio` of the profile.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_listen, help = listen_help())]
     pub listen: Option<SocketAddr>,
     /// How many shards to run [default: one for each core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = shards_range())]
     pub shards: Option<usize>,
     /// The cores to run shards on, such as 0-3,6 [default: all].
     #[arg(long, value_name = "LIST")]
@@ -33,6 +34,15 @@ pub struct ServeArguments {
     pub profile: Option<PathBuf>,
 }
 
+fn listen_help() -> String {
+    let default = Profile::default().server.listen;
+    format!("Where to listen; port 0 takes a free one [default: {default}]")
+}
+
+fn shards_range() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=SHARDS_MAX as u64)
+}
+
 impl ServeArguments {
     /// The profile for these arguments.
     ///
@@ -45,6 +55,16 @@ impl ServeArguments {
         };
         if let Some(listen) = self.listen {
             profile.server.listen = listen;
+            profile.server.stdio = false;
+        }
+        if profile.server.stdio {
+            // As for `--stdio`, which clap refuses together with these.
+            let option = match (&self.shards, self.allow_hosts.is_empty()) {
+                (Some(_), _) => Some("--shards"),
+                (None, false) => Some("--allow-host"),
+                (None, true) => None,
+            };
+            option.map_or(Ok(()), |option| Err(Error::NothingListens { option }))?;
         }
         if self.shards.is_some() {
             profile.server.shards = self.shards;
@@ -106,12 +126,27 @@ impl Server {
             adjust(&mut profile);
             self.run(profile)
         });
-        match ended {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{name}: {error}");
-                ExitCode::FAILURE
-            }
+        exit_code(&name, ended)
+    }
+}
+
+/// The exit code of the program `name` whose server ended like this; prints the reason of a failure
+/// on standard error. For programs with a command line of their own.
+///
+/// ```no_run
+/// # use corelane::{Profile, Server, exit_code};
+/// # use std::process::ExitCode;
+/// fn main() -> ExitCode {
+///     let server = Server::new("calculator", "1.0.0");
+///     exit_code("calculator", server.run(Profile::default()))
+/// }
+/// ```
+pub fn exit_code(name: &str, ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -91,7 +91,7 @@ mod shard;
 mod transport;
 
 #[cfg(feature = "cli")]
-pub use arguments::ServeArguments;
+pub use arguments::{ServeArguments, exit_code};
 pub use catalog::CatalogError;
 pub use catalog::pending_updates::ChangeError;
 pub use catalog::prompt::{Prompt, PromptDefect};

@@ -5,6 +5,7 @@
 
 mod queue;
 
+use std::env::{self, VarError};
 use std::io::{IsTerminal, stderr};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
@@ -27,8 +28,16 @@ const PANIC_TEXT_BYTES_MAX: usize = 4096;
 /// # Errors
 /// When the thread that writes cannot be started.
 pub fn start(profile: &Log) -> std::io::Result<()> {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(profile.level.as_str()));
+    let of_profile = || EnvFilter::new(profile.level.as_str());
+    let filter = match env::var(EnvFilter::DEFAULT_ENV) {
+        Err(VarError::NotPresent) => Ok(of_profile()),
+        Ok(text) => EnvFilter::try_new(text).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let (filter, fault) = match filter {
+        Ok(filter) => (filter, None),
+        Err(fault) => (of_profile(), Some(fault)),
+    };
     let is_text = match profile.format {
         LogFormat::Auto => stderr().is_terminal(),
         LogFormat::Text => true,
@@ -54,6 +63,13 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
         );
     })?;
     let _ = QUEUE.set(queue);
+    if let Some(fault) = fault {
+        tracing::error!(
+            fault,
+            "RUST_LOG is ignored: write off, error, warn, info, debug or trace, or a level for \
+             each module, such as info,corelane=debug"
+        );
+    }
     Ok(())
 }
 

@@ -38,6 +38,7 @@ pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride}
 pub use shard::{Ring, RingOverride};
 pub use traffic::{Connection, Http, Json, Lines};
 
+use cores::CoreError;
 use knobs::Section;
 
 /// Longest profile file that is read, in bytes. The complete production profile is some 8 KiB.
@@ -163,6 +164,31 @@ impl ShardProfile {
     pub(crate) fn descriptors(&self, allowed: u32) -> u32 {
         self.ring.descriptors.unwrap_or(allowed).min(allowed)
     }
+
+    /// The same knobs for a shard that serves one connection and has no listener: no ring is larger
+    /// than such a shard can use. An ordinary user may lock 8 MiB of memory in all, which must do
+    /// for the servers of several clients.
+    pub(crate) fn for_one_connection(mut self) -> ShardProfile {
+        /// Each of them fills one page of locked memory.
+        const SUBMISSIONS: u32 = 64;
+        const COMPLETIONS: u32 = 128;
+        const BUFFERS: u32 = 256;
+        const EXECUTOR_RING_DEPTH: u32 = 64;
+        /// Places for the connection and its listen streams. A table as large as the limit on open
+        /// files is for listeners.
+        const DESCRIPTORS: u32 = 1024;
+
+        let ring = &mut self.ring;
+        ring.submission_entries = ring.submission_entries.min(SUBMISSIONS);
+        ring.completion_entries = ring.completion_entries.min(COMPLETIONS);
+        ring.buffer_count = ring.buffer_count.min(BUFFERS);
+        ring.descriptors = ring.descriptors.or(Some(DESCRIPTORS));
+        let turn = &mut self.budget.completions_per_turn;
+        *turn = (*turn).min(COMPLETIONS);
+        self.executor.ring_depth = self.executor.ring_depth.min(EXECUTOR_RING_DEPTH);
+        self.executor.io_memory_bytes = Executor::default().io_memory_bytes;
+        self
+    }
 }
 
 impl Profile {
@@ -185,10 +211,16 @@ impl Profile {
     ///
     /// # Errors
     /// The text is not TOML, or names a key that does not exist or has another type: the error
-    /// has the line, the column and the key. A value is out of range: see [`Profile::validate`].
+    /// has the line, the column, the key and its range. A value is out of range: see
+    /// [`Profile::validate`].
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
-        let profile: Self =
-            toml::from_str(text).map_err(|source| ProfileError::syntax(text, &source))?;
+        let parsed = toml::Deserializer::parse(text);
+        let parsed = parsed.map_err(|source| ProfileError::syntax(text, &source, None))?;
+        let profile: Self = serde_path_to_error::deserialize(parsed).map_err(|error| {
+            let key = error.path().to_string();
+            let allowed = allowed_numbers(&key);
+            ProfileError::syntax(text, error.inner(), Some((&key, allowed)))
+        })?;
         profile.validate()?;
         Ok(profile)
     }
@@ -229,6 +261,12 @@ impl Profile {
         }
     }
 
+    /// The core of each shard: see [`cores::choose`].
+    pub(crate) fn choose_cores(&self) -> Result<Vec<usize>, CoreError> {
+        let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
+        cores::choose(self.server.cores.as_ref(), self.server.shards, &tuned)
+    }
+
     /// All sections of knobs, in the order of the reference.
     fn sections(&self) -> [&dyn Section; 16] {
         [
@@ -261,19 +299,29 @@ impl Profile {
 
     /// The value of the knob with this key, if it is a number and set.
     fn number(&self, key: &str) -> Option<u64> {
+        let (section, at) = self.find(key)?;
+        section.numbers()[at]
+    }
+
+    /// The knob with this key: its section and its place in it.
+    fn find(&self, key: &str) -> Option<(&dyn Section, usize)> {
         let (section, knob) = key.split_once('.')?;
         let mut sections = self.sections().into_iter();
         let section = sections.find(|it| it.name() == section)?;
         let at = section.knobs().iter().position(|it| it.name == knob)?;
-        section.numbers()[at]
+        Some((section, at))
     }
 
     /// See [`RELATIONS`].
     fn check_relations(&self) -> Result<(), ProfileError> {
         for &(times, key, other) in RELATIONS {
             if let (Some(value), Some(other_value)) = (self.number(key), self.number(other)) {
-                let value = value.saturating_mul(times);
-                check::at_most((key, value), (other, other_value))?;
+                let product = value.saturating_mul(times);
+                let key = match times {
+                    1 => key.to_owned(),
+                    _ => format!("{times} x {key} ({value})"),
+                };
+                check::at_most((&key, product), (other, other_value))?;
             }
         }
         check_turn("", &self.budget, &self.ring)
@@ -301,6 +349,18 @@ impl Profile {
         }
         Ok(())
     }
+}
+
+/// The numbers that the knob with this key takes, also of a `[[core]]` section (`core[0].ring.x`);
+/// nothing if there is no such knob or it is not a number.
+fn allowed_numbers(key: &str) -> Option<String> {
+    let key = match key.split_once("].") {
+        Some((core, key)) if core.starts_with("core[") => key,
+        _ => key,
+    };
+    let defaults = Profile::default();
+    let (section, at) = defaults.find(key)?;
+    reference::allowed_text(&section.knobs()[at].allowed)
 }
 
 /// The sizes of a ring fit each other and the budget of a turn; errors put `core` before the keys.

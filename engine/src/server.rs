@@ -20,10 +20,9 @@ use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
-use crate::profile::cores;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{Lanes, Profile};
+use crate::profile::{Lanes, Profile, ShardProfile};
 use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
@@ -31,6 +30,7 @@ use corelane_io::lanes::{LaneLimits, Mesh};
 mod directory;
 mod error;
 mod handle;
+mod huge_pages;
 mod running;
 mod state_keys;
 mod stdio;
@@ -39,6 +39,7 @@ mod test_client;
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
+use huge_pages::SmallPages;
 use running::EndGuard;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
@@ -290,60 +291,63 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
-        let cores = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
+        let cores = profile.choose_cores()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
         let backlog = profile.server.backlog;
         let intakes = listeners.into_iter();
         let intakes = intakes.map(|listener| Intake::Listener(listener, backlog));
-        self.start_on(profile, &cores, address, intakes.collect())
+        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
+        self.start_on(profile, &shards, address, intakes.collect())
     }
 
-    /// Starts a shard on each of `cores`, with the connections of its intake.
+    /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
     fn start_on(
         self,
         profile: Profile,
-        cores: &[usize],
+        shard_profiles: &[ShardProfile],
         address: SocketAddr,
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
+        let _small_pages = SmallPages::begin();
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
-        let threads = PoolThreads::of_server(cores.len(), profile.offload.threads_for(cores.len()));
+        let shard_count = shard_profiles.len();
+        let threads = profile.offload.threads_for(shard_count);
+        let threads = PoolThreads::of_server(shard_count, threads);
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
         let quiet_shards = Arc::new(AtomicUsize::new(0));
-        let mesh = Mesh::new(cores.len(), 0, lane_limits(&profile.lanes));
-        let ring_fds: Arc<[AtomicI32]> = cores.iter().map(|_| AtomicI32::new(-1)).collect();
-        let memory = MemoryBudget::of_server(&profile, cores, allowed);
+        let mesh = Mesh::new(shard_count, 0, lane_limits(&profile.lanes));
+        let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
+        let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 
         let mut running = RunningServer::new(
             address,
             &profile,
-            (allowed, memory),
+            (connections_per_shard(shard_profiles, allowed), memory),
             (events.clone(), event_receiver),
         );
         let context = running.start_runtime()?;
-        let mut boards = handle.updates().open(&parts.plan, cores.len()).into_iter();
+        let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
-        let shards = intakes.into_iter().zip(ends).zip(cores);
-        for (shard, ((intake, (sender, receiver)), core)) in shards.enumerate() {
+        let shards = intakes.into_iter().zip(ends).zip(shard_profiles);
+        for (shard, ((intake, (sender, receiver)), shard_profile)) in shards.enumerate() {
             let control = Arc::new(ShardControl {
                 drain_timeout_ms: profile.server.drain_timeout_ms,
                 quiet_shards: Arc::clone(&quiet_shards),
                 ..ShardControl::default()
             });
-            let shard_profile = profile.for_core(*core);
             let plan = ShardPlan {
                 shard: shard as u16,
-                shards: cores.len() as u16,
-                profile: shard_profile,
+                shards: shard_count as u16,
+                profile: *shard_profile,
                 descriptors: shard_profile.descriptors(allowed),
                 intake,
                 origin: origin.clone(),
@@ -362,7 +366,7 @@ impl Server {
             running.add(spawn(plan, ready.clone(), guard)?, control);
         }
         drop(ready);
-        let mut running = running.when_ready(cores.len(), &ready_receiver)?;
+        let mut running = running.when_ready(shard_count, &ready_receiver)?;
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }
@@ -399,6 +403,21 @@ fn allowed_descriptors() -> Result<u32> {
     // use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     Ok(DescriptorLimit::of_process()?.table_entries()?)
+}
+
+/// Connections that each shard can hold, where the limit on open files allows `allowed`; warns if
+/// the profile has more.
+fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
+    let wished = shards.iter().filter_map(|shard| shard.ring.descriptors);
+    if let Some(descriptors) = wished.max().filter(|it| *it > allowed) {
+        tracing::warn!(
+            "ring.descriptors = {descriptors} has no effect: the limit on open files allows \
+             {allowed} for each shard; raise it with ulimit -n, or with LimitNOFILE= of a systemd \
+             unit"
+        );
+    }
+    let held = shards.iter().map(|shard| shard.descriptors(allowed));
+    held.min().unwrap_or(allowed)
 }
 
 /// The host and origin check of the server at `address`; warns if it accepts any host.

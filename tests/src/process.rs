@@ -64,12 +64,25 @@ impl Process {
     /// If the process is gone.
     #[must_use]
     pub fn resident_bytes(&self) -> usize {
+        self.status_bytes("VmRSS")
+    }
+
+    /// Bytes of memory that the process has registered with the kernel, as `VmPin` counts them.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn registered_bytes(&self) -> usize {
+        self.status_bytes("VmPin")
+    }
+
+    fn status_bytes(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.process_id);
         let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let digits = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kilobytes = digits.and_then(|digits| digits.parse::<usize>().ok());
-        1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no VmRSS: {status}"))
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let digits = line.and_then(|line| line.trim_matches([':', '\t', ' ']).strip_suffix(" kB"));
+        let kilobytes = digits.and_then(|digits| digits.trim().parse::<usize>().ok());
+        1024 * kilobytes.unwrap_or_else(|| panic!("{path} has no {name}: {status}"))
     }
 
     /// Sends a signal, by its name without SIG.

@@ -23,7 +23,8 @@ pub struct Setup {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     demo: Option<&'static str>,
-    open_files_max: Option<u32>,
+    /// Options of `ulimit` and their values.
+    limits: Vec<(&'static str, u32)>,
     program: Option<PathBuf>,
     leaves_log_unread: bool,
 }
@@ -97,7 +98,14 @@ impl Setup {
     /// Bounds the open files of the process, as `ulimit -n` does.
     #[must_use]
     pub fn open_files_max(mut self, open_files_max: u32) -> Setup {
-        self.open_files_max = Some(open_files_max);
+        self.limits.push(("-n", open_files_max));
+        self
+    }
+
+    /// Bounds the locked memory of the process, as `ulimit -l` does.
+    #[must_use]
+    pub fn locked_kib_max(mut self, locked_kib_max: u32) -> Setup {
+        self.limits.push(("-l", locked_kib_max));
         self
     }
 
@@ -218,12 +226,14 @@ impl Setup {
     }
 
     fn command(&self) -> (Command, Option<ProfileFile>) {
-        let mut command = match (&self.program, self.open_files_max) {
-            (Some(program), _) => Command::new(program),
-            (None, None) => Command::new(binary()),
-            (None, Some(open_files_max)) => {
+        let mut command = match &self.program {
+            Some(program) => Command::new(program),
+            None if self.limits.is_empty() => Command::new(binary()),
+            None => {
+                let limits = self.limits.iter();
+                let limits = limits.map(|(option, value)| format!("ulimit {option} {value} && "));
+                let script = limits.collect::<String>() + "exec \"$0\" \"$@\"";
                 let mut shell = Command::new("sh");
-                let script = format!("ulimit -n {open_files_max} && exec \"$0\" \"$@\"");
                 shell.arg("-c").arg(script).arg(binary());
                 shell
             }

@@ -112,7 +112,8 @@ impl Worker {
             core: Some(core),
             ring_depth: EXECUTOR_RING_DEPTH,
             io_memory_bytes: EXECUTOR_IO_MEMORY_BYTES,
-        })?;
+        })
+        .map_err(|error| error.to_string())?;
         executor.run(async {
             let mut worker = Worker::new(plan, state, number)?;
             while !worker.state.stops.load(Ordering::Relaxed) {

@@ -25,7 +25,7 @@ struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the demo catalog over Streamable HTTP or standard input and output, both eras at once.
+    /// Serve the demo catalog over Streamable HTTP or standard input and output, in all revisions.
     Serve(serve::DemoArguments),
 }
 
@@ -34,11 +34,5 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("corelane: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    corelane::exit_code("corelane", outcome)
 }

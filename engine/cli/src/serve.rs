@@ -23,7 +23,12 @@ pub(crate) struct DemoArguments {
 fn parse_directory(text: &str) -> std::result::Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((prefix, path)) if !prefix.is_empty() && !path.is_empty() => {
-            Ok((prefix.to_owned(), path.into()))
+            match prefix.contains(':') {
+                true => Ok((prefix.to_owned(), path.into())),
+                false => Err(format!(
+                    "URIs begin with a scheme, such as {prefix}://: write {prefix}://={path}"
+                )),
+            }
         }
         _ => Err("give URI-PREFIX=PATH, such as docs://=/srv/docs".to_owned()),
     }

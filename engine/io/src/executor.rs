@@ -13,8 +13,9 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::ring::ring_pages_bytes;
 use glommio::io::PollableFd;
-use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
+use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement};
 
 /// How an executor is built.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +36,43 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 /// The executor of the calling thread.
 pub struct Executor(LocalExecutor);
 
+/// Why an executor cannot be made or used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecutorError {
+    /// The limit on locked memory is below the least with which glommio starts, or used up.
+    #[error("no memory for an executor: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=)")]
+    Memory,
+    /// Any other refusal of the kernel.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<GlommioError<()>> for ExecutorError {
+    fn from(error: GlommioError<()>) -> ExecutorError {
+        let text = error.to_string();
+        // glommio wraps the kernel's error in texts of its own: ENOMEM is 12 on all of Linux, and
+        // the other text is that of its own check of the limit.
+        match text.contains("(os error 12)") || text.contains("MemLockLimit") {
+            true => ExecutorError::Memory,
+            false => ExecutorError::Refused(text),
+        }
+    }
+}
+
+impl ExecutorSettings {
+    /// Locked memory of an executor, in bytes: for each of glommio's three rings its pages and, as
+    /// small pages, the registered memory.
+    pub fn locked_bytes(&self) -> usize {
+        3 * (ring_pages_bytes(self.ring_depth, 2 * self.ring_depth) + self.io_memory_bytes)
+    }
+}
+
 impl Executor {
     /// Makes the executor and pins the calling thread if it is to be.
     ///
     /// # Errors
-    /// The text of the kernel's refusal.
-    pub fn new(settings: ExecutorSettings) -> Result<Executor, String> {
+    /// The kernel's refusal.
+    pub fn new(settings: ExecutorSettings) -> Result<Executor, ExecutorError> {
         let placement = settings.core.map_or(Placement::Unbound, Placement::Fixed);
         LocalExecutorBuilder::new(placement)
             .ring_depth(settings.ring_depth)
@@ -48,7 +80,7 @@ impl Executor {
             .preempt_timer(PREEMPT_TIMER)
             .make()
             .map(Executor)
-            .map_err(|error| error.to_string())
+            .map_err(ExecutorError::from)
     }
 
     /// An executor for a test, on one of this machine's cores in turn.
@@ -127,11 +159,11 @@ impl Parker {
     /// Parks on `fd`, which outlives the parker. Only within a running executor.
     ///
     /// # Errors
-    /// The text of the executor's refusal.
-    pub fn new(fd: BorrowedFd<'_>) -> Result<Parker, String> {
+    /// The executor's refusal.
+    pub fn new(fd: BorrowedFd<'_>) -> Result<Parker, ExecutorError> {
         PollableFd::new(RawDescriptor(fd.as_raw_fd()))
             .map(Parker)
-            .map_err(|error| error.to_string())
+            .map_err(ExecutorError::from)
     }
 
     /// Sleeps until the descriptor is readable, `duration` is over or `poll_other` is ready;

@@ -37,6 +37,7 @@ pub use dial::Route;
 pub use error::RingError;
 pub use kernel::Wait;
 pub use open::RingSettings;
+pub(crate) use open::ring_pages_bytes;
 pub use peer::AddressFamily;
 
 use super::buffers::BufferRing;

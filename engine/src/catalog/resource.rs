@@ -216,7 +216,7 @@ impl ResourceTemplate {
 }
 
 /// Whether `uri` starts with a scheme (RFC 3986 3.1).
-fn has_scheme(uri: &str) -> bool {
+pub(crate) fn has_scheme(uri: &str) -> bool {
     let Some((scheme, _)) = uri.split_once(':') else {
         return false;
     };

@@ -24,7 +24,7 @@ pub enum FilesError {
     #[error("the offload queue is full")]
     Overloaded,
     /// The system failed, not the peer.
-    #[error("file system: {0}")]
+    #[error("{0}")]
     Io(#[from] io::Error),
 }
 

@@ -121,6 +121,11 @@ macro_rules! text_of_float {
     ($($number:ty)*) => {$(
         impl IntoToolResult for $number {
             fn into_tool_result(self) -> Result<ToolResult, CallError> {
+                if !self.is_finite() {
+                    // The encoder would write null.
+                    let text = format!("the result is {self}, a number that JSON cannot hold");
+                    return Err(CallError::new(text));
+                }
                 // Up to here every integer is exact as a float.
                 const EXACT_MAX: $number = (1_u64 << <$number>::MANTISSA_DIGITS) as $number;
                 if self.fract() == 0.0 && self.abs() <= EXACT_MAX {
@@ -320,6 +325,14 @@ mod tests {
         check(u128::MAX.into_tool_result(), &u128::MAX.to_string());
         check(0.1_f32.into_tool_result(), "0.1");
         check(3.0_f32.into_tool_result(), "3");
+        let refused = |value: Result<ToolResult, CallError>, number: &str| {
+            let expected = format!("the result is {number}, a number that JSON cannot hold");
+            assert_eq!(value.unwrap_err().to_string(), expected);
+        };
+        refused((1e308 + 1e308).into_tool_result(), "inf");
+        refused(f64::NAN.into_tool_result(), "NaN");
+        refused(f32::NEG_INFINITY.into_tool_result(), "-inf");
+        refused(Some(f32::NAN).into_tool_result(), "NaN");
         check(Some(7_u8).into_tool_result(), "7");
         assert!(None::<u8>.into_tool_result().unwrap().content.is_empty());
         let json = serde_json::json!({"a": [1, null]});

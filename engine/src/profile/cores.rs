@@ -70,23 +70,52 @@ pub enum CoreError {
         /// The cores of the affinity mask.
         available: CoreList,
     },
+    /// A `[[core]]` section for a core that the process may not run on.
+    #[error(
+        "[[core]] id = {id} is not available; this process may run on {available}: choose one of \
+         these, or remove the section"
+    )]
+    TunedNotAvailable {
+        /// The core.
+        id: usize,
+        /// The cores of the affinity mask.
+        available: CoreList,
+    },
 }
 
 /// The core of each shard: as many entries as shards, in the order of the shards. Without `cores`
-/// all that are available are used; without `shards` each core has one.
+/// all that are available are used; without `shards` each core has one. `tuned` are the cores that
+/// have a `[[core]]` section.
 ///
 /// Call it before any thread is pinned: the available cores are the calling thread's affinity mask.
 ///
 /// # Errors
-/// The mask cannot be read, or `cores` has a core outside it.
-pub fn choose(cores: Option<&CoreList>, shards: Option<usize>) -> Result<Vec<usize>, CoreError> {
+/// The mask cannot be read, or `cores` or `tuned` has a core outside it.
+pub fn choose(
+    cores: Option<&CoreList>,
+    shards: Option<usize>,
+    tuned: &[usize],
+) -> Result<Vec<usize>, CoreError> {
     let ids = core_affinity::get_core_ids().ok_or(CoreError::Unknown)?;
     let ids = ids.into_iter().map(|core| core.id).collect();
     let available = CoreList::distinct(ids).map_err(|_| CoreError::Unknown)?;
+    check_tuned(tuned, &available)?;
     choose_from(cores, shards, &available)
 }
 
-/// [`choose`] with the available cores given.
+/// Each core that has a `[[core]]` section is available.
+fn check_tuned(tuned: &[usize], available: &CoreList) -> Result<(), CoreError> {
+    let cores = available.as_slice();
+    match tuned.iter().find(|id| !cores.contains(id)) {
+        None => Ok(()),
+        Some(&id) => Err(CoreError::TunedNotAvailable {
+            id,
+            available: available.clone(),
+        }),
+    }
+}
+
+/// The cores of [`choose`] with the available cores given.
 fn choose_from(
     cores: Option<&CoreList>,
     shards: Option<usize>,

@@ -105,8 +105,13 @@ pub enum ProfileError {
 }
 
 impl ProfileError {
-    /// The parser's error with its place in `text` counted out.
-    pub(super) fn syntax(text: &str, source: &toml::de::Error) -> Self {
+    /// The parser's error with its place in `text` counted out. A value that its key does not take
+    /// is reported with the key in full, and with the allowed numbers if it takes numbers.
+    pub(super) fn syntax(
+        text: &str,
+        source: &toml::de::Error,
+        key: Option<(&str, Option<String>)>,
+    ) -> Self {
         let offset = source.span().map_or(0, |span| span.start).min(text.len());
         let offset = (0..=offset)
             .rev()
@@ -119,7 +124,24 @@ impl ProfileError {
             line: before.matches('\n').count() + 1,
             column: text[line_start..offset].chars().count() + 1,
             excerpt: line.trim().chars().take(80).collect(),
-            message: source.message().trim_end().replace('\n', ", "),
+            message: message_with_key(source.message(), key),
         }
+    }
+}
+
+/// The parser's message in one line, with the key if its value is the fault.
+fn message_with_key(message: &str, key: Option<(&str, Option<String>)>) -> String {
+    let message = message.trim_end().replace('\n', ", ");
+    match (key, message.split_once(", expected ")) {
+        // The line is of the unknown key itself, or of the section that lacks one.
+        (None, _) => message,
+        _ if message.starts_with("unknown field") || message.starts_with("missing field") => {
+            message
+        }
+        // The parser expects a type of the Rust language.
+        (Some((key, Some(allowed))), Some((found, _))) => {
+            format!("{key}: {found}; allowed: {allowed}")
+        }
+        (Some((key, _)), _) => format!("{key}: {message}"),
     }
 }

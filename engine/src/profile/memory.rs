@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Profile, ShardProfile};
+use super::ShardProfile;
 
 /// Bytes of a session without its calls, streams and events.
 const SESSION_BYTES: u64 = 1024;
@@ -104,11 +104,11 @@ pub(crate) struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// That of a server with a shard on each of `cores`, each of which may have `allowed` sockets;
-    /// warns if clients can make the server hold more than there is.
-    pub(crate) fn of_server(profile: &Profile, cores: &[usize], allowed: u32) -> MemoryBudget {
-        let shards = cores.iter().map(|core| profile.for_core(*core));
-        let bounds = shards.map(|it| shard_bytes_max(&it, it.descriptors(allowed)));
+    /// That of a server with these shards, each of which may have `allowed` sockets; warns if
+    /// clients can make the server hold more than there is.
+    pub(crate) fn of_shards(shards: &[ShardProfile], allowed: u32) -> MemoryBudget {
+        let bounds = shards.iter();
+        let bounds = bounds.map(|it| shard_bytes_max(it, it.descriptors(allowed)));
         let budget = MemoryBudget {
             bytes_max: bounds.sum(),
             limit: MemoryLimit::of_process(),

@@ -32,19 +32,8 @@ pub(super) fn reference(sections: &[&dyn Section], values: &toml::Table) -> Stri
 
 fn describe(text: &mut String, knob: &Knob, value: Option<&toml::Value>) {
     let mut reason = knob.reason.join("").trim().to_owned();
-    if let Allowed::Numbers {
-        min,
-        max,
-        multiple,
-        is_power_of_two,
-    } = knob.allowed
-    {
-        let (min, max) = (digits(min), digits(max));
-        reason += &match (is_power_of_two, multiple) {
-            (true, _) => format!(" Allowed: powers of two, {min} to {max}."),
-            (_, 1) => format!(" Allowed: {min} to {max}."),
-            _ => format!(" Allowed: multiples of {multiple}, {min} to {max}."),
-        };
+    if let Some(allowed) = allowed_text(&knob.allowed) {
+        reason += &format!(" Allowed: {allowed}.");
     }
     comment(text, &reason);
     let key = knob.name;
@@ -55,6 +44,25 @@ fn describe(text: &mut String, knob: &Knob, value: Option<&toml::Value>) {
         }
         Some(value) => writeln!(text, "{key} = {value}"),
     };
+}
+
+/// The numbers that are allowed; nothing for a knob that is not a number.
+pub(super) fn allowed_text(allowed: &Allowed) -> Option<String> {
+    let Allowed::Numbers {
+        min,
+        max,
+        multiple,
+        is_power_of_two,
+    } = *allowed
+    else {
+        return None;
+    };
+    let (min, max) = (digits(min), digits(max));
+    Some(match (is_power_of_two, multiple) {
+        (true, _) => format!("powers of two, {min} to {max}"),
+        (_, 1) => format!("{min} to {max}"),
+        _ => format!("multiples of {multiple}, {min} to {max}"),
+    })
 }
 
 /// Appends `sentence` as comment lines.

@@ -65,7 +65,8 @@ knobs! {
         /// supervisors such as systemd or Kubernetes kill.
         drain_timeout_ms: u64 = 10_000, within(0..=600_000);
         /// Files with a key each, 32 bytes in base64, at most 8: the first seals the request states
-        /// of modern clients, all of them open it. Processes behind one address need the same keys,
+        /// of modern clients, all of them open it. A relative path starts at the working directory
+        /// of the process, not at the profile. Processes behind one address need the same keys,
         /// or one refuses the states of another. To change a key, put the new one first everywhere
         /// and drop the old one after `calls.answer_timeout_ms`. Default none: a random key that
         /// ends with the process.

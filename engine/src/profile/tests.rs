@@ -231,15 +231,17 @@ fn refuses_unknown_keys_with_line_and_key() {
     );
     check_start(
         "[server]\ncores = true\n",
-        "line 2, column 9, `cores = true`: ",
+        "line 2, column 9, `cores = true`: server.cores: invalid type: boolean `true`, expected a \
+         list of cores",
     );
     check(
         "[server]\ncores = \"3-0\"\n",
-        "line 2, column 9, `cores = \"3-0\"`: core range 3-0 runs backwards; write 0-3",
+        "line 2, column 9, `cores = \"3-0\"`: server.cores: core range 3-0 runs backwards; write \
+         0-3",
     );
     check_start(
         "[log]\nlevel = \"loud\"\n",
-        "line 2, column 9, `level = \"loud\"`: unknown variant `loud`",
+        "line 2, column 9, `level = \"loud\"`: log.level: unknown variant `loud`",
     );
 }
 
@@ -293,6 +295,30 @@ fn refuses_values_out_of_range_with_key_value_and_range() {
 }
 
 #[test]
+fn refuses_values_of_another_type_with_key_value_and_range() {
+    check(
+        "[http]\nbody_bytes_max = \"1s\"",
+        "line 2, column 18, `body_bytes_max = \"1s\"`: http.body_bytes_max: invalid type: string \
+         \"1s\"; allowed: 1024 to 1_073_741_824",
+    );
+    check(
+        "[ring]\nbuffer_count = -1",
+        "line 2, column 16, `buffer_count = -1`: ring.buffer_count: invalid value: integer `-1`; \
+         allowed: powers of two, 16 to 32_768",
+    );
+    check(
+        "[[core]]\nid = 0\nring.buffer_count = 5_000_000_000",
+        "line 3, column 21, `ring.buffer_count = 5_000_000_000`: core[0].ring.buffer_count: \
+         invalid value: integer `5000000000`; allowed: powers of two, 16 to 32_768",
+    );
+    check_start(
+        "[server]\nstdio = 1",
+        "line 2, column 9, `stdio = 1`: server.stdio: invalid type: integer `1`, expected a \
+         boolean",
+    );
+}
+
+#[test]
 fn relations_are_between_knobs_that_exist() {
     let profile = Profile::default();
     for (_, key, other) in super::RELATIONS {
@@ -318,7 +344,12 @@ fn refuses_knobs_that_contradict_each_other() {
     );
     check(
         "[calls]\nbytes_max = 1048576",
-        "http.body_bytes_max = 33554432 must be at most calls.bytes_max = 1048576",
+        "2 x http.body_bytes_max (16777216) = 33554432 must be at most calls.bytes_max = 1048576",
+    );
+    check(
+        "[http]\nbody_bytes_max = 1000000000",
+        "2 x http.body_bytes_max (1000000000) = 2000000000 must be at most \
+         connection.input_bytes_max = 1073741824",
     );
     check(
         "[server]\ndrain_timeout_ms = 999",
@@ -422,4 +453,35 @@ fn offload_has_a_thread_for_each_core_and_at_least_two() {
     assert_eq!(found, [2, 2, 8]);
     offload.threads = Some(1);
     assert_eq!(offload.threads_for(8), 1);
+}
+
+#[test]
+fn a_shard_of_one_connection_has_small_rings_whose_sizes_are_allowed() {
+    let mut large = Profile::default();
+    large.executor.io_memory_bytes = 1 << 20;
+    large.ring.descriptors = Some(1000);
+    let shard = large.for_core(0).for_one_connection();
+    let of_rings = |ring: Ring| {
+        let Ring {
+            submission_entries,
+            completion_entries,
+            buffer_count,
+            ..
+        } = ring;
+        (submission_entries, completion_entries, buffer_count)
+    };
+    assert_eq!(of_rings(shard.ring), (64, 128, 256));
+    assert_eq!(shard.executor.ring_depth, 64);
+    assert_eq!(shard.executor.io_memory_bytes, 65_536);
+    let profile = Profile {
+        ring: shard.ring,
+        executor: shard.executor,
+        budget: shard.budget,
+        ..Profile::default()
+    };
+    profile.validate().expect("all sizes are in their ranges");
+    // The table of sockets: what the profile sets, and otherwise one that is not for listeners.
+    assert_eq!(shard.ring.descriptors, Some(1000));
+    let unset = Profile::default().for_core(0).for_one_connection();
+    assert_eq!(unset.ring.descriptors, Some(1024));
 }

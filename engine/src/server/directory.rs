@@ -14,7 +14,7 @@ use super::error::{Error, Result};
 use super::handle::ServerHandle;
 use crate::catalog::CatalogError;
 use crate::catalog::pending_updates::ChangeError;
-use crate::catalog::resource::{Resource, ResourceDefect, ResourceTemplate};
+use crate::catalog::resource::{Resource, ResourceDefect, ResourceTemplate, has_scheme};
 use crate::files::{
     Change, Directory, DirectoryLimits, Entry, FilesError, Watch, is_text, mime_of_name, mime_type,
 };
@@ -40,12 +40,15 @@ pub(super) struct ServedDirectory {
 
 impl ServedDirectory {
     pub(super) fn open(prefix: String, path: &Path, limits: DirectoryLimits) -> Result<Self> {
-        let template = UriTemplate::parse(&template_text(&prefix)).map_err(|error| {
-            Error::Catalog(CatalogError::Resource {
-                uri: prefix.clone(),
-                reason: ResourceDefect::Template(error),
-            })
-        })?;
+        let defect = |reason| {
+            let uri = prefix.clone();
+            Error::Catalog(CatalogError::Resource { uri, reason })
+        };
+        if !has_scheme(&prefix) {
+            return Err(defect(ResourceDefect::Uri));
+        }
+        let template = UriTemplate::parse(&template_text(&prefix));
+        let template = template.map_err(|error| defect(ResourceDefect::Template(error)))?;
         let directory = Directory::open(path, limits);
         Ok(ServedDirectory {
             directory: directory.map_err(|error| cannot_serve(path, error))?,

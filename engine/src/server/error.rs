@@ -24,6 +24,15 @@ pub enum Error {
     /// The tuning profile is wrong.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// An option of the command line is for a listener, and there is none.
+    #[error(
+        "{option} has no effect with server.stdio = true of the profile, which listens nowhere: \
+         remove one of them, or give --listen HOST:PORT to listen there instead"
+    )]
+    NothingListens {
+        /// The option.
+        option: &'static str,
+    },
     /// The cores are not there.
     #[error(transparent)]
     Cores(#[from] CoreError),

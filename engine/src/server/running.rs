@@ -106,7 +106,7 @@ impl RunningServer {
         self.shard_count
     }
 
-    /// How many connections a shard can hold at most; a profile may set less.
+    /// How many connections each shard can hold: the least of the shards.
     pub fn connections_per_shard(&self) -> u32 {
         self.connections_per_shard
     }

@@ -9,17 +9,13 @@ use std::time::{Duration, Instant};
 
 use super::running::Event;
 use super::{Result, RunningServer, Server};
-use crate::profile::{Profile, cores};
+use crate::profile::Profile;
 use crate::shard::Intake;
 use crate::shard::drain::LAST_OUTPUT_MS;
 use crate::transport::stdio::{Stdio, StdioError};
 
-/// Places for connections and their listen streams. A table as large as the limit on open files is
-/// for listeners.
-const DESCRIPTORS: u32 = 1024;
-
 impl Server {
-    /// Serves the parent of the process on standard input and output, both eras on one channel,
+    /// Serves the parent of the process on standard input and output, in all revisions at once,
     /// until standard input ends or SIGTERM or SIGINT arrives; then answers the requests in flight,
     /// for `server.drain_timeout_ms` of the profile at most. Those that take longer are answered
     /// with an error, and a second later the process ends, even if its parent does not read.
@@ -93,16 +89,15 @@ impl Server {
     ) -> Result<RunningServer> {
         profile.server.stdio = true;
         profile.server.shards = Some(1);
-        let descriptors = profile.ring.descriptors.unwrap_or(DESCRIPTORS);
-        profile.ring.descriptors = Some(descriptors);
-        let core = cores::choose(profile.server.cores.as_ref(), profile.server.shards)?;
+        let core = profile.choose_cores()?[0];
+        let shard = profile.for_core(core).for_one_connection();
         let intake = Intake::Channel {
             socket,
             is_pinned: profile.server.cores.is_some(),
         };
         // Nothing listens there, and no output names it.
         let address = profile.server.listen;
-        self.start_on(profile, &core, address, vec![intake])
+        self.start_on(profile, &[shard], address, vec![intake])
     }
 }
 

@@ -28,7 +28,7 @@ use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
-use corelane_io::executor::{Executor, ExecutorSettings, Parker};
+use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::{AddressFamily, Ring, RingError, RingSettings};
 use corelane_io::slots::Slots;
@@ -38,6 +38,9 @@ use corelane_io::wheel::Wheel;
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
+
+/// The least limit on locked memory with which the executor starts, in KiB: glommio checks it.
+const LOCKED_KIB_MIN: usize = 512;
 
 /// Where the connections of a shard come from.
 pub(crate) enum Intake {
@@ -88,15 +91,31 @@ pub enum ShardError {
         error: io::Error,
     },
     /// The executor cannot be made.
-    #[error(
-        "shard {shard}: cannot make its executor: {text}; if this names memlock, raise it: \
-         ulimit -l 65536, or LimitMEMLOCK=64M in the service file"
-    )]
+    #[error("shard {shard}: cannot make its executor: {error}")]
     Executor {
         /// The shard.
         shard: u16,
         /// The executor's error.
-        text: String,
+        error: ExecutorError,
+    },
+    /// The limit on locked memory is too low, or used up.
+    #[error(
+        "shard {shard} needs {needed_kib} KiB of locked memory, and a limit of \
+         {LOCKED_KIB_MIN} KiB at least; the limit (RLIMIT_MEMLOCK) is {limit_kib} KiB for all \
+         processes of the user together: raise it with ulimit -l {least_kib} or more, or with \
+         LimitMEMLOCK={least_kib}K of a systemd unit, or {other_remedy}"
+    )]
+    LockedMemory {
+        /// The shard.
+        shard: u16,
+        /// What the shard locks, in KiB.
+        needed_kib: usize,
+        /// The limit, in KiB.
+        limit_kib: u64,
+        /// The least limit for all shards of the server, in KiB.
+        least_kib: usize,
+        /// What helps as well.
+        other_remedy: &'static str,
     },
     /// The ring cannot be opened.
     #[error("shard {shard}: {error}")]
@@ -145,6 +164,34 @@ impl Intake {
             Intake::Channel { is_pinned, .. } => *is_pinned,
         }
     }
+
+    /// What a user can do about locked memory besides raising the limit.
+    fn locked_memory_remedy(&self) -> &'static str {
+        match self {
+            Intake::Listener(..) => {
+                "run fewer shards (--shards, or server.shards of the profile), or lower \
+                 ring.completion_entries, ring.submission_entries, ring.buffer_count and \
+                 executor.ring_depth of the profile"
+            }
+            Intake::Channel { .. } => "end other processes of the user",
+        }
+    }
+}
+
+impl ShardError {
+    /// The error of a shard of this plan whose memory cannot be locked.
+    fn locked_memory(plan: &ShardPlan) -> ShardError {
+        let bytes = executor_settings(plan).locked_bytes() + ring_settings(plan).locked_bytes();
+        let needed_kib = bytes / 1024;
+        let limit = rlimit::Resource::MEMLOCK.get_soft().unwrap_or_default();
+        ShardError::LockedMemory {
+            shard: plan.shard,
+            needed_kib,
+            limit_kib: limit / 1024,
+            least_kib: LOCKED_KIB_MIN.max(needed_kib * usize::from(plan.shards)),
+            other_remedy: plan.intake.locked_memory_remedy(),
+        }
+    }
 }
 
 /// A shard's thread; it ends when the shard has drained.
@@ -172,24 +219,19 @@ fn serve(
     ready: Sender<Result<(), ShardError>>,
 ) -> Result<MeterSnapshot, ShardError> {
     let shard = plan.shard;
-    let profile = plan.profile.executor;
     // For the whole thread: handlers are polled and dropped inside, at no cost to a call.
     let runtime = plan.runtime.clone();
     let _entered = runtime.as_ref().map(RuntimeContext::enter);
-    let settings = ExecutorSettings {
-        core: plan.intake.is_pinned().then_some(plan.profile.core_id),
-        ring_depth: profile.ring_depth as usize,
-        io_memory_bytes: profile.io_memory_bytes,
-    };
     // The receiver of `ready` gets a failure; the thread then ends quietly. `ready` is dropped
     // before the shard runs: a shard that panics while it opens is seen as hanging up.
     let give_up = |ready: Sender<_>, error| {
         let _ = ready.send(Err(error));
         Ok(MeterSnapshot::default())
     };
-    let executor = match Executor::new(settings) {
+    let executor = match Executor::new(executor_settings(&plan)) {
         Ok(executor) => executor,
-        Err(text) => return give_up(ready, ShardError::Executor { shard, text }),
+        Err(ExecutorError::Memory) => return give_up(ready, ShardError::locked_memory(&plan)),
+        Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
     };
     executor.run(async {
         let shard_state = match open(plan) {
@@ -198,7 +240,7 @@ fn serve(
         };
         let parker = match Parker::new(shard_state.ring.park_eventfd()) {
             Ok(parker) => parker,
-            Err(text) => return give_up(ready, ShardError::Executor { shard, text }),
+            Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
         };
         let meter = Rc::clone(&shard_state.handling.meter);
         let _ = ready.send(Ok(()));
@@ -212,11 +254,24 @@ fn serve(
 
 /// Opens the ring of a shard and starts to accept.
 fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
-    let ring = Ring::open(&ring_settings(&plan)).map_err(|error| ShardError::Ring {
-        shard: plan.shard,
-        error,
+    let ring = Ring::open(&ring_settings(&plan)).map_err(|error| match error {
+        RingError::Memory { .. } => ShardError::locked_memory(&plan),
+        error => ShardError::Ring {
+            shard: plan.shard,
+            error,
+        },
     })?;
     open_on(ring, plan)
+}
+
+/// How the executor of a shard is made.
+fn executor_settings(plan: &ShardPlan) -> ExecutorSettings {
+    let profile = &plan.profile.executor;
+    ExecutorSettings {
+        core: plan.intake.is_pinned().then_some(plan.profile.core_id),
+        ring_depth: profile.ring_depth as usize,
+        io_memory_bytes: profile.io_memory_bytes,
+    }
 }
 
 /// The sizes of the ring of a shard.

@@ -45,6 +45,15 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// The address belongs to no interface.
+    #[error(
+        "cannot listen on {address}: no network interface has this address; choose one of those \
+         that \"ip address\" lists, 127.0.0.1 for clients on this machine only, or 0.0.0.0 for all"
+    )]
+    AddressNotAvailable {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Any other refusal of the kernel.
     #[error("cannot listen on {address}: {error}")]
     Refused {
         /// The address.
@@ -85,6 +94,7 @@ fn listen_error(address: SocketAddr, error: io::Error) -> ListenError {
     match error.kind() {
         io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
         io::ErrorKind::PermissionDenied => ListenError::PortNotAllowed { address },
+        io::ErrorKind::AddrNotAvailable => ListenError::AddressNotAvailable { address },
         _ => ListenError::Refused { address, error },
     }
 }

@@ -36,6 +36,9 @@ fn usage_errors_name_the_argument() {
         (&["--no-such-flag"][..], &["--no-such-flag"][..]),
         (&["--shards", "many"], &["--shards", "many"]),
         (&["--shards"], &["--shards"]),
+        (&["--shards", "0"], &["--shards", "0", "1..=256"]),
+        (&["--shards", "257"], &["--shards", "257", "1..=256"]),
+        (&["--directory", "docs=/d"], &["--directory", "docs://=/d"]),
         (&["--listen", "nowhere"], &["--listen", "nowhere"]),
         (&["--cores", "0-"], &["--cores", "0-"]),
         (&["--cores", "3-1"], &["--cores", "3-1"]),
@@ -52,17 +55,18 @@ fn usage_errors_name_the_argument() {
 #[test]
 fn values_that_cannot_be_had_are_named() {
     for (arguments, words) in [
-        (&["--shards", "0"][..], &["shards", "0", "1", "256"][..]),
-        (&["--shards", "257"], &["shards", "257", "256"]),
-        (&["--cores", "1023"], &["1023", "available"]),
+        (&["--cores", "1023"][..], &["1023", "available"][..]),
         (
             &["--profile", "/no/such/profile.toml"],
             &["/no/such/profile.toml", "No such file"],
         ),
-        (&["--listen", "192.0.2.1:0"], &["192.0.2.1"]),
+        (
+            &["--listen", "192.0.2.1:0"],
+            &["192.0.2.1", "interface", "0.0.0.0"],
+        ),
         (
             &["--directory", "docs://=/no/such/directory"],
-            &["/no/such/directory", "No such file"],
+            &["the directory /no/such/directory: No such file"],
         ),
     ] {
         let arguments: Vec<&str> = match arguments[0] {
@@ -92,7 +96,7 @@ fn a_profile_that_is_wrong_is_named_with_key_and_range() {
         ),
         (
             "[connection]\nhead_timeout_ms = \"1s\"",
-            &["head_timeout_ms", "line 2"],
+            &["connection.head_timeout_ms", "line 2", "86_400_000"],
         ),
         ("[http]\nbody_bytes_max = ", &["line 2"]),
         (
@@ -105,6 +109,39 @@ fn a_profile_that_is_wrong_is_named_with_key_and_range() {
         check(profile, &ended, &[1], words);
         check(profile, &ended, &[1], &["corelane-test-", ".toml"]);
     }
+}
+
+#[test]
+fn a_core_section_for_a_core_that_is_not_there_is_refused() {
+    // The last bit of a mask: no machine of a test has this core.
+    let profile = "[[core]]\nid = 1023";
+    for arguments in [&["--listen", "127.0.0.1:0"][..], &["--stdio"]] {
+        let ended = Setup::bare(arguments).profile(profile).run_to_end();
+        check(profile, &ended, &[1], &["[[core]]", "1023", "may run on"]);
+    }
+}
+
+#[test]
+fn an_address_on_the_command_line_wins_over_stdio_of_the_profile() {
+    let profile = "[server]\nstdio = true";
+    let server = Setup::shards(1).profile(profile).start();
+    LivenessProbe::of(&server).check("listening");
+    for arguments in [["--shards", "1"], ["--allow-host", "mcp.example.com"]] {
+        let ended = Setup::bare(&arguments).profile(profile).run_to_end();
+        let words = [arguments[0], "server.stdio", "--listen"];
+        check(arguments[0], &ended, &[1], &words);
+    }
+}
+
+#[test]
+fn a_wrong_filter_of_the_log_is_reported_and_the_profile_counts() {
+    let setup = Setup::shards(1).profile("[log]\nlevel = \"info\"");
+    let server = setup.variable("RUST_LOG", "corelane=loud").start();
+    server.signal("TERM");
+    wait_until("a report", || {
+        let log = server.log();
+        (log.contains("RUST_LOG is ignored") && log.contains("draining")).then_some(())
+    });
 }
 
 #[test]
@@ -171,6 +208,36 @@ fn too_few_files_to_start_with_are_named() {
         &[1],
         &["open files", "20", "64", "ulimit -n"],
     );
+}
+
+#[test]
+fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
+    let knobs = ["--shards", "server.shards", "ring.completion_entries"];
+    // What one shard needs, and what three need.
+    let numbers = ["700 KiB", "100 KiB", "ulimit -l 2100", "LimitMEMLOCK="];
+    let setup = Setup::bare(&["--shards", "3", "--listen", "127.0.0.1:0"]).locked_kib_max(100);
+    let words = [&knobs[..], &numbers].concat();
+    check("shards", &setup.run_to_end(), &[1], &words);
+    let setup = Setup::bare(&["--stdio"]).locked_kib_max(100);
+    let words = ["228 KiB", "100 KiB", "ulimit -l 512", "other processes"];
+    check("stdio", &setup.run_to_end(), &[1], &words);
+}
+
+#[test]
+fn connections_are_those_of_the_profile_or_of_the_limit_on_open_files_whichever_is_less() {
+    for (descriptors, expected, is_reported) in [(80, 80, false), (1_000_000, 90, true)] {
+        let server = Setup::shards(1)
+            .profile(&format!("[ring]\ndescriptors = {descriptors}"))
+            .open_files_max(100)
+            .start();
+        let line = format!("shards: 1, connections per shard: {expected}");
+        wait_until(&line, || server.log().contains(&line).then_some(()));
+        let report = format!("ring.descriptors = {descriptors} has no effect");
+        match is_reported {
+            true => wait_until(&report, || server.log().contains(&report).then_some(())),
+            false => assert!(!server.log().contains(&report), "{}", server.log()),
+        }
+    }
 }
 
 #[test]

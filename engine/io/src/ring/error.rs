@@ -42,14 +42,17 @@ pub enum RingError {
     },
     /// The memory of the ring exceeds the limit on locked memory.
     #[error(
-        "no memory for a ring of {submission_entries} submissions and {completion_entries} \
-         completions: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK=) or lower both"
+        "no memory for a ring of {submission_entries} submissions, {completion_entries} \
+         completions and {buffer_count} receive buffers: raise RLIMIT_MEMLOCK (ulimit -l, \
+         LimitMEMLOCK=) or lower them"
     )]
     Memory {
         /// The requested submissions.
         submission_entries: u32,
         /// The requested completions.
         completion_entries: u32,
+        /// The requested receive buffers.
+        buffer_count: u16,
     },
     /// The table of direct descriptors exceeds the process's limit of open files.
     #[error(

@@ -4,7 +4,8 @@ use super::error::RingError;
 use super::tag::INDEX_MAX;
 use crate::buffers::{BUFFERS_MAX, BufferRing};
 use crate::wake::EventFd;
-use io_uring::{IoUring, Probe, opcode};
+use io_uring::types::BufRingEntry;
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -38,6 +39,34 @@ pub struct RingSettings {
     pub buffer_bytes: u32,
 }
 
+impl RingSettings {
+    /// Locked memory of a ring, in bytes: its queues, and the list of its receive buffers. The
+    /// buffers themselves are not locked.
+    pub fn locked_bytes(&self) -> usize {
+        let queues = ring_pages_bytes(
+            self.submission_entries as usize,
+            self.completion_entries as usize,
+        );
+        queues + pages_bytes(usize::from(self.buffer_count) * size_of::<BufRingEntry>())
+    }
+}
+
+/// Bytes of the pages that hold the queues of a ring, as io_uring_setup(2) lays them out: the
+/// submissions in one mapping; the completions and the order of the submissions in another.
+pub(crate) fn ring_pages_bytes(submission_entries: usize, completion_entries: usize) -> usize {
+    /// The heads and tails in front of the completions, rounded up.
+    const HEADER_BYTES: usize = 512;
+    let submissions = submission_entries * size_of::<squeue::Entry>();
+    let completions = completion_entries * size_of::<cqueue::Entry>();
+    let order = submission_entries * size_of::<u32>();
+    pages_bytes(submissions) + pages_bytes(HEADER_BYTES + completions + order)
+}
+
+/// `bytes` in whole pages. The smallest page of Linux; a kernel with larger ones locks more.
+fn pages_bytes(bytes: usize) -> usize {
+    bytes.next_multiple_of(4096)
+}
+
 /// The parts of an open ring.
 pub(super) struct Parts {
     pub(super) uring: IoUring,
@@ -61,7 +90,7 @@ pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
     let submitter = uring.submitter();
     let (count, bytes) = (settings.buffer_count, settings.buffer_bytes);
     let buffers = BufferRing::register(&submitter, BUFFER_GROUP, count, bytes)
-        .map_err(|source| refused("register_buf_ring", source))?;
+        .map_err(|source| memory_error(settings, "register_buf_ring", source))?;
     let park = Arc::new(EventFd::open().map_err(|source| refused("eventfd", source))?);
     submitter
         .register_eventfd(park.as_fd().as_raw_fd())
@@ -142,11 +171,19 @@ fn setup_error(settings: &RingSettings, source: io::Error) -> RingError {
     match source.raw_os_error() {
         Some(libc::ENOSYS | libc::EPERM) => RingError::Unavailable { source },
         Some(libc::EINVAL) => RingError::KernelTooOld { source },
+        _ => memory_error(settings, "io_uring_setup", source),
+    }
+}
+
+/// The error of a call that locks memory.
+fn memory_error(settings: &RingSettings, call: &'static str, source: io::Error) -> RingError {
+    match source.raw_os_error() {
         Some(libc::ENOMEM) => RingError::Memory {
             submission_entries: settings.submission_entries,
             completion_entries: settings.completion_entries,
+            buffer_count: settings.buffer_count,
         },
-        _ => refused("io_uring_setup", source),
+        _ => refused(call, source),
     }
 }
 
@@ -249,6 +286,19 @@ mod tests {
             |settings| settings.buffer_bytes = 0,
             "ring setting buffer_bytes of 0 is not within 1 to 1048576",
         );
+    }
+
+    #[test]
+    fn locked_memory_is_counted_in_whole_pages_as_the_kernel_does() {
+        // 128 KiB of submissions, 264 KiB and a header of completions, 64 KiB of buffer entries.
+        assert_eq!(USABLE.locked_bytes(), (128 + 268 + 64) << 10);
+        let smallest = RingSettings {
+            submission_entries: 64,
+            completion_entries: 128,
+            buffer_count: 256,
+            ..USABLE
+        };
+        assert_eq!(smallest.locked_bytes(), 3 << 12);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Lists of cores and the placing of shards.
 
-use super::{CoreList, choose, choose_from, place};
+use super::{CoreList, check_tuned, choose, choose_from, place};
 
 fn list(text: &str) -> CoreList {
     text.parse().expect("the test's own list is valid")
@@ -80,6 +80,16 @@ fn chooses_only_cores_the_process_may_run_on() {
 
 #[test]
 fn finds_at_least_one_core_on_this_host() {
-    let cores = choose(None, None).expect("the affinity mask is readable");
+    let cores = choose(None, None, &[]).expect("the affinity mask is readable");
     assert!(!cores.is_empty());
+}
+
+#[test]
+fn a_section_for_a_core_that_is_not_there_is_refused_with_the_cores_there_are() {
+    let check =
+        |tuned: &[usize]| check_tuned(tuned, &list("0-1")).map_err(|error| error.to_string());
+    assert_eq!(check(&[1]), Ok(()));
+    let message = "[[core]] id = 77 is not available; this process may run on 0-1: choose one of \
+                   these, or remove the section";
+    assert_eq!(check(&[1, 77]), Err(message.to_owned()));
 }
