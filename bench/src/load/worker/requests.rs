@@ -1,7 +1,8 @@
 //! Requests of a worker: their sending, their outcome and their counts.
 
 use super::{Timer, Worker};
-use crate::load::client::{Ending, Exchange, Purpose, Stage};
+use crate::load::answer::Ending;
+use crate::load::client::{Exchange, Purpose, Stage};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
 use corelane_io::slots::SlotKey;
