@@ -59,7 +59,7 @@ impl<'a> RunContext<'a> {
 
     /// The plan of a run that makes `connections` of `role`.
     pub(super) fn plan(&self, mix: Mix, role: Role, connections: u32, in_flight_max: u32) -> Plan {
-        let churns = mix.requests_per_connection.is_some()
+        let churns = mix.connection.requests.is_some()
             || mix.kinds.iter().any(|kind| kind.abort_percent > 0.0);
         let is_loopback = self.address.is_ipv4() && self.address.ip().is_loopback();
         let sources = match () {
