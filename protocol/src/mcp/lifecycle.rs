@@ -2,6 +2,7 @@
 
 use super::about::write_title;
 use super::capability::ClientCapabilities;
+use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
 use super::{era::Era, revision::Revision};
 use crate::jsonrpc::{Id, Value, encode};
@@ -93,36 +94,32 @@ pub struct InitializeParams<'a> {
     pub capabilities: ClientCapabilities,
 }
 
-/// Why `initialize` has unusable parameters (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("initialize needs params.{member} to be {expected}")]
-pub struct InitializeError {
-    member: &'static str,
-    expected: &'static str,
-}
-
 impl<'a> InitializeParams<'a> {
     /// Reads the parameters of `initialize`.
     ///
     /// # Errors
-    /// [`InitializeError`] names the first required member that is missing or has the wrong type.
-    pub fn read(params: Option<Value<'a>>) -> Result<InitializeParams<'a>, InitializeError> {
+    /// [`ParamsError`] names the first required member that is missing or has the wrong type.
+    pub fn read(params: Option<Value<'a>>) -> Result<InitializeParams<'a>, ParamsError> {
+        const INFO: ParamsError = ParamsError(
+            "initialize needs params.clientInfo to be an object with a name and a version",
+        );
         let object = params.and_then(|params| params.as_object());
         let member = |name| object.and_then(|object| object.get(name));
-        let wrong = |member, expected| InitializeError { member, expected };
         let protocol_version = member("protocolVersion")
             .and_then(|value| value.as_str())
-            .ok_or(wrong("protocolVersion", "a string"))?;
+            .ok_or(ParamsError(
+                "initialize needs params.protocolVersion to be a string",
+            ))?;
         let capabilities = member("capabilities")
             .filter(|value| value.as_object().is_some())
-            .ok_or(wrong("capabilities", "an object"))?;
+            .ok_or(ParamsError(
+                "initialize needs params.capabilities to be an object",
+            ))?;
         let info = member("clientInfo")
             .and_then(|value| value.as_object())
-            .ok_or(wrong("clientInfo", "an object"))?;
+            .ok_or(INFO)?;
         for key in ["name", "version"] {
-            if info.get(key).and_then(|value| value.as_str()).is_none() {
-                return Err(wrong("clientInfo", "an object with a name and a version"));
-            }
+            info.get(key).and_then(|value| value.as_str()).ok_or(INFO)?;
         }
         Ok(InitializeParams {
             protocol_version,
