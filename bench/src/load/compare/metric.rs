@@ -29,8 +29,7 @@ const fn metric(
 ///
 /// Percentiles without a prefix are of the latency of `call`, of the active calls of `soak`, and of
 /// the delay of `fanout`. Where `server_busiest` is below 95, compare `server_cpu` instead of
-/// `answers_per_s`. `errors` are failed requests, lost connections of `soak`, streams of `fanout`
-/// that a change did not reach, and failures at the rates of `sweep` that did not break.
+/// `answers_per_s`. `errors` are [`Outcome::failures`].
 pub static METRICS: [Metric; 15] = [
     metric("answers_per_s", |it| Some(call(it)?.answers_per_s), number),
     metric("p50", |it| Some(latency(it)?.p50_ns as f64), time),
@@ -44,7 +43,11 @@ pub static METRICS: [Metric; 15] = [
     metric("server_busiest", server_busiest, |percent| {
         format!("{percent:.1} %")
     }),
-    metric("errors", errors, |count| count.to_string()),
+    metric(
+        "errors",
+        |it| Some(it.outcome.failures() as f64),
+        |count| count.to_string(),
+    ),
     metric("rss_per_connection", rss_per_connection, bytes),
     metric(
         "connections_per_s",
@@ -133,26 +136,6 @@ fn fanout_last(report: &Report) -> Option<f64> {
     let mut last_ns: Vec<u64> = delivered.map(|round| round.last_ns).collect();
     last_ns.sort_unstable();
     last_ns.get(last_ns.len() / 2).map(|ns| *ns as f64)
-}
-
-fn errors(report: &Report) -> Option<f64> {
-    let count = match &report.outcome {
-        Outcome::Call(call) => call.counts.errors.total(),
-        Outcome::Soak(soak) => {
-            let active = soak.active.as_ref();
-            let of_calls = active.map_or(0, |active| active.errors.total());
-            soak.errors.total() + soak.lost + of_calls
-        }
-        Outcome::Fanout(fanout) => {
-            let lost: u64 = fanout.rounds.iter().map(|round| round.lost).sum();
-            fanout.errors.total() + lost
-        }
-        Outcome::Sweep(sweep) => {
-            let kept = sweep.steps.iter().filter(|step| step.broke.is_none());
-            kept.map(|step| step.errors.total()).sum()
-        }
-    };
-    Some(count as f64)
 }
 
 #[cfg(test)]

@@ -281,7 +281,6 @@ impl Worker {
                 tally.answered(kind, second, latency_ns, now - exchange.sent_ns);
                 tally.counts.tool_errors += u64::from(*is_tool_error);
                 tally.answered_meanwhile += u64::from(now < window.end_ns);
-                self.last_second.record(latency_ns);
             }
             Ending::Failed(failure, line) => {
                 tally.failed(kind, second, *failure);
