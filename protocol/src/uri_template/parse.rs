@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::characters::{is_reserved, is_unreserved, push_encoded, triplet};
 use super::error::UriTemplateError;
-use super::operator::Operator;
+use super::operator::{Operator, SIMPLE};
 use super::program::VARIABLES_MAX;
 
 /// The longest template, in bytes.
@@ -113,7 +113,7 @@ impl Parsed {
             at += name.len() + 1;
         }
         self.parts.push(Part::Expression {
-            operator: operator.unwrap_or(Operator::Simple),
+            operator: operator.unwrap_or(SIMPLE),
             variables: first..self.names.len(),
         });
         Ok(())

@@ -15,7 +15,7 @@ use std::ops::Range;
 use regex::{Regex, RegexBuilder};
 
 use super::characters::{decode, is_literal, triplet};
-use super::operator::Operator;
+use super::operator::{Operator, SIMPLE};
 use super::parse::Part;
 
 /// The most variables of one template.
@@ -65,7 +65,7 @@ impl Program {
                     push_parameters(&mut pattern, *operator, &names[variables.clone()]);
                     groups.push(Group::Parameters {
                         variables: variables.clone(),
-                        separator: operator.separator(),
+                        separator: operator.separator,
                     });
                 }
                 Part::Expression {
@@ -123,28 +123,19 @@ impl Program {
 /// Values one after the other.
 fn push_values(pattern: &mut String, operator: Operator, count: usize) {
     let character = match operator {
-        Operator::Reserved | Operator::Fragment => character_without(""),
-        Operator::Simple if count > 1 => character_without("/?#,"),
-        _ => character_without("/?#"),
+        SIMPLE if count > 1 => character_without("/?#,"),
+        _ => character_without(operator.excluded),
     };
     for at in 0..count {
-        push_literal(
-            pattern,
-            match at {
-                0 => operator.first(),
-                _ => operator.separator(),
-            },
-        );
+        let before = [operator.first, operator.separator][at.min(1)];
+        push_literal(pattern, before);
         *pattern += &format!("({character}+?)");
     }
 }
 
 /// Parameters in any order, or none.
 fn push_parameters(pattern: &mut String, operator: Operator, names: &[String]) {
-    let character = match operator {
-        Operator::PathParameter => character_without("/?#;"),
-        _ => character_without("#&"),
-    };
+    let character = character_without(operator.excluded);
     let names = names.iter().map(|name| {
         let mut pattern = String::new();
         push_literal(&mut pattern, name);
@@ -152,7 +143,7 @@ fn push_parameters(pattern: &mut String, operator: Operator, names: &[String]) {
     });
     let names = names.collect::<Vec<_>>().join("|");
     let parameter = format!("(?:{names})(?:={character}*?)?");
-    let [first, separator] = [operator.first(), operator.separator()].map(regex::escape);
+    let [first, separator] = [operator.first, operator.separator].map(regex::escape);
     *pattern += &format!("((?:{first}{parameter}(?:{separator}{parameter})*)?)");
 }
 
