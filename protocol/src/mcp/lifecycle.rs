@@ -1,6 +1,6 @@
 //! `initialize` (legacy) and `server/discover` (modern): the descriptions of the two sides.
 
-use super::about::write_title;
+use super::about::{write_array, write_text, write_title};
 use super::capability::ClientCapabilities;
 use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
@@ -76,13 +76,6 @@ impl ServerDescription {
         out.push(b'}');
         out
     }
-
-    fn write_instructions(&self, out: &mut Vec<u8>) {
-        if let Some(instructions) = &self.instructions {
-            out.extend_from_slice(br#","instructions":"#);
-            encode::write_string(out, instructions);
-        }
-    }
 }
 
 /// The parameters of `initialize`.
@@ -147,7 +140,7 @@ pub fn write_initialize_result(
     offer.write_member(out, revision);
     out.extend_from_slice(br#","serverInfo":"#);
     out.extend_from_slice(&server.server_info(revision));
-    server.write_instructions(out);
+    write_text(out, "instructions", server.instructions.as_deref());
     out.extend_from_slice(b"}}");
 }
 
@@ -159,15 +152,12 @@ pub fn write_discover_result(
     trailer: &ResultTrailer,
 ) {
     encode::begin_result(out, id);
-    out.extend_from_slice(br#"{"supportedVersions":["#);
-    for (at, revision) in Revision::MODERN.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
+    out.extend_from_slice(br#"{"supportedVersions":"#);
+    write_array(out, Revision::MODERN, |revision, out| {
         encode::write_string(out, revision.as_str());
-    }
-    out.extend_from_slice(b"],");
+    });
+    out.push(b',');
     offer.write_member(out, Revision::V2026_07_28);
-    server.write_instructions(out);
+    write_text(out, "instructions", server.instructions.as_deref());
     trailer.finish(out, Era::Modern, Caching::Revalidate);
 }
