@@ -34,8 +34,8 @@ mod program;
 mod values;
 
 pub use error::UriTemplateError;
-pub use parse::TEMPLATE_BYTES_MAX;
-pub use program::{URI_BYTES_MAX, VARIABLES_MAX};
+pub use parse::{TEMPLATE_BYTES_MAX, VARIABLES_MAX};
+pub use program::URI_BYTES_MAX;
 pub use values::Values;
 
 use parse::{Parsed, Part};

@@ -8,10 +8,11 @@ use std::ops::Range;
 use super::characters::{is_reserved, is_unreserved, push_encoded, triplet};
 use super::error::UriTemplateError;
 use super::operator::{Operator, SIMPLE};
-use super::program::VARIABLES_MAX;
 
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 1024;
+/// The most variables of one template.
+pub const VARIABLES_MAX: usize = 16;
 
 /// A piece of a template.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Matching in bounded time for any URI.
 //!
 //! A template becomes a regular expression with a group for each value, and one for the parameters
-//! of each `{;x}`, `{?x}` and `{&x}`. Parameters come in any order, so theirs is one group, which is
-//! split at its separators after the match. The crate `regex` takes a time in proportion to the size
-//! of the expression times the bytes of the URI. A lazy repetition makes an earlier value as short
-//! as possible.
+//! of each `{;x}`, `{?x}` and `{&x}`. Parameters come in any order, so theirs is one group, which
+//! is split at its separators after the match. The crate `regex` takes a time in proportion to the
+//! size of the expression times the bytes of the URI. A lazy repetition makes an earlier value as
+//! short as possible.
 //!
 //! Invariant: a percent-encoded character is all of its triplets, so no value begins or ends within
 //! one. Whether triplets are UTF-8 is checked when a value is decoded: no other split can help.
@@ -18,8 +18,6 @@ use super::characters::{decode, is_literal, triplet};
 use super::operator::{Operator, SIMPLE};
 use super::parse::Part;
 
-/// The most variables of one template.
-pub const VARIABLES_MAX: usize = 16;
 /// The longest URI that is matched, in bytes; a longer one matches no template.
 pub const URI_BYTES_MAX: usize = 4096;
 /// The most memory of a compiled expression, in bytes; templates within their limits need less.
@@ -155,9 +153,9 @@ fn character_without(excluded: &str) -> String {
         excluded => format!("--[{excluded}]"),
     };
     let digit = "[0-9A-Fa-f]";
-    format!(
-        r"(?:[[{plain}]{excluded}]|[^\x00-\x7F]|%[0-7]{digit}|%[c-fC-F]{digit}(?:%[89abAB]{digit})+)"
-    )
+    // A byte of ASCII, or a first byte with all that continue it.
+    let encoded = format!("%[0-7]{digit}|%[c-fC-F]{digit}(?:%[89abAB]{digit})+");
+    format!(r"(?:[[{plain}]{excluded}]|[^\x00-\x7F]|{encoded})")
 }
 
 /// A pattern of `text`, an expanded literal.
