@@ -1,4 +1,4 @@
-//! Micro-benchmarks: the parts of one request and of one core, each alone.
+//! Micro-benchmarks: the parts of one request, lanes and look-ups, each alone.
 //!
 //! A [`Bench`] is data: a name, the size of a batch, a reference for its checksum, and a function
 //! that prepares on its own stack and then hands its iteration to a [`Bencher`]. The reference
@@ -9,7 +9,6 @@
 //! |---|---|
 //! | `wire` | decode, framing, admission checks, encode, response head |
 //! | `dispatch` | a whole call, from received bytes to bytes to be sent |
-//! | `one_core` | chunk pool, wheel, slots |
 //! | `lanes` | lanes on one core and between two |
 //! | `registry` | tools by name and sessions by id, here and through a lane |
 //!
@@ -23,7 +22,6 @@ mod checksum;
 mod corpus;
 mod dispatch;
 mod lanes;
-mod one_core;
 mod registry;
 mod report;
 mod wire;
@@ -39,7 +37,6 @@ pub fn all() -> impl Iterator<Item = &'static Bench> {
         HARNESS,
         wire::BENCHES,
         dispatch::BENCHES,
-        one_core::BENCHES,
         lanes::BENCHES,
         registry::BENCHES,
     ]

@@ -16,6 +16,7 @@ pub mod logging;
 pub mod meta;
 pub mod method;
 pub mod output_schema;
+pub mod params;
 pub mod progress;
 pub mod prompts;
 pub mod resources;

@@ -20,13 +20,12 @@
 //!   Characters beyond ASCII are the same encoded or plain.
 //!
 //! Invariant: a match costs time in proportion to the bytes of the template times the bytes of the
-//! URI, for any URI; nothing is tried twice. Values are percent-decoded and UTF-8; a URI with
+//! URI, for any URI. Values are percent-decoded and UTF-8; a URI with
 //! broken percent-encoding, or one that does not decode to UTF-8, matches no variable. It lacks
 //! normalization of schemes, hosts and dots, and checks of values: `%2F` and `..` are accepted, and
 //! code that opens files must check them.
 
 mod characters;
-mod compile;
 mod error;
 mod expand;
 mod operator;
@@ -35,8 +34,8 @@ mod program;
 mod values;
 
 pub use error::UriTemplateError;
-pub use parse::TEMPLATE_BYTES_MAX;
-pub use program::{URI_BYTES_MAX, VARIABLES_MAX};
+pub use parse::{TEMPLATE_BYTES_MAX, VARIABLES_MAX};
+pub use program::URI_BYTES_MAX;
 pub use values::Values;
 
 use parse::{Parsed, Part};
@@ -58,7 +57,7 @@ impl UriTemplate {
     /// operator that is unknown, names a variable twice, or exceeds a limit.
     pub fn parse(template: &str) -> Result<UriTemplate, UriTemplateError> {
         let Parsed { parts, names } = parse::parse(template)?;
-        let program = compile::compile(&parts, &names);
+        let program = Program::new(&parts, &names);
         Ok(UriTemplate {
             parts,
             names,
@@ -72,10 +71,8 @@ impl UriTemplate {
     }
 
     /// The values with which the template makes `uri`, if there are any.
-    ///
-    /// Takes 64 KiB of stack for the longest URIs, and none of the heap but for the values.
     pub fn matches<'a>(&'a self, uri: &'a str) -> Option<Values<'a>> {
-        let values = self.program.run(uri, self.names.len())?;
+        let values = self.program.run(uri, &self.names)?;
         Some(Values::new(&self.names, values))
     }
 

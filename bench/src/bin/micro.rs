@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Measures the parts of one request and of one core, each alone.
+/// Measures the parts of one request, lanes and look-ups, each alone.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Runs only benches with this in their name.

@@ -6,6 +6,7 @@
 //! on trust: a message that differs anywhere is parsed and checked by itself.
 
 use super::mix::RequestKind;
+use super::tally::Failure;
 use serde_json::Value as Json;
 
 /// The answer that a request expects.
@@ -48,22 +49,23 @@ impl Expected {
     }
 }
 
-/// The result of checking a message.
+/// How an exchange ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckResult {
-    /// The expected answer.
+pub enum Ending {
+    /// As it should.
     Correct {
         /// The tool says that it failed.
         is_tool_error: bool,
     },
-    /// A result with `isError` that the mix does not allow.
-    ToolError(String),
-    /// A JSON-RPC error.
-    ProtocolError(String),
-    /// A wrong answer.
-    Wrong(String),
-    /// No answer: a notification, or a request of the server's.
-    NoAnswer,
+    /// Otherwise, with a line about it.
+    Failed(Failure, String),
+}
+
+impl Ending {
+    /// As it should, and no tool failed.
+    pub const CORRECT: Ending = Ending::Correct {
+        is_tool_error: false,
+    };
 }
 
 /// Checks the answers to one kind of request.
@@ -92,10 +94,11 @@ impl Checker {
         }
     }
 
-    /// Checks `message` as the answer to the request `id`.
-    pub fn check(&mut self, id: u64, message: &[u8]) -> CheckResult {
+    /// Checks `message` as the answer to the request `id`; nothing if it is no answer but a
+    /// notification, or a request of the server's.
+    pub fn check(&mut self, id: u64, message: &[u8]) -> Option<Ending> {
         if self.expected == Expected::Same {
-            return self.check_same(message);
+            return Some(self.check_same(message));
         }
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(id).as_bytes();
@@ -107,75 +110,65 @@ impl Checker {
             && let Some(rest) = rest.strip_prefix(digits)
             && rest == after_id
         {
-            return CheckResult::Correct {
-                is_tool_error: false,
-            };
+            return Some(Ending::CORRECT);
         }
-        let result = self.check_parsed(id, message);
-        let is_plain = result
-            == CheckResult::Correct {
-                is_tool_error: false,
-            };
-        if is_plain {
+        let ending = self.check_parsed(id, message)?;
+        if ending == Ending::CORRECT {
             self.seen_right = pattern(message, digits);
         }
-        result
+        Some(ending)
     }
 
-    fn check_same(&mut self, message: &[u8]) -> CheckResult {
+    fn check_same(&mut self, message: &[u8]) -> Ending {
         if self.first.is_empty() {
             self.first = message.to_vec();
         }
         if self.first == message {
-            return CheckResult::Correct {
-                is_tool_error: false,
-            };
+            return Ending::CORRECT;
         }
-        CheckResult::Wrong(format!(
+        wrong(format!(
             "not equal to the first answer: {}",
             clipped(message)
         ))
     }
 
-    fn check_parsed(&self, id: u64, message: &[u8]) -> CheckResult {
-        let wrong = |what: String| CheckResult::Wrong(what);
+    fn check_parsed(&self, id: u64, message: &[u8]) -> Option<Ending> {
         let Ok(message) = serde_json::from_slice::<Json>(message) else {
-            return wrong(format!("not JSON: {}", clipped(message)));
+            return Some(wrong(format!("not JSON: {}", clipped(message))));
         };
         if message.get("method").is_some() {
-            return CheckResult::NoAnswer;
+            return None;
         }
         if message.get("jsonrpc").and_then(Json::as_str) != Some("2.0") {
-            return wrong(format!(
-                "not JSON-RPC 2.0: {}",
-                clipped(message.to_string())
-            ));
+            let message = clipped(message.to_string());
+            return Some(wrong(format!("not JSON-RPC 2.0: {message}")));
         }
         if let Some(error) = message.get("error") {
-            return CheckResult::ProtocolError(clipped(error.to_string()));
+            let error = clipped(error.to_string());
+            return Some(Ending::Failed(Failure::Protocol, error));
         }
         if message.get("id") != Some(&Json::from(id)) {
             let other = message.get("id").unwrap_or(&Json::Null);
-            return wrong(format!("answers id {other}, not {id}"));
+            return Some(wrong(format!("answers id {other}, not {id}")));
         }
         let Some(result) = message.get("result").filter(|result| result.is_object()) else {
-            return wrong("the result is not an object".to_owned());
+            return Some(wrong("the result is not an object".to_owned()));
         };
         let kind = result.get("resultType").and_then(Json::as_str);
         if kind.is_some_and(|kind| kind != "complete") {
-            return wrong(format!("the result is {kind:?}, not complete"));
+            return Some(wrong(format!("the result is {kind:?}, not complete")));
         }
-        self.check_result(result)
+        Some(self.check_result(result))
     }
 
-    fn check_result(&self, result: &Json) -> CheckResult {
+    fn check_result(&self, result: &Json) -> Ending {
         let has_array = |name: &str| result.get(name).is_some_and(Json::is_array);
         let is_tool_error = result.get("isError") == Some(&Json::Bool(true));
         let fault = match &self.expected {
             Expected::ToolResult { echo, allows_error } => {
                 if is_tool_error && !allows_error {
                     let text = format!("the tool failed: {}", clipped(result.to_string()));
-                    return CheckResult::ToolError(text);
+                    return Ending::Failed(Failure::ToolError, text);
                 }
                 let text = result.pointer("/content/0/text").and_then(Json::as_str);
                 match echo {
@@ -195,11 +188,15 @@ impl Checker {
             // The content of a failed tool is free text.
             Some(fault) if !is_tool_error => {
                 let result = clipped(result.to_string());
-                CheckResult::Wrong(format!("the result lacks {fault}: {result}"))
+                wrong(format!("the result lacks {fault}: {result}"))
             }
-            _ => CheckResult::Correct { is_tool_error },
+            _ => Ending::Correct { is_tool_error },
         }
     }
+}
+
+fn wrong(line: String) -> Ending {
+    Ending::Failed(Failure::WrongAnswer, line)
 }
 
 /// The pattern of a message that holds its id once; nothing if the digits stand elsewhere too.
@@ -227,11 +224,9 @@ fn clipped(text: impl AsRef<[u8]>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{CheckResult, Checker, Expected, RequestKind};
+    use super::{Checker, Ending, Expected, Failure, RequestKind};
 
-    const RIGHT: CheckResult = CheckResult::Correct {
-        is_tool_error: false,
-    };
+    const RIGHT: Option<Ending> = Some(Ending::CORRECT);
 
     fn call(message: Option<&str>) -> RequestKind {
         let mut arguments = serde_json::Map::new();
@@ -258,7 +253,7 @@ mod tests {
             let mut wrong = |id: &str, text: &str| {
                 let result = checker.check(1_000_000_008, echo(id, text).as_bytes());
                 assert!(
-                    matches!(result, CheckResult::Wrong(_)),
+                    matches!(result, Some(Ending::Failed(Failure::WrongAnswer, _))),
                     "{id} {text}: {result:?}"
                 );
             };
@@ -293,28 +288,31 @@ mod tests {
         };
         check(
             r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#,
-            "Correct",
+            "Some(Correct",
         );
         check(
             r#"{"jsonrpc":"2.0","id":1,"result":{"tools":{}}}"#,
-            "Wrong(\"the result lacks tools",
+            "Some(Failed(WrongAnswer, \"the result lacks tools",
         );
         check(
             r#"{"jsonrpc":"2.0","id":1,"result":7}"#,
-            "Wrong(\"the result is not an object",
+            "Some(Failed(WrongAnswer, \"the result is not an object",
         );
-        check(r#"{"id":1,"result":{}}"#, "Wrong(\"not JSON-RPC");
-        check("<html>", "Wrong(\"not JSON:");
+        check(
+            r#"{"id":1,"result":{}}"#,
+            "Some(Failed(WrongAnswer, \"not JSON-RPC",
+        );
+        check("<html>", "Some(Failed(WrongAnswer, \"not JSON:");
         check(
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601}}"#,
-            "ProtocolError",
+            "Some(Failed(Protocol,",
         );
         check(
             r#"{"jsonrpc":"2.0","method":"notifications/message"}"#,
-            "NoAnswer",
+            "None",
         );
         let elicits = r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required"}}"#;
-        check(elicits, "Wrong(\"the result is");
+        check(elicits, "Some(Failed(WrongAnswer, \"the result is");
     }
 
     #[test]
@@ -322,7 +320,11 @@ mod tests {
         let mut checker = Checker::new(Expected::Same);
         assert_eq!(checker.check(1, b"{}"), RIGHT);
         assert_eq!(checker.check(2, b"{}"), RIGHT);
-        assert!(matches!(checker.check(3, b"{ }"), CheckResult::Wrong(_)));
+        let other = checker.check(3, b"{ }");
+        assert!(matches!(
+            other,
+            Some(Ending::Failed(Failure::WrongAnswer, _))
+        ));
     }
 
     #[test]
@@ -330,10 +332,11 @@ mod tests {
         let message = br#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"isError":true}}"#;
         let mut kind = call(Some("a"));
         let refused = Checker::new(Expected::of(&kind)).check(1, message);
-        assert!(matches!(refused, CheckResult::ToolError(_)), "{refused:?}");
+        let is_refused = matches!(refused, Some(Ending::Failed(Failure::ToolError, _)));
+        assert!(is_refused, "{refused:?}");
         kind.allow_tool_errors = true;
         let allowed = Checker::new(Expected::of(&kind)).check(1, message);
         let is_tool_error = true;
-        assert_eq!(allowed, CheckResult::Correct { is_tool_error });
+        assert_eq!(allowed, Some(Ending::Correct { is_tool_error }));
     }
 }

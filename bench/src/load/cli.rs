@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::{Map, Value as Json};
 use std::fs;
 use std::io::Read;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,8 +108,8 @@ pub struct Sending {
     #[arg(long, conflicts_with_all = ["tool", "arguments"])]
     pub mix: Option<PathBuf>,
     /// Requests after which a connection is closed and another is opened.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    pub requests_per_connection: Option<u64>,
+    #[arg(long)]
+    pub requests_per_connection: Option<NonZeroU64>,
 }
 
 /// `call`.
@@ -270,7 +271,7 @@ impl Sending {
             )),
         };
         if self.requests_per_connection.is_some() {
-            mix.requests_per_connection = self.requests_per_connection;
+            mix.connection.requests = self.requests_per_connection;
         }
         Ok(mix)
     }

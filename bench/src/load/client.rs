@@ -4,7 +4,7 @@
 //! HTTP/1.1 answers in the order of the requests, so the bytes that arrive belong to the oldest
 //! request in flight. [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
 
-use super::answer::{CheckResult, Checker};
+use super::answer::{Checker, Ending};
 use super::response::{Content, HeadCache, Item, ResponseFault, ResponseReader};
 use super::tally::Failure;
 use serde_json::Value as Json;
@@ -38,18 +38,6 @@ pub struct Exchange {
     pub sent_ns: u64,
     /// Whether it is given up once it is sent.
     pub is_aborted: bool,
-}
-
-/// How an exchange ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// As it should.
-    Correct {
-        /// The tool says that it failed.
-        is_tool_error: bool,
-    },
-    /// Otherwise, with a line about it.
-    Failed(Failure, String),
 }
 
 /// An event that received bytes caused.
@@ -240,12 +228,11 @@ impl Current {
             }
         };
         let ending = match checker.check(exchange.id, message) {
-            CheckResult::NoAnswer => return,
-            CheckResult::ToolError(line) => Ending::Failed(Failure::ToolError, line),
-            CheckResult::ProtocolError(line) => Ending::Failed(Failure::Protocol, line),
-            CheckResult::Wrong(line) if self.status >= 400 => self.failed(Failure::Http, &line),
-            CheckResult::Wrong(line) => Ending::Failed(Failure::WrongAnswer, line),
-            CheckResult::Correct { is_tool_error } => Ending::Correct { is_tool_error },
+            None => return,
+            Some(Ending::Failed(Failure::WrongAnswer, line)) if self.status >= 400 => {
+                self.failed(Failure::Http, &line)
+            }
+            Some(ending) => ending,
         };
         // The answer counts; later messages on its stream do not.
         self.ending.get_or_insert(ending);
@@ -263,9 +250,7 @@ impl Current {
             _ => false,
         };
         let ending = match self.ending.take() {
-            _ if is_accepted => Ending::Correct {
-                is_tool_error: false,
-            },
+            _ if is_accepted => Ending::CORRECT,
             Some(ending) => ending,
             None if self.status >= 400 => self.failed(Failure::Http, "no message"),
             None => self.failed(Failure::WrongAnswer, "no answer in it"),

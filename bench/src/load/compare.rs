@@ -11,7 +11,7 @@ mod threshold;
 mod warning;
 
 pub use error::CompareError;
-pub use metric::Metric;
+pub use metric::{METRICS, Metric};
 pub use reading::{BASELINE, REPORTS_MAX, RecordedRun, read_record, read_reports};
 pub use threshold::{Threshold, ThresholdError};
 
@@ -30,7 +30,7 @@ pub struct Comparison {
 /// One metric that at least one side has.
 #[derive(Clone, Debug)]
 struct Row {
-    metric: Metric,
+    metric: &'static Metric,
     a: Option<Spread>,
     b: Option<Spread>,
     /// B divided by A.
@@ -66,7 +66,7 @@ pub fn compare(
             other: metric::command(other),
         });
     }
-    let row = |metric: Metric| {
+    let row = |metric: &'static Metric| {
         let (a, b) = (values(metric, a), values(metric, b));
         Row {
             metric,
@@ -75,7 +75,7 @@ pub fn compare(
             ratio: a.zip(b).and_then(|(a, b)| ratio(&a, &b)),
         }
     };
-    let rows = Metric::ALL.into_iter().map(row);
+    let rows = METRICS.iter().map(row);
     Ok(Comparison {
         runs: (a.len(), b.len()),
         rows: rows
@@ -117,7 +117,10 @@ impl Comparison {
     }
 
     fn fault(&self, threshold: &Threshold) -> Option<String> {
-        let row = self.rows.iter().find(|row| row.metric == threshold.metric);
+        let row = self
+            .rows
+            .iter()
+            .find(|row| row.metric.name == threshold.metric.name);
         match row.and_then(|row| row.ratio) {
             None => Some(format!("{threshold}: there is no ratio")),
             Some(ratio) if threshold.is_kept(ratio.median) => None,
@@ -137,22 +140,28 @@ impl Comparison {
             ),
             None => ("-".to_owned(), "-".to_owned()),
         };
-        let of_row = self.thresholds.iter().filter(|t| t.metric == row.metric);
+        let of_row = self
+            .thresholds
+            .iter()
+            .filter(|t| t.metric.name == row.metric.name);
         let results: Vec<String> = of_row
             .map(|threshold| match self.fault(threshold) {
                 Some(_) => format!("{threshold} BROKEN"),
                 None => format!("{threshold} kept"),
             })
             .collect();
-        let name = row.metric.name().to_owned();
+        let name = row.metric.name.to_owned();
         let (a, b) = (side(row.a), side(row.b));
         vec![name, a, b, ratio, spread, results.join(", ")]
     }
 }
 
 /// A metric of each run, in their order; nothing if one of the reports lacks it.
-fn values(metric: Metric, reports: &[Report]) -> Option<Vec<f64>> {
-    reports.iter().map(|report| metric.value(report)).collect()
+fn values(metric: &Metric, reports: &[Report]) -> Option<Vec<f64>> {
+    reports
+        .iter()
+        .map(|report| (metric.value)(report))
+        .collect()
 }
 
 /// B divided by A: run by run where both sides have as many runs, because runs taken in turn share
@@ -197,8 +206,8 @@ impl Spread {
         }
     }
 
-    fn text(self, metric: Metric) -> String {
-        let [median, min, max] = [self.median, self.min, self.max].map(|at| metric.text(at));
+    fn text(self, metric: &Metric) -> String {
+        let [median, min, max] = [self.median, self.min, self.max].map(|at| (metric.text)(at));
         if self.min == self.max {
             median
         } else {

@@ -3,8 +3,10 @@
 //! A mix comes from a TOML file or from the flags of the command line, and is checked whole before
 //! anything is sent. [`MIX_EXAMPLE`] shows every key.
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// The most kinds of requests in a mix.
 pub const KINDS_MAX: usize = 64;
@@ -38,25 +40,57 @@ delete_percent = 50                  # of the sessions that end, ended with DELE
 "#;
 
 /// A checked mix.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mix {
     /// At least one.
+    #[serde(default, rename = "request")]
     pub kinds: Vec<RequestKind>,
     /// Rest of a connection after an answer, in milliseconds, in a closed loop.
+    #[serde(default)]
     pub think_ms: u64,
-    /// Requests after which a connection is closed and another opened.
-    pub requests_per_connection: Option<u64>,
-    /// Requests after which a session ends and another begins.
-    pub requests_per_session: Option<u64>,
+    /// When a connection ends.
+    #[serde(default)]
+    pub connection: ConnectionChurn,
+    /// When a session ends, and how.
+    #[serde(default)]
+    pub session: SessionChurn,
+}
+
+/// When a connection ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionChurn {
+    /// Requests after which it is closed and another opened; never if absent.
+    pub requests: Option<NonZeroU64>,
+}
+
+/// When a session ends, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SessionChurn {
+    /// Requests after which it ends and another begins; never if absent.
+    pub requests: Option<NonZeroU64>,
     /// Of the sessions that end, how many are ended with DELETE, in percent.
+    #[serde(deserialize_with = "percent")]
     pub delete_percent: f64,
 }
 
+impl Default for SessionChurn {
+    fn default() -> SessionChurn {
+        SessionChurn {
+            requests: None,
+            delete_percent: 100.0,
+        }
+    }
+}
+
 /// One kind of request.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "RequestTable")]
 pub struct RequestKind {
     /// Its share is this among the sum of all weights.
-    pub weight: u32,
+    pub weight: NonZeroU32,
     /// Method of MCP.
     pub method: String,
     /// Its parameters.
@@ -74,7 +108,7 @@ impl RequestKind {
         params.insert("name".to_owned(), tool.into());
         params.insert("arguments".to_owned(), arguments.into());
         RequestKind {
-            weight: 1,
+            weight: NonZeroU32::MIN,
             method: "tools/call".to_owned(),
             params,
             abort_percent: 0.0,
@@ -108,7 +142,7 @@ impl RequestKind {
 /// Errors of a mix file.
 #[derive(Debug, thiserror::Error)]
 pub enum MixError {
-    /// It is not TOML, or has keys that a mix has not.
+    /// It is not TOML, or has keys or values that a mix has not.
     #[error("{0}")]
     Syntax(#[from] toml::de::Error),
     /// Too many bytes.
@@ -123,24 +157,6 @@ pub enum MixError {
         /// How many it has.
         kinds: usize,
     },
-    /// A request with contradicting or missing keys.
-    #[error("[[request]] {number}: {fault}")]
-    Request {
-        /// Counted from 1.
-        number: usize,
-        /// The fault.
-        fault: &'static str,
-    },
-    /// A value out of range.
-    #[error("invalid {name} {value}: give {range}")]
-    Range {
-        /// Key.
-        name: &'static str,
-        /// Its value.
-        value: f64,
-        /// Its valid range.
-        range: &'static str,
-    },
 }
 
 impl Mix {
@@ -149,38 +165,25 @@ impl Mix {
         Mix {
             kinds: vec![kind],
             think_ms: 0,
-            requests_per_connection: None,
-            requests_per_session: None,
-            delete_percent: 100.0,
+            connection: ConnectionChurn::default(),
+            session: SessionChurn::default(),
         }
     }
 
     /// Reads a mix file.
     ///
     /// # Errors
-    /// [`MixError`] names the key and its valid range.
+    /// [`MixError`] names the line and its fault.
     pub fn from_toml(text: &str) -> Result<Mix, MixError> {
         if text.len() > MIX_BYTES_MAX {
             return Err(MixError::Bytes { bytes: text.len() });
         }
-        let file: MixFile = toml::from_str(text)?;
-        if file.request.is_empty() || file.request.len() > KINDS_MAX {
-            let kinds = file.request.len();
-            return Err(MixError::Kinds { kinds });
+        let mix: Mix = toml::from_str(text)?;
+        let kinds = mix.kinds.len();
+        match kinds {
+            1..=KINDS_MAX => Ok(mix),
+            _ => Err(MixError::Kinds { kinds }),
         }
-        percent("session.delete_percent", file.session.delete_percent)?;
-        positive("connection.requests", file.connection.requests)?;
-        positive("session.requests", file.session.requests)?;
-        let kinds = file.request.into_iter().enumerate();
-        Ok(Mix {
-            kinds: kinds
-                .map(|(at, request)| request.checked(at + 1))
-                .collect::<Result<_, _>>()?,
-            think_ms: file.think_ms,
-            requests_per_connection: file.connection.requests,
-            requests_per_session: file.session.requests,
-            delete_percent: file.session.delete_percent,
-        })
     }
 
     /// The kind that the random number `rng` selects.
@@ -188,10 +191,14 @@ impl Mix {
         if let [_] = self.kinds[..] {
             return 0;
         }
-        let sum: u64 = self.kinds.iter().map(|kind| u64::from(kind.weight)).sum();
+        let sum: u64 = self
+            .kinds
+            .iter()
+            .map(|kind| u64::from(kind.weight.get()))
+            .sum();
         let mut left = rng % sum;
         for (at, kind) in self.kinds.iter().enumerate() {
-            match left.checked_sub(u64::from(kind.weight)) {
+            match left.checked_sub(u64::from(kind.weight.get())) {
                 Some(rest) => left = rest,
                 None => return at,
             }
@@ -200,112 +207,63 @@ impl Mix {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MixFile {
-    #[serde(default)]
-    think_ms: u64,
-    #[serde(default)]
-    request: Vec<RequestTable>,
-    #[serde(default)]
-    connection: ConnectionTable,
-    #[serde(default)]
-    session: SessionTable,
-}
-
+/// A `[[request]]` table of a mix file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RequestTable {
     #[serde(default = "one")]
-    weight: u32,
+    weight: NonZeroU32,
     #[serde(default = "tools_call")]
     method: String,
     tool: Option<String>,
     arguments: Option<Map<String, Json>>,
     params: Option<Map<String, Json>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "percent")]
     abort_percent: f64,
     #[serde(default)]
     allow_tool_errors: bool,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConnectionTable {
-    requests: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SessionTable {
-    requests: Option<u64>,
-    delete_percent: f64,
-}
-
-impl Default for SessionTable {
-    fn default() -> SessionTable {
-        SessionTable {
-            requests: None,
-            delete_percent: 100.0,
-        }
-    }
-}
-
-fn one() -> u32 {
-    1
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
 }
 
 fn tools_call() -> String {
     "tools/call".to_owned()
 }
 
-impl RequestTable {
-    fn checked(self, number: usize) -> Result<RequestKind, MixError> {
-        let wrong = |fault| Err(MixError::Request { number, fault });
-        percent("abort_percent", self.abort_percent)?;
-        positive("weight", Some(u64::from(self.weight)))?;
-        let is_call = self.method == "tools/call";
-        if is_call && self.params.is_some() {
-            return wrong("a tools/call takes `tool` and `arguments`, not `params`");
+impl TryFrom<RequestTable> for RequestKind {
+    type Error = &'static str;
+
+    fn try_from(table: RequestTable) -> Result<RequestKind, &'static str> {
+        let is_call = table.method == "tools/call";
+        if is_call && table.params.is_some() {
+            return Err("a tools/call takes `tool` and `arguments`, not `params`");
         }
-        if !is_call && (self.tool.is_some() || self.arguments.is_some()) {
-            return wrong("`tool` and `arguments` are for tools/call; others take `params`");
+        if !is_call && (table.tool.is_some() || table.arguments.is_some()) {
+            return Err("`tool` and `arguments` are for tools/call; others take `params`");
         }
-        let mut kind = match self.tool {
-            Some(tool) => RequestKind::call(&tool, self.arguments.unwrap_or_default()),
-            None if is_call => return wrong("a tools/call takes `tool`"),
-            None => RequestKind {
-                weight: 1,
-                method: self.method,
-                params: self.params.unwrap_or_default(),
-                abort_percent: 0.0,
-                allow_tool_errors: false,
-            },
+        let params = match table.tool {
+            Some(tool) => RequestKind::call(&tool, table.arguments.unwrap_or_default()).params,
+            None if is_call => return Err("a tools/call takes `tool`"),
+            None => table.params.unwrap_or_default(),
         };
-        kind.weight = self.weight;
-        kind.abort_percent = self.abort_percent;
-        kind.allow_tool_errors = self.allow_tool_errors;
-        Ok(kind)
+        Ok(RequestKind {
+            weight: table.weight,
+            method: table.method,
+            params,
+            abort_percent: table.abort_percent,
+            allow_tool_errors: table.allow_tool_errors,
+        })
     }
 }
 
-fn percent(name: &'static str, value: f64) -> Result<(), MixError> {
-    let range = "0 to 100";
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
     let is_percent = (0.0..=100.0).contains(&value);
     is_percent
-        .then_some(())
-        .ok_or(MixError::Range { name, value, range })
-}
-
-fn positive(name: &'static str, value: Option<u64>) -> Result<(), MixError> {
-    match value {
-        Some(0) => Err(MixError::Range {
-            name,
-            value: 0.0,
-            range: "1 and above",
-        }),
-        _ => Ok(()),
-    }
+        .then_some(value)
+        .ok_or_else(|| D::Error::custom(format!("invalid percentage {value}: give 0 to 100")))
 }
 
 #[cfg(test)]
@@ -319,11 +277,9 @@ mod tests {
         assert_eq!(names, ["tools/call echo", "tools/list"]);
         assert_eq!(mix.kinds[0].echo(), Some("hello"));
         assert_eq!(mix.kinds[0].abort_percent, 0.5);
-        assert_eq!(mix.requests_per_connection, Some(1000));
-        assert_eq!(
-            (mix.requests_per_session, mix.delete_percent),
-            (Some(100), 50.0)
-        );
+        assert_eq!(mix.connection.requests.map(u64::from), Some(1000));
+        assert_eq!(mix.session.requests.map(u64::from), Some(100));
+        assert_eq!(mix.session.delete_percent, 50.0);
     }
 
     #[test]
@@ -341,17 +297,18 @@ mod tests {
         };
         check("", "1 to 64 [[request]] tables, not 0");
         check(&"[[request]]\ntool='a'\n".repeat(KINDS_MAX + 1), "not 65");
-        check("[[request]]", "[[request]] 1: a tools/call takes `tool`");
+        check("[[request]]", "line 1, column 1\n");
+        check("[[request]]", "a tools/call takes `tool`");
         check("[[request]]\ntool='a'\nparams={}", "not `params`");
         check(
             "[[request]]\nmethod='ping'\ntool='a'",
             "others take `params`",
         );
-        check("[[request]]\ntool='a'\nweight=0", "invalid weight 0");
+        check("[[request]]\ntool='a'\nweight=0", "expected a nonzero u32");
         check("[[request]]\ntool='a'\nabort_percent=101", "give 0 to 100");
         check(
             "[[request]]\ntool='a'\n[session]\nrequests=0",
-            "invalid session.requests 0",
+            "line 4, column 10\n",
         );
         check(
             "[[request]]\ntool='a'\n[session]\nrequest=1",

@@ -153,8 +153,6 @@ pub(crate) struct WorkerStatus {
     pub(crate) answered: AtomicU64,
     /// Failed requests and connections.
     pub(crate) errors: AtomicU64,
-    /// The 99th percentile of the last second's latency.
-    pub p99_ns: AtomicU64,
     /// Streams that have the current change.
     pub(crate) delivered: AtomicU64,
     /// Set when nothing more will be measured.

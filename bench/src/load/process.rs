@@ -4,26 +4,26 @@
 //! A value that cannot be read counts as 0 or as absent; no run fails for it.
 
 use super::report::ProcessUse;
-use std::collections::HashMap;
-use std::fs;
+use procfs::net::{TcpState, tcp, tcp6};
+use procfs::process::{FDTarget, Process, all_processes};
+use procfs::{Current, Meminfo};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 /// A process at one time.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessSample {
     /// CPU time of each thread, by its number.
-    threads_ns: HashMap<u32, u64>,
+    threads_ns: HashMap<i32, u64>,
 }
 
 impl ProcessSample {
     /// Reads it.
     pub fn read(pid: u32) -> ProcessSample {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+        let tasks = process(pid).and_then(|process| process.tasks().ok());
         let threads_ns = tasks.into_iter().flatten().flatten().filter_map(|task| {
-            let number = task.file_name().to_str()?.parse().ok()?;
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            let cpu_ns = text.split_whitespace().next()?.parse().ok()?;
-            Some((number, cpu_ns))
+            let cpu_ns = task.schedstat().ok()?.sum_exec_runtime;
+            Some((task.tid, cpu_ns))
         });
         ProcessSample {
             threads_ns: threads_ns.collect(),
@@ -43,14 +43,9 @@ impl ProcessSample {
         wall_s: f64,
         answers: u64,
     ) -> ProcessUse {
-        let of_thread = |(number, cpu_ns): (&u32, &u64)| {
-            cpu_ns
-                - self
-                    .threads_ns
-                    .get(number)
-                    .copied()
-                    .unwrap_or(0)
-                    .min(*cpu_ns)
+        let of_thread = |(number, cpu_ns): (&i32, &u64)| {
+            let before_ns = self.threads_ns.get(number).copied().unwrap_or(0);
+            cpu_ns.saturating_sub(before_ns)
         };
         let used: Vec<u64> = later.threads_ns.iter().map(of_thread).collect();
         let cpu_s = used.iter().sum::<u64>() as f64 / 1e9;
@@ -81,68 +76,47 @@ pub struct Memory {
 impl Memory {
     /// Reads it.
     pub fn read(pid: u32) -> Memory {
-        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let rollup = process(pid).and_then(|process| process.smaps_rollup().ok());
+        let maps = rollup.map(|rollup| rollup.memory_map_rollup);
+        let field = |name: &str| -> u64 {
+            let fields = maps
+                .iter()
+                .flatten()
+                .filter_map(|map| map.extension.map.get(name));
+            fields.sum()
+        };
         Memory {
-            rss_bytes: kib_field(&text, "Rss:"),
-            private_bytes: kib_field(&text, "Private_Clean:") + kib_field(&text, "Private_Dirty:"),
+            rss_bytes: field("Rss"),
+            private_bytes: field("Private_Clean") + field("Private_Dirty"),
         }
     }
 }
 
-/// Slab of the whole machine, in bytes.
-pub fn slab_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    kib_field(&text, "Slab:")
+fn process(pid: u32) -> Option<Process> {
+    Process::new(i32::try_from(pid).ok()?).ok()
 }
 
-/// A field in KiB, in bytes.
-fn kib_field(text: &str, name: &str) -> u64 {
-    let value = text.lines().find_map(|line| line.strip_prefix(name));
-    let number = value.and_then(|value| value.split_whitespace().next());
-    number
-        .and_then(|number| number.parse::<u64>().ok())
-        .unwrap_or(0)
-        * 1024
+/// Slab of the whole machine, in bytes.
+pub fn slab_bytes() -> u64 {
+    Meminfo::current().map_or(0, |memory| memory.slab)
 }
 
 /// The process that listens on the port of `address`, if it is on this machine and may be seen.
 pub fn listener_of(address: SocketAddr) -> Option<u32> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .flat_map(|path| {
-            let table = fs::read_to_string(path).unwrap_or_default();
-            listening_inodes(&table, address.port())
-        })
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
+    let sockets = tcp().into_iter().chain(tcp6()).flatten();
+    let listening = sockets.filter(|socket| {
+        socket.state == TcpState::Listen && socket.local_address.port() == address.port()
+    });
+    let inodes: HashSet<u64> = listening.map(|socket| socket.inode).collect();
     if inodes.is_empty() {
         return None;
     }
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| {
-            let fds = fs::read_dir(format!("/proc/{pid}/fd"));
-            fds.into_iter().flatten().flatten().any(|fd| {
-                let link = fs::read_link(fd.path()).unwrap_or_default();
-                inodes
-                    .iter()
-                    .any(|inode| link.as_os_str() == inode.as_str())
-            })
-        })
-}
-
-/// The inodes of sockets that listen on `port`: state 0A, the tenth word is the inode.
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
-    let port = format!(":{port:04X}");
-    let lines = table.lines().skip(1).filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, local, _, state, ..] = words[..] else {
-            return None;
-        };
-        (local.ends_with(&port) && state == "0A").then(|| words.get(9).map(ToString::to_string))?
+    let mut processes = all_processes().ok()?.flatten();
+    let listener = processes.find(|process| {
+        let mut files = process.fd().into_iter().flatten().flatten();
+        files.any(|file| matches!(file.target, FDTarget::Socket(inode) if inodes.contains(&inode)))
     });
-    lines.collect()
+    u32::try_from(listener?.pid).ok()
 }
 
 #[cfg(test)]

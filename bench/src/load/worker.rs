@@ -17,7 +17,7 @@ use super::pace::Schedule;
 use super::plan::{POLL_INTERVAL_NS, Plan, RunState, Window, WorkerStatus};
 use super::response::HeadCache;
 use super::script::FIRST_ID;
-use super::tally::{Tally, Times};
+use super::tally::Tally;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorSettings};
 use corelane_io::ring::{Completion, Ring, RingSettings, Wait};
@@ -91,7 +91,6 @@ pub(crate) struct Worker {
     window: Option<Window>,
     /// Requests of the mix in flight.
     requests_in_flight: u64,
-    last_second: Times,
     published_ns: u64,
     events: Vec<Event>,
     results: WorkerResults,
@@ -153,7 +152,6 @@ impl Worker {
             schedule: None,
             window: None,
             requests_in_flight: 0,
-            last_second: Times::default(),
             published_ns: 0,
             events: Vec::new(),
             results: WorkerResults::default(),
@@ -277,11 +275,6 @@ impl Worker {
             .store(tally.counts.answered, Ordering::Relaxed);
         live.errors
             .store(tally.counts.errors.total(), Ordering::Relaxed);
-        if self.last_second.count() > 0 {
-            let p99_ns = self.last_second.percentile_ns(99.0);
-            live.p99_ns.store(p99_ns, Ordering::Relaxed);
-            self.last_second = Times::default();
-        }
     }
 
     /// A pseudo-random number, the same sequence in each run (xorshift).

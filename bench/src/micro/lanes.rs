@@ -3,8 +3,7 @@
 //! Not in the numbers:
 //! - `lanes/local_*`: a lane's cache lines moving between cores. One operation is a message sent,
 //!   flushed with its batch, and handled. `lanes/ring_alone_256` is the bare ring under it: the
-//!   difference is the cost of tiers, bits and refusal. `lanes/array_queue_alone_256` is the cost
-//!   of a queue for many threads at either end would cost instead.
+//!   difference is the cost of tiers, bits and refusal.
 //! - `lanes/one_way_*`: how long one message is under way. The receiver orders a batch and both
 //!   spin; the two cores work at once, so the slower of them sets the figure. `_deep` has lanes
 //!   of 4,096 messages instead of 256, which its sender fills and then waits at.
@@ -21,7 +20,6 @@ use super::bencher::Bencher;
 use super::checksum::Checksum;
 use core_affinity::CoreId;
 use corelane_io::lanes::{LaneLimits, LaneReceiver, LaneSender, Mesh, Tier};
-use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 use rtrb::RingBuffer;
 use std::hint;
@@ -74,7 +72,6 @@ const fn bench(
 
 /// The benches of this module.
 pub(super) const BENCHES: &[Bench] = &[
-    bench("lanes/array_queue_alone_256", 2_048, 1, array_queue_alone),
     bench("lanes/ring_alone_256", 4_096, 1, ring_alone),
     bench("lanes/local_256", 4_096, 1, |bencher| {
         local(bencher, BATCH_MAX)
@@ -111,22 +108,6 @@ fn ring_alone(bencher: &mut Bencher) {
                 assert!(pushed.is_ok(), "a batch is what the ring holds");
             }
             while let Ok(parcel) = receiving.pop() {
-                checksum.word(parcel.0[0]);
-            }
-        }
-    });
-}
-
-/// A queue for many threads at either end, for comparison with the lanes.
-fn array_queue_alone(bencher: &mut Bencher) {
-    let queue = ArrayQueue::new(BATCH_MAX);
-    bencher.batches(|operations, checksum| {
-        for first in (0..u64::from(operations)).step_by(BATCH_MAX) {
-            for number in first..u64::from(operations).min(first + BATCH_MAX as u64) {
-                let pushed = queue.push(Parcel::numbered(number));
-                assert!(pushed.is_ok(), "a batch is what the queue holds");
-            }
-            while let Some(parcel) = queue.pop() {
                 checksum.word(parcel.0[0]);
             }
         }

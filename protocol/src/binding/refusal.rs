@@ -1,6 +1,7 @@
 //! Messages that are not served: the category, the code and the text for each reason.
 
 use crate::jsonrpc::{DecodeError, Id, ShapeFault, encode};
+use crate::mcp::about::write_array;
 use crate::mcp::capability::ClientCapability;
 use crate::mcp::error_code;
 use crate::mcp::meta::EnvelopeError;
@@ -231,14 +232,11 @@ impl Reason<'_> {
     fn write_data(&self, out: &mut Vec<u8>) {
         match self {
             Reason::UnsupportedVersion(requested) => {
-                out.extend_from_slice(br#"{"supported":["#);
-                for (at, revision) in Revision::MODERN.iter().enumerate() {
-                    if at > 0 {
-                        out.push(b',');
-                    }
+                out.extend_from_slice(br#"{"supported":"#);
+                write_array(out, Revision::MODERN, |revision, out| {
                     encode::write_string(out, revision.as_str());
-                }
-                out.extend_from_slice(br#"],"requested":"#);
+                });
+                out.extend_from_slice(br#","requested":"#);
                 encode::write_string(out, requested);
                 out.push(b'}');
             }

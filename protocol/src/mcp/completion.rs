@@ -2,6 +2,7 @@
 
 use super::about::write_array;
 use super::era::Era;
+use super::params::{ParamsError, read_strings};
 use super::result::{Caching, ResultTrailer};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
@@ -30,32 +31,24 @@ pub struct CompletionParams<'a> {
     pub context: Option<Object<'a>>,
 }
 
-/// Why `completion/complete` has unusable parameters (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CompletionParamsError {
-    /// The reference is no prompt and no template.
-    #[error("params.ref must be {{type: ref/prompt, name}} or {{type: ref/resource, uri}}")]
-    Ref,
-    /// No argument.
-    #[error("params.argument must be an object with the strings name and value")]
-    Argument,
-    /// Other arguments of another type.
-    #[error("params.context.arguments must be an object of strings")]
-    Context,
-}
+const REF: ParamsError =
+    ParamsError("params.ref must be {type: ref/prompt, name} or {type: ref/resource, uri}");
+const ARGUMENT: ParamsError =
+    ParamsError("params.argument must be an object with the strings name and value");
+const CONTEXT: ParamsError = ParamsError("params.context.arguments must be an object of strings");
 
 impl<'a> CompletionParams<'a> {
     /// Reads the parameters of `completion/complete`.
     ///
     /// # Errors
-    /// [`CompletionParamsError`] names the first member that is missing or has the wrong type.
-    pub fn read(params: Option<Value<'a>>) -> Result<CompletionParams<'a>, CompletionParamsError> {
+    /// [`ParamsError`] names the first member that is missing or has the wrong type.
+    pub fn read(params: Option<Value<'a>>) -> Result<CompletionParams<'a>, ParamsError> {
         let params = params.and_then(|params| params.as_object());
         let member = |name| params.and_then(|params| params.get(name));
         let text = |object: Object<'a>, name| object.get(name).and_then(|value| value.as_str());
         let reference = member("ref")
             .and_then(|reference| reference.as_object())
-            .ok_or(CompletionParamsError::Ref)?;
+            .ok_or(REF)?;
         let target = match text(reference, "type") {
             Some("ref/prompt") => text(reference, "name").map(CompletionTarget::Prompt),
             Some("ref/resource") => text(reference, "uri").map(CompletionTarget::Template),
@@ -63,38 +56,22 @@ impl<'a> CompletionParams<'a> {
         };
         let argument = member("argument")
             .and_then(|argument| argument.as_object())
-            .ok_or(CompletionParamsError::Argument)?;
+            .ok_or(ARGUMENT)?;
         let (Some(name), Some(value)) = (text(argument, "name"), text(argument, "value")) else {
-            return Err(CompletionParamsError::Argument);
+            return Err(ARGUMENT);
         };
         let context = match params.and_then(|params| params.optional("context")) {
             None => None,
-            Some(context) => context
-                .as_object()
-                .ok_or(CompletionParamsError::Context)?
-                .optional("arguments"),
+            Some(context) => context.as_object().ok_or(CONTEXT)?.optional("arguments"),
         };
-        let context = match context {
-            None => None,
-            Some(arguments) => Some(
-                arguments
-                    .as_object()
-                    .filter(|members| members.iter().all(|(_, value)| is_text_or_null(value)))
-                    .ok_or(CompletionParamsError::Context)?,
-            ),
-        };
+        let context = context.map(|arguments| read_strings(arguments).ok_or(CONTEXT));
         Ok(CompletionParams {
-            target: target.ok_or(CompletionParamsError::Ref)?,
+            target: target.ok_or(REF)?,
             argument: name,
             value,
-            context,
+            context: context.transpose()?,
         })
     }
-}
-
-/// Whether an argument has a value that completes, or none.
-fn is_text_or_null(argument: Value<'_>) -> bool {
-    argument.is_null() || argument.as_str().is_some()
 }
 
 /// Suggestions, best first.

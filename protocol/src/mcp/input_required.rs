@@ -4,6 +4,7 @@
 use super::about::write_text;
 use super::client_request::ClientRequest;
 use super::era::Era;
+use super::params::ParamsError;
 use super::result::ResultTrailer;
 use crate::jsonrpc::{Id, Object, Value, encode};
 
@@ -53,39 +54,34 @@ pub struct InputResponses<'a> {
     pub request_state: Option<&'a str>,
 }
 
-/// Why the members of a repeated request are unusable (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InputResponsesError {
-    /// Responses of another type, or too many of them.
-    #[error("params.inputResponses must be an object of at most {INPUT_RESPONSES_MAX} objects")]
-    Responses,
-    /// State of another type.
-    #[error("params.requestState must be a string")]
-    State,
+pub(super) const RESPONSES: ParamsError =
+    ParamsError("params.inputResponses must be an object of at most 64 objects");
+const STATE: ParamsError = ParamsError("params.requestState must be a string");
+// The text of the error names it.
+const _: () = assert!(INPUT_RESPONSES_MAX == 64);
+
+/// The responses of `params.inputResponses`.
+pub(super) fn read_responses(value: Value<'_>) -> Result<Object<'_>, ParamsError> {
+    let are_usable = |responses: &Object<'_>| {
+        responses.len() <= INPUT_RESPONSES_MAX
+            && responses.iter().all(|(_, it)| it.as_object().is_some())
+    };
+    value.as_object().filter(are_usable).ok_or(RESPONSES)
 }
 
 impl<'a> InputResponses<'a> {
     /// Reads `params.inputResponses` and `params.requestState`.
     ///
     /// # Errors
-    /// [`InputResponsesError`] when one is there and has another type.
-    pub fn read(params: Option<Value<'a>>) -> Result<InputResponses<'a>, InputResponsesError> {
+    /// [`ParamsError`] when one is there and has another type.
+    pub fn read(params: Option<Value<'a>>) -> Result<InputResponses<'a>, ParamsError> {
         let Some(params) = params.and_then(|params| params.as_object()) else {
             return Ok(InputResponses::default());
         };
-        let responses = params.optional("inputResponses").map(|value| {
-            value
-                .as_object()
-                .filter(|it| it.len() <= INPUT_RESPONSES_MAX)
-                .filter(|it| {
-                    it.iter()
-                        .all(|(_, response)| response.as_object().is_some())
-                })
-                .ok_or(InputResponsesError::Responses)
-        });
+        let responses = params.optional("inputResponses").map(read_responses);
         let state = params
             .optional("requestState")
-            .map(|value| value.as_str().ok_or(InputResponsesError::State));
+            .map(|value| value.as_str().ok_or(STATE));
         Ok(InputResponses {
             responses: responses.transpose()?,
             request_state: state.transpose()?,
@@ -146,11 +142,8 @@ mod tests {
             r#"{"inputResponses":[]}"#,
             r#"{"inputResponses":{"a":1}}"#,
         ] {
-            assert_eq!(read(text), Err(InputResponsesError::Responses), "{text}");
+            assert_eq!(read(text), Err(RESPONSES), "{text}");
         }
-        assert_eq!(
-            read(r#"{"requestState":1}"#),
-            Err(InputResponsesError::State)
-        );
+        assert_eq!(read(r#"{"requestState":1}"#), Err(STATE));
     }
 }

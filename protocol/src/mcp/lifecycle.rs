@@ -1,7 +1,8 @@
 //! `initialize` (legacy) and `server/discover` (modern): the descriptions of the two sides.
 
-use super::about::write_title;
+use super::about::{write_array, write_text, write_title};
 use super::capability::ClientCapabilities;
+use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
 use super::{era::Era, revision::Revision};
 use crate::jsonrpc::{Id, Value, encode};
@@ -75,13 +76,6 @@ impl ServerDescription {
         out.push(b'}');
         out
     }
-
-    fn write_instructions(&self, out: &mut Vec<u8>) {
-        if let Some(instructions) = &self.instructions {
-            out.extend_from_slice(br#","instructions":"#);
-            encode::write_string(out, instructions);
-        }
-    }
 }
 
 /// The parameters of `initialize`.
@@ -93,36 +87,32 @@ pub struct InitializeParams<'a> {
     pub capabilities: ClientCapabilities,
 }
 
-/// Why `initialize` has unusable parameters (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("initialize needs params.{member} to be {expected}")]
-pub struct InitializeError {
-    member: &'static str,
-    expected: &'static str,
-}
-
 impl<'a> InitializeParams<'a> {
     /// Reads the parameters of `initialize`.
     ///
     /// # Errors
-    /// [`InitializeError`] names the first required member that is missing or has the wrong type.
-    pub fn read(params: Option<Value<'a>>) -> Result<InitializeParams<'a>, InitializeError> {
+    /// [`ParamsError`] names the first required member that is missing or has the wrong type.
+    pub fn read(params: Option<Value<'a>>) -> Result<InitializeParams<'a>, ParamsError> {
+        const INFO: ParamsError = ParamsError(
+            "initialize needs params.clientInfo to be an object with a name and a version",
+        );
         let object = params.and_then(|params| params.as_object());
         let member = |name| object.and_then(|object| object.get(name));
-        let wrong = |member, expected| InitializeError { member, expected };
         let protocol_version = member("protocolVersion")
             .and_then(|value| value.as_str())
-            .ok_or(wrong("protocolVersion", "a string"))?;
+            .ok_or(ParamsError(
+                "initialize needs params.protocolVersion to be a string",
+            ))?;
         let capabilities = member("capabilities")
             .filter(|value| value.as_object().is_some())
-            .ok_or(wrong("capabilities", "an object"))?;
+            .ok_or(ParamsError(
+                "initialize needs params.capabilities to be an object",
+            ))?;
         let info = member("clientInfo")
             .and_then(|value| value.as_object())
-            .ok_or(wrong("clientInfo", "an object"))?;
+            .ok_or(INFO)?;
         for key in ["name", "version"] {
-            if info.get(key).and_then(|value| value.as_str()).is_none() {
-                return Err(wrong("clientInfo", "an object with a name and a version"));
-            }
+            info.get(key).and_then(|value| value.as_str()).ok_or(INFO)?;
         }
         Ok(InitializeParams {
             protocol_version,
@@ -150,7 +140,7 @@ pub fn write_initialize_result(
     offer.write_member(out, revision);
     out.extend_from_slice(br#","serverInfo":"#);
     out.extend_from_slice(&server.server_info(revision));
-    server.write_instructions(out);
+    write_text(out, "instructions", server.instructions.as_deref());
     out.extend_from_slice(b"}}");
 }
 
@@ -162,15 +152,12 @@ pub fn write_discover_result(
     trailer: &ResultTrailer,
 ) {
     encode::begin_result(out, id);
-    out.extend_from_slice(br#"{"supportedVersions":["#);
-    for (at, revision) in Revision::MODERN.iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
+    out.extend_from_slice(br#"{"supportedVersions":"#);
+    write_array(out, Revision::MODERN, |revision, out| {
         encode::write_string(out, revision.as_str());
-    }
-    out.extend_from_slice(b"],");
+    });
+    out.push(b',');
     offer.write_member(out, Revision::V2026_07_28);
-    server.write_instructions(out);
+    write_text(out, "instructions", server.instructions.as_deref());
     trailer.finish(out, Era::Modern, Caching::Revalidate);
 }

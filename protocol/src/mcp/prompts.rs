@@ -3,9 +3,10 @@
 use super::about::{About, Role, write_array, write_text, write_title};
 use super::content::Content;
 use super::era::Era;
+use super::params::{ParamsError, read_name, read_strings};
 use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
-use crate::jsonrpc::{Id, Kind, Value, encode};
+use crate::jsonrpc::{Id, Value, encode};
 
 /// The definition of a prompt, as clients see it.
 #[derive(Debug, Clone, Default)]
@@ -133,40 +134,20 @@ pub struct PromptParams<'a> {
     pub arguments: Option<Value<'a>>,
 }
 
-/// Why `prompts/get` has unusable parameters (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PromptParamsError {
-    /// No name, or not a string.
-    #[error("prompts/get needs params.name to be a string")]
-    Name,
-    /// Arguments of another type.
-    #[error("prompts/get needs params.arguments to be an object of strings")]
-    Arguments,
-}
-
 impl<'a> PromptParams<'a> {
     /// Reads the parameters of `prompts/get`.
     ///
     /// # Errors
-    /// [`PromptParamsError`] when `name` is not a string, or `arguments` is present and no object
-    /// of strings.
-    pub fn read(params: Option<Value<'a>>) -> Result<PromptParams<'a>, PromptParamsError> {
-        let object = params
-            .and_then(|params| params.as_object())
-            .ok_or(PromptParamsError::Name)?;
-        let name = object
-            .get("name")
-            .and_then(|name| name.as_str())
-            .ok_or(PromptParamsError::Name)?;
-        let arguments = object.optional("arguments");
-        if let Some(arguments) = arguments {
-            let members = arguments.as_object().ok_or(PromptParamsError::Arguments)?;
-            if members
-                .iter()
-                .any(|(_, value)| !matches!(value.kind(), Kind::String | Kind::Null))
-            {
-                return Err(PromptParamsError::Arguments);
-            }
+    /// [`ParamsError`] when `name` is not a string, or `arguments` is present and no object of
+    /// strings.
+    pub fn read(params: Option<Value<'a>>) -> Result<PromptParams<'a>, ParamsError> {
+        let (members, name) =
+            read_name(params).ok_or(ParamsError("prompts/get needs params.name to be a string"))?;
+        let arguments = members.optional("arguments");
+        if arguments.is_some_and(|arguments| read_strings(arguments).is_none()) {
+            return Err(ParamsError(
+                "prompts/get needs params.arguments to be an object of strings",
+            ));
         }
         Ok(PromptParams { name, arguments })
     }

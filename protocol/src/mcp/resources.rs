@@ -9,6 +9,7 @@ use super::about::{About, Annotations, write_array, write_text};
 use super::content::ResourceContents;
 use super::era::Era;
 use super::error_code;
+use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
 use crate::jsonrpc::{Id, Value, encode};
@@ -135,22 +136,22 @@ pub fn write_not_found(out: &mut Vec<u8>, era: Era, id: Id<'_>, uri: &str) {
     });
 }
 
-/// Why a request about a resource has unusable parameters (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("params.uri must be a string of 1 to {URI_BYTES_MAX} bytes")]
-pub struct UriParamError;
+// The text of the error names it.
+const _: () = assert!(URI_BYTES_MAX == 2048);
 
 /// Reads `params.uri`.
 ///
 /// # Errors
-/// [`UriParamError`] when it is absent, no string, empty or too long.
-pub fn read_uri<'a>(params: Option<Value<'a>>) -> Result<&'a str, UriParamError> {
+/// [`ParamsError`] when it is absent, no string, empty or too long.
+pub fn read_uri<'a>(params: Option<Value<'a>>) -> Result<&'a str, ParamsError> {
     params
         .and_then(|params| params.as_object())
         .and_then(|object| object.get("uri"))
         .and_then(|uri| uri.as_str())
         .filter(|uri| (1..=URI_BYTES_MAX).contains(&uri.len()))
-        .ok_or(UriParamError)
+        .ok_or(ParamsError(
+            "params.uri must be a string of 1 to 2048 bytes",
+        ))
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 
 use super::about::write_text;
 use super::era::Era;
-use super::input_required::INPUT_RESPONSES_MAX;
+use super::input_required::{RESPONSES, read_responses};
+use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
 use crate::jsonrpc::{Id, Object, Value, encode};
 
@@ -178,37 +179,26 @@ pub struct TaskOptions {
     pub ttl_ms: Option<u64>,
 }
 
-/// Why parameters that concern tasks are unusable (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TaskParamsError {
-    /// No task is named.
-    #[error("params.taskId must be a string")]
-    TaskId,
-    /// The wish has another type.
-    #[error("params.task must be an object whose ttl, if any, is a number of milliseconds")]
-    Wish,
-    /// Responses are missing, have another type, or are too many.
-    #[error("params.inputResponses must be an object of at most {INPUT_RESPONSES_MAX} objects")]
-    Responses,
-}
+const OPTIONS: ParamsError =
+    ParamsError("params.task must be an object whose ttl, if any, is a number of milliseconds");
 
 impl TaskOptions {
     /// Reads `params.task`; none if the client wants no task.
     ///
     /// # Errors
-    /// [`TaskParamsError::Wish`] when it is there and has another type.
-    pub fn read(params: Option<Value<'_>>) -> Result<Option<TaskOptions>, TaskParamsError> {
+    /// [`ParamsError`] when it is there and has another type.
+    pub fn read(params: Option<Value<'_>>) -> Result<Option<TaskOptions>, ParamsError> {
         let Some(wish) = member(params, "task").filter(|wish| !wish.is_null()) else {
             return Ok(None);
         };
-        let wish = wish.as_object().ok_or(TaskParamsError::Wish)?;
+        let wish = wish.as_object().ok_or(OPTIONS)?;
         let ttl_ms = match wish.optional("ttl").map(|ttl| ttl.to_serde()) {
             None => None,
             Some(ttl) => match (ttl.as_u64(), ttl.as_f64()) {
                 (Some(ttl_ms), _) => Some(ttl_ms),
                 // A cast saturates, and the limit on tasks is far below.
                 (None, Some(ttl_ms)) if ttl_ms >= 0.0 => Some(ttl_ms as u64),
-                _ => return Err(TaskParamsError::Wish),
+                _ => return Err(OPTIONS),
             },
         };
         Ok(Some(TaskOptions { ttl_ms }))
@@ -218,26 +208,18 @@ impl TaskOptions {
 /// The task that `params` name.
 ///
 /// # Errors
-/// [`TaskParamsError::TaskId`] when they name none.
-pub fn task_id<'a>(params: Option<Value<'a>>) -> Result<&'a str, TaskParamsError> {
+/// [`ParamsError`] when they name none.
+pub fn task_id<'a>(params: Option<Value<'a>>) -> Result<&'a str, ParamsError> {
     let id = member(params, "taskId").and_then(|id| id.as_str());
-    id.ok_or(TaskParamsError::TaskId)
+    id.ok_or(ParamsError("params.taskId must be a string"))
 }
 
 /// The responses that a `tasks/update` brings.
 ///
 /// # Errors
-/// [`TaskParamsError::Responses`] when there are none or too many, or one is no object.
-pub fn responses<'a>(params: Option<Value<'a>>) -> Result<Object<'a>, TaskParamsError> {
-    let responses = member(params, "inputResponses").and_then(|value| value.as_object());
-    responses
-        .filter(|responses| responses.len() <= INPUT_RESPONSES_MAX)
-        .filter(|responses| {
-            responses
-                .iter()
-                .all(|(_, response)| response.as_object().is_some())
-        })
-        .ok_or(TaskParamsError::Responses)
+/// [`ParamsError`] when there are none or too many, or one is no object.
+pub fn responses<'a>(params: Option<Value<'a>>) -> Result<Object<'a>, ParamsError> {
+    read_responses(member(params, "inputResponses").ok_or(RESPONSES)?)
 }
 
 fn member<'a>(params: Option<Value<'a>>, name: &str) -> Option<Value<'a>> {
@@ -331,9 +313,9 @@ mod tests {
             (r#"{"task":null}"#, Ok(None)),
             (r#"{"task":{"ttl":5}}"#, Ok(Some(Some(5)))),
             (r#"{"task":{"ttl":5.5}}"#, Ok(Some(Some(5)))),
-            (r#"{"task":{"ttl":-1}}"#, Err(TaskParamsError::Wish)),
-            (r#"{"task":{"ttl":"5"}}"#, Err(TaskParamsError::Wish)),
-            (r#"{"task":true}"#, Err(TaskParamsError::Wish)),
+            (r#"{"task":{"ttl":-1}}"#, Err(OPTIONS)),
+            (r#"{"task":{"ttl":"5"}}"#, Err(OPTIONS)),
+            (r#"{"task":true}"#, Err(OPTIONS)),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }

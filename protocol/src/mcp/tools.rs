@@ -6,6 +6,7 @@ use super::about::About;
 use super::content::Content;
 use super::era::Era;
 use super::output_schema::OutputSchema;
+use super::params::{ParamsError, read_name};
 use super::result::{Caching, ResultTrailer};
 use super::revision::Revision;
 use super::tasks::TaskSupport;
@@ -184,33 +185,19 @@ pub struct CallParams<'a> {
     pub arguments: Option<Value<'a>>,
 }
 
-/// Why `tools/call` has unusable parameters (answered -32602).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CallParamsError {
-    /// No name, or not a string.
-    #[error("tools/call needs params.name to be a string")]
-    Name,
-    /// Arguments of another type.
-    #[error("tools/call needs params.arguments to be an object")]
-    Arguments,
-}
-
 impl<'a> CallParams<'a> {
     /// Reads the parameters of `tools/call`.
     ///
     /// # Errors
-    /// [`CallParamsError`] when `name` is not a string or `arguments` is present and no object.
-    pub fn read(params: Option<Value<'a>>) -> Result<CallParams<'a>, CallParamsError> {
-        let object = params
-            .and_then(|params| params.as_object())
-            .ok_or(CallParamsError::Name)?;
-        let name = object
-            .get("name")
-            .and_then(|name| name.as_str())
-            .ok_or(CallParamsError::Name)?;
-        let arguments = object.optional("arguments");
+    /// [`ParamsError`] when `name` is not a string or `arguments` is present and no object.
+    pub fn read(params: Option<Value<'a>>) -> Result<CallParams<'a>, ParamsError> {
+        let (members, name) =
+            read_name(params).ok_or(ParamsError("tools/call needs params.name to be a string"))?;
+        let arguments = members.optional("arguments");
         if arguments.is_some_and(|arguments| arguments.as_object().is_none()) {
-            return Err(CallParamsError::Arguments);
+            return Err(ParamsError(
+                "tools/call needs params.arguments to be an object",
+            ));
         }
         Ok(CallParams { name, arguments })
     }

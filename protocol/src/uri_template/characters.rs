@@ -28,51 +28,21 @@ fn hex_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// Where the character of a URI at `at` ends; none if there is none, if it belongs to no URI, or
-/// if its encoding is broken.
-pub(super) fn character_end(uri: &[u8], at: usize) -> Option<usize> {
-    match *uri.get(at)? {
-        b'%' => encoded_character_end(uri, at),
-        byte if is_unreserved(byte) || is_reserved(byte) => Some(at + 1),
-        byte => Some(at + utf8_bytes(byte).filter(|bytes| *bytes > 1)?),
-    }
-}
-
-fn encoded_character_end(uri: &[u8], at: usize) -> Option<usize> {
-    let count = utf8_bytes(triplet(uri, at)?)?;
-    let mut bytes = [0; 4];
-    for (place, byte) in bytes[..count].iter_mut().enumerate() {
-        *byte = triplet(uri, at + 3 * place)?;
-    }
-    str::from_utf8(&bytes[..count]).ok()?;
-    Some(at + 3 * count)
-}
-
-/// How many bytes the character has that starts with `lead`, 1 to 4.
-fn utf8_bytes(lead: u8) -> Option<usize> {
-    match lead {
-        0..0x80 => Some(1),
-        0xc2..0xe0 => Some(2),
-        0xe0..0xf0 => Some(3),
-        0xf0..0xf5 => Some(4),
-        _ => None,
-    }
-}
-
-/// The end in `uri` of `literal`, an expanded one, if it is at `at`.
-pub(super) fn literal_end(literal: &[u8], uri: &[u8], at: usize) -> Option<usize> {
-    let (mut wanted, mut end) = (0, at);
+/// Whether `text` is `literal`, an expanded one, in any of its forms.
+pub(super) fn is_literal(literal: &str, text: &str) -> bool {
+    let (literal, text) = (literal.as_bytes(), text.as_bytes());
+    let (mut wanted, mut end) = (0, 0);
     while let Some(byte) = literal.get(wanted) {
         match triplet(literal, wanted) {
-            Some(byte) if triplet(uri, end) == Some(byte) => (wanted, end) = (wanted + 3, end + 3),
-            Some(byte) if !byte.is_ascii() && uri.get(end) == Some(&byte) => {
+            Some(byte) if triplet(text, end) == Some(byte) => (wanted, end) = (wanted + 3, end + 3),
+            Some(byte) if !byte.is_ascii() && text.get(end) == Some(&byte) => {
                 (wanted, end) = (wanted + 3, end + 1);
             }
-            None if uri.get(end) == Some(byte) => (wanted, end) = (wanted + 1, end + 1),
-            _ => return None,
+            None if text.get(end) == Some(byte) => (wanted, end) = (wanted + 1, end + 1),
+            _ => return false,
         }
     }
-    Some(end)
+    end == text.len()
 }
 
 /// Appends `text` with everything encoded that is not unreserved; `keeps_reserved` leaves reserved

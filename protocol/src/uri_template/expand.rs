@@ -25,20 +25,16 @@ fn push_expression(
     names: &[String],
     values: &[(&str, &str)],
 ) {
-    let mut before = operator.first();
+    let mut before = operator.first;
     for name in names {
         let Some((_, value)) = values.iter().find(|(given, _)| given == name) else {
             continue;
         };
         uri.push_str(before);
-        before = operator.separator();
-        if operator.is_named() {
+        before = operator.separator;
+        if let Some(empty) = operator.empty {
             uri.push_str(name);
-            uri.push_str(if value.is_empty() {
-                operator.empty()
-            } else {
-                "="
-            });
+            uri.push_str(if value.is_empty() { empty } else { "=" });
         }
         push_encoded(uri, value, operator.keeps_reserved());
     }

@@ -2,82 +2,62 @@
 
 /// The kind of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operator {
-    /// `{x}`
-    Simple,
-    /// `{+x}`
-    Reserved,
-    /// `{#x}`
-    Fragment,
-    /// `{.x}`
-    Label,
-    /// `{/x}`
-    Path,
-    /// `{;x}`
-    PathParameter,
-    /// `{?x}`
-    Query,
-    /// `{&x}`
-    Continuation,
+pub(super) struct Operator {
+    /// The sign that it is written with; a space for none.
+    sign: char,
+    /// The text before the first value.
+    pub(super) first: &'static str,
+    /// The text between two values.
+    pub(super) separator: &'static str,
+    /// Delimiters that a value does not hold unless they are encoded. With none of them, values
+    /// keep reserved characters and existing percent-encodings.
+    pub(super) excluded: &'static str,
+    /// The text after a name whose value is empty, where names are written with the values.
+    pub(super) empty: Option<&'static str>,
 }
+
+const fn operator(
+    sign: char,
+    first: &'static str,
+    separator: &'static str,
+    excluded: &'static str,
+    empty: Option<&'static str>,
+) -> Operator {
+    Operator {
+        sign,
+        first,
+        separator,
+        excluded,
+        empty,
+    }
+}
+
+/// `{x}`
+pub(super) const SIMPLE: Operator = operator(' ', "", ",", "/?#", None);
+
+const SIGNED: [Operator; 7] = [
+    operator('+', "", ",", "", None),
+    operator('#', "#", ",", "", None),
+    operator('.', ".", ".", "/?#", None),
+    operator('/', "/", "/", "/?#", None),
+    operator(';', ";", ";", "/?#;", Some("")),
+    operator('?', "?", "&", "#&", Some("=")),
+    operator('&', "&", "&", "#&", Some("=")),
+];
 
 impl Operator {
     /// The operator that `sign` is, if it is one.
     pub(super) fn of_sign(sign: char) -> Option<Operator> {
-        Some(match sign {
-            '+' => Operator::Reserved,
-            '#' => Operator::Fragment,
-            '.' => Operator::Label,
-            '/' => Operator::Path,
-            ';' => Operator::PathParameter,
-            '?' => Operator::Query,
-            '&' => Operator::Continuation,
-            _ => return None,
-        })
-    }
-
-    /// The text before the first value.
-    pub(super) fn first(self) -> &'static str {
-        match self {
-            Operator::Simple | Operator::Reserved => "",
-            Operator::Fragment => "#",
-            Operator::Label => ".",
-            Operator::Path => "/",
-            Operator::PathParameter => ";",
-            Operator::Query => "?",
-            Operator::Continuation => "&",
-        }
-    }
-
-    /// The text between two values.
-    pub(super) fn separator(self) -> &'static str {
-        match self {
-            Operator::Simple | Operator::Reserved | Operator::Fragment => ",",
-            Operator::Label => ".",
-            Operator::Path => "/",
-            Operator::PathParameter => ";",
-            Operator::Query | Operator::Continuation => "&",
-        }
+        SIGNED.into_iter().find(|operator| operator.sign == sign)
     }
 
     /// Whether names are written with the values.
     pub(super) fn is_named(self) -> bool {
-        matches!(
-            self,
-            Operator::PathParameter | Operator::Query | Operator::Continuation
-        )
-    }
-
-    /// The text after a name whose value is empty.
-    pub(super) fn empty(self) -> &'static str {
-        match self {
-            Operator::Query | Operator::Continuation => "=",
-            _ => "",
-        }
+        self.empty.is_some()
     }
 
     /// Whether values keep reserved characters and existing percent-encodings.
     pub(super) fn keeps_reserved(self) -> bool {
-        matches!(self, Operator::Reserved | Operator::Fragment)
+        self.excluded.is_empty()
     }
 }

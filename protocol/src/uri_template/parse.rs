@@ -7,11 +7,12 @@ use std::ops::Range;
 
 use super::characters::{is_reserved, is_unreserved, push_encoded, triplet};
 use super::error::UriTemplateError;
-use super::operator::Operator;
-use super::program::VARIABLES_MAX;
+use super::operator::{Operator, SIMPLE};
 
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 1024;
+/// The most variables of one template.
+pub const VARIABLES_MAX: usize = 16;
 
 /// A piece of a template.
 #[derive(Clone, Debug)]
@@ -113,7 +114,7 @@ impl Parsed {
             at += name.len() + 1;
         }
         self.parts.push(Part::Expression {
-            operator: operator.unwrap_or(Operator::Simple),
+            operator: operator.unwrap_or(SIMPLE),
             variables: first..self.names.len(),
         });
         Ok(())

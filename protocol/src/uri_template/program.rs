@@ -1,262 +1,188 @@
 //! Matching in bounded time for any URI.
 //!
-//! The simple version tries every end of every value in turn, which takes a time exponential in the
-//! number of variables for a URI that almost matches. This one answers each question once: does the
-//! template from step S on match the URI from byte B on? A template has at most 128 steps, so the
-//! answers for one byte are the bits of one word, the **row** of that byte. An answer depends on
-//! later bytes, and on earlier steps of the same byte (the program is written back to front), so
-//! filling the rows from the last byte to the first needs neither recursion nor a second look. When
-//! the row of byte 0 has the entry step, one pass forward reads the values: it ends each at the
-//! first byte whose row has the following step.
+//! A template becomes a regular expression with a group for each value, and one for the parameters
+//! of each `{;x}`, `{?x}` and `{&x}`. Parameters come in any order, so theirs is one group, which
+//! is split at its separators after the match. The crate `regex` takes a time in proportion to the
+//! size of the expression times the bytes of the URI. A lazy repetition makes an earlier value as
+//! short as possible.
 //!
-//! Invariant: a row costs at most a look at each byte of literals and names, one at each step, and
-//! one at each parameter for each of the two choices it is in; for any URI there is a row for each
-//! of its bytes and one more. A URI that does not match allocates nothing, unless its only fault is
-//! a parameter that comes twice. It lacks any knowledge of the grammar.
+//! Invariant: a percent-encoded character is all of its triplets, so no value begins or ends within
+//! one. Whether triplets are UTF-8 is checked when a value is decoded: no other split can help.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use super::characters::{character_end, decode, literal_end};
+use regex::{Regex, RegexBuilder};
 
-/// The most variables of one template.
-pub const VARIABLES_MAX: usize = 16;
+use super::characters::{decode, is_literal, triplet};
+use super::operator::{Operator, SIMPLE};
+use super::parse::Part;
+
 /// The longest URI that is matched, in bytes; a longer one matches no template.
 pub const URI_BYTES_MAX: usize = 4096;
-
-/// For one byte of the URI: bit S says that the template from step S on matches from there.
-type Row = u128;
+/// The most memory of a compiled expression, in bytes; templates within their limits need less.
+const EXPRESSION_BYTES_MAX: usize = 1024 * 1024;
+/// The most memory of the states that matching keeps on each thread, in bytes.
+const STATES_BYTES_MAX: usize = 256 * 1024;
 
 /// A value for each variable; none if the URI lacks it.
 pub(super) type Found<'u> = Vec<Option<Cow<'u, str>>>;
 
-/// URIs up to this length are matched in a sixteenth of the stack, in bytes.
-const SHORT_URI_BYTES_MAX: usize = 255;
-
-/// The most steps a variable takes with its expression: five, for `{?x}`.
-const STEPS_PER_VARIABLE_MAX: usize = 5;
-// Between variables, before and after them may be literals; one step is the end.
-const _: () = assert!(VARIABLES_MAX * (STEPS_PER_VARIABLE_MAX + 1) + 2 <= Row::BITS as usize);
-
-/// Which characters a value does not hold unless they are encoded.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Class {
-    /// `{x}`, `{.x}`, `{/x}`: within a segment of a path.
-    Segment,
-    /// `{x,y}`: a list within a segment.
-    ListItem,
-    /// `{;x}`
-    PathParameter,
-    /// `{?x}`, `{&x}`
-    QueryParameter,
-    /// `{+x}`, `{#x}`
-    Any,
-}
-
-impl Class {
-    fn excluded(self) -> &'static [u8] {
-        match self {
-            Class::Segment => b"/?#",
-            Class::ListItem => b"/?#,",
-            Class::PathParameter => b"/?#;",
-            Class::QueryParameter => b"#&",
-            Class::Any => b"",
-        }
-    }
-
-    /// Where a character of this class ends that starts at `at`.
-    fn end(self, uri: &[u8], at: usize) -> Option<usize> {
-        let is_held = !self.excluded().contains(uri.get(at)?);
-        character_end(uri, at).filter(|_| is_held)
-    }
-}
-
-/// One step. `next` is the step that goes on when this one is through.
+/// The meaning of a group of the expression.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
-    /// The URI ends.
-    End,
-    /// `text` stands there. It is not empty.
-    Literal { text: String, next: usize },
-    /// A value of one character or more.
-    Value {
-        variable: usize,
-        class: Class,
-        next: usize,
-    },
-    /// A separator and a name, `start`; then `=` and the step `value`, or nothing and `next`.
-    Parameter {
-        start: String,
-        variable: usize,
-        value: usize,
-        next: usize,
-    },
-    /// A value of a parameter, perhaps empty. `next` is an earlier step.
-    ParameterValue {
-        variable: usize,
-        class: Class,
-        next: usize,
-    },
-    /// One of the `count` parameters from step `first` on, or none and `next`. All are earlier
-    /// steps.
-    Choice {
-        first: usize,
-        count: usize,
-        next: usize,
+enum Group {
+    /// The value of a variable.
+    Value(usize),
+    /// Parameters, each after a separator.
+    Parameters {
+        variables: Range<usize>,
+        separator: &'static str,
     },
 }
 
-/// The steps of a template.
+/// What a template matches.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
-    steps: Vec<Step>,
+    expression: Regex,
+    /// In the order of the expression's groups.
+    groups: Vec<Group>,
 }
 
 impl Program {
-    /// A program of `steps`; the last one is the entry.
-    pub(super) fn new(steps: Vec<Step>) -> Program {
-        assert!(
-            steps.len() <= Row::BITS as usize,
-            "a template within its limits has few steps"
-        );
-        Program { steps }
-    }
-
-    /// The values of the `variables` variables in `uri`, if it matches.
-    pub(super) fn run<'u>(&self, uri: &'u str, variables: usize) -> Option<Found<'u>> {
-        let (entry, bytes) = (self.steps.len() - 1, uri.as_bytes());
-        if bytes.len() > URI_BYTES_MAX {
-            return None;
-        }
-        // Most templates that do not match have another scheme or directory.
-        if let Step::Literal { text, .. } = &self.steps[entry] {
-            literal_end(text.as_bytes(), bytes, 0)?;
-        }
-        // Clearing the rows of the longest URI takes longer than matching a short one.
-        if bytes.len() <= SHORT_URI_BYTES_MAX {
-            self.run_with(uri, variables, &mut [0; SHORT_URI_BYTES_MAX + 1])
-        } else {
-            self.run_with(uri, variables, &mut [0; URI_BYTES_MAX + 1])
-        }
-    }
-
-    fn run_with<'u>(&self, uri: &'u str, variables: usize, rows: &mut [Row]) -> Option<Found<'u>> {
-        for at in (0..=uri.len()).rev() {
-            rows[at] = self.row(uri.as_bytes(), at, rows);
-        }
-        if !has(rows[0], self.steps.len() - 1) {
-            return None;
-        }
-        self.read(uri, rows, vec![None; variables])
-    }
-
-    /// The row of byte `at`, when all later ones are there.
-    fn row(&self, uri: &[u8], at: usize, rows: &[Row]) -> Row {
-        let mut row = 0;
-        for (index, step) in self.steps.iter().enumerate() {
-            let matches = match step {
-                Step::End => at == uri.len(),
-                Step::Literal { text, next } => {
-                    literal_end(text.as_bytes(), uri, at).is_some_and(|end| has(rows[end], *next))
+    /// The program that matches the expansions of `parts`.
+    pub(super) fn new(parts: &[Part], names: &[String]) -> Program {
+        let mut groups = Vec::new();
+        let mut pattern = String::from("^");
+        for part in parts {
+            match part {
+                Part::Literal(text) => push_literal(&mut pattern, text),
+                Part::Expression {
+                    operator,
+                    variables,
+                } if operator.is_named() => {
+                    push_parameters(&mut pattern, *operator, &names[variables.clone()]);
+                    groups.push(Group::Parameters {
+                        variables: variables.clone(),
+                        separator: operator.separator,
+                    });
                 }
-                Step::Value { class, next, .. } => class
-                    .end(uri, at)
-                    .is_some_and(|end| has(rows[end], *next) || has(rows[end], index)),
-                Step::Parameter {
-                    start, value, next, ..
-                } => literal_end(start.as_bytes(), uri, at).is_some_and(|end| {
-                    has(rows[end], *next) || value_start(uri, end, rows, *value).is_some()
-                }),
-                Step::ParameterValue { class, next, .. } => {
-                    let goes_on = |end: usize| has(rows[end], index);
-                    has(row, *next) || class.end(uri, at).is_some_and(goes_on)
-                }
-                Step::Choice { first, count, next } => {
-                    has(row, *next) || (*first..first + count).any(|index| has(row, index))
-                }
-            };
-            row |= Row::from(matches) << index;
-        }
-        row
-    }
-
-    /// Reads the values along the rows. None if a parameter comes twice.
-    fn read<'u>(&self, uri: &'u str, rows: &[Row], mut values: Found<'u>) -> Option<Found<'u>> {
-        let bytes = uri.as_bytes();
-        let (mut step, mut at) = (self.steps.len() - 1, 0);
-        loop {
-            let (variable, value_end, next) = match &self.steps[step] {
-                Step::End => return Some(values),
-                Step::Literal { text, next } => {
-                    at = literal_end(text.as_bytes(), bytes, at)?;
-                    step = *next;
-                    continue;
-                }
-                Step::Choice { first, count, next } => {
-                    let mut parameters = *first..first + count;
-                    step = parameters
-                        .find(|step| has(rows[at], *step))
-                        .unwrap_or(*next);
-                    continue;
-                }
-                Step::Parameter {
-                    start,
-                    variable,
-                    value,
-                    next,
+                Part::Expression {
+                    operator,
+                    variables,
                 } => {
-                    at = literal_end(start.as_bytes(), bytes, at)?;
-                    if let Some(value_start) = value_start(bytes, at, rows, *value) {
-                        (step, at) = (*value, value_start);
-                        continue;
-                    }
-                    (*variable, at, *next)
+                    push_values(&mut pattern, *operator, variables.len());
+                    groups.extend(variables.clone().map(Group::Value));
                 }
-                Step::Value {
-                    variable,
-                    class,
-                    next,
-                } => {
-                    let second = class.end(bytes, at)?;
-                    let end = shortest_end(*class, bytes, second, rows, *next)?;
-                    (*variable, end, *next)
-                }
-                Step::ParameterValue {
-                    variable,
-                    class,
-                    next,
-                } => {
-                    let end = shortest_end(*class, bytes, at, rows, *next)?;
-                    (*variable, end, *next)
-                }
-            };
-            let value = decode(uri.get(at..value_end)?)?;
-            if values[variable].replace(value).is_some() {
-                return None;
             }
-            (step, at) = (next, value_end);
         }
+        pattern.push('$');
+        let expression = RegexBuilder::new(&pattern)
+            .size_limit(EXPRESSION_BYTES_MAX)
+            .dfa_size_limit(STATES_BYTES_MAX)
+            .build()
+            .expect("a template within its limits makes a small expression");
+        Program { expression, groups }
+    }
+
+    /// The values of the variables called `names` in `uri`, if it matches.
+    pub(super) fn run<'u>(&self, uri: &'u str, names: &[String]) -> Option<Found<'u>> {
+        // Captures allocate; most templates that do not match have another scheme or directory.
+        if uri.len() > URI_BYTES_MAX || !self.expression.is_match(uri) {
+            return None;
+        }
+        let captures = self.expression.captures(uri)?;
+        let mut values = vec![None; names.len()];
+        for (group, found) in self.groups.iter().zip(captures.iter().skip(1)) {
+            let text = found?.as_str();
+            match group {
+                Group::Value(variable) => values[*variable] = Some(decode(text)?),
+                Group::Parameters {
+                    variables,
+                    separator,
+                } => {
+                    // The first byte is the separator before the first parameter.
+                    let parameters = text.get(1..).map(|text| text.split(separator));
+                    for parameter in parameters.into_iter().flatten() {
+                        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                        let is_named = |variable: &usize| is_literal(&names[*variable], name);
+                        let variable = variables.clone().find(is_named)?;
+                        // A parameter that comes twice is ambiguous.
+                        if values[variable].replace(decode(value)?).is_some() {
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+        Some(values)
     }
 }
 
-fn has(row: Row, step: usize) -> bool {
-    row >> step & 1 == 1
-}
-
-/// Where a parameter's value starts if its name ends at `at`: after `=`, if the rest matches so.
-fn value_start(uri: &[u8], at: usize, rows: &[Row], value: usize) -> Option<usize> {
-    (uri.get(at) == Some(&b'=') && has(rows[at + 1], value)).then_some(at + 1)
-}
-
-/// The first place from `at` on where step `next` matches, with characters of `class` before it.
-fn shortest_end(
-    class: Class,
-    uri: &[u8],
-    mut at: usize,
-    rows: &[Row],
-    next: usize,
-) -> Option<usize> {
-    while !has(rows[at], next) {
-        at = class.end(uri, at)?;
+/// Values one after the other.
+fn push_values(pattern: &mut String, operator: Operator, count: usize) {
+    let character = match operator {
+        SIMPLE if count > 1 => character_without("/?#,"),
+        _ => character_without(operator.excluded),
+    };
+    for at in 0..count {
+        let before = [operator.first, operator.separator][at.min(1)];
+        push_literal(pattern, before);
+        *pattern += &format!("({character}+?)");
     }
-    Some(at)
+}
+
+/// Parameters in any order, or none.
+fn push_parameters(pattern: &mut String, operator: Operator, names: &[String]) {
+    let character = character_without(operator.excluded);
+    let names = names.iter().map(|name| {
+        let mut pattern = String::new();
+        push_literal(&mut pattern, name);
+        pattern
+    });
+    let names = names.collect::<Vec<_>>().join("|");
+    let parameter = format!("(?:{names})(?:={character}*?)?");
+    let [first, separator] = [operator.first, operator.separator].map(regex::escape);
+    *pattern += &format!("((?:{first}{parameter}(?:{separator}{parameter})*)?)");
+}
+
+/// A pattern of one character of a URI: plain and none of `excluded`, beyond ASCII, or encoded.
+fn character_without(excluded: &str) -> String {
+    let plain = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=";
+    let excluded = match excluded {
+        "" => String::new(),
+        excluded => format!("--[{excluded}]"),
+    };
+    let digit = "[0-9A-Fa-f]";
+    // A byte of ASCII, or a first byte with all that continue it.
+    let encoded = format!("%[0-7]{digit}|%[c-fC-F]{digit}(?:%[89abAB]{digit})+");
+    format!(r"(?:[[{plain}]{excluded}]|[^\x00-\x7F]|{encoded})")
+}
+
+/// A pattern of `text`, an expanded literal.
+fn push_literal(pattern: &mut String, text: &str) {
+    let mut at = 0;
+    while at < text.len() {
+        let encoded: Vec<u8> = (0..4)
+            .map_while(|place| triplet(text.as_bytes(), at + 3 * place))
+            .collect();
+        let character = encoded
+            .utf8_chunks()
+            .next()
+            .and_then(|chunk| chunk.valid().chars().next());
+        let end = match (character, &encoded[..]) {
+            (_, []) => at + 1,
+            (None, _) => at + 3,
+            (Some(character), _) => at + 3 * character.len_utf8(),
+        };
+        // Digits of triplets have no case.
+        let literal = match encoded[..] {
+            [] => regex::escape(&text[at..end]),
+            _ => format!("(?i-u:{})", &text[at..end]),
+        };
+        *pattern += &match character {
+            Some(character) if !character.is_ascii() => format!("(?:{literal}|{character})"),
+            _ => literal,
+        };
+        at = end;
+    }
 }

@@ -57,19 +57,10 @@ pub(super) fn run(
     let Some(measured) = measure_calls(&context, measure, interrupted)? else {
         return Ok(Exit::Interrupted);
     };
-    let Measured {
-        report: call,
-        invalid,
-        error_samples,
-        waited,
-    } = measured;
-    let errors = call.counts.errors;
-    let latency = call.latency.clone();
-    let mut report = context.report(arguments, Outcome::Call(call));
-    report.invalid = invalid;
-    report.error_samples = error_samples;
-    report.interrupted = waited == WaitOutcome::Interrupted;
-    context.publish(&report, Some(&latency), &errors, waited)
+    let mut report = context.report(arguments, Outcome::Call(measured.report));
+    report.invalid = measured.invalid;
+    report.error_samples = measured.error_samples;
+    context.publish(report, measured.waited)
 }
 
 /// Makes one run; nothing if Ctrl-C came before measuring began.

@@ -7,9 +7,7 @@ use crate::load::error::{Exit, LoadError};
 use crate::load::mix::Mix;
 use crate::load::plan::{CONNECTIONS_PER_SOURCE_MAX, Plan, Role, SOURCES_OF_CHURN};
 use crate::load::process::listener_of;
-use crate::load::report::{
-    Distribution, Errors, Outcome, Report, SCHEMA_VERSION, hgrm, html, table,
-};
+use crate::load::report::{Outcome, Report, SCHEMA_VERSION, hgrm, html, table};
 use crate::load::run::WaitOutcome;
 use crate::load::script::Script;
 use crate::load::worker::CLOSING_MAX;
@@ -59,7 +57,7 @@ impl<'a> RunContext<'a> {
 
     /// The plan of a run that makes `connections` of `role`.
     pub(super) fn plan(&self, mix: Mix, role: Role, connections: u32, in_flight_max: u32) -> Plan {
-        let churns = mix.requests_per_connection.is_some()
+        let churns = mix.connection.requests.is_some()
             || mix.kinds.iter().any(|kind| kind.abort_percent > 0.0);
         let is_loopback = self.address.is_ipv4() && self.address.ip().is_loopback();
         let sources = match () {
@@ -123,17 +121,16 @@ impl<'a> RunContext<'a> {
     /// Prints and writes the report, and returns the exit code.
     pub(super) fn publish(
         &self,
-        report: &Report,
-        latency: Option<&Distribution>,
-        errors: &Errors,
+        mut report: Report,
         waited: WaitOutcome,
     ) -> Result<Exit, LoadError> {
-        print(&table(report));
+        report.interrupted = waited == WaitOutcome::Interrupted;
+        print(&table(&report));
         let common = self.common;
-        let json = serde_json::to_string_pretty(report).expect("a report has only text keys");
+        let json = serde_json::to_string_pretty(&report).expect("a report has only text keys");
         write_file(common.json.as_deref(), || json + "\n")?;
-        write_file(common.html.as_deref(), || html(report))?;
-        if let Some(latency) = latency {
+        write_file(common.html.as_deref(), || html(&report))?;
+        if let Some(latency) = report.outcome.latency() {
             write_file(common.hgrm.as_deref(), || hgrm(latency))?;
         }
         Ok(match waited {
@@ -145,7 +142,7 @@ impl<'a> RunContext<'a> {
                 Exit::ServerGone
             }
             _ if !report.invalid.is_empty() => Exit::Invalid,
-            _ if errors.total() > 0 => Exit::Failures,
+            _ if report.outcome.failures() > 0 => Exit::Failures,
             _ => Exit::Success,
         })
     }

@@ -63,22 +63,18 @@ pub(super) fn run(
     let (rounds, delay) = rounds(&triggered_ns, &found, streams);
     let delivered = rounds.iter().map(|round| round.delivered).sum();
     let (generator, server) = start.used_until(&end, delivered);
-    let mut failures = found.tally.counts.errors;
-    failures.timeout += rounds.iter().map(|round| round.lost).sum::<u64>();
-    failures.wrong_answer += rounds.iter().map(|round| round.duplicates).sum::<u64>();
     let outcome = Outcome::Fanout(FanoutReport {
         streams,
         notification: NOTIFICATION.to_owned(),
         rounds,
-        delay: delay.clone(),
+        delay,
         errors: found.tally.counts.errors,
         generator,
         server,
     });
     let mut report = context.report(arguments, outcome);
     report.error_samples = found.tally.samples;
-    report.interrupted = waited == WaitOutcome::Interrupted;
-    context.publish(&report, Some(&delay), &failures, waited)
+    context.publish(report, waited)
 }
 
 /// The deliveries of each change, and the distribution of all delays.

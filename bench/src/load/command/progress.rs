@@ -2,7 +2,6 @@
 
 use crate::load::plan::RunState;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often the line changes.
@@ -30,7 +29,7 @@ impl Progress {
         }
     }
 
-    /// Shows rate and latency, if it is time to.
+    /// Shows the rate, if it is time to.
     pub(super) fn show(&mut self, state: &RunState, now_ns: u64) {
         let since = now_ns.saturating_sub(self.shown_ns);
         if since < INTERVAL_NS || self.bar.is_hidden() {
@@ -38,22 +37,15 @@ impl Progress {
         }
         let answered = state.sum(|live| &live.answered);
         let per_s = (answered - self.answered) as f64 * 1e9 / since as f64;
-        let p99_ns = state
-            .live
-            .iter()
-            .map(|live| live.p99_ns.load(Ordering::Relaxed));
-        let p99_ms = p99_ns.max().unwrap_or(0) as f64 / 1e6;
         self.bar.set_message(format!(
-            "{per_s:.0} answers/s, p99 {p99_ms:.3} ms, {} errors, {} connections",
+            "{per_s:.0} answers/s, {} errors, {} connections",
             state.sum(|live| &live.errors),
             state.sum(|live| &live.held),
         ));
         self.shown_ns = now_ns;
         self.answered = answered;
     }
-}
 
-impl Progress {
     /// Shows how many connections stand.
     pub(super) fn show_connections(&self, state: &RunState) {
         let held = state.sum(|live| &live.held);

@@ -52,7 +52,6 @@ pub(super) fn run(
     let tally = run.finish()?.tally;
     let (generator, server) = start.used_until(&end, stand);
     let errors = tally.counts.errors;
-    let connect = tally.connect.distribution();
     let active = rate.map(|rate_per_s| ActiveReport {
         rate_per_s,
         measured_s: active_s,
@@ -60,10 +59,6 @@ pub(super) fn run(
         errors,
         latency: tally.latency.distribution(),
     });
-    let latency = active
-        .as_ref()
-        .map_or(&connect, |active| &active.latency)
-        .clone();
     let outcome = Outcome::Soak(SoakReport {
         kind: flags.kind.name().to_owned(),
         asked: u64::from(flags.connections),
@@ -72,7 +67,7 @@ pub(super) fn run(
         ramp_s,
         connections_per_s: stand as f64 / ramp_s.max(1e-9),
         errors,
-        connect,
+        connect: tally.connect.distribution(),
         slope: slope(&steps),
         steps,
         active,
@@ -81,10 +76,7 @@ pub(super) fn run(
     });
     let mut report = context.report(arguments, outcome);
     report.error_samples = tally.samples;
-    report.interrupted = waited == WaitOutcome::Interrupted;
-    let mut failures = errors;
-    failures.reset += lost;
-    context.publish(&report, Some(&latency), &failures, waited)
+    context.publish(report, waited)
 }
 
 fn check(flags: &SoakArguments) -> Result<(), LoadError> {

@@ -5,7 +5,7 @@ use super::context::RunContext;
 use crate::load::cli::SweepArguments;
 use crate::load::error::{Exit, LoadError};
 use crate::load::pace::{RATE_MAX, Rate};
-use crate::load::report::{CallReport, Errors, Outcome, SweepReport, SweepStep};
+use crate::load::report::{CallReport, Outcome, SweepReport, SweepStep};
 use crate::load::run::WaitOutcome;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,16 +71,9 @@ pub(super) fn run(
     if interrupted.load(Ordering::Relaxed) {
         waited = WaitOutcome::Interrupted;
     }
-    let last = sweep.steps.last().map(|step| step.latency.clone());
-    // Errors at too high a rate are expected; a sweep without any sustained rate is a failure.
-    let mut errors = Errors::default();
-    if sweep.capacity_per_s == 0.0 {
-        errors.unsent = 1;
-    }
     let mut report = context.report(arguments, Outcome::Sweep(sweep));
     report.invalid = invalid;
-    report.interrupted = waited == WaitOutcome::Interrupted;
-    context.publish(&report, last.as_ref(), &errors, waited)
+    context.publish(report, waited)
 }
 
 /// Why a rate is too high; nothing if it is not.

@@ -1,155 +1,62 @@
 //! The metrics that are compared, by name.
 
 use crate::load::report::quantity::{bytes, number, time};
-use crate::load::report::{Distribution, Outcome, Report, SweepReport};
+use crate::load::report::{
+    CallReport, Distribution, FanoutReport, Outcome, Report, SoakReport, SweepReport,
+};
 
 /// A figure that a report may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Metric {
-    /// Right answers per second of `call`.
-    AnswersPerS,
-    /// Median latency: of `call`, of the active calls of `soak`, and the delay of `fanout`.
-    P50,
-    /// The 90th percentile of the same.
-    P90,
-    /// The 99th percentile of the same.
-    P99,
-    /// The 99.9th percentile of the same.
-    P999,
-    /// The highest of the same.
-    Max,
-    /// Median from sending to the answer, of `call`.
-    ServiceP50,
-    /// The 99th percentile of the same.
-    ServiceP99,
-    /// CPU time of the server for each answer of `call`.
-    ServerCpu,
-    /// Busiest thread of the server, in percent of a core: below 95, compare `server_cpu` instead
-    /// of `answers_per_s`.
-    ServerBusiest,
-    /// All that went wrong: failed requests, lost connections of `soak`, streams of `fanout` that a
-    /// change did not reach, and failures at the rates of `sweep` that did not break.
-    Errors,
-    /// Resident memory of the server for each connection of `soak`.
-    RssPerConnection,
-    /// Connections made per second by `soak`.
-    ConnectionsPerS,
-    /// Time until the last stream of `fanout` had a change; the median of the rounds, the upper of
-    /// two.
-    FanoutLast,
-    /// The rate that `sweep` found.
-    Capacity,
-}
-
-impl Metric {
-    /// All, in the order of tables.
-    pub const ALL: [Metric; 15] = [
-        Metric::AnswersPerS,
-        Metric::P50,
-        Metric::P90,
-        Metric::P99,
-        Metric::P999,
-        Metric::Max,
-        Metric::ServiceP50,
-        Metric::ServiceP99,
-        Metric::ServerCpu,
-        Metric::ServerBusiest,
-        Metric::Errors,
-        Metric::RssPerConnection,
-        Metric::ConnectionsPerS,
-        Metric::FanoutLast,
-        Metric::Capacity,
-    ];
-
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
     /// As thresholds and tables name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Metric::AnswersPerS => "answers_per_s",
-            Metric::P50 => "p50",
-            Metric::P90 => "p90",
-            Metric::P99 => "p99",
-            Metric::P999 => "p999",
-            Metric::Max => "max",
-            Metric::ServiceP50 => "service_p50",
-            Metric::ServiceP99 => "service_p99",
-            Metric::ServerCpu => "server_cpu",
-            Metric::ServerBusiest => "server_busiest",
-            Metric::Errors => "errors",
-            Metric::RssPerConnection => "rss_per_connection",
-            Metric::ConnectionsPerS => "connections_per_s",
-            Metric::FanoutLast => "fanout_last",
-            Metric::Capacity => "capacity",
-        }
-    }
-
+    pub name: &'static str,
     /// Its value in a report: nanoseconds, bytes, microseconds of CPU time, or a plain number;
     /// nothing if the report lacks it or recorded nothing.
-    pub(super) fn value(self, report: &Report) -> Option<f64> {
-        let latency = latency(report);
-        match self {
-            Metric::P50 => latency.map(|times| times.p50_ns as f64),
-            Metric::P90 => latency.map(|times| times.p90_ns as f64),
-            Metric::P99 => latency.map(|times| times.p99_ns as f64),
-            Metric::P999 => latency.map(|times| times.p999_ns as f64),
-            Metric::Max => latency.map(|times| times.max_ns as f64),
-            Metric::Errors => Some(errors(report) as f64),
-            _ => self.value_of_one_command(&report.outcome),
-        }
-    }
-
-    fn value_of_one_command(self, outcome: &Outcome) -> Option<f64> {
-        match (self, outcome) {
-            (Metric::AnswersPerS, Outcome::Call(call)) => Some(call.answers_per_s),
-            (Metric::ServiceP50, Outcome::Call(call)) => {
-                recorded(&call.service).map(|times| times.p50_ns as f64)
-            }
-            (Metric::ServiceP99, Outcome::Call(call)) => {
-                recorded(&call.service).map(|times| times.p99_ns as f64)
-            }
-            (Metric::ServerCpu, Outcome::Call(call)) => {
-                let cpu_us = call.server?.cpu_us_per_answer;
-                (cpu_us > 0.0).then_some(cpu_us)
-            }
-            (Metric::ServerBusiest, Outcome::Call(call)) => {
-                Some(call.server?.busiest_thread_percent)
-            }
-            (Metric::RssPerConnection, Outcome::Soak(soak)) => {
-                // Memory of a server that was not found is 0 at each step.
-                let is_found = soak.steps.iter().any(|step| step.server_rss_bytes > 0);
-                let slope = soak.slope.filter(|_| is_found)?;
-                Some(slope.rss_bytes_per_connection)
-            }
-            (Metric::ConnectionsPerS, Outcome::Soak(soak)) => Some(soak.connections_per_s),
-            (Metric::FanoutLast, Outcome::Fanout(fanout)) => {
-                let delivered = fanout.rounds.iter().filter(|round| round.delivered > 0);
-                let mut last_ns: Vec<u64> = delivered.map(|round| round.last_ns).collect();
-                last_ns.sort_unstable();
-                last_ns.get(last_ns.len() / 2).map(|ns| *ns as f64)
-            }
-            (Metric::Capacity, Outcome::Sweep(sweep)) => Some(sweep.capacity_per_s),
-            _ => None,
-        }
-    }
-
+    pub(super) value: fn(&Report) -> Option<f64>,
     /// A value for people.
-    pub(super) fn text(self, value: f64) -> String {
-        match self {
-            Metric::P50
-            | Metric::P90
-            | Metric::P99
-            | Metric::P999
-            | Metric::Max
-            | Metric::ServiceP50
-            | Metric::ServiceP99
-            | Metric::FanoutLast => time(value),
-            Metric::ServerCpu => format!("{value:.2} us"),
-            Metric::ServerBusiest => format!("{value:.1} %"),
-            Metric::RssPerConnection => bytes(value),
-            Metric::Errors => value.to_string(),
-            Metric::AnswersPerS | Metric::ConnectionsPerS | Metric::Capacity => number(value),
-        }
-    }
+    pub(super) text: fn(f64) -> String,
 }
+
+const fn metric(
+    name: &'static str,
+    value: fn(&Report) -> Option<f64>,
+    text: fn(f64) -> String,
+) -> Metric {
+    Metric { name, value, text }
+}
+
+/// All metrics, in the order of tables.
+///
+/// Percentiles without a prefix are of the latency of `call`, of the active calls of `soak`, and of
+/// the delay of `fanout`. Where `server_busiest` is below 95, compare `server_cpu` instead of
+/// `answers_per_s`. `errors` are [`Outcome::failures`].
+pub static METRICS: [Metric; 15] = [
+    metric("answers_per_s", |it| Some(call(it)?.answers_per_s), number),
+    metric("p50", |it| Some(latency(it)?.p50_ns as f64), time),
+    metric("p90", |it| Some(latency(it)?.p90_ns as f64), time),
+    metric("p99", |it| Some(latency(it)?.p99_ns as f64), time),
+    metric("p999", |it| Some(latency(it)?.p999_ns as f64), time),
+    metric("max", |it| Some(latency(it)?.max_ns as f64), time),
+    metric("service_p50", |it| Some(service(it)?.p50_ns as f64), time),
+    metric("service_p99", |it| Some(service(it)?.p99_ns as f64), time),
+    metric("server_cpu", server_cpu, |us| format!("{us:.2} us")),
+    metric("server_busiest", server_busiest, |percent| {
+        format!("{percent:.1} %")
+    }),
+    metric(
+        "errors",
+        |it| Some(it.outcome.failures() as f64),
+        |count| count.to_string(),
+    ),
+    metric("rss_per_connection", rss_per_connection, bytes),
+    metric(
+        "connections_per_s",
+        |it| Some(soak(it)?.connections_per_s),
+        number,
+    ),
+    metric("fanout_last", fanout_last, time),
+    metric("capacity", |it| Some(sweep(it)?.capacity_per_s), number),
+];
 
 /// The command that a report is of.
 pub(super) fn command(report: &Report) -> &'static str {
@@ -158,6 +65,34 @@ pub(super) fn command(report: &Report) -> &'static str {
         Outcome::Soak(_) => "soak",
         Outcome::Fanout(_) => "fanout",
         Outcome::Sweep(_) => "sweep",
+    }
+}
+
+fn call(report: &Report) -> Option<&CallReport> {
+    match &report.outcome {
+        Outcome::Call(call) => Some(call),
+        _ => None,
+    }
+}
+
+fn soak(report: &Report) -> Option<&SoakReport> {
+    match &report.outcome {
+        Outcome::Soak(soak) => Some(soak),
+        _ => None,
+    }
+}
+
+fn fanout(report: &Report) -> Option<&FanoutReport> {
+    match &report.outcome {
+        Outcome::Fanout(fanout) => Some(fanout),
+        _ => None,
+    }
+}
+
+fn sweep(report: &Report) -> Option<&SweepReport> {
+    match &report.outcome {
+        Outcome::Sweep(sweep) => Some(sweep),
+        _ => None,
     }
 }
 
@@ -170,40 +105,48 @@ fn latency(report: &Report) -> Option<&Distribution> {
     }
 }
 
+fn service(report: &Report) -> Option<&Distribution> {
+    recorded(&call(report)?.service)
+}
+
 fn recorded(times: &Distribution) -> Option<&Distribution> {
     (times.count > 0).then_some(times)
 }
 
-fn errors(report: &Report) -> u64 {
-    match &report.outcome {
-        Outcome::Call(call) => call.counts.errors.total(),
-        Outcome::Soak(soak) => {
-            let active = soak.active.as_ref();
-            let of_calls = active.map_or(0, |active| active.errors.total());
-            soak.errors.total() + soak.lost + of_calls
-        }
-        Outcome::Fanout(fanout) => {
-            let lost: u64 = fanout.rounds.iter().map(|round| round.lost).sum();
-            fanout.errors.total() + lost
-        }
-        Outcome::Sweep(sweep) => errors_below_the_break(sweep),
-    }
+fn server_cpu(report: &Report) -> Option<f64> {
+    let cpu_us = call(report)?.server?.cpu_us_per_answer;
+    (cpu_us > 0.0).then_some(cpu_us)
 }
 
-fn errors_below_the_break(sweep: &SweepReport) -> u64 {
-    let kept = sweep.steps.iter().filter(|step| step.broke.is_none());
-    kept.map(|step| step.errors.total()).sum()
+fn server_busiest(report: &Report) -> Option<f64> {
+    Some(call(report)?.server?.busiest_thread_percent)
+}
+
+fn rss_per_connection(report: &Report) -> Option<f64> {
+    let soak = soak(report)?;
+    // Memory of a server that was not found is 0 at each step.
+    let is_found = soak.steps.iter().any(|step| step.server_rss_bytes > 0);
+    Some(soak.slope.filter(|_| is_found)?.rss_bytes_per_connection)
+}
+
+/// Time until the last stream had a change; the median of the rounds, the upper of two.
+fn fanout_last(report: &Report) -> Option<f64> {
+    let rounds = fanout(report)?.rounds.iter();
+    let delivered = rounds.filter(|round| round.delivered > 0);
+    let mut last_ns: Vec<u64> = delivered.map(|round| round.last_ns).collect();
+    last_ns.sort_unstable();
+    last_ns.get(last_ns.len() / 2).map(|ns| *ns as f64)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Metric, Outcome, Report};
+    use super::{METRICS, Outcome, Report};
     use crate::load::report::samples;
 
     fn check(report: &Report, expected: &[(&str, &str)]) {
-        let found: Vec<(&str, String)> = Metric::ALL
-            .into_iter()
-            .filter_map(|metric| Some((metric.name(), metric.text(metric.value(report)?))))
+        let found: Vec<(&str, String)> = METRICS
+            .iter()
+            .filter_map(|metric| Some((metric.name, (metric.text)((metric.value)(report)?))))
             .collect();
         let found: Vec<(&str, &str)> = found.iter().map(|(n, v)| (*n, v.as_str())).collect();
         assert_eq!(found, expected);

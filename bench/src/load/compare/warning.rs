@@ -1,6 +1,6 @@
 //! Why a comparison may mislead.
 
-use super::metric::Metric;
+use super::metric::{METRICS, Metric};
 use crate::load::report::table::pace_text;
 use crate::load::report::{Outcome, Report};
 use std::collections::BTreeSet;
@@ -47,12 +47,12 @@ fn of_report(report: &Report) -> impl Iterator<Item = String> {
 fn partly_missing(side: &str, reports: &[Report]) -> Vec<String> {
     let runs = reports.len();
     let missing = |metric: &Metric| {
-        let lacks = |report: &&Report| metric.value(report).is_none();
+        let lacks = |report: &&Report| (metric.value)(report).is_none();
         reports.iter().filter(lacks).count()
     };
-    Metric::ALL
+    METRICS
         .iter()
-        .map(|metric| (metric.name(), missing(metric)))
+        .map(|metric| (metric.name, missing(metric)))
         .filter(|(_, missing)| (1..runs).contains(missing))
         .map(|(name, missing)| format!("{missing} of {runs} runs of {side} lack {name}"))
         .collect()

@@ -1,7 +1,10 @@
 //! Axes of plots: where a value lies, and which values are written beside them.
 
-/// Ticks of a linear axis, about.
-const LINEAR_TICKS: f64 = 5.0;
+use plotters::coord::ranged1d::Ranged;
+use plotters::coord::types::RangedCoordf64;
+
+/// The most ticks of a linear axis.
+const LINEAR_TICKS_MAX: usize = 7;
 
 /// A logarithmic axis longer than this has ticks at powers of ten only.
 const DECADES_MAX_WITH_STEPS: f64 = 3.0;
@@ -78,7 +81,7 @@ impl Axis {
             Scale::Percentile => (0.0, above(highest, 0.0)),
         };
         let values = match scale {
-            Scale::Linear => linear_values(from, to),
+            Scale::Linear => RangedCoordf64::from(from..to).key_points(LINEAR_TICKS_MAX),
             Scale::Logarithmic => logarithmic_values(from, to),
             Scale::Percentile => PERCENTILES.to_vec(),
         };
@@ -103,20 +106,6 @@ impl Axis {
 /// An axis of no length cannot be drawn.
 fn above(to: f64, from: f64) -> f64 {
     if to > from { to } else { from + 1.0 }
-}
-
-fn linear_values(from: f64, to: f64) -> Vec<f64> {
-    let wanted = (to - from) / LINEAR_TICKS;
-    let decade = 10_f64.powf(wanted.log10().floor());
-    let steps = STEPS.iter().map(|step| step * decade);
-    let step = steps
-        .into_iter()
-        .find(|step| *step >= wanted)
-        .unwrap_or(decade * 10.0);
-    // The step is at least a fifth of the length, so there are few.
-    let first = (from / step).ceil() as i64;
-    let last = (to / step).floor() as i64;
-    (first..=last).map(|at| at as f64 * step).collect()
 }
 
 fn logarithmic_values(from: f64, to: f64) -> Vec<f64> {
@@ -150,7 +139,7 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers() {
-        let even = ["0", "5000", "10000"];
+        let even = ["0", "2000", "4000", "6000", "8000", "10000"];
         check(&[9_000.0, 10_000.0], Scale::Linear, &even);
         check(
             &[0.0],

@@ -164,30 +164,12 @@ fn curve(name: &'static str, times: &Distribution) -> Series {
 fn soak_plots(soak: &SoakReport) -> Vec<Plot> {
     let steps = &soak.steps;
     let mut server = Vec::new();
-    let mut slab = vec![memory("slab", steps, |step| step.slab_bytes)];
     // Memory of a server that was not found is 0 at each step, which is no memory to show.
     if steps.iter().any(|step| step.server_rss_bytes > 0) {
         server.push(memory("resident", steps, |step| step.server_rss_bytes));
         server.push(memory("private", steps, |step| step.server_private_bytes));
     }
-    if let Some(slope) = &soak.slope {
-        if let [resident, private] = &server[..] {
-            let fits = [
-                fit("resident, slope", resident, slope.rss_bytes_per_connection),
-                fit(
-                    "private, slope",
-                    private,
-                    slope.private_bytes_per_connection,
-                ),
-            ];
-            server.extend(fits);
-        }
-        slab.push(fit(
-            "slab, slope",
-            &slab[0],
-            slope.slab_bytes_per_connection,
-        ));
-    }
+    let slab = vec![memory("slab", steps, |step| step.slab_bytes)];
     let mut times = vec![curve("connect", &soak.connect)];
     if let Some(active) = &soak.active {
         times.push(curve("active calls", &active.latency));
@@ -210,27 +192,6 @@ fn memory(name: &'static str, steps: &[SoakStep], value: fn(&SoakStep) -> u64) -
     Series {
         name,
         points: steps.iter().map(point).collect(),
-    }
-}
-
-/// The line of least squares: it has the slope and passes through the mean of the points.
-fn fit(name: &'static str, line: &Series, slope_bytes: f64) -> Series {
-    let held = line.points.iter().map(|point| point.0);
-    let (from, to) = held.clone().fold((f64::INFINITY, 0.0), |(from, to), held| {
-        (f64::min(from, held), f64::max(to, held))
-    });
-    let count = line.points.len() as f64;
-    let mean_held = held.sum::<f64>() / count;
-    let mean_mib = line.points.iter().map(|point| point.1).sum::<f64>() / count;
-    let at = |held| {
-        (
-            held,
-            mean_mib + slope_bytes / BYTES_PER_MIB * (held - mean_held),
-        )
-    };
-    Series {
-        name,
-        points: vec![at(from), at(to)],
     }
 }
 
@@ -275,7 +236,7 @@ fn sweep_plots(sweep: &SweepReport) -> Vec<Plot> {
 #[cfg(test)]
 mod tests {
     use super::super::{Outcome, samples};
-    use super::{BYTES_PER_MIB, Series, escape, fit, html};
+    use super::{escape, html};
 
     #[test]
     fn a_page_has_its_plots_and_needs_nothing_else() {
@@ -337,17 +298,5 @@ mod tests {
         }
         let page = html(&report);
         assert_eq!(page.matches("Nothing was recorded.").count(), 3);
-    }
-
-    #[test]
-    fn the_fit_passes_through_the_mean() {
-        let line = Series {
-            name: "",
-            points: vec![(10.0, 100.0), (20.0, 340.0), (30.0, 460.0)],
-        };
-        assert_eq!(
-            fit("", &line, 18.0 * BYTES_PER_MIB).points,
-            [(10.0, 120.0), (30.0, 480.0)]
-        );
     }
 }

@@ -50,6 +50,36 @@ pub enum Outcome {
     Sweep(SweepReport),
 }
 
+impl Outcome {
+    /// All that went wrong: failed requests, lost connections, streams that a change did not reach
+    /// or reached twice, and a sweep in which no rate kept the limit.
+    pub fn failures(&self) -> u64 {
+        match self {
+            Outcome::Call(call) => call.counts.errors.total(),
+            Outcome::Soak(soak) => soak.errors.total() + soak.lost,
+            Outcome::Fanout(fanout) => {
+                let rounds = fanout.rounds.iter();
+                let failed: u64 = rounds.map(|round| round.lost + round.duplicates).sum();
+                fanout.errors.total() + failed
+            }
+            Outcome::Sweep(sweep) => u64::from(sweep.capacity_per_s == 0.0),
+        }
+    }
+
+    /// The times for `--hgrm`.
+    pub fn latency(&self) -> Option<&Distribution> {
+        Some(match self {
+            Outcome::Call(call) => &call.latency,
+            Outcome::Soak(soak) => match &soak.active {
+                Some(active) => &active.latency,
+                None => &soak.connect,
+            },
+            Outcome::Fanout(fanout) => &fanout.delay,
+            Outcome::Sweep(sweep) => &sweep.steps.last()?.latency,
+        })
+    }
+}
+
 /// Throughput and latency of calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallReport {

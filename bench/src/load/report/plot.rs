@@ -192,7 +192,7 @@ mod tests {
     fn a_line_is_drawn_with_its_axes() {
         let svg = plot(vec![(0.0, 1.0), (1.0, 10.0)]).svg().unwrap().unwrap();
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
-        for text in ["below &amp; so on", "left", "&lt;0.5&gt;", "&lt;10&gt;"] {
+        for text in ["below &amp; so on", "left", "&lt;0.4&gt;", "&lt;10&gt;"] {
             assert!(svg.contains(text), "{text}\n{svg}");
         }
     }

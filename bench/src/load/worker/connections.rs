@@ -1,7 +1,8 @@
 //! Connections of a worker: opened, broken, replaced; received and sent bytes.
 
 use super::{CONNECTING_MAX, Timer, Worker};
-use crate::load::client::{Client, Ending, Event, Exchange, Purpose, Stage};
+use crate::load::answer::Ending;
+use crate::load::client::{Client, Event, Exchange, Purpose, Stage};
 use crate::load::pace::Schedule;
 use crate::load::plan::{Fault, Role};
 use crate::load::script::Revision;

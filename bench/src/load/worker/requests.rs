@@ -1,11 +1,13 @@
 //! Requests of a worker: their sending, their outcome and their counts.
 
 use super::{Timer, Worker};
-use crate::load::client::{Ending, Exchange, Purpose, Stage};
+use crate::load::answer::Ending;
+use crate::load::client::{Exchange, Purpose, Stage};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
 use corelane_io::slots::SlotKey;
 use std::cmp::Reverse;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -180,13 +182,14 @@ impl Worker {
         };
         let mix = &self.plan.mix;
         let is_quiet = client.in_flight.is_empty();
-        let is_past = |limit: Option<u64>, made: u64| limit.is_some_and(|limit| made >= limit);
-        if is_past(mix.requests_per_connection, client.requests) {
+        let is_past =
+            |limit: Option<NonZeroU64>, made: u64| limit.is_some_and(|limit| made >= limit.get());
+        if is_past(mix.connection.requests, client.requests) {
             if is_quiet {
                 self.end_session(key, now, true);
             }
         } else if self.plan.revision == Revision::Legacy
-            && is_past(mix.requests_per_session, client.session_requests)
+            && is_past(mix.session.requests, client.session_requests)
         {
             if is_quiet {
                 self.end_session(key, now, false);
@@ -214,7 +217,7 @@ impl Worker {
             .slots
             .get(key)
             .is_some_and(|client| client.session.is_some());
-        let percent = self.plan.mix.delete_percent;
+        let percent = self.plan.mix.session.delete_percent;
         let is_measured = self.is_measured(now);
         let is_deleted = !ends_connection && self.happens(percent);
         let counts = &mut self.results.tally.counts;
@@ -278,7 +281,6 @@ impl Worker {
                 tally.answered(kind, second, latency_ns, now - exchange.sent_ns);
                 tally.counts.tool_errors += u64::from(*is_tool_error);
                 tally.answered_meanwhile += u64::from(now < window.end_ns);
-                self.last_second.record(latency_ns);
             }
             Ending::Failed(failure, line) => {
                 tally.failed(kind, second, *failure);
