@@ -73,6 +73,7 @@ fn a_key_that_is_none_keeps_the_server_from_starting() {
     std::fs::write(&path, "secret").unwrap();
     let ended = Setup::shards(1)
         .profile(&format!("[server]\nstate_key_files = [{path:?}]"))
+        .arguments(&["--listen", "127.0.0.1:0"])
         .run_to_end();
     assert_eq!(ended.code, Some(1), "{}", ended.error);
     let says = |text: &str| ended.error.contains(text);
