@@ -30,6 +30,7 @@ use corelane_io::lanes::{LaneLimits, Mesh};
 mod directory;
 mod error;
 mod handle;
+mod huge_pages;
 mod running;
 mod state_keys;
 mod stdio;
@@ -38,6 +39,7 @@ mod test_client;
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
+use huge_pages::SmallPages;
 use running::EndGuard;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
@@ -307,6 +309,7 @@ impl Server {
         address: SocketAddr,
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
+        let _small_pages = SmallPages::begin();
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
