@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::guard::network::Network;
 
 /// The key of a holder on one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HolderKey(u64);
 
 impl HolderKey {

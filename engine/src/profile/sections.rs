@@ -105,7 +105,8 @@ knobs! {
         /// have. A larger result fails its task.
         result_bytes_max: usize = 16 << 20, within(1 << 10..=1 << 30);
         /// Bytes of all tasks of a shard together, at least `result_bytes_max`. Past it finished
-        /// tasks are evicted.
+        /// tasks are evicted. A client has a share as of `calls.in_flight_max`; past that, its own
+        /// are evicted first.
         bytes_max: usize = 256 << 20, within(1 << 20..=1 << 31);
         /// Tasks that one `subscriptions/listen` may name: those that a client follows at once. A
         /// longer list is refused.
