@@ -207,7 +207,9 @@ impl Starter<'_> {
         let found = session.and_then(|session| self.sessions.find(session));
         if let Some(found) = found.filter(|found| found.revision >= PRIMED_SINCE)
             && exchange.is_resumable()
-            && let Some(stream) = self.streams.begin_primed(found.id, exchange, self.outbox)
+            && let Some(stream) =
+                self.streams
+                    .begin_primed((found.id, found.holder()), exchange, self.outbox)
             && let Some(entry) = self.calls.find(key)
         {
             entry.stream = Some(stream);

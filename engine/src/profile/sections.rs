@@ -67,7 +67,8 @@ knobs! {
         /// Open streams of one session: a client needs one, and more only while it reconnects.
         per_session_max: usize = 8, within(1..=1024);
         /// Bytes of events that a shard keeps for clients that lose a stream: the last minute of
-        /// some thousand busy calls. 0 keeps none, so that no stream can be resumed.
+        /// some thousand busy calls. 0 keeps none, so that no stream can be resumed. A client has a
+        /// share as of `calls.in_flight_max`; past that, events of its own are dropped first.
         kept_bytes_max: usize = 64 << 20, within(0..=1 << 31);
         /// Bytes of them for one session: no session crowds out the others. At most
         /// `kept_bytes_max`; no more than `connection.output_bytes_max` counts, because a resumed
