@@ -141,6 +141,7 @@ knobs! {
         /// blocked handler does not block all.
         threads: Option<usize> = None, within(1..=1024);
         /// Pieces of work of one kind waiting for a thread. Past it a handler's offload is refused.
+        /// A client has a share as of `calls.in_flight_max`, and clients take turns.
         queue_max: usize = 1024, within(1..=1_000_000);
     }
 }

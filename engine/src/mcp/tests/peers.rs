@@ -92,6 +92,35 @@ fn a_call_needs_the_peer_only_where_much_is_taken() {
 }
 
 #[test]
+fn a_call_needs_the_peer_while_offloaded_work_waits() {
+    on_executor(async {
+        let mut harness = TestEndpoint::new();
+        let session = harness.session();
+        harness.peer = None;
+        let echo = |harness: &mut TestEndpoint| {
+            let arguments = json!({"message": "m"});
+            kind_of(
+                &harness
+                    .call_modern("echo", arguments, json!({}))
+                    .disposition,
+            )
+        };
+        assert_eq!(echo(&mut harness), "200");
+        let first = harness.call_modern("offloads", json!({}), json!({}));
+        let first = first.pending();
+        assert_eq!(echo(&mut harness), "peer needed");
+        let of_session = harness.call_legacy(&session, "echo", json!({"message": "m"}));
+        assert_eq!(kind_of(&of_session.disposition), "200");
+        harness.peer = peer(&harness, "192.0.2.1");
+        assert_eq!(echo(&mut harness), "200");
+        harness.peer = None;
+        harness.endpoint.handle_cancel(first);
+        harness.settle().await;
+        assert_eq!(echo(&mut harness), "200", "nothing waits any more");
+    });
+}
+
+#[test]
 fn an_address_has_a_share_of_the_sessions() {
     let mut harness = TestEndpoint::with(|settings| settings.sessions_max = 90);
     harness.peer = peer(&harness, "2001:db8::1");
