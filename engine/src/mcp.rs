@@ -80,6 +80,8 @@ pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
 pub(crate) use exchange::{Opening, StreamOf};
 pub(crate) use holder::HolderKey;
+#[cfg(test)]
+pub(crate) use holder::Holders;
 pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;
 pub(crate) use requester::Requester;
@@ -88,5 +90,6 @@ pub(crate) use session_id::SessionId;
 #[cfg(feature = "measure")]
 pub(crate) use sessions::{SessionLimits, Sessions};
 pub(crate) use settings::EndpointSettings;
+pub(crate) use shares::{Lack, Shares};
 pub(crate) use task_watch::TaskWatchMessage;
 pub(crate) use timestamp::rfc3339;

@@ -20,8 +20,8 @@ pub enum FilesError {
         /// The limit, in bytes.
         limit_bytes: u64,
     },
-    /// The queue of the offload pool is full; later may be better.
-    #[error("the offload queue is full")]
+    /// The queue of the offload pool is full, or the client has its share; later may be better.
+    #[error("too many reads of files wait (offload.queue_max); try again later")]
     Overloaded,
     /// The system failed, not the peer.
     #[error("{0}")]

@@ -32,6 +32,7 @@ use super::outcome::Outcome;
 use super::rounds::{Rounds, WaitingRecord};
 use super::state::States;
 use super::waiters::Waiters;
+use crate::mcp::HolderKey;
 
 /// Bytes of a status text that are kept: it is one line for people.
 const STATUS_BYTES_MAX: usize = 1024;
@@ -75,6 +76,8 @@ struct CallState {
     handler: RefCell<Option<Rc<str>>>,
     key: Cell<CallKey>,
     options: RefCell<RequestOptions>,
+    /// The holder of its offloaded work, as far as it is known.
+    holder: Cell<HolderKey>,
     last_progress: Cell<f64>,
     /// Events that the shard has not taken yet.
     events: RefCell<VecDeque<StreamItem>>,
@@ -141,6 +144,7 @@ impl Call {
                 generation: 0,
             }),
             options: RefCell::default(),
+            holder: Cell::default(),
             last_progress: Cell::new(f64::NEG_INFINITY),
             events: RefCell::default(),
             events_announced: Cell::new(false),
@@ -165,6 +169,11 @@ impl Call {
         state.events_announced.set(false);
         state.is_cancelled.set(false);
         self.forget_waiting();
+    }
+
+    /// Sets the holder of work that the call offloads from now on.
+    pub(crate) fn set_holder(&self, holder: HolderKey) {
+        self.0.holder.set(holder);
     }
 
     /// Sets the name of the call's handler in the log.
@@ -367,7 +376,8 @@ impl Call {
     /// client cancels never starts.
     ///
     /// # Errors
-    /// [`CallError`] when the pool's queue is full or `work` panics.
+    /// [`CallError`] when the pool's queue is full, or the client has its share of it, or `work`
+    /// panics.
     pub async fn offload<T, W>(&self, work: W) -> Result<T, CallError>
     where
         T: Send + 'static,
@@ -393,7 +403,8 @@ impl Call {
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
     {
-        let ended = self.0.offload.run(kind, work).await?;
+        let of_holder = (kind, self.0.holder.get());
+        let ended = self.0.offload.run(of_holder, work).await?;
         ended.map_err(|panic| panicked(&self.handler_name(), &*panic))
     }
 

@@ -5,8 +5,8 @@
 //! Dropping the future takes back work that has not started.
 //!
 //! Each kind of work has threads and a queue of its own, so that none starves another: a tool that
-//! blocks its threads delays no read of a file. The bound on waiting work is the queue: past it,
-//! `offload` fails at once.
+//! blocks its threads delays no read of a file. The bound on waiting work is the queue: past it, or
+//! past the share of a holder in it, `offload` fails at once. The holders take turns.
 
 mod queue;
 
@@ -24,8 +24,9 @@ use slab::Slab;
 use super::error::{CallError, panicked};
 use super::event_queue::EventQueue;
 use super::wakers::WakeShard;
-pub(crate) use queue::JobId;
+use crate::mcp::HolderKey;
 use queue::{Job, JobQueue};
+pub(crate) use queue::{JobId, QueueFull};
 
 /// Kinds of work, each with its own share of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,10 +149,6 @@ fn work_off(queue: &JobQueue) {
     }
 }
 
-/// As much work as may waits for a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PoolFull;
-
 /// A shard's way to the pool.
 pub(crate) struct OffloadPort {
     pool: OffloadPool,
@@ -201,19 +198,26 @@ impl OffloadPort {
         !self.finished.is_empty()
     }
 
+    /// Whether work of handlers waits for a thread, of this shard or another: its order depends on
+    /// the holders then.
+    #[inline]
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.pool.0.handler.has_waiting() || self.pool.0.file_read.has_waiting()
+    }
+
     /// Hands over `work` that no future waits for, and that wakes the shard itself when it has
-    /// something for it.
+    /// something for it. Its holder is not known.
     ///
     /// # Errors
-    /// [`PoolFull`] when the queue of `kind` is full.
+    /// [`QueueFull`] when the queue of `kind` is full.
     pub(crate) fn submit(
         &self,
         kind: WorkKind,
         work: impl FnOnce(&WakeShard) + Send + 'static,
-    ) -> Result<JobId, PoolFull> {
+    ) -> Result<JobId, QueueFull> {
         let wake = Arc::clone(&self.wake);
         let job: Job = Box::new(move || work(&wake));
-        self.pool.queue(kind).push(job).map_err(|_| PoolFull)
+        self.pool.queue(kind).push(HolderKey::ANONYMOUS, job)
     }
 
     /// Takes back submitted work, unless it has started; returns whether it was taken back.
@@ -229,16 +233,16 @@ impl OffloadPort {
             .push_first(Box::new(move || drop(value)));
     }
 
-    /// Runs `work` on the share of `kind`. Dropping the future takes back work that has not
+    /// Runs `work` of `holder` on the share of `kind`. Dropping the future takes back work that has not
     /// started; work that has runs on, and its result is dropped.
     ///
     /// The inner error is the panic that ended `work`.
     ///
     /// # Errors
-    /// [`CallError`] when the queue of `kind` is full.
+    /// [`CallError`] when the queue of `kind` is full, or has the share of the holder.
     pub(super) async fn run<T, W>(
         &self,
-        kind: WorkKind,
+        (kind, holder): (WorkKind, HolderKey),
         work: W,
     ) -> Result<thread::Result<T>, CallError>
     where
@@ -261,7 +265,7 @@ impl OffloadPort {
                 *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
             }
         });
-        let mut submitted = match self.pool.queue(kind).push(job) {
+        let mut submitted = match self.pool.queue(kind).push(holder, job) {
             Ok(id) => Submitted {
                 port: self,
                 kind,
@@ -269,9 +273,9 @@ impl OffloadPort {
                 ticket,
                 is_over: false,
             },
-            Err(_refused) => {
+            Err(full) => {
                 self.waiters.borrow_mut().remove(ticket);
-                let text = "overloaded: the offload queue is full; try again later";
+                let text = format!("overloaded: {full}; try again later");
                 return Err(CallError::internal(text));
             }
         };

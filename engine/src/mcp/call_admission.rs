@@ -22,7 +22,8 @@ const PLAIN_NODES_MAX: usize = 10_000;
 const GIVEN_UP_PER_CALL_MAX: usize = 16;
 
 impl Starter<'_> {
-    /// Whether the call of a request may wait, if necessary.
+    /// Whether the call of a request may wait, if necessary. Gives the holder of the work that it
+    /// offloads at once: while no such work waits, the holder does not matter and is not looked up.
     ///
     /// # Errors
     /// The refusal that was written.
@@ -31,10 +32,13 @@ impl Starter<'_> {
         &mut self,
         request: &HandlerRequest<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), Disposition> {
+    ) -> Result<HolderKey, Disposition> {
         let is_plain = |params: Value<'_>| params.node_count() <= PLAIN_NODES_MAX;
-        if request.params.is_none_or(is_plain) && self.calls.shares().is_ample() {
-            return Ok(());
+        if request.params.is_none_or(is_plain)
+            && self.calls.shares().is_ample()
+            && !self.calls.offloads_wait()
+        {
+            return Ok(HolderKey::ANONYMOUS);
         }
         self.admit_scarce(request, out)
     }
@@ -45,14 +49,14 @@ impl Starter<'_> {
         &mut self,
         request: &HandlerRequest<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<(), Disposition> {
+    ) -> Result<HolderKey, Disposition> {
         let Some(holder) = self.holder_of(request) else {
             return Err(self.context.need_peer(Counter::RequestsModern));
         };
         let bytes = request.params.map_or(0, |params| params.owned_bytes());
         for _ in 0..GIVEN_UP_PER_CALL_MAX {
             if self.calls.shares().check(holder, bytes).is_ok() {
-                return Ok(());
+                return Ok(holder);
             }
             let Some(key) = self.calls.oldest_abandoned(holder) else {
                 break;
@@ -60,7 +64,7 @@ impl Starter<'_> {
             self.endings().give_up(key);
         }
         let Err(full) = self.calls.shares().check(holder, bytes) else {
-            return Ok(());
+            return Ok(holder);
         };
         let reason = Reason::Overloaded(self.context.format(format_args!("{full}")));
         Err(self.context.refuse(Some(request.id), reason, out))

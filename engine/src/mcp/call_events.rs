@@ -133,8 +133,9 @@ impl CallEvents<'_> {
         if entry.stream.is_none()
             && let Some(session) = entry.session
             && entry.exchange.is_some_and(is_kept)
+            && let Some(holder) = notifier.sessions.holder_of(session)
         {
-            entry.stream = Some(streams.begin(session));
+            entry.stream = Some(streams.begin(session, holder));
         }
         streams.send(entry.stream, entry.exchange, message, outbox);
     }

@@ -77,6 +77,12 @@ impl Calls {
         });
     }
 
+    /// Whether offloaded work waits for a thread.
+    #[inline]
+    pub(super) fn offloads_wait(&self) -> bool {
+        self.parts.offload.has_waiting()
+    }
+
     /// Whether no call waits.
     pub(super) fn is_empty(&self) -> bool {
         self.table.len() == 0

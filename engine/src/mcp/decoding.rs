@@ -14,7 +14,7 @@ use crossbeam::queue::SegQueue;
 use super::exchange::Exchange;
 use super::large_message::LargeMessage;
 use crate::catalog::Plan;
-use crate::handler::offload::{JobId, OffloadPort, PoolFull, WorkKind};
+use crate::handler::offload::{JobId, OffloadPort, QueueFull, WorkKind};
 
 /// The bodies of one endpoint that are decoded elsewhere.
 pub(super) struct Decoding {
@@ -78,8 +78,8 @@ impl Decoding {
     /// Begins to decode a body, for the tools and prompts of `plan`.
     ///
     /// # Errors
-    /// [`PoolFull`] if too many wait.
-    pub(super) fn begin(&self, request: Undecoded, plan: &Arc<Plan>) -> Result<JobId, PoolFull> {
+    /// [`QueueFull`] if too many wait.
+    pub(super) fn begin(&self, request: Undecoded, plan: &Arc<Plan>) -> Result<JobId, QueueFull> {
         let (decode, decoded) = (self.decoder(plan), Arc::clone(&self.decoded));
         self.offload.submit(WorkKind::Decode, move |wake| {
             let body = &request.bytes[request.body];

@@ -66,7 +66,7 @@ impl Endings<'_> {
             }
             (Err(part), None) => {
                 if let Some(stream) = entry.stream {
-                    notifier.streams.forget(stream);
+                    notifier.streams.cancel(stream);
                 }
                 Some(part)
             }

@@ -5,11 +5,12 @@
 //! names its stream but authorizes nothing: before a replay the caller checks with
 //! [`EventStore::owner_of`] whether the stream belongs to the client.
 //!
-//! The simple version keeps every event of every stream. Here all of it is bounded, a session's
-//! share too. When memory is short, streams are dropped in the order finished before open and idle
-//! longest first; each loses its events from the oldest on, then its place. Losing the front of a
-//! stream does not affect a client that is past it, so the kept part of a stream is always its end.
-//! The first event of a stream is never kept: no client can name an event before it.
+//! The simple version keeps every event of every stream. Here all of it is bounded, the parts of a
+//! session and of a holder too. When memory is short, streams are dropped in the order finished
+//! before open and idle longest first; each loses its events from the oldest on, then its place.
+//! A holder past its share loses its own before another does. Losing the front of a stream does not
+//! affect a client that is past it, so the kept part of a stream is always its end. The first event
+//! of a stream is never kept: no client can name an event before it.
 //!
 //! Invariants: after each call everything counted is within its limit; a store without streams owns
 //! no memory. The store knows no connection and reads no clock: idle is the order of use.
@@ -23,11 +24,15 @@ mod tests;
 pub(crate) use event_id::{EventId, StreamId};
 pub(crate) use replay::{Replay, ReplayError};
 
+use std::collections::VecDeque;
+
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::holder::HolderKey;
 use super::session_id::SessionId;
-use stream::{DropOrder, IN_SESSION, IN_SHARD, Stream};
+use super::shares::Shares;
+use stream::{DropOrder, HolderOrders, IN_SESSION, IN_SHARD, Stream};
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +68,10 @@ pub(crate) struct EventStore {
     /// The indexes of owners by their sessions, which stand in the owners.
     by_session: HashTable<u32>,
     order: DropOrder,
+    by_holder: HolderOrders,
     next_number: u64,
-    bytes: usize,
+    /// Counted bytes of each holder's streams.
+    bytes: Shares,
     drops: EventDrops,
 }
 
@@ -72,6 +79,7 @@ pub(crate) struct EventStore {
 #[derive(Debug)]
 struct Owner {
     session: SessionId,
+    holder: HolderKey,
     streams: usize,
     bytes: usize,
     order: DropOrder,
@@ -81,10 +89,14 @@ struct Owner {
 /// allocator's overhead.
 const EVENT_OVERHEAD_BYTES: usize = 3 * size_of::<Box<[u8]>>() + 16;
 
-/// The cost of a stream beside its events: its and its owner's places in tables that may be half
-/// empty, and the least capacity of a queue of events.
+/// The cost of a stream beside its events: its, its owner's and its holder's places in tables that
+/// may be half empty, and the least capacity of a queue of events.
 const STREAM_OVERHEAD_BYTES: usize = 2
-    * (size_of::<Stream>() + size_of::<Owner>() + 2 * (size_of::<u32>() + 1))
+    * (size_of::<Stream>()
+        + size_of::<Owner>()
+        + 2 * (size_of::<u32>() + 1)
+        + HolderOrders::ENTRY_BYTES
+        + size_of::<(HolderKey, usize)>())
     + EVENT_SLOTS_MIN * size_of::<Box<[u8]>>();
 
 /// Places of a queue of events that has any.
@@ -102,15 +114,16 @@ impl EventStore {
             owners: Slab::new(),
             by_session: HashTable::new(),
             order: DropOrder::NOTHING,
+            by_holder: HolderOrders::default(),
             next_number: 0,
-            bytes: 0,
+            bytes: Shares::new(limits.bytes_max),
             drops: EventDrops::default(),
         }
     }
 
     /// Bytes of everything kept, overhead included.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.used()
     }
 
     /// Losses to the limits so far.
@@ -118,9 +131,9 @@ impl EventStore {
         self.drops
     }
 
-    /// Begins a stream of the session `owner`. At the session's limit its first stream in the order
-    /// above is dropped.
-    pub(crate) fn begin(&mut self, owner: SessionId) -> StreamId {
+    /// Begins a stream of the session `owner`, which counts for `holder`. At the session's limit
+    /// its first stream in the order above is dropped.
+    pub(crate) fn begin(&mut self, owner: SessionId, holder: HolderKey) -> StreamId {
         let number = self.next_number;
         self.next_number += 1;
         let limits = self.limits;
@@ -128,15 +141,15 @@ impl EventStore {
         if bytes_max < STREAM_OVERHEAD_BYTES || limits.streams_per_session_max == 0 {
             return StreamId(number);
         }
-        let owner = self.owner_index(owner);
-        self.insert(number, owner);
+        let owner = self.owner_index(owner, holder);
+        let index = self.insert(number, owner);
         let owned = &self.owners[owner as usize];
         let has_too_many = owned.streams > limits.streams_per_session_max;
         // Never the stream just begun: it is the last in the order, and there is another one.
         if let Some(first) = owned.order.first().filter(|_| has_too_many) {
             self.drop_stream(first);
         }
-        self.make_room(owner);
+        self.make_room(index);
         StreamId(number)
     }
 
@@ -192,7 +205,10 @@ impl EventStore {
         if after >= entry.next() {
             return Err(ReplayError::Unknown);
         }
-        let next = after + 1;
+        let next = match entry.is_cancelled {
+            true => entry.first,
+            false => after + 1,
+        };
         let skipped = next.checked_sub(entry.first).ok_or(ReplayError::Evicted)?;
         Ok(Replay {
             next: EventId {
@@ -228,11 +244,18 @@ impl EventStore {
         Some(withdrawn.into())
     }
 
-    /// Forgets a stream.
-    pub(crate) fn forget(&mut self, stream: StreamId) {
-        if let Some(index) = self.index_of(stream) {
-            self.remove(index);
-        }
+    /// Finishes a stream that no client needs: its events are forgotten, and a replay finds none
+    /// after any of them.
+    pub(crate) fn cancel(&mut self, stream: StreamId) {
+        let Some(index) = self.index_of(stream) else {
+            return;
+        };
+        self.finish(stream);
+        let entry = &mut self.streams[index as usize];
+        entry.is_cancelled = true;
+        let (kept, next) = (entry.bytes - STREAM_OVERHEAD_BYTES, entry.next());
+        (entry.first, entry.events) = (next, VecDeque::new());
+        self.credit(index, kept);
     }
 
     /// Forgets every stream of a session.
@@ -249,7 +272,7 @@ impl EventStore {
     }
 
     /// The entry of the session `owner`, which is made if there is none.
-    fn owner_index(&mut self, owner: SessionId) -> u32 {
+    fn owner_index(&mut self, owner: SessionId, holder: HolderKey) -> u32 {
         let owners = &mut self.owners;
         let hash = hash_of_session(owner);
         let is_it = |index: &u32| owners[*index as usize].session == owner;
@@ -258,6 +281,7 @@ impl EventStore {
         }
         let index = owners.insert(Owner {
             session: owner,
+            holder,
             streams: 0,
             bytes: 0,
             order: DropOrder::NOTHING,
@@ -298,20 +322,33 @@ impl EventStore {
             .events
             .push_back(message.into());
         self.charge(index, cost);
-        self.make_room(self.streams[index as usize].owner);
+        self.make_room(index);
     }
 
     /// Drops streams in the order of the module's text until everything is within the limits. The
-    /// last used one comes last, so a stream that fits by itself stays.
-    fn make_room(&mut self, owner: u32) {
+    /// stream `index` is the last used one and comes last, so a stream that fits by itself stays.
+    fn make_room(&mut self, index: u32) {
+        let owner = self.streams[index as usize].owner;
         while self.owners[owner as usize].bytes > self.limits.bytes_per_session_max {
             let Some(first) = self.owners[owner as usize].order.first() else {
                 break;
             };
             self.drop_from(first);
         }
-        while self.bytes > self.limits.bytes_max {
-            let Some(first) = self.order.first() else {
+        let holder = self.owners[owner as usize].holder;
+        while self.bytes.exceeds_share(holder, 0)
+            && let Some(first) = self.by_holder.first(holder)
+        {
+            // Its newest event is kept beyond its share.
+            if first == index && self.streams[index as usize].events.len() <= 1 {
+                break;
+            }
+            self.drop_from(first);
+        }
+        while self.bytes() > self.limits.bytes_max {
+            let largest = self.bytes.largest_past_share(0, |other| other != holder);
+            let first = largest.and_then(|it| self.by_holder.first(it));
+            let Some(first) = first.or(self.order.first()) else {
                 break;
             };
             self.drop_from(first);
@@ -347,7 +384,7 @@ impl EventStore {
         self.remove(index);
     }
 
-    fn insert(&mut self, number: u64, owner: u32) {
+    fn insert(&mut self, number: u64, owner: u32) -> u32 {
         let index = self.streams.insert(Stream::new(number, owner)) as u32;
         let streams = &self.streams;
         let rehash = |index: &u32| hash_of_number(streams[*index as usize].number);
@@ -356,6 +393,7 @@ impl EventStore {
         self.owners[owner as usize].streams += 1;
         self.link(index);
         self.charge(index, STREAM_OVERHEAD_BYTES);
+        index
     }
 
     fn remove(&mut self, index: u32) {
@@ -378,36 +416,41 @@ impl EventStore {
             self.by_number = HashTable::new();
             self.owners = Slab::new();
             self.by_session = HashTable::new();
+            self.by_holder = HolderOrders::default();
+            self.bytes = Shares::new(self.limits.bytes_max);
         }
     }
 
     /// Puts a stream behind the others of its kind.
     fn link(&mut self, index: u32) {
-        let owner = self.streams[index as usize].owner;
+        let owner = &mut self.owners[self.streams[index as usize].owner as usize];
         self.order.push(&mut self.streams, index, IN_SHARD);
-        let in_session = &mut self.owners[owner as usize].order;
-        in_session.push(&mut self.streams, index, IN_SESSION);
+        self.by_holder.push(owner.holder, &mut self.streams, index);
+        owner.order.push(&mut self.streams, index, IN_SESSION);
     }
 
     fn unlink(&mut self, index: u32) {
-        let owner = self.streams[index as usize].owner;
+        let owner = &mut self.owners[self.streams[index as usize].owner as usize];
         self.order.remove(&mut self.streams, index, IN_SHARD);
-        let in_session = &mut self.owners[owner as usize].order;
-        in_session.remove(&mut self.streams, index, IN_SESSION);
+        self.by_holder
+            .remove(owner.holder, &mut self.streams, index);
+        owner.order.remove(&mut self.streams, index, IN_SESSION);
     }
 
     fn charge(&mut self, index: u32, bytes: usize) {
         let stream = &mut self.streams[index as usize];
         stream.bytes += bytes;
-        self.owners[stream.owner as usize].bytes += bytes;
-        self.bytes += bytes;
+        let owner = &mut self.owners[stream.owner as usize];
+        owner.bytes += bytes;
+        self.bytes.take(owner.holder, bytes);
     }
 
     fn credit(&mut self, index: u32, bytes: usize) {
         let stream = &mut self.streams[index as usize];
         stream.bytes -= bytes;
-        self.owners[stream.owner as usize].bytes -= bytes;
-        self.bytes -= bytes;
+        let owner = &mut self.owners[stream.owner as usize];
+        owner.bytes -= bytes;
+        self.bytes.give_back(owner.holder, bytes);
     }
 }
 

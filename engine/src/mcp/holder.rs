@@ -1,15 +1,16 @@
-//! The holders of a shard's resources: principals, and the addresses of peers without one.
+//! The holders of resources: principals, and the addresses of peers without one.
 //!
 //! A holder is only counted, so its name is not kept: a keyed hash of it is stored beside every
-//! held resource. The key is random and never leaves the shard, so that no peer finds two names
-//! with one hash.
+//! held resource. The key is random and never leaves the process, so that no peer finds two names
+//! with one hash. All shards have the same key: they share the pool for offloaded work.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use crate::guard::network::Network;
 
-/// The key of a holder on one shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The key of a holder, the same on every shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct HolderKey(u64);
 
 impl HolderKey {
@@ -17,10 +18,19 @@ impl HolderKey {
     pub(crate) const ANONYMOUS: HolderKey = HolderKey(0);
 }
 
-/// Makes the keys of a shard.
-#[derive(Debug, Default)]
+/// Makes the keys of holders.
+#[derive(Debug)]
 pub(crate) struct Holders {
     hasher: RandomState,
+}
+
+impl Default for Holders {
+    fn default() -> Holders {
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Holders {
+            hasher: HASHER.clone(),
+        }
+    }
 }
 
 /// The input of a key, so that no principal has the key of an address.
@@ -71,7 +81,8 @@ mod tests {
         for (at, key) in keys.iter().enumerate() {
             assert!(!keys[..at].contains(key), "{at}");
         }
-        assert_eq!(holders.of_principal("ann"), keys[2]);
+        let of_another_shard = Holders::default();
+        assert_eq!(of_another_shard.of_principal("ann"), keys[2]);
         assert_eq!(network("192.0.2.1"), keys[5]);
     }
 }

@@ -75,11 +75,11 @@ impl Notifier<'_> {
     /// The stream that keeps the messages of a session, if there is one, and where it is open.
     fn stream_of(&mut self, session: SessionId) -> Option<(Option<StreamId>, Option<Exchange>)> {
         let found = self.sessions.find(session)?;
-        let lost = found.lost_stream;
+        let (lost, holder) = (found.lost_stream, found.holder());
         match found.streams_mut().last_mut() {
             Some(open) if open.exchange.is_on_channel => Some((None, Some(open.exchange))),
             Some(open) => {
-                let begin = || self.streams.begin(session);
+                let begin = || self.streams.begin(session, holder);
                 let stream = *open.stream.get_or_insert_with(begin);
                 Some((Some(stream), Some(open.exchange)))
             }

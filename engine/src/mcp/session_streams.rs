@@ -2,11 +2,14 @@
 //!
 //! A stream belongs to one connection at a time: resuming it ends it on the other connection.
 //!
-//! A stream is over when its client has the answer, cancelled the call or ended the session. There
-//! is nothing to resume then, and the answer is 204: it stops an EventSource from reconnecting
-//! (WHATWG HTML 9.2.1). The TypeScript SDKs accept it silently, where they report an error twice
-//! for each stream, and reconnect for ever after an empty stream; the Python SDKs give up after two
+//! A stream is over when its client has the answer or cancelled the call. There is nothing to
+//! resume then, and the answer is 204: it stops an EventSource from reconnecting (WHATWG HTML
+//! 9.2.1). The TypeScript SDKs accept it silently, where they report an error twice for each
+//! stream, and reconnect for ever after an empty stream; the Python SDKs give up after two
 //! attempts.
+//!
+//! A stream that is not kept any more may have had an answer that its client never got: 204 would
+//! hide that, so such a request is refused. A stream of another session looks the same.
 
 use corelane_protocol::binding::refusal::Reason;
 
@@ -91,10 +94,6 @@ impl SessionStreams<'_> {
         exchange: Exchange,
         out: &mut Vec<u8>,
     ) -> Disposition {
-        if !self.streams.is_of(after, session) {
-            // A stream that is over is forgotten; one of another session looks the same.
-            return Disposition::Done;
-        }
         let is_finished = match self.streams.replay(session, after) {
             Ok(replay) if replay.is_over() => return Disposition::Done,
             Ok(replay) => replay.is_finished(),

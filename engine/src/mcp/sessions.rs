@@ -83,6 +83,11 @@ impl Session {
         &mut self.streams
     }
 
+    /// Its holder.
+    pub(crate) fn holder(&self) -> HolderKey {
+        self.holder
+    }
+
     /// A session with a waiting client is never evicted.
     fn is_busy(&self) -> bool {
         !self.calls.is_empty() || !self.streams.is_empty()

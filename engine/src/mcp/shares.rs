@@ -29,6 +29,9 @@ pub(crate) struct Shares {
     /// The holders with their parts. The hash needs no protection against attacks: a key is a keyed
     /// hash.
     held: HashMap<HolderKey, usize, foldhash::fast::RandomState>,
+    /// The holders that have more than every holder may have: only these can exceed their shares.
+    /// While no more than `max` is taken, they are fewer than [`SMALL_PART`].
+    large: Vec<HolderKey>,
 }
 
 /// Why a holder gets no more.
@@ -49,9 +52,12 @@ pub(crate) enum Lack {
 /// The share of one holder in `max`, of which `used` are taken, its own part included.
 pub(crate) fn share_of(max: usize, used: usize) -> usize {
     let free = max.saturating_sub(used);
-    free.saturating_mul(TIMES_FREE)
-        .max(max / SMALL_PART)
-        .max(SMALL_SHARE)
+    free.saturating_mul(TIMES_FREE).max(least_share_of(max))
+}
+
+/// The part of `max` that every holder may have.
+fn least_share_of(max: usize) -> usize {
+    SMALL_SHARE.max(max / SMALL_PART)
 }
 
 impl Shares {
@@ -61,6 +67,7 @@ impl Shares {
             max,
             used: 0,
             held: HashMap::default(),
+            large: Vec::new(),
         }
     }
 
@@ -91,18 +98,46 @@ impl Shares {
         Ok(())
     }
 
-    /// Whether one more would exceed the share of `holder`. An eviction for it does not count: that
-    /// leaves as much free as before.
+    /// Whether one more would exceed the share of `holder`.
     pub(crate) fn is_at_share(&self, holder: HolderKey) -> bool {
-        let used = self.max.min(self.used + 1);
-        self.held_by(holder) >= share_of(self.max, used)
+        self.exceeds_share(holder, 1)
+    }
+
+    /// Whether `amount` more would exceed the share of `holder`. An eviction for it does not count:
+    /// that leaves as much free as before.
+    pub(crate) fn exceeds_share(&self, holder: HolderKey, amount: usize) -> bool {
+        self.held_by(holder) + amount > self.share_beside(amount)
+    }
+
+    /// The holder among those that `can_lose` that has the most, if it has more than its share once
+    /// another holder takes `amount`.
+    pub(crate) fn largest_past_share(
+        &self,
+        amount: usize,
+        can_lose: impl Fn(HolderKey) -> bool,
+    ) -> Option<HolderKey> {
+        let share = self.share_beside(amount);
+        let large = self.large.iter().copied();
+        large
+            .filter(|holder| self.held_by(*holder) > share && can_lose(*holder))
+            .max_by_key(|holder| (self.held_by(*holder), *holder))
+    }
+
+    /// The share of a holder once `amount` more is taken.
+    fn share_beside(&self, amount: usize) -> usize {
+        share_of(self.max, self.max.min(self.used + amount))
     }
 
     /// Gives `holder` more. An unchecked amount may exceed its share, and the limit.
     pub(crate) fn take(&mut self, holder: HolderKey, amount: usize) {
         if amount > 0 {
             self.used += amount;
-            *self.held.entry(holder).or_default() += amount;
+            let least = least_share_of(self.max);
+            let held = self.held.entry(holder).or_default();
+            if *held <= least && *held + amount > least {
+                self.large.push(holder);
+            }
+            *held += amount;
         }
     }
 
@@ -115,9 +150,15 @@ impl Shares {
             unreachable!("a holder gives back what it was given");
         };
         self.used -= amount;
-        *held.get_mut() -= amount;
-        if *held.get() == 0 {
+        let before = *held.get();
+        let after = before - amount;
+        *held.get_mut() = after;
+        if after == 0 {
             held.remove();
+        }
+        let least = least_share_of(self.max);
+        if before > least && after <= least {
+            self.large.retain(|other| *other != holder);
         }
     }
 
@@ -127,8 +168,8 @@ impl Shares {
     }
 
     /// The parts of all together.
-    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
+        #[cfg(test)]
         assert_eq!(self.held.values().sum::<usize>(), self.used);
         self.used
     }
@@ -237,7 +278,34 @@ mod tests {
         for (at, amount) in model {
             shares.give_back(keys[at], amount);
         }
-        assert!(shares.held.is_empty());
+        assert!(shares.held.is_empty() && shares.large.is_empty());
+    }
+
+    #[test]
+    fn the_largest_holder_past_its_share_is_found_and_nobody_within_a_share() {
+        let keys = keys(4);
+        let [greedy, second, small, newcomer] = keys[..] else {
+            panic!("four keys");
+        };
+        let mut shares = Shares::new(6400);
+        shares.take(greedy, 5000);
+        let largest = |shares: &Shares, amount| shares.largest_past_share(amount, |_| true);
+        assert_eq!(largest(&shares, 0), None, "it is alone");
+        shares.take(second, 1300);
+        shares.take(small, 100);
+        assert_eq!(largest(&shares, 0), Some(greedy));
+        let others = shares.largest_past_share(0, |holder| holder != greedy);
+        assert_eq!(others, Some(second));
+        let others = shares.largest_past_share(0, |holder| holder == small);
+        assert_eq!(others, None, "every holder may have a 64th");
+        shares.give_back(greedy, 1000);
+        assert_eq!(largest(&shares, 0), None, "1000 are free: a share is 8000");
+        assert_eq!(
+            largest(&shares, 600),
+            Some(greedy),
+            "of which 600 are wanted"
+        );
+        assert!(!shares.exceeds_share(newcomer, 800) && shares.exceeds_share(greedy, 800));
     }
 
     #[test]

@@ -138,9 +138,10 @@ impl Starter<'_> {
         out: &mut Vec<u8>,
     ) -> Disposition {
         let (era, id) = (request.era, request.id);
-        if let Err(refused) = self.admit_call(&request, out) {
-            return refused;
-        }
+        let holder = match self.admit_call(&request, out) {
+            Ok(holder) => holder,
+            Err(refused) => return refused,
+        };
         let task_options = request.options.task;
         if task_options.is_some()
             && let Err(refused) = self.admit_task(&request, out)
@@ -151,6 +152,7 @@ impl Starter<'_> {
         let exposed = &self.context.settings.parts.exposed;
         options.caller_info = request.inbound.requester.caller_info(exposed);
         let call = self.calls.begin(options);
+        call.set_holder(holder);
         let started = start(&call);
         if let Some(options) = task_options {
             // A modern call that is done, or has a request to its client, needs no task yet.
@@ -207,7 +209,9 @@ impl Starter<'_> {
         let found = session.and_then(|session| self.sessions.find(session));
         if let Some(found) = found.filter(|found| found.revision >= PRIMED_SINCE)
             && exchange.is_resumable()
-            && let Some(stream) = self.streams.begin_primed(found.id, exchange, self.outbox)
+            && let Some(stream) =
+                self.streams
+                    .begin_primed((found.id, found.holder()), exchange, self.outbox)
             && let Some(entry) = self.calls.find(key)
         {
             entry.stream = Some(stream);
@@ -226,6 +230,8 @@ impl Starter<'_> {
         // A client without capabilities gets no requests.
         let may_elicit = request.era == Era::Modern && !call.client_can_nothing();
         let params = request.params.unwrap_or(Value::EMPTY_OBJECT);
+        let holder = self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS);
+        call.set_holder(holder);
         let new = NewCall {
             call,
             id: request.id,
@@ -235,7 +241,7 @@ impl Starter<'_> {
                 .then(|| Box::new(request.inbound.params_digest(request.params))),
             exchange: request.inbound.exchange,
             session: request.session,
-            holder: self.holder_of(&request).unwrap_or(HolderKey::ANONYMOUS),
+            holder,
             bytes: params.owned_bytes(),
         };
         let key = self.calls.keep(new, rest, self.context.now_ms());

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use super::delivery::Part;
 use super::event_store::{EventId, EventLimits, EventStore, Replay, ReplayError, StreamId};
 use super::exchange::Exchange;
+use super::holder::HolderKey;
 use super::outbox::Outbox;
 use super::session_id::SessionId;
 use crate::meter::{Counter, ShardMeter};
@@ -34,9 +35,9 @@ impl Streams {
         }
     }
 
-    /// Begins a stream of a session.
-    pub(super) fn begin(&mut self, session: SessionId) -> StreamId {
-        let stream = self.store.begin(session);
+    /// Begins a stream of a session, which counts for `holder`.
+    pub(super) fn begin(&mut self, session: SessionId, holder: HolderKey) -> StreamId {
+        let stream = self.store.begin(session, holder);
         self.measure();
         stream
     }
@@ -45,11 +46,11 @@ impl Streams {
     /// be kept.
     pub(super) fn begin_primed(
         &mut self,
-        session: SessionId,
+        (session, holder): (SessionId, HolderKey),
         exchange: Exchange,
         outbox: &mut Outbox,
     ) -> Option<StreamId> {
-        let stream = self.store.begin(session);
+        let stream = self.store.begin(session, holder);
         let id = self.store.append(stream, b"");
         self.measure();
         id?;
@@ -105,11 +106,6 @@ impl Streams {
         self.store.owner_of(event.stream).filter(|_| is_here)
     }
 
-    /// Whether an event is of a stream of `session` that is kept.
-    pub(super) fn is_of(&self, event: EventId, session: SessionId) -> bool {
-        self.owner_of(event) == Some(session)
-    }
-
     /// The events of a stream of `session` after one of them.
     ///
     /// # Errors
@@ -119,7 +115,7 @@ impl Streams {
         session: SessionId,
         after: EventId,
     ) -> Result<Replay<'_>, ReplayError> {
-        if !self.is_of(after, session) {
+        if self.owner_of(after) != Some(session) {
             return Err(ReplayError::Unknown);
         }
         self.store.replay(after.stream, after.sequence)
@@ -133,9 +129,9 @@ impl Streams {
         withdrawn
     }
 
-    /// Drops a stream that no client will resume.
-    pub(super) fn forget(&mut self, stream: StreamId) {
-        self.store.forget(stream);
+    /// Ends a stream whose client needs nothing more of it, and forgets its events.
+    pub(super) fn cancel(&mut self, stream: StreamId) {
+        self.store.cancel(stream);
         self.measure();
     }
 

@@ -2,8 +2,9 @@
 //!
 //! A task belongs to a principal, to a session or has no owner; to all others it is unknown, as is
 //! an expired one. It is kept for a time that counts from its creation, or until it is over and
-//! evicted for others: the one that ended first is evicted first. A running task is never evicted;
-//! if only such tasks are left, another one is refused.
+//! evicted for others: the one that ended first is evicted first. A holder past its share of places
+//! or bytes loses its own before another does. A running task is never evicted; if only such tasks
+//! are left, another one is refused.
 //!
 //! Functions for handlers take an id alone; functions for requests of peers take the owner and the
 //! time too. Time is an argument: milliseconds since 1970, because tasks show it. The table stores
@@ -211,7 +212,8 @@ impl TaskTable {
         let freed_bytes = task.message.as_ref().map_or(0, |message| message.len());
         let bytes = message.map_or(0, str::len);
         self.store.check_size(bytes)?;
-        self.store.make_room(bytes.saturating_sub(freed_bytes))?;
+        let more_bytes = bytes.saturating_sub(freed_bytes);
+        self.store.make_room(index, more_bytes)?;
         let task = &mut self.store.tasks[index as usize];
         task.message = message.map(Box::from);
         if status == TaskStatus::Working {
@@ -247,7 +249,7 @@ impl TaskTable {
         }
         let bytes = key.len() + request.len();
         self.store.check_size(bytes)?;
-        self.store.make_room(INPUT_OVERHEAD_BYTES + bytes)?;
+        self.store.make_room(index, INPUT_OVERHEAD_BYTES + bytes)?;
         let task = &mut self.store.tasks[index as usize];
         task.inputs.push(InputRequest {
             key: key.into(),
@@ -279,8 +281,8 @@ impl TaskTable {
         };
         let freed_bytes = self.store.tasks[index as usize].inputs[at].content_bytes();
         self.store.check_size(response.len())?;
-        self.store
-            .make_room(response.len().saturating_sub(freed_bytes))?;
+        let more_bytes = response.len().saturating_sub(freed_bytes);
+        self.store.make_room(index, more_bytes)?;
         let task = &mut self.store.tasks[index as usize];
         task.inputs[at].progress = InputProgress::Answered(response.into());
         if !task.inputs.iter().any(InputRequest::is_outstanding) {
@@ -444,7 +446,7 @@ impl TaskTable {
         self.store.tasks[index as usize].clear();
         self.store.recount(index);
         self.store.check_size(bytes)?;
-        self.store.make_room(bytes)
+        self.store.make_room(index, bytes)
     }
 
     fn end(

@@ -67,7 +67,8 @@ knobs! {
         /// Open streams of one session: a client needs one, and more only while it reconnects.
         per_session_max: usize = 8, within(1..=1024);
         /// Bytes of events that a shard keeps for clients that lose a stream: the last minute of
-        /// some thousand busy calls. 0 keeps none, so that no stream can be resumed.
+        /// some thousand busy calls. 0 keeps none, so that no stream can be resumed. A client has a
+        /// share as of `calls.in_flight_max`; past that, events of its own are dropped first.
         kept_bytes_max: usize = 64 << 20, within(0..=1 << 31);
         /// Bytes of them for one session: no session crowds out the others. At most
         /// `kept_bytes_max`; no more than `connection.output_bytes_max` counts, because a resumed
@@ -105,7 +106,8 @@ knobs! {
         /// have. A larger result fails its task.
         result_bytes_max: usize = 16 << 20, within(1 << 10..=1 << 30);
         /// Bytes of all tasks of a shard together, at least `result_bytes_max`. Past it finished
-        /// tasks are evicted.
+        /// tasks are evicted. A client has a share as of `calls.in_flight_max`; past that, its own
+        /// are evicted first.
         bytes_max: usize = 256 << 20, within(1 << 20..=1 << 31);
         /// Tasks that one `subscriptions/listen` may name: those that a client follows at once. A
         /// longer list is refused.
@@ -139,6 +141,7 @@ knobs! {
         /// blocked handler does not block all.
         threads: Option<usize> = None, within(1..=1024);
         /// Pieces of work of one kind waiting for a thread. Past it a handler's offload is refused.
+        /// A client has a share as of `calls.in_flight_max`, and clients take turns.
         queue_max: usize = 1024, within(1..=1_000_000);
     }
 }

@@ -98,7 +98,8 @@ fn a_flooded_pool_refuses_further_work() {
     assert_eq!(answers.len(), CALLS);
     let refused = json!({
         "code": -32603,
-        "message": "overloaded: the offload queue is full; try again later",
+        "message": "overloaded: all 1 places for offloaded work are taken (offload.queue_max); \
+            try again later",
     });
     let is_served = |answer: &&Value| answer["result"]["content"][0]["text"] == json!("832040");
     let is_refused = |answer: &&Value| answer["error"] == refused;

@@ -1,27 +1,58 @@
-//! A bounded queue of jobs. A job that has not started can be taken back out of it.
+//! A bounded queue of jobs, fair to their holders. A job that has not started can be taken back out
+//! of it.
+//!
+//! Jobs start in rounds, with at most one job of each holder in a round (Demers, Keshav and Shenker,
+//! "Analysis and Simulation of a Fair Queueing Algorithm", 1989, with jobs of one size). A holder
+//! with a single job waits for at most two jobs of each other holder, no matter how many they have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::mcp::{HolderKey, Lack, Shares};
 
 /// Work for a thread of the pool.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
-/// The id of a job of one queue, never used twice.
+/// The id of a job of one queue, never used twice. Jobs start in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct JobId(u64);
+pub(crate) struct JobId {
+    round: u64,
+    number: u64,
+}
 
-/// Jobs that wait for a thread, oldest first.
+/// Why a queue takes no more jobs of a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QueueFull {
+    /// The jobs of all holders fill it.
+    #[error("all {max} places for offloaded work are taken (offload.queue_max)")]
+    Queue { max: usize },
+    /// The holder has its share of it.
+    #[error(
+        "the client has {held} pieces of offloaded work waiting, its share of the {max} of the \
+         server (offload.queue_max)"
+    )]
+    Holder { held: usize, max: usize },
+}
+
+/// Jobs that wait for a thread.
 pub(super) struct JobQueue {
     state: Mutex<State>,
     /// Signalled for each new job, and when the queue closes.
     changed: Condvar,
-    jobs_max: usize,
+    /// Whether jobs wait, to be read without the lock.
+    has_waiting: AtomicBool,
 }
 
-#[derive(Default)]
 struct State {
-    /// In the order in which they came, which is the order of their ids.
-    jobs: BTreeMap<JobId, Job>,
+    /// In the order in which they start.
+    jobs: BTreeMap<JobId, (HolderKey, Job)>,
+    /// Waiting jobs of each holder.
+    shares: Shares,
+    /// The round of the last job of each holder with waiting jobs.
+    last_rounds: HashMap<HolderKey, u64, foldhash::fast::RandomState>,
+    /// The round of new holders: the one after that of the job that started last.
+    round: u64,
     pushed: u64,
     /// Jobs that start before all others. They take no place of another job.
     first: Vec<Job>,
@@ -32,24 +63,39 @@ impl JobQueue {
     /// An empty queue for at most `jobs_max` waiting jobs.
     pub(super) fn new(jobs_max: usize) -> JobQueue {
         JobQueue {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                jobs: BTreeMap::new(),
+                shares: Shares::new(jobs_max),
+                last_rounds: HashMap::default(),
+                round: 0,
+                pushed: 0,
+                first: Vec::new(),
+                is_closed: false,
+            }),
             changed: Condvar::new(),
-            jobs_max,
+            has_waiting: AtomicBool::new(false),
         }
     }
 
-    /// Appends `job`.
+    /// Whether jobs wait for a thread. Another thread may change that at once.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.has_waiting.load(Ordering::Relaxed)
+    }
+
+    /// Appends `job` to those of `holder`.
     ///
     /// # Errors
-    /// The job, when the queue is full.
-    pub(super) fn push(&self, job: Job) -> Result<JobId, Job> {
+    /// The limit that it would exceed.
+    pub(super) fn push(&self, holder: HolderKey, job: Job) -> Result<JobId, QueueFull> {
         let mut state = self.lock();
-        if state.jobs.len() >= self.jobs_max {
-            return Err(job);
-        }
-        let id = JobId(state.pushed);
-        state.pushed += 1;
-        state.jobs.insert(id, job);
+        let max = state.shares.max();
+        // A refused job is dropped behind the lock: that may panic.
+        state.shares.check(holder, 1).map_err(|lack| match lack {
+            Lack::Free { .. } => QueueFull::Queue { max },
+            Lack::Share { held } => QueueFull::Holder { held, max },
+        })?;
+        let id = state.insert(holder, job);
+        self.note_waiting(&state);
         drop(state);
         self.changed.notify_one();
         Ok(id)
@@ -63,17 +109,25 @@ impl JobQueue {
 
     /// Takes the job `id` back, unless a thread has taken it.
     pub(super) fn withdraw(&self, id: JobId) -> Option<Job> {
-        self.lock().jobs.remove(&id)
+        let mut state = self.lock();
+        let (holder, job) = state.jobs.remove(&id)?;
+        state.forget(holder);
+        self.note_waiting(&state);
+        Some(job)
     }
 
     /// Waits for the next job; nothing once the queue is closed.
     pub(super) fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         while !state.is_closed {
-            let first = state.first.pop();
-            let next = first.or_else(|| state.jobs.pop_first().map(|(_, job)| job));
-            if next.is_some() {
-                return next;
+            if let Some(first) = state.first.pop() {
+                return Some(first);
+            }
+            if let Some((id, (holder, job))) = state.jobs.pop_first() {
+                state.round = id.round + 1;
+                state.forget(holder);
+                self.note_waiting(&state);
+                return Some(job);
             }
             let waited = self.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -87,17 +141,50 @@ impl JobQueue {
         self.changed.notify_all();
     }
 
+    fn note_waiting(&self, state: &State) {
+        let has_waiting = !state.jobs.is_empty();
+        self.has_waiting.store(has_waiting, Ordering::Relaxed);
+    }
+
     /// The state is consistent whenever the lock is free: code under it cannot panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl State {
+    /// Puts `job` into the next round without a job of `holder`.
+    fn insert(&mut self, holder: HolderKey, job: Job) -> JobId {
+        let last = self.last_rounds.get(&holder);
+        let round = last.map_or(self.round, |last| self.round.max(last + 1));
+        let id = JobId {
+            round,
+            number: self.pushed,
+        };
+        self.pushed += 1;
+        self.jobs.insert(id, (holder, job));
+        self.shares.take(holder, 1);
+        self.last_rounds.insert(holder, round);
+        id
+    }
+
+    /// Counts that a job of `holder` waits no more.
+    fn forget(&mut self, holder: HolderKey) {
+        self.shares.give_back(holder, 1);
+        if self.shares.held_by(holder) == 0 {
+            self.last_rounds.remove(&holder);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Receiver, channel};
 
-    use super::JobQueue;
+    use super::{JobQueue, QueueFull};
+    use crate::mcp::{HolderKey, Holders};
+
+    const ANYONE: HolderKey = HolderKey::ANONYMOUS;
 
     #[test]
     fn jobs_leave_in_the_order_in_which_they_came_without_those_taken_back() {
@@ -108,14 +195,15 @@ mod tests {
             Box::new(move || done.send(number).expect("the test listens"))
         };
         let ids: Vec<_> = (0..4)
-            .map(|number| queue.push(job(number)).ok().expect("there is room"))
+            .map(|number| queue.push(ANYONE, job(number)).expect("there is room"))
             .collect();
-        assert!(queue.push(job(4)).is_err(), "a fifth finds no room");
+        let full = Err(QueueFull::Queue { max: 4 });
+        assert_eq!(queue.push(ANYONE, job(4)), full, "a fifth finds no room");
         assert!(queue.withdraw(ids[1]).is_some());
         assert!(queue.withdraw(ids[1]).is_none(), "it is gone");
-        assert!(queue.push(job(5)).is_ok(), "its place is free");
+        assert!(queue.push(ANYONE, job(5)).is_ok(), "its place is free");
         queue.push_first(job(6));
-        assert!(queue.push(job(7)).is_err(), "it is full again");
+        assert_eq!(queue.push(ANYONE, job(7)), full, "it is full again");
         for _ in 0..5 {
             queue.next().expect("a job waits")();
         }
@@ -123,10 +211,78 @@ mod tests {
         assert_eq!(order.try_iter().collect::<Vec<_>>(), [6, 0, 2, 3, 5]);
     }
 
+    /// Takes up to `count` jobs out and gives the names that they send.
+    fn started(
+        queue: &JobQueue,
+        order: &Receiver<&'static str>,
+        count: usize,
+    ) -> Vec<&'static str> {
+        for _ in 0..count {
+            queue.next().expect("a job waits")();
+        }
+        order.try_iter().collect()
+    }
+
+    #[test]
+    fn a_client_with_one_job_does_not_wait_behind_the_many_of_another() {
+        let queue = JobQueue::new(1000);
+        let holders = Holders::default();
+        let [greedy, ann, bob] = ["greedy", "ann", "bob"];
+        let (done, order) = channel();
+        let push = |name: &'static str| {
+            let done = done.clone();
+            let job = Box::new(move || done.send(name).expect("the test listens"));
+            queue.push(holders.of_principal(name), job)
+        };
+        for _ in 0..500 {
+            assert!(push(greedy).is_ok());
+        }
+        assert_eq!(started(&queue, &order, 3), [greedy; 3]);
+        assert!(push(ann).is_ok());
+        assert_eq!(started(&queue, &order, 3), [greedy, ann, greedy]);
+        for name in [ann, ann, bob] {
+            assert!(push(name).is_ok());
+        }
+        let turns = [greedy, ann, bob, greedy, ann, greedy, greedy];
+        assert_eq!(started(&queue, &order, 7), turns);
+        // One that has a job whenever it is its turn gets every second turn, and no more.
+        for _ in 0..5 {
+            assert!(push(ann).is_ok());
+            assert_eq!(started(&queue, &order, 2), [greedy, ann]);
+        }
+    }
+
+    #[test]
+    fn a_client_may_not_fill_the_queue_and_another_gets_a_place() {
+        let queue = JobQueue::new(900);
+        let holders = Holders::default();
+        let [greedy, other] = ["greedy", "other"].map(|name| holders.of_principal(name));
+        let mut ids = Vec::new();
+        let refused = loop {
+            match queue.push(greedy, Box::new(|| ())) {
+                Ok(id) => ids.push(id),
+                Err(full) => break full,
+            }
+        };
+        let full = QueueFull::Holder {
+            held: 800,
+            max: 900,
+        };
+        assert_eq!(refused, full);
+        let id = queue.push(other, Box::new(|| ())).expect("a place is left");
+        assert!(queue.has_waiting());
+        for id in ids.into_iter().chain([id]) {
+            assert!(queue.withdraw(id).is_some());
+        }
+        assert!(!queue.has_waiting());
+        assert!(queue.lock().last_rounds.is_empty());
+    }
+
     #[test]
     fn a_closed_queue_gives_no_more_jobs() {
         let queue = JobQueue::new(1);
-        assert!(queue.push(Box::new(|| panic!("it never starts"))).is_ok());
+        let job = Box::new(|| panic!("it never starts"));
+        assert!(queue.push(ANYONE, job).is_ok());
         queue.close();
         assert!(queue.next().is_none());
     }

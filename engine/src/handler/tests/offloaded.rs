@@ -6,9 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Shard, check_panicked};
+use super::{Call, Shard, check_panicked};
 use crate::handler::error::{CallError, Kind};
 use crate::handler::offload::{OffloadPool, PoolThreads};
+use crate::mcp::Holders;
 
 /// A shard with a pool of one thread for each kind of work, and the wake-ups of the threads.
 fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {
@@ -131,7 +132,9 @@ fn work_beyond_the_queue_is_refused_at_once() {
     match poll(&mut refused) {
         Poll::Ready(Err(error)) => {
             assert!(matches!(error.kind(), Kind::Protocol { code: -32603, .. }));
-            assert!(error.to_string().starts_with("overloaded"));
+            let text = "overloaded: all 1 places for offloaded work are taken \
+                (offload.queue_max); try again later (-32603)";
+            assert_eq!(error.to_string(), text);
         }
         other => panic!("refused: {other:?}"),
     }
@@ -139,6 +142,37 @@ fn work_beyond_the_queue_is_refused_at_once() {
     assert_eq!(finish(&pooled, &mut queued).ok(), Some(2));
     let mut again = pin!(call.offload(|| 4));
     assert_eq!(finish(&pooled, &mut again).ok(), Some(4));
+}
+
+#[test]
+fn work_of_another_client_does_not_wait_behind_all_that_one_has_offloaded() {
+    let pooled = pooled(100);
+    let holders = Holders::default();
+    let [greedy, other] = ["greedy", "other"].map(|name| {
+        let call = pooled.0.call(1);
+        call.set_holder(holders.of_principal(name));
+        (name, call)
+    });
+    let (gate, work) = Gate::new();
+    let mut running = pin!(greedy.1.offload(work));
+    assert!(poll(&mut running).is_pending());
+    gate.wait_until_it_runs();
+    let (started, starts) = channel();
+    let offload = |(name, call): (&'static str, &Call)| {
+        let (call, started) = (call.clone(), started.clone());
+        let mut future =
+            Box::pin(async move { call.offload(move || started.send(name)).await.is_ok() });
+        assert!(poll(&mut future.as_mut()).is_pending());
+        future
+    };
+    let mut waiting: Vec<_> = (0..20).map(|_| offload((greedy.0, &greedy.1))).collect();
+    waiting.push(offload((other.0, &other.1)));
+    gate.let_it_end();
+    for future in &mut waiting {
+        assert!(finish(&pooled, &mut future.as_mut()));
+    }
+    let order: Vec<_> = starts.try_iter().collect();
+    assert_eq!(order[..3], ["greedy", "other", "greedy"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::DecodeError;
 
 use super::Endpoint;
-use crate::handler::offload::{JobId, PoolFull};
+use crate::handler::offload::JobId;
 use crate::mcp::decoding::{Decoded, Undecoded};
 use crate::mcp::disposition::Disposition;
 use crate::mcp::forward_budget::PostedBody;
@@ -26,7 +26,7 @@ impl Endpoint {
     pub(crate) fn begin_decoding(&self, request: Undecoded) -> Result<JobId, Reason<'static>> {
         let plan = self.services.catalog.plan();
         let begun = self.decoding.begin(request, plan);
-        begun.map_err(|PoolFull| Reason::Overloaded("too many large messages wait to be decoded"))
+        begun.map_err(|_| Reason::Overloaded("too many large messages wait to be decoded"))
     }
 
     /// Cancels the decoding of a body; returns whether it had not begun.

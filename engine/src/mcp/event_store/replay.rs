@@ -8,10 +8,16 @@ use super::EventId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReplayError {
     /// No such stream is kept, or it never had such an event.
-    #[error("event is unknown or its stream is no longer kept")]
+    #[error(
+        "event is unknown or its stream is no longer kept: make the request again if its answer is \
+         missing"
+    )]
     Unknown,
     /// Some later events were dropped.
-    #[error("events after the last one received were dropped")]
+    #[error(
+        "events after the last one received were dropped: make the request again if its answer is \
+         missing"
+    )]
     Evicted,
 }
 

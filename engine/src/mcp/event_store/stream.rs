@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use crate::mcp::age_list::{AgeList, Links, LinksOf};
+use crate::mcp::holder::HolderKey;
+use crate::mcp::holder_lists::HolderLists;
 
 /// A stream whose end is kept.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(super) struct Stream {
     pub(super) owner: u32,
     /// Whether no more will come.
     pub(super) is_finished: bool,
+    /// Whether no client needs its events.
+    pub(super) is_cancelled: bool,
     /// Sequence of the first event that is kept, or of the next one if none is.
     pub(super) first: u64,
     /// The kept events, without a gap.
@@ -23,6 +27,7 @@ pub(super) struct Stream {
     pub(super) bytes: usize,
     pub(super) in_shard: Links,
     pub(super) in_session: Links,
+    in_holder: Links,
 }
 
 /// Streams in the order in which they are dropped when memory is short.
@@ -32,10 +37,19 @@ pub(super) struct DropOrder {
     open: AgeList,
 }
 
+/// The streams of each holder in that order.
+#[derive(Debug, Default)]
+pub(super) struct HolderOrders {
+    finished: HolderLists,
+    open: HolderLists,
+}
+
 /// A stream's place among those of the shard.
 pub(super) const IN_SHARD: LinksOf<Stream> = |stream| &mut stream.in_shard;
 /// A stream's place among those of its session.
 pub(super) const IN_SESSION: LinksOf<Stream> = |stream| &mut stream.in_session;
+/// A stream's place among those of its holder.
+const IN_HOLDER: LinksOf<Stream> = |stream| &mut stream.in_holder;
 
 impl Stream {
     /// A stream without events, in no list.
@@ -44,11 +58,13 @@ impl Stream {
             number,
             owner,
             is_finished: false,
+            is_cancelled: false,
             first: 0,
             events: VecDeque::new(),
             bytes: 0,
             in_shard: Links::LOOSE,
             in_session: Links::LOOSE,
+            in_holder: Links::LOOSE,
         }
     }
 
@@ -88,6 +104,35 @@ impl DropOrder {
     }
 
     fn list_of(&mut self, stream: &Stream) -> &mut AgeList {
+        match stream.is_finished {
+            true => &mut self.finished,
+            false => &mut self.open,
+        }
+    }
+}
+
+impl HolderOrders {
+    /// Bytes of the entry of a holder with finished streams and open ones.
+    pub(super) const ENTRY_BYTES: usize = 2 * size_of::<(HolderKey, AgeList)>();
+
+    /// The stream of `holder` that goes first.
+    pub(super) fn first(&self, holder: HolderKey) -> Option<u32> {
+        self.finished.oldest(holder).or(self.open.oldest(holder))
+    }
+
+    /// Puts a stream behind the others of its kind.
+    pub(super) fn push(&mut self, holder: HolderKey, streams: &mut Slab<Stream>, index: u32) {
+        let lists = self.lists_of(&streams[index as usize]);
+        lists.push(holder, (streams, index), IN_HOLDER);
+    }
+
+    /// Takes a stream out.
+    pub(super) fn remove(&mut self, holder: HolderKey, streams: &mut Slab<Stream>, index: u32) {
+        let lists = self.lists_of(&streams[index as usize]);
+        lists.remove(holder, (streams, index), IN_HOLDER);
+    }
+
+    fn lists_of(&mut self, stream: &Stream) -> &mut HolderLists {
         match stream.is_finished {
             true => &mut self.finished,
             false => &mut self.open,

@@ -6,7 +6,11 @@ use super::{
     EVENT_OVERHEAD_BYTES, EventDrops, EventId, EventLimits, EventStore, ReplayError,
     STREAM_OVERHEAD_BYTES, StreamId,
 };
+use crate::mcp::holder::{HolderKey, Holders};
 use crate::mcp::session_id::SessionId;
+
+/// The holder of streams in tests about other limits.
+const ANYONE: HolderKey = HolderKey::ANONYMOUS;
 
 const LIMITS: EventLimits = EventLimits {
     bytes_max: 1_000_000,
@@ -31,9 +35,23 @@ fn cost(streams: usize, events: usize, message_bytes: usize) -> usize {
     streams * STREAM_OVERHEAD_BYTES + events * (EVENT_OVERHEAD_BYTES + message_bytes)
 }
 
+/// The limit of a shard of which a single holder may have `bytes`: eight ninths.
+fn limit_of_one_holder(bytes: usize) -> usize {
+    bytes + bytes.div_ceil(8)
+}
+
 /// Begins a stream with its first event and `events` messages of one byte: 1, 2 and so on.
 fn filled(store: &mut EventStore, owner: SessionId, events: u8) -> StreamId {
-    let stream = store.begin(owner);
+    filled_by(store, (owner, ANYONE), events)
+}
+
+/// The same for a session of `holder`.
+fn filled_by(
+    store: &mut EventStore,
+    (owner, holder): (SessionId, HolderKey),
+    events: u8,
+) -> StreamId {
+    let stream = store.begin(owner, holder);
     store.append(stream, b"").unwrap();
     for number in 1..=events {
         store.append(stream, &[number]).unwrap();
@@ -75,21 +93,21 @@ fn a_stream_is_replayed_from_after_the_event_the_client_saw_last() {
 #[test]
 fn ids_name_home_stream_and_sequence_and_streams_are_never_named_again() {
     let mut store = store(LIMITS);
-    let first = store.begin(session(1));
+    let first = store.begin(session(1), ANYONE);
     let mut texts = std::collections::HashSet::new();
     for sequence in 0..3 {
         let id = store.append(first, b"x").unwrap();
         assert_eq!((id.home, id.stream, id.sequence), (3, first, sequence));
         assert!(texts.insert(id.to_text()));
     }
-    store.forget(first);
-    assert_ne!(store.begin(session(1)), first);
+    store.cancel(first);
+    assert_ne!(store.begin(session(1), ANYONE), first);
 }
 
 #[test]
 fn an_event_that_never_was_is_unknown() {
     let mut store = store(LIMITS);
-    let stream = store.begin(session(1));
+    let stream = store.begin(session(1), ANYONE);
     assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Unknown));
     store.append(stream, b"");
     assert_eq!(replayed(&store, stream, 0), Ok((vec![], false)));
@@ -125,7 +143,7 @@ fn the_owner_is_known_as_long_as_the_stream() {
     let mut store = store(LIMITS);
     let stream = filled(&mut store, session(7), 1);
     assert_eq!(store.owner_of(stream), Some(session(7)));
-    store.forget(stream);
+    store.forget_owner(session(7));
     assert_eq!(store.owner_of(stream), None);
     assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Unknown));
     assert_eq!(store.append(stream, b"x"), None);
@@ -150,14 +168,13 @@ fn forgetting_an_owner_forgets_its_streams_and_no_others() {
 #[test]
 fn a_store_without_streams_owns_nothing() {
     let mut store = store(LIMITS);
-    for round in 0..2 {
-        let streams: Vec<_> = (0..100)
-            .map(|number| filled(&mut store, session(number % 20), 10))
-            .collect();
+    for _ in 0..2 {
+        for number in 0..100 {
+            filled(&mut store, session(number % 20), 10);
+        }
         assert_eq!(store.bytes(), cost(100, 1000, 1));
-        match round {
-            0 => streams.into_iter().for_each(|stream| store.forget(stream)),
-            _ => (0..20).for_each(|number| store.forget_owner(session(number))),
+        for number in 0..20 {
+            store.forget_owner(session(number));
         }
         assert_eq!(store.bytes(), 0);
         assert_eq!(store.streams.capacity() + store.owners.capacity(), 0);
@@ -180,7 +197,7 @@ fn a_full_stream_loses_its_oldest_event() {
 #[test]
 fn finished_streams_go_before_open_ones_and_idle_longest_first() {
     let mut store = store(EventLimits {
-        bytes_max: cost(4, 8, 1),
+        bytes_max: limit_of_one_holder(cost(4, 8, 1)),
         ..LIMITS
     });
     let open = filled(&mut store, session(1), 2);
@@ -278,7 +295,7 @@ fn limits_without_room_for_a_stream_keep_nothing() {
         },
     ] {
         let mut store = store(limits);
-        let stream = store.begin(session(1));
+        let stream = store.begin(session(1), ANYONE);
         assert_eq!(store.append(stream, b""), None);
         assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Unknown));
         assert_eq!(store.bytes(), 0);
@@ -320,4 +337,101 @@ fn events_that_are_withdrawn_leave_nothing_behind_and_those_before_them_stay() {
         }
         assert_eq!(store.append(stream, &[9]), Some(event(from)));
     }
+}
+
+#[test]
+fn of_a_cancelled_stream_only_its_place_is_kept_and_nothing_is_replayed() {
+    let mut store = store(LIMITS);
+    let stream = filled(&mut store, session(1), 3);
+    store.cancel(stream);
+    assert_eq!(store.bytes(), cost(1, 0, 0));
+    for after in 0..=3 {
+        assert_eq!(replayed(&store, stream, after), Ok((vec![], true)));
+    }
+    assert_eq!(replayed(&store, stream, 4), Err(ReplayError::Unknown));
+    assert_eq!(store.append(stream, b"late"), None);
+    assert_eq!(store.drops(), EventDrops::default());
+    store.cancel(stream);
+    assert_eq!(store.bytes(), cost(1, 0, 0));
+}
+
+#[test]
+fn a_holder_past_its_share_loses_its_own_events_and_no_other_does() {
+    let mut store = store(EventLimits {
+        bytes_max: 9 * cost(1, 1, 1000),
+        ..LIMITS
+    });
+    let holders = Holders::default();
+    let [greedy, other] = ["ann", "bob"].map(|name| holders.of_principal(name));
+    let theirs = filled_by(&mut store, (session(0), other), 1);
+    store.finish(theirs);
+    let begun: Vec<StreamId> = (1..=30)
+        .map(|number| {
+            let stream = store.begin(session(number), greedy);
+            store.append(stream, b"").unwrap();
+            store.append(stream, &[7; 1000]).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(replayed(&store, theirs, 0), Ok((ones(1..=1), true)));
+    let is_kept = |stream: &&StreamId| replayed(&store, **stream, 0).is_ok();
+    let kept: Vec<_> = begun.iter().filter(is_kept).copied().collect();
+    assert_eq!(
+        kept,
+        begun[30 - 7..],
+        "its newest, eight ninths of the whole"
+    );
+}
+
+#[test]
+fn the_holder_furthest_past_its_share_makes_room_for_the_others() {
+    let mut store = store(EventLimits {
+        bytes_max: 9 * cost(1, 1, 10_000),
+        ..LIMITS
+    });
+    let holders = Holders::default();
+    let [greedy, other] = ["ann", "bob"].map(|name| holders.of_principal(name));
+    let theirs = filled_by(&mut store, (session(0), other), 1);
+    store.finish(theirs);
+    let send = |store: &mut EventStore, number: u128, holder, bytes: usize| {
+        let stream = store.begin(session(number), holder);
+        store.append(stream, b"").unwrap();
+        store.append(stream, &vec![7; bytes]).unwrap();
+        stream
+    };
+    for number in 1..=10 {
+        send(&mut store, number, greedy, 10_000);
+    }
+    for number in 20..24 {
+        let newcomer = holders.of_principal(&number.to_string());
+        let stream = send(&mut store, number, newcomer, 8000);
+        assert_eq!(replayed(&store, stream, 0).map(|it| it.0.len()), Ok(1));
+    }
+    assert_eq!(replayed(&store, theirs, 0), Ok((ones(1..=1), true)));
+}
+
+#[test]
+fn an_event_larger_than_a_share_is_kept_in_a_store_full_of_small_holders() {
+    let mut store = store(EventLimits {
+        bytes_max: 100 * cost(1, 1, 1000),
+        bytes_per_session_max: cost(1, 1, 20_000),
+        ..LIMITS
+    });
+    let holders = Holders::default();
+    for number in 0..100 {
+        let small = holders.of_principal(&number.to_string());
+        let stream = store.begin(session(number), small);
+        store.append(stream, b"").unwrap();
+        store.append(stream, &[7; 1000]).unwrap();
+    }
+    let large = holders.of_principal("large");
+    let stream = store.begin(session(1000), large);
+    store.append(stream, b"").unwrap();
+    store.append(stream, &[7; 20_000]).unwrap();
+    assert_eq!(replayed(&store, stream, 0).map(|it| it.0.len()), Ok(1));
+    let before = store.drops();
+    store.append(stream, &[8; 20_000]).unwrap();
+    assert_eq!(replayed(&store, stream, 0), Err(ReplayError::Evicted));
+    assert_eq!(replayed(&store, stream, 1).map(|it| it.0.len()), Ok(1));
+    assert_eq!(store.drops().events, before.events + 1, "its own goes next");
 }

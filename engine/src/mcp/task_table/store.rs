@@ -35,7 +35,8 @@ pub(super) struct TaskStore {
     /// Tasks of each holder, and those of them that are over.
     shares: Shares,
     over_by_holder: HolderLists,
-    bytes: usize,
+    /// Counted bytes of each holder's tasks.
+    bytes: Shares,
     /// The part of `bytes` that belongs to tasks that are over.
     over_bytes: usize,
     evicted: u64,
@@ -58,7 +59,7 @@ pub(super) const WAITERS_MAX: usize = 8;
 pub(super) const TASK_OVERHEAD_BYTES: usize = 2
     * (size_of::<Task>()
         + size_of::<(TaskOwner, Owned)>()
-        + size_of::<(HolderKey, usize)>()
+        + 2 * size_of::<(HolderKey, usize)>()
         + size_of::<(HolderKey, AgeList)>()
         + size_of::<(u64, u32)>() * 8
         + size_of::<u32>() * 2
@@ -78,7 +79,7 @@ impl TaskStore {
             over: AgeList::new(),
             shares: Shares::new(limits.tasks_max),
             over_by_holder: HolderLists::default(),
-            bytes: 0,
+            bytes: Shares::new(limits.bytes_max),
             over_bytes: 0,
             evicted: 0,
         }
@@ -86,7 +87,7 @@ impl TaskStore {
 
     /// The counted bytes of everything kept.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.used()
     }
 
     /// The number of evicted tasks.
@@ -164,11 +165,12 @@ impl TaskStore {
         {
             self.evict(index);
         }
-        let is_full = self.tasks.len() >= tasks_max;
-        if let Some(index) = self.over.oldest().filter(|_| is_full) {
+        if self.tasks.len() >= tasks_max
+            && let Some(index) = self.first_to_go(&self.shares, 1)
+        {
             self.evict(index);
         }
-        self.make_room(cost)?;
+        self.make_room_of(holder, cost)?;
         Ok(())
     }
 
@@ -219,7 +221,7 @@ impl TaskStore {
         if let Ok(entry) = self.by_id.find_entry(hash_of(id), |other| *other == index) {
             entry.remove();
         }
-        self.bytes -= bytes;
+        self.bytes.give_back(holder, bytes);
         self.over_bytes -= if is_over { bytes } else { 0 };
         let task = self.tasks.remove(index as usize);
         if self.tasks.is_empty() {
@@ -228,6 +230,7 @@ impl TaskStore {
             self.owners = HashMap::new();
             self.expiries = BTreeSet::new();
             self.shares = Shares::new(self.limits.tasks_max);
+            self.bytes = Shares::new(self.limits.bytes_max);
             self.over_by_holder = HolderLists::default();
         }
         task
@@ -251,14 +254,14 @@ impl TaskStore {
     /// Counts the bytes of a running task again; their limit was checked before.
     pub(super) fn recount(&mut self, index: u32) {
         let task = &mut self.tasks[index as usize];
-        self.bytes -= task.bytes;
+        self.bytes.give_back(task.holder, task.bytes);
         task.bytes = bytes_of(task);
-        self.bytes += task.bytes;
+        self.bytes.take(task.holder, task.bytes);
     }
 
     /// Sets the message of a finished task, if it fits without evicting another.
     pub(super) fn explain(&mut self, index: u32, text: &str) {
-        if self.bytes + text.len() > self.limits.bytes_max {
+        if self.bytes() + text.len() > self.limits.bytes_max {
             return;
         }
         let task = &mut self.tasks[index as usize];
@@ -277,20 +280,38 @@ impl TaskStore {
         Ok(())
     }
 
-    /// Frees `bytes`, if finished tasks hold enough.
-    pub(super) fn make_room(&mut self, bytes: usize) -> Result<(), NotKept> {
+    /// Frees `bytes` for a running task, if finished ones hold enough.
+    pub(super) fn make_room(&mut self, index: u32, bytes: usize) -> Result<(), NotKept> {
+        self.make_room_of(self.tasks[index as usize].holder, bytes)
+    }
+
+    /// Frees `bytes` for `holder`: past its share it loses its own finished tasks first.
+    fn make_room_of(&mut self, holder: HolderKey, bytes: usize) -> Result<(), NotKept> {
         self.check_room(bytes)?;
-        while self.bytes + bytes > self.limits.bytes_max {
-            let Some(index) = self.over.oldest() else {
-                break;
-            };
+        while self.bytes.exceeds_share(holder, bytes)
+            && let Some(index) = self.over_by_holder.oldest(holder)
+        {
+            self.evict(index);
+        }
+        while self.bytes() + bytes > self.limits.bytes_max
+            && let Some(index) = self.first_to_go(&self.bytes, bytes)
+        {
             self.evict(index);
         }
         Ok(())
     }
 
+    /// The finished task that is evicted for `amount` more of what `shares` counts: of the holder
+    /// that is furthest past its share, or of any if none is.
+    fn first_to_go(&self, shares: &Shares, amount: usize) -> Option<u32> {
+        let oldest = |holder| self.over_by_holder.oldest(holder);
+        shares
+            .largest_past_share(amount, |holder| oldest(holder).is_some())
+            .map_or(self.over.oldest(), oldest)
+    }
+
     fn check_room(&self, bytes: usize) -> Result<(), NotKept> {
-        let running_bytes = self.bytes - self.over_bytes;
+        let running_bytes = self.bytes() - self.over_bytes;
         let bytes_free = self.limits.bytes_max.saturating_sub(running_bytes);
         if bytes > bytes_free {
             return Err(NotKept::NoRoom { bytes, bytes_free });

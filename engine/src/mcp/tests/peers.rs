@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::principals::ANN;
 use super::task_status::{leave, listen_as};
 use super::tasks::{call as start_task, endpoint_with as harness_with_tasks};
-use super::test_endpoint::{Answer, TestEndpoint, error, initialize, kind_of, on_executor};
+use super::test_endpoint::{
+    Answer, TestEndpoint, error, initialize, kind_of, on_executor, part_of,
+};
+use crate::mcp::Part;
 use crate::mcp::holder::HolderKey;
 use crate::meter::Counter;
 
@@ -89,6 +92,35 @@ fn a_call_needs_the_peer_only_where_much_is_taken() {
 }
 
 #[test]
+fn a_call_needs_the_peer_while_offloaded_work_waits() {
+    on_executor(async {
+        let mut harness = TestEndpoint::new();
+        let session = harness.session();
+        harness.peer = None;
+        let echo = |harness: &mut TestEndpoint| {
+            let arguments = json!({"message": "m"});
+            kind_of(
+                &harness
+                    .call_modern("echo", arguments, json!({}))
+                    .disposition,
+            )
+        };
+        assert_eq!(echo(&mut harness), "200");
+        let first = harness.call_modern("offloads", json!({}), json!({}));
+        let first = first.pending();
+        assert_eq!(echo(&mut harness), "peer needed");
+        let of_session = harness.call_legacy(&session, "echo", json!({"message": "m"}));
+        assert_eq!(kind_of(&of_session.disposition), "200");
+        harness.peer = peer(&harness, "192.0.2.1");
+        assert_eq!(echo(&mut harness), "200");
+        harness.peer = None;
+        harness.endpoint.handle_cancel(first);
+        harness.settle().await;
+        assert_eq!(echo(&mut harness), "200", "nothing waits any more");
+    });
+}
+
+#[test]
 fn an_address_has_a_share_of_the_sessions() {
     let mut harness = TestEndpoint::with(|settings| settings.sessions_max = 90);
     harness.peer = peer(&harness, "2001:db8::1");
@@ -152,5 +184,35 @@ fn an_address_has_a_share_of_the_tasks_with_and_without_sessions() {
         harness.peer = peer(&harness, "192.0.2.2");
         let made = start_task(&mut harness, "waits");
         assert_eq!(kind_of(&made.disposition), "200", "{}", made.body);
+    });
+}
+
+#[test]
+fn sessions_of_one_address_drop_no_events_of_another() {
+    on_executor(async {
+        let mut harness = TestEndpoint::with(|settings| settings.events.bytes_max = 30_000);
+        harness.takes_events = true;
+        harness.gate.open();
+        let call_at = |harness: &mut TestEndpoint, address: &str| {
+            harness.peer = peer(harness, address);
+            let session = harness.session();
+            let answer = harness.call_legacy(&session, "steps", json!({"steps": [1.0, 2.0]}));
+            (session, answer)
+        };
+        let (session, _) = call_at(&mut harness, "192.0.2.1");
+        let primed = match harness.deliveries().as_slice() {
+            [(_, Part::Event { id: Some(id), .. }), ..] => id.to_text(),
+            other => panic!("no event to resume from: {other:?}"),
+        };
+        harness.settle().await;
+        for _ in 0..60 {
+            call_at(&mut harness, "192.0.2.2");
+            harness.settle().await;
+        }
+        assert!(harness.count(Counter::EventStreamsDropped) > 0);
+        harness.send("GET", &format!("{session}Last-Event-ID: {primed}\r\n"));
+        let kinds: Vec<_> = harness.deliveries();
+        let kinds: Vec<_> = kinds.iter().map(|it| part_of(&it.1).0).collect();
+        assert_eq!(kinds, ["event", "event", "event", "end"]);
     });
 }

@@ -199,14 +199,13 @@ fn ids_that_name_nothing_of_the_session_are_refused_and_say_why() {
             check_refused(&mut harness, &session, text, "no id that this server gives");
         }
         let unknown = "unknown or its stream is no longer kept";
-        check_refused(&mut harness, &session, "0000-0-9", unknown);
         for (session, text) in [
+            (&session, "0000-0-9"),
             (&session, "0000-ff-0"),
             (&session, "0001-0-0"),
             (&other, &own[1].to_text()),
         ] {
-            resume(&mut harness, session, text).check("done", &Value::Null);
-            assert!(harness.deliveries().is_empty());
+            check_refused(&mut harness, session, text, unknown);
         }
         check_refused(&mut harness, &session, &own[0].to_text(), "were dropped");
         assert_eq!(harness.count(Counter::EventsDropped), 1);
@@ -252,14 +251,41 @@ fn the_end_of_a_session_forgets_its_events() {
 }
 
 #[test]
-fn a_cancelled_call_is_forgotten() {
+fn a_cancelled_call_keeps_no_events() {
     on_executor(async {
         let mut harness = harness();
         let session = harness.session();
         let key = call(&mut harness, &session).pending();
-        harness.settle().await;
+        let primed = ids(&harness.settle().await)[0].to_text();
+        let kept_bytes = harness.count(Counter::EventsBytes);
         harness.endpoint.services().endings().cancel(key);
-        assert_eq!(harness.count(Counter::EventsBytes), 0);
+        assert!(harness.count(Counter::EventsBytes) < kept_bytes);
+        assert_eq!(harness.count(Counter::EventsDropped), 0);
+        harness.deliveries();
+        resume(&mut harness, &session, &primed).check("done", &Value::Null);
+        assert!(harness.deliveries().is_empty());
+    });
+}
+
+#[test]
+fn a_client_whose_answer_was_dropped_learns_it_when_it_resumes() {
+    on_executor(async {
+        let mut harness =
+            TestEndpoint::with(|settings| settings.events.streams_per_session_max = 1);
+        harness.takes_events = true;
+        harness.gate.open();
+        let session = harness.session();
+        let answer = call(&mut harness, &session);
+        let primed = ids(&harness.deliveries())[0].to_text();
+        harness
+            .endpoint
+            .handle_client_gone(answer.pending(), answer.exchange);
+        harness.settle().await;
+        call(&mut harness, &session).pending();
+        harness.settle().await;
+        assert_eq!(harness.count(Counter::EventStreamsDropped), 1);
+        let says = "make the request again if its answer is missing";
+        check_refused(&mut harness, &session, &primed, says);
     });
 }
 

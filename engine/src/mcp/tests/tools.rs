@@ -129,6 +129,7 @@ pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
         Tool::from_schema("panics", "d", ANY_SCHEMA, panics),
         panicking_later(gate),
         pausing(gate),
+        Tool::from_schema("offloads", "d", ANY_SCHEMA, offloads),
         Tool::from_schema(
             "samples",
             "d",
@@ -180,6 +181,10 @@ async fn logs(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
         call.log(level, None, &level.as_str()).await?;
     }
     Ok("logged")
+}
+
+async fn offloads(call: &Call, _: NoArguments) -> Result<&'static str, CallError> {
+    call.offload(|| "offloaded").await
 }
 
 async fn fails(_: &Call, _: NoArguments) -> Result<&'static str, CallError> {

@@ -4,7 +4,19 @@ use super::{
     EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, Replayed,
     STREAM_OVERHEAD_BYTES, StreamId, replayed, session,
 };
+use crate::mcp::holder::{HolderKey, Holders};
+use crate::mcp::shares::share_of;
 use corelane_io::rng::Rng;
+use std::sync::LazyLock;
+
+/// Whether a stream of this owner is meant.
+type Of<'a> = &'a dyn Fn(u128) -> bool;
+
+/// The holder of a session: two sessions have the same one.
+fn holder_of(owner: u128) -> HolderKey {
+    static HOLDERS: LazyLock<Holders> = LazyLock::new(Holders::default);
+    HOLDERS.of_principal(&(owner / 2).to_string())
+}
 
 struct Model {
     limits: EventLimits,
@@ -17,6 +29,7 @@ struct ModelStream {
     id: StreamId,
     owner: u128,
     is_finished: bool,
+    is_cancelled: bool,
     sent: u64,
     events: Vec<(u64, Vec<u8>)>,
 }
@@ -30,10 +43,19 @@ impl ModelStream {
 }
 
 impl Model {
-    fn bytes_of(&self, owner: Option<u128>) -> usize {
-        let streams = self.streams.iter();
-        let counted = streams.filter(|stream| owner.is_none_or(|owner| stream.owner == owner));
+    fn bytes_of(&self, of: Of<'_>) -> usize {
+        let counted = self.streams.iter().filter(|stream| of(stream.owner));
         counted.map(ModelStream::bytes).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes_of(&|_| true)
+    }
+
+    /// The bytes that each holder may have.
+    fn share(&self) -> usize {
+        let bytes_max = self.limits.bytes_max;
+        share_of(bytes_max, bytes_max.min(self.bytes()))
     }
 
     fn at(&self, id: StreamId) -> Option<usize> {
@@ -46,11 +68,10 @@ impl Model {
         self.streams.last_mut().expect("a stream was just moved")
     }
 
-    fn first_to_go(&self, owner: Option<u128>) -> usize {
+    fn first_to_go(&self, of: Of<'_>) -> usize {
         let goes = |finished: bool| {
-            self.streams.iter().position(|stream| {
-                owner.is_none_or(|owner| stream.owner == owner) && stream.is_finished == finished
-            })
+            let mut streams = self.streams.iter();
+            streams.position(|stream| of(stream.owner) && stream.is_finished == finished)
         };
         goes(true).or_else(|| goes(false)).expect("a stream exists")
     }
@@ -60,22 +81,37 @@ impl Model {
         self.drops.events += self.streams.remove(at).events.len() as u64;
     }
 
+    /// Makes room after a change of the last stream.
     fn make_room(&mut self, owner: u128) {
-        let limits = self.limits;
-        let bounds = [
-            (Some(owner), limits.bytes_per_session_max),
-            (None, limits.bytes_max),
-        ];
-        for (whose, bytes_max) in bounds {
-            while self.bytes_of(whose) > bytes_max {
-                let at = self.first_to_go(whose);
-                if self.streams[at].events.is_empty() {
-                    self.drop_stream(at);
-                } else {
-                    self.streams[at].events.remove(0);
-                    self.drops.events += 1;
-                }
+        let own = |other| other == owner;
+        while self.bytes_of(&own) > self.limits.bytes_per_session_max {
+            self.drop_from(self.first_to_go(&own));
+        }
+        let holder = holder_of(owner);
+        let own = |other| holder_of(other) == holder;
+        while self.bytes_of(&own) > self.share() {
+            let at = self.first_to_go(&own);
+            if at + 1 == self.streams.len() && self.streams[at].events.len() <= 1 {
+                break;
             }
+            self.drop_from(at);
+        }
+        while self.bytes() > self.limits.bytes_max {
+            let held = |it: HolderKey| self.bytes_of(&|owner| holder_of(owner) == it);
+            let others = self.streams.iter().map(|stream| holder_of(stream.owner));
+            let others = others.filter(|it| *it != holder && held(*it) > self.share());
+            let largest = others.max_by_key(|it| (held(*it), *it));
+            let of = |owner| largest.is_none_or(|it| holder_of(owner) == it);
+            self.drop_from(self.first_to_go(&of));
+        }
+    }
+
+    fn drop_from(&mut self, at: usize) {
+        if self.streams[at].events.is_empty() {
+            self.drop_stream(at);
+        } else {
+            self.streams[at].events.remove(0);
+            self.drops.events += 1;
         }
     }
 
@@ -84,12 +120,13 @@ impl Model {
             id,
             owner,
             is_finished: false,
+            is_cancelled: false,
             sent: 0,
             events: Vec::new(),
         });
         let of_owner = self.streams.iter().filter(|stream| stream.owner == owner);
         if of_owner.count() > self.limits.streams_per_session_max {
-            self.drop_stream(self.first_to_go(Some(owner)));
+            self.drop_stream(self.first_to_go(&|other| other == owner));
         }
         self.make_room(owner);
     }
@@ -109,21 +146,21 @@ impl Model {
         let sequence = stream.sent;
         stream.sent += 1;
         let alone = STREAM_OVERHEAD_BYTES + EVENT_OVERHEAD_BYTES + message.len();
-        let mut dropped = 0;
-        if sequence > 0 {
-            if alone > bytes_max.min(bytes_per_session_max) {
-                dropped = stream.events.len() + 1;
-                stream.events.clear();
-            } else {
-                if stream.events.len() == events_per_stream_max {
-                    stream.events.remove(0);
-                    dropped = 1;
-                }
-                stream.events.push((sequence, message.to_vec()));
-            }
+        if sequence == 0 {
+            return Some(sequence);
         }
+        if alone > bytes_max.min(bytes_per_session_max) {
+            let kept = std::mem::take(&mut stream.events);
+            self.drops.events += kept.len() as u64 + 1;
+            return Some(sequence);
+        }
+        let is_full = stream.events.len() == events_per_stream_max;
+        if is_full {
+            stream.events.remove(0);
+        }
+        stream.events.push((sequence, message.to_vec()));
         let owner = stream.owner;
-        self.drops.events += dropped as u64;
+        self.drops.events += u64::from(is_full);
         self.make_room(owner);
         Some(sequence)
     }
@@ -134,10 +171,21 @@ impl Model {
         }
     }
 
+    fn cancel(&mut self, id: StreamId) {
+        if let Some(at) = self.at(id) {
+            let stream = self.touch(at);
+            (stream.is_finished, stream.is_cancelled) = (true, true);
+            stream.events.clear();
+        }
+    }
+
     fn replay(&self, id: StreamId, after: u64) -> Replayed {
         let stream = &self.streams[self.at(id).ok_or(ReplayError::Unknown)?];
         if after >= stream.sent {
             return Err(ReplayError::Unknown);
+        }
+        if stream.is_cancelled {
+            return Ok((Vec::new(), true));
         }
         let later = stream.events.iter().filter(|(at, _)| *at > after);
         let later: Vec<_> = later.cloned().collect();
@@ -149,7 +197,7 @@ impl Model {
 }
 
 fn agree(store: &EventStore, model: &Model, ids: &[StreamId]) {
-    assert_eq!(store.bytes(), model.bytes_of(None));
+    assert_eq!(store.bytes(), model.bytes());
     assert!(store.bytes() <= model.limits.bytes_max);
     assert_eq!(store.drops(), model.drops);
     assert_eq!(store.streams.len(), model.streams.len());
@@ -159,7 +207,10 @@ fn agree(store: &EventStore, model: &Model, ids: &[StreamId]) {
         assert!(owner.bytes <= model.limits.bytes_per_session_max);
         assert!(owner.streams <= model.limits.streams_per_session_max);
         assert!(owner.streams > 0);
-        assert_eq!(owner.bytes, model.bytes_of(Some(owner.session.random)));
+        assert_eq!(
+            owner.bytes,
+            model.bytes_of(&|other| other == owner.session.random)
+        );
     }
     for id in ids {
         let owner = model.at(*id).map(|at| session(model.streams[at].owner));
@@ -187,7 +238,7 @@ fn play(rng: &mut Rng, limits: EventLimits) {
             .then(|| ids[recent + rng.below((ids.len() - recent) as u64) as usize]);
         match (rng.below(20), id) {
             (0..3, _) | (_, None) => {
-                let id = store.begin(session(owner));
+                let id = store.begin(session(owner), holder_of(owner));
                 model.begin(id, owner);
                 ids.push(id);
             }
@@ -196,8 +247,8 @@ fn play(rng: &mut Rng, limits: EventLimits) {
                 model.finish(id);
             }
             (5, Some(id)) => {
-                store.forget(id);
-                model.streams.retain(|stream| stream.id != id);
+                store.cancel(id);
+                model.cancel(id);
             }
             (6, _) if rng.below(8) == 0 => {
                 store.forget_owner(session(owner));

@@ -4,6 +4,7 @@ use super::{
     CreateError, LIMITS, NOW_MS, NotKept, Outcome, RunningStatus, TaskError, TaskLimits, TaskOwner,
     TaskStatus, TaskTable, Waiter, complete, create, holder_of, principal, session, status, table,
 };
+use crate::mcp::task_id::TaskId;
 use crate::mcp::task_table::store::{INPUT_OVERHEAD_BYTES, TASK_OVERHEAD_BYTES, WAITERS_MAX};
 
 fn refusal(table: &mut TaskTable, owner: &TaskOwner) -> CreateError {
@@ -95,8 +96,8 @@ fn memory_is_made_from_tasks_that_are_over_and_only_if_that_suffices() {
         result_bytes_max: bytes_max,
         ..LIMITS
     });
-    let owner = session(1);
-    let [running, first, second] = [(); 3].map(|()| create(&mut table, &owner));
+    let owners = [1, 2, 3].map(session);
+    let [running, first, second] = [0, 1, 2].map(|at| create(&mut table, &owners[at]));
     let content = |bytes| vec![b'x'; bytes];
     table.complete(first, content(900), false, NOW_MS).unwrap();
     table.complete(second, content(100), false, NOW_MS).unwrap();
@@ -112,9 +113,90 @@ fn memory_is_made_from_tasks_that_are_over_and_only_if_that_suffices() {
     table
         .set_status(running, RunningStatus::Working, Some("."), NOW_MS)
         .unwrap();
-    assert_eq!(status(&table, first, &owner), None);
-    assert_eq!(status(&table, second, &owner), Some(TaskStatus::Completed));
+    assert_eq!(status(&table, first, &owners[1]), None);
+    let kept = status(&table, second, &owners[2]);
+    assert_eq!(kept, Some(TaskStatus::Completed));
     assert_eq!(table.bytes(), 2 * TASK_OVERHEAD_BYTES + 101);
+}
+
+/// A table for nine results of `bytes`, with some more for the tasks themselves.
+fn table_for_nine(bytes: usize) -> TaskTable {
+    table(TaskLimits {
+        bytes_max: 9 * (TASK_OVERHEAD_BYTES + bytes),
+        result_bytes_max: bytes,
+        ..LIMITS
+    })
+}
+
+/// Makes a task with a result of `bytes`.
+fn completed(table: &mut TaskTable, owner: &TaskOwner, bytes: usize) -> TaskId {
+    let id = create(table, owner);
+    table
+        .complete(id, vec![b'x'; bytes], false, NOW_MS)
+        .unwrap();
+    id
+}
+
+#[test]
+fn a_holder_past_its_share_of_bytes_loses_its_own_results_and_no_other_does() {
+    let mut table = table_for_nine(100_000);
+    let (greedy, other) = (principal("ann"), principal("bob"));
+    let theirs = completed(&mut table, &other, 100);
+    let made: Vec<TaskId> = (0..30)
+        .map(|_| completed(&mut table, &greedy, 100_000))
+        .collect();
+    assert_eq!(status(&table, theirs, &other), Some(TaskStatus::Completed));
+    let is_kept = |id: &&TaskId| status(&table, **id, &greedy).is_some();
+    let kept: Vec<_> = made.iter().filter(is_kept).copied().collect();
+    assert_eq!(
+        kept,
+        made[30 - 7..],
+        "its newest, eight ninths of the whole"
+    );
+}
+
+#[test]
+fn the_holder_furthest_past_its_share_makes_room_for_the_others() {
+    let mut table = table_for_nine(100_000);
+    let (greedy, other) = (principal("ann"), principal("bob"));
+    let theirs = completed(&mut table, &other, 10_000);
+    let made: Vec<TaskId> = (0..8)
+        .map(|_| completed(&mut table, &greedy, 100_000))
+        .collect();
+    let mut kept = made
+        .iter()
+        .filter(|id| status(&table, **id, &greedy).is_some());
+    let first = *kept.next().expect("its newest are kept");
+    for newcomer in [1, 2, 3].map(session) {
+        let id = completed(&mut table, &newcomer, 90_000);
+        assert_eq!(status(&table, id, &newcomer), Some(TaskStatus::Completed));
+    }
+    assert_eq!(status(&table, first, &greedy), None);
+    assert_eq!(status(&table, theirs, &other), Some(TaskStatus::Completed));
+}
+
+#[test]
+fn a_result_larger_than_a_share_is_kept_in_a_table_full_of_small_holders() {
+    let mut table = table_for_nine(100_000);
+    let owners: Vec<TaskOwner> = (1..=90).map(session).collect();
+    let small: Vec<TaskId> = owners
+        .iter()
+        .map(|owner| completed(&mut table, owner, 10_000 - 200))
+        .collect();
+    let large = principal("ann");
+    let first = completed(&mut table, &large, 100_000);
+    assert_eq!(status(&table, first, &large), Some(TaskStatus::Completed));
+    let kept_of = |table: &TaskTable| {
+        let pairs = small.iter().zip(&owners);
+        pairs
+            .filter(|(id, owner)| status(table, **id, owner).is_some())
+            .count()
+    };
+    let kept = kept_of(&table);
+    let second = completed(&mut table, &large, 100_000);
+    assert_eq!(status(&table, first, &large), None, "its own goes next");
+    assert_eq!(status(&table, second, &large), Some(TaskStatus::Completed));
+    assert_eq!(kept_of(&table), kept);
 }
 
 #[test]

@@ -88,15 +88,48 @@ impl Model {
         (bytes <= bytes_free).then_some(()).ok_or(no_room)
     }
 
-    fn room(&mut self, bytes: usize) -> Result<(), NotKept> {
+    fn room(&mut self, owner: &TaskOwner, bytes: usize) -> Result<(), NotKept> {
         self.check_room(bytes)?;
-        while self.bytes() + bytes > self.limits.bytes_max {
-            self.evict(None);
+        let bytes_max = self.limits.bytes_max;
+        let exceeds = |model: &Model| {
+            let used = bytes_max.min(model.bytes() + bytes);
+            model.bytes_of(owner) + bytes > share_of(bytes_max, used)
+        };
+        while exceeds(self) && self.oldest_over(Some(owner)).is_some() {
+            self.evict(Some(owner));
+        }
+        while self.bytes() + bytes > bytes_max {
+            let share = share_of(bytes_max, bytes_max);
+            let owner = self.largest_past(share, Model::bytes_of);
+            self.evict(owner.as_ref());
         }
         Ok(())
     }
 
-    fn piece(&mut self, size: usize, more: usize) -> Result<(), NotKept> {
+    /// The owner with a finished task that holds the most, if that is more than `share`.
+    fn largest_past(
+        &self,
+        share: usize,
+        held: fn(&Model, &TaskOwner) -> usize,
+    ) -> Option<TaskOwner> {
+        let owners = self.tasks.iter().map(|task| &task.owner);
+        let owners = owners.filter(|it| held(self, it) > share);
+        owners
+            .filter(|it| self.oldest_over(Some(it)).is_some())
+            .max_by_key(|it| (held(self, it), holder_of(it)))
+            .cloned()
+    }
+
+    fn bytes_of(&self, owner: &TaskOwner) -> usize {
+        let own = self.tasks.iter().filter(|task| task.owner == *owner);
+        own.map(ModelTask::bytes).sum()
+    }
+
+    fn tasks_of(&self, owner: &TaskOwner) -> usize {
+        self.tasks.iter().filter(|it| it.owner == *owner).count()
+    }
+
+    fn piece(&mut self, owner: &TaskOwner, size: usize, more: usize) -> Result<(), NotKept> {
         let bytes_max = self.limits.result_bytes_max;
         if size > bytes_max {
             return Err(NotKept::TooLarge {
@@ -104,13 +137,12 @@ impl Model {
                 bytes_max,
             });
         }
-        self.room(more)
+        self.room(owner, more)
     }
 
     /// Admits a task after evictions, or returns why not; removes nothing then.
     fn admit(&mut self, owner: &TaskOwner) -> Result<(), CreateError> {
-        let is_own = |task: &&ModelTask| task.owner == *owner;
-        let own = |model: &Model| model.tasks.iter().filter(is_own).count();
+        let own = |model: &Model| model.tasks_of(owner);
         let tasks_max = self.limits.per_owner_max;
         let owner_is_full = *owner != TaskOwner::Nobody && own(self) >= tasks_max;
         if owner_is_full && self.oldest_over(Some(owner)).is_none() {
@@ -134,9 +166,10 @@ impl Model {
             self.evict(Some(owner));
         }
         if self.tasks.len() >= tasks_max {
-            self.evict(None);
+            let owner = self.largest_past(share(self), Model::tasks_of);
+            self.evict(owner.as_ref());
         }
-        self.room(bytes).map_err(CreateError::from)
+        self.room(owner, bytes).map_err(CreateError::from)
     }
 
     fn running(&mut self, id: TaskId, to: TaskStatus) -> Result<&mut ModelTask, TaskError> {
@@ -155,9 +188,10 @@ impl Model {
         message: &str,
         now_ms: u64,
     ) -> Result<(), TaskError> {
-        let held = self.running(id, status.into())?.message.clone();
+        let task = self.running(id, status.into())?;
+        let (held, owner) = (task.message.clone(), task.owner.clone());
         let more = message.len().saturating_sub(held.map_or(0, |it| it.len()));
-        self.piece(message.len(), more)?;
+        self.piece(&owner, message.len(), more)?;
         let task = self.running(id, status.into())?;
         task.message = Some(message.to_owned());
         if status == RunningStatus::Working {
@@ -181,8 +215,8 @@ impl Model {
         if task.inputs.iter().any(|request| request.0 == key) {
             return Err(TaskError::KeyUsed);
         }
-        let bytes = key.len() + request.len();
-        self.piece(bytes, INPUT_OVERHEAD_BYTES + bytes)?;
+        let (bytes, owner) = (key.len() + request.len(), task.owner.clone());
+        self.piece(&owner, bytes, INPUT_OVERHEAD_BYTES + bytes)?;
         let task = self.running(id, TaskStatus::InputRequired)?;
         task.inputs
             .push((key.to_owned(), Some(request.to_vec()), false));
@@ -203,7 +237,7 @@ impl Model {
         let Some(held) = request.map(|(_, request)| request.len()) else {
             return Ok(false);
         };
-        self.piece(response.len(), response.len().saturating_sub(held))?;
+        self.piece(owner, response.len(), response.len().saturating_sub(held))?;
         let at = self.at(id).expect("it runs");
         let task = &mut self.tasks[at];
         let request = task.inputs.iter_mut().find(|request| request.0 == key);
@@ -236,7 +270,8 @@ impl Model {
     ) -> Result<Vec<Waiter>, TaskError> {
         let task = self.running(id, status)?;
         (task.inputs, task.message) = (Vec::new(), None);
-        let room = content.map(|content| self.piece(content.len(), content.len()));
+        let owner = task.owner.clone();
+        let room = content.map(|content| self.piece(&owner, content.len(), content.len()));
         let (status, outcome) = match (status, content, room) {
             (_, _, Some(Err(not_kept))) => (TaskStatus::Failed, Some(Outcome::Lost(not_kept))),
             (TaskStatus::Completed, Some(content), _) => {
