@@ -1,8 +1,11 @@
-//! Access checks: the host and origin of a request, and its principal.
+//! Access checks: the host and origin of a request, its principal, and the share of each client in
+//! tables and budgets.
 //!
 //! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
 //! peer, and the protocol.
 
+pub(crate) mod holder;
 pub mod network;
 pub mod origin;
 pub mod principal;
+pub(crate) mod shares;

@@ -39,7 +39,6 @@ mod exchange;
 mod features;
 mod forward_budget;
 mod handler_kind;
-mod holder;
 mod holder_lists;
 mod home_id;
 mod inbound;
@@ -55,7 +54,6 @@ mod session_id;
 mod session_streams;
 mod sessions;
 mod settings;
-mod shares;
 mod start;
 mod streams;
 mod subscriptions;
@@ -79,9 +77,6 @@ pub(crate) use event_store::EventId;
 pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
 pub(crate) use exchange::{Opening, StreamOf};
-pub(crate) use holder::HolderKey;
-#[cfg(test)]
-pub(crate) use holder::Holders;
 pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;
 pub(crate) use requester::Requester;
@@ -90,6 +85,5 @@ pub(crate) use session_id::SessionId;
 #[cfg(feature = "measure")]
 pub(crate) use sessions::{SessionLimits, Sessions};
 pub(crate) use settings::EndpointSettings;
-pub(crate) use shares::{Lack, Shares};
 pub(crate) use task_watch::TaskWatchMessage;
 pub(crate) use timestamp::rfc3339;

@@ -20,9 +20,8 @@ use super::buffers::ConnectionBuffers;
 use super::channel::{LineChannel, LineRequest};
 use super::context::Context;
 use super::http::{Connection, Phase};
-use crate::mcp::{
-    Channel, Disposition, Exchange, HolderKey, Inbound, Part, Requester, StreamOwner,
-};
+use crate::guard::holder::HolderKey;
+use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
 
 /// Notifications of changes that wait on one connection; more than these wait as other output does.

@@ -32,7 +32,7 @@ use super::outcome::Outcome;
 use super::rounds::{Rounds, WaitingRecord};
 use super::state::States;
 use super::waiters::Waiters;
-use crate::mcp::HolderKey;
+use crate::guard::holder::HolderKey;
 
 /// Bytes of a status text that are kept: it is one line for people.
 const STATUS_BYTES_MAX: usize = 1024;

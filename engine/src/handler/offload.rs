@@ -24,7 +24,7 @@ use slab::Slab;
 use super::error::{CallError, panicked};
 use super::event_queue::EventQueue;
 use super::wakers::WakeShard;
-use crate::mcp::HolderKey;
+use crate::guard::holder::HolderKey;
 use queue::{Job, JobQueue};
 pub(crate) use queue::{JobId, QueueFull};
 
@@ -233,8 +233,8 @@ impl OffloadPort {
             .push_first(Box::new(move || drop(value)));
     }
 
-    /// Runs `work` of `holder` on the share of `kind`. Dropping the future takes back work that has not
-    /// started; work that has runs on, and its result is dropped.
+    /// Runs `work` of `holder` on the share of `kind`. Dropping the future takes back work that has
+    /// not started; work that has runs on, and its result is dropped.
     ///
     /// The inner error is the panic that ended `work`.
     ///

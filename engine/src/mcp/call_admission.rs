@@ -7,12 +7,12 @@ use corelane_protocol::jsonrpc::{Id, Value};
 
 use super::disposition::Disposition;
 use super::endings::Endings;
-use super::holder::HolderKey;
 use super::notifier::Notifier;
 use super::session_id::SessionId;
 use super::start::{HandlerRequest, Starter};
 use super::task_table::CreateError;
 use super::task_updates::TaskUpdates;
+use crate::guard::holder::HolderKey;
 use crate::meter::Counter;
 
 /// Values in the params of a call, past which their bytes are counted before it runs: this many

@@ -1,7 +1,7 @@
 //! The shares of clients in the waiting calls of a shard, and in the bytes of their arguments.
 
-use super::holder::HolderKey;
-use super::shares::{Lack, Shares};
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::{Lack, Shares};
 
 /// Calls and bytes by holder. A call that is answered at once counts for neither.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::disposition::Disposition;
 use super::forward_budget::ForwardBudget;
-use super::holder::Holders;
 use super::settings::EndpointSettings;
+use crate::guard::holder::Holders;
 use crate::meter::{Counter, ShardMeter};
 use corelane_io::arena::Arena;
 

@@ -29,9 +29,9 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::holder::HolderKey;
 use super::session_id::SessionId;
-use super::shares::Shares;
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::Shares;
 use stream::{DropOrder, HolderOrders, IN_SESSION, IN_SHARD, Stream};
 
 /// How much is kept.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use slab::Slab;
 
 use super::age_list::{AgeList, LinksOf};
-use super::holder::HolderKey;
+use crate::guard::holder::HolderKey;
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -53,8 +53,8 @@ impl HolderLists {
 #[cfg(test)]
 mod tests {
     use super::HolderLists;
+    use crate::guard::holder::Holders;
     use crate::mcp::age_list::{Links, LinksOf};
-    use crate::mcp::holder::Holders;
     use slab::Slab;
 
     const LINKS: LinksOf<Links> = |links| links;

@@ -12,13 +12,13 @@ use super::context::{Context, invalid_params};
 use super::delivery::Part;
 use super::disposition::Disposition;
 use super::exchange::{Exchange, StreamOwner};
-use super::holder::HolderKey;
 use super::inbound::Inbound;
 use super::outbox::Outbox;
 use super::subscriptions::{Subscription, Subscriptions, TASK_REQUESTS_MAX, TaskSubscription};
 use super::task_id::TaskId;
 use super::task_watch::{SubscriptionId, TaskWatchMessage};
 use crate::catalog::Catalog;
+use crate::guard::holder::HolderKey;
 use crate::meter::Counter;
 
 /// Opens and ends subscriptions, and delivers the statuses of tasks to them.

@@ -2,7 +2,7 @@
 
 use corelane_protocol::binding::claims::Claims;
 
-use super::holder::{HolderKey, Holders};
+use crate::guard::holder::{HolderKey, Holders};
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
 /// The sender of a message. Having one means that the guard let the message pass.

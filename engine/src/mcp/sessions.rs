@@ -23,11 +23,11 @@ use slab::Slab;
 use super::age_list::{Links, LinksOf};
 use super::event_store::StreamId;
 use super::exchange::Exchange;
-use super::holder::HolderKey;
 use super::holder_lists::HolderLists;
 use super::home_id::RandomBits;
 use super::session_id::SessionId;
-use super::shares::Shares;
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::Shares;
 use crate::handler::event_queue::CallKey;
 use principals::{OwnedKey, PrincipalKey, Principals};
 

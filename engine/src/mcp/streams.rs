@@ -13,9 +13,9 @@ use std::rc::Rc;
 use super::delivery::Part;
 use super::event_store::{EventId, EventLimits, EventStore, Replay, ReplayError, StreamId};
 use super::exchange::Exchange;
-use super::holder::HolderKey;
 use super::outbox::Outbox;
 use super::session_id::SessionId;
+use crate::guard::holder::HolderKey;
 use crate::meter::{Counter, ShardMeter};
 
 /// The streams of a shard's sessions, and their events.

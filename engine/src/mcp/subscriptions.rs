@@ -13,10 +13,10 @@ use corelane_protocol::mcp::subscription::{Filter, ListKinds, write_acknowledged
 use slab::Slab;
 
 use super::exchange::Exchange;
-use super::holder::HolderKey;
 use super::outbox::Outbox;
-use super::shares::Shares;
 use super::task_watch::SubscriptionId;
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::Shares;
 
 /// One `subscriptions/listen`.
 #[derive(Debug)]

@@ -27,9 +27,9 @@ pub(crate) use status::{RunningStatus, TaskStatus};
 pub(crate) use task::{Outcome, Task, TaskOwner, Waiter};
 
 use super::age_list::Links;
-use super::holder::HolderKey;
 use super::home_id::RandomBits;
 use super::task_id::TaskId;
+use crate::guard::holder::HolderKey;
 use store::{INPUT_OVERHEAD_BYTES, TaskStore, WAITERS_MAX};
 use task::{InputProgress, InputRequest};
 

@@ -8,8 +8,9 @@ use corelane_protocol::mcp::revision::Revision;
 
 use crate::catalog::tool::Tool;
 use crate::catalog::{Catalog, Plan};
+use crate::guard::holder::HolderKey;
 use crate::handler::Call;
-use crate::mcp::{HolderKey, SessionId, SessionLimits, Sessions};
+use crate::mcp::{SessionId, SessionLimits, Sessions};
 
 /// Checked tools that do nothing, of which each thread can have a catalog.
 #[derive(Clone, Debug)]

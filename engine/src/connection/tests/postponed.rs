@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::test_connection::{TestConnection, call, echo, post, text_of};
 use crate::connection::http::{Connection, Phase};
+use crate::guard::holder::HolderKey;
 use crate::handler::offload::PoolThreads;
-use crate::mcp::HolderKey;
 use crate::mcp::tests::test_endpoint::{TestEndpoint, initialize, on_executor};
 
 /// The look-up of the peer is over; returns whether the connection is of no use then.

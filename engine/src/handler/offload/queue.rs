@@ -1,15 +1,17 @@
 //! A bounded queue of jobs, fair to their holders. A job that has not started can be taken back out
 //! of it.
 //!
-//! Jobs start in rounds, with at most one job of each holder in a round (Demers, Keshav and Shenker,
-//! "Analysis and Simulation of a Fair Queueing Algorithm", 1989, with jobs of one size). A holder
-//! with a single job waits for at most two jobs of each other holder, no matter how many they have.
+//! Jobs start in rounds, with at most one job of each holder in a round (Demers, Keshav and
+//! Shenker, "Analysis and Simulation of a Fair Queueing Algorithm", 1989, with jobs of one size). A
+//! holder with a single job waits for at most two jobs of each other holder, no matter how many
+//! they have.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::mcp::{HolderKey, Lack, Shares};
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::{Lack, Shares};
 
 /// Work for a thread of the pool.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -182,7 +184,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::{JobQueue, QueueFull};
-    use crate::mcp::{HolderKey, Holders};
+    use crate::guard::holder::{HolderKey, Holders};
 
     const ANYONE: HolderKey = HolderKey::ANONYMOUS;
 

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Call, Shard, check_panicked};
+use crate::guard::holder::Holders;
 use crate::handler::error::{CallError, Kind};
 use crate::handler::offload::{OffloadPool, PoolThreads};
-use crate::mcp::Holders;
 
 /// A shard with a pool of one thread for each kind of work, and the wake-ups of the threads.
 fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {

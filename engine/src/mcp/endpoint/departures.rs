@@ -4,13 +4,13 @@ use corelane_protocol::jsonrpc::Id;
 use corelane_protocol::mcp::era::Era;
 
 use super::Endpoint;
+use crate::guard::holder::HolderKey;
 use crate::guard::network::Network;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::disposition::{Forwarded, ForwardedKind};
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::event_store::EventId;
 use crate::mcp::exchange::Exchange;
-use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
 
 impl Endpoint {

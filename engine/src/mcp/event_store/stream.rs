@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
+use crate::guard::holder::HolderKey;
 use crate::mcp::age_list::{AgeList, Links, LinksOf};
-use crate::mcp::holder::HolderKey;
 use crate::mcp::holder_lists::HolderLists;
 
 /// A stream whose end is kept.

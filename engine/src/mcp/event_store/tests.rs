@@ -6,7 +6,7 @@ use super::{
     EVENT_OVERHEAD_BYTES, EventDrops, EventId, EventLimits, EventStore, ReplayError,
     STREAM_OVERHEAD_BYTES, StreamId,
 };
-use crate::mcp::holder::{HolderKey, Holders};
+use crate::guard::holder::{HolderKey, Holders};
 use crate::mcp::session_id::SessionId;
 
 /// The holder of streams in tests about other limits.

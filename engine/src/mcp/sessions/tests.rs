@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::*;
-use crate::mcp::holder::Holders;
+use crate::guard::holder::Holders;
 
 const IDLE_TIMEOUT_MS: u64 = 1000;
 

@@ -12,10 +12,10 @@ use slab::Slab;
 use super::error::{CreateError, NotKept};
 use super::limits::TaskLimits;
 use super::task::{IN_HOLDER, IN_OWNER, IN_SHARD, InputRequest, Task, TaskOwner, Waiter};
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::Shares;
 use crate::mcp::age_list::AgeList;
-use crate::mcp::holder::HolderKey;
 use crate::mcp::holder_lists::HolderLists;
-use crate::mcp::shares::Shares;
 use crate::mcp::task_id::TaskId;
 
 /// The tasks of a shard; see the module's text.

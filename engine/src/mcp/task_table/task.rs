@@ -4,8 +4,8 @@ use corelane_protocol::mcp::era::Era;
 
 use super::error::NotKept;
 use super::status::TaskStatus;
+use crate::guard::holder::HolderKey;
 use crate::mcp::age_list::{Links, LinksOf};
-use crate::mcp::holder::HolderKey;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
 

@@ -10,7 +10,7 @@ use super::{
     CreateError, ListCursor, NotKept, Outcome, Removed, RunningStatus, TaskError, TaskLimits,
     TaskOwner, TaskStatus, TaskTable, UnknownCursor, Wait, Waiter,
 };
-use crate::mcp::holder::{HolderKey, Holders};
+use crate::guard::holder::{HolderKey, Holders};
 use crate::mcp::session_id::SessionId;
 use crate::mcp::task_id::TaskId;
 

@@ -11,8 +11,8 @@ use super::tasks::{call as start_task, endpoint_with as harness_with_tasks};
 use super::test_endpoint::{
     Answer, TestEndpoint, error, initialize, kind_of, on_executor, part_of,
 };
+use crate::guard::holder::HolderKey;
 use crate::mcp::Part;
-use crate::mcp::holder::HolderKey;
 use crate::meter::Counter;
 
 /// The holder of a peer at this address.

@@ -18,11 +18,11 @@ pub(crate) use super::messages::{
     claim, error, failure, initialize, notification, progress, request, result, text, with_trailer,
 };
 use super::tools::{self, Gate};
+use crate::guard::holder::HolderKey;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::call_table::CallLimits;
 use crate::mcp::event_store::EventLimits;
-use crate::mcp::holder::HolderKey;
 use crate::mcp::large_message::LargeMessage;
 use crate::mcp::task_table::TaskLimits;
 use crate::mcp::{

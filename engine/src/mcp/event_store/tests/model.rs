@@ -4,8 +4,8 @@ use super::{
     EVENT_OVERHEAD_BYTES, EventDrops, EventLimits, EventStore, ReplayError, Replayed,
     STREAM_OVERHEAD_BYTES, StreamId, replayed, session,
 };
-use crate::mcp::holder::{HolderKey, Holders};
-use crate::mcp::shares::share_of;
+use crate::guard::holder::{HolderKey, Holders};
+use crate::guard::shares::share_of;
 use corelane_io::rng::Rng;
 use std::sync::LazyLock;
 

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::holder::HolderKey;
+use crate::guard::holder::HolderKey;
 
 /// The largest ratio of a holder's part to the free part.
 const TIMES_FREE: usize = 8;
@@ -178,7 +178,7 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::{HolderKey, Lack, Shares, share_of};
-    use crate::mcp::holder::Holders;
+    use crate::guard::holder::Holders;
     use corelane_io::rng::Rng;
 
     fn keys(count: usize) -> Vec<HolderKey> {
