@@ -88,11 +88,13 @@ impl Process {
     /// Sends a signal, by its name without SIG.
     ///
     /// # Panics
-    /// If the process is gone, or the signal is neither INT nor TERM.
+    /// If the process is gone, or the signal is none of INT, TERM, STOP and CONT.
     pub fn signal(&self, name: &str) {
         let signal = match name {
             "INT" => Signal::INT,
             "TERM" => Signal::TERM,
+            "STOP" => Signal::STOP,
+            "CONT" => Signal::CONT,
             _ => panic!("no test sends SIG{name}"),
         };
         let process = Pid::from_child(&lock(&self.child));

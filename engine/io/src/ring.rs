@@ -185,6 +185,12 @@ impl Ring {
         self.push(tagged(receive, tag));
     }
 
+    /// Whether a [`Ring::receive`] of an open connection has not completed. A shutdown and a
+    /// look-up of its peer count too.
+    pub fn is_receiving(&self, key: SlotKey) -> bool {
+        self.flight.outstanding.has_brief(key.index)
+    }
+
     /// Looks up the address of a connection's peer; `PeerAddress` follows with the next
     /// [`Ring::enter`].
     pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {

@@ -102,6 +102,11 @@ impl<T> Slots<T> {
         }
     }
 
+    /// The key of the first connection at `index` or behind it.
+    pub fn first_from(&self, index: u32) -> Option<SlotKey> {
+        (index..self.entries.len() as u32).find_map(|index| self.key_of(index))
+    }
+
     /// How many slots are occupied.
     pub fn len(&self) -> usize {
         self.occupied

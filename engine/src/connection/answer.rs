@@ -316,7 +316,10 @@ impl Connection {
         }
         let keep_alive = waiting.is_some_and(|waiting| waiting.reply.keep_alive);
         if !keep_alive {
-            self.phase = Phase::Flushing { lingers: false };
+            // A peer that expected the connection to stay open may have sent more already.
+            self.phase = Phase::Flushing {
+                lingers: context.is_draining,
+            };
             return;
         }
         self.phase = Phase::Idle;

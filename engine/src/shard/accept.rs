@@ -33,6 +33,7 @@ impl Shard {
         };
         match self.accepting {
             Accepting::Off => return,
+            Accepting::Cancelling | Accepting::Last(_) => return self.accept_last(free),
             Accepting::RetryAt(time_ms) if self.now_ms < time_ms => return,
             Accepting::Many if free <= few => {
                 self.ring.stop_accepting();
@@ -54,6 +55,42 @@ impl Shard {
         }
     }
 
+    /// Accepts no more than the connections that wait in the backlog already.
+    pub(super) fn begin_last_accepts(&mut self) {
+        if self.listener.is_some() {
+            self.ring.stop_accepting();
+            self.accepting = Accepting::Cancelling;
+            self.continue_accepting();
+        }
+    }
+
+    /// Accepts a batch of the connections that have waited since before the drain; once there are
+    /// no more, the kernel refuses connections. Each batch is cancelled together with its
+    /// submission: an accept that finds a connection has taken it by then, and one that finds none
+    /// does not wait for the next.
+    fn accept_last(&mut self, free: usize) {
+        if self.accepts_under_way > 0 {
+            return;
+        }
+        let left = match self.accepting {
+            Accepting::Last(left) => left,
+            // The kernel lets one more wait than the backlog (listen(2) of Linux).
+            _ => self.backlog + 1,
+        };
+        let batch = left.min(free).min(ONE_BY_ONE_MAX);
+        if left == 0 {
+            self.accepting = Accepting::Off;
+            self.listener = None;
+        } else if let Some(listener) = self.listener.as_ref().filter(|_| batch > 0) {
+            for _ in 0..batch {
+                self.ring.accept_one(listener.as_fd());
+            }
+            self.ring.stop_accepting();
+            self.accepts_under_way = batch;
+            self.accepting = Accepting::Last(left - batch);
+        }
+    }
+
     /// A burst as large as the backlog may be accepted before the shard sees the first.
     fn few_slots(&self) -> usize {
         self.backlog + ONE_BY_ONE_MAX
@@ -71,6 +108,9 @@ impl Shard {
         self.accepts_under_way -= 1;
         match outcome {
             Ok(index) => self.open(index),
+            Err(libc::ECANCELED) if matches!(self.accepting, Accepting::Last(_)) => {
+                self.accepting = Accepting::Last(0);
+            }
             Err(errno) => self.accept_ended(errno),
         }
     }
@@ -103,17 +143,17 @@ impl Shard {
         let key = self.slots.insert_at(index, connection);
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);
-        if self.handling.is_draining {
-            self.close(key);
-            return key;
-        }
         self.ring.watch(key);
         self.set_timer(key);
+        if self.handling.is_draining {
+            // Its first request may be there, and then it is served.
+            self.ring.receive(key);
+        }
         key
     }
 
     pub(super) fn accept_ended(&mut self, errno: i32) {
-        if errno == libc::ECANCELED || self.accepting == Accepting::Off {
+        if errno == libc::ECANCELED || self.handling.is_draining {
             return;
         }
         self.accepting = Accepting::RetryAt(self.now_ms + RETRY_MS);

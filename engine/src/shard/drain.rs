@@ -1,14 +1,25 @@
-//! The end of a shard: no more connections are accepted, pending requests are answered, then
-//! everything is closed.
+//! The end of a shard: connections that wait are accepted, requests that have arrived are answered,
+//! then everything is closed.
+//!
+//! Bytes that the kernel acknowledged before the drain began may wait in a socket of the backlog or
+//! of an idle connection. So the shard accepts the connections that wait, and receives from each
+//! connection once more before it ends it: a connection that has no request then shuts its sending
+//! side down and lingers, so that no reset destroys an answer on its way. A request that comes
+//! after that is lost, as it may be with every persistent connection (RFC 9112 9.3.1 and 9.5).
 //!
 //! Calls get `server.drain_timeout_ms` to end. After that each of them is answered with an error,
 //! and the shard ends when its output was taken, or after [`LAST_OUTPUT_MS`].
 
 use std::sync::atomic::Ordering;
 
-use super::work::{Accepting, Drain, Shard};
+use super::work::{Drain, Shard};
 use crate::connection::http::{Connection, Phase};
 use corelane_io::ring::Wait;
+use corelane_io::slots::SlotKey;
+
+/// Connections that one turn begins to end. Each leads to about five completions, together fewer
+/// than a turn handles.
+const ENDED_PER_TURN: u32 = 64;
 
 /// Milliseconds after the time for calls in which clients can take the last of the output: enough
 /// for clients that read, and a short delay if one does not.
@@ -48,6 +59,7 @@ impl Shard {
                 self.end_calls();
             }
         }
+        self.end_connections();
         if !self.is_counted_quiet && self.is_quiet() {
             self.is_counted_quiet = true;
             let quiet = self.control.quiet_shards.fetch_add(1, Ordering::AcqRel) + 1;
@@ -66,7 +78,7 @@ impl Shard {
 
     fn is_quiet(&mut self) -> bool {
         let is_closed = self.slots.is_empty() && self.ring.closing() == 0;
-        let is_quiet = is_closed && self.overflow.is_empty();
+        let is_quiet = is_closed && self.listener.is_none() && self.overflow.is_empty();
         is_quiet && self.handling.endpoint.is_quiet()
     }
 
@@ -105,36 +117,70 @@ impl Shard {
         let deadline_ms = self.now_ms + self.control.drain_timeout_ms;
         self.drain = Drain::Calls { deadline_ms };
         self.handling.is_draining = true;
-        self.accepting = Accepting::Off;
-        self.ring.stop_accepting();
-        // The kernel refuses connections from here on.
-        self.listener = None;
+        self.begin_last_accepts();
         self.handling.endpoint.drain();
         self.deliver_all();
-        let keys: Vec<_> = self.slots.keys().collect();
-        for key in keys {
-            let Some(connection) = self.slots.get_mut(key) else {
-                continue;
+    }
+
+    /// Whether connections have yet to be ended.
+    pub(super) fn has_connections_to_end(&self) -> bool {
+        self.handling.is_draining && self.ending_below < u32::MAX
+    }
+
+    /// Ends some more connections, each when it has no request.
+    fn end_connections(&mut self) {
+        if !self.has_connections_to_end() {
+            return;
+        }
+        for _ in 0..ENDED_PER_TURN {
+            let Some(key) = self.slots.first_from(self.ending_below) else {
+                self.ending_below = u32::MAX;
+                return;
             };
-            let mut context = self.handling.context(key);
-            if connection.lines().is_some() {
-                connection.end_when_answered();
-                self.finish_step(key, None);
-                continue;
+            self.ending_below = key.index + 1;
+            self.end_connection(key);
+        }
+    }
+
+    fn end_connection(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if connection.lines().is_some() {
+            connection.end_when_answered();
+            return self.finish_step(key, None);
+        }
+        match connection.phase {
+            // A received request is answered; its answer announces the end of the connection.
+            Phase::Idle if connection.has_requests_left_over() => {}
+            // A request may wait in the socket. If none does, the connection ends.
+            Phase::Idle => self.ring.receive(key),
+            Phase::Waiting | Phase::Streaming | Phase::Padding => {
+                let mut context = self.handling.context(key);
+                connection.end_after_answer(&mut context);
+                let out = context.out.take();
+                self.finish_step(key, out);
             }
-            match connection.phase {
-                // A received request is answered; its answer announces the end of the connection.
-                Phase::Idle if connection.has_requests_left_over() => {}
-                Phase::Idle if !connection.is_sending() => self.close(key),
-                Phase::Idle => connection.phase = Phase::Flushing { lingers: true },
-                Phase::Waiting | Phase::Streaming | Phase::Padding => {
-                    connection.end_after_answer(&mut context);
-                    let out = context.out.take();
-                    self.finish_step(key, out);
-                }
-                // A partial request is read to its end and answered, or reaches its deadline.
-                _ => {}
-            }
+            // A partial request is read to its end and answered, or reaches its deadline.
+            _ => {}
+        }
+    }
+
+    /// Whether a receive that finds nothing is the last one of a connection. One that was queued
+    /// before the connection was to end may be older than a request: another follows it.
+    pub(super) fn is_ending(&self, key: SlotKey) -> bool {
+        key.index < self.ending_below && !self.ring.is_receiving(key)
+    }
+
+    /// Ends a connection that has no request, after the answers on their way.
+    pub(super) fn end_if_idle(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        let is_idle = connection.phase == Phase::Idle && connection.lines().is_none();
+        if is_idle && !connection.has_requests_left_over() {
+            connection.phase = Phase::Flushing { lingers: true };
+            self.finish_step(key, None);
         }
     }
 }

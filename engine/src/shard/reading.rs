@@ -69,7 +69,11 @@ impl Shard {
             Received::NoBuffers => (false, true),
             _ => (false, false),
         };
+        let is_last = outcome == Received::WouldBlock && self.is_ending(key);
         self.on_recv(key, outcome);
+        if is_last {
+            return self.end_if_idle(key);
+        }
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };

@@ -152,6 +152,7 @@ impl Shard {
             || self.handling.endpoint.has_decoded()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
+            || self.has_connections_to_end()
     }
 
     /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.

@@ -330,6 +330,7 @@ pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardErr
         yielded_us: 0,
         date_second: 0,
         drain: Drain::No,
+        ending_below: 0,
         shedding_output: Default::default(),
         shedding_input: Default::default(),
         is_counted_quiet: false,

@@ -81,6 +81,8 @@ pub(crate) struct Shard {
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
     pub(super) drain: Drain,
+    /// Connections below this index are ending, because the shard drains.
+    pub(super) ending_below: u32,
     /// When connections were last closed for the memory of their output, and of their input.
     pub(super) shedding_output: Shedding,
     pub(super) shedding_input: Shedding,
@@ -97,6 +99,10 @@ pub(super) enum Accepting {
     OneByOne,
     /// Accepting failed for lack of a resource: it is tried again at this time.
     RetryAt(u64),
+    /// The shard drains: the accepts under way are being cancelled.
+    Cancelling,
+    /// The shard drains: at most so many connections have waited since before that.
+    Last(usize),
     /// Never again.
     Off,
 }

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use corelane_tests::{Connection, EventStream, PATIENCE, Server, Session, Setup, wait_until};
+use corelane_tests::{
+    Connection, EventStream, PATIENCE, Request, Server, Session, Setup, wait_until,
+};
 use serde_json::{Value, json};
 
 /// One call may wait at once: while it does, another is refused, which shows that the first runs.
@@ -100,6 +102,36 @@ fn a_signal_lets_streams_of_calls_end_with_their_answers() {
         for mut stream in [kept, resumed] {
             while stream.next_message().get("result").is_none() {}
             stream.expect_end().expect_close();
+        }
+        assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
+    }
+}
+
+#[test]
+fn requests_that_the_kernel_has_taken_before_a_signal_are_answered() {
+    for shards in [1, 2] {
+        let server = Setup::shards(shards).start();
+        let mut connections: Vec<Connection> = (0..100).map(|_| server.connect()).collect();
+        let echo = |number: usize| {
+            Request::modern_call("echo", json!({ "message": format!("m{number}") }))
+        };
+        for connection in &mut connections[..80] {
+            assert_eq!(connection.exchange(&echo(0)).status(), 200);
+        }
+        // The process sees the requests, new connections and the signal at once.
+        server.signal("STOP");
+        connections.extend((0..100).map(|_| server.connect()));
+        for (number, connection) in connections.iter_mut().enumerate() {
+            connection.send(&echo(number));
+        }
+        server.signal("TERM");
+        server.signal("CONT");
+        for (number, connection) in connections.iter_mut().enumerate() {
+            let response = connection.read_response();
+            assert_eq!(response.status(), 200, "{number}: {response:?}");
+            let text = &response.answer()["result"]["content"][0]["text"];
+            assert_eq!(text, &json!(format!("m{number}")));
+            connection.expect_close();
         }
         assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.log());
     }

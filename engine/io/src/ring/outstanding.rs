@@ -124,6 +124,12 @@ impl Outstanding {
         slot.is_some_and(|slot| slot.is_closing())
     }
 
+    /// Whether an operation on the descriptor `index` that ends by itself has not completed.
+    pub(super) fn has_brief(&self, index: u32) -> bool {
+        let slot = self.slots.get(index as usize);
+        slot.is_some_and(|slot| slot.brief & !CLOSING > 0)
+    }
+
     /// The operations on the descriptor of `key` that may wait for ever.
     pub(super) fn waiting(&self, key: SlotKey) -> impl Iterator<Item = Tag> + use<> {
         let slot = self.slots.get(key.index as usize);

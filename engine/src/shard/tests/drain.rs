@@ -4,10 +4,15 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
-use super::test_shard::{DRAIN_TIMEOUT_MS, Setup, settle_all, with_shard, with_shards};
+use super::client::Client;
+use super::departures::streamed_client;
+use super::test_shard::{DRAIN_TIMEOUT_MS, Setup, TestShard, settle_all, with_shard, with_shards};
+use crate::connection::http::RecvMode;
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
 use crate::shard::drain::LAST_OUTPUT_MS;
+use corelane_io::ring::fake::Operation::{Receive, Watch};
+use corelane_io::ring::fake::PeerEnd;
 
 #[test]
 fn a_shard_that_has_drained_has_no_open_connection() {
@@ -55,9 +60,10 @@ fn a_draining_shard_answers_what_it_has_received_and_waits_for_calls() {
             shard.settle().await;
             shard.shard.control.begin_drain();
             shard.settle().await;
-            // An idle connection is closed at once, and a stream with its end.
-            assert_eq!(idle.descriptor(), None);
+            // An idle connection ends at once, and a stream with its end.
+            assert_eq!(idle.end(), Some(PeerEnd::Finished));
             assert!(listening.received_text().ends_with("0\r\n\r\n"));
+            idle.finishes();
             listening.finishes();
             shard.settle().await;
             assert_eq!(shard.connections(), 2);
@@ -70,6 +76,7 @@ fn a_draining_shard_answers_what_it_has_received_and_waits_for_calls() {
             let answer = calling.received_text();
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
             // They linger until their peers have seen the answers.
+            assert_eq!(shard.connections(), 2);
             calling.finishes();
             reading.finishes();
             shard.settle().await;
@@ -167,5 +174,218 @@ fn a_drain_whose_time_is_over_elsewhere_answers_calls_at_once() {
         shard.settle().await;
         let answer = client.received_text();
         assert!(answer.contains(CUT), "{answer}");
+    });
+}
+
+/// The client got one whole answer and the end of its connection. Returns whether the answer
+/// announces that end.
+#[track_caller]
+fn check_last_answer(client: &Client, status: &str) -> bool {
+    let answer = client.received_text();
+    assert!(
+        answer.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{answer}"
+    );
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    assert!(answer.ends_with('}'), "{answer}");
+    assert_eq!(client.end(), Some(PeerEnd::Finished));
+    answer.contains("onnection: close")
+}
+
+/// The clients leave when their connections have ended, and the shard has drained then.
+async fn check_drains(shard: &mut TestShard, clients: &[Client]) {
+    for client in clients {
+        client.finishes();
+    }
+    shard.settle().await;
+    assert!(shard.turn().await.has_drained);
+}
+
+/// Connections without a request, in every way of receiving, and one that is sending an answer.
+async fn idle_clients(shard: &mut TestShard) -> Vec<Client> {
+    let (polled, _) = shard.client().await;
+    let (streamed, _) = streamed_client(shard).await;
+    let (answered, key) = shard.client().await;
+    answered.calls("echo", json!({"message": "early"}));
+    shard.settle().await;
+    assert!(answered.received_text().starts_with("HTTP/1.1 200 "));
+    assert_eq!(shard.connection(key).reading, RecvMode::PollThenMultishot);
+    let (slow, key) = shard.client().await;
+    slow.takes(0);
+    slow.calls("echo", json!({"message": "early"}));
+    shard.settle().await;
+    assert!(shard.connection(key).is_sending());
+    vec![polled, streamed, answered, slow]
+}
+
+#[test]
+fn requests_in_the_sockets_of_idle_connections_are_answered_by_a_drain() {
+    with_shard(
+        |_| (),
+        async |shard| {
+            let mut clients = idle_clients(shard).await;
+            let (initializing, _) = shard.client().await;
+            for client in &clients {
+                client.calls("echo", json!({"message": "late"}));
+            }
+            initializing.initializes();
+            shard.shard.control.begin_drain();
+            shard.settle().await;
+            let slow = clients.pop().expect("there are four");
+            // The second is streamed: its request is handled in the turn that begins the drain.
+            for (client, announces_end) in clients.iter().zip([true, false, true]) {
+                assert_eq!(check_last_answer(client, "200"), announces_end);
+            }
+            slow.takes(usize::MAX);
+            shard.settle().await;
+            let answers = slow.received_text();
+            assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 2, "{answers}");
+            assert_eq!(answers.matches("onnection: close").count(), 1, "{answers}");
+            assert_eq!(slow.end(), Some(PeerEnd::Finished));
+            assert!(check_last_answer(&initializing, "503"));
+            clients.extend([slow, initializing]);
+            check_drains(shard, &clients).await;
+        },
+    );
+}
+
+#[test]
+fn idle_connections_end_without_a_reset_and_linger() {
+    with_shard(
+        |_| (),
+        async |shard| {
+            let clients = idle_clients(shard).await;
+            shard.shard.control.begin_drain();
+            shard.settle().await;
+            clients[3].takes(usize::MAX);
+            shard.settle().await;
+            for client in &clients {
+                assert_eq!(client.end(), Some(PeerEnd::Finished));
+                // It comes too late, and must not destroy an answer that is on its way.
+                client.calls("echo", json!({"message": "too late"}));
+            }
+            shard.settle().await;
+            assert_eq!(shard.connections(), 4);
+            for client in &clients {
+                assert_eq!(client.end(), Some(PeerEnd::Finished));
+            }
+            check_drains(shard, &clients).await;
+        },
+    );
+}
+
+#[test]
+fn a_receive_that_found_nothing_before_a_request_does_not_end_its_connection() {
+    with_shard(
+        |_| (),
+        async |shard| {
+            let (client, key) = shard.client().await;
+            shard.network.hold(Receive);
+            shard.network.hold(Watch);
+            shard.shard.ring.receive(key);
+            shard.settle().await;
+            client.calls("echo", json!({"message": "late"}));
+            shard.shard.control.begin_drain();
+            shard.turn().await;
+            // The receive from before the drain completes; the one of the drain has begun.
+            shard.network.release();
+            shard.turn().await;
+            shard.settle().await;
+            assert!(check_last_answer(&client, "200"));
+            check_drains(shard, &[client]).await;
+        },
+    );
+}
+
+#[test]
+fn a_drain_ends_a_bounded_number_of_connections_in_one_turn() {
+    with_shard(
+        |_| (),
+        async |shard| {
+            let clients: Vec<Client> = (0..300).map(|_| shard.connect()).collect();
+            shard.settle().await;
+            shard.shard.control.begin_drain();
+            let ended = |clients: &[Client]| {
+                let ended = clients.iter().filter(|client| client.end().is_some());
+                ended.count()
+            };
+            let (mut turns, mut before) = (0, 0);
+            while before < clients.len() {
+                shard.turn().await;
+                let now = ended(&clients);
+                assert!(now - before <= 64, "{now} after {before}");
+                before = now;
+                turns += 1;
+                assert!(turns < 100, "{now} ended");
+            }
+            check_drains(shard, &clients).await;
+        },
+    );
+}
+
+const DESCRIPTORS: usize = 100;
+const BACKLOG: usize = 80;
+
+/// So few descriptors that further clients wait in the backlog.
+fn full_table(setup: &mut Setup) {
+    setup.descriptors = DESCRIPTORS as u32;
+    setup.backlog = BACKLOG as u32;
+}
+
+/// Connects `count` clients with one request each.
+fn connect_and_call(shard: &mut TestShard, count: usize) -> Vec<Client> {
+    let connect = |_| {
+        let client = shard.connect();
+        client.calls("echo", json!({"message": "first"}));
+        client
+    };
+    (0..count).map(connect).collect()
+}
+
+/// Makes turns; each client leaves when its connection has ended.
+async fn settle_and_leave(shard: &mut TestShard, clients: &[Client]) {
+    let mut has_left = vec![false; clients.len()];
+    for _ in 0..clients.len() {
+        shard.settle().await;
+        for (client, has_left) in clients.iter().zip(&mut has_left) {
+            if client.end().is_some() && !*has_left {
+                *has_left = true;
+                client.finishes();
+            }
+        }
+    }
+}
+
+#[test]
+fn connections_in_the_backlog_are_accepted_and_answered_by_a_drain() {
+    for (change, idle) in [(full_table as fn(&mut Setup), DESCRIPTORS), (|_| (), 0)] {
+        with_shard(change, async |shard| {
+            let idle: Vec<Client> = (0..idle).map(|_| shard.connect()).collect();
+            shard.settle().await;
+            let waiting = connect_and_call(shard, BACKLOG + 1);
+            shard.shard.control.begin_drain();
+            settle_and_leave(shard, &[idle, waiting.clone()].concat()).await;
+            for client in &waiting {
+                check_last_answer(client, "200");
+            }
+            assert!(shard.turn().await.has_drained);
+        });
+    }
+}
+
+#[test]
+fn a_drain_accepts_no_more_connections_than_the_backlog_held() {
+    with_shard(full_table, async |shard| {
+        let mut clients: Vec<Client> = (0..DESCRIPTORS).map(|_| shard.connect()).collect();
+        shard.settle().await;
+        // The kernel would not let so many wait: the last of them stand for later ones.
+        clients.extend(connect_and_call(shard, BACKLOG + 10));
+        shard.shard.control.begin_drain();
+        settle_and_leave(shard, &clients).await;
+        let accepted = (DESCRIPTORS + BACKLOG + 1) as u64;
+        assert_eq!(shard.count(Counter::ConnectionsAccepted), accepted);
+        assert_eq!(shard.network.waiting(), 9);
+        assert!(shard.network.accepts().is_empty());
+        assert!(shard.turn().await.has_drained);
     });
 }

@@ -137,7 +137,11 @@ impl Model {
 
     fn begin(&mut self, submission: Submission, buffers: &mut BufferRing) {
         match submission.tag.op {
-            Op::Accept | Op::AcceptOne => self.accepts.push_back(submission),
+            // As in the kernel, a waiting connection is taken before the next submission runs.
+            Op::Accept | Op::AcceptOne => {
+                self.accepts.push_back(submission);
+                self.accept_waiting();
+            }
             // Nothing that a test does wakes a ring or ends its wait.
             Op::WatchWake | Op::Tick => {}
             Op::WakeShard => self.woken.push(submission.fd),
