@@ -4,7 +4,9 @@
 //! compiled, list pages encoded. Each shard makes a [`Catalog`] of its own from it, so that looking
 //! up and running a handler touches no shared memory that is written.
 
+pub(crate) mod breaker;
 pub(crate) mod completer;
+pub(crate) mod guarded;
 mod ordered_registry;
 pub(crate) mod output;
 pub(crate) mod page;
@@ -25,7 +27,9 @@ use corelane_protocol::mcp::lifecycle::Offer;
 use corelane_protocol::mcp::revision::Revision;
 
 use crate::handler::runner::{ArgumentsRunner, ReadRunner};
+use crate::meter::ShardMeter;
 use completer::ShardCompleters;
+use guarded::{Guarded, ToolLimits};
 use ordered_registry::OrderedRegistry;
 use page::Pages;
 pub use plan::CatalogError;
@@ -105,22 +109,39 @@ impl<T> Named<T> {
 }
 
 impl Catalog {
-    /// The calling shard's copy of `plan`.
-    pub(crate) fn new(plan: Arc<Plan>) -> Catalog {
+    /// The calling shard's copy of `plan`, whose tools have `limits`.
+    pub(crate) fn new(plan: Arc<Plan>, limits: ToolLimits, meter: &Rc<ShardMeter>) -> Catalog {
+        Catalog::after(None, plan, limits, meter)
+    }
+
+    /// The same with a new plan. Tools of both plans go on with their calls and breakers.
+    pub(crate) fn renew(&mut self, plan: Arc<Plan>, limits: ToolLimits, meter: &Rc<ShardMeter>) {
+        *self = Catalog::after(Some(&*self), plan, limits, meter);
+    }
+
+    fn after(
+        before: Option<&Catalog>,
+        plan: Arc<Plan>,
+        limits: ToolLimits,
+        meter: &Rc<ShardMeter>,
+    ) -> Catalog {
+        let tool = |parts: &Arc<ToolParts>| {
+            let before = before.and_then(|before| before.tool(&parts.definition.name));
+            ShardTool {
+                parts: Arc::clone(parts),
+                runner: match before.filter(|tool| Arc::ptr_eq(&tool.parts, parts)) {
+                    Some(tool) => Rc::clone(&tool.runner),
+                    None => Rc::new(Guarded::new(parts, limits, meter)),
+                },
+            }
+        };
         let template = |parts: &Arc<TemplateParts>| ShardTemplate {
             parts: Arc::clone(parts),
             runner: (parts.source)(),
             completers: ShardCompleters::new(&parts.completers),
         };
         Catalog {
-            tools: Named::new(
-                &plan.lists.tools,
-                |it| &it.definition.name,
-                |parts| ShardTool {
-                    parts: Arc::clone(parts),
-                    runner: (parts.handler.source)(),
-                },
-            ),
+            tools: Named::new(&plan.lists.tools, |it| &it.definition.name, tool),
             resources: Named::new(
                 &plan.lists.resources,
                 |it| &it.definition.uri,
@@ -209,6 +230,10 @@ mod tests {
 
     fn plan(tools: Vec<Tool>, page_entries_max: usize) -> Result<Plan, CatalogError> {
         Plan::new(tools.into(), page_entries_max)
+    }
+
+    fn catalog_of(plan: Arc<Plan>) -> Catalog {
+        Catalog::new(plan, ToolLimits::NONE, &Rc::default())
     }
 
     /// Checks the startup error of a server with these tools.
@@ -309,7 +334,7 @@ mod tests {
         let twice = vec![tool("a", ANY), tool("b", ANY), tool("a", ANY)];
         check(twice, "tool \"a\" is registered twice");
         let plan = plan(vec![tool("a", ANY), tool("A", ANY)], 10).unwrap();
-        let catalog = Catalog::new(Arc::new(plan));
+        let catalog = catalog_of(Arc::new(plan));
         for (name, is_there) in [("a", true), ("A", true), ("b", false), ("", false)] {
             let found = catalog.tool(name).map(|tool| &*tool.parts.definition.name);
             assert_eq!(found, is_there.then_some(name));
@@ -320,7 +345,7 @@ mod tests {
     fn pages_list_tools_in_the_order_of_registration() {
         let names = ["c", "a", "b"];
         let tools = names.iter().map(|name| tool(name, ANY)).collect();
-        let catalog = Catalog::new(Arc::new(plan(tools, 2).unwrap()));
+        let catalog = catalog_of(Arc::new(plan(tools, 2).unwrap()));
         let pages = catalog.pages(List::Tools, Revision::V2025_11_25);
         let page = |cursor: Option<&str>| -> serde_json::Value {
             let mut members = b"{".to_vec();
@@ -339,7 +364,7 @@ mod tests {
     #[test]
     fn shards_share_definitions_and_have_runners_of_their_own() {
         let plan = Arc::new(plan(vec![tool("a", ANY)], 10).unwrap());
-        let (one, other) = (Catalog::new(Arc::clone(&plan)), Catalog::new(plan));
+        let (one, other) = (catalog_of(Arc::clone(&plan)), catalog_of(plan));
         let (one, other) = (one.tool("a").unwrap(), other.tool("a").unwrap());
         assert!(Arc::ptr_eq(&one.parts, &other.parts));
         assert!(!Rc::ptr_eq(&one.runner, &other.runner));

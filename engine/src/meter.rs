@@ -63,6 +63,12 @@ pub enum Counter {
     CallsCancelled,
     /// Calls ended by a panic of their handler.
     CallsPanicked,
+    /// Calls refused because their tool had too many in flight.
+    CallsRefusedTool,
+    /// Calls refused because their tool kept failing.
+    CallsRefusedBreaker,
+    /// Times that a tool began to be refused because it kept failing.
+    BreakersOpened,
     /// Sessions created.
     SessionsCreated,
     /// Sessions alive.
@@ -158,7 +164,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 46] = [
+pub static ROWS: [Row; 49] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -185,6 +191,9 @@ pub static ROWS: [Row; 46] = [
     total(Counter::CallsFailed, "calls", "failed"),
     total(Counter::CallsCancelled, "calls", "cancelled"),
     total(Counter::CallsPanicked, "calls", "panicked"),
+    total(Counter::CallsRefusedTool, "calls_refused", "tool"),
+    total(Counter::CallsRefusedBreaker, "calls_refused", "breaker"),
+    total(Counter::BreakersOpened, "breakers_opened", ""),
     total(Counter::SessionsCreated, "sessions_created", ""),
     level(Counter::SessionsOpen, "sessions_open"),
     total(Counter::SessionsExpired, "sessions_ended", "expired"),

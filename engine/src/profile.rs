@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::CoreList;
 pub use error::ProfileError;
-pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks};
+pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;
 #[cfg(feature = "cli")]
 pub(crate) use server::parse_listen;
@@ -106,6 +106,8 @@ pub struct Profile {
     pub json: Json,
     /// Calls in flight.
     pub calls: Calls,
+    /// Limits of single tools.
+    pub tools: Tools,
     /// Sessions of the legacy era.
     pub sessions: Sessions,
     /// Streams of server-sent events.
@@ -147,6 +149,8 @@ pub struct ShardProfile {
     pub json: Json,
     /// See [`Calls`].
     pub calls: Calls,
+    /// See [`Tools`].
+    pub tools: Tools,
     /// See [`Sessions`].
     pub sessions: Sessions,
     /// See [`Streams`].
@@ -253,6 +257,7 @@ impl Profile {
             lines: self.lines,
             json: self.json,
             calls: self.calls,
+            tools: self.tools,
             sessions: self.sessions,
             streams: self.streams,
             tasks: self.tasks,
@@ -268,7 +273,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 16] {
+    fn sections(&self) -> [&dyn Section; 17] {
         [
             &self.server,
             &self.ring,
@@ -279,6 +284,7 @@ impl Profile {
             &self.lines,
             &self.json,
             &self.calls,
+            &self.tools,
             &self.sessions,
             &self.streams,
             &self.tasks,

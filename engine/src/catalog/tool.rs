@@ -1,5 +1,7 @@
 //! One tool: its definition, its schema and its handler.
 
+use std::time::Duration;
+
 use corelane_protocol::binding::header_param::{self, HeaderParam, HeaderParamDefect};
 use corelane_protocol::jsonrpc::Value;
 use corelane_protocol::mcp::about::{About, Icon};
@@ -31,6 +33,8 @@ pub struct Tool {
     annotations: ToolAnnotations,
     requires: Option<ClientCapability>,
     task_support: Option<TaskSupport>,
+    in_flight_max: Option<usize>,
+    timeout: Option<Duration>,
     handler: ArgumentsHandler,
 }
 
@@ -128,6 +132,8 @@ impl Tool {
             annotations: ToolAnnotations::default(),
             requires: None,
             task_support: None,
+            in_flight_max: None,
+            timeout: None,
         }
     }
 
@@ -190,6 +196,33 @@ impl Tool {
         self
     }
 
+    /// Sets how many calls of the tool may wait at once on a shard, instead of
+    /// `tools.in_flight_max` of the profile. Past it a call is refused as overloaded before the
+    /// handler starts. With 0 every call is refused.
+    ///
+    /// ```
+    /// # use corelane::{Call, CallError, Tool};
+    /// let slow = Tool::new("query", "Queries the database.", async |_: &Call, _: ()| {
+    ///     Ok::<_, CallError>("rows")
+    /// })
+    /// .with_in_flight_max(32)
+    /// .with_timeout(std::time::Duration::from_secs(20));
+    /// ```
+    #[must_use]
+    pub fn with_in_flight_max(mut self, calls: usize) -> Tool {
+        self.in_flight_max = Some(calls);
+        self
+    }
+
+    /// Sets how long a call of the tool may wait, from its first wait on; late by up to a
+    /// millisecond. Then its handler is dropped, and its client gets error -32603. For more than
+    /// `calls.timeout_ms` of the profile, that decides.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Tool {
+        self.timeout = Some(timeout);
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -224,6 +257,8 @@ impl Tool {
                 task_support: self.task_support,
             },
             requires: self.requires,
+            in_flight_max: self.in_flight_max,
+            timeout: self.timeout,
             handler: match promise {
                 Some(promise) => promise.hold(self.handler),
                 None => self.handler,
@@ -246,6 +281,10 @@ pub(crate) struct ToolParts {
     pub(crate) header_params: Vec<HeaderParam>,
     /// The capability that a client must have.
     pub(crate) requires: Option<ClientCapability>,
+    /// Calls that may wait at once on a shard, if the profile does not decide.
+    pub(crate) in_flight_max: Option<usize>,
+    /// How long a call may wait, if it has a limit of its own.
+    pub(crate) timeout: Option<Duration>,
     /// Handles calls.
     pub(crate) handler: ArgumentsHandler,
 }

@@ -90,6 +90,7 @@ struct CallState {
     /// The call is a task: its client was answered.
     is_task: Cell<bool>,
     is_cancelled: Cell<bool>,
+    has_timed_out: Cell<bool>,
     cancellation: RefCell<Option<Cancellation>>,
     waiting: WaitingRecord,
 }
@@ -153,6 +154,7 @@ impl Call {
             status: RefCell::default(),
             is_task: Cell::new(false),
             is_cancelled: Cell::new(false),
+            has_timed_out: Cell::new(false),
             cancellation: RefCell::default(),
             waiting: WaitingRecord::default(),
         }))
@@ -168,6 +170,7 @@ impl Call {
         state.last_progress.set(f64::NEG_INFINITY);
         state.events_announced.set(false);
         state.is_cancelled.set(false);
+        state.has_timed_out.set(false);
         self.forget_waiting();
     }
 
@@ -243,6 +246,17 @@ impl Call {
             self.wake_for_room();
         }
         event
+    }
+
+    /// Cancels the call because its time is over.
+    pub(crate) fn time_out(&self) {
+        self.0.has_timed_out.set(true);
+        self.cancel();
+    }
+
+    /// Whether the time of the call is over.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.0.has_timed_out.get()
     }
 
     /// Cancels the call: its answer is not needed any more.

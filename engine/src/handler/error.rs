@@ -44,8 +44,12 @@ pub(crate) enum Kind {
     Failed(String),
     /// An error that is not the handler's own; its text is not for the client.
     Foreign(String),
+    /// The same, once the log has it: the text names its id, and is for the client.
+    Masked(String),
     /// The handler panicked.
     Panicked,
+    /// The handler was not run, because its limits are reached.
+    Overloaded(String),
     /// The request failed: a JSON-RPC error.
     Protocol { code: i64, message: String },
     /// The client lacks a capability.
@@ -118,6 +122,23 @@ impl CallError {
         }
     }
 
+    /// The handler cannot run now; `text` names the limit.
+    pub(crate) fn overloaded(text: String) -> CallError {
+        CallError(Kind::Overloaded(text))
+    }
+
+    /// Whether the handler is at fault, and not the request.
+    pub(crate) fn is_fault(&self) -> bool {
+        match &self.0 {
+            Kind::Foreign(_) | Kind::Masked(_) | Kind::Panicked => true,
+            Kind::Protocol { code, .. } => *code == error_code::INTERNAL_ERROR,
+            Kind::Failed(_)
+            | Kind::Overloaded(_)
+            | Kind::MissingCapability(_)
+            | Kind::NoResource { .. } => false,
+        }
+    }
+
     pub(crate) fn panicked() -> CallError {
         CallError(Kind::Panicked)
     }
@@ -146,7 +167,10 @@ impl CallError {
 impl Display for CallError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Failed(text) | Kind::Foreign(text) => formatter.write_str(text),
+            Kind::Failed(text)
+            | Kind::Foreign(text)
+            | Kind::Masked(text)
+            | Kind::Overloaded(text) => formatter.write_str(text),
             Kind::Panicked => formatter.write_str("the handler panicked"),
             Kind::MissingCapability(_) => formatter.write_str("the client lacks a capability"),
             Kind::NoResource { .. } => formatter.write_str("no such resource"),
@@ -242,9 +266,9 @@ fn mask(handler: &str, detail: &str) -> CallError {
     // Without random bits the error is logged nevertheless.
     let error_id = format!("{:016x}", getrandom::u64().unwrap_or_default());
     tracing::error!(handler, error_id, error = detail, "a handler failed");
-    CallError::new(format!(
+    CallError(Kind::Masked(format!(
         "internal error {error_id}: the server's log says more"
-    ))
+    )))
 }
 
 /// A failure on its way through another type of errors, which may hide the type of an error but

@@ -31,19 +31,27 @@ impl Context {
             }
             Err(error) => error,
         };
-        self.meter.count(match error.kind() {
-            Kind::Panicked => Counter::CallsPanicked,
-            _ => Counter::CallsFailed,
-        });
+        match error.kind() {
+            Kind::Panicked => self.meter.count(Counter::CallsPanicked),
+            // Counted as refused.
+            Kind::Overloaded(_) => {}
+            _ => self.meter.count(Counter::CallsFailed),
+        }
         match error.into_kind() {
-            Kind::Failed(text) if kind == HandlerKind::Tool => {
+            Kind::Failed(text) | Kind::Masked(text) if kind == HandlerKind::Tool => {
                 ToolResult::error(text).write(out, era, id, &self.trailer);
             }
-            Kind::Failed(text) => {
+            Kind::Failed(text) | Kind::Masked(text) => {
                 encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
             }
             Kind::MissingCapability(capability) => {
                 return self.write_missing_capability(out, era, id, capability);
+            }
+            Kind::Overloaded(text) => {
+                let reason = Reason::Overloaded(&text);
+                let category = reason.category();
+                self.refuse(Some(id), reason, out);
+                return Some(category);
             }
             Kind::NoResource { uri } => resources::write_not_found(out, era, id, &uri),
             // The runner has replaced it by an id; otherwise the client learns nothing.

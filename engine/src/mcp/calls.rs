@@ -197,7 +197,7 @@ impl Calls {
         let key = self.table.next_expired(now_ms)?;
         self.meter.add(Counter::TimeoutsCall, 1);
         if let Some(entry) = self.table.find(key) {
-            entry.call.cancel();
+            entry.call.time_out();
         }
         Some(key)
     }

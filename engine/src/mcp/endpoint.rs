@@ -98,7 +98,7 @@ impl Endpoint {
                 settings.inline_bytes_max,
             ),
             services: Services {
-                catalog: Catalog::new(Arc::clone(&parts.plan)),
+                catalog: Catalog::new(Arc::clone(&parts.plan), settings.tools, &meter),
                 questions: Questions::new(Arc::clone(&parts.sealer), settings.answer_timeout_ms),
                 calls: Calls::new(settings.calls, handler_parts, Rc::clone(&meter)),
                 sessions: Sessions::new(
@@ -326,7 +326,9 @@ impl Endpoint {
     /// With resources while [`Endpoint::takes_updates`] is false.
     pub(crate) fn handle_changes(&mut self, changes: Changes) {
         if let Some(plan) = changes.plan {
-            self.services.catalog = Catalog::new(plan);
+            let context = &self.services.context;
+            let (limits, meter) = (context.settings.tools, &context.meter);
+            self.services.catalog.renew(plan, limits, meter);
         }
         // Lists are broadcast when every shard has dropped this.
         drop(changes.rollout);

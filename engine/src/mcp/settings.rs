@@ -6,6 +6,8 @@ use super::call_table::CallLimits;
 use super::event_store::EventLimits;
 use super::server_parts::ServerParts;
 use super::task_table::TaskLimits;
+use crate::catalog::breaker::BreakerLimits;
+use crate::catalog::guarded::ToolLimits;
 use crate::profile::ShardProfile;
 
 /// The settings of an endpoint.
@@ -28,6 +30,8 @@ pub(crate) struct EndpointSettings {
     pub(crate) batch_bytes_max: usize,
     /// Limits on calls that wait.
     pub(crate) calls: CallLimits,
+    /// Limits on the calls of one tool.
+    pub(crate) tools: ToolLimits,
     /// Connections there may be, and so streams.
     pub(crate) connections_max: usize,
     /// Sessions that may live at once.
@@ -77,6 +81,13 @@ impl EndpointSettings {
                 bytes_max: profile.calls.bytes_max,
                 timeout_ms: profile.calls.timeout_ms,
                 events_max: profile.calls.events_queued_max,
+            },
+            tools: ToolLimits {
+                in_flight_max: profile.tools.in_flight_max,
+                breaker: BreakerLimits {
+                    failures_max: profile.tools.failures_max,
+                    open_ms: profile.tools.open_ms,
+                },
             },
             connections_max,
             sessions_max: profile.sessions.per_shard_max,

@@ -27,4 +27,5 @@ mod streams;
 mod task_status;
 mod tasks;
 pub(crate) mod test_endpoint;
+mod tool_limits;
 pub(crate) mod tools;

@@ -1,11 +1,13 @@
 //! The look-ups of a shard: a tool by its name, a session by its id.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::revision::Revision;
 
+use crate::catalog::guarded::ToolLimits;
 use crate::catalog::tool::Tool;
 use crate::catalog::{Catalog, Plan};
 use crate::guard::holder::HolderKey;
@@ -38,7 +40,7 @@ impl ToolPlan {
     /// The calling thread's catalog of them.
     pub fn catalog(&self) -> ToolCatalog {
         ToolCatalog {
-            catalog: Catalog::new(Arc::clone(&self.plan)),
+            catalog: Catalog::new(Arc::clone(&self.plan), ToolLimits::NONE, &Rc::default()),
         }
     }
 }

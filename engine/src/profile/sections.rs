@@ -37,6 +37,24 @@ knobs! {
 }
 
 knobs! {
+    /// Calls of one tool, and what happens when it keeps failing. A shard counts for itself.
+    #[derive(Copy, Eq)]
+    Tools as "tools" {
+        /// Pending calls of one tool on a shard, unless the tool has a limit of its own: half of
+        /// `calls.in_flight_max`, so that a tool that hangs leaves places to the others. Past it a
+        /// call is refused as overloaded before its handler starts.
+        in_flight_max: usize = 8192, within(1..=1_000_000);
+        /// Failures of a tool in a row after which its calls are refused as overloaded: a failure
+        /// is a panic, a timeout, or an error that is not meant for the client. A hundred are no
+        /// accident. 0 never refuses.
+        failures_max: u32 = 100, within(0..=1_000_000);
+        /// Milliseconds until one call of such a tool is let through to see whether it works again;
+        /// if so, all are. A backend that restarts is back in some seconds.
+        open_ms: u64 = 5000, within(100..=DAY_MS);
+    }
+}
+
+knobs! {
     /// Sessions of the legacy era (MCP up to 2025-11-25).
     #[derive(Copy, Eq)]
     Sessions as "sessions" {

@@ -18,6 +18,7 @@ pub(crate) use super::messages::{
     claim, error, failure, initialize, notification, progress, request, result, text, with_trailer,
 };
 use super::tools::{self, Gate};
+use crate::catalog::guarded::ToolLimits;
 use crate::guard::holder::HolderKey;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
@@ -124,6 +125,7 @@ impl TestEndpoint {
                 timeout_ms: 1000,
                 events_max: 16,
             },
+            tools: ToolLimits::NONE,
             connections_max: 100,
             sessions_max: 100,
             sessions_per_principal_max: 100,

@@ -1,0 +1,240 @@
+//! The limits of one tool: its calls in flight, their time, and its circuit breaker.
+//!
+//! A shard has its own count and its own breaker of each tool. A call that is answered at once
+//! takes no place.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::breaker::{Admitted, Breaker, BreakerLimits, Change, ToolSign};
+use super::tool::ToolParts;
+use crate::handler::outcome::{Outcome, Waiting};
+use crate::handler::runner::{Arguments, ArgumentsRunner, Runner, Started};
+use crate::handler::{Call, CallError};
+use crate::meter::{Counter, ShardMeter};
+use corelane_io::executor;
+
+/// Limits of each tool that has none of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ToolLimits {
+    /// Calls of one tool that may wait at once on a shard.
+    pub(crate) in_flight_max: usize,
+    /// When its breaker opens.
+    pub(crate) breaker: BreakerLimits,
+}
+
+impl ToolLimits {
+    /// As if there were none.
+    #[cfg(any(test, feature = "measure"))]
+    pub(crate) const NONE: ToolLimits = ToolLimits {
+        in_flight_max: usize::MAX,
+        breaker: BreakerLimits {
+            failures_max: 0,
+            open_ms: 0,
+        },
+    };
+}
+
+/// A runner whose calls are limited.
+pub(crate) struct Guarded {
+    runner: Rc<ArgumentsRunner>,
+    guard: Rc<Guard>,
+}
+
+struct Guard {
+    tool: String,
+    in_flight: Cell<usize>,
+    in_flight_max: usize,
+    timeout: Option<Duration>,
+    breaker: RefCell<Breaker>,
+    limits: BreakerLimits,
+    /// The time that the breaker counts from.
+    started: Instant,
+    meter: Rc<ShardMeter>,
+}
+
+impl Guarded {
+    /// The runner of a tool on the calling shard.
+    pub(crate) fn new(parts: &ToolParts, limits: ToolLimits, meter: &Rc<ShardMeter>) -> Guarded {
+        Guarded {
+            runner: (parts.handler.source)(),
+            guard: Rc::new(Guard {
+                tool: parts.definition.name.clone(),
+                in_flight: Cell::new(0),
+                in_flight_max: parts.in_flight_max.unwrap_or(limits.in_flight_max),
+                timeout: parts.timeout,
+                breaker: RefCell::new(Breaker::new(limits.breaker)),
+                limits: limits.breaker,
+                started: Instant::now(),
+                meter: Rc::clone(meter),
+            }),
+        }
+    }
+}
+
+impl<'a> Runner<Arguments<'a>> for Guarded {
+    fn start(&self, call: &Call, arguments: Arguments<'a>) -> Started {
+        let admitted = match self.guard.admit() {
+            Ok(admitted) => admitted,
+            Err(refused) => return Started::Ready(Err(refused)),
+        };
+        match self.runner.start(call, arguments) {
+            Started::Ready(outcome) => {
+                self.guard.ended(admitted, sign_of(&outcome));
+                Started::Ready(outcome)
+            }
+            Started::Waiting(waiting) => {
+                let place = Place::take(&self.guard, admitted, call);
+                Started::Waiting(Box::pin(place.hold(waiting)))
+            }
+            Started::BadArguments(text) => {
+                self.guard.ended(admitted, ToolSign::Unknown);
+                Started::BadArguments(text)
+            }
+        }
+    }
+}
+
+impl Guard {
+    /// Whether a call may run.
+    ///
+    /// # Errors
+    /// Why not, for its client.
+    #[inline]
+    fn admit(&self) -> Result<Admitted, CallError> {
+        if self.in_flight.get() >= self.in_flight_max {
+            return Err(self.refuse_full());
+        }
+        if self.breaker.borrow().is_untroubled() {
+            return Ok(Admitted::AsUsual);
+        }
+        self.admit_troubled()
+    }
+
+    #[cold]
+    fn refuse_full(&self) -> CallError {
+        self.meter.count(Counter::CallsRefusedTool);
+        CallError::overloaded(format!(
+            "all {} calls in flight of the tool {:?} are taken on this shard \
+             (tools.in_flight_max or Tool::with_in_flight_max)",
+            self.in_flight_max, self.tool
+        ))
+    }
+
+    #[cold]
+    fn admit_troubled(&self) -> Result<Admitted, CallError> {
+        let admitted = self.breaker.borrow_mut().admit(self.now_ms());
+        admitted.map_err(|left_ms| {
+            self.meter.count(Counter::CallsRefusedBreaker);
+            CallError::overloaded(format!(
+                "the tool {:?} failed {} times in a row (tools.failures_max), so its calls are \
+                 refused for {left_ms} more ms",
+                self.tool, self.limits.failures_max
+            ))
+        })
+    }
+
+    #[inline]
+    fn ended(&self, admitted: Admitted, sign: ToolSign) {
+        if sign == ToolSign::Works && self.breaker.borrow().is_untroubled() {
+            return;
+        }
+        self.ended_troubled(admitted, sign);
+    }
+
+    #[cold]
+    fn ended_troubled(&self, admitted: Admitted, sign: ToolSign) {
+        let now_ms = self.now_ms();
+        let change = self.breaker.borrow_mut().ended(admitted, sign, now_ms);
+        let tool = &*self.tool;
+        match change {
+            Some(Change::Opened) => {
+                self.meter.count(Counter::BreakersOpened);
+                let BreakerLimits {
+                    failures_max,
+                    open_ms,
+                } = self.limits;
+                tracing::warn!(
+                    tool,
+                    failures_max,
+                    open_ms,
+                    "a tool keeps failing: its calls are refused for a while"
+                );
+            }
+            Some(Change::Closed) => tracing::info!(tool, "a tool works again: its calls run"),
+            None => {}
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The place of a waiting call among those of its tool; given back when it is dropped.
+struct Place {
+    guard: Rc<Guard>,
+    admitted: Admitted,
+    call: Call,
+    sign: Option<ToolSign>,
+}
+
+impl Place {
+    fn take(guard: &Rc<Guard>, admitted: Admitted, call: &Call) -> Place {
+        guard.in_flight.update(|calls| calls + 1);
+        Place {
+            guard: Rc::clone(guard),
+            admitted,
+            call: call.clone(),
+            sign: None,
+        }
+    }
+
+    /// Waits for the handler, for as long as the tool may take.
+    async fn hold(mut self, mut waiting: Waiting) -> Outcome {
+        let outcome = match self.guard.timeout {
+            None => waiting.await,
+            Some(timeout) => {
+                let mut timer = pin!(executor::sleep(timeout));
+                let ended = poll_fn(|context| match waiting.as_mut().poll(context) {
+                    Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+                    Poll::Pending => timer.as_mut().poll(context).map(|()| None),
+                });
+                ended.await.unwrap_or_else(|| self.time_out(timeout))
+            }
+        };
+        self.sign = Some(sign_of(&outcome));
+        outcome
+    }
+
+    fn time_out(&self, timeout: Duration) -> Outcome {
+        self.guard.meter.count(Counter::TimeoutsCall);
+        self.call.cancel();
+        let limit_ms = timeout.as_millis();
+        Err(CallError::internal(format!(
+            "the tool took longer than {limit_ms} ms"
+        )))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.guard.in_flight.update(|calls| calls - 1);
+        let sign = self.sign.unwrap_or(match self.call.has_timed_out() {
+            true => ToolSign::Fails,
+            false => ToolSign::Unknown,
+        });
+        self.guard.ended(self.admitted, sign);
+    }
+}
+
+fn sign_of(outcome: &Outcome) -> ToolSign {
+    match outcome {
+        Err(error) if error.is_fault() => ToolSign::Fails,
+        _ => ToolSign::Works,
+    }
+}
