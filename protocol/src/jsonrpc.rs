@@ -17,6 +17,7 @@ mod deserialize;
 pub mod encode;
 mod error;
 mod id;
+mod id_scanner;
 mod limits;
 mod message;
 mod node_count;
@@ -29,6 +30,7 @@ pub use error::{
     ShapeError, ShapeFault,
 };
 pub use id::{Id, OwnedId};
+pub use id_scanner::IdScanner;
 pub use limits::JsonLimits;
 pub use message::Message;
 pub use value::{Array, ArrayIter, Kind, Object, ObjectIter, Value};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use corelane_protocol::framing::line::Framer;
-use corelane_protocol::jsonrpc::OwnedId;
+use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
@@ -12,6 +12,8 @@ use crate::mcp::{SessionId, StreamOwner};
 #[derive(Debug, Default)]
 pub(crate) struct LineChannel {
     pub(super) framer: Framer,
+    /// Reads the line that is too long, for the id of its refusal.
+    pub(super) long: Option<IdScanner>,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
     /// Requests without a final answer, by their numbers, at most `lines.in_flight_max`.

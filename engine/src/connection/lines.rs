@@ -57,6 +57,7 @@ impl Connection {
             return 0;
         };
         let mut framer = std::mem::take(&mut lines.framer);
+        let mut scanner = lines.long.take();
         let mut consumed = 0;
         while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
             match framer.step(&input[consumed..], limit_bytes) {
@@ -75,19 +76,29 @@ impl Connection {
                     consumed += bytes;
                     self.handle_line(line, context);
                 }
-                Step::TooLong { consumed: bytes } => {
-                    context.requests_left -= 1;
+                Step::TooLong {
+                    part,
+                    is_last,
+                    consumed: bytes,
+                } => {
                     consumed += bytes;
+                    scanner.get_or_insert_default().read(part);
+                    if !is_last {
+                        continue;
+                    }
+                    context.requests_left -= 1;
+                    let id = scanner.take().and_then(|scanner| scanner.id());
                     let text = format!(
                         "message exceeds limit of {limit_bytes} bytes (lines.message_bytes_max): \
                          it was skipped"
                     );
-                    write_refusal(&text, context);
+                    write_refusal(id.as_ref(), &text, context);
                 }
             }
         }
         if let Some(lines) = self.lines_mut() {
             lines.framer = framer;
+            lines.long = scanner;
         }
         consumed
     }
@@ -318,7 +329,8 @@ impl Connection {
             return true;
         }
         let input = self.buffers.as_ref().and_then(|it| it.input.as_ref());
-        if input.is_some_and(|input| !input.ends_with(b"\n")) {
+        let is_in_long = self.lines().is_some_and(|lines| lines.framer.is_in_long());
+        if is_in_long || input.is_some_and(|input| !input.ends_with(b"\n")) {
             self.keep_input(b"\n", context);
             self.phase = Phase::Idle;
         }
@@ -352,7 +364,7 @@ impl Connection {
 
     /// Refuses input that is too much for the whole shard, and ends.
     pub(super) fn refuse_lines(&mut self, text: &str, context: &mut Context<'_>) {
-        write_refusal(text, context);
+        write_refusal(None, text, context);
         self.phase = Phase::Flushing { lingers: false };
     }
 
@@ -379,9 +391,10 @@ fn overload(lines: &LineChannel, context: &Context<'_>) -> Option<String> {
 }
 
 /// Refuses bytes that are no message.
-fn write_refusal(text: &str, context: &mut Context<'_>) {
+fn write_refusal(id: Option<&OwnedId>, text: &str, context: &mut Context<'_>) {
     let mut message = Vec::new();
     let reason = Reason::Framing(text);
-    context.endpoint.refuse(None, reason, &mut message);
+    let id = id.map(OwnedId::as_id);
+    context.endpoint.refuse(id, reason, &mut message);
     write_line(context.out(), &message);
 }

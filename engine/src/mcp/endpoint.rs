@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use corelane_protocol::binding::admission::SessionClaim;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::jsonrpc::{Decoder, Document, Id, OwnedId};
+use corelane_protocol::jsonrpc::{Decoder, Document, Id, IdScanner, OwnedId};
 use corelane_protocol::mcp::subscription::ListKind;
 
 use super::ahead::Ahead;
@@ -152,8 +152,11 @@ impl Endpoint {
                 self.services.admit_on_channel(inbound, posted, out)
             }
             Err(error) => {
-                let reason = Reason::Undecodable(error);
-                (self.services.context.refuse(None, reason, out), None)
+                let mut scanner = IdScanner::default();
+                scanner.read(body);
+                let (id, reason) = (scanner.id(), Reason::Undecodable(error));
+                let id = id.as_ref().map(OwnedId::as_id);
+                (self.services.context.refuse(id, reason, out), None)
             }
         }
     }

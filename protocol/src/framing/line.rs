@@ -2,8 +2,8 @@
 //!
 //! Input: a [`Framer`] reads the unconsumed bytes of a stream and returns one line at a time,
 //! borrowed from them. Lines end with LF or CRLF; lines of white space are skipped. A line that is
-//! too long is reported once and skipped up to its end, so that the stream continues with the next
-//! one. Output: [`write_line`] makes one line of a message.
+//! too long is given in parts, so that nothing of it need be kept, and the stream continues with
+//! the next one. Output: [`write_line`] makes one line of a message.
 //!
 //! Invariant: the lines never depend on how the bytes were split on the way, and a search never
 //! looks at a byte twice. It lacks deadlines, and does not read the contents of a line.
@@ -15,8 +15,8 @@ use memchr::{memchr, memchr2};
 pub struct Framer {
     /// No line feed lies in the first bytes of the input, as many as this.
     searched: usize,
-    /// The bytes up to the next line feed belong to a line that was reported as too long.
-    skips: bool,
+    /// The bytes up to the next line feed belong to a line that is too long.
+    is_in_long: bool,
 }
 
 /// The result of a step.
@@ -34,8 +34,12 @@ pub enum Step<'a> {
         /// Bytes of the input this line took; the next line starts there.
         consumed: usize,
     },
-    /// A line has more bytes than it may have. It is reported once and skipped.
+    /// A part of a line that has more bytes than it may have.
     TooLong {
+        /// The part; may be empty.
+        part: &'a [u8],
+        /// Whether the line ends with it.
+        is_last: bool,
         /// As of [`Step::Line`].
         consumed: usize,
     },
@@ -62,11 +66,12 @@ impl Framer {
                 .strip_suffix(b"\r")
                 .unwrap_or(&input[start..end]);
             start = end + 1;
-            if std::mem::take(&mut self.skips) {
-                continue;
-            }
-            if line.len() > line_bytes_max {
-                return Step::TooLong { consumed: start };
+            if std::mem::take(&mut self.is_in_long) || line.len() > line_bytes_max {
+                return Step::TooLong {
+                    part: line,
+                    is_last: true,
+                    consumed: start,
+                };
             }
             if !line.trim_ascii().is_empty() {
                 let consumed = start;
@@ -75,26 +80,25 @@ impl Framer {
         }
     }
 
-    /// Whether the stream is within a line, given the bytes that were kept of it.
-    pub fn is_within_line(&self, kept: &[u8]) -> bool {
-        self.skips || !kept.trim_ascii().is_empty()
+    /// Whether the stream is within a line that is too long.
+    pub fn is_in_long(&self) -> bool {
+        self.is_in_long
     }
 
     /// The answer to input whose last line, from `start` on, is not whole.
-    fn need_more<'a>(&mut self, input: &[u8], start: usize, line_bytes_max: usize) -> Step<'a> {
-        let partial = &input[start..];
-        if self.skips {
-            let consumed = input.len();
-            return Step::NeedMore { consumed };
-        }
+    fn need_more<'a>(&mut self, input: &'a [u8], start: usize, line_bytes_max: usize) -> Step<'a> {
+        let part = &input[start..];
         // A carriage return may be the start of the line's end.
-        let line = partial.strip_suffix(b"\r").unwrap_or(partial);
-        if line.len() > line_bytes_max {
-            self.skips = true;
-            let consumed = input.len();
-            return Step::TooLong { consumed };
+        let line = part.strip_suffix(b"\r").unwrap_or(part);
+        if !part.is_empty() && self.is_in_long || line.len() > line_bytes_max {
+            self.is_in_long = true;
+            return Step::TooLong {
+                part,
+                is_last: false,
+                consumed: input.len(),
+            };
         }
-        self.searched = partial.len();
+        self.searched = part.len();
         Step::NeedMore { consumed: start }
     }
 }
@@ -120,7 +124,7 @@ mod tests {
     /// The longest line that the tests allow, in bytes.
     const LINE_BYTES_MAX: usize = 8;
 
-    /// The result of a stream: its lines, and `None` for each that was too long.
+    /// The result of a stream: its lines, and `None` for each that was too long and has ended.
     type Lines = Vec<Option<Vec<u8>>>;
 
     /// Plays a connection that receives `pieces`. Returns the lines, and the bytes without an end.
@@ -138,8 +142,10 @@ mod tests {
                         lines.push(Some(line.to_vec()));
                         consumed
                     }
-                    Step::TooLong { consumed } => {
-                        lines.push(None);
+                    Step::TooLong {
+                        is_last, consumed, ..
+                    } => {
+                        lines.extend(is_last.then_some(None));
                         consumed
                     }
                 };
@@ -148,8 +154,6 @@ mod tests {
             // The kept bytes are a line within its limit, and the start of its end.
             assert!(input.len() <= LINE_BYTES_MAX + 1, "{input:?}");
         }
-        let is_within = framer.is_within_line(&input);
-        assert!(is_within || input.trim_ascii().is_empty(), "{input:?}");
         (lines, input)
     }
 
@@ -177,7 +181,7 @@ mod tests {
             ("123456789\n{}\n", vec![None, line("{}")], ""),
             ("12345678\r\r\n{}\n", vec![None, line("{}")], ""),
             ("123456789012345678901\r\n{}\n", vec![None, line("{}")], ""),
-            ("123456789012345678901", vec![None], ""),
+            ("123456789012345678901", vec![], ""),
             ("1234567890\n1234567890\n", vec![None, None], ""),
         ];
         for (input, lines, rest) in cases {
@@ -206,20 +210,32 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_keeps_no_byte_while_it_is_skipped() {
+    fn a_long_line_is_given_in_parts_and_keeps_no_byte() {
         let mut framer = Framer::default();
-        let consumed = 100;
-        let step = framer.step(&[b'x'; 100], LINE_BYTES_MAX);
-        assert_eq!(step, Step::TooLong { consumed });
-        assert!(framer.is_within_line(b""));
-        for _ in 0..3 {
-            let step = framer.step(&[b'x'; 100], LINE_BYTES_MAX);
-            assert_eq!(step, Step::NeedMore { consumed });
+        let part = [b'x'; 100];
+        for _ in 0..4 {
+            let step = framer.step(&part, LINE_BYTES_MAX);
+            let expected = Step::TooLong {
+                part: &part,
+                is_last: false,
+                consumed: 100,
+            };
+            assert_eq!(step, expected);
+            assert!(framer.is_in_long());
         }
-        let step = framer.step(b"x\n{}\n", LINE_BYTES_MAX);
-        let (line, consumed): (&[u8], _) = (b"{}", 5);
+        let step = framer.step(b"", LINE_BYTES_MAX);
+        assert_eq!(step, Step::NeedMore { consumed: 0 });
+        let step = framer.step(b"y\r\n{}\n", LINE_BYTES_MAX);
+        let expected = Step::TooLong {
+            part: b"y",
+            is_last: true,
+            consumed: 3,
+        };
+        assert_eq!(step, expected);
+        assert!(!framer.is_in_long());
+        let step = framer.step(b"{}\n", LINE_BYTES_MAX);
+        let (line, consumed): (&[u8], _) = (b"{}", 3);
         assert_eq!(step, Step::Line { line, consumed });
-        assert!(!framer.is_within_line(b""));
     }
 
     #[test]

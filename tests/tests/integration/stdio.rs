@@ -68,7 +68,7 @@ fn lines_that_are_no_message_are_refused_and_later_ones_are_served() {
     let setup = Setup::bare(&[]).profile("[lines]\nmessage_bytes_max = 2048");
     let mut server = setup.start_stdio();
     let too_long = format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"x\":\"{}\"}}",
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"{}\"}}",
         "x".repeat(1 << 20)
     );
     let cases: [(&[u8], i64); 5] = [

@@ -131,26 +131,39 @@ fn requests_of_both_eras_are_answered_on_one_channel_however_they_are_split() {
 #[test]
 fn bytes_that_are_no_message_are_refused_and_the_channel_goes_on() {
     let echo = || modern(9, "echo", json!({"message": "m"}));
+    let long = "x".repeat(2000);
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let request_of = |id: Value, arguments: &str| {
+        format!(r#"{{"method":"tools/call","params":{{"arguments":{arguments}}},"id":{id}}}"#)
+    };
     let cases = [
-        ("garbage".to_owned(), -32700),
-        ("{\"jsonrpc\":\"2.0\"".to_owned(), -32700),
-        ("\u{1}\u{2}".to_owned(), -32700),
-        ("[]".to_owned(), -32600),
-        ("{}".to_owned(), -32600),
-        ("7".to_owned(), -32600),
-        (request(Value::Null, "ping", json!({})), -32600),
-        ("x".repeat(2000), -32600),
+        ("garbage".to_owned(), error((), -32700)),
+        ("{\"jsonrpc\":\"2.0\"".to_owned(), error((), -32700)),
+        ("\u{1}\u{2}".to_owned(), error((), -32700)),
+        ("[]".to_owned(), error((), -32600)),
+        ("{}".to_owned(), error((), -32600)),
+        ("7".to_owned(), error((), -32600)),
+        (request(Value::Null, "ping", json!({})), error((), -32600)),
+        (long.clone(), error((), -32600)),
+        // The client of a request learns which one it was, wherever its id stands.
         (
-            modern(1, "echo", json!({"message": "x".repeat(2000)})),
-            -32600,
+            modern(1, "echo", json!({"message": long})),
+            error(1, -32600),
         ),
+        (
+            request_of(json!("a"), &json!(long).to_string()),
+            error("a", -32600),
+        ),
+        (request_of(json!(2), &deep), error(2, -32600)),
+        (request_of(json!(3), r#""\ud83d""#), error(3, -32700)),
+        (request_of(json!(4), "tru"), error(4, -32700)),
     ];
-    for (bad, code) in cases {
+    for (bad, refusal) in cases {
         let mut line = opened();
         line.rules.lines.message_bytes_max = 1500;
         send(&mut line, &[&bad, &echo()]);
-        check(&mut line, &[error((), code), with_trailer(9, text("m"))]);
-        // Byte by byte, a line that is too long is refused before its end.
+        check(&mut line, &[refusal.clone(), with_trailer(9, text("m"))]);
+        // Byte by byte, nothing of a line that is too long is kept.
         let input = format!("{bad}\n{}\n", echo());
         for byte in input.as_bytes().chunks(1) {
             line.receive(byte);
@@ -160,7 +173,7 @@ fn bytes_that_are_no_message_are_refused_and_the_channel_goes_on() {
                 line.input_bytes
             );
         }
-        check(&mut line, &[error((), code), with_trailer(9, text("m"))]);
+        check(&mut line, &[refusal, with_trailer(9, text("m"))]);
     }
 }
 
