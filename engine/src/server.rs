@@ -1,5 +1,6 @@
 //! A server: built, started on its shards, and drained.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -362,7 +363,7 @@ impl Server {
                 ring_fds: Arc::clone(&ring_fds),
                 control: Arc::clone(&control),
             };
-            let guard = EndGuard::new(events.clone());
+            let guard = EndGuard::new(events.clone(), Arc::clone(&control));
             running.add(spawn(plan, ready.clone(), guard)?, control);
         }
         drop(ready);
@@ -376,13 +377,22 @@ impl Server {
 
 impl RunningServer {
     fn announce(&self) {
-        println!("listening on http://{}{}", self.address(), self.endpoint());
-        println!(
-            "shards: {}, connections per shard: {}",
+        let text = format!(
+            "listening on http://{}{}\nshards: {}, connections per shard: {}\nmemory: {}\n",
+            self.address(),
+            self.endpoint(),
             self.shards(),
             self.connections_per_shard(),
+            self.memory(),
         );
-        println!("memory: {}", self.memory());
+        // Nobody need read it.
+        let mut output = std::io::stdout();
+        if let Err(error) = output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush())
+        {
+            tracing::warn!(%error, "standard output cannot be written");
+        }
     }
 }
 

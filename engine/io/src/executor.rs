@@ -33,6 +33,9 @@ pub struct ExecutorSettings {
 /// kernel takes a core away for an hour; a shard decides by its own clock when to yield.
 const PREEMPT_TIMER: Duration = Duration::from_secs(3600);
 
+/// Bytes of a small page.
+const PAGE_BYTES: usize = 4096;
+
 /// The executor of the calling thread.
 pub struct Executor(LocalExecutor);
 
@@ -61,9 +64,10 @@ impl From<GlommioError<()>> for ExecutorError {
 
 impl ExecutorSettings {
     /// Locked memory of an executor, in bytes: for each of glommio's three rings its pages and, as
-    /// small pages, the registered memory.
+    /// small pages, the registered memory. That starts anywhere, so it may touch a page more.
     pub fn locked_bytes(&self) -> usize {
-        3 * (ring_pages_bytes(self.ring_depth, 2 * self.ring_depth) + self.io_memory_bytes)
+        let registered = self.io_memory_bytes + PAGE_BYTES;
+        3 * (ring_pages_bytes(self.ring_depth, 2 * self.ring_depth) + registered)
     }
 }
 

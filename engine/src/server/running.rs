@@ -31,18 +31,19 @@ pub(crate) enum Event {
     ShardEnded,
 }
 
-/// Reports that a shard ended, when dropped.
+/// Reports that a shard ended, when dropped. The others wait for it no more.
 #[derive(Debug)]
-pub(crate) struct EndGuard(Sender<Event>);
+pub(crate) struct EndGuard(Sender<Event>, Arc<ShardControl>);
 
 impl EndGuard {
-    pub(crate) fn new(events: Sender<Event>) -> EndGuard {
-        EndGuard(events)
+    pub(crate) fn new(events: Sender<Event>, control: Arc<ShardControl>) -> EndGuard {
+        EndGuard(events, control)
     }
 }
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
+        self.1.count_quiet();
         // The receiver may be gone.
         let _ = self.0.send(Event::ShardEnded);
     }

@@ -16,6 +16,8 @@ pub(crate) struct ShardControl {
     pub(crate) drain_timeout_ms: u64,
     /// Shards of this server that drain and have nothing left to do.
     pub(crate) quiet_shards: Arc<AtomicUsize>,
+    /// Whether this shard is among them.
+    pub(crate) is_quiet: AtomicBool,
     /// Wakes the shard, once it runs.
     pub(crate) waker: OnceLock<Waker>,
 }
@@ -27,5 +29,12 @@ impl ShardControl {
         if let Some(waker) = self.waker.get() {
             waker.wake();
         }
+    }
+
+    /// Counts the shard among those that have nothing left to do, as one that has ended or never
+    /// ran does not. Returns how many those are, unless it was counted before.
+    pub(crate) fn count_quiet(&self) -> Option<usize> {
+        let was_counted = self.is_quiet.swap(true, Ordering::AcqRel);
+        (!was_counted).then(|| self.quiet_shards.fetch_add(1, Ordering::AcqRel) + 1)
     }
 }

@@ -44,6 +44,13 @@ impl Shard {
                 return Ok(false);
             }
             Drain::Calls { deadline_ms } => {
+                // The connections that could bring answers of clients were received from once more.
+                if self.listener.is_none()
+                    && self.channel.is_none()
+                    && !self.has_connections_to_end()
+                {
+                    self.handling.endpoint.handle_end_of_answers();
+                }
                 if self.now_ms >= deadline_ms || self.control.is_overdue.load(Ordering::Relaxed) {
                     let deadline_ms = self.now_ms + LAST_OUTPUT_MS;
                     self.drain = Drain::Output { deadline_ms };
@@ -60,12 +67,8 @@ impl Shard {
             }
         }
         self.end_connections();
-        if !self.is_counted_quiet && self.is_quiet() {
-            self.is_counted_quiet = true;
-            let quiet = self.control.quiet_shards.fetch_add(1, Ordering::AcqRel) + 1;
-            if quiet == self.ring_fds.len() {
-                self.wake_all_shards()?;
-            }
+        if self.is_quiet() && self.control.count_quiet() == Some(self.ring_fds.len()) {
+            self.wake_all_shards()?;
         }
         Ok(self.control.quiet_shards.load(Ordering::Acquire) == self.ring_fds.len())
     }

@@ -333,7 +333,6 @@ pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardErr
         ending_below: 0,
         shedding_output: Default::default(),
         shedding_input: Default::default(),
-        is_counted_quiet: false,
     };
     match plan.intake {
         Intake::Listener(listener, backlog) => opened.accept_from(listener, backlog),

@@ -86,8 +86,6 @@ pub(crate) struct Shard {
     /// When connections were last closed for the memory of their output, and of their input.
     pub(super) shedding_output: Shedding,
     pub(super) shedding_input: Shedding,
-    /// The shard drains, and has reported that it is quiet.
-    pub(super) is_counted_quiet: bool,
 }
 
 /// How connections are accepted.

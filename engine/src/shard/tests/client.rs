@@ -6,7 +6,7 @@ use std::ops::Deref;
 use corelane_io::ring::fake::FakePeer;
 use serde_json::{Value, json};
 
-use crate::mcp::tests::test_endpoint::{MODERN, claim, initialize, request};
+use crate::mcp::tests::test_endpoint::{MODERN, claim, request};
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -56,10 +56,15 @@ impl Client {
         self.request("subscriptions/listen", params)
     }
 
-    /// Sends the handshake of a session of a client without capabilities.
-    pub(super) fn initializes(&self) {
+    /// Sends the handshake of a session of a client with `capabilities`.
+    pub(super) fn initializes(&self, capabilities: Value) {
         let accept = "Accept: application/json\r\n";
-        self.sends(&self.post(accept, &initialize("2025-11-25")));
+        let params = json!({
+            "protocolVersion": "2025-11-25",
+            "capabilities": capabilities,
+            "clientInfo": {"name": "c", "version": "1"},
+        });
+        self.sends(&self.post(accept, &request(1, "initialize", params)));
     }
 
     /// Sends the opening of the stream of a session.

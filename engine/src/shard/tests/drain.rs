@@ -1,18 +1,33 @@
 //! The end of a shard.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::departures::streamed_client;
 use super::test_shard::{DRAIN_TIMEOUT_MS, Setup, TestShard, settle_all, with_shard, with_shards};
+use crate::catalog::Plan;
+use crate::catalog::pending_updates::Changes;
+use crate::catalog::tool::Tool;
 use crate::connection::http::RecvMode;
+use crate::handler::{Call, Elicitation};
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
 use crate::shard::drain::LAST_OUTPUT_MS;
 use corelane_io::ring::fake::Operation::{Receive, Watch};
 use corelane_io::ring::fake::PeerEnd;
+
+const ANY: &str = r#"{"type":"object"}"#;
+
+#[derive(Deserialize, JsonSchema)]
+struct Name {
+    #[expect(dead_code, reason = "nobody answers")]
+    name: String,
+}
 
 #[test]
 fn a_shard_that_has_drained_has_no_open_connection() {
@@ -228,7 +243,7 @@ fn requests_in_the_sockets_of_idle_connections_are_answered_by_a_drain() {
             for client in &clients {
                 client.calls("echo", json!({"message": "late"}));
             }
-            initializing.initializes();
+            initializing.initializes(json!({}));
             shard.shard.control.begin_drain();
             shard.settle().await;
             let slow = clients.pop().expect("there are four");
@@ -387,5 +402,48 @@ fn a_drain_accepts_no_more_connections_than_the_backlog_held() {
         assert_eq!(shard.network.waiting(), 9);
         assert!(shard.network.accepts().is_empty());
         assert!(shard.turn().await.has_drained);
+    });
+}
+
+#[test]
+fn a_shard_that_ended_keeps_no_other_from_draining() {
+    with_shards(
+        2,
+        |_| (),
+        async |shards| {
+            shards[1].shard.control.count_quiet();
+            shards[0].shard.control.begin_drain();
+            shards[0].settle().await;
+            assert!(shards[0].turn().await.has_drained);
+            // The test ends the other one too.
+            shards[1].shard.control.begin_drain();
+        },
+    );
+}
+
+#[test]
+fn a_drain_fails_requests_to_clients_whose_answers_cannot_arrive_any_more() {
+    with_shard(long_calls, async |shard| {
+        let elicits = Tool::from_schema("elicits", "d", ANY, async |call: &Call, _: Value| {
+            let question = Elicitation::form::<Name>("Who are you?")?;
+            call.elicit("it", question).await.map(|_| "answered")
+        });
+        let plan = Plan::new(vec![elicits].into(), 10).expect("the tool is usable");
+        shard.shard.handling.endpoint.handle_changes(Changes {
+            plan: Some(Arc::new(plan)),
+            ..Changes::default()
+        });
+        let session = shard.session_with(json!({"elicitation": {}})).await;
+        let (client, _) = shard.client().await;
+        let params = json!({"name": "elicits", "arguments": {}});
+        let headers = format!("{session}Accept: application/json, text/event-stream\r\n");
+        client.sends(&client.post(&headers, &request(1, "tools/call", params)));
+        shard.settle().await;
+        let requested = client.received_text();
+        assert!(requested.contains("elicitation/create"), "{requested}");
+        shard.shard.control.begin_drain();
+        shard.settle().await;
+        let answer = client.received_text();
+        assert!(answer.contains("or the server shuts down"), "{answer}");
     });
 }

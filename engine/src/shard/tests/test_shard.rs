@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::client::Client;
 use crate::catalog::pending_updates::PendingUpdates;
 use crate::connection::http::{Connection, Phase};
@@ -231,8 +233,13 @@ impl TestShard {
     /// Makes a session of a client without capabilities, which lives on this shard; returns its
     /// header line.
     pub(super) async fn session(&mut self) -> String {
+        self.session_with(json!({})).await
+    }
+
+    /// The same of a client with `capabilities`.
+    pub(super) async fn session_with(&mut self, capabilities: Value) -> String {
         let (client, _) = self.client().await;
-        client.initializes();
+        client.initializes(capabilities);
         self.settle().await;
         let answer = client.received_text();
         client.finishes();
