@@ -261,6 +261,15 @@ impl Profile {
         }
     }
 
+    /// The knobs of a shard on core `core_id` of the server that this profile is for.
+    pub(crate) fn shard_on(&self, core_id: usize) -> ShardProfile {
+        let shard = self.for_core(core_id);
+        match self.server.stdio {
+            true => shard.for_one_connection(),
+            false => shard,
+        }
+    }
+
     /// The core of each shard: see [`cores::choose`].
     pub(crate) fn choose_cores(&self) -> Result<Vec<usize>, CoreError> {
         let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
