@@ -13,10 +13,12 @@ pub mod cores;
 pub mod descriptors;
 mod error;
 mod knobs;
+mod lines;
 pub(crate) mod memory;
 mod reference;
 mod sections;
 mod server;
+mod settings;
 mod shard;
 mod traffic;
 
@@ -211,8 +213,8 @@ impl Profile {
     ///
     /// # Errors
     /// The text is not TOML, or names a key that does not exist or has another type: the error
-    /// has the line, the column, the key and its range. A value is out of range: see
-    /// [`Profile::validate`].
+    /// has the line, the column, the key and its range. A value is out of range or contradicts
+    /// another one: see [`Profile::validate`]; the error has the lines of both.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         let parsed = toml::Deserializer::parse(text);
         let parsed = parsed.map_err(|source| ProfileError::syntax(text, &source, None))?;
@@ -221,7 +223,8 @@ impl Profile {
             let allowed = allowed_numbers(&key);
             ProfileError::syntax(text, error.inner(), Some((&key, allowed)))
         })?;
-        profile.validate()?;
+        let valid = profile.validate();
+        valid.map_err(|error| error.at_lines(text))?;
         Ok(profile)
     }
 
@@ -325,12 +328,7 @@ impl Profile {
     fn check_relations(&self) -> Result<(), ProfileError> {
         for &(times, key, other) in RELATIONS {
             if let (Some(value), Some(other_value)) = (self.number(key), self.number(other)) {
-                let product = value.saturating_mul(times);
-                let key = match times {
-                    1 => key.to_owned(),
-                    _ => format!("{times} x {key} ({value})"),
-                };
-                check::at_most((&key, product), (other, other_value))?;
+                check::at_most(times, (key, value), (other, other_value))?;
             }
         }
         check_turn("", &self.budget, &self.ring)
@@ -379,12 +377,14 @@ fn check_turn(core: &str, budget: &Budget, ring: &Ring) -> Result<(), ProfileErr
     // io_uring_setup(2) refuses a completion queue smaller than the submission queue.
     let key = format!("{core}ring.submission_entries");
     check::at_most(
+        1,
         (&key, u64::from(ring.submission_entries)),
         completion_entries,
     )?;
     // A turn cannot reap more completions than the ring can hold.
     let key = format!("{core}budget.completions_per_turn");
     check::at_most(
+        1,
         (&key, u64::from(budget.completions_per_turn)),
         completion_entries,
     )

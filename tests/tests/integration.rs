@@ -38,6 +38,8 @@ mod framing;
 mod handlers;
 #[path = "integration/header_params.rs"]
 mod header_params;
+#[path = "integration/host_check.rs"]
+mod host_check;
 #[path = "integration/ids.rs"]
 mod ids;
 #[path = "integration/isolation.rs"]

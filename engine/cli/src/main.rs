@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod memory;
+mod profile;
 mod serve;
 
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ enum Command {
     /// Examine this host for a server, and print each fault with the command that fixes it. Exits
     /// with 0 if there are none, 1 if there are, 2 if the host cannot be examined.
     Check(check::CheckArguments),
+    /// Show, explain, compare or check tuning profiles.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
 }
 
 fn main() -> ExitCode {
@@ -38,5 +42,6 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => corelane::exit_code("corelane", serve::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Profile(command) => profile::run(&command),
     }
 }
