@@ -40,6 +40,8 @@ mod handlers;
 mod header_params;
 #[path = "integration/host_check.rs"]
 mod host_check;
+#[path = "integration/host_script.rs"]
+mod host_script;
 #[path = "integration/ids.rs"]
 mod ids;
 #[path = "integration/isolation.rs"]
