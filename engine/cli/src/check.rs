@@ -102,22 +102,16 @@ fn check(arguments: &CheckArguments) -> Result<usize, CheckError> {
         written.map_err(|error| CheckError::Script { path, error })?;
     }
     print!("{}", report(&outcomes));
-    let faults = || {
-        outcomes
-            .iter()
-            .filter_map(|it| it.faults.as_ref())
-            .flatten()
-    };
-    let notes = faults().filter(|it| it.is_note).count();
-    let found = faults().count() - notes;
+    let (notes, found): (Vec<_>, Vec<_>) = findings(&outcomes).partition(|it| it.1.is_note);
+    let (notes, found) = (notes.len(), found.len());
     let missing = outcomes.iter().filter(|it| it.faults.is_none());
     let missing: Vec<_> = missing.map(|it| it.probe.name).collect();
-    eprintln!(
-        "{} checks for {} shards and {} connections: {found} findings, {notes} notes",
-        outcomes.len() - missing.len(),
-        plan.shards(),
+    let (run, shards) = (outcomes.len() - missing.len(), plan.shards());
+    let of = format!(
+        "{run} checks for {shards} shards and {} connections",
         plan.connections
     );
+    eprintln!("{of}: {found} findings, {notes} notes");
     if !missing.is_empty() {
         let missing = missing.join(", ");
         eprintln!("not checked, because the kernel shows nothing of it here: {missing}");

@@ -22,10 +22,8 @@ fn cpuset(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let allowed = allowed_cores(host);
     let tuned = plan.profile.core.iter().map(|core| core.id);
     let used: BTreeSet<usize> = plan.cores.iter().copied().chain(tuned).collect();
-    let missing: Vec<_> = used
-        .into_iter()
-        .filter(|it| !allowed.contains(it))
-        .collect();
+    let missing = used.into_iter().filter(|core| !allowed.contains(core));
+    let missing: Vec<_> = missing.collect();
     only_if(!missing.is_empty(), || {
         let list = list_of(&missing);
         Fault::change(
@@ -68,9 +66,8 @@ fn smt(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let used: BTreeSet<usize> = plan.cores.iter().copied().collect();
     let siblings_of = |core: usize| siblings.iter().find(|it| it.0 == core).map(|it| it.1);
     let mut taken = BTreeSet::new();
-    let (first, second): (Vec<usize>, Vec<usize>) = used
-        .iter()
-        .partition(|core| siblings_of(**core).is_none_or(|text| taken.insert(text)));
+    let mut is_first = |core: usize| siblings_of(core).is_none_or(|text| taken.insert(text));
+    let (first, second): (Vec<usize>, Vec<usize>) = used.iter().partition(|it| is_first(**it));
     only_if(!second.is_empty(), || {
         let (shards, cores) = (plan.shards(), first.len());
         let found = format!("physical cores under {shards} shards: {cores}");
@@ -80,10 +77,9 @@ fn smt(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
 
 /// Each node of the host with its cores; nothing if the kernel shows none.
 pub(super) fn nodes(host: &Host) -> Option<Vec<(usize, Vec<usize>)>> {
-    let nodes = host
-        .numbered("sys/devices/system/node/node*/cpulist")?
-        .into_iter();
-    Some(nodes.map(|(node, text)| (node, cores_of(text))).collect())
+    let nodes = host.numbered("sys/devices/system/node/node*/cpulist")?;
+    let nodes = nodes.into_iter().map(|(node, text)| (node, cores_of(text)));
+    Some(nodes.collect())
 }
 
 fn numa(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
@@ -125,15 +121,12 @@ fn governor(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     // Virtual machines have none: the hypervisor decides.
     let files = "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor";
     let governors = host.numbered(&files[1..]).unwrap_or_default();
-    let mut used = governors
-        .iter()
-        .filter(|(core, _)| plan.cores.contains(core));
+    let mut used = governors.iter().filter(|it| plan.cores.contains(&it.0));
     let slow = used.find(|(_, governor)| *governor != "performance");
-    only_if(slow.is_some(), || {
-        let (core, governor) = slow.copied().unwrap_or_default();
-        Fault::run(
-            format!("the frequency governor of core {core} is {governor}"),
-            format!("for file in {files}; do echo performance >\"$file\"; done"),
-        )
-    })
+    let fault = slow.map(|(core, governor)| {
+        let found = format!("the frequency governor of core {core} is {governor}");
+        let command = format!("for file in {files}; do echo performance >\"$file\"; done");
+        Fault::run(found, command)
+    });
+    Some(fault.into_iter().collect())
 }

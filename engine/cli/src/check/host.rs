@@ -34,14 +34,14 @@ const FILES: &str = "
     sys/devices/system/node/node*/cpulist
     sys/kernel/mm/transparent_hugepage/enabled
 ";
-/// Files of a control group, each read for the group of the process and those above it: the
-/// controller, empty for version 2, where its groups are, and the file.
-const GROUP_FILES: &[(&str, &str, &str)] = &[
-    ("", "sys/fs/cgroup", "cpu.max"),
-    ("", "sys/fs/cgroup", "memory.max"),
-    ("cpu", "sys/fs/cgroup/cpu", "cpu.cfs_quota_us"),
-    ("cpu", "sys/fs/cgroup/cpu", "cpu.cfs_period_us"),
-    ("memory", "sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+/// Files of a control group, with the controller, empty for version 2: each is read for the group
+/// of the process and for those above it.
+const GROUP_FILES: &[(&str, &str)] = &[
+    ("", "cpu.max"),
+    ("", "memory.max"),
+    ("cpu", "cpu.cfs_quota_us"),
+    ("cpu", "cpu.cfs_period_us"),
+    ("memory", "memory.limit_in_bytes"),
 ];
 /// Most files that are read.
 const FILES_MAX: usize = 65_536;
@@ -64,7 +64,7 @@ impl Host {
             }
             paths.iter().for_each(|path| host.add(root, path));
         }
-        for &(controller, _, file) in GROUP_FILES {
+        for (controller, file) in GROUP_FILES {
             for path in host.group_paths(controller, file) {
                 host.add(root, Path::new(&path));
             }
@@ -89,9 +89,8 @@ impl Host {
     /// All paths with their texts.
     #[cfg(test)]
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        let files = self.0.iter();
+        files.map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The text of a file.
@@ -141,16 +140,15 @@ impl Host {
     }
 
     fn group_paths(&self, controller: &str, file: &str) -> Vec<String> {
-        let mount = GROUP_FILES.iter().find(|it| it.0 == controller);
-        let mount = mount.map_or("", |(_, mount, _)| *mount);
+        let mount = Path::new("sys/fs/cgroup").join(controller);
         let lines = self.text("proc/self/cgroup").unwrap_or_default().lines();
         let group = lines.filter_map(|line| line.split_once(':')?.1.split_once(':'));
         let mut group = group.filter(|(names, _)| names.split(',').any(|it| it == controller));
-        let Some((_, group)) = group.next() else {
-            return Vec::new();
-        };
-        let above = Path::new(group.trim_start_matches('/')).ancestors();
-        let paths = above.map(|it| Path::new(mount).join(it).join(file));
+        let group = group
+            .next()
+            .map(|(_, group)| Path::new(group.trim_start_matches('/')));
+        let above = group.into_iter().flat_map(Path::ancestors);
+        let paths = above.map(|it| mount.join(it).join(file));
         paths.map(|path| path.display().to_string()).collect()
     }
 
@@ -183,11 +181,10 @@ fn entries(root: &Path, path: &Path, part: &str) -> Vec<PathBuf> {
     let Some(start) = part.strip_suffix('*') else {
         return vec![path.join(part)];
     };
-    let entries = fs::read_dir(root.join(path))
-        .into_iter()
+    let entries = fs::read_dir(root.join(path)).into_iter().flatten();
+    let names = entries
         .flatten()
-        .flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        .filter_map(|entry| entry.file_name().into_string().ok());
     let names = names.filter(|name| name.starts_with(start));
     names.map(|name| path.join(name)).collect()
 }

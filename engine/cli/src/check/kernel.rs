@@ -88,28 +88,19 @@ fn clock(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
     let mut others = clock_of("available_clocksource")?.split_whitespace();
     let fast = others.find(|other| !SLOW_CLOCKS.contains(other));
     only_if(SLOW_CLOCKS.contains(&clock), || {
-        let found = format!("the clock source is {clock}");
-        match fast {
-            Some(fast) => Fault::run(found, format!("echo {fast} >{folder}/current_clocksource")),
-            None => Fault::change(
-                found,
-                "boot with tsc=reliable if the hardware has a stable TSC",
-            ),
-        }
+        let (found, fast) = (
+            format!("the clock source is {clock}"),
+            fast.unwrap_or("tsc"),
+        );
+        Fault::run(found, format!("echo {fast} >{folder}/current_clocksource"))
     })
 }
 
 /// See proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
 fn steal(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
-    let times = host
-        .text("proc/stat")?
-        .lines()
-        .next()?
-        .strip_prefix("cpu ")?;
-    let times: Vec<u64> = times
-        .split_whitespace()
-        .map_while(|it| it.parse().ok())
-        .collect();
+    let line = host.text("proc/stat")?.lines().next()?;
+    let times = line.split_whitespace().skip(1);
+    let times: Vec<u64> = times.map_while(|it| it.parse().ok()).collect();
     let (steal, total) = (*times.get(7)?, times.iter().take(8).sum::<u64>().max(1));
     only_if(steal * 100 > total * STEAL_PERCENT_MAX, || {
         let percent = steal * 100 / total;
@@ -122,9 +113,7 @@ fn steal(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
 
 fn mitigations(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
     let known = host.matching("sys/devices/system/cpu/vulnerabilities/*")?;
-    let active = known
-        .iter()
-        .filter(|(_, text)| text.starts_with("Mitigation"));
+    let active = known.iter().filter(|it| it.1.starts_with("Mitigation"));
     let active: Vec<_> = active.map(|(name, _)| *name).collect();
     only_if(!active.is_empty(), || {
         let found = format!("the kernel has mitigations for {}", active.join(", "));

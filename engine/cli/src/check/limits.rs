@@ -29,20 +29,28 @@ probes! {
 
 /// The limit on open files with which each shard holds its connections.
 fn open_files_needed(plan: &Plan) -> u64 {
-    plan.connections_per_shard() + HEADROOM
+    plan.connections_per_shard + HEADROOM
 }
 
 fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     // The server raises the soft limit to the hard one.
     let (_, hard) = host.limits("Max open files")?;
-    let needed = open_files_needed(plan);
+    let (needed, most) = (open_files_needed(plan), u64::from(TABLE_ENTRIES_MAX));
     let (connections, shards) = (plan.connections, plan.shards());
-    let found = format!(
-        "the hard limit on open files is {hard}, and {shards} shards with \
-                         {connections} connections need {needed}"
-    );
-    only_if(needed > hard.min(u64::from(TABLE_ENTRIES_MAX)), || {
-        match needed > u64::from(TABLE_ENTRIES_MAX) {
+    let tables = plan
+        .cores
+        .iter()
+        .map(|core| plan.profile.for_core(*core).ring.descriptors);
+    let table = tables.flatten().min().map_or(most, u64::from);
+    if table < plan.connections_per_shard && needed <= most {
+        let found = format!("ring.descriptors = {table} is too low for {connections} connections");
+        let change = format!("descriptors = {} under [ring]", plan.connections_per_shard);
+        return Some(vec![Fault::change(found, change)]);
+    }
+    only_if(needed > hard.min(most), || {
+        let each = format!("{shards} shards with {connections} connections need {needed}");
+        let found = format!("the hard limit on open files is {hard}, and {each}");
+        match needed > most {
             true => Fault::change(found, "run more shards: shards = N under [server]"),
             false => raise_limit(found, "nofile", needed),
         }
@@ -64,12 +72,7 @@ fn open_files_ceiling(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
 fn host_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let open = host.number("proc/sys/fs/file-nr")?;
     let needed = open + plan.connections + plan.connections / 10;
-    at_least(
-        host,
-        "fs.file-max",
-        needed,
-        "open files of the host will be",
-    )
+    at_least(host, "fs.file-max", needed, "open files will be")
 }
 
 fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
@@ -77,12 +80,10 @@ fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let needed = plan.profile.locked_bytes(&plan.cores) as u64;
     let is_bounded = !host.has_capability(CAP_IPC_LOCK);
     only_if(is_bounded && needed > limit, || {
-        let (limit_kib, needed_kib) = (limit / 1024, needed.div_ceil(1024));
-        let shards = plan.shards();
-        let found = format!(
-            "the limit on locked memory is {limit_kib} KiB, and {shards} shards need {needed_kib}"
-        );
-        raise_limit(found, "memlock", needed_kib)
+        let (limit, needed, shards) = (limit / 1024, needed.div_ceil(1024), plan.shards());
+        let found =
+            format!("the limit on locked memory is {limit} KiB, {shards} shards need {needed}");
+        raise_limit(found, "memlock", needed)
     })
 }
 
@@ -94,17 +95,14 @@ fn memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
         texts.into_iter().filter_map(|text| text.parse().ok())
     });
     let limit: u64 = of_groups.fold(of_machine, u64::min);
-    let each = u32::try_from(plan.connections_per_shard()).unwrap_or(u32::MAX);
+    let each = u32::try_from(plan.connections_per_shard).unwrap_or(u32::MAX);
     let of_server = plan.profile.memory_bytes_max(&plan.cores, each);
     let of_sockets = plan.connections * SOCKET_BYTES;
     only_if(of_server + of_sockets > limit, || {
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let found = format!(
-            "clients can take {} MiB and their sockets {} MiB of the {} MiB that there are",
-            mib(of_server),
-            mib(of_sockets),
-            mib(limit)
-        );
+        let mib = [of_server, of_sockets, limit].map(|bytes| bytes.div_ceil(1 << 20));
+        let [server, sockets, limit] = mib;
+        let found =
+            format!("clients can take {server} MiB and their sockets {sockets} MiB of {limit} MiB");
         Fault::change(
             found,
             "lower connection.input_bytes_max, connection.output_bytes_per_shard_max, \

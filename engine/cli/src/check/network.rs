@@ -24,18 +24,13 @@ probes! {
 }
 
 fn backlog(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    let wanted = u64::from(plan.profile.server.backlog);
-    at_least(host, "net.core.somaxconn", wanted, "server.backlog is")
+    let backlog = plan.profile.server.backlog.into();
+    at_least(host, "net.core.somaxconn", backlog, "server.backlog is")
 }
 
 fn syn_backlog(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    let wanted = u64::from(plan.profile.server.backlog);
-    at_least(
-        host,
-        "net.ipv4.tcp_max_syn_backlog",
-        wanted,
-        "server.backlog is",
-    )
+    let (name, backlog) = ("net.ipv4.tcp_max_syn_backlog", plan.profile.server.backlog);
+    at_least(host, name, backlog.into(), "server.backlog is")
 }
 
 fn syn_cookies(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
@@ -51,10 +46,7 @@ fn ports(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
     let (first, last) = port_range(host)?;
     only_if(last + 1 < first + PORTS_MIN, || {
         let name = "net.ipv4.ip_local_port_range";
-        let found = format!(
-            "{name} has the {} ports {first} to {last}",
-            last + 1 - first
-        );
+        let found = format!("{name} has the ports {first} to {last}");
         Fault::sysctl(found, name, format!("{} {}", PORTS.0, PORTS.1))
     })
 }
@@ -79,10 +71,8 @@ fn listen_port(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
 }
 
 fn tcp_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    let (name, pages) = (
-        "net.ipv4.tcp_mem",
-        host.numbers("proc/sys/net/ipv4/tcp_mem")?,
-    );
+    let name = "net.ipv4.tcp_mem";
+    let pages = host.numbers("proc/sys/net/ipv4/tcp_mem")?;
     let (most, each) = (*pages.get(2)?, plan.connections);
     only_if(most < 2 * each, || {
         let found = format!("{name} ends at {most} pages for {each} connections");

@@ -1,6 +1,6 @@
 //! The server that the host is examined for.
 
-use corelane::profile::cores::{CoreList, place};
+use corelane::profile::cores::CoreList;
 use corelane::{Profile, Result, Server};
 
 use super::host::Host;
@@ -15,6 +15,9 @@ pub(crate) struct Plan {
     pub(crate) cores: Vec<usize>,
     /// Connections that the server is to hold.
     pub(crate) connections: u64,
+    /// Places that the file table of each shard needs: those of the profile, or its share of the
+    /// connections and 15 % more, because the kernel spreads them unevenly.
+    pub(crate) connections_per_shard: u64,
     /// The error of a shard that was started to see whether it starts.
     pub(crate) start_error: Option<String>,
 }
@@ -23,22 +26,24 @@ impl Plan {
     /// A server of this profile with so many connections. Without a number they are those of
     /// `ring.descriptors`, or else 10,000.
     pub(crate) fn new(profile: Profile, connections: Option<u64>, host: &Host) -> Plan {
-        let cores = match (&profile.server.cores, profile.server.stdio) {
-            (Some(cores), false) => place(cores, profile.server.shards),
-            (Some(cores), true) => place(cores, Some(1)),
-            (None, is_stdio) => {
-                let allowed = allowed_cores(host);
-                let shards = profile.server.shards.unwrap_or(allowed.len());
-                let shards = if is_stdio { 1 } else { shards };
-                allowed.iter().copied().cycle().take(shards).collect()
-            }
+        let allowed = allowed_cores(host);
+        let used = profile.server.cores.as_ref();
+        let used = used.map_or(&allowed[..], CoreList::as_slice);
+        let shards = match profile.server.stdio {
+            true => 1,
+            false => profile.server.shards.unwrap_or(used.len()),
         };
-        let of_profile = cores
-            .iter()
-            .map(|&core| profile.for_core(core).ring.descriptors);
-        let of_profile: Option<u64> = of_profile.map(|it| it.map(u64::from)).sum();
+        let cores: Vec<usize> = used.iter().copied().cycle().take(shards).collect();
+        let table = |core: &usize| profile.for_core(*core).ring.descriptors.map(u64::from);
+        let tables: Option<Vec<u64>> = cores.iter().map(table).collect();
+        let (connections, places) = match (connections, tables) {
+            (None, Some(tables)) => (tables.iter().sum(), tables.iter().max().copied()),
+            (connections, _) => (connections.unwrap_or(CONNECTIONS_ASSUMED), None),
+        };
+        let uneven = connections.div_ceil(shards as u64) * 100 / 85 + 1;
         Plan {
-            connections: connections.or(of_profile).unwrap_or(CONNECTIONS_ASSUMED),
+            connections,
+            connections_per_shard: places.unwrap_or(uneven),
             start_error: None,
             profile,
             cores,
@@ -65,21 +70,14 @@ impl Plan {
     pub(crate) fn shards(&self) -> u64 {
         self.cores.len() as u64
     }
-
-    /// Places that the file table of each shard needs. The kernel spreads connections unevenly, so
-    /// the fullest table has some 15 % more than its share.
-    pub(crate) fn connections_per_shard(&self) -> u64 {
-        self.connections.div_ceil(self.shards()) * 100 / 85 + 1
-    }
 }
 
 /// The cores that the process may run on; the first one if the host does not name them.
 pub(crate) fn allowed_cores(host: &Host) -> Vec<usize> {
     let ranges = host.status().and_then(|status| status.cpus_allowed_list);
     let ranges = ranges.unwrap_or_else(|| vec![(0, 0)]).into_iter();
-    ranges
-        .flat_map(|(first, last)| first as usize..=last as usize)
-        .collect()
+    let cores = ranges.flat_map(|(first, last)| first as usize..=last as usize);
+    cores.collect()
 }
 
 /// The cores of a list in the form of sysfs, such as `0-3,8`; none if it is empty.
@@ -91,8 +89,6 @@ pub(crate) fn cores_of(text: &str) -> Vec<usize> {
 /// The list of these cores as `--cores` takes it.
 pub(crate) fn list_of(cores: &[usize]) -> String {
     let plain: Vec<String> = cores.iter().map(usize::to_string).collect();
-    let plain = plain.join(",");
-    plain
-        .parse::<CoreList>()
-        .map_or(plain, |list| list.to_string())
+    let list = plain.join(",").parse::<CoreList>();
+    list.map_or_else(|_| plain.join(","), |list| list.to_string())
 }

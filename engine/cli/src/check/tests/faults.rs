@@ -131,6 +131,22 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
              1176481; fix: run more shards: shards = N under [server]",
     ),
     (
+        "open_files",
+        Case {
+            profile: "[ring]\ndescriptors = 1000",
+            ..holding("two-sockets", 16_000)
+        },
+        "ring.descriptors = 1000 is too low for 16000 connections; fix: descriptors = 2353 under \
+         [ring]",
+    ),
+    (
+        "open_files",
+        of("virtual-machine", "[ring]\ndescriptors = 20000"),
+        "the hard limit on open files is 20000, and 2 shards with 40000 connections need 20010; \
+         fix: `printf '%s - nofile 20010\\n' '*' root \
+         >/etc/security/limits.d/91-corelane-nofile.conf`",
+    ),
+    (
         "open_files_ceiling",
         on("cgroup-v1", &[("proc/sys/fs/nr_open", "1024")]),
         "fs.nr_open is 1024, and open files of each shard are 1481; fix: `sysctl -w \
@@ -139,13 +155,13 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
     (
         "host_files",
         on("virtual-machine", &[("proc/sys/fs/file-max", "12000")]),
-        "fs.file-max is 12000, and open files of the host will be 12847; fix: `sysctl -w \
+        "fs.file-max is 12000, and open files will be 12847; fix: `sysctl -w \
              fs.file-max=12847`",
     ),
     (
         "locked_memory",
         of("container", "[server]\nshards = 12"),
-        "the limit on locked memory is 8192 KiB, and 12 shards need 8400; fix: `printf '%s - \
+        "the limit on locked memory is 8192 KiB, 12 shards need 8400; fix: `printf '%s - \
              memlock 8400\\n' '*' root >/etc/security/limits.d/91-corelane-memlock.conf`",
     ),
     (
@@ -258,7 +274,7 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
             "virtual-machine",
             &[("proc/sys/net/ipv4/ip_local_port_range", "40000\t50000")],
         ),
-        "net.ipv4.ip_local_port_range has the 10001 ports 40000 to 50000; fix: `sysctl -w \
+        "net.ipv4.ip_local_port_range has the ports 40000 to 50000; fix: `sysctl -w \
              net.ipv4.ip_local_port_range='1024 65535'`",
     ),
     (
