@@ -151,8 +151,9 @@ fn report(outcomes: &[Outcome]) -> String {
 /// are notes.
 fn script(outcomes: &[Outcome]) -> String {
     let mut text = "#!/bin/sh\n\
-        # Written by corelane check. Read it before you run it as root. What it sets in /proc and\n\
-        # /sys is lost when the host starts again: tuning/host/README.md shows how to keep it.\n\
+        # Written by corelane check. Read it before you run it as root, on the host itself: a\n\
+        # container may share /proc/sys and /sys with it. What it sets there is lost when the\n\
+        # host starts again: tuning/host/README.md shows how to keep it.\n\
         set -eu\n"
         .to_owned();
     for (probe, fault) in findings(outcomes) {
