@@ -13,10 +13,12 @@ pub mod cores;
 pub mod descriptors;
 mod error;
 mod knobs;
+mod lines;
 pub(crate) mod memory;
 mod reference;
 mod sections;
 mod server;
+mod settings;
 mod shard;
 mod traffic;
 
@@ -215,8 +217,8 @@ impl Profile {
     ///
     /// # Errors
     /// The text is not TOML, or names a key that does not exist or has another type: the error
-    /// has the line, the column, the key and its range. A value is out of range: see
-    /// [`Profile::validate`].
+    /// has the line, the column, the key and its range. A value is out of range or contradicts
+    /// another one: see [`Profile::validate`]; the error has the lines of both.
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
         let parsed = toml::Deserializer::parse(text);
         let parsed = parsed.map_err(|source| ProfileError::syntax(text, &source, None))?;
@@ -225,7 +227,8 @@ impl Profile {
             let allowed = allowed_numbers(&key);
             ProfileError::syntax(text, error.inner(), Some((&key, allowed)))
         })?;
-        profile.validate()?;
+        let valid = profile.validate();
+        valid.map_err(|error| error.at_lines(text))?;
         Ok(profile)
     }
 
@@ -263,6 +266,15 @@ impl Profile {
             tasks: self.tasks,
             lanes: self.lanes,
             catalog: self.catalog,
+        }
+    }
+
+    /// The knobs of a shard on core `core_id` of the server that this profile is for.
+    pub(crate) fn shard_on(&self, core_id: usize) -> ShardProfile {
+        let shard = self.for_core(core_id);
+        match self.server.stdio {
+            true => shard.for_one_connection(),
+            false => shard,
         }
     }
 
@@ -322,12 +334,7 @@ impl Profile {
     fn check_relations(&self) -> Result<(), ProfileError> {
         for &(times, key, other) in RELATIONS {
             if let (Some(value), Some(other_value)) = (self.number(key), self.number(other)) {
-                let product = value.saturating_mul(times);
-                let key = match times {
-                    1 => key.to_owned(),
-                    _ => format!("{times} x {key} ({value})"),
-                };
-                check::at_most((&key, product), (other, other_value))?;
+                check::at_most(times, (key, value), (other, other_value))?;
             }
         }
         check_turn("", &self.budget, &self.ring)
@@ -376,12 +383,14 @@ fn check_turn(core: &str, budget: &Budget, ring: &Ring) -> Result<(), ProfileErr
     // io_uring_setup(2) refuses a completion queue smaller than the submission queue.
     let key = format!("{core}ring.submission_entries");
     check::at_most(
+        1,
         (&key, u64::from(ring.submission_entries)),
         completion_entries,
     )?;
     // A turn cannot reap more completions than the ring can hold.
     let key = format!("{core}budget.completions_per_turn");
     check::at_most(
+        1,
         (&key, u64::from(budget.completions_per_turn)),
         completion_entries,
     )

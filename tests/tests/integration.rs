@@ -38,6 +38,10 @@ mod framing;
 mod handlers;
 #[path = "integration/header_params.rs"]
 mod header_params;
+#[path = "integration/host_check.rs"]
+mod host_check;
+#[path = "integration/host_script.rs"]
+mod host_script;
 #[path = "integration/ids.rs"]
 mod ids;
 #[path = "integration/isolation.rs"]

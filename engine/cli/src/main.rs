@@ -1,7 +1,9 @@
 //! The `corelane` binary: an allocator and the commands, one file for each.
 
+mod check;
 mod demo;
 mod memory;
+mod profile;
 mod serve;
 
 use std::process::ExitCode;
@@ -27,12 +29,19 @@ struct Cli {
 enum Command {
     /// Serve the demo catalog over Streamable HTTP or standard input and output, in all revisions.
     Serve(serve::DemoArguments),
+    /// Examine this host for a server, and print each fault with the command that fixes it. Exits
+    /// with 0 if there are none, 1 if there are, 2 if the host cannot be examined.
+    Check(check::CheckArguments),
+    /// Show, explain, compare or check tuning profiles.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
 }
 
 fn main() -> ExitCode {
     memory::give_back_when_freed();
-    let outcome = match Cli::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
-    };
-    corelane::exit_code("corelane", outcome)
+    match Cli::parse().command {
+        Command::Serve(arguments) => corelane::exit_code("corelane", serve::run(arguments)),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Profile(command) => profile::run(&command),
+    }
 }

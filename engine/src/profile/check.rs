@@ -18,15 +18,17 @@ pub(super) fn count(key: &str, value: usize, max: usize) -> Result<(), ProfileEr
     })
 }
 
-/// The value of `key` is at most that of `other`.
+/// So many times the value of `key` is at most that of `other`.
 pub(super) fn at_most(
+    times: u64,
     (key, value): (&str, u64),
     (other, other_value): (&'static str, u64),
 ) -> Result<(), ProfileError> {
-    if value <= other_value {
+    if value.saturating_mul(times) <= other_value {
         return Ok(());
     }
     Err(ProfileError::Exceeds {
+        times,
         key: key.to_owned(),
         value,
         other,

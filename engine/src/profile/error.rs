@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::lines::lines_of;
+
 /// Why a profile was refused. Nothing of the process has started yet.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -23,6 +25,14 @@ pub enum ProfileError {
     FileTooLong {
         /// The limit, in bytes.
         bytes_max: u64,
+    },
+    /// Values that are wrong, and are in these lines of the text.
+    #[error("line{} {}: {source}", if lines.len() == 1 { "" } else { "s" }, list(lines))]
+    AtLines {
+        /// The lines, from 1.
+        lines: Vec<usize>,
+        /// The fault of the values.
+        source: Box<ProfileError>,
     },
     /// Not TOML, an unknown key, or a value of another type than the key's.
     #[error("line {line}, column {column}, `{excerpt}`: {message}")]
@@ -69,8 +79,16 @@ pub enum ProfileError {
         multiple: u64,
     },
     /// Two knobs that contradict each other.
-    #[error("{key} = {value} must be at most {other} = {other_value}")]
+    #[error(
+        "{key} = {value} must be at most {}{other} = {other_value}: lower the first to {} or raise \
+         the second to {}",
+        if *times == 1 { String::new() } else { format!("1/{times} of ") },
+        other_value / times,
+        value.saturating_mul(*times)
+    )]
     Exceeds {
+        /// So many times the value of `key` is at most that of `other`.
+        times: u64,
         /// Section and name of the knob that is too large.
         key: String,
         /// Its value.
@@ -90,6 +108,14 @@ pub enum ProfileError {
         /// The allowed values.
         expected: &'static str,
     },
+    /// A key that no knob has.
+    #[error("there is no knob {key:?}; near it are {near}")]
+    UnknownKnob {
+        /// The key.
+        key: String,
+        /// Keys of knobs, or of sections.
+        near: String,
+    },
     /// Two `[[core]]` sections with one id.
     #[error("core {id} has two [[core]] sections; merge them into one")]
     CoreTunedTwice {
@@ -97,7 +123,10 @@ pub enum ProfileError {
         id: usize,
     },
     /// A `[[core]]` section without effect.
-    #[error("core {id} has a [[core]] section but is not in server.cores")]
+    #[error(
+        "core {id} has a [[core]] section but is not in server.cores: add it there, or remove the \
+         section"
+    )]
     CoreUnused {
         /// The id of the section.
         id: usize,
@@ -105,6 +134,28 @@ pub enum ProfileError {
 }
 
 impl ProfileError {
+    /// The error with the lines of `text` that set its keys. Defaults have no line.
+    pub(super) fn at_lines(self, text: &str) -> Self {
+        let (key, other) = match &self {
+            Self::OutOfRange { key, .. }
+            | Self::NotPowerOfTwo { key, .. }
+            | Self::NotMultiple { key, .. }
+            | Self::Text { key, .. } => (key.clone(), None),
+            Self::Exceeds { key, other, .. } => (key.clone(), Some(*other)),
+            Self::CoreTunedTwice { id } => (format!("core {id} id"), None),
+            Self::CoreUnused { id } => (format!("core {id} id"), Some("server.cores")),
+            _ => return self,
+        };
+        let lines = lines_of(text, &key, other);
+        match lines.is_empty() {
+            true => self,
+            false => Self::AtLines {
+                lines,
+                source: Box::new(self),
+            },
+        }
+    }
+
     /// The parser's error with its place in `text` counted out. A value that its key does not take
     /// is reported with the key in full, and with the allowed numbers if it takes numbers.
     pub(super) fn syntax(
@@ -127,6 +178,11 @@ impl ProfileError {
             message: message_with_key(source.message(), key),
         }
     }
+}
+
+fn list(lines: &[usize]) -> String {
+    let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
+    lines.join(" and ")
 }
 
 /// The parser's message in one line, with the key if its value is the fault.

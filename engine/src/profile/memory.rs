@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::ShardProfile;
+use super::{Profile, ShardProfile};
 
 /// Bytes of a session without its calls, streams and events.
 const SESSION_BYTES: u64 = 1024;
@@ -31,6 +31,23 @@ fn shard_bytes_max(profile: &ShardProfile, connections: u32) -> u64 {
         + u64::from(ring.buffer_count) * u64::from(ring.buffer_bytes)
         + profile.sessions.per_shard_max as u64 * SESSION_BYTES
         + u64::from(connections) * CONNECTION_BYTES
+}
+
+impl Profile {
+    /// The memory that clients can make a server of this profile hold, in bytes, if it has a shard
+    /// on each of `cores` with so many connections. It lacks the program itself, the memory of
+    /// handlers, and that of the kernel.
+    ///
+    /// ```
+    /// let profile = corelane::Profile::default();
+    /// assert!(profile.memory_bytes_max(&[0], 1000) > 1 << 30);
+    /// ```
+    #[must_use]
+    pub fn memory_bytes_max(&self, cores: &[usize], connections_per_shard: u32) -> u64 {
+        let shards = cores.iter().map(|&core| self.shard_on(core));
+        let bytes = shards.map(|it| shard_bytes_max(&it, connections_per_shard));
+        bytes.sum()
+    }
 }
 
 /// The least of the limits on the memory of a process.
@@ -215,6 +232,7 @@ mod tests {
         profile.sessions.per_shard_max += 1024;
         let bytes_max = shard_bytes_max(&profile.for_core(0), 100);
         assert_eq!(bytes_max - before, 7 << 20);
+        assert_eq!(profile.memory_bytes_max(&[0, 1], 100), 2 * bytes_max);
         for (limit_bytes, exceeds) in [(bytes_max, false), (bytes_max - 1, true)] {
             let limit = limit(limit_bytes, "a test");
             let budget = MemoryBudget { bytes_max, limit };

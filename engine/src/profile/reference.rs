@@ -30,7 +30,8 @@ pub(super) fn reference(sections: &[&dyn Section], values: &toml::Table) -> Stri
     text
 }
 
-fn describe(text: &mut String, knob: &Knob, value: Option<&toml::Value>) {
+/// Appends a knob with its reason, its range and its default `value`.
+pub(super) fn describe(text: &mut String, knob: &Knob, value: Option<&toml::Value>) {
     let mut reason = knob.reason.join("").trim().to_owned();
     if let Some(allowed) = allowed_text(&knob.allowed) {
         reason += &format!(" Allowed: {allowed}.");
@@ -39,11 +40,16 @@ fn describe(text: &mut String, knob: &Knob, value: Option<&toml::Value>) {
     let key = knob.name;
     let _ = match value {
         None => writeln!(text, "# {key} ="),
-        Some(toml::Value::Integer(number)) => {
-            writeln!(text, "{key} = {}", digits(number.unsigned_abs()))
-        }
-        Some(value) => writeln!(text, "{key} = {value}"),
+        Some(value) => writeln!(text, "{key} = {}", value_text(value)),
     };
+}
+
+/// A value as the reference has it.
+pub(super) fn value_text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Integer(number) => digits(number.unsigned_abs()),
+        value => value.to_string(),
+    }
 }
 
 /// The numbers that are allowed; nothing for a knob that is not a number.

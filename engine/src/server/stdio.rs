@@ -90,7 +90,7 @@ impl Server {
         profile.server.stdio = true;
         profile.server.shards = Some(1);
         let core = profile.choose_cores()?[0];
-        let shard = profile.for_core(core).for_one_connection();
+        let shard = profile.shard_on(core);
         let intake = Intake::Channel {
             socket,
             is_pinned: profile.server.cores.is_some(),

@@ -25,7 +25,7 @@ use crate::handler::runtime::RuntimeContext;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
-use crate::profile::ShardProfile;
+use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker};
@@ -181,8 +181,7 @@ impl Intake {
 impl ShardError {
     /// The error of a shard of this plan whose memory cannot be locked.
     fn locked_memory(plan: &ShardPlan) -> ShardError {
-        let bytes = executor_settings(plan).locked_bytes() + ring_settings(plan).locked_bytes();
-        let needed_kib = bytes / 1024;
+        let needed_kib = shard_locked_bytes(&plan.profile) / 1024;
         let limit = rlimit::Resource::MEMLOCK.get_soft().unwrap_or_default();
         ShardError::LockedMemory {
             shard: plan.shard,
@@ -228,7 +227,8 @@ fn serve(
         let _ = ready.send(Err(error));
         Ok(MeterSnapshot::default())
     };
-    let executor = match Executor::new(executor_settings(&plan)) {
+    let core = plan.intake.is_pinned().then_some(plan.profile.core_id);
+    let executor = match Executor::new(executor_settings(&plan.profile, core)) {
         Ok(executor) => executor,
         Err(ExecutorError::Memory) => return give_up(ready, ShardError::locked_memory(&plan)),
         Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
@@ -254,7 +254,8 @@ fn serve(
 
 /// Opens the ring of a shard and starts to accept.
 fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
-    let ring = Ring::open(&ring_settings(&plan)).map_err(|error| match error {
+    let settings = ring_settings(&plan.profile, plan.descriptors);
+    let ring = Ring::open(&settings).map_err(|error| match error {
         RingError::Memory { .. } => ShardError::locked_memory(&plan),
         error => ShardError::Ring {
             shard: plan.shard,
@@ -264,25 +265,47 @@ fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
     open_on(ring, plan)
 }
 
-/// How the executor of a shard is made.
-fn executor_settings(plan: &ShardPlan) -> ExecutorSettings {
-    let profile = &plan.profile.executor;
+/// How the executor of a shard is made that is pinned to `core`, if that is set.
+fn executor_settings(profile: &ShardProfile, core: Option<usize>) -> ExecutorSettings {
     ExecutorSettings {
-        core: plan.intake.is_pinned().then_some(plan.profile.core_id),
-        ring_depth: profile.ring_depth as usize,
-        io_memory_bytes: profile.io_memory_bytes,
+        core,
+        ring_depth: profile.executor.ring_depth as usize,
+        io_memory_bytes: profile.executor.io_memory_bytes,
     }
 }
 
-/// The sizes of the ring of a shard.
-pub(super) fn ring_settings(plan: &ShardPlan) -> RingSettings {
-    let profile = &plan.profile.ring;
+/// The sizes of the ring of a shard with so many sockets.
+pub(super) fn ring_settings(profile: &ShardProfile, descriptors: u32) -> RingSettings {
     RingSettings {
-        submission_entries: profile.submission_entries,
-        completion_entries: profile.completion_entries,
-        descriptors: plan.descriptors,
-        buffer_count: profile.buffer_count as u16,
-        buffer_bytes: profile.buffer_bytes,
+        submission_entries: profile.ring.submission_entries,
+        completion_entries: profile.ring.completion_entries,
+        descriptors,
+        buffer_count: profile.ring.buffer_count as u16,
+        buffer_bytes: profile.ring.buffer_bytes,
+    }
+}
+
+/// Locked memory of a shard, in bytes.
+fn shard_locked_bytes(profile: &ShardProfile) -> usize {
+    // Sockets are no locked memory.
+    let ring = ring_settings(profile, 0);
+    executor_settings(profile, None).locked_bytes() + ring.locked_bytes()
+}
+
+impl Profile {
+    /// The least limit on locked memory, in bytes, with which a server of this profile starts that
+    /// has a shard on each of `cores`: see setrlimit(2), RLIMIT_MEMLOCK. The limit is for all
+    /// processes of a user together.
+    ///
+    /// ```
+    /// let profile = corelane::Profile::default();
+    /// assert!(profile.locked_bytes(&[0, 1]) > profile.locked_bytes(&[0]));
+    /// ```
+    #[must_use]
+    pub fn locked_bytes(&self, cores: &[usize]) -> usize {
+        let shards = cores.iter().map(|&core| self.shard_on(core));
+        let bytes = shards.map(|shard| shard_locked_bytes(&shard)).sum();
+        (LOCKED_KIB_MIN * 1024).max(bytes)
     }
 }
 

@@ -151,7 +151,8 @@ impl TestShard {
                     ..ShardControl::default()
                 }),
             };
-            let (ring, network) = Ring::over_network(&ring_settings(&plan)).expect("memory");
+            let settings = ring_settings(&plan.profile, plan.descriptors);
+            let (ring, network) = Ring::over_network(&settings).expect("memory");
             TestShard {
                 shard: open_on(ring, plan).expect("a descriptor to be woken by"),
                 network,

@@ -1,0 +1,135 @@
+//! Probes of the limits on open files, locked memory and memory.
+
+use corelane::profile::descriptors::{HEADROOM, TABLE_ENTRIES_MAX};
+use procfs::{FromBufRead, Meminfo};
+
+use super::finding::{Fault, at_least, only_if, probes};
+use super::host::Host;
+use super::plan::Plan;
+
+/// See capabilities(7).
+const CAP_IPC_LOCK: u32 = 14;
+/// Kernel memory of one idle accepted TCP socket with a poll armed, in bytes: 3,840 and 256 by
+/// measurement on Linux 6.18.
+const SOCKET_BYTES: u64 = 4096;
+/// The most that `vm.swappiness` should be, in percent.
+const SWAPPINESS_MAX: u64 = 10;
+
+probes! {
+    open_files: "it bounds the connections of each shard; under systemd, set LimitNOFILE of the \
+        unit instead";
+    open_files_ceiling: "no process may have a higher limit on open files";
+    host_files: "every socket is an open file of the host";
+    locked_memory: "the rings of the shards are locked memory, and the server does not start \
+        without; under systemd, set LimitMEMLOCK of the unit instead";
+    memory: "past its limit the kernel ends the process, and all connections with it";
+    swap: "a buffer that was swapped out stalls the whole shard that reads it";
+    huge_pages: "calls are faster, but a process with few connections takes more memory";
+}
+
+/// The limit on open files with which each shard holds its connections.
+fn open_files_needed(plan: &Plan) -> u64 {
+    plan.connections_per_shard + HEADROOM
+}
+
+fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
+    // The server raises the soft limit to the hard one.
+    let (_, hard) = host.limits("Max open files")?;
+    let (needed, most) = (open_files_needed(plan), u64::from(TABLE_ENTRIES_MAX));
+    let (connections, shards) = (plan.connections, plan.shards());
+    let tables = plan
+        .cores
+        .iter()
+        .map(|core| plan.profile.for_core(*core).ring.descriptors);
+    let table = tables.flatten().min().map_or(most, u64::from);
+    if table < plan.connections_per_shard && needed <= most {
+        let found = format!("ring.descriptors = {table} is too low for {connections} connections");
+        let change = format!("descriptors = {} under [ring]", plan.connections_per_shard);
+        return Some(vec![Fault::change(found, change)]);
+    }
+    only_if(needed > hard.min(most), || {
+        let each = format!("{shards} shards with {connections} connections need {needed}");
+        let found = format!("the hard limit on open files is {hard}, and {each}");
+        match needed > most {
+            true => Fault::change(found, "run more shards: shards = N under [server]"),
+            false => raise_limit(found, "nofile", needed),
+        }
+    })
+}
+
+/// A file for pam_limits(8), which does not count root among all users.
+fn raise_limit(found: String, limit: &str, value: u64) -> Fault {
+    let file = format!("/etc/security/limits.d/91-corelane-{limit}.conf");
+    let command = format!("printf '%s - {limit} {value}\\n' '*' root >{file}");
+    Fault::run(found, command)
+}
+
+fn open_files_ceiling(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
+    let needed = open_files_needed(plan).min(u64::from(TABLE_ENTRIES_MAX));
+    at_least(host, "fs.nr_open", needed, "open files of each shard are")
+}
+
+fn host_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
+    let open = host.number("proc/sys/fs/file-nr")?;
+    let needed = open + plan.connections + plan.connections / 10;
+    at_least(host, "fs.file-max", needed, "open files will be")
+}
+
+fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
+    let (limit, _) = host.limits("Max locked memory")?;
+    let needed = plan.profile.locked_bytes(&plan.cores) as u64;
+    let is_bounded = !host.has_capability(CAP_IPC_LOCK);
+    only_if(is_bounded && needed > limit, || {
+        let (limit, needed, shards) = (limit / 1024, needed.div_ceil(1024), plan.shards());
+        let found =
+            format!("the limit on locked memory is {limit} KiB, {shards} shards need {needed}");
+        raise_limit(found, "memlock", needed)
+    })
+}
+
+fn memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
+    let of_machine = meminfo(host)?.mem_total;
+    let of_groups = [("", "memory.max"), ("memory", "memory.limit_in_bytes")];
+    let of_groups = of_groups.iter().flat_map(|(controller, file)| {
+        let texts = host.group_texts(controller, file);
+        texts.into_iter().filter_map(|text| text.parse().ok())
+    });
+    let limit: u64 = of_groups.fold(of_machine, u64::min);
+    let each = u32::try_from(plan.connections_per_shard).unwrap_or(u32::MAX);
+    let of_server = plan.profile.memory_bytes_max(&plan.cores, each);
+    let of_sockets = plan.connections * SOCKET_BYTES;
+    only_if(of_server + of_sockets > limit, || {
+        let mib = [of_server, of_sockets, limit].map(|bytes| bytes.div_ceil(1 << 20));
+        let [server, sockets, limit] = mib;
+        let found =
+            format!("clients can take {server} MiB and their sockets {sockets} MiB of {limit} MiB");
+        Fault::change(
+            found,
+            "lower connection.input_bytes_max, connection.output_bytes_per_shard_max, \
+             calls.bytes_max, tasks.bytes_max, streams.kept_bytes_max or the number of shards, or \
+             raise the limit (memory.max)",
+        )
+    })
+}
+
+fn meminfo(host: &Host) -> Option<Meminfo> {
+    Meminfo::from_buf_read(host.text("proc/meminfo")?.as_bytes()).ok()
+}
+
+fn swap(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
+    let (name, percent) = ("vm.swappiness", host.number("proc/sys/vm/swappiness")?);
+    let has_swap = meminfo(host)?.swap_total > 0;
+    only_if(has_swap && percent > SWAPPINESS_MAX, || {
+        let found = format!("{name} is {percent} on a host with swap");
+        Fault::sysctl(found, name, SWAPPINESS_MAX)
+    })
+}
+
+fn huge_pages(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
+    let file = "/sys/kernel/mm/transparent_hugepage/enabled";
+    let is_always = host.text(&file[1..])?.contains("[always]");
+    only_if(is_always, || {
+        let found = "transparent huge pages are on for all memory";
+        Fault::run(found, format!("echo madvise >{file}")).noted()
+    })
+}

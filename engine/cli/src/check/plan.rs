@@ -1,0 +1,94 @@
+//! The server that the host is examined for.
+
+use corelane::profile::cores::CoreList;
+use corelane::{Profile, Result, Server};
+
+use super::host::Host;
+
+/// Connections of a server whose profile and command line name no number.
+const CONNECTIONS_ASSUMED: u64 = 10_000;
+
+/// A server that is going to run on the host.
+pub(crate) struct Plan {
+    pub(crate) profile: Profile,
+    /// The core of each shard; at least one.
+    pub(crate) cores: Vec<usize>,
+    /// Connections that the server is to hold.
+    pub(crate) connections: u64,
+    /// Places that the file table of each shard needs: those of the profile, or its share of the
+    /// connections and 15 % more, because the kernel spreads them unevenly.
+    pub(crate) connections_per_shard: u64,
+    /// The error of a shard that was started to see whether it starts.
+    pub(crate) start_error: Option<String>,
+}
+
+impl Plan {
+    /// A server of this profile with so many connections. Without a number they are those of
+    /// `ring.descriptors`, or else 10,000.
+    pub(crate) fn new(profile: Profile, connections: Option<u64>, host: &Host) -> Plan {
+        let allowed = allowed_cores(host);
+        let used = profile.server.cores.as_ref();
+        let used = used.map_or(&allowed[..], CoreList::as_slice);
+        let shards = match profile.server.stdio {
+            true => 1,
+            false => profile.server.shards.unwrap_or(used.len()),
+        };
+        let cores: Vec<usize> = used.iter().copied().cycle().take(shards).collect();
+        let table = |core: &usize| profile.for_core(*core).ring.descriptors.map(u64::from);
+        let tables: Option<Vec<u64>> = cores.iter().map(table).collect();
+        let (connections, places) = match (connections, tables) {
+            (None, Some(tables)) => (tables.iter().sum(), tables.iter().max().copied()),
+            (connections, _) => (connections.unwrap_or(CONNECTIONS_ASSUMED), None),
+        };
+        let uneven = connections.div_ceil(shards as u64) * 100 / 85 + 1;
+        Plan {
+            connections,
+            connections_per_shard: places.unwrap_or(uneven),
+            start_error: None,
+            profile,
+            cores,
+        }
+    }
+
+    /// Starts one shard of the server at a free port of loopback and ends it, and keeps the error.
+    pub(crate) fn try_start(mut self) -> Plan {
+        let mut profile = self.profile.clone();
+        profile.server.stdio = false;
+        profile.server.shards = Some(1);
+        profile.server.listen = ([127, 0, 0, 1], 0).into();
+        profile.server.drain_timeout_ms = 0;
+        profile.connection.linger_timeout_ms = 0;
+        let start = || -> Result<()> {
+            let server = Server::new("corelane-check", env!("CARGO_PKG_VERSION"));
+            server.start(profile)?.drain().map(drop)
+        };
+        self.start_error = start().err().map(|error| error.to_string());
+        self
+    }
+
+    /// How many shards there are.
+    pub(crate) fn shards(&self) -> u64 {
+        self.cores.len() as u64
+    }
+}
+
+/// The cores that the process may run on; the first one if the host does not name them.
+pub(crate) fn allowed_cores(host: &Host) -> Vec<usize> {
+    let ranges = host.status().and_then(|status| status.cpus_allowed_list);
+    let ranges = ranges.unwrap_or_else(|| vec![(0, 0)]).into_iter();
+    let cores = ranges.flat_map(|(first, last)| first as usize..=last as usize);
+    cores.collect()
+}
+
+/// The cores of a list in the form of sysfs, such as `0-3,8`; none if it is empty.
+pub(crate) fn cores_of(text: &str) -> Vec<usize> {
+    let list = text.parse::<CoreList>();
+    list.map_or_else(|_| Vec::new(), |list| list.as_slice().to_vec())
+}
+
+/// The list of these cores as `--cores` takes it.
+pub(crate) fn list_of(cores: &[usize]) -> String {
+    let plain: Vec<String> = cores.iter().map(usize::to_string).collect();
+    let list = plain.join(",").parse::<CoreList>();
+    list.map_or_else(|_| plain.join(","), |list| list.to_string())
+}
