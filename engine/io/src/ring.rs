@@ -51,6 +51,7 @@ use kernel::Kernel;
 use peer::PeerLookup;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -88,26 +89,31 @@ impl Ring {
     /// # Errors
     /// Each [`RingError`] says what an operator must change.
     pub fn open(settings: &RingSettings) -> Result<Ring, RingError> {
-        let open::Parts {
-            mut uring,
-            buffers,
-            park,
-        } = open::open(settings)?;
+        Ring::open_from(0, settings, open::event()?)
+    }
+
+    /// Opens a ring whose descriptors have the indexes from `base` on, and which notifies `park`.
+    pub(crate) fn open_from(
+        base: u32,
+        settings: &RingSettings,
+        park: Arc<EventFd>,
+    ) -> Result<Ring, RingError> {
+        let (mut uring, buffers) = open::open(base, settings, &park)?;
         uring.completion().disable_eventfd();
         // The earliest feature flag after 6.13 is that of 6.15.
         let shuts_down_before_close = !uring.params().is_feature_no_iowait();
         let kernel = Kernel::Uring(uring);
-        let mut ring = Ring::over(kernel, buffers, park, settings.descriptors);
+        let mut ring = Ring::over(kernel, buffers, park, settings.indexes_from(base));
         ring.shuts_down_before_close = shuts_down_before_close;
         Ok(ring)
     }
 
     /// A ring over a kernel that has nothing under way.
-    fn over(kernel: Kernel, buffers: BufferRing, park: Arc<EventFd>, descriptors: u32) -> Ring {
+    fn over(kernel: Kernel, buffers: BufferRing, park: Arc<EventFd>, indexes: Range<u32>) -> Ring {
         Ring {
             kernel,
             buffers,
-            flight: Flight::new(descriptors),
+            flight: Flight::new(indexes),
             backlog: VecDeque::new(),
             park,
             wake: None,
@@ -156,13 +162,16 @@ impl Ring {
     /// # Errors
     /// The error of io_uring_register(2), for example for an `index` beyond the table.
     pub fn install(&mut self, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.kernel.install(index, socket.as_raw_fd())
+        let place = self.flight.outstanding.place(index);
+        self.kernel.install(place, socket.as_raw_fd())?;
+        self.flight.outstanding.opened(place);
+        Ok(())
     }
 
     /// Polls a connection for readable bytes, until a `Readable` that is not `armed`.
     pub fn watch(&mut self, key: SlotKey) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
-        let poll = opcode::PollAdd::new(Fixed(key.index), events).multi(true);
+        let poll = opcode::PollAdd::new(self.place(key), events).multi(true);
         let tag = self.flight.begin_on(key, Op::Watch);
         self.push(tagged(poll.build(), tag));
     }
@@ -176,7 +185,7 @@ impl Ring {
     /// [`Ring::enter`].
     pub fn receive(&mut self, key: SlotKey) {
         let bytes = self.buffers.buffer_bytes() as u32;
-        let receive = opcode::Recv::new(Fixed(key.index), std::ptr::null_mut(), bytes)
+        let receive = opcode::Recv::new(self.place(key), std::ptr::null_mut(), bytes)
             .buf_group(self.buffers.group())
             .flags(libc::MSG_DONTWAIT)
             .build()
@@ -196,7 +205,7 @@ impl Ring {
     pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {
         let lookup = Box::new(PeerLookup::of(key));
         let (tag, place) = self.flight.begin_lookup(lookup, |it| &mut it.name);
-        self.push(tagged(peer::get_name(key, family, place), tag));
+        self.push(tagged(peer::get_name(self.place(key), family, place), tag));
     }
 
     /// Sends the bytes of `chunk` after the first `from`; `Sent` returns the chunk.
@@ -210,7 +219,7 @@ impl Ring {
         let bytes = chunk.len().saturating_sub(from).min(SEND_BYTES_MAX);
         assert!(bytes > 0, "a send of no bytes");
         let (tag, start) = self.flight.begin_send(SendUnderWay { key, chunk, from });
-        let send = opcode::Send::new(Fixed(key.index), start, bytes as u32)
+        let send = opcode::Send::new(self.place(key), start, bytes as u32)
             .flags(libc::MSG_NOSIGNAL)
             .build();
         self.push(tagged(send, tag));
@@ -331,9 +340,19 @@ impl Ring {
         self.flight.operations()
     }
 
+    /// Direct descriptors that are free, by the completions reaped so far.
+    pub fn free(&self) -> u32 {
+        self.flight.outstanding.free()
+    }
+
     /// Events of this ring since it was opened.
     pub fn counters(&self) -> RingCounters {
         self.flight.counters
+    }
+
+    /// The place of a connection in the table of direct descriptors.
+    fn place(&self, key: SlotKey) -> Fixed {
+        Fixed(self.flight.outstanding.place(key.index))
     }
 
     fn arm_wake(&mut self) {

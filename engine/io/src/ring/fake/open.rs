@@ -22,7 +22,7 @@ impl Ring {
         let park = Arc::new(EventFd::open().map_err(refused("eventfd"))?);
         let network = FakeNetwork(Rc::new(RefCell::new(Model::new(settings))));
         let kernel = Kernel::Fake(FakeKernel(network.clone()));
-        let ring = Ring::over(kernel, buffers, park, settings.descriptors);
+        let ring = Ring::over(kernel, buffers, park, settings.indexes_from(0));
         Ok((ring, network))
     }
 
