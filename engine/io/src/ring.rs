@@ -37,7 +37,7 @@ pub use dial::Route;
 pub use error::RingError;
 pub use kernel::Wait;
 pub use open::RingSettings;
-pub(crate) use open::ring_pages_bytes;
+pub(crate) use open::{event as ring_event, ring_pages_bytes};
 pub use peer::AddressFamily;
 
 use super::buffers::BufferRing;
@@ -300,6 +300,8 @@ impl Ring {
         self.go_on_closing();
         if self.flight.wake_watch_ended {
             self.flight.wake_watch_ended = false;
+            // A poll of the signals so far would complete at once.
+            self.wake.iter().for_each(WakeFd::clear);
             self.arm_wake();
         }
         into.len() - before
@@ -308,6 +310,26 @@ impl Ring {
     /// Whether there is something to reap without entering the kernel.
     pub fn has_completions(&mut self) -> bool {
         !self.kernel.events().is_empty()
+    }
+
+    /// Whether entering would submit something, or bring something that the kernel has to finish.
+    /// Of a ring that shows its work by a flag.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let submissions = self.kernel.submissions();
+        submissions.queued > 0
+            || submissions.has_overflown
+            || !self.backlog.is_empty()
+            || self.kernel.has_work()
+    }
+
+    /// Whether nothing is queued, under way or to be reaped.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        self.in_flight() == 0 && !self.is_due() && !self.has_completions()
+    }
+
+    /// Turns notifying on or off, without a look at the notifications so far.
+    pub(crate) fn notify(&mut self, enabled: bool) {
+        self.kernel.set_eventfd(enabled);
     }
 
     /// The descriptor to park on: readable when something happened while notifying was on.
@@ -340,9 +362,14 @@ impl Ring {
         self.flight.operations()
     }
 
+    /// Its direct descriptors.
+    pub(crate) fn descriptors(&self) -> u32 {
+        self.flight.outstanding.descriptors()
+    }
+
     /// Direct descriptors that are free, by the completions reaped so far.
     pub fn free(&self) -> u32 {
-        self.flight.outstanding.free()
+        self.descriptors() - self.flight.outstanding.open()
     }
 
     /// Events of this ring since it was opened.

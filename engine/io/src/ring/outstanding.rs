@@ -58,9 +58,14 @@ impl Outstanding {
         index - self.indexes.start
     }
 
-    /// Descriptors that are free.
-    pub(super) fn free(&self) -> u32 {
-        self.indexes.len() as u32 - self.open
+    /// The descriptors of the ring.
+    pub(super) fn descriptors(&self) -> u32 {
+        self.indexes.len() as u32
+    }
+
+    /// Those that were opened and not closed.
+    pub(super) fn open(&self) -> u32 {
+        self.open
     }
 
     /// A descriptor was opened at `place` in the ring's table. Returns its index.

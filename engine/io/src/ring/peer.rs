@@ -60,7 +60,7 @@ impl PeerLookup {
     }
 }
 
-/// Writes the address of the peer of the connection at `fd` to `place`, which is a [`PeerLookup`]'s.
+/// Writes the address of the peer of a connection to `place`, which is a [`PeerLookup`]'s.
 pub(super) fn get_name(fd: Fixed, family: AddressFamily, place: *mut u8) -> squeue::Entry {
     let bytes = match family {
         AddressFamily::V4 => V4_BYTES,
