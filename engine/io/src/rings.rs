@@ -348,3 +348,6 @@ impl Rings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
