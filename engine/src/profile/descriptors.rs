@@ -9,6 +9,7 @@
 //! The limit is read at start and never assumed. This module raises no limit: that takes a system
 //! call with unsafe code, and `tuning/host/limits.conf` does it for every process at once.
 
+pub use corelane_io::rings::RINGS_MAX;
 use std::fs;
 use std::io;
 

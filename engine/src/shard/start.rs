@@ -30,9 +30,10 @@ use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, Ring, RingError, RingSettings};
+use corelane_io::ring::{AddressFamily, RingError};
+use corelane_io::rings::{Rings, RingsSettings};
 use corelane_io::slots::Slots;
-use corelane_io::wake::{WakeFd, Waker};
+use corelane_io::wake::Waker;
 use corelane_io::wheel::Wheel;
 
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
@@ -61,7 +62,7 @@ pub(crate) struct ShardPlan {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) profile: ShardProfile,
-    pub(crate) descriptors: u32,
+    pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
     pub(crate) origin: OriginPolicy,
     /// The header that names the principal, if there is one.
@@ -125,14 +126,6 @@ pub enum ShardError {
         /// The ring's error.
         error: RingError,
     },
-    /// The descriptor by which other threads wake the shard cannot be made.
-    #[error("shard {shard}: cannot make an eventfd: {error}")]
-    Wake {
-        /// The shard.
-        shard: u16,
-        /// The system's error.
-        error: io::Error,
-    },
     /// The only connection of the shard cannot be taken over.
     #[error("shard {shard}: cannot take over its connection: {error}")]
     Channel {
@@ -181,7 +174,7 @@ impl Intake {
 impl ShardError {
     /// The error of a shard of this plan whose memory cannot be locked.
     fn locked_memory(plan: &ShardPlan) -> ShardError {
-        let needed_kib = shard_locked_bytes(&plan.profile) / 1024;
+        let needed_kib = shard_locked_bytes(&plan.profile, &plan.rings) / 1024;
         let limit = rlimit::Resource::MEMLOCK.get_soft().unwrap_or_default();
         ShardError::LockedMemory {
             shard: plan.shard,
@@ -238,7 +231,8 @@ fn serve(
             Ok(opened) => opened,
             Err(error) => return give_up(ready, error),
         };
-        let parker = match Parker::new(shard_state.ring.park_eventfd()) {
+        let (fd, other) = shard_state.rings.park_eventfds();
+        let parker = match Parker::new(fd, other) {
             Ok(parker) => parker,
             Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
         };
@@ -252,17 +246,16 @@ fn serve(
     })
 }
 
-/// Opens the ring of a shard and starts to accept.
+/// Opens the rings of a shard and starts to accept.
 fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
-    let settings = ring_settings(&plan.profile, plan.descriptors);
-    let ring = Ring::open(&settings).map_err(|error| match error {
+    let rings = Rings::open(&plan.rings).map_err(|error| match error {
         RingError::Memory { .. } => ShardError::locked_memory(&plan),
         error => ShardError::Ring {
             shard: plan.shard,
             error,
         },
     })?;
-    open_on(ring, plan)
+    open_on(rings, plan)
 }
 
 /// How the executor of a shard is made that is pinned to `core`, if that is set.
@@ -274,55 +267,40 @@ fn executor_settings(profile: &ShardProfile, core: Option<usize>) -> ExecutorSet
     }
 }
 
-/// The sizes of the ring of a shard with so many sockets.
-pub(super) fn ring_settings(profile: &ShardProfile, descriptors: u32) -> RingSettings {
-    RingSettings {
-        submission_entries: profile.ring.submission_entries,
-        completion_entries: profile.ring.completion_entries,
-        descriptors,
-        buffer_count: profile.ring.buffer_count as u16,
-        buffer_bytes: profile.ring.buffer_bytes,
-    }
-}
-
 /// Locked memory of a shard, in bytes.
-fn shard_locked_bytes(profile: &ShardProfile) -> usize {
-    // Sockets are no locked memory.
-    let ring = ring_settings(profile, 0);
-    executor_settings(profile, None).locked_bytes() + ring.locked_bytes()
+fn shard_locked_bytes(profile: &ShardProfile, rings: &RingsSettings) -> usize {
+    executor_settings(profile, None).locked_bytes() + rings.locked_bytes()
 }
 
 impl Profile {
     /// The least limit on locked memory, in bytes, with which a server of this profile starts that
     /// has a shard on each of `cores`: see setrlimit(2), RLIMIT_MEMLOCK. The limit is for all
-    /// processes of a user together.
+    /// processes of a user together. The limit on open files allows a ring so many sockets.
     ///
     /// ```
     /// let profile = corelane::Profile::default();
-    /// assert!(profile.locked_bytes(&[0, 1]) > profile.locked_bytes(&[0]));
+    /// assert!(profile.locked_bytes(&[0, 1], 10_000) > profile.locked_bytes(&[0], 10_000));
     /// ```
     #[must_use]
-    pub fn locked_bytes(&self, cores: &[usize]) -> usize {
+    pub fn locked_bytes(&self, cores: &[usize], ring_sockets_max: u32) -> usize {
         let shards = cores.iter().map(|&core| self.shard_on(core));
-        let bytes = shards.map(|shard| shard_locked_bytes(&shard)).sum();
-        (LOCKED_KIB_MIN * 1024).max(bytes)
+        let of_shard = |it: ShardProfile| shard_locked_bytes(&it, &it.rings(ring_sockets_max));
+        (LOCKED_KIB_MIN * 1024).max(shards.map(of_shard).sum())
     }
 }
 
-/// Starts to accept on `ring`.
-pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardError> {
+/// Starts to accept on `rings`.
+pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardError> {
     let (shard, profile) = (plan.shard, plan.profile);
-    let wake = WakeFd::open().map_err(|error| ShardError::Wake { shard, error })?;
-    ring.watch_wake(&wake);
-    plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
-    let _ = plan.control.waker.set(ring.waker());
-    plan.updates.set_waker(ring.waker());
+    plan.ring_fds[usize::from(shard)].store(rings.first().raw_fd(), Ordering::Release);
+    let _ = plan.control.waker.set(rings.waker());
+    plan.updates.set_waker(rings.waker());
 
-    let handling = handling(&plan, ring.waker());
+    let handling = handling(&plan, rings.waker());
     let mut opened = Shard {
-        ring,
-        slots: Slots::new(plan.descriptors),
-        wheel: Wheel::new(plan.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
+        rings,
+        slots: Slots::new(plan.rings.ring.descriptors),
+        wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         peer_family: AddressFamily::V4,
         lookups: Default::default(),
         listener: None,
@@ -379,7 +357,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         Rc::clone(&event_queue),
     ));
     let of = (plan.shard, plan.shards);
-    let connections_max = plan.descriptors as usize;
+    let connections_max = plan.rings.ring.descriptors as usize;
     let settings = EndpointSettings::new(of, plan.parts.clone(), profile, connections_max);
     let endpoint = Endpoint::new(
         settings,

@@ -1,6 +1,6 @@
 //! Probes of the limits on open files, locked memory and memory.
 
-use corelane::profile::descriptors::{HEADROOM, TABLE_ENTRIES_MAX};
+use corelane::profile::descriptors::{HEADROOM, RINGS_MAX, TABLE_ENTRIES_MAX};
 use procfs::{FromBufRead, Meminfo};
 
 use super::finding::{Fault, at_least, only_if, probes};
@@ -27,33 +27,34 @@ probes! {
     huge_pages: "calls are faster, but a process with few connections takes more memory";
 }
 
-/// The limit on open files with which each shard holds its connections.
+/// The limit on open files with which each shard holds its connections, in as many rings as it may
+/// have.
 fn open_files_needed(plan: &Plan) -> u64 {
-    plan.connections_per_shard + HEADROOM
+    plan.connections_per_shard.div_ceil(u64::from(RINGS_MAX)) + HEADROOM
+}
+
+/// The sockets that the limit on open files leaves each ring: the server raises it to the hard one.
+fn ring_sockets(host: &Host) -> Option<u32> {
+    let (_, hard) = host.limits("Max open files")?;
+    let sockets = hard.saturating_sub(HEADROOM);
+    Some(u32::try_from(sockets).map_or(TABLE_ENTRIES_MAX, |sockets| sockets.min(TABLE_ENTRIES_MAX)))
 }
 
 fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    // The server raises the soft limit to the hard one.
     let (_, hard) = host.limits("Max open files")?;
-    let (needed, most) = (open_files_needed(plan), u64::from(TABLE_ENTRIES_MAX));
-    let (connections, shards) = (plan.connections, plan.shards());
-    let tables = plan
-        .cores
-        .iter()
-        .map(|core| plan.profile.for_core(*core).ring.descriptors);
-    let table = tables.flatten().min().map_or(most, u64::from);
-    if table < plan.connections_per_shard && needed <= most {
-        let found = format!("ring.descriptors = {table} is too low for {connections} connections");
-        let change = format!("descriptors = {} under [ring]", plan.connections_per_shard);
-        return Some(vec![Fault::change(found, change)]);
-    }
-    only_if(needed > hard.min(most), || {
+    let (needed, connections, shards) = (open_files_needed(plan), plan.connections, plan.shards());
+    if needed > hard.min(u64::from(TABLE_ENTRIES_MAX)) {
         let each = format!("{shards} shards with {connections} connections need {needed}");
         let found = format!("the hard limit on open files is {hard}, and {each}");
-        match needed > most {
-            true => Fault::change(found, "run more shards: shards = N under [server]"),
-            false => raise_limit(found, "nofile", needed),
-        }
+        return Some(vec![raise_limit(found, "nofile", needed)]);
+    }
+    let tables = plan.cores.iter();
+    let tables = tables.map(|core| plan.profile.for_core(*core).ring.descriptors);
+    let table = tables.flatten().min().or(ring_sockets(host))?;
+    only_if(u64::from(table) < plan.connections_per_shard, || {
+        let found = format!("ring.descriptors = {table} is too low for {connections} connections");
+        let change = format!("descriptors = {} under [ring]", plan.connections_per_shard);
+        Fault::change(found, change)
     })
 }
 
@@ -77,7 +78,7 @@ fn host_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
 
 fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let (limit, _) = host.limits("Max locked memory")?;
-    let needed = plan.profile.locked_bytes(&plan.cores) as u64;
+    let needed = plan.profile.locked_bytes(&plan.cores, ring_sockets(host)?) as u64;
     let is_bounded = !host.has_capability(CAP_IPC_LOCK);
     only_if(is_bounded && needed > limit, || {
         let (limit, needed, shards) = (limit / 1024, needed.div_ceil(1024), plan.shards());

@@ -120,15 +120,15 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
     (
         "open_files",
         holding("virtual-machine", 100_000),
-        "the hard limit on open files is 20000, and 2 shards with 100000 connections need \
-             58834; fix: `printf '%s - nofile 58834\\n' '*' root \
-             >/etc/security/limits.d/91-corelane-nofile.conf`",
+        "ring.descriptors = 19990 is too low for 100000 connections; fix: descriptors = 58824 \
+             under [ring]",
     ),
     (
         "open_files",
-        holding("container", 2_000_000),
-        "the hard limit on open files is 1048576, and 2 shards with 2000000 connections need \
-             1176481; fix: run more shards: shards = N under [server]",
+        holding("virtual-machine", 3_000_000),
+        "the hard limit on open files is 20000, and 2 shards with 3000000 connections need 27584; \
+             fix: `printf '%s - nofile 27584\\n' '*' root \
+             >/etc/security/limits.d/91-corelane-nofile.conf`",
     ),
     (
         "open_files",
@@ -161,8 +161,8 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
     (
         "locked_memory",
         of("container", "[server]\nshards = 12"),
-        "the limit on locked memory is 8192 KiB, 12 shards need 8400; fix: `printf '%s - \
-             memlock 8400\\n' '*' root >/etc/security/limits.d/91-corelane-memlock.conf`",
+        "the limit on locked memory is 8192 KiB, 12 shards need 8544; fix: `printf '%s - \
+             memlock 8544\\n' '*' root >/etc/security/limits.d/91-corelane-memlock.conf`",
     ),
     (
         "memory",
