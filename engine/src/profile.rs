@@ -38,6 +38,7 @@ pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride}
 pub use shard::{Ring, RingOverride};
 pub use traffic::{Connection, Http, Json, Lines};
 
+use corelane_io::rings::{RINGS_MAX, RingsSettings};
 use cores::CoreError;
 use knobs::Section;
 
@@ -160,9 +161,15 @@ pub struct ShardProfile {
 }
 
 impl ShardProfile {
-    /// Sockets that the shard can have where the process may have `allowed` of them.
-    pub(crate) fn descriptors(&self, allowed: u32) -> u32 {
-        self.ring.descriptors.unwrap_or(allowed).min(allowed)
+    /// The rings of the shard, where the limit on open files allows one ring `allowed` sockets: as
+    /// many as its sockets need, and [`RINGS_MAX`] at most.
+    pub(crate) fn rings(&self, allowed: u32) -> RingsSettings {
+        let descriptors = self.ring.descriptors.unwrap_or(allowed);
+        let descriptors = descriptors.min(allowed.saturating_mul(RINGS_MAX));
+        RingsSettings {
+            ring: self.ring.settings(descriptors),
+            ring_descriptors_max: allowed,
+        }
     }
 
     /// The same knobs for a shard that serves one connection and has no listener: no ring is larger

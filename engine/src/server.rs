@@ -26,6 +26,7 @@ use crate::profile::{Lanes, Profile, ShardProfile};
 use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
+use corelane_io::rings::RINGS_MAX;
 
 mod directory;
 mod error;
@@ -348,7 +349,7 @@ impl Server {
                 shard: shard as u16,
                 shards: shard_count as u16,
                 profile: *shard_profile,
-                descriptors: shard_profile.descriptors(allowed),
+                rings: shard_profile.rings(allowed),
                 intake,
                 origin: origin.clone(),
                 principal: principal.clone(),
@@ -397,7 +398,7 @@ fn local_address(
     Ok(listeners[0].local_addr().map_err(refused)?)
 }
 
-/// Sockets that the limit on open files leaves one shard.
+/// Sockets that the limit on open files leaves one ring.
 fn allowed_descriptors() -> Result<u32> {
     // A hard limit is the operator's decision; a soft one is only a default for programs that still
     // use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
@@ -405,18 +406,21 @@ fn allowed_descriptors() -> Result<u32> {
     Ok(DescriptorLimit::of_process()?.table_entries()?)
 }
 
-/// Connections that each shard can hold, where the limit on open files allows `allowed`; warns if
-/// the profile has more.
+/// Connections that each shard can hold, where the limit on open files allows one ring `allowed`;
+/// warns if the profile has more.
 fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
     let wished = shards.iter().filter_map(|shard| shard.ring.descriptors);
-    if let Some(descriptors) = wished.max().filter(|it| *it > allowed) {
+    let most = allowed.saturating_mul(RINGS_MAX);
+    if let Some(descriptors) = wished.max().filter(|it| *it > most) {
         tracing::warn!(
             "ring.descriptors = {descriptors} has no effect: the limit on open files allows \
-             {allowed} for each shard; raise it with ulimit -n, or with LimitNOFILE= of a systemd \
-             unit"
+             {allowed} for each of {RINGS_MAX} rings of a shard; raise it with ulimit -n, or with \
+             LimitNOFILE= of a systemd unit"
         );
     }
-    let held = shards.iter().map(|shard| shard.descriptors(allowed));
+    let held = shards
+        .iter()
+        .map(|shard| shard.rings(allowed).ring.descriptors);
     held.min().unwrap_or(allowed)
 }
 

@@ -144,8 +144,11 @@ pub async fn sleep(duration: Duration) {
     glommio::timer::sleep(duration).await;
 }
 
-/// Lets a shard sleep in its executor until a descriptor is readable.
-pub struct Parker(PollableFd<RawDescriptor>);
+/// Lets a shard sleep in its executor until one of its descriptors is readable.
+pub struct Parker {
+    fd: PollableFd<RawDescriptor>,
+    other: Option<PollableFd<RawDescriptor>>,
+}
 
 struct RawDescriptor(RawFd);
 
@@ -156,28 +159,36 @@ impl AsRawFd for RawDescriptor {
 }
 
 impl Parker {
-    /// Parks on `fd`, which outlives the parker. Only within a running executor.
+    /// Parks on `fd` and maybe another one, which outlive the parker. Only within a running
+    /// executor.
     ///
     /// # Errors
     /// The executor's refusal.
-    pub fn new(fd: BorrowedFd<'_>) -> Result<Parker, ExecutorError> {
-        PollableFd::new(RawDescriptor(fd.as_raw_fd()))
-            .map(Parker)
-            .map_err(ExecutorError::from)
+    pub fn new(fd: BorrowedFd<'_>, other: Option<BorrowedFd<'_>>) -> Result<Parker, ExecutorError> {
+        let pollable = |fd: BorrowedFd<'_>| PollableFd::new(RawDescriptor(fd.as_raw_fd()));
+        Ok(Parker {
+            fd: pollable(fd)?,
+            other: other.map(pollable).transpose()?,
+        })
     }
 
-    /// Sleeps until the descriptor is readable, `duration` is over or `poll_other` is ready;
+    /// Sleeps until a descriptor is readable, `duration` is over or `poll_other` is ready;
     /// other tasks run meanwhile.
     pub async fn park_for(
         &self,
         duration: Duration,
         mut poll_other: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) {
-        let mut readable = pin!(self.0.readable());
+        let mut readable = pin!(self.fd.readable());
+        let mut other = pin!(self.other.as_ref().map(PollableFd::readable));
         let mut timer = pin!(sleep(duration));
         poll_fn(|context| {
             // Polling a valid descriptor does not fail; if it does, the shard looks again at once.
             if readable.as_mut().poll(context).is_ready() || poll_other(context).is_ready() {
+                return Poll::Ready(());
+            }
+            let other = other.as_mut().as_pin_mut();
+            if other.is_some_and(|it| it.poll(context).is_ready()) {
                 return Poll::Ready(());
             }
             timer.as_mut().poll(context)

@@ -13,6 +13,7 @@ pub mod chunk;
 pub mod executor;
 pub mod lanes;
 pub mod ring;
+pub mod rings;
 pub mod slots;
 pub mod wake;
 pub mod wheel;

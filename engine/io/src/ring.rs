@@ -37,7 +37,7 @@ pub use dial::Route;
 pub use error::RingError;
 pub use kernel::Wait;
 pub use open::RingSettings;
-pub(crate) use open::ring_pages_bytes;
+pub(crate) use open::{event as ring_event, ring_pages_bytes};
 pub use peer::AddressFamily;
 
 use super::buffers::BufferRing;
@@ -51,6 +51,7 @@ use kernel::Kernel;
 use peer::PeerLookup;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -88,26 +89,31 @@ impl Ring {
     /// # Errors
     /// Each [`RingError`] says what an operator must change.
     pub fn open(settings: &RingSettings) -> Result<Ring, RingError> {
-        let open::Parts {
-            mut uring,
-            buffers,
-            park,
-        } = open::open(settings)?;
+        Ring::open_from(0, settings, open::event()?)
+    }
+
+    /// Opens a ring whose descriptors have the indexes from `base` on, and which notifies `park`.
+    pub(crate) fn open_from(
+        base: u32,
+        settings: &RingSettings,
+        park: Arc<EventFd>,
+    ) -> Result<Ring, RingError> {
+        let (mut uring, buffers) = open::open(base, settings, &park)?;
         uring.completion().disable_eventfd();
         // The earliest feature flag after 6.13 is that of 6.15.
         let shuts_down_before_close = !uring.params().is_feature_no_iowait();
         let kernel = Kernel::Uring(uring);
-        let mut ring = Ring::over(kernel, buffers, park, settings.descriptors);
+        let mut ring = Ring::over(kernel, buffers, park, settings.indexes_from(base));
         ring.shuts_down_before_close = shuts_down_before_close;
         Ok(ring)
     }
 
     /// A ring over a kernel that has nothing under way.
-    fn over(kernel: Kernel, buffers: BufferRing, park: Arc<EventFd>, descriptors: u32) -> Ring {
+    fn over(kernel: Kernel, buffers: BufferRing, park: Arc<EventFd>, indexes: Range<u32>) -> Ring {
         Ring {
             kernel,
             buffers,
-            flight: Flight::new(descriptors),
+            flight: Flight::new(indexes),
             backlog: VecDeque::new(),
             park,
             wake: None,
@@ -156,13 +162,16 @@ impl Ring {
     /// # Errors
     /// The error of io_uring_register(2), for example for an `index` beyond the table.
     pub fn install(&mut self, index: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
-        self.kernel.install(index, socket.as_raw_fd())
+        let place = self.flight.outstanding.place(index);
+        self.kernel.install(place, socket.as_raw_fd())?;
+        self.flight.outstanding.opened(place);
+        Ok(())
     }
 
     /// Polls a connection for readable bytes, until a `Readable` that is not `armed`.
     pub fn watch(&mut self, key: SlotKey) {
         let events = (libc::POLLIN | libc::POLLRDHUP) as u32;
-        let poll = opcode::PollAdd::new(Fixed(key.index), events).multi(true);
+        let poll = opcode::PollAdd::new(self.place(key), events).multi(true);
         let tag = self.flight.begin_on(key, Op::Watch);
         self.push(tagged(poll.build(), tag));
     }
@@ -176,7 +185,7 @@ impl Ring {
     /// [`Ring::enter`].
     pub fn receive(&mut self, key: SlotKey) {
         let bytes = self.buffers.buffer_bytes() as u32;
-        let receive = opcode::Recv::new(Fixed(key.index), std::ptr::null_mut(), bytes)
+        let receive = opcode::Recv::new(self.place(key), std::ptr::null_mut(), bytes)
             .buf_group(self.buffers.group())
             .flags(libc::MSG_DONTWAIT)
             .build()
@@ -196,7 +205,7 @@ impl Ring {
     pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {
         let lookup = Box::new(PeerLookup::of(key));
         let (tag, place) = self.flight.begin_lookup(lookup, |it| &mut it.name);
-        self.push(tagged(peer::get_name(key, family, place), tag));
+        self.push(tagged(peer::get_name(self.place(key), family, place), tag));
     }
 
     /// Sends the bytes of `chunk` after the first `from`; `Sent` returns the chunk.
@@ -210,7 +219,7 @@ impl Ring {
         let bytes = chunk.len().saturating_sub(from).min(SEND_BYTES_MAX);
         assert!(bytes > 0, "a send of no bytes");
         let (tag, start) = self.flight.begin_send(SendUnderWay { key, chunk, from });
-        let send = opcode::Send::new(Fixed(key.index), start, bytes as u32)
+        let send = opcode::Send::new(self.place(key), start, bytes as u32)
             .flags(libc::MSG_NOSIGNAL)
             .build();
         self.push(tagged(send, tag));
@@ -291,6 +300,8 @@ impl Ring {
         self.go_on_closing();
         if self.flight.wake_watch_ended {
             self.flight.wake_watch_ended = false;
+            // A poll of the signals so far would complete at once.
+            self.wake.iter().for_each(WakeFd::clear);
             self.arm_wake();
         }
         into.len() - before
@@ -299,6 +310,26 @@ impl Ring {
     /// Whether there is something to reap without entering the kernel.
     pub fn has_completions(&mut self) -> bool {
         !self.kernel.events().is_empty()
+    }
+
+    /// Whether entering would submit something, or bring something that the kernel has to finish.
+    /// Of a ring that shows its work by a flag.
+    pub(crate) fn is_due(&mut self) -> bool {
+        let submissions = self.kernel.submissions();
+        submissions.queued > 0
+            || submissions.has_overflown
+            || !self.backlog.is_empty()
+            || self.kernel.has_work()
+    }
+
+    /// Whether nothing is queued, under way or to be reaped.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        self.in_flight() == 0 && !self.is_due() && !self.has_completions()
+    }
+
+    /// Turns notifying on or off, without a look at the notifications so far.
+    pub(crate) fn notify(&mut self, enabled: bool) {
+        self.kernel.set_eventfd(enabled);
     }
 
     /// The descriptor to park on: readable when something happened while notifying was on.
@@ -331,9 +362,24 @@ impl Ring {
         self.flight.operations()
     }
 
+    /// Its direct descriptors.
+    pub(crate) fn descriptors(&self) -> u32 {
+        self.flight.outstanding.descriptors()
+    }
+
+    /// Direct descriptors that are free, by the completions reaped so far.
+    pub fn free(&self) -> u32 {
+        self.descriptors() - self.flight.outstanding.open()
+    }
+
     /// Events of this ring since it was opened.
     pub fn counters(&self) -> RingCounters {
         self.flight.counters
+    }
+
+    /// The place of a connection in the table of direct descriptors.
+    fn place(&self, key: SlotKey) -> Fixed {
+        Fixed(self.flight.outstanding.place(key.index))
     }
 
     fn arm_wake(&mut self) {

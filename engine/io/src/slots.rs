@@ -15,7 +15,7 @@ const GROWTH_SLOTS: usize = 64;
 /// The key of one connection for its whole life: another generation is another connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotKey {
-    /// Index in the ring's table of direct descriptors, below 2^27.
+    /// Index of its direct descriptor among those of all rings of its thread, below 2^27.
     pub index: u32,
     /// The number of times that the slot had been emptied before this connection, modulo 2^32.
     pub generation: u32,

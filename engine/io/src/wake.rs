@@ -62,9 +62,17 @@ impl WakeFd {
     /// # Errors
     /// The error of eventfd(2), mostly that the process has no descriptor left.
     pub fn open() -> io::Result<WakeFd> {
-        Ok(WakeFd {
-            event: Arc::new(EventFd::open()?),
-        })
+        Ok(WakeFd::of(Arc::new(EventFd::open()?)))
+    }
+
+    /// The descriptor whose wakes are signals of `event`.
+    pub(crate) fn of(event: Arc<EventFd>) -> WakeFd {
+        WakeFd { event }
+    }
+
+    /// The eventfd itself.
+    pub(crate) fn event(&self) -> Arc<EventFd> {
+        Arc::clone(&self.event)
     }
 
     /// A handle that wakes the shard of this descriptor.

@@ -77,7 +77,7 @@ impl Shard {
             };
             let event_queue = Rc::new(EventQueue::new(Arc::new(|| ())));
             let port = Rc::new(OffloadPort::new(pool, wake, Rc::clone(&event_queue)));
-            let parker = Parker::new(woken.as_fd()).expect("it can be polled");
+            let parker = Parker::new(woken.as_fd(), None).expect("it can be polled");
             let shard = Shard {
                 call: Call::new(event_queue, Rc::clone(&port), Rc::default(), 1),
                 port,

@@ -14,8 +14,9 @@ const SESSION_BYTES: u64 = 1024;
 /// Bytes of a connection that does nothing.
 const CONNECTION_BYTES: u64 = 128;
 
-/// The memory that clients can make one shard of this profile hold, in bytes.
-fn shard_bytes_max(profile: &ShardProfile, connections: u32) -> u64 {
+/// The memory that clients can make one shard of this profile hold, in bytes, if one ring may have
+/// `allowed` sockets.
+fn shard_bytes_max(profile: &ShardProfile, allowed: u32) -> u64 {
     let bounded = [
         profile.connection.input_bytes_max,
         profile.connection.output_bytes_per_shard_max,
@@ -26,11 +27,11 @@ fn shard_bytes_max(profile: &ShardProfile, connections: u32) -> u64 {
         profile.executor.io_memory_bytes,
     ];
     let bounded: u64 = bounded.iter().map(|bytes| *bytes as u64).sum();
-    let ring = &profile.ring;
+    let rings = profile.rings(allowed);
     bounded
-        + u64::from(ring.buffer_count) * u64::from(ring.buffer_bytes)
+        + rings.buffers_bytes()
         + profile.sessions.per_shard_max as u64 * SESSION_BYTES
-        + u64::from(connections) * CONNECTION_BYTES
+        + u64::from(rings.ring.descriptors) * CONNECTION_BYTES
 }
 
 /// The least of the limits on the memory of a process.
@@ -104,11 +105,11 @@ pub(crate) struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// That of a server with these shards, each of which may have `allowed` sockets; warns if
+    /// That of a server with these shards, each ring of which may have `allowed` sockets; warns if
     /// clients can make the server hold more than there is.
     pub(crate) fn of_shards(shards: &[ShardProfile], allowed: u32) -> MemoryBudget {
         let bounds = shards.iter();
-        let bounds = bounds.map(|it| shard_bytes_max(it, it.descriptors(allowed)));
+        let bounds = bounds.map(|it| shard_bytes_max(it, allowed));
         let budget = MemoryBudget {
             bytes_max: bounds.sum(),
             limit: MemoryLimit::of_process(),

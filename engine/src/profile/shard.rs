@@ -1,5 +1,6 @@
 //! Knobs of one shard that may differ from core to core: its ring, its executor, its budget.
 
+use corelane_io::ring::RingSettings;
 use serde::{Deserialize, Serialize};
 
 use super::descriptors::TABLE_ENTRIES_MAX;
@@ -19,9 +20,22 @@ knobs! {
         buffer_count: u32 = 4096, powers_of_two(16..=32_768);
         /// Bytes of one receive buffer: a call with its head in one receive, 8 MiB a shard in all.
         buffer_bytes: u32 = 2048, within(512..=65_536);
-        /// Sockets in the ring's file table; default the process's limit of open files less a
-        /// headroom.
+        /// Sockets of a shard; default the process's limit of open files less a headroom. A ring
+        /// has no more than that: a shard with more has further, small rings, up to 64 in all.
         descriptors: Option<u32> = None, within(16..=TABLE_ENTRIES_MAX as u64);
+    }
+}
+
+impl Ring {
+    /// The sizes of a ring with `descriptors` sockets.
+    pub(crate) fn settings(&self, descriptors: u32) -> RingSettings {
+        RingSettings {
+            submission_entries: self.submission_entries,
+            completion_entries: self.completion_entries,
+            descriptors,
+            buffer_count: self.buffer_count as u16,
+            buffer_bytes: self.buffer_bytes,
+        }
     }
 }
 

@@ -24,33 +24,43 @@ const ONE_BY_ONE_MAX: usize = 64;
 impl Shard {
     /// Accepts in the way the free slots allow. Called once per turn.
     pub(super) fn continue_accepting(&mut self) {
-        // A slot is empty at once when its connection is closed, its descriptor a little later.
-        let free = self.slots.capacity() - self.slots.len() - self.ring.closing();
+        let has_moved = self.rings.choose_accepting();
+        // Of the ring that accepts: none only if no ring has one.
+        let free = self.rings.accepting().free() as usize;
         self.note_table(free == 0);
         let few = self.few_slots();
         let Some(listener) = &self.listener else {
             return;
         };
+        if has_moved && matches!(self.accepting, Accepting::Many | Accepting::OneByOne) {
+            let waits = self.accepting == Accepting::Many || self.accepts_under_way > 0;
+            self.accepting = Accepting::RetryAt(self.now_ms);
+            if waits {
+                // A cancelled accept may have been woken for a connection and have left it. The
+                // next accept finds that one if it begins after this one has ended.
+                return;
+            }
+        }
         match self.accepting {
             Accepting::Off => return,
             Accepting::Cancelling | Accepting::Last(_) => return self.accept_last(free),
             Accepting::RetryAt(time_ms) if self.now_ms < time_ms => return,
             Accepting::Many if free <= few => {
-                self.ring.stop_accepting();
+                self.rings.accepting().stop_accepting();
                 self.accepting = Accepting::OneByOne;
             }
             Accepting::Many => return,
             // Twice as many before changing back: a server at the edge does not go to and fro.
             Accepting::OneByOne if free <= 2 * few => {}
             Accepting::OneByOne | Accepting::RetryAt(_) if free > few => {
-                self.ring.accept(listener.as_fd());
+                self.rings.accepting().accept(listener.as_fd());
                 self.accepting = Accepting::Many;
                 return;
             }
             Accepting::OneByOne | Accepting::RetryAt(_) => self.accepting = Accepting::OneByOne,
         }
         while self.accepts_under_way < free.min(ONE_BY_ONE_MAX) {
-            self.ring.accept_one(listener.as_fd());
+            self.rings.accepting().accept_one(listener.as_fd());
             self.accepts_under_way += 1;
         }
     }
@@ -58,7 +68,7 @@ impl Shard {
     /// Accepts no more than the connections that wait in the backlog already.
     pub(super) fn begin_last_accepts(&mut self) {
         if self.listener.is_some() {
-            self.ring.stop_accepting();
+            self.rings.accepting().stop_accepting();
             self.accepting = Accepting::Cancelling;
             self.continue_accepting();
         }
@@ -83,9 +93,9 @@ impl Shard {
             self.listener = None;
         } else if let Some(listener) = self.listener.as_ref().filter(|_| batch > 0) {
             for _ in 0..batch {
-                self.ring.accept_one(listener.as_fd());
+                self.rings.accepting().accept_one(listener.as_fd());
             }
-            self.ring.stop_accepting();
+            self.rings.accepting().stop_accepting();
             self.accepts_under_way = batch;
             self.accepting = Accepting::Last(left - batch);
         }
@@ -97,7 +107,7 @@ impl Shard {
     }
 
     pub(super) fn accepted(&mut self, index: u32, more: bool) {
-        if !more && self.accepting == Accepting::Many {
+        if !more && self.accepting == Accepting::Many && self.rings.is_accepting(index) {
             // The kernel ended accepting by itself, as it does when completions overflow.
             self.accepting = Accepting::RetryAt(self.now_ms);
         }
@@ -130,7 +140,7 @@ impl Shard {
     /// The error of the kernel.
     pub(super) fn open_channel(&mut self, socket: OwnedFd) -> io::Result<()> {
         const INDEX: u32 = 0;
-        self.ring.install(INDEX, socket.as_fd())?;
+        self.rings.first().install(INDEX, socket.as_fd())?;
         self.channel = Some(self.open_with(INDEX, Connection::of_lines()));
         Ok(())
     }
@@ -143,11 +153,11 @@ impl Shard {
         let key = self.slots.insert_at(index, connection);
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);
-        self.ring.watch(key);
+        self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {
             // Its first request may be there, and then it is served.
-            self.ring.receive(key);
+            self.rings.of(key).receive(key);
         }
         key
     }
@@ -182,9 +192,8 @@ impl Shard {
             connections = self.slots.capacity(),
             backlog = self.backlog,
             "the shard holds as many connections as it can; other clients wait in the backlog of \
-             the listener. For more, raise the limit of open files (ulimit -n, or LimitNOFILE= in \
-             the service file) and `descriptors` in [ring] of the profile if it is set, or start \
-             more shards"
+             the listener. For more, raise `descriptors` in [ring] of the profile, the limit of \
+             open files (ulimit -n, or LimitNOFILE= in the service file), or start more shards"
         );
     }
 }

@@ -25,7 +25,7 @@ impl Shard {
         let mut completions = std::mem::take(&mut self.completions);
         let budget = self.profile.budget.completions_per_turn;
         self.handling.requests_left = budget;
-        let count = self.ring.reap(&mut completions, budget as usize);
+        let count = self.rings.reap(&mut completions, budget as usize);
         for completion in completions.drain(..) {
             self.handling.requests_per_connection = self.requests_per_connection();
             self.handle_completion(completion);
@@ -91,7 +91,7 @@ impl Shard {
         let sent = from + bytes;
         if sent < chunk.len() {
             connection.continue_send(bytes, &mut self.handling.context(key));
-            self.ring.send(key, chunk, sent);
+            self.rings.of(key).send(key, chunk, sent);
             return self.finish_step(key, None);
         }
         self.handling.chunks.give(chunk);
@@ -120,7 +120,7 @@ impl Shard {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
                 connection.begin_send(&chunk);
-                self.ring.send(key, chunk, 0);
+                self.rings.of(key).send(key, chunk, 0);
             }
             self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
@@ -133,7 +133,7 @@ impl Shard {
                 return self.close(key);
             }
             connection.phase = Phase::Lingering;
-            self.ring.shutdown_write(key);
+            self.rings.of(key).shutdown_write(key);
             reads = true;
         }
         // A finished send comes through here again, when more answers fit.
@@ -160,7 +160,7 @@ impl Shard {
     fn look_up_peers(&mut self) {
         while let Some((key, request)) = self.handling.postponed.pop() {
             if self.slots.get(key).is_some() {
-                self.ring.look_up_peer(key, self.peer_family);
+                self.rings.of(key).look_up_peer(key, self.peer_family);
                 self.lookups.insert(key, request);
             }
         }
@@ -202,7 +202,7 @@ impl Shard {
         };
         self.wheel.cancel(key.index);
         self.handling.output_bytes -= connection.held_output_bytes();
-        self.ring.close(key);
+        self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
         let Some(buffers) = &mut connection.buffers else {

@@ -288,7 +288,7 @@ impl Shard {
 
     /// Makes messages visible to their receivers and wakes those that sleep.
     pub(super) fn flush_lanes(&mut self) {
-        let (ring, ring_fds) = (&mut self.ring, &self.ring_fds);
+        let (ring, ring_fds) = (self.rings.first(), &self.ring_fds);
         self.sender.flush(|to| {
             let fd = ring_fds[to].load(Ordering::Acquire);
             if fd >= 0 {

@@ -77,7 +77,7 @@ impl Shard {
     }
 
     fn is_quiet(&mut self) -> bool {
-        let is_closed = self.slots.is_empty() && self.ring.closing() == 0;
+        let is_closed = self.slots.is_empty() && self.rings.closing() == 0;
         let is_quiet = is_closed && self.listener.is_none() && self.overflow.is_empty();
         is_quiet && self.handling.endpoint.is_quiet()
     }
@@ -87,10 +87,10 @@ impl Shard {
         for (shard, fd) in self.ring_fds.iter().enumerate() {
             let fd = fd.load(Ordering::Acquire);
             if fd >= 0 && shard != usize::from(self.handling.shard) {
-                self.ring.wake_shard(fd);
+                self.rings.first().wake_shard(fd);
             }
         }
-        self.ring.enter(Wait::No)
+        self.rings.enter(Wait::No)
     }
 
     /// Answers each call in flight with an error.
@@ -154,7 +154,7 @@ impl Shard {
             // A received request is answered; its answer announces the end of the connection.
             Phase::Idle if connection.has_requests_left_over() => {}
             // A request may wait in the socket. If none does, the connection ends.
-            Phase::Idle => self.ring.receive(key),
+            Phase::Idle => self.rings.of(key).receive(key),
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
                 let mut context = self.handling.context(key);
                 connection.end_after_answer(&mut context);
@@ -168,8 +168,8 @@ impl Shard {
 
     /// Whether a receive that finds nothing is the last one of a connection. One that was queued
     /// before the connection was to end may be older than a request: another follows it.
-    pub(super) fn is_ending(&self, key: SlotKey) -> bool {
-        key.index < self.ending_below && !self.ring.is_receiving(key)
+    pub(super) fn is_ending(&mut self, key: SlotKey) -> bool {
+        key.index < self.ending_below && !self.rings.of(key).is_receiving(key)
     }
 
     /// Ends a connection that has no request, after the answers on their way.

@@ -41,7 +41,7 @@ impl Shard {
             return;
         }
         if !armed {
-            self.ring.watch(key);
+            self.rings.of(key).watch(key);
         }
         connection.hangup = connection.hangup.max(hangup);
         if self.pauses(key) {
@@ -52,14 +52,14 @@ impl Shard {
         };
         if reading == RecvMode::PollThenMultishot && connection.hangup == Hangup::None {
             connection.reading = RecvMode::Multishot;
-            self.ring.unwatch(key);
-            self.ring.recv_multishot(key);
+            self.rings.of(key).unwatch(key);
+            self.rings.of(key).recv_multishot(key);
             return;
         }
         if self.profile.connection.quiet_after_ms > 0 {
             connection.reading = RecvMode::PollThenMultishot;
         }
-        self.ring.receive(key);
+        self.rings.of(key).receive(key);
     }
 
     /// A receive that was queued once ended.
@@ -111,13 +111,13 @@ impl Shard {
             connection.reading = RecvMode::Poll;
             // A channel has requests to answer after its end, and hears of the loss of its peer.
             if !is_over || connection.lines().is_some() {
-                self.ring.watch(key);
+                self.rings.of(key).watch(key);
             }
         } else if connection.reading == RecvMode::Multishot {
             if connection.pause_if_full(&mut self.handling.context(key)) {
                 self.cancel_multishot(key);
             } else if is_last_data && !connection.is_sending() {
-                self.ring.receive(key);
+                self.rings.of(key).receive(key);
             }
         }
     }
@@ -148,17 +148,17 @@ impl Shard {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
                 let Some(connection) = self.slots.get_mut(key) else {
-                    return self.ring.buffers().recycle(buffer);
+                    return self.rings.of(key).buffers().recycle(buffer);
                 };
                 self.handling.meter.add(Counter::BytesIn, bytes as u64);
                 let mut context = self.handling.context(key);
                 let most = context.requests_left;
-                let data = self.ring.buffers().bytes_mut(&buffer, bytes);
+                let data = self.rings.of(key).buffers().bytes_mut(&buffer, bytes);
                 connection.received(data, &mut context);
                 let made = most - context.requests_left;
                 let out = context.out.take();
                 self.handling.note_requests(made);
-                self.ring.buffers().recycle(buffer);
+                self.rings.of(key).buffers().recycle(buffer);
                 self.finish_step(key, out);
             }
             Received::EndOfStream => {
@@ -190,7 +190,7 @@ impl Shard {
             connection.reading,
             RecvMode::Poll | RecvMode::PollThenMultishot
         ) {
-            self.ring.receive(key);
+            self.rings.of(key).receive(key);
         }
     }
 
@@ -209,7 +209,7 @@ impl Shard {
     fn cancel_multishot(&mut self, key: SlotKey) {
         if let Some(connection) = self.slots.get_mut(key) {
             connection.reading = RecvMode::Cancelling;
-            self.ring.cancel_multishot(key);
+            self.rings.of(key).cancel_multishot(key);
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
     let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
     let mut has_work = true;
     let mut worked_since_tick = false;
-    shard.ring.tick_after(idle_wait);
+    shard.rings.first().tick_after(idle_wait);
     loop {
         shard.enter(has_work)?;
         let turn = shard.turn(started.elapsed())?;
@@ -62,7 +62,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         }
         if shard.has_ticked {
             worked_since_tick = false;
-            shard.ring.tick_after(idle_wait);
+            shard.rings.first().tick_after(idle_wait);
         }
     }
 }
@@ -92,7 +92,7 @@ impl Shard {
             // Other shards may still send messages, and the number of the ring's descriptor may
             // soon be used by another.
             self.ring_fds[usize::from(self.handling.shard)].store(-1, Ordering::Release);
-            let overflows = self.ring.counters().completion_overflows;
+            let overflows = self.rings.completion_overflows();
             let meter = &self.handling.meter;
             meter.add(Counter::RingCompletionsOverflowed, overflows);
         }
@@ -106,9 +106,9 @@ impl Shard {
     /// Submits the queued operations; waits for a completion unless there is work.
     pub(super) fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
         if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
-            return self.ring.enter(Wait::No);
+            return self.rings.enter(Wait::No);
         }
-        let entered = self.ring.enter(Wait::Completion);
+        let entered = self.rings.enter(Wait::Completion);
         self.receiver.awake();
         entered
     }
@@ -157,10 +157,10 @@ impl Shard {
 
     /// Sleeps in the executor, which runs its tasks, until the ring or a deadline calls.
     async fn park(&mut self, parker: &Parker) -> std::io::Result<()> {
-        self.ring.set_park_notify(true);
+        self.rings.set_park_notify(true);
         // Completions from before notifying was on are seen by this look; later ones notify.
-        self.ring.enter(Wait::No)?;
-        if !self.ring.has_completions() && self.receiver.prepare_to_sleep() {
+        self.rings.enter(Wait::No)?;
+        if !self.rings.has_completions() && self.receiver.prepare_to_sleep() {
             let event_queue = Rc::clone(&self.handling.event_queue);
             parker
                 .park_for(self.time_until_due(), |context| {
@@ -169,7 +169,7 @@ impl Shard {
                 .await;
             self.receiver.awake();
         }
-        self.ring.set_park_notify(false);
+        self.rings.set_park_notify(false);
         Ok(())
     }
 

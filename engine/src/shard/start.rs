@@ -30,9 +30,10 @@ use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, Ring, RingError, RingSettings};
+use corelane_io::ring::{AddressFamily, RingError};
+use corelane_io::rings::{Rings, RingsSettings};
 use corelane_io::slots::Slots;
-use corelane_io::wake::{WakeFd, Waker};
+use corelane_io::wake::Waker;
 use corelane_io::wheel::Wheel;
 
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
@@ -61,7 +62,7 @@ pub(crate) struct ShardPlan {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) profile: ShardProfile,
-    pub(crate) descriptors: u32,
+    pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
     pub(crate) origin: OriginPolicy,
     /// The header that names the principal, if there is one.
@@ -125,14 +126,6 @@ pub enum ShardError {
         /// The ring's error.
         error: RingError,
     },
-    /// The descriptor by which other threads wake the shard cannot be made.
-    #[error("shard {shard}: cannot make an eventfd: {error}")]
-    Wake {
-        /// The shard.
-        shard: u16,
-        /// The system's error.
-        error: io::Error,
-    },
     /// The only connection of the shard cannot be taken over.
     #[error("shard {shard}: cannot take over its connection: {error}")]
     Channel {
@@ -181,7 +174,7 @@ impl Intake {
 impl ShardError {
     /// The error of a shard of this plan whose memory cannot be locked.
     fn locked_memory(plan: &ShardPlan) -> ShardError {
-        let bytes = executor_settings(plan).locked_bytes() + ring_settings(plan).locked_bytes();
+        let bytes = executor_settings(plan).locked_bytes() + plan.rings.locked_bytes();
         let needed_kib = bytes / 1024;
         let limit = rlimit::Resource::MEMLOCK.get_soft().unwrap_or_default();
         ShardError::LockedMemory {
@@ -238,7 +231,8 @@ fn serve(
             Ok(opened) => opened,
             Err(error) => return give_up(ready, error),
         };
-        let parker = match Parker::new(shard_state.ring.park_eventfd()) {
+        let (fd, other) = shard_state.rings.park_eventfds();
+        let parker = match Parker::new(fd, other) {
             Ok(parker) => parker,
             Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
         };
@@ -252,16 +246,16 @@ fn serve(
     })
 }
 
-/// Opens the ring of a shard and starts to accept.
+/// Opens the rings of a shard and starts to accept.
 fn open(plan: ShardPlan) -> Result<Shard, ShardError> {
-    let ring = Ring::open(&ring_settings(&plan)).map_err(|error| match error {
+    let rings = Rings::open(&plan.rings).map_err(|error| match error {
         RingError::Memory { .. } => ShardError::locked_memory(&plan),
         error => ShardError::Ring {
             shard: plan.shard,
             error,
         },
     })?;
-    open_on(ring, plan)
+    open_on(rings, plan)
 }
 
 /// How the executor of a shard is made.
@@ -274,32 +268,18 @@ fn executor_settings(plan: &ShardPlan) -> ExecutorSettings {
     }
 }
 
-/// The sizes of the ring of a shard.
-pub(super) fn ring_settings(plan: &ShardPlan) -> RingSettings {
-    let profile = &plan.profile.ring;
-    RingSettings {
-        submission_entries: profile.submission_entries,
-        completion_entries: profile.completion_entries,
-        descriptors: plan.descriptors,
-        buffer_count: profile.buffer_count as u16,
-        buffer_bytes: profile.buffer_bytes,
-    }
-}
-
-/// Starts to accept on `ring`.
-pub(super) fn open_on(mut ring: Ring, plan: ShardPlan) -> Result<Shard, ShardError> {
+/// Starts to accept on `rings`.
+pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardError> {
     let (shard, profile) = (plan.shard, plan.profile);
-    let wake = WakeFd::open().map_err(|error| ShardError::Wake { shard, error })?;
-    ring.watch_wake(&wake);
-    plan.ring_fds[usize::from(shard)].store(ring.raw_fd(), Ordering::Release);
-    let _ = plan.control.waker.set(ring.waker());
-    plan.updates.set_waker(ring.waker());
+    plan.ring_fds[usize::from(shard)].store(rings.first().raw_fd(), Ordering::Release);
+    let _ = plan.control.waker.set(rings.waker());
+    plan.updates.set_waker(rings.waker());
 
-    let handling = handling(&plan, ring.waker());
+    let handling = handling(&plan, rings.waker());
     let mut opened = Shard {
-        ring,
-        slots: Slots::new(plan.descriptors),
-        wheel: Wheel::new(plan.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
+        rings,
+        slots: Slots::new(plan.rings.ring.descriptors),
+        wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         peer_family: AddressFamily::V4,
         lookups: Default::default(),
         listener: None,
@@ -357,7 +337,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         Rc::clone(&event_queue),
     ));
     let of = (plan.shard, plan.shards);
-    let connections_max = plan.descriptors as usize;
+    let connections_max = plan.rings.ring.descriptors as usize;
     let settings = EndpointSettings::new(of, plan.parts.clone(), profile, connections_max);
     let endpoint = Endpoint::new(
         settings,

@@ -14,5 +14,6 @@ mod leftover;
 mod output;
 mod random;
 mod reading;
+mod rings;
 mod sessions;
 mod test_shard;

@@ -25,13 +25,14 @@ use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, Completion, Ring};
+use corelane_io::ring::{AddressFamily, Completion};
+use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
 
 /// One shard.
 pub(crate) struct Shard {
-    pub(super) ring: Ring,
+    pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
     pub(super) listener: Option<Listener>,

@@ -92,6 +92,41 @@ fn a_full_server_serves_those_it_has_and_then_others() {
 }
 
 #[test]
+fn a_shard_holds_more_connections_than_the_limit_of_open_files_allows_one_ring() {
+    const ALL: usize = 300;
+    // Four rings. With the default backlog connections are accepted one by one.
+    for backlog in [4096, 4] {
+        let server = Setup::shards(1)
+            .open_files_max(100)
+            .profile(&format!(
+                "server.backlog = {backlog}\n[ring]\ndescriptors = {ALL}"
+            ))
+            .start();
+        let mut connections: Vec<Connection> = Vec::new();
+        for _ in 0..ALL {
+            let mut connection = server.connect();
+            assert!(list_tools(&mut connection, PATIENCE), "{connection:?}");
+            connections.push(connection);
+        }
+        let (served, waiting) = open(&server, 3);
+        assert_eq!((served.len(), waiting.len()), (0, 3), "{backlog}");
+        // All of them, the last ones first.
+        for connection in connections.iter_mut().rev() {
+            assert!(list_tools(connection, PATIENCE), "{connection:?}");
+        }
+        // Half of each ring.
+        let mut connections: Vec<Connection> = connections.into_iter().step_by(2).collect();
+        drop(waiting);
+        check_room(&server, ALL - connections.len(), "in all rings");
+        for connection in &mut connections {
+            assert!(list_tools(connection, PATIENCE), "{connection:?}");
+        }
+        let mut probe = LivenessProbe::of(&server);
+        probe.check("several rings");
+    }
+}
+
+#[test]
 fn a_full_shard_does_not_harm_the_others() {
     let profile = "[ring]\ndescriptors = 40";
     let server = Setup::shards(2).profile(profile).start();

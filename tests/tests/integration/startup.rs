@@ -225,10 +225,15 @@ fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
 
 #[test]
 fn connections_are_those_of_the_profile_or_of_the_limit_on_open_files_whichever_is_less() {
-    for (descriptors, expected, is_reported) in [(80, 80, false), (1_000_000, 90, true)] {
+    let rings = 64 * 190;
+    for (descriptors, expected, is_reported) in [
+        (180, 180, false),
+        (400, 400, false),
+        (1_000_000, rings, true),
+    ] {
         let server = Setup::shards(1)
             .profile(&format!("[ring]\ndescriptors = {descriptors}"))
-            .open_files_max(100)
+            .open_files_max(200)
             .start();
         let line = format!("shards: 1, connections per shard: {expected}");
         wait_until(&line, || server.log().contains(&line).then_some(()));

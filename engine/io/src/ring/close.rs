@@ -8,7 +8,7 @@ use super::tag::{Op, Tag};
 use super::{Ring, tagged};
 use crate::slots::SlotKey;
 use io_uring::opcode;
-use io_uring::types::{CancelBuilder, Fixed};
+use io_uring::types::CancelBuilder;
 use std::ffi::c_int;
 
 impl Ring {
@@ -74,13 +74,13 @@ impl Ring {
     /// Closes a descriptor that has no operation under way.
     fn close_clear(&mut self, key: SlotKey) {
         self.flight.outstanding.reset(key.index);
-        let close = opcode::Close::new(Fixed(key.index)).build();
+        let close = opcode::Close::new(self.place(key)).build();
         self.flight.begin();
         self.push(tagged(close, Tag::for_slot(Op::Close, key)));
     }
 
     fn shutdown(&mut self, key: SlotKey, how: c_int) {
-        let shutdown = opcode::Shutdown::new(Fixed(key.index), how).build();
+        let shutdown = opcode::Shutdown::new(self.place(key), how).build();
         let tag = self.flight.begin_on(key, Op::ShutdownWrite);
         self.push(tagged(shutdown, tag));
     }

@@ -13,14 +13,14 @@ use std::net::IpAddr;
 pub enum Completion {
     /// A connection was accepted into the direct descriptor `index`; it is the slot's index.
     Accepted {
-        /// Index in the table of direct descriptors.
+        /// Index of its direct descriptor.
         index: u32,
         /// Whether accepting goes on. If not, call `Ring::accept` again to go on.
         more: bool,
     },
     /// A `Ring::accept_one` ended.
     AcceptedOne {
-        /// Index in the table of direct descriptors, or errno(3); ECANCELED:
+        /// Index of its direct descriptor, or errno(3); ECANCELED:
         /// `Ring::stop_accepting`.
         outcome: Result<u32, i32>,
     },

@@ -10,7 +10,7 @@ use super::Ring;
 use super::flight::Dialling;
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
-use io_uring::types::{DestinationSlot, Fixed};
+use io_uring::types::DestinationSlot;
 use io_uring::{opcode, squeue};
 use socket2::SockAddr;
 use std::ffi::c_int;
@@ -66,8 +66,8 @@ impl Ring {
         let destination = (to.to.as_ptr(), to.to.len());
         let family = c_int::from(to.to.family());
         let tag = self.flight.begin_dial(to);
-        let fd = Fixed(key.index);
-        let place = DestinationSlot::try_from_slot_target(key.index)
+        let fd = self.place(key);
+        let place = DestinationSlot::try_from_slot_target(fd.0)
             .expect("an index of the table is a place in it");
         let socket = opcode::Socket::new(family, libc::SOCK_STREAM, 0).file_index(Some(place));
         let option = |level: c_int, name: c_int| {
@@ -119,7 +119,7 @@ impl Ring {
     /// For connections that expect bytes soon: an armed receive holds some 600 bytes more of kernel
     /// memory than an armed poll, and saves a submission for each message.
     pub fn recv_multishot(&mut self, key: SlotKey) {
-        let receive = opcode::RecvMulti::new(Fixed(key.index), self.buffers.group()).build();
+        let receive = opcode::RecvMulti::new(self.place(key), self.buffers.group()).build();
         let tag = self.flight.begin_on(key, Op::Stream);
         self.push(receive.user_data(tag.pack()));
     }

@@ -1,8 +1,10 @@
 //! A ring over a model of the kernel: tests act as the peers, the ring is the real one.
 //!
-//! [`Ring::over_network`] opens it. The ring accepts from a [`FakeNetwork`]; each
-//! [`FakePeer`] is one client. All that they do happens when the ring is entered next, in one order
-//! for one script; or, after [`FakeNetwork::shuffle`], in an order that depends on a seed.
+//! [`Ring::over_network`] opens it, and
+//! [`Rings::over_network`](crate::rings::Rings::over_network) several. They accept from a
+//! [`FakeNetwork`]; each [`FakePeer`] is one client. All that they do happens when the ring is
+//! entered next, in one order for one script; or, after [`FakeNetwork::shuffle`], in an order that
+//! depends on a seed.
 //!
 //! The model is stricter than the kernel. It panics when an operation names a descriptor that is
 //! free or was given to another connection since, and when a descriptor is closed while an
@@ -41,8 +43,8 @@ pub struct FakePeer {
     socket: usize,
 }
 
-/// The kernel's side of a ring.
-pub(super) struct FakeKernel(FakeNetwork);
+/// The kernel's side of a ring, which has a number on its network.
+pub(super) struct FakeKernel(FakeNetwork, usize);
 
 impl FakeNetwork {
     /// A client whose connection waits in the backlog.
@@ -164,7 +166,7 @@ impl FakePeer {
 
 impl FakeKernel {
     pub(super) fn submissions(&self) -> Submissions {
-        self.0.0.borrow().submissions()
+        self.0.0.borrow().submissions(self.1)
     }
 
     /// Queues a submission, as `Kernel::push` does.
@@ -174,29 +176,33 @@ impl FakeKernel {
     pub(super) unsafe fn push(&self, entry: &squeue::Entry) -> bool {
         let mut model = self.0.0.borrow_mut();
         // SAFETY: the contract above.
-        let submission = unsafe { submission::Submission::read(entry) };
+        let submission = unsafe { submission::Submission::read(self.1, entry) };
         model.push(submission)
     }
 
     pub(super) fn submit(&self, buffers: &mut BufferRing) -> io::Result<usize> {
-        self.0.0.borrow_mut().submit(buffers);
+        self.0.0.borrow_mut().submit(self.1, buffers);
         Ok(0)
     }
 
     pub(super) fn enter(&self, buffers: &mut BufferRing) -> io::Result<usize> {
-        self.0.0.borrow_mut().enter(buffers);
+        self.0.0.borrow_mut().enter(self.1, buffers);
         Ok(0)
     }
 
     pub(super) fn next(&self) -> Option<Event> {
-        self.0.0.borrow_mut().next()
+        self.0.0.borrow_mut().next(self.1)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        !self.0.0.borrow().has_completions()
+        !self.0.0.borrow().has_completions(self.1)
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.0.0.borrow().has_work(self.1)
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {
-        self.0.0.borrow().fd
+        self.0.0.borrow().fd(self.1)
     }
 }

@@ -16,6 +16,7 @@ use io_uring::cqueue;
 use slab::Slab;
 use socket2::SockAddr;
 use std::mem;
+use std::ops::Range;
 
 /// Buffers offered to multishot receives that brought nothing lately.
 const STREAM_BUFFERS_MIN: usize = 32;
@@ -63,10 +64,10 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// No operations, on a ring of `descriptors` direct descriptors.
-    pub(super) fn new(descriptors: u32) -> Flight {
+    /// No operations, on a ring whose direct descriptors have these indexes.
+    pub(super) fn new(indexes: Range<u32>) -> Flight {
         Flight {
-            outstanding: Outstanding::new(descriptors),
+            outstanding: Outstanding::new(indexes),
             ..Flight::default()
         }
     }
@@ -96,6 +97,7 @@ impl Flight {
             generation: key.generation,
         };
         self.operations += 1;
+        self.outstanding.opened(self.outstanding.place(key.index));
         self.outstanding.begin(tag, key.index);
         tag
     }
@@ -175,8 +177,8 @@ impl Flight {
             self.operations -= 1;
         }
         match tag.op {
-            Op::Accept => Some(accepted(event.result, more)),
-            Op::AcceptOne => Some(accepted_one(event.result)),
+            Op::Accept => Some(self.accepted(event.result, more)),
+            Op::AcceptOne => Some(self.accepted_one(event.result)),
             Op::Watch => {
                 if !more {
                     self.end_on(tag.key(), tag.op);
@@ -226,6 +228,24 @@ impl Flight {
                 Some(lookup.completed(tag, event.result))
             }
         }
+    }
+
+    fn accepted(&mut self, result: i32, more: bool) -> Completion {
+        match self.opened(result) {
+            Ok(index) => Completion::Accepted { index, more },
+            Err(errno) => Completion::AcceptEnded { errno },
+        }
+    }
+
+    fn accepted_one(&mut self, result: i32) -> Completion {
+        let outcome = self.opened(result);
+        Completion::AcceptedOne { outcome }
+    }
+
+    /// The index of the descriptor that the kernel opened, or errno(3).
+    fn opened(&mut self, result: i32) -> Result<u32, i32> {
+        let place = u32::try_from(result).map_err(|_| -result)?;
+        Ok(self.outstanding.opened(place))
     }
 
     fn streamed(&mut self, key: SlotKey, event: Event, buffers: &mut BufferRing) -> Completion {
@@ -318,18 +338,6 @@ fn is_counted(op: Op) -> bool {
         Op::Dial | Op::Connect | Op::Stream | Op::Tick | Op::LookUpPeer => true,
         Op::Cancel | Op::WakeShard | Op::Woken => false,
     }
-}
-
-fn accepted(result: i32, more: bool) -> Completion {
-    match u32::try_from(result) {
-        Ok(index) => Completion::Accepted { index, more },
-        Err(_) => Completion::AcceptEnded { errno: -result },
-    }
-}
-
-fn accepted_one(result: i32) -> Completion {
-    let outcome = u32::try_from(result).map_err(|_| -result);
-    Completion::AcceptedOne { outcome }
 }
 
 fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {

@@ -58,6 +58,15 @@ impl Kernel {
         }
     }
 
+    /// Whether the kernel shows that it has work to finish: see `open`.
+    pub(super) fn has_work(&mut self) -> bool {
+        match self {
+            Kernel::Uring(uring) => uring.submission().taskrun(),
+            #[cfg(any(test, feature = "test-support"))]
+            Kernel::Fake(fake) => fake.has_work(),
+        }
+    }
+
     /// Queues a submission. Returns whether there was room.
     ///
     /// # Safety

@@ -7,6 +7,7 @@ use crate::wake::EventFd;
 use io_uring::types::BufRingEntry;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -40,6 +41,11 @@ pub struct RingSettings {
 }
 
 impl RingSettings {
+    /// The indexes of the direct descriptors, the first of which is `base`.
+    pub(crate) fn indexes_from(&self, base: u32) -> Range<u32> {
+        base..base + self.descriptors
+    }
+
     /// Locked memory of a ring, in bytes: its queues, and the list of its receive buffers. The
     /// buffers themselves are not locked.
     pub fn locked_bytes(&self) -> usize {
@@ -67,16 +73,25 @@ fn pages_bytes(bytes: usize) -> usize {
     bytes.next_multiple_of(4096)
 }
 
-/// The parts of an open ring.
-pub(super) struct Parts {
-    pub(super) uring: IoUring,
-    pub(super) buffers: BufferRing,
-    pub(super) park: Arc<EventFd>,
+/// An eventfd that a ring can notify.
+pub(crate) fn event() -> Result<Arc<EventFd>, RingError> {
+    let event = EventFd::open().map_err(|source| refused("eventfd", source))?;
+    Ok(Arc::new(event))
 }
 
-pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
+/// A ring that notifies `event`, and its receive buffers. Behind the first ring of a thread, whose
+/// indexes begin at 0, one shows by a flag that it has work: its thread waits elsewhere.
+pub(super) fn open(
+    base: u32,
+    settings: &RingSettings,
+    event: &EventFd,
+) -> Result<(IoUring, BufferRing), RingError> {
     check_settings(settings)?;
-    let uring = IoUring::builder()
+    let mut builder = IoUring::builder();
+    if base > 0 {
+        builder.setup_taskrun_flag();
+    }
+    let uring = builder
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_coop_taskrun()
@@ -91,15 +106,10 @@ pub(super) fn open(settings: &RingSettings) -> Result<Parts, RingError> {
     let (count, bytes) = (settings.buffer_count, settings.buffer_bytes);
     let buffers = BufferRing::register(&submitter, BUFFER_GROUP, count, bytes)
         .map_err(|source| memory_error(settings, "register_buf_ring", source))?;
-    let park = Arc::new(EventFd::open().map_err(|source| refused("eventfd", source))?);
     submitter
-        .register_eventfd(park.as_fd().as_raw_fd())
+        .register_eventfd(event.as_fd().as_raw_fd())
         .map_err(|source| refused("register_eventfd", source))?;
-    Ok(Parts {
-        uring,
-        buffers,
-        park,
-    })
+    Ok((uring, buffers))
 }
 
 fn check_settings(settings: &RingSettings) -> Result<(), RingError> {
@@ -246,7 +256,9 @@ pub(super) fn open_files_max() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{RingError, RingSettings, check_settings, open, open_files_max, setup_error};
+    use super::{
+        RingError, RingSettings, check_settings, event, open, open_files_max, setup_error,
+    };
     use std::io;
 
     const USABLE: RingSettings = RingSettings {
@@ -327,7 +339,9 @@ mod tests {
             descriptors,
             ..USABLE
         };
-        let error = open(&settings).err().expect("a table above the limit");
+        let error = open(0, &settings, &event().unwrap())
+            .err()
+            .expect("a table above the limit");
         assert!(matches!(
             error,
             RingError::DescriptorTable { open_files_max, .. } if open_files_max == limit

@@ -11,6 +11,7 @@
 
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
+use std::ops::Range;
 
 /// Descriptors whose counts are initialised at a time.
 const GROWTH_SLOTS: usize = 64;
@@ -21,6 +22,10 @@ const CLOSING: u16 = 1 << 15;
 #[derive(Debug, Default)]
 pub(super) struct Outstanding {
     slots: Vec<OnSlot>,
+    /// The indexes of the ring's descriptors.
+    indexes: Range<u32>,
+    /// Descriptors that were opened and whose close has not completed.
+    open: u32,
     /// Descriptors between [`Outstanding::begin_close`] and [`Outstanding::closed`].
     closing: usize,
 }
@@ -38,12 +43,35 @@ struct OnSlot {
 }
 
 impl Outstanding {
-    /// No operations on any of `descriptors` descriptors.
-    pub(super) fn new(descriptors: u32) -> Outstanding {
+    /// No operations on any of the descriptors with these indexes.
+    pub(super) fn new(indexes: Range<u32>) -> Outstanding {
         Outstanding {
-            slots: Vec::with_capacity(descriptors as usize),
+            slots: Vec::with_capacity(indexes.len()),
+            indexes,
+            open: 0,
             closing: 0,
         }
+    }
+
+    /// The place in the ring's table of the descriptor `index`.
+    pub(super) fn place(&self, index: u32) -> u32 {
+        index - self.indexes.start
+    }
+
+    /// The descriptors of the ring.
+    pub(super) fn descriptors(&self) -> u32 {
+        self.indexes.len() as u32
+    }
+
+    /// Those that were opened and not closed.
+    pub(super) fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// A descriptor was opened at `place` in the ring's table. Returns its index.
+    pub(super) fn opened(&mut self, place: u32) -> u32 {
+        self.open += 1;
+        self.indexes.start + place
     }
 
     /// Counts an operation on the descriptor `index`.
@@ -111,6 +139,7 @@ impl Outstanding {
     /// The close completed.
     pub(super) fn closed(&mut self) {
         self.closing -= 1;
+        self.open -= 1;
     }
 
     /// Descriptors whose close has not completed.
@@ -120,19 +149,19 @@ impl Outstanding {
 
     /// Whether the descriptor waits for its last operation before it is closed.
     pub(super) fn is_closing(&self, index: u32) -> bool {
-        let slot = self.slots.get(index as usize);
+        let slot = self.used_slot(index);
         slot.is_some_and(|slot| slot.is_closing())
     }
 
     /// Whether an operation on the descriptor `index` that ends by itself has not completed.
     pub(super) fn has_brief(&self, index: u32) -> bool {
-        let slot = self.slots.get(index as usize);
+        let slot = self.used_slot(index);
         slot.is_some_and(|slot| slot.brief & !CLOSING > 0)
     }
 
     /// The operations on the descriptor of `key` that may wait for ever.
     pub(super) fn waiting(&self, key: SlotKey) -> impl Iterator<Item = Tag> + use<> {
-        let slot = self.slots.get(key.index as usize);
+        let slot = self.used_slot(key.index);
         let slot = slot.copied().unwrap_or_default();
         let watch = (slot.watches > 0).then(|| Tag::for_slot(Op::Watch, key));
         let stream = (slot.streams > 0).then(|| Tag::for_slot(Op::Stream, key));
@@ -140,8 +169,13 @@ impl Outstanding {
         [watch, stream, transfer].into_iter().flatten()
     }
 
+    /// The operations of a descriptor that was used before.
+    fn used_slot(&self, index: u32) -> Option<&OnSlot> {
+        self.slots.get(self.place(index) as usize)
+    }
+
     fn slot(&mut self, index: u32) -> &mut OnSlot {
-        let index = index as usize;
+        let index = self.place(index) as usize;
         if index >= self.slots.len() {
             let ready = (index + 1).next_multiple_of(GROWTH_SLOTS);
             self.slots.resize(ready, OnSlot::default());

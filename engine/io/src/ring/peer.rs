@@ -60,20 +60,19 @@ impl PeerLookup {
     }
 }
 
-/// Writes the address of a connection's peer to `place`, which is a [`PeerLookup`]'s.
-pub(super) fn get_name(key: SlotKey, family: AddressFamily, place: *mut u8) -> squeue::Entry {
+/// Writes the address of the peer of a connection to `place`, which is a [`PeerLookup`]'s.
+pub(super) fn get_name(fd: Fixed, family: AddressFamily, place: *mut u8) -> squeue::Entry {
     let bytes = match family {
         AddressFamily::V4 => V4_BYTES,
         AddressFamily::V6 => V6_BYTES,
     };
-    get_option(key, libc::SO_PEERNAME, place, bytes)
+    get_option(fd, libc::SO_PEERNAME, place, bytes)
 }
 
 /// Reads an option of the level SOL_SOCKET into `place`, which has `bytes` bytes.
-fn get_option(key: SlotKey, name: libc::c_int, place: *mut u8, bytes: usize) -> squeue::Entry {
+fn get_option(fd: Fixed, name: libc::c_int, place: *mut u8, bytes: usize) -> squeue::Entry {
     let (level, name) = (libc::SOL_SOCKET as u32, name as u32);
     // Reading and setting an option differ in the command alone, and the crate has the latter.
-    let fd = Fixed(key.index);
     let set = opcode::SetSockOpt::new(fd, level, name, place.cast(), bytes as u32);
     let mut entry = set.build();
     const { assert!(size_of::<squeue::Entry>() == 64) }

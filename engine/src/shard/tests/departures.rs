@@ -116,9 +116,9 @@ fn buffers_of_connections_that_are_gone_come_back() {
             };
             client.calls("echo", json!({"message": "late"}));
             // The bytes are received, but not seen before the close.
-            shard.shard.ring.receive(key);
+            shard.shard.rings.of(key).receive(key);
             shard.shard.enter(true).expect("the model never fails");
-            assert!(shard.shard.ring.has_completions());
+            assert!(shard.shard.rings.has_completions());
             shard.shard.close(key);
             check_gone(shard, "closed with bytes received").await;
         }
@@ -138,8 +138,8 @@ fn a_descriptor_is_closed_when_the_last_operation_on_it_has_completed() {
             shard.network.hold(held);
             shard.sends(key, 1000);
             match held {
-                Shutdown => shard.shard.ring.shutdown_write(key),
-                Receive => shard.shard.ring.receive(key),
+                Shutdown => shard.shard.rings.of(key).shutdown_write(key),
+                Receive => shard.shard.rings.of(key).receive(key),
                 _ => {}
             }
             shard.turn().await;

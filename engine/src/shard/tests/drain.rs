@@ -282,7 +282,7 @@ fn a_receive_that_found_nothing_before_a_request_does_not_end_its_connection() {
             let (client, key) = shard.client().await;
             shard.network.hold(Receive);
             shard.network.hold(Watch);
-            shard.shard.ring.receive(key);
+            shard.shard.rings.of(key).receive(key);
             shard.settle().await;
             client.calls("echo", json!({"message": "late"}));
             shard.shard.control.begin_drain();
@@ -332,6 +332,12 @@ fn full_table(setup: &mut Setup) {
     setup.backlog = BACKLOG as u32;
 }
 
+/// The same descriptors in several rings.
+fn full_tables(setup: &mut Setup) {
+    full_table(setup);
+    setup.ring_descriptors_max = 40;
+}
+
 /// Connects `count` clients with one request each.
 fn connect_and_call(shard: &mut TestShard, count: usize) -> Vec<Client> {
     let connect = |_| {
@@ -358,7 +364,12 @@ async fn settle_and_leave(shard: &mut TestShard, clients: &[Client]) {
 
 #[test]
 fn connections_in_the_backlog_are_accepted_and_answered_by_a_drain() {
-    for (change, idle) in [(full_table as fn(&mut Setup), DESCRIPTORS), (|_| (), 0)] {
+    for (change, idle) in [
+        (full_table as fn(&mut Setup), DESCRIPTORS),
+        (full_tables, DESCRIPTORS),
+        (full_tables, 30),
+        (|_| (), 0),
+    ] {
         with_shard(change, async |shard| {
             let idle: Vec<Client> = (0..idle).map(|_| shard.connect()).collect();
             shard.settle().await;
@@ -375,17 +386,19 @@ fn connections_in_the_backlog_are_accepted_and_answered_by_a_drain() {
 
 #[test]
 fn a_drain_accepts_no_more_connections_than_the_backlog_held() {
-    with_shard(full_table, async |shard| {
-        let mut clients: Vec<Client> = (0..DESCRIPTORS).map(|_| shard.connect()).collect();
-        shard.settle().await;
-        // The kernel would not let so many wait: the last of them stand for later ones.
-        clients.extend(connect_and_call(shard, BACKLOG + 10));
-        shard.shard.control.begin_drain();
-        settle_and_leave(shard, &clients).await;
-        let accepted = (DESCRIPTORS + BACKLOG + 1) as u64;
-        assert_eq!(shard.count(Counter::ConnectionsAccepted), accepted);
-        assert_eq!(shard.network.waiting(), 9);
-        assert!(shard.network.accepts().is_empty());
-        assert!(shard.turn().await.has_drained);
-    });
+    for change in [full_table, full_tables] {
+        with_shard(change, async |shard| {
+            let mut clients: Vec<Client> = (0..DESCRIPTORS).map(|_| shard.connect()).collect();
+            shard.settle().await;
+            // The kernel would not let so many wait: the last of them stand for later ones.
+            clients.extend(connect_and_call(shard, BACKLOG + 10));
+            shard.shard.control.begin_drain();
+            settle_and_leave(shard, &clients).await;
+            let accepted = (DESCRIPTORS + BACKLOG + 1) as u64;
+            assert_eq!(shard.count(Counter::ConnectionsAccepted), accepted);
+            assert_eq!(shard.network.waiting(), 9);
+            assert!(shard.network.accepts().is_empty());
+            assert!(shard.turn().await.has_drained);
+        });
+    }
 }

@@ -22,14 +22,14 @@ use crate::profile::{Profile, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
 use crate::shard::run::TurnOutcome;
-use crate::shard::start::{Intake, ShardPlan, open_on, ring_settings};
+use crate::shard::start::{Intake, ShardPlan, open_on};
 use crate::shard::work::Shard;
 use crate::transport::listener::listen;
 use corelane_io::chunk::Chunk;
 use corelane_io::executor::yield_now;
 use corelane_io::lanes::{LaneLimits, Mesh};
-use corelane_io::ring::Ring;
 use corelane_io::ring::fake::FakeNetwork;
+use corelane_io::rings::{Rings, RingsSettings};
 use corelane_io::slots::SlotKey;
 
 /// Turns after which everything that can happen without another cause has happened.
@@ -41,6 +41,8 @@ pub(super) const DRAIN_TIMEOUT_MS: u64 = 10_000;
 pub(super) struct Setup {
     pub(super) profile: ShardProfile,
     pub(super) descriptors: u32,
+    /// Of one ring at most.
+    pub(super) ring_descriptors_max: u32,
     pub(super) backlog: u32,
     /// Of the pool; none at first.
     pub(super) threads: PoolThreads,
@@ -73,6 +75,7 @@ pub(super) fn with_shards<T>(
     let mut setup = Setup {
         profile: Profile::default().for_core(0),
         descriptors: 1024,
+        ring_descriptors_max: 1024,
         backlog: 128,
         threads: PoolThreads::NONE,
     };
@@ -131,7 +134,10 @@ impl TestShard {
                 shard,
                 shards: count,
                 profile,
-                descriptors: setup.descriptors,
+                rings: RingsSettings {
+                    ring: profile.ring.settings(setup.descriptors),
+                    ring_descriptors_max: setup.ring_descriptors_max,
+                },
                 intake: Intake::Listener(listener, setup.backlog),
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
@@ -149,9 +155,9 @@ impl TestShard {
                     ..ShardControl::default()
                 }),
             };
-            let (ring, network) = Ring::over_network(&ring_settings(&plan)).expect("memory");
+            let (rings, network) = Rings::over_network(&plan.rings).expect("memory");
             TestShard {
-                shard: open_on(ring, plan).expect("a descriptor to be woken by"),
+                shard: open_on(rings, plan).expect("a descriptor to be woken by"),
                 network,
                 gate: gate.clone(),
                 clients: Vec::new(),
@@ -301,9 +307,9 @@ impl TestShard {
             shard.slots
         );
         assert_eq!(self.network.descriptors(), 0, "descriptors are open");
-        assert_eq!(shard.ring.closing(), 0, "closes are under way");
-        assert_eq!(shard.ring.in_flight(), standing, "operations under way");
-        assert_eq!(shard.ring.buffers().held(), 0, "receive buffers are held");
+        assert_eq!(shard.rings.closing(), 0, "closes are under way");
+        assert_eq!(shard.rings.in_flight(), standing, "operations under way");
+        assert_eq!(shard.rings.held_buffers(), 0, "receive buffers are held");
         assert_eq!(shard.lookups.len(), 0, "peers are looked up");
         assert_eq!(shard.handling.input_bytes, 0, "bytes of requests are held");
         assert_eq!(shard.handling.output_bytes, 0, "bytes of answers are held");

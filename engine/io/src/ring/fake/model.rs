@@ -25,15 +25,15 @@ struct Pending {
     descriptor: Option<u32>,
 }
 
-/// See the module's text.
-pub(super) struct Model {
-    pub(super) fd: RawFd,
+/// The side of one ring.
+struct RingModel {
+    fd: RawFd,
     submissions_max: usize,
     queue: VecDeque<Submission>,
+    /// The index of the first direct descriptor.
+    base: u32,
     /// Sockets by direct descriptor.
     table: Vec<Option<usize>>,
-    pub(super) sockets: Vec<Socket>,
-    pub(super) backlog: VecDeque<usize>,
     accepts: VecDeque<Submission>,
     /// Shutdowns, each with the socket it was submitted for.
     workers: Vec<(Submission, usize)>,
@@ -41,6 +41,13 @@ pub(super) struct Model {
     head: u16,
     pending: Vec<Pending>,
     completed: VecDeque<Pending>,
+}
+
+/// See the module's text.
+pub(super) struct Model {
+    rings: Vec<RingModel>,
+    pub(super) sockets: Vec<Socket>,
+    pub(super) backlog: VecDeque<usize>,
     pub(super) faults: Vec<(Operation, i32)>,
     /// Standing operations whose next completion is their last.
     pub(super) ends: Vec<Operation>,
@@ -57,25 +64,38 @@ impl std::fmt::Debug for Model {
 }
 
 impl Model {
-    pub(super) fn new(settings: &RingSettings) -> Model {
+    pub(super) fn new() -> Model {
         Model {
-            fd: NEXT_FD.fetch_add(1, Ordering::Relaxed),
-            submissions_max: settings.submission_entries as usize,
-            queue: VecDeque::new(),
-            table: vec![None; settings.descriptors as usize],
+            rings: Vec::new(),
             sockets: Vec::new(),
             backlog: VecDeque::new(),
-            accepts: VecDeque::new(),
-            workers: Vec::new(),
-            head: 0,
-            pending: Vec::new(),
-            completed: VecDeque::new(),
             faults: Vec::new(),
             ends: Vec::new(),
             held: Vec::new(),
             woken: Vec::new(),
             rng: None,
         }
+    }
+
+    /// Adds a ring whose descriptors have the indexes from `base` on; returns its number.
+    pub(super) fn add_ring(&mut self, base: u32, settings: &RingSettings) -> usize {
+        self.rings.push(RingModel {
+            fd: NEXT_FD.fetch_add(1, Ordering::Relaxed),
+            submissions_max: settings.submission_entries as usize,
+            queue: VecDeque::new(),
+            base,
+            table: vec![None; settings.descriptors as usize],
+            accepts: VecDeque::new(),
+            workers: Vec::new(),
+            head: 0,
+            pending: Vec::new(),
+            completed: VecDeque::new(),
+        });
+        self.rings.len() - 1
+    }
+
+    pub(super) fn fd(&self, ring: usize) -> RawFd {
+        self.rings[ring].fd
     }
 
     pub(super) fn connect(&mut self) -> usize {
@@ -88,59 +108,64 @@ impl Model {
         self.rng = seed.map(Rng::seeded);
     }
 
-    pub(super) fn submissions(&self) -> Submissions {
+    pub(super) fn submissions(&self, ring: usize) -> Submissions {
+        let ring = &self.rings[ring];
         Submissions {
-            queued: self.queue.len(),
-            free: self.submissions_max - self.queue.len(),
+            queued: ring.queue.len(),
+            free: ring.submissions_max - ring.queue.len(),
             has_overflown: false,
         }
     }
 
     pub(super) fn push(&mut self, submission: Submission) -> bool {
-        let fits = self.queue.len() < self.submissions_max;
+        let ring = &mut self.rings[submission.ring];
+        let fits = ring.queue.len() < ring.submissions_max;
         if fits {
-            self.queue.push_back(submission);
+            ring.queue.push_back(submission);
         }
         fits
     }
 
-    pub(super) fn next(&mut self) -> Option<Event> {
-        self.completed.pop_front().map(|it| it.event)
+    pub(super) fn next(&mut self, ring: usize) -> Option<Event> {
+        self.rings[ring].completed.pop_front().map(|it| it.event)
     }
 
-    pub(super) fn has_completions(&self) -> bool {
-        !self.completed.is_empty()
+    pub(super) fn has_completions(&self, ring: usize) -> bool {
+        !self.rings[ring].completed.is_empty()
     }
 
     /// Runs the queued submissions.
-    pub(super) fn submit(&mut self, buffers: &mut BufferRing) {
-        while let Some(submission) = self.queue.pop_front() {
+    pub(super) fn submit(&mut self, ring: usize, buffers: &mut BufferRing) {
+        while let Some(submission) = self.rings[ring].queue.pop_front() {
             self.begin(submission, buffers);
         }
     }
 
     /// Runs the queued submissions and the events of peers, and publishes completions.
-    pub(super) fn enter(&mut self, buffers: &mut BufferRing) {
-        let workers = std::mem::take(&mut self.workers);
-        self.submit(buffers);
+    pub(super) fn enter(&mut self, ring: usize, buffers: &mut BufferRing) {
+        let workers = std::mem::take(&mut self.rings[ring].workers);
+        self.submit(ring, buffers);
         for (shutdown, socket) in workers {
             self.shut_down(shutdown, socket);
         }
-        self.accept_waiting();
-        for socket in 0..self.sockets.len() {
-            if std::mem::take(&mut self.sockets[socket].is_woken) {
+        self.accept_waiting(ring);
+        for at in 0..self.rings[ring].table.len() {
+            if let Some(socket) = self.rings[ring].table[at]
+                && std::mem::take(&mut self.sockets[socket].is_woken)
+            {
                 self.run_socket(socket, buffers);
             }
         }
-        self.publish();
+        self.publish(ring);
     }
 
     fn begin(&mut self, submission: Submission, buffers: &mut BufferRing) {
         match submission.tag.op {
             // As in the kernel, a waiting connection is taken before the next submission runs.
             Op::Accept | Op::AcceptOne => {
-                self.accepts.push_back(submission);
-                self.accept_waiting();
+                let ring = submission.ring;
+                self.rings[ring].accepts.push_back(submission);
+                self.accept_waiting(ring);
             }
             // Nothing that a test does wakes a ring or ends its wait.
             Op::WatchWake | Op::Tick => {}
@@ -149,14 +174,15 @@ impl Model {
             Op::LookUpPeer => self.end(submission, -libc::EOPNOTSUPP),
             Op::ShutdownWrite => {
                 let socket = self.socket_of(submission);
-                self.workers.push((submission, socket));
+                let workers = &mut self.rings[submission.ring].workers;
+                workers.push((submission, socket));
             }
             Op::Close => self.close(submission),
             Op::Receive => {
                 let socket = self.socket_of(submission);
                 let (result, flags) = match self.fault(Operation::Receive) {
                     Some(errno) => (-errno, 0),
-                    None => self.sockets[socket].receive(buffers, &mut self.head),
+                    None => self.receive(submission, socket, buffers),
                 };
                 self.end_with(submission, result, flags);
             }
@@ -173,8 +199,19 @@ impl Model {
     /// The socket that an operation is about.
     fn socket_of(&self, submission: Submission) -> usize {
         let socket = usize::try_from(submission.fd).ok();
-        let socket = socket.and_then(|index| *self.table.get(index)?);
+        let table = &self.rings[submission.ring].table;
+        let socket = socket.and_then(|place| *table.get(place)?);
         socket.unwrap_or_else(|| panic!("{submission:?} is about a descriptor that is free"))
+    }
+
+    fn receive(
+        &mut self,
+        submission: Submission,
+        socket: usize,
+        buffers: &mut BufferRing,
+    ) -> (i32, u32) {
+        let head = &mut self.rings[submission.ring].head;
+        self.sockets[socket].receive(buffers, head)
     }
 
     /// Runs the operations that wait on a socket.
@@ -227,7 +264,7 @@ impl Model {
             }
             let (result, flags) = match self.fault(Operation::RecvMultishot) {
                 Some(errno) => (-errno, 0),
-                None => self.sockets[socket].receive(buffers, &mut self.head),
+                None => self.receive(submission, socket, buffers),
             };
             match result {
                 1.. if self.complete(submission, result, flags | MORE) => {}
@@ -243,28 +280,29 @@ impl Model {
     }
 
     /// Accepts from the backlog for as long as an operation does.
-    fn accept_waiting(&mut self) {
+    fn accept_waiting(&mut self, at: usize) {
         while !self.backlog.is_empty()
-            && let Some(accept) = self.accepts.pop_front()
+            && let Some(accept) = self.rings[at].accepts.pop_front()
         {
             if let Some(errno) = self.fault(accept.operation()) {
                 self.end(accept, -errno);
                 continue;
             }
-            let free = self.table.iter().position(Option::is_none);
+            let ring = &mut self.rings[at];
+            let free = ring.table.iter().position(Option::is_none);
             let Some(socket) = self.backlog.pop_front() else {
                 unreachable!("somebody waits");
             };
-            let Some(index) = free else {
+            let Some(place) = free else {
                 self.sockets[socket].close();
                 self.end(accept, -libc::ENFILE);
                 continue;
             };
-            self.table[index] = Some(socket);
-            self.sockets[socket].descriptor = Some(index as u32);
+            ring.table[place] = Some(socket);
+            self.sockets[socket].descriptor = Some(ring.base + place as u32);
             let more = MORE * u32::from(accept.tag.op == Op::Accept);
-            if self.complete(accept, index as i32, more) {
-                self.accepts.push_front(accept);
+            if self.complete(accept, place as i32, more) {
+                self.rings[at].accepts.push_front(accept);
             }
         }
     }
@@ -278,7 +316,8 @@ impl Model {
 
     fn close(&mut self, submission: Submission) {
         let socket = self.socket_of(submission);
-        let under_way = self.operations_on(submission.fd as u32);
+        let base = self.rings[submission.ring].base;
+        let under_way = self.operations_on(base + submission.fd as u32);
         assert!(under_way.is_empty(), "closed during {under_way:?}");
         self.sockets[socket].close();
         self.end(submission, 0);
@@ -291,8 +330,9 @@ impl Model {
             unreachable!("only tags are ever submitted");
         };
         if matches!(tag.op, Op::Accept | Op::AcceptOne) {
-            let (ended, rest) = self.accepts.drain(..).partition(is_wanted);
-            self.accepts = rest;
+            let accepts = &mut self.rings[cancel.ring].accepts;
+            let (ended, rest) = accepts.drain(..).partition(is_wanted);
+            *accepts = rest;
             let ended: VecDeque<Submission> = ended;
             for accept in ended {
                 self.end(accept, -libc::ECANCELED);
@@ -345,7 +385,7 @@ impl Model {
             operation,
             Operation::Accept | Operation::AcceptOne | Operation::Other
         );
-        self.pending.push(Pending {
+        self.rings[submission.ring].pending.push(Pending {
             event: Event {
                 user_data,
                 result,
@@ -359,10 +399,11 @@ impl Model {
     }
 
     /// Publishes the completions that are not kept back: all, or with a seed some in any order.
-    fn publish(&mut self) {
+    fn publish(&mut self, ring: usize) {
+        let ring = &mut self.rings[ring];
         let is_held = |pending: &Pending| self.held.contains(&pending.operation);
         let (held, mut ready): (Vec<Pending>, Vec<Pending>) =
-            self.pending.drain(..).partition(is_held);
+            ring.pending.drain(..).partition(is_held);
         let mut count = ready.len();
         if let Some(rng) = &mut self.rng {
             count = rng.below(count as u64 + 1) as usize;
@@ -376,46 +417,58 @@ impl Model {
             }
             let pending = ready.remove(at);
             if let (Operation::Close, Some(index)) = (pending.operation, pending.descriptor) {
-                self.table[index as usize] = None;
+                ring.table[index as usize] = None;
             }
-            self.completed.push_back(pending);
+            ring.completed.push_back(pending);
         }
-        self.pending = ready;
-        self.pending.extend(held);
+        ring.pending = ready;
+        ring.pending.extend(held);
     }
 
     pub(super) fn operations_on(&self, index: u32) -> Vec<Operation> {
-        let socket = self.table[index as usize];
+        let of_index = self.rings.iter().rev().find(|it| it.base <= index);
+        let ring = of_index.expect("the first ring begins at 0");
+        let place = index - ring.base;
+        let socket = ring.table[place as usize];
         let waiting = socket.map(|socket| self.sockets[socket].operations.iter());
         let waiting = waiting.into_iter().flatten().map(Submission::operation);
-        let workers = self.workers.iter().filter(|(_, of)| Some(*of) == socket);
+        let workers = ring.workers.iter().filter(|(_, of)| Some(*of) == socket);
         let workers = workers.map(|(shutdown, _)| shutdown.operation());
-        let pending = self.completed.iter().chain(&self.pending);
+        let pending = ring.completed.iter().chain(&ring.pending);
         let pending = pending.filter(|pending| {
             let is_last = pending.event.flags & MORE == 0;
-            pending.descriptor == Some(index) && is_last
+            pending.descriptor == Some(place) && is_last
         });
         let pending = pending.map(|pending| pending.operation);
         waiting.chain(workers).chain(pending).collect()
     }
 
     pub(super) fn accepts(&self) -> Vec<Operation> {
-        self.accepts.iter().map(Submission::operation).collect()
+        let accepts = self.rings.iter().flat_map(|ring| &ring.accepts);
+        accepts.map(Submission::operation).collect()
     }
 
     pub(super) fn descriptors(&self) -> usize {
-        self.table.iter().flatten().count()
+        let tables = self.rings.iter().flat_map(|ring| &ring.table);
+        tables.flatten().count()
     }
 
     pub(super) fn has_news(&self) -> bool {
+        let mut rings = self.rings.iter().enumerate();
+        rings.any(|(at, ring)| {
+            self.has_work(at) || !ring.queue.is_empty() || !ring.completed.is_empty()
+        })
+    }
+
+    /// Whether the next entry of the ring `at` brings something but the effects of its queue.
+    pub(super) fn has_work(&self, at: usize) -> bool {
+        let ring = &self.rings[at];
         let is_due = |it: &Pending| !self.held.contains(&it.operation);
-        let accepts = !self.backlog.is_empty() && !self.accepts.is_empty();
-        let is_woken = self.sockets.iter().any(|it| it.is_woken);
-        !self.queue.is_empty()
-            || !self.workers.is_empty()
-            || !self.completed.is_empty()
+        let accepts = !self.backlog.is_empty() && !ring.accepts.is_empty();
+        let is_woken = |socket: &usize| self.sockets[*socket].is_woken;
+        !ring.workers.is_empty()
             || accepts
-            || is_woken
-            || self.pending.iter().any(is_due)
+            || ring.table.iter().flatten().any(is_woken)
+            || ring.pending.iter().any(is_due)
     }
 }

@@ -51,6 +51,8 @@ impl Operation {
 /// A submission queue entry, io_uring_enter(2).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Submission {
+    /// The number of its ring.
+    pub(super) ring: usize,
     pub(super) tag: Tag,
     /// The descriptor, or the index of a direct one.
     pub(super) fd: i32,
@@ -61,12 +63,12 @@ pub(super) struct Submission {
 }
 
 impl Submission {
-    /// Reads an entry.
+    /// Reads an entry of the ring with this number.
     ///
     /// # Safety
     /// The memory that `entry` names stays where it is until the operation has completed, and this
     /// value is not used after that.
-    pub(super) unsafe fn read(entry: &squeue::Entry) -> Submission {
+    pub(super) unsafe fn read(ring: usize, entry: &squeue::Entry) -> Submission {
         const { assert!(size_of::<squeue::Entry>() == 64) }
         // SAFETY: an entry is `repr(C)` and consists of one `io_uring_sqe`: 64 bytes of plain
         // numbers, aligned to 8.
@@ -78,6 +80,7 @@ impl Submission {
             _ => (words[0] >> 32) as i32,
         };
         Submission {
+            ring,
             tag,
             fd,
             address: words[2],
