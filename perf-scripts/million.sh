@@ -19,7 +19,6 @@ and latencies, and keeps the run as a line of JSON. Anything lost or answered wr
                       broadcast to all of them, by Corelane and by the baseline in turn
   --duration TIME     how long all are held, and how long calls are made (default 10s)
   --rounds N          rounds of W-FAN for each server, of three broadcasts each (default 3)
-  --shards N          shards of Corelane (default as many as have file tables for N)
   --server-core N     (default 0)     --load-core N  (default 1)
   --record FILE       where to keep the runs
                       (default bench/records/HOST/DATE-COMMIT-WORKLOAD.jsonl)
@@ -32,9 +31,11 @@ old values back, however the script ends.
 END
 }
 
-workload=W-1M number='' duration=10s rounds=3 shards='' server_core=0 load_core=1 record=
+workload=W-1M number='' duration=10s rounds=3 server_core=0 load_core=1 record=
 # Memory of a connection in bytes, both ends and the generator included; and of all else.
 readonly connection_bytes=9500 other_bytes=$((1 << 30))
+# Connections that a shard takes one by one at the end, because they might fill its backlog.
+readonly spare_descriptors=9000
 # Commands that give the host back what was changed, run from the last to the first.
 undo=()
 
@@ -50,7 +51,6 @@ read_options() {
         case $1 in
         --duration) duration=$2 ;;
         --rounds) count "$1" "$2" && rounds=$2 ;;
-        --shards) count "$1" "$2" && shards=$2 ;;
         --server-core) core "$1" "$2" && server_core=$2 ;;
         --load-core) core "$1" "$2" && load_core=$2 ;;
         --record) record=$2 ;;
@@ -106,14 +106,14 @@ check_memory() {
 }
 
 start_all() {
-    local places
-    # Each shard has one file table of this size; the kernel does not fill them evenly.
-    places=$(($(ulimit -Sn) * 85 / 100))
-    [[ -n $shards ]] || shards=$(((number + places - 1) / places))
+    local profile=$scratch/load-test.toml
+    cp -- "$repository/tuning/profiles/load-test.toml" "$profile"
+    # One shard, with as many rings as that takes; beyond N what a full backlog may bring.
+    printf '\n[ring]\ndescriptors = %d\n' $((number + spare_descriptors)) >>"$profile"
     # Huge pages would hide the growth of the memory.
     start_server corelane "$server_core" "${inside[@]}" env MIMALLOC_ALLOW_THP=0 \
         "$corelane_binary" serve --demo conformance --listen 127.0.0.1:0 --cores "$server_core" \
-        --shards "$shards" --profile "$repository/tuning/profiles/load-test.toml"
+        --profile "$profile"
     corelane=("$server_url" --server-pid "$server_pid" --server-profile load-test)
     [[ $workload == W-LISTEN ]] || return 0
     start_server baseline "$server_core" "${inside[@]}" \

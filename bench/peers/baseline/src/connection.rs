@@ -22,8 +22,8 @@ pub(crate) struct Connection {
     pub(crate) is_open: bool,
     /// It gets the bytes of a stream instead of answers.
     pub(crate) is_stream: bool,
-    /// Bytes not yet sent, of answers or of the stream. A peer that does not read costs this number,
-    /// not memory.
+    /// Bytes of answers or of the stream not yet sent. A peer that does not read costs this
+    /// number, not memory.
     owed_bytes: u64,
     /// How far into an answer, or into the stream, the next byte to send lies.
     answer_offset: usize,
