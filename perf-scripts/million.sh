@@ -163,6 +163,8 @@ broadcast() {
         load W-FAN baseline "$round" fanout "${baseline[@]}" "${flags[@]}"
         load W-FAN corelane "$round" fanout "${corelane[@]}" "${flags[@]}"
     done
+    grep '^{"workload":"W-FAN"' "$record" >"$scratch/broadcasts"
+    "$load_binary" compare "$scratch/broadcasts"
 }
 
 main() {
@@ -183,10 +185,7 @@ main() {
     make_namespace
     start_all
     hold
-    if [[ $workload == W-LISTEN ]]; then
-        broadcast
-        "$load_binary" compare "$record"
-    fi
+    [[ $workload != W-LISTEN ]] || broadcast
     printf '\nrecord: %s\n' "$record"
 }
 
