@@ -357,6 +357,8 @@ pub struct ActiveReport {
     pub errors: Errors,
     /// From the intended send time to the whole answer.
     pub latency: Distribution,
+    /// How late the generator itself was; older records lack it.
+    pub schedule_slip: Option<Distribution>,
 }
 
 /// One change broadcast to many streams.
