@@ -172,6 +172,15 @@ impl Rings {
         self.ring(self.accepting)
     }
 
+    /// Descriptors of the ring that accepts that are free.
+    #[inline]
+    pub fn free_to_accept(&self) -> u32 {
+        match self.accepting {
+            0 => self.first.free(),
+            at => self.further[at - 1].free(),
+        }
+    }
+
     /// Whether the ring that accepts has the descriptor `index`.
     pub fn is_accepting(&self, index: u32) -> bool {
         (index / self.ring_descriptors) as usize == self.accepting
@@ -179,10 +188,12 @@ impl Rings {
 
     /// Chooses the ring that accepts. Returns whether it is another one than before; the accepts of
     /// the earlier one are being cancelled then.
+    #[inline]
     pub fn choose_accepting(&mut self) -> bool {
-        if self.further.is_empty() {
-            return false;
-        }
+        !self.further.is_empty() && self.choose_again()
+    }
+
+    fn choose_again(&mut self) -> bool {
         let chosen = self.best_to_accept();
         let changes = chosen != self.accepting;
         if changes {
@@ -204,7 +215,7 @@ impl Rings {
             ),
         };
         let has_room = |at: &usize| 2 * free(*at).0 >= free(*at).1;
-        if free(self.accepting).0 > 0 {
+        if self.free_to_accept() > 0 {
             return (0..self.accepting).find(has_room).unwrap_or(self.accepting);
         }
         let mut all = 0..=self.further.len();
@@ -217,6 +228,7 @@ impl Rings {
     ///
     /// # Errors
     /// See [`Ring::enter`].
+    #[inline]
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
         match self.in_use {
             0 => self.first.enter(wait),
@@ -264,10 +276,15 @@ impl Rings {
     }
 
     /// Appends up to `max` completions of all rings to `into` and returns how many.
+    #[inline]
     pub fn reap(&mut self, into: &mut Vec<Completion>, max: usize) -> usize {
-        if self.in_use == 0 {
-            return self.first.reap(into, max);
+        match self.in_use {
+            0 => self.first.reap(into, max),
+            _ => self.reap_all(into, max),
         }
+    }
+
+    fn reap_all(&mut self, into: &mut Vec<Completion>, max: usize) -> usize {
         let (rings, start) = (self.in_use + 1, self.reaped_next);
         let mut count = 0;
         for at in (start..start + rings).map(|at| at % rings) {

@@ -26,7 +26,7 @@ impl Shard {
     pub(super) fn continue_accepting(&mut self) {
         let has_moved = self.rings.choose_accepting();
         // Of the ring that accepts: none only if no ring has one.
-        let free = self.rings.accepting().free() as usize;
+        let free = self.rings.free_to_accept() as usize;
         self.note_table(free == 0);
         let few = self.few_slots();
         let Some(listener) = &self.listener else {

@@ -147,18 +147,19 @@ impl Shard {
     fn on_recv(&mut self, key: SlotKey, outcome: Received) {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
+                let ring = self.rings.of(key);
                 let Some(connection) = self.slots.get_mut(key) else {
-                    return self.rings.of(key).buffers().recycle(buffer);
+                    return ring.buffers().recycle(buffer);
                 };
                 self.handling.meter.add(Counter::BytesIn, bytes as u64);
                 let mut context = self.handling.context(key);
                 let most = context.requests_left;
-                let data = self.rings.of(key).buffers().bytes_mut(&buffer, bytes);
+                let data = ring.buffers().bytes_mut(&buffer, bytes);
                 connection.received(data, &mut context);
                 let made = most - context.requests_left;
                 let out = context.out.take();
                 self.handling.note_requests(made);
-                self.rings.of(key).buffers().recycle(buffer);
+                ring.buffers().recycle(buffer);
                 self.finish_step(key, out);
             }
             Received::EndOfStream => {
