@@ -131,14 +131,7 @@ measure() {
         --server-profile default --json "$scratch/report" >"$scratch/table" || status=$?
     # A saturated generator is a finding of its own, and the report says so.
     ((status == 0 || status == 4)) || fail "$1 against $2: $(cat "$scratch/table")"
-    # Curves and seconds are left out: comparisons do not use them.
-    python3 -c '
-import json, sys
-workload, server, number, path = sys.argv[1:]
-report = json.load(open(path), object_hook=lambda table:
-    {name: value for name, value in table.items() if name not in ("curve", "timeline")})
-line = {"workload": workload, "server": server, "round": int(number), "report": report}
-print(json.dumps(line, separators=(",", ":")))' "$1" "$2" "$3" "$scratch/report" >>"$record"
+    keep_run "$1" "$2" "$3"
 }
 
 # takes_part WORKLOAD SERVER: whether SERVER can do WORKLOAD at all.
@@ -164,11 +157,8 @@ main() {
     need taskset util-linux
     prepare
     build_load
-    local commit server workload round order
-    commit=$(git -C "$repository" describe --always --dirty --abbrev=12)
-    [[ -n $record ]] ||
-        record=$repository/bench/records/$(uname -n)/$(date -u +%F)-$commit.jsonl
-    mkdir -p "$(dirname -- "$record")"
+    local server workload round order
+    name_record ''
     for server in ${servers//,/ }; do
         start_one "$server"
     done

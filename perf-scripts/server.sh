@@ -153,3 +153,25 @@ start_rmcp_best() {
 start_corelane() {
     start_server corelane "$1" "$corelane_binary" serve --listen 127.0.0.1:0 --cores "$1"
 }
+
+# name_record SUFFIX: sets `record`, unless it is set, to a file of the repository, and makes its
+# directory.
+name_record() {
+    local commit
+    commit=$(git -C "$repository" describe --always --dirty --abbrev=12)
+    [[ -n $record ]] ||
+        record=$repository/bench/records/$(uname -n)/$(date -u +%F)-$commit$1.jsonl
+    mkdir -p "$(dirname -- "$record")"
+}
+
+# keep_run WORKLOAD SERVER ROUND: adds $scratch/report to the record, as a line. Curves and seconds
+# are left out: comparisons do not use them.
+keep_run() {
+    python3 -c '
+import json, sys
+workload, server, number, path = sys.argv[1:]
+report = json.load(open(path), object_hook=lambda table:
+    {name: value for name, value in table.items() if name not in ("curve", "timeline")})
+line = {"workload": workload, "server": server, "round": int(number), "report": report}
+print(json.dumps(line, separators=(",", ":")))' "$1" "$2" "$3" "$scratch/report" >>"$record"
+}

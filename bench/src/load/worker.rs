@@ -30,12 +30,16 @@ use std::time::Duration;
 
 /// Places beyond the connections wanted, for those that are still closing.
 pub(crate) const CLOSING_MAX: u32 = 256;
-/// Connections being made at once; more would overrun the backlog of most listeners.
+/// Connections that one worker makes at once.
 const CONNECTING_MAX: u32 = 512;
+/// Connections that all workers make at once; more would overrun the backlog of most listeners.
+const CONNECTING_ALL_MAX: u32 = 4096;
 /// Completions handled before the next submission.
 const COMPLETIONS_PER_TURN: usize = 1024;
 /// Interval at which timeouts are checked and figures published.
 const HOUSEKEEPING_NS: u64 = POLL_INTERVAL_NS;
+/// Checks for overdue requests within the time that one may take; each looks at all connections.
+const OVERDUE_CHECKS: u64 = 8;
 /// A request due sooner than this is waited for without sleeping: a wake-up costs more.
 const SPIN_NS: u64 = 50_000;
 /// Entries of the executor's own rings and its registered memory: the least it takes.
@@ -82,6 +86,7 @@ pub(crate) struct Worker {
     /// Connections to replace.
     to_redial: u32,
     connecting: u32,
+    connecting_max: u32,
     dials: u64,
     next_id: u64,
     rng: u64,
@@ -92,6 +97,7 @@ pub(crate) struct Worker {
     /// Requests of the mix in flight.
     requests_in_flight: u64,
     published_ns: u64,
+    overdue_checked_ns: u64,
     events: Vec<Event>,
     results: WorkerResults,
 }
@@ -119,6 +125,9 @@ impl Worker {
                 worker.turn()?;
             }
             worker.publish(worker.state.now_ns());
+            if worker.plan.holds() {
+                worker.close_all()?;
+            }
             Ok(std::mem::take(&mut worker.results))
         })
     }
@@ -145,6 +154,7 @@ impl Worker {
             begun: 0,
             to_redial: 0,
             connecting: 0,
+            connecting_max: CONNECTING_MAX.min((CONNECTING_ALL_MAX / plan.workers).max(1)),
             dials: 0,
             next_id: FIRST_ID,
             rng: 0x9E37_79B9_7F4A_7C15 ^ u64::from(number + 1),
@@ -153,6 +163,7 @@ impl Worker {
             window: None,
             requests_in_flight: 0,
             published_ns: 0,
+            overdue_checked_ns: 0,
             events: Vec::new(),
             results: WorkerResults::default(),
             plan,
@@ -168,10 +179,17 @@ impl Worker {
         self.dial_wanted(now);
         self.send_due(now);
         if now >= self.published_ns + HOUSEKEEPING_NS {
-            self.end_overdue(now, self.timeout_ns());
             self.publish(now);
+            if now >= self.overdue_checked_ns + self.timeout_ns() / OVERDUE_CHECKS {
+                self.overdue_checked_ns = now;
+                self.end_overdue(now, self.timeout_ns());
+            }
         }
-        let wait = self.wait(self.state.now_ns());
+        self.enter(self.wait(self.state.now_ns()))
+    }
+
+    /// Submits, waits and handles what completed.
+    fn enter(&mut self, wait: Wait) -> Result<(), String> {
         self.ring.enter(wait).map_err(|error| error.to_string())?;
         let now = self.state.now_ns();
         let mut completions = Vec::with_capacity(COMPLETIONS_PER_TURN);
@@ -189,7 +207,9 @@ impl Worker {
                 key,
                 outcome,
                 armed,
-            } => self.received(key, outcome, armed, now),
+            } => self.streamed(key, outcome, armed, now),
+            Completion::Readable { key, hangup, armed } => self.readable(key, hangup, armed),
+            Completion::Received { key, outcome } => self.received(key, outcome, now),
             Completion::Sent {
                 key,
                 chunk,
@@ -200,11 +220,9 @@ impl Worker {
             Completion::Accepted { .. }
             | Completion::AcceptedOne { .. }
             | Completion::AcceptEnded { .. }
-            | Completion::Readable { .. }
-            | Completion::Received { .. }
             | Completion::PeerAddress { .. }
             | Completion::Woken
-            | Completion::Ticked => unreachable!("a worker only dials, streams and sends"),
+            | Completion::Ticked => unreachable!("a worker only dials, receives and sends"),
         }
     }
 

@@ -4,6 +4,8 @@
 //! connections out of the backlog only to close them. So while there are fewer free slots than the
 //! backlog can hold, connections are accepted one by one, no more at a time than there are slots:
 //! the others wait in the backlog until one is free.
+//!
+//! With several rings this holds for the ring that accepts; `Rings` chooses it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,4 +1,5 @@
-//! The one answer, and a run of copies of it long enough for a batch of pipelined requests.
+//! The one answer, and a run of copies of it long enough for a batch of pipelined requests; and a
+//! stream of events with its one change.
 //!
 //! All answers are the same bytes, so the debt to a connection is a number, never a buffer: any
 //! stretch of the answers it still has to get is a slice of [`BATCH`].
@@ -31,9 +32,37 @@ pub(crate) static BATCH: [u8; ANSWER_BYTES * BATCH_ANSWERS] = {
     batch
 };
 
+/// The beginning of a stream: a head, and the event that a client of revision 2026-07-28 waits for.
+const OPENING: &str = concat!(
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "4d\r\n",
+    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\"}\n\n\r\n",
+);
+
+/// One event in its chunk.
+const CHANGE: &str = concat!(
+    "c2\r\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\",",
+    "\"params\":{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":\"1\"}}",
+    "                                                           }\n\n\r\n",
+);
+
+/// Bytes of the beginning of a stream.
+pub(crate) const OPENING_BYTES: usize = OPENING.len();
+/// Bytes of one event.
+pub(crate) const CHANGE_BYTES: usize = CHANGE.len();
+
+/// The beginning of a stream and one event, which is repeated.
+pub(crate) static STREAM: [u8; OPENING_BYTES + CHANGE_BYTES] = {
+    let mut stream = [0; OPENING_BYTES + CHANGE_BYTES];
+    let (opening, change) = stream.split_at_mut(OPENING_BYTES);
+    opening.copy_from_slice(OPENING.as_bytes());
+    change.copy_from_slice(CHANGE.as_bytes());
+    stream
+};
+
 #[cfg(test)]
 mod tests {
-    use super::{ANSWER, ANSWER_BYTES, BATCH, BATCH_ANSWERS};
+    use super::{ANSWER, ANSWER_BYTES, BATCH, BATCH_ANSWERS, CHANGE, OPENING};
 
     #[test]
     fn body_has_the_length_its_head_names() {
@@ -51,5 +80,18 @@ mod tests {
                 .chunks(ANSWER_BYTES)
                 .all(|answer| answer == ANSWER.as_bytes())
         );
+    }
+
+    #[test]
+    fn chunks_have_the_lengths_that_they_name() {
+        let check = |chunk: &str| {
+            let (length, rest) = chunk.split_once("\r\n").unwrap();
+            let bytes = usize::from_str_radix(length, 16).unwrap();
+            assert_eq!(rest.len(), bytes + 2, "{chunk}");
+            assert!(rest.ends_with("\n\n\r\n"));
+        };
+        check(OPENING.split_once("\r\n\r\n").unwrap().1);
+        check(CHANGE);
+        assert_eq!(CHANGE.len(), 200);
     }
 }

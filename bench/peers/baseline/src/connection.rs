@@ -3,7 +3,7 @@
 //! Pure bookkeeping; it submits nothing. [`Connection::step`] alone decides the next
 //! submission, so a descriptor is closed exactly once, and only when nothing in flight names it.
 
-use crate::answer::{ANSWER_BYTES, BATCH};
+use crate::answer::{ANSWER_BYTES, BATCH, CHANGE_BYTES, OPENING_BYTES, STREAM};
 use crate::request::{Framed, frame};
 
 /// A connection in its slot. The default is a vacant slot, which remembers its generation.
@@ -20,9 +20,12 @@ pub(crate) struct Connection {
     is_ending: bool,
     /// There is a connection here and its descriptor is not being closed.
     pub(crate) is_open: bool,
-    /// Bytes of answers not yet sent. A peer that does not read costs this number, not memory.
+    /// It gets the bytes of a stream instead of answers.
+    pub(crate) is_stream: bool,
+    /// Bytes of answers or of the stream not yet sent. A peer that does not read costs this
+    /// number, not memory.
     owed_bytes: u64,
-    /// How far into an answer the next byte to send lies.
+    /// How far into an answer, or into the stream, the next byte to send lies.
     answer_offset: usize,
     /// The beginning of a request; empty and without memory while nothing is half received.
     partial: Vec<u8>,
@@ -52,24 +55,44 @@ impl Connection {
         };
     }
 
-    /// Counts the requests in `input`, joined to the partial request before it, and owes an answer
-    /// for each.
-    pub(crate) fn receive(&mut self, input: &[u8]) {
+    /// Counts the whole requests in `input`, joined to the partial request before it.
+    pub(crate) fn receive(&mut self, input: &[u8]) -> usize {
         if self.is_ending {
-            return;
+            return 0;
         }
         if self.partial.is_empty() {
-            let used = self.count_requests(input);
+            let (requests, used) = self.count_requests(input);
             self.partial.extend_from_slice(&input[used..]);
-        } else {
-            let mut joined = std::mem::take(&mut self.partial);
-            joined.extend_from_slice(input);
-            let used = self.count_requests(&joined);
-            if used < joined.len() {
-                joined.drain(..used);
-                self.partial = joined;
-            }
+            return requests;
         }
+        let mut joined = std::mem::take(&mut self.partial);
+        joined.extend_from_slice(input);
+        let (requests, used) = self.count_requests(&joined);
+        if used < joined.len() {
+            joined.drain(..used);
+            self.partial = joined;
+        }
+        requests
+    }
+
+    /// Owes so many answers more.
+    pub(crate) fn answer(&mut self, requests: usize) {
+        self.owed_bytes += (requests * ANSWER_BYTES) as u64;
+    }
+
+    /// Makes the connection a stream and owes its beginning.
+    ///
+    /// # Panics
+    /// If answers are owed, whose bytes would be cut off.
+    pub(crate) fn open_stream(&mut self) {
+        assert_eq!((self.owed_bytes, self.answer_offset), (0, 0));
+        self.is_stream = true;
+        self.owed_bytes = OPENING_BYTES as u64;
+    }
+
+    /// Owes a stream one event more.
+    pub(crate) fn change(&mut self) {
+        self.owed_bytes += CHANGE_BYTES as u64;
     }
 
     /// The armed receive is over; `is_ended` if the peer's input is too.
@@ -84,7 +107,12 @@ impl Connection {
         match bytes {
             Some(bytes) => {
                 self.owed_bytes -= bytes as u64;
-                self.answer_offset = (self.answer_offset + bytes) % ANSWER_BYTES;
+                self.answer_offset += bytes;
+                if !self.is_stream {
+                    self.answer_offset %= ANSWER_BYTES;
+                } else if self.answer_offset == STREAM.len() {
+                    self.answer_offset = OPENING_BYTES;
+                }
             }
             None => {
                 self.owed_bytes = 0;
@@ -100,7 +128,8 @@ impl Connection {
         }
         if self.owed_bytes > 0 {
             self.is_sending = true;
-            let batch = &BATCH[self.answer_offset..];
+            let batch: &[u8] = if self.is_stream { &STREAM } else { &BATCH };
+            let batch = &batch[self.answer_offset..];
             let owed = usize::try_from(self.owed_bytes).unwrap_or(usize::MAX);
             return Step::Send(&batch[..batch.len().min(owed)]);
         }
@@ -115,30 +144,31 @@ impl Connection {
         Step::Close
     }
 
-    /// Returns the bytes used; the rest begin a request, or are dropped if it cannot be framed.
-    fn count_requests(&mut self, input: &[u8]) -> usize {
-        let mut used = 0;
+    /// Returns the whole requests and the bytes used; the rest begin a request, or are dropped if
+    /// it cannot be framed.
+    fn count_requests(&mut self, input: &[u8]) -> (usize, usize) {
+        let (mut requests, mut used) = (0, 0);
         while used < input.len() {
             match frame(&input[used..]) {
                 Framed::Whole(bytes) => {
                     used += bytes;
-                    self.owed_bytes += ANSWER_BYTES as u64;
+                    requests += 1;
                 }
-                Framed::Partial => return used,
+                Framed::Partial => break,
                 Framed::Refused => {
                     self.is_ending = true;
-                    return input.len();
+                    return (requests, input.len());
                 }
             }
         }
-        used
+        (requests, used)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Connection, Step};
-    use crate::answer::{ANSWER_BYTES, BATCH};
+    use crate::answer::{ANSWER_BYTES, BATCH, CHANGE_BYTES, OPENING_BYTES, STREAM};
 
     const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
 
@@ -148,19 +178,21 @@ mod tests {
         connection
     }
 
-    /// Feeds `pieces` and checks how many answers are owed and how many bytes are kept.
+    fn answer(connection: &mut Connection, requests: &[u8]) {
+        let requests = connection.receive(requests);
+        connection.answer(requests);
+    }
+
+    /// Feeds `pieces` and checks how many requests are whole and how many bytes are kept.
     fn check(pieces: &[&[u8]], answers: usize, kept_bytes: usize) {
         let mut connection = opened();
-        for piece in pieces {
-            connection.receive(piece);
-        }
-        let owed = (answers * ANSWER_BYTES) as u64;
-        assert_eq!(connection.owed_bytes, owed, "{pieces:?}");
+        let requests: usize = pieces.iter().map(|piece| connection.receive(piece)).sum();
+        assert_eq!(requests, answers, "{pieces:?}");
         assert_eq!(connection.partial.len(), kept_bytes, "{pieces:?}");
     }
 
     #[test]
-    fn owes_one_answer_per_whole_request() {
+    fn counts_whole_requests() {
         let two = REQUEST.repeat(2);
         let one_and_a_half = &two[..60];
         let bytes: Vec<&[u8]> = two.chunks(1).collect();
@@ -175,7 +207,7 @@ mod tests {
     #[test]
     fn resumes_a_short_send_where_it_stopped() {
         let mut connection = opened();
-        connection.receive(&REQUEST.repeat(2));
+        answer(&mut connection, &REQUEST.repeat(2));
         assert_eq!(connection.step(), Step::Send(&BATCH[..2 * ANSWER_BYTES]));
         assert_eq!(connection.step(), Step::Wait);
         let short = ANSWER_BYTES + 7;
@@ -189,7 +221,7 @@ mod tests {
     fn sends_its_output_then_cancels_then_closes_once() {
         let mut connection = opened();
         connection.is_receiving = true;
-        connection.receive(REQUEST);
+        answer(&mut connection, REQUEST);
         connection.receive(b"nonsense\r\n\r\n");
         assert_eq!(connection.step(), Step::Send(&BATCH[..ANSWER_BYTES]));
         connection.sent(Some(ANSWER_BYTES));
@@ -203,9 +235,30 @@ mod tests {
     #[test]
     fn a_failed_send_ends_the_connection() {
         let mut connection = opened();
-        connection.receive(REQUEST);
+        answer(&mut connection, REQUEST);
         assert!(matches!(connection.step(), Step::Send(_)));
         connection.sent(None);
         assert_eq!(connection.step(), Step::Close);
+    }
+
+    #[test]
+    fn a_stream_begins_once_and_repeats_its_event() {
+        let mut connection = opened();
+        assert_eq!(connection.receive(REQUEST), 1);
+        connection.open_stream();
+        assert_eq!(connection.step(), Step::Send(&STREAM[..OPENING_BYTES]));
+        connection.sent(Some(OPENING_BYTES));
+        for _ in 0..3 {
+            connection.change();
+            assert_eq!(connection.step(), Step::Send(&STREAM[OPENING_BYTES..]));
+            connection.change();
+            connection.sent(Some(1));
+            let rest = &STREAM[OPENING_BYTES + 1..];
+            assert_eq!(connection.step(), Step::Send(rest));
+            connection.sent(Some(CHANGE_BYTES - 1));
+            assert_eq!(connection.step(), Step::Send(&STREAM[OPENING_BYTES..]));
+            connection.sent(Some(CHANGE_BYTES));
+            assert_eq!(connection.step(), Step::Wait);
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! It is a measuring instrument, the denominator of every throughput and latency target: one
 //! thread, one raw io_uring, direct descriptors, multishot accept and receive, a head parse, and an
-//! answer of 200 constant bytes. The cost of a real server above it is the cost of MCP.
+//! answer of 200 constant bytes. The cost of a real server above it is the cost of MCP. With
+//! `--streams` it is the denominator of a broadcast instead: `fanout` says how.
 //!
 //! It handles, because every server must and a server that does not would be measured doing less
 //! work: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not
@@ -18,16 +19,19 @@
 mod answer;
 mod buffers;
 mod connection;
+mod fanout;
 mod request;
 mod server;
 mod token;
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use fanout::Fanout;
 use socket2::{Domain, Protocol, Socket, Type};
 
-const USAGE: &str = "usage: baseline [--listen 127.0.0.1:PORT] [--core N]";
+const USAGE: &str = "usage: baseline [--listen 127.0.0.1:PORT] [--core N] [--streams N]";
 /// Connections the kernel holds for us between their handshake and our accept.
 const BACKLOG: i32 = 4096;
 /// A cap on the descriptor table, in connections; its memory is 16 bytes an entry in the kernel.
@@ -38,6 +42,8 @@ const CONNECTIONS_MAX: u32 = 65_536;
 struct Options {
     listen: SocketAddr,
     core: Option<usize>,
+    /// Streams to broadcast to; 0 for none.
+    streams: u32,
 }
 
 fn main() -> ExitCode {
@@ -48,19 +54,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(&options) {
-        Ok(never) => match never {},
-        Err(error) => {
-            eprintln!("baseline: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = run(&options);
+    eprintln!("baseline: {error}");
+    ExitCode::FAILURE
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options = Options {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         core: None,
+        streams: 0,
     };
     while let Some(name) = words.next() {
         let value = words
@@ -70,6 +73,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         match name.as_str() {
             "--listen" => options.listen = value.parse().map_err(|_| malformed())?,
             "--core" => options.core = Some(value.parse().map_err(|_| malformed())?),
+            "--streams" => options.streams = value.parse().map_err(|_| malformed())?,
             _ => return Err(format!("unknown option {name:?}")),
         }
     }
@@ -85,21 +89,47 @@ fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
     {
         return Err(std::io::Error::other(format!("cannot run on core {id}")));
     }
-    let listener = listen(options.listen)?;
-    let address = listener.local_addr()?;
     let table_entries = descriptor_limit()?.min(CONNECTIONS_MAX);
-    server::serve(&listener, table_entries, || {
-        println!("listening on http://{address}/mcp");
+    // The kernel spreads connections over the listeners unevenly.
+    let places = (table_entries - table_entries / 10).max(1);
+    let rings = options.streams.div_ceil(places).max(1);
+    let mut address = options.listen;
+    let mut listeners = Vec::new();
+    for _ in 0..rings {
+        let listener = listen(address, rings > 1)?;
+        address = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    let fanout = (options.streams > 0).then(|| Fanout::new(options.streams));
+    let ready = AtomicU32::new(0);
+    let serve = |listener: &TcpListener| {
+        server::serve(listener, table_entries, fanout.as_ref(), || {
+            if ready.fetch_add(1, Ordering::Relaxed) + 1 == rings {
+                println!("listening on http://{address}/mcp");
+            }
+        })
+    };
+    // A ring that fails ends the process, whatever the others do.
+    std::thread::scope(|scope| {
+        for listener in &listeners[1..] {
+            scope.spawn(|| {
+                let Err(error) = serve(listener);
+                eprintln!("baseline: {error}");
+                std::process::exit(1)
+            });
+        }
+        serve(&listeners[0])
     })
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, is_shared: bool) -> std::io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(is_shared)?;
     // Accepted sockets inherit this.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
@@ -125,11 +155,12 @@ fn descriptor_limit() -> std::io::Result<u32> {
 mod tests {
     use super::{Options, options};
 
-    fn check(line: &str, expected: Result<(&str, Option<usize>), &str>) {
+    fn check(line: &str, expected: Result<(&str, Option<usize>, u32), &str>) {
         let expected = match expected {
-            Ok((listen, core)) => Ok(Options {
+            Ok((listen, core, streams)) => Ok(Options {
                 listen: listen.parse().unwrap(),
                 core,
+                streams,
             }),
             Err(reason) => Err(reason.to_owned()),
         };
@@ -139,10 +170,10 @@ mod tests {
 
     #[test]
     fn reads_the_command_line() {
-        check("", Ok(("127.0.0.1:0", None)));
+        check("", Ok(("127.0.0.1:0", None, 0)));
         check(
-            "--listen 127.0.0.1:81 --core 1",
-            Ok(("127.0.0.1:81", Some(1))),
+            "--listen 127.0.0.1:81 --core 1 --streams 7",
+            Ok(("127.0.0.1:81", Some(1), 7)),
         );
         check("--core", Err("--core needs a value"));
         check("--core x", Err("--core does not take \"x\""));

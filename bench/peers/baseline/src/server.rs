@@ -17,13 +17,14 @@ use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
 use crate::buffers::{Buffers, GROUP};
 use crate::connection::{Connection, Step};
+use crate::fanout::Fanout;
 use crate::token::{Operation, Token};
 
 const SUBMISSION_ENTRIES: u32 = 2048;
 const COMPLETION_ENTRIES: u32 = 16_384;
 
-/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once. Calls
-/// `on_ready` when connections can be made.
+/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once, or
+/// takes its part in `fanout`. Calls `on_ready` when connections can be made.
 ///
 /// # Errors
 /// The kernel refuses the ring, a registration, an `enter`, or to accept for another
@@ -31,6 +32,7 @@ const COMPLETION_ENTRIES: u32 = 16_384;
 pub(crate) fn serve(
     listener: &TcpListener,
     connections_max: u32,
+    fanout: Option<&Fanout>,
     on_ready: impl FnOnce(),
 ) -> io::Result<Infallible> {
     // Declared before the ring, so dropped after it.
@@ -43,6 +45,10 @@ pub(crate) fn serve(
         .build(SUBMISSION_ENTRIES)?;
     ring.submitter().register_files_sparse(connections_max)?;
     buffers.register(&ring.submitter())?;
+    let ring_fd = ring.as_raw_fd();
+    if let Some(fanout) = fanout {
+        fanout.join(ring_fd);
+    }
 
     let (mut submitter, submissions, mut completions) = ring.split();
     // Saves looking the ring's own descriptor up at each `enter` (io_uring_register(2)).
@@ -57,6 +63,8 @@ pub(crate) fn serve(
         queued: Vec::with_capacity(connections_max as usize),
         listener: listener.as_raw_fd(),
         is_accepting: false,
+        ring_fd,
+        fanout,
     };
     server.arm_accept()?;
     server.ring.submit(0)?;
@@ -80,6 +88,8 @@ struct Server<'r> {
     queued: Vec<u32>,
     listener: RawFd,
     is_accepting: bool,
+    ring_fd: RawFd,
+    fanout: Option<&'r Fanout>,
 }
 
 impl Server<'_> {
@@ -100,7 +110,11 @@ impl Server<'_> {
                 Ok(())
             }
             // The receive it cancelled reports its own end.
-            Operation::Cancel => Ok(()),
+            Operation::Cancel | Operation::Notify => Ok(()),
+            Operation::Change => {
+                self.change();
+                Ok(())
+            }
             Operation::Close if !self.is_accepting => self.arm_accept(),
             Operation::Close => Ok(()),
         }
@@ -144,9 +158,14 @@ impl Server<'_> {
         assert_eq!(connection.generation, token.generation);
         if let Some(id) = buffer {
             let bytes = usize::try_from(result).unwrap_or(0);
-            connection.receive(self.buffers.received(id, bytes));
+            let requests = connection.receive(self.buffers.received(id, bytes));
             self.buffers.hand_back(id);
+            match self.fanout {
+                Some(fanout) if requests > 0 => self.fan_out(fanout, token.slot, requests)?,
+                _ => connection.answer(requests),
+            }
         }
+        let connection = &mut self.connections[token.slot as usize];
         if is_last {
             // Out of buffers is no fault of the peer: those of this turn are back before the next.
             let is_ended = result <= 0 && result != -libc::ENOBUFS;
@@ -157,6 +176,47 @@ impl Server<'_> {
         }
         self.enqueue(token.slot);
         Ok(())
+    }
+
+    /// Makes a connection that sent a request a stream; when there are as many streams as are
+    /// wanted, answers it and sends an event to each of them.
+    fn fan_out(&mut self, fanout: &Fanout, slot: u32, requests: usize) -> io::Result<()> {
+        let connection = &mut self.connections[slot as usize];
+        if connection.is_stream {
+            // A client has no reason to send more; its bytes are of no use.
+            return Ok(());
+        }
+        if fanout.is_stream_wanted() {
+            connection.open_stream();
+            return Ok(());
+        }
+        connection.answer(requests);
+        for ring in fanout.rings() {
+            if ring == self.ring_fd {
+                self.change();
+                continue;
+            }
+            let token = |operation| Token {
+                operation,
+                generation: 0,
+                slot: 0,
+            };
+            let change = token(Operation::Change).pack();
+            let message = opcode::MsgRingData::new(Fd(ring), 0, change, None);
+            self.ring.push(&message.build(), token(Operation::Notify))?;
+        }
+        Ok(())
+    }
+
+    /// Owes every stream of this ring an event.
+    fn change(&mut self) {
+        for slot in 0..self.connections.len() {
+            let connection = &mut self.connections[slot];
+            if connection.is_stream && connection.is_open {
+                connection.change();
+                self.enqueue(slot as u32);
+            }
+        }
     }
 
     /// Ends the turn: gives the buffers back and submits the next step of each connection.
@@ -182,6 +242,9 @@ impl Server<'_> {
                     self.ring.push(&cancel.build(), token(Operation::Cancel))?;
                 }
                 Step::Close => {
+                    if let Some(fanout) = self.fanout.filter(|_| connection.is_stream) {
+                        fanout.closed();
+                    }
                     let close = opcode::Close::new(Fixed(slot));
                     self.ring.push(&close.build(), token(Operation::Close))?;
                 }

@@ -12,14 +12,20 @@ pub(crate) enum Operation {
     Send,
     Cancel,
     Close,
+    /// A message to another ring was sent.
+    Notify,
+    /// A message from another ring: every stream gets an event.
+    Change,
 }
 
-const OPERATIONS: [Operation; 5] = [
+const OPERATIONS: [Operation; 7] = [
     Operation::Accept,
     Operation::Receive,
     Operation::Send,
     Operation::Cancel,
     Operation::Close,
+    Operation::Notify,
+    Operation::Change,
 ];
 
 /// The 64 bits of a completion's `user_data`: operation 8, generation 24, slot 32.

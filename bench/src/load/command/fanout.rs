@@ -33,7 +33,6 @@ pub(super) fn run(
         context.plan(trigger.clone(), Role::Stream, flags.streams, 1),
         interrupted,
     )?;
-    let start = UsageSnapshot::read(context.server_pid, run.state.now_ns());
     let progress = Progress::new("opening streams");
     let mut waited = run.connect(flags.streams);
     progress.show_connections(&run.state);
@@ -44,6 +43,7 @@ pub(super) fn run(
         run.finish()?;
         return Err(fault);
     }
+    let start = UsageSnapshot::read(context.server_pid, run.state.now_ns());
     let mut triggered_ns: Vec<u64> = Vec::new();
     while waited == WaitOutcome::Reached && triggered_ns.len() < flags.rounds as usize {
         let round = triggered_ns.len() as u64 + 1;

@@ -49,8 +49,9 @@ pub(super) fn run(
     let end = UsageSnapshot::read(context.server_pid, run.state.now_ns());
     let held = run.state.sum(|live| &live.held);
     let lost = run.state.sum(|live| &live.lost);
-    let tally = run.finish()?.tally;
+    // Their memory is that of the held connections only before these end.
     let (generator, server) = start.used_until(&end, stand);
+    let tally = run.finish()?.tally;
     let errors = tally.counts.errors;
     let active = rate.map(|rate_per_s| ActiveReport {
         rate_per_s,
@@ -58,6 +59,7 @@ pub(super) fn run(
         answered: tally.counts.answered,
         errors,
         latency: tally.latency.distribution(),
+        schedule_slip: Some(tally.slip.distribution()),
     });
     let outcome = Outcome::Soak(SoakReport {
         kind: flags.kind.name().to_owned(),

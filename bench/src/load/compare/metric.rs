@@ -29,7 +29,7 @@ const fn metric(
 ///
 /// Percentiles without a prefix are of the latency of `call`, of the active calls of `soak`, and of
 /// the delay of `fanout`. Where `server_busiest` is below 95, compare `server_cpu` instead of
-/// `answers_per_s`. `errors` are [`Outcome::failures`].
+/// `answers_per_s`; in `fanout` it is for each delivery. `errors` are [`Outcome::failures`].
 pub static METRICS: [Metric; 15] = [
     metric("answers_per_s", |it| Some(call(it)?.answers_per_s), number),
     metric("p50", |it| Some(latency(it)?.p50_ns as f64), time),
@@ -114,7 +114,12 @@ fn recorded(times: &Distribution) -> Option<&Distribution> {
 }
 
 fn server_cpu(report: &Report) -> Option<f64> {
-    let cpu_us = call(report)?.server?.cpu_us_per_answer;
+    let server = match &report.outcome {
+        Outcome::Call(call) => call.server,
+        Outcome::Fanout(fanout) => fanout.server,
+        Outcome::Soak(_) | Outcome::Sweep(_) => None,
+    };
+    let cpu_us = server?.cpu_us_per_answer;
     (cpu_us > 0.0).then_some(cpu_us)
 }
 
@@ -183,14 +188,19 @@ mod tests {
                 ("connections_per_s", "40,000"),
             ],
         );
+        let mut report = samples::fanout();
+        if let Outcome::Fanout(fanout) = &mut report.outcome {
+            fanout.server = Some(fanout.generator);
+        }
         check(
-            &samples::fanout(),
+            &report,
             &[
                 ("p50", "2.00 ms"),
                 ("p90", "5.00 ms"),
                 ("p99", "12.0 ms"),
                 ("p999", "22.0 ms"),
                 ("max", "40.0 ms"),
+                ("server_cpu", "2.00 us"),
                 ("errors", "0"),
                 ("fanout_last", "5.00 ms"),
             ],

@@ -357,6 +357,8 @@ pub struct ActiveReport {
     pub errors: Errors,
     /// From the intended send time to the whole answer.
     pub latency: Distribution,
+    /// How late the generator itself was; older records lack it.
+    pub schedule_slip: Option<Distribution>,
 }
 
 /// One change broadcast to many streams.
@@ -372,9 +374,10 @@ pub struct FanoutReport {
     pub delay: Distribution,
     /// Failures while opening.
     pub errors: Errors,
-    /// The load generator's own use of the machine.
+    /// The load generator's own use of the machine since all streams were open. Records from before
+    /// December 2026 have the opening in both.
     pub generator: ProcessUse,
-    /// The server's use of the machine, if its process was found on this machine.
+    /// The server's use of the machine since then, if its process was found on this machine.
     pub server: Option<ProcessUse>,
 }
 

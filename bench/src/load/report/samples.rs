@@ -74,6 +74,7 @@ pub(crate) fn soak() -> Report {
             answered: 1_000,
             errors: Errors::default(),
             latency: distribution(1_000, 70_000),
+            schedule_slip: Some(distribution(1_000, 900)),
         }),
         generator: process(4_001, 1.0),
         server: Some(process(4_000, 0.5)),

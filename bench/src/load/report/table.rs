@@ -240,6 +240,9 @@ fn soak_text(soak: &SoakReport) -> String {
     let mut active_text = String::new();
     if let Some(active) = &soak.active {
         add_latency(&mut latencies, "active", &active.latency);
+        if let Some(slip) = &active.schedule_slip {
+            add_latency(&mut latencies, SEND_DELAY, slip);
+        }
         active_text = format!(
             "active     {}/s for {} s: {} answered, errors: {}\n",
             number(active.rate_per_s),

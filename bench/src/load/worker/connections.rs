@@ -1,6 +1,6 @@
 //! Connections of a worker: opened, broken, replaced; received and sent bytes.
 
-use super::{CONNECTING_MAX, Timer, Worker};
+use super::{CLOSING_MAX, Timer, Worker};
 use crate::load::answer::Ending;
 use crate::load::client::{Client, Event, Exchange, Purpose, Stage};
 use crate::load::pace::Schedule;
@@ -8,22 +8,25 @@ use crate::load::plan::{Fault, Role};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
 use corelane_io::chunk::Chunk;
-use corelane_io::ring::{Received, Route};
+use corelane_io::ring::{Hangup, Received, Route, Wait};
 use corelane_io::slots::SlotKey;
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Pause before a broken connection is replaced.
 const REDIAL_NS: u64 = 100_000_000;
+/// How long a turn of closing waits for a completion at most.
+const CLOSING_WAIT: Duration = Duration::from_millis(10);
 /// Duration of a ramp's schedule; only its rate matters.
 const RAMP: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Opens the missing connections as fast as the ramp and the bounds allow.
     pub(super) fn dial_wanted(&mut self, now: u64) {
-        while self.connecting < CONNECTING_MAX
+        while self.connecting < self.connecting_max
             && !self.free.is_empty()
             && (self.to_redial > 0 || self.next_dial_ns().is_some_and(|due| due <= now))
         {
@@ -38,7 +41,7 @@ impl Worker {
     /// When the next connection is due; nothing if all are begun.
     pub(super) fn next_dial_ns(&self) -> Option<u64> {
         let wanted = self.state.wanted.load(Ordering::Relaxed);
-        let is_bound = self.connecting >= CONNECTING_MAX || self.free.is_empty();
+        let is_bound = self.connecting >= self.connecting_max || self.free.is_empty();
         if self.begun >= self.plan.share(wanted, self.number) || is_bound {
             return None;
         }
@@ -60,6 +63,7 @@ impl Worker {
         let route = Route {
             from: self.plan.source(number),
             to: self.plan.address,
+            resets_on_close: self.plan.holds(),
         };
         self.ring.connect(key, &route);
     }
@@ -77,7 +81,10 @@ impl Worker {
         if self.is_measured(now) {
             self.results.tally.counts.connected += 1;
         }
-        self.ring.recv_multishot(key);
+        match self.plan.holds() {
+            true => self.ring.watch(key),
+            false => self.ring.recv_multishot(key),
+        }
         self.set_stage(key, Stage::Opening);
         match self.plan.revision {
             Revision::Legacy => self.send(key, Purpose::Initialize, now, now),
@@ -116,7 +123,46 @@ impl Worker {
         }
     }
 
-    pub(super) fn received(&mut self, key: SlotKey, outcome: Received, armed: bool, now: u64) {
+    /// A held connection has bytes, or its end came.
+    pub(super) fn readable(&mut self, key: SlotKey, hangup: Hangup, armed: bool) {
+        if self.slots.get(key).is_none() {
+            return;
+        }
+        if !armed {
+            self.ring.watch(key);
+        }
+        self.ring.receive(key);
+        // No poll reports the end behind the last bytes.
+        if hangup != Hangup::None {
+            self.ring.receive(key);
+        }
+    }
+
+    /// A receive of a held connection ended.
+    pub(super) fn received(&mut self, key: SlotKey, outcome: Received, now: u64) {
+        let is_more = matches!(
+            outcome,
+            Received::NoBuffers
+                | Received::Data {
+                    more_waiting: true,
+                    ..
+                }
+        );
+        self.on_recv(key, outcome, now);
+        if is_more && self.slots.get(key).is_some() {
+            self.ring.receive(key);
+        }
+    }
+
+    /// The multishot receive of a connection brought bytes or ended.
+    pub(super) fn streamed(&mut self, key: SlotKey, outcome: Received, armed: bool, now: u64) {
+        self.on_recv(key, outcome, now);
+        if !armed && self.slots.get(key).is_some() {
+            self.ring.recv_multishot(key);
+        }
+    }
+
+    fn on_recv(&mut self, key: SlotKey, outcome: Received, now: u64) {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
                 let mut events = std::mem::take(&mut self.events);
@@ -137,18 +183,11 @@ impl Worker {
                 }
             }
             Received::NoBuffers | Received::WouldBlock => {}
-            Received::EndOfStream => {
-                self.ended(key, now);
-                return;
-            }
+            Received::EndOfStream => self.ended(key, now),
             Received::Failed { errno } => {
                 let reason = io::Error::from_raw_os_error(errno).to_string();
                 self.broke(key, Failure::Reset, &reason, now);
-                return;
             }
-        }
-        if !armed && self.slots.get(key).is_some() {
-            self.ring.recv_multishot(key);
         }
     }
 
@@ -342,6 +381,21 @@ impl Worker {
             self.close(key);
             self.to_redial += 1;
         }
+    }
+
+    /// Closes all connections, [`CLOSING_MAX`] at a time: when many are closed at once, the kernel
+    /// looks for the operations of each among those of all.
+    pub(super) fn close_all(&mut self) -> Result<(), String> {
+        let mut keys: VecDeque<SlotKey> = self.slots.keys().collect();
+        while !keys.is_empty() || self.ring.closing() > 0 {
+            while self.ring.closing() < CLOSING_MAX as usize
+                && let Some(key) = keys.pop_front()
+            {
+                self.close(key);
+            }
+            self.enter(Wait::For(CLOSING_WAIT))?;
+        }
+        Ok(())
     }
 
     fn close(&mut self, key: SlotKey) {

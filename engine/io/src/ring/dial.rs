@@ -18,9 +18,14 @@ use std::net::SocketAddr;
 
 /// The value of an option that is on. It is read when a link runs, so it lives for ever.
 static ON: c_int = 1;
+/// A close resets the connection (socket(7), SO_LINGER). Read when a link runs, too.
+static RESET: libc::linger = libc::linger {
+    l_onoff: 1,
+    l_linger: 0,
+};
 
 /// Links of a chain, the last one included, at most.
-const CHAIN_ENTRIES_MAX: usize = 5;
+const CHAIN_ENTRIES_MAX: usize = 6;
 
 /// Where a connection goes, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +37,10 @@ pub struct Route {
     pub from: Option<SocketAddr>,
     /// The destination.
     pub to: SocketAddr,
+    /// Whether a close resets the connection instead of ending it in order: neither side then
+    /// keeps anything of it. Otherwise each port that closes first is taken for a minute
+    /// (TIME-WAIT, RFC 9293 3.6.1), and the host keeps only so many (`tcp_max_tw_buckets`).
+    pub resets_on_close: bool,
 }
 
 impl Ring {
@@ -61,9 +70,10 @@ impl Ring {
         let place = DestinationSlot::try_from_slot_target(fd.0)
             .expect("an index of the table is a place in it");
         let socket = opcode::Socket::new(family, libc::SOCK_STREAM, 0).file_index(Some(place));
-        let option = |level, name| {
+        let option = |level: c_int, name: c_int| {
             let value = (&raw const ON).cast();
-            opcode::SetSockOpt::new(fd, level, name, value, size_of::<c_int>() as u32).build()
+            let bytes = size_of::<c_int>() as u32;
+            opcode::SetSockOpt::new(fd, level as u32, name as u32, value, bytes).build()
         };
         let step = |entry| {
             link(
@@ -76,15 +86,19 @@ impl Ring {
         };
         self.make_room_for_chain();
         self.push(step(socket.build()));
-        self.push(step(option(
-            libc::IPPROTO_TCP as u32,
-            libc::TCP_NODELAY as u32,
-        )));
+        self.push(step(option(libc::IPPROTO_TCP, libc::TCP_NODELAY)));
+        if route.resets_on_close {
+            let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
+            let value = (&raw const RESET).cast();
+            let bytes = size_of::<libc::linger>() as u32;
+            let linger = opcode::SetSockOpt::new(fd, level, name, value, bytes);
+            self.push(step(linger.build()));
+        }
         if let Some((address, bytes)) = from {
             // For both families: the option belongs to the socket, not to an address.
             self.push(step(option(
-                libc::IPPROTO_IP as u32,
-                libc::IP_BIND_ADDRESS_NO_PORT as u32,
+                libc::IPPROTO_IP,
+                libc::IP_BIND_ADDRESS_NO_PORT,
             )));
             self.push(step(opcode::Bind::new(fd, address.cast(), bytes).build()));
         }

@@ -6,15 +6,24 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::serve;
-use crate::answer::{ANSWER_BYTES, BATCH};
+use crate::answer::{ANSWER_BYTES, BATCH, OPENING_BYTES, STREAM};
+use crate::fanout::Fanout;
 
 const REQUEST: &[u8] = b"POST /mcp HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
 
 fn start(connections_max: u32) -> SocketAddr {
+    start_with(connections_max, None)
+}
+
+fn start_with(connections_max: u32, fanout: Option<&'static Fanout>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (ready, wait) = mpsc::channel();
-    std::thread::spawn(move || serve(&listener, connections_max, || ready.send(()).unwrap()));
+    std::thread::spawn(move || {
+        serve(&listener, connections_max, fanout, || {
+            ready.send(()).unwrap()
+        })
+    });
     wait.recv().unwrap();
     address
 }
@@ -127,4 +136,35 @@ fn accepts_again_when_a_full_table_has_room() {
     let mut second = connect(address);
     second.write_all(REQUEST).unwrap();
     expect_answers(&mut second, 1);
+}
+
+/// Two rings, each with one stream at a time. A stream that ends makes way for another.
+#[test]
+fn sends_an_event_to_the_streams_of_every_ring() {
+    let fanout: &Fanout = Box::leak(Box::new(Fanout::new(2)));
+    let addresses = [start_with(3, Some(fanout)), start_with(3, Some(fanout))];
+    for _ in 0..2 {
+        let mut streams = addresses.map(connect);
+        let mut opening = [0; OPENING_BYTES];
+        for stream in &mut streams {
+            stream.write_all(REQUEST).unwrap();
+            stream.read_exact(&mut opening).unwrap();
+            assert_eq!(opening, STREAM[..OPENING_BYTES]);
+        }
+        let mut trigger = connect(addresses[0]);
+        for _ in 0..3 {
+            trigger.write_all(REQUEST).unwrap();
+            expect_answers(&mut trigger, 1);
+            for stream in &mut streams {
+                let mut change = STREAM[OPENING_BYTES..].to_vec();
+                change.fill(0);
+                stream.read_exact(&mut change).unwrap();
+                assert_eq!(change, STREAM[OPENING_BYTES..]);
+            }
+        }
+        for mut stream in streams {
+            stream.shutdown(Shutdown::Write).unwrap();
+            expect_end(&mut stream);
+        }
+    }
 }

@@ -43,6 +43,7 @@ fn a_soak_shows_steps_slope_and_slab() {
         "ramp       0.50 s, 40,000 connections/s",
         "errors     none",
         "active     200/s for 5.00 s: 1,000 answered, errors: none",
+        "send delay   900 ns  2.25 us  5.40 us  9.90 us  14.4 us  18.0 us   1,000",
         "held        at  resident   private  server CPU     slab",
         "5,000   0.12 s  8.23 MiB  5.21 MiB      0.12 s  335 MiB",
         "each connection: resident 48 B, private 44 B, slab 7.23 KiB",

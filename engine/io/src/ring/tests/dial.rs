@@ -4,7 +4,7 @@ use super::server::{ROUND, ROUNDS_MAX, SMALL};
 use crate::chunk::Chunk;
 use crate::ring::{Completion, Received, Ring, RingSettings, Route, Wait};
 use crate::slots::{SlotKey, Slots};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 /// A ring that dials, and its slots.
@@ -48,6 +48,14 @@ impl Client {
     }
 }
 
+fn route(from: Option<SocketAddr>, to: SocketAddr) -> Route {
+    Route {
+        from,
+        to,
+        resets_on_close: false,
+    }
+}
+
 fn any_port() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
@@ -57,10 +65,10 @@ fn a_connection_comes_from_its_source_address() {
     let listener = any_port();
     let mut client = Client::open(&SMALL);
     let key = client.slots.insert_at(7, ());
-    let route = Route {
-        from: Some("127.9.8.7:0".parse().unwrap()),
-        to: listener.local_addr().unwrap(),
-    };
+    let route = route(
+        Some("127.9.8.7:0".parse().unwrap()),
+        listener.local_addr().unwrap(),
+    );
     client.ring.connect(key, &route);
     assert_eq!(client.connected(key), Ok(()));
     let (mut server, peer) = listener.accept().unwrap();
@@ -98,11 +106,39 @@ fn a_connection_comes_from_its_source_address() {
 }
 
 #[test]
+fn a_close_resets_a_connection_whose_route_says_so() {
+    let listener = any_port();
+    let address = listener.local_addr().unwrap();
+    let mut client = Client::open(&SMALL);
+    for resets_on_close in [true, false] {
+        let key = client.slots.insert_at(0, ());
+        let route = Route {
+            resets_on_close,
+            ..route(None, address)
+        };
+        client.ring.connect(key, &route);
+        assert_eq!(client.connected(key), Ok(()));
+        let (mut server, _) = listener.accept().unwrap();
+        client.slots.remove(key);
+        client.ring.close(key);
+        client.take("close", |completion| {
+            matches!(completion, Completion::Closed { .. }).then_some(())
+        });
+        let end = server.read(&mut [0]).map_err(|error| error.kind());
+        let expected = match resets_on_close {
+            true => Err(ErrorKind::ConnectionReset),
+            false => Ok(0),
+        };
+        assert_eq!(end, expected);
+    }
+}
+
+#[test]
 fn a_refused_connection_and_a_foreign_source_say_why() {
     let check = |from: Option<SocketAddr>, to: SocketAddr, errno: i32| {
         let mut client = Client::open(&SMALL);
         let key = client.slots.insert_at(0, ());
-        client.ring.connect(key, &Route { from, to });
+        client.ring.connect(key, &route(from, to));
         assert_eq!(client.connected(key), Err(errno), "{from:?} to {to}");
         assert_eq!(client.ring.in_flight(), 0);
     };
@@ -123,10 +159,10 @@ fn chains_stay_whole_when_the_submission_queue_is_full() {
         ..SMALL
     };
     let mut client = Client::open(&settings);
-    let route = Route {
-        from: Some("127.0.0.9:0".parse().unwrap()),
-        to: listener.local_addr().unwrap(),
-    };
+    let route = route(
+        Some("127.0.0.9:0".parse().unwrap()),
+        listener.local_addr().unwrap(),
+    );
     let keys: Vec<SlotKey> = (0..SMALL.descriptors)
         .map(|index| client.slots.insert_at(index, ()))
         .collect();
@@ -167,7 +203,7 @@ fn a_close_ends_dialling_however_far_it_has_come() {
     for submits in [Submits::Nothing, Submits::ItsChain, Submits::AllSteps] {
         let mut client = Client::open(&SMALL);
         let key = client.slots.insert_at(3, ());
-        client.ring.connect(key, &Route { from: None, to });
+        client.ring.connect(key, &route(None, to));
         match submits {
             Submits::Nothing => {}
             Submits::ItsChain => client.ring.submit_now(),
@@ -182,7 +218,7 @@ fn a_close_ends_dialling_however_far_it_has_come() {
         // The descriptor is free: another connection can use it.
         let other = any_port();
         let to = other.local_addr().unwrap();
-        client.ring.connect(key, &Route { from: None, to });
+        client.ring.connect(key, &route(None, to));
         assert_eq!(client.connected(key), Ok(()), "{submits:?}");
     }
 }
