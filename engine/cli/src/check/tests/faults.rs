@@ -140,13 +140,6 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
          [ring]",
     ),
     (
-        "open_files",
-        of("virtual-machine", "[ring]\ndescriptors = 20000"),
-        "the hard limit on open files is 20000, and 2 shards with 40000 connections need 20010; \
-         fix: `printf '%s - nofile 20010\\n' '*' root \
-         >/etc/security/limits.d/91-corelane-nofile.conf`",
-    ),
-    (
         "open_files_ceiling",
         on("cgroup-v1", &[("proc/sys/fs/nr_open", "1024")]),
         "fs.nr_open is 1024, and open files of each shard are 1481; fix: `sysctl -w \
