@@ -30,6 +30,8 @@ mod events;
 mod eviction;
 #[path = "integration/exposed_headers.rs"]
 mod exposed_headers;
+#[path = "integration/features.rs"]
+mod features;
 #[path = "integration/fixture.rs"]
 mod fixture;
 #[path = "integration/framing.rs"]
