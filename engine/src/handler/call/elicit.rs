@@ -24,7 +24,13 @@ impl Call {
     /// # Errors
     /// [`CallError`] when the client cannot show it, or answers with an error.
     pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
-        let mut answer = self.query(key, question.0).await?;
+        let revision = self.with_options(|options| options.revision);
+        if let (Some(field), Some(revision)) = (&question.new_field, revision)
+            && self.client_can(question.request.needs())
+        {
+            field.check(revision)?;
+        }
+        let mut answer = self.query(key, question.request).await?;
         match answer["action"].as_str() {
             Some("accept") => match take_member(&mut answer, "content") {
                 Value::Object(content) => Ok(Elicited::Accepted(content)),
