@@ -44,6 +44,8 @@ mod header_params;
 mod ids;
 #[path = "integration/isolation.rs"]
 mod isolation;
+#[path = "integration/keys.rs"]
+mod keys;
 #[path = "integration/large_messages.rs"]
 mod large_messages;
 #[path = "integration/legacy_tasks.rs"]
