@@ -141,8 +141,11 @@ impl Server {
 impl TestClient {
     /// Answers what the server requests from its client with `respond`, which gets the method, such
     /// as `elicitation/create`, `sampling/createMessage` or `roots/list`, and the params, and
-    /// returns the result; `None` is an error to the server. The client then declares these
-    /// capabilities. Without this it has none.
+    /// returns the result. The client then declares these capabilities. Without this it has none.
+    ///
+    /// `None` is an error: in a session to the handler, which may go on without an answer, and in
+    /// revision 2026-07-28, which has no such answer, of the reply, as
+    /// [`TestClientError::InputRequired`].
     ///
     /// ```
     /// # use corelane::{Call, CallError, Elicitation, Server, tool};
@@ -351,8 +354,11 @@ impl Channel {
             return pending.slot.fill(Err(refused));
         }
         let result = message["result"].take();
-        if result["resultType"] == "input_required" && pending.rounds < ROUNDS_MAX {
-            return self.send_request(self.next_round(pending, &result));
+        if result["resultType"] == "input_required" {
+            return match self.responses(&result, pending.rounds) {
+                Ok(responses) => self.send_request(next_round(pending, responses, &result)),
+                Err(missing) => pending.slot.fill(Err(missing)),
+            };
         }
         if pending.method == "initialize" {
             self.lock().has_session = true;
@@ -361,23 +367,26 @@ impl Channel {
         pending.slot.fill(Ok(TestResult(result)));
     }
 
-    /// The request again, with the answers to what the server requested.
-    fn next_round(&self, mut pending: Pending, result: &Value) -> Pending {
+    /// The answers to the requests in a result of the server, the one after `rounds` others.
+    fn responses(
+        &self,
+        result: &Value,
+        rounds: usize,
+    ) -> std::result::Result<Map<String, Value>, TestClientError> {
+        if rounds == ROUNDS_MAX {
+            let why = format!("after {ROUNDS_MAX} rounds");
+            return Err(TestClientError::InputRequired(why));
+        }
         let mut responses = Map::new();
         for (key, request) in result["inputRequests"].as_object().into_iter().flatten() {
             let method = request["method"].as_str().unwrap_or_default();
-            if let Some(response) = self.answer(method, &request["params"]) {
-                responses.insert(key.clone(), response);
-            }
+            let Some(response) = self.answer(method, &request["params"]) else {
+                let why = format!("{method} with the key {key:?} got no response");
+                return Err(TestClientError::InputRequired(why));
+            };
+            responses.insert(key.clone(), response);
         }
-        pending.rounds += 1;
-        pending
-            .params
-            .insert("inputResponses".to_owned(), responses.into());
-        pending
-            .params
-            .insert("requestState".to_owned(), result["requestState"].clone());
-        pending
+        Ok(responses)
     }
 }
 
@@ -386,3 +395,16 @@ impl fmt::Debug for Channel {
         formatter.debug_struct("Channel").finish_non_exhaustive()
     }
 }
+/// The request again, with the answers to the requests in `result`.
+fn next_round(mut pending: Pending, responses: Map<String, Value>, result: &Value) -> Pending {
+    pending.rounds += 1;
+    let state = result["requestState"].clone();
+    let added = [
+        ("inputResponses", responses.into()),
+        ("requestState", state),
+    ];
+    let added = added.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+    pending.params.extend(added);
+    pending
+}
+

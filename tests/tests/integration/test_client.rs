@@ -36,6 +36,16 @@ async fn greet(call: &Call) -> Result<String, CallError> {
     Ok(format!("Hello, {name}!"))
 }
 
+/// Always elicits more.
+#[tool]
+async fn insists(call: &Call) -> Result<(), CallError> {
+    for number in 0.. {
+        let question = Elicitation::form::<Name>("What is your name?")?;
+        call.elicit(&format!("name-{number}"), question).await?;
+    }
+    Ok(())
+}
+
 /// Waits for a timer of tokio.
 #[tool]
 async fn nap() -> &'static str {
@@ -48,7 +58,8 @@ fn client() -> TestClient {
     let server = server
         .with_tool(add())
         .with_tool(steps())
-        .with_tool(greet());
+        .with_tool(greet())
+        .with_tool(insists());
     server.with_tool(nap()).test_client().expect("it starts")
 }
 
@@ -154,6 +165,34 @@ fn a_test_client_keeps_notifications_in_order() {
         assert_eq!(progress.as_f64(), expected.as_f64());
     }
     assert!(client.notifications().is_empty());
+}
+
+#[test]
+fn input_that_a_test_does_not_give_is_an_error() {
+    let client = client();
+    client.respond_with(|_, _| None);
+    let refused = client.call_tool("greet", json!({})).wait();
+    let Err(TestClientError::InputRequired(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        why.contains("elicitation/create") && why.contains("\"name\""),
+        "{why}"
+    );
+    begin(&client, "2025-11-25");
+    let failed = client.call_tool("greet", json!({})).wait();
+    assert!(failed.expect("a result of the handler").is_error());
+}
+
+#[test]
+fn input_that_is_required_for_ever_is_an_error() {
+    let client = client();
+    client.respond_with(|_, _| Some(json!({"action": "decline"})));
+    let refused = client.call_tool("insists", json!({})).wait();
+    let Err(TestClientError::InputRequired(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("64 rounds"), "{why}");
 }
 
 #[test]
