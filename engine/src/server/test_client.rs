@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Error, Result, RunningServer, Server};
+use crate::log;
 use crate::profile::Profile;
 
 mod reply;
@@ -88,6 +89,9 @@ impl Server {
     /// Starts the server on one shard, without a listener, and connects a client to it in memory.
     ///
     /// The client speaks revision 2026-07-28 until [`TestClient::initialize`] begins a session of
+    /// Warnings and errors of the server, such as the cause of an internal error, go to the output
+    /// of the test; `RUST_LOG` sets other levels. A subscriber of the program is left in place.
+    ///
     /// an older one.
     ///
     /// ```
@@ -117,6 +121,7 @@ impl Server {
     /// Everything that keeps the server from starting.
     pub fn test_client(self) -> Result<TestClient> {
         let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
+        log::start_for_tests();
         let reading = ours.try_clone().map_err(Error::TestClient)?;
         let server = self.start_on_channel(Profile::default(), theirs.into())?;
         let channel = Arc::new(Channel {

@@ -46,6 +46,12 @@ async fn insists(call: &Call) -> Result<(), CallError> {
     Ok(())
 }
 
+/// Fails for a reason of its own.
+#[tool]
+async fn reads() -> std::io::Result<String> {
+    Err(std::io::Error::other("the disk is gone"))
+}
+
 /// Waits for a timer of tokio.
 #[tool]
 async fn nap() -> &'static str {
@@ -59,7 +65,8 @@ fn client() -> TestClient {
         .with_tool(add())
         .with_tool(steps())
         .with_tool(greet())
-        .with_tool(insists());
+        .with_tool(insists())
+        .with_tool(reads());
     server.with_tool(nap()).test_client().expect("it starts")
 }
 
@@ -193,6 +200,36 @@ fn input_that_is_required_for_ever_is_an_error() {
         panic!("{refused:?}");
     };
     assert!(why.contains("64 rounds"), "{why}");
+}
+
+/// The variable with which a test of this program fails, so that its output is shown.
+const FAILS: &str = "TEST_CLIENT_FAILS";
+
+#[test]
+fn the_cause_of_an_internal_error_is_in_the_output_of_the_test() {
+    let name = "test_client::the_cause_of_an_internal_error_is_in_the_output_of_the_test";
+    if std::env::var_os(FAILS).is_some() {
+        let failed = client().call_tool("reads", json!({})).wait();
+        panic!("{}", failed.expect("a result").text());
+    }
+    let program = std::env::current_exe().expect("a program");
+    let mut test = std::process::Command::new(program);
+    let test = test
+        .args(["--exact", name])
+        .env(FAILS, "1")
+        .env_remove("RUST_LOG");
+    let output = test.output().expect("it runs");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let id = text
+        .split("internal error ")
+        .nth(1)
+        .and_then(|it| it.get(..16));
+    let logged = text.lines().find(|line| line.contains("the disk is gone"));
+    let (Some(id), Some(logged)) = (id, logged) else {
+        panic!("{text}");
+    };
+    assert!(logged.contains(id), "{text}");
 }
 
 #[test]
