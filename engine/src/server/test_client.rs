@@ -59,6 +59,7 @@ struct Channel {
 #[derive(Default)]
 struct ChannelState {
     last_id: u64,
+    last_progress_token: u64,
     pending: HashMap<u64, Pending>,
     /// A session was initialized: requests belong to it.
     has_session: bool,
@@ -88,10 +89,10 @@ impl Drop for Pending {
 impl Server {
     /// Starts the server on one shard, without a listener, and connects a client to it in memory.
     ///
-    /// The client speaks revision 2026-07-28 until [`TestClient::initialize`] begins a session of
     /// Warnings and errors of the server, such as the cause of an internal error, go to the output
     /// of the test; `RUST_LOG` sets other levels. A subscriber of the program is left in place.
     ///
+    /// The client speaks revision 2026-07-28 until [`TestClient::initialize`] begins a session of
     /// an older one.
     ///
     /// ```
@@ -120,8 +121,8 @@ impl Server {
     /// # Errors
     /// Everything that keeps the server from starting.
     pub fn test_client(self) -> Result<TestClient> {
-        let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
         log::start_for_tests();
+        let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
         let reading = ours.try_clone().map_err(Error::TestClient)?;
         let server = self.start_on_channel(Profile::default(), theirs.into())?;
         let channel = Arc::new(Channel {
@@ -195,13 +196,17 @@ impl TestClient {
         self.request("initialize", params)
     }
 
-    /// Calls a tool.
+    /// Calls a tool. Its progress and its log messages of every level are among
+    /// [`TestClient::notifications`]; in a session, those of the level that the session has set.
     ///
     /// # Panics
     /// If `arguments` have no form in JSON.
     pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Reply {
         let arguments = serde_json::to_value(arguments).expect("arguments have a form in JSON");
-        self.request("tools/call", json!({"name": name, "arguments": arguments}))
+        let token = self.channel.next_progress_token();
+        let meta = json!({meta::PROGRESS_TOKEN: token, meta::LOG_LEVEL: "debug"});
+        let params = json!({"name": name, "arguments": arguments, "_meta": meta});
+        self.request("tools/call", params)
     }
 
     /// Sends a request of any method. Params that are not an object stand for none.
@@ -252,6 +257,12 @@ impl ChannelState {
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, ChannelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_progress_token(&self) -> u64 {
+        let mut state = self.lock();
+        state.last_progress_token += 1;
+        state.last_progress_token
     }
 
     fn send_request(&self, pending: Pending) {
@@ -395,11 +406,6 @@ impl Channel {
     }
 }
 
-impl fmt::Debug for Channel {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Channel").finish_non_exhaustive()
-    }
-}
 /// The request again, with the answers to the requests in `result`.
 fn next_round(mut pending: Pending, responses: Map<String, Value>, result: &Value) -> Pending {
     pending.rounds += 1;
@@ -413,3 +419,8 @@ fn next_round(mut pending: Pending, responses: Map<String, Value>, result: &Valu
     pending
 }
 
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Channel").finish_non_exhaustive()
+    }
+}

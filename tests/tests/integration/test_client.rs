@@ -1,10 +1,13 @@
 //! The client in memory that the library offers for tests.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::schemars::{self, JsonSchema};
-use corelane::{Call, CallError, Elicitation, Server, TestClient, TestClientError, Tool, tool};
+use corelane::{
+    Call, CallError, Elicitation, LogLevel, Server, TestClient, TestClientError, Tool, tool,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,13 +22,14 @@ async fn add(a: f64, b: f64) -> f64 {
     a + b
 }
 
-/// Reports progress twice.
+/// Reports progress twice, and logs.
 #[tool]
-async fn steps(call: &Call) -> &'static str {
+async fn steps(call: &Call) -> Result<&'static str, CallError> {
     for done in 1..=2 {
         call.progress(done).total(2).await;
     }
-    "climbed"
+    call.log(LogLevel::Warning, None, &"nearly there").await?;
+    Ok("climbed")
 }
 
 /// Greets the user.
@@ -172,6 +176,34 @@ fn a_test_client_keeps_notifications_in_order() {
         assert_eq!(progress.as_f64(), expected.as_f64());
     }
     assert!(client.notifications().is_empty());
+}
+
+#[test]
+fn a_call_gets_its_progress_and_log_messages() {
+    for (revision, client) in clients() {
+        begin(&client, revision);
+        for _ in 0..2 {
+            let climbed = client.call_tool("steps", json!({})).wait();
+            assert_eq!(climbed.expect("a result").text(), "climbed", "{revision}");
+        }
+        let seen = client.notifications();
+        let of_method = |method: &str| seen.iter().filter(|it| it["method"] == method).count();
+        assert_eq!(
+            of_method("notifications/progress"),
+            4,
+            "{revision}: {seen:?}"
+        );
+        assert_eq!(
+            of_method("notifications/message"),
+            2,
+            "{revision}: {seen:?}"
+        );
+        let tokens = seen
+            .iter()
+            .map(|it| it["params"]["progressToken"].to_string());
+        let tokens: HashSet<_> = tokens.filter(|token| token != "null").collect();
+        assert_eq!(tokens.len(), 2, "each call has its own: {seen:?}");
+    }
 }
 
 #[test]
