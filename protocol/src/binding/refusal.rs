@@ -137,7 +137,7 @@ pub enum Reason<'a> {
     #[error("method {0:?} does not exist")]
     MethodNotFound(&'a str),
     /// The request needs a capability that its client did not declare.
-    #[error("the client lacks a capability that this request needs")]
+    #[error("the client lacks the capability {}, which this request needs", .0.as_str())]
     MissingCapability(ClientCapability),
     /// A legacy message without a session.
     #[error("header MCP-Session-Id is missing: initialize first")]

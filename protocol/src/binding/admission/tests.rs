@@ -417,7 +417,7 @@ fn refusals_are_errors_of_the_schema() {
         Reason::MissingCapability(crate::mcp::capability::ClientCapability::Sampling),
         concat!(
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32021,"#,
-            r#""message":"the client lacks a capability that this request needs","#,
+            r#""message":"the client lacks the capability sampling, which this request needs","#,
             r#""data":{"requiredCapabilities":{"sampling":{}}}}}"#
         ),
     );
