@@ -14,6 +14,7 @@ pub(crate) mod pending_updates;
 pub(crate) mod plan;
 pub(crate) mod prompt;
 pub(crate) mod resource;
+mod rollout;
 pub(crate) mod schema;
 pub(crate) mod schema_bounds;
 mod schema_defect;

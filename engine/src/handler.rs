@@ -8,6 +8,7 @@ pub(crate) mod caller_info;
 pub(crate) mod elicitation;
 pub(crate) mod error;
 pub(crate) mod event_queue;
+mod form;
 pub(crate) mod input;
 pub(crate) mod offload;
 pub(crate) mod outcome;

@@ -101,6 +101,7 @@ pub use corelane_macros::{prompt, tool};
 pub use corelane_protocol::mcp::about::{Annotations, Icon, Role};
 pub use corelane_protocol::mcp::capability::ClientCapability;
 pub use corelane_protocol::mcp::content::{Content, ResourceContents};
+pub use corelane_protocol::mcp::lifecycle::Feature;
 pub use corelane_protocol::mcp::logging::LogLevel;
 pub use corelane_protocol::mcp::prompts::{PromptArgument, PromptMessage, PromptResult};
 pub use corelane_protocol::mcp::resources::ResourcePart;

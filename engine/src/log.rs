@@ -73,6 +73,15 @@ pub fn start(profile: &Log) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Logs warnings and errors, or the levels that `RUST_LOG` sets, to the output of the test that
+/// started the thread. Does nothing in a program that logs already.
+pub(crate) fn start_for_tests() {
+    let of_environment = EnvFilter::try_from_default_env();
+    let filter = of_environment.unwrap_or_else(|_| EnvFilter::new("warn"));
+    let builder = fmt().with_env_filter(filter).with_ansi(false);
+    let _ = builder.with_test_writer().try_init();
+}
+
 /// Waits until earlier records are written, for a bounded time: the reader may be stuck.
 pub fn flush() {
     if let Some(queue) = QUEUE.get() {

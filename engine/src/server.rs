@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
-use corelane_protocol::mcp::lifecycle::ServerDescription;
+use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
 
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
@@ -141,6 +141,22 @@ impl Server {
     #[must_use]
     pub fn with_prompt(mut self, prompt: Prompt) -> Server {
         self.entries.prompts.push(prompt);
+        self
+    }
+
+    /// Offers a feature that has no entry yet, so that clients use it when [`Server::handle`] adds
+    /// one. Without this a feature is offered from its first entry on, and a client that connected
+    /// before does not know of it. A feature that has been offered stays so.
+    ///
+    /// ```
+    /// use corelane::{Feature, Server};
+    ///
+    /// let server = Server::new("grows", "1.0.0").with_feature(Feature::Prompts);
+    /// let handle = server.handle();
+    /// ```
+    #[must_use]
+    pub fn with_feature(mut self, feature: Feature) -> Server {
+        self.entries.offer.insert(feature);
         self
     }
 

@@ -30,6 +30,8 @@ mod events;
 mod eviction;
 #[path = "integration/exposed_headers.rs"]
 mod exposed_headers;
+#[path = "integration/features.rs"]
+mod features;
 #[path = "integration/fixture.rs"]
 mod fixture;
 #[path = "integration/framing.rs"]
@@ -46,6 +48,8 @@ mod host_script;
 mod ids;
 #[path = "integration/isolation.rs"]
 mod isolation;
+#[path = "integration/keys.rs"]
+mod keys;
 #[path = "integration/large_messages.rs"]
 mod large_messages;
 #[path = "integration/legacy_tasks.rs"]

@@ -7,19 +7,17 @@
 //! through the lanes, which could be full. Changed resources wait while a shard still broadcasts
 //! earlier ones; changes that come faster are refused.
 //!
-//! A changed list is broadcast in a second step, when every shard has its plan. Otherwise a client
-//! could get the notification, request the list on another connection, and so perhaps from another
-//! shard, and get the old list without a further notification (MCP 2026-07-28 server/tools: lists
-//! do not vary per connection).
+//! A changed list is broadcast in a second step, when every shard has its plan: see [`Rollout`].
 //!
 //! Invariant: an accepted change reaches every shard that runs.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use corelane_protocol::mcp::subscription::{ListKind, ListKinds};
 
+use super::rollout::Rollout;
 use super::{CatalogError, Plan};
 use corelane_io::wake::Waker;
 
@@ -32,45 +30,33 @@ pub(crate) struct Changes {
     /// The catalog from now on, if it changed.
     pub(crate) plan: Option<Arc<Plan>>,
     /// Dropped once the shard uses the plan, and not before.
-    pub(crate) rollout: Option<Arc<RolloutBarrier>>,
+    pub(crate) new_plan: Option<NewPlan>,
     /// Lists that changed, in plans that every shard uses.
     pub(crate) lists: ListKinds,
     /// Resources that changed.
     pub(crate) uris: HashSet<Arc<str>>,
 }
 
-/// A plan that is not yet used everywhere. Each shard holds this until it uses the plan; when the
-/// last one drops it, the changed lists are broadcast on all shards.
-///
-/// A shard that gets a later plan before it took this one drops this one early, so that endless
-/// changes do not delay the broadcast; the later one names the same lists again.
+/// A plan that a shard does not use yet; dropped when it does.
 #[derive(Debug)]
-pub(crate) struct RolloutBarrier {
-    lists: ListKinds,
-    shards: Vec<Weak<ShardUpdates>>,
+pub(crate) struct NewPlan {
+    server: Weak<Running>,
+    shard: usize,
+    version: u64,
+    is_superseded: bool,
 }
 
-impl RolloutBarrier {
-    /// Broadcasts `lists`, and the lists of `earlier` that not every shard has.
-    fn after(
-        earlier: Option<&RolloutBarrier>,
-        mut lists: ListKinds,
-        shards: &[Arc<ShardUpdates>],
-    ) -> RolloutBarrier {
-        if let Some(earlier) = earlier {
-            lists.extend(earlier.lists);
-        }
-        RolloutBarrier {
-            lists,
-            shards: shards.iter().map(Arc::downgrade).collect(),
-        }
+impl NewPlan {
+    /// The shard gets a later plan instead, which reports the changes of this one too.
+    fn supersede(mut self) {
+        self.is_superseded = true;
     }
 }
 
-impl Drop for RolloutBarrier {
+impl Drop for NewPlan {
     fn drop(&mut self) {
-        for shard in self.shards.iter().filter_map(Weak::upgrade) {
-            shard.leave(|changes| changes.lists.extend(self.lists));
+        if let Some(server) = self.server.upgrade().filter(|_| !self.is_superseded) {
+            server.used(self.shard, self.version);
         }
     }
 }
@@ -87,20 +73,14 @@ pub(crate) struct ShardUpdates {
 /// from.
 #[derive(Debug, Default)]
 pub(crate) struct PendingUpdates {
-    server: OnceLock<Running>,
+    server: OnceLock<Arc<Running>>,
 }
 
 #[derive(Debug)]
 struct Running {
-    latest: Mutex<Latest>,
+    latest: Mutex<Arc<Plan>>,
     shards: Vec<Arc<ShardUpdates>>,
-}
-
-/// The catalog that the next change starts from.
-#[derive(Debug)]
-struct Latest {
-    plan: Arc<Plan>,
-    rollout: Weak<RolloutBarrier>,
+    rollout: Mutex<Rollout>,
 }
 
 /// Why something cannot be changed.
@@ -154,17 +134,32 @@ impl ShardUpdates {
     }
 }
 
+impl Running {
+    fn rollout(&self) -> MutexGuard<'_, Rollout> {
+        self.rollout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Broadcasts the changes that every shard has now that `shard` uses `version`.
+    fn used(&self, shard: usize, version: u64) {
+        let lists = self.rollout().take_ready(shard, version);
+        if lists.is_empty() {
+            return;
+        }
+        for shard in &self.shards {
+            shard.leave(|changes| changes.lists.extend(lists));
+        }
+    }
+}
+
 impl PendingUpdates {
     /// Starts with `plan` on `shards` shards; returns their pending updates.
     pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardUpdates>> {
         let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
-        let _ = self.server.set(Running {
-            latest: Mutex::new(Latest {
-                plan: Arc::clone(plan),
-                rollout: Weak::new(),
-            }),
+        let _ = self.server.set(Arc::new(Running {
+            latest: Mutex::new(Arc::clone(plan)),
+            rollout: Mutex::new(Rollout::new(shards)),
             shards: boards.clone(),
-        });
+        }));
         boards
     }
 
@@ -188,22 +183,23 @@ impl PendingUpdates {
         let server = self.server.get().ok_or(ChangeError::NotRunning)?;
         // Locked until every shard has it: the shards get changes in one order.
         let mut latest = server.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(next) = edit(&latest.plan)? else {
+        let Some(next) = edit(&latest)? else {
             return Ok(false);
         };
-        latest.plan = Arc::new(next);
-        // Kept until the end: it must not broadcast while updates are locked.
-        let earlier = latest.rollout.upgrade();
-        let rollout = Arc::new(RolloutBarrier::after(
-            earlier.as_deref(),
-            lists,
-            &server.shards,
-        ));
-        latest.rollout = Arc::downgrade(&rollout);
-        for shard in &server.shards {
+        *latest = Arc::new(next);
+        let version = server.rollout().begin(lists);
+        for (at, shard) in server.shards.iter().enumerate() {
             shard.leave(|changes| {
-                changes.plan = Some(Arc::clone(&latest.plan));
-                changes.rollout = Some(Arc::clone(&rollout));
+                changes.plan = Some(Arc::clone(&latest));
+                let new_plan = NewPlan {
+                    server: Arc::downgrade(server),
+                    shard: at,
+                    version,
+                    is_superseded: false,
+                };
+                if let Some(unused) = changes.new_plan.replace(new_plan) {
+                    unused.supersede();
+                }
             });
         }
         Ok(true)
@@ -320,19 +316,35 @@ mod tests {
     }
 
     #[test]
-    fn a_change_behind_another_broadcasts_both() {
+    fn each_of_several_changes_is_broadcast_once() {
         let updates = PendingUpdates::default();
         let shards = updates.open(&plan(), 2);
         change(&updates, ListKind::Tools);
         drop(shards[0].take(true).unwrap());
-        // The second shard never takes the first plan: its lists are broadcast again with the
-        // second.
+        // The second shard never takes the first plan.
         change(&updates, ListKind::Prompts);
-        for shard in &shards {
-            let changes = shard.take(true).unwrap();
-            assert!(changes.plan.is_some() && changes.lists.contains(ListKind::Tools));
+        change(&updates, ListKind::Resources);
+        drop(shards[1].take(true).unwrap());
+        check_broadcast(&shards[1..], &[ListKind::Tools]);
+        let first = shards[0].take(true).unwrap();
+        assert!(first.plan.is_some() && first.lists.contains(ListKind::Tools));
+        drop(first);
+        check_broadcast(&shards, &[ListKind::Prompts, ListKind::Resources]);
+    }
+
+    #[test]
+    fn endless_changes_of_a_list_are_broadcast_meanwhile() {
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 2);
+        let mut broadcasts = 0;
+        for _ in 0..10 {
+            // No shard ever has the latest plan.
+            for shard in &shards {
+                change(&updates, ListKind::Tools);
+                broadcasts += usize::from(!shard.take(true).unwrap().lists.is_empty());
+            }
         }
-        check_broadcast(&shards, &[ListKind::Tools, ListKind::Prompts]);
+        assert!((4..=20).contains(&broadcasts), "{broadcasts}");
     }
 
     /// Changes a list.
@@ -345,7 +357,7 @@ mod tests {
     fn check_broadcast(shards: &[Arc<ShardUpdates>], lists: &[ListKind]) {
         for shard in shards {
             let taken_changes = shard.take(true).unwrap();
-            assert!(taken_changes.plan.is_none() && taken_changes.rollout.is_none());
+            assert!(taken_changes.plan.is_none() && taken_changes.new_plan.is_none());
             for kind in ListKind::ALL {
                 assert_eq!(
                     taken_changes.lists.contains(kind),

@@ -65,6 +65,8 @@ pub(crate) struct Entries {
     pub(crate) resources: Vec<Resource>,
     pub(crate) templates: Vec<ResourceTemplate>,
     pub(crate) prompts: Vec<Prompt>,
+    /// Features that are offered without an entry.
+    pub(crate) offer: Offer,
 }
 
 impl From<Vec<Tool>> for Entries {
@@ -82,6 +84,7 @@ pub(crate) struct Plan {
     /// By list and revision. Revisions with the same encoding of a list share its pages.
     pub(super) pages: [[Arc<Pages>; Revision::ALL.len()]; 4],
     page_entries_max: usize,
+    offer: Offer,
 }
 
 /// The checked entries of each kind, in the order of registration.
@@ -125,11 +128,11 @@ impl Plan {
             templates: templates.into_iter().collect(),
             prompts: prompts.into_iter().collect(),
         };
-        Ok(Plan::of(lists, page_entries_max))
+        Ok(Plan::of(lists, page_entries_max, entries.offer))
     }
 
-    /// Encodes the lists of checked entries.
-    fn of(lists: Lists, page_entries_max: usize) -> Plan {
+    /// Encodes the lists of checked entries, which are offered besides `declared`.
+    fn of(lists: Lists, page_entries_max: usize, declared: Offer) -> Plan {
         let max = page_entries_max;
         let pages = [
             in_all_revisions(|revision| {
@@ -154,6 +157,7 @@ impl Plan {
             }),
         ];
         Plan {
+            offer: declared.union(lists.offer()),
             lists,
             pages,
             page_entries_max,
@@ -173,9 +177,11 @@ impl Plan {
     }
 
     /// The same catalog with one kind of entries edited by `edit`; nothing if it changed nothing.
+    /// What was offered stays so: a session keeps the capabilities that it has negotiated (MCP
+    /// 2025-11-25 basic/lifecycle, "Operation").
     fn edited(&self, edit: impl FnOnce(&mut Lists) -> bool) -> Option<Plan> {
         let mut lists = self.lists.clone();
-        edit(&mut lists).then(|| Plan::of(lists, self.page_entries_max))
+        edit(&mut lists).then(|| Plan::of(lists, self.page_entries_max, self.offer))
     }
 
     /// The same catalog with `tool`, which replaces a tool of its name.
@@ -259,18 +265,24 @@ impl Plan {
         self.edited(|lists| lists.prompts.remove(|it| it.definition.name == name))
     }
 
-    /// Which features there are.
+    /// Which features there are, or were.
     pub(crate) fn offer(&self) -> Offer {
-        let lists = &self.lists;
+        self.offer
+    }
+}
+
+impl Lists {
+    /// The features that have an entry.
+    fn offer(&self) -> Offer {
         Offer {
-            resources: !lists.resources.is_empty() || !lists.templates.is_empty(),
-            prompts: !lists.prompts.is_empty(),
-            tasks: lists
+            resources: !self.resources.is_empty() || !self.templates.is_empty(),
+            prompts: !self.prompts.is_empty(),
+            tasks: self
                 .tools
                 .iter()
                 .any(|it| it.definition.task_support.is_some()),
-            completions: lists.prompts.iter().any(|it| !it.completers.is_empty())
-                || lists.templates.iter().any(|it| !it.completers.is_empty()),
+            completions: self.prompts.iter().any(|it| !it.completers.is_empty())
+                || self.templates.iter().any(|it| !it.completers.is_empty()),
         }
     }
 }

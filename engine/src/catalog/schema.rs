@@ -7,9 +7,9 @@
 //! The time to check a value grows with the value. Listing its faults may take far longer and copy
 //! more bytes than the value has, so that is bounded.
 
+mod alternatives;
 mod tape;
 
-use corelane_protocol::binding::refusal::clip;
 use corelane_protocol::jsonrpc::Value;
 
 use super::schema_bounds;
@@ -81,11 +81,7 @@ impl CompiledSchema {
         let mut faults = self
             .validator
             .iter_errors(TapeNode::root(arguments, &budget))
-            // Masked: the client knows its own value, which may be long or secret.
-            .map(|error| match error.instance_path().as_str() {
-                "" => error.masked().to_string(),
-                path => format!("{}: {}", clip(path), error.masked()),
-            });
+            .map(|error| alternatives::describe(&error));
         let mut text = String::from("invalid arguments: ");
         for (at, fault) in faults.by_ref().take(FAULTS_NAMED_MAX).enumerate() {
             if at > 0 {

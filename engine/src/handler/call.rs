@@ -85,6 +85,8 @@ struct CallState {
     /// Futures of the handler that wait for capacity for their events.
     room: Waiters,
     questions: RefCell<Vec<Question>>,
+    /// The keys of the requests in this run, the answered ones too.
+    question_keys: RefCell<Vec<Box<str>>>,
     /// The status of the task, if the shard has not taken it yet.
     status: RefCell<Option<Box<str>>>,
     /// The call is a task: its client was answered.
@@ -151,6 +153,7 @@ impl Call {
             events_announced: Cell::new(false),
             room: Waiters::default(),
             questions: RefCell::default(),
+            question_keys: RefCell::default(),
             status: RefCell::default(),
             is_task: Cell::new(false),
             is_cancelled: Cell::new(false),
@@ -223,6 +226,7 @@ impl Call {
         state.options.take();
         state.events.take();
         state.questions.take();
+        state.question_keys.take();
         state.status.take();
         state.cancellation.take();
     }

@@ -16,11 +16,16 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::CallError;
+use super::form::{self, NewField};
 use super::type_schema;
 
 /// A question to the user.
 #[derive(Debug, Clone)]
-pub struct Elicitation(pub(super) ClientRequest);
+pub struct Elicitation {
+    pub(super) request: ClientRequest,
+    /// A field that not every client with forms can show.
+    pub(super) new_field: Option<NewField>,
+}
 
 /// The user's reaction.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +39,11 @@ pub enum Elicited {
 }
 
 impl Elicitation {
-    /// A form whose fields are the fields of a type: strings, numbers, booleans and enums.
+    /// A form whose fields are the fields of a struct: strings, numbers, booleans and enums without
+    /// values, each optional or not. From revision 2025-11-25 on also lists of such enums.
     ///
     /// # Errors
-    /// [`CallError`] when the schema of the type cannot be written.
+    /// [`CallError`] names a field of another type.
     pub fn form<T: JsonSchema>(message: impl Into<String>) -> Result<Elicitation, CallError> {
         Elicitation::form_of(message, &type_schema::of_form::<T>())
     }
@@ -45,15 +51,20 @@ impl Elicitation {
     /// A form with a schema of your own.
     ///
     /// # Errors
-    /// [`CallError`] when the schema cannot be written as JSON.
+    /// [`CallError`] when the schema cannot be written as JSON, or is not an object of such fields
+    /// as [`Elicitation::form`] has.
     pub fn form_of(
         message: impl Into<String>,
         schema: &impl Serialize,
     ) -> Result<Elicitation, CallError> {
-        Ok(Elicitation(ClientRequest::Form {
-            message: message.into(),
-            schema: serde_json::value::to_raw_value(schema)?,
-        }))
+        let schema = serde_json::to_value(schema)?;
+        Ok(Elicitation {
+            new_field: form::check(&schema)?,
+            request: ClientRequest::Form {
+                message: message.into(),
+                schema: serde_json::value::to_raw_value(&schema)?,
+            },
+        })
     }
 
     /// A page to be opened for the user: for secrets, which never go into a form.
@@ -64,11 +75,14 @@ impl Elicitation {
         url: impl Into<String>,
         id: impl Into<String>,
     ) -> Elicitation {
-        Elicitation(ClientRequest::Url {
-            message: message.into(),
-            url: url.into(),
-            elicitation_id: id.into(),
-        })
+        Elicitation {
+            new_field: None,
+            request: ClientRequest::Url {
+                message: message.into(),
+                url: url.into(),
+                elicitation_id: id.into(),
+            },
+        }
     }
 }
 

@@ -172,7 +172,13 @@ impl Display for CallError {
             | Kind::Masked(text)
             | Kind::Overloaded(text) => formatter.write_str(text),
             Kind::Panicked => formatter.write_str("the handler panicked"),
-            Kind::MissingCapability(_) => formatter.write_str("the client lacks a capability"),
+            Kind::MissingCapability(capability) => {
+                write!(
+                    formatter,
+                    "the client lacks the capability {}",
+                    capability.as_str()
+                )
+            }
             Kind::NoResource { .. } => formatter.write_str("no such resource"),
             Kind::Protocol { code, message } => write!(formatter, "{message} ({code})"),
         }

@@ -60,7 +60,25 @@ pub(crate) fn of_form<T: JsonSchema>() -> Schema {
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     simplify(&mut schema, &mut formats);
     RecursiveTransform(leave_out_null).transform(&mut schema);
+    RecursiveTransform(list_enum_values).transform(&mut schema);
     schema
+}
+
+/// Makes a plain enum of an enum that has documented values, each with a schema of its own: forms
+/// have no descriptions of values.
+fn list_enum_values(schema: &mut Schema) {
+    let choices = schema.get("oneOf").and_then(Value::as_array);
+    let values_of = |choice: &Value| match (&choice["type"], choice.get("const")) {
+        (Value::String(kind), Some(only)) if kind == "string" => Some(vec![only.clone()]),
+        (Value::String(kind), None) if kind == "string" => choice["enum"].as_array().cloned(),
+        _ => None,
+    };
+    let values: Option<Vec<_>> = choices.and_then(|all| all.iter().map(values_of).collect());
+    if let Some(values) = values {
+        schema.remove("oneOf");
+        schema.insert("type".to_owned(), "string".into());
+        schema.insert("enum".to_owned(), values.concat().into());
+    }
 }
 
 fn simplify(schema: &mut Schema, formats: &mut RestrictFormats) {

@@ -98,13 +98,13 @@ impl Context {
         id: Id<'_>,
         capability: ClientCapability,
     ) -> Option<Category> {
+        let reason = Reason::MissingCapability(capability);
         if era == Era::Modern {
-            let reason = Reason::MissingCapability(capability);
             let category = reason.category();
             self.refuse(Some(id), reason, out);
             return Some(category);
         }
-        let text = "the client lacks a capability that this request needs";
+        let text = self.format(format_args!("{reason}"));
         encode::write_error(out, Some(id), error_code::INVALID_REQUEST, text);
         None
     }

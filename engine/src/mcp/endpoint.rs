@@ -334,7 +334,7 @@ impl Endpoint {
             self.services.catalog.renew(plan, limits, meter);
         }
         // Lists are broadcast when every shard has dropped this.
-        drop(changes.rollout);
+        drop(changes.new_plan);
         let broadcasts = &mut self.services.subscriptions.broadcasts;
         for kind in ListKind::ALL {
             if changes.lists.contains(kind) {

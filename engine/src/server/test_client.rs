@@ -23,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Error, Result, RunningServer, Server};
+use crate::log;
 use crate::profile::Profile;
 
 mod reply;
@@ -58,6 +59,7 @@ struct Channel {
 #[derive(Default)]
 struct ChannelState {
     last_id: u64,
+    last_progress_token: u64,
     pending: HashMap<u64, Pending>,
     /// A session was initialized: requests belong to it.
     has_session: bool,
@@ -86,6 +88,9 @@ impl Drop for Pending {
 
 impl Server {
     /// Starts the server on one shard, without a listener, and connects a client to it in memory.
+    ///
+    /// Warnings and errors of the server, such as the cause of an internal error, go to the output
+    /// of the test; `RUST_LOG` sets other levels. A subscriber of the program is left in place.
     ///
     /// The client speaks revision 2026-07-28 until [`TestClient::initialize`] begins a session of
     /// an older one.
@@ -116,6 +121,7 @@ impl Server {
     /// # Errors
     /// Everything that keeps the server from starting.
     pub fn test_client(self) -> Result<TestClient> {
+        log::start_for_tests();
         let (ours, theirs) = UnixStream::pair().map_err(Error::TestClient)?;
         let reading = ours.try_clone().map_err(Error::TestClient)?;
         let server = self.start_on_channel(Profile::default(), theirs.into())?;
@@ -141,8 +147,11 @@ impl Server {
 impl TestClient {
     /// Answers what the server requests from its client with `respond`, which gets the method, such
     /// as `elicitation/create`, `sampling/createMessage` or `roots/list`, and the params, and
-    /// returns the result; `None` is an error to the server. The client then declares these
-    /// capabilities. Without this it has none.
+    /// returns the result. The client then declares these capabilities. Without this it has none.
+    ///
+    /// `None` is an error: in a session to the handler, which may go on without an answer, and in
+    /// revision 2026-07-28, which has no such answer, of the reply, as
+    /// [`TestClientError::InputRequired`].
     ///
     /// ```
     /// # use corelane::{Call, CallError, Elicitation, Server, tool};
@@ -187,13 +196,17 @@ impl TestClient {
         self.request("initialize", params)
     }
 
-    /// Calls a tool.
+    /// Calls a tool. Its progress and its log messages of every level are among
+    /// [`TestClient::notifications`]; in a session, those of the level that the session has set.
     ///
     /// # Panics
     /// If `arguments` have no form in JSON.
     pub fn call_tool(&self, name: &str, arguments: impl Serialize) -> Reply {
         let arguments = serde_json::to_value(arguments).expect("arguments have a form in JSON");
-        self.request("tools/call", json!({"name": name, "arguments": arguments}))
+        let token = self.channel.next_progress_token();
+        let meta = json!({meta::PROGRESS_TOKEN: token, meta::LOG_LEVEL: "debug"});
+        let params = json!({"name": name, "arguments": arguments, "_meta": meta});
+        self.request("tools/call", params)
     }
 
     /// Sends a request of any method. Params that are not an object stand for none.
@@ -244,6 +257,12 @@ impl ChannelState {
 impl Channel {
     fn lock(&self) -> MutexGuard<'_, ChannelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_progress_token(&self) -> u64 {
+        let mut state = self.lock();
+        state.last_progress_token += 1;
+        state.last_progress_token
     }
 
     fn send_request(&self, pending: Pending) {
@@ -351,8 +370,11 @@ impl Channel {
             return pending.slot.fill(Err(refused));
         }
         let result = message["result"].take();
-        if result["resultType"] == "input_required" && pending.rounds < ROUNDS_MAX {
-            return self.send_request(self.next_round(pending, &result));
+        if result["resultType"] == "input_required" {
+            return match self.responses(&result, pending.rounds) {
+                Ok(responses) => self.send_request(next_round(pending, responses, &result)),
+                Err(missing) => pending.slot.fill(Err(missing)),
+            };
         }
         if pending.method == "initialize" {
             self.lock().has_session = true;
@@ -361,24 +383,40 @@ impl Channel {
         pending.slot.fill(Ok(TestResult(result)));
     }
 
-    /// The request again, with the answers to what the server requested.
-    fn next_round(&self, mut pending: Pending, result: &Value) -> Pending {
+    /// The answers to the requests in a result of the server, the one after `rounds` others.
+    fn responses(
+        &self,
+        result: &Value,
+        rounds: usize,
+    ) -> std::result::Result<Map<String, Value>, TestClientError> {
+        if rounds == ROUNDS_MAX {
+            let why = format!("after {ROUNDS_MAX} rounds");
+            return Err(TestClientError::InputRequired(why));
+        }
         let mut responses = Map::new();
         for (key, request) in result["inputRequests"].as_object().into_iter().flatten() {
             let method = request["method"].as_str().unwrap_or_default();
-            if let Some(response) = self.answer(method, &request["params"]) {
-                responses.insert(key.clone(), response);
-            }
+            let Some(response) = self.answer(method, &request["params"]) else {
+                let why = format!("{method} with the key {key:?} got no response");
+                return Err(TestClientError::InputRequired(why));
+            };
+            responses.insert(key.clone(), response);
         }
-        pending.rounds += 1;
-        pending
-            .params
-            .insert("inputResponses".to_owned(), responses.into());
-        pending
-            .params
-            .insert("requestState".to_owned(), result["requestState"].clone());
-        pending
+        Ok(responses)
     }
+}
+
+/// The request again, with the answers to the requests in `result`.
+fn next_round(mut pending: Pending, responses: Map<String, Value>, result: &Value) -> Pending {
+    pending.rounds += 1;
+    let state = result["requestState"].clone();
+    let added = [
+        ("inputResponses", responses.into()),
+        ("requestState", state),
+    ];
+    let added = added.map(|(name, value): (&str, Value)| (name.to_owned(), value));
+    pending.params.extend(added);
+    pending
 }
 
 impl fmt::Debug for Channel {

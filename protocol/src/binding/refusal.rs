@@ -131,13 +131,13 @@ pub enum Reason<'a> {
         fault: &'static str,
     },
     /// The claimed revision is not served.
-    #[error("protocol version {0:?} is not served here; older clients use initialize")]
+    #[error("{}", unsupported_version(.0))]
     UnsupportedVersion(&'a str),
     /// The method does not exist in the message's era.
     #[error("method {0:?} does not exist")]
     MethodNotFound(&'a str),
     /// The request needs a capability that its client did not declare.
-    #[error("the client lacks a capability that this request needs")]
+    #[error("the client lacks the capability {}, which this request needs", .0.as_str())]
     MissingCapability(ClientCapability),
     /// A legacy message without a session.
     #[error("header MCP-Session-Id is missing: initialize first")]
@@ -163,6 +163,18 @@ pub enum Reason<'a> {
     /// The server is going away.
     #[error("the server is shutting down")]
     Draining,
+}
+
+/// A revision with sessions is served, but not to a request without one.
+fn unsupported_version(requested: &str) -> String {
+    match Revision::legacy(requested) {
+        Some(_) => format!("protocol version {requested:?} needs a session: initialize first"),
+        None => format!(
+            "protocol version {:?} is not supported: use {}, or initialize for an older one",
+            clip(requested),
+            Revision::MODERN[0].as_str(),
+        ),
+    }
 }
 
 impl Reason<'_> {

@@ -36,6 +36,18 @@ impl ClientCapability {
         }
     }
 
+    /// Its path among the capabilities of a client, such as `elicitation.form`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ClientCapability::ElicitationForm => "elicitation.form",
+            ClientCapability::ElicitationUrl => "elicitation.url",
+            ClientCapability::Roots => "roots",
+            ClientCapability::Sampling => "sampling",
+            ClientCapability::SamplingTools => "sampling.tools",
+            ClientCapability::Tasks => TASKS_EXTENSION,
+        }
+    }
+
     const fn bit(self) -> u8 {
         1 << self as u8
     }

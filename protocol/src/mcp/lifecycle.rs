@@ -33,7 +33,41 @@ pub struct Offer {
     pub tasks: bool,
 }
 
+/// A feature that a server may have, next to its tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// Resources or templates.
+    Resources,
+    /// Prompts.
+    Prompts,
+    /// Suggestions for arguments of prompts and variables of templates.
+    Completions,
+    /// Tools whose calls may become tasks.
+    Tasks,
+}
+
 impl Offer {
+    /// Adds `feature`.
+    pub fn insert(&mut self, feature: Feature) {
+        match feature {
+            Feature::Resources => self.resources = true,
+            Feature::Prompts => self.prompts = true,
+            Feature::Completions => self.completions = true,
+            Feature::Tasks => self.tasks = true,
+        }
+    }
+
+    /// The features of either.
+    #[must_use]
+    pub fn union(self, other: Offer) -> Offer {
+        Offer {
+            resources: self.resources || other.resources,
+            prompts: self.prompts || other.prompts,
+            completions: self.completions || other.completions,
+            tasks: self.tasks || other.tasks,
+        }
+    }
+
     /// Appends the member `capabilities`. Every server has tools, if none at present, and logs.
     fn write_member(self, out: &mut Vec<u8>, revision: Revision) {
         out.extend_from_slice(br#""capabilities":{"logging":{},"tools":{"listChanged":true}"#);

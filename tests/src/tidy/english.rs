@@ -47,7 +47,7 @@ const UNUSED_WORDS: &[(&[&str], &[&str], &str)] = &[
 ];
 /// Names that are not used any more, and their successors.
 const OLD_NAMES: &[(&str, &str)] = &[
-    ("Adoption", "RolloutBarrier"),
+    ("Adoption", "Rollout"),
     ("Bystander", "LivenessProbe"),
     ("CallWishes", "RequestOptions"),
     ("ListenerName", "SubscriptionId"),

@@ -1,10 +1,13 @@
 //! The client in memory that the library offers for tests.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use corelane::schemars::{self, JsonSchema};
-use corelane::{Call, CallError, Elicitation, Server, TestClient, TestClientError, Tool, tool};
+use corelane::{
+    Call, CallError, Elicitation, LogLevel, Server, TestClient, TestClientError, Tool, tool,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,13 +22,14 @@ async fn add(a: f64, b: f64) -> f64 {
     a + b
 }
 
-/// Reports progress twice.
+/// Reports progress twice, and logs.
 #[tool]
-async fn steps(call: &Call) -> &'static str {
+async fn steps(call: &Call) -> Result<&'static str, CallError> {
     for done in 1..=2 {
         call.progress(done).total(2).await;
     }
-    "climbed"
+    call.log(LogLevel::Warning, None, &"nearly there").await?;
+    Ok("climbed")
 }
 
 /// Greets the user.
@@ -34,6 +38,22 @@ async fn greet(call: &Call) -> Result<String, CallError> {
     let question = Elicitation::form::<Name>("What is your name?")?;
     let Name { name } = call.elicit("name", question).await?.into_form()?;
     Ok(format!("Hello, {name}!"))
+}
+
+/// Always elicits more.
+#[tool]
+async fn insists(call: &Call) -> Result<(), CallError> {
+    for number in 0.. {
+        let question = Elicitation::form::<Name>("What is your name?")?;
+        call.elicit(&format!("name-{number}"), question).await?;
+    }
+    Ok(())
+}
+
+/// Fails for a reason of its own.
+#[tool]
+async fn reads() -> std::io::Result<String> {
+    Err(std::io::Error::other("the disk is gone"))
 }
 
 /// Waits for a timer of tokio.
@@ -48,7 +68,9 @@ fn client() -> TestClient {
     let server = server
         .with_tool(add())
         .with_tool(steps())
-        .with_tool(greet());
+        .with_tool(greet())
+        .with_tool(insists())
+        .with_tool(reads());
     server.with_tool(nap()).test_client().expect("it starts")
 }
 
@@ -154,6 +176,92 @@ fn a_test_client_keeps_notifications_in_order() {
         assert_eq!(progress.as_f64(), expected.as_f64());
     }
     assert!(client.notifications().is_empty());
+}
+
+#[test]
+fn a_call_gets_its_progress_and_log_messages() {
+    for (revision, client) in clients() {
+        begin(&client, revision);
+        for _ in 0..2 {
+            let climbed = client.call_tool("steps", json!({})).wait();
+            assert_eq!(climbed.expect("a result").text(), "climbed", "{revision}");
+        }
+        let seen = client.notifications();
+        let of_method = |method: &str| seen.iter().filter(|it| it["method"] == method).count();
+        assert_eq!(
+            of_method("notifications/progress"),
+            4,
+            "{revision}: {seen:?}"
+        );
+        assert_eq!(
+            of_method("notifications/message"),
+            2,
+            "{revision}: {seen:?}"
+        );
+        let tokens = seen
+            .iter()
+            .map(|it| it["params"]["progressToken"].to_string());
+        let tokens: HashSet<_> = tokens.filter(|token| token != "null").collect();
+        assert_eq!(tokens.len(), 2, "each call has its own: {seen:?}");
+    }
+}
+
+#[test]
+fn input_that_a_test_does_not_give_is_an_error() {
+    let client = client();
+    client.respond_with(|_, _| None);
+    let refused = client.call_tool("greet", json!({})).wait();
+    let Err(TestClientError::InputRequired(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        why.contains("elicitation/create") && why.contains("\"name\""),
+        "{why}"
+    );
+    begin(&client, "2025-11-25");
+    let failed = client.call_tool("greet", json!({})).wait();
+    assert!(failed.expect("a result of the handler").is_error());
+}
+
+#[test]
+fn input_that_is_required_for_ever_is_an_error() {
+    let client = client();
+    client.respond_with(|_, _| Some(json!({"action": "decline"})));
+    let refused = client.call_tool("insists", json!({})).wait();
+    let Err(TestClientError::InputRequired(why)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("64 rounds"), "{why}");
+}
+
+/// The variable with which a test of this program fails, so that its output is shown.
+const FAILS: &str = "TEST_CLIENT_FAILS";
+
+#[test]
+fn the_cause_of_an_internal_error_is_in_the_output_of_the_test() {
+    let name = "test_client::the_cause_of_an_internal_error_is_in_the_output_of_the_test";
+    if std::env::var_os(FAILS).is_some() {
+        let failed = client().call_tool("reads", json!({})).wait();
+        panic!("{}", failed.expect("a result").text());
+    }
+    let program = std::env::current_exe().expect("a program");
+    let mut test = std::process::Command::new(program);
+    let test = test
+        .args(["--exact", name])
+        .env(FAILS, "1")
+        .env_remove("RUST_LOG");
+    let output = test.output().expect("it runs");
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let id = text
+        .split("internal error ")
+        .nth(1)
+        .and_then(|it| it.get(..16));
+    let logged = text.lines().find(|line| line.contains("the disk is gone"));
+    let (Some(id), Some(logged)) = (id, logged) else {
+        panic!("{text}");
+    };
+    assert!(logged.contains(id), "{text}");
 }
 
 #[test]

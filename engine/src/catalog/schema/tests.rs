@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{CompiledSchema, FAULT_WORK_MAX, FAULTS_NAMED_MAX};
 
+mod alternatives;
 mod types;
 
 /// Schemas of the property `v`.

@@ -11,7 +11,8 @@ use crate::handler::elicitation::{Elicitation, Elicited, Root, Sampled, Sampling
 use crate::handler::error::CallError;
 
 impl Call {
-    /// Elicits input from the user. `key` names the request within this call.
+    /// Elicits input from the user. `key` names the request within this call: each request of a
+    /// handler, of any kind, has a key of its own.
     ///
     /// With a modern client this ends the round, unless the client has answered `key` before: the
     /// handler's future is dropped here, and when the client repeats its request with the answer,
@@ -22,9 +23,16 @@ impl Call {
     /// this call with a modern client.
     ///
     /// # Errors
-    /// [`CallError`] when the client cannot show it, or answers with an error.
+    /// [`CallError`] when the client cannot show it, or answers with an error, when its revision
+    /// lacks a field of the form, and when a request before had this key.
     pub async fn elicit(&self, key: &str, question: Elicitation) -> Result<Elicited, CallError> {
-        let mut answer = self.query(key, question.0).await?;
+        let revision = self.with_options(|options| options.revision);
+        if let (Some(field), Some(revision)) = (&question.new_field, revision)
+            && self.client_can(question.request.needs())
+        {
+            field.check(revision)?;
+        }
+        let mut answer = self.query(key, question.request).await?;
         match answer["action"].as_str() {
             Some("accept") => match take_member(&mut answer, "content") {
                 Value::Object(content) => Ok(Elicited::Accepted(content)),
@@ -77,6 +85,7 @@ impl Call {
         if !self.client_can(needed) {
             return Err(CallError::missing_capability(needed));
         }
+        self.use_key(key)?;
         if let Some(answer) = self.known_answer(key) {
             return Ok(answer);
         }

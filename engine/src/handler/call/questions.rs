@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Call, StreamItem};
 use crate::handler::elicitation::Question;
+use crate::handler::error::CallError;
 use crate::handler::event_queue::{CallEvent, CallKey};
 use crate::handler::rounds::Rounds;
 
@@ -26,6 +27,20 @@ pub(crate) fn parse_question_id(text: &str) -> Option<(CallKey, usize)> {
 }
 
 impl Call {
+    /// Takes `key` for a request. A key that served before would get the answer to the request
+    /// before from a modern client, but not from a legacy one.
+    pub(in crate::handler) fn use_key(&self, key: &str) -> Result<(), CallError> {
+        let mut used = self.0.question_keys.borrow_mut();
+        if used.iter().any(|it| **it == *key) {
+            return Err(CallError::internal(format!(
+                "two requests of the handler have the key {key:?}: keys must be unique within a \
+                 call"
+            )));
+        }
+        used.push(key.into());
+        Ok(())
+    }
+
     /// The client's answer to the request `key` from before this run.
     pub(in crate::handler) fn known_answer(&self, key: &str) -> Option<Value> {
         self.with_rounds(|rounds| rounds.as_ref()?.answers.get(key).cloned())

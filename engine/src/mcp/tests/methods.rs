@@ -266,7 +266,7 @@ fn notifications_and_responses_are_accepted_and_not_answered() {
 
 #[test]
 fn tools_that_do_not_wait_are_answered_at_once() {
-    let sampling = "the client lacks a capability that this request needs";
+    let sampling = "the client lacks the capability sampling, which this request needs";
     let cases = [
         ("echo", json!({"message": "hi"}), text("hi")),
         ("digit", json!({"digit": 7}), text("7")),

@@ -30,6 +30,10 @@ pub enum TestClientError {
         /// The data; null if there is none.
         data: Value,
     },
+    /// The server still requires input of the client: the function that responds gave none, or too
+    /// many rounds passed.
+    #[error("the server requires input: {0}")]
+    InputRequired(String),
     /// The server has ended, or sent something that is not JSON-RPC.
     #[error("the server ended before it answered: {0}")]
     Ended(String),
@@ -55,7 +59,8 @@ impl Reply {
     /// Waits for the reply on this thread.
     ///
     /// # Errors
-    /// The error that the server answered with, or its end.
+    /// [`TestClientError`]: the error that the server answered with, its end, or input that it
+    /// requires and did not get.
     pub fn wait(self) -> std::result::Result<TestResult, TestClientError> {
         let mut state = self.0.lock();
         loop {

@@ -408,16 +408,24 @@ fn refusals_are_errors_of_the_schema() {
         Reason::UnsupportedVersion("v9"),
         concat!(
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"#,
-            r#""message":"protocol version \"v9\" is not served here; "#,
-            r#"older clients use initialize","#,
+            r#""message":"protocol version \"v9\" is not supported: use 2026-07-28, "#,
+            r#"or initialize for an older one","#,
             r#""data":{"supported":["2026-07-28"],"requested":"v9"}}}"#
+        ),
+    );
+    check(
+        Reason::UnsupportedVersion("2025-11-25"),
+        concat!(
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"#,
+            r#""message":"protocol version \"2025-11-25\" needs a session: initialize first","#,
+            r#""data":{"supported":["2026-07-28"],"requested":"2025-11-25"}}}"#
         ),
     );
     check(
         Reason::MissingCapability(crate::mcp::capability::ClientCapability::Sampling),
         concat!(
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32021,"#,
-            r#""message":"the client lacks a capability that this request needs","#,
+            r#""message":"the client lacks the capability sampling, which this request needs","#,
             r#""data":{"requiredCapabilities":{"sampling":{}}}}}"#
         ),
     );
