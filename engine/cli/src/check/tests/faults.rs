@@ -141,9 +141,8 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
     ),
     (
         "open_files_ceiling",
-        on("cgroup-v1", &[("proc/sys/fs/nr_open", "1024")]),
-        "fs.nr_open is 1024, and open files of each shard are 1481; fix: `sysctl -w \
-             fs.nr_open=1481`",
+        on("cgroup-v1", &[("proc/sys/fs/nr_open", "32")]),
+        "fs.nr_open is 32, and open files of each shard are 33; fix: `sysctl -w fs.nr_open=33`",
     ),
     (
         "host_files",
