@@ -40,7 +40,7 @@ pub(crate) struct Changes {
 /// A plan that a shard does not use yet; dropped when it does.
 #[derive(Debug)]
 pub(crate) struct NewPlan {
-    server: Weak<Running>,
+    broadcaster: Arc<Broadcaster>,
     shard: usize,
     version: u64,
     is_superseded: bool,
@@ -55,8 +55,33 @@ impl NewPlan {
 
 impl Drop for NewPlan {
     fn drop(&mut self) {
-        if let Some(server) = self.server.upgrade().filter(|_| !self.is_superseded) {
-            server.used(self.shard, self.version);
+        if !self.is_superseded {
+            self.broadcaster.plan_used(self.shard, self.version);
+        }
+    }
+}
+
+/// Broadcasts changed lists when every shard has them. Plans on their way keep it, as the handle
+/// that made a change may be gone; it does not keep the shards.
+#[derive(Debug)]
+struct Broadcaster {
+    rollout: Mutex<Rollout>,
+    shards: Vec<Weak<ShardUpdates>>,
+}
+
+impl Broadcaster {
+    fn rollout(&self) -> MutexGuard<'_, Rollout> {
+        self.rollout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Broadcasts the changes that every shard has now that `shard` uses `version`.
+    fn plan_used(&self, shard: usize, version: u64) {
+        let lists = self.rollout().take_ready(shard, version);
+        if lists.is_empty() {
+            return;
+        }
+        for shard in self.shards.iter().filter_map(Weak::upgrade) {
+            shard.leave(|changes| changes.lists.extend(lists));
         }
     }
 }
@@ -73,14 +98,14 @@ pub(crate) struct ShardUpdates {
 /// from.
 #[derive(Debug, Default)]
 pub(crate) struct PendingUpdates {
-    server: OnceLock<Arc<Running>>,
+    server: OnceLock<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
     latest: Mutex<Arc<Plan>>,
     shards: Vec<Arc<ShardUpdates>>,
-    rollout: Mutex<Rollout>,
+    broadcaster: Arc<Broadcaster>,
 }
 
 /// Why something cannot be changed.
@@ -134,32 +159,18 @@ impl ShardUpdates {
     }
 }
 
-impl Running {
-    fn rollout(&self) -> MutexGuard<'_, Rollout> {
-        self.rollout.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Broadcasts the changes that every shard has now that `shard` uses `version`.
-    fn used(&self, shard: usize, version: u64) {
-        let lists = self.rollout().take_ready(shard, version);
-        if lists.is_empty() {
-            return;
-        }
-        for shard in &self.shards {
-            shard.leave(|changes| changes.lists.extend(lists));
-        }
-    }
-}
-
 impl PendingUpdates {
     /// Starts with `plan` on `shards` shards; returns their pending updates.
     pub(crate) fn open(&self, plan: &Arc<Plan>, shards: usize) -> Vec<Arc<ShardUpdates>> {
         let boards: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
-        let _ = self.server.set(Arc::new(Running {
+        let _ = self.server.set(Running {
             latest: Mutex::new(Arc::clone(plan)),
-            rollout: Mutex::new(Rollout::new(shards)),
+            broadcaster: Arc::new(Broadcaster {
+                rollout: Mutex::new(Rollout::new(shards)),
+                shards: boards.iter().map(Arc::downgrade).collect(),
+            }),
             shards: boards.clone(),
-        }));
+        });
         boards
     }
 
@@ -187,12 +198,12 @@ impl PendingUpdates {
             return Ok(false);
         };
         *latest = Arc::new(next);
-        let version = server.rollout().begin(lists);
+        let version = server.broadcaster.rollout().begin(lists);
         for (at, shard) in server.shards.iter().enumerate() {
             shard.leave(|changes| {
                 changes.plan = Some(Arc::clone(&latest));
                 let new_plan = NewPlan {
-                    server: Arc::downgrade(server),
+                    broadcaster: Arc::clone(&server.broadcaster),
                     shard: at,
                     version,
                     is_superseded: false,
@@ -330,6 +341,18 @@ mod tests {
         assert!(first.plan.is_some() && first.lists.contains(ListKind::Tools));
         drop(first);
         check_broadcast(&shards, &[ListKind::Prompts, ListKind::Resources]);
+    }
+
+    #[test]
+    fn a_change_is_broadcast_although_its_handle_is_gone() {
+        let updates = PendingUpdates::default();
+        let shards = updates.open(&plan(), 2);
+        change(&updates, ListKind::Tools);
+        drop(updates);
+        for shard in &shards {
+            drop(shard.take(true).unwrap());
+        }
+        check_broadcast(&shards, &[ListKind::Tools]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Broadcasting<'_> {
                 *budget -= 1;
                 continue;
             };
-            let (lists, uris) = (Some(subscription.lists), &subscription.uris);
+            let (lists, uris) = (subscription.lists, &subscription.uris);
             let messages = broadcast.messages(lists, uris, Some(&subscription.id));
             *budget = budget.saturating_sub(messages.len().max(1));
             for message in messages {
@@ -56,7 +56,7 @@ impl Broadcasting<'_> {
                 continue;
             };
             let id = session.id;
-            let messages = broadcast.messages(None, &session.subscriptions, None);
+            let messages = broadcast.messages(session.lists, &session.subscriptions, None);
             *budget = budget.saturating_sub(messages.len().max(1));
             for message in messages {
                 self.notifier.notify_change(id, message);

@@ -5,7 +5,7 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::jsonrpc::{Id, OwnedId};
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::subscription::{
-    Filter, FilterLimits, ListKind, ListKinds, write_ended, write_task, write_torn_down,
+    Filter, FilterLimits, write_ended, write_task, write_torn_down,
 };
 
 use super::context::{Context, invalid_params};
@@ -100,18 +100,7 @@ impl Listening<'_> {
     /// Removes from a filter the changes that this server never sends.
     fn keep_honoured(&self, filter: &mut Filter) {
         let offer = self.catalog.offer();
-        let mut lists = ListKinds::default();
-        for kind in ListKind::ALL {
-            let is_offered = match kind {
-                ListKind::Tools => true,
-                ListKind::Prompts => offer.prompts,
-                ListKind::Resources => offer.resources,
-            };
-            if is_offered && filter.lists.contains(kind) {
-                lists.insert(kind);
-            }
-        }
-        filter.lists = lists;
+        filter.lists.retain(offer.lists());
         filter.uris.retain(|uri| self.catalog.has_resource(uri));
         if !offer.tasks {
             filter.task_ids.clear();

@@ -17,6 +17,7 @@ pub(crate) use limits::{NoRoom, SessionLimits};
 use corelane_protocol::mcp::capability::ClientCapabilities;
 use corelane_protocol::mcp::logging::LogLevel;
 use corelane_protocol::mcp::revision::Revision;
+use corelane_protocol::mcp::subscription::ListKinds;
 use hashbrown::HashTable;
 use slab::Slab;
 
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) capabilities: ClientCapabilities,
     /// Least severe log messages the client wants.
     pub(crate) log_level: LogLevel,
+    /// Lists whose changes the server declared in the handshake.
+    pub(crate) lists: ListKinds,
     calls: Vec<CallKey>,
     streams: Vec<OpenStream>,
     /// The last stream whose connection was lost: its client may resume it.
@@ -194,6 +197,7 @@ impl Sessions {
             revision,
             capabilities,
             log_level: LogLevel::Info,
+            lists: ListKinds::default(),
             calls: Vec::new(),
             streams: Vec::new(),
             lost_stream: None,

@@ -36,7 +36,8 @@ impl ClientCapability {
         }
     }
 
-    /// Its path among the capabilities of a client, such as `elicitation.form`.
+    /// Its path among the capabilities of a client, such as `elicitation.form`, or the name of the
+    /// extension.
     pub const fn as_str(self) -> &'static str {
         match self {
             ClientCapability::ElicitationForm => "elicitation.form",

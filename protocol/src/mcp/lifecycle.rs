@@ -4,6 +4,7 @@ use super::about::{write_array, write_text, write_title};
 use super::capability::ClientCapabilities;
 use super::params::ParamsError;
 use super::result::{Caching, ResultTrailer};
+use super::subscription::{ListKind, ListKinds};
 use super::{era::Era, revision::Revision};
 use crate::jsonrpc::{Id, Value, encode};
 
@@ -55,6 +56,19 @@ impl Offer {
             Feature::Completions => self.completions = true,
             Feature::Tasks => self.tasks = true,
         }
+    }
+
+    /// The lists whose changes clients are notified of.
+    pub fn lists(self) -> ListKinds {
+        let mut lists = ListKinds::default();
+        lists.insert(ListKind::Tools);
+        if self.prompts {
+            lists.insert(ListKind::Prompts);
+        }
+        if self.resources {
+            lists.insert(ListKind::Resources);
+        }
+        lists
     }
 
     /// The features of either.

@@ -61,6 +61,11 @@ impl ListKinds {
         self.0 |= others.0;
     }
 
+    /// Leaves those that are among `others`.
+    pub fn retain(&mut self, others: ListKinds) {
+        self.0 &= others.0;
+    }
+
     /// Whether a list is among them.
     pub fn contains(self, kind: ListKind) -> bool {
         self.0 & kind.bit() != 0

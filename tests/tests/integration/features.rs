@@ -4,6 +4,7 @@ use corelane::{
     Call, CompleteRequest, Feature, Prompt, PromptArgument, Server, ServerHandle, TaskSupport,
     TestClient, TestClientError,
 };
+use corelane_tests::wait_until;
 use serde_json::{Value, json};
 
 use crate::fixture::{prompt, resource, tool};
@@ -83,6 +84,27 @@ fn a_removed_entry_is_named() {
             assert_eq!(code, -32602, "{method}");
         }
     }
+}
+
+/// "Both parties MUST [..] only use capabilities that were successfully negotiated" (MCP 2025-11-25
+/// basic/lifecycle, "Operation").
+#[test]
+fn a_session_is_not_notified_of_a_list_that_was_not_offered() {
+    let server = Server::new("grows", "1").with_feature(Feature::Resources);
+    let handle = server.handle();
+    let client = server.test_client().expect("it starts");
+    client.initialize("2025-11-25").wait().expect("a session");
+    handle.add_prompt(prompt("p")).expect("it runs");
+    // Broadcast behind that of prompts.
+    handle.add_resource(resource("a:r")).expect("it runs");
+    let mut seen = Vec::new();
+    wait_until("the list of resources changed", || {
+        let methods = client.notifications().into_iter();
+        seen.extend(methods.map(|it| it["method"].as_str().unwrap_or_default().to_owned()));
+        let last = "notifications/resources/list_changed";
+        seen.iter().any(|it| it == last).then_some(())
+    });
+    assert_eq!(seen, ["notifications/resources/list_changed"]);
 }
 
 #[test]

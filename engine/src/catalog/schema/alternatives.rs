@@ -98,9 +98,12 @@ fn describe_tag(meant: &[&Faults]) -> Option<String> {
         return None;
     }
     let values = tags.iter().flat_map(|(_, values)| *values);
-    let values: Vec<String> = values.map(Value::to_string).collect();
-    Some(at_place(
-        first,
-        &format!("value must be {}", values.join(" or ")),
-    ))
+    let mut values: Vec<String> = values.map(Value::to_string).collect();
+    // In the words of the validator for an enum.
+    let last = values.pop()?;
+    let text = match values.as_slice() {
+        [] => format!("value is not {last}"),
+        others => format!("value is not one of {} or {last}", others.join(", ")),
+    };
+    Some(at_place(first, &text))
 }

@@ -73,7 +73,11 @@ impl Services {
                 .open_stream(session, OpenStream { stream, exchange });
         }
         let description = &*self.context.settings.parts.description;
-        write_initialize_result(out, id, revision, (description, self.catalog.offer()));
+        let offer = self.catalog.offer();
+        if let Some(session) = self.sessions.find(session) {
+            session.lists = offer.lists();
+        }
+        write_initialize_result(out, id, revision, (description, offer));
         Disposition::Answer {
             refused: None,
             session: Some(session),

@@ -95,18 +95,17 @@ impl Broadcast {
         self.next_subscription + self.next_session == 0
     }
 
-    /// The messages for a client that subscribed to `uris` and `lists`, or to every list if `lists`
-    /// is absent.
+    /// The messages for a client that subscribed to `uris` and `lists`.
     pub(in crate::mcp) fn messages(
         &self,
-        lists: Option<ListKinds>,
+        lists: ListKinds,
         uris: &[Box<str>],
         subscription: Option<&OwnedId>,
     ) -> Vec<Vec<u8>> {
         let subscription = subscription.map(OwnedId::as_id);
         let mut messages = Vec::new();
         match &self.change {
-            Change::List(kind) if lists.is_none_or(|lists| lists.contains(*kind)) => {
+            Change::List(kind) if lists.contains(*kind) => {
                 let mut message = Vec::new();
                 write_list_changed(&mut message, *kind, subscription);
                 messages.push(message);

@@ -49,7 +49,7 @@ fn check(arguments: &str, expected: &str) {
 
 #[test]
 fn the_values_of_a_tag_are_named() {
-    let wrong = r#"value must be "circle" or "rect""#;
+    let wrong = r#"value is not one of "circle" or "rect""#;
     check(
         r#"{"shape":{"kind":"line","radius":1}}"#,
         &format!("/shape/kind: {wrong}"),
@@ -58,7 +58,7 @@ fn the_values_of_a_tag_are_named() {
         r#"{"shapes":[{"kind":"circle","radius":1},{"kind":1}]}"#,
         &format!("/shapes/1/kind: {wrong}"),
     );
-    let colours = r#"/colour: value must be "green" or "blue" or "red""#;
+    let colours = r#"/colour: value is not one of "green", "blue" or "red""#;
     check(r#"{"colour":"pink"}"#, colours);
 }
 
