@@ -219,7 +219,7 @@ fn too_little_locked_memory_is_named_with_what_a_shard_needs_and_the_knobs() {
     let words = [&knobs[..], &numbers].concat();
     check("shards", &setup.run_to_end(), &[1], &words);
     let setup = Setup::bare(&["--stdio"]).locked_kib_max(100);
-    let words = ["228 KiB", "100 KiB", "ulimit -l 512", "other processes"];
+    let words = ["240 KiB", "100 KiB", "ulimit -l 512", "other processes"];
     check("stdio", &setup.run_to_end(), &[1], &words);
 }
 
