@@ -89,10 +89,13 @@ fn a_shard_that_fails_is_started_again_and_the_other_one_is_not_affected() {
         let (mut on_second, second) = pairs.next().expect("of the second shard");
         // On the first shard: a call and a stream of its own, and others that need the second.
         let mut own_call = connect_to(&fixture, 0);
-        own_call.send(&first.call("hold", json!({ "label": "own" })));
+        let hold = |session: &Session, label| {
+            let call = session.call("hold", json!({ "label": label }));
+            call.field("Accept", "application/json")
+        };
+        own_call.send(&hold(&first, "own"));
         let mut lost_call = connect_to(&fixture, 0);
-        let held = second.call("hold", json!({ "label": "lost" }));
-        lost_call.send(&held.field("Accept", "application/json"));
+        lost_call.send(&hold(&second, "lost"));
         fixture.wait_for_inside(&["lost", "own"]);
         let stream = |session: &Session| {
             let mut connection = connect_to(&fixture, 0);
