@@ -3,6 +3,7 @@
 //! A handler never learns its transport, era or shard. It reports through [`Call`]; the dispatcher
 //! encodes its return value.
 
+pub(crate) mod activity;
 pub(crate) mod call;
 pub(crate) mod caller_info;
 pub(crate) mod elicitation;

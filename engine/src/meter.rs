@@ -117,6 +117,10 @@ pub enum Counter {
     RingBuffersExhausted,
     /// Times the completion queue overflowed.
     RingCompletionsOverflowed,
+    /// Shards that were started again after they had failed.
+    ShardsRestarted,
+    /// Times a shard was stuck for longer than the limit.
+    ShardStalls,
 }
 
 /// Whether a counter only rises.
@@ -164,7 +168,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 49] = [
+pub static ROWS: [Row; 51] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -222,6 +226,8 @@ pub static ROWS: [Row; 49] = [
         "ring_completions_overflowed",
         "",
     ),
+    total(Counter::ShardsRestarted, "shards_restarted", ""),
+    total(Counter::ShardStalls, "shard_stalls", ""),
 ];
 
 // A counter is an index of its row.
@@ -327,6 +333,17 @@ impl MeterSnapshot {
         for (value, other) in self.values.iter_mut().zip(&other.values) {
             *value = value.wrapping_add(*other);
         }
+    }
+
+    /// The same counters with every level at zero.
+    #[must_use]
+    pub fn without_levels(mut self) -> Self {
+        for (value, row) in self.values.iter_mut().zip(&ROWS) {
+            if row.kind == Kind::Level {
+                *value = 0;
+            }
+        }
+        self
     }
 
     /// The value of one counter.

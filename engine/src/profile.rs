@@ -20,6 +20,7 @@ mod sections;
 mod server;
 mod settings;
 mod shard;
+mod supervision;
 mod traffic;
 
 use std::fs::File;
@@ -38,6 +39,7 @@ pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
+pub use supervision::Supervision;
 pub use traffic::{Connection, Http, Json, Lines};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
@@ -123,6 +125,8 @@ pub struct Profile {
     pub offload: Offload,
     /// The catalog's list pages.
     pub catalog: Catalog,
+    /// What happens to shards that fail or stall.
+    pub supervision: Supervision,
     /// The log of the process.
     pub log: Log,
     /// Different values on single cores.
@@ -292,7 +296,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 17] {
+    fn sections(&self) -> [&dyn Section; 18] {
         [
             &self.server,
             &self.ring,
@@ -310,6 +314,7 @@ impl Profile {
             &self.lanes,
             &self.offload,
             &self.catalog,
+            &self.supervision,
             &self.log,
         ]
     }

@@ -24,7 +24,9 @@ use crate::mcp::ServerParts;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
 use crate::profile::{Lanes, Profile, ShardProfile};
-use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
+use crate::shard::kept::Place;
+use crate::shard::lives::Lives;
+use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::rings::RINGS_MAX;
@@ -34,17 +36,19 @@ mod error;
 mod handle;
 mod huge_pages;
 mod running;
+mod stalls;
 mod state_keys;
 mod stdio;
+mod supervisor;
 mod test_client;
 
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
 use huge_pages::SmallPages;
-use running::EndGuard;
 pub use running::RunningServer;
 pub use state_keys::StateKeyError;
+use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
 
 /// An MCP server: its description and its catalog.
@@ -314,7 +318,7 @@ impl Server {
         let address = local_address(&listeners, profile.server.listen)?;
         let backlog = profile.server.backlog;
         let intakes = listeners.into_iter();
-        let intakes = intakes.map(|listener| Intake::Listener(listener, backlog));
+        let intakes = intakes.map(|listener| Intake::Listener(Place::of(listener), backlog));
         let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
         self.start_on(profile, &shards, address, intakes.collect())
     }
@@ -346,22 +350,27 @@ impl Server {
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
 
+        let lives = Arc::new(Lives::new(shard_count));
+        let supervisor = Supervisor::new(
+            profile.supervision,
+            handle.clone(),
+            Arc::clone(&lives),
+            events.clone(),
+        );
         let mut running = RunningServer::new(
             address,
             &profile,
             (connections_per_shard(shard_profiles, allowed), memory),
-            (events.clone(), event_receiver),
+            (events, event_receiver),
+            supervisor,
         );
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = intakes.into_iter().zip(ends).zip(shard_profiles);
         for (shard, ((intake, (sender, receiver)), shard_profile)) in shards.enumerate() {
-            let control = Arc::new(ShardControl {
-                drain_timeout_ms: profile.server.drain_timeout_ms,
-                quiet_shards: Arc::clone(&quiet_shards),
-                ..ShardControl::default()
-            });
+            let drain_timeout_ms = profile.server.drain_timeout_ms;
+            let control = ShardControl::new(drain_timeout_ms, Arc::clone(&quiet_shards));
             let plan = ShardPlan {
                 shard: shard as u16,
                 shards: shard_count as u16,
@@ -375,13 +384,13 @@ impl Server {
                 updates: boards.next().expect("as many boards as shards"),
                 offload: offload.clone(),
                 runtime: Some(context.clone()),
-                sender,
-                receiver,
+                sender: Place::of(sender),
+                receiver: Place::of(receiver),
+                lives: Arc::clone(&lives),
                 ring_fds: Arc::clone(&ring_fds),
-                control: Arc::clone(&control),
+                control: Arc::new(control),
             };
-            let guard = EndGuard::new(events.clone(), Arc::clone(&control));
-            running.add(spawn(plan, ready.clone(), guard)?, control);
+            running.add(plan, ready.clone())?;
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;

@@ -6,9 +6,12 @@
 pub(crate) mod accept;
 pub(crate) mod connections;
 pub(crate) mod control;
+pub(crate) mod deaths;
 pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
+pub(crate) mod kept;
+pub(crate) mod lives;
 pub(crate) mod message;
 pub(crate) mod overflow;
 pub(crate) mod reading;

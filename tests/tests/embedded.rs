@@ -5,9 +5,10 @@
 //! it tests itself.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use corelane::{Call, CallError, Server, Tool};
-use corelane_tests::{Request, Setup, stdio};
+use corelane_tests::{Connection, PATIENCE, Request, Setup, stdio, wait_until};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -32,6 +33,8 @@ fn main() -> ExitCode {
             a_program_keeps_its_own_subscriber();
             a_command_line_is_that_of_the_program();
             a_server_that_cannot_start_says_why();
+            a_server_whose_shards_keep_failing_exits_with_an_error();
+            a_stall_is_logged_with_its_handler();
             ExitCode::SUCCESS
         }
     }
@@ -47,7 +50,19 @@ fn serve() -> ExitCode {
     Server::new("embedded", "1.2.3")
         .with_tool(Tool::new("fail", "Panics.", fail))
         .with_tool(Tool::new("print", "Prints.", print))
+        .with_tool(Tool::new("fail_shard", "Ends its shard.", fail_shard))
+        .with_tool(Tool::new("block", "Blocks its shard.", block))
         .run_from_args()
+}
+
+async fn fail_shard(call: &Call, _: NoArguments) -> Result<(), CallError> {
+    call.fail_shard();
+    Ok(())
+}
+
+async fn block(_: &Call, _: NoArguments) -> Result<(), CallError> {
+    std::thread::sleep(Duration::from_secs(2));
+    Ok(())
 }
 
 async fn print(_: &Call, _: NoArguments) -> Result<bool, CallError> {
@@ -141,4 +156,55 @@ fn a_server_that_cannot_start_says_why() {
         !error.contains(['{', '}']),
         "a sentence, not a structure: {error}"
     );
+}
+
+/// Knobs of the servers that fail.
+const SUPERVISION: &str = "[supervision]\nrestarts_max = 1\nstall_after_ms = 200";
+
+fn a_server_whose_shards_keep_failing_exits_with_an_error() {
+    for (failures, code) in [(1, 0), (2, 1)] {
+        let server = program(LIBRARY_LOGS, &["--shards", "1"]);
+        let server = server.profile(SUPERVISION).start();
+        for _ in 0..failures {
+            // A connection that the dying shard accepted is lost.
+            let request = Request::modern_call("fail_shard", json!({}));
+            wait_until("a shard that answers and fails", || {
+                let mut connection = Connection::open(server.address()).ok()?;
+                let sent = connection.try_send_bytes(&request.to_bytes(server.address()));
+                sent.ok()?;
+                let read = connection.read_to_close(PATIENCE).unwrap_or_default();
+                (!read.is_empty()).then_some(())
+            });
+        }
+        if code == 0 {
+            let _ = server
+                .connect()
+                .exchange(&Request::modern_call("print", json!({})));
+            server.signal("TERM");
+        }
+        let status = server.wait_for_exit();
+        let log = server.log();
+        assert_eq!(status.code(), Some(code), "{log}");
+        let restarted = r#""name":"shards_restarted","label":"","value":1"#;
+        assert_eq!(log.contains(restarted), code == 0, "{log}");
+        assert_eq!(log.contains("the server is unhealthy"), code == 1, "{log}");
+    }
+}
+
+fn a_stall_is_logged_with_its_handler() {
+    let server = program(LIBRARY_LOGS, &["--shards", "1"]);
+    let server = server.profile(SUPERVISION).start();
+    let mut connection = server.connect();
+    let response = connection.exchange(&Request::modern_call("block", json!({})));
+    assert_eq!(response.status(), 200, "{response:?}");
+    server.signal("TERM");
+    assert!(server.wait_for_exit().success());
+    let log = server.log();
+    for part in [
+        "the shard stalls",
+        r#""handler":"tool block""#,
+        "the shard no longer stalls",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
 }

@@ -106,6 +106,8 @@ mod stdio;
 mod streams;
 #[path = "integration/subscriptions.rs"]
 mod subscriptions;
+#[path = "integration/supervision.rs"]
+mod supervision;
 #[path = "integration/task_status.rs"]
 mod task_status;
 #[path = "integration/tasks.rs"]

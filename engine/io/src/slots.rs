@@ -17,7 +17,8 @@ const GROWTH_SLOTS: usize = 64;
 pub struct SlotKey {
     /// Index of its direct descriptor among those of all rings of its thread, below 2^27.
     pub index: u32,
-    /// The number of times that the slot had been emptied before this connection, modulo 2^32.
+    /// The first generation of the table, 0 unless it was set, and the number of times that the
+    /// slot had been emptied before this connection, modulo 2^32.
     pub generation: u32,
 }
 
@@ -27,6 +28,7 @@ pub struct Slots<T> {
     entries: Vec<Entry<T>>,
     capacity: usize,
     occupied: usize,
+    first_generation: u32,
 }
 
 /// The tag and the generation share eight bytes in front of the value.
@@ -44,6 +46,17 @@ impl<T> Slots<T> {
             entries: Vec::with_capacity(capacity),
             capacity,
             occupied: 0,
+            first_generation: 0,
+        }
+    }
+
+    /// The same table with keys that begin at `generation`: keys of an earlier table for the same
+    /// indexes find nothing in this one, if its generations were far from these.
+    #[must_use]
+    pub fn starting_at(self, generation: u32) -> Slots<T> {
+        Slots {
+            first_generation: generation,
+            ..self
         }
     }
 
@@ -150,8 +163,9 @@ impl<T> Slots<T> {
             let ready = (index + 1)
                 .next_multiple_of(GROWTH_SLOTS)
                 .min(self.capacity);
+            let generation = self.first_generation;
             self.entries
-                .resize_with(ready, || Entry::Vacant { generation: 0 });
+                .resize_with(ready, || Entry::Vacant { generation });
         }
     }
 }
@@ -161,6 +175,14 @@ mod tests {
     use super::{Entry, SlotKey, Slots};
     use crate::rng::Rng;
     use std::collections::HashMap;
+
+    #[test]
+    fn a_key_of_an_earlier_table_finds_nothing() {
+        let key = Slots::new(4).insert_at(2, ());
+        let mut later = Slots::new(4).starting_at(1000);
+        later.insert_at(2, ());
+        assert_eq!(later.get(key), None);
+    }
 
     #[test]
     fn a_key_finds_its_own_value_or_nothing() {

@@ -91,7 +91,7 @@ impl Broadcaster {
 pub(crate) struct ShardUpdates {
     changes: Mutex<Changes>,
     is_new: AtomicBool,
-    waker: OnceLock<Waker>,
+    waker: Mutex<Option<Waker>>,
 }
 
 /// The pending updates of all shards of one server, and the catalog that the next change starts
@@ -123,9 +123,9 @@ pub enum ChangeError {
 }
 
 impl ShardUpdates {
-    /// Sets the waker with which a change wakes the shard.
+    /// Sets the waker with which a change wakes the shard, in the place of that of its life before.
     pub(crate) fn set_waker(&self, waker: Waker) {
-        let _ = self.waker.set(waker);
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
     }
 
     /// Takes the changes, if there are any; resources only if `takes_uris`, otherwise they stay.
@@ -152,7 +152,7 @@ impl ShardUpdates {
     fn leave(&self, change: impl FnOnce(&mut Changes)) {
         change(&mut self.changes.lock().unwrap_or_else(PoisonError::into_inner));
         if !self.is_new.swap(true, Ordering::Release)
-            && let Some(waker) = self.waker.get()
+            && let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner)
         {
             waker.wake();
         }
@@ -172,6 +172,13 @@ impl PendingUpdates {
             shards: boards.clone(),
         });
         boards
+    }
+
+    /// The catalog that a shard starts with; none before the server starts.
+    pub(crate) fn latest(&self) -> Option<Arc<Plan>> {
+        let latest = &self.server.get()?.latest;
+        let latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&latest))
     }
 
     /// Changes the catalog: `edit` makes the next one, or none if it changes nothing.

@@ -59,6 +59,11 @@ impl Connection {
         )
     }
 
+    /// The shard that the current request was forwarded to and that answers it, or owns its stream.
+    pub(crate) fn forwarded_to(&self) -> Option<u16> {
+        self.buffers.as_ref()?.waiting.as_ref()?.home
+    }
+
     pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
         self.buffers.as_mut()?.waiting.as_mut()
     }

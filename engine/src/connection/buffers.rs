@@ -48,6 +48,8 @@ pub(crate) struct WaitingRequest {
     pub(crate) call: Option<CallKey>,
     /// Its body, while that is decoded elsewhere.
     pub(crate) decoding: Option<Box<BodyElsewhere>>,
+    /// The shard that answers it, if it was forwarded.
+    pub(crate) home: Option<u16>,
     /// The owner of its stream, or the calls that answer it.
     pub(crate) stream: Option<StreamOwner>,
     /// The responses of a batch so far; a stream that waits has none, and there are many of those.

@@ -134,6 +134,7 @@ impl Connection {
                 let waiting = self.wait(reply, context);
                 waiting.is_post = request.kind.is_post();
                 waiting.stream = request.answered_by();
+                waiting.home = Some(home);
                 context.forwards.push((home, request));
             }
             Disposition::PeerNeeded => unreachable!("the request was postponed"),
@@ -152,6 +153,7 @@ impl Connection {
             is_post: true,
             call: None,
             decoding: None,
+            home: None,
             stream: None,
             batch: None,
         })

@@ -23,6 +23,7 @@ use corelane_protocol::mcp::revision::Revision;
 use corelane_protocol::mcp::tasks::TaskOptions;
 use serde::Serialize;
 
+use super::activity::Activity;
 use super::caller_info::CallerInfo;
 use super::elicitation::Question;
 use super::error::{CallError, panicked};
@@ -180,6 +181,17 @@ impl Call {
     /// Sets the holder of work that the call offloads from now on.
     pub(crate) fn set_holder(&self, holder: HolderKey) {
         self.0.holder.set(holder);
+    }
+
+    /// What the shard of the call does.
+    pub(super) fn activity(&self) -> &Activity {
+        self.0.event_queue.activity()
+    }
+
+    /// Lets the shard of the call fail at its next turn, as a fault of the engine would.
+    #[cfg(feature = "test-support")]
+    pub fn fail_shard(&self) {
+        self.activity().doom();
     }
 
     /// Sets the name of the call's handler in the log.

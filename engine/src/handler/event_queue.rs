@@ -5,8 +5,10 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::activity::Activity;
 use super::outcome::Outcome;
 use super::wakers::{HandlerWakers, WakeShard};
 
@@ -42,6 +44,8 @@ pub(crate) struct EventQueue {
     wakers: Rc<HandlerWakers>,
     /// Wakes the shard's loop while it is parked.
     parked: RefCell<Option<Waker>>,
+    /// Where polls of handlers are published.
+    activity: Arc<Activity>,
 }
 
 impl EventQueue {
@@ -51,7 +55,18 @@ impl EventQueue {
             news: RefCell::default(),
             wakers: HandlerWakers::new(wake_shard),
             parked: RefCell::default(),
+            activity: Arc::default(),
         }
+    }
+
+    /// The same queue of a shard that publishes what it does in `activity`.
+    pub(crate) fn publishing_in(self, activity: Arc<Activity>) -> EventQueue {
+        EventQueue { activity, ..self }
+    }
+
+    /// What the shard does.
+    pub(super) fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// The handlers that wait.

@@ -182,6 +182,8 @@ fn of_type<A: 'static>(arguments: ReadArguments) -> A {
 
 struct Recycling<M, Fut> {
     name: Rc<str>,
+    /// Its number in the activity of the shard, or 0 before its first call.
+    number: Cell<u16>,
     make: M,
     place: Cell<Option<Pin<Box<Option<Fut>>>>>,
 }
@@ -191,8 +193,7 @@ fn recycling_arguments<M, Fut>(name: &str, make: M) -> Recycling<M, Fut>
 where
     M: for<'a> Fn(Call, Arguments<'a>) -> Result<Fut, DeserializeError>,
 {
-    let (name, place) = (name.into(), Cell::new(None));
-    Recycling { name, make, place }
+    Recycling::new(name, make)
 }
 
 /// A runner of requests that are owned.
@@ -200,8 +201,25 @@ fn recycling<I, M, Fut>(name: &str, make: M) -> Recycling<M, Fut>
 where
     M: Fn(Call, I) -> Result<Fut, DeserializeError>,
 {
-    let (name, place) = (name.into(), Cell::new(None));
-    Recycling { name, make, place }
+    Recycling::new(name, make)
+}
+
+impl<M, Fut> Recycling<M, Fut> {
+    fn new(name: &str, make: M) -> Recycling<M, Fut> {
+        Recycling {
+            name: name.into(),
+            number: Cell::new(0),
+            make,
+            place: Cell::new(None),
+        }
+    }
+
+    fn number(&self, call: &Call) -> u16 {
+        if self.number.get() == 0 {
+            self.number.set(call.activity().number_of(&self.name));
+        }
+        self.number.get()
+    }
 }
 
 impl<I, M, Fut> Runner<I> for Recycling<M, Fut>
@@ -213,6 +231,8 @@ where
         let mut place = self.place.take().unwrap_or_else(|| Box::pin(None));
         let mut context = Context::from_waker(Waker::noop());
         call.set_handler(&self.name);
+        let number = self.number(call);
+        let inside = call.activity().enter(number);
         // Reading the arguments and dropping the future run the author's code too.
         let polled = catch_unwind(AssertUnwindSafe(|| {
             place.set(Some((self.make)(call.clone(), input)?));
@@ -222,6 +242,7 @@ where
             }
             Ok::<_, DeserializeError>(polled)
         }));
+        drop(inside);
         match polled {
             Ok(Ok(Poll::Ready(outcome))) => {
                 self.place.set(Some(place));
@@ -230,8 +251,12 @@ where
             // The task polls again at once, with a waker of its own.
             Ok(Ok(Poll::Pending)) => {
                 call.note_waiting();
-                let (name, call) = (Rc::clone(&self.name), call.clone());
-                Started::Waiting(Box::pin(Resumed { name, call, place }))
+                Started::Waiting(Box::pin(Resumed {
+                    name: Rc::clone(&self.name),
+                    number,
+                    call: call.clone(),
+                    place,
+                }))
             }
             Ok(Err(error)) => Started::BadArguments(error.to_string()),
             Err(panic) => Started::Ready(Err(panicked(&self.name, &*panic))),
@@ -251,6 +276,7 @@ fn poll_place<Fut: Future>(
 
 struct Resumed<Fut> {
     name: Rc<str>,
+    number: u16,
     call: Call,
     place: Pin<Box<Option<Fut>>>,
 }
@@ -258,15 +284,19 @@ struct Resumed<Fut> {
 impl<Fut: Future<Output = Outcome>> Future for Resumed<Fut> {
     type Output = Outcome;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
-        let place = self.place.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| poll_place(place, context))) {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        let resumed = self.get_mut();
+        let inside = resumed.call.activity().enter(resumed.number);
+        let place = resumed.place.as_mut();
+        let polled = catch_unwind(AssertUnwindSafe(|| poll_place(place, context)));
+        drop(inside);
+        match polled {
             Ok(Poll::Pending) => {
-                self.call.note_waiting();
+                resumed.call.note_waiting();
                 Poll::Pending
             }
-            Ok(Poll::Ready(outcome)) => Poll::Ready(mask_foreign(&self.name, outcome)),
-            Err(panic) => Poll::Ready(Err(panicked(&self.name, &*panic))),
+            Ok(Poll::Ready(outcome)) => Poll::Ready(mask_foreign(&resumed.name, outcome)),
+            Err(panic) => Poll::Ready(Err(panicked(&resumed.name, &*panic))),
         }
     }
 }

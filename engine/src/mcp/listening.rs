@@ -141,7 +141,9 @@ impl Listening<'_> {
     /// one.
     pub(super) fn on_subscribed(&mut self, id: SubscriptionId, home: u16, known: &[TaskId]) {
         if home != self.context.settings.shard {
-            self.subscriptions.requests_unanswered -= 1;
+            // The answer to a request of an earlier life of this shard was not counted in this one.
+            let unanswered = &mut self.subscriptions.requests_unanswered;
+            *unanswered = unanswered.saturating_sub(1);
         }
         let Some(tasks) = self.subscriptions.tasks_of(id) else {
             return;
@@ -208,23 +210,43 @@ impl Listening<'_> {
     pub(super) fn end_all(&mut self) {
         for (place, subscription) in std::mem::take(&mut self.subscriptions.open) {
             self.subscriptions.shares.give_back(subscription.holder, 1);
-            if !subscription.is_acknowledged() {
-                subscription.acknowledge(self.outbox);
-            }
-            self.unsubscribe_from_tasks(place as u32, &subscription);
-            if subscription.exchange.is_on_channel {
-                let mut message = Vec::new();
-                write_torn_down(&mut message, subscription.id.as_id());
-                self.outbox.push_message(subscription.exchange, message);
-            }
-            let mut body = Vec::new();
-            let trailer = &self.context.trailer;
-            write_ended(&mut body, subscription.id.as_id(), trailer);
-            let refused = None;
-            let part = Part::Final { refused, body };
-            self.outbox.push(subscription.exchange, part);
+            self.end(place as u32, &subscription);
         }
         self.subscriptions.broadcasts.clear();
+    }
+
+    /// Ends every subscription to tasks that were lost with the shard `home`.
+    pub(super) fn end_those_of(&mut self, home: u16) {
+        let open = self.subscriptions.open.iter();
+        let ended = open.filter(|(_, subscription)| {
+            let tasks = subscription.tasks.as_ref();
+            tasks.is_some_and(|tasks| tasks.homes().contains(&home))
+        });
+        let ended: Vec<u32> = ended.map(|(place, _)| place as u32).collect();
+        for place in ended {
+            if let Some(subscription) = self.subscriptions.remove(place) {
+                self.end(place, &subscription);
+            }
+        }
+    }
+
+    /// Ends a subscription that was removed.
+    fn end(&mut self, place: u32, subscription: &Subscription) {
+        if !subscription.is_acknowledged() {
+            subscription.acknowledge(self.outbox);
+        }
+        self.unsubscribe_from_tasks(place, subscription);
+        if subscription.exchange.is_on_channel {
+            let mut message = Vec::new();
+            write_torn_down(&mut message, subscription.id.as_id());
+            self.outbox.push_message(subscription.exchange, message);
+        }
+        let mut body = Vec::new();
+        let trailer = &self.context.trailer;
+        write_ended(&mut body, subscription.id.as_id(), trailer);
+        let refused = None;
+        let part = Part::Final { refused, body };
+        self.outbox.push(subscription.exchange, part);
     }
 
     fn unsubscribe_from_tasks(&mut self, place: u32, subscription: &Subscription) {

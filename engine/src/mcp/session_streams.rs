@@ -202,6 +202,24 @@ impl SessionStreams<'_> {
         self.sessions.lose_stream(session, exchange);
     }
 
+    /// All connections of the shard `shard` are gone.
+    pub(super) fn shard_gone(&mut self, shard: u16) {
+        for place in 0..self.sessions.places() {
+            let Some(found) = self.sessions.at_place(place) else {
+                continue;
+            };
+            let calls = found.calls().iter();
+            let of_calls = calls.filter_map(|key| self.calls.find(*key)?.exchange);
+            let of_streams = found.streams().iter().map(|open| open.exchange);
+            let exchanges = of_calls.chain(of_streams);
+            let gone: Vec<Exchange> = exchanges.filter(|it| it.shard == shard).collect();
+            let session = found.id;
+            for exchange in gone {
+                self.connection_gone(session, exchange);
+            }
+        }
+    }
+
     /// The client of an exchange that waits for calls sends no more, and may be gone.
     pub(super) fn client_hung_up(&mut self, session: SessionId, exchange: Exchange) {
         let Some(found) = self.sessions.find(session) else {

@@ -54,6 +54,9 @@ pub enum Error {
     /// A thread for offloaded work cannot be made.
     #[error("cannot start the offload pool: {0}")]
     Offload(io::Error),
+    /// The thread that supervises the shards cannot be made.
+    #[error("cannot start the supervisor of the shards: {0}")]
+    Supervisor(io::Error),
     /// The thread of the tokio runtime cannot be made.
     #[error("cannot start the tokio runtime of the handlers: {0}")]
     Runtime(io::Error),

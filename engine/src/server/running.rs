@@ -1,23 +1,25 @@
 //! A running server: its address, and its end.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::error::{Error, Result};
+use super::supervisor::{Ended, Supervisor};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::meter::MeterSnapshot;
 use crate::profile::Profile;
 use crate::profile::memory::MemoryBudget;
-use crate::shard::ShardControl;
-use crate::shard::start::{ShardError, ShardThread};
+use crate::shard::start::ShardError;
+use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
 
 /// The events that a running server waits for.
@@ -31,22 +33,14 @@ pub(crate) enum Event {
     ShardEnded,
 }
 
-/// Reports that a shard ended, when dropped. The others wait for it no more.
-#[derive(Debug)]
-pub(crate) struct EndGuard(Sender<Event>, Arc<ShardControl>);
-
-impl EndGuard {
-    pub(crate) fn new(events: Sender<Event>, control: Arc<ShardControl>) -> EndGuard {
-        EndGuard(events, control)
-    }
-}
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        self.1.count_quiet();
-        // The receiver may be gone.
-        let _ = self.0.send(Event::ShardEnded);
-    }
+/// The supervisor of the shards.
+enum Supervision {
+    /// It has no thread yet: a shard that fails while the server starts is not started again.
+    Starting(Box<Supervisor>),
+    /// It runs until all shards have ended.
+    Running(JoinHandle<Ended>),
+    /// All shards have ended.
+    Over,
 }
 
 /// A server whose shards accept connections. Dropping it drains it.
@@ -56,8 +50,8 @@ pub struct RunningServer {
     endpoint: String,
     connections_per_shard: u32,
     memory: MemoryBudget,
-    shards: Vec<(ShardThread, Arc<ShardControl>)>,
-    shard_count: usize,
+    shards: Vec<Arc<ShardControl>>,
+    supervision: Supervision,
     events: Sender<Event>,
     received: Receiver<Event>,
     /// Watches of directories, for the life of the server.
@@ -72,6 +66,7 @@ impl RunningServer {
         profile: &Profile,
         (connections_per_shard, memory): (u32, MemoryBudget),
         (events, received): (Sender<Event>, Receiver<Event>),
+        supervisor: Supervisor,
     ) -> RunningServer {
         RunningServer {
             address,
@@ -79,7 +74,7 @@ impl RunningServer {
             connections_per_shard,
             memory,
             shards: Vec::new(),
-            shard_count: 0,
+            supervision: Supervision::Starting(Box::new(supervisor)),
             events,
             received,
             watches: Vec::new(),
@@ -87,9 +82,20 @@ impl RunningServer {
         }
     }
 
-    pub(super) fn add(&mut self, thread: ShardThread, control: Arc<ShardControl>) {
-        self.shards.push((thread, control));
-        self.shard_count += 1;
+    /// Starts the next shard, which reports to `ready`.
+    ///
+    /// # Errors
+    /// Its thread cannot be made.
+    pub(super) fn add(
+        &mut self,
+        plan: ShardPlan,
+        ready: Sender<std::result::Result<(), ShardError>>,
+    ) -> Result<()> {
+        let Supervision::Starting(supervisor) = &mut self.supervision else {
+            unreachable!("shards are added before the server runs");
+        };
+        self.shards.push(Arc::clone(&plan.control));
+        Ok(supervisor.start(plan, ready)?)
     }
 
     /// Where the server listens.
@@ -104,7 +110,7 @@ impl RunningServer {
 
     /// How many shards there are.
     pub fn shards(&self) -> usize {
-        self.shard_count
+        self.shards.len()
     }
 
     /// How many connections each shard can hold: the least of the shards.
@@ -198,7 +204,7 @@ impl RunningServer {
 
     /// Ends the calls in flight: their time is over, or will be before the shards notice it.
     pub(super) fn end_calls(&self) {
-        for (_, control) in &self.shards {
+        for control in &self.shards {
             control.is_overdue.store(true, Ordering::Relaxed);
         }
     }
@@ -245,6 +251,10 @@ impl RunningServer {
                 Err(_) => return Err(self.first_failure()),
             }
         }
+        if let Supervision::Starting(supervisor) = self.supervision.take() {
+            let thread = supervisor.spawn().map_err(Error::Supervisor)?;
+            self.supervision = Supervision::Running(thread);
+        }
         Ok(self)
     }
 
@@ -257,22 +267,33 @@ impl RunningServer {
     }
 
     fn finish(&mut self) -> Result<MeterSnapshot> {
-        for (_, control) in &self.shards {
+        for control in &self.shards {
             control.begin_drain();
         }
-        let mut totals = MeterSnapshot::default();
-        let mut failure = None;
-        for (shard, (thread, _)) in self.shards.drain(..).enumerate() {
-            let shard = shard as u16;
-            match thread.join().unwrap_or(Err(ShardError::Panicked { shard })) {
-                Ok(snapshot) => totals.merge(&snapshot),
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        match failure {
-            Some(error) => Err(error.into()),
-            None => Ok(totals),
-        }
+        Ok(match self.supervision.take() {
+            Supervision::Starting(supervisor) => supervisor.run()?,
+            Supervision::Running(thread) => thread.join().unwrap_or_else(|panic| {
+                // A fault of this crate: it is not hidden.
+                std::panic::resume_unwind(panic)
+            })?,
+            Supervision::Over => MeterSnapshot::default(),
+        })
+    }
+}
+
+impl fmt::Debug for Supervision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Supervision::Starting(_) => "Starting",
+            Supervision::Running(_) => "Running",
+            Supervision::Over => "Over",
+        })
+    }
+}
+
+impl Supervision {
+    fn take(&mut self) -> Supervision {
+        std::mem::replace(self, Supervision::Over)
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Result, RunningServer, Server};
 use crate::profile::Profile;
 use crate::shard::Intake;
 use crate::shard::drain::LAST_OUTPUT_MS;
+use crate::shard::kept::Place;
 use crate::transport::stdio::{Stdio, StdioError};
 
 impl Server {
@@ -92,7 +93,7 @@ impl Server {
         let core = profile.choose_cores()?[0];
         let shard = profile.shard_on(core);
         let intake = Intake::Channel {
-            socket,
+            socket: Place::of(socket),
             is_pinned: profile.server.cores.is_some(),
         };
         // Nothing listens there, and no output names it.

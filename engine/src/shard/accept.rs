@@ -10,6 +10,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::kept::Kept;
 use super::work::{Accepting, Shard};
 use crate::connection::http::Connection;
 use crate::meter::Counter;
@@ -92,7 +93,8 @@ impl Shard {
         let batch = left.min(free).min(ONE_BY_ONE_MAX);
         if left == 0 {
             self.accepting = Accepting::Off;
-            self.listener = None;
+            // It is closed here: no later life of the shard accepts.
+            drop(self.listener.take().map(Kept::into_inner));
         } else if let Some(listener) = self.listener.as_ref().filter(|_| batch > 0) {
             for _ in 0..batch {
                 self.rings.accepting().accept_one(listener.as_fd());
@@ -128,7 +130,7 @@ impl Shard {
     }
 
     /// Begins to accept from a listener that lets `backlog` connections wait.
-    pub(super) fn accept_from(&mut self, listener: Listener, backlog: u32) {
+    pub(super) fn accept_from(&mut self, listener: Kept<Listener>, backlog: u32) {
         self.peer_family = listener.peer_family();
         self.backlog = backlog as usize;
         self.listener = Some(listener);

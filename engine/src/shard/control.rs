@@ -1,8 +1,10 @@
 //! The controls that other threads have over a shard.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::handler::activity::Activity;
+use crate::meter::MeterSnapshot;
 use corelane_io::wake::Waker;
 
 /// The controls that other threads have over a shard.
@@ -18,17 +20,52 @@ pub(crate) struct ShardControl {
     pub(crate) quiet_shards: Arc<AtomicUsize>,
     /// Whether this shard is among them.
     pub(crate) is_quiet: AtomicBool,
+    /// What the shard does.
+    pub(crate) activity: Arc<Activity>,
     /// Wakes the shard, once it runs.
-    pub(crate) waker: OnceLock<Waker>,
+    waker: Mutex<Option<Waker>>,
+    /// Counters of the lives of the shard that ended with a failure.
+    totals: Mutex<MeterSnapshot>,
 }
 
 impl ShardControl {
+    /// Of a shard whose calls get `drain_timeout_ms` to end, and which counts itself among
+    /// `quiet_shards`.
+    pub(crate) fn new(drain_timeout_ms: u64, quiet_shards: Arc<AtomicUsize>) -> ShardControl {
+        ShardControl {
+            drain_timeout_ms,
+            quiet_shards,
+            ..ShardControl::default()
+        }
+    }
+
     /// Makes the shard drain.
     pub(crate) fn begin_drain(&self) {
         self.drain.store(true, Ordering::Relaxed);
-        if let Some(waker) = self.waker.get() {
+        self.wake();
+    }
+
+    /// Wakes the shard if it runs.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
             waker.wake();
         }
+    }
+
+    /// Sets the waker of the shard, in the place of that of its life before.
+    pub(super) fn set_waker(&self, waker: Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+    }
+
+    /// Keeps the counters of a life that failed; its levels are over with it.
+    pub(super) fn keep_totals(&self, snapshot: &MeterSnapshot) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.merge(&snapshot.without_levels());
+    }
+
+    /// The counters of the lives that failed.
+    pub(crate) fn totals(&self) -> MeterSnapshot {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the shard among those that have nothing left to do, as one that has ended or never

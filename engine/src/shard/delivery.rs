@@ -148,7 +148,7 @@ impl Shard {
         }
     }
 
-    fn deliver_here(&mut self, delivery: Delivery) {
+    pub(super) fn deliver_here(&mut self, delivery: Delivery) {
         let Delivery { exchange, part } = delivery;
         let key = exchange.slot;
         let connection = self
@@ -266,23 +266,27 @@ impl Shard {
             let exchange = request.exchange;
             let message = ShardMessage::Forward(request);
             let lane = (usize::from(home), Tier::Request);
-            let Err(message) = self.overflow.try_send(&mut self.sender, lane, message) else {
-                continue;
+            let (sent, reason) = match self.deaths.is_down(home) {
+                true => (Err(message), "the session's shard is being restarted"),
+                false => {
+                    let sent = self.overflow.try_send(&mut self.sender, lane, message);
+                    let is_full = u64::from(sent.is_err());
+                    self.handling.meter.add(Counter::LanesFull, is_full);
+                    (sent, "the lane to the session's shard is full")
+                }
             };
-            self.handling.meter.count(Counter::LanesFull);
-            let ShardMessage::Forward(request) = message else {
-                unreachable!("the lane gives back what was sent");
+            let Err(ShardMessage::Forward(request)) = sent else {
+                continue;
             };
             // A lost notice costs its client some capacity, and no answer waits for it.
             if !request.wants_answer() {
                 continue;
             }
-            let reason = Reason::Overloaded("the lane to the session's shard is full");
             // Delivered with the others at the end of the turn, not from here: the next request
             // of the connection may find the lane full as well, and so on.
             let id = request.id.as_ref().map(OwnedId::as_id);
             let endpoint = &mut self.handling.endpoint;
-            endpoint.refuse_later(exchange, id, reason);
+            endpoint.refuse_later(exchange, id, Reason::Overloaded(reason));
         }
     }
 

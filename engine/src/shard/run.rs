@@ -7,7 +7,6 @@
 //! with each request of a server that is neither busy nor idle.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::work::Shard;
@@ -18,7 +17,7 @@ use corelane_io::ring::Wait;
 /// Entries of the timing wheel looked at in one turn.
 const EXPIRIES_PER_TURN: usize = 1024;
 /// The longest sleep: a shard that sleeps longer would miss the second for its date.
-const PARK_MAX: Duration = Duration::from_secs(1);
+pub(crate) const PARK_MAX: Duration = Duration::from_secs(1);
 
 /// The result of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub(super) struct TurnOutcome {
 }
 
 /// Runs a shard until it has drained. Returns an error only when its ring is unusable.
-pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()> {
+pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<()> {
     let started = Instant::now();
     let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
     let mut has_work = true;
@@ -49,7 +48,7 @@ pub(crate) async fn run(mut shard: Shard, parker: Parker) -> std::io::Result<()>
         let is_idle = !turn.did && !has_work && !task_woken;
         worked_since_tick |= !is_idle;
         if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
-            shard.park(&parker).await?;
+            shard.park(parker).await?;
             has_work = true;
         } else if shard.is_yield_due() {
             yield_to_reactor().await;
@@ -72,10 +71,13 @@ impl Shard {
     /// entry submits the operations that it queues.
     pub(super) fn turn(&mut self, elapsed: Duration) -> std::io::Result<TurnOutcome> {
         self.has_ticked = false;
+        self.publish_turn();
         self.update_clock(elapsed);
+        self.handle_deaths();
         // The order of these steps is the order of the resources that they free: completions free
         // buffers, messages free lanes, events free calls, and only then is new work started.
         let mut did = self.handle_completions();
+        did |= self.end_lost();
         did |= self.handle_messages();
         did |= self.handle_call_events();
         did |= self.handle_decoded();
@@ -89,9 +91,8 @@ impl Shard {
         self.flush_lanes();
         if has_drained {
             self.handling.endpoint.finish_drain();
-            // Other shards may still send messages, and the number of the ring's descriptor may
-            // soon be used by another.
-            self.ring_fds[usize::from(self.handling.shard)].store(-1, Ordering::Release);
+            // Other shards may still send messages.
+            drop(self.announcement.take());
             let overflows = self.rings.completion_overflows();
             let meter = &self.handling.meter;
             meter.add(Counter::RingCompletionsOverflowed, overflows);
@@ -101,6 +102,15 @@ impl Shard {
             has_work: self.has_work() || !caught_up,
             has_drained,
         })
+    }
+
+    /// Lets the supervisor see that the shard is alive.
+    fn publish_turn(&mut self) {
+        self.turns += 1;
+        let activity = &self.control.activity;
+        activity.begin_turn(self.turns);
+        #[cfg(feature = "test-support")]
+        activity.die_if_doomed();
     }
 
     /// Submits the queued operations; waits for a completion unless there is work.
@@ -146,6 +156,7 @@ impl Shard {
     /// Whether something can be done at once.
     pub(super) fn has_work(&mut self) -> bool {
         !self.leftover.is_empty()
+            || self.deaths.has_lost()
             || !self.overflow.is_empty()
             || self.stalled_looks + self.status_looks > 0
             || self.handling.has_call_events()

@@ -1,17 +1,24 @@
 //! Starting a shard on its thread.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::atomic::AtomicI32;
+use std::sync::mpsc::{SendError, Sender};
+use std::task::Poll;
 use std::thread;
 
 use corelane_protocol::limits::HttpLimits;
 
 use super::ShardMessage;
 use super::control::ShardControl;
+use super::deaths::Deaths;
+use super::kept::Place;
+use super::lives::{Announcement, Lives};
 use super::run::run;
 use super::work::{Accepting, Drain, Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
@@ -28,7 +35,7 @@ use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
-use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker};
+use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker, yield_now};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::{AddressFamily, RingError};
 use corelane_io::rings::{Rings, RingsSettings};
@@ -44,20 +51,22 @@ const WHEEL_TICK_MS: u32 = 50;
 const LOCKED_KIB_MIN: usize = 512;
 
 /// Where the connections of a shard come from.
+#[derive(Clone)]
 pub(crate) enum Intake {
     /// A listener, which lets so many of them wait.
-    Listener(Listener, u32),
+    Listener(Place<Listener>, u32),
     /// There is one, of lines, and the shard ends with it. Its core is the kernel's choice unless
     /// it is given: a machine may run many such processes.
     Channel {
         /// The socket.
-        socket: OwnedFd,
+        socket: Place<OwnedFd>,
         /// Whether the thread is pinned to the core of the profile.
         is_pinned: bool,
     },
 }
 
-/// Everything a shard is made from.
+/// Everything a shard is made from, in each of its lives.
+#[derive(Clone)]
 pub(crate) struct ShardPlan {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
@@ -74,8 +83,9 @@ pub(crate) struct ShardPlan {
     pub(crate) offload: OffloadPool,
     /// The context that handlers run in, if any.
     pub(crate) runtime: Option<RuntimeContext>,
-    pub(crate) sender: LaneSender<ShardMessage>,
-    pub(crate) receiver: LaneReceiver<ShardMessage>,
+    pub(crate) sender: Place<LaneSender<ShardMessage>>,
+    pub(crate) receiver: Place<LaneReceiver<ShardMessage>>,
+    pub(crate) lives: Arc<Lives>,
     pub(crate) ring_fds: Arc<[AtomicI32]>,
     pub(crate) control: Arc<ShardControl>,
 }
@@ -214,11 +224,12 @@ fn serve(
     // For the whole thread: handlers are polled and dropped inside, at no cost to a call.
     let runtime = plan.runtime.clone();
     let _entered = runtime.as_ref().map(RuntimeContext::enter);
-    // The receiver of `ready` gets a failure; the thread then ends quietly. `ready` is dropped
-    // before the shard runs: a shard that panics while it opens is seen as hanging up.
-    let give_up = |ready: Sender<_>, error| {
-        let _ = ready.send(Err(error));
-        Ok(MeterSnapshot::default())
+    // The receiver of `ready` gets a failure; the thread then ends quietly, or with the failure if
+    // the receiver is gone. `ready` is dropped before the shard runs: a shard that panics while it
+    // opens is seen as hanging up.
+    let give_up = |ready: Sender<_>, error| match ready.send(Err(error)) {
+        Err(SendError(Err(error))) => Err(error),
+        _ => Ok(MeterSnapshot::default()),
     };
     let core = plan.intake.is_pinned().then_some(plan.profile.core_id);
     let executor = match Executor::new(executor_settings(&plan.profile, core)) {
@@ -227,7 +238,7 @@ fn serve(
         Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
     };
     executor.run(async {
-        let shard_state = match open(plan) {
+        let mut shard_state = match open(plan) {
             Ok(opened) => opened,
             Err(error) => return give_up(ready, error),
         };
@@ -237,13 +248,37 @@ fn serve(
             Err(error) => return give_up(ready, ShardError::Executor { shard, error }),
         };
         let meter = Rc::clone(&shard_state.handling.meter);
+        let control = Arc::clone(&shard_state.control);
         let _ = ready.send(Ok(()));
         drop(ready);
-        match run(shard_state, parker).await {
-            Ok(()) => Ok(meter.snapshot()),
-            Err(error) => Err(ShardError::Broken { shard, error }),
+        let ended = catch_panic(run(&mut shard_state, &parker)).await;
+        drop(parker);
+        // After a panic its parts may be in any state, so that dropping them may panic too.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(shard_state)));
+        // The tasks of handlers that were cancelled by that go now.
+        yield_now().await;
+        let failure = match (ended, dropped) {
+            (Ok(Ok(())), Ok(())) => return Ok(meter.snapshot()),
+            (Ok(Err(error)), Ok(())) => ShardError::Broken { shard, error },
+            _ => ShardError::Panicked { shard },
+        };
+        control.keep_totals(&meter.snapshot());
+        Err(failure)
+    })
+}
+
+/// Runs `future` until it is done or panics.
+async fn catch_panic<T>(future: impl Future<Output = T>) -> thread::Result<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(panic) => Poll::Ready(Err(panic)),
         }
     })
+    .await
 }
 
 /// Opens the rings of a shard and starts to accept.
@@ -292,14 +327,17 @@ impl Profile {
 /// Starts to accept on `rings`.
 pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardError> {
     let (shard, profile) = (plan.shard, plan.profile);
-    plan.ring_fds[usize::from(shard)].store(rings.first().raw_fd(), Ordering::Release);
-    let _ = plan.control.waker.set(rings.waker());
+    let deaths = Deaths::new(&plan.lives, shard);
+    let ring_fd = rings.first().raw_fd();
+    let announcement = Announcement::new((&plan.lives, &plan.ring_fds), shard, ring_fd);
+    plan.control.set_waker(rings.waker());
     plan.updates.set_waker(rings.waker());
 
     let handling = handling(&plan, rings.waker());
     let mut opened = Shard {
+        announcement: Some(announcement),
         rings,
-        slots: Slots::new(plan.rings.ring.descriptors),
+        slots: Slots::new(plan.rings.ring.descriptors).starting_at(deaths.first_generation()),
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         peer_family: AddressFamily::V4,
         lookups: Default::default(),
@@ -310,10 +348,11 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         is_table_full: false,
         table_warning_due_ms: 0,
         backlog: 0,
-        sender: plan.sender,
-        receiver: plan.receiver,
+        sender: plan.sender.take(),
+        receiver: plan.receiver.take(),
         ring_fds: plan.ring_fds,
         control: plan.control,
+        deaths,
         profile,
         handling,
         updates: plan.updates,
@@ -328,6 +367,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         expired: Vec::new(),
         now_us: 0,
         now_ms: 0,
+        turns: 0,
         yielded_us: 0,
         date_second: 0,
         drain: Drain::No,
@@ -336,9 +376,10 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         shedding_input: Default::default(),
     };
     match plan.intake {
-        Intake::Listener(listener, backlog) => opened.accept_from(listener, backlog),
+        Intake::Listener(listener, backlog) => opened.accept_from(listener.take(), backlog),
         Intake::Channel { socket, .. } => {
-            let channel = opened.open_channel(socket);
+            // Of the only life of its shard.
+            let channel = opened.open_channel(socket.take().into_inner());
             channel.map_err(|error| ShardError::Channel { shard, error })?;
         }
     }
@@ -350,7 +391,8 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let profile = &plan.profile;
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
-    let event_queue = Rc::new(EventQueue::new(Arc::clone(&wake_shard)));
+    let event_queue = EventQueue::new(Arc::clone(&wake_shard));
+    let event_queue = Rc::new(event_queue.publishing_in(Arc::clone(&plan.control.activity)));
     let offload = Rc::new(OffloadPort::new(
         plan.offload.clone(),
         wake_shard,

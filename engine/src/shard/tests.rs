@@ -5,6 +5,7 @@ mod accepting;
 mod broadcasts;
 mod client;
 mod deadlines;
+mod deaths;
 mod decoded;
 mod delivery;
 mod departures;

@@ -11,6 +11,9 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
 use super::control::ShardControl;
+use super::deaths::Deaths;
+use super::kept::Kept;
+use super::lives::Announcement;
 use super::overflow::Overflow;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
@@ -32,10 +35,12 @@ use corelane_io::wheel::Wheel;
 
 /// One shard.
 pub(crate) struct Shard {
+    /// Until the shard has drained; dropped before the rings are closed.
+    pub(super) announcement: Option<Announcement>,
     pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
-    pub(super) listener: Option<Listener>,
+    pub(super) listener: Option<Kept<Listener>>,
     /// The only connection, of a shard that ends with it.
     pub(super) channel: Option<SlotKey>,
     /// The kind of address that peers have.
@@ -52,10 +57,12 @@ pub(crate) struct Shard {
     pub(super) table_warning_due_ms: u64,
     /// Connections the listener lets wait.
     pub(super) backlog: usize,
-    pub(super) sender: LaneSender<ShardMessage>,
-    pub(super) receiver: LaneReceiver<ShardMessage>,
+    pub(super) sender: Kept<LaneSender<ShardMessage>>,
+    pub(super) receiver: Kept<LaneReceiver<ShardMessage>>,
     pub(super) ring_fds: Arc<[AtomicI32]>,
     pub(super) control: Arc<ShardControl>,
+    /// The lives of all shards, as far as this one has seen them.
+    pub(super) deaths: Deaths,
     pub(super) profile: ShardProfile,
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
@@ -78,6 +85,8 @@ pub(crate) struct Shard {
     /// Time since the shard was started, as of this turn.
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
+    /// The number of turns, this one included.
+    pub(super) turns: u64,
     /// When the executor last ran other tasks.
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,

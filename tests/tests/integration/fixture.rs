@@ -102,6 +102,11 @@ impl Fixture {
         Connection::open(self.running.address()).expect("the server takes connections")
     }
 
+    /// A connection to the server, if it takes any.
+    pub(crate) fn try_connect(&self) -> std::io::Result<Connection> {
+        Connection::open(self.running.address())
+    }
+
     /// A connection on each shard, with a session that lives there.
     pub(crate) fn on_each_shard(&self) -> Vec<(Connection, Session)> {
         one_on_each_shard(|| self.connect(), self.running.shards())
@@ -140,7 +145,12 @@ impl Fixture {
 
     /// Ends the server and gives its counters.
     pub(crate) fn drain(self) -> MeterSnapshot {
-        self.running.drain().expect("the server drains")
+        self.try_drain().expect("the server drains")
+    }
+
+    /// Ends the server and gives its counters, or why it failed.
+    pub(crate) fn try_drain(self) -> corelane::Result<MeterSnapshot> {
+        self.running.drain()
     }
 }
 

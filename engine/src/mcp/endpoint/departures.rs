@@ -81,6 +81,21 @@ impl Endpoint {
             .connection_gone(session, exchange);
     }
 
+    /// Handles the death of another shard: its connections are gone, and its tasks.
+    pub(crate) fn handle_shard_gone(&mut self, shard: u16) {
+        self.services.session_streams().shard_gone(shard);
+        self.services.tasks.watchers.forget_shard(shard);
+        self.services.listening().end_those_of(shard);
+    }
+
+    /// How many streams the sessions of this shard have open.
+    #[cfg(test)]
+    pub(crate) fn open_streams(&self) -> usize {
+        let sessions = &self.services.sessions;
+        let found = (0..sessions.places()).filter_map(|place| sessions.at_place(place));
+        found.map(|session| session.streams().len()).sum()
+    }
+
     /// Handles a message to a session that did not reach the connection of its stream.
     pub(crate) fn handle_undelivered(&mut self, event: EventId, message: Vec<u8>) {
         let mut broadcasting = self.services.broadcasting();

@@ -154,6 +154,15 @@ impl Watchers {
         // A due one is skipped when its turn comes, which is soon.
     }
 
+    /// Removes the subscriptions of the shard `shard`, which died.
+    pub(in crate::mcp) fn forget_shard(&mut self, shard: u16) {
+        let subscriptions = self.watchers.keys();
+        let of_shard = subscriptions.filter(|subscription| subscription.exchange.shard == shard);
+        for subscription in of_shard.copied().collect::<Vec<_>>() {
+            self.forget(subscription);
+        }
+    }
+
     fn measure(&self) {
         self.meter.set(Counter::TasksWatched, self.count as u64);
     }

@@ -23,6 +23,8 @@ use crate::meter::Counter;
 use crate::profile::{Profile, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
+use crate::shard::kept::Place;
+use crate::shard::lives::Lives;
 use crate::shard::run::TurnOutcome;
 use crate::shard::start::{Intake, ShardPlan, open_on};
 use crate::shard::work::Shard;
@@ -127,6 +129,7 @@ impl TestShard {
         let mesh: Mesh<ShardMessage> = Mesh::new(usize::from(count), 0, lanes);
         let updates = PendingUpdates::default().open(&parts.plan, usize::from(count));
         let ring_fds: Arc<[AtomicI32]> = (0..count).map(|_| AtomicI32::new(-1)).collect();
+        let lives = Arc::new(Lives::new(usize::from(count)));
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let all = (0..count).zip(listeners).zip(ends).zip(updates);
@@ -140,7 +143,7 @@ impl TestShard {
                     ring: profile.ring.settings(setup.descriptors),
                     ring_descriptors_max: setup.ring_descriptors_max,
                 },
-                intake: Intake::Listener(listener, setup.backlog),
+                intake: Intake::Listener(Place::of(listener), setup.backlog),
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),
@@ -148,14 +151,14 @@ impl TestShard {
                 updates,
                 offload: OffloadPool::start(setup.threads, 1).expect("the threads start"),
                 runtime: None,
-                sender,
-                receiver,
+                sender: Place::of(sender),
+                receiver: Place::of(receiver),
+                lives: Arc::clone(&lives),
                 ring_fds: Arc::clone(&ring_fds),
-                control: Arc::new(ShardControl {
-                    drain_timeout_ms: DRAIN_TIMEOUT_MS,
-                    quiet_shards: Arc::clone(&quiet_shards),
-                    ..ShardControl::default()
-                }),
+                control: Arc::new(ShardControl::new(
+                    DRAIN_TIMEOUT_MS,
+                    Arc::clone(&quiet_shards),
+                )),
             };
             let (rings, network) = Rings::over_network(&plan.rings).expect("memory");
             TestShard {
