@@ -57,6 +57,11 @@ knobs! {
         /// which traffic above 100/s never pays, and a busy shard notices the timer behind this no
         /// more than 100 times a second. While handlers wait, an idle shard parks at once.
         idle_wait_us: u64 = 10_000, within(0..=1_000_000);
+        /// Microseconds without work for which a shard polls its rings before it waits in one of
+        /// them. The next request then finds it awake, and the core has no other work meanwhile: so
+        /// only for a core that the shard has to itself. 0 never polls. While handlers wait, it does
+        /// not poll.
+        spin_us: u64 = 0, within(0..=1_000_000);
     }
 }
 

@@ -328,6 +328,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         expired: Vec::new(),
         now_us: 0,
         now_ms: 0,
+        worked_us: 0,
         yielded_us: 0,
         date_second: 0,
         drain: Drain::No,

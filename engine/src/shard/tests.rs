@@ -16,4 +16,5 @@ mod random;
 mod reading;
 mod rings;
 mod sessions;
+mod spinning;
 mod test_shard;

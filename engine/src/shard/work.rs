@@ -78,6 +78,8 @@ pub(crate) struct Shard {
     /// Time since the shard was started, as of this turn.
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
+    /// When the shard last did something.
+    pub(super) worked_us: u64,
     /// When the executor last ran other tasks.
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,
