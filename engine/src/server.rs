@@ -23,12 +23,13 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{Lanes, Profile, ShardProfile};
+use crate::profile::{CoreRole, Lanes, Profile, ShardProfile};
 use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::rings::RINGS_MAX;
 
+mod affinity;
 mod directory;
 mod error;
 mod handle;
@@ -38,6 +39,7 @@ mod state_keys;
 mod stdio;
 mod test_client;
 
+use affinity::Confined;
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
@@ -328,14 +330,20 @@ impl Server {
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
         let _small_pages = SmallPages::begin();
+        let cores_of = |role| profile.cores_of(role);
+        let (control_cores, offload_cores) =
+            (cores_of(CoreRole::Control)?, cores_of(CoreRole::Offload)?);
+        let _confined = Confined::to(control_cores.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
         let threads = profile.offload.threads_for(shard_count);
         let threads = PoolThreads::of_server(shard_count, threads);
+        let confined = Confined::to(offload_cores.as_deref())?;
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
+        drop(confined);
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::descriptors::TABLE_ENTRIES_MAX;
 use super::knobs::{knobs, multiples_of, overrides, powers_of_two, within};
+use super::roles::CoreRole;
 
 knobs! {
     per core RingOverride;
@@ -88,6 +89,9 @@ knobs! {
 pub struct CoreProfile {
     /// The core, 0 to 1023, as the kernel numbers it.
     pub id: usize,
+    /// What the server does there; a shard unless it is set.
+    #[serde(default, skip_serializing_if = "CoreRole::is_shard")]
+    pub role: CoreRole,
     /// Deviations from `[ring]`.
     #[serde(default)]
     pub ring: RingOverride,

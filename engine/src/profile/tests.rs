@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::{BudgetOverride, CoreProfile, ExecutorOverride, FILE_BYTES_MAX};
+use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
 
 fn tuning(name: &str) -> PathBuf {
@@ -46,6 +46,7 @@ fn complete() -> Profile {
         },
         core: vec![CoreProfile {
             id: 0,
+            role: CoreRole::Shard,
             ring: RingOverride {
                 submission_entries: Some(1024),
                 completion_entries: Some(8192),

@@ -1,7 +1,7 @@
 //! `[[core]]` sections.
 
-use super::check;
-use crate::profile::Profile;
+use super::{check, check_start};
+use crate::profile::{CoreRole, Profile, cores};
 
 #[test]
 fn refuses_core_sections_that_are_wrong() {
@@ -53,4 +53,50 @@ fn resolves_the_knobs_of_each_core() {
         (8, 512)
     );
     assert_eq!(tuned.executor, profile.executor);
+}
+
+#[test]
+fn refuses_roles_that_contradict_the_rest_of_the_profile() {
+    check_start(
+        "[server]\ncores = \"0-1\"\n[[core]]\nid = 1\nrole = \"offload\"",
+        "lines 5 and 2: core 1 has role = \"offload\" but is in server.cores: remove it there",
+    );
+    check_start(
+        "[[core]]\nid = 1\nrole = \"none\"\nring.buffer_count = 64",
+        "line 3: core 1 has role = \"none\" and knobs of a shard, which it has not: remove",
+    );
+    check_start(
+        "[[core]]\nid = 1\nrole = \"shards\"",
+        "line 3, column 8, `role = \"shards\"`: core[0].role: unknown variant `shards`",
+    );
+    let apart = "[server]\ncores = \"0\"\n[[core]]\nid = 1\nrole = \"control\"";
+    assert_eq!(
+        Profile::from_toml(apart).map(|it| it.role_of(1)).ok(),
+        Some(CoreRole::Control)
+    );
+}
+
+#[test]
+fn cores_of_other_roles_get_no_shard() {
+    let available = cores::available().expect("the mask is readable");
+    let ids = available.as_slice();
+    let with = |ids: &[usize]| {
+        let sections = ids
+            .iter()
+            .map(|id| format!("[[core]]\nid = {id}\nrole = \"none\"\n"));
+        Profile::from_toml(&sections.collect::<String>())
+            .expect("valid")
+            .choose_cores()
+    };
+    assert_eq!(with(&[]).as_deref(), Ok(ids));
+    let error = with(ids).expect_err("no core is left").to_string();
+    assert!(
+        error.starts_with("no core is left for a shard: write role"),
+        "{error}"
+    );
+    if let [first, rest @ ..] = ids
+        && !rest.is_empty()
+    {
+        assert_eq!(with(&[*first]).as_deref(), Ok(rest));
+    }
 }
