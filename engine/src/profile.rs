@@ -198,6 +198,8 @@ impl ShardProfile {
         ring.completion_entries = ring.completion_entries.min(COMPLETIONS);
         ring.buffer_count = ring.buffer_count.min(BUFFERS);
         ring.descriptors = ring.descriptors.or(Some(DESCRIPTORS));
+        // The only connection has no network card.
+        ring.busy_poll_us = 0;
         let turn = &mut self.budget.completions_per_turn;
         *turn = (*turn).min(COMPLETIONS);
         self.executor.ring_depth = self.executor.ring_depth.min(EXECUTOR_RING_DEPTH);

@@ -314,10 +314,13 @@ impl Server {
         let cores = profile.choose_cores()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
+        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
+        for (listener, shard) in listeners.iter().zip(&shards) {
+            listener.set_busy_poll(shard.ring.busy_poll_us)?;
+        }
         let backlog = profile.server.backlog;
         let intakes = listeners.into_iter();
         let intakes = intakes.map(|listener| Intake::Listener(listener, backlog));
-        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
         self.start_on(profile, &shards, address, intakes.collect())
     }
 

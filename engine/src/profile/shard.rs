@@ -24,6 +24,11 @@ knobs! {
         /// Sockets of a shard; default the process's limit of open files less a headroom. A ring
         /// has no more than that: a shard with more has further, small rings, up to 64 in all.
         descriptors: Option<u32> = None, within(16..=TABLE_ENTRIES_MAX as u64);
+        /// Microseconds for which the kernel polls the queues of the network card before a shard
+        /// sleeps (SO_BUSY_POLL of socket(7); from Linux 6.9 on also IORING_REGISTER_NAPI of
+        /// io_uring_register(2)): less latency for the time of a core. It needs CAP_NET_ADMIN, and a
+        /// card whose driver has NAPI; loopback has none. 0 never polls.
+        busy_poll_us: u32 = 0, within(0..=10_000);
     }
 }
 
@@ -84,7 +89,7 @@ knobs! {
 }
 
 /// `[[core]]`: different values on one core, such as the one that also serves the network card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoreProfile {
     /// The core, 0 to 1023, as the kernel numbers it.

@@ -39,6 +39,7 @@ fn complete() -> Profile {
             buffer_count: ring.buffer_count,
             buffer_bytes: ring.buffer_bytes,
             descriptors: Some(1000),
+            busy_poll_us: ring.busy_poll_us,
         },
         offload: Offload {
             threads: Some(2),
@@ -53,6 +54,7 @@ fn complete() -> Profile {
                 buffer_count: Some(2048),
                 buffer_bytes: Some(4096),
                 descriptors: Some(Some(500)),
+                busy_poll_us: Some(50),
             },
             executor: ExecutorOverride {
                 ring_depth: Some(64),

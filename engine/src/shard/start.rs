@@ -295,6 +295,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     plan.ring_fds[usize::from(shard)].store(rings.first().raw_fd(), Ordering::Release);
     let _ = plan.control.waker.set(rings.waker());
     plan.updates.set_waker(rings.waker());
+    begin_busy_poll(&mut rings, &profile);
 
     let handling = handling(&plan, rings.waker());
     let mut opened = Shard {
@@ -344,6 +345,20 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         }
     }
     Ok(opened)
+}
+
+/// Lets the ring poll network cards, where the kernel has that; the sockets do so by themselves.
+fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
+    let time_us = profile.ring.busy_poll_us;
+    if time_us > 0
+        && let Err(error) = rings.set_busy_poll(time_us)
+    {
+        tracing::warn!(
+            %error,
+            "ring.busy_poll_us = {time_us} has less effect: the ring cannot poll network cards, \
+             which it can from Linux 6.9 on"
+        );
+    }
 }
 
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
