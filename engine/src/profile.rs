@@ -16,6 +16,7 @@ mod knobs;
 mod lines;
 pub(crate) mod memory;
 mod reference;
+mod roles;
 mod sections;
 mod server;
 mod settings;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::CoreList;
 pub use error::ProfileError;
+pub use roles::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;
 #[cfg(feature = "cli")]
@@ -200,6 +202,8 @@ impl ShardProfile {
         ring.completion_entries = ring.completion_entries.min(COMPLETIONS);
         ring.buffer_count = ring.buffer_count.min(BUFFERS);
         ring.descriptors = ring.descriptors.or(Some(DESCRIPTORS));
+        // The only connection has no network card.
+        ring.busy_poll_us = 0;
         let turn = &mut self.budget.completions_per_turn;
         *turn = (*turn).min(COMPLETIONS);
         self.executor.ring_depth = self.executor.ring_depth.min(EXECUTOR_RING_DEPTH);
@@ -289,10 +293,15 @@ impl Profile {
         }
     }
 
-    /// The core of each shard: see [`cores::choose`].
+    /// The core of each shard: of those that are available and have no other role.
     pub(crate) fn choose_cores(&self) -> Result<Vec<usize>, CoreError> {
+        let available = cores::available()?;
         let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
-        cores::choose(self.server.cores.as_ref(), self.server.shards, &tuned)
+        cores::check_tuned(&tuned, &available)?;
+        let for_shards = |id: &usize| self.role_of(*id) == CoreRole::Shard;
+        let ids = available.as_slice().iter().copied().filter(for_shards);
+        let free = CoreList::distinct(ids.collect()).map_err(|_| CoreError::NoneForShards)?;
+        cores::choose_from(self.server.cores.as_ref(), self.server.shards, &free)
     }
 
     /// All sections of knobs, in the order of the reference.
@@ -362,9 +371,11 @@ impl Profile {
                 return Err(ProfileError::CoreTunedTwice { id });
             }
             let used = self.server.cores.as_ref();
-            if used.is_some_and(|cores| !cores.as_slice().contains(&id)) {
+            let is_shard = core.role == CoreRole::Shard;
+            if is_shard && used.is_some_and(|cores| !cores.as_slice().contains(&id)) {
                 return Err(ProfileError::CoreUnused { id });
             }
+            core.check_role(used.is_some_and(|cores| cores.as_slice().contains(&id)))?;
             let resolved = self.for_core(id);
             let (ring, executor, budget) = (resolved.ring, resolved.executor, resolved.budget);
             ring.check(&format!("core {id} ring"))?;

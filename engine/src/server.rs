@@ -23,7 +23,7 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{Lanes, Profile, ShardProfile};
+use crate::profile::{CoreRole, Lanes, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
@@ -31,6 +31,7 @@ use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::rings::RINGS_MAX;
 
+mod affinity;
 mod directory;
 mod error;
 mod handle;
@@ -42,6 +43,7 @@ mod stdio;
 mod supervisor;
 mod test_client;
 
+use affinity::Confined;
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
@@ -316,10 +318,13 @@ impl Server {
         let cores = profile.choose_cores()?;
         let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
         let address = local_address(&listeners, profile.server.listen)?;
+        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
+        for (listener, shard) in listeners.iter().zip(&shards) {
+            listener.set_busy_poll(shard.ring.busy_poll_us)?;
+        }
         let backlog = profile.server.backlog;
         let intakes = listeners.into_iter();
         let intakes = intakes.map(|listener| Intake::Listener(Place::of(listener), backlog));
-        let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
         self.start_on(profile, &shards, address, intakes.collect())
     }
 
@@ -332,14 +337,20 @@ impl Server {
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
         let _small_pages = SmallPages::begin();
+        let cores_of = |role| profile.cores_of(role);
+        let (control_cores, offload_cores) =
+            (cores_of(CoreRole::Control)?, cores_of(CoreRole::Offload)?);
+        let _confined = Confined::to(control_cores.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
         let threads = profile.offload.threads_for(shard_count);
         let threads = PoolThreads::of_server(shard_count, threads);
+        let confined = Confined::to(offload_cores.as_deref())?;
         let offload = OffloadPool::start(threads, profile.offload.queue_max);
         let offload = offload.map_err(Error::Offload)?;
+        drop(confined);
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);

@@ -10,7 +10,7 @@ mod host;
 mod kernel;
 mod limits;
 mod network;
-mod plan;
+pub(crate) mod plan;
 
 use std::fmt::Write;
 use std::fs;
@@ -72,6 +72,11 @@ struct Outcome {
     probe: &'static Probe,
     /// Nothing if a text that the probe needs is missing.
     faults: Option<Vec<Fault>>,
+}
+
+/// The cores that this process may run on.
+pub(crate) fn cores_of_process() -> Vec<usize> {
+    plan::allowed_cores(&Host::read(Path::new("/")))
 }
 
 /// Runs the command.

@@ -5,6 +5,7 @@ mod demo;
 mod memory;
 mod profile;
 mod serve;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,9 @@ enum Command {
     /// Examine this host for a server, and print each fault with the command that fixes it. Exits
     /// with 0 if there are none, 1 if there are, 2 if the host cannot be examined.
     Check(check::CheckArguments),
+    /// Measure this host with the real server, and write a tuning profile of the values that are
+    /// better. It takes corelane-load, two cores and some minutes without other load.
+    Tune(tune::TuneArguments),
     /// Show, explain, compare or check tuning profiles.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(arguments) => corelane::exit_code("corelane", serve::run(arguments)),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Tune(arguments) => tune::run(&arguments),
         Command::Profile(command) => profile::run(&command),
     }
 }

@@ -16,6 +16,7 @@
 //! receive, and an armed receive costs a busy one less time: a connection may go from one to the
 //! other. Linux 6.1 is the oldest kernel it opens on.
 
+mod busy_poll;
 mod close;
 mod completion;
 mod dial;

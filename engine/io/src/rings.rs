@@ -140,6 +140,15 @@ impl Rings {
         })
     }
 
+    /// Lets the kernel poll network cards while the thread waits: see [`Ring::set_busy_poll`]. The
+    /// thread waits in the first ring, which polls the cards of its own sockets only.
+    ///
+    /// # Errors
+    /// Those of [`Ring::set_busy_poll`].
+    pub fn set_busy_poll(&mut self, time_us: u32) -> io::Result<()> {
+        self.first.set_busy_poll(time_us)
+    }
+
     /// The first ring, for everything that is about no connection.
     pub fn first(&mut self) -> &mut Ring {
         &mut self.first

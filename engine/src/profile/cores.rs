@@ -70,6 +70,12 @@ pub enum CoreError {
         /// The cores of the affinity mask.
         available: CoreList,
     },
+    /// Every core has another role.
+    #[error(
+        "no core is left for a shard: write role = \"shard\" in one of the [[core]] sections, or \
+         remove it"
+    )]
+    NoneForShards,
     /// A `[[core]]` section for a core that the process may not run on.
     #[error(
         "[[core]] id = {id} is not available; this process may run on {available}: choose one of \
@@ -83,28 +89,19 @@ pub enum CoreError {
     },
 }
 
-/// The core of each shard: as many entries as shards, in the order of the shards. Without `cores`
-/// all that are available are used; without `shards` each core has one. `tuned` are the cores that
-/// have a `[[core]]` section.
-///
-/// Call it before any thread is pinned: the available cores are the calling thread's affinity mask.
+/// The cores that the calling thread may run on, by its affinity mask: call it before any thread is
+/// pinned.
 ///
 /// # Errors
-/// The mask cannot be read, or `cores` or `tuned` has a core outside it.
-pub fn choose(
-    cores: Option<&CoreList>,
-    shards: Option<usize>,
-    tuned: &[usize],
-) -> Result<Vec<usize>, CoreError> {
+/// The mask cannot be read.
+pub(super) fn available() -> Result<CoreList, CoreError> {
     let ids = core_affinity::get_core_ids().ok_or(CoreError::Unknown)?;
     let ids = ids.into_iter().map(|core| core.id).collect();
-    let available = CoreList::distinct(ids).map_err(|_| CoreError::Unknown)?;
-    check_tuned(tuned, &available)?;
-    choose_from(cores, shards, &available)
+    CoreList::distinct(ids).map_err(|_| CoreError::Unknown)
 }
 
 /// Each core that has a `[[core]]` section is available.
-fn check_tuned(tuned: &[usize], available: &CoreList) -> Result<(), CoreError> {
+pub(super) fn check_tuned(tuned: &[usize], available: &CoreList) -> Result<(), CoreError> {
     let cores = available.as_slice();
     match tuned.iter().find(|id| !cores.contains(id)) {
         None => Ok(()),
@@ -115,8 +112,12 @@ fn check_tuned(tuned: &[usize], available: &CoreList) -> Result<(), CoreError> {
     }
 }
 
-/// The cores of [`choose`] with the available cores given.
-fn choose_from(
+/// The core of each shard: as many entries as shards, in the order of the shards. Without `cores`
+/// all that are available are used; without `shards` each core has one.
+///
+/// # Errors
+/// `cores` has a core that is not available.
+pub(super) fn choose_from(
     cores: Option<&CoreList>,
     shards: Option<usize>,
     available: &CoreList,
@@ -151,7 +152,7 @@ impl CoreList {
     }
 
     /// The list, if it is not empty and each core is possible and there once.
-    fn distinct(ids: Vec<usize>) -> Result<Self, CoreListError> {
+    pub(super) fn distinct(ids: Vec<usize>) -> Result<Self, CoreListError> {
         if ids.is_empty() {
             return Err(CoreListError::Empty);
         }

@@ -131,6 +131,28 @@ pub enum ProfileError {
         /// The id of the section.
         id: usize,
     },
+    /// A core that has another role is to have a shard.
+    #[error(
+        "core {id} has role = \"{role}\" but is in server.cores: remove it there, or write role = \
+         \"shard\""
+    )]
+    CoreRoleUsed {
+        /// The id of the section.
+        id: usize,
+        /// The role as it was written.
+        role: &'static str,
+    },
+    /// Knobs of a shard on a core without one.
+    #[error(
+        "core {id} has role = \"{role}\" and knobs of a shard, which it has not: remove \
+         [core.ring], [core.executor] and [core.budget], or write role = \"shard\""
+    )]
+    CoreRoleTuned {
+        /// The id of the section.
+        id: usize,
+        /// The role as it was written.
+        role: &'static str,
+    },
 }
 
 impl ProfileError {
@@ -144,6 +166,8 @@ impl ProfileError {
             Self::Exceeds { key, other, .. } => (key.clone(), Some(*other)),
             Self::CoreTunedTwice { id } => (format!("core {id} id"), None),
             Self::CoreUnused { id } => (format!("core {id} id"), Some("server.cores")),
+            Self::CoreRoleUsed { id, .. } => (format!("core {id} role"), Some("server.cores")),
+            Self::CoreRoleTuned { id, .. } => (format!("core {id} role"), None),
             _ => return self,
         };
         let lines = lines_of(text, &key, other);

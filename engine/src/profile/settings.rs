@@ -36,6 +36,9 @@ impl Profile {
         {
             let id = core.get("id").map(value_text).unwrap_or_default();
             for (section, values) in core {
+                if let toml::Value::String(_) = values {
+                    settings.push((format!("core {id} {section}"), Some(value_text(values))));
+                }
                 let values = values.as_table().into_iter().flatten();
                 settings.extend(values.map(|(knob, value)| {
                     (
@@ -110,11 +113,17 @@ mod tests {
     #[test]
     fn settings_are_all_knobs_and_those_of_cores() {
         let defaults = Profile::default().settings();
-        let text = "[server]\nshards = 2\nbacklog = 9\n[[core]]\nid = 3\nbudget.lane_batch = 8";
+        let text = "[server]\nshards = 2\nbacklog = 9\n[[core]]\nid = 1\nrole = \"none\"\n\
+                    [[core]]\nid = 3\nbudget.lane_batch = 8";
         let mut settings = Profile::from_toml(text).expect("valid").settings();
         let core = settings.pop().expect("one of the core");
         let expected = ("core 3 budget.lane_batch".to_owned(), Some("8".to_owned()));
         assert_eq!(core, expected);
+        let role = settings.pop().expect("one of the other core");
+        assert_eq!(
+            role,
+            ("core 1 role".to_owned(), Some("\"none\"".to_owned()))
+        );
         assert_eq!(settings.len(), defaults.len());
         let changed = settings
             .iter()

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::descriptors::TABLE_ENTRIES_MAX;
 use super::knobs::{knobs, multiples_of, overrides, powers_of_two, within};
+use super::roles::CoreRole;
 
 knobs! {
     per core RingOverride;
@@ -23,6 +24,11 @@ knobs! {
         /// Sockets of a shard; default the process's limit of open files less a headroom. A ring
         /// has no more than that: a shard with more has further, small rings, up to 64 in all.
         descriptors: Option<u32> = None, within(16..=TABLE_ENTRIES_MAX as u64);
+        /// Microseconds for which the kernel polls the queues of the network card before a shard
+        /// sleeps (SO_BUSY_POLL of socket(7); from Linux 6.9 on also IORING_REGISTER_NAPI of
+        /// io_uring_register(2)): less latency for the time of a core. It needs CAP_NET_ADMIN, and a
+        /// card whose driver has NAPI; loopback has none. 0 never polls.
+        busy_poll_us: u32 = 0, within(0..=10_000);
     }
 }
 
@@ -57,6 +63,11 @@ knobs! {
         /// which traffic above 100/s never pays, and a busy shard notices the timer behind this no
         /// more than 100 times a second. While handlers wait, an idle shard parks at once.
         idle_wait_us: u64 = 10_000, within(0..=1_000_000);
+        /// Microseconds without work for which a shard polls its rings before it waits in one of
+        /// them. The next request then finds it awake, and the core has no other work meanwhile: so
+        /// only for a core that the shard has to itself. 0 never polls. While handlers wait, it does
+        /// not poll.
+        spin_us: u64 = 0, within(0..=1_000_000);
     }
 }
 
@@ -78,11 +89,14 @@ knobs! {
 }
 
 /// `[[core]]`: different values on one core, such as the one that also serves the network card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CoreProfile {
     /// The core, 0 to 1023, as the kernel numbers it.
     pub id: usize,
+    /// What the server does there; a shard unless it is set.
+    #[serde(default, skip_serializing_if = "CoreRole::is_shard")]
+    pub role: CoreRole,
     /// Deviations from `[ring]`.
     #[serde(default)]
     pub ring: RingOverride,

@@ -1,12 +1,14 @@
 //! The schema, its validation, and the profiles under `tuning/profiles`.
 
+mod core_sections;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::{BudgetOverride, CoreProfile, ExecutorOverride, FILE_BYTES_MAX};
+use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
 
 fn tuning(name: &str) -> PathBuf {
@@ -37,6 +39,7 @@ fn complete() -> Profile {
             buffer_count: ring.buffer_count,
             buffer_bytes: ring.buffer_bytes,
             descriptors: Some(1000),
+            busy_poll_us: ring.busy_poll_us,
         },
         offload: Offload {
             threads: Some(2),
@@ -44,18 +47,21 @@ fn complete() -> Profile {
         },
         core: vec![CoreProfile {
             id: 0,
+            role: CoreRole::Shard,
             ring: RingOverride {
                 submission_entries: Some(1024),
                 completion_entries: Some(8192),
                 buffer_count: Some(2048),
                 buffer_bytes: Some(4096),
                 descriptors: Some(Some(500)),
+                busy_poll_us: Some(50),
             },
             executor: ExecutorOverride {
                 ring_depth: Some(64),
                 io_memory_bytes: Some(131_072),
                 yield_interval_us: Some(500),
                 idle_wait_us: Some(0),
+                spin_us: Some(20),
             },
             budget: BudgetOverride {
                 completions_per_turn: Some(128),
@@ -385,58 +391,6 @@ fn refuses_knobs_that_contradict_each_other() {
         "budget.completions_per_turn = 20000 must be at most ring.completion_entries = 16384: \
          lower the first to 16384 or raise the second to 20000",
     );
-}
-
-#[test]
-fn refuses_core_sections_that_are_wrong() {
-    check(
-        "[[core]]\nid = 1\n[[core]]\nid = 1",
-        "core 1 has two [[core]] sections; merge them into one",
-    );
-    check(
-        "[server]\ncores = \"0\"\n[[core]]\nid = 1",
-        "core 1 has a [[core]] section but is not in server.cores: add it there, or remove \
-         the section",
-    );
-    check(
-        "[[core]]\nid = 2000",
-        "core.id = 2000 is outside the allowed range 0 to 1023",
-    );
-    check(
-        "[[core]]\nid = 3\nring.buffer_count = 3",
-        "core 3 ring.buffer_count = 3 is outside the allowed range 16 to 32768",
-    );
-    check(
-        "[[core]]\nid = 3\nring.completion_entries = 256\nring.submission_entries = 256",
-        "core 3 budget.completions_per_turn = 512 must be at most ring.completion_entries = 256: \
-         lower the first to 256 or raise the second to 512",
-    );
-}
-
-#[test]
-fn resolves_the_knobs_of_each_core() {
-    let profile = Profile::from_toml(
-        "[ring]\nbuffer_count = 1024\n[[core]]\nid = 1\n\
-         [core.ring]\nbuffer_bytes = 4096\ndescriptors = 100\n[core.budget]\nlane_batch = 8",
-    )
-    .expect("valid");
-    let plain = profile.for_core(0);
-    assert_eq!((plain.core_id, plain.ring), (0, profile.ring));
-    assert_eq!(
-        (plain.executor, plain.budget),
-        (profile.executor, profile.budget)
-    );
-    let tuned = profile.for_core(1);
-    assert_eq!(
-        (tuned.ring.buffer_count, tuned.ring.buffer_bytes),
-        (1024, 4096)
-    );
-    assert_eq!(tuned.ring.descriptors, Some(100));
-    assert_eq!(
-        (tuned.budget.lane_batch, tuned.budget.completions_per_turn),
-        (8, 512)
-    );
-    assert_eq!(tuned.executor, profile.executor);
 }
 
 #[test]

@@ -51,6 +51,12 @@ pub enum Error {
     /// A shard does not start, or failed.
     #[error(transparent)]
     Shard(#[from] ShardError),
+    /// The threads of a role cannot be kept to its cores.
+    #[error(
+        "cannot keep threads to the cores of their role in the [[core]] sections: {0}; check that \
+         these cores are online and in the control group of the process"
+    )]
+    Affinity(io::Error),
     /// A thread for offloaded work cannot be made.
     #[error("cannot start the offload pool: {0}")]
     Offload(io::Error),

@@ -11,7 +11,7 @@ use corelane_protocol::binding::refusal::Reason;
 
 use super::lives::Lives;
 use super::work::Shard;
-use crate::connection::http::Phase;
+use crate::connection::http::{Connection, Phase};
 use crate::mcp::{Delivery, Exchange, Part};
 
 /// Exchanges that are ended in one turn: less than half a millisecond of work.
@@ -90,14 +90,14 @@ impl Shard {
         }
         for dead in self.deaths.take() {
             let shard = self.handling.shard;
-            let lost = self.slots.iter().filter_map(|(slot, connection)| {
-                (connection.forwarded_to() == Some(dead)).then(|| Exchange {
-                    shard,
-                    slot,
-                    sequence: connection.sequence,
-                    takes_events: false,
-                    is_on_channel: false,
-                })
+            let waits = |connection: &Connection| connection.forwarded_to() == Some(dead);
+            let lost = self.slots.iter().filter(|(_, it)| waits(it));
+            let lost = lost.map(|(slot, connection)| Exchange {
+                shard,
+                slot,
+                sequence: connection.sequence,
+                takes_events: false,
+                is_on_channel: false,
             });
             self.deaths.lost.extend(lost);
             self.handling.endpoint.handle_shard_gone(dead);

@@ -1,10 +1,11 @@
 //! The loop of a shard.
 //!
-//! A shard without work waits in its ring, which is quick to leave. While handlers wait, it parks
-//! in the executor instead, because their wake-ups arrive there; and also after a whole tick
-//! without work, to save power. The tick is one operation in the ring, started again when it
-//! completes, rather than a timeout of each wait: that would start and stop a timer of the kernel
-//! with each request of a server that is neither busy nor idle.
+//! A shard without work polls its ring for as long as the profile sets, and then waits in it, which
+//! is quick to leave. While handlers wait, it parks in the executor instead, because their wake-ups
+//! arrive there; and also after a whole tick without work, to save power. The tick is one operation
+//! in the ring, started again when it completes, rather than a timeout of each wait: that would
+//! start and stop a timer of the kernel with each request of a server that is neither busy nor
+//! idle.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ pub(crate) const PARK_MAX: Duration = Duration::from_secs(1);
 pub(super) struct TurnOutcome {
     /// Something was done.
     pub(super) did: bool,
-    /// Something is left to be done at once.
+    /// Something is left to be done at once, or the shard polls its rings.
     pub(super) has_work: bool,
     /// The shard has drained.
     pub(super) has_drained: bool,
@@ -97,9 +98,10 @@ impl Shard {
             let meter = &self.handling.meter;
             meter.add(Counter::RingCompletionsOverflowed, overflows);
         }
+        let has_work = self.has_work() || !caught_up;
         Ok(TurnOutcome {
             did,
-            has_work: self.has_work() || !caught_up,
+            has_work: has_work || self.spins(did),
             has_drained,
         })
     }
@@ -111,6 +113,16 @@ impl Shard {
         activity.begin_turn(self.turns);
         #[cfg(feature = "test-support")]
         activity.die_if_doomed();
+    }
+
+    /// Whether the shard polls its rings because it has done something a short time ago. Wake-ups
+    /// of handlers that wait arrive in the executor, which polling would keep from running.
+    fn spins(&mut self, did: bool) -> bool {
+        if did {
+            self.worked_us = self.now_us;
+        }
+        let spin_us = self.profile.executor.spin_us;
+        spin_us > 0 && self.now_us - self.worked_us < spin_us && !self.has_waiting_handlers()
     }
 
     /// Submits the queued operations; waits for a completion unless there is work.

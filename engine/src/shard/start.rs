@@ -332,6 +332,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     let announcement = Announcement::new((&plan.lives, &plan.ring_fds), shard, ring_fd);
     plan.control.set_waker(rings.waker());
     plan.updates.set_waker(rings.waker());
+    begin_busy_poll(&mut rings, &profile);
 
     let handling = handling(&plan, rings.waker());
     let mut opened = Shard {
@@ -368,6 +369,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         now_us: 0,
         now_ms: 0,
         turns: 0,
+        worked_us: 0,
         yielded_us: 0,
         date_second: 0,
         drain: Drain::No,
@@ -384,6 +386,20 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         }
     }
     Ok(opened)
+}
+
+/// Lets the ring poll network cards, where the kernel has that; the sockets do so by themselves.
+fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
+    let time_us = profile.ring.busy_poll_us;
+    if time_us > 0
+        && let Err(error) = rings.set_busy_poll(time_us)
+    {
+        tracing::warn!(
+            %error,
+            "ring.busy_poll_us = {time_us} has less effect: the ring cannot poll network cards, \
+             which it can from Linux 6.9 on"
+        );
+    }
 }
 
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.

@@ -17,4 +17,5 @@ mod random;
 mod reading;
 mod rings;
 mod sessions;
+mod spinning;
 mod test_shard;

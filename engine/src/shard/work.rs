@@ -87,6 +87,8 @@ pub(crate) struct Shard {
     pub(super) now_ms: u64,
     /// The number of turns, this one included.
     pub(super) turns: u64,
+    /// When the shard last did something.
+    pub(super) worked_us: u64,
     /// When the executor last ran other tasks.
     pub(super) yielded_us: u64,
     pub(super) date_second: u64,

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use corelane_io::ring::AddressFamily;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Bytes that the kernel accepts for a peer beyond the peer's receive window; accepted sockets
 /// inherit it. Without it the kernel accepts up to the last number of `net.ipv4.tcp_wmem`, 4 MiB,
@@ -52,6 +52,18 @@ pub enum ListenError {
     AddressNotAvailable {
         /// The address.
         address: SocketAddr,
+    },
+    /// Sockets may not poll network cards.
+    #[error(
+        "cannot set SO_BUSY_POLL to ring.busy_poll_us = {time_us}: {error}; give the program the \
+         capability CAP_NET_ADMIN (setcap cap_net_admin=+ep FILE, or AmbientCapabilities= of a \
+         systemd unit), or remove the knob"
+    )]
+    BusyPoll {
+        /// The knob.
+        time_us: u32,
+        /// The kernel's error.
+        error: io::Error,
     },
     /// Any other refusal of the kernel.
     #[error("cannot listen on {address}: {error}")]
@@ -124,6 +136,19 @@ impl Listener {
         self.0.local_addr()
     }
 
+    /// Lets sockets that are accepted from now on poll their network card for so many microseconds
+    /// before they wait: they inherit it.
+    ///
+    /// # Errors
+    /// [`ListenError::BusyPoll`] without CAP_NET_ADMIN.
+    pub(crate) fn set_busy_poll(&self, time_us: u32) -> Result<(), ListenError> {
+        if time_us == 0 {
+            return Ok(());
+        }
+        let set = SockRef::from(&self.0).set_busy_poll(time_us);
+        set.map_err(|error| ListenError::BusyPoll { time_us, error })
+    }
+
     /// The kind of address that its peers have.
     pub(crate) fn peer_family(&self) -> AddressFamily {
         match self.local_addr() {
@@ -141,7 +166,7 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use super::listen;
-    use socket2::{Domain, Socket, Type};
+    use socket2::{Domain, SockRef, Socket, Type};
     use std::io::{ErrorKind, Write};
     use std::net::{SocketAddr, TcpListener};
 
@@ -164,5 +189,27 @@ mod tests {
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         assert!(sent_bytes < 256 * 1024, "the kernel took {sent_bytes}");
+    }
+
+    #[test]
+    fn accepted_sockets_poll_their_card_or_the_capability_is_named() {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = listen(any_port, 1, 1).expect("a free port").remove(0);
+        listener.set_busy_poll(0).expect("nothing is set");
+        match listener.set_busy_poll(50) {
+            Ok(()) => {
+                let address = listener.local_addr().expect("it is bound");
+                let _client = std::net::TcpStream::connect(address).expect("it listens");
+                let (peer, _) = listener.0.accept().expect("it is connected");
+                assert_eq!(SockRef::from(&peer).busy_poll().expect("an option"), 50);
+            }
+            Err(error) => {
+                let text = error.to_string();
+                assert!(
+                    text.contains("busy_poll_us = 50") && text.contains("NET_ADMIN"),
+                    "{text}"
+                );
+            }
+        }
     }
 }

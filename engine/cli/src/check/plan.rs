@@ -1,5 +1,6 @@
 //! The server that the host is examined for.
 
+use corelane::profile::CoreRole;
 use corelane::profile::cores::CoreList;
 use corelane::{Profile, Result, Server};
 
@@ -27,8 +28,14 @@ impl Plan {
     /// `ring.descriptors`, or else 10,000.
     pub(crate) fn new(profile: Profile, connections: Option<u64>, host: &Host) -> Plan {
         let allowed = allowed_cores(host);
+        let is_for_shards = |core: &usize| profile.role_of(*core) == CoreRole::Shard;
+        let mut for_shards: Vec<usize> = allowed.iter().copied().filter(is_for_shards).collect();
+        if for_shards.is_empty() {
+            // Such a server does not start, as the attempt to start it finds out.
+            for_shards = allowed;
+        }
         let used = profile.server.cores.as_ref();
-        let used = used.map_or(&allowed[..], CoreList::as_slice);
+        let used = used.map_or(&for_shards[..], CoreList::as_slice);
         let shards = match profile.server.stdio {
             true => 1,
             false => profile.server.shards.unwrap_or(used.len()),

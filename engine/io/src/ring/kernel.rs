@@ -7,7 +7,7 @@ use super::event::{Event, Submissions};
 #[cfg(any(test, feature = "test-support"))]
 use super::fake::FakeKernel;
 use crate::buffers::BufferRing;
-use io_uring::types::{SubmitArgs, Timespec};
+use io_uring::types::{Napi, SubmitArgs, Timespec};
 use io_uring::{CompletionQueue, EnterFlags, IoUring, squeue};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -139,6 +139,19 @@ impl Kernel {
             }
             #[cfg(any(test, feature = "test-support"))]
             Kernel::Fake(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// See [`Ring::set_busy_poll`](super::Ring::set_busy_poll).
+    pub(super) fn set_busy_poll(&mut self, time_us: u32) -> io::Result<()> {
+        match self {
+            Kernel::Uring(uring) if time_us > 0 => {
+                let mut napi = Napi::new().set_busy_poll_timeout(time_us);
+                uring.submitter().register_napi(&mut napi)
+            }
+            Kernel::Uring(uring) => uring.submitter().unregister_napi(&mut Napi::new()),
+            #[cfg(any(test, feature = "test-support"))]
+            Kernel::Fake(_) => Ok(()),
         }
     }
 
