@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize};
+use std::sync::atomic::AtomicI32;
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
@@ -339,9 +339,9 @@ impl Server {
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
-        let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(shard_count, 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
+        let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
@@ -357,11 +357,7 @@ impl Server {
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = intakes.into_iter().zip(ends).zip(shard_profiles);
         for (shard, ((intake, (sender, receiver)), shard_profile)) in shards.enumerate() {
-            let control = Arc::new(ShardControl {
-                drain_timeout_ms: profile.server.drain_timeout_ms,
-                quiet_shards: Arc::clone(&quiet_shards),
-                ..ShardControl::default()
-            });
+            let control = Arc::clone(&controls[shard]);
             let plan = ShardPlan {
                 shard: shard as u16,
                 shards: shard_count as u16,

@@ -1,6 +1,6 @@
 //! The controls that other threads have over a shard.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use corelane_io::wake::Waker;
@@ -18,11 +18,27 @@ pub(crate) struct ShardControl {
     pub(crate) quiet_shards: Arc<AtomicUsize>,
     /// Whether this shard is among them.
     pub(crate) is_quiet: AtomicBool,
+    /// Open connections of each shard of this server, written by that shard alone; they are counted
+    /// if `overload.connections_max` is set.
+    pub(crate) open_connections: Arc<[AtomicU32]>,
     /// Wakes the shard, once it runs.
     pub(crate) waker: OnceLock<Waker>,
 }
 
 impl ShardControl {
+    /// The controls of each of `shards` shards of one server.
+    pub(crate) fn of_server(shards: usize, drain_timeout_ms: u64) -> Vec<Arc<ShardControl>> {
+        let quiet_shards = Arc::new(AtomicUsize::new(0));
+        let open_connections = (0..shards).map(|_| AtomicU32::new(0)).collect::<Arc<[_]>>();
+        let controls = (0..shards).map(|_| ShardControl {
+            drain_timeout_ms,
+            quiet_shards: Arc::clone(&quiet_shards),
+            open_connections: Arc::clone(&open_connections),
+            ..ShardControl::default()
+        });
+        controls.map(Arc::new).collect()
+    }
+
     /// Makes the shard drain.
     pub(crate) fn begin_drain(&self) {
         self.drain.store(true, Ordering::Relaxed);

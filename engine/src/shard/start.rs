@@ -11,7 +11,9 @@ use std::thread;
 use corelane_protocol::limits::HttpLimits;
 
 use super::ShardMessage;
+use super::address_counts::AddressCounts;
 use super::control::ShardControl;
+use super::loop_delay::LoopDelay;
 use super::run::run;
 use super::work::{Accepting, Drain, Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
@@ -39,6 +41,9 @@ use corelane_io::wheel::Wheel;
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
+
+/// Between two warnings of one kind about overload.
+const OVERLOAD_WARNING_INTERVAL_MS: u64 = 10_000;
 
 /// The least limit on locked memory with which the executor starts, in KiB: glommio checks it.
 const LOCKED_KIB_MIN: usize = 512;
@@ -306,6 +311,12 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         listener: None,
         channel: None,
         accepting: Accepting::Off,
+        addresses: AddressCounts::default(),
+        loop_delay: LoopDelay::new(&profile.overload),
+        limit_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        delay_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         accepts_under_way: 0,
         is_table_full: false,
         table_warning_due_ms: 0,
