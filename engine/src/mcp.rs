@@ -25,6 +25,7 @@ mod call_admission;
 mod call_events;
 mod call_result;
 mod call_shares;
+mod call_shedding;
 mod call_table;
 mod calls;
 mod context;
@@ -69,6 +70,7 @@ mod timestamp;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use call_shedding::SERVED_ONE_OF_MAX;
 pub(crate) use decoding::{Decoded, Undecoded};
 pub(crate) use delivery::{Delivery, Part};
 pub(crate) use disposition::{Disposition, Forwarded, ForwardedKind};

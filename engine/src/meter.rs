@@ -25,6 +25,10 @@ pub enum Counter {
     ConnectionsClosed,
     /// Connections closed because the file table was full (ENFILE).
     ConnectionsRefusedDescriptors,
+    /// Connections closed because the process had as many as it may.
+    ConnectionsRefusedLimit,
+    /// Connections closed because their address had as many as it may.
+    ConnectionsRefusedAddress,
     /// Connections closed because the shard had too much unsent output or too many bytes of
     /// unfinished requests, and theirs had stalled.
     ConnectionsShed,
@@ -67,6 +71,10 @@ pub enum Counter {
     CallsRefusedTool,
     /// Calls refused because their tool kept failing.
     CallsRefusedBreaker,
+    /// Calls refused because the shard took too long for its work.
+    CallsRefusedDelay,
+    /// Times that a shard began to refuse calls because it took too long for its work.
+    DelaysBegun,
     /// Times that a tool began to be refused because it kept failing.
     BreakersOpened,
     /// Sessions created.
@@ -168,7 +176,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 51] = [
+pub static ROWS: [Row; 55] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -176,6 +184,16 @@ pub static ROWS: [Row; 51] = [
         Counter::ConnectionsRefusedDescriptors,
         "connections_refused",
         "descriptors",
+    ),
+    total(
+        Counter::ConnectionsRefusedLimit,
+        "connections_refused",
+        "limit",
+    ),
+    total(
+        Counter::ConnectionsRefusedAddress,
+        "connections_refused",
+        "address",
     ),
     total(Counter::ConnectionsShed, "connections_shed", ""),
     level(Counter::OutputBytes, "output_bytes"),
@@ -197,6 +215,8 @@ pub static ROWS: [Row; 51] = [
     total(Counter::CallsPanicked, "calls", "panicked"),
     total(Counter::CallsRefusedTool, "calls_refused", "tool"),
     total(Counter::CallsRefusedBreaker, "calls_refused", "breaker"),
+    total(Counter::CallsRefusedDelay, "calls_refused", "delay"),
+    total(Counter::DelaysBegun, "overloads_begun", "delay"),
     total(Counter::BreakersOpened, "breakers_opened", ""),
     total(Counter::SessionsCreated, "sessions_created", ""),
     level(Counter::SessionsOpen, "sessions_open"),

@@ -15,6 +15,7 @@ mod error;
 mod knobs;
 mod lines;
 pub(crate) mod memory;
+mod overload;
 mod reference;
 mod roles;
 mod sections;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::CoreList;
 pub use error::ProfileError;
+pub use overload::Overload;
 pub use roles::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;
@@ -103,6 +105,8 @@ pub struct Profile {
     pub executor: Executor,
     /// The work that one turn of a shard may do before other work continues.
     pub budget: Budget,
+    /// Actions against overload.
+    pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
     pub connection: Connection,
     /// Bounds on one HTTP request.
@@ -148,6 +152,8 @@ pub struct ShardProfile {
     pub executor: Executor,
     /// See [`Budget`].
     pub budget: Budget,
+    /// See [`Overload`].
+    pub overload: Overload,
     /// See [`Connection`].
     pub connection: Connection,
     /// See [`Http`].
@@ -270,6 +276,7 @@ impl Profile {
             ring: own.map_or(self.ring, |core| core.ring.over(self.ring)),
             executor: own.map_or(self.executor, |core| core.executor.over(self.executor)),
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
+            overload: self.overload,
             connection: self.connection,
             http: self.http,
             lines: self.lines,
@@ -305,12 +312,13 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 18] {
+    fn sections(&self) -> [&dyn Section; 19] {
         [
             &self.server,
             &self.ring,
             &self.executor,
             &self.budget,
+            &self.overload,
             &self.connection,
             &self.http,
             &self.lines,

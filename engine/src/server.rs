@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize};
+use std::sync::atomic::AtomicI32;
 use std::sync::mpsc;
 
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
@@ -337,26 +337,18 @@ impl Server {
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
         let _small_pages = SmallPages::begin();
-        let cores_of = |role| profile.cores_of(role);
-        let (control_cores, offload_cores) =
-            (cores_of(CoreRole::Control)?, cores_of(CoreRole::Offload)?);
-        let _confined = Confined::to(control_cores.as_deref())?;
+        let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
-        let threads = profile.offload.threads_for(shard_count);
-        let threads = PoolThreads::of_server(shard_count, threads);
-        let confined = Confined::to(offload_cores.as_deref())?;
-        let offload = OffloadPool::start(threads, profile.offload.queue_max);
-        let offload = offload.map_err(Error::Offload)?;
-        drop(confined);
+        let offload = start_offload(&profile, shard_count)?;
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
-        let quiet_shards = Arc::new(AtomicUsize::new(0));
         let mesh = Mesh::new(shard_count, 0, lane_limits(&profile.lanes));
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
+        let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
         let (events, event_receiver) = mpsc::channel();
         let (ready, ready_receiver) = mpsc::channel();
@@ -380,8 +372,6 @@ impl Server {
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let shards = intakes.into_iter().zip(ends).zip(shard_profiles);
         for (shard, ((intake, (sender, receiver)), shard_profile)) in shards.enumerate() {
-            let drain_timeout_ms = profile.server.drain_timeout_ms;
-            let control = ShardControl::new(drain_timeout_ms, Arc::clone(&quiet_shards));
             let plan = ShardPlan {
                 shard: shard as u16,
                 shards: shard_count as u16,
@@ -399,7 +389,7 @@ impl Server {
                 receiver: Place::of(receiver),
                 lives: Arc::clone(&lives),
                 ring_fds: Arc::clone(&ring_fds),
-                control: Arc::new(control),
+                control: Arc::clone(&controls[shard]),
             };
             running.add(plan, ready.clone())?;
         }
@@ -410,6 +400,13 @@ impl Server {
         }
         Ok(running)
     }
+}
+
+/// Starts the threads for blocking work, on the cores that have this role.
+fn start_offload(profile: &Profile, shards: usize) -> Result<OffloadPool> {
+    let _confined = Confined::to(profile.cores_of(CoreRole::Offload)?.as_deref())?;
+    let threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
+    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }
 
 impl RunningServer {

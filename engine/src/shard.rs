@@ -4,6 +4,9 @@
 //! Its loop is in [`run`]; the steps of a turn are in the files beside.
 
 pub(crate) mod accept;
+pub(crate) mod address_counts;
+pub(crate) mod admission;
+pub(crate) mod call_shedding;
 pub(crate) mod connections;
 pub(crate) mod control;
 pub(crate) mod deaths;
@@ -12,6 +15,7 @@ pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod kept;
 pub(crate) mod lives;
+pub(crate) mod loop_delay;
 pub(crate) mod message;
 pub(crate) mod overflow;
 pub(crate) mod reading;

@@ -68,6 +68,8 @@ mod memory;
 mod messages;
 #[path = "integration/origins.rs"]
 mod origins;
+#[path = "integration/overload.rs"]
+mod overload;
 #[path = "integration/pages.rs"]
 mod pages;
 #[path = "integration/peers.rs"]

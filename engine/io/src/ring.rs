@@ -29,6 +29,7 @@ mod kernel;
 mod open;
 mod outstanding;
 mod peer;
+mod ready;
 mod tag;
 #[cfg(test)]
 mod tests;
@@ -306,11 +307,6 @@ impl Ring {
             self.arm_wake();
         }
         into.len() - before
-    }
-
-    /// Whether there is something to reap without entering the kernel.
-    pub fn has_completions(&mut self) -> bool {
-        !self.kernel.events().is_empty()
     }
 
     /// Whether entering would submit something, or bring something that the kernel has to finish.

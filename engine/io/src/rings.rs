@@ -312,6 +312,13 @@ impl Rings {
         self.first.has_completions() || further.iter_mut().any(Ring::has_completions)
     }
 
+    /// Entries of the completion queues that were not reaped: see [`Ring::ready`].
+    #[inline]
+    pub fn ready(&mut self) -> usize {
+        let further = self.further[..self.in_use].iter_mut().map(Ring::ready);
+        self.first.ready() + further.sum::<usize>()
+    }
+
     /// The descriptors to park on: see [`Ring::park_eventfd`]; of several rings two.
     pub fn park_eventfds(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
         let wake = (!self.further.is_empty()).then(|| self.wake.as_fd());

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use corelane_protocol::jsonrpc::Value;
 
 use super::call_shares::CallShares;
+use super::call_shedding::CallShedding;
 use super::call_table::{CallLimits, CallTable, InFlight, NewCall};
 use super::exchange::Exchange;
 use super::inbound::Inbound;
@@ -33,6 +34,8 @@ pub(super) struct HandlerParts {
 
 /// The calls of a shard.
 pub(super) struct Calls {
+    /// The new calls that are refused because the shard is overloaded.
+    pub(super) shedding: CallShedding,
     table: CallTable,
     spare: Vec<Call>,
     parts: HandlerParts,
@@ -46,6 +49,7 @@ impl Calls {
     /// No calls.
     pub(super) fn new(limits: CallLimits, parts: HandlerParts, meter: Rc<ShardMeter>) -> Calls {
         Calls {
+            shedding: CallShedding::default(),
             table: CallTable::new(&limits),
             spare: Vec::new(),
             parts,

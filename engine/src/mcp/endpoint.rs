@@ -369,6 +369,7 @@ impl Endpoint {
     /// messages to other shards wait for their lanes.
     pub(crate) fn begin_turn(&mut self, now_ms: u64, has_full_lane: bool) {
         self.services.context.begin_turn(now_ms);
+        self.services.calls.shedding.begin_turn();
         self.services.subscriptions.has_full_lane = has_full_lane;
     }
 
@@ -421,6 +422,11 @@ impl Endpoint {
         self.refuse(id, reason, &mut body);
         let part = Part::Final { refused, body };
         self.services.outbox.push(exchange, part);
+    }
+
+    /// Serves one of so many new calls, and refuses the others because the shard is overloaded.
+    pub(crate) fn serve_one_of(&mut self, calls: u32) {
+        self.services.calls.shedding.serve_one_of(calls);
     }
 
     /// Frees the memory of an unusually large message. Called once a second.

@@ -115,13 +115,13 @@ impl Shard {
             // The kernel ended accepting by itself, as it does when completions overflow.
             self.accepting = Accepting::RetryAt(self.now_ms);
         }
-        self.open(index);
+        self.admit(index);
     }
 
     pub(super) fn accepted_one(&mut self, outcome: Result<u32, i32>) {
         self.accepts_under_way -= 1;
         match outcome {
-            Ok(index) => self.open(index),
+            Ok(index) => self.admit(index),
             Err(libc::ECANCELED) if matches!(self.accepting, Accepting::Last(_)) => {
                 self.accepting = Accepting::Last(0);
             }
@@ -149,11 +149,7 @@ impl Shard {
         Ok(())
     }
 
-    fn open(&mut self, index: u32) {
-        self.open_with(index, Connection::new());
-    }
-
-    fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
+    pub(super) fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
         let key = self.slots.insert_at(index, connection);
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);

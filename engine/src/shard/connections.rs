@@ -25,7 +25,10 @@ impl Shard {
         let mut completions = std::mem::take(&mut self.completions);
         let budget = self.profile.budget.completions_per_turn;
         self.handling.requests_left = budget;
+        let ready = self.rings.ready();
         let count = self.rings.reap(&mut completions, budget as usize);
+        let reaped = ready - self.rings.ready();
+        self.loop_delay.begin_turn(self.now_us, ready, reaped);
         for completion in completions.drain(..) {
             self.handling.requests_per_connection = self.requests_per_connection();
             self.handle_completion(completion);
@@ -168,6 +171,7 @@ impl Shard {
 
     /// Continues the request that waited for the address of its peer.
     pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
+        self.admit_address(key, address);
         let request = self.lookups.remove(&key);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
             return;
@@ -201,6 +205,7 @@ impl Shard {
             return;
         };
         self.wheel.cancel(key.index);
+        self.forget_admitted(key);
         self.handling.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);

@@ -1,6 +1,6 @@
 //! The controls that other threads have over a shard.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::handler::activity::Activity;
@@ -22,6 +22,9 @@ pub(crate) struct ShardControl {
     pub(crate) is_quiet: AtomicBool,
     /// What the shard does.
     pub(crate) activity: Arc<Activity>,
+    /// Open connections of each shard of this server, written by that shard alone; they are counted
+    /// if `overload.connections_max` is set.
+    pub(crate) open_connections: Arc<[AtomicU32]>,
     /// Wakes the shard, once it runs.
     waker: Mutex<Option<Waker>>,
     /// Counters of the lives of the shard that ended with a failure.
@@ -29,14 +32,17 @@ pub(crate) struct ShardControl {
 }
 
 impl ShardControl {
-    /// Of a shard whose calls get `drain_timeout_ms` to end, and which counts itself among
-    /// `quiet_shards`.
-    pub(crate) fn new(drain_timeout_ms: u64, quiet_shards: Arc<AtomicUsize>) -> ShardControl {
-        ShardControl {
+    /// The controls of each of `shards` shards of one server.
+    pub(crate) fn of_server(shards: usize, drain_timeout_ms: u64) -> Vec<Arc<ShardControl>> {
+        let quiet_shards = Arc::new(AtomicUsize::new(0));
+        let open_connections = (0..shards).map(|_| AtomicU32::new(0)).collect::<Arc<[_]>>();
+        let controls = (0..shards).map(|_| ShardControl {
             drain_timeout_ms,
-            quiet_shards,
+            quiet_shards: Arc::clone(&quiet_shards),
+            open_connections: Arc::clone(&open_connections),
             ..ShardControl::default()
-        }
+        });
+        controls.map(Arc::new).collect()
     }
 
     /// Makes the shard drain.

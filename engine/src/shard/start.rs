@@ -15,10 +15,12 @@ use std::thread;
 use corelane_protocol::limits::HttpLimits;
 
 use super::ShardMessage;
+use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::deaths::Deaths;
 use super::kept::Place;
 use super::lives::{Announcement, Lives};
+use super::loop_delay::LoopDelay;
 use super::run::run;
 use super::work::{Accepting, Drain, Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
@@ -46,6 +48,9 @@ use corelane_io::wheel::Wheel;
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
+
+/// Between two warnings of one kind about overload.
+const OVERLOAD_WARNING_INTERVAL_MS: u64 = 10_000;
 
 /// The least limit on locked memory with which the executor starts, in KiB: glommio checks it.
 const LOCKED_KIB_MIN: usize = 512;
@@ -345,6 +350,12 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         listener: None,
         channel: None,
         accepting: Accepting::Off,
+        addresses: AddressCounts::default(),
+        loop_delay: LoopDelay::new(&profile.overload),
+        limit_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        delay_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         accepts_under_way: 0,
         is_table_full: false,
         table_warning_due_ms: 0,
@@ -385,6 +396,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
             channel.map_err(|error| ShardError::Channel { shard, error })?;
         }
     }
+    // A life before this one had others.
+    opened.note_connections();
     Ok(opened)
 }
 

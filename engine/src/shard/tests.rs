@@ -2,6 +2,7 @@
 //! their turns.
 
 mod accepting;
+mod admission;
 mod broadcasts;
 mod client;
 mod deadlines;
@@ -12,6 +13,7 @@ mod departures;
 mod drain;
 mod input;
 mod leftover;
+mod loop_delay;
 mod output;
 mod random;
 mod reading;

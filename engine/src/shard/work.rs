@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
+use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::deaths::Deaths;
 use super::kept::Kept;
 use super::lives::Announcement;
+use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
@@ -24,6 +26,7 @@ use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Forwarded};
 use crate::meter::ShardMeter;
+use crate::meter::throttle::Throttle;
 use crate::profile::ShardProfile;
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
@@ -49,6 +52,14 @@ pub(crate) struct Shard {
     /// the ring was entered last.
     pub(super) lookups: HashMap<SlotKey, PostponedRequest>,
     pub(super) accepting: Accepting,
+    /// Connections by address, if that is limited.
+    pub(super) addresses: AddressCounts,
+    /// How long the shard takes for its work.
+    pub(super) loop_delay: LoopDelay,
+    pub(super) limit_warnings: Throttle,
+    pub(super) address_warnings: Throttle,
+    pub(super) unknown_address_warnings: Throttle,
+    pub(super) delay_warnings: Throttle,
     /// Accepts of one connection each that have not ended.
     pub(super) accepts_under_way: usize,
     /// No descriptor is free for another connection.

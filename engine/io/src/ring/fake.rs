@@ -194,8 +194,8 @@ impl FakeKernel {
         self.0.0.borrow_mut().next(self.1)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        !self.0.0.borrow().has_completions(self.1)
+    pub(super) fn len(&self) -> usize {
+        self.0.0.borrow().completions(self.1)
     }
 
     pub(super) fn has_work(&self) -> bool {

@@ -204,10 +204,14 @@ impl Events<'_> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
         match self {
-            Events::Uring(queue) => queue.is_empty(),
+            Events::Uring(queue) => queue.len(),
             #[cfg(any(test, feature = "test-support"))]
-            Events::Fake(fake) => fake.is_empty(),
+            Events::Fake(fake) => fake.len(),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
+use crate::meter::Counter;
 
 /// Where a message of a session goes.
 pub(in crate::mcp) enum Routed {
@@ -72,6 +73,14 @@ impl Services {
                 }
             }
         }
+    }
+
+    /// Refuses a new call because the shard takes too long for its work.
+    #[cold]
+    pub(super) fn refuse_shed(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
+        self.context.meter.count(Counter::CallsRefusedDelay);
+        let text = "the shard has more calls than it can serve in time (overload.loop_delay_ms)";
+        self.context.refuse(Some(id), Reason::Overloaded(text), out)
     }
 
     /// Refuses a text that is no message. A request of the server that it was to answer fails at

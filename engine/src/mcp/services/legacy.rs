@@ -173,6 +173,9 @@ impl Services {
             Method::Subscribe => self.subscribe(session, id, params, out),
             Method::Unsubscribe => self.unsubscribe(session, id, params, out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
+                if self.calls.shedding.refuses() {
+                    return self.refuse_shed(id, out);
+                }
                 let Some(found) = self.sessions.find(session) else {
                     return self.context.refuse(Some(id), Reason::SessionUnknown, out);
                 };

@@ -55,6 +55,10 @@ impl Services {
                     Ok(rounds) => rounds,
                     Err(text) => return invalid_params(id, &text, out),
                 };
+                // A request with answers of its client continues a call.
+                if rounds.is_none() && self.calls.shedding.refuses() {
+                    return self.refuse_shed(id, out);
+                }
                 let options = RequestOptions {
                     progress_token: request.envelope.progress_token.map(OwnedId::from),
                     log_level: request.envelope.log_level,

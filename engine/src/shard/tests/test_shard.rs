@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicUsize};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -60,6 +60,8 @@ pub(super) struct TestShard {
     clients: Vec<Client>,
     address: SocketAddr,
     now_ms: u64,
+    /// How long each call takes that is answered in a turn.
+    pub(super) call_ms: u64,
 }
 
 /// Runs a test of the only shard of a server, which has to give everything back in the end.
@@ -130,7 +132,7 @@ impl TestShard {
         let updates = PendingUpdates::default().open(&parts.plan, usize::from(count));
         let ring_fds: Arc<[AtomicI32]> = (0..count).map(|_| AtomicI32::new(-1)).collect();
         let lives = Arc::new(Lives::new(usize::from(count)));
-        let quiet_shards = Arc::new(AtomicUsize::new(0));
+        let controls = ShardControl::of_server(usize::from(count), DRAIN_TIMEOUT_MS);
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let all = (0..count).zip(listeners).zip(ends).zip(updates);
         all.map(|(((shard, listener), (sender, receiver)), updates)| {
@@ -155,10 +157,7 @@ impl TestShard {
                 receiver: Place::of(receiver),
                 lives: Arc::clone(&lives),
                 ring_fds: Arc::clone(&ring_fds),
-                control: Arc::new(ShardControl::new(
-                    DRAIN_TIMEOUT_MS,
-                    Arc::clone(&quiet_shards),
-                )),
+                control: Arc::clone(&controls[usize::from(shard)]),
             };
             let (rings, network) = Rings::over_network(&plan.rings).expect("memory");
             TestShard {
@@ -168,6 +167,7 @@ impl TestShard {
                 clients: Vec::new(),
                 address,
                 now_ms: 0,
+                call_ms: 0,
             }
         })
         .collect()
@@ -198,8 +198,11 @@ impl TestShard {
     pub(super) async fn turn(&mut self) -> TurnOutcome {
         self.shard.enter(true).expect("the model never fails");
         let elapsed = Duration::from_millis(self.now_ms);
+        let answered = self.count(Counter::CallsOk);
         let outcome = self.shard.turn(elapsed).expect("the model never fails");
         yield_now().await;
+        self.pass((self.count(Counter::CallsOk) - answered) * self.call_ms);
+        self.shard.end_turn(Duration::from_millis(self.now_ms));
         outcome
     }
 
@@ -323,6 +326,10 @@ impl TestShard {
         assert_eq!(shard.lookups.len(), 0, "peers are looked up");
         assert_eq!(shard.handling.input_bytes, 0, "bytes of requests are held");
         assert_eq!(shard.handling.output_bytes, 0, "bytes of answers are held");
+        assert!(shard.addresses.is_empty(), "addresses are counted");
+        for count in &*shard.control.open_connections {
+            assert_eq!(count.load(Ordering::Relaxed), 0, "connections are counted");
+        }
         for counter in [Counter::ConnectionsOpen, Counter::StreamsOpen] {
             assert_eq!(self.count(counter), 0, "{counter:?}");
         }

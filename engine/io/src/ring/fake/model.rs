@@ -130,8 +130,8 @@ impl Model {
         self.rings[ring].completed.pop_front().map(|it| it.event)
     }
 
-    pub(super) fn has_completions(&self, ring: usize) -> bool {
-        !self.rings[ring].completed.is_empty()
+    pub(super) fn completions(&self, ring: usize) -> usize {
+        self.rings[ring].completed.len()
     }
 
     /// Runs the queued submissions.

@@ -1,0 +1,116 @@
+//! The connections that are closed as soon as they are accepted, because the process or their
+//! address has as many as it may.
+//!
+//! Simple version: leave them in the backlog, as with a full table. Deviation: there they wait
+//! until others leave, and keep everyone behind them waiting too. Without the two limits nothing is
+//! counted or looked up.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+use super::work::Shard;
+use crate::connection::http::Connection;
+use crate::guard::network::Network;
+use crate::meter::Counter;
+use corelane_io::slots::SlotKey;
+
+impl Shard {
+    /// Opens a connection that was accepted, or refuses it.
+    pub(super) fn admit(&mut self, index: u32) {
+        if self.is_process_full() {
+            return self.refuse_connection(index);
+        }
+        let key = self.open_with(index, Connection::new());
+        self.note_connections();
+        if self.profile.overload.connections_per_address_max > 0 {
+            self.rings.of(key).look_up_peer(key, self.peer_family);
+        }
+    }
+
+    /// Whether the process has as many connections as it may.
+    fn is_process_full(&self) -> bool {
+        let max = self.profile.overload.connections_max;
+        if max == 0 {
+            return false;
+        }
+        let counts = self.control.open_connections.iter();
+        let all: u64 = counts
+            .map(|count| u64::from(count.load(Ordering::Relaxed)))
+            .sum();
+        all >= u64::from(max)
+    }
+
+    fn refuse_connection(&mut self, index: u32) {
+        let meter = &self.handling.meter;
+        meter.count(Counter::ConnectionsAccepted);
+        meter.count(Counter::ConnectionsOpen);
+        meter.count(Counter::ConnectionsRefusedLimit);
+        let key = self.slots.insert_at(index, Connection::new());
+        self.close(key);
+        if let Some(suppressed) = self.limit_warnings.admit(self.now_ms) {
+            tracing::warn!(
+                shard = self.handling.shard,
+                suppressed,
+                "the process has as many connections as overload.connections_max allows; others \
+                 are closed"
+            );
+        }
+    }
+
+    /// Counts a connection whose address is known now, or closes it because its address has too
+    /// many. A later look-up of the same connection changes nothing.
+    pub(super) fn admit_address(&mut self, key: SlotKey, address: Option<IpAddr>) {
+        let max = self.profile.overload.connections_per_address_max;
+        if max == 0 || self.slots.get(key).is_none() || self.addresses.has(key.index) {
+            return;
+        }
+        let Some(address) = address else {
+            if let Some(suppressed) = self.unknown_address_warnings.admit(self.now_ms) {
+                tracing::warn!(
+                    shard = self.handling.shard,
+                    suppressed,
+                    "the address of a connection cannot be looked up, which needs Linux 6.7: it \
+                     does not count for overload.connections_per_address_max"
+                );
+            }
+            return;
+        };
+        let network = Network::from(address);
+        let counted = self.handling.endpoint.holder_of(Some(network));
+        if self.addresses.add(key.index, counted, max) {
+            return;
+        }
+        self.handling
+            .meter
+            .count(Counter::ConnectionsRefusedAddress);
+        self.close(key);
+        if let Some(suppressed) = self.address_warnings.admit(self.now_ms) {
+            tracing::warn!(
+                shard = self.handling.shard,
+                suppressed,
+                %address,
+                "an address has as many connections as overload.connections_per_address_max \
+                 allows; others of it are closed"
+            );
+        }
+    }
+
+    /// Subtracts a connection that was closed.
+    pub(super) fn forget_admitted(&mut self, key: SlotKey) {
+        self.note_connections();
+        if self.profile.overload.connections_per_address_max > 0 {
+            self.addresses.remove(key.index);
+        }
+    }
+
+    /// Lets the other shards know how many connections there are.
+    pub(super) fn note_connections(&self) {
+        if self.profile.overload.connections_max == 0 {
+            return;
+        }
+        let shard = usize::from(self.handling.shard);
+        if let Some(count) = self.control.open_connections.get(shard) {
+            count.store(self.slots.len() as u32, Ordering::Relaxed);
+        }
+    }
+}

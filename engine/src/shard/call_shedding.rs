@@ -1,0 +1,38 @@
+//! Refusing new calls while the shard takes too long for its work.
+
+use std::time::Duration;
+
+use super::work::Shard;
+use crate::meter::Counter;
+
+impl Shard {
+    /// Ends a turn, `elapsed` after the start of the shard, when handlers have run and before the
+    /// shard waits.
+    #[inline]
+    pub(super) fn end_turn(&mut self, elapsed: Duration) {
+        let before = self.loop_delay.served_one_of;
+        if let Some(calls) = self.loop_delay.end_turn(elapsed.as_micros() as u64) {
+            self.serve_one_of(calls, before);
+        }
+    }
+
+    #[cold]
+    fn serve_one_of(&mut self, calls: u32, before: u32) {
+        self.handling.endpoint.serve_one_of(calls);
+        let shard = self.handling.shard;
+        if before == 1 {
+            self.handling.meter.count(Counter::DelaysBegun);
+            if let Some(suppressed) = self.delay_warnings.admit(self.now_ms) {
+                tracing::warn!(
+                    shard,
+                    suppressed,
+                    "the shard takes longer for its work than overload.loop_delay_ms allows: a \
+                     part of the new calls is refused. For more, move work of handlers to the \
+                     offload pool, or start more shards"
+                );
+            }
+        } else if calls == 1 {
+            tracing::info!(shard, "the shard refuses no calls any more");
+        }
+    }
+}
