@@ -13,6 +13,7 @@ pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
 pub(crate) mod loop_delay;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
 pub(crate) mod reading;
