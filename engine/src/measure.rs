@@ -98,6 +98,7 @@ impl Handling {
             key: self.key,
             is_draining: false,
             input_bytes: &mut 0,
+            input_bytes_max: usize::MAX,
             shard_output_bytes: 0,
             requests_left: u32::MAX,
             out: None,

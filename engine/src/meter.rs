@@ -27,11 +27,15 @@ pub enum Counter {
     ConnectionsRefusedDescriptors,
     /// Connections closed because the process had as many as it may.
     ConnectionsRefusedLimit,
+    /// Connections closed because the shard held as much memory as it may.
+    ConnectionsRefusedMemory,
     /// Connections closed because their address had as many as it may.
     ConnectionsRefusedAddress,
     /// Connections closed because the shard had too much unsent output or too many bytes of
     /// unfinished requests, and theirs had stalled.
     ConnectionsShed,
+    /// Bytes of memory that the shard holds for its clients.
+    MemoryBytes,
     /// Bytes of memory that unsent output holds.
     OutputBytes,
     /// Times the last free slot of the table of connections was taken; further clients wait in the
@@ -73,6 +77,10 @@ pub enum Counter {
     CallsRefusedBreaker,
     /// Calls refused because the shard took too long for its work.
     CallsRefusedDelay,
+    /// Calls refused because the shard held as much memory as it may.
+    CallsRefusedMemory,
+    /// Times that a shard began to refuse work because it held as much memory as it may.
+    MemoryBegun,
     /// Times that a shard began to refuse calls because it took too long for its work.
     DelaysBegun,
     /// Times that a tool began to be refused because it kept failing.
@@ -176,7 +184,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 55] = [
+pub static ROWS: [Row; 59] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -191,11 +199,17 @@ pub static ROWS: [Row; 55] = [
         "limit",
     ),
     total(
+        Counter::ConnectionsRefusedMemory,
+        "connections_refused",
+        "memory",
+    ),
+    total(
         Counter::ConnectionsRefusedAddress,
         "connections_refused",
         "address",
     ),
     total(Counter::ConnectionsShed, "connections_shed", ""),
+    level(Counter::MemoryBytes, "memory_bytes"),
     level(Counter::OutputBytes, "output_bytes"),
     total(Counter::ConnectionsTableFull, "connections_table_full", ""),
     total(Counter::BytesIn, "bytes", "in"),
@@ -216,6 +230,8 @@ pub static ROWS: [Row; 55] = [
     total(Counter::CallsRefusedTool, "calls_refused", "tool"),
     total(Counter::CallsRefusedBreaker, "calls_refused", "breaker"),
     total(Counter::CallsRefusedDelay, "calls_refused", "delay"),
+    total(Counter::CallsRefusedMemory, "calls_refused", "memory"),
+    total(Counter::MemoryBegun, "overloads_begun", "memory"),
     total(Counter::DelaysBegun, "overloads_begun", "delay"),
     total(Counter::BreakersOpened, "breakers_opened", ""),
     total(Counter::SessionsCreated, "sessions_created", ""),

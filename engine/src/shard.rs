@@ -16,6 +16,7 @@ pub(crate) mod drain;
 pub(crate) mod kept;
 pub(crate) mod lives;
 pub(crate) mod loop_delay;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
 pub(crate) mod reading;

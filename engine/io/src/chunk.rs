@@ -119,6 +119,13 @@ impl ChunkPool {
         self.large = Vec::new();
     }
 
+    /// Frees all free chunks.
+    pub fn clear(&mut self) {
+        self.trim();
+        self.small = Vec::new();
+        self.free_bytes = 0;
+    }
+
     /// Bytes kept free at present, at most the pool's bound.
     pub fn free_bytes(&self) -> usize {
         self.free_bytes
@@ -218,6 +225,9 @@ mod tests {
         assert_eq!(pool.free_bytes(), SMALL_CHUNK_BYTES);
         pool.give(used);
         assert_eq!(pool.free_bytes(), SMALL_CHUNK_BYTES + LARGE_CHUNK_BYTES);
+        pool.clear();
+        assert_eq!(pool.free_bytes(), 0);
+        assert!(pool.small.is_empty() && pool.large.is_empty());
     }
 
     #[test]

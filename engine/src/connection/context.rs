@@ -38,6 +38,8 @@ pub(crate) struct Context<'e> {
     pub(crate) is_draining: bool,
     /// Bytes of memory that the unfinished requests of all connections of the shard hold.
     pub(crate) input_bytes: &'e mut usize,
+    /// How many there may be.
+    pub(crate) input_bytes_max: usize,
     /// Bytes of memory that the unsent output of all connections of the shard holds.
     pub(crate) shard_output_bytes: usize,
     /// Requests this connection may still make in this turn.

@@ -236,8 +236,7 @@ impl Connection {
         context.chunks.reserve(input, bytes.len());
         *context.input_bytes += input.capacity() - held_before;
         input.extend_from_slice(bytes);
-        let limit = context.rules.connection.input_bytes_max;
-        if *context.input_bytes > limit && self.is_between_answers() {
+        if *context.input_bytes > context.input_bytes_max && self.is_between_answers() {
             self.shed_input(context);
         }
     }
@@ -246,7 +245,7 @@ impl Connection {
     pub(crate) fn shed_input(&mut self, context: &mut Context<'_>) {
         self.drop_input(context);
         let text = "overloaded: unfinished requests of all clients take more memory than \
-                    connection.input_bytes_max allows; try again";
+                    connection.input_bytes_max or overload.memory_bytes_max allows; try again";
         self.sequence = self.sequence.wrapping_add(1);
         self.refuse_framing(Status::ServiceUnavailable, text, context);
     }

@@ -102,7 +102,6 @@ impl CallShares {
     }
 
     /// Bytes of all calls.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes.used()
     }

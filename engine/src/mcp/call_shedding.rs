@@ -11,6 +11,8 @@ pub(crate) const SERVED_ONE_OF_MAX: u32 = 64;
 pub(super) struct CallShedding {
     /// One of so many is served: 1 for all of them.
     served_one_of: u32,
+    /// The shard holds too much memory: none is served.
+    is_out_of_memory: bool,
     /// Calls since the last one that was served for this.
     refused: u32,
     /// A call was served in this turn.
@@ -21,6 +23,7 @@ impl Default for CallShedding {
     fn default() -> CallShedding {
         CallShedding {
             served_one_of: 1,
+            is_out_of_memory: false,
             refused: 0,
             has_served: false,
         }
@@ -41,14 +44,27 @@ impl CallShedding {
         self.served_one_of = calls;
     }
 
+    /// Serves no new call while the shard holds too much memory.
+    pub(super) fn set_out_of_memory(&mut self, is_out: bool) {
+        self.is_out_of_memory = is_out;
+    }
+
+    /// Whether new calls are refused for the memory of the shard.
+    pub(super) fn is_out_of_memory(&self) -> bool {
+        self.is_out_of_memory
+    }
+
     /// Whether the next new call is refused.
     #[inline]
     pub(super) fn refuses(&mut self) -> bool {
-        self.served_one_of > 1 && self.refuses_this()
+        (self.served_one_of > 1 || self.is_out_of_memory) && self.refuses_this()
     }
 
     #[cold]
     fn refuses_this(&mut self) -> bool {
+        if self.is_out_of_memory {
+            return true;
+        }
         if !std::mem::replace(&mut self.has_served, true) {
             return false;
         }

@@ -3,6 +3,7 @@
 mod departures;
 mod draining;
 mod large_messages;
+mod memory;
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -62,6 +62,11 @@ impl ForwardBudget {
         }
     }
 
+    /// Bytes on their way.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Counts a body that will be sent, and copies its text. It may have half of the free bytes, so
     /// that large ones do not keep small ones out.
     ///

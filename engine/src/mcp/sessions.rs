@@ -369,11 +369,21 @@ impl Sessions {
         self.remove(oldest.id)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Ends one session that was idle too long, if there is one. Busy ones are not idle.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Option<Session> {
+        self.expire_after(self.limits.idle_timeout_ms, now_ms)
+    }
+
+    /// The same of one that was idle for `idle_ms`.
+    pub(crate) fn expire_after(&mut self, idle_ms: u64, now_ms: u64) -> Option<Session> {
         while self.oldest != NONE {
             let index = self.oldest as usize;
-            if now_ms.saturating_sub(self.links[index].used_ms) < self.limits.idle_timeout_ms {
+            if now_ms.saturating_sub(self.links[index].used_ms) < idle_ms {
                 return None;
             }
             let session = &self.sessions[index];

@@ -82,7 +82,6 @@ impl TaskTable {
         self.store.tasks.len()
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "no counter is of bytes"))]
     /// Counted bytes of all tasks, overhead included.
     pub(crate) fn bytes(&self) -> usize {
         self.store.bytes()

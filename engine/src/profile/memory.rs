@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use super::{Profile, ShardProfile};
 
 /// Bytes of a session without its calls, streams and events.
-const SESSION_BYTES: u64 = 1024;
+pub(crate) const SESSION_BYTES: u64 = 1024;
 /// Bytes of a connection that does nothing.
-const CONNECTION_BYTES: u64 = 128;
+pub(crate) const CONNECTION_BYTES: u64 = 128;
 
 /// The memory that clients can make one shard of this profile hold, in bytes, if one ring may have
 /// `allowed` sockets.
@@ -63,6 +63,11 @@ impl MemoryLimit {
     /// The least limit of this process; nothing if the system shows none.
     pub(crate) fn of_process() -> Option<MemoryLimit> {
         MemoryLimit::below(Path::new("/"))
+    }
+
+    /// The part of it for the clients of each of `shards` shards, in bytes.
+    pub(crate) fn of_shard(self, shards: u16) -> u64 {
+        self.bytes / 4 * 3 / u64::from(shards.max(1))
     }
 
     /// The same by the files of proc(5) and cgroups(7) below `root`.

@@ -27,5 +27,12 @@ knobs! {
         /// Milliseconds after which that is adjusted: most of them must have been too long, in
         /// three turns or more, so that a process that was stopped once refuses nothing.
         loop_delay_window_ms: u64 = 1000, within(10..=600_000);
+        /// Bytes of memory that a shard may hold for its clients: unfinished requests, unsent
+        /// answers, calls, kept events, tasks, sessions, connections, and buffers for reuse. At
+        /// four fifths of it such buffers are freed; at nine tenths sessions end that were idle for
+        /// ten seconds; from all of it on, new connections are closed, and unfinished requests and
+        /// new calls refused with 503. 0 for three quarters of the limit on memory of the process,
+        /// divided by its shards: the rest is for the program, its handlers and the kernel.
+        memory_bytes_max: u64 = 0, within(0..=1 << 31);
     }
 }

@@ -1,5 +1,5 @@
 //! The connections that are closed as soon as they are accepted, because the process or their
-//! address has as many as it may.
+//! address has as many as it may, or the shard holds too much memory.
 //!
 //! Simple version: leave them in the backlog, as with a full table. Deviation: there they wait
 //! until others leave, and keep everyone behind them waiting too. Without the two limits nothing is
@@ -17,8 +17,11 @@ use corelane_io::slots::SlotKey;
 impl Shard {
     /// Opens a connection that was accepted, or refuses it.
     pub(super) fn admit(&mut self, index: u32) {
+        if self.memory.is_out {
+            return self.refuse_connection(index, Counter::ConnectionsRefusedMemory);
+        }
         if self.is_process_full() {
-            return self.refuse_connection(index);
+            return self.refuse_connection(index, Counter::ConnectionsRefusedLimit);
         }
         let key = self.open_with(index, Connection::new());
         self.note_connections();
@@ -40,14 +43,16 @@ impl Shard {
         all >= u64::from(max)
     }
 
-    fn refuse_connection(&mut self, index: u32) {
+    fn refuse_connection(&mut self, index: u32, reason: Counter) {
         let meter = &self.handling.meter;
         meter.count(Counter::ConnectionsAccepted);
         meter.count(Counter::ConnectionsOpen);
-        meter.count(Counter::ConnectionsRefusedLimit);
+        meter.count(reason);
         let key = self.slots.insert_at(index, Connection::new());
         self.close(key);
-        if let Some(suppressed) = self.limit_warnings.admit(self.now_ms) {
+        if reason == Counter::ConnectionsRefusedLimit
+            && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)
+        {
             tracing::warn!(
                 shard = self.handling.shard,
                 suppressed,

@@ -92,6 +92,7 @@ impl Shard {
         self.deliver_all();
         self.shed_output();
         self.shed_input();
+        self.shed_memory();
         let has_drained = self.drain_step()?;
         self.flush_lanes();
         if has_drained {

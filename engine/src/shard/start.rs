@@ -22,7 +22,7 @@ use super::kept::Place;
 use super::lives::{Announcement, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
-use super::work::{Accepting, Drain, Handling, Shard, date_now};
+use super::work::{Accepting, Drain, Handling, MemoryState, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -34,6 +34,7 @@ use crate::handler::runtime::RuntimeContext;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
+use crate::profile::memory::MemoryLimit;
 use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
@@ -352,6 +353,12 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         accepting: Accepting::Off,
         addresses: AddressCounts::default(),
         loop_delay: LoopDelay::new(&profile.overload),
+        memory: MemoryState {
+            bytes_max: memory_bytes_max(&profile, plan.shards),
+            next_look_ms: 0,
+            is_out: false,
+        },
+        memory_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         limit_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
@@ -460,7 +467,16 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         requests_left: 0,
         is_draining: false,
         input_bytes: 0,
+        input_bytes_max: profile.connection.input_bytes_max,
         output_bytes: 0,
+    }
+}
+
+/// Bytes of memory that a shard of `shards` may hold for its clients.
+fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
+    match profile.overload.memory_bytes_max {
+        0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
+        bytes => bytes,
     }
 }
 

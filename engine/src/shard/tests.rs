@@ -14,6 +14,7 @@ mod drain;
 mod input;
 mod leftover;
 mod loop_delay;
+mod memory;
 mod output;
 mod random;
 mod reading;

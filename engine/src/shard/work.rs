@@ -56,7 +56,10 @@ pub(crate) struct Shard {
     pub(super) addresses: AddressCounts,
     /// How long the shard takes for its work.
     pub(super) loop_delay: LoopDelay,
+    /// The memory that the shard may hold.
+    pub(super) memory: MemoryState,
     pub(super) limit_warnings: Throttle,
+    pub(super) memory_warnings: Throttle,
     pub(super) address_warnings: Throttle,
     pub(super) unknown_address_warnings: Throttle,
     pub(super) delay_warnings: Throttle,
@@ -149,6 +152,14 @@ impl Drain {
     }
 }
 
+/// The memory that a shard may hold for its clients, and whether it holds so much.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemoryState {
+    pub(super) bytes_max: u64,
+    pub(super) next_look_ms: u64,
+    pub(super) is_out: bool,
+}
+
 /// When the connections of a shard may be looked at again, and when that may be logged.
 #[derive(Debug, Default)]
 pub(super) struct Shedding {
@@ -181,6 +192,8 @@ pub(crate) struct Handling {
     pub(super) is_draining: bool,
     /// Bytes of memory that the unfinished requests of all connections hold.
     pub(super) input_bytes: usize,
+    /// How many there may be.
+    pub(super) input_bytes_max: usize,
     /// Bytes of memory that the unsent output of all connections holds.
     pub(super) output_bytes: usize,
 }
@@ -203,6 +216,7 @@ impl Handling {
             key,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
+            input_bytes_max: self.input_bytes_max,
             shard_output_bytes: self.output_bytes,
             requests_left: self.requests_per_connection.min(self.requests_left),
             out: None,

@@ -50,3 +50,36 @@ fn a_process_with_all_its_connections_closes_others_at_once() {
         (free.len() == 1).then_some(())
     });
 }
+
+#[test]
+fn bodies_without_an_end_take_no_more_memory_than_a_shard_may_hold() {
+    const BYTES_MAX: usize = 64 << 20;
+    const BODY_BYTES: usize = 8 << 20;
+    let profile = format!("[overload]\nmemory_bytes_max = {BYTES_MAX}");
+    let server = Setup::shards(1).profile(&profile).start();
+    let mut served = server.connect();
+    assert!(is_served(&mut served));
+    let before = server.resident_bytes();
+    let head = Request::post("").head_start(server.address());
+    let mut bytes = format!("{head}Content-Length: {BODY_BYTES}\r\n\r\n").into_bytes();
+    bytes.resize(bytes.len() + BODY_BYTES - 1, b' ');
+    // Four times as many as fit. Those past the limit are refused, or closed while they send.
+    let mut greedy = Vec::new();
+    for _ in 0..4 * BYTES_MAX / BODY_BYTES {
+        if let Ok(mut connection) = Connection::open(server.address()) {
+            let _ = connection.try_send_bytes(&bytes);
+            greedy.push(connection);
+        }
+        let held = server.resident_bytes() - before.min(server.resident_bytes());
+        assert!(held < 2 * BYTES_MAX, "{held} bytes are held");
+    }
+    let list = Request::modern(1, "tools/list", json!({})).to_bytes(served.address());
+    served.send_bytes(&list);
+    assert_eq!(served.read_response().status(), 200, "it is alive");
+    drop(greedy);
+    wait_until("memory for new clients", || {
+        Connection::open(server.address())
+            .is_ok_and(|mut it| is_served(&mut it))
+            .then_some(())
+    });
+}

@@ -147,6 +147,7 @@ impl TestConnection {
             key: KEY,
             is_draining: self.is_draining,
             input_bytes: &mut self.input_bytes,
+            input_bytes_max: self.rules.connection.input_bytes_max,
             shard_output_bytes: self.shard_output_bytes,
             requests_left: self.requests_per_turn,
             out: None,

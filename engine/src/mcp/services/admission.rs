@@ -75,11 +75,20 @@ impl Services {
         }
     }
 
-    /// Refuses a new call because the shard takes too long for its work.
+    /// Refuses a new call because the shard is overloaded.
     #[cold]
     pub(super) fn refuse_shed(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
-        self.context.meter.count(Counter::CallsRefusedDelay);
-        let text = "the shard has more calls than it can serve in time (overload.loop_delay_ms)";
+        let (counter, text) = match self.calls.shedding.is_out_of_memory() {
+            true => (
+                Counter::CallsRefusedMemory,
+                "the shard holds as much memory as it may (overload.memory_bytes_max)",
+            ),
+            false => (
+                Counter::CallsRefusedDelay,
+                "the shard has more calls than it can serve in time (overload.loop_delay_ms)",
+            ),
+        };
+        self.context.meter.count(counter);
         self.context.refuse(Some(id), Reason::Overloaded(text), out)
     }
 

@@ -122,3 +122,28 @@ fn a_connection_that_finds_no_descriptor_is_counted_and_accepting_goes_on() {
         assert!(client.descriptor().is_some());
     });
 }
+
+#[test]
+fn a_stampede_delays_a_client_by_as_many_turns_as_its_accepts_take() {
+    const STAMPEDE: usize = 900;
+    const PER_TURN: usize = 100;
+    let change = |setup: &mut Setup| {
+        setup.descriptors = 2000;
+        setup.backlog = STAMPEDE as u32;
+        setup.profile.budget.completions_per_turn = PER_TURN as u32;
+    };
+    with_shard(change, async |shard| {
+        let (client, _) = shard.client().await;
+        let _stampede: Vec<Client> = (0..STAMPEDE).map(|_| shard.connect()).collect();
+        client.calls("echo", serde_json::json!({"message": "hello"}));
+        let mut turns = 0;
+        while client.received_text().is_empty() {
+            shard.turn().await;
+            turns += 1;
+            let accepted = shard.count(Counter::ConnectionsAccepted) as usize;
+            assert!(accepted <= 1 + turns * PER_TURN, "{accepted} in {turns}");
+        }
+        // The announcement waits behind the accepts, and the bytes behind their polls.
+        assert!(turns <= 2 * STAMPEDE / PER_TURN + 4, "{turns} turns");
+    });
+}

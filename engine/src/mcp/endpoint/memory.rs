@@ -1,0 +1,41 @@
+//! The memory that an endpoint holds for clients, and what it does with less.
+
+use super::Endpoint;
+use crate::mcp::endings::SessionEnd;
+use crate::meter::Counter;
+use crate::profile::memory::SESSION_BYTES;
+
+impl Endpoint {
+    /// Bytes of memory that calls, requests on their way to other shards, kept events, tasks and
+    /// sessions hold.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let services = &self.services;
+        let counted = [
+            services.calls.shares().bytes(),
+            services.context.forwards.bytes(),
+            services.tasks.table.bytes(),
+        ];
+        let counted: u64 = counted.iter().map(|bytes| *bytes as u64).sum();
+        let events = services.context.meter.value(Counter::EventsBytes);
+        counted + events + services.sessions.len() as u64 * SESSION_BYTES
+    }
+
+    /// Ends up to `count` sessions that have been idle for `idle_ms`, the least recently used
+    /// first.
+    pub(crate) fn evict_idle_sessions(&mut self, count: usize, idle_ms: u64) {
+        let now_ms = self.now_ms();
+        for _ in 0..count {
+            let Some(session) = self.services.sessions.expire_after(idle_ms, now_ms) else {
+                return;
+            };
+            self.services
+                .endings()
+                .end_session(session, SessionEnd::Evicted);
+        }
+    }
+
+    /// Whether new calls are refused because the shard holds too much memory.
+    pub(crate) fn set_out_of_memory(&mut self, is_out: bool) {
+        self.services.calls.shedding.set_out_of_memory(is_out);
+    }
+}
