@@ -13,8 +13,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::event::Event;
 use super::handle::ServerHandle;
-use super::running::Event;
 use super::stalls::{Finding, StallDetector, look_interval};
 use crate::meter::{Counter, MeterSnapshot, ShardMeter};
 use crate::profile::Supervision;
@@ -73,9 +73,8 @@ impl Supervisor {
     /// Supervises no shard yet.
     pub(super) fn new(
         knobs: Supervision,
-        handle: ServerHandle,
+        (handle, events): (ServerHandle, Sender<Event>),
         lives: Arc<Lives>,
-        events: Sender<Event>,
     ) -> Supervisor {
         Supervisor {
             shards: Vec::new(),

@@ -16,9 +16,8 @@ use corelane_protocol::limits::HttpLimits;
 
 use super::ShardMessage;
 use super::control::ShardControl;
-use super::deaths::Deaths;
 use super::kept::Place;
-use super::lives::{Announcement, Lives};
+use super::lives::{Announcement, Deaths, Lives};
 use super::run::run;
 use super::work::{Accepting, Drain, Handling, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
@@ -353,6 +352,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         ring_fds: plan.ring_fds,
         control: plan.control,
         deaths,
+        lost: Vec::new(),
         profile,
         handling,
         updates: plan.updates,
