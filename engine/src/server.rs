@@ -34,6 +34,7 @@ use corelane_io::rings::RINGS_MAX;
 mod affinity;
 mod directory;
 mod error;
+mod event;
 mod handle;
 mod huge_pages;
 mod running;
@@ -354,19 +355,11 @@ impl Server {
         let (ready, ready_receiver) = mpsc::channel();
 
         let lives = Arc::new(Lives::new(shard_count));
-        let supervisor = Supervisor::new(
-            profile.supervision,
-            handle.clone(),
-            Arc::clone(&lives),
-            events.clone(),
-        );
-        let mut running = RunningServer::new(
-            address,
-            &profile,
-            (connections_per_shard(shard_profiles, allowed), memory),
-            (events, event_receiver),
-            supervisor,
-        );
+        let server = (handle.clone(), events.clone());
+        let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
+        let capacity = (connections_per_shard(shard_profiles, allowed), memory);
+        let events = (events, event_receiver);
+        let mut running = RunningServer::new(address, &profile, capacity, events, supervisor);
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);

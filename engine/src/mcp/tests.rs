@@ -22,6 +22,7 @@ mod principals;
 mod resumption;
 mod revisions;
 mod sessions;
+mod shard_deaths;
 mod states;
 mod streams;
 mod task_status;

@@ -12,6 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::error::{Error, Result};
+use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
@@ -21,17 +22,6 @@ use crate::profile::memory::MemoryBudget;
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
-
-/// The events that a running server waits for.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A signal to end.
-    Signal,
-    /// The parent of the process sends no more, or its messages cannot be read.
-    InputEnded(Option<StdioError>),
-    /// A shard ended.
-    ShardEnded,
-}
 
 /// The supervisor of the shards.
 enum Supervision {

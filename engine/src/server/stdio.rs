@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use super::running::Event;
+use super::event::Event;
 use super::{Result, RunningServer, Server};
 use crate::profile::Profile;
 use crate::shard::Intake;

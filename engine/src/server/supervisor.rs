@@ -13,8 +13,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::event::Event;
 use super::handle::ServerHandle;
-use super::running::Event;
+use super::huge_pages::SmallPages;
 use super::stalls::{Finding, StallDetector, look_interval};
 use crate::meter::{Counter, MeterSnapshot, ShardMeter};
 use crate::profile::Supervision;
@@ -24,7 +25,13 @@ use crate::shard::{Intake, ShardControl, ShardPlan, spawn};
 
 /// Between the end of a shard and its next life. A shard may have queued a wake for the ring of the
 /// one that died: it is sent before another ring can have the same descriptor.
+/// Each further restart within the window waits twice as long, up to [`RESTART_DOUBLINGS_MAX`]
+/// times: the kernel frees the memory that the dead shard had locked after a while.
 const RESTART_DELAY: Duration = Duration::from_millis(50);
+/// So that the last delay is 800 ms.
+const RESTART_DOUBLINGS_MAX: u32 = 4;
+/// For this long memory that a new life touches gets small pages.
+const STARTING: Duration = Duration::from_secs(1);
 
 /// The result of the shards of a server, when all of them have ended.
 pub(super) type Ended = Result<MeterSnapshot, ShardError>;
@@ -42,6 +49,8 @@ pub(super) struct Supervisor {
     meter: ShardMeter,
     totals: MeterSnapshot,
     failure: Option<ShardError>,
+    /// While a new life may be starting, until then.
+    small_pages: Option<(SmallPages, Instant)>,
 }
 
 struct Supervised {
@@ -73,9 +82,8 @@ impl Supervisor {
     /// Supervises no shard yet.
     pub(super) fn new(
         knobs: Supervision,
-        handle: ServerHandle,
+        (handle, events): (ServerHandle, Sender<Event>),
         lives: Arc<Lives>,
-        events: Sender<Event>,
     ) -> Supervisor {
         Supervisor {
             shards: Vec::new(),
@@ -88,6 +96,7 @@ impl Supervisor {
             meter: ShardMeter::new(),
             totals: MeterSnapshot::default(),
             failure: None,
+            small_pages: None,
         }
     }
 
@@ -143,6 +152,7 @@ impl Supervisor {
             }
             let now = Instant::now();
             self.restart_due(now);
+            self.small_pages.take_if(|(_, until)| *until <= now);
             if now >= looked + interval {
                 self.look(now - looked);
                 looked = now;
@@ -205,7 +215,8 @@ impl Supervisor {
         }
         tracing::error!(shard, "{error}; it is started again");
         self.restarts.push_back(now);
-        supervised.state = State::Failed(now + RESTART_DELAY);
+        let delay = RESTART_DELAY * (1 << (restarts as u32).min(RESTART_DOUBLINGS_MAX));
+        supervised.state = State::Failed(now + delay);
     }
 
     /// A shard has no further life.
@@ -248,6 +259,9 @@ impl Supervisor {
             if let Some(latest) = self.handle.updates().latest() {
                 plan.parts.plan = latest;
             }
+            let small_pages = self.small_pages.take();
+            let small_pages = small_pages.map_or_else(SmallPages::begin, |(pages, _)| pages);
+            self.small_pages = Some((small_pages, now + STARTING));
             let guard = EndGuard(self.ends.0.clone(), shard);
             // A failure is seen when its thread ends.
             match spawn(plan, mpsc::channel().0, guard) {

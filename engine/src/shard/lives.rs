@@ -67,6 +67,66 @@ impl Lives {
     }
 }
 
+/// The distance of the first generations of two lives of a shard. Keys of slots differ as long as
+/// no slot of the earlier life was used so often: its last messages find no connection of the next.
+const GENERATIONS_PER_LIFE: u32 = 0x9e37_79b9;
+
+/// The lives of all shards, as far as one of them has seen them.
+#[derive(Debug)]
+pub(super) struct Deaths {
+    lives: Arc<Lives>,
+    shard: u16,
+    /// Of all shards together.
+    seen: u32,
+    /// Of each shard.
+    seen_of: Vec<u32>,
+}
+
+impl Deaths {
+    /// Of the shard `shard`, which starts now.
+    pub(super) fn new(lives: &Arc<Lives>, shard: u16) -> Deaths {
+        Deaths {
+            lives: Arc::clone(lives),
+            shard,
+            seen: lives.deaths(),
+            seen_of: lives.deaths_of_each().collect(),
+        }
+    }
+
+    /// The generation that the slots of this life of the shard begin with.
+    pub(super) fn first_generation(&self) -> u32 {
+        let deaths = self.lives.deaths_of(self.shard);
+        deaths.wrapping_mul(GENERATIONS_PER_LIFE)
+    }
+
+    /// The lives of all shards.
+    #[cfg(test)]
+    pub(super) fn lives(&self) -> &Arc<Lives> {
+        &self.lives
+    }
+
+    /// Whether a shard takes no requests.
+    pub(super) fn is_down(&self, shard: u16) -> bool {
+        self.lives.is_down(shard)
+    }
+
+    /// Whether a shard died since the last look at them. One load.
+    pub(super) fn has_unseen(&self) -> bool {
+        self.lives.deaths() != self.seen
+    }
+
+    /// The other shards that have died since the last call.
+    pub(super) fn take(&mut self) -> Vec<u16> {
+        self.seen = self.lives.deaths();
+        let seen_of = self.seen_of.iter_mut().zip(self.lives.deaths_of_each());
+        let changed = (0..).zip(seen_of).filter_map(|(shard, (seen, now))| {
+            let before = std::mem::replace(seen, now);
+            (before != now && shard != self.shard).then_some(shard)
+        });
+        changed.collect()
+    }
+}
+
 /// The announcement that a shard runs, and of the ring through which others wake it. Dropping it
 /// takes it back: the number of the ring's descriptor may soon be that of another file.
 #[derive(Debug)]

@@ -173,7 +173,7 @@ impl Shard {
     /// Whether something can be done at once.
     pub(super) fn has_work(&mut self) -> bool {
         !self.leftover.is_empty()
-            || self.deaths.has_lost()
+            || !self.lost.is_empty()
             || !self.overflow.is_empty()
             || self.stalled_looks + self.status_looks > 0
             || self.handling.has_call_events()

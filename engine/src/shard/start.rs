@@ -17,9 +17,8 @@ use corelane_protocol::limits::HttpLimits;
 use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
-use super::deaths::Deaths;
 use super::kept::Place;
-use super::lives::{Announcement, Lives};
+use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
 use super::work::{Accepting, Drain, Handling, MemoryState, Shard, date_now};
@@ -372,6 +371,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         ring_fds: plan.ring_fds,
         control: plan.control,
         deaths,
+        lost: Vec::new(),
         profile,
         handling,
         updates: plan.updates,

@@ -12,9 +12,8 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
-use super::deaths::Deaths;
 use super::kept::Kept;
-use super::lives::Announcement;
+use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
 use crate::catalog::pending_updates::ShardUpdates;
@@ -24,7 +23,7 @@ use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
-use crate::mcp::{Endpoint, Forwarded};
+use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::ShardProfile;
@@ -77,6 +76,9 @@ pub(crate) struct Shard {
     pub(super) control: Arc<ShardControl>,
     /// The lives of all shards, as far as this one has seen them.
     pub(super) deaths: Deaths,
+    /// Exchanges of this shard whose answer was to come from one that died: at most one for each
+    /// connection.
+    pub(super) lost: Vec<Exchange>,
     pub(super) profile: ShardProfile,
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.

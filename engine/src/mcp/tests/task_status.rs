@@ -110,7 +110,7 @@ pub(super) fn leave(harness: &mut TestEndpoint, stream: &Answer) {
 }
 
 #[track_caller]
-fn check_no_server_listens(harness: &mut TestEndpoint) {
+pub(super) fn check_no_server_listens(harness: &mut TestEndpoint) {
     assert!(harness.endpoint.services().tasks.watchers.is_empty());
     assert_eq!(harness.count(Counter::TasksWatched), 0);
 }
