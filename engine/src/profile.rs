@@ -16,6 +16,7 @@ mod knobs;
 mod lines;
 pub(crate) mod memory;
 mod reference;
+mod role;
 mod roles;
 mod sections;
 mod server;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::CoreList;
 pub use error::ProfileError;
-pub use roles::CoreRole;
+pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;
 #[cfg(feature = "cli")]

@@ -333,20 +333,13 @@ impl Server {
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
         let _small_pages = SmallPages::begin();
-        let cores_of = |role| profile.cores_of(role);
-        let (control_cores, offload_cores) =
-            (cores_of(CoreRole::Control)?, cores_of(CoreRole::Offload)?);
-        let _confined = Confined::to(control_cores.as_deref())?;
+        let offload_cores = profile.cores_of(CoreRole::Offload)?;
+        let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
-        let threads = profile.offload.threads_for(shard_count);
-        let threads = PoolThreads::of_server(shard_count, threads);
-        let confined = Confined::to(offload_cores.as_deref())?;
-        let offload = OffloadPool::start(threads, profile.offload.queue_max);
-        let offload = offload.map_err(Error::Offload)?;
-        drop(confined);
+        let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
@@ -433,6 +426,13 @@ fn local_address(
         error,
     };
     Ok(listeners[0].local_addr().map_err(refused)?)
+}
+
+/// The pool for the handlers of so many shards, on these cores if they are given.
+fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
+    let _confined = Confined::to(cores)?;
+    let threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
+    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }
 
 /// Sockets that the limit on open files leaves one ring.

@@ -20,7 +20,7 @@ use super::search::{Figure, Measure};
 
 /// Connections of the generator.
 const CONNECTIONS: &str = "64";
-/// The rate of measurements in percent of what the server answers at most: busy, and not full.
+/// The rate of measurements, in percent of the highest one: the server is busy, and not full.
 const RATE_PERCENT: f64 = 60.0;
 /// How long requests are made before figures count.
 const WARM_UP: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ pub(super) struct HostBench<'a> {
     pub(super) spent: Duration,
 }
 
-/// What the generator has measured.
+/// The figures of one run of the generator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) answers_per_s: f64,
@@ -95,7 +95,7 @@ impl Measure for HostBench<'_> {
 }
 
 impl HostBench<'_> {
-    /// Sets the rate by what the server answers at most.
+    /// Sets the rate by the highest one, which it returns.
     ///
     /// # Errors
     /// It cannot be measured.
@@ -192,7 +192,7 @@ impl HostBench<'_> {
         });
         match output.status.code() {
             Some(0) => read_report(&report?).map(Some),
-            // A closed loop may fill the generator: what it reached is a rate all the same.
+            // A closed loop may fill the generator: the rate that it reached counts all the same.
             Some(GENERATOR_BUSY) if self.rate_per_s.is_none() => read_report(&report?).map(Some),
             Some(GENERATOR_BUSY) => Ok(None),
             _ => {

@@ -1,4 +1,4 @@
-//! How the cores of the host are divided, and what is to be improved.
+//! The cores of the server and of the generator, and the goal.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::check::plan::list_of;
 /// The generator's program.
 const GENERATOR: &str = "corelane-load";
 
-/// What is to be low.
+/// The figure that is to be low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Goal {
     /// CPU time of the server for each call, while the 99th percentile of latency does not rise.
