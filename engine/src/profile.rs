@@ -17,6 +17,7 @@ mod lines;
 pub(crate) mod memory;
 mod overload;
 mod reference;
+mod role;
 mod roles;
 mod sections;
 mod server;
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use cores::CoreList;
 pub use error::ProfileError;
 pub use overload::Overload;
-pub use roles::CoreRole;
+pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;
 #[cfg(feature = "cli")]

@@ -338,12 +338,13 @@ impl Server {
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
         let _small_pages = SmallPages::begin();
+        let offload_cores = profile.cores_of(CoreRole::Offload)?;
         let _confined = Confined::to(profile.cores_of(CoreRole::Control)?.as_deref())?;
         let (handle, directories) = (self.handle(), self.directories.clone());
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
-        let offload = start_offload(&profile, shard_count)?;
+        let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origin = origin_policy(address, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
@@ -395,13 +396,6 @@ impl Server {
     }
 }
 
-/// Starts the threads for blocking work, on the cores that have this role.
-fn start_offload(profile: &Profile, shards: usize) -> Result<OffloadPool> {
-    let _confined = Confined::to(profile.cores_of(CoreRole::Offload)?.as_deref())?;
-    let threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
-    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
-}
-
 impl RunningServer {
     fn announce(&self) {
         let text = format!(
@@ -432,6 +426,13 @@ fn local_address(
         error,
     };
     Ok(listeners[0].local_addr().map_err(refused)?)
+}
+
+/// The pool for the handlers of so many shards, on these cores if they are given.
+fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
+    let _confined = Confined::to(cores)?;
+    let threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
+    OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }
 
 /// Sockets that the limit on open files leaves one ring.

@@ -1,4 +1,4 @@
-//! `corelane tune`: measures this host with the real server, and writes a profile of what is better.
+//! `corelane tune`: measures this host with the real server and writes a profile of better values.
 //!
 //! It drives `corelane serve` with `corelane-load`, which is found beside this program or in PATH:
 //! the generator is a program of its own so that this one needs nothing for plots and reports.
@@ -51,7 +51,7 @@ pub(crate) struct TuneArguments {
     /// The profile to start from; the defaults without one.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
-    /// What is to be low.
+    /// The figure that is to be low.
     #[arg(long, value_enum, default_value = "cpu")]
     goal: Goal,
 }
@@ -199,7 +199,7 @@ fn profile_text(
         || found
             .confirmed
             .as_ref()
-            .is_none_or(|it| it.1 != search::Verdict::Won)
+            .is_none_or(|it| it.1 != search::RaceResult::Won)
     {
         notes.clear();
     } else {

@@ -1,63 +1,10 @@
-//! The role of each core: a shard, or threads of other kinds.
+//! The cores of each role.
 //!
 //! Roles name cores and decide nothing else: `server` keeps threads to these cores.
 
-use serde::{Deserialize, Serialize};
-
 use super::Profile;
 use super::cores::{self, CoreError};
-use super::error::ProfileError;
-use super::shard::{BudgetOverride, CoreProfile, ExecutorOverride, RingOverride};
-
-/// What the server does on a core.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CoreRole {
-    /// A shard has the core.
-    #[default]
-    Shard,
-    /// The threads around the shards: the I/O of handlers, and watching files. No shard.
-    Control,
-    /// The threads that handlers move work to. No shard.
-    Offload,
-    /// The core is left to other programs.
-    None,
-}
-
-impl CoreRole {
-    /// Its name in a profile.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CoreRole::Shard => "shard",
-            CoreRole::Control => "control",
-            CoreRole::Offload => "offload",
-            CoreRole::None => "none",
-        }
-    }
-
-    pub(super) fn is_shard(&self) -> bool {
-        *self == CoreRole::Shard
-    }
-}
-
-impl CoreProfile {
-    /// A section with a role of another kind than a shard has nothing of a shard.
-    pub(super) fn check_role(&self, is_named: bool) -> Result<(), ProfileError> {
-        let (id, role) = (self.id, self.role.as_str());
-        let of_shard = (self.ring, self.executor, self.budget);
-        let nothing = (
-            RingOverride::default(),
-            ExecutorOverride::default(),
-            BudgetOverride::default(),
-        );
-        match self.role {
-            CoreRole::Shard => Ok(()),
-            _ if is_named => Err(ProfileError::CoreRoleUsed { id, role }),
-            _ if of_shard != nothing => Err(ProfileError::CoreRoleTuned { id, role }),
-            _ => Ok(()),
-        }
-    }
-}
+use super::role::CoreRole;
 
 impl Profile {
     /// The role of a core, `shard` unless a `[[core]]` section sets another one.

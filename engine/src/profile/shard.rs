@@ -4,8 +4,9 @@ use corelane_io::ring::RingSettings;
 use serde::{Deserialize, Serialize};
 
 use super::descriptors::TABLE_ENTRIES_MAX;
+use super::error::ProfileError;
 use super::knobs::{knobs, multiples_of, overrides, powers_of_two, within};
-use super::roles::CoreRole;
+use super::role::CoreRole;
 
 knobs! {
     per core RingOverride;
@@ -26,8 +27,8 @@ knobs! {
         descriptors: Option<u32> = None, within(16..=TABLE_ENTRIES_MAX as u64);
         /// Microseconds for which the kernel polls the queues of the network card before a shard
         /// sleeps (SO_BUSY_POLL of socket(7); from Linux 6.9 on also IORING_REGISTER_NAPI of
-        /// io_uring_register(2)): less latency for the time of a core. It needs CAP_NET_ADMIN, and a
-        /// card whose driver has NAPI; loopback has none. 0 never polls.
+        /// io_uring_register(2)): less latency for the time of a core. It needs CAP_NET_ADMIN, and
+        /// a card whose driver has NAPI; loopback has none. 0 never polls.
         busy_poll_us: u32 = 0, within(0..=10_000);
     }
 }
@@ -65,8 +66,8 @@ knobs! {
         idle_wait_us: u64 = 10_000, within(0..=1_000_000);
         /// Microseconds without work for which a shard polls its rings before it waits in one of
         /// them. The next request then finds it awake, and the core has no other work meanwhile: so
-        /// only for a core that the shard has to itself. 0 never polls. While handlers wait, it does
-        /// not poll.
+        /// only for a core that the shard has to itself. 0 never polls. While handlers wait, it
+        /// does not poll.
         spin_us: u64 = 0, within(0..=1_000_000);
     }
 }
@@ -94,7 +95,7 @@ knobs! {
 pub struct CoreProfile {
     /// The core, 0 to 1023, as the kernel numbers it.
     pub id: usize,
-    /// What the server does there; a shard unless it is set.
+    /// Its work; a shard unless it is set.
     #[serde(default, skip_serializing_if = "CoreRole::is_shard")]
     pub role: CoreRole,
     /// Deviations from `[ring]`.
@@ -106,4 +107,23 @@ pub struct CoreProfile {
     /// Deviations from `[budget]`.
     #[serde(default)]
     pub budget: BudgetOverride,
+}
+
+impl CoreProfile {
+    /// A section with a role of another kind than a shard has nothing of a shard.
+    pub(super) fn check_role(&self, is_named: bool) -> Result<(), ProfileError> {
+        let (id, role) = (self.id, self.role.as_str());
+        let of_shard = (self.ring, self.executor, self.budget);
+        let nothing = (
+            RingOverride::default(),
+            ExecutorOverride::default(),
+            BudgetOverride::default(),
+        );
+        match self.role {
+            CoreRole::Shard => Ok(()),
+            _ if is_named => Err(ProfileError::CoreRoleUsed { id, role }),
+            _ if of_shard != nothing => Err(ProfileError::CoreRoleTuned { id, role }),
+            _ => Ok(()),
+        }
+    }
 }

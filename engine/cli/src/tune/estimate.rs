@@ -1,4 +1,4 @@
-//! What paired measurements say about a difference.
+//! Estimates of differences from paired measurements.
 
 /// Quantiles of 97.5 % of Student's distribution, for 1 to 15 degrees of freedom.
 const QUANTILES: [f64; 15] = [

@@ -1,4 +1,4 @@
-//! How the cores of the host are divided, and what is to be improved.
+//! The cores of the server and of the generator, and the goal.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::check::plan::list_of;
 /// The generator's program.
 const GENERATOR: &str = "corelane-load";
 
-/// What is to be low.
+/// The figure that is to be low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Goal {
     /// CPU time of the server for each call, while the 99th percentile of latency does not rise.
@@ -73,7 +73,10 @@ pub(super) fn find_generator() -> Result<PathBuf, String> {
     let own = env::current_exe().ok();
     let beside = own.as_deref().and_then(Path::parent).map(Path::to_owned);
     let paths = env::var_os("PATH").unwrap_or_default();
-    let directories = beside.into_iter().chain(env::split_paths(&paths));
+    find_in(beside.into_iter().chain(env::split_paths(&paths)))
+}
+
+fn find_in(directories: impl Iterator<Item = PathBuf>) -> Result<PathBuf, String> {
     let mut programs = directories.map(|directory| directory.join(GENERATOR));
     programs.find(|program| program.is_file()).ok_or_else(|| {
         format!(
@@ -85,7 +88,7 @@ pub(super) fn find_generator() -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Goal, HostPlan};
+    use super::{GENERATOR, Goal, HostPlan, find_in};
 
     #[test]
     fn the_generator_gets_the_cores_that_the_server_has_not_or_half() {
@@ -100,5 +103,23 @@ mod tests {
         assert_eq!(divide(&[0, 1, 2], &[0, 1, 2]), both("0-1", "2"));
         assert_eq!(divide(&[4], &[4]), None);
         assert_eq!(divide(&[0, 1], &[]), None);
+    }
+
+    #[test]
+    fn the_generator_is_found_in_the_first_directory_that_has_it_or_its_install_is_named() {
+        let all = [(); 3].map(|()| tempfile::tempdir().expect("a directory"));
+        let paths = || all.iter().map(|it| it.path().to_owned());
+        let error = find_in(paths()).expect_err("there is none");
+        assert!(
+            error.contains("cargo install") && error.contains("--path bench"),
+            "{error}"
+        );
+        // A directory of that name is no program.
+        std::fs::create_dir(all[0].path().join(GENERATOR)).expect("a directory");
+        for at in [2, 1] {
+            let program = all[at].path().join(GENERATOR);
+            std::fs::write(&program, "").expect("a file");
+            assert_eq!(find_in(paths()), Ok(program));
+        }
     }
 }

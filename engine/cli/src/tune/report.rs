@@ -3,7 +3,7 @@
 use corelane::Profile;
 
 use super::knobs::SHARDS;
-use super::search::{End, Found, Trial, Verdict};
+use super::search::{End, Found, RaceResult, Trial};
 
 /// The knobs of a profile that differ from their defaults, as TOML; `notes` are comments for keys.
 pub(super) fn settings_text(profile: &Profile, notes: &[(String, String)]) -> String {
@@ -38,7 +38,7 @@ pub(super) fn notes(found: &Found) -> Vec<(String, String)> {
     let won = found
         .trials
         .iter()
-        .filter(|trial| trial.verdict == Verdict::Won);
+        .filter(|trial| trial.result == RaceResult::Won);
     let note = |trial: &Trial| {
         let text = format!("{} -> {}: cost {}", trial.from, trial.to, trial.gain);
         (trial.key.to_owned(), text)
@@ -65,7 +65,7 @@ pub(super) fn summary(found: &Found) -> Vec<String> {
         )),
     }
     match &found.confirmed {
-        Some((gain, Verdict::Won)) => lines.push(format!("all changes together: cost {gain}")),
+        Some((gain, RaceResult::Won)) => lines.push(format!("all changes together: cost {gain}")),
         Some((gain, _)) => lines.push(format!(
             "not confirmed: all changes together have cost {gain}, which is inside the noise or \
              raises latency; no value is changed"
@@ -80,11 +80,11 @@ pub(super) fn summary(found: &Found) -> Vec<String> {
 
 /// One trial, for people.
 pub(super) fn trial_line(trial: &Trial) -> String {
-    let verdict = match &trial.verdict {
-        Verdict::Won => "won".to_owned(),
-        Verdict::Level => "not better".to_owned(),
-        Verdict::GuardRose(guard) => format!("refused, because p99 rose: {guard}"),
-        Verdict::Failed(error) => format!("cannot be measured: {error}"),
+    let result = match &trial.result {
+        RaceResult::Won => "won".to_owned(),
+        RaceResult::Level => "not better".to_owned(),
+        RaceResult::GuardRose(guard) => format!("refused, because p99 rose: {guard}"),
+        RaceResult::Failed(error) => format!("cannot be measured: {error}"),
     };
     let Trial {
         key,
@@ -94,7 +94,7 @@ pub(super) fn trial_line(trial: &Trial) -> String {
         ..
     } = trial;
     match gain.pairs {
-        0 => format!("{key} {from} -> {to}: {verdict}"),
-        _ => format!("{key} {from} -> {to}: cost {gain}: {verdict}"),
+        0 => format!("{key} {from} -> {to}: {result}"),
+        _ => format!("{key} {from} -> {to}: cost {gain}: {result}"),
     }
 }

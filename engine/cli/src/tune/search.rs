@@ -46,7 +46,7 @@ pub(super) struct Knob {
     pub(super) default: u64,
 }
 
-/// What is measured.
+/// The host, or a function in its place.
 pub(super) trait Measure {
     /// Measures one setting.
     ///
@@ -61,7 +61,7 @@ pub(super) trait Measure {
 
 /// Why a candidate was not taken, or that it was.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum RaceResult {
     Won,
     /// Not better by more than the noise.
     Level,
@@ -78,7 +78,7 @@ pub(super) struct Trial {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) gain: Estimate,
-    pub(super) verdict: Verdict,
+    pub(super) result: RaceResult,
 }
 
 /// Why the search ended.
@@ -100,8 +100,8 @@ pub(super) struct Found {
     pub(super) noise: f64,
     pub(super) trials: Vec<Trial>,
     pub(super) end: End,
-    /// The result against the start, if they differ, or what was to be the result.
-    pub(super) confirmed: Option<(Estimate, Verdict)>,
+    /// The point that was found against the start, if they differ.
+    pub(super) confirmed: Option<(Estimate, RaceResult)>,
 }
 
 /// Searches from `start`.
@@ -130,18 +130,18 @@ pub(super) fn search(
     if found.point != start {
         let point = std::mem::replace(&mut found.point, start.to_vec());
         let (gain, guard) = pairs(bench, start, &point, PAIRS_CHECK)?;
-        let verdict = judge(noise, gain, guard);
-        if verdict == Verdict::Won {
+        let result = check_gain(noise, gain, guard);
+        if result == RaceResult::Won {
             found.point = point;
         }
-        found.confirmed = Some((gain, verdict));
+        found.confirmed = Some((gain, result));
     }
     Ok(found)
 }
 
 /// Tries the knobs until none is left whose neighbours were not tried, or until the time is over.
 fn climb(knobs: &[Knob], found: &mut Found, bench: &mut impl Measure) {
-    /// What a race takes at most, and what the confirmation takes.
+    /// Measurements of the longest race and of the confirmation.
     const RESERVED: usize = 2 * (PAIRS_MAX + PAIRS_CHECK);
     let mut tried: Vec<(usize, u64)> = Vec::new();
     loop {
@@ -159,7 +159,7 @@ fn climb(knobs: &[Knob], found: &mut Found, bench: &mut impl Measure) {
                 }
                 tried.push((at, to));
                 let trial = race(knob.key, at, to, found, bench);
-                if trial.verdict == Verdict::Won {
+                if trial.result == RaceResult::Won {
                     found.point[at] = to;
                     has_won = true;
                 }
@@ -191,21 +191,21 @@ fn race(key: &'static str, at: usize, to: u64, found: &Found, bench: &mut impl M
         from: found.point[at],
         to,
         gain: Estimate::of(&[]),
-        verdict: Verdict::Level,
+        result: RaceResult::Level,
     };
     while rounds.costs.len() < PAIRS_MAX {
         if let Err(error) = rounds.measure(bench, &found.point, &candidate) {
-            trial.verdict = Verdict::Failed(error);
+            trial.result = RaceResult::Failed(error);
             return trial;
         }
         let (gain, guard) = rounds.estimates();
         trial.gain = gain;
         let is_dull = gain.pairs >= PAIRS_GIVE_UP && gain.mean > -GAIN_MIN;
-        trial.verdict = match gain.pairs >= PAIRS_MIN {
-            true => judge(found.noise, gain, guard),
-            false => Verdict::Level,
+        trial.result = match gain.pairs >= PAIRS_MIN {
+            true => check_gain(found.noise, gain, guard),
+            false => RaceResult::Level,
         };
-        if is_dull || trial.verdict != Verdict::Level {
+        if is_dull || trial.result != RaceResult::Level {
             return trial;
         }
     }
@@ -213,13 +213,13 @@ fn race(key: &'static str, at: usize, to: u64, found: &Found, bench: &mut impl M
 }
 
 /// Whether a gain is outside the noise, and worth a setting.
-fn judge(noise: f64, gain: Estimate, guard: Estimate) -> Verdict {
+fn check_gain(noise: f64, gain: Estimate, guard: Estimate) -> RaceResult {
     let has_gained = gain.highest() < 0.0 && -gain.mean > noise.max(GAIN_MIN);
     let has_risen = guard.mean > GUARD_MAX && guard.lowest() > 0.0;
     match (has_gained, has_risen) {
-        (true, true) => Verdict::GuardRose(guard),
-        (true, false) => Verdict::Won,
-        (false, _) => Verdict::Level,
+        (true, true) => RaceResult::GuardRose(guard),
+        (true, false) => RaceResult::Won,
+        (false, _) => RaceResult::Level,
     }
 }
 

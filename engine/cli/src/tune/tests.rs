@@ -5,7 +5,7 @@ use corelane::Profile;
 use super::estimate::Estimate;
 use super::plan::{Goal, HostPlan};
 use super::report::{settings_text, summary};
-use super::search::{End, Found, Trial, Verdict};
+use super::search::{End, Found, RaceResult, Trial};
 use super::{knobs, profile_text, shard_cores, share};
 
 const WON: Estimate = Estimate {
@@ -15,7 +15,7 @@ const WON: Estimate = Estimate {
 };
 
 /// The search has changed `budget.completions_per_turn` from 8 to 512.
-fn found(profile: &Profile, verdict: Verdict) -> Found {
+fn found(profile: &Profile, result: RaceResult) -> Found {
     let (_, mut point) = knobs::knobs(profile, &[0]);
     assert_eq!(point[0], 8);
     point[0] = 512;
@@ -27,10 +27,10 @@ fn found(profile: &Profile, verdict: Verdict) -> Found {
             from: 8,
             to: 512,
             gain: WON,
-            verdict: Verdict::Won,
+            result: RaceResult::Won,
         }],
         end: End::InsideNoise,
-        confirmed: Some((WON, verdict)),
+        confirmed: Some((WON, result)),
     }
 }
 
@@ -53,7 +53,7 @@ fn the_values_found_are_in_the_section_of_each_core_with_their_provenance() {
     let profile = Profile::from_toml("[budget]\ncompletions_per_turn = 8").expect("valid");
     let plan = HostPlan::new(Goal::Cpu, &[0, 1], &[0, 1]).expect("two cores");
     let lines = ["measured".to_owned()];
-    let won = found(&profile, Verdict::Won);
+    let won = found(&profile, RaceResult::Won);
     let text = profile_text(&profile, &plan, &[0, 1], &won, &lines);
     let tuned = Profile::from_toml(&text).expect("valid");
     for core in [0, 1] {
@@ -75,7 +75,7 @@ fn the_values_found_are_in_the_section_of_each_core_with_their_provenance() {
 fn a_value_that_is_not_confirmed_is_not_written() {
     let profile = Profile::from_toml("[budget]\ncompletions_per_turn = 8").expect("valid");
     let plan = HostPlan::new(Goal::Cpu, &[0, 1], &[0, 1]).expect("two cores");
-    let lost = found(&profile, Verdict::Level);
+    let lost = found(&profile, RaceResult::Level);
     let text = profile_text(&profile, &plan, &[0, 1], &lost, &[]);
     assert_eq!(Profile::from_toml(&text).ok(), Some(profile));
     assert!(

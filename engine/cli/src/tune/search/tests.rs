@@ -1,6 +1,6 @@
 //! The search on hosts that are functions: their costs, noise and time are known.
 
-use super::{End, Figure, Found, Knob, Measure, Verdict, search};
+use super::{End, Figure, Found, Knob, Measure, RaceResult, search};
 
 /// A host whose first knob has these costs for its values; others cost nothing.
 struct Host {
@@ -107,8 +107,8 @@ fn a_clear_winner_is_found_from_anywhere_and_confirmed() {
         let found = host.search(&[start, 6]);
         assert_eq!(found.point, [64, 6], "from {start}: {found:?}");
         assert_eq!(found.confirmed.is_some(), start != 64);
-        if let Some((gain, verdict)) = found.confirmed {
-            assert_eq!(verdict, Verdict::Won);
+        if let Some((gain, result)) = found.confirmed {
+            assert_eq!(result, RaceResult::Won);
             let truth = (4.0 / (4.0 + (64.0 - start as f64) / 64.0)).ln();
             assert!(
                 (gain.mean - truth).abs() < gain.half_width + 0.01,
@@ -127,7 +127,7 @@ fn a_plateau_is_left_alone_and_a_planted_bad_value_returns_to_the_default_first(
     let found = host.search(&[1, 6]);
     assert_eq!(found.point, [16, 6], "{found:?}");
     assert_eq!((found.trials[0].from, found.trials[0].to), (1, 16));
-    assert_eq!(found.trials[0].verdict, Verdict::Won);
+    assert_eq!(found.trials[0].result, RaceResult::Won);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_loser_is_given_up_after_a_few_pairs() {
         found
             .trials
             .iter()
-            .all(|trial| trial.verdict != Verdict::Won)
+            .all(|trial| trial.result != RaceResult::Won)
     );
 }
 
@@ -159,7 +159,7 @@ fn a_gain_that_costs_the_guarded_figure_is_refused() {
     let found = host.search(&[16, 6]);
     assert_eq!(found.point, [16, 6]);
     assert!(
-        matches!(found.trials[0].verdict, Verdict::GuardRose(_)),
+        matches!(found.trials[0].result, RaceResult::GuardRose(_)),
         "{found:?}"
     );
 }
@@ -169,8 +169,8 @@ fn what_cannot_be_measured_or_is_not_allowed_is_never_taken() {
     let found = Host::default().search(&[64, 6]);
     let tried = |value| found.trials.iter().filter(move |trial| trial.to == value);
     assert_eq!(tried(256).count(), 0);
-    let failed: Vec<_> = tried(9).map(|trial| trial.verdict.clone()).collect();
-    assert_eq!(failed, [Verdict::Failed("it does not start".to_owned())]);
+    let failed: Vec<_> = tried(9).map(|trial| trial.result.clone()).collect();
+    assert_eq!(failed, [RaceResult::Failed("it does not start".to_owned())]);
     assert_eq!(found.point, [64, 6]);
     let mut host = Host::default();
     let error = search(&KNOBS.map(knob), &[16, 9], &mut host).expect_err("no start");
@@ -216,8 +216,8 @@ fn a_gain_that_was_luck_is_not_confirmed() {
     }
     let knobs = KNOBS.map(knob);
     let found = search(&knobs, &[16, 6], &mut Lucky(Host::default(), 5)).expect("measured");
-    assert_eq!(found.trials[0].verdict, Verdict::Won, "{found:?}");
+    assert_eq!(found.trials[0].result, RaceResult::Won, "{found:?}");
     assert_eq!(found.point, [16, 6]);
-    let (_, verdict) = found.confirmed.expect("it was tried again");
-    assert_eq!(verdict, Verdict::Level);
+    let (_, result) = found.confirmed.expect("it was tried again");
+    assert_eq!(result, RaceResult::Level);
 }
