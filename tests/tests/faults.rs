@@ -6,14 +6,22 @@
 //! before within five seconds; and it keeps no connection, call, session, stream, event, task or
 //! byte. With `CORELANE_FAULTS=long` the faults are as large as `perf-scripts/soak.sh` has them.
 //!
-//! It lacks a jump of the wall clock, which no namespace can have for itself; the clock of timers is
-//! the monotonic one, and a process that stands still sees that one jump.
+//! It lacks a jump of the wall clock, which no namespace can have for itself. The clock of timers
+//! is the monotonic one, and a process that stands still sees that one jump.
 
 #[path = "faults/client.rs"]
 mod client;
 #[path = "faults/handlers.rs"]
 mod handlers;
+#[path = "faults/limits.rs"]
+mod limits;
+#[path = "faults/peers.rs"]
+mod peers;
+#[path = "faults/priority.rs"]
+mod priority;
 #[path = "faults/probe.rs"]
 mod probe;
 #[path = "faults/trial.rs"]
 mod trial;
+#[path = "faults/vanished.rs"]
+mod vanished;

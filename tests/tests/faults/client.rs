@@ -24,8 +24,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects from the address of culprits.
     pub(crate) fn open(server: SocketAddr) -> Client {
-        Client::open_from(CULPRIT, server)
-            .unwrap_or_else(|error| panic!("cannot connect: {error}"))
+        Client::open_from(CULPRIT, server).unwrap_or_else(|error| panic!("cannot connect: {error}"))
     }
 
     pub(crate) fn open_from(source: Ipv4Addr, server: SocketAddr) -> io::Result<Client> {
@@ -120,18 +119,6 @@ impl Client {
     /// Waits for the first byte of a response and leaves it unread.
     pub(crate) fn wait_for_byte(&self) -> io::Result<usize> {
         self.stream.peek(&mut [0])
-    }
-
-    /// Waits for the end of the connection, for either reason, and reads what comes before it.
-    pub(crate) fn wait_for_end(&mut self) -> io::Result<()> {
-        loop {
-            match self.stream.read(&mut [0; 4096]) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Ends the connection with a RST.

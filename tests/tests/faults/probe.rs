@@ -114,7 +114,7 @@ impl Calls {
         self.made += 1;
         let id = json!(self.made);
         let message = format!("probe call {}", self.made);
-        let is_modern = self.made % 2 == 0;
+        let is_modern = self.made.is_multiple_of(2);
         let request = match is_modern {
             true => echo(self.server, &id, &message),
             false => {

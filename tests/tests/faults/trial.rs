@@ -3,24 +3,27 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use corelane_tests::{Server, Setup, wait_until};
 use serde_json::Value;
 
-use crate::probe::{Latencies, Probe};
+use crate::probe::Probe;
 
 /// How often the fault happens: what a trial leaves behind is compared with the time before.
 pub(crate) const ROUNDS: u64 = 2;
 /// The time within which a server must be as before the fault.
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
-/// A call that is answered sooner is not slow on any machine that others use as well.
-const NOISE: Duration = Duration::from_millis(10);
+/// Milliseconds of latency that are not slow, for the short and the long form. An unoptimised
+/// server, as the gate has it, takes some 0.1 ms for a request, and as long for each of a burst.
+const NOISE_MS: [u64; 2] = [50, 10];
 /// How many times its quiet latency, or that of a server without a fault, the probe may find.
 const SLOWDOWN_MAX: u32 = 3;
-/// Memory that may be kept for another such fault after the first one: pools fill up by chance.
-const GROWTH_BYTES_MAX: usize = 4 << 20;
+/// Memory that may be kept after another such fault: pools fill up by chance.
+const KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Trials run one after the other, because they measure.
 static TURN: Mutex<()> = Mutex::new(());
@@ -30,6 +33,8 @@ pub(crate) struct Trial {
     name: &'static str,
     setup: Setup,
     is_stalling: bool,
+    kept_bytes_max: usize,
+    log_file: Option<PathBuf>,
 }
 
 /// The counters of a server at its end.
@@ -52,12 +57,26 @@ impl Trial {
             name,
             setup,
             is_stalling: false,
+            kept_bytes_max: KEPT_BYTES_MAX,
+            log_file: None,
         }
     }
 
-    /// The fault stops the process for a time, so that calls are late by that.
+    /// The fault stops the process for a time, or keeps it busy, so that calls are late by that.
     pub(crate) fn stalling(mut self) -> Trial {
         self.is_stalling = true;
+        self
+    }
+
+    /// The fault may leave some more buffers, of this size, to later requests each time.
+    pub(crate) fn with_buffers_of(mut self, bytes: usize) -> Trial {
+        self.kept_bytes_max += bytes;
+        self
+    }
+
+    /// The server logs to this file instead of to its standard error.
+    pub(crate) fn log_file(mut self, path: PathBuf) -> Trial {
+        self.log_file = Some(path);
         self
     }
 
@@ -79,7 +98,10 @@ impl Trial {
         }
         let mut quiet = probe.stop();
         let connections = wait_for_connections(&server, 0);
+        let noise = Duration::from_millis(scaled(NOISE_MS[0], NOISE_MS[1]));
         let mut resident_bytes = Vec::new();
+        // Once too late may be the fault of another program.
+        let mut was_late = Vec::new();
         for round in 0..ROUNDS {
             let probes = [server.address(), other.address()].map(Probe::start);
             inject(&server);
@@ -102,22 +124,21 @@ impl Trial {
                 resident_bytes[round as usize] / 1024
             );
             assert!(recovery <= RECOVERY_MAX, "{}: {recovery:?}", self.name);
-            if !self.is_stalling {
-                self.check_latency(&mut found, &mut quiet, &mut usual);
-            }
+            let limit = SLOWDOWN_MAX * quiet.p99().max(usual.p99()).max(noise);
+            was_late.push(found.p99() > limit);
         }
+        let is_late = !self.is_stalling && !was_late.contains(&false);
+        assert!(!is_late, "{}: the probe was late each time", self.name);
         let growth = resident_bytes[1].saturating_sub(resident_bytes[0]);
         assert!(
-            growth <= GROWTH_BYTES_MAX,
+            growth <= self.kept_bytes_max,
             "{}: {growth} bytes more after another round",
             self.name
         );
-        end(&server)
-    }
-
-    fn check_latency(&self, found: &mut Latencies, quiet: &mut Latencies, usual: &mut Latencies) {
-        let limit = SLOWDOWN_MAX * quiet.p99().max(usual.p99()).max(NOISE);
-        assert!(found.p99() <= limit, "{}: p99 above {limit:?}", self.name);
+        end(&server, || match &self.log_file {
+            Some(path) => fs::read_to_string(path).expect("the log can be read"),
+            None => server.log(),
+        })
     }
 }
 
@@ -125,13 +146,13 @@ impl Trial {
 ///
 /// # Panics
 /// If it fails, or a counter of things that exist is not zero.
-pub(crate) fn end(server: &Server) -> Totals {
+pub(crate) fn end(server: &Server, log: impl Fn() -> String) -> Totals {
     server.signal("TERM");
     let status = server.wait_for_exit();
     assert!(status.success(), "{status}");
     // The log is read by a thread of its own.
     let totals = wait_until("the counters in the log", || {
-        let totals = Totals::of_log(&server.log());
+        let totals = Totals::of_log(&log());
         totals.value("bytes", "out").gt(&0).then_some(totals)
     });
     totals.check_nothing_is_left();
@@ -171,6 +192,52 @@ impl Totals {
         let closed = self.value("connections_closed", "");
         assert_eq!(accepted, closed, "{self:?}");
     }
+}
+
+/// Runs `test`, the path of the calling test, once more in fresh namespaces, which `options` of
+/// unshare(1) name; `inside` runs there. Without the permission to make them the test is left out.
+///
+/// # Panics
+/// If the test fails there.
+pub(crate) fn in_namespaces(test: &str, options: &[&str], inside: impl FnOnce()) {
+    const INSIDE: &str = "CORELANE_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let command = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command
+            .arg("--map-root-user")
+            .args(options)
+            .arg(program)
+            .args(arguments);
+        command.env(INSIDE, "yes").output()
+    };
+    if !command("true", &[]).is_ok_and(|output| output.status.success()) {
+        println!("{test} is left out: this user may make no namespaces with unshare(1)");
+        return;
+    }
+    let program = std::env::current_exe().expect("a process knows its program");
+    let program = program.to_str().expect("UTF-8");
+    let output = command(program, &["--exact", test, "--nocapture"]).expect("it could before");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{error}"
+    );
+    println!("{text}");
+}
+
+/// Runs a program that succeeds.
+///
+/// # Panics
+/// If it fails.
+pub(crate) fn succeed(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status();
+    let status = status.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {arguments:?}: {status}");
 }
 
 /// Counters of things that exist.
