@@ -265,8 +265,8 @@ fn clients_that_leave_everything_behind() {
         TTL.as_millis()
     );
     let trial = Trial::of("clients that leave", Setup::shards(2).profile(&profile));
-    // Their sessions stay.
-    let trial = trial.with_buffers_of(4096 * clients as usize);
+    // Their sessions stay, each with a call that can be resumed: a large future, unoptimised.
+    let trial = trial.with_buffers_of((128 << 10) * clients as usize);
     let totals = trial.run(|server| {
         for _ in 0..clients {
             let mut connection = server.connect_from(CULPRIT);
