@@ -25,6 +25,7 @@ checks_failed=0
 install_missing() {
     require_cargo
     require npm nodejs npm
+    require ip iproute2
     install_missing_packages
     # npm writes this file last: it is as new as the installation.
     if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
 
@@ -317,13 +318,14 @@ impl Server {
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         let cores = profile.choose_cores()?;
-        let listeners = listen(profile.server.listen, cores.len(), profile.server.backlog)?;
+        let write_timeout = Duration::from_millis(profile.connection.write_timeout_ms);
+        let backlog = profile.server.backlog;
+        let listeners = listen(profile.server.listen, cores.len(), backlog, write_timeout)?;
         let address = local_address(&listeners, profile.server.listen)?;
         let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
         for (listener, shard) in listeners.iter().zip(&shards) {
             listener.set_busy_poll(shard.ring.busy_poll_us)?;
         }
-        let backlog = profile.server.backlog;
         let intakes = listeners.into_iter();
         let intakes = intakes.map(|listener| Intake::Listener(Place::of(listener), backlog));
         self.start_on(profile, &shards, address, intakes.collect())

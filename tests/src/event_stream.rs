@@ -62,6 +62,12 @@ impl EventStream {
         }
     }
 
+    /// Its connection, in the middle of the stream.
+    #[must_use]
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// The head of the stream.
     #[must_use]
     pub fn head(&self) -> &Head {

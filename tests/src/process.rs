@@ -51,6 +51,12 @@ impl Process {
         );
     }
 
+    /// Its id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process_id
+    }
+
     /// How many files the process has open.
     #[must_use]
     pub fn open_files(&self) -> usize {

@@ -10,7 +10,8 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::ring::ring_pages_bytes;
@@ -109,7 +110,28 @@ impl Executor {
 }
 
 /// A task; dropping it stops it at its next await.
-pub struct Task(#[expect(dead_code, reason = "held to be dropped")] glommio::Task<()>);
+///
+/// glommio 0.12 has tasks of this kind too, and keeps the memory of those that are stopped: its
+/// `JoinHandle::cancel` counts a reference that nothing gives back. So a task is never stopped as
+/// glommio sees it: it finds out that its owner has gone, and ends.
+pub struct Task(Rc<Owner>);
+
+/// The owner of a task, as the task sees it.
+#[derive(Default)]
+struct Owner {
+    has_gone: Cell<bool>,
+    /// Wakes the task.
+    waker: Cell<Option<Waker>>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.has_gone.set(true);
+        if let Some(waker) = self.0.waker.take() {
+            waker.wake();
+        }
+    }
+}
 
 impl fmt::Debug for Task {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +141,31 @@ impl fmt::Debug for Task {
 
 /// Runs `future` as a task of the calling thread's executor.
 pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
-    Task(glommio::spawn_local(future))
+    let owner = Rc::new(Owner::default());
+    let seen = Rc::clone(&owner);
+    glommio::spawn_local(async move {
+        let mut future = pin!(future);
+        poll_fn(|context| {
+            if seen.has_gone.get() || future.as_mut().poll(context).is_ready() {
+                seen.waker.take();
+                return Poll::Ready(());
+            }
+            let waker = seen.waker.take();
+            let is_current = |waker: &Waker| waker.will_wake(context.waker());
+            let waker = waker
+                .filter(is_current)
+                .unwrap_or_else(|| context.waker().clone());
+            seen.waker.set(Some(waker));
+            // The task itself may have dropped its owner.
+            match seen.has_gone.get() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    })
+    .detach();
+    Task(owner)
 }
 
 /// Lets every other task that can run do so once.
@@ -198,5 +244,56 @@ impl Parker {
             timer.as_mut().poll(context)
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Executor, Task, sleep, spawn, yield_now};
+    use allocation_counter::measure;
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    const TASKS: i64 = 100;
+
+    /// Starts tasks that wait, and stops them.
+    async fn stop_tasks() {
+        let tasks: Vec<Task> = (0..TASKS)
+            .map(|_| spawn(sleep(Duration::from_secs(3600))))
+            .collect();
+        yield_now().await;
+        drop(tasks);
+        yield_now().await;
+    }
+
+    #[test]
+    fn a_task_that_is_stopped_leaves_no_memory() {
+        let executor = Executor::of_test();
+        // The queue and the timers grow to the size that they need.
+        executor.run(stop_tasks());
+        let left = measure(|| executor.run(stop_tasks()));
+        assert!(left.count_total > 0, "tasks are counted");
+        // A queue may have grown again.
+        assert!(left.count_current < TASKS / 10, "{left:?}");
+    }
+
+    #[test]
+    fn a_task_may_drop_its_own_owner() {
+        let place: Rc<Cell<Option<Task>>> = Rc::default();
+        let has_ended = Rc::new(());
+        let (owner, witness) = (Rc::clone(&place), Rc::downgrade(&has_ended));
+        Executor::of_test().run(async move {
+            place.set(Some(spawn(async move {
+                let _has_ended = has_ended;
+                // The first poll is part of `spawn`.
+                yield_now().await;
+                drop(owner.take().expect("it was put there"));
+                std::future::pending::<()>().await;
+            })));
+            yield_now().await;
+            yield_now().await;
+            assert_eq!(witness.strong_count(), 0, "its future is dropped");
+        });
     }
 }

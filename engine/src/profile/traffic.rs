@@ -25,7 +25,8 @@ knobs! {
         /// less CPU time a request. 0 keeps none armed.
         quiet_after_ms: u64 = 1000, within(0..=3_600_000);
         /// Milliseconds in which a peer that has unsent output must take its share of it (see
-        /// `write_bytes_per_second_min`) or be given up.
+        /// `write_bytes_per_second_min`) or be given up. The kernel ends a connection whose peer
+        /// acknowledges nothing for as long, because its host has gone.
         write_timeout_ms: u64 = 30_000, within(100..=DAY_MS);
         /// Bytes a second that a peer must take of its output, on average over `write_timeout_ms`:
         /// the slowest mobile network takes several times as many, and a megabyte is held for a

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use corelane_io::ring::AddressFamily;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -75,7 +76,8 @@ pub enum ListenError {
     },
 }
 
-/// The listeners of `count` shards on `address`; with port 0, on a port that is free.
+/// The listeners of `count` shards on `address`; with port 0, on a port that is free. The kernel
+/// ends a connection whose peer takes nothing of what was sent to it for `write_timeout`.
 ///
 /// # Errors
 /// [`ListenError`] when the address is taken or not ours.
@@ -83,6 +85,7 @@ pub(crate) fn listen(
     address: SocketAddr,
     count: usize,
     backlog: u32,
+    write_timeout: Duration,
 ) -> Result<Vec<Listener>, ListenError> {
     // SO_REUSEPORT lets a second server of the same user share the port silently; a bind without it
     // finds out whether the port is taken.
@@ -93,7 +96,8 @@ pub(crate) fn listen(
     let mut address = address;
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count {
-        let listener = open(address, backlog).map_err(|error| listen_error(address, error))?;
+        let listener =
+            open(address, backlog, write_timeout).map_err(|error| listen_error(address, error))?;
         address = listener
             .local_addr()
             .map_err(|error| listen_error(address, error))?;
@@ -118,13 +122,17 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn open(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, backlog: u32, write_timeout: Duration) -> io::Result<TcpListener> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     // Accepted sockets inherit this: answers are whole when they are sent, so waiting for more
     // bytes to fill a segment would only delay them.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(KERNEL_UNSENT_BYTES_MAX)?;
+    // And this: a peer that vanished without a packet acknowledges nothing. Its connection, and the
+    // stream or call on it, would otherwise stay for the quarter of an hour in which the kernel
+    // repeats the last segment (TCP_USER_TIMEOUT in tcp(7)).
+    socket.set_tcp_user_timeout(Some(write_timeout))?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
@@ -168,12 +176,31 @@ mod tests {
     use super::listen;
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io::{ErrorKind, Write};
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    #[test]
+    fn accepted_sockets_end_when_their_peer_has_gone() {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let limit = Duration::from_secs(7);
+        let listener = listen(any_port, 1, 1, limit)
+            .expect("a free port")
+            .remove(0)
+            .0;
+        let address = listener.local_addr().expect("it is bound");
+        let _client = TcpStream::connect(address).expect("it listens");
+        let (peer, _) = listener.accept().expect("it is connected");
+        let found = Socket::from(peer).tcp_user_timeout();
+        assert_eq!(found.expect("a socket"), Some(limit));
+    }
 
     #[test]
     fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener: TcpListener = listen(any_port, 1, 1).expect("a free port").remove(0).0;
+        let listener: TcpListener = listen(any_port, 1, 1, Duration::from_secs(30))
+            .expect("a free port")
+            .remove(0)
+            .0;
         let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         client.set_recv_buffer_size(4096).expect("a size");
         let address = listener.local_addr().expect("it is bound");

@@ -124,7 +124,9 @@ impl TestShard {
             bulk_messages_max: profile.lanes.bulk,
         };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = listen(any_port, usize::from(count), setup.backlog).expect("a free port");
+        let write_timeout = Duration::from_secs(30);
+        let listeners = listen(any_port, usize::from(count), setup.backlog, write_timeout)
+            .expect("a free port");
         let address = listeners[0].local_addr().expect("it is bound");
         let gate = Gate::default();
         let parts = parts(&gate);
