@@ -21,6 +21,9 @@ const WARM_UP: f64 = 0.3;
 const PARTS: usize = 6;
 /// Growth from the first to the last part that counts as noise.
 const NOISE_BYTES: f64 = 4e6;
+/// The same in a run of less than five minutes, in which pools and tables still grow: the short
+/// form finds what grows fast, and what is left.
+const SHORT_NOISE_BYTES: f64 = 24e6;
 
 /// One round of a client that does everything once.
 fn do_everything(server: SocketAddr, number: u64) {
@@ -234,12 +237,16 @@ fn nothing_grows_and_nothing_is_left() {
     let (parts, slope) = slope(&samples);
     let rounds = rounds.into_inner();
     println!("{rounds} rounds, least RSS of each part: {parts:?} bytes, slope {slope:.0}");
+    // The time of every task is over by then; a drain does not end tasks that are kept.
+    thread::sleep(Duration::from_secs(4));
     for total in end(&server) {
         println!("{} {} {}", total["name"], total["label"], total["value"]);
     }
     let growth = slope * (PARTS - 1) as f64;
-    assert!(
-        growth < NOISE_BYTES,
-        "{growth} bytes more at the end: {parts:?}"
-    );
+    let noise = if seconds < 300.0 {
+        SHORT_NOISE_BYTES
+    } else {
+        NOISE_BYTES
+    };
+    assert!(growth < noise, "{growth} bytes more at the end: {parts:?}");
 }

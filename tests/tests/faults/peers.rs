@@ -282,7 +282,7 @@ fn clients_that_leave_everything_behind() {
             let head = connection.read_head().expect("a head");
             assert_eq!(head.status, 200, "{head:?}");
         }
-        thread::sleep(TTL);
+        thread::sleep(2 * TTL);
     });
     // At least those of the first round.
     let expired = totals.value("tasks_ended", "expired");
