@@ -395,9 +395,16 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         shedding_output: Default::default(),
         shedding_input: Default::default(),
     };
-    match plan.intake {
+    begin_intake(&mut opened, plan.intake)?;
+    Ok(opened)
+}
+
+/// Lets the first connections come.
+fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
+    match intake {
         Intake::Listener(listener, backlog) => opened.accept_from(listener.take(), backlog),
         Intake::Channel { socket, .. } => {
+            let shard = opened.handling.shard;
             // Of the only life of its shard.
             let channel = opened.open_channel(socket.take().into_inner());
             channel.map_err(|error| ShardError::Channel { shard, error })?;
@@ -405,7 +412,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     }
     // A life before this one had others.
     opened.note_connections();
-    Ok(opened)
+    Ok(())
 }
 
 /// Lets the ring poll network cards, where the kernel has that; the sockets do so by themselves.

@@ -221,7 +221,10 @@ mod tests {
     #[test]
     fn accepted_sockets_poll_their_card_or_the_capability_is_named() {
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = listen(any_port, 1, 1, Duration::from_secs(30)).expect("a free port").remove(0);
+        let write_timeout = Duration::from_secs(30);
+        let listener = listen(any_port, 1, 1, write_timeout)
+            .expect("a free port")
+            .remove(0);
         listener.set_busy_poll(0).expect("nothing is set");
         match listener.set_busy_poll(50) {
             Ok(()) => {
