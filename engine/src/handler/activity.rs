@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
-/// Bits of the number of a handler in [`Activity::handler`]; the others count polls.
+/// Bits of the number of a handler in `Published::handler`; the others count polls.
 const NUMBER_BITS: u32 = 16;
 const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 /// The most names of handlers that are kept, for catalogs that change for ever. Later handlers
