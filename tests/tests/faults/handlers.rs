@@ -8,7 +8,7 @@ use corelane_tests::Setup;
 use serde_json::{Value, json};
 
 use crate::client::{Client, call};
-use crate::trial::{ROUNDS, Trial, scaled};
+use crate::trial::{Trial, scaled};
 
 /// A panic ends its own call.
 #[test]
@@ -27,7 +27,7 @@ fn handlers_that_panic() {
             assert_eq!(answer["error"]["code"], -32603, "{answer}");
         }
     });
-    assert_eq!(totals.value("calls", "panicked"), ROUNDS * panics);
+    assert_eq!(totals.value("calls", "panicked"), totals.rounds * panics);
 }
 
 /// A program that takes all the time it gets.

@@ -8,7 +8,7 @@ use corelane_tests::{Request, Server, Session, Setup};
 use serde_json::json;
 
 use crate::client::{CULPRIT, Client, echo, sleep};
-use crate::trial::{ROUNDS, Trial, connections, scaled, wait_for_connections};
+use crate::trial::{Trial, connections, scaled, wait_for_connections};
 
 /// Opens this many connections.
 fn open(server: &Server, count: u64) -> Vec<Client> {
@@ -67,7 +67,7 @@ fn readers_that_never_read() {
         wait_for_connections(server, before);
     });
     let ended = totals.value("timeouts", "write") + totals.value("connections_shed", "");
-    assert_eq!(ended, ROUNDS * readers, "{totals:?}");
+    assert_eq!(ended, totals.rounds * readers, "{totals:?}");
 }
 
 /// Those beyond the cap are refused, and clients at other addresses are served.
@@ -137,7 +137,7 @@ fn heads_and_bodies_that_drip() {
         totals.value("timeouts", "head"),
         totals.value("timeouts", "body"),
     ];
-    assert_eq!(ended, [clients * ROUNDS / 2; 2], "{totals:?}");
+    assert_eq!(ended, [clients * totals.rounds / 2; 2], "{totals:?}");
 }
 
 /// A message far above the limit is refused as soon as that is known, and not kept.
@@ -174,7 +174,7 @@ fn messages_of_a_hundred_megabytes() {
         assert!(held < HELD_BYTES_MAX, "{held} bytes");
     });
     let refused = totals.value("requests_refused", "framing");
-    assert_eq!(refused, ROUNDS * 3, "{totals:?}");
+    assert_eq!(refused, totals.rounds * 3, "{totals:?}");
 }
 
 /// Their answers reach no other client, although others have their places at once.
@@ -251,7 +251,7 @@ fn a_stampede_of_clients_that_come_back() {
         });
     });
     assert!(
-        totals.value("sessions_created", "") >= ROUNDS * clients,
+        totals.value("sessions_created", "") >= totals.rounds * clients,
         "{totals:?}"
     );
 }
@@ -290,7 +290,7 @@ fn clients_that_leave_everything_behind() {
     let expired = totals.value("tasks_ended", "expired");
     assert!(expired >= clients, "{totals:?}");
     assert!(
-        totals.value("calls", "cancelled") >= ROUNDS * clients,
+        totals.value("calls", "cancelled") >= totals.rounds * clients,
         "{totals:?}"
     );
 }
