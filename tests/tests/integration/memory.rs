@@ -38,9 +38,11 @@ fn the_memory_of_large_bodies_goes_back_to_the_system_with_their_connections() {
         (held > before + CONNECTIONS * BODY_BYTES / 2).then_some(held)
     });
     drop(connections);
-    // A tenth more than before, and the chunks that the server keeps for the next burst.
+    // A tenth more than before, the chunks that the server keeps for the next burst, and its 8 MiB
+    // of receive buffers: a burst that is read late touches all of them.
+    const KEPT_BYTES: usize = 12 << 20;
     wait_until("the memory to be given back", || {
-        (server.resident_bytes() < before + before / 10 + (4 << 20)).then_some(())
+        (server.resident_bytes() < before + before / 10 + KEPT_BYTES).then_some(())
     });
     assert!(held > 2 * before, "{held} bytes were held, {before} before");
 }
