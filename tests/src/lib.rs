@@ -18,6 +18,7 @@ pub mod session;
 pub mod stdio;
 pub mod tidy;
 pub mod timeouts;
+pub mod totals;
 pub mod wire_schema;
 
 mod schema_checker;
@@ -31,3 +32,4 @@ pub use server::{Server, Setup, binary};
 pub use session::Session;
 pub use stdio::StdioServer;
 pub use timeouts::{PATIENCE, wait_until};
+pub use totals::Totals;

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corelane_tests::request::CAPABILITIES_KEY;
-use corelane_tests::{Connection, EventStream, Request, Server, Session, Setup, wait_until};
-use serde_json::{Value, json};
+use corelane_tests::{Connection, EventStream, Request, Session, Setup, Totals, wait_until};
+use serde_json::json;
 
 const CLIENTS: u64 = 6;
 /// The memory is that of a busy server after this share of the time.
@@ -166,40 +166,6 @@ fn slope(samples: &[usize]) -> (Vec<f64>, f64) {
     (parts, products / squares)
 }
 
-/// The counters of things that exist, which a server with nothing left does not log.
-const LEVELS: [&str; 8] = [
-    "connections_open",
-    "output_bytes",
-    "calls_in_flight",
-    "sessions_open",
-    "tasks_kept",
-    "tasks_watched",
-    "streams_open",
-    "events_bytes",
-];
-
-fn end(server: &Server) -> Vec<Value> {
-    server.signal("TERM");
-    assert!(server.wait_for_exit().success());
-    let totals = wait_until("the counters in the log", || {
-        let log = server.log();
-        let records = log
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let fields = records.map(|mut record| record["fields"].take());
-        let totals: Vec<Value> = fields.filter(|it| it["message"] == "total").collect();
-        totals
-            .iter()
-            .any(|it| it["label"] == "out")
-            .then_some(totals)
-    });
-    for total in &totals {
-        let is_left = LEVELS.iter().any(|level| total["name"] == *level);
-        assert!(!is_left, "{total}");
-    }
-    totals
-}
-
 #[test]
 fn nothing_grows_and_nothing_is_left() {
     let seconds = std::env::var("CORELANE_SOAK_S");
@@ -239,9 +205,7 @@ fn nothing_grows_and_nothing_is_left() {
     println!("{rounds} rounds, least RSS of each part: {parts:?} bytes, slope {slope:.0}");
     // The time of every task is over by then; a drain does not end tasks that are kept.
     thread::sleep(Duration::from_secs(4));
-    for total in end(&server) {
-        println!("{} {} {}", total["name"], total["label"], total["value"]);
-    }
+    print!("{}", Totals::of_end(&server, || server.log()));
     let growth = slope * (PARTS - 1) as f64;
     let noise = if seconds < 300.0 {
         SHORT_NOISE_BYTES

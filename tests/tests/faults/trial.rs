@@ -1,15 +1,14 @@
 //! A trial: a fault happens to a server for real, and everything that must hold is checked.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use corelane_tests::{Server, Setup, wait_until};
-use serde_json::Value;
+use corelane_tests::{Server, Setup, Totals, wait_until};
 
 use crate::probe::Probe;
 
@@ -40,12 +39,20 @@ pub(crate) struct Trial {
     log_file: Option<PathBuf>,
 }
 
-/// The counters of a server at its end.
+/// The end of a trial.
 #[derive(Debug)]
-pub(crate) struct Totals {
-    values: BTreeMap<(String, String), u64>,
+pub(crate) struct TrialEnd {
+    totals: Totals,
     /// How often the fault happened.
     pub(crate) rounds: u64,
+}
+
+impl Deref for TrialEnd {
+    type Target = Totals;
+
+    fn deref(&self) -> &Totals {
+        &self.totals
+    }
 }
 
 /// The short form of a number for the gate, or the long one if `CORELANE_FAULTS` is `long`.
@@ -93,7 +100,7 @@ impl Trial {
     /// If a call of the probe fails, or is late; if the server is not as before within
     /// [`RECOVERY_MAX`]; if it keeps a connection or memory, or any counter of things that exist
     /// is not zero after its drain.
-    pub(crate) fn run(self, mut inject: impl FnMut(&Server)) -> Totals {
+    pub(crate) fn run(self, mut inject: impl FnMut(&Server)) -> TrialEnd {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let server = self.setup.clone().start();
         // It suffers from everything but the fault: from other programs, and from the culprits'
@@ -148,13 +155,13 @@ impl Trial {
             "{}: each round leaves memory: {resident_bytes:?}",
             self.name
         );
-        let totals = end(&server, || match &self.log_file {
+        let totals = Totals::of_end(&server, || match &self.log_file {
             Some(path) => fs::read_to_string(path).expect("the log can be read"),
             None => server.log(),
         });
-        Totals {
+        TrialEnd {
+            totals,
             rounds: resident_bytes.len() as u64,
-            ..totals
         }
     }
 
@@ -162,61 +169,6 @@ impl Trial {
     fn grows(&self, resident_bytes: &[usize]) -> bool {
         let mut pairs = resident_bytes.windows(2);
         pairs.all(|pair| pair[1].saturating_sub(pair[0]) > self.kept_bytes_max)
-    }
-}
-
-/// Ends a server and returns its counters.
-///
-/// # Panics
-/// If it fails, or a counter of things that exist is not zero.
-pub(crate) fn end(server: &Server, log: impl Fn() -> String) -> Totals {
-    server.signal("TERM");
-    let status = server.wait_for_exit();
-    assert!(status.success(), "{status}");
-    // The log is read by a thread of its own.
-    let totals = wait_until("the counters in the log", || {
-        let totals = Totals::of_log(&log());
-        totals.value("bytes", "out").gt(&0).then_some(totals)
-    });
-    totals.check_nothing_is_left();
-    totals
-}
-
-impl Totals {
-    /// The counters that a server logged at its end; those at zero are not among them.
-    pub(crate) fn of_log(log: &str) -> Totals {
-        let mut totals = BTreeMap::new();
-        for line in log.lines() {
-            let Ok(record) = serde_json::from_str::<Value>(line) else {
-                continue;
-            };
-            let fields = &record["fields"];
-            if fields["message"] == "total" {
-                let text = |key: &str| fields[key].as_str().unwrap_or_default().to_owned();
-                let value = fields["value"].as_u64().expect("a number");
-                totals.insert((text("name"), text("label")), value);
-            }
-        }
-        Totals {
-            values: totals,
-            rounds: 0,
-        }
-    }
-
-    pub(crate) fn value(&self, name: &str, label: &str) -> u64 {
-        let key = (name.to_owned(), label.to_owned());
-        self.values.get(&key).copied().unwrap_or_default()
-    }
-
-    /// No connection, call, session, stream, event, task or byte of output exists.
-    #[track_caller]
-    pub(crate) fn check_nothing_is_left(&self) {
-        for level in LEVELS {
-            assert_eq!(self.value(level, ""), 0, "{level}: {self:?}");
-        }
-        let accepted = self.value("connections_accepted", "");
-        let closed = self.value("connections_closed", "");
-        assert_eq!(accepted, closed, "{self:?}");
     }
 }
 
@@ -265,18 +217,6 @@ pub(crate) fn succeed(program: &str, arguments: &[&str]) {
     let status = status.unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(status.success(), "{program} {arguments:?}: {status}");
 }
-
-/// Counters of things that exist.
-const LEVELS: [&str; 8] = [
-    "connections_open",
-    "output_bytes",
-    "calls_in_flight",
-    "sessions_open",
-    "tasks_kept",
-    "tasks_watched",
-    "streams_open",
-    "events_bytes",
-];
 
 /// Waits until the server has at most `most` connections, and returns their number.
 pub(crate) fn wait_for_connections(server: &Server, most: usize) -> usize {

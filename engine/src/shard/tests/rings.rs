@@ -134,19 +134,26 @@ fn a_lower_ring_accepts_again_when_half_of_it_is_free() {
     }
 }
 
+/// Fills the first ring, so that the second one accepts, and empties half of the first: it accepts
+/// again some turns later, and `turns` of them are over. Returns the clients that are left.
+async fn begin_move(shard: &mut TestShard, are_many: bool, turns: usize) -> Vec<Client> {
+    let mut clients = fill_one_ring(shard, are_many).await;
+    for client in clients.drain(..EACH / 2) {
+        client.finishes();
+    }
+    for _ in 0..turns {
+        shard.turn().await;
+    }
+    clients
+}
+
 #[test]
 fn a_client_that_connects_while_another_ring_takes_over_is_accepted() {
     for are_many in [true, false] {
         // In each turn of the move.
         for turns in 0..8 {
             with_shard(three_rings, async |shard| {
-                let mut clients = fill_one_ring(shard, are_many).await;
-                for client in clients.drain(..EACH / 2) {
-                    client.finishes();
-                }
-                for _ in 0..turns {
-                    shard.turn().await;
-                }
+                let mut clients = begin_move(shard, are_many, turns).await;
                 clients.extend(connect(shard, 1).await);
                 check_answers(shard, &clients).await;
                 assert_eq!(ring(&connect(shard, 1).await[0]), 0);
@@ -160,13 +167,7 @@ fn a_drain_during_a_move_serves_the_clients_that_wait() {
     for are_many in [true, false] {
         for turns in 0..8 {
             with_shard(three_rings, async |shard| {
-                let mut clients = fill_one_ring(shard, are_many).await;
-                for client in clients.drain(..EACH / 2) {
-                    client.finishes();
-                }
-                for _ in 0..turns {
-                    shard.turn().await;
-                }
+                let clients = begin_move(shard, are_many, turns).await;
                 let waiting: Vec<Client> = (0..=BACKLOG).map(|_| shard.connect()).collect();
                 for client in &waiting {
                     client.calls("echo", json!({"message": "first"}));
