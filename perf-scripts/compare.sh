@@ -57,20 +57,14 @@ read_options() {
         esac
         (($# > 1)) || fail "$1 needs a value; -h shows the options"
         case $1 in
-        --rounds) count "$1" "$2" && rounds=$2 ;;
-        --duration) duration=$2 ;;
         --warm-up) warm_up=$2 ;;
         --workloads) workloads=$2 ;;
         --servers) servers=$2 ;;
-        --server-core) core "$1" "$2" && server_core=$2 ;;
-        --load-core) core "$1" "$2" && load_core=$2 ;;
-        --record) record=$2 ;;
-        *) fail "unknown option '$1'; -h shows the options" ;;
+        *) measuring_option "$1" "$2" ;;
         esac
         shift 2
     done
-    [[ $server_core != "$load_core" ]] ||
-        fail "server and load on core $load_core measure each other"
+    check_cores
 }
 
 # keep NAME: the server started last is NAME from here on.

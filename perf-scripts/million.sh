@@ -48,18 +48,10 @@ read_options() {
         [0-9]*) count N "$1" && number=$1 && shift && continue ;;
         esac
         (($# > 1)) || fail "$1 needs a value; -h shows the options"
-        case $1 in
-        --duration) duration=$2 ;;
-        --rounds) count "$1" "$2" && rounds=$2 ;;
-        --server-core) core "$1" "$2" && server_core=$2 ;;
-        --load-core) core "$1" "$2" && load_core=$2 ;;
-        --record) record=$2 ;;
-        *) fail "unknown option '$1'; -h shows the options" ;;
-        esac
+        measuring_option "$1" "$2"
         shift 2
     done
-    [[ $server_core != "$load_core" ]] ||
-        fail "server and load on core $load_core measure each other"
+    check_cores
     if [[ -z $number ]]; then
         number=100000
         [[ $workload != W-1M ]] || number=1000000

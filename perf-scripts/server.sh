@@ -54,6 +54,25 @@ core() {
     taskset -c "$2" true 2>/dev/null || fail "$1: there is no core $2 to run on"
 }
 
+# measuring_option NAME VALUE: sets an option that the measuring scripts share.
+# shellcheck disable=SC2034 # used by those scripts
+measuring_option() {
+    case $1 in
+    --duration) duration=$2 ;;
+    --rounds) count "$1" "$2" && rounds=$2 ;;
+    --server-core) core "$1" "$2" && server_core=$2 ;;
+    --load-core) core "$1" "$2" && load_core=$2 ;;
+    --record) record=$2 ;;
+    *) fail "unknown option '$1'; -h shows the options" ;;
+    esac
+}
+
+# check_cores: fails unless the server and the load have a core each.
+check_cores() {
+    [[ $server_core != "$load_core" ]] ||
+        fail "server and load on core $load_core measure each other"
+}
+
 # loopback URL: fails unless URL is plain HTTP to 127.0.0.0/8 with a port.
 loopback() {
     [[ $1 =~ ^http://127\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+(/[^[:space:]]*)?$ ]] ||

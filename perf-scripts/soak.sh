@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # W-SOAK and the fault suite at length. `soak.sh -h` says how.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# shellcheck source=server.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"
+cd -- "$repository"
 
 usage() {
     cat <<'END'
@@ -27,21 +29,14 @@ while (($# > 0)); do
     shift
 done
 
-target=${CARGO_TARGET_DIR:-target}
-if [[ -z ${CORELANE_BIN:-} ]]; then
-    cargo build --locked --profile dist --package corelane-cli
-    CORELANE_BIN=$target/dist/corelane
-fi
-if [[ -z ${LOAD_BIN:-} && $test == soak ]]; then
-    cargo build --locked --profile dist --package corelane-bench --bin corelane-load
-    LOAD_BIN=$target/dist/corelane-load
-fi
-CORELANE_BIN=$(realpath -- "$CORELANE_BIN")
+build_corelane
+CORELANE_BIN=$(realpath -- "$corelane_binary")
 export CORELANE_BIN
 if [[ $test == faults ]]; then
     export CORELANE_FAULTS=long
 else
-    CORELANE_SOAK_LOAD=$(realpath -- "$LOAD_BIN")
+    build_load
+    CORELANE_SOAK_LOAD=$(realpath -- "$load_binary")
     export CORELANE_SOAK_LOAD CORELANE_SOAK_S=$((60 * minutes))
 fi
 exec cargo test --locked --package corelane-tests --test "$test" -- --nocapture
