@@ -40,12 +40,15 @@ pub struct CallError(Kind);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    /// The tool ran and failed: a result with `isError`.
-    Failed(String),
+    /// The handler failed: of a tool, a result with `isError`.
+    Failed {
+        /// For the client.
+        text: String,
+        /// Whether it met an error that is not its own: the log has that under the id in the text.
+        is_fault: bool,
+    },
     /// An error that is not the handler's own; its text is not for the client.
     Foreign(String),
-    /// The same, once the log has it: the text names its id, and is for the client.
-    Masked(String),
     /// The handler panicked.
     Panicked,
     /// The handler was not run, because its limits are reached.
@@ -61,7 +64,10 @@ pub(crate) enum Kind {
 impl CallError {
     /// The tool could not do its job; `text` is for the model.
     pub fn new(text: impl Into<String>) -> CallError {
-        CallError(Kind::Failed(text.into()))
+        CallError(Kind::Failed {
+            text: text.into(),
+            is_fault: false,
+        })
     }
 
     /// Shows the text of `error` to the client.
@@ -130,12 +136,10 @@ impl CallError {
     /// Whether the handler is at fault, and not the request.
     pub(crate) fn is_fault(&self) -> bool {
         match &self.0 {
-            Kind::Foreign(_) | Kind::Masked(_) | Kind::Panicked => true,
+            Kind::Foreign(_) | Kind::Panicked => true,
+            Kind::Failed { is_fault, .. } => *is_fault,
             Kind::Protocol { code, .. } => *code == error_code::INTERNAL_ERROR,
-            Kind::Failed(_)
-            | Kind::Overloaded(_)
-            | Kind::MissingCapability(_)
-            | Kind::NoResource { .. } => false,
+            Kind::Overloaded(_) | Kind::MissingCapability(_) | Kind::NoResource { .. } => false,
         }
     }
 
@@ -167,10 +171,9 @@ impl CallError {
 impl Display for CallError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Failed(text)
-            | Kind::Foreign(text)
-            | Kind::Masked(text)
-            | Kind::Overloaded(text) => formatter.write_str(text),
+            Kind::Failed { text, .. } | Kind::Foreign(text) | Kind::Overloaded(text) => {
+                formatter.write_str(text)
+            }
             Kind::Panicked => formatter.write_str("the handler panicked"),
             Kind::MissingCapability(capability) => {
                 write!(
@@ -272,9 +275,10 @@ fn mask(handler: &str, detail: &str) -> CallError {
     // Without random bits the error is logged nevertheless.
     let error_id = format!("{:016x}", getrandom::u64().unwrap_or_default());
     tracing::error!(handler, error_id, error = detail, "a handler failed");
-    CallError(Kind::Masked(format!(
-        "internal error {error_id}: the server's log says more"
-    )))
+    CallError(Kind::Failed {
+        text: format!("internal error {error_id}: the server's log says more"),
+        is_fault: true,
+    })
 }
 
 /// A failure on its way through another type of errors, which may hide the type of an error but
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn texts_are_for_the_client_and_foreign_errors_are_not() {
         let shown = |error: CallError| match error.into_kind() {
-            Kind::Failed(text) => Some(text),
+            Kind::Failed { text, .. } => Some(text),
             _ => None,
         };
         assert_eq!(shown("no".into_call_error()).as_deref(), Some("no"));

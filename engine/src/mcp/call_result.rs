@@ -38,10 +38,10 @@ impl Context {
             _ => self.meter.count(Counter::CallsFailed),
         }
         match error.into_kind() {
-            Kind::Failed(text) | Kind::Masked(text) if kind == HandlerKind::Tool => {
+            Kind::Failed { text, .. } if kind == HandlerKind::Tool => {
                 ToolResult::error(text).write(out, era, id, &self.trailer);
             }
-            Kind::Failed(text) | Kind::Masked(text) => {
+            Kind::Failed { text, .. } => {
                 encode::write_error(out, Some(id), error_code::INTERNAL_ERROR, &text);
             }
             Kind::MissingCapability(capability) => {

@@ -215,7 +215,7 @@ impl Endings<'_> {
         let is_error = match &outcome {
             Ok(Answer::Tool(result)) => result.is_error,
             Ok(_) => false,
-            Err(error) => matches!(error.kind(), Kind::Failed(_) | Kind::Masked(_)),
+            Err(error) => matches!(error.kind(), Kind::Failed { .. }),
         };
         let fault = fault_of(&outcome, entry.era);
         let mut answer = Vec::new();
@@ -254,9 +254,7 @@ fn fault_of(outcome: &Outcome, era: Era) -> Option<String> {
     let result = match outcome {
         Ok(Answer::Tool(result)) => result,
         Ok(_) => return None,
-        Err(error)
-            if era == Era::Modern && matches!(error.kind(), Kind::Failed(_) | Kind::Masked(_)) =>
-        {
+        Err(error) if era == Era::Modern && matches!(error.kind(), Kind::Failed { .. }) => {
             return None;
         }
         Err(error) => return Some(error.to_string()),
