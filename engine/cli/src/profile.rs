@@ -78,6 +78,15 @@ fn read(file: Option<&Path>) -> Result<Profile, ProfileError> {
     file.map_or_else(|| Ok(Profile::default()), Profile::from_file)
 }
 
+/// The value of a key in [`Profile::settings`], if it has one.
+pub(crate) fn value_in<'s>(
+    settings: &'s [(String, Option<String>)],
+    key: &str,
+) -> Option<&'s String> {
+    let (_, value) = settings.iter().find(|(other, _)| other == key)?;
+    value.as_ref()
+}
+
 /// A value as it is printed.
 fn value_of(value: Option<&String>) -> &str {
     value.map_or("(not set)", String::as_str)
@@ -86,8 +95,7 @@ fn value_of(value: Option<&String>) -> &str {
 fn show(profile: &Profile) -> String {
     let defaults = Profile::default().settings();
     let lines = profile.settings().into_iter().map(|(key, value)| {
-        let default = defaults.iter().find(|(other, _)| *other == key);
-        let default = default.and_then(|(_, default)| default.as_ref());
+        let default = value_in(&defaults, &key);
         let own = value_of(value.as_ref());
         match value.as_ref() == default {
             true => format!("{key} = {own}\n"),
@@ -100,20 +108,15 @@ fn show(profile: &Profile) -> String {
 /// The knobs that differ, each with both values.
 fn diff(one: &Profile, other: &Profile) -> String {
     let (one, other) = (one.settings(), other.settings());
-    let value = |settings: &[(String, Option<String>)], key: &str| {
-        let found = settings.iter().find(|(other, _)| other == key);
-        found.and_then(|(_, value)| value.clone())
-    };
     let of_other = other
         .iter()
         .filter(|it| !one.iter().any(|own| own.0 == it.0));
     let keys = one.iter().chain(of_other).map(|(key, _)| key);
     let lines = keys.map(|key| {
-        let (one, other) = (value(&one, key), value(&other, key));
-        let (before, after) = (value_of(one.as_ref()), value_of(other.as_ref()));
-        match one == other {
+        let (before, after) = (value_in(&one, key), value_in(&other, key));
+        match before == after {
             true => String::new(),
-            false => format!("{key} = {before} -> {after}\n"),
+            false => format!("{key} = {} -> {}\n", value_of(before), value_of(after)),
         }
     });
     lines.collect()

@@ -27,7 +27,7 @@ use knobs::{SHARDS, knobs, with_point};
 pub(crate) use plan::Goal;
 use plan::{HostPlan, find_generator};
 use report::{notes, settings_text, summary, trial_line};
-use search::{Found, search};
+use search::{Found, RaceResult, search};
 
 /// Measurements that the time is divided into: those of the noise, of the confirmation, and of some
 /// 20 candidates, most of which are given up after two pairs.
@@ -193,22 +193,18 @@ fn profile_text(
     if deployed != plan.cores {
         text += "# Cores that had the generator are taken to be like the others.\n";
     }
+    let has_won = matches!(found.confirmed, Some((_, RaceResult::Won)));
     let mut notes = notes(found);
     let mut tuned = profile.clone();
-    if notes.is_empty()
-        || found
-            .confirmed
-            .as_ref()
-            .is_none_or(|it| it.1 != search::RaceResult::Won)
-    {
-        notes.clear();
-    } else {
+    if has_won {
         tuned = with_point(profile, deployed, &found.point);
         if notes.iter().any(|(key, _)| key == SHARDS) {
             let shards = found.point[found.point.len() - 1];
             let shards = share(shards, deployed.len(), plan.cores.len());
             tuned.server.shards = usize::try_from(shards).ok();
         }
+    } else {
+        notes.clear();
     }
     text + "\n" + &settings_text(&tuned, &notes)
 }

@@ -9,9 +9,10 @@
 //! The limit is read at start and never assumed. This module raises no limit: that takes a system
 //! call with unsafe code, and `tuning/host/limits.conf` does it for every process at once.
 
-pub use corelane_io::rings::RINGS_MAX;
 use std::fs;
 use std::io;
+
+pub use corelane_io::rings::RINGS_MAX;
 
 /// Most entries of one ring's file table (`IORING_MAX_FIXED_FILES`, Linux 5.13 and later).
 pub const TABLE_ENTRIES_MAX: u32 = 1 << 20;
@@ -68,12 +69,7 @@ impl DescriptorLimit {
     /// The limit in a text of the form of `/proc/self/limits`; nothing if the text has none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("Max open files"))?;
-        let mut columns = line.split_whitespace();
-        let soft = parse_limit(columns.next()?)?;
-        let hard = parse_limit(columns.next()?)?;
+        let (soft, hard) = limits_in(text, "Max open files")?;
         Some(Self { soft, hard })
     }
 
@@ -88,9 +84,33 @@ impl DescriptorLimit {
                 soft_min: SOFT_LIMIT_MIN,
             });
         }
-        let entries = u32::try_from(self.soft - HEADROOM).unwrap_or(TABLE_ENTRIES_MAX);
-        Ok(entries.min(TABLE_ENTRIES_MAX))
+        Ok(table_entries_under(self.soft))
     }
+}
+
+/// Entries that a ring's file table can have under a limit on open files, 0 to
+/// [`TABLE_ENTRIES_MAX`].
+#[must_use]
+pub fn table_entries_under(limit: u64) -> u32 {
+    let entries = u32::try_from(limit.saturating_sub(HEADROOM)).unwrap_or(TABLE_ENTRIES_MAX);
+    entries.min(TABLE_ENTRIES_MAX)
+}
+
+/// The soft and the hard limit called `name` in a text of the form of `/proc/self/limits`, with
+/// `u64::MAX` for "unlimited"; nothing if the text has none.
+///
+/// ```
+/// let text = "Max locked memory  8388608  unlimited  bytes";
+/// let limits = corelane::profile::descriptors::limits_in(text, "Max locked memory");
+/// assert_eq!(limits, Some((8_388_608, u64::MAX)));
+/// ```
+#[must_use]
+pub fn limits_in(text: &str, name: &str) -> Option<(u64, u64)> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let mut columns = line.split_whitespace();
+    let soft = parse_limit(columns.next()?)?;
+    let hard = parse_limit(columns.next()?)?;
+    Some((soft, hard))
 }
 
 fn parse_limit(column: &str) -> Option<u64> {

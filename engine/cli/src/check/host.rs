@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use corelane::profile::descriptors::limits_in;
 use procfs::FromBufRead;
 use procfs::process::Status;
 
@@ -163,16 +164,10 @@ impl Host {
         status.is_some_and(|status| status.capeff & (1 << number) != 0)
     }
 
-    /// The soft and the hard limit with this name; `u64::MAX` for "unlimited". The parser of
-    /// procfs panics if the text has another form.
+    /// The soft and the hard limit with this name. The parser of procfs panics if the text has
+    /// another form.
     pub(crate) fn limits(&self, name: &str) -> Option<(u64, u64)> {
-        let mut lines = self.text("proc/self/limits")?.lines();
-        let values = lines.find_map(|line| line.strip_prefix(name))?;
-        let mut values = values.split_whitespace().map(|word| match word {
-            "unlimited" => Some(u64::MAX),
-            word => word.parse().ok(),
-        });
-        Some((values.next()??, values.next()??))
+        limits_in(self.text("proc/self/limits")?, name)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Probes of the limits on open files, locked memory and memory.
 
-use corelane::profile::descriptors::{HEADROOM, RINGS_MAX, TABLE_ENTRIES_MAX};
+use corelane::profile::descriptors::{HEADROOM, RINGS_MAX, TABLE_ENTRIES_MAX, table_entries_under};
 use procfs::{FromBufRead, Meminfo};
 
 use super::finding::{Fault, at_least, only_if, probes};
@@ -36,8 +36,7 @@ fn open_files_needed(plan: &Plan) -> u64 {
 /// The sockets that the limit on open files leaves each ring: the server raises it to the hard one.
 fn ring_sockets(host: &Host) -> Option<u32> {
     let (_, hard) = host.limits("Max open files")?;
-    let sockets = hard.saturating_sub(HEADROOM);
-    Some(u32::try_from(sockets).map_or(TABLE_ENTRIES_MAX, |sockets| sockets.min(TABLE_ENTRIES_MAX)))
+    Some(table_entries_under(hard))
 }
 
 fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {

@@ -4,6 +4,7 @@ use corelane::Profile;
 
 use super::knobs::SHARDS;
 use super::search::{End, Found, RaceResult, Trial};
+use crate::profile::value_in;
 
 /// The knobs of a profile that differ from their defaults, as TOML; `notes` are comments for keys.
 pub(super) fn settings_text(profile: &Profile, notes: &[(String, String)]) -> String {
@@ -11,9 +12,7 @@ pub(super) fn settings_text(profile: &Profile, notes: &[(String, String)]) -> St
     let mut text = String::new();
     let mut core = String::new();
     for (key, value) in profile.settings() {
-        let default = defaults.iter().find(|(other, _)| *other == key);
-        let is_default = default.is_some_and(|(_, default)| *default == value);
-        let (false, Some(value)) = (is_default, value) else {
+        let Some(value) = value.filter(|value| value_in(&defaults, &key) != Some(value)) else {
             continue;
         };
         let of_core = key
