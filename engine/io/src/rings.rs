@@ -176,6 +176,13 @@ impl Rings {
         std::iter::once(&self.first).chain(&self.further)
     }
 
+    fn at(&self, at: usize) -> &Ring {
+        match at {
+            0 => &self.first,
+            at => &self.further[at - 1],
+        }
+    }
+
     /// The ring that accepts.
     pub fn accepting(&mut self) -> &mut Ring {
         self.ring(self.accepting)
@@ -184,10 +191,7 @@ impl Rings {
     /// Descriptors of the ring that accepts that are free.
     #[inline]
     pub fn free_to_accept(&self) -> u32 {
-        match self.accepting {
-            0 => self.first.free(),
-            at => self.further[at - 1].free(),
-        }
+        self.at(self.accepting).free()
     }
 
     /// Whether the ring that accepts has the descriptor `index`.
@@ -216,19 +220,17 @@ impl Rings {
     /// is full; if all are nearly full, the one with the most. Half, so that connections that come
     /// and go one by one do not move accepting.
     fn best_to_accept(&self) -> usize {
-        let free = |at: usize| match at {
-            0 => (self.first.free(), self.first.descriptors()),
-            at => (
-                self.further[at - 1].free(),
-                self.further[at - 1].descriptors(),
-            ),
+        let has_room = |at: &usize| {
+            let ring = self.at(*at);
+            2 * ring.free() >= ring.descriptors()
         };
-        let has_room = |at: &usize| 2 * free(*at).0 >= free(*at).1;
         if self.free_to_accept() > 0 {
             return (0..self.accepting).find(has_room).unwrap_or(self.accepting);
         }
         let mut all = 0..=self.further.len();
-        let most = all.clone().max_by_key(|at| (free(*at).0, Reverse(*at)));
+        let most = all
+            .clone()
+            .max_by_key(|at| (self.at(*at).free(), Reverse(*at)));
         all.find(has_room).or(most).unwrap_or(self.accepting)
     }
 

@@ -70,6 +70,10 @@ impl Breaker {
         }
     }
 
+    pub(crate) fn limits(&self) -> BreakerLimits {
+        self.limits
+    }
+
     /// Whether calls run, and the last one did not fail: no time is needed then.
     #[inline]
     pub(crate) fn is_untroubled(&self) -> bool {

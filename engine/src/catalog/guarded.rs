@@ -51,7 +51,6 @@ struct Guard {
     in_flight_max: usize,
     timeout: Option<Duration>,
     breaker: RefCell<Breaker>,
-    limits: BreakerLimits,
     /// The time that the breaker counts from.
     started: Instant,
     meter: Rc<ShardMeter>,
@@ -68,7 +67,6 @@ impl Guarded {
                 in_flight_max: parts.in_flight_max.unwrap_or(limits.in_flight_max),
                 timeout: parts.timeout,
                 breaker: RefCell::new(Breaker::new(limits.breaker)),
-                limits: limits.breaker,
                 started: Instant::now(),
                 meter: Rc::clone(meter),
             }),
@@ -127,13 +125,14 @@ impl Guard {
 
     #[cold]
     fn admit_troubled(&self) -> Result<Admitted, CallError> {
-        let admitted = self.breaker.borrow_mut().admit(self.now_ms());
-        admitted.map_err(|left_ms| {
+        let mut breaker = self.breaker.borrow_mut();
+        let failures_max = breaker.limits().failures_max;
+        breaker.admit(self.now_ms()).map_err(|left_ms| {
             self.meter.count(Counter::CallsRefusedBreaker);
             CallError::overloaded(format!(
-                "the tool {:?} failed {} times in a row (tools.failures_max), so its calls are \
-                 refused for {left_ms} more ms",
-                self.tool, self.limits.failures_max
+                "the tool {:?} failed {failures_max} times in a row (tools.failures_max), so its \
+                 calls are refused for {left_ms} more ms",
+                self.tool
             ))
         })
     }
@@ -149,7 +148,8 @@ impl Guard {
     #[cold]
     fn ended_troubled(&self, admitted: Admitted, sign: ToolSign) {
         let now_ms = self.now_ms();
-        let change = self.breaker.borrow_mut().ended(admitted, sign, now_ms);
+        let mut breaker = self.breaker.borrow_mut();
+        let change = breaker.ended(admitted, sign, now_ms);
         let tool = &*self.tool;
         match change {
             Some(Change::Opened) => {
@@ -157,7 +157,7 @@ impl Guard {
                 let BreakerLimits {
                     failures_max,
                     open_ms,
-                } = self.limits;
+                } = breaker.limits();
                 tracing::warn!(
                     tool,
                     failures_max,

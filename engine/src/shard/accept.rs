@@ -149,10 +149,15 @@ impl Shard {
         Ok(())
     }
 
-    pub(super) fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
-        let key = self.slots.insert_at(index, connection);
+    /// Puts a connection into its slot, and counts it.
+    pub(super) fn insert(&mut self, index: u32, connection: Connection) -> SlotKey {
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);
+        self.slots.insert_at(index, connection)
+    }
+
+    pub(super) fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
+        let key = self.insert(index, connection);
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {

@@ -44,11 +44,8 @@ impl Shard {
     }
 
     fn refuse_connection(&mut self, index: u32, reason: Counter) {
-        let meter = &self.handling.meter;
-        meter.count(Counter::ConnectionsAccepted);
-        meter.count(Counter::ConnectionsOpen);
-        meter.count(reason);
-        let key = self.slots.insert_at(index, Connection::new());
+        self.handling.meter.count(reason);
+        let key = self.insert(index, Connection::new());
         self.close(key);
         if reason == Counter::ConnectionsRefusedLimit
             && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)

@@ -6,12 +6,15 @@ use super::work::Shard;
 use crate::meter::Counter;
 
 impl Shard {
-    /// Ends a turn, `elapsed` after the start of the shard, when handlers have run and before the
-    /// shard waits.
+    /// Ends a turn when handlers have run and before the shard waits. `elapsed` reads the time
+    /// since the start of the shard, and only if the delay of the loop is measured in this turn.
     #[inline]
-    pub(super) fn end_turn(&mut self, elapsed: Duration) {
+    pub(super) fn end_turn(&mut self, elapsed: impl FnOnce() -> Duration) {
+        if !self.loop_delay.is_measured() {
+            return;
+        }
         let before = self.loop_delay.served_one_of;
-        if let Some(calls) = self.loop_delay.end_turn(elapsed.as_micros() as u64) {
+        if let Some(calls) = self.loop_delay.end_turn(elapsed().as_micros() as u64) {
             self.serve_one_of(calls, before);
         }
     }

@@ -32,25 +32,17 @@ impl Shard {
     /// that lives here. A quiet shard gets work from no other source, so that once all are quiet
     /// none will have work again.
     pub(super) fn drain_step(&mut self) -> std::io::Result<bool> {
-        let has_lost_channel = self.has_lost_its_channel();
-        if has_lost_channel {
+        if self.is_answer_impossible() {
             self.handling.endpoint.handle_end_of_answers();
         }
         match self.drain {
             Drain::No => {
-                if has_lost_channel || self.control.drain.load(Ordering::Relaxed) {
+                if self.has_lost_its_channel() || self.control.drain.load(Ordering::Relaxed) {
                     self.begin_drain();
                 }
                 return Ok(false);
             }
             Drain::Calls { deadline_ms } => {
-                // The connections that could bring answers of clients were received from once more.
-                if self.listener.is_none()
-                    && self.channel.is_none()
-                    && !self.has_connections_to_end()
-                {
-                    self.handling.endpoint.handle_end_of_answers();
-                }
                 if self.now_ms >= deadline_ms || self.control.is_overdue.load(Ordering::Relaxed) {
                     let deadline_ms = self.now_ms + LAST_OUTPUT_MS;
                     self.drain = Drain::Output { deadline_ms };
@@ -71,6 +63,18 @@ impl Shard {
             self.wake_all_shards()?;
         }
         Ok(self.control.quiet_shards.load(Ordering::Acquire) == self.ring_fds.len())
+    }
+
+    /// Whether no client can answer a request of a handler any more: the only connection has said
+    /// everything, or the shard drains and has received from each connection once more.
+    fn is_answer_impossible(&self) -> bool {
+        match self.channel {
+            Some(_) => self.has_lost_its_channel(),
+            None => {
+                let is_received = self.listener.is_none() && !self.has_connections_to_end();
+                self.handling.is_draining && is_received
+            }
+        }
     }
 
     /// Whether the only connection of a shard has nothing more to say.

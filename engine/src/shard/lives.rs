@@ -33,8 +33,7 @@ impl Lives {
 
     /// Records the death of a shard; the others see it once they are woken.
     pub(crate) fn record_death(&self, shard: u16) {
-        let life = &self.shards[usize::from(shard)];
-        life.deaths.fetch_add(1, Ordering::Relaxed);
+        self.life(shard).deaths.fetch_add(1, Ordering::Relaxed);
         self.deaths.fetch_add(1, Ordering::Release);
     }
 
@@ -45,8 +44,7 @@ impl Lives {
 
     /// How often a shard has died.
     pub(super) fn deaths_of(&self, shard: u16) -> u32 {
-        let life = &self.shards[usize::from(shard)];
-        life.deaths.load(Ordering::Relaxed)
+        self.life(shard).deaths.load(Ordering::Relaxed)
     }
 
     /// How often each shard has died.
@@ -57,13 +55,15 @@ impl Lives {
 
     /// Whether a shard has ended, and no life of it handles messages at present.
     pub(super) fn is_down(&self, shard: u16) -> bool {
-        let life = &self.shards[usize::from(shard)];
-        life.is_down.load(Ordering::Relaxed)
+        self.life(shard).is_down.load(Ordering::Relaxed)
     }
 
     fn set_down(&self, shard: u16, is_down: bool) {
-        let life = &self.shards[usize::from(shard)];
-        life.is_down.store(is_down, Ordering::Relaxed);
+        self.life(shard).is_down.store(is_down, Ordering::Relaxed);
+    }
+
+    fn life(&self, shard: u16) -> &Life {
+        &self.shards[usize::from(shard)]
     }
 }
 

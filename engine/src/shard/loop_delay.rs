@@ -61,11 +61,17 @@ impl LoopDelay {
         self.ahead = self.ahead.saturating_sub(reaped);
     }
 
+    /// Whether the end of this turn is the end of a delay that counts.
+    #[inline]
+    pub(super) fn is_measured(&self) -> bool {
+        self.ahead == 0 && self.threshold_us > 0
+    }
+
     /// Notes the end of a turn. If it changes how many new calls are served, returns of how many
     /// one is served from here on.
     #[inline]
     pub(super) fn end_turn(&mut self, now_us: u64) -> Option<u32> {
-        if self.ahead > 0 || self.threshold_us == 0 {
+        if !self.is_measured() {
             return None;
         }
         let delay_us = now_us - self.marked_us;

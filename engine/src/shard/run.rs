@@ -49,7 +49,7 @@ pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<(
         let is_idle = !turn.did && !has_work && !task_woken;
         worked_since_tick |= !is_idle;
         if is_idle && (shard.has_waiting_handlers() || shard.has_ticked && !worked_since_tick) {
-            shard.end_turn(started.elapsed());
+            shard.end_turn(|| started.elapsed());
             shard.park(parker).await?;
             has_work = true;
         } else {
@@ -62,7 +62,7 @@ pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<(
                 // Tasks may have left events or queued nothing at all: look without waiting.
                 has_work = true;
             }
-            shard.end_turn(started.elapsed());
+            shard.end_turn(|| started.elapsed());
         }
         if shard.has_ticked {
             worked_since_tick = false;

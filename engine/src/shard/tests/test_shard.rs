@@ -204,7 +204,7 @@ impl TestShard {
         let outcome = self.shard.turn(elapsed).expect("the model never fails");
         yield_now().await;
         self.pass((self.count(Counter::CallsOk) - answered) * self.call_ms);
-        self.shard.end_turn(Duration::from_millis(self.now_ms));
+        self.shard.end_turn(|| Duration::from_millis(self.now_ms));
         outcome
     }
 
