@@ -22,7 +22,7 @@ readonly kept=/etc/sysctl.d/90-corelane.conf
 # Settings that are limits: a higher value suits as well.
 readonly limits=" fs.file-max fs.nr_open net.core.netdev_max_backlog net.core.somaxconn
     net.ipv4.tcp_max_syn_backlog "
-# What `set_value` does: show or apply.
+# The work of `set_value`: show or apply.
 action=show
 failed=0
 

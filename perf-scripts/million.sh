@@ -36,7 +36,7 @@ workload=W-1M number='' duration=10s rounds=3 server_core=0 load_core=1 record=
 readonly connection_bytes=9500 other_bytes=$((1 << 30))
 # Connections that a shard takes one by one at the end, because they might fill its backlog.
 readonly spare_descriptors=9000
-# Commands that give the host back what was changed, run from the last to the first.
+# Commands that revert the changes to the host, run from the last to the first.
 undo=()
 
 read_options() {
@@ -100,7 +100,7 @@ check_memory() {
 start_all() {
     local profile=$scratch/load-test.toml
     cp -- "$repository/tuning/profiles/load-test.toml" "$profile"
-    # One shard, with as many rings as that takes; beyond N what a full backlog may bring.
+    # One shard, with as many rings as that takes; beyond N the connections of a full backlog.
     printf '\n[ring]\ndescriptors = %d\n' $((number + spare_descriptors)) >>"$profile"
     # Huge pages would hide the growth of the memory.
     start_server corelane "$server_core" "${inside[@]}" env MIMALLOC_ALLOW_THP=0 \

@@ -110,7 +110,7 @@ impl<T> Named<T> {
 }
 
 impl Catalog {
-    /// The calling shard's copy of `plan`, whose tools have `limits`.
+    /// The calling shard's copy of `plan`, with `limits` for its tools.
     pub(crate) fn new(plan: Arc<Plan>, limits: ToolLimits, meter: &Rc<ShardMeter>) -> Catalog {
         Catalog::after(None, plan, limits, meter)
     }

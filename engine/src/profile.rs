@@ -132,7 +132,7 @@ pub struct Profile {
     pub offload: Offload,
     /// The catalog's list pages.
     pub catalog: Catalog,
-    /// What happens to shards that fail or stall.
+    /// Restarts of shards that fail, and stalls.
     pub supervision: Supervision,
     /// The log of the process.
     pub log: Log,

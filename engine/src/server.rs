@@ -408,7 +408,7 @@ impl RunningServer {
             self.connections_per_shard(),
             self.memory(),
         );
-        // Nobody need read it.
+        // It need not be read.
         let mut output = std::io::stdout();
         if let Err(error) = output
             .write_all(text.as_bytes())

@@ -17,12 +17,12 @@ use serde_json::json;
 const CLIENTS: u64 = 6;
 /// The memory is that of a busy server after this share of the time.
 const WARM_UP: f64 = 0.3;
-/// Parts of the rest, of which the least memory counts: what is between two collections does not.
+/// Parts of the rest; the least memory of each counts, and no peak between two collections.
 const PARTS: usize = 6;
 /// Growth from the first to the last part that counts as noise.
 const NOISE_BYTES: f64 = 4e6;
 /// The same in a run of less than five minutes, in which pools and tables still grow: the short
-/// form finds what grows fast, and what is left.
+/// form finds fast growth, and things that are left.
 const SHORT_NOISE_BYTES: f64 = 24e6;
 
 /// One round of a client that does everything once.
@@ -86,7 +86,7 @@ fn make_tasks(connection: &mut Connection, session: &Session, number: u64) {
     }
 }
 
-/// Calls that are cancelled, or whose client leaves.
+/// Calls that are cancelled, or that their client leaves.
 fn give_up(mut one: Connection, mut other: Connection, session: &Session, number: u64) {
     let minute = json!({ "name": "sleep", "arguments": { "ms": 60_000 } });
     one.send(&session.request("given up", "tools/call", minute.clone()));

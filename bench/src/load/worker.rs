@@ -188,7 +188,7 @@ impl Worker {
         self.enter(self.wait(self.state.now_ns()))
     }
 
-    /// Submits, waits and handles what completed.
+    /// Submits, waits and handles the completions.
     fn enter(&mut self, wait: Wait) -> Result<(), String> {
         self.ring.enter(wait).map_err(|error| error.to_string())?;
         let now = self.state.now_ns();

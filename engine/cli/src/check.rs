@@ -1,4 +1,4 @@
-//! `corelane check`: examines the host for a profile and prints what does not suit.
+//! `corelane check`: examines the host for a profile and prints the faults.
 //!
 //! It changes nothing on the host. It is to run as the server runs: as the same user, with the same
 //! limits, in the same container or unit.

@@ -94,7 +94,7 @@ impl Ring {
         Ring::open_from(0, settings, open::event()?)
     }
 
-    /// Opens a ring whose descriptors have the indexes from `base` on, and which notifies `park`.
+    /// Opens a ring that notifies `park`; the indexes of its descriptors begin at `base`.
     pub(crate) fn open_from(
         base: u32,
         settings: &RingSettings,

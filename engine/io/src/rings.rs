@@ -344,7 +344,7 @@ impl Rings {
         self.first.waker()
     }
 
-    /// Connections whose close has not completed: see [`Ring::closing`].
+    /// Connections that are being closed: see [`Ring::closing`].
     pub fn closing(&self) -> usize {
         self.all().map(Ring::closing).sum()
     }

@@ -65,7 +65,7 @@ impl WakeFd {
         Ok(WakeFd::of(Arc::new(EventFd::open()?)))
     }
 
-    /// The descriptor whose wakes are signals of `event`.
+    /// A descriptor that signals `event` for each wake.
     pub(crate) fn of(event: Arc<EventFd>) -> WakeFd {
         WakeFd { event }
     }

@@ -33,7 +33,7 @@ enum State {
     Trying,
 }
 
-/// What the end of a call says about its tool.
+/// The meaning of the end of a call for its tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ToolSign {
     /// It answered.

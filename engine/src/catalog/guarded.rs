@@ -39,7 +39,7 @@ impl ToolLimits {
     };
 }
 
-/// A runner whose calls are limited.
+/// A runner with limits on its calls.
 pub(crate) struct Guarded {
     runner: Rc<ArgumentsRunner>,
     guard: Rc<Guard>,

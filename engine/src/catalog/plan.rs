@@ -177,7 +177,7 @@ impl Plan {
     }
 
     /// The same catalog with one kind of entries edited by `edit`; nothing if it changed nothing.
-    /// What was offered stays so: a session keeps the capabilities that it has negotiated (MCP
+    /// An offered feature stays so: a session keeps the capabilities that it has negotiated (MCP
     /// 2025-11-25 basic/lifecycle, "Operation").
     fn edited(&self, edit: impl FnOnce(&mut Lists) -> bool) -> Option<Plan> {
         let mut lists = self.lists.clone();

@@ -1,4 +1,4 @@
-//! What a shard does at present, as far as other threads can see it: its turns, and the handler
+//! The present work of a shard, as far as other threads can see it: its turns, and the handler
 //! that it is in.
 //!
 //! The shard publishes a number at each turn and at each poll of a handler, with plain stores to a
@@ -18,7 +18,7 @@ const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
 /// share the name that the number after the last one has: none.
 const NAMES_MAX: usize = 4096;
 
-/// What one shard does.
+/// The work of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
     published: CachePadded<Published>,
@@ -36,7 +36,7 @@ struct Published {
     handler: AtomicU64,
 }
 
-/// What a shard did at one time.
+/// The work of a shard at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct ActivitySample {
     /// The number of its turns.
@@ -83,7 +83,7 @@ impl Activity {
         InHandler(self)
     }
 
-    /// What the shard does now. To be called from any thread.
+    /// The work of the shard now. Any thread may call it.
     pub(crate) fn sample(&self) -> ActivitySample {
         let handler = self.published.handler.load(Ordering::Relaxed);
         ActivitySample {

@@ -183,7 +183,7 @@ impl Call {
         self.0.holder.set(holder);
     }
 
-    /// What the shard of the call does.
+    /// The work of the shard of the call.
     pub(super) fn activity(&self) -> &Activity {
         self.0.event_queue.activity()
     }

@@ -59,12 +59,12 @@ impl EventQueue {
         }
     }
 
-    /// The same queue of a shard that publishes what it does in `activity`.
+    /// The same queue of a shard that publishes its work in `activity`.
     pub(crate) fn publishing_in(self, activity: Arc<Activity>) -> EventQueue {
         EventQueue { activity, ..self }
     }
 
-    /// What the shard does.
+    /// The work of the shard.
     pub(super) fn activity(&self) -> &Activity {
         &self.activity
     }

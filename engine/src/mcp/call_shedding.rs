@@ -31,7 +31,7 @@ impl Default for CallShedding {
 }
 
 impl CallShedding {
-    /// Begins a turn, whose first call is served. So a client with one call at a time is never
+    /// Begins a turn. Its first call is served. So a client with one call at a time is never
     /// refused by itself, however slow its calls are, and the shard notices when it has time again.
     #[inline]
     pub(super) fn begin_turn(&mut self) {

@@ -25,7 +25,7 @@ use crate::handler::rounds::{Rounds, open_rounds, seal_rounds};
 pub(super) const UNREACHABLE: &str = "the client cannot be sent requests: it takes no event stream \
     as the answer (Accept: text/event-stream), and its session has no stream open (GET)";
 
-/// The error of a handler whose client can send no more answers.
+/// The error of a handler if its client can send no more answers.
 pub(super) const INPUT_OVER: &str =
     "the client cannot answer requests any more: it has ended its input, or the server shuts down";
 

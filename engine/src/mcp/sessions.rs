@@ -43,7 +43,7 @@ pub(crate) struct Session {
     pub(crate) capabilities: ClientCapabilities,
     /// Least severe log messages the client wants.
     pub(crate) log_level: LogLevel,
-    /// Lists whose changes the server declared in the handshake.
+    /// Lists for which the server declared notifications of changes in the handshake.
     pub(crate) lists: ListKinds,
     calls: Vec<CallKey>,
     streams: Vec<OpenStream>,

@@ -1,4 +1,4 @@
-//! Knobs of overload: what a server does when it has too much to do, each action with its
+//! Knobs of overload: the actions of a server that has too much to do, each with its
 //! threshold. Most other limits bound one resource and refuse what exceeds it.
 
 use super::knobs::{knobs, within};

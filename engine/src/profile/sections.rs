@@ -37,7 +37,7 @@ knobs! {
 }
 
 knobs! {
-    /// Calls of one tool, and what happens when it keeps failing. A shard counts for itself.
+    /// Calls of one tool, and the refusal of one that keeps failing. A shard counts for itself.
     #[derive(Copy, Eq)]
     Tools as "tools" {
         /// Pending calls of one tool on a shard, unless the tool has a limit of its own: half of

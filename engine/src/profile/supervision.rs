@@ -3,7 +3,7 @@
 use super::knobs::{DAY_MS, knobs, within};
 
 knobs! {
-    /// What happens to shards that fail or stall.
+    /// Restarts of shards that fail, and stalls.
     #[derive(Copy, Eq)]
     Supervision as "supervision" {
         /// Shards that are started again after a failure within `restart_window_ms`, of all shards

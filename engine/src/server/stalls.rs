@@ -22,7 +22,7 @@ pub(super) struct StallDetector {
     is_stalled: bool,
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// The shard has been stuck for at least this time, in this poll of a handler or elsewhere.
@@ -48,7 +48,7 @@ impl StallDetector {
         }
     }
 
-    /// Compares what the shard does with the last look, which was `elapsed` ago.
+    /// Compares the work of the shard with that at the last look, `elapsed` ago.
     pub(super) fn look(&mut self, now: ActivitySample, elapsed: Duration) -> Option<Finding> {
         // A process that was stopped, or a suspended machine, stops the looks as well.
         let elapsed = elapsed.min(2 * look_interval(self.limit));

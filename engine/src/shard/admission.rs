@@ -59,7 +59,7 @@ impl Shard {
         }
     }
 
-    /// Counts a connection whose address is known now, or closes it because its address has too
+    /// Counts a connection when its address is known, or closes it because the address has too
     /// many. A later look-up of the same connection changes nothing.
     pub(super) fn admit_address(&mut self, key: SlotKey, address: Option<IpAddr>) {
         let max = self.profile.overload.connections_per_address_max;

@@ -20,7 +20,7 @@ pub(crate) struct ShardControl {
     pub(crate) quiet_shards: Arc<AtomicUsize>,
     /// Whether this shard is among them.
     pub(crate) is_quiet: AtomicBool,
-    /// What the shard does.
+    /// The work of the shard.
     pub(crate) activity: Arc<Activity>,
     /// Open connections of each shard of this server, written by that shard alone; they are counted
     /// if `overload.connections_max` is set.

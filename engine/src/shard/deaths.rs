@@ -1,4 +1,4 @@
-//! What a shard does when another one has died.
+//! The work of a shard when another one has died.
 //!
 //! Requests that it had forwarded to the dead shard are answered with a refusal, and streams whose
 //! session lived there end: their clients learn from their next request that the session is gone.
@@ -38,7 +38,7 @@ impl Shard {
         }
     }
 
-    /// Ends some exchanges whose answer was to come from a shard that died. Returns whether there
+    /// Ends some exchanges that waited for a shard that died. Returns whether there
     /// was any.
     pub(super) fn end_lost(&mut self) -> bool {
         if self.lost.is_empty() {

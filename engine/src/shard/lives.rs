@@ -1,8 +1,8 @@
 //! The lives of the shards of a server: each shard learns here that another one died.
 //!
 //! Invariant: a shard is marked as down before its ring is closed, and its death is recorded after
-//! it has given back everything. So whatever was on its way to the dead shard when others see the
-//! death is lost or is handled by the next life.
+//! it has given back everything. So a message that was on its way to the dead shard when others see
+//! the death is lost, or is handled by the next life.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;

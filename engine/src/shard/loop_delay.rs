@@ -5,7 +5,7 @@
 //! request waits longer in the ring than that. Simple version: refuse every new call while the
 //! delay is too long. Deviation: then a shard alternates between too many calls and none. So half
 //! as many are served as before while the delay is too long, and twice as many while it is shorter
-//! than half of that: what follows from either lies between the two, where nothing changes.
+//! than half of that: between the two nothing changes.
 
 use crate::mcp::SERVED_ONE_OF_MAX;
 use crate::profile::Overload;
@@ -19,7 +19,7 @@ pub(super) struct LoopDelay {
     /// The longest that the delay should be; 0 if nothing is refused.
     threshold_us: u64,
     window_us: u64,
-    /// When the completions became ready whose handling is being measured.
+    /// When the completions became ready that are being measured.
     marked_us: u64,
     /// Those of them that were not reaped.
     ahead: usize,
@@ -187,7 +187,7 @@ mod tests {
     fn what_more_turns_than_one_take_is_one_delay() {
         let mut test = TestLoop::new();
         for _ in 0..20 {
-            // Ten turns for what was ready at first; more comes meanwhile.
+            // Ten turns for the completions of the first; more come meanwhile.
             for turn in 0..10 {
                 test.0.begin_turn(test.1, 100 - turn * 5, 10);
                 test.1 += THRESHOLD_US / 9;

@@ -2,8 +2,8 @@
 //!
 //! Each kind of memory has a limit of its own, which is meant for one cause at a time. Here all are
 //! added up, so that a shard acts before the kernel ends the process: it frees buffers that wait
-//! for reuse, then it ends idle sessions, then it refuses whatever would take more. It lacks the
-//! memory of handlers and of the kernel, which nobody counts.
+//! for reuse, then it ends idle sessions, then it refuses all that would take more. It lacks the
+//! memory of handlers and of the kernel, which are not counted.
 
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;

@@ -76,7 +76,7 @@ pub(crate) struct Shard {
     pub(super) control: Arc<ShardControl>,
     /// The lives of all shards, as far as this one has seen them.
     pub(super) deaths: Deaths,
-    /// Exchanges of this shard whose answer was to come from one that died: at most one for each
+    /// Exchanges of this shard that waited for one that died: at most one for each
     /// connection.
     pub(super) lost: Vec<Exchange>,
     pub(super) profile: ShardProfile,

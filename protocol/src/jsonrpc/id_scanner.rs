@@ -1,7 +1,7 @@
-//! The id of a request whose text cannot be decoded: it is too long, too deep, or not quite JSON.
+//! The id of a request that cannot be decoded: it is too long, too deep, or not quite JSON.
 //!
 //! A refusal without an id reaches no caller on a channel that carries many requests: its client
-//! waits until its own time is over. The scanner reads any bytes, however they are split, and finds
+//! waits until its own time is over. The scanner reads any bytes, in pieces of any size, and finds
 //! the member `id` at the top of an object that has a `method` too. Where the text is ambiguous
 //! there is no id. It checks nothing else, and keeps no more than one name or value.
 

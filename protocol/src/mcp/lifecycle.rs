@@ -30,7 +30,7 @@ pub struct Offer {
     pub prompts: bool,
     /// Suggestions for arguments.
     pub completions: bool,
-    /// Tools whose calls may become tasks.
+    /// Tools with calls that may become tasks.
     pub tasks: bool,
 }
 
@@ -43,7 +43,7 @@ pub enum Feature {
     Prompts,
     /// Suggestions for arguments of prompts and variables of templates.
     Completions,
-    /// Tools whose calls may become tasks.
+    /// Tools with calls that may become tasks.
     Tasks,
 }
 
@@ -58,7 +58,7 @@ impl Offer {
         }
     }
 
-    /// The lists whose changes clients are notified of.
+    /// The lists that have notifications of changes.
     pub fn lists(self) -> ListKinds {
         let mut lists = ListKinds::default();
         lists.insert(ListKind::Tools);

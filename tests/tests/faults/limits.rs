@@ -1,4 +1,4 @@
-//! Faults of the host: what the kernel gives a process ends.
+//! Faults of the host: a resource of the kernel ends.
 
 use std::fs::{self, OpenOptions};
 use std::time::Duration;
@@ -101,7 +101,7 @@ fn a_process_without_descriptors() {
     });
 }
 
-/// The kernel keeps what does not fit, and nothing is lost.
+/// The kernel keeps the rest, and nothing is lost.
 #[test]
 fn a_completion_queue_that_overflows() {
     let clients = scaled(1000, 15_000);

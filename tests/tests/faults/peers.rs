@@ -53,7 +53,7 @@ fn readers_that_never_read() {
     let trial = Trial::of("slow readers", Setup::shards(1).profile(profile));
     let totals = trial.run(|server| {
         let before = connections(server.address());
-        // A small request whose answer is large.
+        // A small request with a large answer.
         let request = Request::modern(1, "tools/list", json!({})).to_bytes(server.address());
         let mut readers: Vec<Client> = (0..readers)
             .map(|_| Client::open_narrow(server.address()).expect("the server takes connections"))
@@ -102,7 +102,7 @@ fn a_flood_of_calls_that_wait() {
     );
 }
 
-/// Each has its time and no more, however it uses it.
+/// Each has its time and no more.
 #[test]
 fn heads_and_bodies_that_drip() {
     let clients = scaled(200, 10_000);
@@ -128,7 +128,7 @@ fn heads_and_bodies_that_drip() {
         for client in &mut clients[1..] {
             match client.answer() {
                 Ok((status, _)) => assert_eq!(status, 408),
-                // What it sent after the answer was not read, so its end was a reset.
+                // Its bytes after the answer were not read, so its end was a reset.
                 Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
             }
         }
@@ -165,7 +165,7 @@ fn messages_of_a_hundred_megabytes() {
             };
             match answer {
                 Ok(answer) => assert_eq!(answer.map(|it| it.0), Some(refusal)),
-                // What it sent after the answer was not read.
+                // Its bytes after the answer were not read.
                 Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
             }
             assert!(left > MESSAGE_BYTES / 2, "{left} bytes were left to send");

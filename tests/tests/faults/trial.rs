@@ -65,7 +65,7 @@ pub(crate) fn scaled(short: u64, long: u64) -> u64 {
 }
 
 impl Trial {
-    /// `name` says what happens; it completes the sentence "under ...".
+    /// `name` is the event; it completes the sentence "under ...".
     pub(crate) fn of(name: &'static str, setup: Setup) -> Trial {
         Trial {
             name,
@@ -228,7 +228,7 @@ pub(crate) fn wait_for_connections(server: &Server, most: usize) -> usize {
 }
 
 /// The connections that a server with this address has, as the kernel counts them: established, and
-/// those whose peer has left but which the server did not close.
+/// those that the peer has left and the server did not close.
 pub(crate) fn connections(server: SocketAddr) -> usize {
     // proc_pid_net(5): sl, local_address, rem_address, st, ...
     const HELD_STATES: [&str; 2] = ["01", "08"];

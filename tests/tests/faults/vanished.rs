@@ -7,7 +7,7 @@ use crate::client::CULPRIT;
 use crate::trial::{Trial, connections, in_namespaces, scaled, succeed, wait_for_connections};
 
 /// The host of a peer fails: it sends nothing, not even a reset. Its connections end by their
-/// deadlines, in whatever state they are.
+/// deadlines, in each of their states.
 #[test]
 fn peers_that_vanish() {
     in_namespaces("vanished::peers_that_vanish", &["--net"], || {

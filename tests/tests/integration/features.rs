@@ -1,4 +1,4 @@
-//! Features while the catalog changes: what a client has been offered stays.
+//! Features while the catalog changes: a feature that was offered to a client stays.
 
 use corelane::{
     Call, CompleteRequest, Feature, Prompt, PromptArgument, Server, ServerHandle, TaskSupport,

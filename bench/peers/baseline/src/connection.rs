@@ -83,7 +83,7 @@ impl Connection {
     /// Makes the connection a stream and owes its beginning.
     ///
     /// # Panics
-    /// If answers are owed, whose bytes would be cut off.
+    /// If answers are owed: their bytes would be cut off.
     pub(crate) fn open_stream(&mut self) {
         assert_eq!((self.owed_bytes, self.answer_offset), (0, 0));
         self.is_stream = true;

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What the rings share.
+/// The state that the rings share.
 #[derive(Debug)]
 pub(crate) struct Fanout {
     streams_wanted: AtomicU32,

@@ -109,7 +109,7 @@ fn run(options: &Options) -> std::io::Result<std::convert::Infallible> {
             }
         })
     };
-    // A ring that fails ends the process, whatever the others do.
+    // A ring that fails ends the process.
     std::thread::scope(|scope| {
         for listener in &listeners[1..] {
             scope.spawn(|| {

@@ -83,12 +83,12 @@ pub(crate) fn exactly(host: &Host, name: &str, wanted: u64) -> Option<Vec<Fault>
     only_if(value != wanted, || Fault::sysctl(found(), name, wanted))
 }
 
-/// The fault if there is one, for a probe whose texts were all there.
+/// The fault if there is one, for a probe that had all of its texts.
 pub(crate) fn only_if(is_fault: bool, fault: impl FnOnce() -> Fault) -> Option<Vec<Fault>> {
     Some(is_fault.then(fault).into_iter().collect())
 }
 
-/// Declares the probes of a file, `PROBES`: each is a function, whose name is that of the probe,
+/// Declares the probes of a file, `PROBES`: each is a function with the name of the probe,
 /// and the reason.
 macro_rules! probes {
     ($($examine:ident: $reason:literal;)*) => {

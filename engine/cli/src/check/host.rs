@@ -54,7 +54,7 @@ const FILE_BYTES_MAX: u64 = 8 << 20;
 pub(crate) struct Host(BTreeMap<String, String>);
 
 impl Host {
-    /// The texts of the host whose file system is at `root`.
+    /// The texts of the host with its file system at `root`.
     pub(crate) fn read(root: &Path) -> Host {
         let mut host = Host::default();
         for pattern in FILES.split_whitespace() {
@@ -171,7 +171,7 @@ impl Host {
     }
 }
 
-/// The paths below `path` whose names match `part`, which may end with `*`.
+/// The paths below `path` with names that match `part`, which may end with `*`.
 fn entries(root: &Path, path: &Path, part: &str) -> Vec<PathBuf> {
     let Some(start) = part.strip_suffix('*') else {
         return vec![path.join(part)];

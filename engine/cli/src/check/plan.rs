@@ -6,7 +6,7 @@ use corelane::{Profile, Result, Server};
 
 use super::host::Host;
 
-/// Connections of a server whose profile and command line name no number.
+/// Connections of a server if neither its profile nor the command line names a number.
 const CONNECTIONS_ASSUMED: u64 = 10_000;
 
 /// A server that is going to run on the host.

@@ -139,7 +139,7 @@ pub(super) fn search(
     Ok(found)
 }
 
-/// Tries the knobs until none is left whose neighbours were not tried, or until the time is over.
+/// Tries the knobs until the neighbours of all were tried, or until the time is over.
 fn climb(knobs: &[Knob], found: &mut Found, bench: &mut impl Measure) {
     /// Measurements of the longest race and of the confirmation.
     const RESERVED: usize = 2 * (PAIRS_MAX + PAIRS_CHECK);

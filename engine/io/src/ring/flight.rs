@@ -64,7 +64,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// No operations, on a ring whose direct descriptors have these indexes.
+    /// No operations, on a ring with direct descriptors of these indexes.
     pub(super) fn new(indexes: Range<u32>) -> Flight {
         Flight {
             outstanding: Outstanding::new(indexes),

@@ -24,7 +24,7 @@ pub(super) struct Outstanding {
     slots: Vec<OnSlot>,
     /// The indexes of the ring's descriptors.
     indexes: Range<u32>,
-    /// Descriptors that were opened and whose close has not completed.
+    /// Descriptors that were opened, up to the completion of their close.
     open: u32,
     /// Descriptors between [`Outstanding::begin_close`] and [`Outstanding::closed`].
     closing: usize,

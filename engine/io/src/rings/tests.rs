@@ -28,7 +28,7 @@ const SETTINGS: RingsSettings = RingsSettings {
     ring_descriptors_max: EACH,
 };
 
-/// Accepts one by one and sends back what it receives.
+/// Accepts one by one and sends the bytes back that it receives.
 struct EchoServer {
     rings: Rings,
     slots: Slots<()>,

@@ -145,7 +145,7 @@ fn bytes_that_are_no_message_are_refused_and_the_channel_goes_on() {
         ("7".to_owned(), error((), -32600)),
         (request(Value::Null, "ping", json!({})), error((), -32600)),
         (long.clone(), error((), -32600)),
-        // The client of a request learns which one it was, wherever its id stands.
+        // The refusal of a request has its id, at any place of the text.
         (
             modern(1, "echo", json!({"message": long})),
             error(1, -32600),

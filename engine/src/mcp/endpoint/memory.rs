@@ -1,4 +1,4 @@
-//! The memory that an endpoint holds for clients, and what it does with less.
+//! The memory that an endpoint holds for clients, and the ways to hold less.
 
 use super::Endpoint;
 use crate::mcp::endings::SessionEnd;
@@ -34,7 +34,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether new calls are refused because the shard holds too much memory.
+    /// Refuses new calls while the shard holds too much memory.
     pub(crate) fn set_out_of_memory(&mut self, is_out: bool) {
         self.services.calls.shedding.set_out_of_memory(is_out);
     }

@@ -27,7 +27,7 @@ fn a_subscription_to_tasks_of_a_dead_shard_ends_with_its_result() {
                 false => &["event", "200"],
             };
             assert_eq!(kinds, expected);
-            // What the dead shard had sent before changes nothing.
+            // Earlier messages of the dead shard change nothing.
             exchange_notes(&mut shards);
             leave(&mut shards[0], &kept);
             exchange_notes(&mut shards);

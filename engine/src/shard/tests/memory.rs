@@ -6,7 +6,7 @@ use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
 use serde_json::{Value, json};
 
-/// What the shard may hold. A body that is not whole takes 512 KiB.
+/// The memory of the shard. A body that is not whole takes 512 KiB.
 const BYTES_MAX: u64 = 4_000_000;
 const BODY_BYTES: usize = 400_000;
 
@@ -14,7 +14,7 @@ fn setup(setup: &mut Setup) {
     setup.profile.overload.memory_bytes_max = BYTES_MAX;
 }
 
-/// Clients whose bodies are not whole.
+/// Clients with bodies that are not whole.
 async fn unfinished(shard: &mut TestShard, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..count {

@@ -2,7 +2,7 @@
 
 use super::{Case, PLAIN};
 
-/// The error of a start whose system calls are filtered.
+/// The error of a start with filtered system calls.
 pub(super) const BLOCKED: &str =
     "shard 0: cannot make its executor: Operation not permitted (os error 1)";
 

@@ -2,7 +2,7 @@
 
 use super::{End, Figure, Found, Knob, Measure, RaceResult, search};
 
-/// A host whose first knob has these costs for its values; others cost nothing.
+/// A host where the values of the first knob have these costs; others cost nothing.
 struct Host {
     cost: fn(&[u64]) -> f64,
     guard: fn(&[u64]) -> f64,

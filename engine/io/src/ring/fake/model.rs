@@ -77,7 +77,7 @@ impl Model {
         }
     }
 
-    /// Adds a ring whose descriptors have the indexes from `base` on; returns its number.
+    /// Adds a ring, with indexes of descriptors from `base` on; returns its number.
     pub(super) fn add_ring(&mut self, base: u32, settings: &RingSettings) -> usize {
         self.rings.push(RingModel {
             fd: NEXT_FD.fetch_add(1, Ordering::Relaxed),

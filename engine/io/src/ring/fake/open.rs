@@ -28,7 +28,7 @@ impl Ring {
         Ok((ring, network))
     }
 
-    /// Opens a ring over `network` whose descriptors have the indexes from `base` on.
+    /// Opens a ring over `network`; the indexes of its descriptors begin at `base`.
     pub(crate) fn over_network_from(
         base: u32,
         settings: &RingSettings,
