@@ -12,7 +12,9 @@ use std::sync::Arc;
 use corelane_protocol::limits::HttpLimits;
 
 use crate::connection::context::{Context, Rules};
+use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
+use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
@@ -71,7 +73,9 @@ impl Handling {
                     .expect("a good address"),
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
-                endpoint_path: profile.server.endpoint,
+                foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+                cors: Cors::default(),
+                http_settings: HttpSettings::of(&profile.server),
             },
             scratch: Vec::new(),
         }
@@ -97,6 +101,7 @@ impl Handling {
             shard: 0,
             key: self.key,
             is_draining: false,
+            is_leaving: false,
             input_bytes: &mut 0,
             input_bytes_max: usize::MAX,
             shard_output_bytes: 0,

@@ -40,7 +40,9 @@ pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Too
 pub use server::SHARDS_MAX;
 #[cfg(feature = "cli")]
 pub(crate) use server::parse_listen;
-pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME_BYTES_MAX};
+pub use server::{
+    ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, ENDPOINTS_MAX, HEADER_NAME_BYTES_MAX, Paths,
+};
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};

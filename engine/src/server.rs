@@ -14,6 +14,7 @@ use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
+use crate::connection::http_settings::HttpSettings;
 use crate::files::DirectoryLimits;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -376,7 +377,7 @@ impl Server {
                 intake,
                 origin: origin.clone(),
                 principal: principal.clone(),
-                endpoint_path: profile.server.endpoint.clone(),
+                http: HttpSettings::of(&profile.server),
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
                 offload: offload.clone(),

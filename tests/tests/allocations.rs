@@ -58,6 +58,7 @@ fn write(out: &mut Vec<u8>, body: &mut Vec<u8>) {
         keep_alive: true,
         version_minor: 1,
         fields: &[("MCP-Session-Id", b"0001")],
+        lines: &[],
     };
     write_response_head(out, &head);
     out.extend_from_slice(body);

@@ -78,6 +78,8 @@ mod peers;
 mod pipelining;
 #[path = "integration/principals.rs"]
 mod principals;
+#[path = "integration/probes.rs"]
+mod probes;
 #[path = "integration/questions.rs"]
 mod questions;
 #[path = "integration/refused.rs"]

@@ -230,7 +230,7 @@ fn from_bytes(bencher: &mut Bencher) {
 
 /// The id of an admitted `tools/call`; 0 for anything else.
 fn admitted_word(head: &RequestHead<'_>, message: Message<'_>) -> u64 {
-    if route(head, ENDPOINT).is_err() {
+    if route(head, &[ENDPOINT]).is_err() {
         return 0;
     }
     let id = match black_box(admit(Claims::of_head(head), message)) {
@@ -293,6 +293,7 @@ fn response(bencher: &mut Bencher) {
             keep_alive: true,
             version_minor: 1,
             fields: &[],
+            lines: &[],
         };
         write_response_head(out, black_box(&head));
     });

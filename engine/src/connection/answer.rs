@@ -129,8 +129,8 @@ impl Connection {
             self.begin_stream(context);
         } else {
             self.phase = Phase::Padding;
-            let date = context.date;
-            response::write_json_head(context.out(), &reply, date);
+            let fields = context.head_fields();
+            response::write_json_head(context.out(), &reply, fields);
         }
         self.keep_alive(context);
     }
@@ -232,8 +232,8 @@ impl Connection {
         if self.waiting().is_some_and(|it| it.has_stream()) {
             context.meter.count(Counter::StreamsOpen);
         }
-        let date = context.date;
-        response::write_stream_head(context.out(), &reply, date);
+        let fields = context.head_fields();
+        response::write_stream_head(context.out(), &reply, fields);
     }
 
     fn deliver_final(&mut self, status: Status, body: &[u8], context: &mut Context<'_>) {
@@ -244,8 +244,8 @@ impl Connection {
             Phase::Streaming => self.write_event(None, body, context),
             Phase::Padding => response::write_json_part(context.out(), &reply, body),
             _ => {
-                let (date, extra) = (context.date, Extra::default());
-                response::write_message(context.out(), &reply, date, status, &extra, body);
+                let (fields, extra) = (context.head_fields(), Extra::default());
+                response::write_message(context.out(), &reply, fields, status, &extra, body);
                 return self.end_request(context);
             }
         }
@@ -267,8 +267,8 @@ impl Connection {
             return self.end_stream(context);
         }
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
-            let date = context.date;
-            response::write_empty(context.out(), &reply, date, status);
+            let fields = context.head_fields();
+            response::write_empty(context.out(), &reply, fields, status);
         }
         self.end_request(context);
     }

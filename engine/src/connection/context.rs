@@ -4,7 +4,9 @@ use corelane_protocol::limits::HttpLimits;
 
 use super::body::PostponedRequest;
 use super::buffers::ConnectionBuffers;
-use super::response::Date;
+use super::cors::Cors;
+use super::http_settings::HttpSettings;
+use super::response::{Date, HeadFields};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -36,6 +38,8 @@ pub(crate) struct Context<'e> {
     pub(crate) shard: u16,
     pub(crate) key: SlotKey,
     pub(crate) is_draining: bool,
+    /// The server is to drain soon: new clients should go to another one.
+    pub(crate) is_leaving: bool,
     /// Bytes of memory that the unfinished requests of all connections of the shard hold.
     pub(crate) input_bytes: &'e mut usize,
     /// How many there may be.
@@ -61,13 +65,25 @@ pub(crate) struct Rules {
     pub(crate) origin: OriginPolicy,
     /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
+    /// Limits the warnings about clients of other protocols.
+    pub(crate) foreign: Throttle,
+    /// Answers to pages of other origins.
+    pub(crate) cors: Cors,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
-    /// Path of the endpoint.
-    pub(crate) endpoint_path: String,
+    /// Targets of requests, and answers to pages.
+    pub(crate) http_settings: HttpSettings,
 }
 
-impl Context<'_> {
+impl<'e> Context<'e> {
+    /// The fields of the head of any answer.
+    pub(super) fn head_fields(&self) -> HeadFields<'e> {
+        HeadFields {
+            date: self.date,
+            cors: &self.rules.cors,
+        }
+    }
+
     /// The output of this step.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         const ANSWER_BYTES_TYPICAL: usize = 1024;

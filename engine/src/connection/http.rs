@@ -10,13 +10,16 @@
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::http1::{CONTINUE, Framer, Status, Step};
+use corelane_protocol::framing::http1::{CONTINUE, Framer, Refusal, Status, Step};
 
 use super::body::LargeRequest;
 use super::buffers::{ConnectionBuffers, Reply};
 use super::context::Context;
+use super::cors;
+use super::foreign::{ForeignProtocol, HTTP2_GOAWAY};
 use super::response::{self, Extra};
 use super::timer::Timer;
+use crate::guard::origin::CrossOrigin;
 use corelane_io::ring::Hangup;
 
 /// The state of a connection.
@@ -253,8 +256,7 @@ impl Connection {
         while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
             match framer.step(&mut input[consumed..], &context.rules.http) {
                 Err(refusal) => {
-                    self.sequence = self.sequence.wrapping_add(1);
-                    self.refuse_framing(refusal.status(), &refusal.to_string(), context);
+                    self.refuse_bytes(refusal, &input[consumed..], context);
                     return Processed::bytes(input.len());
                 }
                 Ok(Step::NeedMore {
@@ -303,8 +305,40 @@ impl Connection {
         Processed::bytes(consumed)
     }
 
-    /// Refuses bytes that are no request; nothing after them can be trusted.
+    /// Refuses input that is no request, or starts with a head that is refused. The first bytes of
+    /// another protocol are logged: most likely its client was given a wrong address.
+    #[cold]
+    fn refuse_bytes(&mut self, refusal: Refusal, input: &[u8], context: &mut Context<'_>) {
+        let is_first = self.sequence == 0;
+        self.sequence = self.sequence.wrapping_add(1);
+        let protocol = ForeignProtocol::of(input).filter(|_| is_first);
+        if let Some(protocol) = protocol
+            && let Some(suppressed) = context.rules.foreign.admit(context.endpoint.now_ms())
+        {
+            tracing::warn!(suppressed, "{}", protocol.explain());
+        }
+        let cross_origin = cors::origin_of_refused(input, &context.rules.origin);
+        let (status, text) = (refusal.status(), refusal.to_string());
+        let written = context.out.as_ref().map_or(0, |out| out.len());
+        self.refuse(status, &text, cross_origin, context);
+        if protocol == Some(ForeignProtocol::Http2) {
+            context.out().truncate(written);
+            context.out().extend_from_slice(HTTP2_GOAWAY);
+        }
+    }
+
+    /// Refuses a request that is not whole; nothing after it can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
+        self.refuse(status, text, None, context);
+    }
+
+    fn refuse(
+        &mut self,
+        status: Status,
+        text: &str,
+        cross_origin: Option<CrossOrigin>,
+        context: &mut Context<'_>,
+    ) {
         if self.lines().is_some() {
             return self.refuse_lines(text, context);
         }
@@ -316,19 +350,13 @@ impl Connection {
                 json: true,
                 event_stream: false,
             },
+            cross_origin,
         };
         let mut body = Vec::new();
         let reason = Reason::Framing(text);
         context.endpoint.refuse(None, reason, &mut body);
-        let date = context.date;
-        response::write_message(
-            context.out(),
-            &reply,
-            date,
-            status,
-            &Extra::default(),
-            &body,
-        );
+        let (fields, extra) = (context.head_fields(), Extra::default());
+        response::write_message(context.out(), &reply, fields, status, &extra, &body);
         self.phase = Phase::Flushing { lingers: true };
     }
 }

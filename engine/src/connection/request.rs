@@ -10,6 +10,7 @@ use super::body::{PostponedRequest, RequestBody};
 use super::buffers::{Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
+use super::plain::{Plain, probe_of};
 use super::response::{self, Extra};
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
@@ -36,6 +37,7 @@ impl Connection {
             is_head: head.method == Method::Head,
             version_minor: head.version_minor,
             accept,
+            cross_origin: None,
         };
         self.answer(head, RequestBody::Bytes(body), reply, context)
     }
@@ -46,7 +48,7 @@ impl Connection {
         &mut self,
         head: &RequestHead<'_>,
         body: RequestBody<'_>,
-        reply: Reply,
+        mut reply: Reply,
         context: &mut Context<'_>,
     ) -> Option<Reply> {
         let bytes = body.bytes();
@@ -56,6 +58,11 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
+        let checked = check(head, &mut reply, context.rules);
+        if let Some(plain) = Plain::of(&checked, head, context.rules) {
+            plain.answer(head, &reply, context);
+            return None;
+        }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
@@ -63,10 +70,6 @@ impl Connection {
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
-        let checked = principal_of(head, context.rules).and_then(|principal| {
-            let route = check(head, &reply, context.rules)?;
-            Ok((principal, route))
-        });
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
             Err(reason) => {
@@ -77,11 +80,11 @@ impl Connection {
                 let text = "the unsent answers of all clients take too much memory";
                 endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
             }
-            Ok((_, Route::Post)) if endpoint.decodes_elsewhere(bytes.len()) => {
+            Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 *context.scratch = scratch;
                 return Some(reply);
             }
-            Ok((principal, route)) => {
+            Ok((route, principal)) => {
                 let claims = Claims::of_head(head);
                 let requester = &Requester::Here {
                     claims,
@@ -112,17 +115,17 @@ impl Connection {
         body: &[u8],
         context: &mut Context<'_>,
     ) {
-        let date = context.date;
+        let fields = context.head_fields();
         match disposition {
             Disposition::Answer { refused, session } => {
                 let (status, extra) = (http::status_of(refused), Extra { session, field });
-                response::write_message(context.out(), &reply, date, status, &extra, body);
+                response::write_message(context.out(), &reply, fields, status, &extra, body);
             }
             Disposition::Accepted => {
-                response::write_empty(context.out(), &reply, date, Status::Accepted);
+                response::write_empty(context.out(), &reply, fields, Status::Accepted);
             }
             Disposition::Done => {
-                response::write_empty(context.out(), &reply, date, Status::NoContent);
+                response::write_empty(context.out(), &reply, fields, Status::NoContent);
             }
             Disposition::Pending(call) => {
                 self.wait(reply, context).call = call;
@@ -193,6 +196,7 @@ fn handle(
             _,
         ) => endpoint.handle_open_stream(inbound, (session, last_event_id), out),
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
+        (Route::Head | Route::Options, _) => unreachable!("it was answered as a plain request"),
     }
 }
 
@@ -208,19 +212,25 @@ pub(super) fn principal_of<'a>(
     principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
 }
 
-/// The checks before the body is read.
+/// The checks before the body is read. The host and the origin come first: nothing else of a page
+/// that is not allowed is looked at. Gives the principal with the route.
 fn check<'a>(
     head: &'a RequestHead<'a>,
-    reply: &Reply,
+    reply: &mut Reply,
     rules: &'a Rules,
-) -> Result<Route<'a>, Reason<'a>> {
+) -> Result<(Route<'a>, Option<&'a str>), Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
     let allowed = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
         _ => rules.origin.check(host, origin),
     };
-    allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
-    let route = http::route(head, &rules.endpoint_path)?;
+    match allowed {
+        Ok(cross_origin) => reply.cross_origin = cross_origin,
+        Err(refusal) if refusal.is_of_host() && probe_of(head, rules).is_some() => {}
+        Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin))),
+    }
+    let route = http::route(head, &rules.http_settings.endpoint_paths)?;
+    let principal = principal_of(head, rules)?;
     let accept = reply.accept;
     match route {
         Route::Post if head.content_type == Field::Repeated => {
@@ -231,9 +241,9 @@ fn check<'a>(
         Route::Post if !accept.json && !accept.event_stream => Err(Reason::NotAcceptable(
             "application/json or text/event-stream",
         )),
-        Route::OpenStream { .. } if !accept.event_stream => {
+        Route::OpenStream { .. } | Route::Head if !accept.event_stream => {
             Err(Reason::NotAcceptable("text/event-stream"))
         }
-        route => Ok(route),
+        route => Ok((route, principal)),
     }
 }

@@ -6,6 +6,7 @@ use corelane_protocol::framing::http1::{
 use corelane_protocol::framing::sse::{self, Event};
 
 use super::buffers::Reply;
+use super::cors::Cors;
 use crate::mcp::{EventId, SessionId};
 
 /// The time as an HTTP date.
@@ -16,6 +17,13 @@ const SESSION_HEADER: &str = "MCP-Session-Id";
 
 /// The time after which an overloaded server may be tried again (RFC 9110 10.2.3).
 const RETRY_AFTER_SECONDS: &[u8] = b"1";
+
+/// The fields that do not depend on the request, and those for each origin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HeadFields<'a> {
+    pub(crate) date: &'a Date,
+    pub(crate) cors: &'a Cors,
+}
 
 /// The fields of an answer's head besides its status.
 #[derive(Debug, Default)]
@@ -31,36 +39,66 @@ pub(crate) struct Extra {
 pub(crate) fn write_message(
     out: &mut Vec<u8>,
     reply: &Reply,
-    date: &Date,
+    common: HeadFields<'_>,
     status: Status,
     extra: &Extra,
     body: &[u8],
 ) {
     if !reply.accept.json && status == Status::Ok {
-        write_head(out, reply, date, status, stream_content(reply), extra);
+        write_head(out, reply, common, status, stream_content(reply), extra);
         write_event(out, reply, None, body);
         write_stream_end(out, reply);
         return;
     }
     if reply.is_head {
-        write_head(out, reply, date, status, Content::Omitted, extra);
+        write_head(out, reply, common, status, Content::Omitted, extra);
         return;
     }
-    write_head(out, reply, date, status, Content::Json(body.len()), extra);
+    write_head(out, reply, common, status, Content::Json(body.len()), extra);
     out.extend_from_slice(body);
 }
 
 /// Appends a whole response without a body.
-pub(crate) fn write_empty(out: &mut Vec<u8>, reply: &Reply, date: &Date, status: Status) {
-    write_head(out, reply, date, status, Content::None, &Extra::default());
+pub(crate) fn write_empty(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    common: HeadFields<'_>,
+    status: Status,
+) {
+    write_head(out, reply, common, status, Content::None, &Extra::default());
+}
+
+/// Appends a response head with these fields beside the usual ones.
+pub(super) fn write_with_fields(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    common: HeadFields<'_>,
+    (status, content): (Status, Content),
+    fields: &[(&str, &[u8])],
+) {
+    let head = head_of(reply, common, status, content);
+    let retry: [(&str, &[u8]); 1] = [("Retry-After", RETRY_AFTER_SECONDS)];
+    let retry = if may_be_retried(status) {
+        &retry[..]
+    } else {
+        &[]
+    };
+    let fields = [fields, retry].concat();
+    write_response_head(
+        out,
+        &ResponseHead {
+            fields: &fields,
+            ..head
+        },
+    );
 }
 
 /// Appends the head of a stream of events.
-pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
+pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, common: HeadFields<'_>) {
     write_head(
         out,
         reply,
-        date,
+        common,
         Status::Ok,
         stream_content(reply),
         &Extra::default(),
@@ -68,10 +106,10 @@ pub(crate) fn write_stream_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
 }
 
 /// Appends the head of an answer in JSON whose message comes later.
-pub(crate) fn write_json_head(out: &mut Vec<u8>, reply: &Reply, date: &Date) {
+pub(crate) fn write_json_head(out: &mut Vec<u8>, reply: &Reply, common: HeadFields<'_>) {
     let chunked = is_chunked(reply);
     let (content, extra) = (Content::JsonStream { chunked }, Extra::default());
-    write_head(out, reply, date, Status::Ok, content, &extra);
+    write_head(out, reply, common, Status::Ok, content, &extra);
 }
 
 /// Appends a part of such an answer.
@@ -140,19 +178,12 @@ fn in_stream(out: &mut Vec<u8>, reply: &Reply, write: impl FnOnce(&mut Vec<u8>))
 fn write_head(
     out: &mut Vec<u8>,
     reply: &Reply,
-    date: &Date,
+    common: HeadFields<'_>,
     status: Status,
     content: Content,
     extra: &Extra,
 ) {
-    let mut head = ResponseHead {
-        status,
-        content,
-        date: Some(date),
-        keep_alive: reply.keep_alive,
-        version_minor: reply.version_minor,
-        fields: &[],
-    };
+    let mut head = head_of(reply, common, status, content);
     let session = extra.session.map(SessionId::to_text);
     let mut fields: [(&str, &[u8]); 3] = [("", b""); 3];
     let mut count = 0;
@@ -164,10 +195,33 @@ fn write_head(
         fields[count] = (name, value.as_bytes());
         count += 1;
     }
-    if status == Status::ServiceUnavailable {
+    if may_be_retried(status) {
         fields[count] = ("Retry-After", RETRY_AFTER_SECONDS);
         count += 1;
     }
     head.fields = &fields[..count];
     write_response_head(out, &head);
+}
+
+/// A head without further fields.
+fn head_of<'a>(
+    reply: &Reply,
+    common: HeadFields<'a>,
+    status: Status,
+    content: Content,
+) -> ResponseHead<'a> {
+    ResponseHead {
+        status,
+        content,
+        date: Some(common.date),
+        keep_alive: reply.keep_alive,
+        version_minor: reply.version_minor,
+        fields: &[],
+        lines: common.cors.lines(reply.cross_origin),
+    }
+}
+
+/// Whether a refusal says when the request may be made again (RFC 9110 15.6.4, RFC 6585 4).
+fn may_be_retried(status: Status) -> bool {
+    matches!(status, Status::ServiceUnavailable | Status::TooManyRequests)
 }

@@ -20,6 +20,9 @@
 //! https), or one of the server's own names with its port: another port is another page. `null` and
 //! malformed values are refused. A request without `Origin` comes from no page and passes.
 //!
+//! A page of another origin than the request's `Host` reads an answer only if its browser is
+//! allowed to show it: the check names such an origin, and the answer repeats it.
+//!
 //! Invariant: [`OriginPolicy::check`] allocates nothing and compares at most every entry once. It
 //! deliberately lacks header parsing, CORS answers, and authentication.
 
@@ -45,6 +48,14 @@ pub struct OriginPolicy {
     own_spellings: Vec<Box<[u8]>>,
     host_checked: bool,
 }
+
+/// An allowed origin that is not the origin of the request's `Host`: its place among those of
+/// [`OriginPolicy::cross_origins`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrossOrigin(pub(crate) u8);
+
+/// The schemes of web pages.
+const WEB_SCHEMES: [&str; 2] = ["http", "https"];
 
 /// An entry of the configuration that no request could ever match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +111,12 @@ pub enum OriginRefusal {
 const NAME_BYTES_SHOWN_MAX: usize = 128;
 
 impl OriginRefusal {
+    /// Whether it is for `Host`, not for `Origin`.
+    pub(crate) fn is_of_host(self) -> bool {
+        use OriginRefusal::{HostMalformed, HostMissing, HostNotAllowed};
+        matches!(self, HostMissing | HostMalformed | HostNotAllowed)
+    }
+
     /// Names the refused value of a request with this `Host` and `Origin`, and the setting that
     /// would allow it.
     pub fn explain(self, host: Option<&[u8]>, origin: Option<&[u8]>) -> String {
@@ -159,12 +176,24 @@ impl OriginPolicy {
         self.host_checked
     }
 
+    /// The origins that requests of any `Host` may come from, as browsers spell them.
+    pub(crate) fn cross_origins(&self) -> impl Iterator<Item = String> {
+        let own = self.own.iter().flat_map(|own| {
+            WEB_SCHEMES.map(|scheme| WebOrigin::of(scheme.as_bytes(), own.clone()).spelling())
+        });
+        self.origins.iter().map(WebOrigin::spelling).chain(own)
+    }
+
     /// Checks a request by the values of its `Host` and `Origin` fields, without the white space
-    /// around them.
+    /// around them. Returns its origin if that is an allowed one but not that of its host.
     ///
     /// # Errors
     /// The request must be refused with 403.
-    pub fn check(&self, host: Option<&[u8]>, origin: Option<&[u8]>) -> Result<(), OriginRefusal> {
+    pub fn check(
+        &self,
+        host: Option<&[u8]>,
+        origin: Option<&[u8]>,
+    ) -> Result<Option<CrossOrigin>, OriginRefusal> {
         if self.host_checked && !self.is_own_spelling(host) {
             let host = host.ok_or(OriginRefusal::HostMissing)?;
             let host = Parsed::host(host).ok_or(OriginRefusal::HostMalformed)?;
@@ -174,7 +203,7 @@ impl OriginPolicy {
         }
         match origin {
             Some(origin) => self.check_origin(host, origin),
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 
@@ -184,22 +213,33 @@ impl OriginPolicy {
         host.is_some_and(|host| self.own_spellings.iter().any(|own| **own == *host))
     }
 
-    fn check_origin(&self, host: Option<&[u8]>, origin: &[u8]) -> Result<(), OriginRefusal> {
+    fn check_origin(
+        &self,
+        host: Option<&[u8]>,
+        origin: &[u8],
+    ) -> Result<Option<CrossOrigin>, OriginRefusal> {
         let (scheme, named) = Parsed::origin(origin).ok_or(OriginRefusal::OriginMalformed)?;
-        if self.origins.iter().any(|own| own.matches(scheme, named)) {
-            return Ok(());
+        let default_port = authority::default_port(scheme);
+        let port = named.port.or(default_port);
+        if default_port.is_some()
+            && let Some(host) = host.and_then(Parsed::host)
+            && host.host.is(named.host)
+            && host.port.or(default_port) == port
+        {
+            return Ok(None);
+        }
+        let mut origins = self.origins.iter();
+        if let Some(at) = origins.position(|own| own.matches(scheme, named)) {
+            return Ok(Some(CrossOrigin(at as u8)));
         }
         // Only web pages share an origin with a web server; other schemes must be listed.
-        let default_port =
-            authority::default_port(scheme).ok_or(OriginRefusal::OriginNotAllowed)?;
-        let port = named.port.unwrap_or(default_port);
-        let is_own = |own: &Authority| own.host.is(named.host) && own.port == Some(port);
-        if self.own.iter().any(is_own) {
-            return Ok(());
-        }
-        match host.and_then(Parsed::host) {
-            Some(host) if host.host.is(named.host) && host.port.unwrap_or(default_port) == port => {
-                Ok(())
+        let is_scheme = |web: &&str| scheme.eq_ignore_ascii_case(web.as_bytes());
+        let scheme_at = WEB_SCHEMES.iter().position(is_scheme);
+        let is_own = |own: &Authority| own.host.is(named.host) && own.port == port;
+        match (scheme_at, self.own.iter().position(is_own)) {
+            (Some(scheme_at), Some(own_at)) => {
+                let at = self.origins.len() + own_at * WEB_SCHEMES.len() + scheme_at;
+                Ok(Some(CrossOrigin(at as u8)))
             }
             _ => Err(OriginRefusal::OriginNotAllowed),
         }

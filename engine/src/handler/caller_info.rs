@@ -59,6 +59,11 @@ impl ExposedHeaders {
         Ok(ExposedHeaders(exposed))
     }
 
+    /// Their names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|name| &**name)
+    }
+
     /// Whether handlers see no header at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -49,6 +49,11 @@ impl CallShedding {
         self.is_out_of_memory = is_out;
     }
 
+    /// Whether some new calls are refused because the shard takes too long.
+    pub(super) fn sheds(&self) -> bool {
+        self.served_one_of > 1
+    }
+
     /// Whether new calls are refused for the memory of the shard.
     pub(super) fn is_out_of_memory(&self) -> bool {
         self.is_out_of_memory

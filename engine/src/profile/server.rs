@@ -23,6 +23,9 @@ pub const ALLOWED_MAX: usize = 64;
 /// port.
 pub const ALLOWED_BYTES_MAX: usize = 300;
 
+/// Most paths of the endpoint; each request for another path walks the list.
+pub const ENDPOINTS_MAX: usize = 8;
+
 /// Longest endpoint path, in bytes.
 pub const ENDPOINT_BYTES_MAX: usize = 256;
 
@@ -41,8 +44,12 @@ knobs! {
         /// nothing is listened on. There is one shard then, which is pinned to a core only if
         /// `cores` is set: a machine runs many such processes.
         stdio: bool = false, anything();
-        /// Path of the MCP endpoint, as in the specification's examples.
-        endpoint: String = "/mcp".to_owned(), anything();
+        /// Path of the MCP endpoint, as in the specification's examples, or a list of up to 8 paths
+        /// that all lead to it. A slash at the end and a query make no difference.
+        endpoint: Paths = Paths::One("/mcp".to_owned()), anything();
+        /// Whether GET answers probes of supervisors and load balancers, for any `Host`, with the
+        /// state of the shard: /live (/liveness, /healthz), /ready (/readiness) and /health.
+        probes: bool = true, anything();
         /// Number of shards; default one for each core in use. More shards than cores share them in
         /// turn, which adds file tables (capacity for connections), not speed.
         shards: Option<usize> = None, within(1..=SHARDS_MAX as u64);
@@ -53,14 +60,24 @@ knobs! {
         /// `Host` is not checked. Most proxies pass on the name that clients use.
         allowed_hosts: Vec<String> = Vec::new(), anything();
         /// Web origins accepted in `Origin`, "scheme://name" or "scheme://name:port", at most 64;
-        /// default none: only pages of the server's own origin may call it. Browsers send
-        /// preflights before the requests of other pages; a proxy has to answer these.
+        /// default none: only pages of the server's own origin may call it. Their browsers get the
+        /// answers to preflights and the headers of CORS.
         allowed_origins: Vec<String> = Vec::new(), anything();
+        /// Whether pages of these origins may call with cookies: for a proxy in front that
+        /// authenticates by cookie. Without it browsers hide the answers to such calls.
+        allow_credentials: bool = false, anything();
+        /// Seconds for which a browser keeps the answer to a preflight: the longest that Chromium
+        /// does. A shorter time makes a removed origin lose its access sooner.
+        preflight_max_age_s: u32 = 7200, within(0..=86_400);
         /// Header in which the proxy in front names the principal, such as "x-forwarded-user" or
         /// "x-auth-request-user"; default none: every client is anonymous. Only for a server behind
         /// a proxy that sets the header and removes it from the requests of clients: otherwise a
         /// client could claim any name.
         principal_header: Option<String> = None, anything();
+        /// Milliseconds from the signal to the drain, in which everything is served and /ready is
+        /// answered with 503: longer than a load balancer takes to notice, such as 5,000 behind
+        /// Kubernetes or HAProxy. 0 drains at once.
+        drain_notice_ms: u64 = 0, within(0..=600_000);
         /// Milliseconds that calls in flight get to finish at shutdown: below the 30 s after which
         /// supervisors such as systemd or Kubernetes kill.
         drain_timeout_ms: u64 = 10_000, within(0..=600_000);
@@ -74,6 +91,29 @@ knobs! {
         /// Connections the kernel completes ahead of accept(2): the value of net.core.somaxconn
         /// since Linux 5.4, which also caps it.
         backlog: u32 = 4096, within(1..=65_535);
+    }
+}
+
+/// A path, or a list of paths.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged, expecting = "expected a path or a list of paths")]
+pub enum Paths {
+    /// The only one.
+    One(String),
+    /// Several; the first one is shown.
+    Several(Vec<String>),
+}
+
+impl Value for Paths {}
+
+impl Paths {
+    /// All of them.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Paths::One(path) => std::slice::from_ref(path),
+            Paths::Several(paths) => paths,
+        }
     }
 }
 
@@ -99,11 +139,18 @@ fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr,
 impl Server {
     /// Checks the texts against the needs of their keys.
     pub(super) fn check_texts(&self) -> Result<(), ProfileError> {
+        let endpoints = self.endpoint.as_slice();
+        check::count("server.endpoint entries", endpoints.len(), ENDPOINTS_MAX)?;
+        let expected = "a path of 1 to 256 visible ASCII characters that starts with / and has no \
+                        ? or #";
+        for endpoint in endpoints {
+            check::text("server.endpoint", endpoint, is_path(endpoint), expected)?;
+        }
         check::text(
             "server.endpoint",
-            &self.endpoint,
-            is_path(&self.endpoint),
-            "a path of 1 to 256 visible ASCII characters that starts with / and has no ? or #",
+            "[]",
+            !endpoints.is_empty(),
+            "at least one path",
         )?;
         check_list("server.allowed_hosts", &self.allowed_hosts)?;
         check_list("server.allowed_origins", &self.allowed_origins)?;

@@ -44,6 +44,8 @@ pub struct RunningServer {
     supervision: Supervision,
     events: Sender<Event>,
     received: Receiver<Event>,
+    /// How long probes of readiness are refused before the drain.
+    drain_notice: Duration,
     /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
@@ -60,13 +62,14 @@ impl RunningServer {
     ) -> RunningServer {
         RunningServer {
             address,
-            endpoint: profile.server.endpoint.clone(),
+            endpoint: profile.server.endpoint.as_slice()[0].clone(),
             connections_per_shard,
             memory,
             shards: Vec::new(),
             supervision: Supervision::Starting(Box::new(supervisor)),
             events,
             received,
+            drain_notice: Duration::from_millis(profile.server.drain_notice_ms),
             watches: Vec::new(),
             runtime: None,
         }
@@ -93,7 +96,7 @@ impl RunningServer {
         self.address
     }
 
-    /// Path of the MCP endpoint.
+    /// Path of the MCP endpoint, the first one if there are several.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -144,7 +147,10 @@ impl RunningServer {
     /// Serves until a signal, or until a shard fails; then drains.
     pub(super) fn run_until_signal(mut self) -> Result<()> {
         match self.received.recv() {
-            Ok(Event::Signal) => tracing::info!("draining"),
+            Ok(Event::Signal) => {
+                self.give_notice();
+                tracing::info!("draining");
+            }
             Ok(Event::ShardEnded | Event::InputEnded(_)) | Err(_) => {
                 tracing::error!("a shard ended; draining the rest");
             }
@@ -154,6 +160,19 @@ impl RunningServer {
             tracing::info!(name = row.name, label = row.label, value, "total");
         }
         Ok(())
+    }
+
+    /// Lets load balancers see that the server drains soon, and goes on until they have had the
+    /// time to look, or a shard ends.
+    fn give_notice(&self) {
+        if self.drain_notice.is_zero() {
+            return;
+        }
+        tracing::info!("draining in {} ms", self.drain_notice.as_millis());
+        for control in &self.shards {
+            control.begin_notice();
+        }
+        let _ = self.received.recv_timeout(self.drain_notice);
     }
 
     /// The sender of its events.

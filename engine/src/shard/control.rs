@@ -10,6 +10,8 @@ use corelane_io::wake::Waker;
 /// The controls that other threads have over a shard.
 #[derive(Debug, Default)]
 pub(crate) struct ShardControl {
+    /// Set when the server is to drain soon, so that load balancers send no new client.
+    pub(crate) is_leaving: AtomicBool,
     /// Set to make the shard drain.
     pub(crate) drain: AtomicBool,
     /// Set when the time for calls is over before the shard would notice.
@@ -43,6 +45,12 @@ impl ShardControl {
             ..ShardControl::default()
         });
         controls.map(Arc::new).collect()
+    }
+
+    /// Lets the shard refuse probes of readiness; it serves everything else.
+    pub(crate) fn begin_notice(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+        self.wake();
     }
 
     /// Makes the shard drain.

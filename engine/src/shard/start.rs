@@ -12,8 +12,6 @@ use std::sync::mpsc::{SendError, Sender};
 use std::task::Poll;
 use std::thread;
 
-use corelane_protocol::limits::HttpLimits;
-
 use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
@@ -24,6 +22,8 @@ use super::run::run;
 use super::work::{Accepting, Drain, Handling, MemoryState, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
+use crate::connection::cors::Cors;
+use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -81,7 +81,7 @@ pub(crate) struct ShardPlan {
     pub(crate) origin: OriginPolicy,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
-    pub(crate) endpoint_path: String,
+    pub(crate) http: HttpSettings,
     pub(crate) parts: ServerParts,
     /// Changes from other threads.
     pub(crate) updates: Arc<ShardUpdates>,
@@ -460,19 +460,22 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         forwards: Vec::new(),
         postponed: Vec::new(),
         rules: Rules {
-            http: http_limits(profile),
+            http: profile.http.limits(),
             lines: profile.lines,
             connection: profile.connection,
             origin: plan.origin.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
-            endpoint_path: plan.endpoint_path.clone(),
+            foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+            cors: Cors::new(&plan.origin, &plan.http, plan.parts.exposed.names()),
+            http_settings: plan.http.clone(),
         },
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
         requests_left: 0,
         is_draining: false,
+        is_leaving: false,
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,
         output_bytes: 0,
@@ -484,14 +487,5 @@ fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
     match profile.overload.memory_bytes_max {
         0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
         bytes => bytes,
-    }
-}
-
-fn http_limits(profile: &ShardProfile) -> HttpLimits {
-    HttpLimits {
-        head_bytes_max: profile.http.head_bytes_max,
-        headers_max: profile.http.headers_max,
-        target_bytes_max: profile.http.target_bytes_max,
-        body_bytes_max: profile.http.body_bytes_max,
     }
 }

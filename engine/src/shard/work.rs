@@ -192,6 +192,8 @@ pub(crate) struct Handling {
     /// Requests that connections may still make at this step of the turn, all together.
     pub(super) requests_left: u32,
     pub(super) is_draining: bool,
+    /// The server drains soon.
+    pub(super) is_leaving: bool,
     /// Bytes of memory that the unfinished requests of all connections hold.
     pub(super) input_bytes: usize,
     /// How many there may be.
@@ -217,6 +219,7 @@ impl Handling {
             shard: self.shard,
             key,
             is_draining: self.is_draining,
+            is_leaving: self.is_leaving,
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.input_bytes_max,
             shard_output_bytes: self.output_bytes,

@@ -20,27 +20,42 @@ pub enum Route<'a> {
     },
     /// The end of this legacy session.
     EndSession(SessionClaim<'a>),
+    /// The head of the answer to GET. Nothing is opened, and the session is not looked up.
+    Head,
+    /// The verbs that the endpoint takes.
+    Options,
 }
+
+/// The verbs that an endpoint takes.
+pub const ENDPOINT_VERBS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 
 /// First checks, before the body: path and verb.
 ///
 /// # Errors
-/// 404 for another path than `endpoint`, 405 for another verb, 400 for a session verb without a
-/// usable session header or with different last events.
-pub fn route<'a>(head: &'a RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>, Reason<'a>> {
-    if !is_path(head.path, endpoint) {
-        return Err(Reason::Path(endpoint));
+/// 404 for a path that is none of `endpoints`, 405 for another verb, 400 for a session verb without
+/// a usable session header or with different last events.
+pub fn route<'a>(
+    head: &'a RequestHead<'a>,
+    endpoints: &'a [impl AsRef<str>],
+) -> Result<Route<'a>, Reason<'a>> {
+    let mut paths = endpoints.iter().map(AsRef::as_ref);
+    if !paths.any(|endpoint| is_path(head.path, endpoint)) {
+        return Err(Reason::Path(endpoints.first().map_or("", AsRef::as_ref)));
     }
     let claims = Claims::of_head(head);
     match head.method {
         Verb::Post => Ok(Route::Post),
-        Verb::Get | Verb::Delete if names_modern(claims) => Err(Reason::Verb("POST")),
+        Verb::Get | Verb::Head | Verb::Delete if names_modern(claims) => {
+            Err(Reason::Verb("POST, OPTIONS"))
+        }
+        Verb::Head => session_claim(claims).map(|_| Route::Head),
+        Verb::Options => Ok(Route::Options),
         Verb::Get => Ok(Route::OpenStream {
             session: session_claim(claims)?,
             last_event_id: last_event_id(head.last_event_id)?,
         }),
         Verb::Delete => Ok(Route::EndSession(session_claim(claims)?)),
-        _ => Err(Reason::Verb("GET, POST, DELETE")),
+        Verb::Other => Err(Reason::Verb(ENDPOINT_VERBS)),
     }
 }
 

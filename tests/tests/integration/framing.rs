@@ -81,7 +81,6 @@ fn bytes_that_do_not_begin_like_http_are_refused() {
             400,
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         ),
-        ("HTTP/2", 505, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
         ("HTTP/0.9", 400, b"GET /mcp\r\n\r\n"),
         ("HTTP/1.2", 505, b"GET /mcp HTTP/1.2\r\nHost: h\r\n\r\n"),
         (
@@ -119,7 +118,7 @@ fn the_first_line_of_another_protocol_is_refused_at_once() {
         ("SSH", 400, b"SSH-2.0-OpenSSH_9.6\r\n"),
         ("Redis", 400, b"*1\r\n$4\r\nPING\r\n"),
         ("HTTP/0.9", 400, b"GET /mcp\r\n"),
-        ("HTTP/2", 505, b"PRI * HTTP/2.0\r\n"),
+        ("HTTP/3", 505, b"GET /mcp HTTP/3.0\r\n"),
     ];
     for (name, status, bytes) in cases {
         check_refused(&server, name, bytes, *status);

@@ -173,25 +173,45 @@ fn a_host_is_allowed_with_a_flag_and_a_refused_one_is_named() {
     });
 }
 
-/// A page of another origin needs CORS headers, which only a proxy adds: no header says otherwise.
+/// The browser of an allowed page learns that it may show every answer to the page.
 #[test]
-fn no_header_promises_a_page_of_an_allowed_origin_what_does_not_work() {
+fn a_page_of_an_allowed_origin_can_call() {
     let origin = "http://page.example:6274";
     let profile = format!("[server]\nallowed_origins = [\"{origin}\"]");
-    let server = Setup::shards(1).profile(&profile).start();
+    let server = Setup::shards(2).profile(&profile).start();
     let preflight = Request::new("OPTIONS")
-        .field("Origin", origin)
-        .field("Access-Control-Request-Method", "POST");
-    let list = Request::modern(1, "tools/list", json!({})).field("Origin", origin);
-    for (request, status) in [(preflight, 405), (list, 200)] {
-        let response = server.connect().exchange(&request);
-        assert_eq!(response.status(), status, "{response:?}");
-        for name in ["Origin", "Methods", "Headers", "Credentials"] {
-            let promise = format!("Access-Control-Allow-{name}");
-            assert_eq!(response.head.field(&promise), None, "{response:?}");
-        }
-        if let Some(allowed) = response.head.field("Allow") {
-            assert!(!allowed.contains("OPTIONS"), "{response:?}");
-        }
+        .field("Access-Control-Request-Method", "POST")
+        .field("Access-Control-Request-Headers", "mcp-session-id");
+    let call = Request::modern_call("test_simple_text", json!({}));
+    let mut connection = server.connect();
+    let session = Session::open(&mut connection);
+    for (name, request, status) in [
+        ("preflight", preflight, 204),
+        ("call", call, 200),
+        (
+            "legacy call",
+            session.call("test_simple_text", json!({})),
+            200,
+        ),
+        ("no JSON", Request::post("{"), 400),
+        ("other path", Request::new("GET").path("/"), 404),
+        ("end of the session", session.delete(), 204),
+        (
+            "ended session",
+            session.request(1, "ping", Value::Null),
+            404,
+        ),
+    ] {
+        let response = server.connect().exchange(&request.field("Origin", origin));
+        assert_eq!(response.status(), status, "{name}: {response:?}");
+        let allowed = response.head.field("Access-Control-Allow-Origin");
+        assert_eq!(allowed, Some(origin), "{name}: {response:?}");
+        assert_eq!(response.head.field("Vary"), Some("Origin"), "{name}");
+        let headers = response.head.field("Access-Control-Allow-Headers");
+        assert_eq!(headers.is_some(), name == "preflight", "{response:?}");
     }
+    // No page, no fields.
+    let ping = Request::modern(1, "server/discover", json!({}));
+    let response = connection.exchange(&ping);
+    assert_eq!(response.head.field("Access-Control-Allow-Origin"), None);
 }

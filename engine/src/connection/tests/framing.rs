@@ -283,28 +283,6 @@ fn requests_are_refused_before_their_body_is_looked_at() {
 }
 
 #[test]
-fn head_is_refused_without_a_body_and_the_connection_goes_on() {
-    let allowed = Some("GET, POST, DELETE");
-    for (path, host, status, allow) in [
-        ("/mcp", "localhost", 405, allowed),
-        ("/mcp/", "localhost", 405, allowed),
-        ("/other", "localhost", 404, None),
-        ("/mcp", "evil.example", 403, None),
-    ] {
-        let mut line = TestConnection::new();
-        line.receive(format!("HEAD {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
-        let response = line.response();
-        assert_eq!(response.status, status, "{path}");
-        assert_eq!(response.body, Body::None);
-        assert_eq!(response.field("allow"), allow, "{path}");
-        assert_eq!(response.field("content-length"), None);
-        assert_eq!(response.field("connection"), None);
-        line.receive(echo("m").as_bytes());
-        assert_eq!(text_of(&line.response()), "m");
-    }
-}
-
-#[test]
 fn a_compressed_body_is_refused_with_the_accepted_encoding() {
     let body = initialize("2025-11-25");
     for (coding, status) in [

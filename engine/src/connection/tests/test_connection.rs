@@ -9,7 +9,9 @@ use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
+use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
+use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
 use crate::guard::holder::HolderKey;
@@ -17,7 +19,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::meter::throttle::Throttle;
-use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits, Server};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -46,6 +48,7 @@ pub(super) struct TestConnection {
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
+    pub(super) is_leaving: bool,
     pub(super) input_bytes: usize,
     /// Bytes of unsent output of the whole shard.
     pub(super) shard_output_bytes: usize,
@@ -82,10 +85,13 @@ impl TestConnection {
                 origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
-                endpoint_path: "/mcp".to_owned(),
+                http_settings: HttpSettings::of(&Server::default()),
+                foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+                cors: Cors::default(),
             },
             requests_per_turn: 16,
             is_draining: false,
+            is_leaving: false,
             input_bytes: 0,
             shard_output_bytes: 0,
             takes_output: true,
@@ -146,6 +152,7 @@ impl TestConnection {
             shard: 0,
             key: KEY,
             is_draining: self.is_draining,
+            is_leaving: self.is_leaving,
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.rules.connection.input_bytes_max,
             shard_output_bytes: self.shard_output_bytes,

@@ -140,12 +140,24 @@ impl Authority {
 
 impl WebOrigin {
     pub(super) fn new(scheme: &[u8], named: Parsed<'_>) -> Self {
-        let mut authority = named.to_authority();
-        authority.port = authority.port.or(default_port(scheme));
+        Self::of(scheme, named.to_authority())
+    }
+
+    pub(super) fn of(scheme: &[u8], authority: Authority) -> Self {
+        let port = authority.port.or(default_port(scheme));
         Self {
-            scheme: scheme.into(),
-            authority,
+            scheme: scheme.to_ascii_lowercase().into(),
+            authority: Authority { port, ..authority },
         }
+    }
+
+    /// As browsers spell it (WHATWG HTML 7.1.1): in small letters, without a default port.
+    pub(super) fn spelling(&self) -> String {
+        let Authority { host, port } = self.authority.clone();
+        let port = port.filter(|_| port != default_port(&self.scheme));
+        let authority = Authority { host, port }.spelling().to_ascii_lowercase();
+        let [scheme, authority] = [&self.scheme, &authority[..]].map(String::from_utf8_lossy);
+        format!("{scheme}://{authority}")
     }
 
     /// Whether both are the same origin (RFC 6454 5).

@@ -3,7 +3,7 @@
 use super::OriginRefusal::{
     HostMalformed, HostMissing, HostNotAllowed, OriginMalformed, OriginNotAllowed,
 };
-use super::{NAME_BYTES_SHOWN_MAX, OriginPolicy, OriginRefusal};
+use super::{CrossOrigin, NAME_BYTES_SHOWN_MAX, OriginPolicy, OriginRefusal};
 
 fn policy(listen: &str, hosts: &[&str], origins: &[&str]) -> OriginPolicy {
     let listen = listen.parse().expect("the test's own address is valid");
@@ -19,7 +19,11 @@ fn check(
 ) {
     let (host, origin) = (host.into(), origin.into());
     let found = policy.check(host.map(str::as_bytes), origin.map(str::as_bytes));
-    assert_eq!(found, expected, "host {host:?}, origin {origin:?}");
+    assert_eq!(
+        found.map(drop),
+        expected,
+        "host {host:?}, origin {origin:?}"
+    );
 }
 
 #[test]
@@ -349,6 +353,39 @@ fn refuses_entries_that_could_never_match() {
     let error = OriginPolicy::new(unbound, &none, &none).expect_err("no port");
     let message = "listener 127.0.0.1:0 has no port; the policy needs the address that was bound";
     assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn an_origin_of_another_host_is_named_as_browsers_spell_it() {
+    let origins = ["HTTPS://App.example:443", "app://local"];
+    let policy = policy("127.0.0.1:8080", &["mcp.example"], &origins);
+    let spelled: Vec<_> = policy.cross_origins().collect();
+    for (host, origin, expected) in [
+        (
+            "mcp.example",
+            "https://app.example",
+            Some("https://app.example"),
+        ),
+        ("mcp.example", "app://local", Some("app://local")),
+        ("mcp.example", "http://mcp.example", None),
+        ("mcp.example", "https://mcp.example", None),
+        ("localhost:8080", "http://localhost:8080", None),
+        (
+            "127.0.0.1:8080",
+            "http://localhost:8080",
+            Some("http://localhost:8080"),
+        ),
+        (
+            "localhost:9000",
+            "https://[::1]:8080",
+            Some("https://[::1]:8080"),
+        ),
+    ] {
+        let found = policy.check(Some(host.as_bytes()), Some(origin.as_bytes()));
+        let found = found.expect("an allowed origin");
+        let named = found.map(|CrossOrigin(at)| &*spelled[usize::from(at)]);
+        assert_eq!(named, expected, "{origin} at {host}");
+    }
 }
 
 #[test]

@@ -34,6 +34,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether new calls are refused for the memory that the shard holds.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.services.calls.shedding.is_out_of_memory()
+    }
+
+    /// Whether some new calls are refused because the shard takes too long for its work.
+    pub(crate) fn sheds_calls(&self) -> bool {
+        self.services.calls.shedding.sheds()
+    }
+
     /// Refuses new calls while the shard holds too much memory.
     pub(crate) fn set_out_of_memory(&mut self, is_out: bool) {
         self.services.calls.shedding.set_out_of_memory(is_out);

@@ -218,7 +218,7 @@ impl TestEndpoint {
             let requester = &self.requester(head);
             let endpoint = &mut self.endpoint;
             let inbound = Inbound::new(requester, exchange);
-            match route(head, "/mcp") {
+            match route(head, &["/mcp"]) {
                 Ok(Route::OpenStream {
                     session,
                     last_event_id,
@@ -226,7 +226,7 @@ impl TestEndpoint {
                 Ok(Route::EndSession(headers)) => {
                     endpoint.handle_delete_session(inbound, headers, &mut out)
                 }
-                Ok(Route::Post) => panic!("a POST has a body"),
+                Ok(other) => panic!("{other:?} is of another verb"),
                 Err(reason) => endpoint.refuse(None, reason, &mut out),
             }
         });

@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 use super::client::Client;
 use crate::catalog::pending_updates::PendingUpdates;
 use crate::connection::http::{Connection, Phase};
+use crate::connection::http_settings::HttpSettings;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::mcp::Exchange;
 use crate::mcp::tests::test_endpoint::{on_executor, parts};
 use crate::mcp::tests::tools::Gate;
 use crate::meter::Counter;
-use crate::profile::{Profile, ShardProfile};
+use crate::profile::{Profile, Server, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
 use crate::shard::kept::Place;
@@ -150,7 +151,7 @@ impl TestShard {
                 intake: Intake::Listener(Place::of(listener), setup.backlog),
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
-                endpoint_path: "/mcp".to_owned(),
+                http: HttpSettings::of(&Server::default()),
                 parts: parts.clone(),
                 updates,
                 offload: OffloadPool::start(setup.threads, 1).expect("the threads start"),

@@ -160,10 +160,7 @@ impl<'a> RequestHead<'a> {
     /// Every header field in the order sent: name as sent, value trimmed. It splits the raw head
     /// again, so it costs nothing unless it is called.
     pub fn headers(&self) -> Headers<'a> {
-        let fields_at = memchr(b'\n', self.raw).map_or(self.raw.len(), |at| at + 1);
-        Headers {
-            rest: &self.raw[fields_at..],
-        }
+        Headers::of(self.raw)
     }
 
     /// The host the request is for: the authority of the target if it has one, else `Host`
@@ -226,6 +223,17 @@ impl<'a> RequestHead<'a> {
 #[derive(Debug, Clone)]
 pub struct Headers<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// The fields of a head as it was sent, up to the first line that is none. Only a head that was
+    /// parsed is known to be well formed.
+    pub fn of(raw: &'a [u8]) -> Headers<'a> {
+        let fields_at = memchr(b'\n', raw).map_or(raw.len(), |at| at + 1);
+        Headers {
+            rest: &raw[fields_at..],
+        }
+    }
 }
 
 impl<'a> Iterator for Headers<'a> {

@@ -32,6 +32,9 @@ pub struct ResponseHead<'a> {
     pub version_minor: u8,
     /// Further fields, name and value, written in order.
     pub fields: &'a [(&'a str, &'a [u8])],
+    /// Whole field lines that many responses share, each with its CRLF. The caller made them of
+    /// valid fields once.
+    pub lines: &'a [u8],
 }
 
 /// The body after a response head. Lengths are in bytes.
@@ -90,6 +93,8 @@ pub fn write_response_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         out.extend_from_slice(value);
         out.extend_from_slice(b"\r\n");
     }
+    debug_assert!(head.lines.is_empty() || head.lines.ends_with(b"\r\n"));
+    out.extend_from_slice(head.lines);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -188,6 +193,7 @@ mod tests {
         keep_alive: true,
         version_minor: 1,
         fields: &[],
+        lines: &[],
     };
 
     fn check(head: ResponseHead<'_>, expected: &[&str]) {
@@ -215,6 +221,7 @@ mod tests {
             ResponseHead {
                 date,
                 fields,
+                lines: b"Vary: Origin\r\nY: 1\r\n",
                 keep_alive: false,
                 ..json
             },
@@ -226,6 +233,8 @@ mod tests {
                 "Connection: close",
                 "Mcp-Session-Id: s-1",
                 "X: ",
+                "Vary: Origin",
+                "Y: 1",
             ],
         );
         check(

@@ -1,7 +1,7 @@
 //! Decisions by the head alone: verb, path, and fields that come more than once.
 
 use super::{Expected, check, claiming, refused, request, with_head};
-use crate::binding::http::{Route, route, status_of};
+use crate::binding::http::{ENDPOINT_VERBS, Route, route, status_of};
 use crate::binding::refusal::Reason;
 
 #[test]
@@ -74,7 +74,7 @@ fn a_stream_is_opened_or_resumed_after_an_event() {
     let check = |headers: &str, expected: Result<Option<&[u8]>, u16>| {
         let headers = format!("MCP-Session-Id: s\r\n{headers}");
         with_head("GET /mcp", &headers, |head| {
-            let found = match route(head, "/mcp") {
+            let found = match route(head, &["/mcp"]) {
                 Ok(Route::OpenStream { last_event_id, .. }) => Ok(last_event_id),
                 Ok(other) => panic!("{other:?}"),
                 Err(reason) => Err(status_of(Some(reason.category())).code()),
@@ -94,10 +94,12 @@ fn a_stream_is_opened_or_resumed_after_an_event() {
 fn verbs_and_paths_come_first() {
     let check = |line: &str, headers: &str, expected: Result<&str, (u16, Option<&str>)>| {
         with_head(line, headers, |head| {
-            let routed = match route(head, "/mcp") {
+            let routed = match route(head, &["/mcp"]) {
                 Ok(Route::Post) => Ok("post"),
                 Ok(Route::OpenStream { .. }) => Ok("open"),
                 Ok(Route::EndSession(_)) => Ok("end"),
+                Ok(Route::Head) => Ok("head"),
+                Ok(Route::Options) => Ok("options"),
                 Err(reason) => {
                     let allow = reason.field().map(|(name, value)| {
                         assert_eq!(name, "Allow");
@@ -117,13 +119,34 @@ fn verbs_and_paths_come_first() {
     check("GET /mcp", "", Err((400, None)));
     check("DELETE /mcp", "", Err((400, None)));
     let modern = "MCP-Session-Id: s\r\nMCP-Protocol-Version: 2026-07-28\r\n";
-    check("GET /mcp", modern, Err((405, Some("POST"))));
-    check("DELETE /mcp", modern, Err((405, Some("POST"))));
-    check("PUT /mcp", "", Err((405, Some("GET, POST, DELETE"))));
-    check("HEAD /mcp", "", Err((405, Some("GET, POST, DELETE"))));
+    for verb in ["GET", "HEAD", "DELETE"] {
+        let refused = Err((405, Some("POST, OPTIONS")));
+        check(&format!("{verb} /mcp"), modern, refused);
+    }
+    check("PUT /mcp", "", Err((405, Some(ENDPOINT_VERBS))));
+    check("HEAD /mcp", session, Ok("head"));
+    check("HEAD /mcp", "", Err((400, None)));
     check("HEAD /other", "", Err((404, None)));
-    check("OPTIONS /mcp", "", Err((405, Some("GET, POST, DELETE"))));
+    check("OPTIONS /mcp", modern, Ok("options"));
+    check("OPTIONS /other", "", Err((404, None)));
     check("POST /other", "", Err((404, None)));
+}
+
+#[test]
+fn every_path_of_the_endpoint_leads_to_it() {
+    for (path, expected) in [
+        ("/mcp", Ok(())),
+        ("/v1/mcp/?key=1", Ok(())),
+        (
+            "/v1",
+            Err("no such path: the MCP endpoint is /mcp".to_owned()),
+        ),
+    ] {
+        with_head(&format!("POST {path}"), "", |head| {
+            let routed = route(head, &["/mcp", "/v1/mcp"]).map(drop);
+            assert_eq!(routed.map_err(|reason| reason.to_string()), expected);
+        });
+    }
 }
 
 #[test]
@@ -141,7 +164,7 @@ fn a_slash_at_the_end_of_the_path_makes_no_difference() {
         ("/", "/mcp", false),
     ] {
         with_head(&format!("POST {path}"), "", |head| {
-            let is_routed = route(head, endpoint).is_ok();
+            let is_routed = route(head, &[endpoint]).is_ok();
             assert_eq!(is_routed, is_served, "{endpoint} {path}");
         });
     }
