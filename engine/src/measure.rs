@@ -102,6 +102,7 @@ impl Handling {
             key: self.key,
             is_draining: false,
             is_leaving: false,
+            is_for_probes: false,
             input_bytes: &mut 0,
             input_bytes_max: usize::MAX,
             shard_output_bytes: 0,

@@ -40,6 +40,8 @@ pub(crate) struct Context<'e> {
     pub(crate) is_draining: bool,
     /// The server is to drain soon: new clients should go to another one.
     pub(crate) is_leaving: bool,
+    /// The connection is one too many: it is served a probe, and nothing else.
+    pub(crate) is_for_probes: bool,
     /// Bytes of memory that the unfinished requests of all connections of the shard hold.
     pub(crate) input_bytes: &'e mut usize,
     /// How many there may be.

@@ -94,6 +94,14 @@ impl Connection {
         }
     }
 
+    /// A connection that waits for one request, no longer than a head may take.
+    pub(crate) fn for_one_request() -> Connection {
+        Connection {
+            phase: Phase::ReadingHead,
+            ..Connection::new()
+        }
+    }
+
     /// The peer sent `bytes`, which may be changed in place.
     pub(crate) fn received(&mut self, bytes: &mut [u8], context: &mut Context<'_>) {
         match self.phase {

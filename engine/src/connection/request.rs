@@ -33,7 +33,10 @@ impl Connection {
         // A stream to HTTP/1.0 ends with its connection.
         let may_go_on = head.version_minor >= 1 || accept.json;
         let reply = Reply {
-            keep_alive: head.keep_alive && may_go_on && !context.is_draining,
+            keep_alive: head.keep_alive
+                && may_go_on
+                && !context.is_draining
+                && !context.is_for_probes,
             is_head: head.method == Method::Head,
             version_minor: head.version_minor,
             accept,
@@ -67,8 +70,7 @@ impl Connection {
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
         let peer = context.peer;
-        let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
-        let is_overloaded = context.shard_output_bytes >= output_bytes_max;
+        let overload = overload(context);
         let endpoint = &mut *context.endpoint;
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
@@ -76,8 +78,8 @@ impl Connection {
                 warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
                 endpoint.refuse(None, reason, &mut scratch)
             }
-            Ok(_) if is_overloaded => {
-                let text = "the unsent answers of all clients take too much memory";
+            Ok(_) if overload.is_some() => {
+                let text = overload.unwrap_or_default();
                 endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
             }
             Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
@@ -161,6 +163,17 @@ impl Connection {
             batch: None,
         })
     }
+}
+
+/// Why no request is served now, if so.
+#[inline]
+fn overload(context: &Context<'_>) -> Option<&'static str> {
+    if context.is_for_probes {
+        return Some("the server has no place for another connection");
+    }
+    let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
+    let is_full = context.shard_output_bytes >= output_bytes_max;
+    is_full.then_some("the unsent answers of all clients take too much memory")
 }
 
 /// Warns of a request that the host check or the origin check refused, which is the fault of the

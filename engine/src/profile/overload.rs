@@ -12,6 +12,11 @@ knobs! {
         /// tries another server; in a full table it would wait. Shards count without waiting for
         /// each other: each may accept one more at the same time.
         connections_max: u32 = 0, within(0..=1_000_000_000);
+        /// Connections of a shard that are open past `connections_max`, or past `memory_bytes_max`,
+        /// for one request each: a probe is answered, and any other request refused with 503. So a
+        /// busy server does not look dead. They are few, as probes come every few seconds, and each
+        /// is closed after `connection.head_timeout_ms`. 0 has none.
+        probe_connections: usize = 16, within(0..=1024);
         /// Connections of one address on a shard. Past it a new one is closed at once. 0 has no
         /// limit, because all clients of a proxy, and those behind one NAT, have one address. An
         /// IPv6 address is its first 64 bits. It needs Linux 6.7; each accept then costs a look-up

@@ -1,5 +1,6 @@
 //! The connections that are closed as soon as they are accepted, because the process or their
-//! address has as many as it may, or the shard holds too much memory.
+//! address has as many as it may, or the shard holds too much memory. A few of them stay for one
+//! request, so that probes of supervisors are answered.
 //!
 //! Simple version: leave them in the backlog, as with a full table. Deviation: there they wait
 //! until others leave, and keep everyone behind them waiting too. Without the two limits nothing is
@@ -43,10 +44,16 @@ impl Shard {
         all >= u64::from(max)
     }
 
+    /// Closes a connection that is one too many, or keeps it for a probe.
     fn refuse_connection(&mut self, index: u32, reason: Counter) {
         self.handling.meter.count(reason);
-        let key = self.insert(index, Connection::new());
-        self.close(key);
+        if self.handling.for_probes.len() < self.profile.overload.probe_connections {
+            let key = self.open_with(index, Connection::for_one_request());
+            self.handling.for_probes.push(key);
+        } else {
+            let key = self.insert(index, Connection::new());
+            self.close(key);
+        }
         if reason == Counter::ConnectionsRefusedLimit
             && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)
         {
@@ -54,7 +61,7 @@ impl Shard {
                 shard = self.handling.shard,
                 suppressed,
                 "the process has as many connections as overload.connections_max allows; others \
-                 are closed"
+                 are refused"
             );
         }
     }
@@ -99,6 +106,7 @@ impl Shard {
 
     /// Subtracts a connection that was closed.
     pub(super) fn forget_admitted(&mut self, key: SlotKey) {
+        self.handling.for_probes.retain(|it| *it != key);
         self.note_connections();
         if self.profile.overload.connections_per_address_max > 0 {
             self.addresses.remove(key.index);
@@ -112,7 +120,8 @@ impl Shard {
         }
         let shard = usize::from(self.handling.shard);
         if let Some(count) = self.control.open_connections.get(shard) {
-            count.store(self.slots.len() as u32, Ordering::Relaxed);
+            let served = self.slots.len() - self.handling.for_probes.len();
+            count.store(served as u32, Ordering::Relaxed);
         }
     }
 }

@@ -475,6 +475,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
         requests_left: 0,
         is_draining: false,
+        for_probes: Vec::new(),
         is_leaving: false,
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,

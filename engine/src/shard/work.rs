@@ -192,6 +192,8 @@ pub(crate) struct Handling {
     /// Requests that connections may still make at this step of the turn, all together.
     pub(super) requests_left: u32,
     pub(super) is_draining: bool,
+    /// Connections that are served probes only, no more than `overload.probe_connections`.
+    pub(super) for_probes: Vec<SlotKey>,
     /// The server drains soon.
     pub(super) is_leaving: bool,
     /// Bytes of memory that the unfinished requests of all connections hold.
@@ -220,6 +222,7 @@ impl Handling {
             key,
             is_draining: self.is_draining,
             is_leaving: self.is_leaving,
+            is_for_probes: !self.for_probes.is_empty() && self.for_probes.contains(&key),
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.input_bytes_max,
             shard_output_bytes: self.output_bytes,

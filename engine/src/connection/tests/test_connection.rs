@@ -49,6 +49,7 @@ pub(super) struct TestConnection {
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
     pub(super) is_leaving: bool,
+    pub(super) is_for_probes: bool,
     pub(super) input_bytes: usize,
     /// Bytes of unsent output of the whole shard.
     pub(super) shard_output_bytes: usize,
@@ -92,6 +93,7 @@ impl TestConnection {
             requests_per_turn: 16,
             is_draining: false,
             is_leaving: false,
+            is_for_probes: false,
             input_bytes: 0,
             shard_output_bytes: 0,
             takes_output: true,
@@ -153,6 +155,7 @@ impl TestConnection {
             key: KEY,
             is_draining: self.is_draining,
             is_leaving: self.is_leaving,
+            is_for_probes: self.is_for_probes,
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.rules.connection.input_bytes_max,
             shard_output_bytes: self.shard_output_bytes,

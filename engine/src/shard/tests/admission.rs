@@ -18,7 +18,10 @@ async fn is_at(shard: &mut TestShard, client: &Client, address: &str) {
 fn shards_together_have_no_more_connections_than_the_process_may() {
     with_shards(
         2,
-        |setup| setup.profile.overload.connections_max = 3,
+        |setup| {
+            setup.profile.overload.connections_max = 3;
+            setup.profile.overload.probe_connections = 0;
+        },
         async |shards| {
             let mut clients = Vec::new();
             for shard in [0, 0, 1] {
@@ -38,6 +41,45 @@ fn shards_together_have_no_more_connections_than_the_process_may() {
             settle_all(shards).await;
             assert_eq!(accepted.end(), None, "a place was free again");
             assert_eq!(shards[1].connections(), 2);
+        },
+    );
+}
+
+#[test]
+fn probes_are_answered_past_the_limit_and_nothing_else() {
+    with_shard(
+        |setup| {
+            setup.profile.overload.connections_max = 1;
+            setup.profile.overload.probe_connections = 2;
+        },
+        async |shard| {
+            let (served, _) = shard.client().await;
+            let (probe, _) = shard.client().await;
+            let (other, _) = shard.client().await;
+            let refused = shard.connect();
+            shard.settle().await;
+            assert!(refused.end().is_some(), "there are two such connections");
+            probe.sends(b"GET /ready HTTP/1.1\r\nHost: h\r\n\r\n");
+            other.calls("echo", serde_json::json!({"message": "hello"}));
+            shard.settle().await;
+            for (client, status) in [(&probe, "200"), (&other, "503")] {
+                let answer = client.received_text();
+                let start = format!("HTTP/1.1 {status}");
+                assert!(answer.starts_with(&start), "{answer}");
+                assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+                client.finishes();
+            }
+            shard.settle().await;
+            assert_eq!(shard.connections(), 1);
+            let (silent, _) = shard.client().await;
+            shard.advance(10_000).await;
+            assert!(silent.received_text().starts_with("HTTP/1.1 408"));
+            silent.finishes();
+            shard.settle().await;
+            assert_eq!(shard.connections(), 1, "no one holds their places");
+            served.calls("echo", serde_json::json!({"message": "hello"}));
+            shard.settle().await;
+            assert!(served.received_text().starts_with("HTTP/1.1 200"));
         },
     );
 }

@@ -12,6 +12,7 @@ const BODY_BYTES: usize = 400_000;
 
 fn setup(setup: &mut Setup) {
     setup.profile.overload.memory_bytes_max = BYTES_MAX;
+    setup.profile.overload.probe_connections = 0;
 }
 
 /// Clients with bodies that are not whole.
