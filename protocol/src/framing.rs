@@ -6,4 +6,5 @@
 
 pub mod http1;
 pub mod line;
+pub mod proxy;
 pub mod sse;
