@@ -28,6 +28,7 @@ use crate::profile::memory::MemoryBudget;
 use crate::profile::{CoreRole, Lanes, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
+use crate::shard::proxied::Proxies;
 use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenError, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
@@ -349,6 +350,7 @@ impl Server {
         let shard_count = shard_profiles.len();
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origin = origin_policy(address, &profile)?;
+        let proxies = Proxies::new(&profile.server)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
         let mesh = Mesh::new(shard_count, 0, lane_limits(&profile.lanes));
@@ -378,6 +380,7 @@ impl Server {
                 origin: origin.clone(),
                 principal: principal.clone(),
                 http: HttpSettings::of(&profile.server),
+                proxies: proxies.clone(),
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
                 offload: offload.clone(),

@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 pub(crate) mod address_counts;
 pub(crate) mod admission;
+mod announced;
 pub(crate) mod call_shedding;
 pub(crate) mod connections;
 pub(crate) mod control;
@@ -19,6 +20,7 @@ pub(crate) mod loop_delay;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
+pub(crate) mod proxied;
 pub(crate) mod reading;
 pub(crate) mod run;
 pub(crate) mod shedding;

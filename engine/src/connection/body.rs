@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use corelane_protocol::framing::http1::RequestHead;
+use corelane_protocol::framing::http1::{Headers, RequestHead};
 use corelane_protocol::jsonrpc::DecodeError;
 
 use super::buffers::Reply;
@@ -60,6 +60,11 @@ impl PostponedRequest {
             head: head.bytes().into(),
             body: PostponedBody::Bytes(body.into()),
         }
+    }
+
+    /// Its header fields.
+    pub(crate) fn headers(&self) -> Headers<'_> {
+        Headers::of(&self.head)
     }
 
     /// A request whose body was decoded elsewhere.

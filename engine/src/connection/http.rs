@@ -94,12 +94,17 @@ impl Connection {
         }
     }
 
-    /// A connection that waits for one request, no longer than a head may take.
-    pub(crate) fn for_one_request() -> Connection {
+    /// A connection that waits for its first bytes no longer than a head may take.
+    pub(crate) fn awaited() -> Connection {
         Connection {
             phase: Phase::ReadingHead,
             ..Connection::new()
         }
+    }
+
+    /// The header of its proxy is read, or is not expected.
+    pub(crate) fn begin_requests(&mut self) {
+        self.phase = Phase::Idle;
     }
 
     /// The peer sent `bytes`, which may be changed in place.

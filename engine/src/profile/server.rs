@@ -74,6 +74,16 @@ knobs! {
         /// a proxy that sets the header and removes it from the requests of clients: otherwise a
         /// client could claim any name.
         principal_header: Option<String> = None, anything();
+        /// Networks of proxies that begin each connection with a header of the PROXY protocol,
+        /// version 1 or 2, such as "10.0.0.5" or "10.0.0.0/8", at most 64; default none. From them
+        /// the header is required, and the client that it names stands for the peer where clients
+        /// have shares; from others it is refused. It needs Linux 6.7; each accept then costs a
+        /// look-up of its address.
+        proxy_protocol_from: Vec<String> = Vec::new(), anything();
+        /// Networks of proxies whose `X-Forwarded-For` names the client, at most 64; default none.
+        /// The client is the rightmost address that is in none of them. It stands for the peer
+        /// where anonymous clients have shares. The header of others is ignored.
+        forwarded_from: Vec<String> = Vec::new(), anything();
         /// Milliseconds from the signal to the drain, in which everything is served and /ready is
         /// answered with 503: longer than a load balancer takes to notice, such as 5,000 behind
         /// Kubernetes or HAProxy. 0 drains at once.
@@ -154,6 +164,8 @@ impl Server {
         )?;
         check_list("server.allowed_hosts", &self.allowed_hosts)?;
         check_list("server.allowed_origins", &self.allowed_origins)?;
+        check_list("server.proxy_protocol_from", &self.proxy_protocol_from)?;
+        check_list("server.forwarded_from", &self.forwarded_from)?;
         if let Some(name) = &self.principal_header {
             let holds = name.len() <= HEADER_NAME_BYTES_MAX && is_field_name(name);
             let expected = "a header name: 1 to 64 letters, digits and !#$%&'*+-.^_`|~";

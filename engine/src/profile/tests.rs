@@ -33,6 +33,8 @@ fn complete() -> Profile {
             probes: server.probes,
             principal_header: Some("x-forwarded-user".to_owned()),
             state_key_files: vec!["/etc/corelane/state.key".into()],
+            proxy_protocol_from: vec!["10.0.0.5".to_owned()],
+            forwarded_from: vec!["10.0.0.0/8".to_owned()],
             drain_notice_ms: server.drain_notice_ms,
             drain_timeout_ms: server.drain_timeout_ms,
             backlog: server.backlog,

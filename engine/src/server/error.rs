@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::state_keys::StateKeyError;
 use crate::catalog::CatalogError;
 use crate::files::FilesError;
+use crate::guard::network::NetworkError;
 use crate::guard::origin::OriginPolicyError;
 use crate::handler::caller_info::ExposedHeaderError;
 use crate::profile::ProfileError;
@@ -48,6 +49,9 @@ pub enum Error {
     /// The allowed hosts or origins are wrong.
     #[error(transparent)]
     Origin(#[from] OriginPolicyError),
+    /// The networks of proxies are wrong.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// A shard does not start, or failed.
     #[error(transparent)]
     Shard(#[from] ShardError),

@@ -158,13 +158,18 @@ impl Shard {
 
     pub(super) fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
         let key = self.insert(index, connection);
+        self.begin_reading(key);
+        key
+    }
+
+    /// Begins to receive from a connection.
+    pub(super) fn begin_reading(&mut self, key: SlotKey) {
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {
             // Its first request may be there, and then it is served.
             self.rings.of(key).receive(key);
         }
-        key
     }
 
     pub(super) fn accept_ended(&mut self, errno: i32) {

@@ -24,6 +24,9 @@ impl Shard {
         if self.is_process_full() {
             return self.refuse_connection(index, Counter::ConnectionsRefusedLimit);
         }
+        if self.clients.are_announced() {
+            return self.await_peer(index);
+        }
         let key = self.open_with(index, Connection::new());
         self.note_connections();
         if self.profile.overload.connections_per_address_max > 0 {
@@ -48,7 +51,7 @@ impl Shard {
     fn refuse_connection(&mut self, index: u32, reason: Counter) {
         self.handling.meter.count(reason);
         if self.handling.for_probes.len() < self.profile.overload.probe_connections {
-            let key = self.open_with(index, Connection::for_one_request());
+            let key = self.open_with(index, Connection::awaited());
             self.handling.for_probes.push(key);
         } else {
             let key = self.insert(index, Connection::new());
@@ -84,6 +87,9 @@ impl Shard {
             }
             return;
         };
+        if self.clients.is_forwarding(address) {
+            return;
+        }
         let network = Network::from(address);
         let counted = self.handling.endpoint.holder_of(Some(network));
         if self.addresses.add(key.index, counted, max) {
@@ -107,6 +113,7 @@ impl Shard {
     /// Subtracts a connection that was closed.
     pub(super) fn forget_admitted(&mut self, key: SlotKey) {
         self.handling.for_probes.retain(|it| *it != key);
+        self.clients.forget(key.index);
         self.note_connections();
         if self.profile.overload.connections_per_address_max > 0 {
             self.addresses.remove(key.index);

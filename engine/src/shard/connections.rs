@@ -162,20 +162,28 @@ impl Shard {
     /// Looks up the peers that requests wait for.
     fn look_up_peers(&mut self) {
         while let Some((key, request)) = self.handling.postponed.pop() {
-            if self.slots.get(key).is_some() {
-                self.rings.of(key).look_up_peer(key, self.peer_family);
-                self.lookups.insert(key, request);
+            if self.slots.get(key).is_none() {
+                continue;
+            }
+            self.lookups.insert(key, request);
+            match self.clients.of(key.index) {
+                Some(client) => self.peer_known(key, Some(client)),
+                None => self.rings.of(key).look_up_peer(key, self.peer_family),
             }
         }
     }
 
     /// Continues the request that waited for the address of its peer.
     pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
+        if self.clients.is_peer_needed(key.index) {
+            return self.peer_identified(key, address);
+        }
         self.admit_address(key, address);
         let request = self.lookups.remove(&key);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
             return;
         };
+        let address = address.map(|peer| self.clients.named_in(peer, &request));
         let peer = self.handling.endpoint.holder_of(address.map(Network::from));
         let mut context = self.handling.context(key);
         context.peer = Some(peer);

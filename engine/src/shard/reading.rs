@@ -147,6 +147,15 @@ impl Shard {
     fn on_recv(&mut self, key: SlotKey, outcome: Received) {
         match outcome {
             Received::Data { buffer, bytes, .. } => {
+                let mut from = 0;
+                if self.clients.is_awaited(key.index) {
+                    let data = self.rings.of(key).buffers().bytes_mut(&buffer, bytes);
+                    let step = self.clients.read_header(key.index, data);
+                    let Some(consumed) = self.header_read(key, step) else {
+                        return self.rings.of(key).buffers().recycle(buffer);
+                    };
+                    from = consumed;
+                }
                 let ring = self.rings.of(key);
                 let Some(connection) = self.slots.get_mut(key) else {
                     return ring.buffers().recycle(buffer);
@@ -155,7 +164,7 @@ impl Shard {
                 let mut context = self.handling.context(key);
                 let most = context.requests_left;
                 let data = ring.buffers().bytes_mut(&buffer, bytes);
-                connection.received(data, &mut context);
+                connection.received(&mut data[from..], &mut context);
                 let made = most - context.requests_left;
                 let out = context.out.take();
                 self.handling.note_requests(made);

@@ -18,6 +18,7 @@ use super::control::ShardControl;
 use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
+use super::proxied::{ProxiedClients, Proxies};
 use super::run::run;
 use super::work::{Accepting, Drain, Handling, MemoryState, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
@@ -82,6 +83,7 @@ pub(crate) struct ShardPlan {
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
     pub(crate) http: HttpSettings,
+    pub(crate) proxies: Proxies,
     pub(crate) parts: ServerParts,
     /// Changes from other threads.
     pub(crate) updates: Arc<ShardUpdates>,
@@ -347,6 +349,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         peer_family: AddressFamily::V4,
         lookups: Default::default(),
+        clients: ProxiedClients::new(plan.proxies),
         listener: None,
         channel: None,
         accepting: Accepting::Off,

@@ -16,6 +16,7 @@ mod leftover;
 mod loop_delay;
 mod memory;
 mod output;
+mod proxied;
 mod random;
 mod reading;
 mod rings;

@@ -16,6 +16,7 @@ use super::kept::Kept;
 use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
+use super::proxied::ProxiedClients;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
@@ -50,6 +51,8 @@ pub(crate) struct Shard {
     /// Requests of connections whose peers are being looked up: at most one of each, received since
     /// the ring was entered last.
     pub(super) lookups: HashMap<SlotKey, PostponedRequest>,
+    /// Clients that proxies name.
+    pub(super) clients: ProxiedClients,
     pub(super) accepting: Accepting,
     /// Connections by address, if that is limited.
     pub(super) addresses: AddressCounts,

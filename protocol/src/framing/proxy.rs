@@ -5,7 +5,7 @@
 //! are no header are refused at the first wrong one. It lacks the extensions of version 2, which
 //! are skipped, and who may send a header: a header of anyone else must never be read.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Most bytes of a header. That of version 1 has 107; version 2 has extensions, such as the name in
 /// a certificate.

@@ -26,6 +26,7 @@ use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
+use crate::shard::proxied::Proxies;
 use crate::shard::run::TurnOutcome;
 use crate::shard::start::{Intake, ShardPlan, open_on};
 use crate::shard::work::Shard;
@@ -49,6 +50,7 @@ pub(super) struct Setup {
     /// Of one ring at most.
     pub(super) ring_descriptors_max: u32,
     pub(super) backlog: u32,
+    pub(super) proxies: Proxies,
     /// Of the pool; none at first.
     pub(super) threads: PoolThreads,
 }
@@ -84,6 +86,7 @@ pub(super) fn with_shards<T>(
         descriptors: 1024,
         ring_descriptors_max: 1024,
         backlog: 128,
+        proxies: Proxies::default(),
         threads: PoolThreads::NONE,
     };
     change(&mut setup);
@@ -152,6 +155,7 @@ impl TestShard {
                 origin: OriginPolicy::new(address, none, none).expect("a bound address"),
                 principal: None,
                 http: HttpSettings::of(&Server::default()),
+                proxies: setup.proxies.clone(),
                 parts: parts.clone(),
                 updates,
                 offload: OffloadPool::start(setup.threads, 1).expect("the threads start"),
@@ -330,6 +334,7 @@ impl TestShard {
         assert_eq!(shard.handling.input_bytes, 0, "bytes of requests are held");
         assert_eq!(shard.handling.output_bytes, 0, "bytes of answers are held");
         assert!(shard.addresses.is_empty(), "addresses are counted");
+        assert!(shard.clients.is_empty(), "clients of proxies are known");
         for count in &*shard.control.open_connections {
             assert_eq!(count.load(Ordering::Relaxed), 0, "connections are counted");
         }

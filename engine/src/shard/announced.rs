@@ -1,0 +1,76 @@
+//! Connections whose peers may be proxies that send a header of the PROXY protocol first.
+
+use std::net::IpAddr;
+
+use corelane_protocol::framing::proxy::ProxyFault;
+
+use super::proxied::HeaderStep;
+use super::work::Shard;
+use crate::connection::http::Connection;
+use corelane_io::slots::SlotKey;
+
+impl Shard {
+    /// Opens a connection that may be of a proxy: its peer is looked up before it is read.
+    pub(super) fn await_peer(&mut self, index: u32) {
+        let key = self.insert(index, Connection::awaited());
+        self.note_connections();
+        self.set_timer(key);
+        self.clients.need_peer(index);
+        self.rings.of(key).look_up_peer(key, self.peer_family);
+    }
+
+    /// The peer of a connection is known: a proxy, whose header follows, or a client.
+    pub(super) fn peer_identified(&mut self, key: SlotKey, address: Option<IpAddr>) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        let Some(peer) = address else {
+            if let Some(suppressed) = self.clients.warnings.admit(self.now_ms) {
+                tracing::warn!(
+                    shard = self.handling.shard,
+                    suppressed,
+                    "the address of a connection cannot be looked up, which needs Linux 6.7: it is \
+                     closed, because server.proxy_protocol_from is set"
+                );
+            }
+            return self.close(key);
+        };
+        if !self.clients.identify(key.index, peer) {
+            connection.begin_requests();
+            self.admit_address(key, address);
+        }
+        if self.slots.get(key).is_some() {
+            self.begin_reading(key);
+        }
+    }
+
+    /// Acts on the result of reading a header. Gives the bytes of the last piece that were of it,
+    /// if requests follow.
+    pub(super) fn header_read(&mut self, key: SlotKey, step: HeaderStep) -> Option<usize> {
+        match step {
+            HeaderStep::NeedMore => None,
+            HeaderStep::Refused(fault) => {
+                self.refuse_header(key, fault);
+                None
+            }
+            HeaderStep::Done { consumed } => {
+                self.slots.get_mut(key)?.begin_requests();
+                self.admit_address(key, self.clients.of(key.index));
+                self.slots.get(key).is_some().then_some(consumed)
+            }
+        }
+    }
+
+    /// Closes a connection whose proxy sent no header.
+    fn refuse_header(&mut self, key: SlotKey, fault: ProxyFault) {
+        if let Some(suppressed) = self.clients.warnings.admit(self.now_ms) {
+            tracing::warn!(
+                shard = self.handling.shard,
+                suppressed,
+                "a peer in server.proxy_protocol_from did not begin with the PROXY protocol: \
+                 {fault}; let it send the header, or remove its network"
+            );
+        }
+        self.close(key);
+    }
+}
