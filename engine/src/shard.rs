@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 pub(crate) mod address_counts;
 pub(crate) mod admission;
+pub(crate) mod arrivals;
 pub(crate) mod call_shedding;
 pub(crate) mod connections;
 pub(crate) mod control;

@@ -48,7 +48,7 @@ impl Shard {
         let key = self.insert(index, Connection::new());
         self.close(key);
         if reason == Counter::ConnectionsRefusedLimit
-            && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)
+            && let Some(suppressed) = self.warnings.limit.admit(self.now_ms)
         {
             tracing::warn!(
                 shard = self.handling.shard,
@@ -67,7 +67,7 @@ impl Shard {
             return;
         }
         let Some(address) = address else {
-            if let Some(suppressed) = self.unknown_address_warnings.admit(self.now_ms) {
+            if let Some(suppressed) = self.warnings.unknown_address.admit(self.now_ms) {
                 tracing::warn!(
                     shard = self.handling.shard,
                     suppressed,
@@ -86,7 +86,7 @@ impl Shard {
             .meter
             .count(Counter::ConnectionsRefusedAddress);
         self.close(key);
-        if let Some(suppressed) = self.address_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.address.admit(self.now_ms) {
             tracing::warn!(
                 shard = self.handling.shard,
                 suppressed,
