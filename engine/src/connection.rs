@@ -20,6 +20,7 @@ mod postponed;
 mod probe;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod source;
 pub(crate) mod timer;
 
 #[cfg(test)]

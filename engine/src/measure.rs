@@ -16,6 +16,7 @@ use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
+use crate::connection::source::Source;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
@@ -61,7 +62,7 @@ impl Handling {
         let no_names: [&str; 0] = [];
         Handling {
             endpoint: Endpoint::new(settings, event_queue, offload, Rc::clone(&meter)),
-            connection: Connection::new(),
+            connection: Connection::from(Source::default()),
             key: Slots::new(1).insert_at(0, ()),
             chunks: ChunkPool::default(),
             meter,
@@ -69,8 +70,9 @@ impl Handling {
                 lines: Default::default(),
                 http: HttpLimits::DEFAULT,
                 connection: profile.connection,
-                origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)
-                    .expect("a good address"),
+                origins: vec![
+                    OriginPolicy::new(None, &no_names, &no_names).expect("no wrong names"),
+                ],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),

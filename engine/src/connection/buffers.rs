@@ -4,7 +4,7 @@ use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
 use super::channel::LineChannel;
-use crate::guard::origin::CrossOrigin;
+use super::cors::Page;
 use crate::handler::event_queue::CallKey;
 use crate::handler::offload::JobId;
 use crate::mcp::{EventId, StreamOwner};
@@ -94,8 +94,8 @@ pub(crate) struct Reply {
     pub(crate) version_minor: u8,
     /// The kinds of answer the client takes.
     pub(crate) accept: Accept,
-    /// The origin of the page that sent it, if the answer must name it.
-    pub(crate) cross_origin: Option<CrossOrigin>,
+    /// The page that sent it, if the answer must name its origin.
+    pub(crate) page: Option<Page>,
 }
 
 impl ConnectionBuffers {

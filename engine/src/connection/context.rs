@@ -63,8 +63,8 @@ pub(crate) struct Rules {
     pub(crate) lines: LineLimits,
     /// Limits on connections.
     pub(crate) connection: ConnectionProfile,
-    /// The hosts and origins that may use this server.
-    pub(crate) origin: OriginPolicy,
+    /// The hosts and origins that may use this server, by listener.
+    pub(crate) origins: Vec<OriginPolicy>,
     /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
     /// Limits the warnings about clients of other protocols.

@@ -23,11 +23,17 @@ const PARAM_PREFIX: &[u8] = b"mcp-param-";
 /// Header fields of answers that a page may read, beside those that every page may.
 const EXPOSED_FIELDS: &str = "MCP-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After";
 
+/// An allowed page of another origin, by the place of its fields in [`Cors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Page(u16);
+
 /// The fields of answers to each origin.
 #[derive(Debug, Default)]
 pub(crate) struct Cors {
-    /// Whole field lines for each origin of the policy, by its number.
+    /// Whole field lines for each origin of each listener's policy.
     lines: Vec<Box<[u8]>>,
+    /// The place of the first of each listener.
+    firsts: Vec<u16>,
     /// Header fields that a page may send.
     request_fields: String,
     /// How long a browser may keep the answer to a preflight, in seconds.
@@ -35,37 +41,44 @@ pub(crate) struct Cors {
 }
 
 impl Cors {
-    /// The fields for the origins of `policy`; pages may send the header fields `more` too.
+    /// The fields for the origins of the listeners' `policies`; pages may send the header fields
+    /// `more` too.
     pub(crate) fn new<'a>(
-        policy: &OriginPolicy,
+        policies: &[OriginPolicy],
         settings: &HttpSettings,
         more: impl Iterator<Item = &'a str>,
     ) -> Cors {
-        let lines = policy.cross_origins().map(|origin| {
-            let mut lines = format!(
-                "Access-Control-Allow-Origin: {origin}\r\n\
-                 Access-Control-Expose-Headers: {EXPOSED_FIELDS}\r\nVary: Origin\r\n"
+        let (mut lines, mut firsts) = (Vec::new(), Vec::new());
+        for policy in policies {
+            firsts.push(lines.len() as u16);
+            lines.extend(
+                policy
+                    .cross_origins()
+                    .map(|origin| lines_for(&origin, settings)),
             );
-            if settings.allows_credentials {
-                lines += "Access-Control-Allow-Credentials: true\r\n";
-            }
-            lines.into_bytes().into()
-        });
+        }
         let mut request_fields = REQUEST_FIELDS.to_owned();
         for name in more {
             let _ = write!(request_fields, ", {name}");
         }
         Cors {
-            lines: lines.collect(),
+            lines,
+            firsts,
             request_fields,
             max_age_s: settings.preflight_max_age_s.to_string(),
         }
     }
 
-    /// The field lines of an answer to a page of this origin.
+    /// The page of an origin that the policy of a listener allows.
+    pub(super) fn page(&self, listener: u8, CrossOrigin(at): CrossOrigin) -> Option<Page> {
+        let first = self.firsts.get(usize::from(listener))?;
+        Some(Page(first + u16::from(at)))
+    }
+
+    /// The field lines of an answer to a page.
     #[inline]
-    pub(super) fn lines(&self, origin: Option<CrossOrigin>) -> &[u8] {
-        let lines = origin.and_then(|CrossOrigin(at)| self.lines.get(usize::from(at)));
+    pub(super) fn lines(&self, page: Option<Page>) -> &[u8] {
+        let lines = page.and_then(|Page(at)| self.lines.get(usize::from(at)));
         lines.map_or(&[], |lines| lines)
     }
 
@@ -112,6 +125,18 @@ impl Cors {
         }
         fields
     }
+}
+
+/// The field lines of answers to pages of `origin`.
+fn lines_for(origin: &str, settings: &HttpSettings) -> Box<[u8]> {
+    let mut lines = format!(
+        "Access-Control-Allow-Origin: {origin}\r\n\
+         Access-Control-Expose-Headers: {EXPOSED_FIELDS}\r\nVary: Origin\r\n"
+    );
+    if settings.allows_credentials {
+        lines += "Access-Control-Allow-Credentials: true\r\n";
+    }
+    lines.into_bytes().into()
 }
 
 /// The origin of a request whose head is whole and was refused, if it is an allowed one.

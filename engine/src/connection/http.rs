@@ -15,11 +15,12 @@ use corelane_protocol::framing::http1::{CONTINUE, Framer, Refusal, Status, Step}
 use super::body::LargeRequest;
 use super::buffers::{ConnectionBuffers, Reply};
 use super::context::Context;
-use super::cors;
+use super::cors::{self, Page};
 use super::foreign::{ForeignProtocol, HTTP2_GOAWAY};
 use super::response::{self, Extra};
+use super::source::Source;
 use super::timer::Timer;
-use crate::guard::origin::CrossOrigin;
+use crate::profile::Binding;
 use corelane_io::ring::Hangup;
 
 /// The state of a connection.
@@ -74,14 +75,25 @@ pub(crate) struct Connection {
     pub(crate) sequence: u32,
     /// Bytes of memory that the send under way holds until all of it is sent; 0 without one.
     pub(crate) sending_bytes: u32,
-    /// The deadline that runs, and the low bits of the number of the request that it is for.
-    pub(crate) armed: (Timer, u16),
+    /// The listener that it came from.
+    pub(crate) source: Source,
+    /// The deadline that runs.
+    pub(crate) armed: Timer,
+    /// The low bits of the number of the request that the deadline is for.
+    pub(crate) armed_for: u16,
     pub(crate) buffers: Option<Box<ConnectionBuffers>>,
 }
 
 impl Connection {
-    /// A connection that was just accepted.
-    pub(crate) fn new() -> Connection {
+    /// A connection that was just opened.
+    pub(crate) fn from(source: Source) -> Connection {
+        match source.binding() {
+            Binding::Lines => Connection::of_lines(source),
+            Binding::Http | Binding::WebSocket => Connection::of_http(source),
+        }
+    }
+
+    pub(super) fn of_http(source: Source) -> Connection {
         Connection {
             phase: Phase::Idle,
             reading: RecvMode::Poll,
@@ -89,16 +101,18 @@ impl Connection {
             hangup: Hangup::None,
             sequence: 0,
             sending_bytes: 0,
-            armed: (Timer::None, 0),
+            source,
+            armed: Timer::None,
+            armed_for: 0,
             buffers: None,
         }
     }
 
     /// A connection that waits for its first bytes no longer than a head may take.
-    pub(crate) fn awaited() -> Connection {
+    pub(crate) fn awaited(source: Source) -> Connection {
         Connection {
             phase: Phase::ReadingHead,
-            ..Connection::new()
+            ..Connection::from(source)
         }
     }
 
@@ -330,10 +344,13 @@ impl Connection {
         {
             tracing::warn!(suppressed, "{}", protocol.explain());
         }
-        let cross_origin = cors::origin_of_refused(input, &context.rules.origin);
+        let listener = self.source.listener();
+        let policy = &context.rules.origins[usize::from(listener)];
+        let origin = cors::origin_of_refused(input, policy);
+        let page = origin.and_then(|origin| context.rules.cors.page(listener, origin));
         let (status, text) = (refusal.status(), refusal.to_string());
         let written = context.out.as_ref().map_or(0, |out| out.len());
-        self.refuse(status, &text, cross_origin, context);
+        self.refuse(status, &text, page, context);
         if protocol == Some(ForeignProtocol::Http2) {
             context.out().truncate(written);
             context.out().extend_from_slice(HTTP2_GOAWAY);
@@ -349,7 +366,7 @@ impl Connection {
         &mut self,
         status: Status,
         text: &str,
-        cross_origin: Option<CrossOrigin>,
+        page: Option<Page>,
         context: &mut Context<'_>,
     ) {
         if self.lines().is_some() {
@@ -363,7 +380,7 @@ impl Connection {
                 json: true,
                 event_stream: false,
             },
-            cross_origin,
+            page,
         };
         let mut body = Vec::new();
         let reason = Reason::Framing(text);

@@ -46,7 +46,7 @@ impl Plain {
         let fields = context.head_fields();
         match self {
             Plain::Options(allow) => {
-                let mut more = match reply.cross_origin {
+                let mut more = match reply.page {
                     Some(_) => context.rules.cors.preflight(head, allow),
                     None => Vec::new(),
                 };

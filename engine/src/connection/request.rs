@@ -12,6 +12,7 @@ use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::plain::{Plain, probe_of};
 use super::response::{self, Extra};
+use super::source::Source;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
@@ -40,7 +41,7 @@ impl Connection {
             is_head: head.method == Method::Head,
             version_minor: head.version_minor,
             accept,
-            cross_origin: None,
+            page: None,
         };
         self.answer(head, RequestBody::Bytes(body), reply, context)
     }
@@ -61,7 +62,7 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let checked = check(head, &mut reply, context.rules);
+        let checked = check(head, &mut reply, self.source, context.rules);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
             plain.answer(head, &reply, context);
             return None;
@@ -230,15 +231,17 @@ pub(super) fn principal_of<'a>(
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
+    source: Source,
     rules: &'a Rules,
 ) -> Result<(Route<'a>, Option<&'a str>), Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
     let allowed = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
-        _ => rules.origin.check(host, origin),
+        _ => rules.origins[usize::from(source.listener())].check(host, origin),
     };
     match allowed {
-        Ok(cross_origin) => reply.cross_origin = cross_origin,
+        Ok(None) => {}
+        Ok(Some(origin)) => reply.page = rules.cors.page(source.listener(), origin),
         Err(refusal) if refusal.is_of_host() && probe_of(head, rules).is_some() => {}
         Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin))),
     }

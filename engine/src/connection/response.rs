@@ -217,7 +217,7 @@ fn head_of<'a>(
         keep_alive: reply.keep_alive,
         version_minor: reply.version_minor,
         fields: &[],
-        lines: common.cors.lines(reply.cross_origin),
+        lines: common.cors.lines(reply.page),
     }
 }
 

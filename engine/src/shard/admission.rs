@@ -11,26 +11,39 @@ use std::sync::atomic::Ordering;
 
 use super::work::Shard;
 use crate::connection::http::Connection;
+use crate::connection::source::Source;
 use crate::guard::network::Network;
 use crate::meter::Counter;
+use crate::profile::Binding;
 use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// Opens a connection that was accepted, or refuses it.
-    pub(super) fn admit(&mut self, index: u32) {
+    pub(super) fn admit(&mut self, index: u32, source: Source) {
         if self.memory.is_out {
-            return self.refuse_connection(index, Counter::ConnectionsRefusedMemory);
+            return self.refuse_connection((index, source), Counter::ConnectionsRefusedMemory);
         }
         if self.is_process_full() {
-            return self.refuse_connection(index, Counter::ConnectionsRefusedLimit);
+            return self.refuse_connection((index, source), Counter::ConnectionsRefusedLimit);
         }
-        if self.clients.are_announced() {
-            return self.await_peer(index);
+        if self.clients.are_announced() && self.have_addresses(source) {
+            return self.await_peer(index, source);
         }
-        let key = self.open_with(index, Connection::new());
+        let key = self.open_with(index, Connection::from(source));
         self.note_connections();
         if self.profile.overload.connections_per_address_max > 0 {
-            self.rings.of(key).look_up_peer(key, self.peer_family);
+            self.look_up_peer(key);
+        }
+    }
+
+    /// Looks up the peer of an open connection.
+    pub(super) fn look_up_peer(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get(key) else {
+            return;
+        };
+        let listener = usize::from(connection.source.listener());
+        if let Some(accepts) = self.listeners.get(listener) {
+            self.rings.of(key).look_up_peer(key, accepts.peer_family);
         }
     }
 
@@ -48,17 +61,18 @@ impl Shard {
     }
 
     /// Closes a connection that is one too many, or keeps it for a probe.
-    fn refuse_connection(&mut self, index: u32, reason: Counter) {
+    fn refuse_connection(&mut self, (index, source): (u32, Source), reason: Counter) {
         self.handling.meter.count(reason);
-        if self.handling.for_probes.len() < self.profile.overload.probe_connections {
-            let key = self.open_with(index, Connection::awaited());
+        let is_http = source.binding() == Binding::Http;
+        if is_http && self.handling.for_probes.len() < self.profile.overload.probe_connections {
+            let key = self.open_with(index, Connection::awaited(source));
             self.handling.for_probes.push(key);
         } else {
-            let key = self.insert(index, Connection::new());
+            let key = self.insert(index, Connection::from(source));
             self.close(key);
         }
         if reason == Counter::ConnectionsRefusedLimit
-            && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)
+            && let Some(suppressed) = self.warnings.limit.admit(self.now_ms)
         {
             tracing::warn!(
                 shard = self.handling.shard,
@@ -77,7 +91,7 @@ impl Shard {
             return;
         }
         let Some(address) = address else {
-            if let Some(suppressed) = self.unknown_address_warnings.admit(self.now_ms) {
+            if let Some(suppressed) = self.warnings.unknown_address.admit(self.now_ms) {
                 tracing::warn!(
                     shard = self.handling.shard,
                     suppressed,
@@ -99,7 +113,7 @@ impl Shard {
             .meter
             .count(Counter::ConnectionsRefusedAddress);
         self.close(key);
-        if let Some(suppressed) = self.address_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.address.admit(self.now_ms) {
             tracing::warn!(
                 shard = self.handling.shard,
                 suppressed,

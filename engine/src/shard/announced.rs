@@ -7,16 +7,24 @@ use corelane_protocol::framing::proxy::ProxyFault;
 use super::proxied::HeaderStep;
 use super::work::Shard;
 use crate::connection::http::Connection;
+use crate::connection::source::Source;
 use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// Opens a connection that may be of a proxy: its peer is looked up before it is read.
-    pub(super) fn await_peer(&mut self, index: u32) {
-        let key = self.insert(index, Connection::awaited());
+    pub(super) fn await_peer(&mut self, index: u32, source: Source) {
+        let key = self.insert(index, Connection::awaited(source));
         self.note_connections();
         self.set_timer(key);
         self.clients.need_peer(index);
-        self.rings.of(key).look_up_peer(key, self.peer_family);
+        self.look_up_peer(key);
+    }
+
+    /// Whether peers of the listener have addresses; those of a Unix socket have none.
+    pub(super) fn have_addresses(&self, source: Source) -> bool {
+        let accepts = self.listeners.get(usize::from(source.listener()));
+        let listener = accepts.and_then(|accepts| accepts.listener.as_ref());
+        listener.is_some_and(|it| it.address().socket_addr().is_some())
     }
 
     /// The peer of a connection is known: a proxy, whose header follows, or a client.

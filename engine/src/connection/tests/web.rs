@@ -1,5 +1,7 @@
 //! Browsers, load balancers and clients of other protocols.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 
 use super::response::{Body, Response};
@@ -19,12 +21,12 @@ fn line() -> TestConnection {
 }
 
 fn allow_page(line: &mut TestConnection) {
-    let listen = "127.0.0.1:80".parse().expect("an address");
+    let listen: SocketAddr = "127.0.0.1:80".parse().expect("an address");
     let none: &[&str] = &[];
     let policy = OriginPolicy::new(listen, none, &["https://app.example"]);
-    line.rules.origin = policy.expect("a valid policy");
+    line.rules.origins = vec![policy.expect("a valid policy")];
     let more = ["x-tenant"].into_iter();
-    line.rules.cors = Cors::new(&line.rules.origin, &line.rules.http_settings, more);
+    line.rules.cors = Cors::new(&line.rules.origins, &line.rules.http_settings, more);
 }
 
 /// Sends a request without a body and reads its answer; the connection then serves another.
