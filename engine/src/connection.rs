@@ -12,6 +12,7 @@ pub(crate) mod flow;
 pub(crate) mod http;
 mod large;
 mod lines;
+mod messages;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -1,4 +1,4 @@
-//! The channel of a connection of lines: its session, and the requests that wait for answers.
+//! The channel of a connection: its session, and the requests that wait for answers.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
 
-/// The state of a connection of lines for as long as it is open.
+/// The state of a channel for as long as it is open.
 #[derive(Debug, Default)]
-pub(crate) struct LineChannel {
+pub(crate) struct MessageChannel {
     pub(super) framer: Framer,
     /// Reads the line that is too long, for the id of its refusal.
     pub(super) long: Option<IdScanner>,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
     /// Requests without a final answer, by their numbers, at most `lines.in_flight_max`.
-    pub(crate) in_flight: BTreeMap<u32, LineRequest>,
+    pub(crate) in_flight: BTreeMap<u32, ChannelRequest>,
     /// Notifications of changes, no two of them equal, that wait until all output before them is
     /// sent; with the numbers of their requests.
     pub(super) changes: Vec<(u32, Vec<u8>)>,
@@ -29,7 +29,7 @@ pub(crate) struct LineChannel {
 
 /// A request with a later answer.
 #[derive(Debug)]
-pub(crate) struct LineRequest {
+pub(crate) struct ChannelRequest {
     /// Its id, by which it is cancelled; a batch has none.
     pub(super) id: Option<OwnedId>,
     /// The call that answers it, if that runs on this shard.

@@ -20,7 +20,7 @@ impl Connection {
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
                 // The parent of a process may send no request for days.
-                RecvMode::Poll | RecvMode::Cancelling if self.lines().is_some() => Timer::None,
+                RecvMode::Poll | RecvMode::Cancelling if self.channel().is_some() => Timer::None,
                 RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
             },
             Phase::ReadingLine => Timer::None,
@@ -135,7 +135,7 @@ impl Connection {
     /// that waited behind the send must be taken in the same time.
     pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
         self.sending_bytes = 0;
-        self.forget_line_answers();
+        self.forget_channel_answers();
         let output = self.buffers.as_mut().and_then(|it| it.output.take());
         if output.is_some() {
             self.note_taken(bytes, profile);
@@ -197,7 +197,7 @@ impl Connection {
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         let batch = waiting.and_then(|it| it.batch.as_ref());
-        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.line_answer_bytes();
+        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.channel_answer_bytes();
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
     }
 

@@ -174,7 +174,7 @@ impl Connection {
 
     /// A peer that sends no more gets its answers, and then the connection ends.
     pub(super) fn end_if_read_closed(&mut self) {
-        if self.lines().is_some() {
+        if self.channel().is_some() {
             return self.end_if_answered();
         }
         if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
@@ -197,7 +197,7 @@ impl Connection {
     /// The peer sends no more. Returns whether the connection has no further use.
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
-        if self.lines().is_some() {
+        if self.channel().is_some() {
             return self.finish_lines(context);
         }
         match self.phase {
@@ -243,7 +243,7 @@ impl Connection {
             return Processed::bytes(0);
         }
         let mut framer = match &mut self.buffers {
-            Some(buffers) if buffers.lines.is_some() => {
+            Some(buffers) if buffers.channel.is_some() => {
                 return Processed::bytes(self.process_lines(input, context));
             }
             Some(buffers) => std::mem::take(&mut buffers.framer),
@@ -305,7 +305,7 @@ impl Connection {
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
-        if self.lines().is_some() {
+        if self.channel().is_some() {
             return self.refuse_lines(text, context);
         }
         let reply = Reply {

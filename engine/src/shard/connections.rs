@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::channel::LineChannel;
+use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
 use crate::guard::network::Network;
@@ -216,7 +216,7 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, lines) = (buffers.waiting.take(), buffers.lines.take());
+        let (waiting, lines) = (buffers.waiting.take(), buffers.channel.take());
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
@@ -250,7 +250,7 @@ impl Shard {
     }
 
     /// Ends the calls and streams of a closed connection of lines, its session first.
-    fn channel_gone(&mut self, key: SlotKey, lines: LineChannel) {
+    fn channel_gone(&mut self, key: SlotKey, lines: MessageChannel) {
         self.note_capacity();
         let endpoint = &mut self.handling.endpoint;
         if let Some(session) = lines.session {

@@ -153,7 +153,7 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.lines().is_some() {
+        if connection.channel().is_some() {
             connection.end_when_answered();
             return self.finish_step(key, None);
         }
@@ -184,7 +184,7 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let is_idle = connection.phase == Phase::Idle && connection.lines().is_none();
+        let is_idle = connection.phase == Phase::Idle && connection.channel().is_none();
         if is_idle && !connection.has_requests_left_over() {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);
