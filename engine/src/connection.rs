@@ -17,6 +17,7 @@ mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod timer;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

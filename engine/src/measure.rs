@@ -65,6 +65,7 @@ impl Handling {
             meter,
             rules: Rules {
                 lines: Default::default(),
+                websocket: Default::default(),
                 http: HttpLimits::DEFAULT,
                 connection: profile.connection,
                 origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)

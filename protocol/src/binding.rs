@@ -6,3 +6,4 @@ pub mod claims;
 pub mod header_param;
 pub mod http;
 pub mod refusal;
+pub mod websocket;

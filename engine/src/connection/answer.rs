@@ -329,7 +329,7 @@ impl Connection {
         }
         self.phase = Phase::Idle;
         self.resume(context);
-        self.end_if_read_closed();
+        self.end_if_read_closed(context);
         self.give_back_buffers(context);
     }
 }

@@ -5,7 +5,7 @@
 //! skipped and refused.
 //!
 //! ```text
-//! Idle <-> ReadingLine      either of them -> Flushing
+//! Idle <-> ReadingMessage      either of them -> Flushing
 //! ```
 
 use corelane_io::ring::Hangup;
@@ -14,14 +14,16 @@ use corelane_protocol::framing::line::{Step, write_line};
 use corelane_protocol::jsonrpc::OwnedId;
 
 use super::buffers::ConnectionBuffers;
+use super::channel::{Framing, Lines, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
 
 impl Connection {
     /// A connection of lines that was just opened.
     pub(crate) fn of_lines() -> Connection {
+        let framing = Framing::Lines(Lines::default());
         let buffers = ConnectionBuffers {
-            channel: Some(Box::default()),
+            channel: Some(Box::new(MessageChannel::new(framing))),
             ..ConnectionBuffers::default()
         };
         Connection {
@@ -34,7 +36,7 @@ impl Connection {
     pub(super) fn process_lines(&mut self, input: &[u8], context: &mut Context<'_>) -> usize {
         self.phase = Phase::Idle;
         let limit_bytes = context.rules.lines.message_bytes_max;
-        let Some(lines) = self.channel_mut() else {
+        let Some(lines) = self.lines_mut() else {
             return 0;
         };
         let mut framer = std::mem::take(&mut lines.framer);
@@ -45,7 +47,7 @@ impl Connection {
                 Step::NeedMore { consumed: bytes } => {
                     consumed += bytes;
                     if consumed < input.len() {
-                        self.phase = Phase::ReadingLine;
+                        self.phase = Phase::ReadingMessage;
                     }
                     break;
                 }
@@ -77,7 +79,7 @@ impl Connection {
                 }
             }
         }
-        if let Some(lines) = self.channel_mut() {
+        if let Some(lines) = self.lines_mut() {
             lines.framer = framer;
             lines.long = scanner;
         }
@@ -91,15 +93,18 @@ impl Connection {
             return true;
         }
         let input = self.buffers.as_ref().and_then(|it| it.input.as_ref());
-        let is_in_long = self
-            .channel()
-            .is_some_and(|lines| lines.framer.is_in_long());
-        if is_in_long || input.is_some_and(|input| !input.ends_with(b"\n")) {
+        let is_partial = input.is_some_and(|input| !input.ends_with(b"\n"));
+        let lines = self.lines_mut();
+        if is_partial || lines.is_some_and(|lines| lines.framer.is_in_long()) {
             self.keep_input(b"\n", context);
             self.phase = Phase::Idle;
         }
-        self.end_if_answered();
+        self.end_if_answered(context);
         false
+    }
+
+    fn lines_mut(&mut self) -> Option<&mut Lines> {
+        self.channel_mut()?.lines_mut()
     }
 
     /// Refuses input that is too much for the whole shard, and ends.

@@ -8,12 +8,12 @@
 
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::framing::line::write_line;
+use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
 use super::channel::{ChannelRequest, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
-use crate::guard::holder::HolderKey;
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
 
@@ -30,23 +30,36 @@ impl Connection {
         self.buffers.as_mut()?.channel.as_deref_mut()
     }
 
+    /// Handles whole messages at the start of `input`; returns how many bytes they took.
+    pub(super) fn process_messages(
+        &mut self,
+        input: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> usize {
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => self.process_frames(input, context),
+            _ => self.process_lines(input, context),
+        }
+    }
+
+    /// Handles one message.
     pub(super) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
         self.sequence = self.next_sequence();
         let Some(channel) = self.channel() else {
             return;
         };
         let overload = overload(channel, context);
-        let channel = Channel {
+        let on_channel = Channel {
             session: channel.session,
             overload: overload.as_deref(),
         };
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: None,
-            peer: Some(HolderKey::ANONYMOUS),
+            principal: channel.principal.as_deref(),
+            peer: Some(channel.holder),
         };
         let exchange = context.channel_exchange(self.sequence);
-        let inbound = Inbound::new(&requester, exchange).on_channel(channel);
+        let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let (disposition, id) =
@@ -54,7 +67,7 @@ impl Connection {
                 .endpoint
                 .handle_channel_message(inbound, message, &mut scratch);
         if !scratch.is_empty() {
-            write_line(context.out(), &scratch);
+            self.write_framed(&scratch, context);
         }
         *context.scratch = scratch;
         self.settle_message(disposition, id, context);
@@ -184,7 +197,7 @@ impl Connection {
             // There is no stream that could be open, or away for a while.
             Part::StreamOpen(_) | Part::StreamPause { .. } => {}
         }
-        self.end_if_answered();
+        self.end_if_answered(context);
     }
 
     fn write_answer(&mut self, message: &[u8], context: &mut Context<'_>) {
@@ -198,7 +211,16 @@ impl Connection {
     /// Writes a message behind the changes that have waited.
     fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
         self.release_channel_changes(context);
-        write_line(context.out(), message);
+        self.write_framed(message, context);
+    }
+
+    fn write_framed(&self, message: &[u8], context: &mut Context<'_>) {
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => {
+                write_frame(context.out(), Opcode::Text, message, None);
+            }
+            _ => write_line(context.out(), message),
+        }
     }
 
     /// A change that is news to a peer that has taken all of its output. Any other peer gets it
@@ -229,7 +251,7 @@ impl Connection {
             return;
         };
         for (_, message) in std::mem::take(&mut channel.changes) {
-            write_line(context.out(), &message);
+            self.write_framed(&message, context);
         }
     }
 
@@ -253,11 +275,11 @@ impl Connection {
     }
 
     /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self) {
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
         if let Some(channel) = self.channel_mut() {
             channel.is_ending = true;
         }
-        self.end_if_answered();
+        self.end_if_answered(context);
     }
 
     /// Whether everything that the peer has sent, and ever will, was handled.
@@ -267,14 +289,20 @@ impl Connection {
 
     /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
     /// handles messages: the rest of them does not count as left over.
-    pub(super) fn end_if_answered(&mut self) {
+    pub(super) fn end_if_answered(&mut self, context: &mut Context<'_>) {
         let Some(channel) = self.channel() else {
             return;
         };
         let is_over = channel.is_ending || self.is_read_closed;
-        let is_answered = channel.in_flight.is_empty() && !self.has_requests_left_over();
-        if is_over && is_answered && self.is_between_answers() {
-            self.phase = Phase::Flushing { lingers: false };
+        // A WebSocket has no half that stays open: its client sends no more because it has gone.
+        let has_gone = channel.is_websocket() && self.is_read_closed;
+        let is_answered = channel.in_flight.is_empty() || has_gone;
+        if !is_over || !is_answered || self.has_requests_left_over() || !self.is_between_answers() {
+            return;
+        }
+        match channel.is_websocket() && !has_gone {
+            true => self.close_socket(CloseCode::GoingAway, "the server shuts down", context),
+            false => self.phase = Phase::Flushing { lingers: false },
         }
     }
 
@@ -288,11 +316,14 @@ impl Connection {
 
 /// Why a connection takes no further request now, if so.
 fn overload(channel: &MessageChannel, context: &Context<'_>) -> Option<String> {
-    let in_flight_max = context.rules.lines.in_flight_max;
+    let (in_flight_max, section) = match channel.is_websocket() {
+        true => (context.rules.websocket.in_flight_max, "websocket"),
+        false => (context.rules.lines.in_flight_max, "lines"),
+    };
     if channel.in_flight.len() >= in_flight_max {
         return Some(format!(
             "the connection has {in_flight_max} requests in flight, which is its limit \
-             (lines.in_flight_max)"
+             ({section}.in_flight_max)"
         ));
     }
     let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;

@@ -11,6 +11,7 @@ use super::buffers::{Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
+use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
@@ -63,8 +64,9 @@ impl Connection {
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
-        let checked = principal_of(head, context.rules).and_then(|principal| {
-            let route = check(head, &reply, context.rules)?;
+        let rules = context.rules;
+        let checked = principal_of(head, rules).and_then(|principal| {
+            let route = check(head, &reply, rules)?;
             Ok((principal, route))
         });
         let field = checked.as_ref().err().and_then(Reason::field);
@@ -80,6 +82,13 @@ impl Connection {
             Ok((_, Route::Post)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 *context.scratch = scratch;
                 return Some(reply);
+            }
+            Ok((None, Route::Upgrade(_))) if peer.is_none() => Disposition::PeerNeeded,
+            Ok((principal, Route::Upgrade(handshake))) if !context.is_draining => {
+                *context.scratch = scratch;
+                let client = (principal, peer.unwrap_or(HolderKey::ANONYMOUS));
+                self.upgrade(&handshake, client, context);
+                return None;
             }
             Ok((principal, route)) => {
                 let claims = Claims::of_head(head);
@@ -192,6 +201,8 @@ fn handle(
             },
             _,
         ) => endpoint.handle_open_stream(inbound, (session, last_event_id), out),
+        // Any other connection was upgraded.
+        (Route::Upgrade(_), _) => endpoint.refuse(None, Reason::Draining, out),
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
     }
 }

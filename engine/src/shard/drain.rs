@@ -154,8 +154,10 @@ impl Shard {
             return;
         };
         if connection.channel().is_some() {
-            connection.end_when_answered();
-            return self.finish_step(key, None);
+            let mut context = self.handling.context(key);
+            connection.end_when_answered(&mut context);
+            let out = context.out.take();
+            return self.finish_step(key, out);
         }
         match connection.phase {
             // A received request is answered; its answer announces the end of the connection.

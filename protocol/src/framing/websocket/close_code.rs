@@ -20,6 +20,8 @@ pub enum CloseCode {
     TooBig = 1009,
     /// 1011: the server cannot go on.
     InternalError = 1011,
+    /// 1013: the server has too much to do, and the client may try again later.
+    TryAgainLater = 1013,
 }
 
 impl CloseCode {
