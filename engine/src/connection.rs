@@ -16,6 +16,7 @@ mod messages;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod source;
 pub(crate) mod timer;
 mod websocket;
 

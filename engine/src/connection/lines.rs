@@ -17,10 +17,11 @@ use super::buffers::ConnectionBuffers;
 use super::channel::{Framing, Lines, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::source::Source;
 
 impl Connection {
     /// A connection of lines that was just opened.
-    pub(crate) fn of_lines() -> Connection {
+    pub(super) fn of_lines(source: Source) -> Connection {
         let framing = Framing::Lines(Lines::default());
         let buffers = ConnectionBuffers {
             channel: Some(Box::new(MessageChannel::new(framing))),
@@ -28,7 +29,7 @@ impl Connection {
         };
         Connection {
             buffers: Some(Box::new(buffers)),
-            ..Connection::new()
+            ..Connection::of_http(source)
         }
     }
 

@@ -11,6 +11,7 @@ use super::buffers::{Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
+use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
@@ -66,7 +67,7 @@ impl Connection {
         let endpoint = &mut *context.endpoint;
         let rules = context.rules;
         let checked = principal_of(head, rules).and_then(|principal| {
-            let route = check(head, &reply, rules)?;
+            let route = check(head, &reply, self.source, rules)?;
             Ok((principal, route))
         });
         let field = checked.as_ref().err().and_then(Reason::field);
@@ -223,12 +224,13 @@ pub(super) fn principal_of<'a>(
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &Reply,
+    source: Source,
     rules: &'a Rules,
 ) -> Result<Route<'a>, Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
     let allowed = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
-        _ => rules.origin.check(host, origin),
+        _ => rules.origins[usize::from(source.listener())].check(host, origin),
     };
     allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
     let route = http::route(head, &rules.endpoint_path)?;

@@ -98,6 +98,12 @@ pub enum ProfileError {
         /// The value that bounds it.
         other_value: u64,
     },
+    /// Addresses that cannot all be listened on.
+    #[error("server.listen {fault}")]
+    Listen {
+        /// What is wrong, and the remedy.
+        fault: String,
+    },
     /// A text that does not fit its key.
     #[error("{key} = {value:?} is not {expected}")]
     Text {
@@ -163,6 +169,7 @@ impl ProfileError {
             | Self::NotPowerOfTwo { key, .. }
             | Self::NotMultiple { key, .. }
             | Self::Text { key, .. } => (key.clone(), None),
+            Self::Listen { .. } => ("server.listen".to_owned(), None),
             Self::Exceeds { key, other, .. } => (key.clone(), Some(*other)),
             Self::CoreTunedTwice { id } => (format!("core {id} id"), None),
             Self::CoreUnused { id } => (format!("core {id} id"), Some("server.cores")),

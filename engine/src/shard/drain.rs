@@ -71,7 +71,7 @@ impl Shard {
         match self.channel {
             Some(_) => self.has_lost_its_channel(),
             None => {
-                let is_received = self.listener.is_none() && !self.has_connections_to_end();
+                let is_received = !self.is_listening() && !self.has_connections_to_end();
                 self.handling.is_draining && is_received
             }
         }
@@ -85,7 +85,7 @@ impl Shard {
 
     fn is_quiet(&mut self) -> bool {
         let is_closed = self.slots.is_empty() && self.rings.closing() == 0;
-        let is_quiet = is_closed && self.listener.is_none() && self.overflow.is_empty();
+        let is_quiet = is_closed && !self.is_listening() && self.overflow.is_empty();
         is_quiet && self.handling.endpoint.is_quiet()
     }
 
@@ -183,11 +183,12 @@ impl Shard {
 
     /// Ends a connection that has no request, after the answers on their way.
     pub(super) fn end_if_idle(&mut self, key: SlotKey) {
+        let has_arrivals = self.has_arrivals_of(key);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
         let is_idle = connection.phase == Phase::Idle && connection.channel().is_none();
-        if is_idle && !connection.has_requests_left_over() {
+        if is_idle && !connection.has_requests_left_over() && !has_arrivals {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);
         }

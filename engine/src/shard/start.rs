@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicI32;
 use std::sync::mpsc::{SendError, Sender};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 use corelane_protocol::limits::HttpLimits;
 
@@ -21,7 +22,7 @@ use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
-use super::work::{Accepting, Drain, Handling, MemoryState, Shard, date_now};
+use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -39,7 +40,7 @@ use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker, yield_now};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, RingError};
+use corelane_io::ring::RingError;
 use corelane_io::rings::{Rings, RingsSettings};
 use corelane_io::slots::Slots;
 use corelane_io::wake::Waker;
@@ -49,17 +50,14 @@ use corelane_io::wheel::Wheel;
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
 
-/// Between two warnings of one kind about overload.
-const OVERLOAD_WARNING_INTERVAL_MS: u64 = 10_000;
-
 /// The least limit on locked memory with which the executor starts, in KiB: glommio checks it.
 const LOCKED_KIB_MIN: usize = 512;
 
 /// Where the connections of a shard come from.
 #[derive(Clone)]
 pub(crate) enum Intake {
-    /// A listener, which lets so many of them wait.
-    Listener(Place<Listener>, u32),
+    /// Listeners, each of which lets so many of them wait.
+    Listeners(Vec<Place<Listener>>, u32),
     /// There is one, of lines, and the shard ends with it. Its core is the kernel's choice unless
     /// it is given: a machine may run many such processes.
     Channel {
@@ -78,7 +76,8 @@ pub(crate) struct ShardPlan {
     pub(crate) profile: ShardProfile,
     pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
-    pub(crate) origin: OriginPolicy,
+    /// The hosts and origins of each listener.
+    pub(crate) origins: Vec<OriginPolicy>,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
     pub(crate) endpoint_path: String,
@@ -168,7 +167,7 @@ pub enum ShardError {
 impl Intake {
     fn is_pinned(&self) -> bool {
         match self {
-            Intake::Listener(..) => true,
+            Intake::Listeners(..) => true,
             Intake::Channel { is_pinned, .. } => *is_pinned,
         }
     }
@@ -176,7 +175,7 @@ impl Intake {
     /// What a user can do about locked memory besides raising the limit.
     fn locked_memory_remedy(&self) -> &'static str {
         match self {
-            Intake::Listener(..) => {
+            Intake::Listeners(..) => {
                 "run fewer shards (--shards, or server.shards of the profile), or lower \
                  ring.completion_entries, ring.submission_entries, ring.buffer_count and \
                  executor.ring_depth of the profile"
@@ -345,11 +344,9 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         rings,
         slots: Slots::new(plan.rings.ring.descriptors).starting_at(deaths.first_generation()),
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
-        peer_family: AddressFamily::V4,
         lookups: Default::default(),
-        listener: None,
+        listeners: Vec::new(),
         channel: None,
-        accepting: Accepting::Off,
         addresses: AddressCounts::default(),
         loop_delay: LoopDelay::new(&profile.overload),
         memory: MemoryState {
@@ -357,12 +354,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
             next_look_ms: 0,
             is_out: false,
         },
-        memory_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        limit_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        delay_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        accepts_under_way: 0,
+        warnings: OverloadWarnings::new(),
         is_table_full: false,
         table_warning_due_ms: 0,
         backlog: 0,
@@ -375,6 +367,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         profile,
         handling,
         updates: plan.updates,
+        arrivals: Default::default(),
         leftover: Default::default(),
         stalled: Default::default(),
         overflow: Default::default(),
@@ -384,6 +377,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         completions: Vec::new(),
         inbox: Vec::new(),
         expired: Vec::new(),
+        clock: Box::new(|| Duration::ZERO),
+        requests_until_us: 0,
         now_us: 0,
         now_ms: 0,
         turns: 0,
@@ -402,7 +397,9 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
 /// Lets the first connections come.
 fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
     match intake {
-        Intake::Listener(listener, backlog) => opened.accept_from(listener.take(), backlog),
+        Intake::Listeners(places, backlog) => {
+            opened.accept_from(places.iter().map(Place::take).collect(), backlog);
+        }
         Intake::Channel { socket, .. } => {
             let shard = opened.handling.shard;
             // Of the only life of its shard.
@@ -464,7 +461,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             lines: profile.lines,
             websocket: profile.websocket,
             connection: profile.connection,
-            origin: plan.origin.clone(),
+            origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
             endpoint_path: plan.endpoint_path.clone(),
@@ -472,7 +469,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
-        requests_left: 0,
+        requests_since_look: 0,
         is_draining: false,
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,

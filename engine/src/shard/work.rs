@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
+use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::kept::Kept;
@@ -27,10 +28,9 @@ use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::ShardProfile;
-use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, Completion};
+use corelane_io::ring::Completion;
 use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
@@ -42,33 +42,25 @@ pub(crate) struct Shard {
     pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
-    pub(super) listener: Option<Kept<Listener>>,
+    /// By their numbers.
+    pub(super) listeners: Vec<Accepts>,
     /// The only connection, of a shard that ends with it.
     pub(super) channel: Option<SlotKey>,
-    /// The kind of address that peers have.
-    pub(super) peer_family: AddressFamily,
     /// Requests of connections whose peers are being looked up: at most one of each, received since
     /// the ring was entered last.
     pub(super) lookups: HashMap<SlotKey, PostponedRequest>,
-    pub(super) accepting: Accepting,
     /// Connections by address, if that is limited.
     pub(super) addresses: AddressCounts,
     /// How long the shard takes for its work.
     pub(super) loop_delay: LoopDelay,
     /// The memory that the shard may hold.
     pub(super) memory: MemoryState,
-    pub(super) limit_warnings: Throttle,
-    pub(super) memory_warnings: Throttle,
-    pub(super) address_warnings: Throttle,
-    pub(super) unknown_address_warnings: Throttle,
-    pub(super) delay_warnings: Throttle,
-    /// Accepts of one connection each that have not ended.
-    pub(super) accepts_under_way: usize,
+    pub(super) warnings: OverloadWarnings,
     /// No descriptor is free for another connection.
     pub(super) is_table_full: bool,
     /// When a full table is next worth a warning.
     pub(super) table_warning_due_ms: u64,
-    /// Connections the listener lets wait.
+    /// Connections that each listener lets wait.
     pub(super) backlog: usize,
     pub(super) sender: Kept<LaneSender<ShardMessage>>,
     pub(super) receiver: Kept<LaneReceiver<ShardMessage>>,
@@ -83,6 +75,8 @@ pub(crate) struct Shard {
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
+    /// Input that waits for its turn.
+    pub(super) arrivals: VecDeque<Completion>,
     /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection without capacity.
@@ -98,6 +92,10 @@ pub(crate) struct Shard {
     pub(super) completions: Vec<Completion>,
     pub(super) inbox: Vec<ShardMessage>,
     pub(super) expired: Vec<u32>,
+    /// Reads the time since the shard was started.
+    pub(super) clock: Box<dyn Fn() -> Duration>,
+    /// When the time for requests at this step of the turn is over.
+    pub(super) requests_until_us: u64,
     /// Time since the shard was started, as of this turn.
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
@@ -114,23 +112,6 @@ pub(crate) struct Shard {
     /// When connections were last closed for the memory of their output, and of their input.
     pub(super) shedding_output: Shedding,
     pub(super) shedding_input: Shedding,
-}
-
-/// How connections are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepting {
-    /// The kernel accepts as they come.
-    Many,
-    /// One operation for each connection.
-    OneByOne,
-    /// Accepting failed for lack of a resource: it is tried again at this time.
-    RetryAt(u64),
-    /// The shard drains: the accepts under way are being cancelled.
-    Cancelling,
-    /// The shard drains: at most so many connections have waited since before that.
-    Last(usize),
-    /// Never again.
-    Off,
 }
 
 /// How far the end of a shard has come.
@@ -150,6 +131,29 @@ impl Drain {
         match self {
             Drain::No => None,
             Drain::Calls { deadline_ms } | Drain::Output { deadline_ms } => Some(deadline_ms),
+        }
+    }
+}
+
+/// Limits on the warnings about overload, one for each kind.
+pub(super) struct OverloadWarnings {
+    pub(super) limit: Throttle,
+    pub(super) memory: Throttle,
+    pub(super) address: Throttle,
+    pub(super) unknown_address: Throttle,
+    pub(super) delay: Throttle,
+}
+
+impl OverloadWarnings {
+    pub(super) fn new() -> OverloadWarnings {
+        const INTERVAL_MS: u64 = 10_000;
+        let throttle = || Throttle::new(INTERVAL_MS);
+        OverloadWarnings {
+            limit: throttle(),
+            memory: throttle(),
+            address: throttle(),
+            unknown_address: throttle(),
+            delay: throttle(),
         }
     }
 }
@@ -189,8 +193,8 @@ pub(crate) struct Handling {
     pub(super) shard: u16,
     /// Requests that one connection may make at this step of the turn.
     pub(super) requests_per_connection: u32,
-    /// Requests that connections may still make at this step of the turn, all together.
-    pub(super) requests_left: u32,
+    /// Requests that were handled since the last look at the clock.
+    pub(super) requests_since_look: u32,
     pub(super) is_draining: bool,
     /// Bytes of memory that the unfinished requests of all connections hold.
     pub(super) input_bytes: usize,
@@ -220,14 +224,14 @@ impl Handling {
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.input_bytes_max,
             shard_output_bytes: self.output_bytes,
-            requests_left: self.requests_per_connection.min(self.requests_left),
+            requests_left: self.requests_per_connection,
             out: None,
         }
     }
 
-    /// Subtracts handled requests from those allowed at this step of the turn.
+    /// Counts handled requests.
     pub(super) fn note_requests(&mut self, made: u32) {
-        self.requests_left = self.requests_left.saturating_sub(made);
+        self.requests_since_look = self.requests_since_look.saturating_add(made);
     }
 
     /// Frees the memory of unusually large messages. Called once a second, so that a message among

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{TestConnection, check, echo, handshake, messages, opened, text_frame};
 use crate::connection::http::{Connection, Phase};
+use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::tests::test_endpoint::{initialize, request, text, with_trailer};
@@ -160,7 +161,7 @@ fn all_messages_are_those_of_the_principal_of_the_handshake() {
     // The session is a stranger's to anyone else, on any connection.
     let ping = request(1, "ping", json!({}));
     for (user, status) in [("ann", 200), ("bob", 404)] {
-        line.connection = Connection::new();
+        line.connection = Connection::from(Source::default());
         let headers = format!("MCP-Session-Id: {session}\r\nX-User: {user}\r\n");
         line.receive(super::super::test_connection::post(&headers, &ping).as_bytes());
         assert_eq!(line.response().status, status, "{user}");
