@@ -12,6 +12,7 @@ use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
 use super::source::Source;
+use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
@@ -64,8 +65,9 @@ impl Connection {
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
-        let checked = principal_of(head, context.rules).and_then(|principal| {
-            let route = check(head, &reply, self.source, context.rules)?;
+        let rules = context.rules;
+        let checked = principal_of(head, rules).and_then(|principal| {
+            let route = check(head, &reply, self.source, rules)?;
             Ok((principal, route))
         });
         let field = checked.as_ref().err().and_then(Reason::field);
@@ -81,6 +83,13 @@ impl Connection {
             Ok((_, Route::Post)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 *context.scratch = scratch;
                 return Some(reply);
+            }
+            Ok((None, Route::Upgrade(_))) if peer.is_none() => Disposition::PeerNeeded,
+            Ok((principal, Route::Upgrade(handshake))) if !context.is_draining => {
+                *context.scratch = scratch;
+                let client = (principal, peer.unwrap_or(HolderKey::ANONYMOUS));
+                self.upgrade(&handshake, client, context);
+                return None;
             }
             Ok((principal, route)) => {
                 let claims = Claims::of_head(head);
@@ -193,6 +202,8 @@ fn handle(
             },
             _,
         ) => endpoint.handle_open_stream(inbound, (session, last_event_id), out),
+        // Any other connection was upgraded.
+        (Route::Upgrade(_), _) => endpoint.refuse(None, Reason::Draining, out),
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
     }
 }

@@ -459,6 +459,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         rules: Rules {
             http: http_limits(profile),
             lines: profile.lines,
+            websocket: profile.websocket,
             connection: profile.connection,
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
