@@ -15,6 +15,7 @@ pub(crate) mod http;
 pub(crate) mod http_settings;
 mod large;
 mod lines;
+mod messages;
 mod plain;
 mod postponed;
 mod probe;
@@ -22,6 +23,7 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod source;
 pub(crate) mod timer;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

@@ -109,6 +109,8 @@ pub enum Counter {
     TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
+    /// WebSocket connections open.
+    WebSocketsOpen,
     /// Streams that clients came back for.
     StreamsResumed,
     /// Bytes of events kept for clients that lose a stream.
@@ -125,6 +127,8 @@ pub enum Counter {
     TimeoutsIdle,
     /// Connections closed because the peer did not take its output.
     TimeoutsWrite,
+    /// WebSocket connections closed because nothing came after a ping.
+    TimeoutsPong,
     /// Calls that reached their deadline.
     TimeoutsCall,
     /// Messages refused to their sender by a full lane.
@@ -184,7 +188,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 59] = [
+pub static ROWS: [Row; 61] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -246,6 +250,7 @@ pub static ROWS: [Row; 59] = [
     total(Counter::TasksExpired, "tasks_ended", "expired"),
     total(Counter::TasksEvicted, "tasks_ended", "evicted"),
     level(Counter::StreamsOpen, "streams_open"),
+    level(Counter::WebSocketsOpen, "websockets_open"),
     total(Counter::StreamsResumed, "streams_resumed", ""),
     level(Counter::EventsBytes, "events_bytes"),
     total(Counter::EventsDropped, "events_dropped", ""),
@@ -254,6 +259,7 @@ pub static ROWS: [Row; 59] = [
     total(Counter::TimeoutsBody, "timeouts", "body"),
     total(Counter::TimeoutsIdle, "timeouts", "idle"),
     total(Counter::TimeoutsWrite, "timeouts", "write"),
+    total(Counter::TimeoutsPong, "timeouts", "pong"),
     total(Counter::TimeoutsCall, "timeouts", "call"),
     total(Counter::LanesFull, "lanes_full", ""),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),

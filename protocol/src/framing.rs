@@ -8,3 +8,4 @@ pub mod http1;
 pub mod line;
 pub mod proxy;
 pub mod sse;
+pub mod websocket;

@@ -13,6 +13,7 @@ use super::http::{Connection, Phase};
 use super::plain::{Plain, probe_of};
 use super::response::{self, Extra};
 use super::source::Source;
+use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
@@ -86,6 +87,13 @@ impl Connection {
             Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 *context.scratch = scratch;
                 return Some(reply);
+            }
+            Ok((Route::Upgrade(_), None)) if peer.is_none() => Disposition::PeerNeeded,
+            Ok((Route::Upgrade(handshake), principal)) if !context.is_draining => {
+                *context.scratch = scratch;
+                let client = (principal, peer.unwrap_or(HolderKey::ANONYMOUS));
+                self.upgrade(&handshake, client, context);
+                return None;
             }
             Ok((route, principal)) => {
                 let claims = Claims::of_head(head);
@@ -209,6 +217,8 @@ fn handle(
             },
             _,
         ) => endpoint.handle_open_stream(inbound, (session, last_event_id), out),
+        // Any other connection was upgraded.
+        (Route::Upgrade(_), _) => endpoint.refuse(None, Reason::Draining, out),
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
         (Route::Head | Route::Options, _) => unreachable!("it was answered as a plain request"),
     }

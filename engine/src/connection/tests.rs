@@ -10,3 +10,4 @@ mod response;
 mod streams;
 mod test_connection;
 mod web;
+mod websocket;

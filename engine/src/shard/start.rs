@@ -462,6 +462,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,
+            websocket: profile.websocket,
             connection: profile.connection,
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),

@@ -3,6 +3,7 @@
 use super::admission::{SessionClaim, names_modern, session_claim};
 use super::claims::Claims;
 use super::refusal::{Category, Reason};
+use super::websocket::{self, Handshake};
 use crate::framing::http1::{Field, Method as Verb, RequestHead, Status};
 
 /// The request that a head makes of this endpoint.
@@ -24,6 +25,8 @@ pub enum Route<'a> {
     Head,
     /// The verbs that the endpoint takes.
     Options,
+    /// The connection goes on as a WebSocket.
+    Upgrade(Handshake),
 }
 
 /// The verbs that an endpoint takes.
@@ -33,7 +36,8 @@ pub const ENDPOINT_VERBS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 ///
 /// # Errors
 /// 404 for a path that is none of `endpoints`, 405 for another verb, 400 for a session verb without
-/// a usable session header or with different last events.
+/// a usable session header or with different last events, and for a handshake of WebSocket that is
+/// not valid, 426 for one of another version.
 pub fn route<'a>(
     head: &'a RequestHead<'a>,
     endpoints: &'a [impl AsRef<str>],
@@ -45,6 +49,7 @@ pub fn route<'a>(
     let claims = Claims::of_head(head);
     match head.method {
         Verb::Post => Ok(Route::Post),
+        Verb::Get if head.upgrades_to_websocket => websocket::handshake(head).map(Route::Upgrade),
         Verb::Get | Verb::Head | Verb::Delete if names_modern(claims) => {
             Err(Reason::Verb("POST, OPTIONS"))
         }
@@ -86,6 +91,7 @@ pub fn status_of(refused: Option<Category>) -> Status {
         Some(Category::NotAllowed) => Status::MethodNotAllowed,
         Some(Category::NotAcceptable) => Status::NotAcceptable,
         Some(Category::UnsupportedType) => Status::UnsupportedMediaType,
+        Some(Category::UpgradeRequired) => Status::UpgradeRequired,
         Some(Category::Unavailable) => Status::ServiceUnavailable,
     }
 }
