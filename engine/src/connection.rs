@@ -17,11 +17,15 @@ mod large;
 mod lines;
 mod messages;
 mod plain;
+pub(crate) mod posted;
 mod postponed;
+mod preconditions;
 mod probe;
+pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod source;
+mod sse;
 pub(crate) mod timer;
 mod websocket;
 

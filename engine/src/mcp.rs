@@ -79,6 +79,7 @@ pub(crate) use event_store::EventId;
 pub(crate) use exchange::{Exchange, StreamOwner};
 #[cfg(test)]
 pub(crate) use exchange::{Opening, StreamOf};
+pub(crate) use forward_budget::ForwardedBody;
 pub(crate) use inbound::{Channel, Inbound};
 pub(crate) use large_message::LargeMessage;
 pub(crate) use requester::Requester;

@@ -97,6 +97,7 @@ impl Handling {
             scratch: &mut self.scratch,
             forwards: &mut Vec::new(),
             postponed: &mut Vec::new(),
+            posts: &mut Vec::new(),
             peer: None,
             meter: &self.meter,
             rules: &self.rules,

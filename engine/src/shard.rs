@@ -22,6 +22,7 @@ pub(crate) mod loop_delay;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod overflow;
+mod posts;
 pub(crate) mod proxied;
 pub(crate) mod reading;
 pub(crate) mod run;

@@ -4,6 +4,7 @@ use corelane_protocol::binding::http;
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::WaitingRequest;
+use super::channel::MessageChannel;
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
@@ -108,6 +109,9 @@ impl Connection {
 
     /// Sends bytes without a meaning, so that no proxy on the way takes the connection for dead.
     pub(crate) fn keep_alive(&mut self, context: &mut Context<'_>) {
+        if let Some(outgoing) = self.channel().and_then(MessageChannel::outgoing) {
+            return response::write_keep_alive(context.out(), &outgoing.reply);
+        }
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
         };

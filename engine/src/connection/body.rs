@@ -5,7 +5,7 @@ use std::ops::Range;
 use corelane_protocol::framing::http1::{Headers, RequestHead};
 use corelane_protocol::jsonrpc::DecodeError;
 
-use super::buffers::Reply;
+use super::reply::Reply;
 use crate::mcp::LargeMessage;
 
 /// The body of a request.

@@ -1,10 +1,9 @@
 //! The memory of an active connection; an idle one owns none of it.
 
-use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
 use super::channel::MessageChannel;
-use super::cors::Page;
+use super::reply::Reply;
 use crate::handler::event_queue::CallKey;
 use crate::handler::offload::JobId;
 use crate::mcp::{EventId, StreamOwner};
@@ -81,21 +80,6 @@ pub(crate) struct BatchResponses {
     pub(crate) gathered: Vec<u8>,
     /// Bytes of those that went on a stream.
     pub(crate) streamed_bytes: usize,
-}
-
-/// The properties of a request that decide the framing of its answer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reply {
-    /// The connection goes on after the answer.
-    pub(crate) keep_alive: bool,
-    /// The request is HEAD: its answer has no body.
-    pub(crate) is_head: bool,
-    /// 0 or 1, of HTTP/1.
-    pub(crate) version_minor: u8,
-    /// The kinds of answer the client takes.
-    pub(crate) accept: Accept,
-    /// The page that sent it, if the answer must name its origin.
-    pub(crate) page: Option<Page>,
 }
 
 impl ConnectionBuffers {

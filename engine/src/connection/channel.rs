@@ -6,6 +6,7 @@ use corelane_io::chunk::Chunk;
 use corelane_protocol::framing::{line, websocket};
 use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 
+use super::reply::Reply;
 use super::timer::Timer;
 use crate::guard::holder::HolderKey;
 use crate::handler::event_queue::CallKey;
@@ -37,6 +38,17 @@ pub(crate) struct MessageChannel {
 pub(super) enum Framing {
     Lines(Lines),
     WebSocket(WebSocket),
+    /// Of HTTP+SSE: its input comes on other connections.
+    Events(Outgoing),
+}
+
+/// Output as events.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// How the stream was requested.
+    pub(super) reply: Reply,
+    /// Random bits that only its client knows.
+    pub(super) random: u128,
 }
 
 /// Input of lines.
@@ -84,20 +96,29 @@ impl MessageChannel {
             Framing::Lines(_) => Timer::None,
             Framing::WebSocket(socket) if socket.awaits_pong => Timer::Pong,
             Framing::WebSocket(_) => Timer::Ping,
+            Framing::Events(_) => Timer::KeepAlive,
         }
     }
 
     pub(super) fn lines_mut(&mut self) -> Option<&mut Lines> {
         match &mut self.framing {
             Framing::Lines(lines) => Some(lines),
-            Framing::WebSocket(_) => None,
+            Framing::WebSocket(_) | Framing::Events(_) => None,
         }
     }
 
     pub(super) fn websocket_mut(&mut self) -> Option<&mut WebSocket> {
         match &mut self.framing {
-            Framing::Lines(_) => None,
+            Framing::Lines(_) | Framing::Events(_) => None,
             Framing::WebSocket(websocket) => Some(websocket),
+        }
+    }
+
+    /// Its output, if that is events of HTTP+SSE.
+    pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
+        match &self.framing {
+            Framing::Events(outgoing) => Some(outgoing),
+            Framing::Lines(_) | Framing::WebSocket(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@ use super::body::PostponedRequest;
 use super::buffers::ConnectionBuffers;
 use super::cors::Cors;
 use super::http_settings::HttpSettings;
+use super::posted::PostedMessage;
 use super::response::{Date, HeadFields};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
@@ -28,6 +29,8 @@ pub(crate) struct Context<'e> {
     pub(crate) spare_buffers: &'e mut Vec<Box<ConnectionBuffers>>,
     pub(crate) scratch: &'e mut Vec<u8>,
     pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
+    /// Messages for streams of HTTP+SSE.
+    pub(crate) posts: &'e mut Vec<PostedMessage>,
     /// Requests that wait for the addresses of their peers.
     pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, in a step that was postponed until it was known.

@@ -4,6 +4,7 @@
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::ConnectionBuffers;
+use super::channel::MessageChannel;
 use super::context::Context;
 use super::http::{Connection, Phase, RecvMode};
 use super::timer::Timer;
@@ -26,6 +27,7 @@ impl Connection {
             },
             Phase::ReadingMessage => match self.channel() {
                 Some(channel) if channel.is_websocket() => Timer::Body,
+                Some(channel) if channel.outgoing().is_some() => Timer::KeepAlive,
                 _ => Timer::None,
             },
             Phase::ReadingHead => Timer::Head,
@@ -208,7 +210,9 @@ impl Connection {
     /// Whether the peer waits for events of its session, and sends nothing meanwhile.
     pub(crate) fn listens(&self) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
+        let has_stream = |channel: &MessageChannel| channel.outgoing().is_some();
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.has_stream())
+            || self.channel().is_some_and(has_stream)
     }
 
     /// Bytes that the peer has not taken, those being sent included.

@@ -15,10 +15,11 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{CONTINUE, Framer, Refusal, Status, Step};
 
 use super::body::LargeRequest;
-use super::buffers::{ConnectionBuffers, Reply};
+use super::buffers::ConnectionBuffers;
 use super::context::Context;
 use super::cors::{self, Page};
 use super::foreign::{ForeignProtocol, HTTP2_GOAWAY};
+use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
 use super::timer::Timer;
@@ -236,6 +237,7 @@ impl Connection {
         self.is_read_closed = true;
         match self.channel() {
             Some(channel) if channel.is_websocket() => return self.finish_socket(),
+            Some(channel) if channel.outgoing().is_some() => return true,
             Some(_) => return self.finish_lines(context),
             None => {}
         }
@@ -334,7 +336,7 @@ impl Connection {
                     consumed += bytes;
                     if self.phase != Phase::Idle {
                         if self.phase == Phase::ReadingMessage {
-                            consumed += self.process_frames(&mut input[consumed..], context);
+                            consumed += self.process_messages(&mut input[consumed..], context);
                         }
                         return Processed::bytes(consumed);
                     }
@@ -385,6 +387,8 @@ impl Connection {
             Some(channel) if channel.is_websocket() => {
                 return self.refuse_socket(status, text, context);
             }
+            // It has no input that could be refused.
+            Some(channel) if channel.outgoing().is_some() => return,
             Some(_) => return self.refuse_lines(text, context),
             None => {}
         }

@@ -7,6 +7,8 @@ use crate::profile::Server;
 pub(crate) struct HttpSettings {
     /// Paths of the endpoint, at least one.
     pub(crate) endpoint_paths: Vec<String>,
+    /// Paths of HTTP+SSE, if it is served.
+    pub(crate) sse: Option<SsePaths>,
     /// Probes are answered.
     pub(crate) has_probes: bool,
     /// Pages may send cookies and other credentials of their browser.
@@ -15,11 +17,31 @@ pub(crate) struct HttpSettings {
     pub(crate) preflight_max_age_s: u32,
 }
 
+/// Paths of HTTP+SSE.
+#[derive(Debug, Clone)]
+pub(crate) struct SsePaths {
+    /// Of the streams.
+    pub(crate) stream: String,
+    /// Of the messages, beside it.
+    pub(crate) messages: String,
+}
+
+impl SsePaths {
+    fn of(stream: &str) -> SsePaths {
+        let folder = stream.rsplit_once('/').map_or("", |(folder, _)| folder);
+        SsePaths {
+            stream: stream.to_owned(),
+            messages: format!("{folder}/messages"),
+        }
+    }
+}
+
 impl HttpSettings {
     /// The settings of a profile.
     pub(crate) fn of(server: &Server) -> HttpSettings {
         HttpSettings {
             endpoint_paths: server.endpoint.as_slice().to_vec(),
+            sse: server.sse_endpoint.as_deref().map(SsePaths::of),
             has_probes: server.probes,
             allows_credentials: server.allow_credentials,
             preflight_max_age_s: server.preflight_max_age_s,

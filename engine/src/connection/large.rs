@@ -9,7 +9,7 @@ use super::body::{LargeRequest, PostponedRequest, RequestBody};
 use super::buffers::BodyElsewhere;
 use super::context::Context;
 use super::http::Connection;
-use super::request::principal_of;
+use super::preconditions::principal_of;
 use crate::mcp::{Decoded, Undecoded};
 
 impl Connection {

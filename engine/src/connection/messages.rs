@@ -11,9 +11,10 @@ use corelane_protocol::framing::line::write_line;
 use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::channel::{ChannelRequest, MessageChannel};
+use super::channel::{ChannelRequest, MessageChannel, Outgoing};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::response;
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
 
@@ -38,12 +39,17 @@ impl Connection {
     ) -> usize {
         match self.channel() {
             Some(channel) if channel.is_websocket() => self.process_frames(input, context),
+            Some(channel) if channel.outgoing().is_some() => {
+                // No request can follow one whose answer does not end.
+                self.phase = Phase::Idle;
+                input.len()
+            }
             _ => self.process_lines(input, context),
         }
     }
 
     /// Handles one message.
-    pub(super) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
+    pub(crate) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
         self.sequence = self.next_sequence();
         let Some(channel) = self.channel() else {
             return;
@@ -52,6 +58,7 @@ impl Connection {
         let on_channel = Channel {
             session: channel.session,
             overload: overload.as_deref(),
+            is_legacy: channel.outgoing().is_some(),
         };
         let requester = Requester::Here {
             claims: Claims::NONE,
@@ -215,8 +222,12 @@ impl Connection {
     }
 
     fn write_framed(&self, message: &[u8], context: &mut Context<'_>) {
-        match self.channel() {
-            Some(channel) if channel.is_websocket() => {
+        let outgoing = self.channel().and_then(MessageChannel::outgoing);
+        match (self.channel(), outgoing) {
+            (_, Some(Outgoing { reply, .. })) => {
+                response::write_event(context.out(), reply, None, message);
+            }
+            (Some(channel), _) if channel.is_websocket() => {
                 write_frame(context.out(), Opcode::Text, message, None);
             }
             _ => write_line(context.out(), message),
@@ -294,16 +305,23 @@ impl Connection {
             return;
         };
         let is_over = channel.is_ending || self.is_read_closed;
-        // A WebSocket has no half that stays open: its client sends no more because it has gone.
-        let has_gone = channel.is_websocket() && self.is_read_closed;
+        // A WebSocket has no half that stays open: its client sends no more because it has gone. So
+        // has one whose POSTs come on other connections.
+        let outgoing = channel.outgoing();
+        let has_halves = !channel.is_websocket() && outgoing.is_none();
+        let has_gone = !has_halves && self.is_read_closed;
         let is_answered = channel.in_flight.is_empty() || has_gone;
         if !is_over || !is_answered || self.has_requests_left_over() || !self.is_between_answers() {
             return;
         }
-        match channel.is_websocket() && !has_gone {
-            true => self.close_socket(CloseCode::GoingAway, "the server shuts down", context),
-            false => self.phase = Phase::Flushing { lingers: false },
+        if channel.is_websocket() && !has_gone {
+            return self.close_socket(CloseCode::GoingAway, "the server shuts down", context);
         }
+        if let Some(Outgoing { reply, .. }) = outgoing {
+            response::write_stream_end(context.out(), reply);
+        }
+        let lingers = outgoing.is_some() && !has_gone;
+        self.phase = Phase::Flushing { lingers };
     }
 
     /// Forgets the answers that waited behind a send that has ended.

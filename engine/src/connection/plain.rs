@@ -4,10 +4,11 @@ use corelane_protocol::binding::http::{ENDPOINT_VERBS, Route};
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Content, Method, RequestHead, Status};
 
-use super::buffers::Reply;
 use super::context::{Context, Rules};
 use super::probe::{PROBE_VERBS, Probe};
+use super::reply::Reply;
 use super::response;
+use super::sse::SseRequest;
 
 /// A request that is answered without a message of MCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) enum Plain {
     StreamHead,
     /// A probe.
     Probe(Probe),
+    /// A request of HTTP+SSE.
+    Sse(SseRequest),
 }
 
 impl Plain {
@@ -31,16 +34,18 @@ impl Plain {
         match checked {
             Ok((Route::Options, _)) => Some(Plain::Options(ENDPOINT_VERBS)),
             Ok((Route::Head, _)) => Some(Plain::StreamHead),
-            Err(Reason::Path(_)) => match (head.method, probe_of(head, rules)?) {
-                (Method::Get | Method::Head, probe) => Some(Plain::Probe(probe)),
-                (Method::Options, _) => Some(Plain::Options(PROBE_VERBS)),
-                _ => None,
+            Err(Reason::Path(_)) => match SseRequest::of(head, rules) {
+                Ok(Some(request)) => Some(Plain::Sse(request)),
+                _ => probe_of(head, rules).map(Plain::Probe),
             },
+            Err(Reason::Verb(allow)) if head.method == Method::Options => {
+                Some(Plain::Options(allow))
+            }
             _ => None,
         }
     }
 
-    /// Writes the answer.
+    /// Writes the answer to a request of any other kind than HTTP+SSE.
     #[cold]
     pub(super) fn answer(self, head: &RequestHead<'_>, reply: &Reply, context: &mut Context<'_>) {
         let fields = context.head_fields();
@@ -79,7 +84,27 @@ impl Plain {
                     context.out().extend_from_slice(body.as_bytes());
                 }
             }
+            Plain::Sse(_) => unreachable!("a connection answers it"),
         }
+    }
+}
+
+/// Why a request is refused whose path is not the endpoint: for its verb, if the path is of a probe
+/// or of HTTP+SSE.
+#[cold]
+pub(super) fn other_target<'a>(
+    reason: Reason<'a>,
+    head: &RequestHead<'_>,
+    rules: &Rules,
+) -> Reason<'a> {
+    if !matches!(reason, Reason::Path(_)) {
+        return reason;
+    }
+    let is_read = matches!(head.method, Method::Get | Method::Head);
+    match SseRequest::of(head, rules) {
+        Err(reason) => reason,
+        Ok(None) if probe_of(head, rules).is_some() && !is_read => Reason::Verb(PROBE_VERBS),
+        Ok(_) => reason,
     }
 }
 

@@ -7,9 +7,9 @@
 use corelane_protocol::framing::http1::RequestHead;
 
 use super::body::{PostponedBody, PostponedRequest, RequestBody};
-use super::buffers::Reply;
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::reply::Reply;
 
 impl Connection {
     /// Handles a postponed request, now that `context` has its peer, and the bytes that the client

@@ -7,10 +7,12 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Field, Method, RequestHead, Status};
 
 use super::body::{PostponedRequest, RequestBody};
-use super::buffers::{Reply, WaitingRequest};
+use super::buffers::WaitingRequest;
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
-use super::plain::{Plain, probe_of};
+use super::plain::{self, Plain, probe_of};
+use super::preconditions::{overload, principal_of};
+use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
 use crate::guard::holder::HolderKey;
@@ -65,7 +67,7 @@ impl Connection {
         }
         let checked = check(head, &mut reply, self.source, context.rules);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
-            plain.answer(head, &reply, context);
+            self.answer_plain(plain, (head, bytes), reply, context);
             return None;
         }
         let mut scratch = std::mem::take(context.scratch);
@@ -116,6 +118,21 @@ impl Connection {
         }
         *context.scratch = scratch;
         None
+    }
+
+    /// Answers a request that brings no message to the endpoint.
+    #[cold]
+    fn answer_plain(
+        &mut self,
+        plain: Plain,
+        request: (&RequestHead<'_>, &[u8]),
+        reply: Reply,
+        context: &mut Context<'_>,
+    ) {
+        match plain {
+            Plain::Sse(kind) => self.answer_sse(kind, request, reply, context),
+            plain => plain.answer(request.0, &reply, context),
+        }
     }
 
     /// Answers a request, or remembers how to.
@@ -174,17 +191,6 @@ impl Connection {
     }
 }
 
-/// Why no request is served now, if so.
-#[inline]
-fn overload(context: &Context<'_>) -> Option<&'static str> {
-    if context.is_for_probes {
-        return Some("the server has no place for another connection");
-    }
-    let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
-    let is_full = context.shard_output_bytes >= output_bytes_max;
-    is_full.then_some("the unsent answers of all clients take too much memory")
-}
-
 /// Warns of a request that the host check or the origin check refused, which is the fault of the
 /// configuration as often as of the peer.
 fn warn_of_refused_hosts(reason: &Reason<'_>, rules: &Rules, now_ms: u64) {
@@ -224,18 +230,6 @@ fn handle(
     }
 }
 
-/// The principal, if a header names one.
-pub(super) fn principal_of<'a>(
-    head: &RequestHead<'a>,
-    rules: &Rules,
-) -> Result<Option<&'a str>, Reason<'a>> {
-    let Some(header) = &rules.principal else {
-        return Ok(None);
-    };
-    let principal = header.read(head.headers());
-    principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
-}
-
 /// The checks before the body is read. The host and the origin come first: nothing else of a page
 /// that is not allowed is looked at. Gives the principal with the route.
 fn check<'a>(
@@ -255,7 +249,8 @@ fn check<'a>(
         Err(refusal) if refusal.is_of_host() && probe_of(head, rules).is_some() => {}
         Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin))),
     }
-    let route = http::route(head, &rules.http_settings.endpoint_paths)?;
+    let routed = http::route(head, &rules.http_settings.endpoint_paths);
+    let route = routed.map_err(|reason| plain::other_target(reason, head, rules))?;
     let principal = principal_of(head, rules)?;
     let accept = reply.accept;
     match route {

@@ -7,8 +7,8 @@ use corelane_protocol::framing::http1::{
 use corelane_protocol::framing::sse::{self, Event};
 use corelane_protocol::framing::websocket::VERSION;
 
-use super::buffers::Reply;
 use super::cors::Cors;
+use super::reply::Reply;
 use crate::mcp::{EventId, SessionId};
 
 /// The time as an HTTP date.
@@ -134,6 +134,20 @@ pub(crate) fn write_event(out: &mut Vec<u8>, reply: &Reply, id: Option<EventId>,
                 event: None,
                 retry_ms: None,
                 data: message,
+            },
+        );
+    });
+}
+
+/// Appends the first event of a stream of HTTP+SSE: the URI for messages.
+pub(super) fn write_endpoint(out: &mut Vec<u8>, reply: &Reply, uri: &str) {
+    in_stream(out, reply, |out| {
+        sse::write_event(
+            out,
+            &Event {
+                event: Some("endpoint"),
+                data: uri.as_bytes(),
+                ..Event::default()
             },
         );
     });

@@ -32,6 +32,8 @@ pub(crate) struct Channel<'a> {
     pub(crate) session: Option<SessionId>,
     /// Why no further request is taken now, if so.
     pub(crate) overload: Option<&'a str>,
+    /// The transport is older than the modern era, whose requests are refused.
+    pub(crate) is_legacy: bool,
 }
 
 impl<'a> Inbound<'a> {

@@ -51,6 +51,11 @@ knobs! {
         /// Path of the MCP endpoint, as in the specification's examples, or a list of up to 8 paths
         /// that all lead to it. A slash at the end and a query make no difference.
         endpoint: Paths = Paths::One("/mcp".to_owned()), anything();
+        /// Path of the streams of HTTP+SSE, the transport of revision 2024-11-05, for clients that
+        /// have no other, such as "/sse"; default none: it is deprecated. Messages are posted to
+        /// "messages" beside it, such as "/messages". `lines.in_flight_max` bounds the requests of
+        /// one stream.
+        sse_endpoint: Option<String> = None, anything();
         /// Whether GET answers probes of supervisors and load balancers, for any `Host`, with the
         /// state of the shard: /live (/liveness, /healthz), /ready (/readiness) and /health.
         probes: bool = true, anything();
@@ -144,6 +149,9 @@ impl Server {
                         ? or #";
         for endpoint in endpoints {
             check::text("server.endpoint", endpoint, is_path(endpoint), expected)?;
+        }
+        if let Some(path) = &self.sse_endpoint {
+            check::text("server.sse_endpoint", path, is_path(path), expected)?;
         }
         check::text(
             "server.endpoint",

@@ -30,6 +30,7 @@ fn complete() -> Profile {
             allowed_origins: vec!["https://app.example.com".to_owned()],
             allow_credentials: server.allow_credentials,
             preflight_max_age_s: server.preflight_max_age_s,
+            sse_endpoint: Some("/sse".to_owned()),
             probes: server.probes,
             principal_header: Some("x-forwarded-user".to_owned()),
             state_key_files: vec!["/etc/corelane/state.key".into()],

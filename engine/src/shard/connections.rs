@@ -141,6 +141,7 @@ impl Shard {
             self.receive(key);
         }
         self.send_forwards();
+        self.send_posts();
         self.look_up_peers();
     }
 
@@ -247,6 +248,9 @@ impl Shard {
         self.note_capacity();
         if channel.is_websocket() {
             self.handling.meter.uncount(Counter::WebSocketsOpen);
+        }
+        if channel.outgoing().is_some() {
+            self.handling.meter.uncount(Counter::StreamsOpen);
         }
         let endpoint = &mut self.handling.endpoint;
         if let Some(session) = channel.session {

@@ -209,6 +209,7 @@ impl Shard {
             match message {
                 ShardMessage::Deliver(delivery) => self.deliver_here(delivery),
                 ShardMessage::Forward(request) => self.serve_forwarded(*request),
+                ShardMessage::Post(post) => self.post_here(*post),
                 ShardMessage::Watch(note) => self.handling.endpoint.handle_task_watch(*note),
                 ShardMessage::Undelivered(undelivered) => {
                     let (event, message) = *undelivered;

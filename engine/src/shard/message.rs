@@ -1,5 +1,6 @@
 //! The messages between shards.
 
+use crate::connection::posted::PostedMessage;
 use crate::mcp::{Delivery, EventId, Forwarded, TaskWatchMessage};
 
 /// A message in a lane.
@@ -7,6 +8,8 @@ use crate::mcp::{Delivery, EventId, Forwarded, TaskWatchMessage};
 pub(crate) enum ShardMessage {
     /// A request for a session of the receiver.
     Forward(Box<Forwarded>),
+    /// A message for a stream of HTTP+SSE of the receiver.
+    Post(Box<PostedMessage>),
     /// A part of an answer for a connection of the receiver.
     Deliver(Delivery),
     /// Of a listener and the home of its tasks.

@@ -459,6 +459,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         scratch: Vec::new(),
         forwards: Vec::new(),
         postponed: Vec::new(),
+        posts: Vec::new(),
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,

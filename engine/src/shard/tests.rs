@@ -23,4 +23,5 @@ mod reading;
 mod rings;
 mod sessions;
 mod spinning;
+mod sse;
 mod test_shard;

@@ -23,6 +23,7 @@ use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
+use crate::connection::posted::PostedMessage;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Exchange, Forwarded};
@@ -191,6 +192,8 @@ pub(crate) struct Handling {
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     /// Requests of this step that wait for the addresses of their peers.
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
+    /// Messages of this step for streams of HTTP+SSE.
+    pub(super) posts: Vec<PostedMessage>,
     pub(super) rules: Rules,
     pub(super) date: Date,
     pub(super) shard: u16,
@@ -221,6 +224,7 @@ impl Handling {
             scratch: &mut self.scratch,
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
+            posts: &mut self.posts,
             peer: None,
             meter: &self.meter,
             rules: &self.rules,

@@ -13,6 +13,7 @@ use crate::connection::context::{Context, Rules};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
+use crate::connection::posted::PostedMessage;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
 use crate::connection::source::Source;
@@ -45,6 +46,7 @@ pub(super) struct TestConnection {
     pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
+    pub(super) posts: Vec<PostedMessage>,
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
     pub(super) rules: Rules,
@@ -80,6 +82,7 @@ impl TestConnection {
             spare_buffers: Vec::new(),
             forwards: Vec::new(),
             postponed: Vec::new(),
+            posts: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
@@ -150,6 +153,7 @@ impl TestConnection {
             scratch: &mut self.scratch,
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
+            posts: &mut self.posts,
             peer: self.peer,
             meter: &self.harness.meter,
             rules: &self.rules,

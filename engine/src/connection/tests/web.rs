@@ -289,7 +289,7 @@ fn a_probe_of_http_1_0_needs_no_host_and_a_page_needs_a_right() {
     assert_eq!(answer(&mut line, "GET /ready", evil).status, 403);
     assert_eq!(
         answer(&mut line, "DELETE /ready", "Host: localhost\r\n").status,
-        404
+        405
     );
     assert_eq!(
         answer(&mut line, "GET /ready/", "Host: localhost\r\n").status,

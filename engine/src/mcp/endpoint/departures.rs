@@ -7,6 +7,7 @@ use super::Endpoint;
 use crate::guard::holder::HolderKey;
 use crate::guard::network::Network;
 use crate::handler::event_queue::CallKey;
+use crate::mcp::delivery::Part;
 use crate::mcp::disposition::{Forwarded, ForwardedKind};
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::event_store::EventId;
@@ -14,6 +15,11 @@ use crate::mcp::exchange::Exchange;
 use crate::mcp::session_id::SessionId;
 
 impl Endpoint {
+    /// Accepts a request whose message was handled elsewhere.
+    pub(crate) fn accept_later(&mut self, exchange: Exchange) {
+        self.services.outbox.push(exchange, Part::Accepted);
+    }
+
     /// Handles that the client of a call cancels it: nothing is sent for it any more.
     pub(crate) fn handle_cancel(&mut self, key: CallKey) {
         self.services.endings().cancel(key);

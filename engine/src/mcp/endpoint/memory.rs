@@ -2,6 +2,7 @@
 
 use super::Endpoint;
 use crate::mcp::endings::SessionEnd;
+use crate::mcp::forward_budget::{ForwardedBody, PostedBody};
 use crate::meter::Counter;
 use crate::profile::memory::SESSION_BYTES;
 
@@ -18,6 +19,13 @@ impl Endpoint {
         let counted: u64 = counted.iter().map(|bytes| *bytes as u64).sum();
         let events = services.context.meter.value(Counter::EventsBytes);
         counted + events + services.sessions.len() as u64 * SESSION_BYTES
+    }
+
+    /// A copy of a body for a stream of another connection, which counts until it was handled like
+    /// one on its way to another shard; none if too many bytes are on their way.
+    pub(crate) fn body_for_channel(&self, body: &[u8]) -> Option<ForwardedBody> {
+        let forwards = &self.services.context.forwards;
+        forwards.admit(PostedBody::Text(body)).ok()
     }
 
     /// Ends up to `count` sessions that have been idle for `idle_ms`, the least recently used

@@ -28,8 +28,14 @@ impl Services {
         }
         match document.message() {
             Ok(Message::Request { id, method, params }) => {
+                let claim = claim_on_legacy(inbound, params);
                 let disposition = match self.refuse_on_channel(inbound, id, out) {
                     Some(refused) => refused,
+                    None if claim.is_some() => {
+                        let version = claim.unwrap_or_default();
+                        let reason = Reason::UnsupportedVersion(version);
+                        self.context.refuse(Some(id), reason, out)
+                    }
                     None if is_early_ping(inbound, method, params) => {
                         self.context.trailer.write_empty(out, Era::Legacy, id);
                         Disposition::ok()
@@ -81,6 +87,13 @@ fn is_early_ping(inbound: Inbound<'_>, method: &str, params: Option<Value<'_>>) 
     let is_legacy =
         || Meta::read(params).is_ok_and(|meta| meta.is_none_or(|it| it.claim.is_none()));
     method == "ping" && !has_session && is_legacy()
+}
+
+/// The modern revision that a request claims on a transport that is older than it.
+fn claim_on_legacy<'a>(inbound: Inbound<'_>, params: Option<Value<'a>>) -> Option<&'a str> {
+    let is_legacy = inbound.channel.is_some_and(|channel| channel.is_legacy);
+    let meta = Meta::of_params(params).filter(|_| is_legacy)?;
+    Some(meta.claim?.as_str().unwrap_or_default())
 }
 
 fn is_cancellation(method: &str) -> bool {

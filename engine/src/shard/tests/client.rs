@@ -93,6 +93,12 @@ impl Client {
         self.post(&headers, &request(1, method, params))
     }
 
+    /// A head with a verb and a target, and more header lines.
+    pub(super) fn head(&self, start: &str, headers: &str) -> Vec<u8> {
+        let host = self.address;
+        format!("{start} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n").into_bytes()
+    }
+
     /// A POST of `body` with more header lines.
     pub(super) fn post(&self, headers: &str, body: &str) -> Vec<u8> {
         let (host, bytes) = (self.address, body.len());

@@ -177,7 +177,10 @@ impl TestShard {
                 intake: Intake::Listeners(places, setup.backlog),
                 origins: addresses.iter().map(policy).collect(),
                 principal: None,
-                http: HttpSettings::of(&Server::default()),
+                http: HttpSettings::of(&Server {
+                    sse_endpoint: Some("/old/sse".to_owned()),
+                    ..Server::default()
+                }),
                 proxies: setup.proxies.clone(),
                 parts: parts.clone(),
                 updates,

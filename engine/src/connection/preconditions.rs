@@ -1,0 +1,29 @@
+//! Conditions that a request must satisfy on any target.
+
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::http1::RequestHead;
+
+use super::context::{Context, Rules};
+
+/// Why no request is served now, if so.
+#[inline]
+pub(super) fn overload(context: &Context<'_>) -> Option<&'static str> {
+    if context.is_for_probes {
+        return Some("the server has no place for another connection");
+    }
+    let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
+    let is_full = context.shard_output_bytes >= output_bytes_max;
+    is_full.then_some("the unsent answers of all clients take too much memory")
+}
+
+/// The principal, if a header names one.
+pub(super) fn principal_of<'a>(
+    head: &RequestHead<'a>,
+    rules: &Rules,
+) -> Result<Option<&'a str>, Reason<'a>> {
+    let Some(header) = &rules.principal else {
+        return Ok(None);
+    };
+    let principal = header.read(head.headers());
+    principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
+}
