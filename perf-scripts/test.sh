@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
-# Installs missing requirements (a C compiler, npm, ip, faketime, the pinned conformance suite with
-# the Node it needs and the official schemas it carries, Python packages with the cases of Autobahn
-# and a client of WebSocket, cargo-deny), then checks the format, clippy, the docs, the dependencies
-# and the library without its features, builds the server, and runs all tests of the workspace,
-# conformance among them. A check that fails counts as one failed test, so the last
-# line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
+# Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, the
+# pinned conformance suite with the Node it needs and the official schemas it carries, Python
+# packages with the cases of Autobahn and a client, cargo-deny), then checks the format, clippy, the
+# docs, the dependencies and the library without its features, builds the server, and runs all tests
+# of the workspace, conformance among them. A check that fails counts as one failed test, so the
+# last line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -29,6 +29,9 @@ install_missing() {
     require npm nodejs npm
     require ip iproute2
     require faketime faketime
+    require nginx nginx-light
+    require haproxy haproxy
+    require chromium chromium
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)
     install_missing_packages
     # npm writes this file last: it is as new as the installation.
@@ -38,7 +41,7 @@ install_missing() {
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
     if ! [[ $python/installed -nt $suite/requirements.txt ]]; then
-        say "installing the WebSocket tests"
+        say "installing the Python packages of tests"
         python3 -m venv --clear "$python"
         "$python/bin/pip" install --quiet --disable-pip-version-check \
             --requirement "$suite/requirements.txt"

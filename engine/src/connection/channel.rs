@@ -1,11 +1,12 @@
 //! The channel of a connection: its framing, its session, and the requests that wait for answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use corelane_io::chunk::Chunk;
 use corelane_protocol::framing::{line, websocket};
 use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 
+use super::posted::PostedMessage;
 use super::reply::Reply;
 use super::timer::Timer;
 use crate::guard::holder::HolderKey;
@@ -49,6 +50,8 @@ pub(crate) struct Outgoing {
     pub(super) reply: Reply,
     /// Random bits that only its client knows.
     pub(super) random: u128,
+    /// Messages that wait until the client has read more, no more than `lines.in_flight_max`.
+    pub(crate) held: VecDeque<PostedMessage>,
 }
 
 /// Input of lines.
@@ -111,6 +114,14 @@ impl MessageChannel {
         match &mut self.framing {
             Framing::Lines(_) | Framing::Events(_) => None,
             Framing::WebSocket(websocket) => Some(websocket),
+        }
+    }
+
+    /// The messages of a stream of HTTP+SSE that wait.
+    pub(crate) fn held_mut(&mut self) -> Option<&mut VecDeque<PostedMessage>> {
+        match &mut self.framing {
+            Framing::Events(outgoing) => Some(&mut outgoing.held),
+            Framing::Lines(_) | Framing::WebSocket(_) => None,
         }
     }
 

@@ -9,6 +9,8 @@
 //! principal. It lacks the modern era and the resumption of streams, which this transport never
 //! had.
 
+use std::collections::VecDeque;
+
 use corelane_protocol::binding::accept;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Method, RequestHead};
@@ -117,8 +119,11 @@ impl Connection {
         response::write_stream_head(context.out(), &reply, fields);
         response::write_endpoint(context.out(), &reply, &uri);
         context.meter.count(Counter::StreamsOpen);
-        let random = id.random;
-        let mut channel = MessageChannel::new(Framing::Events(Outgoing { reply, random }));
+        let mut channel = MessageChannel::new(Framing::Events(Outgoing {
+            reply,
+            random: id.random,
+            held: VecDeque::new(),
+        }));
         channel.principal = principal.map(Box::from);
         channel.holder = context.peer.unwrap_or(HolderKey::ANONYMOUS);
         self.drop_input(context);
@@ -160,6 +165,35 @@ impl Connection {
         waiting.is_post = false;
         waiting.home = Some(stream.shard);
         Ok(())
+    }
+
+    /// Keeps a message until the client has read more of its stream.
+    ///
+    /// # Errors
+    /// As many are kept as requests may be in flight: it comes back.
+    pub(crate) fn hold_post(
+        &mut self,
+        post: PostedMessage,
+        held_max: usize,
+    ) -> Result<(), PostedMessage> {
+        match self.channel_mut().and_then(MessageChannel::held_mut) {
+            Some(held) if held.len() < held_max => {
+                held.push_back(post);
+                Ok(())
+            }
+            _ => Err(post),
+        }
+    }
+
+    /// Whether messages wait.
+    pub(crate) fn holds_posts(&self) -> bool {
+        let outgoing = self.channel().and_then(MessageChannel::outgoing);
+        outgoing.is_some_and(|outgoing| !outgoing.held.is_empty())
+    }
+
+    /// The next message that has waited.
+    pub(crate) fn next_post(&mut self) -> Option<PostedMessage> {
+        self.channel_mut()?.held_mut()?.pop_front()
     }
 
     /// Whether this is the stream of HTTP+SSE with these random bits, of this principal.

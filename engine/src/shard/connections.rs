@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use corelane_protocol::binding::refusal::Reason;
+
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
@@ -93,6 +95,7 @@ impl Shard {
         let waits = connection.awaits_any();
         self.finish_step(key, next);
         if waits {
+            self.release_posts(key);
             self.note_capacity();
         }
     }
@@ -244,7 +247,10 @@ impl Shard {
     }
 
     /// Ends the calls and streams of a closed channel, its session first.
-    fn channel_gone(&mut self, key: SlotKey, channel: MessageChannel) {
+    fn channel_gone(&mut self, key: SlotKey, mut channel: MessageChannel) {
+        for post in channel.held_mut().into_iter().flat_map(std::mem::take) {
+            self.refuse_post(&post, Reason::SessionUnknown);
+        }
         self.note_capacity();
         if channel.is_websocket() {
             self.handling.meter.uncount(Counter::WebSocketsOpen);

@@ -11,6 +11,7 @@ use super::work::Shard;
 use crate::connection::posted::PostedMessage;
 use crate::meter::Counter;
 use corelane_io::lanes::Tier;
+use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// Passes the messages of this step on.
@@ -41,7 +42,7 @@ impl Shard {
         }
     }
 
-    /// Handles a message on its stream.
+    /// Handles a message on its stream, or keeps it while the client does not read.
     pub(super) fn post_here(&mut self, post: PostedMessage) {
         let key = post.stream.slot;
         let principal = post.principal.as_deref();
@@ -50,10 +51,29 @@ impl Shard {
         let Some(connection) = connection else {
             return self.refuse_post(&post, Reason::SessionUnknown);
         };
-        if connection.has_much_output(&self.profile.connection) {
-            let text = "the client has not read what its stream has for it";
-            return self.refuse_post(&post, Reason::Overloaded(text));
+        if !connection.holds_posts() && !connection.has_much_output(&self.profile.connection) {
+            return self.handle_post(key, &post);
         }
+        if let Err(post) = connection.hold_post(post, self.profile.lines.in_flight_max) {
+            let text = "the client does not read its stream, and lines.in_flight_max messages wait";
+            self.refuse_post(&post, Reason::Overloaded(text));
+        }
+    }
+
+    /// Handles the messages that have waited, as many as fit now.
+    pub(super) fn release_posts(&mut self, key: SlotKey) {
+        while let Some(connection) = self.slots.get_mut(key)
+            && !connection.has_much_output(&self.profile.connection)
+            && let Some(post) = connection.next_post()
+        {
+            self.handle_post(key, &post);
+        }
+    }
+
+    fn handle_post(&mut self, key: SlotKey, post: &PostedMessage) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
         let mut context = self.handling.context(key);
         connection.handle_message(post.body.text().unwrap_or_default(), &mut context);
         let out = context.out.take();
@@ -61,7 +81,7 @@ impl Shard {
         self.finish_step(key, out);
     }
 
-    fn refuse_post(&mut self, post: &PostedMessage, reason: Reason<'_>) {
+    pub(super) fn refuse_post(&mut self, post: &PostedMessage, reason: Reason<'_>) {
         self.handling
             .endpoint
             .refuse_later(post.exchange, None, reason);

@@ -212,3 +212,58 @@ fn a_drain_ends_streams_and_opens_no_others() {
         },
     );
 }
+
+#[test]
+fn messages_wait_while_their_client_does_not_read() {
+    let change = |setup: &mut super::test_shard::Setup| {
+        setup.profile.connection.output_bytes_max = 4096;
+        setup.profile.lines.in_flight_max = 2;
+    };
+    with_shard(change, async |shard| {
+        let (stream, uri) = open(shard).await;
+        let mut posters = Vec::new();
+        for _ in 0..4 {
+            posters.push(shard.client().await.0);
+        }
+        post(&posters[0], &uri, &initialize("2024-11-05"));
+        shard.settle().await;
+        assert_eq!(status(&posters[0]), "202");
+        stream.received_text();
+        stream.takes(0);
+        let echo = json!({"name": "echo", "arguments": {"message": "x".repeat(5000)}});
+        for (id, poster) in posters.iter().enumerate() {
+            post(
+                poster,
+                &uri,
+                &request(id as i64, "tools/call", echo.clone()),
+            );
+            shard.settle().await;
+        }
+        // The first is answered, two wait, and the last is one too many.
+        let statuses: Vec<_> = posters.iter().map(status).collect();
+        assert_eq!(statuses, ["202", "", "", "503"]);
+        stream.takes(1 << 20);
+        shard.settle().await;
+        let ids: Vec<_> = messages(&stream)
+            .iter()
+            .map(|it| it["id"].clone())
+            .collect();
+        assert_eq!(ids, [0, 1, 2]);
+        assert_eq!(status(&posters[1]), "202");
+        assert_eq!(status(&posters[2]), "202");
+        // Those of a client that goes are not found.
+        stream.takes(0);
+        for id in [1, 2] {
+            post(
+                &posters[id],
+                &uri,
+                &request(id as i64, "tools/call", echo.clone()),
+            );
+            shard.settle().await;
+        }
+        stream.resets();
+        shard.settle().await;
+        assert_eq!(status(&posters[1]), "202");
+        assert_eq!(status(&posters[2]), "404");
+    });
+}

@@ -1,16 +1,27 @@
-// A client of the TypeScript SDK over WebSocket:
-//     node typescript-websocket-client.mjs URL
+// A client of the TypeScript SDK over the transport of its URL: WebSocket (ws:), HTTP+SSE (a path
+// that ends with /sse) or Streamable HTTP:
+//     node typescript-client.mjs URL
 // Goes through what a host does with a server in a session of 2025-11-25, and ends with the exit
 // code of the first check that fails. What it saw is on standard output.
 import assert from "node:assert/strict";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { WebSocketClientTransport } from "@modelcontextprotocol/sdk/client/websocket.js";
 import {
   ElicitRequestSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 
-const transport = new WebSocketClientTransport(new URL(process.argv[2]));
+const url = new URL(process.argv[2]);
+const isSse = url.pathname.endsWith("/sse");
+const Transport =
+  url.protocol === "ws:"
+    ? WebSocketClientTransport
+    : isSse
+      ? SSEClientTransport
+      : StreamableHTTPClientTransport;
+const transport = new Transport(url);
 const client = new Client(
   { name: "typescript", version: "1" },
   { capabilities: { elicitation: {} } },
@@ -63,6 +74,8 @@ await assert.rejects(cancelled, /enough/);
 await client.callTool({ name: "test_trigger_tool_change", arguments: {} });
 await toolsChanged;
 
+// It reports its own streams, which it ends now.
+client.onerror = undefined;
 const closed = new Promise((resolve) => {
   client.onclose = resolve;
 });

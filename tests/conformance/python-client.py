@@ -1,4 +1,7 @@
-"""A client of the Python SDK over WebSocket: python python-websocket-client.py URL
+"""A client of the Python SDK: python python-client.py URL
+
+Its transport is that of the URL: WebSocket (ws:), HTTP+SSE (a path that ends with /sse) or
+Streamable HTTP.
 
 Goes through what a host does with a server in a session of 2025-11-25, and ends with the exit code
 of the first check that fails. What it saw is on standard output.
@@ -9,6 +12,8 @@ import warnings
 
 import anyio
 from mcp import ClientSession, types
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamablehttp_client
 from mcp.client.websocket import websocket_client
 
 # The transport is no part of the specification, which its authors say with each use.
@@ -34,9 +39,15 @@ async def cancels_a_call(session):
     await session.send_ping()
 
 
+def transport(url):
+    if url.startswith("ws:"):
+        return websocket_client(url)
+    return sse_client(url) if url.endswith("/sse") else streamablehttp_client(url)
+
+
 async def main(url):
     async with (
-        websocket_client(url) as (read, write),
+        transport(url) as (read, write, *_),
         ClientSession(read, write, elicitation_callback=elicited) as session,
     ):
         server = await session.initialize()
