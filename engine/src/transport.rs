@@ -3,8 +3,5 @@
 pub(crate) mod listener;
 pub(crate) mod stdio;
 #[cfg(feature = "tls")]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "listeners with TLS follow")
-)]
+#[cfg_attr(not(test), expect(dead_code, reason = "listeners with TLS follow"))]
 pub(crate) mod tls;
