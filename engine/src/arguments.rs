@@ -1,21 +1,20 @@
 //! The command line of a program that is a server.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Command, FromArgMatches};
 
-use crate::profile::{CoreList, Profile, SHARDS_MAX, parse_listen};
+use crate::profile::{CoreList, ListenAddress, Profile, SHARDS_MAX};
 use crate::server::{Error, Result, Server};
 
 /// The options of a server on the command line; all other settings are in the profile.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArguments {
-    /// Where to listen; port 0 takes a free one. It wins over `server.stdio` of the profile.
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse_listen, help = listen_help())]
-    pub listen: Option<SocketAddr>,
+    /// Where to listen; repeatable. It wins over `server.listen` and `server.stdio` of the profile.
+    #[arg(long, value_name = "ADDRESS", help = listen_help())]
+    pub listen: Vec<ListenAddress>,
     /// How many shards to run [default: one for each core].
     #[arg(long, value_name = "N", value_parser = shards_range())]
     pub shards: Option<usize>,
@@ -36,7 +35,12 @@ pub struct ServeArguments {
 
 fn listen_help() -> String {
     let default = Profile::default().server.listen;
-    format!("Where to listen; port 0 takes a free one [default: {default}]")
+    let default = default.first().map(ToString::to_string);
+    format!(
+        "Where to listen, as HOST:PORT, tcp://HOST:PORT, unix:///PATH or http+unix:///PATH; port 0 \
+         takes a free one; repeatable [default: {}]",
+        default.unwrap_or_default()
+    )
 }
 
 fn shards_range() -> RangedU64ValueParser<usize> {
@@ -53,8 +57,8 @@ impl ServeArguments {
             Some(path) => Profile::from_file(path)?,
             None => Profile::default(),
         };
-        if let Some(listen) = self.listen {
-            profile.server.listen = listen;
+        if !self.listen.is_empty() {
+            profile.server.listen = self.listen;
             profile.server.stdio = false;
         }
         if profile.server.stdio {

@@ -15,6 +15,7 @@ mod lines;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod source;
 pub(crate) mod timer;
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ pub use handler::{
     ONCE_BYTES_MAX, Progress, ProgressFuture, ReadRequest, Root, Sampled, Sampling, Structured,
     Suggestions, sleep,
 };
-pub use profile::Profile;
+pub use profile::{ListenAddress, ListenAddressError, Profile};
 pub use server::{Error, Result, RunningServer, Server, ServerHandle, StateKeyError};
 pub use server::{Reply, TestClient, TestClientError, TestResult};
 

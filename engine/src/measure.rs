@@ -14,6 +14,7 @@ use corelane_protocol::limits::HttpLimits;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
+use crate::connection::source::Source;
 use crate::guard::origin::OriginPolicy;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
@@ -59,7 +60,7 @@ impl Handling {
         let no_names: [&str; 0] = [];
         Handling {
             endpoint: Endpoint::new(settings, event_queue, offload, Rc::clone(&meter)),
-            connection: Connection::new(),
+            connection: Connection::from(Source::default()),
             key: Slots::new(1).insert_at(0, ()),
             chunks: ChunkPool::default(),
             meter,
@@ -67,8 +68,9 @@ impl Handling {
                 lines: Default::default(),
                 http: HttpLimits::DEFAULT,
                 connection: profile.connection,
-                origin: OriginPolicy::new(profile.server.listen, &no_names, &no_names)
-                    .expect("a good address"),
+                origins: vec![
+                    OriginPolicy::new(None, &no_names, &no_names).expect("no wrong names"),
+                ],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 endpoint_path: profile.server.endpoint,

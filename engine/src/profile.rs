@@ -14,6 +14,7 @@ pub mod descriptors;
 mod error;
 mod knobs;
 mod lines;
+mod listen;
 pub(crate) mod memory;
 mod overload;
 mod reference;
@@ -35,12 +36,12 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::CoreList;
 pub use error::ProfileError;
+pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
+pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use overload::Overload;
 pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
 pub use server::SHARDS_MAX;
-#[cfg(feature = "cli")]
-pub(crate) use server::parse_listen;
 pub use server::{ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, HEADER_NAME_BYTES_MAX};
 pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};

@@ -1,7 +1,6 @@
 //! A server: built, started on its shards, and drained.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -24,11 +23,11 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{CoreRole, Lanes, Profile, ShardProfile};
+use crate::profile::{Binding, CoreRole, Lanes, ListenAddress, Profile, ShardProfile, Transport};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
-use crate::transport::listener::{ListenError, listen};
+use crate::transport::listener::{ListenOptions, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::rings::RINGS_MAX;
 
@@ -318,17 +317,22 @@ impl Server {
     pub fn start(self, profile: Profile) -> Result<RunningServer> {
         profile.validate()?;
         let cores = profile.choose_cores()?;
-        let write_timeout = Duration::from_millis(profile.connection.write_timeout_ms);
         let backlog = profile.server.backlog;
-        let listeners = listen(profile.server.listen, cores.len(), backlog, write_timeout)?;
-        let address = local_address(&listeners, profile.server.listen)?;
+        let options = ListenOptions {
+            backlog,
+            write_timeout: Duration::from_millis(profile.connection.write_timeout_ms),
+        };
+        let listeners = listen(&profile.server.listen, cores.len(), options)?;
+        let addresses = listeners[0].iter().map(|it| it.address().clone()).collect();
         let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
-        for (listener, shard) in listeners.iter().zip(&shards) {
-            listener.set_busy_poll(shard.ring.busy_poll_us)?;
+        for (of_shard, shard) in listeners.iter().zip(&shards) {
+            let mut listeners = of_shard.iter();
+            listeners.try_for_each(|it| it.set_busy_poll(shard.ring.busy_poll_us))?;
         }
-        let intakes = listeners.into_iter();
-        let intakes = intakes.map(|listener| Intake::Listener(Place::of(listener), backlog));
-        self.start_on(profile, &shards, address, intakes.collect())
+        let places = |of_shard: Vec<_>| of_shard.into_iter().map(Place::of).collect();
+        let intakes = listeners.into_iter().map(places);
+        let intakes = intakes.map(|listeners| Intake::Listeners(listeners, backlog));
+        self.start_on(profile, &shards, addresses, intakes.collect())
     }
 
     /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
@@ -336,7 +340,7 @@ impl Server {
         self,
         profile: Profile,
         shard_profiles: &[ShardProfile],
-        address: SocketAddr,
+        addresses: Vec<ListenAddress>,
         intakes: Vec<Intake>,
     ) -> Result<RunningServer> {
         let _small_pages = SmallPages::begin();
@@ -347,7 +351,7 @@ impl Server {
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
-        let origin = origin_policy(address, &profile)?;
+        let origins = origin_policies(&addresses, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
         let mesh = Mesh::new(shard_count, 0, lane_limits(&profile.lanes));
@@ -362,7 +366,7 @@ impl Server {
         let supervisor = Supervisor::new(profile.supervision, server, Arc::clone(&lives));
         let capacity = (connections_per_shard(shard_profiles, allowed), memory);
         let events = (events, event_receiver);
-        let mut running = RunningServer::new(address, &profile, capacity, events, supervisor);
+        let mut running = RunningServer::new(addresses, &profile, capacity, events, supervisor);
         let context = running.start_runtime()?;
         let mut boards = handle.updates().open(&parts.plan, shard_count).into_iter();
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
@@ -374,7 +378,7 @@ impl Server {
                 profile: *shard_profile,
                 rings: shard_profile.rings(allowed),
                 intake,
-                origin: origin.clone(),
+                origins: origins.clone(),
                 principal: principal.clone(),
                 endpoint_path: profile.server.endpoint.clone(),
                 parts: parts.clone(),
@@ -400,10 +404,20 @@ impl Server {
 
 impl RunningServer {
     fn announce(&self) {
-        let text = format!(
-            "listening on http://{}{}\nshards: {}, connections per shard: {}\nmemory: {}\n",
-            self.address(),
-            self.endpoint(),
+        let mut text = String::new();
+        for address in self.addresses() {
+            text += &match (address.binding, &address.transport) {
+                (Binding::Http | Binding::WebSocket, Transport::Tcp(_)) => {
+                    format!("listening on {address}{}\n", self.endpoint())
+                }
+                (Binding::Http | Binding::WebSocket, Transport::Unix(_)) => {
+                    format!("listening on {address}, endpoint {}\n", self.endpoint())
+                }
+                (Binding::Lines, _) => format!("listening on {address}\n"),
+            };
+        }
+        text += &format!(
+            "shards: {}, connections per shard: {}\nmemory: {}\n",
             self.shards(),
             self.connections_per_shard(),
             self.memory(),
@@ -417,17 +431,6 @@ impl RunningServer {
             tracing::warn!(%error, "standard output cannot be written");
         }
     }
-}
-
-fn local_address(
-    listeners: &[crate::transport::listener::Listener],
-    requested: SocketAddr,
-) -> Result<SocketAddr> {
-    let refused = |error| ListenError::Refused {
-        address: requested,
-        error,
-    };
-    Ok(listeners[0].local_addr().map_err(refused)?)
 }
 
 /// The pool for the handlers of so many shards, on these cores if they are given.
@@ -463,18 +466,22 @@ fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
     held.min().unwrap_or(allowed)
 }
 
-/// The host and origin check of the server at `address`; warns if it accepts any host.
-fn origin_policy(address: SocketAddr, profile: &Profile) -> Result<OriginPolicy> {
+/// The host and origin check of each listener; warns of each that accepts any host.
+fn origin_policies(addresses: &[ListenAddress], profile: &Profile) -> Result<Vec<OriginPolicy>> {
     let server = &profile.server;
-    let policy = OriginPolicy::new(address, &server.allowed_hosts, &server.allowed_origins)?;
-    if !policy.checks_host() && !server.stdio {
-        tracing::warn!(
-            %address,
-            "any Host is accepted: pages on other sites can reach the server through DNS \
-             rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
-        );
-    }
-    Ok(policy)
+    let policy = |address: &ListenAddress| {
+        let listen = address.socket_addr();
+        let policy = OriginPolicy::new(listen, &server.allowed_hosts, &server.allowed_origins)?;
+        if !policy.checks_host() && listen.is_some() && address.binding != Binding::Lines {
+            tracing::warn!(
+                %address,
+                "any Host is accepted: pages on other sites can reach the server through DNS \
+                 rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
+            );
+        }
+        Ok(policy)
+    };
+    addresses.iter().map(policy).collect()
 }
 
 fn lane_limits(lanes: &Lanes) -> LaneLimits {

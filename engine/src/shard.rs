@@ -4,6 +4,7 @@
 //! Its loop is in [`run`]; the steps of a turn are in the files beside.
 
 pub(crate) mod accept;
+mod accepting;
 pub(crate) mod address_counts;
 pub(crate) mod admission;
 pub(crate) mod call_shedding;

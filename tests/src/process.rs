@@ -173,26 +173,25 @@ impl Drop for ProfileFile {
     }
 }
 
-/// Appends everything that is read to `log` and sends the first line.
+/// Appends everything that is read to `log` and sends each line for as long as
+/// the receiver is there.
 pub(crate) fn collect_lines(
     source: impl Read + Send + 'static,
     log: Arc<Mutex<String>>,
-    first: mpsc::Sender<String>,
+    lines: mpsc::Sender<String>,
 ) {
     /// Kept of a log: enough for any failure, however long the server talks.
     const LOG_BYTES_MAX: usize = 1 << 20;
     thread::spawn(move || {
-        let mut first = Some(first);
+        let mut receiver = Some(lines);
         for line in BufReader::new(source).lines().map_while(Result::ok) {
             let mut log = lock(&log);
             if log.len() + line.len() < LOG_BYTES_MAX {
                 log.push_str(&line);
                 log.push('\n');
             }
-            if let Some(first) = first.take() {
-                // The receiver may be gone.
-                let _ = first.send(line);
-            }
+            drop(log);
+            receiver.take_if(|lines| lines.send(line).is_err());
         }
     });
 }

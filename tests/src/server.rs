@@ -12,8 +12,8 @@ use crate::connection::Connection;
 use crate::process::{Process, ProfileFile, collect_lines, lock};
 use crate::timeouts::{PATIENCE, wait_until};
 
-/// The output of a ready server, up to its address.
-const READY: &str = "listening on http://";
+/// The output of a ready server, before each of its addresses.
+const READY: &str = "listening on ";
 
 /// How a server is to be started.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Setup {
     shards: Option<usize>,
     profile: String,
     arguments: Vec<String>,
+    /// After an address of HTTP on loopback.
+    listen: Vec<String>,
     variables: Vec<(String, String)>,
     demo: Option<&'static str>,
     /// Options of `ulimit` and their values.
@@ -34,6 +36,7 @@ pub struct Setup {
 pub struct Server {
     process: Process,
     address: SocketAddr,
+    addresses: Vec<String>,
     /// Standard error, if it is not read.
     _unread: Option<ChildStderr>,
 }
@@ -81,6 +84,13 @@ impl Setup {
         self
     }
 
+    /// Listens on `address` as well, which is written as on the command line.
+    #[must_use]
+    pub fn listen(mut self, address: &str) -> Setup {
+        self.listen.push(address.to_owned());
+        self
+    }
+
     /// Serves the catalog `demo`; that of the conformance suite if this is not called.
     #[must_use]
     pub fn demo(mut self, demo: &'static str) -> Setup {
@@ -125,14 +135,20 @@ impl Setup {
         self
     }
 
-    /// Starts the server on a free port of loopback and waits until it is ready.
+    /// Starts the server on a free port of loopback, and on its other addresses, and waits until it
+    /// is ready.
     ///
     /// # Panics
     /// If it does not become ready; the message has its log.
     #[must_use]
     pub fn start(self) -> Server {
         let leaves_log_unread = self.leaves_log_unread;
-        let (mut command, profile) = self.arguments(&["--listen", "127.0.0.1:0"]).command();
+        let count = 1 + self.listen.len();
+        let (mut command, profile) = self.command();
+        command.args(["--listen", "127.0.0.1:0"]);
+        for address in &self.listen {
+            command.args(["--listen", address]);
+        }
         let mut child = command
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start: {error}"));
@@ -148,7 +164,10 @@ impl Setup {
             }
         };
         collect_lines(output, Arc::clone(&log), ready);
-        let Ok(line) = becomes_ready.recv_timeout(PATIENCE) else {
+        let lines: Vec<String> = (0..count)
+            .map_while(|_| becomes_ready.recv_timeout(PATIENCE).ok())
+            .collect();
+        if lines.len() < count {
             // The process must end before its log is complete.
             let _ = child.kill();
             let status = child.wait();
@@ -156,17 +175,22 @@ impl Setup {
                 "the server did not become ready, {status:?}:\n{}",
                 lock(&log)
             );
-        };
-        let address = line
-            .strip_prefix(READY)
-            .and_then(|rest| rest.split('/').next());
-        let address = address.and_then(|address| address.parse().ok());
-        let Some(address) = address else {
-            panic!("the first line of output names no address: {line:?}");
+        }
+        let addresses = lines.iter().map(|line| {
+            let address = line.strip_prefix(READY);
+            let address = address.unwrap_or_else(|| panic!("no address: {line:?}"));
+            address.trim_end_matches("/mcp").to_owned()
+        });
+        let addresses: Vec<String> = addresses.collect();
+        let first = addresses[0].strip_prefix("http://");
+        let first = first.and_then(|address| address.parse().ok());
+        let Some(address) = first else {
+            panic!("the first line of output names no address: {lines:?}");
         };
         Server {
             process: Process::new(child, log, profile),
             address,
+            addresses,
             _unread: unread,
         }
     }
@@ -271,6 +295,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// All its addresses, as it names them, without the path of the endpoint.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// A connection to it.

@@ -56,6 +56,8 @@ mod large_messages;
 mod legacy_tasks;
 #[path = "integration/levels.rs"]
 mod levels;
+#[path = "integration/listeners.rs"]
+mod listeners;
 #[path = "integration/listening.rs"]
 mod listening;
 #[path = "integration/logs.rs"]

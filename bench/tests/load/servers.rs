@@ -32,7 +32,7 @@ pub(crate) fn counting(stall_at: u64) -> (RunningServer, String, Arc<AtomicU64>)
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
     let mut profile = Profile::default();
-    profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     profile.server.shards = Some(1);
     let server = Server::new("known", "1")
         .with_tool(Tool::new(

@@ -16,6 +16,7 @@
 //! receive, and an armed receive costs a busy one less time: a connection may go from one to the
 //! other. Linux 6.1 is the oldest kernel it opens on.
 
+mod accept;
 mod busy_poll;
 mod close;
 mod completion;
@@ -47,7 +48,7 @@ use super::chunk::Chunk;
 use super::slots::SlotKey;
 use super::wake::{EventFd, WakeFd, Waker};
 use flight::{Flight, SendUnderWay};
-use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, Timespec};
+use io_uring::types::{Fd, Fixed, Timespec};
 use io_uring::{opcode, squeue};
 use kernel::Kernel;
 use peer::PeerLookup;
@@ -78,6 +79,8 @@ pub struct Ring {
     backlog: VecDeque<squeue::Entry>,
     park: Arc<EventFd>,
     wake: Option<WakeFd>,
+    /// Listeners that were accepted from have numbers below this.
+    listeners: u8,
     /// The time of the tick, which the kernel reads: at one place for the life of the ring.
     tick: Box<Timespec>,
     /// Before Linux 6.13 a closed socket lives until older operations of its ring end, so a
@@ -119,42 +122,9 @@ impl Ring {
             backlog: VecDeque::new(),
             park,
             wake: None,
+            listeners: 0,
             tick: Box::default(),
             shuts_down_before_close: false,
-        }
-    }
-
-    /// Accepts connections from `listener` into direct descriptors until `AcceptEnded` or an
-    /// `Accepted` without `more`. Submitted at once; keep the listener open until accepting ends.
-    ///
-    /// Accepted sockets inherit the listener's options. A connection that finds the table full
-    /// is closed by the kernel, so stop accepting before that if it shall wait in the backlog.
-    pub fn accept(&mut self, listener: BorrowedFd<'_>) {
-        let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true);
-        self.flight.begin();
-        self.push(tagged(accept.build(), Tag::of(Op::Accept)));
-        self.submit_now();
-    }
-
-    /// Accepts one connection; `AcceptedOne` follows. For use when few slots are left: further
-    /// connections wait in the listener's backlog, whereas [`Ring::accept`] would take them and
-    /// close them when the table is full.
-    pub fn accept_one(&mut self, listener: BorrowedFd<'_>) {
-        let listener = Fd(listener.as_raw_fd());
-        let place = DestinationSlot::auto_target();
-        let accept = opcode::Accept::new(listener, std::ptr::null_mut(), std::ptr::null_mut())
-            .file_index(Some(place));
-        self.flight.begin();
-        self.push(tagged(accept.build(), Tag::of(Op::AcceptOne)));
-    }
-
-    /// Ends accepting in both ways: `AcceptEnded` or `AcceptedOne` with ECANCELED follows for each
-    /// that is under way, after the connections accepted until then.
-    pub fn stop_accepting(&mut self) {
-        for op in [Op::Accept, Op::AcceptOne] {
-            let accepts = CancelBuilder::user_data(Tag::of(op).pack()).all();
-            let cancel = opcode::AsyncCancel2::new(accepts).build();
-            self.push_silent(cancel, Tag::of(Op::Cancel));
         }
     }
 

@@ -199,15 +199,15 @@ impl Rings {
         (index / self.ring_descriptors) as usize == self.accepting
     }
 
-    /// Chooses the ring that accepts. Returns whether it is another one than before; the accepts of
-    /// the earlier one are being cancelled then.
+    /// Chooses the ring that accepts, which needs `least` free descriptors. Returns whether it is
+    /// another one than before; the accepts of the earlier one are being cancelled then.
     #[inline]
-    pub fn choose_accepting(&mut self) -> bool {
-        !self.further.is_empty() && self.choose_again()
+    pub fn choose_accepting(&mut self, least: u32) -> bool {
+        !self.further.is_empty() && self.choose_again(least)
     }
 
-    fn choose_again(&mut self) -> bool {
-        let chosen = self.best_to_accept();
+    fn choose_again(&mut self, least: u32) -> bool {
+        let chosen = self.best_to_accept(least);
         let changes = chosen != self.accepting;
         if changes {
             self.accepting().stop_accepting();
@@ -219,12 +219,12 @@ impl Rings {
     /// The lowest ring with half of its descriptors free, if it is a lower one or the present one
     /// is full; if all are nearly full, the one with the most. Half, so that connections that come
     /// and go one by one do not move accepting.
-    fn best_to_accept(&self) -> usize {
+    fn best_to_accept(&self, least: u32) -> usize {
         let has_room = |at: &usize| {
             let ring = self.at(*at);
             2 * ring.free() >= ring.descriptors()
         };
-        if self.free_to_accept() > 0 {
+        if self.free_to_accept() >= least {
             return (0..self.accepting).find(has_room).unwrap_or(self.accepting);
         }
         let mut all = 0..=self.further.len();

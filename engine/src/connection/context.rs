@@ -57,8 +57,8 @@ pub(crate) struct Rules {
     pub(crate) lines: LineLimits,
     /// Limits on connections.
     pub(crate) connection: ConnectionProfile,
-    /// The hosts and origins that may use this server.
-    pub(crate) origin: OriginPolicy,
+    /// The hosts and origins that may use this server, by listener.
+    pub(crate) origins: Vec<OriginPolicy>,
     /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
     /// The header that names the principal, if there is one.

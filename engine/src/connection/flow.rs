@@ -141,7 +141,7 @@ impl Connection {
             self.note_taken(bytes, profile);
             return output;
         }
-        self.armed.0 = Timer::None;
+        self.armed = Timer::None;
         if let Some(buffers) = &mut self.buffers {
             buffers.taken_bytes = 0;
         }
@@ -156,7 +156,7 @@ impl Connection {
         buffers.taken_bytes += bytes;
         if buffers.taken_bytes >= profile.written_bytes_min() {
             buffers.taken_bytes = 0;
-            self.armed.0 = Timer::None;
+            self.armed = Timer::None;
         }
     }
 

@@ -16,7 +16,9 @@ use super::body::LargeRequest;
 use super::buffers::{ConnectionBuffers, Reply};
 use super::context::Context;
 use super::response::{self, Extra};
+use super::source::Source;
 use super::timer::Timer;
+use crate::profile::Binding;
 use corelane_io::ring::Hangup;
 
 /// The state of a connection.
@@ -71,14 +73,25 @@ pub(crate) struct Connection {
     pub(crate) sequence: u32,
     /// Bytes of memory that the send under way holds until all of it is sent; 0 without one.
     pub(crate) sending_bytes: u32,
-    /// The deadline that runs, and the low bits of the number of the request that it is for.
-    pub(crate) armed: (Timer, u16),
+    /// The listener that it came from.
+    pub(crate) source: Source,
+    /// The deadline that runs.
+    pub(crate) armed: Timer,
+    /// The low bits of the number of the request that the deadline is for.
+    pub(crate) armed_for: u16,
     pub(crate) buffers: Option<Box<ConnectionBuffers>>,
 }
 
 impl Connection {
-    /// A connection that was just accepted.
-    pub(crate) fn new() -> Connection {
+    /// A connection that was just opened.
+    pub(crate) fn from(source: Source) -> Connection {
+        match source.binding() {
+            Binding::Lines => Connection::of_lines(source),
+            Binding::Http | Binding::WebSocket => Connection::of_http(source),
+        }
+    }
+
+    pub(super) fn of_http(source: Source) -> Connection {
         Connection {
             phase: Phase::Idle,
             reading: RecvMode::Poll,
@@ -86,7 +99,9 @@ impl Connection {
             hangup: Hangup::None,
             sequence: 0,
             sending_bytes: 0,
-            armed: (Timer::None, 0),
+            source,
+            armed: Timer::None,
+            armed_for: 0,
             buffers: None,
         }
     }

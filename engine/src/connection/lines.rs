@@ -20,6 +20,7 @@ use super::buffers::ConnectionBuffers;
 use super::channel::{LineChannel, LineRequest};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
@@ -29,14 +30,14 @@ const CHANGES_HELD_MAX: usize = 1024;
 
 impl Connection {
     /// A connection of lines that was just opened.
-    pub(crate) fn of_lines() -> Connection {
+    pub(super) fn of_lines(source: Source) -> Connection {
         let buffers = ConnectionBuffers {
             lines: Some(Box::default()),
             ..ConnectionBuffers::default()
         };
         Connection {
             buffers: Some(Box::new(buffers)),
-            ..Connection::new()
+            ..Connection::of_http(source)
         }
     }
 

@@ -11,6 +11,7 @@ use super::buffers::{Reply, WaitingRequest};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
+use super::source::Source;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
@@ -64,7 +65,7 @@ impl Connection {
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let endpoint = &mut *context.endpoint;
         let checked = principal_of(head, context.rules).and_then(|principal| {
-            let route = check(head, &reply, context.rules)?;
+            let route = check(head, &reply, self.source, context.rules)?;
             Ok((principal, route))
         });
         let field = checked.as_ref().err().and_then(Reason::field);
@@ -212,12 +213,13 @@ pub(super) fn principal_of<'a>(
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &Reply,
+    source: Source,
     rules: &'a Rules,
 ) -> Result<Route<'a>, Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
     let allowed = match head.origin {
         Field::Repeated => Err(OriginRefusal::OriginRepeated),
-        _ => rules.origin.check(host, origin),
+        _ => rules.origins[usize::from(source.listener())].check(host, origin),
     };
     allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
     let route = http::route(head, &rules.endpoint_path)?;

@@ -12,6 +12,8 @@
 //! | an address | some | that address, with any port, or an allowed host |
 //! | all addresses | some | an allowed host |
 //! | elsewhere than on loopback | none | anything: a warning says that rebinding is possible |
+//! | a Unix socket | none | anything: no page reaches one |
+//! | a Unix socket | some | an allowed host: a proxy in front passes on the names that pages use |
 //!
 //! The port of the server's own names does not matter: a port forward changes it, and a rebound
 //! page is recognised by its name.
@@ -123,7 +125,8 @@ impl OriginRefusal {
 }
 
 impl OriginPolicy {
-    /// The policy of the listener bound to `listen`, with its actual port.
+    /// The policy of the listener bound to `listen`, with its actual port; of a Unix socket, which
+    /// no page can reach, without.
     ///
     /// An allowed host without a port matches any port; one with port 80 or 443 also matches a
     /// `Host` without a port. Names compare without regard to case; an origin's default port (80
@@ -132,20 +135,22 @@ impl OriginPolicy {
     /// # Errors
     /// An entry that cannot be parsed, or a `listen` with port 0.
     pub fn new(
-        listen: SocketAddr,
+        listen: impl Into<Option<SocketAddr>>,
         allowed_hosts: &[impl AsRef<str>],
         allowed_origins: &[impl AsRef<str>],
     ) -> Result<Self, OriginPolicyError> {
-        if listen.port() == 0 {
+        let listen = listen.into();
+        if let Some(listen) = listen.filter(|listen| listen.port() == 0) {
             return Err(OriginPolicyError::Unbound { listen });
         }
         let hosts = allowed_hosts.iter().map(|entry| parse_host(entry.as_ref()));
         let hosts = hosts.collect::<Result<Vec<_>, _>>()?;
         let origins = allowed_origins.iter().map(|e| parse_origin(e.as_ref()));
         let origins = origins.collect::<Result<Vec<_>, _>>()?;
-        let own = own_authorities(listen);
+        let own = listen.map(own_authorities).unwrap_or_default();
+        let is_loopback = |listen: SocketAddr| listen.ip().to_canonical().is_loopback();
         Ok(Self {
-            host_checked: listen.ip().to_canonical().is_loopback() || !hosts.is_empty(),
+            host_checked: listen.is_some_and(is_loopback) || !hosts.is_empty(),
             hosts,
             origins,
             own_spellings: own.iter().map(Authority::spelling).collect(),

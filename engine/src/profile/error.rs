@@ -112,6 +112,12 @@ pub enum ProfileError {
         /// Clients are to present certificates.
         requests_any: bool,
     },
+    /// Addresses that cannot all be listened on.
+    #[error("server.listen {fault}")]
+    Listen {
+        /// What is wrong, and the remedy.
+        fault: String,
+    },
     /// A text that does not fit its key.
     #[error("{key} = {value:?} is not {expected}")]
     Text {
@@ -177,6 +183,7 @@ impl ProfileError {
             | Self::NotPowerOfTwo { key, .. }
             | Self::NotMultiple { key, .. }
             | Self::Text { key, .. } => (key.clone(), None),
+            Self::Listen { .. } => ("server.listen".to_owned(), None),
             Self::Exceeds { key, other, .. } => (key.clone(), Some(*other)),
             Self::CoreTunedTwice { id } => (format!("core {id} id"), None),
             Self::CoreUnused { id } => (format!("core {id} id"), Some("server.cores")),

@@ -3,7 +3,6 @@
 //! [`knobs!`] makes of a declaration the section's struct, its documentation, its defaults, the
 //! check of its ranges and its part of the reference profile.
 
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -148,7 +147,6 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl Value for bool {}
-impl Value for SocketAddr {}
 impl Value for String {}
 impl Value for CoreList {}
 impl Value for Vec<String> {}

@@ -1,17 +1,17 @@
 //! Knobs of the process as a whole: its address, access to it, its log.
 
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use corelane_protocol::framing::http1::is_field_name;
 use corelane_protocol::request_state::KEYS_MAX;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::check;
 use super::cores::CoreList;
 use super::error::ProfileError;
 use super::knobs::{Value, anything, knobs, within};
+use super::listen::{self, LISTENERS_MAX, ListenAddress};
 
 /// Most shards of a process. Lanes are one per pair of shards, so memory grows with the square.
 pub const SHARDS_MAX: usize = 256;
@@ -32,11 +32,15 @@ pub const HEADER_NAME_BYTES_MAX: usize = 64;
 knobs! {
     /// The process as a whole.
     Server as "server" {
-        /// Address and port: loopback, because a server without authentication must not be
-        /// reachable by accident (MCP 2025-11-25 basic/transports). A name such as "localhost"
-        /// stands for its first address. Port 0 takes a free one.
-        #[serde(deserialize_with = "read_listen")]
-        listen: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), anything();
+        /// One address, or a list of at most 16: loopback, because a server without authentication
+        /// must not be reachable by accident (MCP 2025-11-25 basic/transports). HOST:PORT or
+        /// "http://HOST:PORT" is HTTP, "tcp://HOST:PORT" and "unix:///PATH" have one message on
+        /// each line, "http+unix:///PATH" is HTTP on a Unix socket. A name such as "localhost"
+        /// stands for its first address. Port 0 takes a free one. "[::]" is all addresses of IPv6
+        /// and of IPv4.
+        #[serde(with = "listen")]
+        listen: Vec<ListenAddress> =
+            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)).into()], anything();
         /// Whether the parent of the process is served on standard input and output instead, and
         /// nothing is listened on. There is one shard then, which is pinned to a core only if
         /// `cores` is set: a machine runs many such processes.
@@ -77,28 +81,13 @@ knobs! {
     }
 }
 
-/// Reads where to listen, as the profile and the command line have it.
-///
-/// # Errors
-/// The remedy.
-pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let hint = "give HOST:PORT, such as 127.0.0.1:8080 or [::1]:0";
-    let mut addresses = text
-        .to_socket_addrs()
-        .map_err(|error| format!("{error}; {hint}"))?;
-    addresses
-        .next()
-        .ok_or_else(|| format!("the name has no address; {hint}"))
-}
-
-fn read_listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_listen(&text).map_err(|error| D::Error::custom(format!("{text:?}: {error}")))
-}
-
 impl Server {
     /// Checks the texts against the needs of their keys.
     pub(super) fn check_texts(&self) -> Result<(), ProfileError> {
+        check::count("server.listen entries", self.listen.len(), LISTENERS_MAX)?;
+        if let Some(fault) = listen::fault(&self.listen) {
+            return Err(ProfileError::Listen { fault });
+        }
         check::text(
             "server.endpoint",
             &self.endpoint,

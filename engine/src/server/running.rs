@@ -17,8 +17,8 @@ use super::supervisor::{Ended, Supervisor};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
 use crate::meter::MeterSnapshot;
-use crate::profile::Profile;
 use crate::profile::memory::MemoryBudget;
+use crate::profile::{ListenAddress, Profile};
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
@@ -36,7 +36,7 @@ enum Supervision {
 /// A server whose shards accept connections. Dropping it drains it.
 #[derive(Debug)]
 pub struct RunningServer {
-    address: SocketAddr,
+    addresses: Vec<ListenAddress>,
     endpoint: String,
     connections_per_shard: u32,
     memory: MemoryBudget,
@@ -52,14 +52,14 @@ pub struct RunningServer {
 
 impl RunningServer {
     pub(super) fn new(
-        address: SocketAddr,
+        addresses: Vec<ListenAddress>,
         profile: &Profile,
         (connections_per_shard, memory): (u32, MemoryBudget),
         (events, received): (Sender<Event>, Receiver<Event>),
         supervisor: Supervisor,
     ) -> RunningServer {
         RunningServer {
-            address,
+            addresses,
             endpoint: profile.server.endpoint.clone(),
             connections_per_shard,
             memory,
@@ -88,9 +88,20 @@ impl RunningServer {
         Ok(supervisor.start(plan, ready)?)
     }
 
-    /// Where the server listens.
+    /// Where the server listens: its first address of TCP.
+    ///
+    /// # Panics
+    /// If it listens on no such address; see [`RunningServer::addresses`].
     pub fn address(&self) -> SocketAddr {
-        self.address
+        let mut addresses = self.addresses.iter();
+        let first = addresses.find_map(ListenAddress::socket_addr);
+        first.expect("the profile has an address of TCP")
+    }
+
+    /// Where the server listens, in the order of the profile, with the ports that were bound;
+    /// nowhere if it serves standard input and output.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
     }
 
     /// Path of the MCP endpoint.

@@ -96,9 +96,7 @@ impl Server {
             socket: Place::of(socket),
             is_pinned: profile.server.cores.is_some(),
         };
-        // Nothing listens there, and no output names it.
-        let address = profile.server.listen;
-        self.start_on(profile, &[shard], address, vec![intake])
+        self.start_on(profile, &[shard], Vec::new(), vec![intake])
     }
 }
 

@@ -307,6 +307,6 @@ impl Supervised {
     /// A shard that serves one connection ends with it.
     fn can_restart(&self) -> bool {
         let intake = self.plan.as_ref().map(|plan| &plan.intake);
-        matches!(intake, Some(Intake::Listener(..)))
+        matches!(intake, Some(Intake::Listeners(..)))
     }
 }

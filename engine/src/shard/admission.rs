@@ -10,23 +10,35 @@ use std::sync::atomic::Ordering;
 
 use super::work::Shard;
 use crate::connection::http::Connection;
+use crate::connection::source::Source;
 use crate::guard::network::Network;
 use crate::meter::Counter;
 use corelane_io::slots::SlotKey;
 
 impl Shard {
     /// Opens a connection that was accepted, or refuses it.
-    pub(super) fn admit(&mut self, index: u32) {
+    pub(super) fn admit(&mut self, index: u32, source: Source) {
         if self.memory.is_out {
             return self.refuse_connection(index, Counter::ConnectionsRefusedMemory);
         }
         if self.is_process_full() {
             return self.refuse_connection(index, Counter::ConnectionsRefusedLimit);
         }
-        let key = self.open_with(index, Connection::new());
+        let key = self.open_with(index, Connection::from(source));
         self.note_connections();
         if self.profile.overload.connections_per_address_max > 0 {
-            self.rings.of(key).look_up_peer(key, self.peer_family);
+            self.look_up_peer(key);
+        }
+    }
+
+    /// Looks up the peer of an open connection.
+    pub(super) fn look_up_peer(&mut self, key: SlotKey) {
+        let Some(connection) = self.slots.get(key) else {
+            return;
+        };
+        let listener = usize::from(connection.source.listener());
+        if let Some(accepts) = self.listeners.get(listener) {
+            self.rings.of(key).look_up_peer(key, accepts.peer_family);
         }
     }
 
@@ -45,7 +57,7 @@ impl Shard {
 
     fn refuse_connection(&mut self, index: u32, reason: Counter) {
         self.handling.meter.count(reason);
-        let key = self.insert(index, Connection::new());
+        let key = self.insert(index, Connection::from(Source::default()));
         self.close(key);
         if reason == Counter::ConnectionsRefusedLimit
             && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)

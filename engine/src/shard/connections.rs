@@ -57,9 +57,13 @@ impl Shard {
                 outcome,
             } => self.sent(key, chunk, from, outcome),
             Completion::Readable { key, hangup, armed } => self.readable(key, hangup, armed),
-            Completion::Accepted { index, more } => self.accepted(index, more),
-            Completion::AcceptedOne { outcome } => self.accepted_one(outcome),
-            Completion::AcceptEnded { errno } => self.accept_ended(errno),
+            Completion::Accepted {
+                listener,
+                index,
+                more,
+            } => self.accepted(listener, index, more),
+            Completion::AcceptedOne { listener, outcome } => self.accepted_one(listener, outcome),
+            Completion::AcceptEnded { listener, errno } => self.accept_ended(listener, errno),
             Completion::Closed { .. } => {
                 self.handling.meter.uncount(Counter::ConnectionsOpen);
                 self.handling.meter.count(Counter::ConnectionsClosed);
@@ -146,7 +150,7 @@ impl Shard {
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_buffers(&mut self.handling.context(key));
         let listens = connection.listens();
-        if connection.armed != connection.armed_timer() {
+        if (connection.armed, connection.armed_for) != connection.armed_timer() {
             self.set_timer(key);
         }
         if listens {
@@ -163,7 +167,7 @@ impl Shard {
     fn look_up_peers(&mut self) {
         while let Some((key, request)) = self.handling.postponed.pop() {
             if self.slots.get(key).is_some() {
-                self.rings.of(key).look_up_peer(key, self.peer_family);
+                self.look_up_peer(key);
                 self.lookups.insert(key, request);
             }
         }
@@ -192,8 +196,8 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        connection.armed = connection.armed_timer();
-        match connection.armed.0.duration_ms(&self.profile) {
+        (connection.armed, connection.armed_for) = connection.armed_timer();
+        match connection.armed.duration_ms(&self.profile) {
             Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
             None => self.wheel.cancel(key.index),
         }
@@ -324,7 +328,7 @@ impl Shard {
             return;
         };
         // A change of state that was not a step leaves an old deadline behind.
-        if connection.armed.0 == Timer::Quiet && connection.timer() != Timer::Quiet {
+        if connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet {
             return self.set_timer(key);
         }
         let mut context = self.handling.context(key);
@@ -377,7 +381,7 @@ impl Shard {
         let left_ms = profile
             .idle_timeout_ms
             .saturating_sub(profile.quiet_after_ms);
-        connection.armed = (Timer::Idle, connection.sequence as u16);
+        (connection.armed, connection.armed_for) = (Timer::Idle, connection.sequence as u16);
         self.wheel.schedule(key.index, self.now_ms + left_ms);
     }
 }

@@ -71,7 +71,7 @@ impl Shard {
         match self.channel {
             Some(_) => self.has_lost_its_channel(),
             None => {
-                let is_received = self.listener.is_none() && !self.has_connections_to_end();
+                let is_received = !self.is_listening() && !self.has_connections_to_end();
                 self.handling.is_draining && is_received
             }
         }
@@ -85,7 +85,7 @@ impl Shard {
 
     fn is_quiet(&mut self) -> bool {
         let is_closed = self.slots.is_empty() && self.rings.closing() == 0;
-        let is_quiet = is_closed && self.listener.is_none() && self.overflow.is_empty();
+        let is_quiet = is_closed && !self.is_listening() && self.overflow.is_empty();
         is_quiet && self.handling.endpoint.is_quiet()
     }
 

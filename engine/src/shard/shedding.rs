@@ -96,7 +96,7 @@ impl Shard {
     /// Connections that one of these deadlines has been running for a while, the longest first.
     fn stalled_connections(&self, timers: &[Timer]) -> Vec<SlotKey> {
         let stalled = self.slots.iter().filter_map(|(key, connection)| {
-            let timer = connection.armed.0;
+            let timer = connection.armed;
             if !timers.contains(&timer) {
                 return None;
             }

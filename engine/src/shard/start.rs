@@ -21,7 +21,7 @@ use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
-use super::work::{Accepting, Drain, Handling, MemoryState, Shard, date_now};
+use super::work::{Drain, Handling, MemoryState, Shard, date_now};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::Rules;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -39,7 +39,7 @@ use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker, yield_now};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, RingError};
+use corelane_io::ring::RingError;
 use corelane_io::rings::{Rings, RingsSettings};
 use corelane_io::slots::Slots;
 use corelane_io::wake::Waker;
@@ -58,8 +58,8 @@ const LOCKED_KIB_MIN: usize = 512;
 /// Where the connections of a shard come from.
 #[derive(Clone)]
 pub(crate) enum Intake {
-    /// A listener, which lets so many of them wait.
-    Listener(Place<Listener>, u32),
+    /// Listeners, each of which lets so many of them wait.
+    Listeners(Vec<Place<Listener>>, u32),
     /// There is one, of lines, and the shard ends with it. Its core is the kernel's choice unless
     /// it is given: a machine may run many such processes.
     Channel {
@@ -78,7 +78,8 @@ pub(crate) struct ShardPlan {
     pub(crate) profile: ShardProfile,
     pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
-    pub(crate) origin: OriginPolicy,
+    /// The hosts and origins of each listener.
+    pub(crate) origins: Vec<OriginPolicy>,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
     pub(crate) endpoint_path: String,
@@ -168,7 +169,7 @@ pub enum ShardError {
 impl Intake {
     fn is_pinned(&self) -> bool {
         match self {
-            Intake::Listener(..) => true,
+            Intake::Listeners(..) => true,
             Intake::Channel { is_pinned, .. } => *is_pinned,
         }
     }
@@ -176,7 +177,7 @@ impl Intake {
     /// What a user can do about locked memory besides raising the limit.
     fn locked_memory_remedy(&self) -> &'static str {
         match self {
-            Intake::Listener(..) => {
+            Intake::Listeners(..) => {
                 "run fewer shards (--shards, or server.shards of the profile), or lower \
                  ring.completion_entries, ring.submission_entries, ring.buffer_count and \
                  executor.ring_depth of the profile"
@@ -345,11 +346,9 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         rings,
         slots: Slots::new(plan.rings.ring.descriptors).starting_at(deaths.first_generation()),
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
-        peer_family: AddressFamily::V4,
         lookups: Default::default(),
-        listener: None,
+        listeners: Vec::new(),
         channel: None,
-        accepting: Accepting::Off,
         addresses: AddressCounts::default(),
         loop_delay: LoopDelay::new(&profile.overload),
         memory: MemoryState {
@@ -362,7 +361,6 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
         delay_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        accepts_under_way: 0,
         is_table_full: false,
         table_warning_due_ms: 0,
         backlog: 0,
@@ -402,7 +400,9 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
 /// Lets the first connections come.
 fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
     match intake {
-        Intake::Listener(listener, backlog) => opened.accept_from(listener.take(), backlog),
+        Intake::Listeners(places, backlog) => {
+            opened.accept_from(places.iter().map(Place::take).collect(), backlog);
+        }
         Intake::Channel { socket, .. } => {
             let shard = opened.handling.shard;
             // Of the only life of its shard.
@@ -463,7 +463,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             http: http_limits(profile),
             lines: profile.lines,
             connection: profile.connection,
-            origin: plan.origin.clone(),
+            origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
             endpoint_path: plan.endpoint_path.clone(),

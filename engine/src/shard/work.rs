@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::ShardMessage;
+use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::kept::Kept;
@@ -27,10 +28,9 @@ use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::ShardProfile;
-use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
-use corelane_io::ring::{AddressFamily, Completion};
+use corelane_io::ring::Completion;
 use corelane_io::rings::Rings;
 use corelane_io::slots::{SlotKey, Slots};
 use corelane_io::wheel::Wheel;
@@ -42,15 +42,13 @@ pub(crate) struct Shard {
     pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
-    pub(super) listener: Option<Kept<Listener>>,
+    /// By their numbers.
+    pub(super) listeners: Vec<Accepts>,
     /// The only connection, of a shard that ends with it.
     pub(super) channel: Option<SlotKey>,
-    /// The kind of address that peers have.
-    pub(super) peer_family: AddressFamily,
     /// Requests of connections whose peers are being looked up: at most one of each, received since
     /// the ring was entered last.
     pub(super) lookups: HashMap<SlotKey, PostponedRequest>,
-    pub(super) accepting: Accepting,
     /// Connections by address, if that is limited.
     pub(super) addresses: AddressCounts,
     /// How long the shard takes for its work.
@@ -62,13 +60,11 @@ pub(crate) struct Shard {
     pub(super) address_warnings: Throttle,
     pub(super) unknown_address_warnings: Throttle,
     pub(super) delay_warnings: Throttle,
-    /// Accepts of one connection each that have not ended.
-    pub(super) accepts_under_way: usize,
     /// No descriptor is free for another connection.
     pub(super) is_table_full: bool,
     /// When a full table is next worth a warning.
     pub(super) table_warning_due_ms: u64,
-    /// Connections the listener lets wait.
+    /// Connections that each listener lets wait.
     pub(super) backlog: usize,
     pub(super) sender: Kept<LaneSender<ShardMessage>>,
     pub(super) receiver: Kept<LaneReceiver<ShardMessage>>,
@@ -114,23 +110,6 @@ pub(crate) struct Shard {
     /// When connections were last closed for the memory of their output, and of their input.
     pub(super) shedding_output: Shedding,
     pub(super) shedding_input: Shedding,
-}
-
-/// How connections are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepting {
-    /// The kernel accepts as they come.
-    Many,
-    /// One operation for each connection.
-    OneByOne,
-    /// Accepting failed for lack of a resource: it is tried again at this time.
-    RetryAt(u64),
-    /// The shard drains: the accepts under way are being cancelled.
-    Cancelling,
-    /// The shard drains: at most so many connections have waited since before that.
-    Last(usize),
-    /// Never again.
-    Off,
 }
 
 /// How far the end of a shard has come.

@@ -1,15 +1,17 @@
-//! The listening socket of a shard.
+//! The listening sockets of a shard.
 //!
-//! Every shard has its own, all bound to one address with `SO_REUSEPORT`: the kernel spreads
-//! connections over them, and no shard ever hands a socket to another (socket(7)).
+//! Every shard has its own for each address, all bound with `SO_REUSEPORT`: the kernel spreads
+//! connections over the shards, and no shard ever hands a socket to another (socket(7)).
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use corelane_io::ring::AddressFamily;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::profile::{Binding, ListenAddress, Transport};
 
 /// Bytes that the kernel accepts for a peer beyond the peer's receive window; accepted sockets
 /// inherit it. Without it the kernel accepts up to the last number of `net.ipv4.tcp_wmem`, 4 MiB,
@@ -17,9 +19,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// peer do not count, so that a long path loses no throughput (TCP_NOTSENT_LOWAT in linux/tcp.h).
 const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1024;
 
-/// A listening TCP socket.
+/// A listening socket.
 #[derive(Debug)]
-pub(crate) struct Listener(TcpListener);
+pub(crate) struct Listener {
+    socket: Socket,
+    /// With the port that was bound.
+    address: ListenAddress,
+}
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -76,34 +82,65 @@ pub enum ListenError {
     },
 }
 
-/// The listeners of `count` shards on `address`; with port 0, on a port that is free. The kernel
-/// ends a connection whose peer takes nothing of what was sent to it for `write_timeout`.
+/// The properties that all listeners of a server share.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListenOptions {
+    /// Connections that wait to be accepted, of each listener.
+    pub(crate) backlog: u32,
+    /// After so long the kernel ends a connection whose peer takes no bytes that were sent to it.
+    pub(crate) write_timeout: Duration,
+}
+
+/// The listeners of each of `shards` shards, in the order of `addresses`; with port 0, on a port
+/// that is free.
 ///
 /// # Errors
-/// [`ListenError`] when the address is taken or not ours.
+/// [`ListenError`] when an address is taken or not ours.
 pub(crate) fn listen(
-    address: SocketAddr,
+    addresses: &[ListenAddress],
+    shards: usize,
+    options: ListenOptions,
+) -> Result<Vec<Vec<Listener>>, ListenError> {
+    let mut of_shards: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
+    for address in addresses {
+        let Transport::Tcp(requested) = address.transport else {
+            continue;
+        };
+        let sockets = listen_tcp(requested, shards, options)?;
+        for (of_shard, (socket, bound)) in of_shards.iter_mut().zip(sockets) {
+            let transport = Transport::Tcp(bound);
+            of_shard.push(Listener {
+                socket,
+                address: ListenAddress {
+                    transport,
+                    ..*address
+                },
+            });
+        }
+    }
+    Ok(of_shards)
+}
+
+/// `count` sockets that listen on one address, and that address.
+fn listen_tcp(
+    mut address: SocketAddr,
     count: usize,
-    backlog: u32,
-    write_timeout: Duration,
-) -> Result<Vec<Listener>, ListenError> {
+    options: ListenOptions,
+) -> Result<Vec<(Socket, SocketAddr)>, ListenError> {
     // SO_REUSEPORT lets a second server of the same user share the port silently; a bind without it
     // finds out whether the port is taken.
     if address.port() != 0 {
         let probe = socket(address).and_then(|socket| socket.bind(&address.into()));
         probe.map_err(|error| listen_error(address, error))?;
     }
-    let mut address = address;
-    let mut listeners = Vec::with_capacity(count);
+    let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
-        let listener =
-            open(address, backlog, write_timeout).map_err(|error| listen_error(address, error))?;
-        address = listener
-            .local_addr()
-            .map_err(|error| listen_error(address, error))?;
-        listeners.push(Listener(listener));
+        let opened = open(address, options);
+        let (socket, bound) = opened.map_err(|error| listen_error(address, error))?;
+        address = bound;
+        sockets.push((socket, bound));
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
 fn listen_error(address: SocketAddr, error: io::Error) -> ListenError {
@@ -119,10 +156,14 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if let SocketAddr::V6(address) = address {
+        // `[::]` takes the connections of IPv4 too, for any value of net.ipv6.bindv6only.
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
     Ok(socket)
 }
 
-fn open(address: SocketAddr, backlog: u32, write_timeout: Duration) -> io::Result<TcpListener> {
+fn open(address: SocketAddr, options: ListenOptions) -> io::Result<(Socket, SocketAddr)> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     // Accepted sockets inherit this: answers are whole when they are sent, so waiting for more
@@ -132,16 +173,23 @@ fn open(address: SocketAddr, backlog: u32, write_timeout: Duration) -> io::Resul
     // And this: a peer that vanished without a packet acknowledges nothing. Its connection, and the
     // stream or call on it, would otherwise stay for the quarter of an hour in which the kernel
     // repeats the last segment (TCP_USER_TIMEOUT in tcp(7)).
-    socket.set_tcp_user_timeout(Some(write_timeout))?;
+    socket.set_tcp_user_timeout(Some(options.write_timeout))?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    let bound = socket.local_addr()?.as_socket();
+    let bound = bound.ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((socket, bound))
 }
 
 impl Listener {
     /// Where it listens.
-    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    pub(crate) fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// The protocol of its connections.
+    pub(crate) fn binding(&self) -> Binding {
+        self.address.binding
     }
 
     /// Lets sockets that are accepted from now on poll their network card for so many microseconds
@@ -153,59 +201,66 @@ impl Listener {
         if time_us == 0 {
             return Ok(());
         }
-        let set = SockRef::from(&self.0).set_busy_poll(time_us);
+        let set = self.socket.set_busy_poll(time_us);
         set.map_err(|error| ListenError::BusyPoll { time_us, error })
     }
 
     /// The kind of address that its peers have.
     pub(crate) fn peer_family(&self) -> AddressFamily {
-        match self.local_addr() {
-            Ok(SocketAddr::V6(_)) => AddressFamily::V6,
+        match self.address.socket_addr() {
+            Some(SocketAddr::V6(_)) => AddressFamily::V6,
             _ => AddressFamily::V4,
         }
     }
 
     /// The socket, to accept from.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::listen;
+    use super::{ListenOptions, Listener, listen};
+    use crate::profile::ListenAddress;
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io::{ErrorKind, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{IpAddr, SocketAddr, TcpStream};
     use std::time::Duration;
+
+    const OPTIONS: ListenOptions = ListenOptions {
+        backlog: 1,
+        write_timeout: Duration::from_secs(7),
+    };
+
+    fn listener(address: &str) -> Listener {
+        let address: ListenAddress = address.parse().expect("an address");
+        let mut listeners = listen(&[address], 1, OPTIONS).expect("a free port");
+        listeners.remove(0).remove(0)
+    }
+
+    fn bound(listener: &Listener) -> SocketAddr {
+        listener.address().socket_addr().expect("it is of TCP")
+    }
 
     #[test]
     fn accepted_sockets_end_when_their_peer_has_gone() {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let limit = Duration::from_secs(7);
-        let listener = listen(any_port, 1, 1, limit)
-            .expect("a free port")
-            .remove(0)
-            .0;
-        let address = listener.local_addr().expect("it is bound");
-        let _client = TcpStream::connect(address).expect("it listens");
-        let (peer, _) = listener.accept().expect("it is connected");
-        let found = Socket::from(peer).tcp_user_timeout();
-        assert_eq!(found.expect("a socket"), Some(limit));
+        let listener = listener("127.0.0.1:0");
+        let _client = TcpStream::connect(bound(&listener)).expect("it listens");
+        let (peer, _) = listener.socket.accept().expect("it is connected");
+        let found = peer.tcp_user_timeout();
+        assert_eq!(found.expect("a socket"), Some(OPTIONS.write_timeout));
     }
 
     #[test]
     fn a_peer_that_reads_nothing_is_noticed_before_the_kernel_holds_much_for_it() {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener: TcpListener = listen(any_port, 1, 1, Duration::from_secs(30))
-            .expect("a free port")
-            .remove(0)
-            .0;
+        let listener = listener("127.0.0.1:0");
         let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         client.set_recv_buffer_size(4096).expect("a size");
-        let address = listener.local_addr().expect("it is bound");
-        client.connect(&address.into()).expect("it listens");
-        let (mut peer, _) = listener.accept().expect("it is connected");
+        client
+            .connect(&bound(&listener).into())
+            .expect("it listens");
+        let (mut peer, _) = listener.socket.accept().expect("it is connected");
         peer.set_nonblocking(true).expect("a socket");
         let mut sent_bytes = 0;
         let error = loop {
@@ -220,17 +275,12 @@ mod tests {
 
     #[test]
     fn accepted_sockets_poll_their_card_or_the_capability_is_named() {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let write_timeout = Duration::from_secs(30);
-        let listener = listen(any_port, 1, 1, write_timeout)
-            .expect("a free port")
-            .remove(0);
+        let listener = listener("127.0.0.1:0");
         listener.set_busy_poll(0).expect("nothing is set");
         match listener.set_busy_poll(50) {
             Ok(()) => {
-                let address = listener.local_addr().expect("it is bound");
-                let _client = std::net::TcpStream::connect(address).expect("it listens");
-                let (peer, _) = listener.0.accept().expect("it is connected");
+                let _client = TcpStream::connect(bound(&listener)).expect("it listens");
+                let (peer, _) = listener.socket.accept().expect("it is connected");
                 assert_eq!(SockRef::from(&peer).busy_poll().expect("an option"), 50);
             }
             Err(error) => {
@@ -240,6 +290,23 @@ mod tests {
                     "{text}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn all_addresses_of_ipv6_are_those_of_ipv4_too_and_one_is_not() {
+        for (address, other) in [
+            ("[::]:0", Some("127.0.0.1")),
+            ("[::]:0", Some("::1")),
+            ("[::1]:0", Some("::1")),
+            ("[::1]:0", None),
+        ] {
+            let port = bound(&listener(address)).port();
+            let listener = listener(&address.replace(":0", &format!(":{port}")));
+            let ip = other.unwrap_or("127.0.0.1").parse::<IpAddr>();
+            let client = TcpStream::connect((ip.expect("an address"), port));
+            assert_eq!(client.is_ok(), other.is_some(), "{address} {other:?}");
+            drop(listener);
         }
     }
 }

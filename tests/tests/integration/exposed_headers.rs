@@ -27,7 +27,7 @@ fn seen_by(call: &Call) -> String {
 
 fn start(shards: usize) -> RunningServer {
     let mut profile = Profile::default();
-    profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     profile.server.shards = Some(shards);
     profile.server.principal_header = Some("x-auth-request-user".to_owned());
     let later = Tool::new("later", "Waits first.", async |call: &Call, _: Nothing| {
@@ -154,7 +154,7 @@ fn a_principal_that_is_none_is_counted_and_reaches_no_handler() {
 fn a_server_that_exposes_an_invalid_header_does_not_start() {
     let start = |name: &str| {
         let mut profile = Profile::default();
-        profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
         profile.server.shards = Some(1);
         Server::new("headers", "1")
             .with_exposed_header(name)

@@ -84,7 +84,7 @@ impl Fixture {
     ) -> Fixture {
         let gate = Arc::new(Gate::default());
         let mut profile = Profile::default();
-        profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
         profile.server.shards = Some(shards);
         tune(&mut profile);
         let server = extend(with_features(with_tools(&gate)));

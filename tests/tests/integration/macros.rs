@@ -126,7 +126,7 @@ async fn hello(_call: &Call) -> &'static str {
 
 fn start() -> RunningServer {
     let mut profile = Profile::default();
-    profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     profile.server.shards = Some(1);
     let server = Server::new("macros", "1")
         .with_tool(add().with_title("Add"))

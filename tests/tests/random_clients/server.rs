@@ -61,7 +61,7 @@ pub(crate) fn echo(description: &str) -> Tool {
 /// Starts the server on loopback.
 pub(crate) fn start() -> (RunningServer, ServerHandle) {
     let mut profile = Profile::default();
-    profile.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     profile.server.shards = Some(SHARDS);
     // Fewer than there are clients, if their sessions meet on one shard.
     profile.sessions.per_shard_max = 3;

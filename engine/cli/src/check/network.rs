@@ -52,22 +52,29 @@ fn ports(host: &Host, _: &Plan) -> Option<Vec<Fault>> {
 }
 
 fn listen_port(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    let port = u64::from(plan.profile.server.listen.port());
     let (first, last) = port_range(host)?;
     let reserved = host.text("proc/sys/net/ipv4/ip_local_reserved_ports")?;
-    let is_reserved = reserved.split(',').any(|part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let range = first.trim().parse().ok().zip(last.trim().parse().ok());
-        range.is_some_and(|(first, last)| (first..=last).contains(&port))
-    });
-    only_if((first..=last).contains(&port) && !is_reserved, || {
+    let is_reserved = |port: u64| {
+        reserved.split(',').any(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let range = first.trim().parse().ok().zip(last.trim().parse().ok());
+            range.is_some_and(|(first, last)| (first..=last).contains(&port))
+        })
+    };
+    let addresses = plan.profile.server.listen.iter();
+    let ports = addresses.filter_map(|it| Some(u64::from(it.socket_addr()?.port())));
+    let local: Vec<u64> = ports
+        .filter(|&port| (first..=last).contains(&port) && !is_reserved(port))
+        .collect();
+    let faults = local.into_iter().map(|port| {
         let comma = if reserved.is_empty() { "" } else { "," };
         Fault::sysctl(
             format!("the port {port} is among the local ports {first} to {last}"),
             "net.ipv4.ip_local_reserved_ports",
             format!("{reserved}{comma}{port}"),
         )
-    })
+    });
+    Some(faults.collect())
 }
 
 fn tcp_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {

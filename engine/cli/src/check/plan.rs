@@ -1,5 +1,7 @@
 //! The server that the host is examined for.
 
+use std::net::SocketAddr;
+
 use corelane::profile::CoreRole;
 use corelane::profile::cores::CoreList;
 use corelane::{Profile, Result, Server};
@@ -62,7 +64,7 @@ impl Plan {
         let mut profile = self.profile.clone();
         profile.server.stdio = false;
         profile.server.shards = Some(1);
-        profile.server.listen = ([127, 0, 0, 1], 0).into();
+        profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
         profile.server.drain_timeout_ms = 0;
         profile.connection.linger_timeout_ms = 0;
         let start = || -> Result<()> {

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 pub enum Completion {
     /// A connection was accepted into the direct descriptor `index`; it is the slot's index.
     Accepted {
+        /// Number of the listener.
+        listener: u8,
         /// Index of its direct descriptor.
         index: u32,
         /// Whether accepting goes on. If not, call `Ring::accept` again to go on.
@@ -20,6 +22,8 @@ pub enum Completion {
     },
     /// A `Ring::accept_one` ended.
     AcceptedOne {
+        /// Number of the listener.
+        listener: u8,
         /// Index of its direct descriptor, or errno(3); ECANCELED:
         /// `Ring::stop_accepting`.
         outcome: Result<u32, i32>,
@@ -29,6 +33,8 @@ pub enum Completion {
     /// ENFILE: the table is full, and the connection that found it so was closed; accept again
     /// after a `Closed`. ECANCELED: `Ring::stop_accepting`.
     AcceptEnded {
+        /// Number of the listener.
+        listener: u8,
         /// errno(3).
         errno: i32,
     },

@@ -47,15 +47,15 @@ pub struct FakePeer {
 pub(super) struct FakeKernel(FakeNetwork, usize);
 
 impl FakeNetwork {
-    /// A client whose connection waits in the backlog.
-    pub fn connect(&self) -> FakePeer {
+    /// A client whose connection waits in the backlog of the listener with this number.
+    pub fn connect(&self, listener: u8) -> FakePeer {
         FakePeer {
             network: self.clone(),
-            socket: self.0.borrow_mut().connect(),
+            socket: self.0.borrow_mut().connect(listener),
         }
     }
 
-    /// Clients in the backlog.
+    /// Clients in the backlogs of all listeners.
     pub fn waiting(&self) -> usize {
         self.0.borrow().backlog.len()
     }

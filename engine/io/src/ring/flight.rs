@@ -177,8 +177,8 @@ impl Flight {
             self.operations -= 1;
         }
         match tag.op {
-            Op::Accept => Some(self.accepted(event.result, more)),
-            Op::AcceptOne => Some(self.accepted_one(event.result)),
+            Op::Accept => Some(self.accepted(tag, event.result, more)),
+            Op::AcceptOne => Some(self.accepted_one(tag, event.result)),
             Op::Watch => {
                 if !more {
                     self.end_on(tag.key(), tag.op);
@@ -230,16 +230,21 @@ impl Flight {
         }
     }
 
-    fn accepted(&mut self, result: i32, more: bool) -> Completion {
+    fn accepted(&mut self, tag: Tag, result: i32, more: bool) -> Completion {
+        let listener = tag.listener();
         match self.opened(result) {
-            Ok(index) => Completion::Accepted { index, more },
-            Err(errno) => Completion::AcceptEnded { errno },
+            Ok(index) => Completion::Accepted {
+                listener,
+                index,
+                more,
+            },
+            Err(errno) => Completion::AcceptEnded { listener, errno },
         }
     }
 
-    fn accepted_one(&mut self, result: i32) -> Completion {
-        let outcome = self.opened(result);
-        Completion::AcceptedOne { outcome }
+    fn accepted_one(&mut self, tag: Tag, result: i32) -> Completion {
+        let (listener, outcome) = (tag.listener(), self.opened(result));
+        Completion::AcceptedOne { listener, outcome }
     }
 
     /// The index of the descriptor that the kernel opened, or errno(3).

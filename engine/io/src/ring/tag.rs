@@ -54,8 +54,9 @@ const OPS: [Op; 16] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) op: Op,
-    /// A slot, or for [`Op::Send`], [`Op::Dial`], [`Op::Connect`] and [`Op::LookUpPeer`] a place in
-    /// `flight`; 0 where there is neither.
+    /// A slot, the listener of [`Op::Accept`] and [`Op::AcceptOne`], or for [`Op::Send`],
+    /// [`Op::Dial`], [`Op::Connect`] and [`Op::LookUpPeer`] a place in `flight`; 0 where there is
+    /// none of them.
     pub(crate) index: u32,
     pub(crate) generation: u32,
 }
@@ -69,12 +70,25 @@ impl Tag {
         }
     }
 
+    /// Of an accept from the listener with this number.
+    pub(crate) fn for_listener(op: Op, listener: u8) -> Tag {
+        Tag {
+            index: u32::from(listener),
+            ..Tag::of(op)
+        }
+    }
+
     pub(crate) fn for_slot(op: Op, key: SlotKey) -> Tag {
         Tag {
             op,
             index: key.index,
             generation: key.generation,
         }
+    }
+
+    /// The listener that an accept is from.
+    pub(crate) fn listener(self) -> u8 {
+        self.index as u8
     }
 
     /// Whether the operation behind this one belongs to the same chain.

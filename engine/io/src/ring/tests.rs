@@ -13,7 +13,7 @@ use crate::wake::WakeFd;
 use server::{ROUND, ROUNDS_MAX, SMALL, Server};
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
@@ -300,9 +300,39 @@ fn a_full_table_ends_accepting_until_a_close() {
     assert_eq!(server.accept_ended(), libc::ENFILE);
     assert!(is_closed(&mut refused));
     server.close(first);
-    server.ring.accept(server.listener.as_fd());
+    server.ring.accept(0, server.listener.as_fd());
     let (_third, third) = server.pair();
     assert_eq!(third.index, first.index);
+}
+
+#[test]
+fn connections_are_accepted_from_several_listeners_and_each_can_be_stopped() {
+    const OTHER: u8 = 5;
+    let mut server = Server::open(&SMALL);
+    let other = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    server.ring.accept(OTHER, other.as_fd());
+    let _client = TcpStream::connect(other.local_addr().unwrap()).unwrap();
+    let fits = |it: &Completion| {
+        matches!(
+            it,
+            Completion::Accepted {
+                listener: OTHER,
+                ..
+            }
+        )
+    };
+    server.take("accept", fits);
+    let (_client, _) = server.pair();
+    server.ring.stop_accepting_from(OTHER);
+    let fits = |it: &Completion| match it {
+        Completion::AcceptEnded { listener, errno } => {
+            (*listener, *errno) == (OTHER, libc::ECANCELED)
+        }
+        _ => false,
+    };
+    server.take("end of accepting", fits);
+    let (_client, _) = server.pair();
+    assert_eq!(server.ring.in_flight(), 1);
 }
 
 #[test]

@@ -51,8 +51,8 @@ impl EchoServer {
     fn connect(&mut self) -> (TcpStream, SlotKey) {
         let client = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(LONG / 2)).unwrap();
-        self.rings.choose_accepting();
-        self.rings.accepting().accept_one(self.listener.as_fd());
+        self.rings.choose_accepting(1);
+        self.rings.accepting().accept_one(0, self.listener.as_fd());
         let before = self.slots.len();
         while self.slots.len() == before {
             self.turn(Wait::For(LONG));
@@ -73,7 +73,7 @@ impl EchoServer {
 
     fn handle(&mut self, completion: Completion) {
         match completion {
-            Completion::AcceptedOne { outcome } => {
+            Completion::AcceptedOne { outcome, .. } => {
                 let key = self.slots.insert_at(outcome.unwrap(), ());
                 self.rings.of(key).watch(key);
             }

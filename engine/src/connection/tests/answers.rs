@@ -8,6 +8,7 @@ use super::test_connection::{
     KEY, TestConnection, call, call_as, call_legacy, echo, post, text_of, texts,
 };
 use crate::connection::http::{Connection, Phase};
+use crate::connection::source::Source;
 use crate::connection::timer::Timer;
 use crate::mcp::tests::test_endpoint::{
     TestEndpoint, initialize, on_executor, progress, request, result, session_header, text,
@@ -423,7 +424,7 @@ fn a_draining_shard_lets_the_current_answer_be_the_last() {
 
 #[test]
 fn a_connection_has_the_one_deadline_of_its_state() {
-    let mut connection = Connection::new();
+    let mut connection = Connection::from(Source::default());
     for (phase, timer) in [
         (Phase::Idle, Timer::Idle),
         (Phase::ReadingHead, Timer::Head),

@@ -8,16 +8,18 @@ use serde_json::{Value, json};
 use super::test_connection::TestConnection;
 use crate::catalog::pending_updates::Changes;
 use crate::connection::http::{Connection, Phase};
+use crate::connection::source::Source;
 use crate::mcp::tests::test_endpoint::{
     TestEndpoint, agrees, claim, error, initialize, notification, on_executor, progress, request,
     result, text, with_trailer,
 };
 use crate::meter::Counter;
+use crate::profile::Binding;
 use corelane_io::chunk::SMALL_CHUNK_BYTES;
 
 fn opened() -> TestConnection {
     let mut line = TestConnection::on(TestEndpoint::new());
-    line.connection = Connection::of_lines();
+    line.connection = Connection::from(Source::new(0, Binding::Lines));
     line
 }
 

@@ -1,6 +1,7 @@
 //! One connection with all parts that it uses, and the bytes from and to its peer.
 
 use std::mem;
+use std::net::SocketAddr;
 
 use corelane_protocol::limits::HttpLimits;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
+use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
@@ -65,11 +67,11 @@ impl TestConnection {
 
     /// A connection that was just accepted by the shard of `harness`.
     pub(super) fn on(harness: TestEndpoint) -> TestConnection {
-        let listen = "127.0.0.1:80".parse().expect("an address");
+        let listen: SocketAddr = "127.0.0.1:80".parse().expect("an address");
         let none: &[&str] = &[];
         TestConnection {
             harness,
-            connection: Connection::new(),
+            connection: Connection::from(Source::default()),
             chunks: ChunkPool::default(),
             spare_buffers: Vec::new(),
             forwards: Vec::new(),
@@ -79,7 +81,7 @@ impl TestConnection {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
                 connection: ConnectionProfile::default(),
-                origin: OriginPolicy::new(listen, none, none).expect("a bound address"),
+                origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),

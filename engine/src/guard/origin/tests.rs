@@ -3,10 +3,12 @@
 use super::OriginRefusal::{
     HostMalformed, HostMissing, HostNotAllowed, OriginMalformed, OriginNotAllowed,
 };
+use std::net::SocketAddr;
+
 use super::{NAME_BYTES_SHOWN_MAX, OriginPolicy, OriginRefusal};
 
 fn policy(listen: &str, hosts: &[&str], origins: &[&str]) -> OriginPolicy {
-    let listen = listen.parse().expect("the test's own address is valid");
+    let listen: SocketAddr = listen.parse().expect("the test's own address is valid");
     OriginPolicy::new(listen, hosts, origins).expect("the test's own entries are valid")
 }
 
@@ -323,7 +325,7 @@ fn elsewhere_than_on_loopback_only_configured_hosts_are_checked() {
 
 #[test]
 fn refuses_entries_that_could_never_match() {
-    let listen = "127.0.0.1:8080".parse().expect("an address");
+    let listen: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
     let none: [&str; 0] = [];
     for entry in ["", "*", "http://a", "a:", "a/b", "a b"] {
         let error = OriginPolicy::new(listen, &[entry], &none).expect_err(entry);
@@ -345,7 +347,7 @@ fn refuses_entries_that_could_never_match() {
             format!("allowed origin {entry:?} {form}")
         );
     }
-    let unbound = "127.0.0.1:0".parse().expect("an address");
+    let unbound: SocketAddr = "127.0.0.1:0".parse().expect("an address");
     let error = OriginPolicy::new(unbound, &none, &none).expect_err("no port");
     let message = "listener 127.0.0.1:0 has no port; the policy needs the address that was bound";
     assert_eq!(error.to_string(), message);

@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::meter::Counter;
+use crate::profile::Binding;
 use corelane_io::ring::fake::Operation::{self, Accept, AcceptOne};
 
 /// More than the backlog and the accepts one by one need, so that the kernel accepts at first.
@@ -100,6 +101,65 @@ fn accepting_that_fails_is_tried_again_a_little_later() {
             assert_eq!(shard.count(Counter::ConnectionsRefusedDescriptors), 0);
         });
     }
+}
+
+#[test]
+fn listeners_share_the_table_and_the_clients_of_one_leave_a_slot_to_each() {
+    const LISTENERS: usize = 3;
+    let change = |setup: &mut Setup| {
+        small(setup);
+        setup.bindings = vec![Binding::Http; LISTENERS];
+    };
+    with_shard(change, async |shard| {
+        let _some = connect(shard, DESCRIPTORS - 60).await;
+        assert_eq!(shard.network.accepts(), [AcceptOne; 60]);
+        let _more = connect(shard, DESCRIPTORS).await;
+        assert_eq!(shard.connections(), DESCRIPTORS + 1 - LISTENERS);
+        assert_eq!(shard.count(Counter::ConnectionsTableFull), 1);
+        for listener in 1..LISTENERS as u8 {
+            let other = shard.connect_to(listener);
+            shard.settle().await;
+            assert!(other.descriptor().is_some(), "{listener}");
+        }
+        assert_eq!(shard.connections(), DESCRIPTORS);
+        assert_eq!(shard.count(Counter::ConnectionsRefusedDescriptors), 0);
+    });
+}
+
+#[test]
+fn a_listener_that_cannot_accept_does_not_keep_the_others_from_it() {
+    let change = |setup: &mut Setup| {
+        setup.bindings = vec![Binding::Http; 2];
+    };
+    with_shard(change, async |shard| {
+        shard.settle().await;
+        shard.network.fail_next(Accept, libc::EMFILE);
+        let first = shard.connect_to(0);
+        shard.settle().await;
+        let second = shard.connect_to(1);
+        shard.settle().await;
+        assert!(first.descriptor().is_none() && second.descriptor().is_some());
+        shard.advance(100).await;
+        assert!(first.descriptor().is_some());
+    });
+}
+
+#[test]
+fn a_connection_speaks_what_its_listener_says() {
+    let change = |setup: &mut Setup| {
+        setup.bindings = vec![Binding::Http, Binding::Lines];
+    };
+    with_shard(change, async |shard| {
+        let lines = shard.connect_to(1);
+        let http = shard.connect_to(0);
+        shard.settle().await;
+        let message = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+        lines.sends(message.as_bytes());
+        http.sends(message.as_bytes());
+        shard.settle().await;
+        assert!(lines.received_text().starts_with('{'));
+        assert!(http.received_text().starts_with("HTTP/1.1 400"));
+    });
 }
 
 #[test]

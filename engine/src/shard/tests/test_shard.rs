@@ -20,7 +20,7 @@ use crate::mcp::Exchange;
 use crate::mcp::tests::test_endpoint::{on_executor, parts};
 use crate::mcp::tests::tools::Gate;
 use crate::meter::Counter;
-use crate::profile::{Profile, ShardProfile};
+use crate::profile::{Binding, ListenAddress, Profile, ShardProfile};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
 use crate::shard::kept::Place;
@@ -28,7 +28,7 @@ use crate::shard::lives::Lives;
 use crate::shard::run::TurnOutcome;
 use crate::shard::start::{Intake, ShardPlan, open_on};
 use crate::shard::work::Shard;
-use crate::transport::listener::listen;
+use crate::transport::listener::{ListenOptions, Listener, listen};
 use corelane_io::chunk::Chunk;
 use corelane_io::executor::yield_now;
 use corelane_io::lanes::{LaneLimits, Mesh};
@@ -48,6 +48,8 @@ pub(super) struct Setup {
     /// Of one ring at most.
     pub(super) ring_descriptors_max: u32,
     pub(super) backlog: u32,
+    /// Of the listeners.
+    pub(super) bindings: Vec<Binding>,
     /// Of the pool; none at first.
     pub(super) threads: PoolThreads,
 }
@@ -62,6 +64,22 @@ pub(super) struct TestShard {
     now_ms: u64,
     /// How long each call takes that is answered in a turn.
     pub(super) call_ms: u64,
+}
+
+impl Setup {
+    /// The listeners of each shard, at free ports of loopback.
+    fn listen(&self, shards: usize) -> Vec<Vec<Listener>> {
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let options = ListenOptions {
+            backlog: self.backlog,
+            write_timeout: Duration::from_secs(30),
+        };
+        let any_ports = self.bindings.iter().map(|&binding| ListenAddress {
+            binding,
+            ..any_port.into()
+        });
+        listen(&any_ports.collect::<Vec<_>>(), shards, options).expect("free ports")
+    }
 }
 
 /// Runs a test of the only shard of a server, which has to give everything back in the end.
@@ -83,6 +101,7 @@ pub(super) fn with_shards<T>(
         descriptors: 1024,
         ring_descriptors_max: 1024,
         backlog: 128,
+        bindings: vec![Binding::Http],
         threads: PoolThreads::NONE,
     };
     change(&mut setup);
@@ -123,11 +142,11 @@ impl TestShard {
             request_messages_max: profile.lanes.request,
             bulk_messages_max: profile.lanes.bulk,
         };
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let write_timeout = Duration::from_secs(30);
-        let listeners = listen(any_port, usize::from(count), setup.backlog, write_timeout)
-            .expect("a free port");
-        let address = listeners[0].local_addr().expect("it is bound");
+        let listeners = setup.listen(usize::from(count));
+        let addresses: Vec<_> = listeners[0]
+            .iter()
+            .filter_map(|it| it.address().socket_addr())
+            .collect();
         let gate = Gate::default();
         let parts = parts(&gate);
         let mesh: Mesh<ShardMessage> = Mesh::new(usize::from(count), 0, lanes);
@@ -137,8 +156,11 @@ impl TestShard {
         let controls = ShardControl::of_server(usize::from(count), DRAIN_TIMEOUT_MS);
         let ends = mesh.senders.into_iter().zip(mesh.receivers);
         let all = (0..count).zip(listeners).zip(ends).zip(updates);
-        all.map(|(((shard, listener), (sender, receiver)), updates)| {
-            let none: &[&str] = &[];
+        let none: &[&str] = &[];
+        let policy =
+            |listen: &SocketAddr| OriginPolicy::new(*listen, none, none).expect("a bound address");
+        all.map(|(((shard, listeners), (sender, receiver)), updates)| {
+            let places = listeners.into_iter().map(Place::of).collect();
             let plan = ShardPlan {
                 shard,
                 shards: count,
@@ -147,8 +169,8 @@ impl TestShard {
                     ring: profile.ring.settings(setup.descriptors),
                     ring_descriptors_max: setup.ring_descriptors_max,
                 },
-                intake: Intake::Listener(Place::of(listener), setup.backlog),
-                origin: OriginPolicy::new(address, none, none).expect("a bound address"),
+                intake: Intake::Listeners(places, setup.backlog),
+                origins: addresses.iter().map(policy).collect(),
                 principal: None,
                 endpoint_path: "/mcp".to_owned(),
                 parts: parts.clone(),
@@ -167,7 +189,7 @@ impl TestShard {
                 network,
                 gate: gate.clone(),
                 clients: Vec::new(),
-                address,
+                address: addresses[0],
                 now_ms: 0,
                 call_ms: 0,
             }
@@ -177,7 +199,12 @@ impl TestShard {
 
     /// A client that waits in the backlog.
     pub(super) fn connect(&mut self) -> Client {
-        let client = Client::new(self.network.connect(), self.address);
+        self.connect_to(0)
+    }
+
+    /// A client that waits in the backlog of the listener with this number.
+    pub(super) fn connect_to(&mut self, listener: u8) -> Client {
+        let client = Client::new(self.network.connect(listener), self.address);
         self.clients.push(client.clone());
         client
     }

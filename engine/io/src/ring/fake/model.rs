@@ -47,7 +47,7 @@ struct RingModel {
 pub(super) struct Model {
     rings: Vec<RingModel>,
     pub(super) sockets: Vec<Socket>,
-    pub(super) backlog: VecDeque<usize>,
+    pub(super) backlog: VecDeque<(u8, usize)>,
     pub(super) faults: Vec<(Operation, i32)>,
     /// Standing operations whose next completion is their last.
     pub(super) ends: Vec<Operation>,
@@ -98,10 +98,11 @@ impl Model {
         self.rings[ring].fd
     }
 
-    pub(super) fn connect(&mut self) -> usize {
+    pub(super) fn connect(&mut self, listener: u8) -> usize {
         self.sockets.push(Socket::new());
-        self.backlog.push_back(self.sockets.len() - 1);
-        self.sockets.len() - 1
+        let socket = self.sockets.len() - 1;
+        self.backlog.push_back((listener, socket));
+        socket
     }
 
     pub(super) fn shuffle(&mut self, seed: Option<u64>) {
@@ -279,10 +280,20 @@ impl Model {
         }
     }
 
+    /// The first accept of a ring that a client waits for, and the place of that client.
+    fn acceptable(&self, at: usize) -> Option<(usize, usize)> {
+        let mut accepts = self.rings[at].accepts.iter().enumerate();
+        accepts.find_map(|(nth, accept)| {
+            let mut waiting = self.backlog.iter();
+            let waits = waiting.position(|(listener, _)| *listener == accept.tag.listener());
+            Some((nth, waits?))
+        })
+    }
+
     /// Accepts from the backlog for as long as an operation does.
     fn accept_waiting(&mut self, at: usize) {
-        while !self.backlog.is_empty()
-            && let Some(accept) = self.rings[at].accepts.pop_front()
+        while let Some((nth, waits)) = self.acceptable(at)
+            && let Some(accept) = self.rings[at].accepts.remove(nth)
         {
             if let Some(errno) = self.fault(accept.operation()) {
                 self.end(accept, -errno);
@@ -290,7 +301,7 @@ impl Model {
             }
             let ring = &mut self.rings[at];
             let free = ring.table.iter().position(Option::is_none);
-            let Some(socket) = self.backlog.pop_front() else {
+            let Some((_, socket)) = self.backlog.remove(waits) else {
                 unreachable!("somebody waits");
             };
             let Some(place) = free else {
@@ -302,7 +313,7 @@ impl Model {
             self.sockets[socket].descriptor = Some(ring.base + place as u32);
             let more = MORE * u32::from(accept.tag.op == Op::Accept);
             if self.complete(accept, place as i32, more) {
-                self.rings[at].accepts.push_front(accept);
+                self.rings[at].accepts.insert(nth, accept);
             }
         }
     }
@@ -464,7 +475,7 @@ impl Model {
     pub(super) fn has_work(&self, at: usize) -> bool {
         let ring = &self.rings[at];
         let is_due = |it: &Pending| !self.held.contains(&it.operation);
-        let accepts = !self.backlog.is_empty() && !ring.accepts.is_empty();
+        let accepts = self.acceptable(at).is_some();
         let is_woken = |socket: &usize| self.sockets[*socket].is_woken;
         !ring.workers.is_empty()
             || accepts

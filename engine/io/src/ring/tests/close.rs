@@ -103,9 +103,12 @@ fn check_shutdowns_spare_the_next(shuts_down_before_close: bool) {
     server.ring.shuts_down_before_close = shuts_down_before_close;
     for round in 0..CONNECTIONS {
         let mut client = server.connect();
-        server.ring.accept_one(server.listener.as_fd());
+        server.ring.accept_one(0, server.listener.as_fd());
         let fits = |it: &Completion| matches!(it, Completion::AcceptedOne { .. });
-        let Completion::AcceptedOne { outcome: Ok(index) } = server.take("accept", fits) else {
+        let Completion::AcceptedOne {
+            outcome: Ok(index), ..
+        } = server.take("accept", fits)
+        else {
             panic!("round {round}: the only descriptor is not free");
         };
         let key = server.slots.insert_at(index, ());

@@ -162,8 +162,8 @@ fn the_model_of_the_kernel_completes_as_the_kernel_does() {
         let (mut model, network) = Ring::over_network(&SMALL).unwrap();
         let mut server = Server::open(&SMALL);
         let (socket, key) = server.pair();
-        model.accept(server.listener.as_fd());
-        let mut on_model = Peer::Model(network.connect());
+        model.accept(0, server.listener.as_fd());
+        let mut on_model = Peer::Model(network.connect(0));
         model.enter(Wait::No).unwrap();
         assert_eq!(model.reap(&mut Vec::new(), 1), 1, "an accept");
         let mut on_kernel = Peer::Socket(Some(socket));

@@ -41,7 +41,7 @@ impl Server {
         listener.bind(&any_port.into()).unwrap();
         listener.listen(1024).unwrap();
         let mut ring = Ring::open(settings).unwrap();
-        ring.accept(listener.as_fd());
+        ring.accept(0, listener.as_fd());
         Server {
             ring,
             slots: Slots::new(settings.descriptors),
@@ -73,11 +73,11 @@ impl Server {
 
     pub(super) fn accepted(&mut self) -> SlotKey {
         let fits = |completion: &Completion| matches!(completion, Completion::Accepted { .. });
-        let Completion::Accepted { index, more } = self.take("accept", fits) else {
+        let Completion::Accepted { index, more, .. } = self.take("accept", fits) else {
             unreachable!("take returns what fits");
         };
         if !more {
-            self.ring.accept(self.listener.as_fd());
+            self.ring.accept(0, self.listener.as_fd());
         }
         self.slots.insert_at(index, ())
     }
@@ -181,7 +181,7 @@ impl Server {
     /// The errno with which accepting ended.
     pub(super) fn accept_ended(&mut self) -> i32 {
         let fits = |completion: &Completion| matches!(completion, Completion::AcceptEnded { .. });
-        let Completion::AcceptEnded { errno } = self.take("end of accepting", fits) else {
+        let Completion::AcceptEnded { errno, .. } = self.take("end of accepting", fits) else {
             unreachable!("take returns what fits");
         };
         errno

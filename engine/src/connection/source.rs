@@ -1,0 +1,63 @@
+//! The listener that a connection came from, in one byte.
+
+use crate::profile::{Binding, LISTENERS_MAX};
+
+const NUMBER_BITS: u32 = 4;
+const NUMBER_MASK: u8 = (1 << NUMBER_BITS) - 1;
+const BINDING_MASK: u8 = 0b11;
+
+/// The number of a listener, and the binding of its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source(u8);
+
+impl Source {
+    /// Of the listener with this number.
+    ///
+    /// # Panics
+    /// If the number is not below [`LISTENERS_MAX`].
+    pub(crate) const fn new(number: u8, binding: Binding) -> Source {
+        const { assert!(LISTENERS_MAX == 1 << NUMBER_BITS) }
+        assert!(number <= NUMBER_MASK);
+        Source(number | (binding as u8) << NUMBER_BITS)
+    }
+
+    /// The number of the listener.
+    pub(crate) const fn listener(self) -> u8 {
+        self.0 & NUMBER_MASK
+    }
+
+    /// The protocol of the connection.
+    pub(crate) const fn binding(self) -> Binding {
+        const HTTP: u8 = Binding::Http as u8;
+        const LINES: u8 = Binding::Lines as u8;
+        match self.0 >> NUMBER_BITS & BINDING_MASK {
+            HTTP => Binding::Http,
+            LINES => Binding::Lines,
+            _ => Binding::WebSocket,
+        }
+    }
+}
+
+impl Default for Source {
+    /// The first listener, with HTTP.
+    fn default() -> Source {
+        Source::new(0, Binding::Http)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Source;
+    use crate::profile::{Binding, LISTENERS_MAX};
+
+    #[test]
+    fn a_source_has_the_number_and_the_binding_that_it_was_made_with() {
+        for number in 0..LISTENERS_MAX as u8 {
+            for binding in [Binding::Http, Binding::Lines, Binding::WebSocket] {
+                let source = Source::new(number, binding);
+                assert_eq!((source.listener(), source.binding()), (number, binding));
+            }
+        }
+        assert_eq!(Source::default(), Source::new(0, Binding::Http));
+    }
+}
