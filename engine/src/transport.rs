@@ -3,5 +3,4 @@
 pub(crate) mod listener;
 pub(crate) mod stdio;
 #[cfg(feature = "tls")]
-#[cfg_attr(not(test), expect(dead_code, reason = "listeners with TLS follow"))]
 pub(crate) mod tls;

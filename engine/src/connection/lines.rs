@@ -114,7 +114,7 @@ impl Connection {
         };
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: None,
+            principal: context.principal(),
             peer: Some(HolderKey::ANONYMOUS),
         };
         let exchange = context.channel_exchange(self.sequence);

@@ -51,6 +51,10 @@ pub enum Error {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The thread that looks at certificates cannot be made.
+    #[cfg(feature = "tls")]
+    #[error("cannot start the thread that looks for new certificates: {0}")]
+    Certificates(io::Error),
     /// The allowed hosts or origins are wrong.
     #[error(transparent)]
     Origin(#[from] OriginPolicyError),

@@ -12,13 +12,14 @@ use rustls::{AlertDescription, ConnectionTrafficSecrets, Error};
 use super::fault::Fault;
 
 /// Bytes of a record's header.
-pub(super) const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 5;
 /// The most bytes of plaintext in a record (RFC 8446 5.1).
 pub(super) const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 /// The most bytes behind the header of a protected record (RFC 8446 5.2).
 const PROTECTED_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 256;
 /// The most bytes of a record.
-pub(crate) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PROTECTED_BYTES_MAX;
+#[cfg(test)]
+pub(super) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PROTECTED_BYTES_MAX;
 /// Bytes that the tag of every cipher suite of TLS 1.3 has.
 const TAG_BYTES: usize = 16;
 /// Bytes that protection adds to the plaintext of a record: header, type and tag.

@@ -238,6 +238,11 @@ impl Session {
         self.tx.seal(Content::Alert, &[level, alert.into()], out)
     }
 
+    /// Whether the peer sends no more.
+    pub(crate) fn is_read_closed(&self) -> bool {
+        self.is_read_closed
+    }
+
     /// Whether no more is sent.
     pub(crate) fn is_write_closed(&self) -> bool {
         self.is_write_closed
