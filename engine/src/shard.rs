@@ -7,6 +7,7 @@ pub(crate) mod accept;
 mod accepting;
 pub(crate) mod address_counts;
 pub(crate) mod admission;
+pub(crate) mod arrivals;
 pub(crate) mod call_shedding;
 pub(crate) mod connections;
 pub(crate) mod control;

@@ -70,6 +70,7 @@ fn complete() -> Profile {
             },
             budget: BudgetOverride {
                 completions_per_turn: Some(128),
+                request_time_us: Some(100),
                 requests_per_connection_per_turn: Some(4),
                 lane_batch: Some(64),
             },

@@ -60,7 +60,7 @@ impl Shard {
         let key = self.insert(index, Connection::from(Source::default()));
         self.close(key);
         if reason == Counter::ConnectionsRefusedLimit
-            && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)
+            && let Some(suppressed) = self.warnings.limit.admit(self.now_ms)
         {
             tracing::warn!(
                 shard = self.handling.shard,
@@ -79,7 +79,7 @@ impl Shard {
             return;
         }
         let Some(address) = address else {
-            if let Some(suppressed) = self.unknown_address_warnings.admit(self.now_ms) {
+            if let Some(suppressed) = self.warnings.unknown_address.admit(self.now_ms) {
                 tracing::warn!(
                     shard = self.handling.shard,
                     suppressed,
@@ -98,7 +98,7 @@ impl Shard {
             .meter
             .count(Counter::ConnectionsRefusedAddress);
         self.close(key);
-        if let Some(suppressed) = self.address_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.address.admit(self.now_ms) {
             tracing::warn!(
                 shard = self.handling.shard,
                 suppressed,

@@ -14,40 +14,21 @@ use corelane_io::chunk::Chunk;
 use corelane_io::ring::Completion;
 use corelane_io::slots::SlotKey;
 
-/// Leftover requests from earlier turns that one turn handles, some quarter of a millisecond of
-/// small calls: clients that send one request at a time wait no longer than that.
-pub(super) const LEFTOVER_REQUESTS_PER_TURN: u32 = 64;
+/// Requests that the connections with leftover requests make in a round, all together.
+const SHARED_REQUESTS: u32 = 64;
 
 impl Shard {
-    /// Handles the completions of the ring, at most a budget of them, and at most as many requests.
-    /// Returns whether there was any, not counting a tick.
-    pub(super) fn handle_completions(&mut self) -> bool {
-        let mut completions = std::mem::take(&mut self.completions);
-        let budget = self.profile.budget.completions_per_turn;
-        self.handling.requests_left = budget;
-        let ready = self.rings.ready();
-        let count = self.rings.reap(&mut completions, budget as usize);
-        let reaped = ready - self.rings.ready();
-        self.loop_delay.begin_turn(self.now_us, ready, reaped);
-        for completion in completions.drain(..) {
-            self.handling.requests_per_connection = self.requests_per_connection();
-            self.handle_completion(completion);
-        }
-        self.completions = completions;
-        count > usize::from(self.has_ticked)
-    }
-
     /// Requests that one connection may make at this step: the fewer the more connections have
     /// requests left over, so that one that sends a single request waits for a few of each.
-    fn requests_per_connection(&self) -> u32 {
+    pub(super) fn requests_per_connection(&self) -> u32 {
         let most = self.profile.budget.requests_per_connection_per_turn;
         match self.leftover.len() as u32 {
             0 => most,
-            waiting => LEFTOVER_REQUESTS_PER_TURN.div_ceil(waiting).min(most),
+            waiting => SHARED_REQUESTS.div_ceil(waiting).min(most),
         }
     }
 
-    fn handle_completion(&mut self, completion: Completion) {
+    pub(super) fn handle_completion(&mut self, completion: Completion) {
         match completion {
             Completion::Received { key, outcome } => self.received(key, outcome),
             Completion::Sent {
@@ -297,14 +278,17 @@ impl Shard {
         }
     }
 
-    /// Continues leftover requests from earlier turns: one share for each of the connections that
-    /// wait longest, and a bounded number of requests in all. Returns whether there were any.
+    /// Continues leftover requests from earlier turns while there is time, one share for each of
+    /// the connections that wait longest. Returns whether there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
         let count = self.leftover.len();
+        if count == 0 {
+            return false;
+        }
+        self.begin_requests(self.clock_us(), !self.arrivals.is_empty());
         self.handling.requests_per_connection = self.requests_per_connection();
-        self.handling.requests_left = LEFTOVER_REQUESTS_PER_TURN;
         for _ in 0..count {
-            if self.handling.requests_left == 0 {
+            if !self.has_time() {
                 break;
             }
             let Some(key) = self.leftover.pop_front() else {
@@ -325,7 +309,7 @@ impl Shard {
                 self.finish_step(key, out);
             }
         }
-        count > 0
+        true
     }
 
     /// Handles deadlines that have passed. Returns whether all of them were.

@@ -183,11 +183,12 @@ impl Shard {
 
     /// Ends a connection that has no request, after the answers on their way.
     pub(super) fn end_if_idle(&mut self, key: SlotKey) {
+        let has_arrivals = self.has_arrivals_of(key);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
         let is_idle = connection.phase == Phase::Idle && connection.lines().is_none();
-        if is_idle && !connection.has_requests_left_over() {
+        if is_idle && !connection.has_requests_left_over() && !has_arrivals {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);
         }

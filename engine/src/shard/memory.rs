@@ -67,7 +67,7 @@ impl Shard {
             return;
         }
         self.handling.meter.count(Counter::MemoryBegun);
-        if let Some(suppressed) = self.memory_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.memory.admit(self.now_ms) {
             let bytes_max = self.memory.bytes_max;
             tracing::warn!(
                 shard,

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicI32;
 use std::sync::mpsc::{SendError, Sender};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
@@ -18,7 +19,7 @@ use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
-use super::work::{Drain, Handling, MemoryState, Shard, date_now};
+use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::{Principals, Rules};
@@ -46,9 +47,6 @@ use corelane_io::wheel::Wheel;
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
-
-/// Between two warnings of one kind about overload.
-const OVERLOAD_WARNING_INTERVAL_MS: u64 = 10_000;
 
 /// The least limit on locked memory with which the executor starts, in KiB: glommio checks it.
 const LOCKED_KIB_MIN: usize = 512;
@@ -358,11 +356,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
             next_look_ms: 0,
             is_out: false,
         },
-        memory_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        limit_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        delay_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        warnings: OverloadWarnings::new(),
         is_table_full: false,
         table_warning_due_ms: 0,
         backlog: 0,
@@ -375,6 +369,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         profile,
         handling,
         updates: plan.updates,
+        arrivals: Default::default(),
         leftover: Default::default(),
         stalled: Default::default(),
         overflow: Default::default(),
@@ -384,6 +379,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         completions: Vec::new(),
         inbox: Vec::new(),
         expired: Vec::new(),
+        clock: Box::new(|| Duration::ZERO),
+        requests_until_us: 0,
         now_us: 0,
         now_ms: 0,
         turns: 0,
@@ -474,7 +471,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
-        requests_left: 0,
+        requests_since_look: 0,
         is_draining: false,
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,

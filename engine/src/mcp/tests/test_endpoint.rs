@@ -290,7 +290,7 @@ impl TestEndpoint {
 
     /// Broadcasts changes to subscriptions, as far as their connections have capacity.
     pub(crate) fn broadcast(&mut self, has_room: impl Fn(Exchange) -> bool) {
-        self.endpoint.continue_broadcasts();
+        self.endpoint.continue_broadcasts(false);
         self.poll();
         for _ in 0..self.endpoint.statuses_held() {
             self.endpoint.send_held_status(&has_room);
