@@ -301,10 +301,9 @@ pub(super) fn fault(addresses: &[ListenAddress]) -> Option<String> {
     if addresses.is_empty() {
         return Some("is empty; give an address, such as \"127.0.0.1:8080\"".to_owned());
     }
-    let is_planned = |it: &&ListenAddress| it.tls || it.binding == Binding::WebSocket;
-    if let Some(address) = addresses.iter().find(is_planned) {
+    if let Some(address) = addresses.iter().find(|it| it.tls) {
         return Some(format!(
-            "has {address}, which this version does not serve; it serves http, tcp, unix and \
+            "has {address}, which this version does not serve; it serves http, ws, tcp, unix and \
              http+unix"
         ));
     }
