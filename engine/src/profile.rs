@@ -25,6 +25,7 @@ mod server;
 mod settings;
 mod shard;
 mod supervision;
+mod tls;
 mod traffic;
 
 use std::fs::File;
@@ -46,6 +47,7 @@ pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
+pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits};
 pub use traffic::{Connection, Http, Json, Lines, WebSocket};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
@@ -117,6 +119,8 @@ pub struct Profile {
     pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
     pub connection: Connection,
+    /// Listeners with TLS.
+    pub tls: Tls,
     /// Bounds on one HTTP request.
     pub http: Http,
     /// Connections with one message on each line.
@@ -166,6 +170,8 @@ pub struct ShardProfile {
     pub overload: Overload,
     /// See [`Connection`].
     pub connection: Connection,
+    /// See [`Tls`].
+    pub tls: TlsLimits,
     /// See [`Http`].
     pub http: Http,
     /// See [`Lines`].
@@ -273,6 +279,7 @@ impl Profile {
         let mut sections = self.sections().into_iter();
         sections.try_for_each(|section| section.check(section.name()))?;
         self.server.check_texts()?;
+        self.tls.check_lists()?;
         self.check_relations()?;
         self.check_cores()
     }
@@ -290,6 +297,7 @@ impl Profile {
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
             overload: self.overload,
             connection: self.connection,
+            tls: self.tls.limits(),
             http: self.http,
             lines: self.lines,
             websocket: self.websocket,
@@ -325,7 +333,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 20] {
+    fn sections(&self) -> [&dyn Section; 21] {
         [
             &self.server,
             &self.ring,
@@ -333,6 +341,7 @@ impl Profile {
             &self.budget,
             &self.overload,
             &self.connection,
+            &self.tls,
             &self.http,
             &self.lines,
             &self.websocket,

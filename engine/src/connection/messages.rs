@@ -55,7 +55,7 @@ impl Connection {
         };
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: channel.principal.as_deref(),
+            principal: channel.principal.as_deref().or(context.principal()),
             peer: Some(channel.holder),
         };
         let exchange = context.channel_exchange(self.sequence);

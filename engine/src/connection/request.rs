@@ -65,9 +65,10 @@ impl Connection {
         let peer = context.peer;
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
+        let checked = principal_of(head, context.rules, context.principal());
         let endpoint = &mut *context.endpoint;
         let rules = context.rules;
-        let checked = principal_of(head, rules).and_then(|principal| {
+        let checked = checked.and_then(|principal| {
             let route = check(head, &reply, self.source, rules)?;
             Ok((principal, route))
         });
@@ -209,15 +210,17 @@ fn handle(
     }
 }
 
-/// The principal, if a header names one.
+/// The principal: that of a header, else `of_connection`.
 pub(super) fn principal_of<'a>(
     head: &RequestHead<'a>,
     rules: &Rules,
+    of_connection: Option<&'a str>,
 ) -> Result<Option<&'a str>, Reason<'a>> {
     let Some(header) = &rules.principal else {
-        return Ok(None);
+        return Ok(of_connection);
     };
     let principal = header.read(head.headers());
+    let principal = principal.map(|it| it.or(of_connection));
     principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
 }
 

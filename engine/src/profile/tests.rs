@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
+use super::Tls;
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
 
@@ -44,6 +45,10 @@ fn complete() -> Profile {
         offload: Offload {
             threads: Some(2),
             queue_max: 1024,
+        },
+        tls: Tls {
+            handshake_threads: Some(1),
+            ..Tls::default()
         },
         core: vec![CoreProfile {
             id: 0,

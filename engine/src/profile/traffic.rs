@@ -83,6 +83,18 @@ knobs! {
     }
 }
 
+impl Http {
+    /// The limits of the framing.
+    pub(crate) fn limits(&self) -> HttpLimits {
+        HttpLimits {
+            head_bytes_max: self.head_bytes_max,
+            headers_max: self.headers_max,
+            target_bytes_max: self.target_bytes_max,
+            body_bytes_max: self.body_bytes_max,
+        }
+    }
+}
+
 knobs! {
     /// Connections with one message on each line, such as standard input and output.
     #[derive(Copy, Eq)]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::Certificates;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
@@ -46,6 +47,8 @@ pub struct RunningServer {
     received: Receiver<Event>,
     /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
+    /// The certificates of listeners with TLS.
+    certificates: Option<Certificates>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -68,6 +71,7 @@ impl RunningServer {
             events,
             received,
             watches: Vec::new(),
+            certificates: None,
             runtime: None,
         }
     }
@@ -86,6 +90,11 @@ impl RunningServer {
         };
         self.shards.push(Arc::clone(&plan.control));
         Ok(supervisor.start(plan, ready)?)
+    }
+
+    /// Reads these certificates again, when they change, for as long as the server runs.
+    pub(super) fn keep_certificates(&mut self, certificates: Option<Certificates>) {
+        self.certificates = certificates;
     }
 
     /// Where the server listens: its first address of TCP.

@@ -112,7 +112,11 @@ impl Shard {
     }
 
     pub(super) fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
+        let is_tls = connection.source.is_tls();
         let key = self.insert(index, connection);
+        if is_tls {
+            self.secured.insert(key);
+        }
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {

@@ -84,14 +84,16 @@ impl Shard {
         }
         self.handling.chunks.give(chunk);
         self.handling.output_bytes -= connection.held_output_bytes();
-        let mut next = connection.end_send(bytes, &self.profile.connection);
+        let next = connection.end_send(bytes, &self.profile.connection);
+        let waits = connection.awaits_any();
         if next.is_none() && connection.holds_changes() {
             let mut context = self.handling.context(key);
             connection.release_changes(&mut context);
-            next = context.out.take();
+            let out = context.out.take();
+            self.finish_step(key, out);
+        } else {
+            self.finish_sealed(key, next);
         }
-        let waits = connection.awaits_any();
-        self.finish_step(key, next);
         if waits {
             self.note_capacity();
         }
@@ -99,6 +101,20 @@ impl Shard {
 
     /// Does the work after a step of a connection: sends its output, or ends or continues reading.
     pub(super) fn finish_step(&mut self, key: SlotKey, out: Option<Chunk>) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !connection.source.is_tls() {
+            return self.finish_sealed(key, out);
+        }
+        match self.seal(key, out) {
+            Ok(sealed) => self.finish_sealed(key, sealed),
+            Err(_) => self.close(key),
+        }
+    }
+
+    /// Does the work after a step of a connection, with its output as it is sent.
+    pub(super) fn finish_sealed(&mut self, key: SlotKey, out: Option<Chunk>) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -112,17 +128,20 @@ impl Shard {
             }
             self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
-        let connection = self.slots.get_mut(key).expect("it was there above");
+        let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
         if let Phase::Flushing { lingers } = connection.phase
             && !connection.is_sending()
         {
-            if !lingers {
+            reads = !self.ends_with_a_record(key);
+            if reads && !lingers {
                 return self.close(key);
             }
-            connection.phase = Phase::Lingering;
-            self.rings.of(key).shutdown_write(key);
-            reads = true;
+            connection = self.slots.get_mut(key).expect("it was there above");
+            if reads {
+                connection.phase = Phase::Lingering;
+                self.rings.of(key).shutdown_write(key);
+            }
         }
         // A finished send comes through here again, when more answers fit.
         if connection.takes_turn(&self.profile.connection) {
@@ -196,6 +215,9 @@ impl Shard {
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
+        if connection.source.is_tls() {
+            self.forget_secured(key, connection.is_sending());
+        }
         self.wheel.cancel(key.index);
         self.forget_admitted(key);
         self.handling.output_bytes -= connection.held_output_bytes();
@@ -332,8 +354,15 @@ impl Shard {
         match connection.timer() {
             Timer::None => {}
             Timer::Quiet => {
+                if connection.source.is_tls() {
+                    self.secured.shed(key);
+                }
                 self.rearm_poll(key);
                 self.rearm_idle_timer(key);
+            }
+            Timer::Handshake => {
+                meter.count(Counter::TimeoutsHandshake);
+                self.close(key);
             }
             Timer::Idle => {
                 meter.count(Counter::TimeoutsIdle);

@@ -163,6 +163,8 @@ impl Shard {
             Phase::Idle if connection.has_requests_left_over() => {}
             // A request may wait in the socket. If none does, the connection ends.
             Phase::Idle => self.rings.of(key).receive(key),
+            // It has sent no request.
+            Phase::Handshaking => self.close(key),
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
                 let mut context = self.handling.context(key);
                 connection.end_after_answer(&mut context);

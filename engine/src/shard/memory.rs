@@ -89,6 +89,7 @@ impl Shard {
             handling.chunks.free_bytes(),
             handling.scratch.capacity(),
             buffers,
+            self.secured.held_bytes(),
         ];
         let counted: u64 = counted.iter().map(|bytes| *bytes as u64).sum();
         let connections = self.slots.len() as u64 * CONNECTION_BYTES;

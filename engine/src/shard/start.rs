@@ -13,9 +13,6 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use corelane_protocol::limits::HttpLimits;
-
-use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::kept::Place;
@@ -23,8 +20,9 @@ use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
+use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::Rules;
+use crate::connection::context::{Principals, Rules};
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -85,6 +83,8 @@ pub(crate) struct ShardPlan {
     /// Changes from other threads.
     pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
+    /// The certificates of listeners with TLS, if there are any.
+    pub(crate) tls: Option<Arc<TlsSource>>,
     /// The context that handlers run in, if any.
     pub(crate) runtime: Option<RuntimeContext>,
     pub(crate) sender: Place<LaneSender<ShardMessage>>,
@@ -338,11 +338,13 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     plan.updates.set_waker(rings.waker());
     begin_busy_poll(&mut rings, &profile);
 
-    let handling = handling(&plan, rings.waker());
+    let (handling, offload) = handling(&plan, rings.waker());
+    let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
     let mut opened = Shard {
         announcement: Some(announcement),
         rings,
         slots: Slots::new(plan.rings.ring.descriptors).starting_at(deaths.first_generation()),
+        secured,
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         lookups: Default::default(),
         listeners: Vec::new(),
@@ -427,7 +429,7 @@ fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
 }
 
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
-fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
+fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
@@ -444,10 +446,10 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let endpoint = Endpoint::new(
         settings,
         Rc::clone(&event_queue),
-        offload,
+        Rc::clone(&offload),
         Rc::clone(&meter),
     );
-    Handling {
+    let handling = Handling {
         endpoint,
         event_queue,
         meter,
@@ -457,7 +459,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         forwards: Vec::new(),
         postponed: Vec::new(),
         rules: Rules {
-            http: http_limits(profile),
+            http: profile.http.limits(),
             lines: profile.lines,
             websocket: profile.websocket,
             connection: profile.connection,
@@ -466,6 +468,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             principal: plan.principal.clone(),
             endpoint_path: plan.endpoint_path.clone(),
         },
+        principals: Principals::default(),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
@@ -474,7 +477,8 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,
         output_bytes: 0,
-    }
+    };
+    (handling, offload)
 }
 
 /// Bytes of memory that a shard of `shards` may hold for its clients.
@@ -482,14 +486,5 @@ fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
     match profile.overload.memory_bytes_max {
         0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
         bytes => bytes,
-    }
-}
-
-fn http_limits(profile: &ShardProfile) -> HttpLimits {
-    HttpLimits {
-        head_bytes_max: profile.http.head_bytes_max,
-        headers_max: profile.http.headers_max,
-        target_bytes_max: profile.http.target_bytes_max,
-        body_bytes_max: profile.http.body_bytes_max,
     }
 }

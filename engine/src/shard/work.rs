@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use corelane_protocol::framing::http1::DATE_BYTES;
 
-use super::ShardMessage;
 use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
@@ -17,10 +16,11 @@ use super::kept::Kept;
 use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
+use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Rules};
+use crate::connection::context::{Context, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
@@ -42,6 +42,7 @@ pub(crate) struct Shard {
     pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
+    pub(super) secured: Secured,
     /// By their numbers.
     pub(super) listeners: Vec<Accepts>,
     /// The only connection, of a shard that ends with it.
@@ -189,6 +190,8 @@ pub(crate) struct Handling {
     /// Requests of this step that wait for the addresses of their peers.
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
     pub(super) rules: Rules,
+    /// The principals of connections that have one, whatever they send.
+    pub(super) principals: Principals,
     pub(super) date: Date,
     pub(super) shard: u16,
     /// Requests that one connection may make at this step of the turn.
@@ -215,6 +218,7 @@ impl Handling {
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
             peer: None,
+            principals: &self.principals,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,
