@@ -129,8 +129,22 @@ pub enum Counter {
     TimeoutsWrite,
     /// WebSocket connections closed because nothing came after a ping.
     TimeoutsPong,
+    /// Connections closed because their TLS handshake took too long.
+    TimeoutsHandshake,
     /// Calls that reached their deadline.
     TimeoutsCall,
+    /// TLS handshakes with new keys.
+    TlsHandshakesFull,
+    /// TLS handshakes that resumed an earlier session.
+    TlsHandshakesResumed,
+    /// TLS handshakes that failed.
+    TlsHandshakesFailed,
+    /// TLS handshakes ended for others, because there were too many.
+    TlsHandshakesEvicted,
+    /// TLS connections ended for a fault of their peer after the handshake.
+    TlsFaults,
+    /// TLS connections whose peer ended without saying so: the last message may have been cut.
+    TlsTruncated,
     /// Messages refused to their sender by a full lane.
     LanesFull,
     /// Receives that found no provided buffer (ENOBUFS).
@@ -188,7 +202,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 61] = [
+pub static ROWS: [Row; 68] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -260,7 +274,14 @@ pub static ROWS: [Row; 61] = [
     total(Counter::TimeoutsIdle, "timeouts", "idle"),
     total(Counter::TimeoutsWrite, "timeouts", "write"),
     total(Counter::TimeoutsPong, "timeouts", "pong"),
+    total(Counter::TimeoutsHandshake, "timeouts", "handshake"),
     total(Counter::TimeoutsCall, "timeouts", "call"),
+    total(Counter::TlsHandshakesFull, "tls_handshakes", "full"),
+    total(Counter::TlsHandshakesResumed, "tls_handshakes", "resumed"),
+    total(Counter::TlsHandshakesFailed, "tls_handshakes", "failed"),
+    total(Counter::TlsHandshakesEvicted, "tls_handshakes", "evicted"),
+    total(Counter::TlsFaults, "tls_faults", ""),
+    total(Counter::TlsTruncated, "tls_truncated", ""),
     total(Counter::LanesFull, "lanes_full", ""),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(

@@ -25,6 +25,7 @@ mod server;
 mod settings;
 mod shard;
 mod supervision;
+mod tls;
 mod traffic;
 
 use std::fs::File;
@@ -48,6 +49,7 @@ pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
+pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits};
 pub use traffic::{Connection, Http, Json, Lines, WebSocket};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
@@ -82,6 +84,8 @@ const RELATIONS: &[(u64, &str, &str)] = &[
     (1, "lanes.request", "lanes.reply"),
     // A shard drains its connections one linger each; a longer one would outlive the drain.
     (1, "connection.linger_timeout_ms", "server.drain_timeout_ms"),
+    // All calls together have no more places.
+    (1, "tools.in_flight_max", "calls.in_flight_max"),
     // Two of the largest requests must fit, or none of them ever would beside another.
     (2, "http.body_bytes_max", "connection.input_bytes_max"),
     (2, "lines.message_bytes_max", "connection.input_bytes_max"),
@@ -119,6 +123,8 @@ pub struct Profile {
     pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
     pub connection: Connection,
+    /// Listeners with TLS.
+    pub tls: Tls,
     /// Bounds on one HTTP request.
     pub http: Http,
     /// Connections with one message on each line.
@@ -168,6 +174,8 @@ pub struct ShardProfile {
     pub overload: Overload,
     /// See [`Connection`].
     pub connection: Connection,
+    /// See [`Tls`].
+    pub tls: TlsLimits,
     /// See [`Http`].
     pub http: Http,
     /// See [`Lines`].
@@ -275,6 +283,7 @@ impl Profile {
         let mut sections = self.sections().into_iter();
         sections.try_for_each(|section| section.check(section.name()))?;
         self.server.check_texts()?;
+        self.tls.check_lists()?;
         self.check_relations()?;
         self.check_cores()
     }
@@ -292,6 +301,7 @@ impl Profile {
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
             overload: self.overload,
             connection: self.connection,
+            tls: self.tls.limits(),
             http: self.http,
             lines: self.lines,
             websocket: self.websocket,
@@ -327,7 +337,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 20] {
+    fn sections(&self) -> [&dyn Section; 21] {
         [
             &self.server,
             &self.ring,
@@ -335,6 +345,7 @@ impl Profile {
             &self.budget,
             &self.overload,
             &self.connection,
+            &self.tls,
             &self.http,
             &self.lines,
             &self.websocket,

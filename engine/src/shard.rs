@@ -26,12 +26,24 @@ mod posts;
 pub(crate) mod proxied;
 pub(crate) mod reading;
 pub(crate) mod run;
+#[cfg(feature = "tls")]
+pub(crate) mod secured;
 pub(crate) mod shedding;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+pub(crate) mod unsecured;
+#[cfg(not(feature = "tls"))]
+pub(crate) mod without_tls;
 pub(crate) mod work;
 
 pub(crate) use control::ShardControl;
 pub(crate) use message::ShardMessage;
+#[cfg(feature = "tls")]
+pub(crate) use secured::{Secured, TlsSource};
 pub(crate) use start::{Intake, ShardPlan, spawn};
+#[cfg(not(feature = "tls"))]
+pub(crate) use unsecured::{Secured, TlsSource};

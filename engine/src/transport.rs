@@ -2,3 +2,5 @@
 
 pub(crate) mod listener;
 pub(crate) mod stdio;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;

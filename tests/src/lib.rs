@@ -19,8 +19,10 @@ pub mod stdio;
 pub mod tidy;
 pub mod timeouts;
 pub mod totals;
+pub mod websocket;
 pub mod wire_schema;
 
+mod channel_checker;
 mod schema_checker;
 
 pub use connection::{Connection, ReadError};
@@ -33,3 +35,4 @@ pub use session::Session;
 pub use stdio::StdioServer;
 pub use timeouts::{PATIENCE, wait_until};
 pub use totals::Totals;
+pub use websocket::WebSocket;

@@ -2,7 +2,6 @@
 //!
 //! Every message of the server is held to the official schema of its revision when it is read.
 
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::process::{ChildStdin, ChildStdout, ExitStatus};
 use std::time::{Duration, Instant};
@@ -10,14 +9,11 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
+use crate::channel_checker::ChannelChecker;
 use crate::process::Process;
 use crate::request::{CAPABILITIES_KEY, LEGACY, MODERN, VERSION_KEY};
 use crate::server::Setup;
 use crate::timeouts::PATIENCE;
-use crate::wire_schema::{Revision, check_schema};
-
-/// Key of the subscription in the `_meta` of a message of a listen stream.
-const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// A running server and its parent's ends of standard input and output.
 #[derive(Debug)]
@@ -27,10 +23,7 @@ pub struct StdioServer {
     output: Option<ChildStdout>,
     /// The bytes read from standard output that are not yet a whole line.
     partial: Vec<u8>,
-    /// Method and revision of requests without an answer, by their ids.
-    requests: HashMap<String, (String, Revision)>,
-    /// The revision of the session, once there is one.
-    session: Option<Revision>,
+    checker: ChannelChecker,
 }
 
 impl Setup {
@@ -46,8 +39,7 @@ impl Setup {
             input: Some(input),
             output: Some(output),
             partial: Vec::new(),
-            requests: HashMap::new(),
-            session: None,
+            checker: ChannelChecker::default(),
         }
     }
 }
@@ -71,13 +63,7 @@ impl StdioServer {
 
     /// Sends a message on a line of its own.
     pub fn send(&mut self, message: &Value) {
-        if let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) {
-            let revision = message["params"]["_meta"][VERSION_KEY].as_str();
-            let revision = revision.and_then(Revision::named).or(self.session);
-            let revision = revision.unwrap_or(Revision::November2025);
-            let request = (method.to_owned(), revision);
-            self.requests.insert(id.to_string(), request);
-        }
+        self.checker.sent(message);
         self.send_bytes(format!("{message}\n").as_bytes());
     }
 
@@ -89,7 +75,7 @@ impl StdioServer {
         let line = self.read_line()?;
         let message: Value = serde_json::from_slice(&line)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)));
-        self.check(&message);
+        self.checker.received(&message);
         Some(message)
     }
 
@@ -165,28 +151,6 @@ impl StdioServer {
                 return None;
             }
             self.partial.extend_from_slice(&piece[..count]);
-        }
-    }
-
-    /// Checks a message against the schema of its revision.
-    fn check(&mut self, message: &Value) {
-        let is_answer = message.get("method").is_none();
-        let id = message.get("id").filter(|_| is_answer);
-        let request = id.and_then(|id| self.requests.remove(&id.to_string()));
-        let method = request.as_ref().map(|(method, _)| &**method);
-        if method == Some("initialize") {
-            let agreed = message["result"]["protocolVersion"].as_str();
-            self.session = agreed.and_then(Revision::named).or(self.session);
-        }
-        let meta = &message["params"]["_meta"];
-        let revision = match &request {
-            Some((method, revision)) if method != "initialize" => Some(*revision),
-            None if meta.get(SUBSCRIPTION_KEY).is_some() => None,
-            _ => self.session,
-        };
-        let revision = revision.unwrap_or(Revision::July2026);
-        if let Err(misfit) = check_schema(message, revision, method) {
-            panic!("{misfit}");
         }
     }
 }

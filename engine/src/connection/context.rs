@@ -1,5 +1,7 @@
 //! The parts of a shard that a connection borrows for one step.
 
+use std::collections::HashMap;
+
 use corelane_protocol::limits::HttpLimits;
 
 use super::body::PostponedRequest;
@@ -35,6 +37,8 @@ pub(crate) struct Context<'e> {
     pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
+    /// The principals of connections that have one.
+    pub(crate) principals: &'e Principals,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
@@ -56,6 +60,9 @@ pub(crate) struct Context<'e> {
     /// Bytes to be sent, made by this step.
     pub(crate) out: Option<Chunk>,
 }
+
+/// The principals of connections that have one of their own, by the indexes of their slots.
+pub(crate) type Principals = HashMap<u32, Box<str>, foldhash::fast::RandomState>;
 
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
@@ -115,6 +122,14 @@ impl<'e> Context<'e> {
     pub(super) fn drop_input(&mut self, kept: Chunk) {
         *self.input_bytes -= kept.capacity();
         self.chunks.give(kept);
+    }
+
+    /// The principal of the connection, if it has one.
+    pub(super) fn principal(&self) -> Option<&'e str> {
+        if self.principals.is_empty() {
+            return None;
+        }
+        self.principals.get(&self.key.index).map(|it| &**it)
     }
 
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {

@@ -14,10 +14,12 @@ use corelane_io::chunk::Chunk;
 impl Connection {
     /// The deadline of the connection in its present state.
     pub(crate) fn timer(&self) -> Timer {
-        if self.is_sending() {
+        // The sends of a handshake do not prolong it.
+        if self.is_sending() && self.phase != Phase::Handshaking {
             return Timer::Write;
         }
         match self.phase {
+            Phase::Handshaking => Timer::Handshake,
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
                 RecvMode::Poll | RecvMode::Cancelling => match self.channel() {
@@ -104,6 +106,19 @@ impl Connection {
                 true
             }
             None => self.pause_if_full(context),
+        }
+    }
+
+    /// Records whether a part of a TLS record was received: it may be the start of a request, and
+    /// has as much time.
+    #[cfg(feature = "tls")]
+    pub(crate) fn note_partial_record(&mut self, has_part: bool) {
+        let buffers = self.buffers.as_ref();
+        let has_input = buffers.is_some_and(|it| it.input.is_some() || it.channel.is_some());
+        match (self.phase, has_part) {
+            (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
+            (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
+            _ => {}
         }
     }
 

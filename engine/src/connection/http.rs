@@ -31,6 +31,8 @@ use corelane_io::ring::Hangup;
 pub(crate) enum Phase {
     /// Nothing.
     Idle,
+    /// TLS has not begun, so that there is no byte for the connection.
+    Handshaking,
     /// Part of a head has arrived.
     ReadingHead,
     /// A head and part of its body have arrived.
@@ -90,10 +92,14 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection that was just opened.
     pub(crate) fn from(source: Source) -> Connection {
-        match source.binding() {
+        let mut connection = match source.binding() {
             Binding::Lines => Connection::of_lines(source),
             Binding::Http | Binding::WebSocket => Connection::of_http(source),
+        };
+        if source.is_tls() {
+            connection.phase = Phase::Handshaking;
         }
+        connection
     }
 
     pub(super) fn of_http(source: Source) -> Connection {
@@ -121,13 +127,16 @@ impl Connection {
 
     /// The header of its proxy is read, or is not expected.
     pub(crate) fn begin_requests(&mut self) {
-        self.phase = Phase::Idle;
+        self.phase = match self.source.is_tls() {
+            true => Phase::Handshaking,
+            false => Phase::Idle,
+        };
     }
 
     /// The peer sent `bytes`, which may be changed in place.
     pub(crate) fn received(&mut self, bytes: &mut [u8], context: &mut Context<'_>) {
         match self.phase {
-            Phase::Flushing { .. } => {}
+            Phase::Flushing { .. } | Phase::Handshaking => {}
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage => {
@@ -198,7 +207,7 @@ impl Connection {
     }
 
     /// Whether the next step is to read a request.
-    pub(super) fn is_between_answers(&self) -> bool {
+    pub(crate) fn is_between_answers(&self) -> bool {
         matches!(
             self.phase,
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage
@@ -242,7 +251,7 @@ impl Connection {
             None => {}
         }
         match self.phase {
-            Phase::Lingering => true,
+            Phase::Lingering | Phase::Handshaking => true,
             Phase::Flushing { .. } => {
                 self.phase = Phase::Flushing { lingers: false };
                 false

@@ -62,7 +62,7 @@ impl Connection {
         };
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: channel.principal.as_deref(),
+            principal: channel.principal.as_deref().or(context.principal()),
             peer: Some(channel.holder),
         };
         let exchange = context.channel_exchange(self.sequence);
@@ -285,11 +285,17 @@ impl Connection {
         Some(request)
     }
 
-    /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+    /// The connection ends when the next bytes are handled, or none have come, and all requests in
+    /// flight are answered.
+    pub(crate) fn begin_ending(&mut self) {
         if let Some(channel) = self.channel_mut() {
             channel.is_ending = true;
         }
+    }
+
+    /// The connection ends when all requests in flight are answered.
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+        self.begin_ending();
         self.end_if_answered(context);
     }
 

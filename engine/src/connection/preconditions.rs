@@ -16,14 +16,16 @@ pub(super) fn overload(context: &Context<'_>) -> Option<&'static str> {
     is_full.then_some("the unsent answers of all clients take too much memory")
 }
 
-/// The principal, if a header names one.
+/// The principal: that of a header, else `of_connection`.
 pub(super) fn principal_of<'a>(
     head: &RequestHead<'a>,
     rules: &Rules,
+    of_connection: Option<&'a str>,
 ) -> Result<Option<&'a str>, Reason<'a>> {
     let Some(header) = &rules.principal else {
-        return Ok(None);
+        return Ok(of_connection);
     };
     let principal = header.read(head.headers());
+    let principal = principal.map(|it| it.or(of_connection));
     principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
 }

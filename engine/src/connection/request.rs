@@ -18,6 +18,7 @@ use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
+use crate::profile::Binding;
 
 /// The least time between two warnings of a shard about requests that were refused for their host
 /// or origin, in milliseconds: an operator sees within a minute why a proxy or a page is refused.
@@ -65,7 +66,8 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let checked = check(head, &mut reply, self.source, context.rules);
+        let client = (self.source, context.principal());
+        let checked = check(head, &mut reply, client, context.rules);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
             self.answer_plain(plain, (head, bytes), reply, context);
             return None;
@@ -231,11 +233,12 @@ fn handle(
 }
 
 /// The checks before the body is read. The host and the origin come first: nothing else of a page
-/// that is not allowed is looked at. Gives the principal with the route.
+/// that is not allowed is looked at. Gives the principal, which may be that `of_connection`, with
+/// the route.
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
-    source: Source,
+    (source, of_connection): (Source, Option<&'a str>),
     rules: &'a Rules,
 ) -> Result<(Route<'a>, Option<&'a str>), Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
@@ -249,9 +252,14 @@ fn check<'a>(
         Err(refusal) if refusal.is_of_host() && probe_of(head, rules).is_some() => {}
         Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin))),
     }
+    let is_upgrade = head.upgrades_to_websocket && head.method == Method::Get;
+    if source.binding() == Binding::WebSocket && !is_upgrade {
+        let text = "this address serves WebSocket: send a GET with Upgrade: websocket";
+        return Err(Reason::UpgradeRequired(text));
+    }
     let routed = http::route(head, &rules.http_settings.endpoint_paths);
     let route = routed.map_err(|reason| plain::other_target(reason, head, rules))?;
-    let principal = principal_of(head, rules)?;
+    let principal = principal_of(head, rules, of_connection)?;
     let accept = reply.accept;
     match route {
         Route::Post if head.content_type == Field::Repeated => {

@@ -5,6 +5,7 @@ use crate::profile::{Binding, LISTENERS_MAX};
 const NUMBER_BITS: u32 = 4;
 const NUMBER_MASK: u8 = (1 << NUMBER_BITS) - 1;
 const BINDING_MASK: u8 = 0b11;
+const TLS: u8 = 1 << 7;
 
 /// The number of a listener, and the binding of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,19 @@ impl Source {
         const { assert!(LISTENERS_MAX == 1 << NUMBER_BITS) }
         assert!(number <= NUMBER_MASK);
         Source(number | (binding as u8) << NUMBER_BITS)
+    }
+
+    /// The same, with or without TLS.
+    pub(crate) const fn with_tls(self, is_tls: bool) -> Source {
+        match is_tls {
+            true => Source(self.0 | TLS),
+            false => Source(self.0 & !TLS),
+        }
+    }
+
+    /// Whether TLS comes first.
+    pub(crate) const fn is_tls(self) -> bool {
+        self.0 & TLS != 0
     }
 
     /// The number of the listener.
@@ -55,7 +69,11 @@ mod tests {
         for number in 0..LISTENERS_MAX as u8 {
             for binding in [Binding::Http, Binding::Lines, Binding::WebSocket] {
                 let source = Source::new(number, binding);
-                assert_eq!((source.listener(), source.binding()), (number, binding));
+                for is_tls in [false, true, false] {
+                    let source = source.with_tls(is_tls);
+                    assert_eq!((source.listener(), source.binding()), (number, binding));
+                    assert_eq!(source.is_tls(), is_tls);
+                }
             }
         }
         assert_eq!(Source::default(), Source::new(0, Binding::Http));

@@ -84,7 +84,7 @@ impl Connection {
     /// Opens a stream, once the holder of an anonymous client is known.
     fn open_sse<'a>(
         &mut self,
-        head: &RequestHead<'a>,
+        head: &RequestHead<'_>,
         reply: Reply,
         context: &mut Context<'_>,
     ) -> Result<(), Reason<'a>> {
@@ -97,7 +97,7 @@ impl Connection {
         if !reply.accept.event_stream {
             return Err(Reason::NotAcceptable("text/event-stream"));
         }
-        let principal = principal_of(head, context.rules)?;
+        let principal = principal_name(head, context)?;
         if principal.is_none() && context.peer.is_none() {
             let request = PostponedRequest::new(head, &[]);
             context.postponed.push((context.key, request));
@@ -124,7 +124,7 @@ impl Connection {
             random: id.random,
             held: VecDeque::new(),
         }));
-        channel.principal = principal.map(Box::from);
+        channel.principal = principal;
         channel.holder = context.peer.unwrap_or(HolderKey::ANONYMOUS);
         self.drop_input(context);
         self.buffers(context).channel = Some(Box::new(channel));
@@ -135,7 +135,7 @@ impl Connection {
     /// Sends a message to its stream; the POST waits for its status.
     fn post_sse<'a>(
         &mut self,
-        (head, body): (&RequestHead<'a>, &[u8]),
+        (head, body): (&RequestHead<'_>, &[u8]),
         reply: Reply,
         context: &mut Context<'_>,
     ) -> Result<(), Reason<'a>> {
@@ -145,7 +145,7 @@ impl Connection {
         if head.is_encoded {
             return Err(Reason::ContentEncoding);
         }
-        let principal = principal_of(head, context.rules)?;
+        let principal = principal_name(head, context)?;
         let parameters = head.query.unwrap_or_default().split('&');
         let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
         let id = named.find(|(name, _)| *name == ID_PARAMETER);
@@ -158,7 +158,7 @@ impl Connection {
         context.posts.push(PostedMessage {
             exchange: context.exchange(self.sequence, reply.accept.event_stream),
             stream,
-            principal: principal.map(Box::from),
+            principal,
             body,
         });
         let waiting = self.wait(reply, context);
@@ -203,4 +203,14 @@ impl Connection {
             channel.outgoing().is_some_and(is_it) && channel.principal.as_deref() == principal
         })
     }
+}
+
+/// The principal of a request, for longer than the request.
+fn principal_name<'a>(
+    head: &RequestHead<'_>,
+    context: &Context<'_>,
+) -> Result<Option<Box<str>>, Reason<'a>> {
+    let principal = principal_of(head, context.rules, context.principal());
+    let principal = principal.map_err(|reason| Reason::Principal(reason.to_string()))?;
+    Ok(principal.map(Box::from))
 }

@@ -9,6 +9,8 @@ pub(crate) enum Timer {
     Idle,
     /// Nothing but that less is held ready for it.
     Quiet,
+    /// It is closed because its handshake took too long.
+    Handshake,
     /// It is closed because its head took too long.
     Head,
     /// It is closed because its body took too long.
@@ -34,6 +36,7 @@ impl Timer {
     pub(crate) fn duration_ms(self, profile: &ShardProfile) -> Option<u64> {
         let connection = &profile.connection;
         match self {
+            Timer::Handshake => Some(profile.tls.handshake_timeout_ms),
             Timer::Idle => Some(connection.idle_timeout_ms),
             Timer::Quiet => Some(connection.quiet_after_ms.min(connection.idle_timeout_ms)),
             Timer::Head => Some(connection.head_timeout_ms),

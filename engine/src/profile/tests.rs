@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
+use super::Tls;
+use super::Tools;
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
 
@@ -15,31 +17,36 @@ fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
 }
 
+/// The first section of [`complete`].
+fn complete_server(server: Server) -> Server {
+    Server {
+        listen: server.listen,
+        stdio: server.stdio,
+        endpoint: server.endpoint,
+        shards: Some(2),
+        cores: Some("0-1".parse().expect("two cores")),
+        allowed_hosts: vec!["mcp.example.com".to_owned()],
+        allowed_origins: vec!["https://app.example.com".to_owned()],
+        allow_credentials: server.allow_credentials,
+        preflight_max_age_s: server.preflight_max_age_s,
+        sse_endpoint: Some("/sse".to_owned()),
+        probes: server.probes,
+        principal_header: Some("x-forwarded-user".to_owned()),
+        state_key_files: vec!["/etc/corelane/state.key".into()],
+        proxy_protocol_from: vec!["10.0.0.5".to_owned()],
+        forwarded_from: vec!["10.0.0.0/8".to_owned()],
+        drain_notice_ms: server.drain_notice_ms,
+        drain_timeout_ms: server.drain_timeout_ms,
+        backlog: server.backlog,
+    }
+}
+
 /// A valid profile in which every optional knob has a value. No `..`: a knob that is added to one
 /// of these sections and forgotten here does not compile.
 fn complete() -> Profile {
     let Profile { server, ring, .. } = Profile::default();
     Profile {
-        server: Server {
-            listen: server.listen,
-            stdio: server.stdio,
-            endpoint: server.endpoint,
-            shards: Some(2),
-            cores: Some("0-1".parse().expect("two cores")),
-            allowed_hosts: vec!["mcp.example.com".to_owned()],
-            allowed_origins: vec!["https://app.example.com".to_owned()],
-            allow_credentials: server.allow_credentials,
-            preflight_max_age_s: server.preflight_max_age_s,
-            sse_endpoint: Some("/sse".to_owned()),
-            probes: server.probes,
-            principal_header: Some("x-forwarded-user".to_owned()),
-            state_key_files: vec!["/etc/corelane/state.key".into()],
-            proxy_protocol_from: vec!["10.0.0.5".to_owned()],
-            forwarded_from: vec!["10.0.0.0/8".to_owned()],
-            drain_notice_ms: server.drain_notice_ms,
-            drain_timeout_ms: server.drain_timeout_ms,
-            backlog: server.backlog,
-        },
+        server: complete_server(server),
         ring: Ring {
             submission_entries: ring.submission_entries,
             completion_entries: ring.completion_entries,
@@ -51,6 +58,14 @@ fn complete() -> Profile {
         offload: Offload {
             threads: Some(2),
             queue_max: 1024,
+        },
+        tools: Tools {
+            in_flight_max: Some(1000),
+            ..Tools::default()
+        },
+        tls: Tls {
+            handshake_threads: Some(1),
+            ..Tls::default()
         },
         core: vec![CoreProfile {
             id: 0,
@@ -342,7 +357,7 @@ fn relations_are_between_knobs_that_exist() {
     let profile = Profile::default();
     for (_, key, other) in super::RELATIONS {
         for key in [key, other] {
-            assert!(profile.number(key).is_some(), "{key}");
+            assert!(profile.find(key).is_some(), "{key}");
         }
     }
 }
@@ -390,6 +405,11 @@ fn refuses_knobs_that_contradict_each_other() {
          the first to 14000 or raise the second to 15000",
     );
     check(
+        "[calls]\nin_flight_max = 256\n[tools]\nin_flight_max = 8192",
+        "tools.in_flight_max = 8192 must be at most calls.in_flight_max = 256: lower the first to \
+         256 or raise the second to 8192",
+    );
+    check(
         "[lanes]\nrequest = 8192",
         "lanes.request = 8192 must be at most lanes.reply = 4096: lower the first to 4096 or \
          raise the second to 8192",
@@ -399,6 +419,26 @@ fn refuses_knobs_that_contradict_each_other() {
         "budget.completions_per_turn = 20000 must be at most ring.completion_entries = 16384: \
          lower the first to 16384 or raise the second to 20000",
     );
+}
+
+#[test]
+fn one_tool_has_half_of_the_calls_unless_the_profile_says_otherwise() {
+    for (text, expected) in [
+        ("", 8192),
+        ("[calls]\nin_flight_max = 256", 128),
+        ("[calls]\nin_flight_max = 1", 1),
+        (
+            "[calls]\nin_flight_max = 256\n[tools]\nin_flight_max = 256",
+            256,
+        ),
+    ] {
+        let profile = Profile::from_toml(text).expect("the profile is valid");
+        assert_eq!(
+            profile.tools.in_flight_max(&profile.calls),
+            expected,
+            "{text}"
+        );
+    }
 }
 
 #[test]

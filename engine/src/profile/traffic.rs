@@ -84,7 +84,7 @@ knobs! {
 }
 
 impl Http {
-    /// As the framing takes them.
+    /// The limits of the framing.
     pub(crate) fn limits(&self) -> HttpLimits {
         HttpLimits {
             head_bytes_max: self.head_bytes_max,

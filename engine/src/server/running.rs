@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::Certificates;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
@@ -48,6 +49,8 @@ pub struct RunningServer {
     drain_notice: Duration,
     /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
+    /// The certificates of listeners with TLS.
+    certificates: Option<Certificates>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -71,6 +74,7 @@ impl RunningServer {
             received,
             drain_notice: Duration::from_millis(profile.server.drain_notice_ms),
             watches: Vec::new(),
+            certificates: None,
             runtime: None,
         }
     }
@@ -89,6 +93,11 @@ impl RunningServer {
         };
         self.shards.push(Arc::clone(&plan.control));
         Ok(supervisor.start(plan, ready)?)
+    }
+
+    /// Reads these certificates again, when they change, for as long as the server runs.
+    pub(super) fn keep_certificates(&mut self, certificates: Option<Certificates>) {
+        self.certificates = certificates;
     }
 
     /// Where the server listens: its first address of TCP.

@@ -119,6 +119,10 @@ impl Shard {
 
     /// Begins to receive from a connection.
     pub(super) fn begin_reading(&mut self, key: SlotKey) {
+        let connection = self.slots.get(key);
+        if connection.is_some_and(|connection| connection.source.is_tls()) {
+            self.secured.insert(key);
+        }
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {

@@ -60,7 +60,7 @@ impl Accepts {
     /// Accepts from a listener that has this number in its shard.
     pub(super) fn from(listener: Kept<Listener>, number: u8) -> Accepts {
         Accepts {
-            source: Source::new(number, listener.binding()),
+            source: Source::new(number, listener.binding()).with_tls(listener.is_tls()),
             peer_family: listener.peer_family(),
             listener: Some(listener),
             mode: Accepting::RetryAt(0),

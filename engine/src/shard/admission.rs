@@ -63,7 +63,7 @@ impl Shard {
     /// Closes a connection that is one too many, or keeps it for a probe.
     fn refuse_connection(&mut self, (index, source): (u32, Source), reason: Counter) {
         self.handling.meter.count(reason);
-        let is_http = source.binding() == Binding::Http;
+        let is_http = source.binding() == Binding::Http && !source.is_tls();
         if is_http && self.handling.for_probes.len() < self.profile.overload.probe_connections {
             let key = self.open_with(index, Connection::awaited(source));
             self.handling.for_probes.push(key);

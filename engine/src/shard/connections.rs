@@ -86,14 +86,16 @@ impl Shard {
         }
         self.handling.chunks.give(chunk);
         self.handling.output_bytes -= connection.held_output_bytes();
-        let mut next = connection.end_send(bytes, &self.profile.connection);
+        let next = connection.end_send(bytes, &self.profile.connection);
+        let waits = connection.awaits_any();
         if next.is_none() && connection.holds_changes() {
             let mut context = self.handling.context(key);
             connection.release_changes(&mut context);
-            next = context.out.take();
+            let out = context.out.take();
+            self.finish_step(key, out);
+        } else {
+            self.finish_sealed(key, next);
         }
-        let waits = connection.awaits_any();
-        self.finish_step(key, next);
         if waits {
             self.release_posts(key);
             self.note_capacity();
@@ -102,6 +104,20 @@ impl Shard {
 
     /// Does the work after a step of a connection: sends its output, or ends or continues reading.
     pub(super) fn finish_step(&mut self, key: SlotKey, out: Option<Chunk>) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !connection.source.is_tls() {
+            return self.finish_sealed(key, out);
+        }
+        match self.seal(key, out) {
+            Ok(sealed) => self.finish_sealed(key, sealed),
+            Err(_) => self.close(key),
+        }
+    }
+
+    /// Does the work after a step of a connection, with its output as it is sent.
+    pub(super) fn finish_sealed(&mut self, key: SlotKey, out: Option<Chunk>) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -115,17 +131,20 @@ impl Shard {
             }
             self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
-        let connection = self.slots.get_mut(key).expect("it was there above");
+        let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
         if let Phase::Flushing { lingers } = connection.phase
             && !connection.is_sending()
         {
-            if !lingers {
+            reads = !self.ends_with_a_record(key);
+            if reads && !lingers {
                 return self.close(key);
             }
-            connection.phase = Phase::Lingering;
-            self.rings.of(key).shutdown_write(key);
-            reads = true;
+            connection = self.slots.get_mut(key).expect("it was there above");
+            if reads {
+                connection.phase = Phase::Lingering;
+                self.rings.of(key).shutdown_write(key);
+            }
         }
         // A finished send comes through here again, when more answers fit.
         if connection.takes_turn(&self.profile.connection) {
@@ -191,7 +210,14 @@ impl Shard {
         };
         (connection.armed, connection.armed_for) = connection.armed_timer();
         match connection.armed.duration_ms(&self.profile) {
-            Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
+            Some(duration_ms) => {
+                let due_ms = match connection.armed {
+                    Timer::Body => connection.channel().and_then(|it| it.message_due_ms()),
+                    _ => None,
+                };
+                let due_ms = due_ms.unwrap_or(self.now_ms + duration_ms);
+                self.wheel.schedule(key.index, due_ms);
+            }
             None => self.wheel.cancel(key.index),
         }
     }
@@ -201,6 +227,9 @@ impl Shard {
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
+        if connection.source.is_tls() {
+            self.forget_secured(key, connection.is_sending());
+        }
         self.wheel.cancel(key.index);
         self.forget_admitted(key);
         self.handling.output_bytes -= connection.held_output_bytes();
@@ -333,7 +362,9 @@ impl Shard {
             return;
         };
         // A change of state that was not a step leaves an old deadline behind.
-        if connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet {
+        let is_old = connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet;
+        let due_ms = connection.channel().and_then(|it| it.message_due_ms());
+        if is_old || due_ms.is_some_and(|due_ms| due_ms > self.now_ms) {
             return self.set_timer(key);
         }
         let mut context = self.handling.context(key);
@@ -341,8 +372,15 @@ impl Shard {
         match connection.timer() {
             Timer::None => {}
             Timer::Quiet => {
+                if connection.source.is_tls() {
+                    self.secured.shed(key);
+                }
                 self.rearm_poll(key);
                 self.rearm_idle_timer(key);
+            }
+            Timer::Handshake => {
+                meter.count(Counter::TimeoutsHandshake);
+                self.close(key);
             }
             Timer::Idle => {
                 meter.count(Counter::TimeoutsIdle);

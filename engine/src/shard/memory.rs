@@ -74,7 +74,8 @@ impl Shard {
                 held_bytes,
                 suppressed,
                 "the shard holds more than {bytes_max} bytes for its clients: new connections are \
-                 closed, new calls and unfinished requests refused; see overload.memory_bytes_max"
+                 closed, new calls, sessions and unfinished requests refused; see \
+                 overload.memory_bytes_max"
             );
         }
     }
@@ -89,6 +90,7 @@ impl Shard {
             handling.chunks.free_bytes(),
             handling.scratch.capacity(),
             buffers,
+            self.secured.held_bytes(),
         ];
         let counted: u64 = counted.iter().map(|bytes| *bytes as u64).sum();
         let connections = self.slots.len() as u64 * CONNECTION_BYTES;

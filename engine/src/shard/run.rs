@@ -87,6 +87,7 @@ impl Shard {
         did |= self.handle_messages();
         did |= self.handle_call_events();
         did |= self.handle_decoded();
+        did |= self.handle_handshakes();
         did |= self.handle_changes();
         did |= self.handle_leftover();
         let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
@@ -181,6 +182,7 @@ impl Shard {
             || self.stalled_looks + self.status_looks > 0
             || self.handling.has_call_events()
             || self.handling.endpoint.has_decoded()
+            || self.secured.has_finished()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
             || self.has_connections_to_end()

@@ -13,7 +13,6 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::kept::Place;
@@ -22,8 +21,9 @@ use super::loop_delay::LoopDelay;
 use super::proxied::{ProxiedClients, Proxies};
 use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
+use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::Rules;
+use crate::connection::context::{Principals, Rules};
 use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -87,6 +87,8 @@ pub(crate) struct ShardPlan {
     /// Changes from other threads.
     pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
+    /// The certificates of listeners with TLS, if there are any.
+    pub(crate) tls: Option<Arc<TlsSource>>,
     /// The context that handlers run in, if any.
     pub(crate) runtime: Option<RuntimeContext>,
     pub(crate) sender: Place<LaneSender<ShardMessage>>,
@@ -340,11 +342,13 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     plan.updates.set_waker(rings.waker());
     begin_busy_poll(&mut rings, &profile);
 
-    let handling = handling(&plan, rings.waker());
+    let (handling, offload) = handling(&plan, rings.waker());
+    let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
     let mut opened = Shard {
         announcement: Some(announcement),
         rings,
         slots: Slots::new(plan.rings.ring.descriptors).starting_at(deaths.first_generation()),
+        secured,
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         lookups: Default::default(),
         clients: ProxiedClients::new(plan.proxies),
@@ -430,7 +434,7 @@ fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
 }
 
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
-fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
+fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
@@ -447,10 +451,10 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let endpoint = Endpoint::new(
         settings,
         Rc::clone(&event_queue),
-        offload,
+        Rc::clone(&offload),
         Rc::clone(&meter),
     );
-    Handling {
+    let handling = Handling {
         endpoint,
         event_queue,
         meter,
@@ -472,6 +476,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
             http_settings: plan.http.clone(),
         },
+        principals: Principals::default(),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
@@ -482,7 +487,8 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,
         output_bytes: 0,
-    }
+    };
+    (handling, offload)
 }
 
 /// Bytes of memory that a shard of `shards` may hold for its clients.

@@ -25,3 +25,4 @@ mod sessions;
 mod spinning;
 mod sse;
 mod test_shard;
+mod websocket;

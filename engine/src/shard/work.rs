@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use corelane_protocol::framing::http1::DATE_BYTES;
 
-use super::ShardMessage;
 use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
@@ -18,10 +17,11 @@ use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
 use super::proxied::ProxiedClients;
+use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Rules};
+use crate::connection::context::{Context, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::posted::PostedMessage;
 use crate::connection::response::Date;
@@ -44,6 +44,7 @@ pub(crate) struct Shard {
     pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
+    pub(super) secured: Secured,
     /// By their numbers.
     pub(super) listeners: Vec<Accepts>,
     /// The only connection, of a shard that ends with it.
@@ -195,6 +196,8 @@ pub(crate) struct Handling {
     /// Messages of this step for streams of HTTP+SSE.
     pub(super) posts: Vec<PostedMessage>,
     pub(super) rules: Rules,
+    /// The principals of connections that have one, whatever they send.
+    pub(super) principals: Principals,
     pub(super) date: Date,
     pub(super) shard: u16,
     /// Requests that one connection may make at this step of the turn.
@@ -226,6 +229,7 @@ impl Handling {
             postponed: &mut self.postponed,
             posts: &mut self.posts,
             peer: None,
+            principals: &self.principals,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Rules};
+use crate::connection::context::{Context, Principals, Rules};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
@@ -49,6 +49,7 @@ pub(super) struct TestConnection {
     pub(super) posts: Vec<PostedMessage>,
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
+    pub(super) principals: Principals,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -84,6 +85,7 @@ impl TestConnection {
             postponed: Vec::new(),
             posts: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
+            principals: Principals::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
@@ -155,6 +157,7 @@ impl TestConnection {
             postponed: &mut self.postponed,
             posts: &mut self.posts,
             peer: self.peer,
+            principals: &self.principals,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,

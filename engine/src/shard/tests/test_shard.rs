@@ -185,6 +185,7 @@ impl TestShard {
                 parts: parts.clone(),
                 updates,
                 offload: OffloadPool::start(setup.threads, 1).expect("the threads start"),
+                tls: None,
                 runtime: None,
                 sender: Place::of(sender),
                 receiver: Place::of(receiver),
