@@ -26,6 +26,7 @@ mod settings;
 mod shard;
 mod supervision;
 mod traffic;
+mod unix;
 
 use std::fs::File;
 use std::io::Read;
@@ -47,6 +48,7 @@ pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride}
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
 pub use traffic::{Connection, Http, Json, Lines};
+pub use unix::{FileMode, FileModeError, Unix};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
 use cores::CoreError;
@@ -101,6 +103,8 @@ const RELATIONS: &[(u64, &str, &str)] = &[
 pub struct Profile {
     /// The address of the process, access to it, and the number of shards.
     pub server: Server,
+    /// The files of Unix sockets.
+    pub unix: Unix,
     /// The socket ring of a shard.
     pub ring: Ring,
     /// The executor of a shard.
@@ -314,9 +318,10 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 19] {
+    fn sections(&self) -> [&dyn Section; 20] {
         [
             &self.server,
+            &self.unix,
             &self.ring,
             &self.executor,
             &self.budget,

@@ -27,7 +27,7 @@ use crate::profile::{Binding, CoreRole, Lanes, ListenAddress, Profile, ShardProf
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
-use crate::transport::listener::{ListenOptions, listen};
+use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::rings::RINGS_MAX;
 
@@ -321,18 +321,21 @@ impl Server {
         let options = ListenOptions {
             backlog,
             write_timeout: Duration::from_millis(profile.connection.write_timeout_ms),
+            unix: &profile.unix,
         };
-        let listeners = listen(&profile.server.listen, cores.len(), options)?;
-        let addresses = listeners[0].iter().map(|it| it.address().clone()).collect();
+        let Listeners { of_shards, files } = listen(&profile.server.listen, cores.len(), options)?;
+        let addresses = of_shards[0].iter().map(|it| it.address().clone()).collect();
         let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
-        for (of_shard, shard) in listeners.iter().zip(&shards) {
+        for (of_shard, shard) in of_shards.iter().zip(&shards) {
             let mut listeners = of_shard.iter();
             listeners.try_for_each(|it| it.set_busy_poll(shard.ring.busy_poll_us))?;
         }
         let places = |of_shard: Vec<_>| of_shard.into_iter().map(Place::of).collect();
-        let intakes = listeners.into_iter().map(places);
+        let intakes = of_shards.into_iter().map(places);
         let intakes = intakes.map(|listeners| Intake::Listeners(listeners, backlog));
-        self.start_on(profile, &shards, addresses, intakes.collect())
+        let mut running = self.start_on(profile, &shards, addresses, intakes.collect())?;
+        running.socket_files = files;
+        Ok(running)
     }
 
     /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
@@ -380,6 +383,7 @@ impl Server {
                 intake,
                 origins: origins.clone(),
                 principal: principal.clone(),
+                user_is_principal: profile.unix.user_is_principal,
                 endpoint_path: profile.server.endpoint.clone(),
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),

@@ -1,5 +1,7 @@
 //! The parts of a shard that a connection borrows for one step.
 
+use std::collections::HashMap;
+
 use corelane_protocol::limits::HttpLimits;
 
 use super::body::PostponedRequest;
@@ -7,6 +9,7 @@ use super::buffers::ConnectionBuffers;
 use super::response::Date;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::peer::{KnownPeer, UserName};
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
@@ -30,6 +33,8 @@ pub(crate) struct Context<'e> {
     pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
+    /// The peers of connections that know theirs, by the indexes of their slots.
+    pub(crate) peers: &'e KnownPeers,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
@@ -48,6 +53,9 @@ pub(crate) struct Context<'e> {
     pub(crate) out: Option<Chunk>,
 }
 
+/// The peers of connections of a shard, by the indexes of their slots: at most one for each.
+pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
+
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
 pub(crate) struct Rules {
@@ -63,6 +71,8 @@ pub(crate) struct Rules {
     pub(crate) refusals: Throttle,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
+    /// Whether the user of a peer on a Unix socket is its principal.
+    pub(crate) user_is_principal: bool,
     /// Path of the endpoint.
     pub(crate) endpoint_path: String,
 }
@@ -82,6 +92,16 @@ impl Context<'_> {
             sequence,
             takes_events,
             is_on_channel: false,
+        }
+    }
+
+    /// The user and the holder of a peer that was looked up before the first byte was read.
+    pub(super) fn known_peer(&self) -> (Option<UserName>, HolderKey) {
+        match self.peers.get(&self.key.index) {
+            Some(KnownPeer::User(user)) => (Some(*user), HolderKey::ANONYMOUS),
+            Some(KnownPeer::Anonymous(holder)) => (None, *holder),
+            // Standard input and output.
+            None => (None, HolderKey::ANONYMOUS),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::profile::{ListenAddress, Profile};
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
+use crate::transport::unix::SocketFile;
 
 /// The supervisor of the shards.
 enum Supervision {
@@ -46,6 +47,8 @@ pub struct RunningServer {
     received: Receiver<Event>,
     /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
+    /// The files of Unix sockets, removed after the shards have ended.
+    pub(super) socket_files: Vec<SocketFile>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -68,6 +71,7 @@ impl RunningServer {
             events,
             received,
             watches: Vec::new(),
+            socket_files: Vec::new(),
             runtime: None,
         }
     }

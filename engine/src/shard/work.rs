@@ -20,7 +20,7 @@ use super::overflow::Overflow;
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Rules};
+use crate::connection::context::{Context, KnownPeers, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
@@ -163,6 +163,8 @@ pub(crate) struct Handling {
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     /// Requests of this step that wait for the addresses of their peers.
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
+    /// The peers of connections that know theirs, by their indexes.
+    pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) date: Date,
     pub(super) shard: u16,
@@ -190,6 +192,7 @@ impl Handling {
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
             peer: None,
+            peers: &self.peers,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,

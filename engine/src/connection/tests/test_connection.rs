@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Rules};
+use crate::connection::context::{Context, KnownPeers, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
@@ -45,6 +45,7 @@ pub(super) struct TestConnection {
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
+    pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -77,6 +78,7 @@ impl TestConnection {
             forwards: Vec::new(),
             postponed: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
+            peers: KnownPeers::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
@@ -84,6 +86,7 @@ impl TestConnection {
                 origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
+                user_is_principal: true,
                 endpoint_path: "/mcp".to_owned(),
             },
             requests_per_turn: 16,
@@ -142,6 +145,7 @@ impl TestConnection {
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
             peer: self.peer,
+            peers: &self.peers,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,
