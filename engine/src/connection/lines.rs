@@ -21,7 +21,7 @@ use super::channel::{LineChannel, LineRequest};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::source::Source;
-use crate::guard::holder::HolderKey;
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
 
@@ -112,10 +112,12 @@ impl Connection {
             session: lines.session,
             overload: overload.as_deref(),
         };
+        let (user, holder) = context.known_peer();
+        let user = user.map(UserName::text);
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: context.principal(),
-            peer: Some(HolderKey::ANONYMOUS),
+            principal: context.principal().or(user.as_ref().map(UserText::as_str)),
+            peer: Some(holder),
         };
         let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(channel);

@@ -13,6 +13,7 @@ use super::http::{Connection, Phase};
 use super::response::{self, Extra};
 use super::source::Source;
 use crate::guard::origin::OriginRefusal;
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
 /// The least time between two warnings of a shard about requests that were refused for their host
@@ -60,14 +61,21 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let peer = context.peer;
+        let (user, peer) = match self.source.is_unix() {
+            false => (None, context.peer),
+            true => {
+                let (user, holder) = context.known_peer();
+                (user.map(UserName::text), Some(holder))
+            }
+        };
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
         let checked = principal_of(head, context.rules, context.principal());
         let endpoint = &mut *context.endpoint;
         let checked = checked.and_then(|principal| {
             let route = check(head, &reply, self.source, context.rules)?;
-            Ok((principal, route))
+            let user = user.as_ref().map(UserText::as_str);
+            Ok((principal.or(user), route))
         });
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::Tls;
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
+use super::{Tls, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -19,7 +19,9 @@ fn tuning(name: &str) -> PathBuf {
 /// A valid profile in which every optional knob has a value. No `..`: a knob that is added to one
 /// of these sections and forgotten here does not compile.
 fn complete() -> Profile {
-    let Profile { server, ring, .. } = Profile::default();
+    let Profile {
+        server, unix, ring, ..
+    } = Profile::default();
     Profile {
         server: Server {
             listen: server.listen,
@@ -33,6 +35,12 @@ fn complete() -> Profile {
             state_key_files: vec!["/etc/corelane/state.key".into()],
             drain_timeout_ms: server.drain_timeout_ms,
             backlog: server.backlog,
+        },
+        unix: Unix {
+            mode: unix.mode,
+            owner: Some("corelane".to_owned()),
+            group: Some("1000".to_owned()),
+            user_is_principal: unix.user_is_principal,
         },
         ring: Ring {
             submission_entries: ring.submission_entries,
