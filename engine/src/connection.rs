@@ -12,11 +12,13 @@ pub(crate) mod flow;
 pub(crate) mod http;
 mod large;
 mod lines;
+mod messages;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod source;
 pub(crate) mod timer;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,7 @@ impl Handling {
             meter,
             rules: Rules {
                 lines: Default::default(),
+                websocket: Default::default(),
                 http: HttpLimits::DEFAULT,
                 connection: profile.connection,
                 origins: vec![

@@ -109,6 +109,8 @@ pub enum Counter {
     TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
+    /// WebSocket connections open.
+    WebSocketsOpen,
     /// Streams that clients came back for.
     StreamsResumed,
     /// Bytes of events kept for clients that lose a stream.
@@ -127,6 +129,8 @@ pub enum Counter {
     TimeoutsWrite,
     /// Connections closed because their TLS handshake took too long.
     TimeoutsHandshake,
+    /// WebSocket connections closed because nothing came after a ping.
+    TimeoutsPong,
     /// Calls that reached their deadline.
     TimeoutsCall,
     /// TLS handshakes with new keys.
@@ -198,7 +202,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 66] = [
+pub static ROWS: [Row; 68] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -260,6 +264,7 @@ pub static ROWS: [Row; 66] = [
     total(Counter::TasksExpired, "tasks_ended", "expired"),
     total(Counter::TasksEvicted, "tasks_ended", "evicted"),
     level(Counter::StreamsOpen, "streams_open"),
+    level(Counter::WebSocketsOpen, "websockets_open"),
     total(Counter::StreamsResumed, "streams_resumed", ""),
     level(Counter::EventsBytes, "events_bytes"),
     total(Counter::EventsDropped, "events_dropped", ""),
@@ -269,6 +274,7 @@ pub static ROWS: [Row; 66] = [
     total(Counter::TimeoutsIdle, "timeouts", "idle"),
     total(Counter::TimeoutsWrite, "timeouts", "write"),
     total(Counter::TimeoutsHandshake, "timeouts", "handshake"),
+    total(Counter::TimeoutsPong, "timeouts", "pong"),
     total(Counter::TimeoutsCall, "timeouts", "call"),
     total(Counter::TlsHandshakesFull, "tls_handshakes", "full"),
     total(Counter::TlsHandshakesResumed, "tls_handshakes", "resumed"),

@@ -49,7 +49,7 @@ pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride}
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
 pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits};
-pub use traffic::{Connection, Http, Json, Lines};
+pub use traffic::{Connection, Http, Json, Lines, WebSocket};
 pub use unix::{FileMode, FileModeError, Unix};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
@@ -87,9 +87,15 @@ const RELATIONS: &[(u64, &str, &str)] = &[
     // Two of the largest requests must fit, or none of them ever would beside another.
     (2, "http.body_bytes_max", "connection.input_bytes_max"),
     (2, "lines.message_bytes_max", "connection.input_bytes_max"),
+    (
+        2,
+        "websocket.message_bytes_max",
+        "connection.input_bytes_max",
+    ),
     // The arguments of one call must fit beside those of another.
     (2, "http.body_bytes_max", "calls.bytes_max"),
     (2, "lines.message_bytes_max", "calls.bytes_max"),
+    (2, "websocket.message_bytes_max", "calls.bytes_max"),
     // A pipelined head must fit whole, or a connection could wait for itself.
     (1, "http.head_bytes_max", "connection.pipelined_bytes_max"),
     // The keep-alives of a stream show that an idle stream's peer is alive.
@@ -123,6 +129,8 @@ pub struct Profile {
     pub http: Http,
     /// Connections with one message on each line.
     pub lines: Lines,
+    /// WebSocket connections.
+    pub websocket: WebSocket,
     /// Bounds on one JSON message.
     pub json: Json,
     /// Calls in flight.
@@ -172,6 +180,8 @@ pub struct ShardProfile {
     pub http: Http,
     /// See [`Lines`].
     pub lines: Lines,
+    /// See [`WebSocket`].
+    pub websocket: WebSocket,
     /// See [`Json`].
     pub json: Json,
     /// See [`Calls`].
@@ -294,6 +304,7 @@ impl Profile {
             tls: self.tls.limits(),
             http: self.http,
             lines: self.lines,
+            websocket: self.websocket,
             json: self.json,
             calls: self.calls,
             tools: self.tools,
@@ -326,7 +337,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 21] {
+    fn sections(&self) -> [&dyn Section; 22] {
         [
             &self.server,
             &self.unix,
@@ -338,6 +349,7 @@ impl Profile {
             &self.tls,
             &self.http,
             &self.lines,
+            &self.websocket,
             &self.json,
             &self.calls,
             &self.tools,

@@ -7,3 +7,4 @@ pub mod header_param;
 pub mod http;
 pub mod precedence;
 pub mod refusal;
+pub mod websocket;

@@ -1,23 +1,28 @@
-//! The channel of a connection of lines: its session, and the requests that wait for answers.
+//! The channel of a connection: its framing, its session, and the requests that wait for answers.
 
 use std::collections::BTreeMap;
 
-use corelane_protocol::framing::line::Framer;
+use corelane_io::chunk::Chunk;
+use corelane_protocol::framing::{line, websocket};
 use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 
+use super::timer::Timer;
+use crate::guard::holder::HolderKey;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
 
-/// The state of a connection of lines for as long as it is open.
-#[derive(Debug, Default)]
-pub(crate) struct LineChannel {
-    pub(super) framer: Framer,
-    /// Reads the line that is too long, for the id of its refusal.
-    pub(super) long: Option<IdScanner>,
+/// The state of a channel for as long as it is open.
+#[derive(Debug)]
+pub(crate) struct MessageChannel {
+    pub(super) framing: Framing,
+    /// The principal of the client; an anonymous one has none.
+    pub(super) principal: Option<Box<str>>,
+    /// The holder of an anonymous client.
+    pub(super) holder: HolderKey,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
-    /// Requests without a final answer, by their numbers, at most `lines.in_flight_max`.
-    pub(crate) in_flight: BTreeMap<u32, LineRequest>,
+    /// Requests without a final answer, by their numbers, at most `in_flight_max` of the profile.
+    pub(crate) in_flight: BTreeMap<u32, ChannelRequest>,
     /// Notifications of changes, no two of them equal, that wait until all output before them is
     /// sent; with the numbers of their requests.
     pub(super) changes: Vec<(u32, Vec<u8>)>,
@@ -27,9 +32,79 @@ pub(crate) struct LineChannel {
     pub(super) is_ending: bool,
 }
 
+/// Where a message starts and ends.
+#[derive(Debug)]
+pub(super) enum Framing {
+    Lines(Lines),
+    WebSocket(WebSocket),
+}
+
+/// Input of lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) framer: line::Framer,
+    /// Reads the line that is too long, for the id of its refusal.
+    pub(super) long: Option<Box<IdScanner>>,
+}
+
+/// Input of a WebSocket.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    pub(super) framer: websocket::Framer,
+    /// The message whose end has not arrived, as far as it has.
+    pub(super) message: Option<Chunk>,
+    /// A ping was sent, and no byte has come since.
+    pub(super) awaits_pong: bool,
+}
+
+impl MessageChannel {
+    /// A channel of an anonymous client on which no message has come.
+    pub(super) fn new(framing: Framing) -> MessageChannel {
+        MessageChannel {
+            framing,
+            principal: None,
+            holder: HolderKey::ANONYMOUS,
+            session: None,
+            in_flight: BTreeMap::new(),
+            changes: Vec::new(),
+            answer_bytes: 0,
+            is_ending: false,
+        }
+    }
+
+    /// Whether it is of a WebSocket.
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.framing, Framing::WebSocket(_))
+    }
+
+    /// The deadline of a connection on which nothing is under way.
+    pub(super) fn timer(&self) -> Timer {
+        match &self.framing {
+            // The parent of a process may send no request for days.
+            Framing::Lines(_) => Timer::None,
+            Framing::WebSocket(socket) if socket.awaits_pong => Timer::Pong,
+            Framing::WebSocket(_) => Timer::Ping,
+        }
+    }
+
+    pub(super) fn lines_mut(&mut self) -> Option<&mut Lines> {
+        match &mut self.framing {
+            Framing::Lines(lines) => Some(lines),
+            Framing::WebSocket(_) => None,
+        }
+    }
+
+    pub(super) fn websocket_mut(&mut self) -> Option<&mut WebSocket> {
+        match &mut self.framing {
+            Framing::Lines(_) => None,
+            Framing::WebSocket(websocket) => Some(websocket),
+        }
+    }
+}
+
 /// A request with a later answer.
 #[derive(Debug)]
-pub(crate) struct LineRequest {
+pub(crate) struct ChannelRequest {
     /// Its id, by which it is cancelled; a batch has none.
     pub(super) id: Option<OwnedId>,
     /// The call that answers it, if that runs on this shard.

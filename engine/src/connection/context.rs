@@ -14,7 +14,7 @@ use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
-use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits, WebSocket};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -67,6 +67,8 @@ pub(crate) struct Rules {
     pub(crate) http: HttpLimits,
     /// Limits on connections of lines.
     pub(crate) lines: LineLimits,
+    /// Limits on WebSocket connections.
+    pub(crate) websocket: WebSocket,
     /// Limits on connections.
     pub(crate) connection: ConnectionProfile,
     /// The hosts and origins that may use this server, by listener.
@@ -95,6 +97,25 @@ impl<'e> Context<'e> {
             return None;
         }
         self.principals.get(&self.key.index).map(|it| &**it)
+    }
+
+    /// Appends `bytes` to input that is kept.
+    pub(super) fn append_input(&mut self, kept: &mut Option<Chunk>, bytes: &[u8]) {
+        let kept = kept.get_or_insert_with(|| {
+            let chunk = self.chunks.take(bytes.len());
+            *self.input_bytes += chunk.capacity();
+            chunk
+        });
+        let held_before = kept.capacity();
+        self.chunks.reserve(kept, bytes.len());
+        *self.input_bytes += kept.capacity() - held_before;
+        kept.extend_from_slice(bytes);
+    }
+
+    /// Forgets input that was kept.
+    pub(super) fn drop_input(&mut self, kept: Chunk) {
+        *self.input_bytes -= kept.capacity();
+        self.chunks.give(kept);
     }
 
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {

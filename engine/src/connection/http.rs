@@ -7,6 +7,8 @@
 //! ```text
 //! Idle <-> Reading -> Waiting -> Streaming or Padding      any of them -> Flushing -> Lingering
 //! ```
+//!
+//! A connection that was upgraded goes on as of `websocket`.
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::refusal::Reason;
@@ -32,8 +34,8 @@ pub(crate) enum Phase {
     ReadingHead,
     /// A head and part of its body have arrived.
     ReadingBody,
-    /// Part of a line has arrived.
-    ReadingLine,
+    /// Part of a message of a channel has arrived.
+    ReadingMessage,
     /// A request waits for its answer.
     Waiting,
     /// A stream of events is open.
@@ -118,7 +120,7 @@ impl Connection {
             Phase::Flushing { .. } | Phase::Handshaking => {}
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine => {
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage => {
                 let buffers = self.buffers.as_deref();
                 let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                 if has_turn || context.requests_left == 0 {
@@ -137,7 +139,7 @@ impl Connection {
                         self.keep_input(&bytes[consumed..], context);
                     }
                     if self.buffers.is_some() {
-                        self.end_if_read_closed();
+                        self.end_if_read_closed(context);
                     }
                 }
             }
@@ -181,7 +183,7 @@ impl Connection {
         } else {
             context.chunks.give(input);
         }
-        self.end_if_read_closed();
+        self.end_if_read_closed(context);
         self.give_back_buffers(context);
     }
 
@@ -189,14 +191,14 @@ impl Connection {
     pub(crate) fn is_between_answers(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage
         )
     }
 
     /// A peer that sends no more gets its answers, and then the connection ends.
-    pub(super) fn end_if_read_closed(&mut self) {
-        if self.lines().is_some() {
-            return self.end_if_answered();
+    pub(super) fn end_if_read_closed(&mut self, context: &mut Context<'_>) {
+        if self.channel().is_some() {
+            return self.end_if_answered(context);
         }
         if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
             self.phase = Phase::Flushing { lingers: false };
@@ -206,20 +208,27 @@ impl Connection {
     /// A request took too long to arrive (RFC 9110 15.5.9).
     pub(crate) fn time_out(&mut self, is_head: bool, context: &mut Context<'_>) {
         let profile = &context.rules.connection;
-        let (part, limit_ms) = match is_head {
-            true => ("head", profile.head_timeout_ms),
-            false => ("body", profile.body_timeout_ms),
+        let limit_ms = match is_head {
+            true => profile.head_timeout_ms,
+            false => profile.body_timeout_ms,
         };
         self.sequence = self.sequence.wrapping_add(1);
-        let text = format!("request {part} took longer than {limit_ms} ms");
+        let part = match self.channel() {
+            Some(_) => "message",
+            None if is_head => "request head",
+            None => "request body",
+        };
+        let text = format!("{part} took longer than {limit_ms} ms");
         self.refuse_framing(Status::RequestTimeout, &text, context);
     }
 
     /// The peer sends no more. Returns whether the connection has no further use.
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
-        if self.lines().is_some() {
-            return self.finish_lines(context);
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => return self.finish_socket(),
+            Some(_) => return self.finish_lines(context),
+            None => {}
         }
         match self.phase {
             Phase::Lingering | Phase::Handshaking => true,
@@ -227,8 +236,8 @@ impl Connection {
                 self.phase = Phase::Flushing { lingers: false };
                 false
             }
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine => {
-                self.end_if_read_closed();
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage => {
+                self.end_if_read_closed(context);
                 false
             }
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
@@ -264,8 +273,8 @@ impl Connection {
             return Processed::bytes(0);
         }
         let mut framer = match &mut self.buffers {
-            Some(buffers) if buffers.lines.is_some() => {
-                return Processed::bytes(self.process_lines(input, context));
+            Some(buffers) if buffers.channel.is_some() => {
+                return Processed::bytes(self.process_messages(input, context));
             }
             Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
@@ -316,6 +325,9 @@ impl Connection {
                     }
                     consumed += bytes;
                     if self.phase != Phase::Idle {
+                        if self.phase == Phase::ReadingMessage {
+                            consumed += self.process_frames(&mut input[consumed..], context);
+                        }
                         return Processed::bytes(consumed);
                     }
                 }
@@ -326,8 +338,12 @@ impl Connection {
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
-        if self.lines().is_some() {
-            return self.refuse_lines(text, context);
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => {
+                return self.refuse_socket(status, text, context);
+            }
+            Some(_) => return self.refuse_lines(text, context),
+            None => {}
         }
         let reply = Reply {
             keep_alive: false,

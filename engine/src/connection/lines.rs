@@ -1,53 +1,36 @@
-//! A connection of lines: one message on each, many requests at once on one channel.
+//! Lines as messages: one message on each.
 //!
 //! Standard input and output are such a connection, and so is every byte stream that reuses their
-//! framing. Bounds on input, output and turns are those of every [`Connection`]; the rest is
-//! here. A request leaves the connection [`Phase::Idle`] and waits in a table of its own, so that
-//! further lines are read, among them the one that cancels it. A session belongs to the connection
-//! and ends with it.
+//! framing. Their meaning is that of every channel, see `messages`. A line that is too long is
+//! skipped and refused.
 //!
 //! ```text
-//! Idle <-> ReadingLine      either of them -> Flushing
+//! Idle <-> ReadingMessage      either of them -> Flushing
 //! ```
 
 use corelane_io::ring::Hangup;
-use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::line::{Step, write_line};
 use corelane_protocol::jsonrpc::OwnedId;
 
 use super::buffers::ConnectionBuffers;
-use super::channel::{LineChannel, LineRequest};
+use super::channel::{Framing, Lines, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::source::Source;
-use crate::guard::peer::{UserName, UserText};
-use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
-use crate::meter::Counter;
-
-/// Notifications of changes that wait on one connection; more than these wait as other output does.
-const CHANGES_HELD_MAX: usize = 1024;
 
 impl Connection {
     /// A connection of lines that was just opened.
     pub(super) fn of_lines(source: Source) -> Connection {
+        let framing = Framing::Lines(Lines::default());
         let buffers = ConnectionBuffers {
-            lines: Some(Box::default()),
+            channel: Some(Box::new(MessageChannel::new(framing))),
             ..ConnectionBuffers::default()
         };
         Connection {
             buffers: Some(Box::new(buffers)),
             ..Connection::of_http(source)
         }
-    }
-
-    /// The channel of a connection of lines.
-    pub(crate) fn lines(&self) -> Option<&LineChannel> {
-        self.buffers.as_ref()?.lines.as_deref()
-    }
-
-    fn lines_mut(&mut self) -> Option<&mut LineChannel> {
-        self.buffers.as_mut()?.lines.as_deref_mut()
     }
 
     /// Handles whole lines at the start of `input`; returns how many bytes they took.
@@ -65,7 +48,7 @@ impl Connection {
                 Step::NeedMore { consumed: bytes } => {
                     consumed += bytes;
                     if consumed < input.len() {
-                        self.phase = Phase::ReadingLine;
+                        self.phase = Phase::ReadingMessage;
                     }
                     break;
                 }
@@ -75,7 +58,7 @@ impl Connection {
                 } => {
                     context.requests_left -= 1;
                     consumed += bytes;
-                    self.handle_line(line, context);
+                    self.handle_message(line, context);
                 }
                 Step::TooLong {
                     part,
@@ -104,227 +87,6 @@ impl Connection {
         consumed
     }
 
-    fn handle_line(&mut self, line: &[u8], context: &mut Context<'_>) {
-        self.sequence = self.next_sequence();
-        let Some(lines) = self.lines() else { return };
-        let overload = overload(lines, context);
-        let channel = Channel {
-            session: lines.session,
-            overload: overload.as_deref(),
-        };
-        let (user, holder) = context.known_peer();
-        let user = user.map(UserName::text);
-        let requester = Requester::Here {
-            claims: Claims::NONE,
-            principal: context.principal().or(user.as_ref().map(UserText::as_str)),
-            peer: Some(holder),
-        };
-        let exchange = context.channel_exchange(self.sequence);
-        let inbound = Inbound::new(&requester, exchange).on_channel(channel);
-        let mut scratch = std::mem::take(context.scratch);
-        scratch.clear();
-        let (disposition, id) =
-            context
-                .endpoint
-                .handle_channel_message(inbound, line, &mut scratch);
-        if !scratch.is_empty() {
-            write_line(context.out(), &scratch);
-        }
-        *context.scratch = scratch;
-        self.settle_line(disposition, id, context);
-    }
-
-    /// Numbers of requests go around; no two requests in flight have one, and none has that of the
-    /// channel.
-    fn next_sequence(&self) -> u32 {
-        let mut sequence = self.sequence;
-        loop {
-            sequence = sequence.wrapping_add(1);
-            let lines = self.lines();
-            let is_taken = lines.is_some_and(|lines| lines.in_flight.contains_key(&sequence));
-            if sequence != Exchange::CHANNEL && !is_taken {
-                return sequence;
-            }
-        }
-    }
-
-    /// Remembers a request that is answered later.
-    fn settle_line(
-        &mut self,
-        disposition: Disposition,
-        id: Option<OwnedId>,
-        context: &mut Context<'_>,
-    ) {
-        let (call, stream) = match disposition {
-            Disposition::Answer { session, .. } => {
-                if let Some(lines) = self.lines_mut() {
-                    lines.session = session.or(lines.session);
-                }
-                return;
-            }
-            Disposition::Accepted | Disposition::Done => return,
-            Disposition::Cancel(id) => return self.cancel(&id, context),
-            Disposition::Pending(call) => (call, None),
-            Disposition::PendingCalls(session) => (None, Some(StreamOwner::Calls(session))),
-            Disposition::Stream(owner) => {
-                context.meter.count(Counter::StreamsOpen);
-                (None, Some(owner))
-            }
-            Disposition::Forward { home, request } => {
-                let stream = request.answered_by();
-                context.forwards.push((home, request));
-                (None, stream)
-            }
-            Disposition::PeerNeeded => unreachable!("the holder of a channel is known"),
-        };
-        let request = LineRequest {
-            id,
-            call,
-            stream,
-            responses: Vec::new(),
-        };
-        let sequence = self.sequence;
-        if let Some(lines) = self.lines_mut() {
-            lines.in_flight.insert(sequence, request);
-        }
-    }
-
-    /// Cancels the oldest request in flight with this id: nothing more is sent for it. An id of
-    /// none is ignored, as the answer may have been on its way.
-    fn cancel(&mut self, id: &OwnedId, context: &mut Context<'_>) {
-        let Some(lines) = self.lines_mut() else {
-            return;
-        };
-        let mut in_flight = lines.in_flight.iter();
-        let found = in_flight.find(|(_, request)| request.id.as_ref() == Some(id));
-        let Some(sequence) = found.map(|(sequence, _)| *sequence) else {
-            if let Some(session) = lines.session {
-                let endpoint = &mut context.endpoint;
-                endpoint.handle_cancel_in_session(session, id.as_id());
-            }
-            return;
-        };
-        lines.changes.retain(|(of, _)| *of != sequence);
-        let Some(request) = self.end_line_request(sequence, context) else {
-            return;
-        };
-        if let Some(call) = request.call {
-            context.endpoint.handle_cancel(call);
-        }
-        if let Some(StreamOwner::Listen(place)) = request.stream {
-            context.endpoint.handle_subscription_gone(place);
-        }
-    }
-
-    /// Whether an answer numbered `sequence` has a place.
-    pub(super) fn awaits_on_channel(&self, sequence: u32) -> bool {
-        let has_place = |lines: &LineChannel| match sequence {
-            Exchange::CHANNEL => lines.session.is_some(),
-            sequence => lines.in_flight.contains_key(&sequence),
-        };
-        self.is_between_answers() && self.lines().is_some_and(has_place)
-    }
-
-    /// A part of the answer to the request `sequence`, or a message of the channel itself.
-    pub(super) fn deliver_on_channel(
-        &mut self,
-        sequence: u32,
-        part: Part,
-        context: &mut Context<'_>,
-    ) {
-        match part {
-            Part::Event { message, .. } => self.write_message(&message, context),
-            Part::Change { message, .. } => self.write_change(sequence, message, context),
-            Part::Response(message) => {
-                let lines = self.lines_mut();
-                let request = lines.and_then(|lines| lines.in_flight.get_mut(&sequence));
-                if let Some(LineRequest { responses, .. }) = request {
-                    responses.push(if responses.is_empty() { b'[' } else { b',' });
-                    responses.extend_from_slice(&message);
-                }
-            }
-            Part::Final { body, .. } => {
-                self.write_answer(&body, context);
-                self.end_line_request(sequence, context);
-            }
-            Part::Accepted | Part::Unanswered | Part::Done | Part::StreamEnd => {
-                let ended = self.end_line_request(sequence, context);
-                let responses = ended.map(|request| request.responses);
-                if let Some(mut responses) = responses.filter(|it| !it.is_empty()) {
-                    responses.push(b']');
-                    self.write_answer(&responses, context);
-                }
-            }
-            // There is no stream that could be open, or away for a while.
-            Part::StreamOpen(_) | Part::StreamPause { .. } => {}
-        }
-        self.end_if_answered();
-    }
-
-    fn write_answer(&mut self, message: &[u8], context: &mut Context<'_>) {
-        self.write_message(message, context);
-        let waits = self.is_sending();
-        if let Some(lines) = self.lines_mut().filter(|_| waits) {
-            lines.answer_bytes += message.len();
-        }
-    }
-
-    /// Writes a message behind the changes that have waited.
-    fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
-        self.release_line_changes(context);
-        write_line(context.out(), message);
-    }
-
-    /// A change that is news to a peer that has taken all of its output. Any other peer gets it
-    /// later, and only once however often it comes until then.
-    fn write_change(&mut self, sequence: u32, message: Vec<u8>, context: &mut Context<'_>) {
-        if !self.is_sending() {
-            return self.write_message(&message, context);
-        }
-        let Some(lines) = self.lines_mut() else {
-            return;
-        };
-        lines.changes.retain(|(_, other)| *other != message);
-        lines.changes.push((sequence, message));
-        if lines.changes.len() > CHANGES_HELD_MAX {
-            self.release_line_changes(context);
-        }
-    }
-
-    /// Whether notifications of changes wait.
-    pub(super) fn holds_line_changes(&self) -> bool {
-        self.lines().is_some_and(|lines| !lines.changes.is_empty())
-    }
-
-    /// Writes the notifications of changes that have waited.
-    pub(super) fn release_line_changes(&mut self, context: &mut Context<'_>) {
-        let Some(lines) = self.lines_mut() else {
-            return;
-        };
-        for (_, message) in std::mem::take(&mut lines.changes) {
-            write_line(context.out(), &message);
-        }
-    }
-
-    /// Bytes of answers that wait behind the send under way. They do not show how far behind the
-    /// peer is: they may be ready all at once, however fast it reads.
-    pub(super) fn line_answer_bytes(&self) -> usize {
-        self.lines().map_or(0, |lines| lines.answer_bytes)
-    }
-
-    /// Takes a request out of those in flight.
-    fn end_line_request(
-        &mut self,
-        sequence: u32,
-        context: &mut Context<'_>,
-    ) -> Option<LineRequest> {
-        let request = self.lines_mut()?.in_flight.remove(&sequence)?;
-        if request.stream.is_some_and(StreamOwner::is_stream) {
-            context.meter.uncount(Counter::StreamsOpen);
-        }
-        Some(request)
-    }
-
     /// The peer sends no more, which ends its last line. Returns whether the connection is of no
     /// use any more. Requests in flight are answered.
     pub(super) fn finish_lines(&mut self, context: &mut Context<'_>) -> bool {
@@ -332,37 +94,18 @@ impl Connection {
             return true;
         }
         let input = self.buffers.as_ref().and_then(|it| it.input.as_ref());
-        let is_in_long = self.lines().is_some_and(|lines| lines.framer.is_in_long());
-        if is_in_long || input.is_some_and(|input| !input.ends_with(b"\n")) {
+        let is_partial = input.is_some_and(|input| !input.ends_with(b"\n"));
+        let lines = self.lines_mut();
+        if is_partial || lines.is_some_and(|lines| lines.framer.is_in_long()) {
             self.keep_input(b"\n", context);
             self.phase = Phase::Idle;
         }
-        self.end_if_answered();
+        self.end_if_answered(context);
         false
     }
 
-    /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self) {
-        if let Some(lines) = self.lines_mut() {
-            lines.is_ending = true;
-        }
-        self.end_if_answered();
-    }
-
-    /// Whether everything that the peer has sent, and ever will, was handled.
-    pub(crate) fn is_input_over(&self) -> bool {
-        self.is_read_closed && !self.has_requests_left_over()
-    }
-
-    /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
-    /// handles lines: the rest of them does not count as left over.
-    pub(super) fn end_if_answered(&mut self) {
-        let Some(lines) = self.lines() else { return };
-        let is_over = lines.is_ending || self.is_read_closed;
-        let is_answered = lines.in_flight.is_empty() && !self.has_requests_left_over();
-        if is_over && is_answered && self.is_between_answers() {
-            self.phase = Phase::Flushing { lingers: false };
-        }
+    fn lines_mut(&mut self) -> Option<&mut Lines> {
+        self.channel_mut()?.lines_mut()
     }
 
     /// Refuses input that is too much for the whole shard, and ends.
@@ -370,27 +113,6 @@ impl Connection {
         write_refusal(None, text, context);
         self.phase = Phase::Flushing { lingers: false };
     }
-
-    /// Forgets the answers that waited behind a send that has ended.
-    pub(super) fn forget_line_answers(&mut self) {
-        if let Some(lines) = self.lines_mut() {
-            lines.answer_bytes = 0;
-        }
-    }
-}
-
-/// Why a connection takes no further request now, if so.
-fn overload(lines: &LineChannel, context: &Context<'_>) -> Option<String> {
-    let in_flight_max = context.rules.lines.in_flight_max;
-    if lines.in_flight.len() >= in_flight_max {
-        return Some(format!(
-            "the connection has {in_flight_max} requests in flight, which is its limit \
-             (lines.in_flight_max)"
-        ));
-    }
-    let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
-    let is_overloaded = context.shard_output_bytes >= output_bytes_max;
-    is_overloaded.then(|| "the unsent answers of all clients take too much memory".to_owned())
 }
 
 /// Refuses bytes that are no message.

@@ -23,6 +23,10 @@ pub(crate) enum Timer {
     Write,
     /// Its peer is sent a sign of life.
     KeepAlive,
+    /// Its peer is sent a ping.
+    Ping,
+    /// It is closed because its peer has sent nothing since a ping.
+    Pong,
     /// It is closed although its peer is still sending.
     Linger,
 }
@@ -41,6 +45,8 @@ impl Timer {
             Timer::Slow => Some(profile.calls.slow_after_ms),
             Timer::Write => Some(connection.write_timeout_ms),
             Timer::KeepAlive => Some(profile.streams.keep_alive_ms),
+            Timer::Ping => Some(profile.websocket.ping_interval_ms),
+            Timer::Pong => Some(profile.websocket.pong_timeout_ms),
             Timer::Linger => Some(connection.linger_timeout_ms),
         }
     }

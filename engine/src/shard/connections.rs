@@ -2,7 +2,7 @@
 
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::channel::LineChannel;
+use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
 use crate::connection::timer::Timer;
 use crate::guard::network::Network;
@@ -227,12 +227,12 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, lines) = (buffers.waiting.take(), buffers.lines.take());
+        let (waiting, channel) = (buffers.waiting.take(), buffers.channel.take());
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
-        if let Some(lines) = lines {
-            self.channel_gone(key, *lines);
+        if let Some(channel) = channel {
+            self.channel_gone(key, *channel);
         }
         if let Some(waiting) = waiting {
             self.note_capacity();
@@ -260,14 +260,17 @@ impl Shard {
         }
     }
 
-    /// Ends the calls and streams of a closed connection of lines, its session first.
-    fn channel_gone(&mut self, key: SlotKey, lines: LineChannel) {
+    /// Ends the calls and streams of a closed channel, its session first.
+    fn channel_gone(&mut self, key: SlotKey, channel: MessageChannel) {
         self.note_capacity();
+        if channel.is_websocket() {
+            self.handling.meter.uncount(Counter::WebSocketsOpen);
+        }
         let endpoint = &mut self.handling.endpoint;
-        if let Some(session) = lines.session {
+        if let Some(session) = channel.session {
             endpoint.handle_channel_gone(session);
         }
-        for (sequence, request) in lines.in_flight {
+        for (sequence, request) in channel.in_flight {
             let exchange = self.handling.context(key).channel_exchange(sequence);
             if let Some(call) = request.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
@@ -381,6 +384,15 @@ impl Shard {
                 let out = context.out.take();
                 self.finish_step(key, out);
             }
+            Timer::Pong => {
+                meter.count(Counter::TimeoutsPong);
+                self.close(key);
+            }
+            Timer::Ping => {
+                connection.ping(&mut context);
+                let out = context.out.take();
+                self.finish_step(key, out);
+            }
             Timer::KeepAlive => {
                 connection.keep_alive(&mut context);
                 let out = context.out.take();
@@ -394,6 +406,9 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
+        if connection.channel().is_some() {
+            return self.set_timer(key);
+        }
         let profile = &self.profile.connection;
         let left_ms = profile
             .idle_timeout_ms

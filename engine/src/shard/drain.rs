@@ -153,9 +153,11 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.lines().is_some() {
-            connection.end_when_answered();
-            return self.finish_step(key, None);
+        if connection.channel().is_some() {
+            let mut context = self.handling.context(key);
+            connection.end_when_answered(&mut context);
+            let out = context.out.take();
+            return self.finish_step(key, out);
         }
         match connection.phase {
             // A received request is answered; its answer announces the end of the connection.
@@ -187,7 +189,7 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let is_idle = connection.phase == Phase::Idle && connection.lines().is_none();
+        let is_idle = connection.phase == Phase::Idle && connection.channel().is_none();
         if is_idle && !connection.has_requests_left_over() && !has_arrivals {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);

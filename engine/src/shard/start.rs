@@ -463,6 +463,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,
+            websocket: profile.websocket,
             connection: profile.connection,
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),

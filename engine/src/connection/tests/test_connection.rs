@@ -19,7 +19,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::meter::throttle::Throttle;
-use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits, WebSocket};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -84,6 +84,7 @@ impl TestConnection {
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
+                websocket: WebSocket::default(),
                 connection: ConnectionProfile::default(),
                 origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),

@@ -226,7 +226,7 @@ impl TestEndpoint {
                 Ok(Route::EndSession(headers)) => {
                     endpoint.handle_delete_session(inbound, headers, &mut out)
                 }
-                Ok(Route::Post) => panic!("a POST has a body"),
+                Ok(Route::Post | Route::Upgrade(_)) => panic!("the verb has more than a head"),
                 Err(reason) => endpoint.refuse(None, reason, &mut out),
             }
         });

@@ -51,7 +51,7 @@ fn requests_behind_the_cancellation_of_the_last_one_in_flight_are_answered() {
         let mut line = opened();
         send(&mut line, &[&modern(1, "wait", json!({}))]);
         line.harness.endpoint.drain();
-        line.step(|connection, _| connection.end_when_answered());
+        line.step(|connection, context| connection.end_when_answered(context));
         line.receive(behind.as_bytes());
         line.finish_leftover();
         check(&mut line, &[error(2, -32603), error(3, -32603)]);
@@ -94,7 +94,7 @@ fn no_request_is_started_while_the_server_drains() {
         let mut line = in_session_of("2025-11-25");
         send(&mut line, &[&legacy(1, "wait", json!({}))]);
         line.harness.endpoint.drain();
-        line.step(|connection, _| connection.end_when_answered());
+        line.step(|connection, context| connection.end_when_answered(context));
         send(&mut line, &[&legacy(2, "echo", json!({"message": "m"}))]);
         check(&mut line, &[error(2, -32603)]);
         line.harness.gate.open();
@@ -139,7 +139,7 @@ fn a_channel_has_no_deadline_but_for_what_its_peer_does_not_take() {
     for (phase, reading, timer) in [
         (Phase::Idle, RecvMode::Poll, Timer::None),
         (Phase::Idle, RecvMode::Multishot, Timer::Quiet),
-        (Phase::ReadingLine, RecvMode::Multishot, Timer::None),
+        (Phase::ReadingMessage, RecvMode::Multishot, Timer::None),
         (
             Phase::Flushing { lingers: false },
             RecvMode::Poll,
