@@ -6,12 +6,14 @@
 //! message that arrives on a [`Connection`] is checked against the official schema of its revision,
 //! also where the test does not look at it. It deliberately lacks a client for use outside tests.
 
+pub mod certificates;
 pub mod client;
 pub mod conformance;
 pub mod connection;
 pub mod event_stream;
 pub mod http;
 pub mod lines;
+pub mod link;
 pub mod liveness_probe;
 pub mod process;
 pub mod request;
@@ -25,6 +27,7 @@ pub mod wire_schema;
 
 mod schema_checker;
 
+pub use certificates::Authority;
 pub use client::{Channel, Client};
 pub use connection::{Connection, ReadError};
 pub use event_stream::{EventStream, Item};
