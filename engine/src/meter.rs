@@ -127,10 +127,10 @@ pub enum Counter {
     TimeoutsIdle,
     /// Connections closed because the peer did not take its output.
     TimeoutsWrite,
-    /// Connections closed because their TLS handshake took too long.
-    TimeoutsHandshake,
     /// WebSocket connections closed because nothing came after a ping.
     TimeoutsPong,
+    /// Connections closed because their TLS handshake took too long.
+    TimeoutsHandshake,
     /// Calls that reached their deadline.
     TimeoutsCall,
     /// TLS handshakes with new keys.
@@ -273,8 +273,8 @@ pub static ROWS: [Row; 68] = [
     total(Counter::TimeoutsBody, "timeouts", "body"),
     total(Counter::TimeoutsIdle, "timeouts", "idle"),
     total(Counter::TimeoutsWrite, "timeouts", "write"),
-    total(Counter::TimeoutsHandshake, "timeouts", "handshake"),
     total(Counter::TimeoutsPong, "timeouts", "pong"),
+    total(Counter::TimeoutsHandshake, "timeouts", "handshake"),
     total(Counter::TimeoutsCall, "timeouts", "call"),
     total(Counter::TlsHandshakesFull, "tls_handshakes", "full"),
     total(Counter::TlsHandshakesResumed, "tls_handshakes", "resumed"),

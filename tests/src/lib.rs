@@ -23,8 +23,10 @@ pub mod stdio;
 pub mod tidy;
 pub mod timeouts;
 pub mod totals;
+pub mod websocket;
 pub mod wire_schema;
 
+mod channel_checker;
 mod schema_checker;
 
 pub use certificates::Authority;
@@ -40,3 +42,4 @@ pub use session::Session;
 pub use stdio::StdioServer;
 pub use timeouts::{PATIENCE, wait_until};
 pub use totals::Totals;
+pub use websocket::WebSocket;

@@ -126,3 +126,7 @@ mod tokio_inside;
 mod tool_list;
 #[path = "integration/version_headers.rs"]
 mod version_headers;
+#[path = "integration/websocket.rs"]
+mod websocket;
+#[path = "integration/websocket_faults.rs"]
+mod websocket_faults;

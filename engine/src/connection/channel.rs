@@ -53,6 +53,9 @@ pub(super) struct WebSocket {
     pub(super) framer: websocket::Framer,
     /// The message whose end has not arrived, as far as it has.
     pub(super) message: Option<Chunk>,
+    /// When the message or control frame must be whole whose end has not arrived. Output between
+    /// its bytes, such as pongs, does not prolong its time.
+    pub(super) due_ms: Option<u64>,
     /// A ping was sent, and no byte has come since.
     pub(super) awaits_pong: bool,
 }
@@ -84,6 +87,14 @@ impl MessageChannel {
             Framing::Lines(_) => Timer::None,
             Framing::WebSocket(socket) if socket.awaits_pong => Timer::Pong,
             Framing::WebSocket(_) => Timer::Ping,
+        }
+    }
+
+    /// When the message that is arriving must be whole, if there is a limit.
+    pub(crate) fn message_due_ms(&self) -> Option<u64> {
+        match &self.framing {
+            Framing::Lines(_) => None,
+            Framing::WebSocket(socket) => socket.due_ms,
         }
     }
 

@@ -91,14 +91,6 @@ impl<'e> Context<'e> {
             .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
     }
 
-    /// The principal of the connection, if it has one.
-    pub(super) fn principal(&self) -> Option<&'e str> {
-        if self.principals.is_empty() {
-            return None;
-        }
-        self.principals.get(&self.key.index).map(|it| &**it)
-    }
-
     /// Appends `bytes` to input that is kept.
     pub(super) fn append_input(&mut self, kept: &mut Option<Chunk>, bytes: &[u8]) {
         let kept = kept.get_or_insert_with(|| {
@@ -116,6 +108,14 @@ impl<'e> Context<'e> {
     pub(super) fn drop_input(&mut self, kept: Chunk) {
         *self.input_bytes -= kept.capacity();
         self.chunks.give(kept);
+    }
+
+    /// The principal of the connection, if it has one.
+    pub(super) fn principal(&self) -> Option<&'e str> {
+        if self.principals.is_empty() {
+            return None;
+        }
+        self.principals.get(&self.key.index).map(|it| &**it)
     }
 
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {

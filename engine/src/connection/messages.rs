@@ -281,11 +281,17 @@ impl Connection {
         Some(request)
     }
 
-    /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+    /// The connection ends when the next bytes are handled, or none have come, and all requests in
+    /// flight are answered.
+    pub(crate) fn begin_ending(&mut self) {
         if let Some(channel) = self.channel_mut() {
             channel.is_ending = true;
         }
+    }
+
+    /// The connection ends when all requests in flight are answered.
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+        self.begin_ending();
         self.end_if_answered(context);
     }
 

@@ -16,6 +16,7 @@ use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
 use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
+use crate::profile::Binding;
 
 /// The least time between two warnings of a shard about requests that were refused for their host
 /// or origin, in milliseconds: an operator sees within a minute why a proxy or a page is refused.
@@ -246,6 +247,11 @@ fn check<'a>(
         _ => rules.origins[usize::from(source.listener())].check(host, origin),
     };
     allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
+    let is_upgrade = head.upgrades_to_websocket && head.method == Method::Get;
+    if source.binding() == Binding::WebSocket && !is_upgrade {
+        let text = "this address serves WebSocket: send a GET with Upgrade: websocket";
+        return Err(Reason::UpgradeRequired(text));
+    }
     let route = http::route(head, &rules.endpoint_path)?;
     let accept = reply.accept;
     match route {

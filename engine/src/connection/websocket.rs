@@ -41,6 +41,7 @@ impl Connection {
         let socket = WebSocket {
             framer: Framer::new(Role::Server),
             message: None,
+            due_ms: None,
             awaits_pong: false,
         };
         let mut channel = MessageChannel::new(Framing::WebSocket(socket));
@@ -60,6 +61,7 @@ impl Connection {
         };
         let mut framer = std::mem::replace(&mut socket.framer, Framer::new(Role::Server));
         let mut message = socket.message.take();
+        let mut due_ms = socket.due_ms.take();
         socket.awaits_pong &= input.is_empty();
         let mut consumed = 0;
         let mut needs_more = false;
@@ -77,13 +79,17 @@ impl Connection {
                     break;
                 }
             }
+            due_ms = due_ms.filter(|_| framer.is_in_message());
         }
         let is_partial = framer.is_in_message() && consumed == input.len();
         if self.phase == Phase::Idle && (needs_more || is_partial) {
             self.phase = Phase::ReadingMessage;
+            let timeout_ms = context.rules.connection.body_timeout_ms;
+            due_ms = due_ms.or_else(|| Some(context.endpoint.now_ms() + timeout_ms));
         }
         if let Some(socket) = self.websocket_mut() {
             (socket.framer, socket.message) = (framer, message);
+            socket.due_ms = due_ms;
         }
         match self.is_between_answers() {
             true => self.shed_input_if_much(context),

@@ -202,7 +202,14 @@ impl Shard {
         };
         (connection.armed, connection.armed_for) = connection.armed_timer();
         match connection.armed.duration_ms(&self.profile) {
-            Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
+            Some(duration_ms) => {
+                let due_ms = match connection.armed {
+                    Timer::Body => connection.channel().and_then(|it| it.message_due_ms()),
+                    _ => None,
+                };
+                let due_ms = due_ms.unwrap_or(self.now_ms + duration_ms);
+                self.wheel.schedule(key.index, due_ms);
+            }
             None => self.wheel.cancel(key.index),
         }
     }
@@ -341,7 +348,9 @@ impl Shard {
             return;
         };
         // A change of state that was not a step leaves an old deadline behind.
-        if connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet {
+        let is_old = connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet;
+        let due_ms = connection.channel().and_then(|it| it.message_due_ms());
+        if is_old || due_ms.is_some_and(|due_ms| due_ms > self.now_ms) {
             return self.set_timer(key);
         }
         let mut context = self.handling.context(key);
