@@ -6,7 +6,7 @@ use corelane_protocol::jsonrpc::{Document, Id, OwnedId, ShapeError};
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use super::legacy::is_malformed_response;
+use crate::handler::call::questions::parse_question_id;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
@@ -229,4 +229,9 @@ fn no_session(claim: SessionClaim<'_>) -> Reason<'static> {
         SessionClaim::Named { .. } => Reason::SessionUnknown,
         SessionClaim::OfConnection => Reason::NotInitialized,
     }
+}
+
+/// Whether a text that is no message was to answer a request of the server.
+pub(super) fn is_malformed_response(error: ShapeError<'_>) -> bool {
+    matches!(error.answers, Some(Id::String(id)) if parse_question_id(id).is_some())
 }
