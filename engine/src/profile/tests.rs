@@ -58,10 +58,7 @@ fn complete() -> Profile {
             in_flight_max: Some(1000),
             ..Tools::default()
         },
-        tls: Tls {
-            handshake_threads: Some(1),
-            ..Tls::default()
-        },
+        tls: Tls::complete(),
         core: vec![CoreProfile {
             id: 0,
             role: CoreRole::Shard,
