@@ -80,6 +80,9 @@ impl Connection {
         let Some(buffers) = &self.buffers else {
             return false;
         };
+        if self.phase == Phase::Handshaking {
+            return buffers.is_paused;
+        }
         let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
         let waits = self.phase == Phase::Idle || self.is_answering();
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
@@ -118,6 +121,19 @@ impl Connection {
             (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
             _ => {}
         }
+    }
+
+    /// Records that reading must stop until a step of the handshake is over.
+    #[cfg(feature = "tls")]
+    pub(crate) fn pause_handshake(&mut self, context: &mut Context<'_>) {
+        self.buffers(context).is_paused = true;
+    }
+
+    /// Whether reading stopped for a step of the handshake; it continues then.
+    #[cfg(feature = "tls")]
+    pub(crate) fn resume_handshake(&mut self) -> bool {
+        let buffers = self.buffers.as_mut();
+        buffers.is_some_and(|buffers| std::mem::take(&mut buffers.is_paused))
     }
 
     /// Whether reading was paused and can continue; it continues then.

@@ -14,6 +14,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::channel::{ChannelRequest, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
 
@@ -53,10 +54,16 @@ impl Connection {
             session: channel.session,
             overload: overload.as_deref(),
         };
+        let (user, holder) = context.known_peer();
+        let user = user.map(UserName::text);
+        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: channel.client.principal().or(context.principal()),
-            peer: Some(channel.client.holder()),
+            principal: channel.client.principal().or(of_connection),
+            peer: Some(match channel.is_websocket() {
+                true => channel.client.holder(),
+                false => holder,
+            }),
         };
         let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);

@@ -14,6 +14,7 @@ use super::response::{self, Extra};
 use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 use crate::profile::Binding;
 
@@ -62,16 +63,16 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let peer = context.peer;
+        let (user, peer) = peer_of(self.source, context);
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
-        let checked = principal_of(head, context.rules, context.principal());
-        let endpoint = &mut *context.endpoint;
         let rules = context.rules;
-        let checked = checked.and_then(|principal| {
+        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
+        let checked = principal_of(head, rules, of_connection).and_then(|principal| {
             let route = check(head, &reply, self.source, rules)?;
             Ok((principal, route))
         });
+        let endpoint = &mut *context.endpoint;
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
             Err(reason) => {
@@ -211,6 +212,15 @@ fn handle(
         (Route::Upgrade(_), _) => endpoint.refuse(None, Reason::Draining, out),
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
     }
+}
+
+/// The user and the holder of the peer, as far as they are known.
+fn peer_of(source: Source, context: &Context<'_>) -> (Option<UserText>, Option<HolderKey>) {
+    if !source.is_unix() {
+        return (None, context.peer);
+    }
+    let (user, holder) = context.known_peer();
+    (user.map(UserName::text), Some(holder))
 }
 
 /// The principal: that of a header, else `of_connection`.

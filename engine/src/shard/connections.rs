@@ -1,7 +1,5 @@
 //! The effects of completions on connections, and the operations that follow.
 
-use std::net::IpAddr;
-
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
@@ -11,7 +9,7 @@ use crate::guard::network::Network;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
 use corelane_io::chunk::Chunk;
-use corelane_io::ring::Completion;
+use corelane_io::ring::{Completion, Peer};
 use corelane_io::slots::SlotKey;
 
 /// Requests that the connections with leftover requests make in a round, all together.
@@ -56,7 +54,7 @@ impl Shard {
                 outcome,
                 armed,
             } => self.streamed(key, outcome, armed),
-            Completion::PeerAddress { key, address } => self.peer_known(key, address),
+            Completion::PeerFound { key, peer } => self.peer_found(key, peer),
             Completion::Connected { .. } => unreachable!("a shard accepts and never connects"),
         }
     }
@@ -173,16 +171,22 @@ impl Shard {
         }
     }
 
-    /// Continues the request that waited for the address of its peer.
-    pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
+    /// Begins to read from a connection that waited for the name of its peer, or continues the
+    /// request that waited for it.
+    pub(super) fn peer_found(&mut self, key: SlotKey, peer: Option<Peer>) {
+        let address = match peer {
+            Some(Peer::Address(address)) => Some(address),
+            Some(Peer::User(_)) | None => None,
+        };
         self.admit_address(key, address);
+        let holder = self.handling.endpoint.holder_of(address.map(Network::from));
+        self.open_for(key, peer, holder);
         let request = self.lookups.remove(&key);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
             return;
         };
-        let peer = self.handling.endpoint.holder_of(address.map(Network::from));
         let mut context = self.handling.context(key);
-        context.peer = Some(peer);
+        context.peer = Some(holder);
         if connection.go_on(request, &mut context) {
             self.close(key);
         } else {
@@ -219,7 +223,7 @@ impl Shard {
             self.forget_secured(key, connection.is_sending());
         }
         self.wheel.cancel(key.index);
-        self.forget_admitted(key);
+        self.forget_admitted(key, connection.source);
         self.handling.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
