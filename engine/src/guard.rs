@@ -8,5 +8,6 @@ pub(crate) mod forwarded;
 pub(crate) mod holder;
 pub mod network;
 pub mod origin;
+pub(crate) mod peer;
 pub mod principal;
 pub(crate) mod shares;

@@ -1,6 +1,6 @@
 """A client of the Python SDK: python python-client.py URL
 
-Its transport is that of the URL: WebSocket (ws:), HTTP+SSE (a path that ends with /sse) or
+Its transport is that of the URL: WebSocket (ws: or wss:), HTTP+SSE (a path that ends with /sse) or
 Streamable HTTP.
 
 Goes through what a host does with a server in a session of 2025-11-25, and ends with the exit code
@@ -40,7 +40,7 @@ async def cancels_a_call(session):
 
 
 def transport(url):
-    if url.startswith("ws:"):
+    if url.startswith("ws"):
         return websocket_client(url)
     return sse_client(url) if url.endswith("/sse") else streamablehttp_client(url)
 

@@ -1,4 +1,4 @@
-// A client of the TypeScript SDK over the transport of its URL: WebSocket (ws:), HTTP+SSE (a path
+// A client of the TypeScript SDK over the transport of its URL: WebSocket (ws: or wss:), HTTP+SSE (a path
 // that ends with /sse) or Streamable HTTP:
 //     node typescript-client.mjs URL
 // Goes through what a host does with a server in a session of 2025-11-25, and ends with the exit
@@ -16,7 +16,7 @@ import {
 const url = new URL(process.argv[2]);
 const isSse = url.pathname.endsWith("/sse");
 const Transport =
-  url.protocol === "ws:"
+  url.protocol.startsWith("ws")
     ? WebSocketClientTransport
     : isSse
       ? SSEClientTransport

@@ -120,6 +120,8 @@ mod task_status;
 mod tasks;
 #[path = "integration/test_client.rs"]
 mod test_client;
+#[path = "integration/tls.rs"]
+mod tls;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]

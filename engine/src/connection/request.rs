@@ -17,6 +17,7 @@ use super::response::{self, Extra};
 use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 use crate::profile::Binding;
 
@@ -66,27 +67,28 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let client = (self.source, context.principal());
-        let checked = check(head, &mut reply, client, context.rules);
-        if let Some(plain) = Plain::of(&checked, head, context.rules) {
-            self.answer_plain(plain, (head, bytes), reply, context);
-            return None;
-        }
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let peer = context.peer;
-        let overload = overload(context);
+        let (user, peer) = peer_of(self.source, context);
+        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
+        let client = (self.source, of_connection);
+        let checked = check(head, &mut reply, client, context.rules);
+        if let Some(plain) = Plain::of(&checked, head, context.rules) {
+            *context.scratch = scratch;
+            self.answer_plain(plain, (head, bytes), reply, context);
+            return None;
+        }
+        let checked = match overload(context).filter(|_| checked.is_ok()) {
+            Some(text) => Err(Reason::Overloaded(text)),
+            None => checked,
+        };
         let endpoint = &mut *context.endpoint;
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
             Err(reason) => {
                 warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
                 endpoint.refuse(None, reason, &mut scratch)
-            }
-            Ok(_) if overload.is_some() => {
-                let text = overload.unwrap_or_default();
-                endpoint.refuse(None, Reason::Overloaded(text), &mut scratch)
             }
             Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 *context.scratch = scratch;
@@ -181,7 +183,10 @@ impl Connection {
 
     pub(super) fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
         self.phase = Phase::Waiting;
-        self.buffers(context).waiting.insert(WaitingRequest {
+        let Some(http) = self.buffers(context).http_mut() else {
+            unreachable!("a request on a channel waits in its table");
+        };
+        http.waiting.insert(WaitingRequest {
             reply,
             is_post: true,
             call: None,
@@ -230,6 +235,15 @@ fn handle(
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
         (Route::Head | Route::Options, _) => unreachable!("it was answered as a plain request"),
     }
+}
+
+/// The user and the holder of the peer, as far as they are known.
+fn peer_of(source: Source, context: &Context<'_>) -> (Option<UserText>, Option<HolderKey>) {
+    if !source.is_unix() {
+        return (None, context.peer);
+    }
+    let (user, holder) = context.known_peer();
+    (user.map(UserName::text), Some(holder))
 }
 
 /// The checks before the body is read. The host and the origin come first: nothing else of a page

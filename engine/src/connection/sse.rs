@@ -16,7 +16,8 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Method, RequestHead};
 
 use super::body::PostponedRequest;
-use super::channel::{Framing, MessageChannel, Outgoing};
+use super::buffers::Work;
+use super::channel::{ChannelClient, Framing, MessageChannel, Outgoing};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::posted::{PostedMessage, StreamId};
@@ -119,15 +120,17 @@ impl Connection {
         response::write_stream_head(context.out(), &reply, fields);
         response::write_endpoint(context.out(), &reply, &uri);
         context.meter.count(Counter::StreamsOpen);
-        let mut channel = MessageChannel::new(Framing::Events(Outgoing {
+        let mut channel = MessageChannel::new(Framing::Events(Box::new(Outgoing {
             reply,
             random: id.random,
             held: VecDeque::new(),
-        }));
-        channel.principal = principal;
-        channel.holder = context.peer.unwrap_or(HolderKey::ANONYMOUS);
+        })));
+        channel.client = match principal {
+            Some(principal) => ChannelClient::Principal(principal),
+            None => ChannelClient::Anonymous(context.peer.unwrap_or(HolderKey::ANONYMOUS)),
+        };
         self.drop_input(context);
-        self.buffers(context).channel = Some(Box::new(channel));
+        self.buffers(context).work = Work::Channel(channel);
         self.phase = Phase::ReadingMessage;
         Ok(())
     }
@@ -200,7 +203,7 @@ impl Connection {
     pub(crate) fn is_stream_of(&self, random: u128, principal: Option<&str>) -> bool {
         self.channel().is_some_and(|channel| {
             let is_it = |outgoing: &Outgoing| outgoing.random == random;
-            channel.outgoing().is_some_and(is_it) && channel.principal.as_deref() == principal
+            channel.outgoing().is_some_and(is_it) && channel.client.principal() == principal
         })
     }
 }

@@ -161,7 +161,7 @@ mod tests {
             ),
             ("backlog", "server.backlog"),
             ("calls.idle_timeout", "timeout"),
-            ("nothing", "server.*, ring.*"),
+            ("nothing", "server.*, unix.*, ring.*"),
             ("", "server.listen"),
         ] {
             let error = Profile::explain(key).expect_err(key).to_string();

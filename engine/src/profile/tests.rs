@@ -1,5 +1,6 @@
 //! The schema, its validation, and the profiles under `tuning/profiles`.
 
+mod complete_server;
 mod core_sections;
 
 use std::collections::BTreeSet;
@@ -8,45 +9,28 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::Tls;
-use super::Tools;
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
+use super::{Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
 }
 
-/// The first section of [`complete`].
-fn complete_server(server: Server) -> Server {
-    Server {
-        listen: server.listen,
-        stdio: server.stdio,
-        endpoint: server.endpoint,
-        shards: Some(2),
-        cores: Some("0-1".parse().expect("two cores")),
-        allowed_hosts: vec!["mcp.example.com".to_owned()],
-        allowed_origins: vec!["https://app.example.com".to_owned()],
-        allow_credentials: server.allow_credentials,
-        preflight_max_age_s: server.preflight_max_age_s,
-        sse_endpoint: Some("/sse".to_owned()),
-        probes: server.probes,
-        principal_header: Some("x-forwarded-user".to_owned()),
-        state_key_files: vec!["/etc/corelane/state.key".into()],
-        proxy_protocol_from: vec!["10.0.0.5".to_owned()],
-        forwarded_from: vec!["10.0.0.0/8".to_owned()],
-        drain_notice_ms: server.drain_notice_ms,
-        drain_timeout_ms: server.drain_timeout_ms,
-        backlog: server.backlog,
-    }
-}
-
 /// A valid profile in which every optional knob has a value. No `..`: a knob that is added to one
 /// of these sections and forgotten here does not compile.
 fn complete() -> Profile {
-    let Profile { server, ring, .. } = Profile::default();
+    let Profile {
+        server, unix, ring, ..
+    } = Profile::default();
     Profile {
-        server: complete_server(server),
+        server: complete_server::server(server),
+        unix: Unix {
+            mode: unix.mode,
+            owner: Some("corelane".to_owned()),
+            group: Some("1000".to_owned()),
+            user_is_principal: unix.user_is_principal,
+        },
         ring: Ring {
             submission_entries: ring.submission_entries,
             completion_entries: ring.completion_entries,
@@ -63,10 +47,7 @@ fn complete() -> Profile {
             in_flight_max: Some(1000),
             ..Tools::default()
         },
-        tls: Tls {
-            handshake_threads: Some(1),
-            ..Tls::default()
-        },
+        tls: Tls::complete(),
         core: vec![CoreProfile {
             id: 0,
             role: CoreRole::Shard,

@@ -8,6 +8,8 @@ use super::proxied::HeaderStep;
 use super::work::Shard;
 use crate::connection::http::Connection;
 use crate::connection::source::Source;
+use crate::guard::network::Network;
+use crate::guard::peer::KnownPeer;
 use corelane_io::slots::SlotKey;
 
 impl Shard {
@@ -45,10 +47,21 @@ impl Shard {
         };
         if !self.clients.identify(key.index, peer) {
             connection.begin_requests();
-            self.admit_address(key, address);
+            self.note_client(key, address);
         }
         if self.slots.get(key).is_some() {
             self.begin_reading(key);
+        }
+    }
+
+    /// Counts a connection for the address of its client, for which it holds what it takes.
+    fn note_client(&mut self, key: SlotKey, address: Option<IpAddr>) {
+        self.admit_address(key, address);
+        let connection = self.slots.get(key);
+        if connection.is_some_and(|connection| connection.source.names_peer_first()) {
+            let holder = self.handling.endpoint.holder_of(address.map(Network::from));
+            let known = KnownPeer::Anonymous(holder);
+            self.handling.peers.insert(key.index, known);
         }
     }
 
@@ -63,7 +76,7 @@ impl Shard {
             }
             HeaderStep::Done { consumed } => {
                 self.slots.get_mut(key)?.begin_requests();
-                self.admit_address(key, self.clients.of(key.index));
+                self.note_client(key, self.clients.of(key.index));
                 self.slots.get(key).is_some().then_some(consumed)
             }
         }

@@ -1,7 +1,5 @@
 //! The effects of completions on connections, and the operations that follow.
 
-use std::net::IpAddr;
-
 use corelane_protocol::binding::refusal::Reason;
 
 use super::work::Shard;
@@ -13,7 +11,7 @@ use crate::guard::network::Network;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
 use corelane_io::chunk::Chunk;
-use corelane_io::ring::Completion;
+use corelane_io::ring::{Completion, Peer};
 use corelane_io::slots::SlotKey;
 
 /// Requests that the connections with leftover requests make in a round, all together.
@@ -58,7 +56,7 @@ impl Shard {
                 outcome,
                 armed,
             } => self.streamed(key, outcome, armed),
-            Completion::PeerAddress { key, address } => self.peer_known(key, address),
+            Completion::PeerFound { key, peer } => self.peer_found(key, peer),
             Completion::Connected { .. } => unreachable!("a shard accepts and never connects"),
         }
     }
@@ -175,26 +173,36 @@ impl Shard {
             }
             self.lookups.insert(key, request);
             match self.clients.of(key.index) {
-                Some(client) => self.peer_known(key, Some(client)),
+                Some(client) => self.peer_found(key, Some(Peer::Address(client))),
                 None => self.look_up_peer(key),
             }
         }
     }
 
-    /// Continues the request that waited for the address of its peer.
-    pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
+    /// Begins to read from a connection that waited for the name of its peer, or continues the
+    /// request that waited for it.
+    pub(super) fn peer_found(&mut self, key: SlotKey, peer: Option<Peer>) {
+        let address = match peer {
+            Some(Peer::Address(address)) => Some(address),
+            Some(Peer::User(_)) | None => None,
+        };
         if self.clients.is_peer_needed(key.index) {
             return self.peer_identified(key, address);
         }
         self.admit_address(key, address);
         let request = self.lookups.remove(&key);
+        let named = |peer| match &request {
+            Some(request) => self.clients.named_in(peer, request),
+            None => peer,
+        };
+        let client = address.map(named).map(Network::from);
+        let holder = self.handling.endpoint.holder_of(client);
+        self.open_for(key, peer, holder);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
             return;
         };
-        let address = address.map(|peer| self.clients.named_in(peer, &request));
-        let peer = self.handling.endpoint.holder_of(address.map(Network::from));
         let mut context = self.handling.context(key);
-        context.peer = Some(peer);
+        context.peer = Some(holder);
         if connection.go_on(request, &mut context) {
             self.close(key);
         } else {
@@ -231,7 +239,7 @@ impl Shard {
             self.forget_secured(key, connection.is_sending());
         }
         self.wheel.cancel(key.index);
-        self.forget_admitted(key);
+        self.forget_admitted(key, connection.source);
         self.handling.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
@@ -242,12 +250,12 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, channel) = (buffers.waiting.take(), buffers.channel.take());
+        let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
         if let Some(channel) = channel {
-            self.channel_gone(key, *channel);
+            self.channel_gone(key, channel);
         }
         if let Some(waiting) = waiting {
             self.note_capacity();

@@ -8,7 +8,8 @@
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::meter::Counter;
-use crate::profile::memory::CONNECTION_BYTES;
+use crate::profile::ShardProfile;
+use crate::profile::memory::{CONNECTION_BYTES, MemoryLimit};
 
 /// Between two sums, in which a network of 10 Gbit/s brings 12 MB.
 const LOOK_INTERVAL_MS: u64 = 10;
@@ -104,5 +105,13 @@ impl Shard {
         handling.spare_buffers = Vec::new();
         handling.scratch = Vec::new();
         handling.endpoint.trim();
+    }
+}
+
+/// Bytes of memory that a shard of `shards` may hold for its clients.
+pub(super) fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
+    match profile.overload.memory_bytes_max {
+        0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
+        bytes => bytes,
     }
 }

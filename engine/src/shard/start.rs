@@ -18,6 +18,7 @@ use super::control::ShardControl;
 use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
+use super::memory::memory_bytes_max;
 use super::proxied::{ProxiedClients, Proxies};
 use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
@@ -35,7 +36,6 @@ use crate::handler::runtime::RuntimeContext;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
-use crate::profile::memory::MemoryLimit;
 use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
 use corelane_io::chunk::ChunkPool;
@@ -77,10 +77,11 @@ pub(crate) struct ShardPlan {
     pub(crate) profile: ShardProfile,
     pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
-    /// The hosts and origins of each listener.
     pub(crate) origins: Vec<OriginPolicy>,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
+    /// Whether the user of a peer on a Unix socket is its principal.
+    pub(crate) user_is_principal: bool,
     pub(crate) http: HttpSettings,
     pub(crate) proxies: Proxies,
     pub(crate) parts: ServerParts,
@@ -464,6 +465,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         forwards: Vec::new(),
         postponed: Vec::new(),
         posts: Vec::new(),
+        peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,
@@ -472,6 +474,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
+            user_is_principal: plan.user_is_principal,
             foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
             http_settings: plan.http.clone(),
@@ -489,12 +492,4 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         output_bytes: 0,
     };
     (handling, offload)
-}
-
-/// Bytes of memory that a shard of `shards` may hold for its clients.
-fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
-    match profile.overload.memory_bytes_max {
-        0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
-        bytes => bytes,
-    }
 }

@@ -21,7 +21,7 @@ use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Principals, Rules};
+use crate::connection::context::{Context, KnownPeers, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::posted::PostedMessage;
 use crate::connection::response::Date;
@@ -147,6 +147,7 @@ pub(super) struct OverloadWarnings {
     pub(super) address: Throttle,
     pub(super) unknown_address: Throttle,
     pub(super) delay: Throttle,
+    pub(super) output: Throttle,
 }
 
 impl OverloadWarnings {
@@ -159,6 +160,7 @@ impl OverloadWarnings {
             address: throttle(),
             unknown_address: throttle(),
             delay: throttle(),
+            output: throttle(),
         }
     }
 }
@@ -195,6 +197,8 @@ pub(crate) struct Handling {
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
     /// Messages of this step for streams of HTTP+SSE.
     pub(super) posts: Vec<PostedMessage>,
+    /// The peers of connections that know theirs, by their indexes.
+    pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     /// The principals of connections that have one, whatever they send.
     pub(super) principals: Principals,
@@ -230,6 +234,7 @@ impl Handling {
             posts: &mut self.posts,
             peer: None,
             principals: &self.principals,
+            peers: &self.peers,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,

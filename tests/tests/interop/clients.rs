@@ -1,74 +1,101 @@
-//! Clients of the official SDKs, of the last versions that have all transports.
+//! Clients of the official SDKs, of the last versions that have all transports, without and with
+//! TLS.
 
-use std::path::Path;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use corelane_tests::conformance::{home, node, python};
 use corelane_tests::{Server, Setup, Totals};
 
-/// The script of a client, and the program that runs it.
-fn typescript() -> Command {
-    script(&node(), "typescript-client.mjs")
+/// A program that runs the script of a client, and the variable that names the authorities that it
+/// trusts.
+struct Client(PathBuf, &'static str, &'static str);
+
+fn typescript() -> Client {
+    Client(node(), "typescript-client.mjs", "NODE_EXTRA_CA_CERTS")
 }
 
-fn python_sdk() -> Command {
-    script(&python("python"), "python-client.py")
+fn python_sdk() -> Client {
+    Client(python("python"), "python-client.py", "SSL_CERT_FILE")
 }
 
-fn script(program: &Path, name: &str) -> Command {
-    let mut command = Command::new(program);
-    command.arg(home().join(name));
-    command
-}
+impl Client {
+    /// Runs against a path without and with TLS, and ends well each time.
+    fn check(&self, scheme: &str, path: &str) -> Server {
+        let folder = tempfile::tempdir().expect("a directory");
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|it| folder.path().join(it));
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate");
+        fs::write(&certificate, made.cert.pem()).expect("a file");
+        fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own file");
+        let profile = format!(
+            "[server]\nsse_endpoint = \"/sse\"\n\
+             [[tls.certificates]]\ncertificate_file = {certificate:?}\nkey_file = {key:?}"
+        );
+        let server = Setup::shards(2).profile(&profile);
+        let server = server.listen("https://127.0.0.1:0");
+        let server = match scheme {
+            "ws" => server
+                .listen("ws://127.0.0.1:0")
+                .listen("wss://127.0.0.1:0"),
+            _ => server,
+        };
+        let server = server.start();
+        for address in server.addresses() {
+            let Client(program, script, trust) = self;
+            let output = Command::new(program)
+                .arg(home().join(script))
+                .arg(format!("{}{path}", address.replace("http", scheme)))
+                .env(trust, &certificate)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap_or_else(|error| {
+                    panic!("{error}: run ./perf-scripts/test.sh, which installs it")
+                });
+            let said = String::from_utf8_lossy(&output.stdout);
+            let complaints = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{address}: {said}\n{complaints}");
+            assert_eq!(said, "done\n", "{address}: {complaints}");
+        }
+        server
+    }
 
-/// Runs the client, which ends well.
-fn check(mut client: Command, scheme: &str, path: &str) -> Server {
-    let profile = "[server]\nsse_endpoint = \"/sse\"";
-    let server = Setup::shards(2).profile(profile).start();
-    let output = client
-        .arg(format!("{scheme}://{}{path}", server.address()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{error}: run ./perf-scripts/test.sh, which installs it"));
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complaints}");
-    assert_eq!(said, "done\n", "{complaints}");
-    server
-}
-
-fn check_websocket(client: Command) {
-    let server = check(client, "ws", "/mcp");
-    let totals = Totals::of_end(&server, || server.log());
-    assert_eq!(totals.value("connections_accepted", ""), 1, "{totals}");
+    fn check_websocket(&self) {
+        let server = self.check("ws", "/mcp");
+        let totals = Totals::of_end(&server, || server.log());
+        assert_eq!(totals.value("connections_accepted", ""), 4, "{totals}");
+    }
 }
 
 #[test]
 fn the_typescript_client_is_served_over_websocket() {
-    check_websocket(typescript());
+    typescript().check_websocket();
 }
 
 #[test]
 fn the_python_client_is_served_over_websocket() {
-    check_websocket(python_sdk());
+    python_sdk().check_websocket();
 }
 
 #[test]
 fn the_typescript_client_is_served_over_sse() {
-    check(typescript(), "http", "/sse");
+    typescript().check("http", "/sse");
 }
 
 #[test]
 fn the_python_client_is_served_over_sse() {
-    check(python_sdk(), "http", "/sse");
+    python_sdk().check("http", "/sse");
 }
 
 #[test]
 fn the_typescript_client_is_served_over_streamable_http() {
-    check(typescript(), "http", "/mcp");
+    typescript().check("http", "/mcp");
 }
 
 #[test]
 fn the_python_client_is_served_over_streamable_http() {
-    check(python_sdk(), "http", "/mcp");
+    python_sdk().check("http", "/mcp");
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Principals, Rules};
+use crate::connection::context::{Context, KnownPeers, Principals, Rules};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
@@ -50,6 +50,7 @@ pub(super) struct TestConnection {
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
     pub(super) principals: Principals,
+    pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -86,6 +87,7 @@ impl TestConnection {
             posts: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
             principals: Principals::default(),
+            peers: KnownPeers::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
@@ -94,6 +96,7 @@ impl TestConnection {
                 origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
+                user_is_principal: true,
                 http_settings: HttpSettings::of(&Server::default()),
                 foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 cors: Cors::default(),
@@ -158,6 +161,7 @@ impl TestConnection {
             posts: &mut self.posts,
             peer: self.peer,
             principals: &self.principals,
+            peers: &self.peers,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use corelane_io::ring::Peer;
 use corelane_io::slots::SlotKey;
 
 use super::client::Client;
@@ -36,7 +37,7 @@ async fn accepted(shard: &mut TestShard) -> (Client, SlotKey) {
 async fn client_at(shard: &mut TestShard, address: &str) -> (Client, SlotKey) {
     let (client, key) = accepted(shard).await;
     let address: IpAddr = address.parse().expect("an address");
-    shard.shard.peer_known(key, Some(address));
+    shard.shard.peer_found(key, Some(Peer::Address(address)));
     shard.settle().await;
     (client, key)
 }
@@ -78,9 +79,10 @@ fn nothing_is_read_before_the_peer_is_known() {
     with_shard(behind_a_proxy, async |shard| {
         let (client, key) = accepted(shard).await;
         client.sends(HELLO);
-        shard
-            .shard
-            .peer_known(key, Some("192.0.2.9".parse().expect("an address")));
+        shard.shard.peer_found(
+            key,
+            Some(Peer::Address("192.0.2.9".parse().expect("an address"))),
+        );
         shard.settle().await;
         assert!(client.received_text().starts_with("HTTP/1.1 200"));
         // An address that cannot be looked up may be that of a proxy.

@@ -1,0 +1,27 @@
+//! A first section in which every optional knob has a value.
+
+use crate::profile::Server;
+
+/// The defaults `server` with them. No `..`, as in the other sections.
+pub(super) fn server(server: Server) -> Server {
+    Server {
+        listen: server.listen,
+        stdio: server.stdio,
+        endpoint: server.endpoint,
+        shards: Some(2),
+        cores: Some("0-1".parse().expect("two cores")),
+        allowed_hosts: vec!["mcp.example.com".to_owned()],
+        allowed_origins: vec!["https://app.example.com".to_owned()],
+        allow_credentials: server.allow_credentials,
+        preflight_max_age_s: server.preflight_max_age_s,
+        sse_endpoint: Some("/sse".to_owned()),
+        probes: server.probes,
+        principal_header: Some("x-forwarded-user".to_owned()),
+        state_key_files: vec!["/etc/corelane/state.key".into()],
+        proxy_protocol_from: vec!["10.0.0.5".to_owned()],
+        forwarded_from: vec!["10.0.0.0/8".to_owned()],
+        drain_notice_ms: server.drain_notice_ms,
+        drain_timeout_ms: server.drain_timeout_ms,
+        backlog: server.backlog,
+    }
+}
