@@ -410,6 +410,18 @@ fn refuses_knobs_that_contradict_each_other() {
 }
 
 #[test]
+fn refuses_hosts_and_origins_that_no_request_could_match() {
+    check_start(
+        "[server]\nallowed_hosts = [\"mcp.example.com\", \"http://x\"]",
+        "line 2: allowed host \"http://x\" is not of the form name or name:port",
+    );
+    check_start(
+        "[server]\nallowed_hosts = []\nallowed_origins = [\"example.com\"]",
+        "line 3: allowed origin \"example.com\" is not of the form scheme://name",
+    );
+}
+
+#[test]
 fn one_tool_has_half_of_the_calls_unless_the_profile_says_otherwise() {
     for (text, expected) in [
         ("", 8192),
