@@ -39,8 +39,8 @@ pub(super) enum CallsFull {
     },
     /// Its client holds its share of bytes, counted as the calls are.
     #[error(
-        "the client holds at least {held} bytes of arguments of calls in flight, and {bytes} more exceed \
-         its share of {max} (calls.bytes_max)"
+        "the client holds at least {held} bytes of arguments of calls in flight, and {bytes} more \
+         exceed its share of {max} (calls.bytes_max)"
     )]
     BytesOfHolder {
         bytes: usize,

@@ -7,15 +7,12 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
 use super::legacy::is_malformed_response;
+use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
 use crate::meter::Counter;
-
-/// Why nothing is begun that takes memory.
-pub(super) const OUT_OF_MEMORY: Reason<'static> =
-    Reason::Overloaded("the shard holds as much memory as it may (overload.memory_bytes_max)");
 
 /// Where a message of a session goes.
 pub(in crate::mcp) enum Routed {

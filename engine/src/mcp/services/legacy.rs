@@ -13,9 +13,9 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use super::admission::OUT_OF_MEMORY;
 use crate::handler::call::RequestOptions;
 use crate::handler::call::questions::parse_question_id;
+use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
