@@ -27,6 +27,7 @@ mod shard;
 mod supervision;
 mod tls;
 mod traffic;
+mod unix;
 
 use std::fs::File;
 use std::io::Read;
@@ -49,6 +50,7 @@ pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
 pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits};
 pub use traffic::{Connection, Http, Json, Lines, WebSocket};
+pub use unix::{FileMode, FileModeError, Unix};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
 use cores::CoreError;
@@ -111,6 +113,8 @@ const RELATIONS: &[(u64, &str, &str)] = &[
 pub struct Profile {
     /// The address of the process, access to it, and the number of shards.
     pub server: Server,
+    /// The files of Unix sockets.
+    pub unix: Unix,
     /// The socket ring of a shard.
     pub ring: Ring,
     /// The executor of a shard.
@@ -344,9 +348,10 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 21] {
+    fn sections(&self) -> [&dyn Section; 22] {
         [
             &self.server,
+            &self.unix,
             &self.ring,
             &self.executor,
             &self.budget,

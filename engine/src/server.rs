@@ -21,17 +21,16 @@ use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
-use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
 use crate::profile::{Binding, CoreRole, ListenAddress, Profile, ShardProfile, Transport};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
-use crate::transport::listener::{ListenOptions, listen};
+use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::Mesh;
-use corelane_io::rings::RINGS_MAX;
 
 mod affinity;
+mod capacity;
 #[cfg(feature = "tls")]
 mod certificates;
 mod directory;
@@ -49,6 +48,7 @@ mod test_client;
 mod without_tls;
 
 use affinity::Confined;
+use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
 use certificates::Certificates;
 use directory::ServedDirectory;
@@ -329,18 +329,21 @@ impl Server {
         let options = ListenOptions {
             backlog,
             write_timeout: Duration::from_millis(profile.connection.write_timeout_ms),
+            unix: &profile.unix,
         };
-        let listeners = listen(&profile.server.listen, cores.len(), options)?;
-        let addresses = listeners[0].iter().map(|it| it.address().clone()).collect();
+        let Listeners { of_shards, files } = listen(&profile.server.listen, cores.len(), options)?;
+        let addresses = of_shards[0].iter().map(|it| it.address().clone()).collect();
         let shards: Vec<_> = cores.iter().map(|&core| profile.for_core(core)).collect();
-        for (of_shard, shard) in listeners.iter().zip(&shards) {
+        for (of_shard, shard) in of_shards.iter().zip(&shards) {
             let mut listeners = of_shard.iter();
             listeners.try_for_each(|it| it.set_busy_poll(shard.ring.busy_poll_us))?;
         }
         let places = |of_shard: Vec<_>| of_shard.into_iter().map(Place::of).collect();
-        let intakes = listeners.into_iter().map(places);
+        let intakes = of_shards.into_iter().map(places);
         let intakes = intakes.map(|listeners| Intake::Listeners(listeners, backlog));
-        self.start_on(profile, &shards, addresses, intakes.collect())
+        let mut running = self.start_on(profile, &shards, addresses, intakes.collect())?;
+        running.socket_files = files;
+        Ok(running)
     }
 
     /// Starts a shard for each of `shard_profiles`, with the connections of its intake.
@@ -389,6 +392,7 @@ impl Server {
                 intake,
                 origins: origins.clone(),
                 principal: principal.clone(),
+                user_is_principal: profile.unix.user_is_principal,
                 endpoint_path: profile.server.endpoint.clone(),
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
@@ -452,32 +456,6 @@ fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Resu
         threads.handshake = profile.tls.threads_for(shards);
     }
     OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
-}
-
-/// Sockets that the limit on open files leaves one ring.
-fn allowed_descriptors() -> Result<u32> {
-    // A hard limit is the operator's decision; a soft one is only a default for programs that still
-    // use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    Ok(DescriptorLimit::of_process()?.table_entries()?)
-}
-
-/// Connections that each shard can hold, where the limit on open files allows one ring `allowed`;
-/// warns if the profile has more.
-fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
-    let wished = shards.iter().filter_map(|shard| shard.ring.descriptors);
-    let most = allowed.saturating_mul(RINGS_MAX);
-    if let Some(descriptors) = wished.max().filter(|it| *it > most) {
-        tracing::warn!(
-            "ring.descriptors = {descriptors} has no effect: the limit on open files allows \
-             {allowed} for each of {RINGS_MAX} rings of a shard; raise it with ulimit -n, or with \
-             LimitNOFILE= of a systemd unit"
-        );
-    }
-    let held = shards
-        .iter()
-        .map(|shard| shard.rings(allowed).ring.descriptors);
-    held.min().unwrap_or(allowed)
 }
 
 /// The host and origin check of each listener; warns of each that accepts any host.

@@ -6,10 +6,14 @@
 //! message that arrives on a [`Connection`] is checked against the official schema of its revision,
 //! also where the test does not look at it. It deliberately lacks a client for use outside tests.
 
+pub mod certificates;
+pub mod client;
 pub mod conformance;
 pub mod connection;
 pub mod event_stream;
 pub mod http;
+pub mod lines;
+pub mod link;
 pub mod liveness_probe;
 pub mod process;
 pub mod request;
@@ -19,13 +23,18 @@ pub mod stdio;
 pub mod tidy;
 pub mod timeouts;
 pub mod totals;
+pub mod websocket;
 pub mod wire_schema;
 
+mod channel_checker;
 mod schema_checker;
 
+pub use certificates::Authority;
+pub use client::{Channel, Client};
 pub use connection::{Connection, ReadError};
 pub use event_stream::{EventStream, Item};
 pub use http::Response;
+pub use lines::Lines;
 pub use liveness_probe::LivenessProbe;
 pub use request::Request;
 pub use server::{Server, Setup, binary};
@@ -33,3 +42,4 @@ pub use session::Session;
 pub use stdio::StdioServer;
 pub use timeouts::{PATIENCE, wait_until};
 pub use totals::Totals;
+pub use websocket::WebSocket;

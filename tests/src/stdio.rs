@@ -1,36 +1,21 @@
 //! Server processes on standard input and output: a message on each line, both ways.
-//!
-//! Every message of the server is held to the official schema of its revision when it is read.
 
-use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::process::{ChildStdin, ChildStdout, ExitStatus};
-use std::time::{Duration, Instant};
+use std::ops::{Deref, DerefMut};
+use std::process::ExitStatus;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
-
+use crate::client::Client;
+use crate::lines::Lines;
 use crate::process::Process;
-use crate::request::{CAPABILITIES_KEY, LEGACY, MODERN, VERSION_KEY};
 use crate::server::Setup;
-use crate::timeouts::PATIENCE;
-use crate::wire_schema::{Revision, check_schema};
 
-/// Key of the subscription in the `_meta` of a message of a listen stream.
-const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
+pub use crate::client::{call, cancelled, initialize, legacy, modern};
 
-/// A running server and its parent's ends of standard input and output.
+/// A running server, with a client on the parent's ends of standard input and output.
 #[derive(Debug)]
 pub struct StdioServer {
     process: Process,
-    input: Option<ChildStdin>,
-    output: Option<ChildStdout>,
-    /// The bytes read from standard output that are not yet a whole line.
-    partial: Vec<u8>,
-    /// Method and revision of requests without an answer, by their ids.
-    requests: HashMap<String, (String, Revision)>,
-    /// The revision of the session, once there is one.
-    session: Option<Revision>,
+    client: Client<Lines>,
+    is_output_open: bool,
 }
 
 impl Setup {
@@ -43,11 +28,8 @@ impl Setup {
         let (process, input, output) = self.arguments(&["--stdio"]).spawn_piped();
         StdioServer {
             process,
-            input: Some(input),
-            output: Some(output),
-            partial: Vec::new(),
-            requests: HashMap::new(),
-            session: None,
+            client: Client::over(Lines::over_pipes(input.into(), output.into())),
+            is_output_open: true,
         }
     }
 }
@@ -59,180 +41,39 @@ impl StdioServer {
         &self.process
     }
 
-    /// Sends bytes as they are.
-    ///
-    /// # Panics
-    /// If the server takes none.
-    pub fn send_bytes(&mut self, bytes: &[u8]) {
-        let input = self.input.as_mut().expect("standard input is open");
-        let sent = input.write_all(bytes).and_then(|()| input.flush());
-        sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
-    }
-
-    /// Sends a message on a line of its own.
-    pub fn send(&mut self, message: &Value) {
-        if let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) {
-            let revision = message["params"]["_meta"][VERSION_KEY].as_str();
-            let revision = revision.and_then(Revision::named).or(self.session);
-            let revision = revision.unwrap_or(Revision::November2025);
-            let request = (method.to_owned(), revision);
-            self.requests.insert(id.to_string(), request);
-        }
-        self.send_bytes(format!("{message}\n").as_bytes());
-    }
-
-    /// The next message of the server; nothing at the end of its output.
-    ///
-    /// # Panics
-    /// If none comes within [`PATIENCE`], or what comes is no message of the protocol.
-    pub fn receive(&mut self) -> Option<Value> {
-        let line = self.read_line()?;
-        let message: Value = serde_json::from_slice(&line)
-            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&line)));
-        self.check(&message);
-        Some(message)
-    }
-
-    /// The next message, which has to come.
-    ///
-    /// # Panics
-    /// As [`StdioServer::receive`] does, and at the end of output.
-    pub fn expect(&mut self) -> Value {
-        let message = self.receive();
-        message.unwrap_or_else(|| panic!("no message:\n{}", self.process.log()))
-    }
-
-    /// Sends a request and receives its answer, which is the next message.
-    ///
-    /// # Panics
-    /// As [`StdioServer::expect`] does, and if the answer is to another request.
-    pub fn exchange(&mut self, request: &Value) -> Value {
-        self.send(request);
-        let answer = self.expect();
-        assert_eq!(answer["id"], request["id"], "{answer}");
-        answer
-    }
-
-    /// Makes the session of a client with `capabilities`.
-    ///
-    /// # Panics
-    /// If the server makes none.
-    pub fn initialize(&mut self, capabilities: &Value) {
-        let answer = self.exchange(&initialize(LEGACY, capabilities));
-        assert_eq!(answer["result"]["protocolVersion"], LEGACY, "{answer}");
-        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
-    }
-
     /// Ends standard input.
     pub fn close_input(&mut self) {
-        self.input = None;
+        self.client.finish();
     }
 
     /// Closes the parent's end of standard output.
     pub fn close_output(&mut self) {
-        self.output = None;
+        self.is_output_open = false;
+        self.client.channel().close_output();
     }
 
     /// Waits for the process to end by itself, and checks that it has written nothing else.
     ///
     /// # Panics
-    /// If it goes on for longer than [`PATIENCE`], or has written something else.
+    /// If it goes on for longer than [`PATIENCE`](crate::PATIENCE), or has written something else.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
-        if self.output.is_some() {
-            let message = self.receive();
-            assert_eq!(message, None, "nothing is left");
+        if self.is_output_open {
+            self.client.expect_end();
         }
         self.process.wait_for_exit()
     }
+}
 
-    fn read_line(&mut self) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + PATIENCE;
-        let output = self.output.as_mut().expect("standard output is open");
-        let mut piece = vec![0; 1 << 16];
-        loop {
-            if let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
-                let rest = self.partial.split_off(end + 1);
-                let mut line = std::mem::replace(&mut self.partial, rest);
-                line.pop();
-                return Some(line);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(is_readable(output, left), "nothing within {PATIENCE:?}");
-            let count = output.read(&mut piece).expect("a pipe");
-            if count == 0 {
-                let partial = String::from_utf8_lossy(&self.partial);
-                assert!(partial.is_empty(), "a line without an end: {partial}");
-                return None;
-            }
-            self.partial.extend_from_slice(&piece[..count]);
-        }
-    }
+impl Deref for StdioServer {
+    type Target = Client<Lines>;
 
-    /// Checks a message against the schema of its revision.
-    fn check(&mut self, message: &Value) {
-        let is_answer = message.get("method").is_none();
-        let id = message.get("id").filter(|_| is_answer);
-        let request = id.and_then(|id| self.requests.remove(&id.to_string()));
-        let method = request.as_ref().map(|(method, _)| &**method);
-        if method == Some("initialize") {
-            let agreed = message["result"]["protocolVersion"].as_str();
-            self.session = agreed.and_then(Revision::named).or(self.session);
-        }
-        let meta = &message["params"]["_meta"];
-        let revision = match &request {
-            Some((method, revision)) if method != "initialize" => Some(*revision),
-            None if meta.get(SUBSCRIPTION_KEY).is_some() => None,
-            _ => self.session,
-        };
-        let revision = revision.unwrap_or(Revision::July2026);
-        if let Err(misfit) = check_schema(message, revision, method) {
-            panic!("{misfit}");
-        }
+    fn deref(&self) -> &Client<Lines> {
+        &self.client
     }
 }
 
-fn is_readable(output: &ChildStdout, wait: Duration) -> bool {
-    let mut polled = [PollFd::new(output, PollFlags::IN)];
-    let wait = Timespec::try_from(wait).expect("seconds fit");
-    matches!(poll(&mut polled, Some(&wait)), Ok(1))
-}
-
-/// A handshake with id 0.
-#[must_use]
-pub fn initialize(revision: &str, capabilities: &Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-        "protocolVersion": revision,
-        "capabilities": capabilities,
-        "clientInfo": { "name": "corelane-tests", "version": "1" },
-    }})
-}
-
-/// A request of a session.
-#[must_use]
-pub fn legacy(id: impl Into<Value>, method: &str, params: Value) -> Value {
-    json!({"jsonrpc": "2.0", "id": id.into(), "method": method, "params": params})
-}
-
-/// A modern request of a client without capabilities. `params` is an object.
-#[must_use]
-pub fn modern(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
-    params["_meta"][VERSION_KEY] = json!(MODERN);
-    if params["_meta"].get(CAPABILITIES_KEY).is_none() {
-        params["_meta"][CAPABILITIES_KEY] = json!({});
+impl DerefMut for StdioServer {
+    fn deref_mut(&mut self) -> &mut Client<Lines> {
+        &mut self.client
     }
-    legacy(id, method, params)
-}
-
-/// The parameters of a call.
-#[must_use]
-pub fn call(tool: &str, arguments: Value) -> Value {
-    json!({ "name": tool, "arguments": arguments })
-}
-
-/// The notification that cancels a request.
-#[must_use]
-pub fn cancelled(id: impl Into<Value>) -> Value {
-    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {
-        "requestId": id.into(),
-    }})
 }

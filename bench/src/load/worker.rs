@@ -220,7 +220,7 @@ impl Worker {
             Completion::Accepted { .. }
             | Completion::AcceptedOne { .. }
             | Completion::AcceptEnded { .. }
-            | Completion::PeerAddress { .. }
+            | Completion::PeerFound { .. }
             | Completion::Woken
             | Completion::Ticked => unreachable!("a worker only dials, receives and sends"),
         }

@@ -35,7 +35,7 @@ mod tag;
 #[cfg(test)]
 mod tests;
 
-pub use completion::{Completion, Hangup, Received, RingCounters};
+pub use completion::{Completion, Hangup, Peer, Received, RingCounters};
 pub use dial::Route;
 pub use error::RingError;
 pub use kernel::Wait;
@@ -172,10 +172,10 @@ impl Ring {
         self.flight.outstanding.has_brief(key.index)
     }
 
-    /// Looks up the address of a connection's peer; `PeerAddress` follows with the next
+    /// Looks up the address or the user of a connection's peer; `PeerFound` follows with the next
     /// [`Ring::enter`].
     pub fn look_up_peer(&mut self, key: SlotKey, family: AddressFamily) {
-        let lookup = Box::new(PeerLookup::of(key));
+        let lookup = Box::new(PeerLookup::of(key, family));
         let (tag, place) = self.flight.begin_lookup(lookup, |it| &mut it.name);
         self.push(tagged(peer::get_name(self.place(key), family, place), tag));
     }

@@ -9,6 +9,7 @@ use super::buffers::ConnectionBuffers;
 use super::response::Date;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::peer::{KnownPeer, UserName};
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
@@ -34,6 +35,8 @@ pub(crate) struct Context<'e> {
     pub(crate) peer: Option<HolderKey>,
     /// The principals of connections that have one.
     pub(crate) principals: &'e Principals,
+    /// The peers of connections that know theirs, by the indexes of their slots.
+    pub(crate) peers: &'e KnownPeers,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
@@ -54,6 +57,8 @@ pub(crate) struct Context<'e> {
 
 /// The principals of connections that have one of their own, by the indexes of their slots.
 pub(crate) type Principals = HashMap<u32, Box<str>, foldhash::fast::RandomState>;
+/// The peers of connections of a shard, by the indexes of their slots: at most one for each.
+pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
 
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
@@ -72,6 +77,8 @@ pub(crate) struct Rules {
     pub(crate) refusals: Throttle,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
+    /// Whether the user of a peer on a Unix socket is its principal.
+    pub(crate) user_is_principal: bool,
     /// Path of the endpoint.
     pub(crate) endpoint_path: String,
 }
@@ -118,6 +125,16 @@ impl<'e> Context<'e> {
             sequence,
             takes_events,
             is_on_channel: false,
+        }
+    }
+
+    /// The user and the holder of a peer that was looked up before the first byte was read.
+    pub(super) fn known_peer(&self) -> (Option<UserName>, HolderKey) {
+        match self.peers.get(&self.key.index) {
+            Some(KnownPeer::User(user)) => (Some(*user), HolderKey::ANONYMOUS),
+            Some(KnownPeer::Anonymous(holder)) => (None, *holder),
+            // Standard input and output.
+            None => (None, HolderKey::ANONYMOUS),
         }
     }
 

@@ -14,6 +14,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::channel::{ChannelRequest, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
 
@@ -23,11 +24,11 @@ const CHANGES_HELD_MAX: usize = 1024;
 impl Connection {
     /// The channel of the connection, if it has one.
     pub(crate) fn channel(&self) -> Option<&MessageChannel> {
-        self.buffers.as_ref()?.channel.as_deref()
+        self.buffers.as_ref()?.channel()
     }
 
     pub(super) fn channel_mut(&mut self) -> Option<&mut MessageChannel> {
-        self.buffers.as_mut()?.channel.as_deref_mut()
+        self.buffers.as_mut()?.channel_mut()
     }
 
     /// Handles whole messages at the start of `input`; returns how many bytes they took.
@@ -53,10 +54,16 @@ impl Connection {
             session: channel.session,
             overload: overload.as_deref(),
         };
+        let (user, holder) = context.known_peer();
+        let user = user.map(UserName::text);
+        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: channel.principal.as_deref().or(context.principal()),
-            peer: Some(channel.holder),
+            principal: channel.client.principal().or(of_connection),
+            peer: Some(match channel.is_websocket() {
+                true => channel.client.holder(),
+                false => holder,
+            }),
         };
         let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
@@ -204,7 +211,7 @@ impl Connection {
         self.write_message(message, context);
         let waits = self.is_sending();
         if let Some(channel) = self.channel_mut().filter(|_| waits) {
-            channel.answer_bytes += message.len();
+            channel.answer_bytes += message.len() as u32;
         }
     }
 
@@ -258,7 +265,8 @@ impl Connection {
     /// Bytes of answers that wait behind the send under way. They do not show how far behind the
     /// peer is: they may be ready all at once, however fast it reads.
     pub(super) fn channel_answer_bytes(&self) -> usize {
-        self.channel().map_or(0, |channel| channel.answer_bytes)
+        self.channel()
+            .map_or(0, |channel| channel.answer_bytes as usize)
     }
 
     /// Takes a request out of those in flight.
@@ -274,11 +282,17 @@ impl Connection {
         Some(request)
     }
 
-    /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+    /// The connection ends when the next bytes are handled, or none have come, and all requests in
+    /// flight are answered.
+    pub(crate) fn begin_ending(&mut self) {
         if let Some(channel) = self.channel_mut() {
             channel.is_ending = true;
         }
+    }
+
+    /// The connection ends when all requests in flight are answered.
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+        self.begin_ending();
         self.end_if_answered(context);
     }
 

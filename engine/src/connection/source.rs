@@ -2,17 +2,21 @@
 
 use crate::profile::{Binding, LISTENERS_MAX};
 
-const NUMBER_BITS: u32 = 4;
-const NUMBER_MASK: u8 = (1 << NUMBER_BITS) - 1;
-const BINDING_MASK: u8 = 0b11;
-const TLS: u8 = 1 << 7;
-
-/// The number of a listener, and the binding of its connections.
+/// The number of a listener, the binding of its connections, and the kind of their peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source(u8);
 
+const NUMBER_BITS: u32 = 4;
+const NUMBER_MASK: u8 = (1 << NUMBER_BITS) - 1;
+const BINDING_MASK: u8 = 0b11;
+const UNIX: u8 = 1 << 6;
+const TLS: u8 = 1 << 7;
+
 impl Source {
-    /// Of the listener with this number.
+    /// Standard input and output.
+    pub(crate) const STDIO: Source = Source::new(0, Binding::Lines);
+
+    /// Of the listener of TCP with this number.
     ///
     /// # Panics
     /// If the number is not below [`LISTENERS_MAX`].
@@ -35,6 +39,11 @@ impl Source {
         self.0 & TLS != 0
     }
 
+    /// The same of a Unix socket.
+    pub(crate) const fn on_unix(self) -> Source {
+        Source(self.0 | UNIX)
+    }
+
     /// The number of the listener.
     pub(crate) const fn listener(self) -> u8 {
         self.0 & NUMBER_MASK
@@ -49,6 +58,17 @@ impl Source {
             LINES => Binding::Lines,
             _ => Binding::WebSocket,
         }
+    }
+
+    /// Whether its peer is a process of this host, on a Unix socket.
+    pub(crate) const fn is_unix(self) -> bool {
+        self.0 & UNIX != 0
+    }
+
+    /// Whether the peer is looked up before anything is read: all messages of a connection of lines
+    /// take places in its name, and a user is the principal of each request.
+    pub(crate) const fn names_peer_first(self) -> bool {
+        self.is_unix() || matches!(self.binding(), Binding::Lines)
     }
 }
 
@@ -65,14 +85,17 @@ mod tests {
     use crate::profile::{Binding, LISTENERS_MAX};
 
     #[test]
-    fn a_source_has_the_number_and_the_binding_that_it_was_made_with() {
+    fn a_source_has_the_properties_that_it_was_made_with() {
         for number in 0..LISTENERS_MAX as u8 {
             for binding in [Binding::Http, Binding::Lines, Binding::WebSocket] {
                 let source = Source::new(number, binding);
-                for is_tls in [false, true, false] {
-                    let source = source.with_tls(is_tls);
-                    assert_eq!((source.listener(), source.binding()), (number, binding));
-                    assert_eq!(source.is_tls(), is_tls);
+                for (source, is_unix) in [(source, false), (source.on_unix(), true)] {
+                    for is_tls in [false, true, false] {
+                        let source = source.with_tls(is_tls);
+                        let found = (source.listener(), source.binding(), source.is_unix());
+                        assert_eq!(found, (number, binding, is_unix));
+                        assert_eq!(source.is_tls(), is_tls);
+                    }
                 }
             }
         }

@@ -9,10 +9,9 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::Tls;
-use super::Tools;
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
+use super::{Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -21,7 +20,9 @@ fn tuning(name: &str) -> PathBuf {
 /// A valid profile in which every optional knob has a value. No `..`: a knob that is added to one
 /// of these sections and forgotten here does not compile.
 fn complete() -> Profile {
-    let Profile { server, ring, .. } = Profile::default();
+    let Profile {
+        server, unix, ring, ..
+    } = Profile::default();
     Profile {
         server: Server {
             listen: server.listen,
@@ -35,6 +36,12 @@ fn complete() -> Profile {
             state_key_files: vec!["/etc/corelane/state.key".into()],
             drain_timeout_ms: server.drain_timeout_ms,
             backlog: server.backlog,
+        },
+        unix: Unix {
+            mode: unix.mode,
+            owner: Some("corelane".to_owned()),
+            group: Some("1000".to_owned()),
+            user_is_principal: unix.user_is_principal,
         },
         ring: Ring {
             submission_entries: ring.submission_entries,
@@ -52,10 +59,7 @@ fn complete() -> Profile {
             in_flight_max: Some(1000),
             ..Tools::default()
         },
-        tls: Tls {
-            handshake_threads: Some(1),
-            ..Tls::default()
-        },
+        tls: Tls::complete(),
         core: vec![CoreProfile {
             id: 0,
             role: CoreRole::Shard,

@@ -24,6 +24,7 @@ use crate::profile::{ListenAddress, Profile};
 use crate::shard::start::ShardError;
 use crate::shard::{ShardControl, ShardPlan};
 use crate::transport::stdio::StdioError;
+use crate::transport::unix::SocketFile;
 
 /// The supervisor of the shards.
 enum Supervision {
@@ -50,6 +51,8 @@ pub struct RunningServer {
     watches: Vec<Watch>,
     /// The certificates of listeners with TLS.
     certificates: Option<Certificates>,
+    /// The files of Unix sockets, removed after the shards have ended.
+    pub(super) socket_files: Vec<SocketFile>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -73,6 +76,7 @@ impl RunningServer {
             received,
             watches: Vec::new(),
             certificates: None,
+            socket_files: Vec::new(),
             runtime: None,
         }
     }

@@ -11,7 +11,6 @@ use super::work::Shard;
 use crate::connection::http::Connection;
 use crate::connection::source::Source;
 use crate::meter::Counter;
-use crate::profile::Binding;
 use crate::transport::listener::Listener;
 use corelane_io::slots::SlotKey;
 
@@ -99,8 +98,9 @@ impl Shard {
     pub(super) fn open_channel(&mut self, socket: OwnedFd) -> io::Result<()> {
         const INDEX: u32 = 0;
         self.rings.first().install(INDEX, socket.as_fd())?;
-        let source = Source::new(0, Binding::Lines);
-        self.channel = Some(self.open_with(INDEX, Connection::from(source)));
+        let key = self.insert(INDEX, Connection::from(Source::STDIO));
+        self.channel = Some(key);
+        self.begin_reading(key);
         Ok(())
     }
 
@@ -108,22 +108,22 @@ impl Shard {
     pub(super) fn insert(&mut self, index: u32, connection: Connection) -> SlotKey {
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);
-        self.slots.insert_at(index, connection)
-    }
-
-    pub(super) fn open_with(&mut self, index: u32, connection: Connection) -> SlotKey {
         let is_tls = connection.source.is_tls();
-        let key = self.insert(index, connection);
+        let key = self.slots.insert_at(index, connection);
         if is_tls {
             self.secured.insert(key);
         }
+        key
+    }
+
+    /// Reads what the peer of a connection sends.
+    pub(super) fn begin_reading(&mut self, key: SlotKey) {
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {
             // Its first request may be there, and then it is served.
             self.rings.of(key).receive(key);
         }
-        key
     }
 
     pub(super) fn accept_ended(&mut self, listener: u8, errno: i32) {

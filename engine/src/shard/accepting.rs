@@ -4,6 +4,10 @@
 //! connections out of the backlog only to close them. So while there are fewer free slots than the
 //! backlogs can hold, connections are accepted one by one, no more at a time than there are slots:
 //! the others wait in the backlog until one is free. Listeners have equal shares of these slots.
+//!
+//! All shards accept from one Unix socket. The kernel wakes the accept that has waited longest, and
+//! one that accepts for ever keeps its place: its shard would get all connections. So each shard
+//! has one accept under way, which takes one connection, and the shards take turns.
 
 use corelane_io::ring::{AddressFamily, Ring};
 
@@ -60,7 +64,10 @@ impl Accepts {
     /// Accepts from a listener that has this number in its shard.
     pub(super) fn from(listener: Kept<Listener>, number: u8) -> Accepts {
         Accepts {
-            source: Source::new(number, listener.binding()).with_tls(listener.is_tls()),
+            source: match listener.is_unix() {
+                true => Source::new(number, listener.binding()).on_unix(),
+                false => Source::new(number, listener.binding()).with_tls(listener.is_tls()),
+            },
             peer_family: listener.peer_family(),
             listener: Some(listener),
             mode: Accepting::RetryAt(0),
@@ -97,14 +104,20 @@ impl Accepts {
             Accepting::Many => return,
             // Twice as many before changing back: a server at the edge does not go to and fro.
             Accepting::OneByOne if slots.free <= 2 * slots.few => {}
-            Accepting::OneByOne | Accepting::RetryAt(_) if slots.free > slots.few => {
+            Accepting::OneByOne | Accepting::RetryAt(_)
+                if slots.free > slots.few && !self.source.is_unix() =>
+            {
                 ring.accept(number, listener.as_fd());
                 self.mode = Accepting::Many;
                 return;
             }
             Accepting::OneByOne | Accepting::RetryAt(_) => self.mode = Accepting::OneByOne,
         }
-        while self.under_way < slots.share.min(ONE_BY_ONE_MAX) && slots.spare > 0 {
+        let at_once_max = match self.source.is_unix() {
+            true => 1,
+            false => ONE_BY_ONE_MAX,
+        };
+        while self.under_way < slots.share.min(at_once_max) && slots.spare > 0 {
             ring.accept_one(number, listener.as_fd());
             self.under_way += 1;
             slots.spare -= 1;

@@ -11,8 +11,11 @@ use std::sync::atomic::Ordering;
 use super::work::Shard;
 use crate::connection::http::Connection;
 use crate::connection::source::Source;
+use crate::guard::holder::HolderKey;
 use crate::guard::network::Network;
+use crate::guard::peer::{KnownPeer, UserName};
 use crate::meter::Counter;
+use corelane_io::ring::Peer;
 use corelane_io::slots::SlotKey;
 
 impl Shard {
@@ -24,10 +27,46 @@ impl Shard {
         if self.is_process_full() {
             return self.refuse_connection(index, Counter::ConnectionsRefusedLimit);
         }
-        let key = self.open_with(index, Connection::from(source));
+        let key = self.insert(index, Connection::from(source));
         self.note_connections();
-        if self.profile.overload.connections_per_address_max > 0 {
+        if source.names_peer_first() || self.profile.overload.connections_per_address_max > 0 {
             self.look_up_peer(key);
+        }
+        if !source.names_peer_first() {
+            self.begin_reading(key);
+        }
+    }
+
+    /// Begins to read from a connection whose peer was looked up first.
+    pub(super) fn open_for(&mut self, key: SlotKey, peer: Option<Peer>, holder: HolderKey) {
+        let Some(connection) = self.slots.get(key) else {
+            return;
+        };
+        let source = connection.source;
+        if !source.names_peer_first() || self.handling.peers.contains_key(&key.index) {
+            return;
+        }
+        let known = match peer {
+            Some(Peer::User(user)) if self.handling.rules.user_is_principal => {
+                KnownPeer::User(UserName::of(user))
+            }
+            _ => KnownPeer::Anonymous(holder),
+        };
+        if source.is_unix() && peer.is_none() {
+            self.warn_of_unknown_peer("the principal of its requests is not known");
+        }
+        self.handling.peers.insert(key.index, known);
+        self.begin_reading(key);
+    }
+
+    /// Warns that the kernel does not name peers.
+    fn warn_of_unknown_peer(&mut self, consequence: &str) {
+        if let Some(suppressed) = self.warnings.unknown_address.admit(self.now_ms) {
+            tracing::warn!(
+                shard = self.handling.shard,
+                suppressed,
+                "the peer of a connection cannot be looked up, which needs Linux 6.7: {consequence}"
+            );
         }
     }
 
@@ -75,19 +114,14 @@ impl Shard {
     /// many. A later look-up of the same connection changes nothing.
     pub(super) fn admit_address(&mut self, key: SlotKey, address: Option<IpAddr>) {
         let max = self.profile.overload.connections_per_address_max;
-        if max == 0 || self.slots.get(key).is_none() || self.addresses.has(key.index) {
+        let of_unix = |connection: &Connection| connection.source.is_unix();
+        if max == 0 || self.slots.get(key).is_none_or(of_unix) || self.addresses.has(key.index) {
             return;
         }
         let Some(address) = address else {
-            if let Some(suppressed) = self.warnings.unknown_address.admit(self.now_ms) {
-                tracing::warn!(
-                    shard = self.handling.shard,
-                    suppressed,
-                    "the address of a connection cannot be looked up, which needs Linux 6.7: it \
-                     does not count for overload.connections_per_address_max"
-                );
-            }
-            return;
+            return self.warn_of_unknown_peer(
+                "it does not count for overload.connections_per_address_max",
+            );
         };
         let network = Network::from(address);
         let counted = self.handling.endpoint.holder_of(Some(network));
@@ -110,8 +144,11 @@ impl Shard {
     }
 
     /// Subtracts a connection that was closed.
-    pub(super) fn forget_admitted(&mut self, key: SlotKey) {
+    pub(super) fn forget_admitted(&mut self, key: SlotKey, source: Source) {
         self.note_connections();
+        if source.names_peer_first() {
+            self.handling.peers.remove(&key.index);
+        }
         if self.profile.overload.connections_per_address_max > 0 {
             self.addresses.remove(key.index);
         }

@@ -1,7 +1,5 @@
 //! The effects of completions on connections, and the operations that follow.
 
-use std::net::IpAddr;
-
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
@@ -11,7 +9,7 @@ use crate::guard::network::Network;
 use crate::mcp::Exchange;
 use crate::meter::Counter;
 use corelane_io::chunk::Chunk;
-use corelane_io::ring::Completion;
+use corelane_io::ring::{Completion, Peer};
 use corelane_io::slots::SlotKey;
 
 /// Requests that the connections with leftover requests make in a round, all together.
@@ -56,7 +54,7 @@ impl Shard {
                 outcome,
                 armed,
             } => self.streamed(key, outcome, armed),
-            Completion::PeerAddress { key, address } => self.peer_known(key, address),
+            Completion::PeerFound { key, peer } => self.peer_found(key, peer),
             Completion::Connected { .. } => unreachable!("a shard accepts and never connects"),
         }
     }
@@ -173,16 +171,22 @@ impl Shard {
         }
     }
 
-    /// Continues the request that waited for the address of its peer.
-    pub(super) fn peer_known(&mut self, key: SlotKey, address: Option<IpAddr>) {
+    /// Begins to read from a connection that waited for the name of its peer, or continues the
+    /// request that waited for it.
+    pub(super) fn peer_found(&mut self, key: SlotKey, peer: Option<Peer>) {
+        let address = match peer {
+            Some(Peer::Address(address)) => Some(address),
+            Some(Peer::User(_)) | None => None,
+        };
         self.admit_address(key, address);
+        let holder = self.handling.endpoint.holder_of(address.map(Network::from));
+        self.open_for(key, peer, holder);
         let request = self.lookups.remove(&key);
         let (Some(request), Some(connection)) = (request, self.slots.get_mut(key)) else {
             return;
         };
-        let peer = self.handling.endpoint.holder_of(address.map(Network::from));
         let mut context = self.handling.context(key);
-        context.peer = Some(peer);
+        context.peer = Some(holder);
         if connection.go_on(request, &mut context) {
             self.close(key);
         } else {
@@ -198,7 +202,14 @@ impl Shard {
         };
         (connection.armed, connection.armed_for) = connection.armed_timer();
         match connection.armed.duration_ms(&self.profile) {
-            Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
+            Some(duration_ms) => {
+                let due_ms = match connection.armed {
+                    Timer::Body => connection.channel().and_then(|it| it.message_due_ms()),
+                    _ => None,
+                };
+                let due_ms = due_ms.unwrap_or(self.now_ms + duration_ms);
+                self.wheel.schedule(key.index, due_ms);
+            }
             None => self.wheel.cancel(key.index),
         }
     }
@@ -212,7 +223,7 @@ impl Shard {
             self.forget_secured(key, connection.is_sending());
         }
         self.wheel.cancel(key.index);
-        self.forget_admitted(key);
+        self.forget_admitted(key, connection.source);
         self.handling.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
@@ -223,12 +234,12 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, channel) = (buffers.waiting.take(), buffers.channel.take());
+        let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
         if let Some(channel) = channel {
-            self.channel_gone(key, *channel);
+            self.channel_gone(key, channel);
         }
         if let Some(waiting) = waiting {
             self.note_capacity();
@@ -337,7 +348,9 @@ impl Shard {
             return;
         };
         // A change of state that was not a step leaves an old deadline behind.
-        if connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet {
+        let is_old = connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet;
+        let due_ms = connection.channel().and_then(|it| it.message_due_ms());
+        if is_old || due_ms.is_some_and(|due_ms| due_ms > self.now_ms) {
             return self.set_timer(key);
         }
         let mut context = self.handling.context(key);

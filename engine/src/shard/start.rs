@@ -74,10 +74,11 @@ pub(crate) struct ShardPlan {
     pub(crate) profile: ShardProfile,
     pub(crate) rings: RingsSettings,
     pub(crate) intake: Intake,
-    /// The hosts and origins of each listener.
     pub(crate) origins: Vec<OriginPolicy>,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
+    /// Whether the user of a peer on a Unix socket is its principal.
+    pub(crate) user_is_principal: bool,
     pub(crate) endpoint_path: String,
     pub(crate) parts: ServerParts,
     /// Changes from other threads.
@@ -458,6 +459,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         scratch: Vec::new(),
         forwards: Vec::new(),
         postponed: Vec::new(),
+        peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,
@@ -466,6 +468,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
+            user_is_principal: plan.user_is_principal,
             endpoint_path: plan.endpoint_path.clone(),
         },
         principals: Principals::default(),

@@ -1,7 +1,8 @@
 //! The listening sockets of a shard.
 //!
-//! Every shard has its own for each address, all bound with `SO_REUSEPORT`: the kernel spreads
-//! connections over the shards, and no shard ever hands a socket to another (socket(7)).
+//! Every shard has its own for each address of TCP, all bound with `SO_REUSEPORT`: the kernel
+//! spreads connections over the shards, and no shard ever hands a socket to another (socket(7)). A
+//! Unix socket cannot be bound twice: all shards accept from one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use corelane_io::ring::AddressFamily;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::profile::{Binding, ListenAddress, Transport};
+use super::unix::{self, SocketFile, UnixListenError};
+use crate::profile::{Binding, ListenAddress, Transport, Unix};
 
 /// Bytes that the kernel accepts for a peer beyond the peer's receive window; accepted sockets
 /// inherit it. Without it the kernel accepts up to the last number of `net.ipv4.tcp_wmem`, 4 MiB,
@@ -60,6 +62,9 @@ pub enum ListenError {
         /// The address.
         address: SocketAddr,
     },
+    /// A Unix socket.
+    #[error(transparent)]
+    Unix(#[from] UnixListenError),
     /// Sockets may not poll network cards.
     #[error(
         "cannot set SO_BUSY_POLL to ring.busy_poll_us = {time_us}: {error}; give the program the \
@@ -82,51 +87,73 @@ pub enum ListenError {
     },
 }
 
+/// The listeners of a server.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    /// Of each shard, in the order of the addresses.
+    pub(crate) of_shards: Vec<Vec<Listener>>,
+    /// Those of Unix sockets.
+    pub(crate) files: Vec<SocketFile>,
+}
+
 /// The properties that all listeners of a server share.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ListenOptions {
+pub(crate) struct ListenOptions<'a> {
     /// Connections that wait to be accepted, of each listener.
     pub(crate) backlog: u32,
     /// After so long the kernel ends a connection whose peer takes no bytes that were sent to it.
     pub(crate) write_timeout: Duration,
+    pub(crate) unix: &'a Unix,
 }
 
-/// The listeners of each of `shards` shards, in the order of `addresses`; with port 0, on a port
-/// that is free.
+/// The listeners of `shards` shards on `addresses`; with port 0, on a port that is free.
 ///
 /// # Errors
 /// [`ListenError`] when an address is taken or not ours.
 pub(crate) fn listen(
     addresses: &[ListenAddress],
     shards: usize,
-    options: ListenOptions,
-) -> Result<Vec<Vec<Listener>>, ListenError> {
-    let mut of_shards: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
+    options: ListenOptions<'_>,
+) -> Result<Listeners, ListenError> {
+    let mut listeners = Listeners {
+        of_shards: (0..shards).map(|_| Vec::new()).collect(),
+        files: Vec::new(),
+    };
     for address in addresses {
-        let Transport::Tcp(requested) = address.transport else {
-            continue;
+        let (sockets, transport) = match &address.transport {
+            Transport::Tcp(requested) => {
+                let (sockets, bound) = listen_tcp(*requested, shards, options)?;
+                (sockets, Transport::Tcp(bound))
+            }
+            Transport::Unix(name) => {
+                let (socket, file) = unix::listen(name, options.unix, options.backlog)?;
+                listeners.files.extend(file);
+                let sockets = (0..shards).map(|_| socket.try_clone());
+                let sockets = sockets.collect::<io::Result<_>>().map_err(|error| {
+                    let name = name.clone();
+                    UnixListenError::Refused { name, error }
+                })?;
+                (sockets, address.transport.clone())
+            }
         };
-        let sockets = listen_tcp(requested, shards, options)?;
-        for (of_shard, (socket, bound)) in of_shards.iter_mut().zip(sockets) {
-            let transport = Transport::Tcp(bound);
-            of_shard.push(Listener {
-                socket,
-                address: ListenAddress {
-                    transport,
-                    ..*address
-                },
-            });
+        let address = ListenAddress {
+            transport,
+            ..*address
+        };
+        for (of_shard, socket) in listeners.of_shards.iter_mut().zip(sockets) {
+            let address = address.clone();
+            of_shard.push(Listener { socket, address });
         }
     }
-    Ok(of_shards)
+    Ok(listeners)
 }
 
 /// `count` sockets that listen on one address, and that address.
 fn listen_tcp(
     mut address: SocketAddr,
     count: usize,
-    options: ListenOptions,
-) -> Result<Vec<(Socket, SocketAddr)>, ListenError> {
+    options: ListenOptions<'_>,
+) -> Result<(Vec<Socket>, SocketAddr), ListenError> {
     // SO_REUSEPORT lets a second server of the same user share the port silently; a bind without it
     // finds out whether the port is taken.
     if address.port() != 0 {
@@ -138,9 +165,9 @@ fn listen_tcp(
         let opened = open(address, options);
         let (socket, bound) = opened.map_err(|error| listen_error(address, error))?;
         address = bound;
-        sockets.push((socket, bound));
+        sockets.push(socket);
     }
-    Ok(sockets)
+    Ok((sockets, address))
 }
 
 fn listen_error(address: SocketAddr, error: io::Error) -> ListenError {
@@ -163,7 +190,7 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn open(address: SocketAddr, options: ListenOptions) -> io::Result<(Socket, SocketAddr)> {
+fn open(address: SocketAddr, options: ListenOptions<'_>) -> io::Result<(Socket, SocketAddr)> {
     let socket = socket(address)?;
     socket.set_reuse_port(true)?;
     // Accepted sockets inherit this: answers are whole when they are sent, so waiting for more
@@ -187,6 +214,11 @@ impl Listener {
         &self.address
     }
 
+    /// Whether it is a Unix socket, from which all shards accept.
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.address.transport, Transport::Unix(_))
+    }
+
     /// The protocol of its connections.
     pub(crate) fn binding(&self) -> Binding {
         self.address.binding
@@ -203,7 +235,7 @@ impl Listener {
     /// # Errors
     /// [`ListenError::BusyPoll`] without CAP_NET_ADMIN.
     pub(crate) fn set_busy_poll(&self, time_us: u32) -> Result<(), ListenError> {
-        if time_us == 0 {
+        if time_us == 0 || self.is_unix() {
             return Ok(());
         }
         let set = self.socket.set_busy_poll(time_us);
@@ -212,9 +244,10 @@ impl Listener {
 
     /// The kind of address that its peers have.
     pub(crate) fn peer_family(&self) -> AddressFamily {
-        match self.address.socket_addr() {
-            Some(SocketAddr::V6(_)) => AddressFamily::V6,
-            _ => AddressFamily::V4,
+        match self.address.transport {
+            Transport::Tcp(SocketAddr::V4(_)) => AddressFamily::V4,
+            Transport::Tcp(SocketAddr::V6(_)) => AddressFamily::V6,
+            Transport::Unix(_) => AddressFamily::Unix,
         }
     }
 
@@ -227,21 +260,23 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use super::{ListenOptions, Listener, listen};
-    use crate::profile::ListenAddress;
+    use crate::profile::{ListenAddress, Unix};
     use socket2::{Domain, SockRef, Socket, Type};
     use std::io::{ErrorKind, Write};
     use std::net::{IpAddr, SocketAddr, TcpStream};
     use std::time::Duration;
 
-    const OPTIONS: ListenOptions = ListenOptions {
-        backlog: 1,
-        write_timeout: Duration::from_secs(7),
-    };
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(7);
 
     fn listener(address: &str) -> Listener {
         let address: ListenAddress = address.parse().expect("an address");
-        let mut listeners = listen(&[address], 1, OPTIONS).expect("a free port");
-        listeners.remove(0).remove(0)
+        let options = ListenOptions {
+            backlog: 1,
+            write_timeout: WRITE_TIMEOUT,
+            unix: &Unix::default(),
+        };
+        let mut listeners = listen(&[address], 1, options).expect("a free port");
+        listeners.of_shards.remove(0).remove(0)
     }
 
     fn bound(listener: &Listener) -> SocketAddr {
@@ -254,7 +289,7 @@ mod tests {
         let _client = TcpStream::connect(bound(&listener)).expect("it listens");
         let (peer, _) = listener.socket.accept().expect("it is connected");
         let found = peer.tcp_user_timeout();
-        assert_eq!(found.expect("a socket"), Some(OPTIONS.write_timeout));
+        assert_eq!(found.expect("a socket"), Some(WRITE_TIMEOUT));
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Several listeners of one server.
 
+use std::collections::HashSet;
+use std::fs;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
-use corelane_tests::connection::Connection;
-use corelane_tests::{Request, Setup};
+use corelane_tests::request::LEGACY;
+use corelane_tests::{Connection, Request, Setup};
 use serde_json::json;
+use tempfile::TempDir;
 
 /// The server answers a call at `address`.
 #[track_caller]
@@ -48,4 +54,40 @@ fn every_address_is_served_by_every_shard() {
     }
     let (other, port) = (loopback[0], v6.port());
     assert!(Connection::open(SocketAddr::new(other, port)).is_err());
+}
+
+/// A directory for sockets, and the address of one in it.
+fn socket() -> (TempDir, String) {
+    let directory = TempDir::new().expect("a directory");
+    let address = format!("unix://{}/socket", directory.path().display());
+    (directory, address)
+}
+
+#[test]
+fn a_unix_socket_is_served_by_every_shard_and_its_file_ends_with_the_server() {
+    let (directory, address) = socket();
+    let server = Setup::shards(2)
+        .demo("basic")
+        .listen(&format!("http+{address}"))
+        .start();
+    let path = directory.path().join("socket");
+    let metadata = fs::metadata(&path).expect("it is there");
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    let mut homes = HashSet::new();
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        let mut stream = UnixStream::connect(&path).expect("it listens");
+        let request = Request::initialize(LEGACY).to_bytes(server.address());
+        stream.write_all(&request).expect("it is served");
+        let mut answer = vec![0; 4096];
+        let count = stream.read(&mut answer).expect("an answer");
+        let answer = String::from_utf8_lossy(&answer[..count]).to_ascii_lowercase();
+        let (_, id) = answer.split_once("mcp-session-id: ").expect("a session");
+        homes.insert(id[..4].to_owned());
+        open.push(stream);
+    }
+    assert_eq!(homes.len(), 2, "{homes:?}");
+    server.signal("TERM");
+    assert!(server.wait_for_exit().success());
+    assert!(!path.exists());
 }

@@ -95,16 +95,25 @@ pub enum Completion {
         key: SlotKey,
     },
     /// A [`Ring::look_up_peer`](super::Ring::look_up_peer) ended.
-    PeerAddress {
+    PeerFound {
         /// The connection.
         key: SlotKey,
-        /// The address of its peer; none if the kernel does not report it, as before Linux 6.7.
-        address: Option<IpAddr>,
+        /// Its peer; none if the kernel does not report it, as before Linux 6.7.
+        peer: Option<Peer>,
     },
     /// Another thread requests a look at the lanes.
     Woken,
     /// The time of [`Ring::tick_after`](super::Ring::tick_after) is over.
     Ticked,
+}
+
+/// The peer of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Its address; an IPv4 address that was mapped into IPv6 is the IPv4 address.
+    Address(IpAddr),
+    /// The effective user of the process that connected to a Unix socket.
+    User(u32),
 }
 
 /// How much of a connection its peer has ended, in this order.

@@ -1,10 +1,11 @@
-//! The address of a connection's peer, looked up on demand.
+//! The peer of a connection: its address, or the user of its process; looked up on demand.
 //!
 //! Multishot accept(2) gives no address, and getpeername(2) takes no direct descriptor. SO_PEERNAME
-//! gives the same (socket(7)), and a socket takes getsockopt(2) as a command of io_uring since
-//! Linux 6.7. It runs while it is submitted: it neither waits nor goes to a worker.
+//! gives the same (socket(7)), SO_PEERCRED gives the credentials of a process at the other end of a
+//! Unix socket (unix(7)), and a socket takes getsockopt(2) as a command of io_uring since Linux
+//! 6.7. It runs while it is submitted: it neither waits nor goes to a worker.
 
-use super::completion::Completion;
+use super::completion::{Completion, Peer};
 use super::tag::{Op, Tag};
 use crate::slots::SlotKey;
 use io_uring::types::Fixed;
@@ -19,6 +20,8 @@ const COMMAND_AT: usize = 2;
 /// Bytes of `sockaddr_in` and of `sockaddr_in6`. The kernel refuses to fill more than there is.
 const V4_BYTES: usize = 16;
 const V6_BYTES: usize = 28;
+/// Bytes of `ucred`: the numbers of the process, the user and the group, at connect(2).
+const CREDENTIALS_BYTES: usize = 12;
 
 /// The kind of address that the peers of a listener have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,27 +30,34 @@ pub enum AddressFamily {
     V4,
     /// Of a listener on an IPv6 address, whose peers may have IPv4 addresses mapped into it.
     V6,
+    /// Of a listener on a Unix socket, whose peers have users.
+    Unix,
 }
 
 /// A look-up under way: the kernel writes the address here.
 #[derive(Debug)]
 pub(super) struct PeerLookup {
     pub(super) key: SlotKey,
+    family: AddressFamily,
     pub(super) name: [u8; V6_BYTES],
 }
 
 impl PeerLookup {
-    pub(super) fn of(key: SlotKey) -> PeerLookup {
+    pub(super) fn of(key: SlotKey, family: AddressFamily) -> PeerLookup {
         let name = [0; V6_BYTES];
-        PeerLookup { key, name }
+        PeerLookup { key, family, name }
     }
 
     /// The result of the look-up `tag`.
     pub(super) fn completed(self, tag: Tag, result: i32) -> Completion {
         let key = self.key;
         assert_eq!(key.generation, tag.generation, "a look-up completed twice");
-        let address = (result > 0).then(|| address_of(&self.name)).flatten();
-        Completion::PeerAddress { key, address }
+        let peer = match self.family {
+            _ if result <= 0 => None,
+            AddressFamily::V4 | AddressFamily::V6 => address_of(&self.name).map(Peer::Address),
+            AddressFamily::Unix => user_of(&self.name).map(Peer::User),
+        };
+        Completion::PeerFound { key, peer }
     }
 
     /// Its tag, if it stands at `index` in `flight`.
@@ -60,13 +70,14 @@ impl PeerLookup {
     }
 }
 
-/// Writes the address of the peer of a connection to `place`, which is a [`PeerLookup`]'s.
+/// Writes the name of the peer of a connection to `place`, which is a [`PeerLookup`]'s.
 pub(super) fn get_name(fd: Fixed, family: AddressFamily, place: *mut u8) -> squeue::Entry {
-    let bytes = match family {
-        AddressFamily::V4 => V4_BYTES,
-        AddressFamily::V6 => V6_BYTES,
+    let (name, bytes) = match family {
+        AddressFamily::V4 => (libc::SO_PEERNAME, V4_BYTES),
+        AddressFamily::V6 => (libc::SO_PEERNAME, V6_BYTES),
+        AddressFamily::Unix => (libc::SO_PEERCRED, CREDENTIALS_BYTES),
     };
-    get_option(fd, libc::SO_PEERNAME, place, bytes)
+    get_option(fd, name, place, bytes)
 }
 
 /// Reads an option of the level SOL_SOCKET into `place`, which has `bytes` bytes.
@@ -97,9 +108,16 @@ fn address_of(name: &[u8; V6_BYTES]) -> Option<IpAddr> {
     }
 }
 
+/// The user in a `ucred`; none for the number that stands for no user, which a peer of another user
+/// namespace may have.
+fn user_of(name: &[u8; V6_BYTES]) -> Option<u32> {
+    let user = u32::from_ne_bytes(*name[4..].first_chunk()?);
+    (user != u32::MAX).then_some(user)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{V6_BYTES, address_of};
+    use super::{V6_BYTES, address_of, user_of};
     use socket2::SockAddr;
     use std::net::{IpAddr, SocketAddr};
 
@@ -125,5 +143,7 @@ mod tests {
         check("[2001:db8::7]:9", "2001:db8::7");
         check("[::ffff:192.0.2.7]:9", "192.0.2.7");
         assert_eq!(address_of(&[0; V6_BYTES]), None);
+        assert_eq!(user_of(&[0; V6_BYTES]), Some(0));
+        assert_eq!(user_of(&[0xff; V6_BYTES]), None);
     }
 }

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use super::client::Client;
 use super::test_shard::{TestShard, settle_all, with_shard, with_shards};
 use crate::meter::Counter;
+use corelane_io::ring::Peer;
 
 /// The address of the client's peer becomes known.
 async fn is_at(shard: &mut TestShard, client: &Client, address: &str) {
     let address: IpAddr = address.parse().expect("an address");
     let key = shard.key(client);
-    shard.shard.peer_known(key, Some(address));
+    shard.shard.peer_found(key, Some(Peer::Address(address)));
     shard.settle().await;
 }
 

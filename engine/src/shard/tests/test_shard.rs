@@ -21,7 +21,7 @@ use crate::mcp::Exchange;
 use crate::mcp::tests::test_endpoint::{on_executor, parts};
 use crate::mcp::tests::tools::Gate;
 use crate::meter::Counter;
-use crate::profile::{Binding, ListenAddress, Profile, ShardProfile};
+use crate::profile::{Binding, ListenAddress, Profile, ShardProfile, Unix};
 use crate::shard::ShardMessage;
 use crate::shard::control::ShardControl;
 use crate::shard::kept::Place;
@@ -74,12 +74,14 @@ impl Setup {
         let options = ListenOptions {
             backlog: self.backlog,
             write_timeout: Duration::from_secs(30),
+            unix: &Unix::default(),
         };
         let any_ports = self.bindings.iter().map(|&binding| ListenAddress {
             binding,
             ..any_port.into()
         });
-        listen(&any_ports.collect::<Vec<_>>(), shards, options).expect("free ports")
+        let listeners = listen(&any_ports.collect::<Vec<_>>(), shards, options);
+        listeners.expect("free ports").of_shards
     }
 }
 
@@ -173,6 +175,7 @@ impl TestShard {
                 intake: Intake::Listeners(places, setup.backlog),
                 origins: addresses.iter().map(policy).collect(),
                 principal: None,
+                user_is_principal: true,
                 endpoint_path: "/mcp".to_owned(),
                 parts: parts.clone(),
                 updates,

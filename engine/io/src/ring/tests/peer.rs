@@ -1,20 +1,42 @@
-//! Addresses of peers, on listeners of both families.
+//! Addresses of peers, on listeners of both families, and users.
 
 use crate::ring::tests::server::{SMALL, Server};
-use crate::ring::{AddressFamily, Completion};
+use crate::ring::{AddressFamily, Completion, Peer};
 use crate::slots::SlotKey;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
-fn address(server: &mut Server, wanted: SlotKey, family: AddressFamily) -> Option<IpAddr> {
+fn peer(server: &mut Server, wanted: SlotKey, family: AddressFamily) -> Option<Peer> {
     server.ring.look_up_peer(wanted, family);
     let fits = |completion: &Completion| match completion {
-        Completion::PeerAddress { key, .. } => *key == wanted,
+        Completion::PeerFound { key, .. } => *key == wanted,
         _ => false,
     };
-    let Completion::PeerAddress { address, .. } = server.take("address", fits) else {
+    let Completion::PeerFound { peer, .. } = server.take("peer", fits) else {
         unreachable!("take returns what fits");
     };
-    address
+    peer
+}
+
+fn address(server: &mut Server, wanted: SlotKey, family: AddressFamily) -> Option<IpAddr> {
+    match peer(server, wanted, family) {
+        Some(Peer::Address(address)) => Some(address),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_user_of_a_peer_is_looked_up() {
+    const INDEX: u32 = 0;
+    let mut server = Server::open(&SMALL);
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    server.ring.install(INDEX, socket.as_fd()).unwrap();
+    let key = server.slots.insert_at(INDEX, ());
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    let found = peer(&mut server, key, AddressFamily::Unix);
+    assert_eq!(found, Some(Peer::User(user)));
 }
 
 #[test]
@@ -61,8 +83,9 @@ fn a_look_up_and_a_close_behind_it_keep_their_order() {
         .waiting
         .iter()
         .find_map(|completion| match completion {
-            Completion::PeerAddress { address, .. } => *address,
+            Completion::PeerFound { peer, .. } => *peer,
             _ => None,
         });
-    assert_eq!(found, Some(client.local_addr().unwrap().ip()));
+    let address = client.local_addr().unwrap().ip();
+    assert_eq!(found, Some(Peer::Address(address)));
 }

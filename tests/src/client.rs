@@ -1,0 +1,208 @@
+//! A client that exchanges messages with a server, over any transport.
+//!
+//! Every message of the server is held to the official schema of its revision when it is read.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::request::{CAPABILITIES_KEY, LEGACY, MODERN, VERSION_KEY};
+use crate::timeouts::PATIENCE;
+use crate::wire_schema::{Revision, check_schema};
+
+/// Key of the subscription in the `_meta` of a message of a listen stream.
+const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// A way to exchange messages: all of both sides share it, in any order.
+pub trait Channel: fmt::Debug {
+    /// Sends a whole message.
+    ///
+    /// # Errors
+    /// The server takes no more.
+    fn send(&mut self, message: &[u8]) -> io::Result<()>;
+
+    /// The next message of the server; none when it sends no more.
+    ///
+    /// # Errors
+    /// There is none until `deadline`, or the connection broke.
+    fn receive(&mut self, deadline: Instant) -> io::Result<Option<Vec<u8>>>;
+
+    /// Sends no more; receiving goes on.
+    fn finish(&mut self);
+}
+
+/// A client over one channel.
+#[derive(Debug)]
+pub struct Client<C> {
+    channel: C,
+    /// Method and revision of requests without an answer, by their ids.
+    requests: HashMap<String, (String, Revision)>,
+    /// The revision of the session, once there is one.
+    session: Option<Revision>,
+}
+
+impl<C: Channel> Client<C> {
+    /// A client that has sent nothing.
+    pub fn over(channel: C) -> Client<C> {
+        Client {
+            channel,
+            requests: HashMap::new(),
+            session: None,
+        }
+    }
+
+    /// The channel, for operations that this type lacks.
+    pub fn channel(&mut self) -> &mut C {
+        &mut self.channel
+    }
+
+    /// Sends a message.
+    ///
+    /// # Panics
+    /// If the server takes none.
+    pub fn send(&mut self, message: &Value) {
+        if let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) {
+            let revision = message["params"]["_meta"][VERSION_KEY].as_str();
+            let revision = revision.and_then(Revision::named).or(self.session);
+            let revision = revision.unwrap_or(Revision::November2025);
+            let request = (method.to_owned(), revision);
+            self.requests.insert(id.to_string(), request);
+        }
+        let sent = self.channel.send(message.to_string().as_bytes());
+        sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
+    }
+
+    /// The next message of the server; nothing at the end of its output.
+    ///
+    /// # Panics
+    /// If none comes within [`PATIENCE`], or what comes is no message of the protocol.
+    pub fn receive(&mut self) -> Option<Value> {
+        let received = self.try_receive();
+        received.unwrap_or_else(|error| panic!("{error} on {:?}", self.channel))
+    }
+
+    /// The next message of the server; nothing at the end of its output.
+    ///
+    /// # Errors
+    /// None comes within [`PATIENCE`], or the connection broke.
+    ///
+    /// # Panics
+    /// If what comes is no message of the protocol.
+    pub fn try_receive(&mut self) -> io::Result<Option<Value>> {
+        let Some(bytes) = self.channel.receive(Instant::now() + PATIENCE)? else {
+            return Ok(None);
+        };
+        let message: Value = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&bytes)));
+        self.check(&message);
+        Ok(Some(message))
+    }
+
+    /// The next message, which has to come.
+    ///
+    /// # Panics
+    /// As [`Client::receive`] does, and at the end of output.
+    pub fn expect(&mut self) -> Value {
+        let message = self.receive();
+        message.unwrap_or_else(|| panic!("no message on {:?}", self.channel))
+    }
+
+    /// Sends a request and receives its answer, which is the next message.
+    ///
+    /// # Panics
+    /// As [`Client::expect`] does, and if the answer is to another request.
+    pub fn exchange(&mut self, request: &Value) -> Value {
+        self.send(request);
+        let answer = self.expect();
+        assert_eq!(answer["id"], request["id"], "{answer}");
+        answer
+    }
+
+    /// Makes the session of a client with `capabilities`.
+    ///
+    /// # Panics
+    /// If the server makes none.
+    pub fn initialize(&mut self, capabilities: &Value) {
+        let answer = self.exchange(&initialize(LEGACY, capabilities));
+        assert_eq!(answer["result"]["protocolVersion"], LEGACY, "{answer}");
+        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    }
+
+    /// Sends no more; receiving goes on.
+    pub fn finish(&mut self) {
+        self.channel.finish();
+    }
+
+    /// The server ends the connection without another message.
+    ///
+    /// # Panics
+    /// If it sends one, or does not end the connection within [`PATIENCE`].
+    pub fn expect_end(&mut self) {
+        assert_eq!(self.receive(), None, "nothing is left");
+    }
+
+    /// Checks a message against the schema of its revision.
+    fn check(&mut self, message: &Value) {
+        let is_answer = message.get("method").is_none();
+        let id = message.get("id").filter(|_| is_answer);
+        let request = id.and_then(|id| self.requests.remove(&id.to_string()));
+        let method = request.as_ref().map(|(method, _)| &**method);
+        if method == Some("initialize") {
+            let agreed = message["result"]["protocolVersion"].as_str();
+            self.session = agreed.and_then(Revision::named).or(self.session);
+        }
+        let meta = &message["params"]["_meta"];
+        let revision = match &request {
+            Some((method, revision)) if method != "initialize" => Some(*revision),
+            None if meta.get(SUBSCRIPTION_KEY).is_some() => None,
+            _ => self.session,
+        };
+        let revision = revision.unwrap_or(Revision::July2026);
+        if let Err(misfit) = check_schema(message, revision, method) {
+            panic!("{misfit}");
+        }
+    }
+}
+
+/// A handshake with id 0.
+#[must_use]
+pub fn initialize(revision: &str, capabilities: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": revision,
+        "capabilities": capabilities,
+        "clientInfo": { "name": "corelane-tests", "version": "1" },
+    }})
+}
+
+/// A request of a session.
+#[must_use]
+pub fn legacy(id: impl Into<Value>, method: &str, params: Value) -> Value {
+    json!({"jsonrpc": "2.0", "id": id.into(), "method": method, "params": params})
+}
+
+/// A modern request of a client without capabilities. `params` is an object.
+#[must_use]
+pub fn modern(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
+    params["_meta"][VERSION_KEY] = json!(MODERN);
+    if params["_meta"].get(CAPABILITIES_KEY).is_none() {
+        params["_meta"][CAPABILITIES_KEY] = json!({});
+    }
+    legacy(id, method, params)
+}
+
+/// The parameters of a call.
+#[must_use]
+pub fn call(tool: &str, arguments: Value) -> Value {
+    json!({ "name": tool, "arguments": arguments })
+}
+
+/// The notification that cancels a request.
+#[must_use]
+pub fn cancelled(id: impl Into<Value>) -> Value {
+    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {
+        "requestId": id.into(),
+    }})
+}
