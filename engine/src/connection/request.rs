@@ -150,7 +150,12 @@ impl Connection {
         let fields = context.head_fields();
         match disposition {
             Disposition::Answer { refused, session } => {
-                let (status, extra) = (http::status_of(refused), Extra { session, field });
+                let status = http::status_of(refused);
+                let extra = Extra {
+                    session,
+                    field,
+                    refused,
+                };
                 response::write_message(context.out(), &reply, fields, status, &extra, body);
             }
             Disposition::Accepted => {

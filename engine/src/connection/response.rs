@@ -1,5 +1,6 @@
 //! Answers as bytes: the head before a message, and the framing of events.
 
+use corelane_protocol::binding::refusal::{Category, RETRY_AFTER_S};
 use corelane_protocol::binding::websocket::{Handshake, SUBPROTOCOL};
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, LAST_CHUNK, ResponseHead, Status, write_chunk, write_response_head,
@@ -17,9 +18,6 @@ pub(crate) type Date = [u8; DATE_BYTES];
 /// Name of the header that carries a session id (MCP 2025-11-25 basic/transports).
 const SESSION_HEADER: &str = "MCP-Session-Id";
 
-/// The time after which an overloaded server may be tried again (RFC 9110 10.2.3).
-const RETRY_AFTER_SECONDS: &[u8] = b"1";
-
 /// The fields that do not depend on the request, and those for each origin.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadFields<'a> {
@@ -34,6 +32,8 @@ pub(crate) struct Extra {
     pub(crate) session: Option<SessionId>,
     /// A field that goes with a refusal.
     pub(crate) field: Option<(&'static str, &'static str)>,
+    /// Why there is no answer.
+    pub(crate) refused: Option<Category>,
 }
 
 /// Appends a whole response with the message `body`, as JSON or as a stream of one event; without
@@ -79,7 +79,8 @@ pub(super) fn write_with_fields(
     fields: &[(&str, &[u8])],
 ) {
     let head = head_of(reply, common, status, content);
-    let retry: [(&str, &[u8]); 1] = [("Retry-After", RETRY_AFTER_SECONDS)];
+    let seconds = RETRY_AFTER_S.to_string();
+    let retry: [(&str, &[u8]); 1] = [("Retry-After", seconds.as_bytes())];
     let retry = if may_be_retried(status) {
         &retry[..]
     } else {
@@ -236,8 +237,15 @@ fn write_head(
         fields[count] = (name, value.as_bytes());
         count += 1;
     }
+    let retry_after;
     if may_be_retried(status) {
-        fields[count] = ("Retry-After", RETRY_AFTER_SECONDS);
+        let seconds = match extra.refused {
+            Some(Category::Unavailable { retry_after_s }) => retry_after_s,
+            _ => RETRY_AFTER_S,
+        };
+        retry_after = seconds.to_string();
+        // RFC 9110 10.2.3.
+        fields[count] = ("Retry-After", retry_after.as_bytes());
         count += 1;
     }
     if status == Status::UpgradeRequired {
