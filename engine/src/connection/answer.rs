@@ -48,7 +48,7 @@ impl Connection {
 
     /// Whether anything is awaited.
     pub(crate) fn awaits_any(&self) -> bool {
-        self.is_answering() || self.lines().is_some()
+        self.is_answering() || self.has_lines()
     }
 
     /// Whether a request has not got all of its answer.
@@ -186,7 +186,7 @@ impl Connection {
         if !self.holds_changes() {
             return;
         }
-        if self.lines().is_some() {
+        if self.has_lines() {
             return self.release_line_changes(context);
         }
         let changes = std::mem::take(&mut self.buffers(context).changes);

@@ -20,7 +20,7 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) output: Option<Chunk>,
     /// The request that waits for its answer.
     pub(crate) waiting: Option<WaitingRequest>,
-    /// The channel of a connection of lines, which no other one has.
+    /// The channel of a connection of lines, while it has a state; no other connection has one.
     pub(crate) lines: Option<Box<LineChannel>>,
     /// Notifications of changes, no two of them equal, that wait until all output before them is
     /// sent.
@@ -100,6 +100,7 @@ impl ConnectionBuffers {
     pub(crate) fn is_spent(&self) -> bool {
         let holds_output = self.output.is_some() || !self.changes.is_empty();
         let is_in_use = self.waiting.is_some() || self.is_paused || self.taken_bytes > 0;
-        self.input.is_none() && !holds_output && !is_in_use && self.lines.is_none()
+        let has_channel = self.lines.as_ref().is_some_and(|lines| !lines.is_spent());
+        self.input.is_none() && !holds_output && !is_in_use && !has_channel
     }
 }

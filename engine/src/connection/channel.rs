@@ -8,7 +8,7 @@ use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
 
-/// The state of a connection of lines for as long as it is open.
+/// The state of a connection of lines; one without a session and a request in flight has none.
 #[derive(Debug, Default)]
 pub(crate) struct LineChannel {
     pub(super) framer: Framer,
@@ -25,6 +25,15 @@ pub(crate) struct LineChannel {
     pub(super) answer_bytes: usize,
     /// The connection ends when all requests are answered.
     pub(super) is_ending: bool,
+}
+
+impl LineChannel {
+    /// Whether it is as a new one.
+    pub(super) fn is_spent(&self) -> bool {
+        let is_between_lines = self.framer.is_fresh() && self.long.is_none();
+        let owes_nothing = self.in_flight.is_empty() && self.changes.is_empty();
+        is_between_lines && owes_nothing && self.session.is_none() && !self.is_ending
+    }
 }
 
 /// A request with a later answer.

@@ -19,11 +19,10 @@ impl Connection {
         match self.phase {
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
-                // The parent of a process may send no request for days.
-                RecvMode::Poll | RecvMode::Cancelling if self.lines().is_some() => Timer::None,
+                RecvMode::Poll | RecvMode::Cancelling if self.has_lines() => self.line_timer(false),
                 RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
             },
-            Phase::ReadingLine => Timer::None,
+            Phase::ReadingLine => self.line_timer(true),
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
             Phase::Waiting => Timer::Slow,

@@ -18,7 +18,6 @@ use super::context::Context;
 use super::response::{self, Extra};
 use super::source::Source;
 use super::timer::Timer;
-use crate::profile::Binding;
 use corelane_io::ring::Hangup;
 
 /// The state of a connection.
@@ -85,13 +84,6 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection that was just opened.
     pub(crate) fn from(source: Source) -> Connection {
-        match source.binding() {
-            Binding::Lines => Connection::of_lines(source),
-            Binding::Http | Binding::WebSocket => Connection::of_http(source),
-        }
-    }
-
-    pub(super) fn of_http(source: Source) -> Connection {
         Connection {
             phase: Phase::Idle,
             reading: RecvMode::Poll,
@@ -189,7 +181,7 @@ impl Connection {
 
     /// A peer that sends no more gets its answers, and then the connection ends.
     pub(super) fn end_if_read_closed(&mut self) {
-        if self.lines().is_some() {
+        if self.has_lines() {
             return self.end_if_answered();
         }
         if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
@@ -201,18 +193,19 @@ impl Connection {
     pub(crate) fn time_out(&mut self, is_head: bool, context: &mut Context<'_>) {
         let profile = &context.rules.connection;
         let (part, limit_ms) = match is_head {
-            true => ("head", profile.head_timeout_ms),
-            false => ("body", profile.body_timeout_ms),
+            true => ("request head", profile.head_timeout_ms),
+            false if self.has_lines() => ("message", profile.body_timeout_ms),
+            false => ("request body", profile.body_timeout_ms),
         };
         self.sequence = self.sequence.wrapping_add(1);
-        let text = format!("request {part} took longer than {limit_ms} ms");
+        let text = format!("{part} took longer than {limit_ms} ms");
         self.refuse_framing(Status::RequestTimeout, &text, context);
     }
 
     /// The peer sends no more. Returns whether the connection has no further use.
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
-        if self.lines().is_some() {
+        if self.has_lines() {
             return self.finish_lines(context);
         }
         match self.phase {
@@ -257,10 +250,10 @@ impl Connection {
             self.phase = Phase::Idle;
             return Processed::bytes(0);
         }
+        if self.has_lines() {
+            return Processed::bytes(self.process_lines(input, context));
+        }
         let mut framer = match &mut self.buffers {
-            Some(buffers) if buffers.lines.is_some() => {
-                return Processed::bytes(self.process_lines(input, context));
-            }
             Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
         };
@@ -320,7 +313,7 @@ impl Connection {
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
-        if self.lines().is_some() {
+        if self.has_lines() {
             return self.refuse_lines(text, context);
         }
         let reply = Reply {

@@ -1,10 +1,14 @@
 //! A connection of lines: one message on each, many requests at once on one channel.
 //!
-//! Standard input and output are such a connection, and so is every byte stream that reuses their
-//! framing. Bounds on input, output and turns are those of every [`Connection`]; the rest is
-//! here. A request leaves the connection [`Phase::Idle`] and waits in a table of its own, so that
-//! further lines are read, among them the one that cancels it. A session belongs to the connection
-//! and ends with it.
+//! Standard input and output are such a connection, and so are sockets that reuse their framing.
+//! Bounds on input, output and turns are those of every [`Connection`]; the rest is here. A request
+//! leaves the connection [`Phase::Idle`] and waits in a table of its own, so that further lines are
+//! read, among them the one that cancels it. A session belongs to the connection and ends with it.
+//! A connection without a session and without a request in flight has no other memory.
+//!
+//! A program that speaks another protocol is recognised by its first byte and not answered: the
+//! request of a browser, which any web page can send to a port of its user's host, is no message
+//! and leads to none (MCP basic/security_best_practices).
 //!
 //! ```text
 //! Idle <-> ReadingLine      either of them -> Flushing
@@ -16,34 +20,68 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::line::{Step, write_line};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::buffers::ConnectionBuffers;
 use super::channel::{LineChannel, LineRequest};
 use super::context::Context;
 use super::http::{Connection, Phase};
-use super::source::Source;
+use super::timer::Timer;
 use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
 use crate::meter::Counter;
+use crate::profile::Binding;
 
 /// Notifications of changes that wait on one connection; more than these wait as other output does.
 const CHANGES_HELD_MAX: usize = 1024;
 
 impl Connection {
-    /// A connection of lines that was just opened.
-    pub(super) fn of_lines(source: Source) -> Connection {
-        let buffers = ConnectionBuffers {
-            lines: Some(Box::default()),
-            ..ConnectionBuffers::default()
-        };
-        Connection {
-            buffers: Some(Box::new(buffers)),
-            ..Connection::of_http(source)
-        }
+    /// Whether it is a connection of lines.
+    pub(crate) fn has_lines(&self) -> bool {
+        self.source.binding() == Binding::Lines
+    }
+
+    /// The channel of a connection of lines, while it has a state.
+    pub(crate) fn lines(&self) -> Option<&LineChannel> {
+        self.buffers.as_ref()?.lines.as_deref()
     }
 
     /// The channel of a connection of lines.
-    pub(crate) fn lines(&self) -> Option<&LineChannel> {
-        self.buffers.as_ref()?.lines.as_deref()
+    fn channel(&mut self, context: &mut Context<'_>) -> &mut LineChannel {
+        self.buffers(context).lines.get_or_insert_default()
+    }
+
+    /// The deadline of a connection that waits for a line, or for the rest of one.
+    pub(super) fn line_timer(&self, is_within: bool) -> Timer {
+        let has_requests = self.lines().is_some_and(|it| !it.in_flight.is_empty());
+        match is_within {
+            // The parent of a process may send nothing for days.
+            _ if self.source.is_stdio() => Timer::None,
+            true => Timer::Body,
+            false if has_requests => Timer::None,
+            false if self.sequence == 0 => Timer::FirstLine,
+            false => Timer::NextLine,
+        }
+    }
+
+    /// Whether the first bytes of a connection are those of another protocol; it ends then.
+    fn is_foreign(&mut self, input: &[u8], context: &mut Context<'_>) -> bool {
+        let is_in_long = self.lines().is_some_and(|it| it.framer.is_in_long());
+        let has_begun = self.sequence > 0 || is_in_long;
+        let first = input.iter().position(|byte| !byte.is_ascii_whitespace());
+        let Some(first) = first.filter(|_| !has_begun && !self.source.is_stdio()) else {
+            return false;
+        };
+        if matches!(input[first], b'{' | b'[') {
+            return false;
+        }
+        context.meter.count(Counter::ConnectionsRefusedProtocol);
+        if let Some(others) = context.rules.foreign.admit(context.endpoint.now_ms()) {
+            tracing::warn!(
+                others_since_the_last = others,
+                "closed a connection that has no lines of JSON: it begins with {}",
+                protocol_of(&input[first..])
+            );
+        }
+        self.phase = Phase::Flushing { lingers: false };
+        true
     }
 
     fn lines_mut(&mut self) -> Option<&mut LineChannel> {
@@ -54,11 +92,13 @@ impl Connection {
     pub(super) fn process_lines(&mut self, input: &[u8], context: &mut Context<'_>) -> usize {
         self.phase = Phase::Idle;
         let limit_bytes = context.rules.lines.message_bytes_max;
-        let Some(lines) = self.lines_mut() else {
-            return 0;
+        if self.is_foreign(input, context) {
+            return input.len();
+        }
+        let (mut framer, mut scanner) = match self.lines_mut() {
+            Some(lines) => (std::mem::take(&mut lines.framer), lines.long.take()),
+            None => Default::default(),
         };
-        let mut framer = std::mem::take(&mut lines.framer);
-        let mut scanner = lines.long.take();
         let mut consumed = 0;
         while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
             match framer.step(&input[consumed..], limit_bytes) {
@@ -88,6 +128,7 @@ impl Connection {
                         continue;
                     }
                     context.requests_left -= 1;
+                    self.sequence = self.next_sequence();
                     let id = scanner.take().and_then(|scanner| scanner.id());
                     let text = format!(
                         "message exceeds limit of {limit_bytes} bytes (lines.message_bytes_max): \
@@ -97,7 +138,8 @@ impl Connection {
                 }
             }
         }
-        if let Some(lines) = self.lines_mut() {
+        if !framer.is_fresh() || scanner.is_some() {
+            let lines = self.channel(context);
             lines.framer = framer;
             lines.long = scanner;
         }
@@ -106,10 +148,10 @@ impl Connection {
 
     fn handle_line(&mut self, line: &[u8], context: &mut Context<'_>) {
         self.sequence = self.next_sequence();
-        let Some(lines) = self.lines() else { return };
-        let overload = overload(lines, context);
+        let lines = self.lines();
+        let overload = overload(lines.map_or(0, |it| it.in_flight.len()), context);
         let channel = Channel {
-            session: lines.session,
+            session: lines.and_then(|lines| lines.session),
             overload: overload.as_deref(),
         };
         let (user, holder) = context.known_peer();
@@ -157,8 +199,8 @@ impl Connection {
     ) {
         let (call, stream) = match disposition {
             Disposition::Answer { session, .. } => {
-                if let Some(lines) = self.lines_mut() {
-                    lines.session = session.or(lines.session);
+                if session.is_some() {
+                    self.channel(context).session = session;
                 }
                 return;
             }
@@ -184,9 +226,7 @@ impl Connection {
             responses: Vec::new(),
         };
         let sequence = self.sequence;
-        if let Some(lines) = self.lines_mut() {
-            lines.in_flight.insert(sequence, request);
-        }
+        self.channel(context).in_flight.insert(sequence, request);
     }
 
     /// Cancels the oldest request in flight with this id: nothing more is sent for it. An id of
@@ -342,10 +382,8 @@ impl Connection {
     }
 
     /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self) {
-        if let Some(lines) = self.lines_mut() {
-            lines.is_ending = true;
-        }
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+        self.channel(context).is_ending = true;
         self.end_if_answered();
     }
 
@@ -357,9 +395,10 @@ impl Connection {
     /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
     /// handles lines: the rest of them does not count as left over.
     pub(super) fn end_if_answered(&mut self) {
-        let Some(lines) = self.lines() else { return };
-        let is_over = lines.is_ending || self.is_read_closed;
-        let is_answered = lines.in_flight.is_empty() && !self.has_requests_left_over();
+        let lines = self.lines();
+        let is_over = self.is_read_closed || lines.is_some_and(|lines| lines.is_ending);
+        let has_requests = lines.is_some_and(|lines| !lines.in_flight.is_empty());
+        let is_answered = !has_requests && !self.has_requests_left_over();
         if is_over && is_answered && self.is_between_answers() {
             self.phase = Phase::Flushing { lingers: false };
         }
@@ -380,9 +419,9 @@ impl Connection {
 }
 
 /// Why a connection takes no further request now, if so.
-fn overload(lines: &LineChannel, context: &Context<'_>) -> Option<String> {
+fn overload(in_flight: usize, context: &Context<'_>) -> Option<String> {
     let in_flight_max = context.rules.lines.in_flight_max;
-    if lines.in_flight.len() >= in_flight_max {
+    if in_flight >= in_flight_max {
         return Some(format!(
             "the connection has {in_flight_max} requests in flight, which is its limit \
              (lines.in_flight_max)"
@@ -391,6 +430,20 @@ fn overload(lines: &LineChannel, context: &Context<'_>) -> Option<String> {
     let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
     let is_overloaded = context.shard_output_bytes >= output_bytes_max;
     is_overloaded.then(|| "the unsent answers of all clients take too much memory".to_owned())
+}
+
+/// The protocol that the first bytes of a connection belong to, for the log.
+fn protocol_of(bytes: &[u8]) -> String {
+    let is_method = |word: &[u8]| matches!(word, b"GET" | b"POST" | b"PUT" | b"HEAD" | b"OPTIONS");
+    match bytes.split(|byte| *byte == b' ').next() {
+        Some(word) if is_method(word) => {
+            "an HTTP request, which needs an address with http://".to_owned()
+        }
+        // A record of the type "handshake" (RFC 8446 5.1).
+        _ if bytes.starts_with(&[22, 3]) => "a TLS handshake".to_owned(),
+        _ if bytes.starts_with(b"SSH-") => "the banner of SSH".to_owned(),
+        _ => format!("the byte 0x{:02x}", bytes[0]),
+    }
 }
 
 /// Refuses bytes that are no message.

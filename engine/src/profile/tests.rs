@@ -161,13 +161,7 @@ fn profiles_contain_only_their_changes() {
 #[test]
 fn limits_of_the_protocol_are_the_defaults_of_the_profile() {
     let Profile { http, json, .. } = Profile::default();
-    let of_http = HttpLimits {
-        head_bytes_max: http.head_bytes_max,
-        headers_max: http.headers_max,
-        target_bytes_max: http.target_bytes_max,
-        body_bytes_max: http.body_bytes_max,
-    };
-    assert_eq!(of_http, HttpLimits::default());
+    assert_eq!(http.limits(), HttpLimits::default());
     let of_json = JsonLimits {
         depth_max: json.depth_max,
         nodes_max: json.nodes_max,

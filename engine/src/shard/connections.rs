@@ -343,8 +343,12 @@ impl Shard {
                 self.rearm_poll(key);
                 self.rearm_idle_timer(key);
             }
-            Timer::Idle => {
+            Timer::Idle | Timer::NextLine => {
                 meter.count(Counter::TimeoutsIdle);
+                self.close(key);
+            }
+            Timer::FirstLine => {
+                meter.count(Counter::TimeoutsHead);
                 self.close(key);
             }
             Timer::Write => {
@@ -381,11 +385,14 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let profile = &self.profile.connection;
-        let left_ms = profile
-            .idle_timeout_ms
-            .saturating_sub(profile.quiet_after_ms);
-        (connection.armed, connection.armed_for) = (Timer::Idle, connection.sequence as u16);
-        self.wheel.schedule(key.index, self.now_ms + left_ms);
+        (connection.armed, connection.armed_for) = connection.armed_timer();
+        let quiet_ms = self.profile.connection.quiet_after_ms;
+        match connection.armed.duration_ms(&self.profile) {
+            Some(all_ms) => {
+                let left_ms = all_ms.saturating_sub(quiet_ms);
+                self.wheel.schedule(key.index, self.now_ms + left_ms);
+            }
+            None => self.wheel.cancel(key.index),
+        }
     }
 }

@@ -153,8 +153,8 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.lines().is_some() {
-            connection.end_when_answered();
+        if connection.has_lines() {
+            connection.end_when_answered(&mut self.handling.context(key));
             return self.finish_step(key, None);
         }
         match connection.phase {
@@ -184,7 +184,7 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let is_idle = connection.phase == Phase::Idle && connection.lines().is_none();
+        let is_idle = connection.phase == Phase::Idle && !connection.has_lines();
         if is_idle && !connection.has_requests_left_over() {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);

@@ -12,8 +12,6 @@ use std::sync::mpsc::{SendError, Sender};
 use std::task::Poll;
 use std::thread;
 
-use corelane_protocol::limits::HttpLimits;
-
 use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
@@ -462,11 +460,12 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         postponed: Vec::new(),
         peers: Default::default(),
         rules: Rules {
-            http: http_limits(profile),
+            http: profile.http.limits(),
             lines: profile.lines,
             connection: profile.connection,
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+            foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
             user_is_principal: plan.user_is_principal,
             endpoint_path: plan.endpoint_path.clone(),
@@ -487,14 +486,5 @@ fn memory_bytes_max(profile: &ShardProfile, shards: u16) -> u64 {
     match profile.overload.memory_bytes_max {
         0 => MemoryLimit::of_process().map_or(u64::MAX, |limit| limit.of_shard(shards)),
         bytes => bytes,
-    }
-}
-
-fn http_limits(profile: &ShardProfile) -> HttpLimits {
-    HttpLimits {
-        head_bytes_max: profile.http.head_bytes_max,
-        headers_max: profile.http.headers_max,
-        target_bytes_max: profile.http.target_bytes_max,
-        body_bytes_max: profile.http.body_bytes_max,
     }
 }

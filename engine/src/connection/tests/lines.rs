@@ -1,6 +1,7 @@
 //! Connections of lines: both eras and many requests on one channel.
 
 mod endings;
+mod sockets;
 
 use corelane_protocol::mcp::subscription::ListKind;
 use serde_json::{Value, json};
@@ -14,12 +15,11 @@ use crate::mcp::tests::test_endpoint::{
     result, text, with_trailer,
 };
 use crate::meter::Counter;
-use crate::profile::Binding;
 use corelane_io::chunk::SMALL_CHUNK_BYTES;
 
 fn opened() -> TestConnection {
     let mut line = TestConnection::on(TestEndpoint::new());
-    line.connection = Connection::from(Source::new(0, Binding::Lines));
+    line.connection = Connection::from(Source::STDIO);
     line
 }
 
@@ -366,7 +366,7 @@ fn a_listen_stream_that_the_server_ends_is_cancelled_and_then_answered() {
         line.settle().await;
         messages(&mut line);
         line.harness.endpoint.drain();
-        line.step(|connection, _| connection.end_when_answered());
+        line.step(|connection, context| connection.end_when_answered(context));
         assert_eq!(line.connection.phase, Phase::Idle);
         line.settle().await;
         let params = json!({"requestId": 1});
