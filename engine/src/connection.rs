@@ -11,7 +11,7 @@ pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;
 mod large;
-mod lines;
+pub(crate) mod lines;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -1,6 +1,5 @@
 //! A server: built, started on its shards, and drained.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -14,7 +13,6 @@ use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::DirectoryLimits;
-use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::offload::{OffloadPool, PoolThreads};
@@ -23,7 +21,7 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{Binding, CoreRole, Lanes, ListenAddress, Profile, ShardProfile, Transport};
+use crate::profile::{CoreRole, Lanes, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
@@ -31,6 +29,7 @@ use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::{LaneLimits, Mesh};
 use corelane_io::rings::RINGS_MAX;
 
+mod addresses;
 mod affinity;
 mod directory;
 mod error;
@@ -44,6 +43,7 @@ mod stdio;
 mod supervisor;
 mod test_client;
 
+use addresses::origin_policies;
 use affinity::Confined;
 use directory::ServedDirectory;
 pub use error::{Error, Result};
@@ -406,37 +406,6 @@ impl Server {
     }
 }
 
-impl RunningServer {
-    fn announce(&self) {
-        let mut text = String::new();
-        for address in self.addresses() {
-            text += &match (address.binding, &address.transport) {
-                (Binding::Http | Binding::WebSocket, Transport::Tcp(_)) => {
-                    format!("listening on {address}{}\n", self.endpoint())
-                }
-                (Binding::Http | Binding::WebSocket, Transport::Unix(_)) => {
-                    format!("listening on {address}, endpoint {}\n", self.endpoint())
-                }
-                (Binding::Lines, _) => format!("listening on {address}\n"),
-            };
-        }
-        text += &format!(
-            "shards: {}, connections per shard: {}\nmemory: {}\n",
-            self.shards(),
-            self.connections_per_shard(),
-            self.memory(),
-        );
-        // It need not be read.
-        let mut output = std::io::stdout();
-        if let Err(error) = output
-            .write_all(text.as_bytes())
-            .and_then(|()| output.flush())
-        {
-            tracing::warn!(%error, "standard output cannot be written");
-        }
-    }
-}
-
 /// The pool for the handlers of so many shards, on these cores if they are given.
 fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
     let _confined = Confined::to(cores)?;
@@ -468,24 +437,6 @@ fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
         .iter()
         .map(|shard| shard.rings(allowed).ring.descriptors);
     held.min().unwrap_or(allowed)
-}
-
-/// The host and origin check of each listener; warns of each that accepts any host.
-fn origin_policies(addresses: &[ListenAddress], profile: &Profile) -> Result<Vec<OriginPolicy>> {
-    let server = &profile.server;
-    let policy = |address: &ListenAddress| {
-        let listen = address.socket_addr();
-        let policy = OriginPolicy::new(listen, &server.allowed_hosts, &server.allowed_origins)?;
-        if !policy.checks_host() && listen.is_some() && address.binding != Binding::Lines {
-            tracing::warn!(
-                %address,
-                "any Host is accepted: pages on other sites can reach the server through DNS \
-                 rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
-            );
-        }
-        Ok(policy)
-    };
-    addresses.iter().map(policy).collect()
 }
 
 fn lane_limits(lanes: &Lanes) -> LaneLimits {

@@ -25,9 +25,19 @@ use super::context::Context;
 use super::http::{Connection, Phase};
 use super::timer::Timer;
 use crate::guard::peer::{UserName, UserText};
-use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
+use crate::mcp::{
+    Channel, Disposition, Exchange, Inbound, Part, Requester, SessionId, StreamOwner,
+};
 use crate::meter::Counter;
 use crate::profile::Binding;
+
+/// The parts of a connection that end with the input of its peer.
+pub(crate) struct EndOfInput {
+    /// Its session, whose requests get no answers any more.
+    pub(crate) session: Option<SessionId>,
+    /// Its subscriptions, by their places.
+    pub(crate) subscriptions: Vec<u32>,
+}
 
 /// Notifications of changes that wait on one connection; more than these wait as other output does.
 const CHANGES_HELD_MAX: usize = 1024;
@@ -385,6 +395,24 @@ impl Connection {
     pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
         self.channel(context).is_ending = true;
         self.end_if_answered();
+    }
+
+    /// What waits for a peer that sends no more on its socket, once. Standard input is the only
+    /// one of its server, which drains at its end.
+    pub(crate) fn take_end_of_input(&mut self) -> Option<EndOfInput> {
+        let is_over = self.is_input_over() && !self.source.is_stdio();
+        let lines = self
+            .lines_mut()
+            .filter(|lines| is_over && !lines.is_ending)?;
+        lines.is_ending = true;
+        let subscriptions = lines.in_flight.values().filter_map(|it| match it.stream {
+            Some(StreamOwner::Listen(place)) => Some(place),
+            _ => None,
+        });
+        Some(EndOfInput {
+            session: lines.session,
+            subscriptions: subscriptions.collect(),
+        })
     }
 
     /// Whether everything that the peer has sent, and ever will, was handled.

@@ -4,6 +4,7 @@ use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::LineChannel;
 use crate::connection::http::Phase;
+use crate::connection::lines::EndOfInput;
 use crate::connection::timer::Timer;
 use crate::guard::network::Network;
 use crate::mcp::Exchange;
@@ -147,6 +148,10 @@ impl Shard {
         }
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_buffers(&mut self.handling.context(key));
+        let input_ended = match connection.is_input_over() {
+            true => connection.take_end_of_input(),
+            false => None,
+        };
         let listens = connection.listens();
         if (connection.armed, connection.armed_for) != connection.armed_timer() {
             self.set_timer(key);
@@ -159,6 +164,20 @@ impl Shard {
         }
         self.send_forwards();
         self.look_up_peers();
+        if let Some(ended) = input_ended {
+            self.end_input(ended);
+        }
+    }
+
+    /// Ends the parts of a connection of lines that need a peer which may still send.
+    fn end_input(&mut self, ended: EndOfInput) {
+        let endpoint = &mut self.handling.endpoint;
+        if let Some(session) = ended.session {
+            endpoint.handle_channel_input_over(session);
+        }
+        for place in ended.subscriptions {
+            endpoint.handle_subscriber_input_over(place);
+        }
     }
 
     /// Looks up the peers that requests wait for.
