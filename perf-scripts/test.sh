@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs every check and every test of the repository: ./perf-scripts/test.sh
 #
-# Installs missing requirements (a C compiler, npm, the pinned conformance suite with the Node it
-# needs and the official schemas it carries, cargo-deny), then checks the format, clippy, the docs,
-# the dependencies and the library without its features, builds the server, and runs all tests of
-# the workspace, conformance among them. A check that fails counts as one failed test, so the last
+# Installs missing requirements (a C compiler, npm, ip, faketime, the pinned conformance suite with
+# the Node it needs and the official schemas it carries, Python packages with the cases of Autobahn
+# and a client of WebSocket, cargo-deny), then checks the format, clippy, the docs, the dependencies
+# and the library without its features, builds the server, and runs all tests of the workspace,
+# conformance among them. A check that fails counts as one failed test, so the last
 # line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
@@ -15,6 +16,7 @@ cd "$(dirname "$0")/.."
 . perf-scripts/requirements.sh
 
 readonly suite=tests/conformance
+readonly python=$suite/python_packages
 readonly cargo_deny_version=0.20.2
 log=$(mktemp)
 readonly log
@@ -26,12 +28,21 @@ install_missing() {
     require_cargo
     require npm nodejs npm
     require ip iproute2
+    require faketime faketime
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing_packages+=(python3-venv)
     install_missing_packages
     # npm writes this file last: it is as new as the installation.
     if ! [[ $suite/node_modules/.package-lock.json -nt $suite/package-lock.json ]]; then
         say "installing the conformance suite"
         # The system's npm may be older than the Node that the suite needs and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
+    fi
+    if ! [[ $python/installed -nt $suite/requirements.txt ]]; then
+        say "installing the WebSocket tests"
+        python3 -m venv --clear "$python"
+        "$python/bin/pip" install --quiet --disable-pip-version-check \
+            --requirement "$suite/requirements.txt"
+        touch "$python/installed"
     fi
     if ! cargo deny --version >/dev/null 2>&1; then
         say "installing cargo-deny"

@@ -11,12 +11,14 @@ pub(crate) mod context;
 pub(crate) mod flow;
 pub(crate) mod http;
 mod large;
-pub(crate) mod lines;
+mod lines;
+pub(crate) mod messages;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod source;
 pub(crate) mod timer;
+mod websocket;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,5 @@
 pub(crate) mod holder;
 pub mod network;
 pub mod origin;
-pub(crate) mod peer;
 pub mod principal;
 pub(crate) mod shares;

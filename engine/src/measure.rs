@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
 
-use crate::connection::context::{Context, Rules};
+use crate::connection::context::{Context, Holders, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::source::Source;
@@ -66,6 +66,7 @@ impl Handling {
             meter,
             rules: Rules {
                 lines: Default::default(),
+                websocket: Default::default(),
                 http: HttpLimits::DEFAULT,
                 connection: profile.connection,
                 origins: vec![
@@ -95,7 +96,8 @@ impl Handling {
             forwards: &mut Vec::new(),
             postponed: &mut Vec::new(),
             peer: None,
-            peers: &Default::default(),
+            principals: &Principals::default(),
+            holders: &Holders::default(),
             meter: &self.meter,
             rules: &self.rules,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",

@@ -111,6 +111,8 @@ pub enum Counter {
     TasksEvicted,
     /// Streams of events open.
     StreamsOpen,
+    /// WebSocket connections open.
+    WebSocketsOpen,
     /// Streams that clients came back for.
     StreamsResumed,
     /// Bytes of events kept for clients that lose a stream.
@@ -127,8 +129,24 @@ pub enum Counter {
     TimeoutsIdle,
     /// Connections closed because the peer did not take its output.
     TimeoutsWrite,
+    /// WebSocket connections closed because nothing came after a ping.
+    TimeoutsPong,
+    /// Connections closed because their TLS handshake took too long.
+    TimeoutsHandshake,
     /// Calls that reached their deadline.
     TimeoutsCall,
+    /// TLS handshakes with new keys.
+    TlsHandshakesFull,
+    /// TLS handshakes that resumed an earlier session.
+    TlsHandshakesResumed,
+    /// TLS handshakes that failed.
+    TlsHandshakesFailed,
+    /// TLS handshakes ended for others, because there were too many.
+    TlsHandshakesEvicted,
+    /// TLS connections ended for a fault of their peer after the handshake.
+    TlsFaults,
+    /// TLS connections whose peer ended without saying so: the last message may have been cut.
+    TlsTruncated,
     /// Messages refused to their sender by a full lane.
     LanesFull,
     /// Receives that found no provided buffer (ENOBUFS).
@@ -186,7 +204,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 60] = [
+pub static ROWS: [Row; 69] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -253,6 +271,7 @@ pub static ROWS: [Row; 60] = [
     total(Counter::TasksExpired, "tasks_ended", "expired"),
     total(Counter::TasksEvicted, "tasks_ended", "evicted"),
     level(Counter::StreamsOpen, "streams_open"),
+    level(Counter::WebSocketsOpen, "websockets_open"),
     total(Counter::StreamsResumed, "streams_resumed", ""),
     level(Counter::EventsBytes, "events_bytes"),
     total(Counter::EventsDropped, "events_dropped", ""),
@@ -261,7 +280,15 @@ pub static ROWS: [Row; 60] = [
     total(Counter::TimeoutsBody, "timeouts", "body"),
     total(Counter::TimeoutsIdle, "timeouts", "idle"),
     total(Counter::TimeoutsWrite, "timeouts", "write"),
+    total(Counter::TimeoutsPong, "timeouts", "pong"),
+    total(Counter::TimeoutsHandshake, "timeouts", "handshake"),
     total(Counter::TimeoutsCall, "timeouts", "call"),
+    total(Counter::TlsHandshakesFull, "tls_handshakes", "full"),
+    total(Counter::TlsHandshakesResumed, "tls_handshakes", "resumed"),
+    total(Counter::TlsHandshakesFailed, "tls_handshakes", "failed"),
+    total(Counter::TlsHandshakesEvicted, "tls_handshakes", "evicted"),
+    total(Counter::TlsFaults, "tls_faults", ""),
+    total(Counter::TlsTruncated, "tls_truncated", ""),
     total(Counter::LanesFull, "lanes_full", ""),
     total(Counter::RingBuffersExhausted, "ring_buffers_exhausted", ""),
     total(

@@ -25,6 +25,7 @@ mod server;
 mod settings;
 mod shard;
 mod supervision;
+mod tls;
 mod traffic;
 mod unix;
 
@@ -47,7 +48,8 @@ pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
-pub use traffic::{Connection, Http, Json, Lines};
+pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits};
+pub use traffic::{Connection, Http, Json, Lines, WebSocket};
 pub use unix::{FileMode, FileModeError, Unix};
 
 use corelane_io::rings::{RINGS_MAX, RingsSettings};
@@ -85,9 +87,15 @@ const RELATIONS: &[(u64, &str, &str)] = &[
     // Two of the largest requests must fit, or none of them ever would beside another.
     (2, "http.body_bytes_max", "connection.input_bytes_max"),
     (2, "lines.message_bytes_max", "connection.input_bytes_max"),
+    (
+        2,
+        "websocket.message_bytes_max",
+        "connection.input_bytes_max",
+    ),
     // The arguments of one call must fit beside those of another.
     (2, "http.body_bytes_max", "calls.bytes_max"),
     (2, "lines.message_bytes_max", "calls.bytes_max"),
+    (2, "websocket.message_bytes_max", "calls.bytes_max"),
     // A pipelined head must fit whole, or a connection could wait for itself.
     (1, "http.head_bytes_max", "connection.pipelined_bytes_max"),
     // The keep-alives of a stream show that an idle stream's peer is alive.
@@ -115,10 +123,14 @@ pub struct Profile {
     pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
     pub connection: Connection,
+    /// Listeners with TLS.
+    pub tls: Tls,
     /// Bounds on one HTTP request.
     pub http: Http,
     /// Connections with one message on each line.
     pub lines: Lines,
+    /// WebSocket connections.
+    pub websocket: WebSocket,
     /// Bounds on one JSON message.
     pub json: Json,
     /// Calls in flight.
@@ -162,10 +174,14 @@ pub struct ShardProfile {
     pub overload: Overload,
     /// See [`Connection`].
     pub connection: Connection,
+    /// See [`Tls`].
+    pub tls: TlsLimits,
     /// See [`Http`].
     pub http: Http,
     /// See [`Lines`].
     pub lines: Lines,
+    /// See [`WebSocket`].
+    pub websocket: WebSocket,
     /// See [`Json`].
     pub json: Json,
     /// See [`Calls`].
@@ -267,6 +283,7 @@ impl Profile {
         let mut sections = self.sections().into_iter();
         sections.try_for_each(|section| section.check(section.name()))?;
         self.server.check_texts()?;
+        self.tls.check_lists()?;
         self.check_relations()?;
         self.check_cores()
     }
@@ -284,8 +301,10 @@ impl Profile {
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
             overload: self.overload,
             connection: self.connection,
+            tls: self.tls.limits(),
             http: self.http,
             lines: self.lines,
+            websocket: self.websocket,
             json: self.json,
             calls: self.calls,
             tools: self.tools,
@@ -318,7 +337,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 20] {
+    fn sections(&self) -> [&dyn Section; 22] {
         [
             &self.server,
             &self.unix,
@@ -327,8 +346,10 @@ impl Profile {
             &self.budget,
             &self.overload,
             &self.connection,
+            &self.tls,
             &self.http,
             &self.lines,
+            &self.websocket,
             &self.json,
             &self.calls,
             &self.tools,

@@ -21,16 +21,18 @@ use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{CoreRole, Lanes, ListenAddress, Profile, ShardProfile};
+use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
-use corelane_io::lanes::{LaneLimits, Mesh};
+use corelane_io::lanes::Mesh;
 use corelane_io::rings::RINGS_MAX;
 
 mod addresses;
 mod affinity;
+#[cfg(feature = "tls")]
+mod certificates;
 mod directory;
 mod error;
 mod event;
@@ -42,9 +44,13 @@ mod state_keys;
 mod stdio;
 mod supervisor;
 mod test_client;
+#[cfg(not(feature = "tls"))]
+mod without_tls;
 
 use addresses::origin_policies;
 use affinity::Confined;
+#[cfg(feature = "tls")]
+use certificates::Certificates;
 use directory::ServedDirectory;
 pub use error::{Error, Result};
 pub use handle::ServerHandle;
@@ -53,6 +59,8 @@ pub use running::RunningServer;
 pub use state_keys::StateKeyError;
 use supervisor::Supervisor;
 pub use test_client::{Reply, TestClient, TestClientError, TestResult};
+#[cfg(not(feature = "tls"))]
+use without_tls::Certificates;
 
 /// An MCP server: its description and its catalog.
 ///
@@ -353,11 +361,12 @@ impl Server {
         let parts = self.into_parts(&profile)?;
         let allowed = allowed_descriptors()?;
         let shard_count = shard_profiles.len();
+        let certificates = Certificates::for_listeners(&addresses, &profile.tls)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
         let origins = origin_policies(&addresses, &profile)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
-        let mesh = Mesh::new(shard_count, 0, lane_limits(&profile.lanes));
+        let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);
         let memory = MemoryBudget::of_shards(shard_profiles, allowed);
@@ -388,6 +397,7 @@ impl Server {
                 parts: parts.clone(),
                 updates: boards.next().expect("as many boards as shards"),
                 offload: offload.clone(),
+                tls: certificates.as_ref().map(Certificates::source),
                 runtime: Some(context.clone()),
                 sender: Place::of(sender),
                 receiver: Place::of(receiver),
@@ -399,6 +409,7 @@ impl Server {
         }
         drop(ready);
         let mut running = running.when_ready(shard_count, &ready_receiver)?;
+        running.keep_certificates(certificates);
         for directory in directories {
             running.keep(directory.watch(handle.clone())?);
         }
@@ -409,7 +420,10 @@ impl Server {
 /// The pool for the handlers of so many shards, on these cores if they are given.
 fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
     let _confined = Confined::to(cores)?;
-    let threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
+    let mut threads = PoolThreads::of_server(shards, profile.offload.threads_for(shards));
+    if profile.server.listen.iter().any(|it| it.tls) {
+        threads.handshake = profile.tls.threads_for(shards);
+    }
     OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
 }
 
@@ -437,13 +451,4 @@ fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
         .iter()
         .map(|shard| shard.rings(allowed).ring.descriptors);
     held.min().unwrap_or(allowed)
-}
-
-fn lane_limits(lanes: &Lanes) -> LaneLimits {
-    LaneLimits {
-        control_messages_max: lanes.control,
-        reply_messages_max: lanes.reply,
-        request_messages_max: lanes.request,
-        bulk_messages_max: lanes.bulk,
-    }
 }

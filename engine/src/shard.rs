@@ -7,6 +7,7 @@ pub(crate) mod accept;
 mod accepting;
 pub(crate) mod address_counts;
 pub(crate) mod admission;
+pub(crate) mod arrivals;
 pub(crate) mod call_shedding;
 pub(crate) mod connections;
 pub(crate) mod control;
@@ -22,12 +23,24 @@ pub(crate) mod message;
 pub(crate) mod overflow;
 pub(crate) mod reading;
 pub(crate) mod run;
+#[cfg(feature = "tls")]
+pub(crate) mod secured;
 pub(crate) mod shedding;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+pub(crate) mod unsecured;
+#[cfg(not(feature = "tls"))]
+pub(crate) mod without_tls;
 pub(crate) mod work;
 
 pub(crate) use control::ShardControl;
 pub(crate) use message::ShardMessage;
+#[cfg(feature = "tls")]
+pub(crate) use secured::{Secured, TlsSource};
 pub(crate) use start::{Intake, ShardPlan, spawn};
+#[cfg(not(feature = "tls"))]
+pub(crate) use unsecured::{Secured, TlsSource};

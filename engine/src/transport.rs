@@ -3,4 +3,6 @@
 
 pub(crate) mod listener;
 pub(crate) mod stdio;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod unix;

@@ -5,4 +5,6 @@ pub mod admission;
 pub mod claims;
 pub mod header_param;
 pub mod http;
+pub mod precedence;
 pub mod refusal;
+pub mod websocket;

@@ -7,3 +7,4 @@
 pub mod http1;
 pub mod line;
 pub mod sse;
+pub mod websocket;

@@ -16,4 +16,4 @@ mod suite;
 pub use check_result::{CheckResult, check_run};
 pub use expectation::{Expectation, ExpectationError};
 pub use stdio_bridge::StdioBridge;
-pub use suite::{Check, Run, Scenario, Status, home, node, run};
+pub use suite::{Check, Run, Scenario, Status, home, node, python, run};

@@ -9,7 +9,7 @@ use crate::server::Server;
 use crate::timeouts::wait_until;
 
 /// Counters of things that exist.
-const LEVELS: [&str; 8] = [
+const LEVELS: [&str; 9] = [
     "connections_open",
     "output_bytes",
     "calls_in_flight",
@@ -17,6 +17,7 @@ const LEVELS: [&str; 8] = [
     "tasks_kept",
     "tasks_watched",
     "streams_open",
+    "websockets_open",
     "events_bytes",
 ];
 

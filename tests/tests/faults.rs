@@ -6,11 +6,12 @@
 //! before within five seconds; and it keeps no connection, call, session, stream, event, task or
 //! byte. With `CORELANE_FAULTS=long` the faults are as large as `perf-scripts/soak.sh` has them.
 //!
-//! It lacks a jump of the wall clock, which no namespace can have for itself. The clock of timers
-//! is the monotonic one, and a process that stands still sees that one jump.
+//! It lacks the death of a shard, which no client can cause: `integration/supervision.rs` has it.
 
 #[path = "faults/client.rs"]
 mod client;
+#[path = "faults/clock.rs"]
+mod clock;
 #[path = "faults/handlers.rs"]
 mod handlers;
 #[path = "faults/limits.rs"]

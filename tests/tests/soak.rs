@@ -1,7 +1,7 @@
 //! W-SOAK: clients of all kinds for a time, after which nothing has grown and nothing is left.
 //!
 //! Calls, sessions that end, streams, tasks and calls that are given up go on for `CORELANE_SOAK_S`
-//! seconds, 20 if it is not set; `perf-scripts/soak.sh` has them run for longer, beside
+//! seconds, 60 if it is not set; `perf-scripts/soak.sh` has them run for longer, beside
 //! `corelane-load`. Memory is read all the time, and its growth is the slope of its lower bounds.
 
 use std::net::SocketAddr;
@@ -169,7 +169,7 @@ fn slope(samples: &[usize]) -> (Vec<f64>, f64) {
 #[test]
 fn nothing_grows_and_nothing_is_left() {
     let seconds = std::env::var("CORELANE_SOAK_S");
-    let seconds = seconds.map_or(20.0, |text| {
+    let seconds = seconds.map_or(60.0, |text| {
         text.parse::<f64>().expect("a number of seconds")
     });
     // Kept events would grow to their bound for the first hours.

@@ -17,9 +17,9 @@ const CHANGES_HELD_MAX: usize = 128;
 impl Connection {
     /// A part of the answer to the request numbered `sequence`, which is awaited.
     pub(crate) fn deliver_to(&mut self, sequence: u32, part: Part, context: &mut Context<'_>) {
-        match self.lines() {
-            Some(_) => self.deliver_on_channel(sequence, part, context),
-            None => self.deliver(part, context),
+        match self.has_channel() {
+            true => self.deliver_on_channel(sequence, part, context),
+            false => self.deliver(part, context),
         }
     }
 
@@ -48,7 +48,7 @@ impl Connection {
 
     /// Whether anything is awaited.
     pub(crate) fn awaits_any(&self) -> bool {
-        self.is_answering() || self.has_lines()
+        self.is_answering() || self.has_channel()
     }
 
     /// Whether a request has not got all of its answer.
@@ -178,7 +178,7 @@ impl Connection {
     /// Whether notifications of changes wait.
     pub(crate) fn holds_changes(&self) -> bool {
         let buffers = self.buffers.as_ref();
-        buffers.is_some_and(|buffers| !buffers.changes.is_empty()) || self.holds_line_changes()
+        buffers.is_some_and(|buffers| !buffers.changes.is_empty()) || self.holds_channel_changes()
     }
 
     /// Writes the notifications of changes that have waited.
@@ -186,8 +186,8 @@ impl Connection {
         if !self.holds_changes() {
             return;
         }
-        if self.has_lines() {
-            return self.release_line_changes(context);
+        if self.has_channel() {
+            return self.release_channel_changes(context);
         }
         let changes = std::mem::take(&mut self.buffers(context).changes);
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
@@ -329,7 +329,7 @@ impl Connection {
         }
         self.phase = Phase::Idle;
         self.resume(context);
-        self.end_if_read_closed();
+        self.end_if_read_closed(context);
         self.give_back_buffers(context);
     }
 }

@@ -3,7 +3,7 @@
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
-use super::channel::LineChannel;
+use super::channel::MessageChannel;
 use crate::handler::event_queue::CallKey;
 use crate::handler::offload::JobId;
 use crate::mcp::{EventId, StreamOwner};
@@ -20,8 +20,8 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) output: Option<Chunk>,
     /// The request that waits for its answer.
     pub(crate) waiting: Option<WaitingRequest>,
-    /// The channel of a connection of lines, while it has a state; no other connection has one.
-    pub(crate) lines: Option<Box<LineChannel>>,
+    /// The channel, of a connection that has one.
+    pub(crate) channel: Option<Box<MessageChannel>>,
     /// Notifications of changes, no two of them equal, that wait until all output before them is
     /// sent.
     pub(crate) changes: Vec<(Option<EventId>, Vec<u8>)>,
@@ -100,7 +100,7 @@ impl ConnectionBuffers {
     pub(crate) fn is_spent(&self) -> bool {
         let holds_output = self.output.is_some() || !self.changes.is_empty();
         let is_in_use = self.waiting.is_some() || self.is_paused || self.taken_bytes > 0;
-        let has_channel = self.lines.as_ref().is_some_and(|lines| !lines.is_spent());
+        let has_channel = self.channel.as_ref().is_some_and(|it| !it.is_spent());
         self.input.is_none() && !holds_output && !is_in_use && !has_channel
     }
 }

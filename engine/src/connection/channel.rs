@@ -1,23 +1,29 @@
-//! The channel of a connection of lines: its session, and the requests that wait for answers.
+//! The channel of a connection: its framing, its session, and the requests that wait for answers.
 
 use std::collections::BTreeMap;
 
-use corelane_protocol::framing::line::Framer;
+use corelane_io::chunk::Chunk;
+use corelane_protocol::framing::{line, websocket};
 use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
 
+use super::timer::Timer;
+use crate::guard::holder::HolderKey;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
 
-/// The state of a connection of lines; one without a session and a request in flight has none.
-#[derive(Debug, Default)]
-pub(crate) struct LineChannel {
-    pub(super) framer: Framer,
-    /// Reads the line that is too long, for the id of its refusal.
-    pub(super) long: Option<IdScanner>,
+/// The state of a channel. That of a WebSocket is there for as long as it is open; that of lines
+/// only while it has a session, a request in flight or a part of a line.
+#[derive(Debug)]
+pub(crate) struct MessageChannel {
+    pub(super) framing: Framing,
+    /// The principal of the client; an anonymous one has none.
+    pub(super) principal: Option<Box<str>>,
+    /// The holder of an anonymous client.
+    pub(super) holder: HolderKey,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
-    /// Requests without a final answer, by their numbers, at most `lines.in_flight_max`.
-    pub(crate) in_flight: BTreeMap<u32, LineRequest>,
+    /// Requests without a final answer, by their numbers, at most `in_flight_max` of the profile.
+    pub(crate) in_flight: BTreeMap<u32, ChannelRequest>,
     /// Notifications of changes, no two of them equal, that wait until all output before them is
     /// sent; with the numbers of their requests.
     pub(super) changes: Vec<(u32, Vec<u8>)>,
@@ -27,18 +33,96 @@ pub(crate) struct LineChannel {
     pub(super) is_ending: bool,
 }
 
-impl LineChannel {
-    /// Whether it is as a new one.
+/// Where a message starts and ends.
+#[derive(Debug)]
+pub(super) enum Framing {
+    Lines(Lines),
+    WebSocket(WebSocket),
+}
+
+/// Input of lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) framer: line::Framer,
+    /// Reads the line that is too long, for the id of its refusal.
+    pub(super) long: Option<Box<IdScanner>>,
+}
+
+/// Input of a WebSocket.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    pub(super) framer: websocket::Framer,
+    /// The message whose end has not arrived, as far as it has.
+    pub(super) message: Option<Chunk>,
+    /// A ping was sent, and no byte has come since.
+    pub(super) awaits_pong: bool,
+}
+
+impl MessageChannel {
+    /// The channel of a connection of lines, whose peer has this holder if it is anonymous.
+    pub(super) fn of_lines(holder: HolderKey) -> MessageChannel {
+        MessageChannel {
+            holder,
+            ..MessageChannel::new(Framing::Lines(Lines::default()))
+        }
+    }
+
+    /// Whether it is as a new one. That of a WebSocket stays, because the connection was upgraded.
     pub(super) fn is_spent(&self) -> bool {
-        let is_between_lines = self.framer.is_fresh() && self.long.is_none();
+        let Framing::Lines(lines) = &self.framing else {
+            return false;
+        };
+        let is_between_lines = lines.framer.is_fresh() && lines.long.is_none();
         let owes_nothing = self.in_flight.is_empty() && self.changes.is_empty();
         is_between_lines && owes_nothing && self.session.is_none() && !self.is_ending
+    }
+
+    /// A channel of an anonymous client on which no message has come.
+    pub(super) fn new(framing: Framing) -> MessageChannel {
+        MessageChannel {
+            framing,
+            principal: None,
+            holder: HolderKey::ANONYMOUS,
+            session: None,
+            in_flight: BTreeMap::new(),
+            changes: Vec::new(),
+            answer_bytes: 0,
+            is_ending: false,
+        }
+    }
+
+    /// Whether it is of a WebSocket.
+    pub(crate) fn is_websocket(&self) -> bool {
+        matches!(self.framing, Framing::WebSocket(_))
+    }
+
+    /// The deadline of a WebSocket on which nothing is under way.
+    pub(super) fn ping_timer(&self) -> Option<Timer> {
+        match &self.framing {
+            Framing::Lines(_) => None,
+            Framing::WebSocket(socket) if socket.awaits_pong => Some(Timer::Pong),
+            Framing::WebSocket(_) => Some(Timer::Ping),
+        }
+    }
+
+    pub(super) fn lines_mut(&mut self) -> Option<&mut Lines> {
+        match &mut self.framing {
+            Framing::Lines(lines) => Some(lines),
+            Framing::WebSocket(_) => None,
+        }
+    }
+
+    pub(super) fn websocket_mut(&mut self) -> Option<&mut WebSocket> {
+        match &mut self.framing {
+            Framing::Lines(_) => None,
+            Framing::WebSocket(websocket) => Some(websocket),
+        }
     }
 }
 
 /// A request with a later answer.
 #[derive(Debug)]
-pub(crate) struct LineRequest {
+pub(crate) struct ChannelRequest {
     /// Its id, by which it is cancelled; a batch has none.
     pub(super) id: Option<OwnedId>,
     /// The call that answers it, if that runs on this shard.

@@ -7,14 +7,14 @@ use corelane_protocol::limits::HttpLimits;
 use super::body::PostponedRequest;
 use super::buffers::ConnectionBuffers;
 use super::response::Date;
+use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
-use crate::guard::peer::{KnownPeer, UserName};
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
-use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits, WebSocket};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -33,8 +33,10 @@ pub(crate) struct Context<'e> {
     pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
-    /// The peers of connections that know theirs, by the indexes of their slots.
-    pub(crate) peers: &'e KnownPeers,
+    /// The principals of connections that have one.
+    pub(crate) principals: &'e Principals,
+    /// The holders of peers that were looked up first.
+    pub(crate) holders: &'e Holders,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
@@ -53,8 +55,12 @@ pub(crate) struct Context<'e> {
     pub(crate) out: Option<Chunk>,
 }
 
-/// The peers of connections of a shard, by the indexes of their slots: at most one for each.
-pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
+/// The principals of connections that have one of their own, by the indexes of their slots.
+pub(crate) type Principals = HashMap<u32, Box<str>, foldhash::fast::RandomState>;
+
+/// The holders of anonymous peers that were looked up before anything was read from them, by the
+/// indexes of their slots.
+pub(crate) type Holders = HashMap<u32, HolderKey, foldhash::fast::RandomState>;
 
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
@@ -63,6 +69,8 @@ pub(crate) struct Rules {
     pub(crate) http: HttpLimits,
     /// Limits on connections of lines.
     pub(crate) lines: LineLimits,
+    /// Limits on WebSocket connections.
+    pub(crate) websocket: WebSocket,
     /// Limits on connections.
     pub(crate) connection: ConnectionProfile,
     /// The hosts and origins that may use this server, by listener.
@@ -79,12 +87,53 @@ pub(crate) struct Rules {
     pub(crate) endpoint_path: String,
 }
 
-impl Context<'_> {
+impl<'e> Context<'e> {
     /// The output of this step.
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         const ANSWER_BYTES_TYPICAL: usize = 1024;
         self.out
             .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
+    }
+
+    /// Appends `bytes` to input that is kept.
+    pub(super) fn append_input(&mut self, kept: &mut Option<Chunk>, bytes: &[u8]) {
+        let kept = kept.get_or_insert_with(|| {
+            let chunk = self.chunks.take(bytes.len());
+            *self.input_bytes += chunk.capacity();
+            chunk
+        });
+        let held_before = kept.capacity();
+        self.chunks.reserve(kept, bytes.len());
+        *self.input_bytes += kept.capacity() - held_before;
+        kept.extend_from_slice(bytes);
+    }
+
+    /// Forgets input that was kept.
+    pub(super) fn drop_input(&mut self, kept: Chunk) {
+        *self.input_bytes -= kept.capacity();
+        self.chunks.give(kept);
+    }
+
+    /// The principal of the connection, if it has one.
+    pub(super) fn principal(&self) -> Option<&'e str> {
+        if self.principals.is_empty() {
+            return None;
+        }
+        self.principals.get(&self.key.index).map(|it| &**it)
+    }
+
+    /// The holder of the peer of a request, if it is known.
+    pub(super) fn peer_of(&self, source: Source) -> Option<HolderKey> {
+        match source.is_unix() {
+            true => Some(self.holder()),
+            false => self.peer,
+        }
+    }
+
+    /// The holder of a peer that was looked up first; standard input has none.
+    pub(super) fn holder(&self) -> HolderKey {
+        let holder = self.holders.get(&self.key.index);
+        holder.copied().unwrap_or(HolderKey::ANONYMOUS)
     }
 
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {
@@ -94,16 +143,6 @@ impl Context<'_> {
             sequence,
             takes_events,
             is_on_channel: false,
-        }
-    }
-
-    /// The user and the holder of a peer that was looked up before the first byte was read.
-    pub(super) fn known_peer(&self) -> (Option<UserName>, HolderKey) {
-        match self.peers.get(&self.key.index) {
-            Some(KnownPeer::User(user)) => (Some(*user), HolderKey::ANONYMOUS),
-            Some(KnownPeer::Anonymous(holder)) => (None, *holder),
-            // Standard input and output.
-            None => (None, HolderKey::ANONYMOUS),
         }
     }
 

@@ -4,6 +4,7 @@
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::ConnectionBuffers;
+use super::channel::MessageChannel;
 use super::context::Context;
 use super::http::{Connection, Phase, RecvMode};
 use super::timer::Timer;
@@ -13,16 +14,22 @@ use corelane_io::chunk::Chunk;
 impl Connection {
     /// The deadline of the connection in its present state.
     pub(crate) fn timer(&self) -> Timer {
-        if self.is_sending() {
+        // The sends of a handshake do not prolong it.
+        if self.is_sending() && self.phase != Phase::Handshaking {
             return Timer::Write;
         }
         match self.phase {
+            Phase::Handshaking => Timer::Handshake,
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
                 RecvMode::Poll | RecvMode::Cancelling if self.has_lines() => self.line_timer(false),
-                RecvMode::Poll | RecvMode::Cancelling => Timer::Idle,
+                RecvMode::Poll | RecvMode::Cancelling => {
+                    let ping_timer = self.channel().and_then(MessageChannel::ping_timer);
+                    ping_timer.unwrap_or(Timer::Idle)
+                }
             },
-            Phase::ReadingLine => self.line_timer(true),
+            Phase::ReadingMessage if self.has_lines() => self.line_timer(true),
+            Phase::ReadingMessage => Timer::Body,
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
             Phase::Waiting => Timer::Slow,
@@ -100,6 +107,19 @@ impl Connection {
         }
     }
 
+    /// Records whether a part of a TLS record was received: it may be the start of a request, and
+    /// has as much time.
+    #[cfg(feature = "tls")]
+    pub(crate) fn note_partial_record(&mut self, has_part: bool) {
+        let buffers = self.buffers.as_ref();
+        let has_input = buffers.is_some_and(|it| it.input.is_some() || it.channel.is_some());
+        match (self.phase, has_part) {
+            (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
+            (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
+            _ => {}
+        }
+    }
+
     /// Whether reading was paused and can continue; it continues then.
     pub(crate) fn resume_reading(&mut self, context: &mut Context<'_>) -> bool {
         let buffers = self.buffers.as_ref();
@@ -134,7 +154,7 @@ impl Connection {
     /// that waited behind the send must be taken in the same time.
     pub(crate) fn end_send(&mut self, bytes: usize, profile: &ConnectionProfile) -> Option<Chunk> {
         self.sending_bytes = 0;
-        self.forget_line_answers();
+        self.forget_channel_answers();
         let output = self.buffers.as_mut().and_then(|it| it.output.take());
         if output.is_some() {
             self.note_taken(bytes, profile);
@@ -196,7 +216,7 @@ impl Connection {
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
         let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
         let batch = waiting.and_then(|it| it.batch.as_ref());
-        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.line_answer_bytes();
+        let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.channel_answer_bytes();
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
     }
 
@@ -219,22 +239,14 @@ impl Connection {
     }
 
     pub(super) fn keep_input(&mut self, bytes: &[u8], context: &mut Context<'_>) {
-        if self
-            .buffers
-            .as_ref()
-            .is_none_or(|buffers| buffers.input.is_none())
-        {
-            let chunk = context.chunks.take(bytes.len());
-            *context.input_bytes += chunk.capacity();
-            self.buffers(context).input = Some(chunk);
-        }
-        let buffers = self.buffers.as_mut();
-        let input = buffers.and_then(|buffers| buffers.input.as_mut());
-        let input = input.expect("it was put there above");
-        let held_before = input.capacity();
-        context.chunks.reserve(input, bytes.len());
-        *context.input_bytes += input.capacity() - held_before;
-        input.extend_from_slice(bytes);
+        let mut input = self.buffers(context).input.take();
+        context.append_input(&mut input, bytes);
+        self.buffers(context).input = input;
+        self.shed_input_if_much(context);
+    }
+
+    /// Refuses the unfinished request of the connection if it is too much for the shard.
+    pub(super) fn shed_input_if_much(&mut self, context: &mut Context<'_>) {
         if *context.input_bytes > context.input_bytes_max && self.is_between_answers() {
             self.shed_input(context);
         }
@@ -251,13 +263,13 @@ impl Connection {
 
     /// Forgets input that was kept.
     pub(crate) fn drop_input(&mut self, context: &mut Context<'_>) {
-        if let Some(input) = self
-            .buffers
-            .as_mut()
-            .and_then(|buffers| buffers.input.take())
-        {
-            *context.input_bytes -= input.capacity();
-            context.chunks.give(input);
+        let Some(buffers) = &mut self.buffers else {
+            return;
+        };
+        let socket = buffers.channel.as_mut().and_then(|it| it.websocket_mut());
+        let message = socket.and_then(|socket| socket.message.take());
+        for input in buffers.input.take().into_iter().chain(message) {
+            context.drop_input(input);
         }
     }
 

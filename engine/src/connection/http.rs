@@ -7,6 +7,8 @@
 //! ```text
 //! Idle <-> Reading -> Waiting -> Streaming or Padding      any of them -> Flushing -> Lingering
 //! ```
+//!
+//! A connection that was upgraded goes on as of `websocket`.
 
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::binding::refusal::Reason;
@@ -25,12 +27,14 @@ use corelane_io::ring::Hangup;
 pub(crate) enum Phase {
     /// Nothing.
     Idle,
+    /// TLS has not begun, so that there is no byte for the connection.
+    Handshaking,
     /// Part of a head has arrived.
     ReadingHead,
     /// A head and part of its body have arrived.
     ReadingBody,
-    /// Part of a line has arrived.
-    ReadingLine,
+    /// Part of a message of a channel has arrived.
+    ReadingMessage,
     /// A request waits for its answer.
     Waiting,
     /// A stream of events is open.
@@ -85,7 +89,10 @@ impl Connection {
     /// A connection that was just opened.
     pub(crate) fn from(source: Source) -> Connection {
         Connection {
-            phase: Phase::Idle,
+            phase: match source.is_tls() {
+                true => Phase::Handshaking,
+                false => Phase::Idle,
+            },
             reading: RecvMode::Poll,
             is_read_closed: false,
             hangup: Hangup::None,
@@ -101,10 +108,10 @@ impl Connection {
     /// The peer sent `bytes`, which may be changed in place.
     pub(crate) fn received(&mut self, bytes: &mut [u8], context: &mut Context<'_>) {
         match self.phase {
-            Phase::Flushing { .. } => {}
+            Phase::Flushing { .. } | Phase::Handshaking => {}
             Phase::Lingering => self.linger(bytes.len(), context),
             Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine => {
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage => {
                 let buffers = self.buffers.as_deref();
                 let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                 if has_turn || context.requests_left == 0 {
@@ -123,7 +130,7 @@ impl Connection {
                         self.keep_input(&bytes[consumed..], context);
                     }
                     if self.buffers.is_some() {
-                        self.end_if_read_closed();
+                        self.end_if_read_closed(context);
                     }
                 }
             }
@@ -167,22 +174,22 @@ impl Connection {
         } else {
             context.chunks.give(input);
         }
-        self.end_if_read_closed();
+        self.end_if_read_closed(context);
         self.give_back_buffers(context);
     }
 
     /// Whether the next step is to read a request.
-    pub(super) fn is_between_answers(&self) -> bool {
+    pub(crate) fn is_between_answers(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage
         )
     }
 
     /// A peer that sends no more gets its answers, and then the connection ends.
-    pub(super) fn end_if_read_closed(&mut self) {
-        if self.has_lines() {
-            return self.end_if_answered();
+    pub(super) fn end_if_read_closed(&mut self, context: &mut Context<'_>) {
+        if self.has_channel() {
+            return self.end_if_answered(context);
         }
         if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
             self.phase = Phase::Flushing { lingers: false };
@@ -192,12 +199,16 @@ impl Connection {
     /// A request took too long to arrive (RFC 9110 15.5.9).
     pub(crate) fn time_out(&mut self, is_head: bool, context: &mut Context<'_>) {
         let profile = &context.rules.connection;
-        let (part, limit_ms) = match is_head {
-            true => ("request head", profile.head_timeout_ms),
-            false if self.has_lines() => ("message", profile.body_timeout_ms),
-            false => ("request body", profile.body_timeout_ms),
+        let limit_ms = match is_head {
+            true => profile.head_timeout_ms,
+            false => profile.body_timeout_ms,
         };
         self.sequence = self.sequence.wrapping_add(1);
+        let part = match (self.has_channel(), is_head) {
+            (true, _) => "message",
+            (false, true) => "request head",
+            (false, false) => "request body",
+        };
         let text = format!("{part} took longer than {limit_ms} ms");
         self.refuse_framing(Status::RequestTimeout, &text, context);
     }
@@ -205,17 +216,21 @@ impl Connection {
     /// The peer sends no more. Returns whether the connection has no further use.
     pub(crate) fn finished(&mut self, context: &mut Context<'_>) -> bool {
         self.is_read_closed = true;
-        if self.has_lines() {
-            return self.finish_lines(context);
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => return self.finish_socket(),
+            _ if self.has_lines() && self.phase != Phase::Handshaking => {
+                return self.finish_lines(context);
+            }
+            _ => {}
         }
         match self.phase {
-            Phase::Lingering => true,
+            Phase::Lingering | Phase::Handshaking => true,
             Phase::Flushing { .. } => {
                 self.phase = Phase::Flushing { lingers: false };
                 false
             }
-            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingLine => {
-                self.end_if_read_closed();
+            Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage => {
+                self.end_if_read_closed(context);
                 false
             }
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
@@ -250,8 +265,8 @@ impl Connection {
             self.phase = Phase::Idle;
             return Processed::bytes(0);
         }
-        if self.has_lines() {
-            return Processed::bytes(self.process_lines(input, context));
+        if self.has_channel() {
+            return Processed::bytes(self.process_messages(input, context));
         }
         let mut framer = match &mut self.buffers {
             Some(buffers) => std::mem::take(&mut buffers.framer),
@@ -303,6 +318,9 @@ impl Connection {
                     }
                     consumed += bytes;
                     if self.phase != Phase::Idle {
+                        if self.phase == Phase::ReadingMessage {
+                            consumed += self.process_frames(&mut input[consumed..], context);
+                        }
                         return Processed::bytes(consumed);
                     }
                 }
@@ -313,8 +331,12 @@ impl Connection {
 
     /// Refuses bytes that are no request; nothing after them can be trusted.
     pub(super) fn refuse_framing(&mut self, status: Status, text: &str, context: &mut Context<'_>) {
-        if self.has_lines() {
-            return self.refuse_lines(text, context);
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => {
+                return self.refuse_socket(status, text, context);
+            }
+            _ if self.has_lines() => return self.refuse_lines(text, context),
+            _ => {}
         }
         let reply = Reply {
             keep_alive: false,

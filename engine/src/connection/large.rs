@@ -58,7 +58,7 @@ impl Connection {
         };
         let mut reply = waiting.reply;
         reply.keep_alive &= !context.is_draining;
-        let is_anonymous = principal_of(&head, context.rules) == Ok(None);
+        let is_anonymous = principal_of(&head, context.rules, context.principal()) == Ok(None);
         let body = match message {
             // A large message probably needs a share of a table: its peer is looked up before it is
             // handled, so that it is handled once.

@@ -42,9 +42,13 @@ impl Connection {
             // As if the peer had sent its last just after the request.
             return self.finished(context);
         }
+        if self.channel().is_some() {
+            // It was upgraded, and no frame was read.
+            self.phase = Phase::Idle;
+        }
         if self.is_between_answers() {
             self.resume(context);
-            self.end_if_read_closed();
+            self.end_if_read_closed(context);
         }
         self.give_back_buffers(context);
         false

@@ -12,8 +12,8 @@ use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::response::{self, Extra};
 use super::source::Source;
+use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
-use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 
 /// The least time between two warnings of a shard about requests that were refused for their host
@@ -61,20 +61,15 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let (user, peer) = match self.source.is_unix() {
-            false => (None, context.peer),
-            true => {
-                let (user, holder) = context.known_peer();
-                (user.map(UserName::text), Some(holder))
-            }
-        };
+        let peer = context.peer_of(self.source);
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
+        let checked = principal_of(head, context.rules, context.principal());
         let endpoint = &mut *context.endpoint;
-        let checked = principal_of(head, context.rules).and_then(|principal| {
-            let route = check(head, &reply, self.source, context.rules)?;
-            let user = user.as_ref().map(UserText::as_str);
-            Ok((principal.or(user), route))
+        let rules = context.rules;
+        let checked = checked.and_then(|principal| {
+            let route = check(head, &reply, self.source, rules)?;
+            Ok((principal, route))
         });
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
@@ -89,6 +84,13 @@ impl Connection {
             Ok((_, Route::Post)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 *context.scratch = scratch;
                 return Some(reply);
+            }
+            Ok((None, Route::Upgrade(_))) if peer.is_none() => Disposition::PeerNeeded,
+            Ok((principal, Route::Upgrade(handshake))) if !context.is_draining => {
+                *context.scratch = scratch;
+                let client = (principal, peer.unwrap_or(HolderKey::ANONYMOUS));
+                self.upgrade(&handshake, client, context);
+                return None;
             }
             Ok((principal, route)) => {
                 let claims = Claims::of_head(head);
@@ -201,19 +203,23 @@ fn handle(
             },
             _,
         ) => endpoint.handle_open_stream(inbound, (session, last_event_id), out),
+        // Any other connection was upgraded.
+        (Route::Upgrade(_), _) => endpoint.refuse(None, Reason::Draining, out),
         (Route::EndSession(session), _) => endpoint.handle_delete_session(inbound, session, out),
     }
 }
 
-/// The principal, if a header names one.
+/// The principal: that of a header, else `of_connection`.
 pub(super) fn principal_of<'a>(
     head: &RequestHead<'a>,
     rules: &Rules,
+    of_connection: Option<&'a str>,
 ) -> Result<Option<&'a str>, Reason<'a>> {
     let Some(header) = &rules.principal else {
-        return Ok(None);
+        return Ok(of_connection);
     };
     let principal = header.read(head.headers());
+    let principal = principal.map(|it| it.or(of_connection));
     principal.map_err(|refusal| Reason::Principal(refusal.to_string()))
 }
 

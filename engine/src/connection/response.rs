@@ -1,9 +1,11 @@
 //! Answers as bytes: the head before a message, and the framing of events.
 
+use corelane_protocol::binding::websocket::{Handshake, SUBPROTOCOL};
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, LAST_CHUNK, ResponseHead, Status, write_chunk, write_response_head,
 };
 use corelane_protocol::framing::sse::{self, Event};
+use corelane_protocol::framing::websocket::VERSION;
 
 use super::buffers::Reply;
 use crate::mcp::{EventId, SessionId};
@@ -121,6 +123,30 @@ pub(crate) fn is_chunked(reply: &Reply) -> bool {
     reply.version_minor >= 1
 }
 
+/// Appends the answer that completes the handshake of a WebSocket (RFC 6455 4.2.2).
+pub(crate) fn write_upgrade(out: &mut Vec<u8>, date: &Date, handshake: &Handshake) {
+    let mut fields: [(&str, &[u8]); 4] = [
+        ("Upgrade", b"websocket"),
+        ("Connection", b"Upgrade"),
+        ("Sec-WebSocket-Accept", &handshake.accept),
+        ("Sec-WebSocket-Protocol", b""),
+    ];
+    let mut count = fields.len() - 1;
+    if handshake.is_mcp_offered {
+        fields[count].1 = SUBPROTOCOL.as_bytes();
+        count += 1;
+    }
+    let head = ResponseHead {
+        status: Status::SwitchingProtocols,
+        content: Content::None,
+        date: Some(date),
+        keep_alive: true,
+        version_minor: 1,
+        fields: &fields[..count],
+    };
+    write_response_head(out, &head);
+}
+
 fn stream_content(reply: &Reply) -> Content {
     Content::EventStream {
         chunked: is_chunked(reply),
@@ -154,7 +180,7 @@ fn write_head(
         fields: &[],
     };
     let session = extra.session.map(SessionId::to_text);
-    let mut fields: [(&str, &[u8]); 3] = [("", b""); 3];
+    let mut fields: [(&str, &[u8]); 4] = [("", b""); 4];
     let mut count = 0;
     if let Some(session) = &session {
         fields[count] = (SESSION_HEADER, session);
@@ -167,6 +193,13 @@ fn write_head(
     if status == Status::ServiceUnavailable {
         fields[count] = ("Retry-After", RETRY_AFTER_SECONDS);
         count += 1;
+    }
+    if status == Status::UpgradeRequired {
+        // RFC 9110 15.5.22, RFC 6455 4.4.
+        fields[count] = ("Upgrade", b"websocket");
+        fields[count + 1] = ("Connection", b"Upgrade");
+        fields[count + 2] = ("Sec-WebSocket-Version", VERSION.as_bytes());
+        count += 3;
     }
     head.fields = &fields[..count];
     write_response_head(out, &head);

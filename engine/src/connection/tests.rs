@@ -9,3 +9,4 @@ mod postponed;
 mod response;
 mod streams;
 mod test_connection;
+mod websocket;

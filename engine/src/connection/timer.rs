@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     NextLine,
     /// Nothing but that less is held ready for it.
     Quiet,
+    /// It is closed because its handshake took too long.
+    Handshake,
     /// It is closed because its head took too long.
     Head,
     /// It is closed because its body took too long.
@@ -25,6 +27,10 @@ pub(crate) enum Timer {
     Write,
     /// Its peer is sent a sign of life.
     KeepAlive,
+    /// Its peer is sent a ping.
+    Ping,
+    /// It is closed because its peer has sent nothing since a ping.
+    Pong,
     /// It is closed although its peer is still sending.
     Linger,
 }
@@ -34,6 +40,7 @@ impl Timer {
     pub(crate) fn duration_ms(self, profile: &ShardProfile) -> Option<u64> {
         let connection = &profile.connection;
         match self {
+            Timer::Handshake => Some(profile.tls.handshake_timeout_ms),
             Timer::Idle => Some(connection.idle_timeout_ms),
             Timer::FirstLine => Some(profile.lines.first_message_timeout_ms),
             Timer::NextLine => Some(profile.lines.idle_timeout_ms),
@@ -44,6 +51,8 @@ impl Timer {
             Timer::Slow => Some(profile.calls.slow_after_ms),
             Timer::Write => Some(connection.write_timeout_ms),
             Timer::KeepAlive => Some(profile.streams.keep_alive_ms),
+            Timer::Ping => Some(profile.websocket.ping_interval_ms),
+            Timer::Pong => Some(profile.websocket.pong_timeout_ms),
             Timer::Linger => Some(connection.linger_timeout_ms),
         }
     }

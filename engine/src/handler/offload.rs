@@ -37,6 +37,9 @@ pub(crate) enum WorkKind {
     FileRead,
     /// Decoding a large message.
     Decode,
+    /// A step of a TLS handshake.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "there are none"))]
+    Handshake,
 }
 
 /// Threads for each kind of work.
@@ -48,6 +51,8 @@ pub(crate) struct PoolThreads {
     pub(crate) file_read: usize,
     /// For [`WorkKind::Decode`].
     pub(crate) decode: usize,
+    /// For [`WorkKind::Handshake`].
+    pub(crate) handshake: usize,
 }
 
 impl PoolThreads {
@@ -63,6 +68,7 @@ impl PoolThreads {
             handler,
             file_read: PoolThreads::FILE_READ,
             decode: shards.div_ceil(2),
+            handshake: 0,
         }
     }
 
@@ -72,6 +78,7 @@ impl PoolThreads {
         handler: 0,
         file_read: 0,
         decode: 0,
+        handshake: 0,
     };
 }
 
@@ -93,6 +100,8 @@ struct Shares {
     handler: Arc<JobQueue>,
     file_read: Arc<JobQueue>,
     decode: Arc<JobQueue>,
+    /// Bounded by the handshakes that each shard has under way.
+    handshake: Arc<JobQueue>,
 }
 
 impl Drop for Shares {
@@ -100,6 +109,7 @@ impl Drop for Shares {
         self.handler.close();
         self.file_read.close();
         self.decode.close();
+        self.handshake.close();
     }
 }
 
@@ -113,6 +123,7 @@ impl OffloadPool {
             handler: start_share("offload", threads.handler, queue_max)?,
             file_read: start_share("file-read", threads.file_read, queue_max)?,
             decode: start_share("decode", threads.decode, queue_max)?,
+            handshake: start_share("handshake", threads.handshake, usize::MAX)?,
         })))
     }
 
@@ -121,6 +132,7 @@ impl OffloadPool {
             WorkKind::Handler => &self.0.handler,
             WorkKind::FileRead => &self.0.file_read,
             WorkKind::Decode => &self.0.decode,
+            WorkKind::Handshake => &self.0.handshake,
         }
     }
 }

@@ -7,6 +7,35 @@
 use super::notifier::Notifier;
 use super::subscriptions::{Broadcast, Subscriptions};
 
+/// Listen streams and sessions looked at for broadcasts in one turn, or messages to them if those
+/// are more: some 0.2 ms of sending.
+const MESSAGES_PER_TURN: usize = 32;
+/// Statuses of tasks among them that are sent first, so that no broadcast delays them.
+const STATUSES_FIRST_PER_TURN: usize = 8;
+/// The part of both that is sent while requests wait: calls go before broadcasts.
+const PART_BESIDE_REQUESTS: usize = 4;
+
+/// What one turn sends.
+pub(super) struct TurnShare {
+    pub(super) messages: usize,
+    /// Statuses of tasks among them that go before broadcasts.
+    pub(super) statuses_first: usize,
+}
+
+impl TurnShare {
+    pub(super) fn new(requests_wait: bool) -> TurnShare {
+        let part = if requests_wait {
+            PART_BESIDE_REQUESTS
+        } else {
+            1
+        };
+        TurnShare {
+            messages: MESSAGES_PER_TURN / part,
+            statuses_first: STATUSES_FIRST_PER_TURN / part,
+        }
+    }
+}
+
 /// Sends broadcasts.
 pub(super) struct Broadcasting<'a> {
     pub(super) subscriptions: &'a mut Subscriptions,

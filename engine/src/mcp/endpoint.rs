@@ -15,6 +15,7 @@ use corelane_protocol::jsonrpc::{Decoder, Document, Id, IdScanner, OwnedId};
 use corelane_protocol::mcp::subscription::ListKind;
 
 use super::ahead::Ahead;
+use super::broadcasting::TurnShare;
 use super::calls::{Calls, HandlerParts};
 use super::context::Context;
 use super::decoding::Decoding;
@@ -40,14 +41,6 @@ use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::StateMaker;
 use crate::meter::ShardMeter;
-
-/// Listen streams and sessions looked at for broadcasts in one turn, or messages to them if those
-/// are more.
-const BROADCASTS_PER_TURN: usize = 128;
-/// Statuses of tasks among them that are sent first, so that no broadcast delays them.
-const STATUSES_FIRST_PER_TURN: usize = 32;
-
-const _: () = assert!(STATUSES_FIRST_PER_TURN < BROADCASTS_PER_TURN);
 
 /// One shard's MCP server. It knows no socket: an [`Exchange`] names the place of an answer.
 ///
@@ -374,12 +367,14 @@ impl Endpoint {
         self.services.subscriptions.has_full_lane = has_full_lane;
     }
 
-    /// Continues broadcasts and statuses of tasks, at most a turn's share.
-    pub(crate) fn continue_broadcasts(&mut self) {
+    /// Continues broadcasts and statuses of tasks, at most a turn's share, which is smaller while
+    /// requests wait.
+    pub(crate) fn continue_broadcasts(&mut self, requests_wait: bool) {
         let services = &mut self.services;
-        let mut statuses = STATUSES_FIRST_PER_TURN;
+        let share = TurnShare::new(requests_wait);
+        let mut statuses = share.statuses_first;
         services.task_watching().send_statuses(&mut statuses);
-        let mut budget = BROADCASTS_PER_TURN - STATUSES_FIRST_PER_TURN + statuses;
+        let mut budget = share.messages - share.statuses_first + statuses;
         services.broadcasting().run(&mut budget);
         services.task_watching().send_statuses(&mut budget);
     }

@@ -98,6 +98,20 @@ pub enum ProfileError {
         /// The value that bounds it.
         other_value: u64,
     },
+    /// Certificates of clients are requested without an authority for them, or the reverse.
+    #[error(
+        "tls.client_certificates and tls.client_ca_files contradict each other: {}",
+        match requests_any {
+            true => "name the authorities of clients in client_ca_files, or \
+                     set client_certificates = \"off\"",
+            false => "set client_certificates to \"required\" or \
+                      \"optional\", or remove client_ca_files",
+        }
+    )]
+    ClientAuthorities {
+        /// Clients are to present certificates.
+        requests_any: bool,
+    },
     /// Addresses that cannot all be listened on.
     #[error("server.listen {fault}")]
     Listen {

@@ -1,5 +1,7 @@
 //! Knobs of the work itself: calls, sessions, streams, tasks, lanes, the offload pool, the catalog.
 
+use corelane_io::lanes::LaneLimits;
+
 use super::knobs::{DAY_MS, knobs, within};
 
 knobs! {
@@ -147,6 +149,18 @@ knobs! {
         request: usize = 4096, within(1..=65_536);
         /// Notifications to many: fewer than requests, because they coalesce.
         bulk: usize = 1024, within(1..=65_536);
+    }
+}
+
+impl Lanes {
+    /// The limits of the queues.
+    pub(crate) fn limits(&self) -> LaneLimits {
+        LaneLimits {
+            control_messages_max: self.control,
+            reply_messages_max: self.reply,
+            request_messages_max: self.request,
+            bulk_messages_max: self.bulk,
+        }
     }
 }
 

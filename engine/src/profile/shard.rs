@@ -77,9 +77,12 @@ knobs! {
     /// The work that one turn of a shard may do before other work continues.
     #[derive(Copy, Eq)]
     Budget as "budget" {
-        /// Completions handled in one turn: some 2 ms of small calls, after which tasks and timers
-        /// get the core.
+        /// Completions taken from the rings in one turn; timers and tasks get the core after it.
         completions_per_turn: u32 = 512, within(1..=65_536);
+        /// Microseconds for which a turn answers requests: some 50 small calls. Further requests
+        /// wait in the order of their arrival, and pings, notifications and responses that arrive
+        /// meanwhile go before them.
+        request_time_us: u64 = 250, within(10..=1_000_000);
         /// Pipelined requests of one connection in one turn: a pipelining client does not starve
         /// the others.
         requests_per_connection_per_turn: u32 = 16, within(1..=1024);

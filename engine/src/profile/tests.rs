@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use corelane_protocol::jsonrpc::JsonLimits;
 use corelane_protocol::limits::HttpLimits;
 
-use super::Unix;
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
+use super::{Tls, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -54,6 +54,10 @@ fn complete() -> Profile {
             threads: Some(2),
             queue_max: 1024,
         },
+        tls: Tls {
+            handshake_threads: Some(1),
+            ..Tls::default()
+        },
         core: vec![CoreProfile {
             id: 0,
             role: CoreRole::Shard,
@@ -74,6 +78,7 @@ fn complete() -> Profile {
             },
             budget: BudgetOverride {
                 completions_per_turn: Some(128),
+                request_time_us: Some(100),
                 requests_per_connection_per_turn: Some(4),
                 lane_batch: Some(64),
             },

@@ -84,7 +84,7 @@ knobs! {
 }
 
 impl Http {
-    /// The bounds as the framing takes them.
+    /// The limits of the framing.
     pub(crate) fn limits(&self) -> HttpLimits {
         HttpLimits {
             head_bytes_max: self.head_bytes_max,
@@ -114,6 +114,24 @@ knobs! {
         /// rest of a message that has begun must arrive within `connection.body_timeout_ms`.
         /// Standard input has no such limits.
         idle_timeout_ms: u64 = DAY_MS, within(1000..=DAY_MS);
+    }
+}
+
+knobs! {
+    /// WebSocket connections.
+    #[derive(Copy, Eq)]
+    WebSocket as "websocket" {
+        /// Bytes of one message, as of an HTTP body. A longer one closes the connection with the
+        /// code 1009.
+        message_bytes_max: usize = 16 << 20, within(1024..=1 << 30);
+        /// Requests of one connection without an answer, as of `lines.in_flight_max`.
+        in_flight_max: usize = 1000, within(1..=1_000_000);
+        /// Milliseconds without a byte in either direction after which the server sends a ping:
+        /// usual proxies cut a silent connection after 30 to 60 s.
+        ping_interval_ms: u64 = 25_000, within(1000..=DAY_MS);
+        /// Milliseconds after a ping in which the client must send something, such as the pong. A
+        /// client that does not is gone, and its connection is closed.
+        pong_timeout_ms: u64 = 20_000, within(100..=DAY_MS);
     }
 }
 

@@ -15,6 +15,8 @@ use crate::profile::descriptors::DescriptorError;
 use crate::shard::start::ShardError;
 use crate::transport::listener::ListenError;
 use crate::transport::stdio::StdioError;
+#[cfg(feature = "tls")]
+use crate::transport::tls::certificates::TlsError;
 
 /// Why a server does not start, or stops.
 ///
@@ -45,6 +47,14 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The certificates of listeners with TLS cannot be used.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The thread that looks at certificates cannot be made.
+    #[cfg(feature = "tls")]
+    #[error("cannot start the thread that looks for new certificates: {0}")]
+    Certificates(io::Error),
     /// The allowed hosts or origins are wrong.
     #[error(transparent)]
     Origin(#[from] OriginPolicyError),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::Certificates;
 use super::error::{Error, Result};
 use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
@@ -49,6 +50,8 @@ pub struct RunningServer {
     watches: Vec<Watch>,
     /// The files of Unix sockets, removed after the shards have ended.
     pub(super) socket_files: Vec<SocketFile>,
+    /// The certificates of listeners with TLS.
+    certificates: Option<Certificates>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -72,6 +75,7 @@ impl RunningServer {
             received,
             watches: Vec::new(),
             socket_files: Vec::new(),
+            certificates: None,
             runtime: None,
         }
     }
@@ -90,6 +94,11 @@ impl RunningServer {
         };
         self.shards.push(Arc::clone(&plan.control));
         Ok(supervisor.start(plan, ready)?)
+    }
+
+    /// Reads these certificates again, when they change, for as long as the server runs.
+    pub(super) fn keep_certificates(&mut self, certificates: Option<Certificates>) {
+        self.certificates = certificates;
     }
 
     /// Where the server listens: its first address of TCP.

@@ -113,6 +113,9 @@ impl Shard {
 
     /// Reads what the peer of a connection sends.
     pub(super) fn begin_reading(&mut self, key: SlotKey) {
+        if self.slots.get(key).is_some_and(|it| it.source.is_tls()) {
+            self.secured.insert(key);
+        }
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {

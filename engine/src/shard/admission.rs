@@ -13,7 +13,7 @@ use crate::connection::http::Connection;
 use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::network::Network;
-use crate::guard::peer::{KnownPeer, UserName};
+use crate::guard::principal::principal_of_user;
 use crate::meter::Counter;
 use corelane_io::ring::Peer;
 use corelane_io::slots::SlotKey;
@@ -43,25 +43,26 @@ impl Shard {
             return;
         };
         let source = connection.source;
-        if !source.names_peer_first() || self.handling.peers.contains_key(&key.index) {
+        if !source.names_peer_first() || self.handling.holders.contains_key(&key.index) {
             return;
         }
-        let known = match peer {
+        match peer {
             Some(Peer::User(user)) if self.handling.rules.user_is_principal => {
-                KnownPeer::User(UserName::of(user))
+                let principal = principal_of_user(user).into_boxed_str();
+                self.handling.principals.insert(key.index, principal);
             }
-            _ => KnownPeer::Anonymous(holder),
-        };
-        if source.is_unix() && peer.is_none() {
-            self.warn_of_unknown_peer("the principal of its requests is not known");
+            None if source.is_unix() => {
+                self.warn_of_unknown_peer("the principal of its requests is not known");
+            }
+            _ => {}
         }
-        self.handling.peers.insert(key.index, known);
+        self.handling.holders.insert(key.index, holder);
         self.begin_reading(key);
     }
 
     /// Warns that the kernel does not name peers.
     fn warn_of_unknown_peer(&mut self, consequence: &str) {
-        if let Some(suppressed) = self.unknown_address_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.unknown_address.admit(self.now_ms) {
             tracing::warn!(
                 shard = self.handling.shard,
                 suppressed,
@@ -99,7 +100,7 @@ impl Shard {
         let key = self.insert(index, Connection::from(Source::default()));
         self.close(key);
         if reason == Counter::ConnectionsRefusedLimit
-            && let Some(suppressed) = self.limit_warnings.admit(self.now_ms)
+            && let Some(suppressed) = self.warnings.limit.admit(self.now_ms)
         {
             tracing::warn!(
                 shard = self.handling.shard,
@@ -132,7 +133,7 @@ impl Shard {
             .meter
             .count(Counter::ConnectionsRefusedAddress);
         self.close(key);
-        if let Some(suppressed) = self.address_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.address.admit(self.now_ms) {
             tracing::warn!(
                 shard = self.handling.shard,
                 suppressed,
@@ -147,7 +148,8 @@ impl Shard {
     pub(super) fn forget_admitted(&mut self, key: SlotKey, source: Source) {
         self.note_connections();
         if source.names_peer_first() {
-            self.handling.peers.remove(&key.index);
+            self.handling.holders.remove(&key.index);
+            self.handling.principals.remove(&key.index);
         }
         if self.profile.overload.connections_per_address_max > 0 {
             self.addresses.remove(key.index);

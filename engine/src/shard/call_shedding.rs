@@ -25,7 +25,7 @@ impl Shard {
         let shard = self.handling.shard;
         if before == 1 {
             self.handling.meter.count(Counter::DelaysBegun);
-            if let Some(suppressed) = self.delay_warnings.admit(self.now_ms) {
+            if let Some(suppressed) = self.warnings.delay.admit(self.now_ms) {
                 tracing::warn!(
                     shard,
                     suppressed,

@@ -2,9 +2,9 @@
 
 use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::channel::LineChannel;
+use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
-use crate::connection::lines::EndOfInput;
+use crate::connection::messages::EndOfInput;
 use crate::connection::timer::Timer;
 use crate::guard::network::Network;
 use crate::mcp::Exchange;
@@ -13,40 +13,21 @@ use corelane_io::chunk::Chunk;
 use corelane_io::ring::{Completion, Peer};
 use corelane_io::slots::SlotKey;
 
-/// Leftover requests from earlier turns that one turn handles, some quarter of a millisecond of
-/// small calls: clients that send one request at a time wait no longer than that.
-pub(super) const LEFTOVER_REQUESTS_PER_TURN: u32 = 64;
+/// Requests that the connections with leftover requests make in a round, all together.
+const SHARED_REQUESTS: u32 = 64;
 
 impl Shard {
-    /// Handles the completions of the ring, at most a budget of them, and at most as many requests.
-    /// Returns whether there was any, not counting a tick.
-    pub(super) fn handle_completions(&mut self) -> bool {
-        let mut completions = std::mem::take(&mut self.completions);
-        let budget = self.profile.budget.completions_per_turn;
-        self.handling.requests_left = budget;
-        let ready = self.rings.ready();
-        let count = self.rings.reap(&mut completions, budget as usize);
-        let reaped = ready - self.rings.ready();
-        self.loop_delay.begin_turn(self.now_us, ready, reaped);
-        for completion in completions.drain(..) {
-            self.handling.requests_per_connection = self.requests_per_connection();
-            self.handle_completion(completion);
-        }
-        self.completions = completions;
-        count > usize::from(self.has_ticked)
-    }
-
     /// Requests that one connection may make at this step: the fewer the more connections have
     /// requests left over, so that one that sends a single request waits for a few of each.
-    fn requests_per_connection(&self) -> u32 {
+    pub(super) fn requests_per_connection(&self) -> u32 {
         let most = self.profile.budget.requests_per_connection_per_turn;
         match self.leftover.len() as u32 {
             0 => most,
-            waiting => LEFTOVER_REQUESTS_PER_TURN.div_ceil(waiting).min(most),
+            waiting => SHARED_REQUESTS.div_ceil(waiting).min(most),
         }
     }
 
-    fn handle_completion(&mut self, completion: Completion) {
+    pub(super) fn handle_completion(&mut self, completion: Completion) {
         match completion {
             Completion::Received { key, outcome } => self.received(key, outcome),
             Completion::Sent {
@@ -102,14 +83,16 @@ impl Shard {
         }
         self.handling.chunks.give(chunk);
         self.handling.output_bytes -= connection.held_output_bytes();
-        let mut next = connection.end_send(bytes, &self.profile.connection);
+        let next = connection.end_send(bytes, &self.profile.connection);
+        let waits = connection.awaits_any();
         if next.is_none() && connection.holds_changes() {
             let mut context = self.handling.context(key);
             connection.release_changes(&mut context);
-            next = context.out.take();
+            let out = context.out.take();
+            self.finish_step(key, out);
+        } else {
+            self.finish_sealed(key, next);
         }
-        let waits = connection.awaits_any();
-        self.finish_step(key, next);
         if waits {
             self.note_capacity();
         }
@@ -117,6 +100,20 @@ impl Shard {
 
     /// Does the work after a step of a connection: sends its output, or ends or continues reading.
     pub(super) fn finish_step(&mut self, key: SlotKey, out: Option<Chunk>) {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if !connection.source.is_tls() {
+            return self.finish_sealed(key, out);
+        }
+        match self.seal(key, out) {
+            Ok(sealed) => self.finish_sealed(key, sealed),
+            Err(_) => self.close(key),
+        }
+    }
+
+    /// Does the work after a step of a connection, with its output as it is sent.
+    pub(super) fn finish_sealed(&mut self, key: SlotKey, out: Option<Chunk>) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -130,17 +127,20 @@ impl Shard {
             }
             self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
-        let connection = self.slots.get_mut(key).expect("it was there above");
+        let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
         if let Phase::Flushing { lingers } = connection.phase
             && !connection.is_sending()
         {
-            if !lingers {
+            reads = !self.ends_with_a_record(key);
+            if reads && !lingers {
                 return self.close(key);
             }
-            connection.phase = Phase::Lingering;
-            self.rings.of(key).shutdown_write(key);
-            reads = true;
+            connection = self.slots.get_mut(key).expect("it was there above");
+            if reads {
+                connection.phase = Phase::Lingering;
+                self.rings.of(key).shutdown_write(key);
+            }
         }
         // A finished send comes through here again, when more answers fit.
         if connection.takes_turn(&self.profile.connection) {
@@ -231,6 +231,9 @@ impl Shard {
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
+        if connection.source.is_tls() {
+            self.forget_secured(key, connection.is_sending());
+        }
         self.wheel.cancel(key.index);
         self.forget_admitted(key, connection.source);
         self.handling.output_bytes -= connection.held_output_bytes();
@@ -243,12 +246,12 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, lines) = (buffers.waiting.take(), buffers.lines.take());
+        let (waiting, channel) = (buffers.waiting.take(), buffers.channel.take());
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
-        if let Some(lines) = lines {
-            self.channel_gone(key, *lines);
+        if let Some(channel) = channel {
+            self.channel_gone(key, *channel);
         }
         if let Some(waiting) = waiting {
             self.note_capacity();
@@ -276,14 +279,17 @@ impl Shard {
         }
     }
 
-    /// Ends the calls and streams of a closed connection of lines, its session first.
-    fn channel_gone(&mut self, key: SlotKey, lines: LineChannel) {
+    /// Ends the calls and streams of a closed channel, its session first.
+    fn channel_gone(&mut self, key: SlotKey, channel: MessageChannel) {
         self.note_capacity();
+        if channel.is_websocket() {
+            self.handling.meter.uncount(Counter::WebSocketsOpen);
+        }
         let endpoint = &mut self.handling.endpoint;
-        if let Some(session) = lines.session {
+        if let Some(session) = channel.session {
             endpoint.handle_channel_gone(session);
         }
-        for (sequence, request) in lines.in_flight {
+        for (sequence, request) in channel.in_flight {
             let exchange = self.handling.context(key).channel_exchange(sequence);
             if let Some(call) = request.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
@@ -298,14 +304,17 @@ impl Shard {
         }
     }
 
-    /// Continues leftover requests from earlier turns: one share for each of the connections that
-    /// wait longest, and a bounded number of requests in all. Returns whether there were any.
+    /// Continues leftover requests from earlier turns while there is time, one share for each of
+    /// the connections that wait longest. Returns whether there were any.
     pub(super) fn handle_leftover(&mut self) -> bool {
         let count = self.leftover.len();
+        if count == 0 {
+            return false;
+        }
+        self.begin_requests(self.clock_us(), !self.arrivals.is_empty());
         self.handling.requests_per_connection = self.requests_per_connection();
-        self.handling.requests_left = LEFTOVER_REQUESTS_PER_TURN;
         for _ in 0..count {
-            if self.handling.requests_left == 0 {
+            if !self.has_time() {
                 break;
             }
             let Some(key) = self.leftover.pop_front() else {
@@ -326,7 +335,7 @@ impl Shard {
                 self.finish_step(key, out);
             }
         }
-        count > 0
+        true
     }
 
     /// Handles deadlines that have passed. Returns whether all of them were.
@@ -359,8 +368,15 @@ impl Shard {
         match connection.timer() {
             Timer::None => {}
             Timer::Quiet => {
+                if connection.source.is_tls() {
+                    self.secured.shed(key);
+                }
                 self.rearm_poll(key);
                 self.rearm_idle_timer(key);
+            }
+            Timer::Handshake => {
+                meter.count(Counter::TimeoutsHandshake);
+                self.close(key);
             }
             Timer::Idle | Timer::NextLine => {
                 meter.count(Counter::TimeoutsIdle);
@@ -391,6 +407,15 @@ impl Shard {
                 let out = context.out.take();
                 self.finish_step(key, out);
             }
+            Timer::Pong => {
+                meter.count(Counter::TimeoutsPong);
+                self.close(key);
+            }
+            Timer::Ping => {
+                connection.ping(&mut context);
+                let out = context.out.take();
+                self.finish_step(key, out);
+            }
             Timer::KeepAlive => {
                 connection.keep_alive(&mut context);
                 let out = context.out.take();
@@ -404,6 +429,9 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
+        if connection.channel().is_some_and(|it| it.is_websocket()) {
+            return self.set_timer(key);
+        }
         (connection.armed, connection.armed_for) = connection.armed_timer();
         let quiet_ms = self.profile.connection.quiet_after_ms;
         match connection.armed.duration_ms(&self.profile) {

@@ -153,15 +153,19 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.has_lines() {
-            connection.end_when_answered(&mut self.handling.context(key));
-            return self.finish_step(key, None);
+        if connection.has_channel() {
+            let mut context = self.handling.context(key);
+            connection.end_when_answered(&mut context);
+            let out = context.out.take();
+            return self.finish_step(key, out);
         }
         match connection.phase {
             // A received request is answered; its answer announces the end of the connection.
             Phase::Idle if connection.has_requests_left_over() => {}
             // A request may wait in the socket. If none does, the connection ends.
             Phase::Idle => self.rings.of(key).receive(key),
+            // It has sent no request.
+            Phase::Handshaking => self.close(key),
             Phase::Waiting | Phase::Streaming | Phase::Padding => {
                 let mut context = self.handling.context(key);
                 connection.end_after_answer(&mut context);
@@ -181,11 +185,12 @@ impl Shard {
 
     /// Ends a connection that has no request, after the answers on their way.
     pub(super) fn end_if_idle(&mut self, key: SlotKey) {
+        let has_arrivals = self.has_arrivals_of(key);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        let is_idle = connection.phase == Phase::Idle && !connection.has_lines();
-        if is_idle && !connection.has_requests_left_over() {
+        let is_idle = connection.phase == Phase::Idle && !connection.has_channel();
+        if is_idle && !connection.has_requests_left_over() && !has_arrivals {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);
         }

@@ -67,7 +67,7 @@ impl Shard {
             return;
         }
         self.handling.meter.count(Counter::MemoryBegun);
-        if let Some(suppressed) = self.memory_warnings.admit(self.now_ms) {
+        if let Some(suppressed) = self.warnings.memory.admit(self.now_ms) {
             let bytes_max = self.memory.bytes_max;
             tracing::warn!(
                 shard,
@@ -89,6 +89,7 @@ impl Shard {
             handling.chunks.free_bytes(),
             handling.scratch.capacity(),
             buffers,
+            self.secured.held_bytes(),
         ];
         let counted: u64 = counted.iter().map(|bytes| *bytes as u64).sum();
         let connections = self.slots.len() as u64 * CONNECTION_BYTES;

@@ -110,7 +110,7 @@ impl Shard {
         if !armed {
             connection.reading = RecvMode::Poll;
             // A channel has requests to answer after its end, and hears of the loss of its peer.
-            if !is_over || connection.has_lines() {
+            if !is_over || connection.has_channel() {
                 self.rings.of(key).watch(key);
             }
         } else if connection.reading == RecvMode::Multishot {
@@ -155,14 +155,28 @@ impl Shard {
                 let mut context = self.handling.context(key);
                 let most = context.requests_left;
                 let data = ring.buffers().bytes_mut(&buffer, bytes);
-                connection.received(data, &mut context);
+                let effect = if connection.source.is_tls() {
+                    Some(self.secured.received(connection, data, &mut context))
+                } else {
+                    connection.received(data, &mut context);
+                    None
+                };
                 let made = most - context.requests_left;
                 let out = context.out.take();
                 self.handling.note_requests(made);
                 ring.buffers().recycle(buffer);
-                self.finish_step(key, out);
+                match effect {
+                    Some(effect) => self.apply(key, effect, out),
+                    None => self.finish_sealed(key, out),
+                }
             }
             Received::EndOfStream => {
+                let Some(connection) = self.slots.get_mut(key) else {
+                    return;
+                };
+                if connection.source.is_tls() && self.is_truncated(key) {
+                    return self.close(key);
+                }
                 let Some(connection) = self.slots.get_mut(key) else {
                     return;
                 };

@@ -37,6 +37,7 @@ pub(super) async fn run(shard: &mut Shard, parker: &Parker) -> std::io::Result<(
     let idle_wait = Duration::from_micros(shard.profile.executor.idle_wait_us);
     let mut has_work = true;
     let mut worked_since_tick = false;
+    shard.clock = Box::new(move || started.elapsed());
     shard.rings.first().tick_after(idle_wait);
     loop {
         shard.enter(has_work)?;
@@ -86,6 +87,7 @@ impl Shard {
         did |= self.handle_messages();
         did |= self.handle_call_events();
         did |= self.handle_decoded();
+        did |= self.handle_handshakes();
         did |= self.handle_changes();
         did |= self.handle_leftover();
         let caught_up = self.handle_timers(EXPIRIES_PER_TURN);
@@ -162,7 +164,8 @@ impl Shard {
         // up.
         let has_broadcasts = endpoint.has_broadcasts() && self.overflow.is_empty();
         if has_broadcasts {
-            endpoint.continue_broadcasts();
+            let requests_wait = !self.arrivals.is_empty() || !self.leftover.is_empty();
+            endpoint.continue_broadcasts(requests_wait);
             // Statuses of this shard's own tasks reach its subscriptions here.
             self.deliver_all();
         }
@@ -173,11 +176,13 @@ impl Shard {
     /// Whether something can be done at once.
     pub(super) fn has_work(&mut self) -> bool {
         !self.leftover.is_empty()
+            || !self.arrivals.is_empty()
             || !self.lost.is_empty()
             || !self.overflow.is_empty()
             || self.stalled_looks + self.status_looks > 0
             || self.handling.has_call_events()
             || self.handling.endpoint.has_decoded()
+            || self.secured.has_finished()
             || self.handling.has_broadcasts()
             || self.updates.has_changes()
             || self.has_connections_to_end()

@@ -11,17 +11,18 @@ use std::sync::atomic::AtomicI32;
 use std::sync::mpsc::{SendError, Sender};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
-use super::ShardMessage;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
 use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
 use super::loop_delay::LoopDelay;
 use super::run::run;
-use super::work::{Drain, Handling, MemoryState, Shard, date_now};
+use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
+use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::Rules;
+use crate::connection::context::{Holders, Principals, Rules};
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -46,9 +47,6 @@ use corelane_io::wheel::Wheel;
 /// Lists of the timing wheel, and milliseconds of each: a rotation of 51 s.
 const WHEEL_TICKS: u32 = 1024;
 const WHEEL_TICK_MS: u32 = 50;
-
-/// Between two warnings of one kind about overload.
-const OVERLOAD_WARNING_INTERVAL_MS: u64 = 10_000;
 
 /// The least limit on locked memory with which the executor starts, in KiB: glommio checks it.
 const LOCKED_KIB_MIN: usize = 512;
@@ -86,6 +84,8 @@ pub(crate) struct ShardPlan {
     /// Changes from other threads.
     pub(crate) updates: Arc<ShardUpdates>,
     pub(crate) offload: OffloadPool,
+    /// The certificates of listeners with TLS, if there are any.
+    pub(crate) tls: Option<Arc<TlsSource>>,
     /// The context that handlers run in, if any.
     pub(crate) runtime: Option<RuntimeContext>,
     pub(crate) sender: Place<LaneSender<ShardMessage>>,
@@ -339,11 +339,13 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     plan.updates.set_waker(rings.waker());
     begin_busy_poll(&mut rings, &profile);
 
-    let handling = handling(&plan, rings.waker());
+    let (handling, offload) = handling(&plan, rings.waker());
+    let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
     let mut opened = Shard {
         announcement: Some(announcement),
         rings,
         slots: Slots::new(plan.rings.ring.descriptors).starting_at(deaths.first_generation()),
+        secured,
         wheel: Wheel::new(plan.rings.ring.descriptors, WHEEL_TICKS, WHEEL_TICK_MS),
         lookups: Default::default(),
         listeners: Vec::new(),
@@ -355,11 +357,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
             next_look_ms: 0,
             is_out: false,
         },
-        memory_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        limit_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        unknown_address_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
-        delay_warnings: Throttle::new(OVERLOAD_WARNING_INTERVAL_MS),
+        warnings: OverloadWarnings::new(),
         is_table_full: false,
         table_warning_due_ms: 0,
         backlog: 0,
@@ -372,6 +370,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         profile,
         handling,
         updates: plan.updates,
+        arrivals: Default::default(),
         leftover: Default::default(),
         stalled: Default::default(),
         overflow: Default::default(),
@@ -381,6 +380,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         completions: Vec::new(),
         inbox: Vec::new(),
         expired: Vec::new(),
+        clock: Box::new(|| Duration::ZERO),
+        requests_until_us: 0,
         now_us: 0,
         now_ms: 0,
         turns: 0,
@@ -429,7 +430,7 @@ fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
 }
 
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
-fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
+fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
     let meter = Rc::new(ShardMeter::new());
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
@@ -446,10 +447,10 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
     let endpoint = Endpoint::new(
         settings,
         Rc::clone(&event_queue),
-        offload,
+        Rc::clone(&offload),
         Rc::clone(&meter),
     );
-    Handling {
+    let handling = Handling {
         endpoint,
         event_queue,
         meter,
@@ -458,10 +459,11 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
         scratch: Vec::new(),
         forwards: Vec::new(),
         postponed: Vec::new(),
-        peers: Default::default(),
+        holders: Holders::default(),
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,
+            websocket: profile.websocket,
             connection: profile.connection,
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
@@ -470,15 +472,17 @@ fn handling(plan: &ShardPlan, waker: Waker) -> Handling {
             user_is_principal: plan.user_is_principal,
             endpoint_path: plan.endpoint_path.clone(),
         },
+        principals: Principals::default(),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
-        requests_left: 0,
+        requests_since_look: 0,
         is_draining: false,
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,
         output_bytes: 0,
-    }
+    };
+    (handling, offload)
 }
 
 /// Bytes of memory that a shard of `shards` may hold for its clients.

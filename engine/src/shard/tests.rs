@@ -3,6 +3,7 @@
 
 mod accepting;
 mod admission;
+mod arrivals;
 mod broadcasts;
 mod client;
 mod deadlines;

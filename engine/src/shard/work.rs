@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use corelane_protocol::framing::http1::DATE_BYTES;
 
-use super::ShardMessage;
 use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::control::ShardControl;
@@ -17,10 +16,11 @@ use super::kept::Kept;
 use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
+use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, KnownPeers, Rules};
+use crate::connection::context::{Context, Holders, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
@@ -42,6 +42,7 @@ pub(crate) struct Shard {
     pub(super) rings: Rings,
     pub(super) slots: Slots<Connection>,
     pub(super) wheel: Wheel,
+    pub(super) secured: Secured,
     /// By their numbers.
     pub(super) listeners: Vec<Accepts>,
     /// The only connection, of a shard that ends with it.
@@ -55,11 +56,7 @@ pub(crate) struct Shard {
     pub(super) loop_delay: LoopDelay,
     /// The memory that the shard may hold.
     pub(super) memory: MemoryState,
-    pub(super) limit_warnings: Throttle,
-    pub(super) memory_warnings: Throttle,
-    pub(super) address_warnings: Throttle,
-    pub(super) unknown_address_warnings: Throttle,
-    pub(super) delay_warnings: Throttle,
+    pub(super) warnings: OverloadWarnings,
     /// No descriptor is free for another connection.
     pub(super) is_table_full: bool,
     /// When a full table is next worth a warning.
@@ -79,6 +76,8 @@ pub(crate) struct Shard {
     pub(super) handling: Handling,
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
+    /// Input that waits for its turn.
+    pub(super) arrivals: VecDeque<Completion>,
     /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection without capacity.
@@ -94,6 +93,10 @@ pub(crate) struct Shard {
     pub(super) completions: Vec<Completion>,
     pub(super) inbox: Vec<ShardMessage>,
     pub(super) expired: Vec<u32>,
+    /// Reads the time since the shard was started.
+    pub(super) clock: Box<dyn Fn() -> Duration>,
+    /// When the time for requests at this step of the turn is over.
+    pub(super) requests_until_us: u64,
     /// Time since the shard was started, as of this turn.
     pub(super) now_us: u64,
     pub(super) now_ms: u64,
@@ -133,6 +136,29 @@ impl Drain {
     }
 }
 
+/// Limits on the warnings about overload, one for each kind.
+pub(super) struct OverloadWarnings {
+    pub(super) limit: Throttle,
+    pub(super) memory: Throttle,
+    pub(super) address: Throttle,
+    pub(super) unknown_address: Throttle,
+    pub(super) delay: Throttle,
+}
+
+impl OverloadWarnings {
+    pub(super) fn new() -> OverloadWarnings {
+        const INTERVAL_MS: u64 = 10_000;
+        let throttle = || Throttle::new(INTERVAL_MS);
+        OverloadWarnings {
+            limit: throttle(),
+            memory: throttle(),
+            address: throttle(),
+            unknown_address: throttle(),
+            delay: throttle(),
+        }
+    }
+}
+
 /// The memory that a shard may hold for its clients, and whether it holds so much.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MemoryState {
@@ -163,15 +189,17 @@ pub(crate) struct Handling {
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     /// Requests of this step that wait for the addresses of their peers.
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
-    /// The peers of connections that know theirs, by their indexes.
-    pub(super) peers: KnownPeers,
+    /// The holders of peers that were looked up first.
+    pub(super) holders: Holders,
     pub(super) rules: Rules,
+    /// The principals of connections that have one, whatever they send.
+    pub(super) principals: Principals,
     pub(super) date: Date,
     pub(super) shard: u16,
     /// Requests that one connection may make at this step of the turn.
     pub(super) requests_per_connection: u32,
-    /// Requests that connections may still make at this step of the turn, all together.
-    pub(super) requests_left: u32,
+    /// Requests that were handled since the last look at the clock.
+    pub(super) requests_since_look: u32,
     pub(super) is_draining: bool,
     /// Bytes of memory that the unfinished requests of all connections hold.
     pub(super) input_bytes: usize,
@@ -192,7 +220,8 @@ impl Handling {
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
             peer: None,
-            peers: &self.peers,
+            principals: &self.principals,
+            holders: &self.holders,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,
@@ -202,14 +231,14 @@ impl Handling {
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.input_bytes_max,
             shard_output_bytes: self.output_bytes,
-            requests_left: self.requests_per_connection.min(self.requests_left),
+            requests_left: self.requests_per_connection,
             out: None,
         }
     }
 
-    /// Subtracts handled requests from those allowed at this step of the turn.
+    /// Counts handled requests.
     pub(super) fn note_requests(&mut self, made: u32) {
-        self.requests_left = self.requests_left.saturating_sub(made);
+        self.requests_since_look = self.requests_since_look.saturating_add(made);
     }
 
     /// Frees the memory of unusually large messages. Called once a second, so that a message among

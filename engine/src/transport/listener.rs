@@ -242,6 +242,11 @@ impl Listener {
         self.address.binding
     }
 
+    /// Whether TLS comes first.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.address.tls
+    }
+
     /// Lets sockets that are accepted from now on poll their network card for so many microseconds
     /// before they wait: they inherit it.
     ///

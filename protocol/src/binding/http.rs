@@ -3,6 +3,7 @@
 use super::admission::{SessionClaim, names_modern, session_claim};
 use super::claims::Claims;
 use super::refusal::{Category, Reason};
+use super::websocket::{self, Handshake};
 use crate::framing::http1::{Field, Method as Verb, RequestHead, Status};
 
 /// The request that a head makes of this endpoint.
@@ -20,13 +21,16 @@ pub enum Route<'a> {
     },
     /// The end of this legacy session.
     EndSession(SessionClaim<'a>),
+    /// The connection goes on as a WebSocket.
+    Upgrade(Handshake),
 }
 
 /// First checks, before the body: path and verb.
 ///
 /// # Errors
 /// 404 for another path than `endpoint`, 405 for another verb, 400 for a session verb without a
-/// usable session header or with different last events.
+/// usable session header or with different last events, and for a handshake of WebSocket that is
+/// not valid, 426 for one of another version.
 pub fn route<'a>(head: &'a RequestHead<'a>, endpoint: &'a str) -> Result<Route<'a>, Reason<'a>> {
     if !is_path(head.path, endpoint) {
         return Err(Reason::Path(endpoint));
@@ -34,6 +38,7 @@ pub fn route<'a>(head: &'a RequestHead<'a>, endpoint: &'a str) -> Result<Route<'
     let claims = Claims::of_head(head);
     match head.method {
         Verb::Post => Ok(Route::Post),
+        Verb::Get if head.upgrades_to_websocket => websocket::handshake(head).map(Route::Upgrade),
         Verb::Get | Verb::Delete if names_modern(claims) => Err(Reason::Verb("POST")),
         Verb::Get => Ok(Route::OpenStream {
             session: session_claim(claims)?,
@@ -71,6 +76,7 @@ pub fn status_of(refused: Option<Category>) -> Status {
         Some(Category::NotAllowed) => Status::MethodNotAllowed,
         Some(Category::NotAcceptable) => Status::NotAcceptable,
         Some(Category::UnsupportedType) => Status::UnsupportedMediaType,
+        Some(Category::UpgradeRequired) => Status::UpgradeRequired,
         Some(Category::Unavailable) => Status::ServiceUnavailable,
     }
 }

@@ -43,6 +43,8 @@ pub enum Category {
     NotAcceptable,
     /// The message is of a type or in an encoding that the server does not read.
     UnsupportedType,
+    /// The message is served over another protocol, or another version of it.
+    UpgradeRequired,
     /// The server cannot serve the message now; it may be sent again later.
     Unavailable,
 }
@@ -101,6 +103,12 @@ pub enum Reason<'a> {
     /// The verb is not served here.
     #[error("method not allowed: use {0}")]
     Verb(&'static str),
+    /// The handshake of a WebSocket breaks a rule (RFC 6455 4.2.1).
+    #[error("WebSocket handshake {0}")]
+    Handshake(&'static str),
+    /// The handshake is of another version (RFC 6455 4.4), or there is none where there must be.
+    #[error("{0}")]
+    UpgradeRequired(&'static str),
     /// The modern envelope is invalid.
     #[error("{0}")]
     Envelope(#[from] EnvelopeError),
@@ -188,6 +196,7 @@ impl Reason<'_> {
                 Category::NotFound
             }
             Reason::Verb(_) => Category::NotAllowed,
+            Reason::UpgradeRequired(_) => Category::UpgradeRequired,
             Reason::Overloaded(_) | Reason::Draining => Category::Unavailable,
             _ => Category::Invalid,
         }
@@ -211,6 +220,8 @@ impl Reason<'_> {
             | Reason::Principal(_)
             | Reason::Path(_)
             | Reason::Verb(_)
+            | Reason::Handshake(_)
+            | Reason::UpgradeRequired(_)
             | Reason::VersionHeader
             | Reason::HeaderDiffers(_)
             | Reason::NotResumable(_)

@@ -58,7 +58,7 @@ fuzz_target!(|data: &[u8]| {
 fn climb(head: &RequestHead<'_>, body: &[u8]) {
     match route(head, "/mcp") {
         Err(reason) => return assert_refused(&Refusal { id: None, reason }),
-        Ok(Route::OpenStream { .. } | Route::EndSession(_)) => return,
+        Ok(Route::OpenStream { .. } | Route::EndSession(_) | Route::Upgrade(_)) => return,
         Ok(Route::Post) => {}
     }
     let _ = (Accept::read(head.accept), is_json(head.content_type));

@@ -48,6 +48,7 @@ fn split(input: &[u8]) -> Vec<Option<Vec<u8>>> {
 /// Plays a connection that receives `pieces`.
 fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Option<Vec<u8>>> {
     let (mut framer, mut input, mut lines) = (Framer::default(), Vec::new(), Vec::new());
+    let mut is_in_long = false;
     for piece in pieces {
         input.extend_from_slice(piece);
         loop {
@@ -58,11 +59,16 @@ fn drive<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Vec<Option<Vec<u8>>>
                     assert!(input.len() <= LINE_BYTES_MAX + 1, "kept more than a line");
                     break;
                 }
-                Step::Line { line, consumed } => (Some(line.to_vec()), consumed),
-                Step::TooLong { consumed } => (None, consumed),
+                Step::Line { line, consumed } => (Some(Some(line.to_vec())), consumed),
+                Step::TooLong {
+                    is_last, consumed, ..
+                } => {
+                    let is_first = !std::mem::replace(&mut is_in_long, !is_last);
+                    (is_first.then_some(None), consumed)
+                }
             };
             assert!((1..=available).contains(&consumed), "consumed {consumed}");
-            lines.push(line);
+            lines.extend(line);
             input.drain(..consumed);
         }
     }

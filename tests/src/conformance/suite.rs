@@ -60,6 +60,12 @@ pub fn node() -> PathBuf {
     home().join(format!("node_modules/node-linux-{machine}/bin/node"))
 }
 
+/// A program of the Python packages that come with the suite.
+#[must_use]
+pub fn python(program: &str) -> PathBuf {
+    home().join("python_packages/bin").join(program)
+}
+
 /// Runs the requirement set of `revision` against the server at `url`, and leaves the suite's
 /// own files in `results`, an empty or absent directory.
 ///

@@ -55,7 +55,13 @@ impl fmt::Display for Finding {
 }
 
 /// Directories without code of this project, at any depth.
-const SKIPPED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
+const SKIPPED: &[&str] = &[
+    "target",
+    "node_modules",
+    "python_packages",
+    "corpus",
+    "artifacts",
+];
 
 impl Source {
     /// A file with this path and text.

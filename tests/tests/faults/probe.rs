@@ -31,6 +31,15 @@ struct State {
     calls: AtomicUsize,
 }
 
+/// The calls of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProbeKind {
+    /// A tool in the modern era, and a ping of a session in turn.
+    CallsAndPings,
+    /// Pings of a session.
+    Pings,
+}
+
 /// The latencies of the calls of a probe.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies(Vec<Duration>);
@@ -48,11 +57,11 @@ impl Latencies {
 }
 
 impl Probe {
-    /// Begins to call the server: a tool in the modern era, and a ping of a session in turn.
-    pub(crate) fn start(server: SocketAddr) -> Probe {
+    /// Begins to call the server.
+    pub(crate) fn start(server: SocketAddr, kind: ProbeKind) -> Probe {
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        let mut calls = Calls::new(server);
+        let mut calls = Calls::new(server, kind);
         let thread = thread::spawn(move || {
             let mut latencies = Latencies::default();
             let mut due = Instant::now();
@@ -93,11 +102,12 @@ struct Calls {
     server: SocketAddr,
     client: Client,
     session: Session,
+    kind: ProbeKind,
     made: u64,
 }
 
 impl Calls {
-    fn new(server: SocketAddr) -> Calls {
+    fn new(server: SocketAddr, kind: ProbeKind) -> Calls {
         let mut connection = corelane_tests::Connection::open_from(SOURCE.into(), server)
             .expect("the server takes connections");
         let session = Session::open(&mut connection);
@@ -106,6 +116,7 @@ impl Calls {
             server,
             client,
             session,
+            kind,
             made: 0,
         }
     }
@@ -114,7 +125,7 @@ impl Calls {
         self.made += 1;
         let id = json!(self.made);
         let message = format!("probe call {}", self.made);
-        let is_modern = self.made.is_multiple_of(2);
+        let is_modern = self.kind == ProbeKind::CallsAndPings && self.made.is_multiple_of(2);
         let request = match is_modern {
             true => echo(self.server, &id, &message),
             false => {

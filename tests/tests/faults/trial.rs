@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use corelane_tests::{Server, Setup, Totals, wait_until};
 
-use crate::probe::Probe;
+use crate::probe::{Probe, ProbeKind};
 
 /// How often the fault happens at least: a round is compared with the one before.
 const ROUNDS_MIN: usize = 2;
@@ -35,6 +35,7 @@ pub(crate) struct Trial {
     name: &'static str,
     setup: Setup,
     is_stalling: bool,
+    probe: ProbeKind,
     kept_bytes_max: usize,
     log_file: Option<PathBuf>,
 }
@@ -71,6 +72,7 @@ impl Trial {
             name,
             setup,
             is_stalling: false,
+            probe: ProbeKind::CallsAndPings,
             kept_bytes_max: KEPT_BYTES_MAX,
             log_file: None,
         }
@@ -79,6 +81,12 @@ impl Trial {
     /// The fault stops the process for a time, or keeps it busy, so that calls are late by that.
     pub(crate) fn stalling(mut self) -> Trial {
         self.is_stalling = true;
+        self
+    }
+
+    /// Pings alone must be quick meanwhile, and calls may wait.
+    pub(crate) fn probing_with_pings(mut self) -> Trial {
+        self.probe = ProbeKind::Pings;
         self
     }
 
@@ -106,7 +114,7 @@ impl Trial {
         // It suffers from everything but the fault: from other programs, and from the culprits'
         // use of the processor.
         let other = Setup::shards(1).start();
-        let probe = Probe::start(server.address());
+        let probe = Probe::start(server.address(), self.probe);
         for _ in 0..100 {
             probe.wait_for_answer();
         }
@@ -117,7 +125,7 @@ impl Trial {
         // Once too late may be the fault of another program.
         let mut was_late = Vec::new();
         for round in 0..ROUNDS_MAX {
-            let probes = [server.address(), other.address()].map(Probe::start);
+            let probes = [&server, &other].map(|it| Probe::start(it.address(), self.probe));
             inject(&server);
             let ended = Instant::now();
             probes[0].wait_for_answer();

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use corelane::{Call, ListenAddress, Tool};
 use corelane_tests::client::{call, modern};
 use corelane_tests::request::LEGACY;
-use corelane_tests::{Client, Connection, Request, Setup};
+use corelane_tests::{Client, Connection, Request, Setup, wait_until};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -103,6 +103,10 @@ fn the_socket_of_a_killed_server_is_replaced_and_that_of_a_running_one_is_not() 
     // Dropping a server kills it.
     drop(Setup::shards(1).listen(&address).start());
     assert!(path.exists());
+    // The kernel ends the rings of a killed process, and with them its listener, a little later.
+    wait_until("the end of the listener", || {
+        UnixStream::connect(&path).is_err().then_some(())
+    });
     let server = Setup::shards(1).listen(&address).start();
     let second = Setup::bare(&["--listen", &address]).run_to_end();
     let expected = format!("{} is taken: stop the program", path.display());

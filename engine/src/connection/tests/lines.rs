@@ -59,24 +59,24 @@ fn check(line: &mut TestConnection, expected: &[Value]) {
     assert!(same, "{messages:#?}\n is not\n{expected:#?}");
 }
 
-fn legacy(id: impl Into<Value>, tool: &str, arguments: Value) -> String {
+pub(super) fn legacy(id: impl Into<Value>, tool: &str, arguments: Value) -> String {
     let meta = json!({"progressToken": "p"});
     let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
     request(id, "tools/call", params)
 }
 
-fn modern(id: impl Into<Value>, tool: &str, arguments: Value) -> String {
+pub(super) fn modern(id: impl Into<Value>, tool: &str, arguments: Value) -> String {
     let mut params = json!({"name": tool, "arguments": arguments, "_meta": claim()});
     params["_meta"]["progressToken"] = json!("p");
     request(id, "tools/call", params)
 }
 
-fn cancelled(id: impl Into<Value>) -> String {
+pub(super) fn cancelled(id: impl Into<Value>) -> String {
     let id = id.into();
     notification("notifications/cancelled", json!({ "requestId": id }))
 }
 
-fn listen(id: impl Into<Value>) -> String {
+pub(super) fn listen(id: impl Into<Value>) -> String {
     let filter = json!({"toolsListChanged": true});
     let params = json!({"notifications": filter, "_meta": claim()});
     request(id, "subscriptions/listen", params)
@@ -88,7 +88,7 @@ fn of_stream(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
     json!({"jsonrpc": "2.0", "method": method, "params": params})
 }
 
-fn acknowledged(id: impl Into<Value>) -> Value {
+pub(super) fn acknowledged(id: impl Into<Value>) -> Value {
     let honoured = json!({"notifications": {"toolsListChanged": true}});
     of_stream(id, "notifications/subscriptions/acknowledged", honoured)
 }

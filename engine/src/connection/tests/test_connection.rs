@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, KnownPeers, Rules};
+use crate::connection::context::{Context, Holders, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
@@ -19,7 +19,7 @@ use crate::guard::origin::OriginPolicy;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::meter::throttle::Throttle;
-use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits};
+use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits, WebSocket};
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
@@ -45,7 +45,8 @@ pub(super) struct TestConnection {
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
-    pub(super) peers: KnownPeers,
+    pub(super) principals: Principals,
+    pub(super) holders: Holders,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -78,10 +79,12 @@ impl TestConnection {
             forwards: Vec::new(),
             postponed: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
-            peers: KnownPeers::default(),
+            principals: Principals::default(),
+            holders: Holders::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
+                websocket: WebSocket::default(),
                 connection: ConnectionProfile::default(),
                 origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
@@ -146,7 +149,8 @@ impl TestConnection {
             forwards: &mut self.forwards,
             postponed: &mut self.postponed,
             peer: self.peer,
-            peers: &self.peers,
+            principals: &self.principals,
+            holders: &self.holders,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,

@@ -17,6 +17,7 @@ fn pooled(queue_max: usize) -> (Shard, Receiver<()>) {
         handler: 1,
         file_read: 1,
         decode: 1,
+        ..PoolThreads::NONE
     };
     let pool = OffloadPool::start(threads, queue_max).expect("the threads start");
     let (wake, woken) = channel();

@@ -20,7 +20,7 @@ use crate::meter::Counter;
 /// More than get a broadcast in one turn, or in two.
 const SESSIONS: usize = 1500;
 /// Turns in which all of them get a few changes.
-const TURNS: usize = 100;
+const TURNS: usize = 400;
 
 fn plan() -> Arc<Plan> {
     let resources = ["a:b", "a:c"];
@@ -86,7 +86,7 @@ fn turn(harness: &mut TestEndpoint, updates: &ShardUpdates) {
     if let Some(changes) = updates.take(endpoint.takes_updates()) {
         endpoint.handle_changes(changes);
     }
-    endpoint.continue_broadcasts();
+    endpoint.continue_broadcasts(false);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_list_that_changes_during_its_broadcast_is_broadcast_once_more() {
     for _ in 0..100 {
         harness.endpoint.handle_changes(lists(&tools));
     }
-    harness.endpoint.continue_broadcasts();
+    harness.endpoint.continue_broadcasts(false);
     assert!(harness.endpoint.has_broadcasts(), "there are many to tell");
     let tools_changed = "notifications/tools/list_changed";
     assert_eq!(messages(&mut harness), [tools_changed]);
@@ -108,11 +108,28 @@ fn a_list_that_changes_during_its_broadcast_is_broadcast_once_more() {
         harness.endpoint.handle_changes(lists(&both));
     }
     for _ in 0..TURNS {
-        harness.endpoint.continue_broadcasts();
+        harness.endpoint.continue_broadcasts(false);
     }
     assert!(!harness.endpoint.has_broadcasts());
     let resources_changed = "notifications/resources/list_changed";
     assert_eq!(messages(&mut harness), [tools_changed, resources_changed]);
+}
+
+#[test]
+fn a_broadcast_takes_a_fourth_of_a_turn_while_requests_wait() {
+    let mut harness = crowded();
+    let mut turns = [false, true].map(|requests_wait| {
+        harness.endpoint.handle_changes(lists(&[ListKind::Tools]));
+        let mut turns = 0_u32;
+        while harness.endpoint.has_broadcasts() {
+            harness.endpoint.continue_broadcasts(requests_wait);
+            turns += 1;
+        }
+        turns
+    });
+    turns[0] *= 4;
+    assert!(turns[1].abs_diff(turns[0]) <= 4, "{turns:?}");
+    assert!(turns[1] > 100, "{turns:?}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ impl TestEndpoint {
                 Ok(Route::EndSession(headers)) => {
                     endpoint.handle_delete_session(inbound, headers, &mut out)
                 }
-                Ok(Route::Post) => panic!("a POST has a body"),
+                Ok(Route::Post | Route::Upgrade(_)) => panic!("the verb has more than a head"),
                 Err(reason) => endpoint.refuse(None, reason, &mut out),
             }
         });
@@ -290,7 +290,7 @@ impl TestEndpoint {
 
     /// Broadcasts changes to subscriptions, as far as their connections have capacity.
     pub(crate) fn broadcast(&mut self, has_room: impl Fn(Exchange) -> bool) {
-        self.endpoint.continue_broadcasts();
+        self.endpoint.continue_broadcasts(false);
         self.poll();
         for _ in 0..self.endpoint.statuses_held() {
             self.endpoint.send_held_status(&has_room);

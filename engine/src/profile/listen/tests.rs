@@ -133,7 +133,7 @@ fn a_list_that_cannot_be_listened_on_is_refused_with_the_remedy() {
         ("[\"[::]:80\", \"127.0.0.1:80\"]", "which are one place"),
         ("[\"[::1]:80\", \"[::]:80\"]", "which are one place"),
         (
-            "[\"tcps://127.0.0.1:80\"]",
+            "[\"wss://127.0.0.1:80\"]",
             "which this version does not serve",
         ),
     ] {

@@ -5,11 +5,14 @@ use serde_json::json;
 use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::meter::Counter;
-use crate::shard::connections::LEFTOVER_REQUESTS_PER_TURN;
 use corelane_io::chunk::LARGE_CHUNK_BYTES;
 
 const CONNECTIONS: usize = 40;
 const REQUESTS: usize = 8;
+/// Requests that a turn without time answers of each kind, new ones and leftover ones.
+const REQUESTS_PER_LOOK: u64 = 8;
+/// Requests that connections with leftover requests make in a round.
+const SHARED_REQUESTS: u64 = 64;
 
 /// Connections that have sent more requests than one receive brings.
 async fn pipelining_clients(shard: &mut TestShard) -> Vec<Client> {
@@ -50,14 +53,18 @@ async fn serve_all(shard: &mut TestShard, clients: &[Client]) {
 
 #[test]
 fn completions_of_a_turn_make_a_bounded_number_of_requests() {
-    // Two receives use the budget up.
     let change = |setup: &mut Setup| {
-        setup.profile.budget.completions_per_turn = 8;
         setup.profile.budget.requests_per_connection_per_turn = 4;
     };
     with_shard(change, async |shard| {
+        shard.is_out_of_time();
         let clients = pipelining_clients(shard).await;
-        assert_eq!(receive_all(shard), 8, "requests of a turn");
+        let made = receive_all(shard);
+        // The last connection makes its share.
+        assert!(
+            (REQUESTS_PER_LOOK..REQUESTS_PER_LOOK + 4).contains(&made),
+            "{made}"
+        );
         serve_all(shard, &clients).await;
     });
 }
@@ -69,6 +76,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         setup.profile.budget.requests_per_connection_per_turn = 2;
     };
     with_shard(change, async |shard| {
+        shard.is_out_of_time();
         let clients = pipelining_clients(shard).await;
         // Their bytes arrive, and no turn takes up the rest yet.
         receive_all(shard);
@@ -84,7 +92,10 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         let before = shard.count(Counter::CallsOk);
         shard.shard.handle_leftover();
         let made = shard.count(Counter::CallsOk) - before;
-        assert_eq!(made, u64::from(LEFTOVER_REQUESTS_PER_TURN));
+        assert!(
+            (REQUESTS_PER_LOOK..REQUESTS_PER_LOOK + 2).contains(&made),
+            "{made}"
+        );
         // Those that were passed over come first, and all are served in the end.
         serve_all(shard, &clients).await;
     });
@@ -98,6 +109,7 @@ fn a_client_that_sends_one_request_waits_for_few_of_those_that_others_pipeline()
         setup.profile.ring.buffer_bytes = 16_384;
     };
     with_shard(change, async |shard| {
+        shard.is_out_of_time();
         let (single, _) = shard.client().await;
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -113,7 +125,7 @@ fn a_client_that_sends_one_request_waits_for_few_of_those_that_others_pipeline()
         }
         // One budget of completions, and twice what each of the others may make then.
         let made = shard.count(Counter::CallsOk);
-        let most = 64 + 4 * u64::from(LEFTOVER_REQUESTS_PER_TURN);
+        let most = 64 + 4 * SHARED_REQUESTS;
         assert!((1..=most).contains(&made), "{made} calls");
         shard.settle().await;
     });

@@ -4,6 +4,7 @@
 //! at the bytes that clients received and at operations under way. When it is over, every client
 //! leaves, and each shard must have given everything back: see [`TestShard::check_given_back`].
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -179,6 +180,7 @@ impl TestShard {
                 parts: parts.clone(),
                 updates,
                 offload: OffloadPool::start(setup.threads, 1).expect("the threads start"),
+                tls: None,
                 runtime: None,
                 sender: Place::of(sender),
                 receiver: Place::of(receiver),
@@ -198,6 +200,15 @@ impl TestShard {
             }
         })
         .collect()
+    }
+
+    /// From here on the time for requests is over at each look at the clock.
+    pub(super) fn is_out_of_time(&mut self) {
+        let readings = Cell::new(0);
+        self.shard.clock = Box::new(move || {
+            readings.set(readings.get() + 1);
+            Duration::from_hours(readings.get())
+        });
     }
 
     /// A client that waits in the backlog.
@@ -356,6 +367,7 @@ impl TestShard {
         assert_eq!(shard.rings.in_flight(), standing, "operations under way");
         assert_eq!(shard.rings.held_buffers(), 0, "receive buffers are held");
         assert_eq!(shard.lookups.len(), 0, "peers are looked up");
+        assert!(shard.arrivals.is_empty(), "input waits");
         assert_eq!(shard.handling.input_bytes, 0, "bytes of requests are held");
         assert_eq!(shard.handling.output_bytes, 0, "bytes of answers are held");
         assert!(shard.addresses.is_empty(), "addresses are counted");

@@ -22,6 +22,8 @@ pub(super) struct Control<'a> {
     pub(super) transfer_encoding: Field<'a>,
     close: bool,
     keep_alive: bool,
+    upgrade: bool,
+    names_websocket: bool,
     continue_expected: bool,
     unknown_expected: bool,
 }
@@ -32,7 +34,14 @@ impl Control<'_> {
         for option in list_elements(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
         }
+    }
+
+    /// Notes the protocols of one `Upgrade` field; there may be several (RFC 9110 7.8).
+    pub(super) fn add_protocols(&mut self, value: &[u8]) {
+        let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
+        self.names_websocket |= list_elements(value).any(is_websocket);
     }
 
     /// Notes one `Expect` field.
@@ -48,6 +57,11 @@ impl Control<'_> {
     /// `keep-alive`.
     pub(super) fn keeps_alive(&self, version_minor: u8) -> bool {
         !self.close && (version_minor >= 1 || self.keep_alive)
+    }
+
+    /// Whether the client wants the connection to go on as a WebSocket (RFC 6455 4.1).
+    pub(super) fn upgrades_to_websocket(&self) -> bool {
+        self.upgrade && self.names_websocket
     }
 
     /// Whether the client waits for `100 Continue`. HTTP/1.0 has no expectations: they are ignored.

@@ -51,6 +51,9 @@ pub struct RequestHead<'a> {
     /// Whether the client waits for `100 Continue` before it sends the body. Never set in
     /// HTTP/1.0 (RFC 9110 10.1.1).
     pub expect_continue: bool,
+    /// Whether the client wants the connection to go on as a WebSocket (RFC 6455 4.1). The other
+    /// fields of its handshake are in `headers`.
+    pub upgrades_to_websocket: bool,
     /// Whether the head has at least one `Mcp-Param-*` field; the fields are in `headers`.
     pub has_mcp_param: bool,
     /// Whether the body is compressed or encoded in another way (RFC 9110 8.4).
@@ -126,6 +129,7 @@ impl<'a> RequestHead<'a> {
             version_minor,
             keep_alive: false,
             expect_continue: false,
+            upgrades_to_websocket: false,
             has_mcp_param: false,
             is_encoded: false,
             host: Field::Absent,
@@ -147,6 +151,7 @@ impl<'a> RequestHead<'a> {
         }
         head.check_host()?;
         head.keep_alive = control.keeps_alive(version_minor);
+        head.upgrades_to_websocket = control.upgrades_to_websocket();
         head.expect_continue = control.expects_continue(version_minor)?;
         head.body_length = control.body_length(version_minor, limits)?;
         Ok(head)
@@ -180,6 +185,7 @@ impl<'a> RequestHead<'a> {
             6 if is_name(name, b"accept") => self.accept.add(value),
             6 if is_name(name, b"origin") => self.origin.add_single(value, 0),
             6 if is_name(name, b"expect") => control.add_expectation(value),
+            7 if is_name(name, b"upgrade") => control.add_protocols(value),
             8 if is_name(name, b"mcp-name") => self.mcp_name.add(value),
             10 if is_name(name, b"connection") => control.add_connection_options(value),
             10 if is_name(name, b"mcp-method") => {

@@ -138,7 +138,7 @@ fn standard_input_has_no_deadline_but_for_output_that_its_peer_does_not_take() {
     for (phase, reading, timer) in [
         (Phase::Idle, RecvMode::Poll, Timer::None),
         (Phase::Idle, RecvMode::Multishot, Timer::Quiet),
-        (Phase::ReadingLine, RecvMode::Multishot, Timer::None),
+        (Phase::ReadingMessage, RecvMode::Multishot, Timer::None),
         (
             Phase::Flushing { lingers: false },
             RecvMode::Poll,

@@ -98,6 +98,7 @@ fn verbs_and_paths_come_first() {
                 Ok(Route::Post) => Ok("post"),
                 Ok(Route::OpenStream { .. }) => Ok("open"),
                 Ok(Route::EndSession(_)) => Ok("end"),
+                Ok(Route::Upgrade(_)) => Ok("upgrade"),
                 Err(reason) => {
                     let allow = reason.field().map(|(name, value)| {
                         assert_eq!(name, "Allow");
@@ -114,6 +115,14 @@ fn verbs_and_paths_come_first() {
     check("POST /mcp?a=b", "", Ok("post"));
     check("GET /mcp", session, Ok("open"));
     check("DELETE /mcp", session, Ok("end"));
+    let upgrade = "MCP-Protocol-Version: 2026-07-28\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    check("GET /mcp", upgrade, Ok("upgrade"));
+    check("POST /mcp", upgrade, Ok("post"));
+    check("GET /other", upgrade, Err((404, None)));
+    let old = upgrade.replace("13", "8");
+    check("GET /mcp", &old, Err((426, None)));
     check("GET /mcp", "", Err((400, None)));
     check("DELETE /mcp", "", Err((400, None)));
     let modern = "MCP-Session-Id: s\r\nMCP-Protocol-Version: 2026-07-28\r\n";

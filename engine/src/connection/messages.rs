@@ -1,0 +1,369 @@
+//! The channel of a connection: many requests at once, in both directions, on one sequence of
+//! messages.
+//!
+//! It is the same for all framings of messages. Bounds on input, output and turns are those of
+//! every [`Connection`]; the rest is here. A request leaves the connection [`Phase::Idle`] and
+//! waits in a table of its own, so that further messages are read, among them the one that cancels
+//! it. A session belongs to the connection and ends with it.
+
+use corelane_protocol::binding::claims::Claims;
+use corelane_protocol::framing::line::write_line;
+use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
+use corelane_protocol::jsonrpc::OwnedId;
+
+use super::channel::{ChannelRequest, MessageChannel};
+use super::context::Context;
+use super::http::{Connection, Phase};
+use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
+use crate::mcp::{SessionId, StreamOwner};
+use crate::meter::Counter;
+
+/// The parts of a connection that end with the input of its peer.
+pub(crate) struct EndOfInput {
+    /// Its session, whose requests get no answers any more.
+    pub(crate) session: Option<SessionId>,
+    /// Its subscriptions, by their places.
+    pub(crate) subscriptions: Vec<u32>,
+}
+
+/// Notifications of changes that wait on one connection; more than these wait as other output does.
+const CHANGES_HELD_MAX: usize = 1024;
+
+impl Connection {
+    /// Whether its messages are those of a channel.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.has_lines() || self.channel().is_some()
+    }
+
+    /// The channel of the connection, if it has one; that of lines is there while it has a state.
+    pub(crate) fn channel(&self) -> Option<&MessageChannel> {
+        self.buffers.as_ref()?.channel.as_deref()
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut MessageChannel> {
+        self.buffers.as_mut()?.channel.as_deref_mut()
+    }
+
+    /// The channel, made for a connection of lines if it has none.
+    pub(super) fn open_channel(&mut self, context: &mut Context<'_>) -> &mut MessageChannel {
+        let holder = context.holder();
+        let channel = &mut self.buffers(context).channel;
+        channel.get_or_insert_with(|| Box::new(MessageChannel::of_lines(holder)))
+    }
+
+    /// Handles whole messages at the start of `input`; returns how many bytes they took.
+    pub(super) fn process_messages(
+        &mut self,
+        input: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> usize {
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => self.process_frames(input, context),
+            _ => self.process_lines(input, context),
+        }
+    }
+
+    /// Handles one message.
+    pub(super) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
+        self.sequence = self.next_sequence();
+        let channel = self.channel();
+        let overload = overload(channel, context);
+        let on_channel = Channel {
+            session: channel.and_then(|channel| channel.session),
+            overload: overload.as_deref(),
+        };
+        let principal = channel.and_then(|channel| channel.principal.as_deref());
+        let requester = Requester::Here {
+            claims: Claims::NONE,
+            principal: principal.or(context.principal()),
+            peer: Some(channel.map_or_else(|| context.holder(), |channel| channel.holder)),
+        };
+        let exchange = context.channel_exchange(self.sequence);
+        let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
+        let mut scratch = std::mem::take(context.scratch);
+        scratch.clear();
+        let (disposition, id) =
+            context
+                .endpoint
+                .handle_channel_message(inbound, message, &mut scratch);
+        if !scratch.is_empty() {
+            self.write_framed(&scratch, context);
+        }
+        *context.scratch = scratch;
+        self.settle_message(disposition, id, context);
+    }
+
+    /// Numbers of requests go around; no two requests in flight have one, and none has that of the
+    /// channel.
+    pub(super) fn next_sequence(&self) -> u32 {
+        let mut sequence = self.sequence;
+        loop {
+            sequence = sequence.wrapping_add(1);
+            let channel = self.channel();
+            let is_taken = channel.is_some_and(|channel| channel.in_flight.contains_key(&sequence));
+            if sequence != Exchange::CHANNEL && !is_taken {
+                return sequence;
+            }
+        }
+    }
+
+    /// Remembers a request that is answered later.
+    fn settle_message(
+        &mut self,
+        disposition: Disposition,
+        id: Option<OwnedId>,
+        context: &mut Context<'_>,
+    ) {
+        let (call, stream) = match disposition {
+            Disposition::Answer { session, .. } => {
+                if session.is_some() {
+                    self.open_channel(context).session = session;
+                }
+                return;
+            }
+            Disposition::Accepted | Disposition::Done => return,
+            Disposition::Cancel(id) => return self.cancel(&id, context),
+            Disposition::Pending(call) => (call, None),
+            Disposition::PendingCalls(session) => (None, Some(StreamOwner::Calls(session))),
+            Disposition::Stream(owner) => {
+                context.meter.count(Counter::StreamsOpen);
+                (None, Some(owner))
+            }
+            Disposition::Forward { home, request } => {
+                let stream = request.answered_by();
+                context.forwards.push((home, request));
+                (None, stream)
+            }
+            Disposition::PeerNeeded => unreachable!("the holder of a channel is known"),
+        };
+        let request = ChannelRequest {
+            id,
+            call,
+            stream,
+            responses: Vec::new(),
+        };
+        let sequence = self.sequence;
+        self.open_channel(context)
+            .in_flight
+            .insert(sequence, request);
+    }
+
+    /// Cancels the oldest request in flight with this id: nothing more is sent for it. An id of
+    /// none is ignored, as the answer may have been on its way.
+    fn cancel(&mut self, id: &OwnedId, context: &mut Context<'_>) {
+        let Some(channel) = self.channel_mut() else {
+            return;
+        };
+        let mut in_flight = channel.in_flight.iter();
+        let found = in_flight.find(|(_, request)| request.id.as_ref() == Some(id));
+        let Some(sequence) = found.map(|(sequence, _)| *sequence) else {
+            if let Some(session) = channel.session {
+                let endpoint = &mut context.endpoint;
+                endpoint.handle_cancel_in_session(session, id.as_id());
+            }
+            return;
+        };
+        channel.changes.retain(|(of, _)| *of != sequence);
+        let Some(request) = self.end_channel_request(sequence, context) else {
+            return;
+        };
+        if let Some(call) = request.call {
+            context.endpoint.handle_cancel(call);
+        }
+        if let Some(StreamOwner::Listen(place)) = request.stream {
+            context.endpoint.handle_subscription_gone(place);
+        }
+    }
+
+    /// Whether an answer numbered `sequence` has a place.
+    pub(super) fn awaits_on_channel(&self, sequence: u32) -> bool {
+        let has_place = |channel: &MessageChannel| match sequence {
+            Exchange::CHANNEL => channel.session.is_some(),
+            sequence => channel.in_flight.contains_key(&sequence),
+        };
+        self.is_between_answers() && self.channel().is_some_and(has_place)
+    }
+
+    /// A part of the answer to the request `sequence`, or a message of the channel itself.
+    pub(super) fn deliver_on_channel(
+        &mut self,
+        sequence: u32,
+        part: Part,
+        context: &mut Context<'_>,
+    ) {
+        match part {
+            Part::Event { message, .. } => self.write_message(&message, context),
+            Part::Change { message, .. } => self.write_change(sequence, message, context),
+            Part::Response(message) => {
+                let channel = self.channel_mut();
+                let request = channel.and_then(|channel| channel.in_flight.get_mut(&sequence));
+                if let Some(ChannelRequest { responses, .. }) = request {
+                    responses.push(if responses.is_empty() { b'[' } else { b',' });
+                    responses.extend_from_slice(&message);
+                }
+            }
+            Part::Final { body, .. } => {
+                self.write_answer(&body, context);
+                self.end_channel_request(sequence, context);
+            }
+            Part::Accepted | Part::Unanswered | Part::Done | Part::StreamEnd => {
+                let ended = self.end_channel_request(sequence, context);
+                let responses = ended.map(|request| request.responses);
+                if let Some(mut responses) = responses.filter(|it| !it.is_empty()) {
+                    responses.push(b']');
+                    self.write_answer(&responses, context);
+                }
+            }
+            // There is no stream that could be open, or away for a while.
+            Part::StreamOpen(_) | Part::StreamPause { .. } => {}
+        }
+        self.end_if_answered(context);
+    }
+
+    fn write_answer(&mut self, message: &[u8], context: &mut Context<'_>) {
+        self.write_message(message, context);
+        let waits = self.is_sending();
+        if let Some(channel) = self.channel_mut().filter(|_| waits) {
+            channel.answer_bytes += message.len();
+        }
+    }
+
+    /// Writes a message behind the changes that have waited.
+    fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
+        self.release_channel_changes(context);
+        self.write_framed(message, context);
+    }
+
+    fn write_framed(&self, message: &[u8], context: &mut Context<'_>) {
+        match self.channel() {
+            Some(channel) if channel.is_websocket() => {
+                write_frame(context.out(), Opcode::Text, message, None);
+            }
+            _ => write_line(context.out(), message),
+        }
+    }
+
+    /// A change that is news to a peer that has taken all of its output. Any other peer gets it
+    /// later, and only once however often it comes until then.
+    fn write_change(&mut self, sequence: u32, message: Vec<u8>, context: &mut Context<'_>) {
+        if !self.is_sending() {
+            return self.write_message(&message, context);
+        }
+        let Some(channel) = self.channel_mut() else {
+            return;
+        };
+        channel.changes.retain(|(_, other)| *other != message);
+        channel.changes.push((sequence, message));
+        if channel.changes.len() > CHANGES_HELD_MAX {
+            self.release_channel_changes(context);
+        }
+    }
+
+    /// Whether notifications of changes wait.
+    pub(super) fn holds_channel_changes(&self) -> bool {
+        self.channel()
+            .is_some_and(|channel| !channel.changes.is_empty())
+    }
+
+    /// Writes the notifications of changes that have waited.
+    pub(super) fn release_channel_changes(&mut self, context: &mut Context<'_>) {
+        let Some(channel) = self.channel_mut() else {
+            return;
+        };
+        for (_, message) in std::mem::take(&mut channel.changes) {
+            self.write_framed(&message, context);
+        }
+    }
+
+    /// Bytes of answers that wait behind the send under way. They do not show how far behind the
+    /// peer is: they may be ready all at once, however fast it reads.
+    pub(super) fn channel_answer_bytes(&self) -> usize {
+        self.channel().map_or(0, |channel| channel.answer_bytes)
+    }
+
+    /// Takes a request out of those in flight.
+    fn end_channel_request(
+        &mut self,
+        sequence: u32,
+        context: &mut Context<'_>,
+    ) -> Option<ChannelRequest> {
+        let request = self.channel_mut()?.in_flight.remove(&sequence)?;
+        if request.stream.is_some_and(StreamOwner::is_stream) {
+            context.meter.uncount(Counter::StreamsOpen);
+        }
+        Some(request)
+    }
+
+    /// The connection takes no further request, and ends when those in flight are answered.
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+        self.open_channel(context).is_ending = true;
+        self.end_if_answered(context);
+    }
+
+    /// The parts of a connection that wait for a peer which sends no more on its socket, once.
+    /// Standard input is the only one of its server, which drains at its end.
+    pub(crate) fn take_end_of_input(&mut self) -> Option<EndOfInput> {
+        let is_over = self.is_input_over() && !self.source.is_stdio();
+        let channel = self.channel_mut();
+        let channel = channel.filter(|channel| is_over && !channel.is_ending)?;
+        channel.is_ending = true;
+        let subscriptions = channel.in_flight.values().filter_map(|it| match it.stream {
+            Some(StreamOwner::Listen(place)) => Some(place),
+            _ => None,
+        });
+        Some(EndOfInput {
+            session: channel.session,
+            subscriptions: subscriptions.collect(),
+        })
+    }
+
+    /// Whether everything that the peer has sent, and ever will, was handled.
+    pub(crate) fn is_input_over(&self) -> bool {
+        self.is_read_closed && !self.has_requests_left_over()
+    }
+
+    /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
+    /// handles messages: the rest of them does not count as left over.
+    pub(super) fn end_if_answered(&mut self, context: &mut Context<'_>) {
+        let channel = self.channel();
+        let is_websocket = channel.is_some_and(MessageChannel::is_websocket);
+        let is_over = self.is_read_closed || channel.is_some_and(|channel| channel.is_ending);
+        // A WebSocket has no half that stays open: its client sends no more because it has gone.
+        let has_gone = is_websocket && self.is_read_closed;
+        let owes_nothing = channel.is_none_or(|channel| channel.in_flight.is_empty());
+        let is_answered = owes_nothing || has_gone;
+        if !is_over || !is_answered || self.has_requests_left_over() || !self.is_between_answers() {
+            return;
+        }
+        match is_websocket && !has_gone {
+            true => self.close_socket(CloseCode::GoingAway, "the server shuts down", context),
+            false => self.phase = Phase::Flushing { lingers: false },
+        }
+    }
+
+    /// Forgets the answers that waited behind a send that has ended.
+    pub(super) fn forget_channel_answers(&mut self) {
+        if let Some(channel) = self.channel_mut() {
+            channel.answer_bytes = 0;
+        }
+    }
+}
+
+/// Why a connection takes no further request now, if so.
+fn overload(channel: Option<&MessageChannel>, context: &Context<'_>) -> Option<String> {
+    let (in_flight_max, section) = match channel {
+        Some(channel) if channel.is_websocket() => {
+            (context.rules.websocket.in_flight_max, "websocket")
+        }
+        _ => (context.rules.lines.in_flight_max, "lines"),
+    };
+    if channel.is_some_and(|channel| channel.in_flight.len() >= in_flight_max) {
+        return Some(format!(
+            "the connection has {in_flight_max} requests in flight, which is its limit \
+             ({section}.in_flight_max)"
+        ));
+    }
+    let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
+    let is_overloaded = context.shard_output_bytes >= output_bytes_max;
+    is_overloaded.then(|| "the unsent answers of all clients take too much memory".to_owned())
+}

@@ -1,0 +1,119 @@
+//! Input that has arrived and waits for its turn.
+//!
+//! Simple version: handle each completion when it is reaped. Deviation: with many requests ready at
+//! once, or slow ones, a ping or a cancellation then waits until all of those before it are
+//! answered. So a turn answers requests for a bounded time, and further input waits here in the
+//! order of its arrival. Pings, notifications and responses go before it, but not before earlier
+//! input of their own connection. What is waiting holds its receive buffer and nothing else.
+
+use super::work::Shard;
+use corelane_io::ring::{Completion, Received};
+use corelane_io::slots::SlotKey;
+use corelane_protocol::binding::precedence::goes_first;
+
+/// Completions that wait at most; the rest stays in the ring. Half of the receive buffers of a
+/// shard, so that the others bring what goes first.
+const ARRIVALS_MAX: usize = 2048;
+/// Completions in a turn up to which each is handled when it is reaped: nothing waits long.
+const FEW: usize = 64;
+/// Requests between two looks at the clock.
+const REQUESTS_PER_LOOK: u32 = 8;
+
+impl Shard {
+    /// Handles the completions of the ring, at most a budget of them, and answers requests as long
+    /// as there is time. Returns whether there was anything, not counting a tick.
+    pub(super) fn handle_completions(&mut self) -> bool {
+        let mut completions = std::mem::take(&mut self.completions);
+        let room = ARRIVALS_MAX - self.arrivals.len();
+        let most = room.min(self.profile.budget.completions_per_turn as usize);
+        let ready = self.rings.ready() + self.arrivals.len();
+        let count = self.rings.reap(&mut completions, most);
+        let has_waiting = !self.arrivals.is_empty();
+        self.begin_requests(self.now_us, !self.leftover.is_empty());
+        let begins_crowded = has_waiting || completions.len() > FEW;
+        let mut is_crowded = begins_crowded;
+        for completion in completions.drain(..) {
+            if is_crowded {
+                self.handle_or_keep(completion);
+            } else {
+                self.handling.requests_per_connection = self.requests_per_connection();
+                self.handle_completion(completion);
+                is_crowded = !self.has_time();
+            }
+        }
+        if begins_crowded {
+            self.handle_arrivals();
+        }
+        let left = self.rings.ready() + self.arrivals.len();
+        let handled = ready.saturating_sub(left);
+        self.loop_delay.begin_turn(self.now_us, ready, handled);
+        self.completions = completions;
+        has_waiting || count > usize::from(self.has_ticked)
+    }
+
+    /// Begins to answer requests of one of two kinds, new ones and leftover ones, at this time. If
+    /// there are some of the other kind too, each gets half of the time of a turn.
+    pub(super) fn begin_requests(&mut self, now_us: u64, is_shared: bool) {
+        let time_us = self.profile.budget.request_time_us;
+        self.requests_until_us = now_us + if is_shared { time_us / 2 } else { time_us };
+        self.handling.requests_since_look = 0;
+    }
+
+    /// Whether there is time for another request. The clock is read now and then.
+    #[inline]
+    pub(super) fn has_time(&mut self) -> bool {
+        if self.handling.requests_since_look < REQUESTS_PER_LOOK {
+            return true;
+        }
+        self.handling.requests_since_look = 0;
+        self.clock_us() < self.requests_until_us
+    }
+
+    /// Microseconds since the shard was started.
+    pub(super) fn clock_us(&self) -> u64 {
+        (self.clock)().as_micros() as u64
+    }
+
+    /// Handles a completion, unless it brings input that has to wait.
+    fn handle_or_keep(&mut self, completion: Completion) {
+        if let Completion::Received { key, ref outcome }
+        | Completion::Streamed {
+            key, ref outcome, ..
+        } = completion
+            && !self.passes(key, outcome)
+        {
+            return self.arrivals.push_back(completion);
+        }
+        self.handling.requests_per_connection = 1;
+        self.handle_completion(completion);
+    }
+
+    /// Whether this input goes before other input that waits.
+    fn passes(&mut self, key: SlotKey, outcome: &Received) -> bool {
+        let Received::Data { buffer, bytes, .. } = outcome else {
+            return false;
+        };
+        let buffers = self.rings.of(key).buffers();
+        goes_first(buffers.bytes(buffer, *bytes)) && !self.has_arrivals_of(key) && self.has_time()
+    }
+
+    /// Whether input of a connection waits.
+    pub(super) fn has_arrivals_of(&self, key: SlotKey) -> bool {
+        let is_of = |completion: &Completion| {
+            matches!(completion, Completion::Received { key: of, .. }
+                | Completion::Streamed { key: of, .. } if *of == key)
+        };
+        self.arrivals.iter().any(is_of)
+    }
+
+    /// Handles input that waits, the oldest first, while there is time; some of it in any case.
+    fn handle_arrivals(&mut self) {
+        self.handling.requests_since_look = 0;
+        while self.has_time()
+            && let Some(completion) = self.arrivals.pop_front()
+        {
+            self.handling.requests_per_connection = self.requests_per_connection();
+            self.handle_completion(completion);
+        }
+    }
+}

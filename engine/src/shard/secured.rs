@@ -1,0 +1,374 @@
+//! The table of connections with TLS, beside that of all connections.
+//!
+//! ```text
+//! New --first bytes--> OnPool <--> Blocked        OnPool --> Established or Over
+//! ```
+//!
+//! A handshake takes up to milliseconds, so its steps run on threads of the offload pool. Records
+//! are opened and sealed on the shard, in the buffers that are there anyway.
+
+mod records;
+mod step;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crossbeam::queue::SegQueue;
+
+pub(super) use self::records::Effect;
+use self::records::Records;
+use self::step::Task;
+pub(super) use self::step::{Finished, PlainRecords};
+use crate::connection::context::Context;
+use crate::connection::http::Connection;
+use crate::handler::offload::{JobId, OffloadPort, WorkKind};
+use crate::meter::throttle::Throttle;
+pub(crate) use crate::transport::tls::config::TlsSource;
+use crate::transport::tls::config::TlsView;
+use crate::transport::tls::fault::Fault;
+use crate::transport::tls::handshake::{Handshake, HandshakeError, Step};
+use crate::transport::tls::session::Session;
+use corelane_io::chunk::{Chunk, ChunkPool};
+use corelane_io::slots::SlotKey;
+
+/// Bytes of a handshake that may wait while a step of it runs: as many as rustls reads of one
+/// message.
+const INPUT_BYTES_MAX: usize = 64 << 10;
+/// Memory of one handshake under way, and of one established connection, as they were measured.
+const HANDSHAKE_BYTES: usize = 32 << 10;
+const ESTABLISHED_BYTES: usize = 1536;
+/// Between two warnings of handshakes that failed.
+const WARNING_INTERVAL_MS: u64 = 60_000;
+
+/// The answer to a request without TLS, the most likely mistake of a client.
+const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
+    Content-Length: 34\r\nConnection: close\r\n\r\n\
+    this port needs TLS: use https://\n";
+/// The first bytes of requests.
+const METHODS: [&[u8]; 7] = [
+    b"GET ", b"POST", b"HEAD", b"PUT ", b"DELE", b"OPTI", b"PATC",
+];
+
+/// The connections with TLS of a shard, by the indexes of their slots.
+pub(crate) struct Secured {
+    /// `None` if no listener has TLS.
+    view: Option<TlsView>,
+    offload: Rc<OffloadPort>,
+    states: hashbrown::HashMap<u32, State, foldhash::fast::RandomState>,
+    /// Handshakes that began to wait for their peers, the oldest first; some have gone on since.
+    blocked: VecDeque<SlotKey>,
+    handshakes: usize,
+    handshakes_max: usize,
+    warnings: Throttle,
+    /// Steps that ran on the pool: at most one for each handshake under way, or closed meanwhile.
+    finished: Arc<SegQueue<Finished>>,
+}
+
+enum State {
+    /// Nothing was received.
+    New,
+    /// A step of the handshake is on the pool; these bytes came meanwhile.
+    OnPool(JobId, Vec<u8>),
+    /// The handshake waits for its peer; these bytes were not used yet.
+    Blocked(Box<Handshake>, Vec<u8>),
+    Established(Box<Records>),
+    /// There was no handshake: nothing is sealed.
+    Over,
+}
+
+/// The effect of a step on its handshake.
+pub(super) enum Progress {
+    /// It goes on.
+    None,
+    /// The connection is established, and these are its first bytes.
+    Established(PlainRecords),
+    /// It failed; without an error for our own fault.
+    Failed(Option<HandshakeError>),
+    /// Its peer ended the connection.
+    Closed,
+}
+
+impl Secured {
+    /// No connections; `source` is that of the listeners with TLS, if there are any.
+    pub(super) fn new(
+        source: Option<&Arc<TlsSource>>,
+        handshakes_max: usize,
+        offload: Rc<OffloadPort>,
+    ) -> Secured {
+        Secured {
+            view: source.map(TlsSource::view),
+            offload,
+            states: Default::default(),
+            blocked: VecDeque::new(),
+            handshakes: 0,
+            handshakes_max,
+            warnings: Throttle::new(WARNING_INTERVAL_MS),
+            finished: Arc::default(),
+        }
+    }
+
+    /// Bytes of memory that all of them hold, without those that count as input.
+    pub(super) fn held_bytes(&self) -> usize {
+        let others = self.states.len() - self.handshakes;
+        self.handshakes * HANDSHAKE_BYTES + others * ESTABLISHED_BYTES
+    }
+
+    /// Whether a handshake that failed is worth a warning, and the number of those that were not
+    /// since the last one.
+    pub(super) fn admit_warning(&self, now_ms: u64) -> Option<u64> {
+        self.warnings.admit(now_ms)
+    }
+
+    /// Adds a connection that was just accepted.
+    pub(super) fn insert(&mut self, key: SlotKey) {
+        self.states.insert(key.index, State::New);
+    }
+
+    /// Removes a connection that is closed, and the memory of its input.
+    pub(super) fn remove(&mut self, key: SlotKey, input_bytes: &mut usize) {
+        let Some(state) = self.states.remove(&key.index) else {
+            return;
+        };
+        self.handshakes -= usize::from(state.is_handshake());
+        match state {
+            State::Established(records) => *input_bytes -= records.held_bytes(),
+            // Its result finds no connection, if it has started.
+            State::OnPool(job, _) => _ = self.offload.withdraw(WorkKind::Handshake, job),
+            State::Blocked(..) | State::New | State::Over => {}
+        }
+    }
+
+    /// The peer sent `bytes`, which are opened in place.
+    pub(super) fn received(
+        &mut self,
+        connection: &mut Connection,
+        bytes: &mut [u8],
+        context: &mut Context<'_>,
+    ) -> Effect {
+        let key = context.key;
+        let Some(state) = self.states.get_mut(&key.index) else {
+            return Effect::Close;
+        };
+        match state {
+            State::Established(records) => records.received(connection, bytes, context),
+            State::OnPool(_, input) if input.len() + bytes.len() <= INPUT_BYTES_MAX => {
+                input.extend_from_slice(bytes);
+                Effect::None
+            }
+            State::OnPool(..) => Effect::Close,
+            State::Over => {
+                connection.received(bytes, context);
+                Effect::None
+            }
+            State::New if METHODS.iter().any(|it| bytes.starts_with(it)) => {
+                *state = State::Over;
+                Effect::Refuse(PLAIN_HTTP_ANSWER)
+            }
+            State::New => {
+                self.handshakes += 1;
+                *state = State::Over;
+                self.submit(key, None, bytes.to_vec())
+            }
+            State::Blocked(..) => {
+                let State::Blocked(handshake, mut input) = std::mem::replace(state, State::Over)
+                else {
+                    return Effect::Close;
+                };
+                input.extend_from_slice(bytes);
+                self.submit(key, Some(handshake), input)
+            }
+        }
+    }
+
+    /// The handshake that has waited longest for its peer, if there are more than there may be.
+    pub(super) fn poll_excess(&mut self) -> Option<SlotKey> {
+        if self.handshakes <= self.handshakes_max {
+            return None;
+        }
+        let states = &self.states;
+        let mut blocked = self.blocked.drain(..);
+        let oldest = blocked.find(|key| is_blocked(states, *key));
+        self.blocked = blocked.collect();
+        oldest
+    }
+
+    /// Lets the pool do the next step of a handshake, or the first one.
+    fn submit(
+        &mut self,
+        key: SlotKey,
+        handshake: Option<Box<Handshake>>,
+        input: Vec<u8>,
+    ) -> Effect {
+        let Some(view) = &mut self.view else {
+            return Effect::Close;
+        };
+        let config = view.current();
+        let mut task = Task::new(key, Arc::clone(&self.finished));
+        let work = move |wake: &_| task.run(handshake, config, input, wake);
+        match self.offload.submit(WorkKind::Handshake, work) {
+            Ok(job) => {
+                self.states
+                    .insert(key.index, State::OnPool(job, Vec::new()));
+                Effect::None
+            }
+            Err(_) => {
+                self.handshakes -= 1;
+                Effect::Close
+            }
+        }
+    }
+
+    /// The next step that is over.
+    pub(super) fn poll_finished(&mut self) -> Option<Finished> {
+        self.finished.pop()
+    }
+
+    /// Whether steps are over.
+    pub(super) fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
+    /// Goes on with the handshake of a connection after a step.
+    pub(super) fn proceed(
+        &mut self,
+        key: SlotKey,
+        step: Option<Result<Step, HandshakeError>>,
+        mut input: Vec<u8>,
+    ) -> Progress {
+        let Some(state) = self.states.get_mut(&key.index) else {
+            return Progress::Closed;
+        };
+        let State::OnPool(_, later) = std::mem::replace(state, State::Over) else {
+            return Progress::Closed;
+        };
+        input.extend_from_slice(&later);
+        match step {
+            Some(Ok(Step::Blocked(handshake))) if later.is_empty() => {
+                *state = State::Blocked(handshake, input);
+                self.note_blocked(key);
+                return Progress::None;
+            }
+            Some(Ok(Step::Blocked(handshake))) => {
+                return match self.submit(key, Some(handshake), input) {
+                    Effect::None => Progress::None,
+                    _ => Progress::Closed,
+                };
+            }
+            _ => self.handshakes -= 1,
+        }
+        match step {
+            Some(Ok(Step::Established(established))) => {
+                let established = *established;
+                *state = State::Established(Box::new(Records::new(established.session)));
+                Progress::Established(PlainRecords {
+                    plaintext: established.plaintext,
+                    records: input,
+                    is_read_closed: established.is_read_closed,
+                    is_resumed: established.is_resumed,
+                    principal: established.principal,
+                })
+            }
+            Some(Ok(_)) => Progress::Closed,
+            Some(Err(error)) => Progress::Failed(Some(error)),
+            None => Progress::Failed(None),
+        }
+    }
+
+    fn note_blocked(&mut self, key: SlotKey) {
+        // Those that went on are removed before there are as many as handshakes.
+        if self.blocked.len() > 2 * self.handshakes_max {
+            let states = &self.states;
+            self.blocked.retain(|key| is_blocked(states, *key));
+        }
+        self.blocked.push_back(key);
+    }
+
+    /// Seals the output of a step. A connection that is not established has none.
+    ///
+    /// # Errors
+    /// A fault of our own: the connection is of no further use.
+    pub(super) fn seal(
+        &mut self,
+        key: SlotKey,
+        out: Option<Chunk>,
+        chunks: &mut ChunkPool,
+    ) -> Result<Option<Chunk>, Fault> {
+        let Some(session) = self.session(key) else {
+            return Ok(None);
+        };
+        if out.is_none() && !session.has_output() {
+            return Ok(None);
+        }
+        let plaintext = out.as_ref().map_or(&[][..], |out| out);
+        let mut sealed = chunks.take(Session::sealed_bytes(plaintext.len()));
+        session.seal(plaintext, &mut sealed)?;
+        out.into_iter().for_each(|out| chunks.give(out));
+        Ok((!sealed.is_empty()).then_some(sealed))
+    }
+
+    /// The end of the output, once.
+    pub(super) fn end(&mut self, key: SlotKey, chunks: &mut ChunkPool) -> Option<Chunk> {
+        let session = self.session(key)?;
+        if session.is_write_closed() {
+            return None;
+        }
+        let mut sealed = chunks.take(Session::sealed_bytes(0));
+        session.close(&mut sealed).ok()?;
+        Some(sealed)
+    }
+
+    /// The end of the output, for a fault of the peer.
+    pub(super) fn fail(
+        &mut self,
+        key: SlotKey,
+        fault: Fault,
+        chunks: &mut ChunkPool,
+    ) -> Option<Chunk> {
+        let session = self.session(key)?;
+        let mut sealed = chunks.take(Session::sealed_bytes(0));
+        session.fail(fault, &mut sealed);
+        (!sealed.is_empty()).then_some(sealed)
+    }
+
+    /// Whether the end of the byte stream is not the end that the peer announced.
+    pub(super) fn is_truncated(&mut self, key: SlotKey) -> bool {
+        let session = self.session(key);
+        session.is_some_and(|session| !session.is_read_closed())
+    }
+
+    /// Frees the ciphers of an idle connection.
+    pub(super) fn shed(&mut self, key: SlotKey) {
+        if let Some(session) = self.session(key) {
+            session.shed();
+        }
+    }
+
+    /// Whether a part of a record was received.
+    pub(super) fn has_partial_record(&self, key: SlotKey) -> bool {
+        match self.states.get(&key.index) {
+            Some(State::Established(records)) => records.held_bytes() > 0,
+            _ => false,
+        }
+    }
+
+    fn session(&mut self, key: SlotKey) -> Option<&mut Session> {
+        match self.states.get_mut(&key.index) {
+            Some(State::Established(records)) => Some(&mut records.session),
+            _ => None,
+        }
+    }
+}
+
+impl State {
+    fn is_handshake(&self) -> bool {
+        matches!(self, State::OnPool(..) | State::Blocked(..))
+    }
+}
+
+fn is_blocked(
+    states: &hashbrown::HashMap<u32, State, foldhash::fast::RandomState>,
+    key: SlotKey,
+) -> bool {
+    matches!(states.get(&key.index), Some(State::Blocked(..)))
+}

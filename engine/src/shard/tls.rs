@@ -1,0 +1,219 @@
+//! The steps of connections with TLS: between the ring and the table of [`Secured`].
+//!
+//! Output is sealed when a step ends, in [`Shard::finish_step`]; behind that are only bytes as they
+//! are sent.
+
+use super::secured::{Effect, Finished, PlainRecords, Progress};
+use super::work::Shard;
+use crate::connection::http::Phase;
+use crate::meter::Counter;
+use crate::transport::tls::fault::Fault;
+use crate::transport::tls::handshake::HandshakeError;
+use corelane_io::chunk::Chunk;
+use corelane_io::slots::SlotKey;
+
+/// Handshakes that go on in one turn: each of them leads to a send.
+const HANDSHAKES_PER_TURN: usize = 64;
+
+impl Shard {
+    /// Goes on with handshakes after their steps on the pool. Returns whether there were any.
+    pub(super) fn handle_handshakes(&mut self) -> bool {
+        let mut count = 0;
+        while count < HANDSHAKES_PER_TURN
+            && let Some(finished) = self.secured.poll_finished()
+        {
+            count += 1;
+            self.handshake_step(finished);
+        }
+        count > 0
+    }
+
+    fn handshake_step(&mut self, finished: Finished) {
+        let key = finished.key;
+        if self.slots.get(key).is_none() {
+            return;
+        }
+        let progress = self.secured.proceed(key, finished.step, finished.input);
+        let out = (!finished.out.is_empty()).then(|| Chunk::from(finished.out));
+        match progress {
+            Progress::None => self.finish_sealed(key, out),
+            Progress::Closed => self.close(key),
+            Progress::Failed(error) => self.handshake_failed(key, error, out),
+            Progress::Established(first) => {
+                // The tickets go before answers.
+                if let Some(connection) = self.slots.get_mut(key) {
+                    connection.phase = Phase::Idle;
+                }
+                self.finish_sealed(key, out);
+                self.established(key, first);
+            }
+        }
+    }
+
+    /// Handles the first bytes of an established connection.
+    fn established(&mut self, key: SlotKey, mut first: PlainRecords) {
+        self.handling.meter.count(match first.is_resumed {
+            true => Counter::TlsHandshakesResumed,
+            false => Counter::TlsHandshakesFull,
+        });
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if let Some(principal) = first.principal {
+            self.handling.principals.insert(key.index, principal);
+        }
+        let mut context = self.handling.context(key);
+        if !first.plaintext.is_empty() {
+            connection.received(&mut first.plaintext, &mut context);
+        }
+        let mut effect = self
+            .secured
+            .received(connection, &mut first.records, &mut context);
+        if first.is_read_closed {
+            effect = Effect::Ended;
+        }
+        let out = context.out.take();
+        self.apply(key, effect, out);
+        if self.handling.is_draining && self.slots.get(key).is_some() {
+            // Its first request may be there, and then it is served.
+            self.receive(key);
+        }
+    }
+
+    fn handshake_failed(
+        &mut self,
+        key: SlotKey,
+        error: Option<HandshakeError>,
+        out: Option<Chunk>,
+    ) {
+        self.handling.meter.count(Counter::TlsHandshakesFailed);
+        let Some(error) = error else {
+            return self.close(key);
+        };
+        if let Some(suppressed) = self.secured.admit_warning(self.now_ms) {
+            tracing::warn!(
+                shard = self.handling.shard,
+                suppressed,
+                %error,
+                "a TLS handshake failed, for a fault of the client or because it refused the \
+                 certificate of the server"
+            );
+        }
+        if let Some(connection) = self.slots.get_mut(key) {
+            connection.phase = Phase::Flushing { lingers: true };
+        }
+        self.finish_sealed(key, out);
+    }
+
+    /// Does the work after bytes were received, whose handling made `out`.
+    pub(super) fn apply(&mut self, key: SlotKey, effect: Effect, out: Option<Chunk>) {
+        match effect {
+            Effect::None => {
+                self.finish_step(key, out);
+                // The handshake that this one began may be one too many.
+                if let Some(oldest) = self.secured.poll_excess() {
+                    self.handling.meter.count(Counter::TlsHandshakesEvicted);
+                    self.close(oldest);
+                }
+            }
+            Effect::Close => self.close(key),
+            Effect::Ended => {
+                let Some(connection) = self.slots.get_mut(key) else {
+                    return;
+                };
+                let mut context = self.handling.context(key);
+                context.out = out;
+                if connection.finished(&mut context) {
+                    return self.close(key);
+                }
+                let out = context.out.take();
+                self.finish_step(key, out);
+            }
+            Effect::Refuse(bytes) => {
+                let mut chunk = self.handling.chunks.take(bytes.len());
+                chunk.extend_from_slice(bytes);
+                if let Some(connection) = self.slots.get_mut(key) {
+                    connection.phase = Phase::Flushing { lingers: true };
+                }
+                self.finish_sealed(key, Some(chunk));
+            }
+            Effect::Fail(fault) => self.fail(key, fault, out),
+        }
+    }
+
+    /// Ends a connection for a fault of its peer, after the output so far.
+    fn fail(&mut self, key: SlotKey, fault: Fault, out: Option<Chunk>) {
+        self.handling.meter.count(Counter::TlsFaults);
+        tracing::debug!(shard = self.handling.shard, %fault, "a TLS connection ends");
+        self.finish_step(key, out);
+        let alert = self.secured.fail(key, fault, &mut self.handling.chunks);
+        let Some(connection) = self.slots.get_mut(key) else {
+            return;
+        };
+        if connection.is_between_answers() {
+            let mut context = self.handling.context(key);
+            connection.drop_input(&mut context);
+            connection.phase = Phase::Flushing { lingers: true };
+            return self.finish_sealed(key, alert);
+        }
+        if let Some(alert) = alert.filter(|_| !connection.is_sending()) {
+            self.rings.of(key).send(key, alert, 0);
+        }
+        self.close(key);
+    }
+
+    /// Seals the output of a step.
+    ///
+    /// # Errors
+    /// A fault of our own: the connection is of no further use.
+    pub(super) fn seal(
+        &mut self,
+        key: SlotKey,
+        out: Option<Chunk>,
+    ) -> Result<Option<Chunk>, Fault> {
+        let sealed = self.secured.seal(key, out, &mut self.handling.chunks)?;
+        let has_part = self.secured.has_partial_record(key);
+        if let Some(connection) = self.slots.get_mut(key) {
+            connection.note_partial_record(has_part);
+        }
+        Ok(sealed)
+    }
+
+    /// The end of the byte stream of a connection with TLS. Returns whether it came too early: the
+    /// last message may have been cut (RFC 8446 6.1).
+    pub(super) fn is_truncated(&mut self, key: SlotKey) -> bool {
+        let is_truncated = self.secured.is_truncated(key);
+        if is_truncated {
+            self.handling.meter.count(Counter::TlsTruncated);
+        }
+        is_truncated
+    }
+
+    /// Sends the last record of a connection whose output is sent. Returns whether it is on its
+    /// way: a connection without TLS has none.
+    pub(super) fn ends_with_a_record(&mut self, key: SlotKey) -> bool {
+        let Some(connection) = self.slots.get_mut(key) else {
+            return false;
+        };
+        if !connection.source.is_tls() {
+            return false;
+        }
+        let Some(end) = self.secured.end(key, &mut self.handling.chunks) else {
+            return false;
+        };
+        connection.begin_send(&end);
+        self.handling.output_bytes += connection.held_output_bytes();
+        self.rings.of(key).send(key, end, 0);
+        true
+    }
+
+    /// Forgets a connection with TLS that is closed. Its peer learns that nothing is missing,
+    /// unless output is still on its way.
+    pub(super) fn forget_secured(&mut self, key: SlotKey, is_sending: bool) {
+        if !is_sending && let Some(end) = self.secured.end(key, &mut self.handling.chunks) {
+            self.rings.of(key).send(key, end, 0);
+        }
+        self.secured.remove(key, &mut self.handling.input_bytes);
+        self.handling.principals.remove(&key.index);
+    }
+}

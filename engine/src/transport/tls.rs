@@ -1,0 +1,17 @@
+//! TLS 1.3 without I/O: ciphertext in, plaintext out, and back (RFC 8446).
+//!
+//! rustls does the handshake and makes the keys; [`Session`] protects the records with them, in the
+//! buffers of the shard. Certificates come from files that are read again when they change.
+//!
+//! It deliberately lacks data in the first flight (0-RTT), which a third party could send again,
+//! and TLS 1.2.
+
+pub(crate) mod certificates;
+pub(crate) mod config;
+pub(crate) mod fault;
+pub(crate) mod handshake;
+pub(crate) mod identity;
+pub(crate) mod record;
+pub(crate) mod session;
+#[cfg(test)]
+mod tests;

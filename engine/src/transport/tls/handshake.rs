@@ -1,0 +1,157 @@
+//! The handshake, one step for each batch of bytes from the peer.
+//!
+//! A step takes up to milliseconds: it agrees on a key, signs, and verifies the certificate of a
+//! client. So it is made to run on another thread than the shard's: it owns everything that it
+//! uses.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+
+use super::fault::Fault;
+use super::identity::{self, IdentityError};
+use super::session::Session;
+
+/// A connection before its first byte of application data.
+pub(crate) struct Handshake {
+    connection: UnbufferedServerConnection,
+}
+
+/// The result of a step.
+pub(crate) enum Step {
+    /// More bytes of the peer are needed.
+    Blocked(Box<Handshake>),
+    /// The connection is established.
+    Established(Box<Established>),
+    /// The peer ended the connection.
+    Closed,
+}
+
+/// A connection after its handshake.
+pub(crate) struct Established {
+    pub(crate) session: Session,
+    /// Plaintext that came with the last bytes of the handshake.
+    pub(crate) plaintext: Vec<u8>,
+    /// The peer sends no more than that.
+    pub(crate) is_read_closed: bool,
+    /// The principal that the certificate of the client names.
+    pub(crate) principal: Option<Box<str>>,
+    /// The keys are those of an earlier connection.
+    pub(crate) is_resumed: bool,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    /// The peer's fault, or its refusal of the server's certificate.
+    #[error("{0}")]
+    Tls(#[from] rustls::Error),
+    /// The certificate of the client was verified, and names nobody.
+    #[error("the client's certificate: {0}")]
+    Identity(#[from] IdentityError),
+    /// Our own fault.
+    #[error("{0}")]
+    Session(#[from] Fault),
+}
+
+impl Handshake {
+    /// Begins a handshake.
+    ///
+    /// # Errors
+    /// The configuration is of no use, which is our own fault.
+    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Box<Handshake>, HandshakeError> {
+        let connection = UnbufferedServerConnection::new(config)?;
+        Ok(Box::new(Handshake { connection }))
+    }
+
+    /// Handles the bytes in `input` and removes those that were used; the others are to be there in
+    /// the next step, before new ones. Appends bytes for the peer to `out`, also when it fails.
+    ///
+    /// # Errors
+    /// The connection is of no further use, once `out` is sent.
+    pub(crate) fn advance(
+        mut self: Box<Self>,
+        input: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, HandshakeError> {
+        let mut plaintext = Vec::new();
+        let mut is_read_closed = false;
+        loop {
+            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(input);
+            let mut is_over = false;
+            match state {
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    append(out, |space| data.encode(space));
+                }
+                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        plaintext.extend_from_slice(record?.payload);
+                    }
+                }
+                Ok(ConnectionState::PeerClosed) => is_read_closed = true,
+                Ok(_) => is_over = true,
+                Err(error) => {
+                    input.drain(..discard);
+                    self.append_alert(out);
+                    return Err(error.into());
+                }
+            }
+            input.drain(..discard);
+            if is_over {
+                break;
+            }
+        }
+        match (self.connection.is_handshaking(), is_read_closed) {
+            (false, _) => self.establish(plaintext, is_read_closed, out),
+            (true, false) => Ok(Step::Blocked(self)),
+            (true, true) => Ok(Step::Closed),
+        }
+    }
+
+    /// Appends the alert of the error that just occurred.
+    fn append_alert(&mut self, out: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            let status = self.connection.process_tls_records(&mut []);
+            if let Ok(ConnectionState::EncodeTlsData(mut data)) = status.state {
+                append(out, |space| data.encode(space));
+            }
+        }
+    }
+
+    fn establish(
+        self,
+        plaintext: Vec<u8>,
+        is_read_closed: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Step, HandshakeError> {
+        let connection = self.connection;
+        let is_resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let certificate = connection.peer_certificates().and_then(<[_]>::first);
+        let principal = certificate.map(|it| identity::principal_of(it)).transpose();
+        let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
+        let mut session = Session::new(secrets, keys);
+        let principal = principal.inspect_err(|_| {
+            session.fail(IdentityError::FAULT, out);
+        })?;
+        Ok(Step::Established(Box::new(Established {
+            session,
+            plaintext,
+            is_read_closed,
+            principal,
+            is_resumed,
+        })))
+    }
+}
+
+/// Appends bytes for the peer, which are encoded into space of the size that they need.
+fn append(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
+    let start = out.len();
+    if let Err(EncodeError::InsufficientSize(needed)) = encode(&mut []) {
+        out.resize(start + needed.required_size, 0);
+        let written = encode(&mut out[start..]).unwrap_or(0);
+        out.truncate(start + written);
+    }
+}

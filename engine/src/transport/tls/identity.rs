@@ -1,0 +1,141 @@
+//! The names in a certificate.
+//!
+//! Invariant: a name is a whole value of the certificate, and values of different kinds never
+//! become one principal: each has its kind in front.
+
+use std::fmt::Write;
+
+use rustls::AlertDescription;
+use x509_cert::Certificate;
+use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
+use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use super::fault::Fault;
+use crate::guard::principal::PRINCIPAL_BYTES_MAX;
+
+/// Why a certificate names no principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum IdentityError {
+    /// It is not a certificate that can be read.
+    #[error("it cannot be read")]
+    Malformed,
+    /// It has no name of a kind that can be one.
+    #[error(
+        "it has no URI, e-mail address or DNS name among its alternative names, and no common name"
+    )]
+    NoName,
+    /// The name is too long.
+    #[error("its name exceeds the limit of {PRINCIPAL_BYTES_MAX} bytes of a principal")]
+    TooLong,
+}
+
+impl IdentityError {
+    pub(super) const FAULT: Fault = Fault::new(
+        AlertDescription::BadCertificate,
+        "a certificate without a name",
+    );
+}
+
+/// The object identifiers id-ce-subjectAltName and id-at-commonName (RFC 5280 4.2.1.6, A.1).
+const SUBJECT_ALT_NAME: &str = "2.5.29.17";
+const COMMON_NAME: &str = "2.5.4.3";
+
+/// The principal that a verified certificate names: the first of its alternative names that is a
+/// URI, such as a SPIFFE id, else an e-mail address, else a DNS name; else the common name of the
+/// subject. White space, control characters and `%` are percent-encoded.
+pub(super) fn principal_of(certificate: &[u8]) -> Result<Box<str>, IdentityError> {
+    let certificate = Certificate::from_der(certificate).map_err(|_| IdentityError::Malformed)?;
+    let names = alternative_names(&certificate)?;
+    let first = |kind: Kind| {
+        let found = names.iter().find(|(it, _)| *it == kind);
+        found.map(|(_, name)| (kind.label(), name.clone()))
+    };
+    let found = first(Kind::Uri)
+        .or_else(|| first(Kind::Email))
+        .or_else(|| first(Kind::Dns))
+        .or_else(|| Some(("cn", common_name(&certificate)?)));
+    let (label, name) = found.ok_or(IdentityError::NoName)?;
+    let mut principal = format!("tls:{label}=");
+    for character in name.chars() {
+        if character.is_control() || character.is_whitespace() || character == '%' {
+            let mut bytes = [0; 4];
+            for byte in character.encode_utf8(&mut bytes).bytes() {
+                let _ = write!(principal, "%{byte:02X}");
+            }
+        } else {
+            principal.push(character);
+        }
+    }
+    match principal.len() <= PRINCIPAL_BYTES_MAX {
+        true => Ok(principal.into_boxed_str()),
+        false => Err(IdentityError::TooLong),
+    }
+}
+
+/// The DNS names of a server's certificate, in lower case. A certificate that cannot be read has
+/// none.
+pub(super) fn dns_names(certificate: &[u8]) -> Vec<String> {
+    let Ok(certificate) = Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let names = alternative_names(&certificate).unwrap_or_default();
+    let names = names.into_iter().filter(|(kind, _)| *kind == Kind::Dns);
+    names.map(|(_, name)| name.to_ascii_lowercase()).collect()
+}
+
+/// The kinds of alternative names that are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Uri,
+    Email,
+    Dns,
+}
+
+impl Kind {
+    fn label(self) -> &'static str {
+        match self {
+            Kind::Uri => "uri",
+            Kind::Email => "email",
+            Kind::Dns => "dns",
+        }
+    }
+}
+
+/// The alternative names that are not empty.
+fn alternative_names(certificate: &Certificate) -> Result<Vec<(Kind, String)>, IdentityError> {
+    let extensions = certificate.tbs_certificate.extensions.iter().flatten();
+    let mut found = extensions.filter(|it| it.extn_id.to_string() == SUBJECT_ALT_NAME);
+    let Some(extension) = found.next() else {
+        return Ok(Vec::new());
+    };
+    let names = SubjectAltName::from_der(extension.extn_value.as_bytes());
+    let names = names.map_err(|_| IdentityError::Malformed)?.0;
+    let name = |name: &GeneralName| {
+        let (kind, text) = match name {
+            GeneralName::UniformResourceIdentifier(text) => (Kind::Uri, text),
+            GeneralName::Rfc822Name(text) => (Kind::Email, text),
+            GeneralName::DnsName(text) => (Kind::Dns, text),
+            _ => return None,
+        };
+        let text = text.as_str();
+        (!text.is_empty()).then(|| (kind, text.to_owned()))
+    };
+    Ok(names.iter().filter_map(name).collect())
+}
+
+/// The last common name of the subject, which is the most specific one.
+fn common_name(certificate: &Certificate) -> Option<String> {
+    let parts = certificate.tbs_certificate.subject.0.iter();
+    let mut attributes = parts.flat_map(|part| part.0.iter());
+    let attribute = attributes.rfind(|it| it.oid.to_string() == COMMON_NAME)?;
+    let value = attribute.value.to_der().ok()?;
+    let text = |der: &[u8]| -> Option<String> {
+        let utf8 = Utf8StringRef::from_der(der).map(|it| it.as_str().to_owned());
+        let printable = || PrintableStringRef::from_der(der).map(|it| it.as_str().to_owned());
+        let ia5 = || Ia5StringRef::from_der(der).map(|it| it.as_str().to_owned());
+        utf8.or_else(|_| printable()).or_else(|_| ia5()).ok()
+    };
+    text(&value).filter(|name| !name.is_empty())
+}

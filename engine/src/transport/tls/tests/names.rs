@@ -1,0 +1,140 @@
+//! The names of servers and clients.
+
+use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SanType};
+
+use super::{Authority, Client, NAME, server_config, shake_hands};
+use crate::profile::{ClientCertificates, Tls};
+
+#[test]
+fn a_client_gets_the_certificate_with_its_name() {
+    let authority = Authority::new();
+    let tls = Tls {
+        certificates: vec![
+            authority.server_files("first", &[NAME, "first.example"]),
+            authority.server_files("second", &["Second.example", "*.wild.example"]),
+            authority.server_files_of("rsa", &["rsa.example"], &PKCS_RSA_SHA256),
+            authority.server_files_of("p384", &["p384.example"], &PKCS_ECDSA_P384_SHA384),
+        ],
+        ..Tls::default()
+    };
+    let server = server_config(&tls);
+    let config = authority.client_config();
+    let check = |name: &'static str, is_served: bool| {
+        let outcome = shake_hands(&mut Client::new(&config, name), &server);
+        assert_eq!(outcome.is_ok(), is_served, "{name}");
+    };
+    for name in [NAME, "first.example", "second.example", "SECOND.example"] {
+        check(name, true);
+    }
+    for name in ["a.wild.example", "rsa.example", "p384.example"] {
+        check(name, true);
+    }
+    // They get the first certificate, which has another name.
+    for name in [
+        "wild.example",
+        "a.b.wild.example",
+        "other.example",
+        "127.0.0.1",
+    ] {
+        check(name, false);
+    }
+}
+
+fn uri(text: &str) -> SanType {
+    SanType::URI(text.try_into().unwrap())
+}
+
+fn dns(text: &str) -> SanType {
+    SanType::DnsName(text.try_into().unwrap())
+}
+
+fn email(text: &str) -> SanType {
+    SanType::Rfc822Name(text.try_into().unwrap())
+}
+
+/// The principal of a client whose certificate has these names.
+fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Box<str>>, String> {
+    let authority = Authority::new();
+    let tls = Tls {
+        certificates: vec![authority.server_files("server", &[NAME])],
+        client_certificates: ClientCertificates::Required,
+        client_ca_files: vec![authority.file()],
+        ..Tls::default()
+    };
+    let identity = authority.client_identity(common_name, names);
+    let config = authority.client_config_with(identity);
+    let server = server_config(&tls);
+    // A resumed session has the principal of the first.
+    let first = shake_hands(&mut Client::new(&config, NAME), &server)?;
+    let second = shake_hands(&mut Client::new(&config, NAME), &server)?;
+    assert!(second.is_resumed && !first.is_resumed);
+    assert_eq!(first.principal, second.principal);
+    Ok(first.principal)
+}
+
+#[test]
+fn the_principal_is_the_most_specific_name_of_the_certificate() {
+    let check = |principal_name: &str, common_name: Option<&str>, names: Vec<SanType>| {
+        let found = principal(common_name, names).unwrap();
+        assert_eq!(found.as_deref(), Some(principal_name));
+    };
+    let spiffe = "spiffe://example.org/agent";
+    let all = || vec![dns("a.example"), email("a@example.org"), uri(spiffe)];
+    check("tls:uri=spiffe://example.org/agent", Some("agent"), all());
+    check("tls:email=a@example.org", None, all()[..2].to_vec());
+    check("tls:dns=a.example", None, all()[..1].to_vec());
+    check(
+        "tls:dns=a.example",
+        None,
+        vec![dns("a.example"), dns("b.example")],
+    );
+    check("tls:cn=agent", Some("agent"), Vec::new());
+    check("tls:cn=J\u{fc}rg%20M%25", Some("J\u{fc}rg M%"), Vec::new());
+}
+
+#[test]
+fn a_certificate_without_a_name_is_refused() {
+    let error = principal(None, Vec::new()).unwrap_err();
+    assert!(error.contains("it has no URI"), "{error}");
+    assert!(error.contains("BadCertificate"), "{error}");
+    let error = principal(Some(&"x".repeat(300)), Vec::new()).unwrap_err();
+    assert!(error.contains("exceeds the limit of 256 bytes"), "{error}");
+}
+
+#[test]
+fn certificates_of_clients_are_verified() {
+    let (authority, foreign) = (Authority::new(), Authority::new());
+    let tls = |client_certificates| Tls {
+        certificates: vec![authority.server_files("server", &[NAME])],
+        client_certificates,
+        client_ca_files: vec![authority.file()],
+        ..Tls::default()
+    };
+    let check = |is_required, signer: Option<&Authority>, expected: Result<Option<&str>, &str>| {
+        let config = match signer {
+            Some(signer) => {
+                authority.client_config_with(signer.client_identity(Some("agent"), Vec::new()))
+            }
+            None => authority.client_config(),
+        };
+        let kind = match is_required {
+            true => ClientCertificates::Required,
+            false => ClientCertificates::Optional,
+        };
+        let server = server_config(&tls(kind));
+        let outcome = shake_hands(&mut Client::new(&config, NAME), &server);
+        match expected {
+            Ok(name) => assert_eq!(outcome.unwrap().principal.as_deref(), name),
+            Err(expected) => {
+                let error = outcome.err().unwrap();
+                assert!(error.contains(expected), "{error}");
+            }
+        }
+    };
+    for is_required in [true, false] {
+        check(is_required, Some(&authority), Ok(Some("tls:cn=agent")));
+        check(is_required, Some(&foreign), Err("invalid peer certificate"));
+    }
+    check(true, None, Err("CertificateRequired"));
+    check(false, None, Ok(None));
+}

@@ -1,0 +1,87 @@
+//! Messages that are handled before others which arrived earlier.
+
+use memchr::memmem;
+
+/// Bytes of a message that are looked at: a method is named early, and a result that is large
+/// begins early.
+const LOOKED_AT_BYTES_MAX: usize = 256;
+const METHOD: &[u8] = br#""method""#;
+const RESPONSE_KEYS: [&[u8]; 2] = [br#""result""#, br#""error""#];
+
+/// Whether the message at the start of `bytes`, in HTTP/1.1 or as a line, is a ping, a notification
+/// or a response, as far as its first bytes show. These cost little, and others wait for them: a
+/// cancellation ends work, a response lets a handler continue.
+///
+/// A wrong guess changes the order of two messages and nothing else, so nothing is decoded.
+///
+/// ```
+/// use corelane_protocol::binding::precedence::goes_first;
+///
+/// assert!(goes_first(br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#));
+/// assert!(!goes_first(br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#));
+/// ```
+#[must_use]
+pub fn goes_first(bytes: &[u8]) -> bool {
+    let message = match bytes {
+        [b'{', ..] => bytes,
+        [b'P', b'O', b'S', b'T', b' ', ..] => match memmem::find(bytes, b"\r\n\r\n") {
+            Some(end) => &bytes[end + 4..],
+            None => return false,
+        },
+        _ => return false,
+    };
+    let start = &message[..message.len().min(LOOKED_AT_BYTES_MAX)];
+    let method = memmem::find(start, METHOD).and_then(|at| {
+        let value = start[at + METHOD.len()..].trim_ascii_start();
+        Some(value.strip_prefix(b":")?.trim_ascii_start())
+    });
+    match method {
+        Some(name) => name.starts_with(br#""ping""#) || name.starts_with(br#""notifications/"#),
+        None => RESPONSE_KEYS
+            .iter()
+            .any(|key| memmem::find(start, key).is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::goes_first;
+
+    fn post(body: &str) -> String {
+        format!("POST /mcp HTTP/1.1\r\nHost: a\r\n\r\n{body}")
+    }
+
+    #[test]
+    fn pings_notifications_and_responses_go_first_in_each_framing() {
+        for message in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
+            r#"{"method" : "ping"}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+            r#"{"id":1,"error":{"code":1,"message":"method"}}"#,
+        ] {
+            assert!(goes_first(message.as_bytes()), "{message}");
+            assert!(goes_first(post(message).as_bytes()), "{message}");
+        }
+    }
+
+    #[test]
+    fn other_messages_and_parts_of_messages_wait() {
+        let far = format!(r#"{{"{}":1,"result":{{}}}}"#, "x".repeat(300));
+        for message in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"ping"}}"#,
+            r#"{"method":"pings"}"#,
+            r#"{"method"}"#,
+            r#"{"method":"#,
+            r#"{"jsonrpc":"2.0"}"#,
+            &far,
+            "",
+        ] {
+            assert!(!goes_first(message.as_bytes()), "{message}");
+            assert!(!goes_first(post(message).as_bytes()), "{message}");
+        }
+        for bytes in ["POST /mcp HTTP/1.1\r\nHost: a\r\n", "GET /", "ping", "["] {
+            assert!(!goes_first(bytes.as_bytes()), "{bytes}");
+        }
+    }
+}
