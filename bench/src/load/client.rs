@@ -2,11 +2,13 @@
 //! meaning of the bytes that arrive.
 //!
 //! HTTP/1.1 answers in the order of the requests, so the bytes that arrive belong to the oldest
-//! request in flight. [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
+//! request in flight; a line belongs to the request with its id. [`Client::take`] turns bytes into
+//! [`Event`]s; the worker acts on them.
 
 use super::answer::{Checker, Ending};
 use super::response::{Content, HeadCache, Item, ResponseFault, ResponseReader};
 use super::tally::Failure;
+use super::target::Wire;
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 
@@ -76,6 +78,7 @@ pub enum Stage {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Client {
+    wire: Wire,
     /// Where it stands.
     pub stage: Stage,
     /// When connecting began.
@@ -96,7 +99,7 @@ pub struct Client {
     pub last_round: u64,
     reader: ResponseReader,
     /// An incomplete head or line.
-    unread: Vec<u8>,
+    pub(super) unread: Vec<u8>,
     current: Current,
 }
 
@@ -112,8 +115,9 @@ struct Current {
 
 impl Client {
     /// A connection that is being made.
-    pub fn connecting(now_ns: u64) -> Client {
+    pub fn connecting(wire: Wire, now_ns: u64) -> Client {
         Client {
+            wire,
             stage: Stage::Connecting,
             since_ns: now_ns,
             in_flight: VecDeque::new(),
@@ -140,6 +144,10 @@ impl Client {
         checkers: &mut Checkers,
         events: &mut Vec<Event>,
     ) -> Result<(), ResponseFault> {
+        if self.wire == Wire::Lines {
+            self.take_lines(bytes, checkers, events);
+            return Ok(());
+        }
         let (current, in_flight) = (&mut self.current, &mut self.in_flight);
         let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
         if self.unread.is_empty() {
@@ -165,6 +173,9 @@ impl Client {
         checkers: &mut Checkers,
         events: &mut Vec<Event>,
     ) -> Result<(), ResponseFault> {
+        if self.wire == Wire::Lines {
+            return Ok(());
+        }
         let (current, in_flight) = (&mut self.current, &mut self.in_flight);
         let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
         self.reader.finish(&self.unread, &mut sink)
@@ -269,7 +280,7 @@ impl Current {
 }
 
 /// The event of a message on a stream; a stream may also bring the answer that ends it.
-fn stream_event(message: &[u8]) -> Option<Event> {
+pub(super) fn stream_event(message: &[u8]) -> Option<Event> {
     let message: Json = serde_json::from_slice(message).ok()?;
     let method = message.get("method")?.as_str()?;
     Some(match method {
@@ -284,6 +295,7 @@ mod tests {
     use crate::load::answer::{Checker, Expected};
     use crate::load::response::HeadCache;
     use crate::load::tally::Failure;
+    use crate::load::target::Wire;
 
     fn exchange(purpose: Purpose, id: u64) -> Exchange {
         Exchange {
@@ -297,7 +309,7 @@ mod tests {
 
     /// Gives `answer` byte by byte to a connection with `in_flight`.
     fn read(in_flight: &[Exchange], answer: &str) -> (Client, Vec<Event>) {
-        let mut client = Client::connecting(0);
+        let mut client = Client::connecting(Wire::Http, 0);
         client.in_flight.extend(in_flight);
         let mut checkers = Checkers {
             initialize: Checker::new(Expected::Initialized),

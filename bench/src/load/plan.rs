@@ -9,7 +9,9 @@ use super::client::Checkers;
 use super::mix::Mix;
 use super::pace::Rate;
 use super::script::{Revision, Script};
+use super::target::Wire;
 use crossbeam::utils::CachePadded;
+use socket2::SockAddr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -36,8 +38,10 @@ pub(crate) enum Role {
 /// The plan of a run.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// How messages travel.
+    pub(crate) wire: Wire,
     /// Where to connect to.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: SockAddr,
     /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
     pub(crate) sources: u32,
     /// The revision of MCP.

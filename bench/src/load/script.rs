@@ -2,10 +2,11 @@
 //!
 //! A request is its head and its body with a gap for the id, which is always [`ID_DIGITS`] long,
 //! so neither lengths nor `Content-Length` change from one to the next. In 2025-11-25 the head has
-//! a second gap, for the session. Invariant: each written request is a whole HTTP/1.1 request.
+//! a second gap, for the session. Invariant: each written request is a whole HTTP/1.1 request, or a
+//! whole line.
 
 use super::mix::{Mix, RequestKind};
-use super::target::Target;
+use super::target::{Target, Wire};
 use base64::Engine as _;
 use serde_json::{Map, Value as Json, json};
 use std::io::Write as _;
@@ -159,14 +160,19 @@ impl Writer<'_> {
     }
 
     fn post(&self, fields: &[(&str, String)], body: &Json, names_revision: bool) -> Template {
-        let body = body.to_string();
+        let body = match self.target.wire {
+            Wire::Http => body.to_string(),
+            Wire::Lines => format!("{body}\n"),
+        };
         let (before_session, mut rest) = self.head("POST", names_revision);
-        for (name, value) in fields {
-            push_field(&mut rest, name, value);
+        if self.target.wire == Wire::Http {
+            for (name, value) in fields {
+                push_field(&mut rest, name, value);
+            }
+            push_field(&mut rest, "Content-Type", "application/json");
+            push_field(&mut rest, "Content-Length", &body.len().to_string());
+            rest.extend_from_slice(b"\r\n");
         }
-        push_field(&mut rest, "Content-Type", "application/json");
-        push_field(&mut rest, "Content-Length", &body.len().to_string());
-        rest.extend_from_slice(b"\r\n");
         let id = format!("\"id\":{FIRST_ID}");
         let id_at = body.find(&id).map(|at| rest.len() + at + "\"id\":".len());
         rest.extend_from_slice(body.as_bytes());
@@ -187,9 +193,13 @@ impl Writer<'_> {
         }
     }
 
-    /// The request line and the fields of every request, before and after the session's.
+    /// The request line and the fields of every request, before and after the session's; a line
+    /// has none.
     fn head(&self, method: &str, names_revision: bool) -> (Vec<u8>, Vec<u8>) {
         let mut first = Vec::new();
+        if self.target.wire == Wire::Lines {
+            return (first, Vec::new());
+        }
         let path = &self.target.path;
         write!(first, "{method} {path} HTTP/1.1\r\n").expect("a Vec takes every write");
         push_field(&mut first, "Host", &self.target.authority);

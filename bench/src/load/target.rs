@@ -1,33 +1,56 @@
 //! Where a server is: a URL, and the address behind it.
 
 use super::error::LoadError;
-use std::net::{SocketAddr, ToSocketAddrs};
+use socket2::SockAddr;
+use std::net::ToSocketAddrs;
 use std::str::FromStr;
 
-/// An MCP endpoint over plain HTTP.
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// Each in a request of HTTP/1.1, or its answer.
+    Http,
+    /// Each on a line.
+    Lines,
+}
+
+/// An MCP endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// How its messages travel.
+    pub wire: Wire,
     /// The URL as it was given.
     pub url: String,
     /// The value of the `Host` field.
     pub authority: String,
     /// The request target, `/` first.
     pub path: String,
+    place: Place,
+}
+
+/// Where connections go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
     /// Host and port to look up.
-    host: (String, u16),
+    Host(String, u16),
+    /// The path of a Unix socket, or an abstract name behind a zero byte.
+    Unix(String),
 }
 
 /// A text that is not a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Another scheme.
-    #[error("invalid URL {url:?}: corelane-load speaks plain HTTP, give http://HOST[:PORT][/PATH]")]
+    #[error(
+        "invalid URL {url:?}: give http://HOST[:PORT][/PATH], or tcp://HOST:PORT or \
+         unix:///PATH for lines of JSON"
+    )]
     Scheme {
         /// The text.
         url: String,
     },
     /// Not host, port and path.
-    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH]")]
+    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH], tcp://HOST:PORT or unix:///PATH")]
     Malformed {
         /// The text.
         url: String,
@@ -41,9 +64,15 @@ impl FromStr for Target {
         let malformed = || TargetError::Malformed {
             url: url.to_owned(),
         };
-        let rest = url.strip_prefix("http://").ok_or(TargetError::Scheme {
-            url: url.to_owned(),
-        })?;
+        let (wire, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (Wire::Http, rest),
+            Some(("tcp", rest)) => (Wire::Lines, rest),
+            Some(("unix", name)) => return of_unix(url, name).ok_or_else(malformed),
+            _ => {
+                let url = url.to_owned();
+                return Err(TargetError::Scheme { url });
+            }
+        };
         let is_plain = rest
             .bytes()
             .all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'#');
@@ -60,37 +89,63 @@ impl FromStr for Target {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| malformed())?)
             }
+            _ if wire == Wire::Lines => return Err(malformed()),
             _ => (authority, 80),
         };
+        if wire == Wire::Lines && path != "/" {
+            return Err(malformed());
+        }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || port == 0 {
             return Err(malformed());
         }
         Ok(Target {
+            wire,
             url: url.to_owned(),
             authority: authority.to_owned(),
             path,
-            host: (host.to_owned(), port),
+            place: Place::Host(host.to_owned(), port),
         })
     }
 }
 
+/// A target with lines on a Unix socket: `/PATH` or `@NAME`.
+fn of_unix(url: &str, name: &str) -> Option<Target> {
+    let name = match name.strip_prefix('@') {
+        Some(name) => format!("\0{name}"),
+        None => name.starts_with('/').then(|| name.to_owned())?,
+    };
+    Some(Target {
+        wire: Wire::Lines,
+        url: url.to_owned(),
+        authority: String::new(),
+        path: String::new(),
+        place: Place::Unix(name),
+    })
+}
+
 impl Target {
-    /// The address behind the host's name: the first one.
+    /// The address behind the host's name, the first one; or that of the Unix socket.
     ///
     /// # Errors
     /// [`LoadError::UnknownHost`].
-    pub fn resolve(&self) -> Result<SocketAddr, LoadError> {
-        let (host, port) = &self.host;
+    pub fn resolve(&self) -> Result<SockAddr, LoadError> {
         let unknown = |reason: String| LoadError::UnknownHost {
-            host: host.clone(),
+            host: self.url.clone(),
             reason,
+        };
+        let (host, port) = match &self.place {
+            Place::Host(host, port) => (host, port),
+            Place::Unix(name) => {
+                return SockAddr::unix(name).map_err(|error| unknown(error.to_string()));
+            }
         };
         let mut addresses = (host.as_str(), *port)
             .to_socket_addrs()
             .map_err(|error| unknown(error.to_string()))?;
         addresses
             .next()
+            .map(SockAddr::from)
             .ok_or_else(|| unknown("it has no address".to_owned()))
     }
 }
@@ -108,7 +163,8 @@ mod tests {
                 (authority, path),
                 "{url}"
             );
-            assert_eq!(target.resolve().unwrap().to_string(), address);
+            let resolved = target.resolve().unwrap().as_socket();
+            assert_eq!(resolved.unwrap().to_string(), address);
         };
         check(
             "http://127.0.0.1:8080/mcp",
@@ -125,6 +181,7 @@ mod tests {
         );
         check("http://[::1]:81/a/b", "[::1]:81", "/a/b", "[::1]:81");
         check("http://[::1]/", "[::1]", "/", "[::1]:80");
+        check("tcp://127.0.0.1:9", "127.0.0.1:9", "/", "127.0.0.1:9");
     }
 
     #[test]
@@ -133,7 +190,13 @@ mod tests {
             let error = url.parse::<Target>().expect_err(url).to_string();
             assert!(error.contains(message), "{url}: {error}");
         };
-        check("https://a/", "speaks plain HTTP");
+        check(
+            "https://a/",
+            "or tcp://HOST:PORT or unix:///PATH for lines of JSON",
+        );
+        check("unix://relative", "unix:///PATH");
+        check("tcp://127.0.0.1", "tcp://HOST:PORT");
+        check("tcp://127.0.0.1:9/mcp", "tcp://HOST:PORT");
         check("127.0.0.1:80", "http://");
         check("http://", "HOST[:PORT]");
         check("http://a:b/", "HOST[:PORT]");

@@ -7,6 +7,7 @@ use crate::load::pace::Schedule;
 use crate::load::plan::{Fault, Role};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
+use crate::load::target::Wire;
 use corelane_io::chunk::Chunk;
 use corelane_io::ring::{Hangup, Received, Route, Wait};
 use corelane_io::slots::SlotKey;
@@ -56,13 +57,15 @@ impl Worker {
 
     fn dial(&mut self, now: u64) {
         let index = self.free.pop().expect("dial_wanted saw a free index");
-        let key = self.slots.insert_at(index, Client::connecting(now));
+        let key = self
+            .slots
+            .insert_at(index, Client::connecting(self.plan.wire, now));
         let number = self.dials * u64::from(self.plan.workers) + u64::from(self.number);
         self.dials += 1;
         self.connecting += 1;
         let route = Route {
             from: self.plan.source(number),
-            to: self.plan.address,
+            to: self.plan.address.clone(),
             resets_on_close: self.plan.holds(),
         };
         self.ring.connect(key, &route);
@@ -265,6 +268,11 @@ impl Worker {
             Purpose::Stream if is_listen => &script.listen,
             Purpose::Stream => &script.stream,
         };
+        let is_on_lines = self.plan.wire == Wire::Lines;
+        if is_on_lines && purpose == Purpose::Stream && !is_listen {
+            // The session has its stream: the connection itself.
+            return self.stands(key, Stage::Streaming, now);
+        }
         let Some(client) = self.slots.get_mut(key) else {
             return;
         };
@@ -282,16 +290,24 @@ impl Worker {
             template.write(&mut taken, id, session);
             chunk = Some(taken);
         }
-        client.in_flight.push_back(Exchange {
+        let exchange = Exchange {
             purpose,
             id,
             intended_ns: intended,
             sent_ns: now,
             is_aborted: false,
-        });
+        };
+        // A notification on a line has no answer.
+        let is_answered = !is_on_lines || purpose != Purpose::Initialized;
+        if is_answered {
+            client.in_flight.push_back(exchange);
+        }
         if let Some(chunk) = chunk {
             client.is_sending = true;
             self.ring.send(key, chunk, 0);
+        }
+        if !is_answered {
+            self.done(key, exchange, Ending::CORRECT, None, now);
         }
     }
 
