@@ -7,5 +7,6 @@
 pub(crate) mod holder;
 pub mod network;
 pub mod origin;
+pub(crate) mod peer;
 pub mod principal;
 pub(crate) mod shares;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
 
-use crate::connection::context::{Context, Holders, Principals, Rules};
+use crate::connection::context::{Context, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::source::Source;
@@ -97,7 +97,7 @@ impl Handling {
             postponed: &mut Vec::new(),
             peer: None,
             principals: &Principals::default(),
-            holders: &Holders::default(),
+            peers: &Default::default(),
             meter: &self.meter,
             rules: &self.rules,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",

@@ -84,6 +84,8 @@ const RELATIONS: &[(u64, &str, &str)] = &[
     (1, "lanes.request", "lanes.reply"),
     // A shard drains its connections one linger each; a longer one would outlive the drain.
     (1, "connection.linger_timeout_ms", "server.drain_timeout_ms"),
+    // All calls together have no more places.
+    (1, "tools.in_flight_max", "calls.in_flight_max"),
     // Two of the largest requests must fit, or none of them ever would beside another.
     (2, "http.body_bytes_max", "connection.input_bytes_max"),
     (2, "lines.message_bytes_max", "connection.input_bytes_max"),

@@ -19,7 +19,6 @@ use crate::handler::offload::{OffloadPool, PoolThreads};
 use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
-use crate::profile::descriptors::DescriptorLimit;
 use crate::profile::memory::MemoryBudget;
 use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
@@ -27,10 +26,10 @@ use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::Mesh;
-use corelane_io::rings::RINGS_MAX;
 
 mod addresses;
 mod affinity;
+mod capacity;
 #[cfg(feature = "tls")]
 mod certificates;
 mod directory;
@@ -49,6 +48,7 @@ mod without_tls;
 
 use addresses::origin_policies;
 use affinity::Confined;
+use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
 use certificates::Certificates;
 use directory::ServedDirectory;
@@ -425,30 +425,4 @@ fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Resu
         threads.handshake = profile.tls.threads_for(shards);
     }
     OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
-}
-
-/// Sockets that the limit on open files leaves one ring.
-fn allowed_descriptors() -> Result<u32> {
-    // A hard limit is the operator's decision; a soft one is only a default for programs that still
-    // use select(2) (setrlimit(2)). Where it cannot be raised, it is respected.
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
-    Ok(DescriptorLimit::of_process()?.table_entries()?)
-}
-
-/// Connections that each shard can hold, where the limit on open files allows one ring `allowed`;
-/// warns if the profile has more.
-fn connections_per_shard(shards: &[ShardProfile], allowed: u32) -> u32 {
-    let wished = shards.iter().filter_map(|shard| shard.ring.descriptors);
-    let most = allowed.saturating_mul(RINGS_MAX);
-    if let Some(descriptors) = wished.max().filter(|it| *it > most) {
-        tracing::warn!(
-            "ring.descriptors = {descriptors} has no effect: the limit on open files allows \
-             {allowed} for each of {RINGS_MAX} rings of a shard; raise it with ulimit -n, or with \
-             LimitNOFILE= of a systemd unit"
-        );
-    }
-    let held = shards
-        .iter()
-        .map(|shard| shard.rings(allowed).ring.descriptors);
-    held.min().unwrap_or(allowed)
 }

@@ -5,12 +5,15 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConfig, ClientConnection};
 use socket2::{Domain, Socket, Type};
 
 use crate::http::{Framing, Head, Response, next_chunk};
+use crate::link::Link;
 use crate::request::Request;
 use crate::schema_checker::SchemaChecker;
 use crate::timeouts::PATIENCE;
@@ -32,7 +35,7 @@ pub enum ReadError {
 
 /// A connection to a server.
 pub struct Connection {
-    stream: TcpStream,
+    link: Link,
     address: SocketAddr,
     input: Vec<u8>,
     consumed: usize,
@@ -56,7 +59,8 @@ impl Connection {
     /// # Errors
     /// The server takes no connections.
     pub fn open(address: SocketAddr) -> io::Result<Connection> {
-        Connection::over(TcpStream::connect_timeout(&address, PATIENCE)?, address)
+        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Connection::over(Link::plain(socket), address)
     }
 
     /// Connects from the address `source` of this host.
@@ -67,14 +71,23 @@ impl Connection {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(source, 0).into())?;
         socket.connect_timeout(&address.into(), PATIENCE)?;
-        Connection::over(socket.into(), address)
+        Connection::over(Link::plain(socket.into()), address)
     }
 
-    fn over(stream: TcpStream, address: SocketAddr) -> io::Result<Connection> {
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+    /// Connects with TLS.
+    ///
+    /// # Errors
+    /// The server takes no connections.
+    pub fn open_secured(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Connection> {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Connection::over(Link::secured(socket, config), address)
+    }
+
+    fn over(link: Link, address: SocketAddr) -> io::Result<Connection> {
+        link.socket().set_nodelay(true)?;
+        link.socket().set_write_timeout(Some(PATIENCE))?;
         Ok(Connection {
-            stream,
+            link,
             address,
             input: Vec::new(),
             consumed: 0,
@@ -91,7 +104,13 @@ impl Connection {
     /// The socket itself, for operations that this type lacks.
     #[must_use]
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.link.socket()
+    }
+
+    /// The TLS connection, if there is one.
+    #[must_use]
+    pub fn tls(&self) -> Option<&ClientConnection> {
+        self.link.tls()
     }
 
     /// Sends bytes as they are.
@@ -110,7 +129,7 @@ impl Connection {
     pub fn try_send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         // The answer may be there before the last byte is sent.
         self.checker.sent(bytes);
-        self.stream.write_all(bytes)
+        self.link.write_all(bytes)
     }
 
     /// Sends as much of `bytes` as the server takes before the socket's write timeout, and returns
@@ -119,7 +138,7 @@ impl Connection {
     /// # Errors
     /// The server takes none.
     pub fn try_send_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.stream.write(bytes)?;
+        let count = self.link.write(bytes)?;
         self.checker.sent(&bytes[..count]);
         Ok(count)
     }
@@ -131,9 +150,8 @@ impl Connection {
     }
 
     /// Ends the sending side; reading continues.
-    pub fn finish_sending(&self) {
-        // A connection that is closed already has finished sending.
-        let _ = self.stream.shutdown(Shutdown::Write);
+    pub fn finish_sending(&mut self) {
+        self.link.finish_sending();
     }
 
     /// Sends a request and reads its answer.
@@ -322,12 +340,13 @@ impl Connection {
         // A timeout of zero would mean none.
         let left = deadline.saturating_duration_since(Instant::now());
         let left = left.max(Duration::from_millis(1));
-        self.stream
+        self.link
+            .socket()
             .set_read_timeout(Some(left))
             .expect("a timeout above zero is valid");
         let start = self.input.len();
         self.input.resize(start + READ_BYTES, 0);
-        let read = self.stream.read(&mut self.input[start..]);
+        let read = self.link.read(&mut self.input[start..]);
         self.input
             .truncate(start + read.as_ref().map_or(0, |bytes| *bytes));
         self.checker.received(&self.input[start..]);

@@ -6,6 +6,7 @@
 //! message that arrives on a [`Connection`] is checked against the official schema of its revision,
 //! also where the test does not look at it. It deliberately lacks a client for use outside tests.
 
+pub mod certificates;
 pub mod client;
 pub mod conformance;
 pub mod connection;
@@ -13,6 +14,7 @@ pub mod event_stream;
 pub mod http;
 pub mod http_channel;
 pub mod lines;
+pub mod link;
 pub mod liveness_probe;
 pub mod process;
 pub mod request;
@@ -22,10 +24,13 @@ pub mod stdio;
 pub mod tidy;
 pub mod timeouts;
 pub mod totals;
+pub mod websocket;
 pub mod wire_schema;
 
+mod channel_checker;
 mod schema_checker;
 
+pub use certificates::Authority;
 pub use client::{Channel, Client};
 pub use connection::{Connection, ReadError};
 pub use event_stream::{EventStream, Item};
@@ -39,3 +44,4 @@ pub use session::Session;
 pub use stdio::StdioServer;
 pub use timeouts::{PATIENCE, wait_until};
 pub use totals::Totals;
+pub use websocket::WebSocket;

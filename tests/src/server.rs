@@ -8,6 +8,9 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
+use rustls::ClientConfig;
+
+use crate::certificates::Authority;
 use crate::connection::Connection;
 use crate::process::{Process, ProfileFile, collect_lines, lock};
 use crate::timeouts::{PATIENCE, wait_until};
@@ -29,6 +32,7 @@ pub struct Setup {
     limits: Vec<(&'static str, u32)>,
     program: Option<PathBuf>,
     leaves_log_unread: bool,
+    client: Option<Arc<ClientConfig>>,
 }
 
 /// A running server. Dropping it kills the process.
@@ -37,6 +41,8 @@ pub struct Server {
     process: Process,
     address: SocketAddr,
     addresses: Vec<String>,
+    /// How clients connect, if with TLS.
+    client: Option<Arc<ClientConfig>>,
     /// Standard error, if it is not read.
     _unread: Option<ChildStderr>,
 }
@@ -89,6 +95,27 @@ impl Setup {
     pub fn listen(mut self, address: &str) -> Setup {
         self.listen.push(address.to_owned());
         self
+    }
+
+    /// Its first listener has TLS, with the certificate of the shared authority, and so has
+    /// [`Server::connect`].
+    #[must_use]
+    pub fn secured(self) -> Setup {
+        let authority = Authority::shared();
+        self.secured_for(authority, authority.client(), "")
+    }
+
+    /// The same with the certificate of `authority`, for the client `client`, and with further
+    /// lines of the `[tls]` section.
+    #[must_use]
+    pub fn secured_for(
+        mut self,
+        authority: &Authority,
+        client: Arc<ClientConfig>,
+        tls: &str,
+    ) -> Setup {
+        self.client = Some(client);
+        self.profile(&format!("{}\n{tls}", authority.profile()))
     }
 
     /// Serves the catalog `demo`; that of the conformance suite if this is not called.
@@ -145,7 +172,11 @@ impl Setup {
         let leaves_log_unread = self.leaves_log_unread;
         let count = 1 + self.listen.len();
         let (mut command, profile) = self.command();
-        command.args(["--listen", "127.0.0.1:0"]);
+        let first = match self.client {
+            Some(_) => "https://127.0.0.1:0",
+            None => "127.0.0.1:0",
+        };
+        command.args(["--listen", first]);
         for address in &self.listen {
             command.args(["--listen", address]);
         }
@@ -182,7 +213,7 @@ impl Setup {
             address.trim_end_matches("/mcp").to_owned()
         });
         let addresses: Vec<String> = addresses.collect();
-        let first = addresses[0].strip_prefix("http://");
+        let first = addresses[0].split_once("://").map(|(_, address)| address);
         let first = first.and_then(|address| address.parse().ok());
         let Some(address) = first else {
             panic!("the first line of output names no address: {lines:?}");
@@ -191,6 +222,7 @@ impl Setup {
             process: Process::new(child, log, profile),
             address,
             addresses,
+            client: self.client,
             _unread: unread,
         }
     }
@@ -309,7 +341,11 @@ impl Server {
     /// If it takes none.
     #[must_use]
     pub fn connect(&self) -> Connection {
-        Connection::open(self.address).unwrap_or_else(|error| panic!("cannot connect: {error}"))
+        let connection = match &self.client {
+            Some(client) => Connection::open_secured(self.address, client),
+            None => Connection::open(self.address),
+        };
+        connection.unwrap_or_else(|error| panic!("cannot connect: {error}"))
     }
 
     /// A connection to it from the address `source` of this host.

@@ -120,9 +120,15 @@ mod task_status;
 mod tasks;
 #[path = "integration/test_client.rs"]
 mod test_client;
+#[path = "integration/tls.rs"]
+mod tls;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]
 mod tool_list;
 #[path = "integration/version_headers.rs"]
 mod version_headers;
+#[path = "integration/websocket.rs"]
+mod websocket;
+#[path = "integration/websocket_faults.rs"]
+mod websocket_faults;

@@ -57,8 +57,7 @@ pub enum Command {
 /// Flags of all runs.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// The server's endpoint, as http://127.0.0.1:8080/mcp, or tcp://127.0.0.1:9000 or
-    /// unix:///run/corelane.sock for lines.
+    /// The server's endpoint, as http://127.0.0.1:8080/mcp.
     pub url: Target,
     /// Revision of MCP.
     #[arg(long, value_enum, default_value = "2026-07-28")]
@@ -365,7 +364,7 @@ mod tests {
         };
         let url = "http://127.0.0.1:1/";
         check("load call", "<URL>");
-        check("load call ftp://a", "tcp://HOST:PORT");
+        check("load call ftp://a", "without TLS");
         check(&format!("load call {url} --rate x"), "ramp 1k..50k");
         check(&format!("load call {url} --duration 1"), "--duration");
         check(&format!("load call {url} --header a"), "Name: value");

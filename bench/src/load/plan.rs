@@ -38,12 +38,12 @@ pub(crate) enum Role {
 /// The plan of a run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// How messages travel.
-    pub(crate) wire: Wire,
     /// Where to connect to.
     pub(crate) address: SockAddr,
     /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
     pub(crate) sources: u32,
+    /// The protocol of connections.
+    pub(crate) wire: Wire,
     /// The revision of MCP.
     pub(crate) revision: Revision,
     /// The bytes of all requests.

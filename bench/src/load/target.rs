@@ -5,19 +5,21 @@ use socket2::SockAddr;
 use std::net::ToSocketAddrs;
 use std::str::FromStr;
 
-/// How messages travel.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// Each in a request of HTTP/1.1, or its answer.
+    /// Streamable HTTP: each message is a request of its own.
     Http,
-    /// Each on a line.
+    /// WebSocket: all messages are on one channel.
+    WebSocket,
+    /// A channel with a message on each line.
     Lines,
 }
 
-/// An MCP endpoint.
+/// An MCP endpoint without TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// How its messages travel.
+    /// The protocol.
     pub wire: Wire,
     /// The URL as it was given.
     pub url: String,
@@ -42,15 +44,18 @@ enum Place {
 pub enum TargetError {
     /// Another scheme.
     #[error(
-        "invalid URL {url:?}: give http://HOST[:PORT][/PATH], or tcp://HOST:PORT or \
-         unix:///PATH for lines of JSON"
+        "invalid URL {url:?}: corelane-load speaks without TLS, give http://HOST[:PORT][/PATH], \
+         ws://HOST[:PORT][/PATH], tcp://HOST:PORT or unix:///PATH"
     )]
     Scheme {
         /// The text.
         url: String,
     },
     /// Not host, port and path.
-    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH], tcp://HOST:PORT or unix:///PATH")]
+    #[error(
+        "invalid URL {url:?}: give http://HOST[:PORT][/PATH], ws://HOST[:PORT][/PATH], \
+         tcp://HOST:PORT or unix:///PATH"
+    )]
     Malformed {
         /// The text.
         url: String,
@@ -68,6 +73,7 @@ impl FromStr for Target {
             Some(("http", rest)) => (Wire::Http, rest),
             Some(("tcp", rest)) => (Wire::Lines, rest),
             Some(("unix", name)) => return of_unix(url, name).ok_or_else(malformed),
+            Some(("ws", rest)) => (Wire::WebSocket, rest),
             _ => {
                 let url = url.to_owned();
                 return Err(TargetError::Scheme { url });
@@ -182,6 +188,7 @@ mod tests {
         check("http://[::1]:81/a/b", "[::1]:81", "/a/b", "[::1]:81");
         check("http://[::1]/", "[::1]", "/", "[::1]:80");
         check("tcp://127.0.0.1:9", "127.0.0.1:9", "/", "127.0.0.1:9");
+        check("ws://[::1]/", "[::1]", "/", "[::1]:80");
     }
 
     #[test]
@@ -190,10 +197,7 @@ mod tests {
             let error = url.parse::<Target>().expect_err(url).to_string();
             assert!(error.contains(message), "{url}: {error}");
         };
-        check(
-            "https://a/",
-            "or tcp://HOST:PORT or unix:///PATH for lines of JSON",
-        );
+        check("https://a/", "without TLS");
         check("unix://relative", "unix:///PATH");
         check("tcp://127.0.0.1", "tcp://HOST:PORT");
         check("tcp://127.0.0.1:9/mcp", "tcp://HOST:PORT");

@@ -7,9 +7,9 @@ use corelane_protocol::limits::HttpLimits;
 use super::body::PostponedRequest;
 use super::buffers::ConnectionBuffers;
 use super::response::Date;
-use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::peer::{KnownPeer, UserName};
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
@@ -35,8 +35,8 @@ pub(crate) struct Context<'e> {
     pub(crate) peer: Option<HolderKey>,
     /// The principals of connections that have one.
     pub(crate) principals: &'e Principals,
-    /// The holders of peers that were looked up first.
-    pub(crate) holders: &'e Holders,
+    /// The peers of connections that know theirs, by the indexes of their slots.
+    pub(crate) peers: &'e KnownPeers,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
@@ -57,10 +57,8 @@ pub(crate) struct Context<'e> {
 
 /// The principals of connections that have one of their own, by the indexes of their slots.
 pub(crate) type Principals = HashMap<u32, Box<str>, foldhash::fast::RandomState>;
-
-/// The holders of anonymous peers that were looked up before anything was read from them, by the
-/// indexes of their slots.
-pub(crate) type Holders = HashMap<u32, HolderKey, foldhash::fast::RandomState>;
+/// The peers of connections of a shard, by the indexes of their slots: at most one for each.
+pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
 
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
@@ -122,20 +120,6 @@ impl<'e> Context<'e> {
         self.principals.get(&self.key.index).map(|it| &**it)
     }
 
-    /// The holder of the peer of a request, if it is known.
-    pub(super) fn peer_of(&self, source: Source) -> Option<HolderKey> {
-        match source.is_unix() {
-            true => Some(self.holder()),
-            false => self.peer,
-        }
-    }
-
-    /// The holder of a peer that was looked up first; standard input has none.
-    pub(super) fn holder(&self) -> HolderKey {
-        let holder = self.holders.get(&self.key.index);
-        holder.copied().unwrap_or(HolderKey::ANONYMOUS)
-    }
-
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {
         Exchange {
             shard: self.shard,
@@ -143,6 +127,16 @@ impl<'e> Context<'e> {
             sequence,
             takes_events,
             is_on_channel: false,
+        }
+    }
+
+    /// The user and the holder of a peer that was looked up before the first byte was read.
+    pub(super) fn known_peer(&self) -> (Option<UserName>, HolderKey) {
+        match self.peers.get(&self.key.index) {
+            Some(KnownPeer::User(user)) => (Some(*user), HolderKey::ANONYMOUS),
+            Some(KnownPeer::Anonymous(holder)) => (None, *holder),
+            // Standard input and output.
+            None => (None, HolderKey::ANONYMOUS),
         }
     }
 

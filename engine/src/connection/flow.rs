@@ -80,6 +80,9 @@ impl Connection {
         let Some(buffers) = &self.buffers else {
             return false;
         };
+        if self.phase == Phase::Handshaking {
+            return buffers.is_paused;
+        }
         let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
         let waits = self.phase == Phase::Idle || self.is_answering();
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
@@ -112,12 +115,25 @@ impl Connection {
     #[cfg(feature = "tls")]
     pub(crate) fn note_partial_record(&mut self, has_part: bool) {
         let buffers = self.buffers.as_ref();
-        let has_input = buffers.is_some_and(|it| it.input.is_some() || it.channel.is_some());
+        let has_input = buffers.is_some_and(|it| it.input.is_some()) || self.has_channel();
         match (self.phase, has_part) {
             (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
             (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
             _ => {}
         }
+    }
+
+    /// Records that reading must stop until a step of the handshake is over.
+    #[cfg(feature = "tls")]
+    pub(crate) fn pause_handshake(&mut self, context: &mut Context<'_>) {
+        self.buffers(context).is_paused = true;
+    }
+
+    /// Whether reading stopped for a step of the handshake; it continues then.
+    #[cfg(feature = "tls")]
+    pub(crate) fn resume_handshake(&mut self) -> bool {
+        let buffers = self.buffers.as_mut();
+        buffers.is_some_and(|buffers| std::mem::take(&mut buffers.is_paused))
     }
 
     /// Whether reading was paused and can continue; it continues then.
@@ -214,7 +230,7 @@ impl Connection {
     /// and the answers on a channel, do not count: they may be ready all at once, for any speed of
     /// reading, and have a bound of their own.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
-        let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
+        let waiting = self.buffers.as_ref().and_then(|it| it.waiting());
         let batch = waiting.and_then(|it| it.batch.as_ref());
         let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.channel_answer_bytes();
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
@@ -222,7 +238,7 @@ impl Connection {
 
     /// Whether the peer waits for events of its session, and sends nothing meanwhile.
     pub(crate) fn listens(&self) -> bool {
-        let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
+        let waiting = self.buffers.as_ref().and_then(|it| it.waiting());
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.has_stream())
     }
 
@@ -266,8 +282,9 @@ impl Connection {
         let Some(buffers) = &mut self.buffers else {
             return;
         };
-        let socket = buffers.channel.as_mut().and_then(|it| it.websocket_mut());
+        let socket = buffers.channel_mut().and_then(|it| it.websocket_mut());
         let message = socket.and_then(|socket| socket.message.take());
+        let message = message.map(|message| *message);
         for input in buffers.input.take().into_iter().chain(message) {
             context.drop_input(input);
         }

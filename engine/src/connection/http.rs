@@ -265,12 +265,19 @@ impl Connection {
             self.phase = Phase::Idle;
             return Processed::bytes(0);
         }
-        if self.has_channel() {
-            return Processed::bytes(self.process_messages(input, context));
+        match self.has_lines() {
+            true => Processed::bytes(self.process_lines(input, context)),
+            false => self.process_requests(input, context),
         }
+    }
+
+    fn process_requests(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Processed {
         let mut framer = match &mut self.buffers {
-            Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
+            Some(buffers) => match buffers.http_mut() {
+                Some(http) => std::mem::take(&mut http.framer),
+                None => return Processed::bytes(self.process_messages(input, context)),
+            },
         };
         let mut consumed = 0;
         while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
@@ -293,7 +300,7 @@ impl Connection {
                     } else {
                         Phase::ReadingHead
                     };
-                    self.buffers(context).framer = framer;
+                    self.buffers(context).keep_framer(framer);
                     return Processed::bytes(consumed);
                 }
                 // By reference: the head is a few hundred bytes.

@@ -11,9 +11,10 @@ use corelane_protocol::framing::line::write_line;
 use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::channel::{ChannelRequest, MessageChannel};
+use super::channel::{ChannelClient, ChannelRequest, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
 use crate::mcp::{SessionId, StreamOwner};
 use crate::meter::Counter;
@@ -37,18 +38,16 @@ impl Connection {
 
     /// The channel of the connection, if it has one; that of lines is there while it has a state.
     pub(crate) fn channel(&self) -> Option<&MessageChannel> {
-        self.buffers.as_ref()?.channel.as_deref()
+        self.buffers.as_ref()?.channel()
     }
 
     pub(super) fn channel_mut(&mut self) -> Option<&mut MessageChannel> {
-        self.buffers.as_mut()?.channel.as_deref_mut()
+        self.buffers.as_mut()?.channel_mut()
     }
 
     /// The channel, made for a connection of lines if it has none.
     pub(super) fn open_channel(&mut self, context: &mut Context<'_>) -> &mut MessageChannel {
-        let holder = context.holder();
-        let channel = &mut self.buffers(context).channel;
-        channel.get_or_insert_with(|| Box::new(MessageChannel::of_lines(holder)))
+        self.buffers(context).open_channel()
     }
 
     /// Handles whole messages at the start of `input`; returns how many bytes they took.
@@ -72,11 +71,15 @@ impl Connection {
             session: channel.and_then(|channel| channel.session),
             overload: overload.as_deref(),
         };
-        let principal = channel.and_then(|channel| channel.principal.as_deref());
+        let client = channel.filter(|channel| channel.is_websocket());
+        let client = client.map(|channel| &channel.client);
+        let (user, holder) = context.known_peer();
+        let user = user.map(UserName::text);
+        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: principal.or(context.principal()),
-            peer: Some(channel.map_or_else(|| context.holder(), |channel| channel.holder)),
+            principal: client.and_then(ChannelClient::principal).or(of_connection),
+            peer: Some(client.map_or(holder, ChannelClient::holder)),
         };
         let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
@@ -143,9 +146,8 @@ impl Connection {
             responses: Vec::new(),
         };
         let sequence = self.sequence;
-        self.open_channel(context)
-            .in_flight
-            .insert(sequence, request);
+        let channel = self.open_channel(context);
+        channel.in_flight.insert(sequence, request);
     }
 
     /// Cancels the oldest request in flight with this id: nothing more is sent for it. An id of
@@ -224,7 +226,7 @@ impl Connection {
         self.write_message(message, context);
         let waits = self.is_sending();
         if let Some(channel) = self.channel_mut().filter(|_| waits) {
-            channel.answer_bytes += message.len();
+            channel.answer_bytes += message.len() as u32;
         }
     }
 
@@ -278,7 +280,8 @@ impl Connection {
     /// Bytes of answers that wait behind the send under way. They do not show how far behind the
     /// peer is: they may be ready all at once, however fast it reads.
     pub(super) fn channel_answer_bytes(&self) -> usize {
-        self.channel().map_or(0, |channel| channel.answer_bytes)
+        self.channel()
+            .map_or(0, |channel| channel.answer_bytes as usize)
     }
 
     /// Takes a request out of those in flight.
@@ -294,10 +297,10 @@ impl Connection {
         Some(request)
     }
 
-    /// The connection takes no further request, and ends when those in flight are answered.
-    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+    /// The connection ends when the next bytes are handled, or none have come, and all requests in
+    /// flight are answered.
+    pub(crate) fn begin_ending(&mut self, context: &mut Context<'_>) {
         self.open_channel(context).is_ending = true;
-        self.end_if_answered(context);
     }
 
     /// The parts of a connection that wait for a peer which sends no more on its socket, once.
@@ -315,6 +318,12 @@ impl Connection {
             session: channel.session,
             subscriptions: subscriptions.collect(),
         })
+    }
+
+    /// The connection ends when all requests in flight are answered.
+    pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
+        self.begin_ending(context);
+        self.end_if_answered(context);
     }
 
     /// Whether everything that the peer has sent, and ever will, was handled.

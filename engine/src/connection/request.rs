@@ -14,7 +14,9 @@ use super::response::{self, Extra};
 use super::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
+use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
+use crate::profile::Binding;
 
 /// The least time between two warnings of a shard about requests that were refused for their host
 /// or origin, in milliseconds: an operator sees within a minute why a proxy or a page is refused.
@@ -61,16 +63,16 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let peer = context.peer_of(self.source);
+        let (user, peer) = peer_of(self.source, context);
         let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
         let is_overloaded = context.shard_output_bytes >= output_bytes_max;
-        let checked = principal_of(head, context.rules, context.principal());
-        let endpoint = &mut *context.endpoint;
         let rules = context.rules;
-        let checked = checked.and_then(|principal| {
+        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
+        let checked = principal_of(head, rules, of_connection).and_then(|principal| {
             let route = check(head, &reply, self.source, rules)?;
             Ok((principal, route))
         });
+        let endpoint = &mut *context.endpoint;
         let field = checked.as_ref().err().and_then(Reason::field);
         let disposition = match checked {
             Err(reason) => {
@@ -159,7 +161,10 @@ impl Connection {
 
     pub(super) fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
         self.phase = Phase::Waiting;
-        self.buffers(context).waiting.insert(WaitingRequest {
+        let Some(http) = self.buffers(context).http_mut() else {
+            unreachable!("a request on a channel waits in its table");
+        };
+        http.waiting.insert(WaitingRequest {
             reply,
             is_post: true,
             call: None,
@@ -209,6 +214,15 @@ fn handle(
     }
 }
 
+/// The user and the holder of the peer, as far as they are known.
+fn peer_of(source: Source, context: &Context<'_>) -> (Option<UserText>, Option<HolderKey>) {
+    if !source.is_unix() {
+        return (None, context.peer);
+    }
+    let (user, holder) = context.known_peer();
+    (user.map(UserName::text), Some(holder))
+}
+
 /// The principal: that of a header, else `of_connection`.
 pub(super) fn principal_of<'a>(
     head: &RequestHead<'a>,
@@ -236,6 +250,11 @@ fn check<'a>(
         _ => rules.origins[usize::from(source.listener())].check(host, origin),
     };
     allowed.map_err(|refusal| Reason::Forbidden(refusal.explain(host, origin)))?;
+    let is_upgrade = head.upgrades_to_websocket && head.method == Method::Get;
+    if source.binding() == Binding::WebSocket && !is_upgrade {
+        let text = "this address serves WebSocket: send a GET with Upgrade: websocket";
+        return Err(Reason::UpgradeRequired(text));
+    }
     let route = http::route(head, &rules.endpoint_path)?;
     let accept = reply.accept;
     match route {

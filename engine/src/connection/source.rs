@@ -2,6 +2,10 @@
 
 use crate::profile::{Binding, LISTENERS_MAX};
 
+/// The number of a listener, the binding of its connections, and the kind of their peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source(u8);
+
 const NUMBER_BITS: u32 = 4;
 const NUMBER_MASK: u8 = (1 << NUMBER_BITS) - 1;
 const BINDING_MASK: u8 = 0b11;
@@ -9,10 +13,6 @@ const BINDING_MASK: u8 = 0b11;
 const STDIO: u8 = 0b11;
 const UNIX: u8 = 1 << 6;
 const TLS: u8 = 1 << 7;
-
-/// The number of a listener, the binding of its connections, and the kind of their transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source(u8);
 
 impl Source {
     /// Standard input and output.
@@ -36,11 +36,29 @@ impl Source {
         }
     }
 
-    /// The same, of a Unix socket or not.
-    pub(crate) const fn on_unix(self, is_unix: bool) -> Source {
-        match is_unix {
-            true => Source(self.0 | UNIX),
-            false => Source(self.0 & !UNIX),
+    /// Whether TLS comes first.
+    pub(crate) const fn is_tls(self) -> bool {
+        self.0 & TLS != 0
+    }
+
+    /// The same of a Unix socket.
+    pub(crate) const fn on_unix(self) -> Source {
+        Source(self.0 | UNIX)
+    }
+
+    /// The number of the listener.
+    pub(crate) const fn listener(self) -> u8 {
+        self.0 & NUMBER_MASK
+    }
+
+    /// The protocol of the connection.
+    pub(crate) const fn binding(self) -> Binding {
+        const HTTP: u8 = Binding::Http as u8;
+        const LINES: u8 = Binding::Lines as u8;
+        match self.0 >> NUMBER_BITS & BINDING_MASK {
+            HTTP => Binding::Http,
+            LINES | STDIO => Binding::Lines,
+            _ => Binding::WebSocket,
         }
     }
 
@@ -59,27 +77,6 @@ impl Source {
     pub(crate) const fn names_peer_first(self) -> bool {
         self.is_unix() || matches!(self.binding(), Binding::Lines) && !self.is_stdio()
     }
-
-    /// Whether TLS comes first.
-    pub(crate) const fn is_tls(self) -> bool {
-        self.0 & TLS != 0
-    }
-
-    /// The number of the listener.
-    pub(crate) const fn listener(self) -> u8 {
-        self.0 & NUMBER_MASK
-    }
-
-    /// The protocol of the connection.
-    pub(crate) const fn binding(self) -> Binding {
-        const HTTP: u8 = Binding::Http as u8;
-        const LINES: u8 = Binding::Lines as u8;
-        match self.0 >> NUMBER_BITS & BINDING_MASK {
-            HTTP => Binding::Http,
-            LINES | STDIO => Binding::Lines,
-            _ => Binding::WebSocket,
-        }
-    }
 }
 
 impl Default for Source {
@@ -95,14 +92,17 @@ mod tests {
     use crate::profile::{Binding, LISTENERS_MAX};
 
     #[test]
-    fn a_source_has_the_number_and_the_binding_that_it_was_made_with() {
+    fn a_source_has_the_properties_that_it_was_made_with() {
         for number in 0..LISTENERS_MAX as u8 {
             for binding in [Binding::Http, Binding::Lines, Binding::WebSocket] {
                 let source = Source::new(number, binding);
-                for (is_tls, is_unix) in [(false, true), (true, false), (false, false)] {
-                    let source = source.with_tls(is_tls).on_unix(is_unix);
-                    assert_eq!((source.listener(), source.binding()), (number, binding));
-                    assert_eq!((source.is_tls(), source.is_unix()), (is_tls, is_unix));
+                for (source, is_unix) in [(source, false), (source.on_unix(), true)] {
+                    for is_tls in [false, true, false] {
+                        let source = source.with_tls(is_tls);
+                        let found = (source.listener(), source.binding(), source.is_unix());
+                        assert_eq!(found, (number, binding, is_unix));
+                        assert_eq!(source.is_tls(), is_tls);
+                    }
                 }
             }
         }

@@ -1,5 +1,4 @@
-//! The principal of a request: named by the proxy in front in a header, or the user of the process
-//! that sent it.
+//! The principal of a request, named by the proxy in front in a header.
 //!
 //! A proxy such as oauth2-proxy, Envoy or nginx with auth_request authenticates clients and puts
 //! the name into a header, `X-Forwarded-User` or `X-Auth-Request-User`. The header is as
@@ -52,11 +51,6 @@ pub enum PrincipalRefusal {
         /// The header.
         name: Box<str>,
     },
-}
-
-/// The principal of a process at the other end of a Unix socket: its user, as `unix:uid=1000`.
-pub(crate) fn principal_of_user(user: u32) -> String {
-    format!("unix:uid={user}")
 }
 
 impl PrincipalHeader {

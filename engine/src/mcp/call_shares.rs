@@ -16,12 +16,17 @@ pub(super) enum CallsFull {
     /// Other calls have all places.
     #[error("all {max} calls in flight of the shard are taken (calls.in_flight_max)")]
     Calls { max: usize },
-    /// Its client holds its share of calls.
+    /// Its client holds its share of calls. An anonymous client may have more than are counted for
+    /// it: those that began while half of all places were free.
     #[error(
-        "the client has {held} calls in flight, its share of the {max} of the shard \
-         (calls.in_flight_max)"
+        "the client has at least {held} calls in flight, its share while {used} of the {max} of \
+         the shard are taken (calls.in_flight_max)"
     )]
-    CallsOfHolder { held: usize, max: usize },
+    CallsOfHolder {
+        held: usize,
+        used: usize,
+        max: usize,
+    },
     /// The arguments exceed the free bytes of the share.
     #[error(
         "arguments of {bytes} bytes exceed the {free} left of {max} for calls in flight \
@@ -32,10 +37,10 @@ pub(super) enum CallsFull {
         free: usize,
         max: usize,
     },
-    /// Its client holds its share of bytes.
+    /// Its client holds its share of bytes, counted as the calls are.
     #[error(
-        "the client holds {held} bytes of arguments of calls in flight, and {bytes} more exceed \
-         its share of {max} (calls.bytes_max)"
+        "the client holds at least {held} bytes of arguments of calls in flight, and {bytes} more \
+         exceed its share of {max} (calls.bytes_max)"
     )]
     BytesOfHolder {
         bytes: usize,
@@ -64,10 +69,10 @@ impl CallShares {
     /// # Errors
     /// The limit that it would exceed.
     pub(super) fn check(&self, holder: HolderKey, bytes: usize) -> Result<(), CallsFull> {
-        let max = self.calls.max();
+        let (used, max) = (self.calls.used(), self.calls.max());
         self.calls.check(holder, 1).map_err(|lack| match lack {
             Lack::Free { .. } => CallsFull::Calls { max },
-            Lack::Share { held } => CallsFull::CallsOfHolder { held, max },
+            Lack::Share { held } => CallsFull::CallsOfHolder { held, used, max },
         })?;
         self.check_bytes(holder, bytes)
     }

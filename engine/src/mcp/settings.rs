@@ -83,7 +83,7 @@ impl EndpointSettings {
                 events_max: profile.calls.events_queued_max,
             },
             tools: ToolLimits {
-                in_flight_max: profile.tools.in_flight_max,
+                in_flight_max: profile.tools.in_flight_max(&profile.calls),
                 breaker: BreakerLimits {
                     failures_max: profile.tools.failures_max,
                     open_ms: profile.tools.open_ms,

@@ -301,13 +301,6 @@ pub(super) fn fault(addresses: &[ListenAddress]) -> Option<String> {
     if addresses.is_empty() {
         return Some("is empty; give an address, such as \"127.0.0.1:8080\"".to_owned());
     }
-    let is_planned = |it: &&ListenAddress| it.binding == Binding::WebSocket;
-    if let Some(address) = addresses.iter().find(is_planned) {
-        return Some(format!(
-            "has {address}, which this version does not serve; it serves http, https, tcp, tcps, \
-             unix and http+unix"
-        ));
-    }
     let lacks_tls = |it: &&ListenAddress| it.tls && cfg!(not(feature = "tls"));
     if let Some(address) = addresses.iter().find(lacks_tls) {
         return Some(format!(

@@ -17,6 +17,7 @@ pub(crate) const CONNECTION_BYTES: u64 = 128;
 /// The memory that clients can make one shard of this profile hold, in bytes, if one ring may have
 /// `allowed` sockets.
 fn shard_bytes_max(profile: &ShardProfile, allowed: u32) -> u64 {
+    let rings = profile.rings(allowed);
     let bounded = [
         profile.connection.input_bytes_max,
         profile.connection.output_bytes_per_shard_max,
@@ -24,14 +25,16 @@ fn shard_bytes_max(profile: &ShardProfile, allowed: u32) -> u64 {
         2 * profile.calls.bytes_max,
         profile.streams.kept_bytes_max,
         profile.tasks.bytes_max,
-        profile.executor.io_memory_bytes,
     ];
     let bounded: u64 = bounded.iter().map(|bytes| *bytes as u64).sum();
-    let rings = profile.rings(allowed);
-    bounded
-        + rings.buffers_bytes()
+    let for_clients = bounded
         + profile.sessions.per_shard_max as u64 * SESSION_BYTES
-        + u64::from(rings.ring.descriptors) * CONNECTION_BYTES
+        + u64::from(rings.ring.descriptors) * CONNECTION_BYTES;
+    let for_clients = match profile.overload.memory_bytes_max {
+        0 => for_clients,
+        bytes_max => for_clients.min(bytes_max),
+    };
+    for_clients + rings.buffers_bytes() + profile.executor.io_memory_bytes as u64
 }
 
 impl Profile {
@@ -141,7 +144,7 @@ impl MemoryBudget {
                 "clients can take more memory than there is ({budget}), which ends the process: \
                  lower connection.input_bytes_max, connection.output_bytes_per_shard_max, \
                  calls.bytes_max, tasks.bytes_max, streams.kept_bytes_max or the number of shards, \
-                 or raise the limit"
+                 set overload.memory_bytes_max to what each shard may hold, or raise the limit"
             );
         }
         budget
@@ -244,6 +247,14 @@ mod tests {
             let budget = MemoryBudget { bytes_max, limit };
             assert_eq!(budget.exceeds_limit(), exceeds);
         }
+        // With a limit on all of it together, they come to no more.
+        let defaults = Profile::default();
+        let mut limited = Profile::default();
+        limited.overload.memory_bytes_max = 1 << 20;
+        let limited = shard_bytes_max(&limited.for_core(0), 100);
+        let rings = defaults.for_core(0).rings(100).buffers_bytes();
+        let io_memory = defaults.executor.io_memory_bytes as u64;
+        assert_eq!(limited, (1 << 20) + rings + io_memory);
         let text = MemoryBudget {
             bytes_max: (5 << 20) + 1,
             limit: limit(4 << 20, "a test"),

@@ -30,9 +30,10 @@ knobs! {
         /// Bytes of memory that a shard may hold for its clients: unfinished requests, unsent
         /// answers, calls, kept events, tasks, sessions, connections, and buffers for reuse. At
         /// four fifths of it such buffers are freed; at nine tenths sessions end that were idle for
-        /// ten seconds; from all of it on, new connections are closed, and unfinished requests and
-        /// new calls refused with 503. 0 for three quarters of the limit on memory of the process,
-        /// divided by its shards: the rest is for the program, its handlers and the kernel.
+        /// ten seconds; from all of it on, new connections are closed, and unfinished requests, new
+        /// calls and new sessions refused with 503. 0 for three quarters of the limit on memory of
+        /// the process, divided by its shards: the rest is for the program, its handlers and the
+        /// kernel.
         memory_bytes_max: u64 = 0, within(0..=1 << 31);
     }
 }

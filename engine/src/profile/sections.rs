@@ -42,10 +42,11 @@ knobs! {
     /// Calls of one tool, and the refusal of one that keeps failing. A shard counts for itself.
     #[derive(Copy, Eq)]
     Tools as "tools" {
-        /// Pending calls of one tool on a shard, unless the tool has a limit of its own: half of
-        /// `calls.in_flight_max`, so that a tool that hangs leaves places to the others. Past it a
-        /// call is refused as overloaded before its handler starts.
-        in_flight_max: usize = 8192, within(1..=1_000_000);
+        /// Pending calls of one tool on a shard, unless the tool has a limit of its own; default
+        /// half of `calls.in_flight_max`, so that a tool that hangs leaves places to the others. At
+        /// most `calls.in_flight_max`. Past it a call is refused as overloaded before its handler
+        /// starts.
+        in_flight_max: Option<usize> = None, within(1..=1_000_000);
         /// Failures of a tool in a row after which its calls are refused as overloaded: a failure
         /// is a panic, a timeout, or an error that is not meant for the client. A hundred are no
         /// accident. 0 never refuses.
@@ -53,6 +54,14 @@ knobs! {
         /// Milliseconds until one call of such a tool is let through to see whether it works again;
         /// if so, all are. A backend that restarts is back in some seconds.
         open_ms: u64 = 5000, within(100..=DAY_MS);
+    }
+}
+
+impl Tools {
+    /// Pending calls of one tool on a shard with `calls`.
+    pub(crate) fn in_flight_max(&self, calls: &Calls) -> usize {
+        self.in_flight_max
+            .unwrap_or(calls.in_flight_max.div_ceil(2))
     }
 }
 

@@ -10,7 +10,7 @@ use corelane_protocol::limits::HttpLimits;
 
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride, Server};
-use super::{Tls, Unix};
+use super::{Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -54,10 +54,11 @@ fn complete() -> Profile {
             threads: Some(2),
             queue_max: 1024,
         },
-        tls: Tls {
-            handshake_threads: Some(1),
-            ..Tls::default()
+        tools: Tools {
+            in_flight_max: Some(1000),
+            ..Tools::default()
         },
+        tls: Tls::complete(),
         core: vec![CoreProfile {
             id: 0,
             role: CoreRole::Shard,
@@ -166,7 +167,13 @@ fn profiles_contain_only_their_changes() {
 #[test]
 fn limits_of_the_protocol_are_the_defaults_of_the_profile() {
     let Profile { http, json, .. } = Profile::default();
-    assert_eq!(http.limits(), HttpLimits::default());
+    let of_http = HttpLimits {
+        head_bytes_max: http.head_bytes_max,
+        headers_max: http.headers_max,
+        target_bytes_max: http.target_bytes_max,
+        body_bytes_max: http.body_bytes_max,
+    };
+    assert_eq!(of_http, HttpLimits::default());
     let of_json = JsonLimits {
         depth_max: json.depth_max,
         nodes_max: json.nodes_max,
@@ -342,7 +349,7 @@ fn relations_are_between_knobs_that_exist() {
     let profile = Profile::default();
     for (_, key, other) in super::RELATIONS {
         for key in [key, other] {
-            assert!(profile.number(key).is_some(), "{key}");
+            assert!(profile.find(key).is_some(), "{key}");
         }
     }
 }
@@ -390,6 +397,11 @@ fn refuses_knobs_that_contradict_each_other() {
          the first to 14000 or raise the second to 15000",
     );
     check(
+        "[calls]\nin_flight_max = 256\n[tools]\nin_flight_max = 8192",
+        "tools.in_flight_max = 8192 must be at most calls.in_flight_max = 256: lower the first to \
+         256 or raise the second to 8192",
+    );
+    check(
         "[lanes]\nrequest = 8192",
         "lanes.request = 8192 must be at most lanes.reply = 4096: lower the first to 4096 or \
          raise the second to 8192",
@@ -399,6 +411,26 @@ fn refuses_knobs_that_contradict_each_other() {
         "budget.completions_per_turn = 20000 must be at most ring.completion_entries = 16384: \
          lower the first to 16384 or raise the second to 20000",
     );
+}
+
+#[test]
+fn one_tool_has_half_of_the_calls_unless_the_profile_says_otherwise() {
+    for (text, expected) in [
+        ("", 8192),
+        ("[calls]\nin_flight_max = 256", 128),
+        ("[calls]\nin_flight_max = 1", 1),
+        (
+            "[calls]\nin_flight_max = 256\n[tools]\nin_flight_max = 256",
+            256,
+        ),
+    ] {
+        let profile = Profile::from_toml(text).expect("the profile is valid");
+        assert_eq!(
+            profile.tools.in_flight_max(&profile.calls),
+            expected,
+            "{text}"
+        );
+    }
 }
 
 #[test]

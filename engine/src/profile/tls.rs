@@ -87,6 +87,15 @@ impl Tls {
         self.handshake_threads.unwrap_or(shards.div_ceil(2))
     }
 
+    /// Each optional knob has a value.
+    #[cfg(test)]
+    pub(super) fn complete() -> Tls {
+        Tls {
+            handshake_threads: Some(1),
+            ..Tls::default()
+        }
+    }
+
     /// The lists are bounded, and clients that present certificates have an authority.
     pub(super) fn check_lists(&self) -> Result<(), ProfileError> {
         let lists = [

@@ -48,10 +48,10 @@ pub struct RunningServer {
     received: Receiver<Event>,
     /// Watches of directories, for the life of the server.
     watches: Vec<Watch>,
-    /// The files of Unix sockets, removed after the shards have ended.
-    pub(super) socket_files: Vec<SocketFile>,
     /// The certificates of listeners with TLS.
     certificates: Option<Certificates>,
+    /// The files of Unix sockets, removed after the shards have ended.
+    pub(super) socket_files: Vec<SocketFile>,
     /// Drives the I/O of handlers; dropped after the shards have ended.
     runtime: Option<HandlerRuntime>,
 }
@@ -74,8 +74,8 @@ impl RunningServer {
             events,
             received,
             watches: Vec::new(),
-            socket_files: Vec::new(),
             certificates: None,
+            socket_files: Vec::new(),
             runtime: None,
         }
     }

@@ -108,14 +108,16 @@ impl Shard {
     pub(super) fn insert(&mut self, index: u32, connection: Connection) -> SlotKey {
         self.handling.meter.count(Counter::ConnectionsAccepted);
         self.handling.meter.count(Counter::ConnectionsOpen);
-        self.slots.insert_at(index, connection)
+        let is_tls = connection.source.is_tls();
+        let key = self.slots.insert_at(index, connection);
+        if is_tls {
+            self.secured.insert(key);
+        }
+        key
     }
 
     /// Reads what the peer of a connection sends.
     pub(super) fn begin_reading(&mut self, key: SlotKey) {
-        if self.slots.get(key).is_some_and(|it| it.source.is_tls()) {
-            self.secured.insert(key);
-        }
         self.rings.of(key).watch(key);
         self.set_timer(key);
         if self.handling.is_draining {

@@ -64,9 +64,10 @@ impl Accepts {
     /// Accepts from a listener that has this number in its shard.
     pub(super) fn from(listener: Kept<Listener>, number: u8) -> Accepts {
         Accepts {
-            source: Source::new(number, listener.binding())
-                .with_tls(listener.is_tls())
-                .on_unix(listener.is_unix()),
+            source: match listener.is_unix() {
+                true => Source::new(number, listener.binding()).on_unix(),
+                false => Source::new(number, listener.binding()).with_tls(listener.is_tls()),
+            },
             peer_family: listener.peer_family(),
             listener: Some(listener),
             mode: Accepting::RetryAt(0),

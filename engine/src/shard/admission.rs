@@ -13,7 +13,7 @@ use crate::connection::http::Connection;
 use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::network::Network;
-use crate::guard::principal::principal_of_user;
+use crate::guard::peer::{KnownPeer, UserName};
 use crate::meter::Counter;
 use corelane_io::ring::Peer;
 use corelane_io::slots::SlotKey;
@@ -43,20 +43,19 @@ impl Shard {
             return;
         };
         let source = connection.source;
-        if !source.names_peer_first() || self.handling.holders.contains_key(&key.index) {
+        if !source.names_peer_first() || self.handling.peers.contains_key(&key.index) {
             return;
         }
-        match peer {
+        let known = match peer {
             Some(Peer::User(user)) if self.handling.rules.user_is_principal => {
-                let principal = principal_of_user(user).into_boxed_str();
-                self.handling.principals.insert(key.index, principal);
+                KnownPeer::User(UserName::of(user))
             }
-            None if source.is_unix() => {
-                self.warn_of_unknown_peer("the principal of its requests is not known");
-            }
-            _ => {}
+            _ => KnownPeer::Anonymous(holder),
+        };
+        if source.is_unix() && peer.is_none() {
+            self.warn_of_unknown_peer("the principal of its requests is not known");
         }
-        self.handling.holders.insert(key.index, holder);
+        self.handling.peers.insert(key.index, known);
         self.begin_reading(key);
     }
 
@@ -148,8 +147,7 @@ impl Shard {
     pub(super) fn forget_admitted(&mut self, key: SlotKey, source: Source) {
         self.note_connections();
         if source.names_peer_first() {
-            self.handling.holders.remove(&key.index);
-            self.handling.principals.remove(&key.index);
+            self.handling.peers.remove(&key.index);
         }
         if self.profile.overload.connections_per_address_max > 0 {
             self.addresses.remove(key.index);

@@ -14,8 +14,6 @@ use corelane_protocol::binding::precedence::goes_first;
 /// Completions that wait at most; the rest stays in the ring. Half of the receive buffers of a
 /// shard, so that the others bring what goes first.
 const ARRIVALS_MAX: usize = 2048;
-/// Completions in a turn up to which each is handled when it is reaped: nothing waits long.
-const FEW: usize = 64;
 /// Requests between two looks at the clock.
 const REQUESTS_PER_LOOK: u32 = 8;
 
@@ -29,19 +27,22 @@ impl Shard {
         let ready = self.rings.ready() + self.arrivals.len();
         let count = self.rings.reap(&mut completions, most);
         let has_waiting = !self.arrivals.is_empty();
-        self.begin_requests(self.now_us, !self.leftover.is_empty());
-        let begins_crowded = has_waiting || completions.len() > FEW;
-        let mut is_crowded = begins_crowded;
+        let mut is_crowded = has_waiting;
+        self.begin_requests(self.now_us, has_waiting || !self.leftover.is_empty());
         for completion in completions.drain(..) {
             if is_crowded {
                 self.handle_or_keep(completion);
-            } else {
-                self.handling.requests_per_connection = self.requests_per_connection();
-                self.handle_completion(completion);
-                is_crowded = !self.has_time();
+                continue;
+            }
+            self.handling.requests_per_connection = self.requests_per_connection();
+            self.handle_completion(completion);
+            if !self.has_time() {
+                is_crowded = true;
+                self.begin_requests(self.clock_us(), true);
             }
         }
-        if begins_crowded {
+        if has_waiting {
+            self.begin_requests(self.clock_us(), !self.leftover.is_empty());
             self.handle_arrivals();
         }
         let left = self.rings.ready() + self.arrivals.len();
@@ -51,22 +52,26 @@ impl Shard {
         has_waiting || count > usize::from(self.has_ticked)
     }
 
-    /// Begins to answer requests of one of two kinds, new ones and leftover ones, at this time. If
-    /// there are some of the other kind too, each gets half of the time of a turn.
+    /// Begins to answer requests of one kind at this time: those that go first, new ones, or
+    /// leftover ones. If there are some of another kind too, there is half of the time of a turn.
     pub(super) fn begin_requests(&mut self, now_us: u64, is_shared: bool) {
         let time_us = self.profile.budget.request_time_us;
         self.requests_until_us = now_us + if is_shared { time_us / 2 } else { time_us };
         self.handling.requests_since_look = 0;
     }
 
-    /// Whether there is time for another request. The clock is read now and then.
+    /// Whether there is time for another request of the kind; for some of them there always is. The
+    /// clock is read now and then.
     #[inline]
     pub(super) fn has_time(&mut self) -> bool {
         if self.handling.requests_since_look < REQUESTS_PER_LOOK {
             return true;
         }
-        self.handling.requests_since_look = 0;
-        self.clock_us() < self.requests_until_us
+        let has_time = self.clock_us() < self.requests_until_us;
+        if has_time {
+            self.handling.requests_since_look = 0;
+        }
+        has_time
     }
 
     /// Microseconds since the shard was started.
@@ -106,9 +111,8 @@ impl Shard {
         self.arrivals.iter().any(is_of)
     }
 
-    /// Handles input that waits, the oldest first, while there is time; some of it in any case.
+    /// Handles input that waits, the oldest first, while there is time.
     fn handle_arrivals(&mut self) {
-        self.handling.requests_since_look = 0;
         while self.has_time()
             && let Some(completion) = self.arrivals.pop_front()
         {

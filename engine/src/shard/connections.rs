@@ -221,7 +221,14 @@ impl Shard {
         };
         (connection.armed, connection.armed_for) = connection.armed_timer();
         match connection.armed.duration_ms(&self.profile) {
-            Some(duration_ms) => self.wheel.schedule(key.index, self.now_ms + duration_ms),
+            Some(duration_ms) => {
+                let due_ms = match connection.armed {
+                    Timer::Body => connection.channel().and_then(|it| it.message_due_ms()),
+                    _ => None,
+                };
+                let due_ms = due_ms.unwrap_or(self.now_ms + duration_ms);
+                self.wheel.schedule(key.index, due_ms);
+            }
             None => self.wheel.cancel(key.index),
         }
     }
@@ -246,12 +253,12 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, channel) = (buffers.waiting.take(), buffers.channel.take());
+        let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
         if let Some(channel) = channel {
-            self.channel_gone(key, *channel);
+            self.channel_gone(key, channel);
         }
         if let Some(waiting) = waiting {
             self.note_capacity();
@@ -360,7 +367,9 @@ impl Shard {
             return;
         };
         // A change of state that was not a step leaves an old deadline behind.
-        if connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet {
+        let is_old = connection.armed == Timer::Quiet && connection.timer() != Timer::Quiet;
+        let due_ms = connection.channel().and_then(|it| it.message_due_ms());
+        if is_old || due_ms.is_some_and(|due_ms| due_ms > self.now_ms) {
             return self.set_timer(key);
         }
         let mut context = self.handling.context(key);

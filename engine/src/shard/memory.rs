@@ -74,7 +74,8 @@ impl Shard {
                 held_bytes,
                 suppressed,
                 "the shard holds more than {bytes_max} bytes for its clients: new connections are \
-                 closed, new calls and unfinished requests refused; see overload.memory_bytes_max"
+                 closed, new calls, sessions and unfinished requests refused; see \
+                 overload.memory_bytes_max"
             );
         }
     }

@@ -174,8 +174,8 @@ impl Shard {
                 let Some(connection) = self.slots.get_mut(key) else {
                     return;
                 };
-                if connection.source.is_tls() && self.is_truncated(key) {
-                    return self.close(key);
+                if connection.source.is_tls() && !self.is_end_announced(key) {
+                    return;
                 }
                 let Some(connection) = self.slots.get_mut(key) else {
                     return;

@@ -32,9 +32,8 @@ use crate::transport::tls::session::Session;
 use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::slots::SlotKey;
 
-/// Bytes of a handshake that may wait while a step of it runs: as many as rustls reads of one
-/// message.
-const INPUT_BYTES_MAX: usize = 64 << 10;
+/// With so many bytes behind those of a step of a handshake that runs, reading stops.
+const LATER_BYTES_MAX: usize = 16 << 10;
 /// Memory of one handshake under way, and of one established connection, as they were measured.
 const HANDSHAKE_BYTES: usize = 32 << 10;
 const ESTABLISHED_BYTES: usize = 1536;
@@ -69,7 +68,12 @@ enum State {
     /// Nothing was received.
     New,
     /// A step of the handshake is on the pool; these bytes came meanwhile.
-    OnPool(JobId, Vec<u8>),
+    OnPool {
+        job: JobId,
+        later: Vec<u8>,
+        /// And then the end of the byte stream.
+        is_ended: bool,
+    },
     /// The handshake waits for its peer; these bytes were not used yet.
     Blocked(Box<Handshake>, Vec<u8>),
     Established(Box<Records>),
@@ -87,6 +91,17 @@ pub(super) enum Progress {
     Failed(Option<HandshakeError>),
     /// Its peer ended the connection.
     Closed,
+}
+
+/// The meaning of the end of a byte stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The peer announced it.
+    Announced,
+    /// The last message may have been cut (RFC 8446 6.1).
+    Truncated,
+    /// It is not known before the step of the handshake is over.
+    Later,
 }
 
 impl Secured {
@@ -134,7 +149,7 @@ impl Secured {
         match state {
             State::Established(records) => *input_bytes -= records.held_bytes(),
             // Its result finds no connection, if it has started.
-            State::OnPool(job, _) => _ = self.offload.withdraw(WorkKind::Handshake, job),
+            State::OnPool { job, .. } => _ = self.offload.withdraw(WorkKind::Handshake, job),
             State::Blocked(..) | State::New | State::Over => {}
         }
     }
@@ -152,11 +167,13 @@ impl Secured {
         };
         match state {
             State::Established(records) => records.received(connection, bytes, context),
-            State::OnPool(_, input) if input.len() + bytes.len() <= INPUT_BYTES_MAX => {
-                input.extend_from_slice(bytes);
+            State::OnPool { later, .. } => {
+                later.extend_from_slice(bytes);
+                if later.len() >= LATER_BYTES_MAX {
+                    connection.pause_handshake(context);
+                }
                 Effect::None
             }
-            State::OnPool(..) => Effect::Close,
             State::Over => {
                 connection.received(bytes, context);
                 Effect::None
@@ -208,8 +225,13 @@ impl Secured {
         let work = move |wake: &_| task.run(handshake, config, input, wake);
         match self.offload.submit(WorkKind::Handshake, work) {
             Ok(job) => {
-                self.states
-                    .insert(key.index, State::OnPool(job, Vec::new()));
+                let (later, is_ended) = (Vec::new(), false);
+                let on_pool = State::OnPool {
+                    job,
+                    later,
+                    is_ended,
+                };
+                self.states.insert(key.index, on_pool);
                 Effect::None
             }
             Err(_) => {
@@ -239,18 +261,30 @@ impl Secured {
         let Some(state) = self.states.get_mut(&key.index) else {
             return Progress::Closed;
         };
-        let State::OnPool(_, later) = std::mem::replace(state, State::Over) else {
+        let on_pool = std::mem::replace(state, State::Over);
+        let State::OnPool {
+            later, is_ended, ..
+        } = on_pool
+        else {
             return Progress::Closed;
         };
         input.extend_from_slice(&later);
         match step {
+            Some(Ok(Step::Blocked(_))) if later.is_empty() && is_ended => {
+                self.handshakes -= 1;
+                return Progress::Closed;
+            }
             Some(Ok(Step::Blocked(handshake))) if later.is_empty() => {
                 *state = State::Blocked(handshake, input);
                 self.note_blocked(key);
                 return Progress::None;
             }
             Some(Ok(Step::Blocked(handshake))) => {
-                return match self.submit(key, Some(handshake), input) {
+                let effect = self.submit(key, Some(handshake), input);
+                if is_ended {
+                    self.ended(key);
+                }
+                return match effect {
                     Effect::None => Progress::None,
                     _ => Progress::Closed,
                 };
@@ -264,7 +298,7 @@ impl Secured {
                 Progress::Established(PlainRecords {
                     plaintext: established.plaintext,
                     records: input,
-                    is_read_closed: established.is_read_closed,
+                    is_ended,
                     is_resumed: established.is_resumed,
                     principal: established.principal,
                 })
@@ -331,10 +365,18 @@ impl Secured {
         (!sealed.is_empty()).then_some(sealed)
     }
 
-    /// Whether the end of the byte stream is not the end that the peer announced.
-    pub(super) fn is_truncated(&mut self, key: SlotKey) -> bool {
-        let session = self.session(key);
-        session.is_some_and(|session| !session.is_read_closed())
+    /// The byte stream of a connection has ended.
+    pub(super) fn ended(&mut self, key: SlotKey) -> Ending {
+        match self.states.get_mut(&key.index) {
+            Some(State::OnPool { is_ended, .. }) => {
+                *is_ended = true;
+                Ending::Later
+            }
+            Some(State::Established(records)) if !records.session.is_read_closed() => {
+                Ending::Truncated
+            }
+            _ => Ending::Announced,
+        }
     }
 
     /// Frees the ciphers of an idle connection.
@@ -362,7 +404,7 @@ impl Secured {
 
 impl State {
     fn is_handshake(&self) -> bool {
-        matches!(self, State::OnPool(..) | State::Blocked(..))
+        matches!(self, State::OnPool { .. } | State::Blocked(..))
     }
 }
 

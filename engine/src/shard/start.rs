@@ -22,7 +22,7 @@ use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::{Holders, Principals, Rules};
+use crate::connection::context::{Principals, Rules};
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
@@ -459,7 +459,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         scratch: Vec::new(),
         forwards: Vec::new(),
         postponed: Vec::new(),
-        holders: Holders::default(),
+        peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
             lines: profile.lines,

@@ -23,3 +23,4 @@ mod rings;
 mod sessions;
 mod spinning;
 mod test_shard;
+mod websocket;

@@ -3,7 +3,7 @@
 //! Output is sealed when a step ends, in [`Shard::finish_step`]; behind that are only bytes as they
 //! are sent.
 
-use super::secured::{Effect, Finished, PlainRecords, Progress};
+use super::secured::{Effect, Ending, Finished, PlainRecords, Progress};
 use super::work::Shard;
 use crate::connection::http::Phase;
 use crate::meter::Counter;
@@ -25,14 +25,26 @@ impl Shard {
             count += 1;
             self.handshake_step(finished);
         }
+        if count > 0 {
+            self.end_excess();
+        }
         count > 0
+    }
+
+    /// Ends the handshakes that have waited longest for their peers, if there are too many.
+    fn end_excess(&mut self) {
+        while let Some(oldest) = self.secured.poll_excess() {
+            self.handling.meter.count(Counter::TlsHandshakesEvicted);
+            self.close(oldest);
+        }
     }
 
     fn handshake_step(&mut self, finished: Finished) {
         let key = finished.key;
-        if self.slots.get(key).is_none() {
+        let Some(connection) = self.slots.get_mut(key) else {
             return;
-        }
+        };
+        let was_paused = connection.resume_handshake();
         let progress = self.secured.proceed(key, finished.step, finished.input);
         let out = (!finished.out.is_empty()).then(|| Chunk::from(finished.out));
         match progress {
@@ -47,6 +59,9 @@ impl Shard {
                 self.finish_sealed(key, out);
                 self.established(key, first);
             }
+        }
+        if was_paused {
+            self.receive(key);
         }
     }
 
@@ -66,14 +81,14 @@ impl Shard {
         if !first.plaintext.is_empty() {
             connection.received(&mut first.plaintext, &mut context);
         }
-        let mut effect = self
+        let effect = self
             .secured
             .received(connection, &mut first.records, &mut context);
-        if first.is_read_closed {
-            effect = Effect::Ended;
-        }
         let out = context.out.take();
         self.apply(key, effect, out);
+        if first.is_ended && self.slots.get(key).is_some() {
+            self.is_end_announced(key);
+        }
         if self.handling.is_draining && self.slots.get(key).is_some() {
             // Its first request may be there, and then it is served.
             self.receive(key);
@@ -110,11 +125,6 @@ impl Shard {
         match effect {
             Effect::None => {
                 self.finish_step(key, out);
-                // The handshake that this one began may be one too many.
-                if let Some(oldest) = self.secured.poll_excess() {
-                    self.handling.meter.count(Counter::TlsHandshakesEvicted);
-                    self.close(oldest);
-                }
             }
             Effect::Close => self.close(key),
             Effect::Ended => {
@@ -179,14 +189,15 @@ impl Shard {
         Ok(sealed)
     }
 
-    /// The end of the byte stream of a connection with TLS. Returns whether it came too early: the
-    /// last message may have been cut (RFC 8446 6.1).
-    pub(super) fn is_truncated(&mut self, key: SlotKey) -> bool {
-        let is_truncated = self.secured.is_truncated(key);
-        if is_truncated {
+    /// The byte stream of a connection with TLS has ended. Returns whether its peer announced that:
+    /// otherwise the connection is closed, now or after the handshake.
+    pub(super) fn is_end_announced(&mut self, key: SlotKey) -> bool {
+        let ending = self.secured.ended(key);
+        if ending == Ending::Truncated {
             self.handling.meter.count(Counter::TlsTruncated);
+            self.close(key);
         }
-        is_truncated
+        ending == Ending::Announced
     }
 
     /// Sends the last record of a connection whose output is sent. Returns whether it is on its

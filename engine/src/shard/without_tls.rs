@@ -16,8 +16,8 @@ impl Shard {
 
     pub(super) fn apply(&mut self, _: SlotKey, _: Effect, _: Option<Chunk>) {}
 
-    pub(super) fn is_truncated(&mut self, _: SlotKey) -> bool {
-        false
+    pub(super) fn is_end_announced(&mut self, _: SlotKey) -> bool {
+        true
     }
 
     pub(super) fn ends_with_a_record(&mut self, _: SlotKey) -> bool {

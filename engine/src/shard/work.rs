@@ -20,7 +20,7 @@ use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Holders, Principals, Rules};
+use crate::connection::context::{Context, KnownPeers, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
@@ -143,6 +143,7 @@ pub(super) struct OverloadWarnings {
     pub(super) address: Throttle,
     pub(super) unknown_address: Throttle,
     pub(super) delay: Throttle,
+    pub(super) output: Throttle,
 }
 
 impl OverloadWarnings {
@@ -155,6 +156,7 @@ impl OverloadWarnings {
             address: throttle(),
             unknown_address: throttle(),
             delay: throttle(),
+            output: throttle(),
         }
     }
 }
@@ -189,8 +191,8 @@ pub(crate) struct Handling {
     pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
     /// Requests of this step that wait for the addresses of their peers.
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
-    /// The holders of peers that were looked up first.
-    pub(super) holders: Holders,
+    /// The peers of connections that know theirs, by their indexes.
+    pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     /// The principals of connections that have one, whatever they send.
     pub(super) principals: Principals,
@@ -221,7 +223,7 @@ impl Handling {
             postponed: &mut self.postponed,
             peer: None,
             principals: &self.principals,
-            holders: &self.holders,
+            peers: &self.peers,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,

@@ -1,12 +1,10 @@
 //! Messages that are handled before others which arrived earlier.
 
-use memchr::memmem;
+use memchr::{memchr, memchr_iter};
 
 /// Bytes of a message that are looked at: a method is named early, and a result that is large
 /// begins early.
 const LOOKED_AT_BYTES_MAX: usize = 256;
-const METHOD: &[u8] = br#""method""#;
-const RESPONSE_KEYS: [&[u8]; 2] = [br#""result""#, br#""error""#];
 
 /// Whether the message at the start of `bytes`, in HTTP/1.1 or as a line, is a ping, a notification
 /// or a response, as far as its first bytes show. These cost little, and others wait for them: a
@@ -24,23 +22,33 @@ const RESPONSE_KEYS: [&[u8]; 2] = [br#""result""#, br#""error""#];
 pub fn goes_first(bytes: &[u8]) -> bool {
     let message = match bytes {
         [b'{', ..] => bytes,
-        [b'P', b'O', b'S', b'T', b' ', ..] => match memmem::find(bytes, b"\r\n\r\n") {
-            Some(end) => &bytes[end + 4..],
+        // The fields of a head have no braces.
+        [b'P', b'O', b'S', b'T', b' ', ..] => match memchr(b'{', bytes) {
+            Some(start) => &bytes[start..],
             None => return false,
         },
         _ => return false,
     };
     let start = &message[..message.len().min(LOOKED_AT_BYTES_MAX)];
-    let method = memmem::find(start, METHOD).and_then(|at| {
-        let value = start[at + METHOD.len()..].trim_ascii_start();
-        Some(value.strip_prefix(b":")?.trim_ascii_start())
-    });
-    match method {
-        Some(name) => name.starts_with(br#""ping""#) || name.starts_with(br#""notifications/"#),
-        None => RESPONSE_KEYS
-            .iter()
-            .any(|key| memmem::find(start, key).is_some()),
+    for at in memchr_iter(b'"', start) {
+        let rest = &start[at..];
+        if let Some(value) = value_of(rest, br#""method""#) {
+            return value.starts_with(br#""ping""#) || value.starts_with(br#""notifications/"#);
+        }
+        if value_of(rest, br#""result""#)
+            .or(value_of(rest, br#""error""#))
+            .is_some()
+        {
+            return true;
+        }
     }
+    false
+}
+
+/// The text behind `key` and its colon, if `text` begins with them.
+fn value_of<'t>(text: &'t [u8], key: &[u8]) -> Option<&'t [u8]> {
+    let value = text.strip_prefix(key)?.trim_ascii_start();
+    Some(value.strip_prefix(b":")?.trim_ascii_start())
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use crate::shards::one_on_each_shard;
 const CALLS_MAX: usize = 4;
 
 fn few_calls() -> String {
-    format!("[calls]\nin_flight_max = {CALLS_MAX}\n[ring]\ndescriptors = 64")
+    format!(
+        "[calls]\nin_flight_max = {CALLS_MAX}\n[tools]\nin_flight_max = {CALLS_MAX}\n\
+         [ring]\ndescriptors = 64"
+    )
 }
 
 /// Whether the server accepts one more call that waits.

@@ -56,8 +56,13 @@ const AMBIGUOUS: &[(u16, &[&str])] = &[
 
 #[test]
 fn ambiguous_requests_are_refused_and_smuggle_nothing() {
-    for shards in [1, 2] {
-        let server = Setup::shards(shards).profile(SMALL).start();
+    let setups = [
+        Setup::shards(1),
+        Setup::shards(2),
+        Setup::shards(1).secured(),
+    ];
+    for setup in setups {
+        let server = setup.profile(SMALL).start();
         let mut probe = LivenessProbe::of(&server);
         for (status, cases) in AMBIGUOUS {
             for rest in *cases {
@@ -73,8 +78,6 @@ fn ambiguous_requests_are_refused_and_smuggle_nothing() {
 
 #[test]
 fn bytes_that_do_not_begin_like_http_are_refused() {
-    let server = Setup::shards(1).profile(SMALL).start();
-    let mut probe = LivenessProbe::of(&server);
     let cases: &[(&str, u16, &[u8])] = &[
         (
             "TLS",
@@ -105,9 +108,13 @@ fn bytes_that_do_not_begin_like_http_are_refused() {
         ("nothing but zeros", 400, &[0; 64]),
         ("line ends", 400, b"\r\n\r\n\r\n\r\n"),
     ];
-    for (name, status, bytes) in cases {
-        check_refused(&server, name, &[bytes, SMUGGLED].concat(), *status);
-        probe.check(name);
+    for setup in [Setup::shards(1), Setup::shards(1).secured()] {
+        let server = setup.profile(SMALL).start();
+        let mut probe = LivenessProbe::of(&server);
+        for (name, status, bytes) in cases {
+            check_refused(&server, name, &[bytes, SMUGGLED].concat(), *status);
+            probe.check(name);
+        }
     }
 }
 

@@ -192,7 +192,7 @@ fn a_call_that_takes_too_long_is_ended() {
 
 #[test]
 fn calls_past_the_limit_are_refused_as_overload() {
-    let profile = "[calls]\nin_flight_max = 2";
+    let profile = "[calls]\nin_flight_max = 2\n[tools]\nin_flight_max = 2";
     let server = Setup::shards(1).profile(profile).start();
     let mut probe = LivenessProbe::of(&server);
     let mut connections: Vec<Connection> = (0..10).map(|_| server.connect()).collect();

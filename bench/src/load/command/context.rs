@@ -72,9 +72,9 @@ impl<'a> RunContext<'a> {
         };
         let common = self.common;
         Plan {
-            wire: common.url.wire,
             address: self.address.clone(),
             sources,
+            wire: common.url.wire,
             revision: common.revision,
             script: Script::new(&common.url, common.revision, &mix, &common.headers),
             mix,

@@ -11,6 +11,7 @@ use crate::load::target::Wire;
 use corelane_io::chunk::Chunk;
 use corelane_io::ring::{Hangup, Received, Route, Wait};
 use corelane_io::slots::SlotKey;
+use corelane_protocol::framing::websocket::{Opcode, write_frame};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
@@ -89,6 +90,14 @@ impl Worker {
             false => self.ring.recv_multishot(key),
         }
         self.set_stage(key, Stage::Opening);
+        match self.plan.wire {
+            Wire::Http | Wire::Lines => self.begin(key, now),
+            Wire::WebSocket => self.send(key, Purpose::Upgrade, now, now),
+        }
+    }
+
+    /// The connection can carry messages.
+    pub(super) fn begin(&mut self, key: SlotKey, now: u64) {
         match self.plan.revision {
             Revision::Legacy => self.send(key, Purpose::Initialize, now, now),
             Revision::Modern => self.opened(key, now),
@@ -102,6 +111,12 @@ impl Worker {
             Role::Idle => {
                 let kind = self.choose();
                 self.send(key, Purpose::Request(kind), now, now);
+            }
+            // The messages of a session come on its channel.
+            Role::Stream
+                if self.plan.wire != Wire::Http && self.plan.revision == Revision::Legacy =>
+            {
+                self.stands(key, Stage::Streaming, now);
             }
             Role::Stream => self.send(key, Purpose::Stream, now, now),
         }
@@ -171,7 +186,7 @@ impl Worker {
                 let mut events = std::mem::take(&mut self.events);
                 let outcome = match self.slots.get_mut(key) {
                     Some(client) => {
-                        let bytes = self.ring.buffers().bytes(&buffer, bytes);
+                        let bytes = self.ring.buffers().bytes_mut(&buffer, bytes);
                         client.take(bytes, &mut self.heads, &mut self.checkers, &mut events)
                     }
                     None => Ok(()),
@@ -224,6 +239,13 @@ impl Worker {
                     self.broke(key, Failure::Reset, "the server ends each connection", now);
                 }
             }
+            Event::Ping(payload) => {
+                let mut pong = Vec::new();
+                // A client masks with any key that is new; nothing here is chosen by others.
+                let mask = (now as u32).to_be_bytes();
+                write_frame(&mut pong, Opcode::Pong, &payload, Some(mask));
+                self.send_bytes(key, &pong);
+            }
             Event::StreamOpen => self.stands(key, Stage::Streaming, now),
             Event::Notification(_) => self.notified(key, now),
         }
@@ -261,6 +283,7 @@ impl Worker {
         let script = &self.plan.script;
         let is_listen = self.plan.revision == Revision::Modern;
         let template = match purpose {
+            Purpose::Upgrade => &script.upgrade,
             Purpose::Initialize => &script.initialize,
             Purpose::Initialized => &script.initialized,
             Purpose::Request(kind) => &script.kinds[kind],
@@ -268,11 +291,6 @@ impl Worker {
             Purpose::Stream if is_listen => &script.listen,
             Purpose::Stream => &script.stream,
         };
-        let is_on_lines = self.plan.wire == Wire::Lines;
-        if is_on_lines && purpose == Purpose::Stream && !is_listen {
-            // The session has its stream: the connection itself.
-            return self.stands(key, Stage::Streaming, now);
-        }
         let Some(client) = self.slots.get_mut(key) else {
             return;
         };
@@ -290,25 +308,39 @@ impl Worker {
             template.write(&mut taken, id, session);
             chunk = Some(taken);
         }
-        let exchange = Exchange {
-            purpose,
-            id,
-            intended_ns: intended,
-            sent_ns: now,
-            is_aborted: false,
-        };
-        // A notification on a line has no answer.
-        let is_answered = !is_on_lines || purpose != Purpose::Initialized;
+        // On a channel nothing answers a notification.
+        let is_answered = purpose != Purpose::Initialized || self.plan.wire == Wire::Http;
         if is_answered {
-            client.in_flight.push_back(exchange);
+            client.in_flight.push_back(Exchange {
+                purpose,
+                id,
+                intended_ns: intended,
+                sent_ns: now,
+                is_aborted: false,
+            });
         }
         if let Some(chunk) = chunk {
             client.is_sending = true;
             self.ring.send(key, chunk, 0);
         }
         if !is_answered {
-            self.done(key, exchange, Ending::CORRECT, None, now);
+            self.step(key, purpose, None, now);
         }
+    }
+
+    /// Sends bytes behind those on their way.
+    fn send_bytes(&mut self, key: SlotKey, bytes: &[u8]) {
+        let Some(client) = self.slots.get_mut(key) else {
+            return;
+        };
+        if client.is_sending {
+            client.unsent.extend_from_slice(bytes);
+            return;
+        }
+        let mut chunk = self.chunks.take(bytes.len());
+        chunk.extend_from_slice(bytes);
+        client.is_sending = true;
+        self.ring.send(key, chunk, 0);
     }
 
     pub(super) fn sent(

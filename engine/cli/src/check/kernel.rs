@@ -4,6 +4,7 @@ use procfs::KernelVersion;
 
 use super::finding::{Fault, only_if, probes};
 use super::host::Host;
+use super::limits::locked_memory;
 use super::plan::Plan;
 
 /// The first kernel with all that the rings need.
@@ -75,8 +76,12 @@ fn seccomp(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
 }
 
 fn start(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    let is_explained = is_blocked(host, plan).unwrap_or_default();
-    let error = plan.start_error.as_deref().filter(|_| !is_explained);
+    let is_blocked = is_blocked(host, plan).unwrap_or_default();
+    // The error is of the one shard that was started; the finding has the sum of all.
+    let lacks_memory = locked_memory(host, plan).is_some_and(|faults| !faults.is_empty());
+    let is_explained = |error: &str| is_blocked || lacks_memory && error.contains("RLIMIT_MEMLOCK");
+    let error = plan.start_error.as_deref();
+    let error = error.filter(|error| !is_explained(error));
     let faults = error.map(|error| Fault::change(error, "the message has the remedy"));
     Some(faults.into_iter().collect())
 }

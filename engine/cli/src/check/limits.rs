@@ -5,7 +5,7 @@ use procfs::{FromBufRead, Meminfo};
 
 use super::finding::{Fault, at_least, only_if, probes};
 use super::host::Host;
-use super::plan::Plan;
+use super::plan::{Plan, shards_for};
 
 /// See capabilities(7).
 const CAP_IPC_LOCK: u32 = 14;
@@ -42,16 +42,30 @@ fn ring_sockets(host: &Host) -> Option<u32> {
 fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let (_, hard) = host.limits("Max open files")?;
     let (needed, connections, shards) = (open_files_needed(plan), plan.connections, plan.shards());
-    if needed > hard.min(u64::from(TABLE_ENTRIES_MAX)) {
+    if plan.connections_per_shard > u64::from(TABLE_ENTRIES_MAX) {
+        let fitting = shards_for(connections);
+        let found = format!(
+            "{connections} connections are too many for {shards} shards, each of which holds \
+             {TABLE_ENTRIES_MAX} at most (ring.descriptors)"
+        );
+        let change = format!("--shards {fitting}, or shards = {fitting} under [server]");
+        return Some(vec![Fault::change(found, change)]);
+    }
+    if needed > hard {
         let each = format!("{shards} shards with {connections} connections need {needed}");
         let found = format!("the hard limit on open files is {hard}, and {each}");
         return Some(vec![raise_limit(found, "nofile", needed)]);
     }
     let tables = plan.cores.iter();
     let tables = tables.map(|core| plan.profile.for_core(*core).ring.descriptors);
-    let table = tables.flatten().min().or(ring_sockets(host))?;
+    let set = tables.flatten().min();
+    let table = set.or(ring_sockets(host))?;
     only_if(u64::from(table) < plan.connections_per_shard, || {
-        let found = format!("ring.descriptors = {table} is too low for {connections} connections");
+        let source = match set {
+            Some(table) => format!("ring.descriptors = {table}"),
+            None => format!("{table} per shard, by the hard limit on open files of {hard},"),
+        };
+        let found = format!("{source} is too low for {connections} connections");
         let change = format!("descriptors = {} under [ring]", plan.connections_per_shard);
         Fault::change(found, change)
     })
@@ -65,8 +79,12 @@ fn raise_limit(found: String, limit: &str, value: u64) -> Fault {
 }
 
 fn open_files_ceiling(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
-    let needed = open_files_needed(plan).min(u64::from(TABLE_ENTRIES_MAX));
-    at_least(host, "fs.nr_open", needed, "open files of each shard are")
+    at_least(
+        host,
+        "fs.nr_open",
+        open_files_needed(plan),
+        "open files of each shard are",
+    )
 }
 
 fn host_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
@@ -75,7 +93,7 @@ fn host_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     at_least(host, "fs.file-max", needed, "open files will be")
 }
 
-fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
+pub(super) fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let (limit, _) = host.limits("Max locked memory")?;
     let needed = plan.profile.locked_bytes(&plan.cores, ring_sockets(host)?) as u64;
     let is_bounded = !host.has_capability(CAP_IPC_LOCK);
@@ -106,8 +124,9 @@ fn memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
         Fault::change(
             found,
             "lower connection.input_bytes_max, connection.output_bytes_per_shard_max, \
-             calls.bytes_max, tasks.bytes_max, streams.kept_bytes_max or the number of shards, or \
-             raise the limit (memory.max)",
+             calls.bytes_max, tasks.bytes_max, streams.kept_bytes_max or the number of shards, set \
+             overload.memory_bytes_max to what each shard may hold, or raise the limit \
+             (memory.max)",
         )
     })
 }

@@ -1,5 +1,7 @@
 //! Probes of TCP: queues of connections, ports, memory, connection tracking.
 
+use std::collections::BTreeSet;
+
 use super::finding::{Fault, at_least, exactly, only_if, probes};
 use super::host::Host;
 use super::plan::Plan;
@@ -63,18 +65,25 @@ fn listen_port(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     };
     let addresses = plan.profile.server.listen.iter();
     let ports = addresses.filter_map(|it| Some(u64::from(it.socket_addr()?.port())));
-    let local: Vec<u64> = ports
+    let local: BTreeSet<u64> = ports
         .filter(|&port| (first..=last).contains(&port) && !is_reserved(port))
         .collect();
-    let faults = local.into_iter().map(|port| {
-        let comma = if reserved.is_empty() { "" } else { "," };
-        Fault::sysctl(
-            format!("the port {port} is among the local ports {first} to {last}"),
-            "net.ipv4.ip_local_reserved_ports",
-            format!("{reserved}{comma}{port}"),
-        )
-    });
-    Some(faults.collect())
+    // The setting is replaced as a whole: one command keeps the ports it has and adds all.
+    only_if(!local.is_empty(), || {
+        let added: Vec<String> = local.iter().map(u64::to_string).collect();
+        let kept = reserved
+            .split(',')
+            .map(str::trim)
+            .filter(|it| !it.is_empty());
+        let all = kept.map(str::to_owned).chain(added.iter().cloned());
+        let all = all.collect::<Vec<_>>().join(",");
+        let (ports, are) = match &added[..] {
+            [port] => (format!("port {port}"), "is"),
+            _ => (format!("ports {}", added.join(", ")), "are"),
+        };
+        let found = format!("the {ports} {are} among the local ports {first} to {last}");
+        Fault::sysctl(found, "net.ipv4.ip_local_reserved_ports", all)
+    })
 }
 
 fn tcp_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {

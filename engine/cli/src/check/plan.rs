@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use corelane::profile::CoreRole;
 use corelane::profile::cores::CoreList;
+use corelane::profile::descriptors::TABLE_ENTRIES_MAX;
 use corelane::{Profile, Result, Server};
 
 use super::host::Host;
@@ -49,10 +50,10 @@ impl Plan {
             (None, Some(tables)) => (tables.iter().sum(), tables.iter().max().copied()),
             (connections, _) => (connections.unwrap_or(CONNECTIONS_ASSUMED), None),
         };
-        let uneven = connections.div_ceil(shards as u64) * 100 / 85 + 1;
+        let each = || places_for(connections, shards as u64);
         Plan {
             connections,
-            connections_per_shard: places.unwrap_or(uneven),
+            connections_per_shard: places.unwrap_or_else(each),
             start_error: None,
             profile,
             cores,
@@ -79,6 +80,17 @@ impl Plan {
     pub(crate) fn shards(&self) -> u64 {
         self.cores.len() as u64
     }
+}
+
+/// The places that the file table of each shard needs, see [`Plan::connections_per_shard`].
+fn places_for(connections: u64, shards: u64) -> u64 {
+    connections.div_ceil(shards) * 100 / 85 + 1
+}
+
+/// The fewest shards whose largest file tables hold so many connections.
+pub(crate) fn shards_for(connections: u64) -> u64 {
+    let each = u64::from(TABLE_ENTRIES_MAX - 1) * 85 / 100;
+    connections.div_ceil(each)
 }
 
 /// The cores that the process may run on; the first one if the host does not name them.

@@ -155,6 +155,36 @@ fn each_fault_is_found_by_its_probe() {
     assert_eq!(seen, all.map(|it| it.name).collect());
 }
 
+/// One shard is started on trial, and the server may have more.
+#[test]
+fn too_little_locked_memory_is_one_finding_with_the_sum_of_all_shards() {
+    let case = |profile| Case {
+        host: "container",
+        profile,
+        start_error: "shard 0 needs 712 KiB of locked memory, and the limit (RLIMIT_MEMLOCK) is 8",
+        ..PLAIN
+    };
+    let twelve = case("[server]\nshards = 12");
+    assert_eq!(twelve.lines("start"), [""; 0]);
+    assert!(twelve.lines("locked_memory")[0].contains("12 shards need 8544"));
+    // With enough for the server alone, other processes have taken it.
+    let one = case("[server]\nshards = 1");
+    assert_eq!(one.lines("locked_memory"), [""; 0]);
+    assert_eq!(one.lines("start").len(), 1);
+}
+
+#[test]
+fn a_limit_on_all_memory_of_a_shard_is_enough_for_the_host() {
+    let case = |profile| Case {
+        host: "two-sockets",
+        profile,
+        ..PLAIN
+    };
+    assert_eq!(case("").lines("memory").len(), 1);
+    let limited = case("[overload]\nmemory_bytes_max = 67_108_864");
+    assert_eq!(limited.lines("memory"), [""; 0]);
+}
+
 /// A host that suits a small server on one of its cores.
 #[test]
 fn a_host_without_faults_has_no_findings() {

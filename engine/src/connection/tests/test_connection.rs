@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, Holders, Principals, Rules};
+use crate::connection::context::{Context, KnownPeers, Principals, Rules};
 use crate::connection::http::Connection;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
@@ -46,7 +46,7 @@ pub(super) struct TestConnection {
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
     pub(super) principals: Principals,
-    pub(super) holders: Holders,
+    pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
@@ -80,7 +80,7 @@ impl TestConnection {
             postponed: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
             principals: Principals::default(),
-            holders: Holders::default(),
+            peers: KnownPeers::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
                 lines: LineLimits::default(),
@@ -150,7 +150,7 @@ impl TestConnection {
             postponed: &mut self.postponed,
             peer: self.peer,
             principals: &self.principals,
-            holders: &self.holders,
+            peers: &self.peers,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,

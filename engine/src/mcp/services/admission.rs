@@ -6,12 +6,16 @@ use corelane_protocol::jsonrpc::{Document, Id, OwnedId, ShapeError};
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use super::legacy::is_malformed_response;
+use crate::handler::call::questions::parse_question_id;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
 use crate::meter::Counter;
+
+/// Why nothing is begun that takes memory.
+pub(super) const OUT_OF_MEMORY: Reason<'static> =
+    Reason::Overloaded("the shard holds as much memory as it may (overload.memory_bytes_max)");
 
 /// Where a message of a session goes.
 pub(in crate::mcp) enum Routed {
@@ -78,18 +82,17 @@ impl Services {
     /// Refuses a new call because the shard is overloaded.
     #[cold]
     pub(super) fn refuse_shed(&self, id: Id<'_>, out: &mut Vec<u8>) -> Disposition {
-        let (counter, text) = match self.calls.shedding.is_out_of_memory() {
-            true => (
-                Counter::CallsRefusedMemory,
-                "the shard holds as much memory as it may (overload.memory_bytes_max)",
-            ),
+        let (counter, reason) = match self.calls.shedding.is_out_of_memory() {
+            true => (Counter::CallsRefusedMemory, OUT_OF_MEMORY),
             false => (
                 Counter::CallsRefusedDelay,
-                "the shard has more calls than it can serve in time (overload.loop_delay_ms)",
+                Reason::Overloaded(
+                    "the shard has more calls than it can serve in time (overload.loop_delay_ms)",
+                ),
             ),
         };
         self.context.meter.count(counter);
-        self.context.refuse(Some(id), Reason::Overloaded(text), out)
+        self.context.refuse(Some(id), reason, out)
     }
 
     /// Refuses a text that is no message. A request of the server that it was to answer fails at
@@ -226,4 +229,9 @@ fn no_session(claim: SessionClaim<'_>) -> Reason<'static> {
         SessionClaim::Named { .. } => Reason::SessionUnknown,
         SessionClaim::OfConnection => Reason::NotInitialized,
     }
+}
+
+/// Whether a text that is no message was to answer a request of the server.
+pub(super) fn is_malformed_response(error: ShapeError<'_>) -> bool {
+    matches!(error.answers, Some(Id::String(id)) if parse_question_id(id).is_some())
 }

@@ -13,6 +13,7 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
+use super::admission::{OUT_OF_MEMORY, is_malformed_response};
 use crate::handler::call::RequestOptions;
 use crate::handler::call::questions::parse_question_id;
 use crate::mcp::context::invalid_params;
@@ -43,6 +44,9 @@ impl Services {
         }
         if inbound.channel.is_some_and(|it| it.session.is_some()) {
             return context.refuse(Some(id), Reason::AlreadyInitialized, out);
+        }
+        if self.calls.shedding.is_out_of_memory() {
+            return context.refuse(Some(id), OUT_OF_MEMORY, out);
         }
         let params = match InitializeParams::read(params) {
             Ok(params) => params,
@@ -391,11 +395,6 @@ impl Services {
         self.endings().end_session(session, SessionEnd::Deleted);
         Disposition::Done
     }
-}
-
-/// Whether a text that is no message was to answer a request of the server.
-pub(super) fn is_malformed_response(error: ShapeError<'_>) -> bool {
-    matches!(error.answers, Some(Id::String(id)) if parse_question_id(id).is_some())
 }
 
 /// The text of a client's error, for the handler.

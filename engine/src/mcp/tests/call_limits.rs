@@ -117,7 +117,8 @@ fn a_principal_has_one_share_for_all_kinds_of_calls() {
         for refused in refusals {
             check_refused(
                 &refused,
-                "the client has 80 calls in flight, its share of the 90",
+                "the client has at least 80 calls in flight, its share while 80 of the 90 of the \
+                 shard are taken",
             );
             check_refused(&refused, "calls.in_flight_max");
         }

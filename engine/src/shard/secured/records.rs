@@ -48,7 +48,8 @@ impl Records {
         mut bytes: &mut [u8],
         context: &mut Context<'_>,
     ) -> Effect {
-        while !bytes.is_empty() {
+        // Bytes after the end are ignored (RFC 8446 6.1).
+        while !bytes.is_empty() && !self.session.is_read_closed() {
             let step = match self.partial.is_empty() {
                 true => self.open_next(connection, bytes, context),
                 false => self.complete(connection, bytes, context),
@@ -57,12 +58,11 @@ impl Records {
                 Ok(taken) => bytes = &mut bytes[taken..],
                 Err(fault) => return Effect::Fail(fault),
             }
-            if self.session.is_read_closed() {
-                // Bytes after the end are ignored (RFC 8446 6.1).
-                return Effect::Ended;
-            }
         }
-        Effect::None
+        match self.session.is_read_closed() {
+            true => Effect::Ended,
+            false => Effect::None,
+        }
     }
 
     /// Opens the record at the start of `bytes`, or keeps the part of it that is there. Returns how

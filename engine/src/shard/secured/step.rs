@@ -26,7 +26,8 @@ pub(in crate::shard) struct PlainRecords {
     pub(in crate::shard) plaintext: Vec<u8>,
     /// Later ones that are not.
     pub(in crate::shard) records: Vec<u8>,
-    pub(in crate::shard) is_read_closed: bool,
+    /// The byte stream has ended behind them.
+    pub(in crate::shard) is_ended: bool,
     pub(in crate::shard) is_resumed: bool,
     pub(in crate::shard) principal: Option<Box<str>>,
 }

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
+use crate::profile::memory::SESSION_BYTES;
 use serde_json::{Value, json};
 
 /// The memory of the shard. A body that is not whole takes 512 KiB.
@@ -64,6 +65,34 @@ fn a_shard_without_memory_refuses_what_takes_more_and_serves_the_rest() {
         let answer = other.received_text();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         assert_eq!(accepted.end(), None);
+    });
+}
+
+/// Sessions that are in use are not ended for others, so new ones must not be made.
+#[test]
+fn a_shard_without_memory_makes_no_session_and_goes_on_with_those_it_has() {
+    with_shard(setup, async |shard| {
+        let session = shard.session().await;
+        let (other, _) = shard.client().await;
+        let mut refused = String::new();
+        for _ in 0..BYTES_MAX / SESSION_BYTES + 1000 {
+            other.initializes(json!({}));
+            shard.settle().await;
+            shard.pass(1);
+            let answer = other.received_text();
+            if !answer.starts_with("HTTP/1.1 200") {
+                refused = answer;
+                break;
+            }
+        }
+        assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+        assert!(refused.contains("Retry-After: 1\r\n"), "{refused}");
+        assert!(refused.contains("overload.memory_bytes_max"), "{refused}");
+        assert_eq!(shard.count(Counter::RefusedOverload), 1);
+        other.sends(&other.post(&session, &request(7, "ping", Value::Null)));
+        shard.settle().await;
+        let answer = other.received_text();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     });
 }
 

@@ -34,8 +34,6 @@ pub(crate) struct Established {
     pub(crate) session: Session,
     /// Plaintext that came with the last bytes of the handshake.
     pub(crate) plaintext: Vec<u8>,
-    /// The peer sends no more than that.
-    pub(crate) is_read_closed: bool,
     /// The principal that the certificate of the client names.
     pub(crate) principal: Option<Box<str>>,
     /// The keys are those of an earlier connection.
@@ -132,14 +130,13 @@ impl Handshake {
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
         let principal = certificate.map(|it| identity::principal_of(it)).transpose();
         let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
-        let mut session = Session::new(secrets, keys);
+        let mut session = Session::new(secrets, keys, is_read_closed);
         let principal = principal.inspect_err(|_| {
             session.fail(IdentityError::FAULT, out);
         })?;
         Ok(Step::Established(Box::new(Established {
             session,
             plaintext,
-            is_read_closed,
             principal,
             is_resumed,
         })))

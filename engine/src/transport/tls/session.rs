@@ -57,6 +57,7 @@ impl Session {
     pub(super) fn new(
         secrets: ExtractedSecrets,
         keys: KernelConnection<ServerConnectionData>,
+        is_read_closed: bool,
     ) -> Session {
         Session {
             rx: Direction::new(secrets.rx),
@@ -66,7 +67,7 @@ impl Session {
             message_bytes: 0,
             records_without_data: 0,
             owes_key_update: false,
-            is_read_closed: false,
+            is_read_closed,
             is_write_closed: false,
         }
     }

@@ -13,6 +13,9 @@ const SWAP: &str = "MemTotal: 4 kB\nMemFree: 0 kB\nBuffers: 0 kB\nCached: 0 kB\n
     CommitLimit: 0 kB\nCommitted_AS: 0 kB\nVmallocTotal: 0 kB\nVmallocUsed: 0 kB\n\
     VmallocChunk: 0 kB";
 
+/// A low limit on open files.
+const LIMIT_OF_5000: &str = "Max open files 5000 5000 files";
+
 /// A change of texts: paths and texts.
 type Changes = &'static [(&'static str, &'static str)];
 
@@ -120,15 +123,24 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
     (
         "open_files",
         holding("virtual-machine", 100_000),
-        "ring.descriptors = 19990 is too low for 100000 connections; fix: descriptors = 58824 \
-             under [ring]",
+        "19990 per shard, by the hard limit on open files of 20000, is too low for 100000 \
+             connections; fix: descriptors = 58824 under [ring]",
     ),
     (
         "open_files",
-        holding("virtual-machine", 3_000_000),
-        "the hard limit on open files is 20000, and 2 shards with 3000000 connections need 27584; \
-             fix: `printf '%s - nofile 27584\\n' '*' root \
+        Case {
+            connections: Some(1_000_000),
+            ..on("virtual-machine", &[("proc/self/limits", LIMIT_OF_5000)])
+        },
+        "the hard limit on open files is 5000, and 2 shards with 1000000 connections need 9202; \
+             fix: `printf '%s - nofile 9202\\n' '*' root \
              >/etc/security/limits.d/91-corelane-nofile.conf`",
+    ),
+    (
+        "open_files",
+        holding("virtual-machine", 2_000_000),
+        "2000000 connections are too many for 2 shards, each of which holds 1048576 at most \
+             (ring.descriptors); fix: --shards 3, or shards = 3 under [server]",
     ),
     (
         "open_files",
@@ -283,6 +295,22 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
         ),
         "the port 8080 is among the local ports 1024 to 65535; fix: `sysctl -w \
              net.ipv4.ip_local_reserved_ports=5432,8000-8079,8080`",
+    ),
+    (
+        "listen_port",
+        Case {
+            profile: "[server]\nlisten = [\"127.0.0.1:8080\", \"127.0.0.1:9090\", \
+                \"127.0.0.2:8080\"]",
+            ..on(
+                "virtual-machine",
+                &[
+                    ("proc/sys/net/ipv4/ip_local_port_range", "1024\t65535"),
+                    ("proc/sys/net/ipv4/ip_local_reserved_ports", "5432"),
+                ],
+            )
+        },
+        "the ports 8080, 9090 are among the local ports 1024 to 65535; fix: `sysctl -w \
+             net.ipv4.ip_local_reserved_ports=5432,8080,9090`",
     ),
     (
         "tcp_memory",

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::super::test_connection::{echo as echo_over_http, post};
 use super::{TestConnection, check, echo, handshake, messages, opened, text_frame};
 use crate::connection::http::{Connection, Phase};
 use crate::connection::source::Source;
@@ -9,6 +10,7 @@ use crate::guard::holder::HolderKey;
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::tests::test_endpoint::{initialize, request, text, with_trailer};
 use crate::meter::Counter;
+use crate::profile::Binding;
 
 /// The head of the answer, as text.
 #[track_caller]
@@ -110,6 +112,26 @@ fn a_shard_that_drains_or_is_overloaded_upgrades_no_connection() {
 }
 
 #[test]
+fn an_address_for_websocket_serves_nothing_else() {
+    let upgrade = handshake("");
+    for request in [
+        echo_over_http("m"),
+        upgrade.replace("GET", "POST"),
+        upgrade.replace("Upgrade: websocket", "Upgrade: h2c"),
+        "GET /mcp HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+    ] {
+        let mut line = TestConnection::new();
+        line.connection = Connection::from(Source::new(0, Binding::WebSocket));
+        line.receive(request.as_bytes());
+        let response = line.response();
+        assert_eq!(response.status, 426, "{request}");
+        assert_eq!(response.field("upgrade"), Some("websocket"));
+        line.receive(upgrade.as_bytes());
+        assert!(head(&mut line).starts_with("HTTP/1.1 101 "));
+    }
+}
+
+#[test]
 fn http_1_0_has_no_upgrade() {
     let mut line = TestConnection::new();
     line.receive(handshake("").replace("HTTP/1.1", "HTTP/1.0").as_bytes());
@@ -163,7 +185,7 @@ fn all_messages_are_those_of_the_principal_of_the_handshake() {
     for (user, status) in [("ann", 200), ("bob", 404)] {
         line.connection = Connection::from(Source::default());
         let headers = format!("MCP-Session-Id: {session}\r\nX-User: {user}\r\n");
-        line.receive(super::super::test_connection::post(&headers, &ping).as_bytes());
+        line.receive(post(&headers, &ping).as_bytes());
         assert_eq!(line.response().status, status, "{user}");
     }
 }

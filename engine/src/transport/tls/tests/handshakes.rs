@@ -124,6 +124,6 @@ fn a_handshake_may_arrive_byte_by_byte_and_with_the_first_data() {
         panic!("it is over");
     };
     assert_eq!(established.plaintext, b"first and second");
-    assert!(established.is_read_closed);
+    assert!(established.session.is_read_closed());
     assert!(input.is_empty());
 }
