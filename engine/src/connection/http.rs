@@ -199,9 +199,9 @@ impl Connection {
     /// A request took too long to arrive (RFC 9110 15.5.9).
     pub(crate) fn time_out(&mut self, is_head: bool, context: &mut Context<'_>) {
         let profile = &context.rules.connection;
-        let limit_ms = match is_head {
-            true => profile.head_timeout_ms,
-            false => profile.body_timeout_ms,
+        let (limit_ms, knob) = match is_head {
+            true => (profile.head_timeout_ms, "head_timeout_ms"),
+            false => (profile.body_timeout_ms, "body_timeout_ms"),
         };
         self.sequence = self.sequence.wrapping_add(1);
         let part = match (self.has_channel(), is_head) {
@@ -209,7 +209,7 @@ impl Connection {
             (false, true) => "request head",
             (false, false) => "request body",
         };
-        let text = format!("{part} took longer than {limit_ms} ms");
+        let text = format!("{part} took longer than {limit_ms} ms (connection.{knob})");
         self.refuse_framing(Status::RequestTimeout, &text, context);
     }
 
