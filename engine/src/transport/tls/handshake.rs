@@ -65,7 +65,8 @@ impl Handshake {
     }
 
     /// Handles the bytes in `input` and removes those that were used; the others are to be there in
-    /// the next step, before new ones. Those of an established connection are records. Appends bytes for the peer to `out`, also when it fails.
+    /// the next step, before new ones. Those of an established connection are records. Appends
+    /// bytes for the peer to `out`, also when it fails.
     ///
     /// # Errors
     /// The connection is of no further use, once `out` is sent.
