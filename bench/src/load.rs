@@ -29,6 +29,7 @@ pub mod report;
 pub mod response;
 mod run;
 pub mod script;
+pub mod socket_reader;
 pub mod tally;
 pub mod target;
 mod worker;

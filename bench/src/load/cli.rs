@@ -364,7 +364,7 @@ mod tests {
         };
         let url = "http://127.0.0.1:1/";
         check("load call", "<URL>");
-        check("load call ftp://a", "speaks plain HTTP");
+        check("load call ftp://a", "without TLS");
         check(&format!("load call {url} --rate x"), "ramp 1k..50k");
         check(&format!("load call {url} --duration 1"), "--duration");
         check(&format!("load call {url} --header a"), "Name: value");

@@ -2,17 +2,24 @@
 //! meaning of the bytes that arrive.
 //!
 //! HTTP/1.1 answers in the order of the requests, so the bytes that arrive belong to the oldest
-//! request in flight. [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
+//! request in flight. On WebSocket an answer belongs to the request with its id. [`Client::take`]
+//! turns bytes into [`Event`]s; the worker acts on them.
 
 use super::answer::{Checker, Ending};
 use super::response::{Content, HeadCache, Item, ResponseFault, ResponseReader};
+use super::script::ID_DIGITS;
+use super::socket_reader::{SocketItem, SocketReader};
 use super::tally::Failure;
+use super::target::Wire;
+use memchr::memmem;
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 
 /// The purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
+    /// The handshake of WebSocket.
+    Upgrade,
     /// `initialize`.
     Initialize,
     /// `notifications/initialized`.
@@ -54,6 +61,8 @@ pub enum Event {
         /// Whether the server closes the connection behind it.
         closes: bool,
     },
+    /// A ping came, with this payload.
+    Ping(Vec<u8>),
     /// The stream is open: from here on it brings notifications.
     StreamOpen,
     /// A notification came on the stream.
@@ -94,10 +103,17 @@ pub struct Client {
     pub session_requests: u64,
     /// The change that came last on its stream, counted from 1.
     pub last_round: u64,
-    reader: ResponseReader,
-    /// An incomplete head or line.
+    reader: Reader,
+    /// An incomplete head, line or frame.
     unread: Vec<u8>,
     current: Current,
+}
+
+/// What reads the bytes of the server.
+#[derive(Debug)]
+enum Reader {
+    Http(ResponseReader),
+    WebSocket(SocketReader),
 }
 
 /// The answer that is being read.
@@ -112,7 +128,7 @@ struct Current {
 
 impl Client {
     /// A connection that is being made.
-    pub fn connecting(now_ns: u64) -> Client {
+    pub fn connecting(wire: Wire, now_ns: u64) -> Client {
         Client {
             stage: Stage::Connecting,
             since_ns: now_ns,
@@ -123,7 +139,10 @@ impl Client {
             requests: 0,
             session_requests: 0,
             last_round: 0,
-            reader: ResponseReader::default(),
+            reader: match wire {
+                Wire::Http => Reader::Http(ResponseReader::default()),
+                Wire::WebSocket => Reader::WebSocket(SocketReader::default()),
+            },
             unread: Vec::new(),
             current: Current::default(),
         }
@@ -135,20 +154,31 @@ impl Client {
     /// [`ResponseFault`]: the connection is of no use any more.
     pub fn take(
         &mut self,
-        bytes: &[u8],
+        bytes: &mut [u8],
         heads: &mut HeadCache,
         checkers: &mut Checkers,
         events: &mut Vec<Event>,
     ) -> Result<(), ResponseFault> {
-        let (current, in_flight) = (&mut self.current, &mut self.in_flight);
-        let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
-        if self.unread.is_empty() {
-            let consumed = self.reader.read(heads, bytes, &mut sink)?;
-            self.unread.extend_from_slice(&bytes[consumed..]);
-        } else {
+        let is_first = self.unread.is_empty();
+        if !is_first {
             self.unread.extend_from_slice(bytes);
-            let consumed = self.reader.read(heads, &self.unread, &mut sink)?;
-            self.unread.drain(..consumed);
+        }
+        let input = match is_first {
+            true => &mut *bytes,
+            false => &mut self.unread,
+        };
+        let (current, in_flight) = (&mut self.current, &mut self.in_flight);
+        let consumed = match &mut self.reader {
+            Reader::Http(reader) => reader.read(heads, input, &mut |item| {
+                current.take(item, in_flight, checkers, events);
+            })?,
+            Reader::WebSocket(reader) => reader.read(input, &mut |item| {
+                take_from_channel(item, in_flight, checkers, events);
+            })?,
+        };
+        match is_first {
+            true => self.unread.extend_from_slice(&bytes[consumed..]),
+            false => drop(self.unread.drain(..consumed)),
         }
         if self.unread.is_empty() {
             self.unread = Vec::new();
@@ -167,7 +197,10 @@ impl Client {
     ) -> Result<(), ResponseFault> {
         let (current, in_flight) = (&mut self.current, &mut self.in_flight);
         let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
-        self.reader.finish(&self.unread, &mut sink)
+        match &mut self.reader {
+            Reader::Http(reader) => reader.finish(&self.unread, &mut sink),
+            Reader::WebSocket(_) => Ok(()),
+        }
     }
 }
 
@@ -268,6 +301,67 @@ impl Current {
     }
 }
 
+/// What comes on a channel: answers in any order, and notifications.
+fn take_from_channel(
+    item: SocketItem<'_>,
+    in_flight: &mut VecDeque<Exchange>,
+    checkers: &mut Checkers,
+    events: &mut Vec<Event>,
+) {
+    let message = match item {
+        SocketItem::Message(message) => message,
+        SocketItem::Ping(payload) => return events.push(Event::Ping(payload.to_vec())),
+        SocketItem::Upgraded => {
+            events.extend(in_flight.pop_front().map(|it| done(it, Ending::CORRECT)));
+            return;
+        }
+    };
+    let id = id_of(message);
+    let at = in_flight.iter().position(|it| Some(it.id) == id);
+    let Some(exchange) = at.and_then(|at| in_flight.remove(at)) else {
+        return events.extend(stream_event(message));
+    };
+    let checker = match exchange.purpose {
+        Purpose::Request(kind) => &mut checkers.kinds[kind],
+        Purpose::Initialize => &mut checkers.initialize,
+        _ => {
+            let text = String::from_utf8_lossy(&message[..message.len().min(200)]);
+            let ending = Ending::Failed(Failure::Protocol, text.into_owned());
+            return events.push(done(exchange, ending));
+        }
+    };
+    match checker.check(exchange.id, message) {
+        Some(ending) => events.push(done(exchange, ending)),
+        // A request of the server's, with an id like ours.
+        None => in_flight.push_front(exchange),
+    }
+}
+
+fn done(exchange: Exchange, ending: Ending) -> Event {
+    Event::Done {
+        exchange,
+        ending,
+        session: None,
+        closes: false,
+    }
+}
+
+/// The id at the start of a message, or anywhere at its top.
+fn id_of(message: &[u8]) -> Option<u64> {
+    const KEY: &[u8] = b"\"id\":";
+    /// How far the id is from the start where a server writes it before the rest.
+    const START_BYTES: usize = 64;
+    let start = &message[..message.len().min(START_BYTES)];
+    if let Some(at) = memmem::find(start, KEY)
+        && let Some(digits) = start.get(at + KEY.len()..at + KEY.len() + ID_DIGITS)
+        && let Ok(id) = str::from_utf8(digits).unwrap_or_default().parse()
+    {
+        return Some(id);
+    }
+    let message: Json = serde_json::from_slice(message).ok()?;
+    message.get("id")?.as_u64()
+}
+
 /// The event of a message on a stream; a stream may also bring the answer that ends it.
 fn stream_event(message: &[u8]) -> Option<Event> {
     let message: Json = serde_json::from_slice(message).ok()?;
@@ -279,130 +373,4 @@ fn stream_event(message: &[u8]) -> Option<Event> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Checkers, Client, Ending, Event, Exchange, Purpose};
-    use crate::load::answer::{Checker, Expected};
-    use crate::load::response::HeadCache;
-    use crate::load::tally::Failure;
-
-    fn exchange(purpose: Purpose, id: u64) -> Exchange {
-        Exchange {
-            purpose,
-            id,
-            intended_ns: 0,
-            sent_ns: 0,
-            is_aborted: false,
-        }
-    }
-
-    /// Gives `answer` byte by byte to a connection with `in_flight`.
-    fn read(in_flight: &[Exchange], answer: &str) -> (Client, Vec<Event>) {
-        let mut client = Client::connecting(0);
-        client.in_flight.extend(in_flight);
-        let mut checkers = Checkers {
-            initialize: Checker::new(Expected::Initialized),
-            kinds: vec![Checker::new(Expected::Object)],
-        };
-        let (mut heads, mut events) = (HeadCache::default(), Vec::new());
-        for byte in answer.as_bytes().chunks(1) {
-            client
-                .take(byte, &mut heads, &mut checkers, &mut events)
-                .unwrap();
-        }
-        (client, events)
-    }
-
-    fn answer(status: &str, body: &str) -> String {
-        let bytes = body.len();
-        format!(
-            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nMcp-Session-Id: s\r\n\
-             Content-Length: {bytes}\r\n\r\n{body}"
-        )
-    }
-
-    fn ending(purpose: Purpose, status: &str, body: &str) -> String {
-        let (client, events) = read(&[exchange(purpose, 7)], &answer(status, body));
-        assert!(client.in_flight.is_empty());
-        match &events[..] {
-            [
-                Event::Done {
-                    ending, session, ..
-                },
-            ] => {
-                assert_eq!(session.as_deref(), Some("s"));
-                match ending {
-                    Ending::Correct { .. } => "right".to_owned(),
-                    Ending::Failed(failure, line) => format!("{failure:?} {line}"),
-                }
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn answers_end_exchanges() {
-        let request = Purpose::Request(0);
-        let right = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
-        let error = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32602}}"#;
-        assert_eq!(ending(request, "200 OK", right), "right");
-        assert!(ending(request, "400 Bad Request", error).starts_with("Protocol"));
-        assert!(ending(request, "500 Error", "oops").starts_with("Http status 500"));
-        assert!(ending(request, "200 OK", "").starts_with("WrongAnswer"));
-        assert!(ending(request, "503 Busy", "").starts_with("Http status 503"));
-        assert_eq!(ending(Purpose::Initialized, "202 Accepted", ""), "right");
-        assert!(ending(Purpose::Initialized, "400 Bad", "{}").starts_with("Http status 400"));
-        assert_eq!(ending(Purpose::Delete, "405 Not Allowed", ""), "right");
-        assert!(ending(Purpose::Initialize, "200 OK", right).starts_with("WrongAnswer"));
-    }
-
-    #[test]
-    fn answers_come_in_the_order_of_requests() {
-        let requests = [8, 9].map(|id| exchange(Purpose::Request(0), id));
-        let body = |id: u64| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
-        let both = answer("200 OK", &body(8)) + &answer("200 OK", &body(8));
-        let (_, events) = read(&requests, &both);
-        let failures: Vec<bool> = events
-            .iter()
-            .map(|event| match event {
-                Event::Done { ending, .. } => {
-                    matches!(ending, Ending::Failed(Failure::WrongAnswer, _))
-                }
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(failures, [false, true]);
-    }
-
-    #[test]
-    fn streams_open_and_bring_notifications() {
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                    Transfer-Encoding: chunked\r\n\r\n";
-        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
-        let event = |method: &str| {
-            chunk(&format!(
-                "data: {{\"jsonrpc\":\"2.0\",\"method\":\"{method}\"}}\n\n"
-            ))
-        };
-        let changed = "notifications/tools/list_changed";
-        let received = |events: &[Event]| -> Vec<String> {
-            let received = events.iter().map(|event| match event {
-                Event::StreamOpen => "open".to_owned(),
-                Event::Notification(method) => method.clone(),
-                Event::Done { .. } => "done".to_owned(),
-            });
-            received.collect()
-        };
-        let get = exchange(Purpose::Stream, 0);
-        let (_, events) = read(&[get], &(head.to_owned() + &event(changed)));
-        assert_eq!(received(&events), ["open", changed]);
-        let listen = exchange(Purpose::Stream, 5);
-        let acknowledged = event("notifications/subscriptions/acknowledged");
-        let (_, events) = read(
-            &[listen],
-            &(head.to_owned() + &acknowledged + &event(changed)),
-        );
-        assert_eq!(received(&events), ["open", changed]);
-        let (_, events) = read(&[get], &answer("405 Not Allowed", ""));
-        assert_eq!(received(&events), ["done"]);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use super::client::Checkers;
 use super::mix::Mix;
 use super::pace::Rate;
 use super::script::{Revision, Script};
+use super::target::Wire;
 use crossbeam::utils::CachePadded;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
     /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
     pub(crate) sources: u32,
+    /// The protocol of connections.
+    pub(crate) wire: Wire,
     /// The revision of MCP.
     pub(crate) revision: Revision,
     /// The bytes of all requests.

@@ -8,6 +8,7 @@
 //! It lacks features that a client without `HEAD`, `Expect` and `Accept-Encoding` never needs:
 //! answers without the body their head announces, and compressed ones.
 
+use corelane_protocol::framing::websocket::Fault;
 use std::mem::take;
 
 #[cfg(test)]
@@ -81,6 +82,15 @@ pub enum ResponseFault {
     /// A message of too many bytes.
     #[error("message exceeds limit of {MESSAGE_BYTES_MAX} bytes")]
     MessageBytes,
+    /// The server does not complete the handshake of WebSocket.
+    #[error("the server does not upgrade to WebSocket")]
+    NotUpgraded,
+    /// Frames that break the protocol.
+    #[error("the server breaks WebSocket: {0}")]
+    WebSocket(Fault),
+    /// A close frame.
+    #[error("the server closed the connection")]
+    Closed,
     /// The connection ended within an answer.
     #[error("the connection ended within an answer")]
     Truncated,

@@ -2,11 +2,13 @@
 //!
 //! A request is its head and its body with a gap for the id, which is always [`ID_DIGITS`] long,
 //! so neither lengths nor `Content-Length` change from one to the next. In 2025-11-25 the head has
-//! a second gap, for the session. Invariant: each written request is a whole HTTP/1.1 request.
+//! a second gap, for the session. On WebSocket a request is its body only, in a frame. Invariant:
+//! each written request is a whole HTTP/1.1 request, or a whole frame.
 
 use super::mix::{Mix, RequestKind};
-use super::target::Target;
+use super::target::{Target, Wire};
 use base64::Engine as _;
+use corelane_protocol::framing::websocket::{Opcode, VERSION, write_frame};
 use serde_json::{Map, Value as Json, json};
 use std::io::Write as _;
 
@@ -14,6 +16,9 @@ use std::io::Write as _;
 pub const ID_DIGITS: usize = 10;
 /// The first id; those that follow have as many digits.
 pub const FIRST_ID: u64 = 1_000_000_000;
+
+/// Bytes of the head of a frame at most (RFC 6455 5.2).
+const FRAME_HEAD_BYTES_MAX: usize = 14;
 
 /// Revision of MCP to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,11 +48,20 @@ pub struct Template {
     rest: Vec<u8>,
     /// Where in `rest` the id goes.
     id_at: Option<usize>,
+    /// Whether `rest` is the text of a frame.
+    is_framed: bool,
 }
 
 impl Template {
     /// Appends the request to `out`.
     pub fn write(&self, out: &mut Vec<u8>, id: u64, session: Option<&str>) {
+        if self.is_framed {
+            let mut text = self.rest.clone();
+            self.set_id(&mut text, id);
+            // A mask that differs from one frame to the next is enough: the text is our own.
+            let mask = (id as u32).wrapping_mul(0x9E37_79B9).to_be_bytes();
+            return write_frame(out, Opcode::Text, &text, Some(mask));
+        }
         out.extend_from_slice(&self.before_session);
         if let Some(session) = session {
             out.extend_from_slice(b"Mcp-Session-Id: ");
@@ -56,16 +70,21 @@ impl Template {
         }
         let rest_at = out.len();
         out.extend_from_slice(&self.rest);
+        self.set_id(&mut out[rest_at..], id);
+    }
+
+    fn set_id(&self, rest: &mut [u8], id: u64) {
         if let Some(at) = self.id_at {
             let mut digits = itoa::Buffer::new();
             let digits = digits.format(id).as_bytes();
-            out[rest_at + at..][..ID_DIGITS].copy_from_slice(digits);
+            rest[at..][..ID_DIGITS].copy_from_slice(digits);
         }
     }
 
     /// Bytes of the request at most, with a session of `session_bytes`.
     pub fn bytes(&self, session_bytes: usize) -> usize {
-        self.before_session.len() + self.rest.len() + session_bytes + "Mcp-Session-Id: \r\n".len()
+        let gaps = "Mcp-Session-Id: \r\n".len() + FRAME_HEAD_BYTES_MAX;
+        self.before_session.len() + self.rest.len() + session_bytes + gaps
     }
 }
 
@@ -74,6 +93,8 @@ impl Template {
 pub struct Script {
     /// The mix's, in its order.
     pub kinds: Vec<Template>,
+    /// The handshake of WebSocket.
+    pub upgrade: Template,
     /// `initialize`, of 2025-11-25.
     pub initialize: Template,
     /// `notifications/initialized`.
@@ -108,6 +129,7 @@ impl Script {
         };
         let notification = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         Script {
+            upgrade: writer.upgrade(),
             kinds: mix.kinds.iter().map(|kind| writer.request(kind)).collect(),
             initialize: writer.initialize(),
             initialized: writer.post(&[], &notification, true),
@@ -160,6 +182,16 @@ impl Writer<'_> {
 
     fn post(&self, fields: &[(&str, String)], body: &Json, names_revision: bool) -> Template {
         let body = body.to_string();
+        let id = format!("\"id\":{FIRST_ID}");
+        let id_at = body.find(&id).map(|at| at + "\"id\":".len());
+        if self.target.wire == Wire::WebSocket {
+            return Template {
+                before_session: Vec::new(),
+                rest: body.into_bytes(),
+                id_at,
+                is_framed: true,
+            };
+        }
         let (before_session, mut rest) = self.head("POST", names_revision);
         for (name, value) in fields {
             push_field(&mut rest, name, value);
@@ -167,13 +199,30 @@ impl Writer<'_> {
         push_field(&mut rest, "Content-Type", "application/json");
         push_field(&mut rest, "Content-Length", &body.len().to_string());
         rest.extend_from_slice(b"\r\n");
-        let id = format!("\"id\":{FIRST_ID}");
-        let id_at = body.find(&id).map(|at| rest.len() + at + "\"id\":".len());
+        let id_at = id_at.map(|at| rest.len() + at);
         rest.extend_from_slice(body.as_bytes());
         Template {
             before_session,
             rest,
             id_at,
+            is_framed: false,
+        }
+    }
+
+    fn upgrade(&self) -> Template {
+        let (before_session, mut rest) = self.head("GET", false);
+        push_field(&mut rest, "Connection", "Upgrade");
+        push_field(&mut rest, "Upgrade", "websocket");
+        push_field(&mut rest, "Sec-WebSocket-Version", VERSION);
+        push_field(&mut rest, "Sec-WebSocket-Protocol", "mcp");
+        // A server must not care which one it is: the example of RFC 6455 1.3.
+        push_field(&mut rest, "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+        rest.extend_from_slice(b"\r\n");
+        Template {
+            before_session,
+            rest,
+            id_at: None,
+            is_framed: false,
         }
     }
 
@@ -184,6 +233,7 @@ impl Writer<'_> {
             before_session,
             rest,
             id_at: None,
+            is_framed: false,
         }
     }
 

@@ -4,9 +4,20 @@ use super::error::LoadError;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// An MCP endpoint over plain HTTP.
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// Streamable HTTP: each message is a request of its own.
+    Http,
+    /// WebSocket: all messages are on one channel.
+    WebSocket,
+}
+
+/// An MCP endpoint without TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// The protocol.
+    pub wire: Wire,
     /// The URL as it was given.
     pub url: String,
     /// The value of the `Host` field.
@@ -21,13 +32,16 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Another scheme.
-    #[error("invalid URL {url:?}: corelane-load speaks plain HTTP, give http://HOST[:PORT][/PATH]")]
+    #[error(
+        "invalid URL {url:?}: corelane-load speaks HTTP and WebSocket without TLS, give \
+         http://HOST[:PORT][/PATH] or ws://HOST[:PORT][/PATH]"
+    )]
     Scheme {
         /// The text.
         url: String,
     },
     /// Not host, port and path.
-    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH]")]
+    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH] or ws://HOST[:PORT][/PATH]")]
     Malformed {
         /// The text.
         url: String,
@@ -41,9 +55,14 @@ impl FromStr for Target {
         let malformed = || TargetError::Malformed {
             url: url.to_owned(),
         };
-        let rest = url.strip_prefix("http://").ok_or(TargetError::Scheme {
-            url: url.to_owned(),
-        })?;
+        let (wire, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (Wire::Http, rest),
+            Some(("ws", rest)) => (Wire::WebSocket, rest),
+            _ => {
+                let url = url.to_owned();
+                return Err(TargetError::Scheme { url });
+            }
+        };
         let is_plain = rest
             .bytes()
             .all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'#');
@@ -67,6 +86,7 @@ impl FromStr for Target {
             return Err(malformed());
         }
         Ok(Target {
+            wire,
             url: url.to_owned(),
             authority: authority.to_owned(),
             path,
@@ -125,6 +145,7 @@ mod tests {
         );
         check("http://[::1]:81/a/b", "[::1]:81", "/a/b", "[::1]:81");
         check("http://[::1]/", "[::1]", "/", "[::1]:80");
+        check("ws://[::1]/", "[::1]", "/", "[::1]:80");
     }
 
     #[test]
@@ -133,7 +154,7 @@ mod tests {
             let error = url.parse::<Target>().expect_err(url).to_string();
             assert!(error.contains(message), "{url}: {error}");
         };
-        check("https://a/", "speaks plain HTTP");
+        check("https://a/", "without TLS");
         check("127.0.0.1:80", "http://");
         check("http://", "HOST[:PORT]");
         check("http://a:b/", "HOST[:PORT]");

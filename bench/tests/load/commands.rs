@@ -29,6 +29,35 @@ fn call_checks_and_counts_every_answer_of_both_revisions() {
 }
 
 #[test]
+fn call_and_soak_speak_websocket() {
+    let (server, url) = corelane(0);
+    let url = url.replace("http://", "ws://");
+    for revision in ["2026-07-28", "2025-11-25"] {
+        let flags = "--connections 4 --in-flight 8 --duration 1s --warmup 100ms";
+        let line = format!("call {url} --revision {revision} {flags}");
+        let ran = run(&line, &[]);
+        assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+        let sent = ran.count("/counts/sent");
+        assert!(sent > 100, "{}", ran.output);
+        assert_eq!(ran.count("/counts/answered"), sent);
+    }
+    let mix = Scratch::new("toml");
+    let text = "[[request]]\ntool = 'echo'\narguments = { message = 'm' }\n\
+                abort_percent = 5\n[connection]\nrequests = 40\n[session]\nrequests = 15\n";
+    std::fs::write(&mix.0, text).unwrap();
+    let flags = "--revision 2025-11-25 --connections 4 --duration 500ms --warmup 0s";
+    let ran = run(&format!("call {url} {flags}"), &["--mix", mix.path()]);
+    assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+    for kind in ["idle", "session --revision 2025-11-25", "listen"] {
+        let flags = "--connections 50 --duration 100ms --steps 1";
+        let ran = run(&format!("soak {url} --kind {kind} {flags}"), &[]);
+        assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+        assert_eq!((ran.count("/held"), ran.count("/lost")), (50, 0), "{kind}");
+    }
+    server.drain().unwrap();
+}
+
+#[test]
 fn the_figures_of_all_threads_are_added() {
     let (server, url, calls) = counting(0);
     let flags = "--tool hiccup --threads 2 --connections 4 --duration 300ms --warmup 0s";

@@ -61,11 +61,11 @@ impl Connection {
 
     /// The shard that the current request was forwarded to and that answers it, or owns its stream.
     pub(crate) fn forwarded_to(&self) -> Option<u16> {
-        self.buffers.as_ref()?.waiting.as_ref()?.home
+        self.buffers.as_ref()?.waiting()?.home
     }
 
     pub(crate) fn waiting(&mut self) -> Option<&mut WaitingRequest> {
-        self.buffers.as_mut()?.waiting.as_mut()
+        self.buffers.as_mut()?.http_mut()?.waiting.as_mut()
     }
 
     /// The pending answer is the last one; a stream without one ends now.
@@ -166,7 +166,10 @@ impl Connection {
         if !self.is_sending() || self.phase != Phase::Streaming {
             return self.deliver_event(id, &message, context);
         }
-        let changes = &mut self.buffers(context).changes;
+        let Some(http) = self.buffers(context).http_mut() else {
+            return;
+        };
+        let changes = &mut http.changes;
         // The last of equal ones is kept, so that ids rise on the stream.
         changes.retain(|(_, other)| *other != message);
         changes.push((id, message));
@@ -177,8 +180,8 @@ impl Connection {
 
     /// Whether notifications of changes wait.
     pub(crate) fn holds_changes(&self) -> bool {
-        let buffers = self.buffers.as_ref();
-        buffers.is_some_and(|buffers| !buffers.changes.is_empty()) || self.holds_channel_changes()
+        let http = self.buffers.as_ref().and_then(|buffers| buffers.http());
+        http.is_some_and(|http| !http.changes.is_empty()) || self.holds_channel_changes()
     }
 
     /// Writes the notifications of changes that have waited.
@@ -189,9 +192,10 @@ impl Connection {
         if self.channel().is_some() {
             return self.release_channel_changes(context);
         }
-        let changes = std::mem::take(&mut self.buffers(context).changes);
+        let http = self.buffers(context).http_mut();
+        let changes = http.map(|http| std::mem::take(&mut http.changes));
         if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
-            for (id, message) in changes {
+            for (id, message) in changes.unwrap_or_default() {
                 response::write_event(context.out(), &reply, id, &message);
             }
         }
@@ -315,7 +319,7 @@ impl Connection {
         let waiting = self
             .buffers
             .as_mut()
-            .and_then(|buffers| buffers.waiting.take());
+            .and_then(|buffers| buffers.take_waiting());
         if waiting.as_ref().is_some_and(WaitingRequest::has_stream) {
             context.meter.uncount(Counter::StreamsOpen);
         }

@@ -12,19 +12,12 @@ use corelane_io::chunk::Chunk;
 /// Partial input, output on its way, and a request without its final answer.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionBuffers {
-    /// How far the partial request was understood.
-    pub(crate) framer: Framer,
     /// Bytes that were received and not consumed.
     pub(crate) input: Option<Chunk>,
     /// Bytes that wait for the send before them.
     pub(crate) output: Option<Chunk>,
-    /// The request that waits for its answer.
-    pub(crate) waiting: Option<WaitingRequest>,
-    /// The channel, of a connection that has one.
-    pub(crate) channel: Option<Box<MessageChannel>>,
-    /// Notifications of changes, no two of them equal, that wait until all output before them is
-    /// sent.
-    pub(crate) changes: Vec<(Option<EventId>, Vec<u8>)>,
+    /// The state of its protocol.
+    pub(super) work: Work,
     /// Reading stopped because there is enough to do; data may be waiting in the socket.
     pub(crate) is_paused: bool,
     /// The last kept bytes were not read: the turn had no request left for them.
@@ -35,6 +28,31 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) lingered_bytes: usize,
     /// Bytes of its output that the peer took since its time for writing began, while some is left.
     pub(crate) taken_bytes: usize,
+}
+
+/// The state of a protocol. A channel is in place, because that of an idle client stays here.
+#[derive(Debug)]
+pub(super) enum Work {
+    Http(HttpWork),
+    Channel(MessageChannel),
+}
+
+/// The state of a connection of HTTP.
+#[derive(Debug, Default)]
+pub(super) struct HttpWork {
+    /// How far the partial request was understood.
+    pub(super) framer: Framer,
+    /// The request that waits for its answer.
+    pub(super) waiting: Option<WaitingRequest>,
+    /// Notifications of changes, no two of them equal, that wait until all output before them is
+    /// sent.
+    pub(super) changes: Vec<(Option<EventId>, Vec<u8>)>,
+}
+
+impl Default for Work {
+    fn default() -> Work {
+        Work::Http(HttpWork::default())
+    }
 }
 
 /// A request with an answer that comes later, or in parts.
@@ -96,10 +114,75 @@ pub(crate) struct Reply {
 }
 
 impl ConnectionBuffers {
+    /// Those of a connection with this channel.
+    pub(super) fn of_channel(channel: MessageChannel) -> ConnectionBuffers {
+        ConnectionBuffers {
+            work: Work::Channel(channel),
+            ..ConnectionBuffers::default()
+        }
+    }
+
+    /// The state of HTTP, if that is the protocol.
+    pub(super) fn http(&self) -> Option<&HttpWork> {
+        match &self.work {
+            Work::Http(http) => Some(http),
+            Work::Channel(_) => None,
+        }
+    }
+
+    pub(super) fn http_mut(&mut self) -> Option<&mut HttpWork> {
+        match &mut self.work {
+            Work::Http(http) => Some(http),
+            Work::Channel(_) => None,
+        }
+    }
+
+    /// The channel, of a connection that has one.
+    pub(super) fn channel(&self) -> Option<&MessageChannel> {
+        match &self.work {
+            Work::Http(_) => None,
+            Work::Channel(channel) => Some(channel),
+        }
+    }
+
+    pub(super) fn channel_mut(&mut self) -> Option<&mut MessageChannel> {
+        match &mut self.work {
+            Work::Http(_) => None,
+            Work::Channel(channel) => Some(channel),
+        }
+    }
+
+    /// Keeps what was understood of a partial request.
+    pub(super) fn keep_framer(&mut self, framer: Framer) {
+        if let Some(http) = self.http_mut() {
+            http.framer = framer;
+        }
+    }
+
+    /// The request that waits for its answer.
+    pub(super) fn waiting(&self) -> Option<&WaitingRequest> {
+        self.http()?.waiting.as_ref()
+    }
+
+    pub(super) fn take_waiting(&mut self) -> Option<WaitingRequest> {
+        self.http_mut()?.waiting.take()
+    }
+
+    /// Takes what the answers of a connection that ends are awaited for.
+    pub(crate) fn take_work(&mut self) -> (Option<WaitingRequest>, Option<MessageChannel>) {
+        match std::mem::take(&mut self.work) {
+            Work::Http(http) => (http.waiting, None),
+            Work::Channel(channel) => (None, Some(channel)),
+        }
+    }
+
     /// Whether it is empty, so that the connection can release it.
     pub(crate) fn is_spent(&self) -> bool {
-        let holds_output = self.output.is_some() || !self.changes.is_empty();
-        let is_in_use = self.waiting.is_some() || self.is_paused || self.taken_bytes > 0;
-        self.input.is_none() && !holds_output && !is_in_use && self.channel.is_none()
+        let Some(http) = self.http() else {
+            return false;
+        };
+        let holds_output = self.output.is_some() || !http.changes.is_empty();
+        let is_in_use = http.waiting.is_some() || self.is_paused || self.taken_bytes > 0;
+        self.input.is_none() && !holds_output && !is_in_use
     }
 }

@@ -1,6 +1,7 @@
 //! The channel of a connection: its framing, its session, and the requests that wait for answers.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use corelane_io::chunk::Chunk;
 use corelane_protocol::framing::{line, websocket};
@@ -15,10 +16,7 @@ use crate::mcp::{SessionId, StreamOwner};
 #[derive(Debug)]
 pub(crate) struct MessageChannel {
     pub(super) framing: Framing,
-    /// The principal of the client; an anonymous one has none.
-    pub(super) principal: Option<Box<str>>,
-    /// The holder of an anonymous client.
-    pub(super) holder: HolderKey,
+    pub(super) client: ChannelClient,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
     /// Requests without a final answer, by their numbers, at most `in_flight_max` of the profile.
@@ -27,9 +25,34 @@ pub(crate) struct MessageChannel {
     /// sent; with the numbers of their requests.
     pub(super) changes: Vec<(u32, Vec<u8>)>,
     /// Bytes of the answers that wait behind the send under way.
-    pub(super) answer_bytes: usize,
+    pub(super) answer_bytes: u32,
     /// The connection ends when all requests are answered.
     pub(super) is_ending: bool,
+}
+
+/// The client of a channel.
+#[derive(Debug)]
+pub(super) enum ChannelClient {
+    /// The principal that its handshake names.
+    Principal(Box<str>),
+    /// Its holder, unless the connection has a principal.
+    Anonymous(HolderKey),
+}
+
+impl ChannelClient {
+    pub(super) fn principal(&self) -> Option<&str> {
+        match self {
+            ChannelClient::Principal(name) => Some(name),
+            ChannelClient::Anonymous(_) => None,
+        }
+    }
+
+    pub(super) fn holder(&self) -> HolderKey {
+        match self {
+            ChannelClient::Principal(_) => HolderKey::ANONYMOUS,
+            ChannelClient::Anonymous(holder) => *holder,
+        }
+    }
 }
 
 /// Where a message starts and ends.
@@ -52,10 +75,10 @@ pub(super) struct Lines {
 pub(super) struct WebSocket {
     pub(super) framer: websocket::Framer,
     /// The message whose end has not arrived, as far as it has.
-    pub(super) message: Option<Chunk>,
+    pub(super) message: Option<Box<Chunk>>,
     /// When the message or control frame must be whole whose end has not arrived. Output between
     /// its bytes, such as pongs, does not prolong its time.
-    pub(super) due_ms: Option<u64>,
+    pub(super) due_ms: Option<NonZeroU64>,
     /// A ping was sent, and no byte has come since.
     pub(super) awaits_pong: bool,
 }
@@ -65,8 +88,7 @@ impl MessageChannel {
     pub(super) fn new(framing: Framing) -> MessageChannel {
         MessageChannel {
             framing,
-            principal: None,
-            holder: HolderKey::ANONYMOUS,
+            client: ChannelClient::Anonymous(HolderKey::ANONYMOUS),
             session: None,
             in_flight: BTreeMap::new(),
             changes: Vec::new(),
@@ -94,7 +116,7 @@ impl MessageChannel {
     pub(crate) fn message_due_ms(&self) -> Option<u64> {
         match &self.framing {
             Framing::Lines(_) => None,
-            Framing::WebSocket(socket) => socket.due_ms,
+            Framing::WebSocket(socket) => socket.due_ms.map(NonZeroU64::get),
         }
     }
 

@@ -115,7 +115,7 @@ impl Connection {
     #[cfg(feature = "tls")]
     pub(crate) fn note_partial_record(&mut self, has_part: bool) {
         let buffers = self.buffers.as_ref();
-        let has_input = buffers.is_some_and(|it| it.input.is_some() || it.channel.is_some());
+        let has_input = buffers.is_some_and(|it| it.input.is_some() || it.channel().is_some());
         match (self.phase, has_part) {
             (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
             (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
@@ -230,7 +230,7 @@ impl Connection {
     /// and the answers on a channel, do not count: they may be ready all at once, for any speed of
     /// reading, and have a bound of their own.
     pub(crate) fn has_twice_the_output(&self, profile: &ConnectionProfile) -> bool {
-        let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
+        let waiting = self.buffers.as_ref().and_then(|it| it.waiting());
         let batch = waiting.and_then(|it| it.batch.as_ref());
         let streamed_bytes = batch.map_or(0, |it| it.streamed_bytes) + self.channel_answer_bytes();
         self.queued_bytes().saturating_sub(streamed_bytes) / 2 >= profile.output_bytes_max
@@ -238,7 +238,7 @@ impl Connection {
 
     /// Whether the peer waits for events of its session, and sends nothing meanwhile.
     pub(crate) fn listens(&self) -> bool {
-        let waiting = self.buffers.as_ref().and_then(|it| it.waiting.as_ref());
+        let waiting = self.buffers.as_ref().and_then(|it| it.waiting());
         self.phase == Phase::Streaming && waiting.is_some_and(|it| it.has_stream())
     }
 
@@ -282,8 +282,9 @@ impl Connection {
         let Some(buffers) = &mut self.buffers else {
             return;
         };
-        let socket = buffers.channel.as_mut().and_then(|it| it.websocket_mut());
+        let socket = buffers.channel_mut().and_then(|it| it.websocket_mut());
         let message = socket.and_then(|socket| socket.message.take());
+        let message = message.map(|message| *message);
         for input in buffers.input.take().into_iter().chain(message) {
             context.drop_input(input);
         }

@@ -273,11 +273,11 @@ impl Connection {
             return Processed::bytes(0);
         }
         let mut framer = match &mut self.buffers {
-            Some(buffers) if buffers.channel.is_some() => {
-                return Processed::bytes(self.process_messages(input, context));
-            }
-            Some(buffers) => std::mem::take(&mut buffers.framer),
             None => Framer::default(),
+            Some(buffers) => match buffers.http_mut() {
+                Some(http) => std::mem::take(&mut http.framer),
+                None => return Processed::bytes(self.process_messages(input, context)),
+            },
         };
         let mut consumed = 0;
         while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
@@ -300,7 +300,7 @@ impl Connection {
                     } else {
                         Phase::ReadingHead
                     };
-                    self.buffers(context).framer = framer;
+                    self.buffers(context).keep_framer(framer);
                     return Processed::bytes(consumed);
                 }
                 // By reference: the head is a few hundred bytes.

@@ -47,7 +47,7 @@ impl Connection {
     /// Handles the waiting request, now that its body is decoded. Returns whether the connection
     /// has no further use.
     pub(crate) fn on_decoded(&mut self, decoded: Decoded, context: &mut Context<'_>) -> bool {
-        let waiting = self.buffers.as_mut().and_then(|it| it.waiting.take());
+        let waiting = self.buffers.as_mut().and_then(|it| it.take_waiting());
         let head = RequestHead::parse(&decoded.head, &context.rules.http);
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");

@@ -23,10 +23,7 @@ impl Connection {
     /// A connection of lines that was just opened.
     pub(super) fn of_lines(source: Source) -> Connection {
         let framing = Framing::Lines(Lines::default());
-        let buffers = ConnectionBuffers {
-            channel: Some(Box::new(MessageChannel::new(framing))),
-            ..ConnectionBuffers::default()
-        };
+        let buffers = ConnectionBuffers::of_channel(MessageChannel::new(framing));
         Connection {
             buffers: Some(Box::new(buffers)),
             ..Connection::of_http(source)

@@ -24,11 +24,11 @@ const CHANGES_HELD_MAX: usize = 1024;
 impl Connection {
     /// The channel of the connection, if it has one.
     pub(crate) fn channel(&self) -> Option<&MessageChannel> {
-        self.buffers.as_ref()?.channel.as_deref()
+        self.buffers.as_ref()?.channel()
     }
 
     pub(super) fn channel_mut(&mut self) -> Option<&mut MessageChannel> {
-        self.buffers.as_mut()?.channel.as_deref_mut()
+        self.buffers.as_mut()?.channel_mut()
     }
 
     /// Handles whole messages at the start of `input`; returns how many bytes they took.
@@ -59,9 +59,9 @@ impl Connection {
         let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: channel.principal.as_deref().or(of_connection),
+            principal: channel.client.principal().or(of_connection),
             peer: Some(match channel.is_websocket() {
-                true => channel.holder,
+                true => channel.client.holder(),
                 false => holder,
             }),
         };
@@ -211,7 +211,7 @@ impl Connection {
         self.write_message(message, context);
         let waits = self.is_sending();
         if let Some(channel) = self.channel_mut().filter(|_| waits) {
-            channel.answer_bytes += message.len();
+            channel.answer_bytes += message.len() as u32;
         }
     }
 
@@ -265,7 +265,8 @@ impl Connection {
     /// Bytes of answers that wait behind the send under way. They do not show how far behind the
     /// peer is: they may be ready all at once, however fast it reads.
     pub(super) fn channel_answer_bytes(&self) -> usize {
-        self.channel().map_or(0, |channel| channel.answer_bytes)
+        self.channel()
+            .map_or(0, |channel| channel.answer_bytes as usize)
     }
 
     /// Takes a request out of those in flight.

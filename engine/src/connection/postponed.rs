@@ -16,7 +16,7 @@ impl Connection {
     /// sent after it. Returns whether the connection has no further use.
     pub(crate) fn go_on(&mut self, request: PostponedRequest, context: &mut Context<'_>) -> bool {
         let PostponedRequest { head, body } = request;
-        let waiting = self.buffers.as_mut().and_then(|it| it.waiting.take());
+        let waiting = self.buffers.as_mut().and_then(|it| it.take_waiting());
         let head = RequestHead::parse(&head, &context.rules.http);
         let (Some(waiting), Ok(head)) = (waiting, head) else {
             unreachable!("the head was read before, and its connection waits");

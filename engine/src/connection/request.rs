@@ -161,7 +161,10 @@ impl Connection {
 
     pub(super) fn wait(&mut self, reply: Reply, context: &mut Context<'_>) -> &mut WaitingRequest {
         self.phase = Phase::Waiting;
-        self.buffers(context).waiting.insert(WaitingRequest {
+        let Some(http) = self.buffers(context).http_mut() else {
+            unreachable!("a request on a channel waits in its table");
+        };
+        http.waiting.insert(WaitingRequest {
             reply,
             is_post: true,
             call: None,

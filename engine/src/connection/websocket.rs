@@ -11,6 +11,8 @@
 //! Idle <-> ReadingMessage      either of them -> Flushing -> Lingering
 //! ```
 
+use std::num::NonZeroU64;
+
 use corelane_io::chunk::Chunk;
 use corelane_io::ring::Hangup;
 use corelane_protocol::binding::websocket::Handshake;
@@ -19,7 +21,8 @@ use corelane_protocol::framing::websocket::{
     CloseCode, Fault, Framer, Kind, Opcode, Role, Step, write_close, write_frame,
 };
 
-use super::channel::{Framing, MessageChannel, WebSocket};
+use super::buffers::Work;
+use super::channel::{ChannelClient, Framing, MessageChannel, WebSocket};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response;
@@ -45,9 +48,11 @@ impl Connection {
             awaits_pong: false,
         };
         let mut channel = MessageChannel::new(Framing::WebSocket(socket));
-        channel.principal = principal.map(Box::from);
-        channel.holder = holder;
-        self.buffers(context).channel = Some(Box::new(channel));
+        channel.client = match principal {
+            Some(principal) => ChannelClient::Principal(principal.into()),
+            None => ChannelClient::Anonymous(holder),
+        };
+        self.buffers(context).work = Work::Channel(channel);
         self.phase = Phase::ReadingMessage;
     }
 
@@ -60,7 +65,7 @@ impl Connection {
             return 0;
         };
         let mut framer = std::mem::replace(&mut socket.framer, Framer::new(Role::Server));
-        let mut message = socket.message.take();
+        let mut message = socket.message.take().map(|message| *message);
         let mut due_ms = socket.due_ms.take();
         socket.awaits_pong &= input.is_empty();
         let mut consumed = 0;
@@ -85,10 +90,10 @@ impl Connection {
         if self.phase == Phase::Idle && (needs_more || is_partial) {
             self.phase = Phase::ReadingMessage;
             let timeout_ms = context.rules.connection.body_timeout_ms;
-            due_ms = due_ms.or_else(|| Some(context.endpoint.now_ms() + timeout_ms));
+            due_ms = due_ms.or_else(|| NonZeroU64::new(context.endpoint.now_ms() + timeout_ms));
         }
         if let Some(socket) = self.websocket_mut() {
-            (socket.framer, socket.message) = (framer, message);
+            (socket.framer, socket.message) = (framer, message.map(Box::new));
             socket.due_ms = due_ms;
         }
         match self.is_between_answers() {

@@ -234,12 +234,12 @@ impl Shard {
         if let Some(output) = buffers.output.take() {
             context.chunks.give(output);
         }
-        let (waiting, channel) = (buffers.waiting.take(), buffers.channel.take());
+        let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
         connection.phase = Phase::Idle;
         connection.give_back_buffers(&mut context);
         if let Some(channel) = channel {
-            self.channel_gone(key, *channel);
+            self.channel_gone(key, channel);
         }
         if let Some(waiting) = waiting {
             self.note_capacity();

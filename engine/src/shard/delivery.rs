@@ -102,7 +102,10 @@ impl Shard {
         }
         while let Some(output) = self.handling.endpoint.poll_output() {
             match output {
-                Output::Delivery(delivery) => self.deliver(delivery),
+                Output::Delivery(delivery) => {
+                    self.deliver(delivery);
+                    self.shed_largest_outputs();
+                }
                 Output::TaskWatch(to, message) => {
                     // Messages of one end keep their order: each end has a tier.
                     let tier = match message.is_for_home() {

@@ -135,11 +135,15 @@ impl Shard {
     /// Submits the queued operations; waits for a completion unless there is work.
     pub(super) fn enter(&mut self, has_work: bool) -> std::io::Result<()> {
         if has_work || self.has_waiting_handlers() || !self.receiver.prepare_to_sleep() {
-            return self.rings.enter(Wait::No);
+            self.rings.enter(Wait::No)?;
+        } else {
+            let entered = self.rings.enter(Wait::Completion);
+            self.receiver.awake();
+            entered?;
         }
-        let entered = self.rings.enter(Wait::Completion);
-        self.receiver.awake();
-        entered
+        // All that has arrived is seen before the order of the turn is decided.
+        self.rings
+            .gather(self.profile.budget.completions_per_turn as usize)
     }
 
     fn has_waiting_handlers(&mut self) -> bool {

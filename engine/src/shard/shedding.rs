@@ -5,7 +5,9 @@
 //! `write_timeout_ms` or `body_timeout_ms`, again and again. So the connections that have stalled
 //! longest are closed, until some of the limit is free. A reader counts as stalled while it has not
 //! taken the bytes that start its time for writing anew, and a sender while its request has been
-//! arriving for a while, so that no peer on a slow network is closed in place of an idle one.
+//! arriving for a while, so that no peer on a slow network is closed in place of an idle one. Answers
+//! of calls that were accepted before may still come faster than that: at twice the limit of output
+//! the connections that hold most of it are closed at once.
 
 use std::cmp::Reverse;
 
@@ -52,6 +54,47 @@ impl Shard {
                 "unsent output exceeds limit of {held_bytes_max} bytes; connections that read too \
                  slowly are closed and requests are refused meanwhile; see \
                  connection.output_bytes_per_shard_max"
+            );
+        }
+    }
+
+    /// Closes the connections that hold most unsent output if that reaches twice its limit, or half
+    /// of the memory of the shard. Called after each answer.
+    #[inline]
+    pub(super) fn shed_largest_outputs(&mut self) {
+        let limit = 2 * self.profile.connection.output_bytes_per_shard_max as u64;
+        let bytes_max = limit.min(self.memory.bytes_max / 2);
+        if self.handling.output_bytes as u64 >= bytes_max {
+            self.close_largest_outputs(bytes_max);
+        }
+    }
+
+    #[cold]
+    fn close_largest_outputs(&mut self, bytes_max: u64) {
+        let held = self.slots.iter().map(|(key, connection)| {
+            let bytes = connection.held_output_bytes();
+            (bytes, key)
+        });
+        let mut held: Vec<(usize, SlotKey)> = held.filter(|(bytes, _)| *bytes > 0).collect();
+        held.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        let before = self.handling.output_bytes;
+        let mut closed = 0;
+        for (_, key) in held {
+            if self.handling.output_bytes as u64 <= bytes_max / 2 {
+                break;
+            }
+            self.close(key);
+            closed += 1;
+        }
+        self.handling.meter.add(Counter::ConnectionsShed, closed);
+        if let Some(suppressed) = self.warnings.output.admit(self.now_ms) {
+            tracing::warn!(
+                shard = self.handling.shard,
+                held_bytes = before,
+                closed,
+                suppressed,
+                "unsent output reaches {bytes_max} bytes, twice connection.output_bytes_per_shard_max \
+                 or half of the memory of the shard: the connections that hold most of it are closed"
             );
         }
     }

@@ -143,6 +143,7 @@ pub(super) struct OverloadWarnings {
     pub(super) address: Throttle,
     pub(super) unknown_address: Throttle,
     pub(super) delay: Throttle,
+    pub(super) output: Throttle,
 }
 
 impl OverloadWarnings {
@@ -155,6 +156,7 @@ impl OverloadWarnings {
             address: throttle(),
             unknown_address: throttle(),
             delay: throttle(),
+            output: throttle(),
         }
     }
 }

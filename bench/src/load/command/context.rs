@@ -72,6 +72,7 @@ impl<'a> RunContext<'a> {
         Plan {
             address: self.address,
             sources,
+            wire: common.url.wire,
             revision: common.revision,
             script: Script::new(&common.url, common.revision, &mix, &common.headers),
             mix,

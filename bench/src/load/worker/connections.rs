@@ -7,9 +7,11 @@ use crate::load::pace::Schedule;
 use crate::load::plan::{Fault, Role};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
+use crate::load::target::Wire;
 use corelane_io::chunk::Chunk;
 use corelane_io::ring::{Hangup, Received, Route, Wait};
 use corelane_io::slots::SlotKey;
+use corelane_protocol::framing::websocket::{Opcode, write_frame};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
@@ -56,7 +58,9 @@ impl Worker {
 
     fn dial(&mut self, now: u64) {
         let index = self.free.pop().expect("dial_wanted saw a free index");
-        let key = self.slots.insert_at(index, Client::connecting(now));
+        let key = self
+            .slots
+            .insert_at(index, Client::connecting(self.plan.wire, now));
         let number = self.dials * u64::from(self.plan.workers) + u64::from(self.number);
         self.dials += 1;
         self.connecting += 1;
@@ -86,6 +90,14 @@ impl Worker {
             false => self.ring.recv_multishot(key),
         }
         self.set_stage(key, Stage::Opening);
+        match self.plan.wire {
+            Wire::Http => self.begin(key, now),
+            Wire::WebSocket => self.send(key, Purpose::Upgrade, now, now),
+        }
+    }
+
+    /// The connection can carry messages.
+    pub(super) fn begin(&mut self, key: SlotKey, now: u64) {
         match self.plan.revision {
             Revision::Legacy => self.send(key, Purpose::Initialize, now, now),
             Revision::Modern => self.opened(key, now),
@@ -99,6 +111,12 @@ impl Worker {
             Role::Idle => {
                 let kind = self.choose();
                 self.send(key, Purpose::Request(kind), now, now);
+            }
+            // The messages of a session come on its channel.
+            Role::Stream
+                if self.plan.wire == Wire::WebSocket && self.plan.revision == Revision::Legacy =>
+            {
+                self.stands(key, Stage::Streaming, now);
             }
             Role::Stream => self.send(key, Purpose::Stream, now, now),
         }
@@ -168,7 +186,7 @@ impl Worker {
                 let mut events = std::mem::take(&mut self.events);
                 let outcome = match self.slots.get_mut(key) {
                     Some(client) => {
-                        let bytes = self.ring.buffers().bytes(&buffer, bytes);
+                        let bytes = self.ring.buffers().bytes_mut(&buffer, bytes);
                         client.take(bytes, &mut self.heads, &mut self.checkers, &mut events)
                     }
                     None => Ok(()),
@@ -221,6 +239,13 @@ impl Worker {
                     self.broke(key, Failure::Reset, "the server ends each connection", now);
                 }
             }
+            Event::Ping(payload) => {
+                let mut pong = Vec::new();
+                // A client masks with any key that is new; nothing here is chosen by others.
+                let mask = (now as u32).to_be_bytes();
+                write_frame(&mut pong, Opcode::Pong, &payload, Some(mask));
+                self.send_bytes(key, &pong);
+            }
             Event::StreamOpen => self.stands(key, Stage::Streaming, now),
             Event::Notification(_) => self.notified(key, now),
         }
@@ -258,6 +283,7 @@ impl Worker {
         let script = &self.plan.script;
         let is_listen = self.plan.revision == Revision::Modern;
         let template = match purpose {
+            Purpose::Upgrade => &script.upgrade,
             Purpose::Initialize => &script.initialize,
             Purpose::Initialized => &script.initialized,
             Purpose::Request(kind) => &script.kinds[kind],
@@ -282,17 +308,39 @@ impl Worker {
             template.write(&mut taken, id, session);
             chunk = Some(taken);
         }
-        client.in_flight.push_back(Exchange {
-            purpose,
-            id,
-            intended_ns: intended,
-            sent_ns: now,
-            is_aborted: false,
-        });
+        // On a channel nothing answers a notification.
+        let is_answered = purpose != Purpose::Initialized || self.plan.wire == Wire::Http;
+        if is_answered {
+            client.in_flight.push_back(Exchange {
+                purpose,
+                id,
+                intended_ns: intended,
+                sent_ns: now,
+                is_aborted: false,
+            });
+        }
         if let Some(chunk) = chunk {
             client.is_sending = true;
             self.ring.send(key, chunk, 0);
         }
+        if !is_answered {
+            self.step(key, purpose, None, now);
+        }
+    }
+
+    /// Sends bytes behind those on their way.
+    fn send_bytes(&mut self, key: SlotKey, bytes: &[u8]) {
+        let Some(client) = self.slots.get_mut(key) else {
+            return;
+        };
+        if client.is_sending {
+            client.unsent.extend_from_slice(bytes);
+            return;
+        }
+        let mut chunk = self.chunks.take(bytes.len());
+        chunk.extend_from_slice(bytes);
+        client.is_sending = true;
+        self.ring.send(key, chunk, 0);
     }
 
     pub(super) fn sent(

@@ -5,6 +5,7 @@ use crate::load::answer::Ending;
 use crate::load::client::{Exchange, Purpose, Stage};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
+use crate::load::target::Wire;
 use corelane_io::slots::SlotKey;
 use std::cmp::Reverse;
 use std::num::NonZeroU64;
@@ -141,11 +142,18 @@ impl Worker {
     }
 
     /// A step of opening a connection went well.
-    fn step(&mut self, key: SlotKey, purpose: Purpose, session: Option<String>, now: u64) {
+    pub(super) fn step(
+        &mut self,
+        key: SlotKey,
+        purpose: Purpose,
+        session: Option<String>,
+        now: u64,
+    ) {
         let Some(client) = self.slots.get_mut(key) else {
             return;
         };
         match purpose {
+            Purpose::Upgrade => self.begin(key, now),
             Purpose::Initialize => {
                 client.session = session.map(String::into_boxed_str);
                 client.session_requests = 0;
@@ -217,6 +225,8 @@ impl Worker {
             .slots
             .get(key)
             .is_some_and(|client| client.session.is_some());
+        // A session ends with its channel.
+        let ends_connection = ends_connection || self.plan.wire == Wire::WebSocket;
         let percent = self.plan.mix.session.delete_percent;
         let is_measured = self.is_measured(now);
         let is_deleted = !ends_connection && self.happens(percent);

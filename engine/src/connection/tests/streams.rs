@@ -112,7 +112,7 @@ fn more_changes_than_any_client_subscribes_to_wait_as_other_output() {
     for at in 0..1000 {
         line.step(|it, context| it.deliver(change(at).1, context));
         let buffers = line.connection.buffers.as_ref().expect("output waits");
-        held_max = held_max.max(buffers.changes.len());
+        held_max = held_max.max(buffers.http().unwrap().changes.len());
     }
     assert!(held_max <= 128, "{held_max} changes are held");
     assert!(line.connection.held_output_bytes() > held_bytes);
@@ -167,7 +167,7 @@ fn a_stream_ends_when_its_shard_drains() {
 fn a_stream_whose_client_sends_no_more_is_over() {
     let (mut line, id) = opened();
     assert!(line.step(Connection::finished));
-    let waiting = line.connection.buffers.as_ref().unwrap().waiting.as_ref();
+    let waiting = line.connection.buffers.as_ref().unwrap().waiting();
     assert_eq!(waiting.unwrap().stream, Some(StreamOwner::Session(of(id))));
 }
 

@@ -96,6 +96,12 @@ struct Steps {
 }
 
 #[derive(Deserialize)]
+struct Padding {
+    #[serde(default)]
+    padding_bytes: usize,
+}
+
+#[derive(Deserialize)]
 struct NoArguments {}
 
 /// The schema of `echo`, spaced as no encoder would: lists have it byte for byte.
@@ -143,9 +149,9 @@ pub(crate) fn plan(gate: &Gate, page_entries_max: usize) -> Plan {
 
 pub(crate) fn waiting(gate: &Gate) -> Tool {
     let gate = gate.clone();
-    let wait = async move |_: &Call, _: NoArguments| {
+    let wait = async move |_: &Call, Padding { padding_bytes }: Padding| {
         gate.pass().await;
-        Ok("passed")
+        Ok(format!("passed{}", "x".repeat(padding_bytes)))
     };
     Tool::from_schema("wait", "d", ANY_SCHEMA, wait)
 }

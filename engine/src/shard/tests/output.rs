@@ -1,5 +1,7 @@
 //! Readers that are too slow, and the memory that their output takes.
 
+use serde_json::json;
+
 use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::meter::Counter;
@@ -126,9 +128,9 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
         assert_eq!(is_open(shard), [false, true, true]);
         stalled_client(shard, 1).await;
         assert_eq!(is_open(shard), [false, false, true]);
-        // One that has not stalled for long enough is not closed, however much there is.
+        // One that has not stalled for long enough is not closed before there is twice the limit.
         shard.advance(100).await;
-        let (_, fresh) = stalled_client(shard, 4 * limit).await;
+        let (_, fresh) = stalled_client(shard, limit).await;
         shard.advance(900).await;
         assert!(shard.phase(fresh).is_some());
         assert_eq!(is_open(shard), [false, false, false]);
@@ -136,6 +138,32 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
         assert_eq!(shard.phase(fresh), None);
         assert_eq!(shard.count(Counter::ConnectionsShed), 6);
         assert_eq!(shard.shard.handling.output_bytes, 0);
+    });
+}
+
+#[test]
+fn those_that_hold_most_are_closed_at_once_when_answers_reach_twice_the_limit() {
+    let limit = 1 << 20;
+    let change = |setup: &mut Setup| {
+        setup.profile.connection.output_bytes_per_shard_max = limit;
+    };
+    with_shard(change, async |shard| {
+        let (_, small) = stalled_client(shard, 1000).await;
+        let mut callers = Vec::new();
+        for _ in 0..40 {
+            let (caller, key) = shard.client().await;
+            caller.takes(0);
+            caller.calls("wait", json!({ "padding_bytes": 100_000 }));
+            callers.push(key);
+        }
+        shard.settle().await;
+        assert_eq!(shard.gate.inside(), callers.len());
+        shard.gate.open();
+        shard.settle().await;
+        let closed = shard.count(Counter::ConnectionsShed);
+        assert!((10..40).contains(&closed), "{closed}");
+        assert!(shard.phase(small).is_some(), "it holds little");
+        assert!(shard.shard.handling.output_bytes < 2 * limit);
     });
 }
 

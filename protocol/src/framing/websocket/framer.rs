@@ -29,7 +29,7 @@ pub struct Framer {
     /// Whether a frame of that message has not ended, and whether it is the last one.
     frame: Option<Frame>,
     /// Bytes of that message in all frames so far, the present one included.
-    message_bytes: usize,
+    message_bytes: u32,
     utf8: Utf8Checker,
 }
 
@@ -39,7 +39,7 @@ struct Frame {
     is_final: bool,
     /// The key of the next byte and those after it.
     mask: [u8; 4],
-    left_bytes: usize,
+    left_bytes: u32,
 }
 
 /// The result of a step. `consumed` is the number of bytes at the start of the input that it took;
@@ -99,7 +99,8 @@ impl Framer {
         }
     }
 
-    /// Looks for the next message of at most `message_bytes_max` bytes, the next part of one, or
+    /// Looks for the next message of at most `message_bytes_max` bytes (or 4 GiB, if that is less),
+    /// the next part of one, or
     /// the next control frame at the start of `input`.
     ///
     /// `input` starts at the first unconsumed byte of the stream.
@@ -125,14 +126,15 @@ impl Framer {
         let frame = Frame {
             is_final: head.is_final,
             mask: head.mask,
-            // Within the limit, which is a length in memory.
-            left_bytes: head.payload_bytes as usize,
+            // Within the limit of a message.
+            left_bytes: head.payload_bytes as u32,
         };
-        let is_whole = input.len() - at >= frame.left_bytes;
+        let payload_bytes = frame.left_bytes as usize;
+        let is_whole = input.len() - at >= payload_bytes;
         if !(is_start && frame.is_final && is_whole) {
             return self.payload(frame, input, at);
         }
-        let consumed = at + frame.left_bytes;
+        let consumed = at + payload_bytes;
         let payload = &mut input[at..consumed];
         apply_mask(payload, frame.mask);
         let kind = self.check(payload)?;
@@ -164,13 +166,14 @@ impl Framer {
                 true
             }
         };
-        let left_bytes = message_bytes_max.saturating_sub(self.message_bytes) as u64;
-        if head.payload_bytes > left_bytes {
+        let bytes_max = u32::try_from(message_bytes_max).unwrap_or(u32::MAX);
+        let left_bytes = bytes_max.saturating_sub(self.message_bytes);
+        if head.payload_bytes > u64::from(left_bytes) {
             return Err(Fault::TooLong {
                 limit_bytes: message_bytes_max,
             });
         }
-        self.message_bytes += head.payload_bytes as usize;
+        self.message_bytes += head.payload_bytes as u32;
         Ok(is_start)
     }
 
@@ -181,13 +184,13 @@ impl Framer {
         input: &'a mut [u8],
         at: usize,
     ) -> Result<Step<'a>, Fault> {
-        let bytes = frame.left_bytes.min(input.len() - at);
+        let bytes = (frame.left_bytes as usize).min(input.len() - at);
         if at == 0 && bytes == 0 && frame.left_bytes > 0 {
             return Ok(Step::NeedMore);
         }
         let payload = &mut input[at..at + bytes];
         frame.mask = apply_mask(payload, frame.mask);
-        frame.left_bytes -= bytes;
+        frame.left_bytes -= bytes as u32;
         let kind = self.check(payload)?;
         let is_last = frame.is_final && frame.left_bytes == 0;
         self.frame = (frame.left_bytes > 0).then_some(frame);

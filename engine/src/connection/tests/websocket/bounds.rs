@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Received, check, echo, frame, listen, messages, modern, opened, received, text_frame};
+use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::http::{Connection, Phase};
 use crate::mcp::tests::test_endpoint::{error, on_executor, text, with_trailer};
 use corelane_io::chunk::LARGE_CHUNK_BYTES;
@@ -112,4 +113,14 @@ fn requests_in_flight_are_bounded_and_name_the_knob() {
         let text = refused[0]["error"]["message"].to_string();
         assert!(text.contains("(websocket.in_flight_max)"), "{text}");
     });
+}
+
+#[test]
+fn an_idle_connection_holds_its_buffers_and_nothing_else() {
+    let mut line = opened();
+    line.receive(&text_frame(&echo(1)));
+    messages(&mut line);
+    let buffers = line.connection.buffers.as_ref();
+    assert!(buffers.is_some_and(|it| it.input.is_none() && it.output.is_none()));
+    assert!(size_of::<ConnectionBuffers>() <= 224);
 }
