@@ -327,8 +327,17 @@ impl Profile {
         }
     }
 
-    /// The core of each shard: of those that are available and have no other role.
-    pub(crate) fn choose_cores(&self) -> Result<Vec<usize>, CoreError> {
+    /// The core of each shard: of those that the calling thread may run on and that have no other
+    /// role. A profile that is valid may have none on this machine.
+    ///
+    /// ```
+    /// let cores = corelane::Profile::default().choose_cores().expect("there is a core");
+    /// assert!(!cores.is_empty());
+    /// ```
+    ///
+    /// # Errors
+    /// A core of the profile is not available, or none is left for a shard.
+    pub fn choose_cores(&self) -> Result<Vec<usize>, CoreError> {
         let available = cores::available()?;
         let tuned: Vec<_> = self.core.iter().map(|core| core.id).collect();
         cores::check_tuned(&tuned, &available)?;

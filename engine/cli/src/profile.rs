@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use corelane::Profile;
 use corelane::profile::ProfileError;
+use corelane::profile::cores::CoreError;
 
 /// The exit code of a profile that is wrong, of an unknown knob, and of profiles that differ.
 const NO: u8 = 1;
@@ -57,14 +58,20 @@ pub(crate) fn run(command: &ProfileCommand) -> ExitCode {
     }
 }
 
-fn answer(command: &ProfileCommand) -> Result<(String, ExitCode), ProfileError> {
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error("profile {}: {error}", path.display())]
+    Cores { path: PathBuf, error: CoreError },
+}
+
+fn answer(command: &ProfileCommand) -> Result<(String, ExitCode), CommandError> {
     let text = match command {
+        ProfileCommand::Check { file } => check(file)?,
         ProfileCommand::Show { file } => show(&read(file.as_deref())?),
         ProfileCommand::Explain { key } => Profile::explain(key)?,
-        ProfileCommand::Check { file } => {
-            Profile::from_file(file)?;
-            format!("{} is valid\n", file.display())
-        }
         ProfileCommand::Diff { one, other } => {
             let text = diff(&Profile::from_file(one)?, &Profile::from_file(other)?);
             let code = if text.is_empty() { 0 } else { NO };
@@ -72,6 +79,20 @@ fn answer(command: &ProfileCommand) -> Result<(String, ExitCode), ProfileError> 
         }
     };
     Ok((text, ExitCode::SUCCESS))
+}
+
+/// Checks the profile in `file`. It may be for another machine, with cores that this one lacks.
+fn check(file: &Path) -> Result<String, CommandError> {
+    let profile = Profile::from_file(file)?;
+    let note = match profile.choose_cores() {
+        Ok(_) => String::new(),
+        Err(error @ CoreError::NoneForShards) => {
+            let path = file.to_owned();
+            return Err(CommandError::Cores { path, error });
+        }
+        Err(error) => format!("note, if it is for this machine: {error}\n"),
+    };
+    Ok(format!("{} is valid\n{note}", file.display()))
 }
 
 fn read(file: Option<&Path>) -> Result<Profile, ProfileError> {

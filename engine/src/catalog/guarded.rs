@@ -116,11 +116,12 @@ impl Guard {
     #[cold]
     fn refuse_full(&self) -> CallError {
         self.meter.count(Counter::CallsRefusedTool);
-        CallError::overloaded(format!(
+        let text = format!(
             "all {} calls in flight of the tool {:?} are taken on this shard \
              (tools.in_flight_max or Tool::with_in_flight_max)",
             self.in_flight_max, self.tool
-        ))
+        );
+        CallError::overloaded(text, 0)
     }
 
     #[cold]
@@ -129,11 +130,16 @@ impl Guard {
         let failures_max = breaker.limits().failures_max;
         breaker.admit(self.now_ms()).map_err(|left_ms| {
             self.meter.count(Counter::CallsRefusedBreaker);
-            CallError::overloaded(format!(
+            let until = match left_ms {
+                0 => "until the one that tries it ends".to_owned(),
+                _ => format!("for {left_ms} more ms (tools.open_ms)"),
+            };
+            let text = format!(
                 "the tool {:?} failed {failures_max} times in a row (tools.failures_max), so its \
-                 calls are refused for {left_ms} more ms",
+                 calls are refused {until}",
                 self.tool
-            ))
+            );
+            CallError::overloaded(text, left_ms)
         })
     }
 

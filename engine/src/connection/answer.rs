@@ -1,6 +1,7 @@
 //! Answers that come later, or in parts.
 
 use corelane_protocol::binding::http;
+use corelane_protocol::binding::refusal::Category;
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::WaitingRequest;
@@ -31,7 +32,7 @@ impl Connection {
             Part::Response(message) => self.deliver_response(&message, context),
             Part::StreamOpen(owner) => self.open_stream(owner, context),
             Part::Final { refused, body } => {
-                self.deliver_final(http::status_of(refused), &body, context);
+                self.deliver_final(refused, &body, context);
             }
             Part::Accepted => self.deliver_nothing(Status::Accepted, context),
             Part::Unanswered => self.deliver_no_answer(context),
@@ -240,7 +241,7 @@ impl Connection {
         response::write_stream_head(context.out(), &reply, date);
     }
 
-    fn deliver_final(&mut self, status: Status, body: &[u8], context: &mut Context<'_>) {
+    fn deliver_final(&mut self, refused: Option<Category>, body: &[u8], context: &mut Context<'_>) {
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
         };
@@ -248,7 +249,11 @@ impl Connection {
             Phase::Streaming => self.write_event(None, body, context),
             Phase::Padding => response::write_json_part(context.out(), &reply, body),
             _ => {
-                let (date, extra) = (context.date, Extra::default());
+                let (date, status) = (context.date, http::status_of(refused));
+                let extra = Extra {
+                    refused,
+                    ..Extra::default()
+                };
                 response::write_message(context.out(), &reply, date, status, &extra, body);
                 return self.end_request(context);
             }
@@ -265,7 +270,7 @@ impl Connection {
         let gathered = batch.map(|batch| batch.gathered);
         if let Some(mut gathered) = gathered.filter(|it| !it.is_empty()) {
             gathered.push(b']');
-            return self.deliver_final(Status::Ok, &gathered, context);
+            return self.deliver_final(None, &gathered, context);
         }
         if self.phase == Phase::Padding {
             return self.end_stream(context);

@@ -128,7 +128,12 @@ impl Connection {
         let date = context.date;
         match disposition {
             Disposition::Answer { refused, session } => {
-                let (status, extra) = (http::status_of(refused), Extra { session, field });
+                let status = http::status_of(refused);
+                let extra = Extra {
+                    session,
+                    field,
+                    refused,
+                };
                 response::write_message(context.out(), &reply, date, status, &extra, body);
             }
             Disposition::Accepted => {

@@ -1,5 +1,6 @@
 //! Answers as bytes: the head before a message, and the framing of events.
 
+use corelane_protocol::binding::refusal::{Category, RETRY_AFTER_S};
 use corelane_protocol::binding::websocket::{Handshake, SUBPROTOCOL};
 use corelane_protocol::framing::http1::{
     Content, DATE_BYTES, LAST_CHUNK, ResponseHead, Status, write_chunk, write_response_head,
@@ -16,9 +17,6 @@ pub(crate) type Date = [u8; DATE_BYTES];
 /// Name of the header that carries a session id (MCP 2025-11-25 basic/transports).
 const SESSION_HEADER: &str = "MCP-Session-Id";
 
-/// The time after which an overloaded server may be tried again (RFC 9110 10.2.3).
-const RETRY_AFTER_SECONDS: &[u8] = b"1";
-
 /// The fields of an answer's head besides its status.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
@@ -26,6 +24,8 @@ pub(crate) struct Extra {
     pub(crate) session: Option<SessionId>,
     /// A field that goes with a refusal.
     pub(crate) field: Option<(&'static str, &'static str)>,
+    /// Why there is no answer.
+    pub(crate) refused: Option<Category>,
 }
 
 /// Appends a whole response with the message `body`, as JSON or as a stream of one event; without
@@ -190,8 +190,15 @@ fn write_head(
         fields[count] = (name, value.as_bytes());
         count += 1;
     }
+    let retry_after;
     if status == Status::ServiceUnavailable {
-        fields[count] = ("Retry-After", RETRY_AFTER_SECONDS);
+        let seconds = match extra.refused {
+            Some(Category::Unavailable { retry_after_s }) => retry_after_s,
+            _ => RETRY_AFTER_S,
+        };
+        retry_after = seconds.to_string();
+        // RFC 9110 10.2.3.
+        fields[count] = ("Retry-After", retry_after.as_bytes());
         count += 1;
     }
     if status == Status::UpgradeRequired {

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt::{self, Display};
 
+use corelane_protocol::binding::refusal::RETRY_AFTER_S;
 use corelane_protocol::mcp::capability::ClientCapability;
 use corelane_protocol::mcp::error_code;
 
@@ -52,7 +53,11 @@ pub(crate) enum Kind {
     /// The handler panicked.
     Panicked,
     /// The handler was not run, because its limits are reached.
-    Overloaded(String),
+    Overloaded {
+        text: String,
+        /// Seconds after which it may run, at least 1.
+        retry_after_s: u32,
+    },
     /// The request failed: a JSON-RPC error.
     Protocol { code: i64, message: String },
     /// The client lacks a capability.
@@ -128,9 +133,13 @@ impl CallError {
         }
     }
 
-    /// The handler cannot run now; `text` names the limit.
-    pub(crate) fn overloaded(text: String) -> CallError {
-        CallError(Kind::Overloaded(text))
+    /// The handler cannot run now, and may in so many milliseconds; `text` names the limit.
+    pub(crate) fn overloaded(text: String, left_ms: u64) -> CallError {
+        let seconds = u32::try_from(left_ms.div_ceil(1000)).unwrap_or(u32::MAX);
+        CallError(Kind::Overloaded {
+            text,
+            retry_after_s: seconds.max(RETRY_AFTER_S),
+        })
     }
 
     /// Whether the handler is at fault, and not the request.
@@ -139,7 +148,7 @@ impl CallError {
             Kind::Foreign(_) | Kind::Panicked => true,
             Kind::Failed { is_fault, .. } => *is_fault,
             Kind::Protocol { code, .. } => *code == error_code::INTERNAL_ERROR,
-            Kind::Overloaded(_) | Kind::MissingCapability(_) | Kind::NoResource { .. } => false,
+            Kind::Overloaded { .. } | Kind::MissingCapability(_) | Kind::NoResource { .. } => false,
         }
     }
 
@@ -171,7 +180,7 @@ impl CallError {
 impl Display for CallError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Failed { text, .. } | Kind::Foreign(text) | Kind::Overloaded(text) => {
+            Kind::Failed { text, .. } | Kind::Foreign(text) | Kind::Overloaded { text, .. } => {
                 formatter.write_str(text)
             }
             Kind::Panicked => formatter.write_str("the handler panicked"),

@@ -34,7 +34,7 @@ impl Context {
         match error.kind() {
             Kind::Panicked => self.meter.count(Counter::CallsPanicked),
             // Counted as refused.
-            Kind::Overloaded(_) => {}
+            Kind::Overloaded { .. } => {}
             _ => self.meter.count(Counter::CallsFailed),
         }
         match error.into_kind() {
@@ -47,11 +47,12 @@ impl Context {
             Kind::MissingCapability(capability) => {
                 return self.write_missing_capability(out, era, id, capability);
             }
-            Kind::Overloaded(text) => {
-                let reason = Reason::Overloaded(&text);
-                let category = reason.category();
-                self.refuse(Some(id), reason, out);
-                return Some(category);
+            Kind::Overloaded {
+                text,
+                retry_after_s,
+            } => {
+                self.refuse(Some(id), Reason::Overloaded(&text), out);
+                return Some(Category::Unavailable { retry_after_s });
             }
             Kind::NoResource { uri } => resources::write_not_found(out, era, id, &uri),
             // The runner has replaced it by an id; otherwise the client learns nothing.

@@ -3,6 +3,12 @@
 //! The shard decides how many of them; here they are counted off, evenly among those that are
 //! served. A call that runs, and every message about it, is not touched.
 
+use corelane_protocol::binding::refusal::Reason;
+
+/// Why nothing is begun that takes memory.
+pub(super) const OUT_OF_MEMORY: Reason<'static> =
+    Reason::Overloaded("the shard holds as much memory as it may (overload.memory_bytes_max)");
+
 /// The fewest new calls that are served are one of so many.
 pub(crate) const SERVED_ONE_OF_MAX: u32 = 64;
 

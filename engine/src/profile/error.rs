@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::lines::lines_of;
+use crate::guard::origin::OriginPolicyError;
 
 /// Why a profile was refused. Nothing of the process has started yet.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,9 @@ pub enum ProfileError {
         /// What is wrong, and the remedy.
         fault: String,
     },
+    /// An entry of `server.allowed_hosts` or `server.allowed_origins` that no request could match.
+    #[error(transparent)]
+    Access(#[from] OriginPolicyError),
     /// A text that does not fit its key.
     #[error("{key} = {value:?} is not {expected}")]
     Text {
@@ -144,8 +148,8 @@ pub enum ProfileError {
     },
     /// A `[[core]]` section without effect.
     #[error(
-        "core {id} has a [[core]] section but is not in server.cores: add it there, or remove the \
-         section"
+        "core {id} has a [[core]] section but is not in server.cores or --cores: add it there, or \
+         remove the section"
     )]
     CoreUnused {
         /// The id of the section.
@@ -153,8 +157,8 @@ pub enum ProfileError {
     },
     /// A core that has another role is to have a shard.
     #[error(
-        "core {id} has role = \"{role}\" but is in server.cores: remove it there, or write role = \
-         \"shard\""
+        "core {id} has role = \"{role}\" but is in server.cores or --cores: remove it there, or \
+         write role = \"shard\""
     )]
     CoreRoleUsed {
         /// The id of the section.
@@ -184,6 +188,10 @@ impl ProfileError {
             | Self::NotMultiple { key, .. }
             | Self::Text { key, .. } => (key.clone(), None),
             Self::Listen { .. } => ("server.listen".to_owned(), None),
+            Self::Access(OriginPolicyError::Origin { .. }) => {
+                ("server.allowed_origins".to_owned(), None)
+            }
+            Self::Access(_) => ("server.allowed_hosts".to_owned(), None),
             Self::Exceeds { key, other, .. } => (key.clone(), Some(*other)),
             Self::CoreTunedTwice { id } => (format!("core {id} id"), None),
             Self::CoreUnused { id } => (format!("core {id} id"), Some("server.cores")),

@@ -12,6 +12,7 @@ use super::cores::CoreList;
 use super::error::ProfileError;
 use super::knobs::{Value, anything, knobs, within};
 use super::listen::{self, LISTENERS_MAX, ListenAddress};
+use crate::guard::origin::OriginPolicy;
 
 /// Most shards of a process. Lanes are one per pair of shards, so memory grows with the square.
 pub const SHARDS_MAX: usize = 256;
@@ -96,6 +97,7 @@ impl Server {
         )?;
         check_list("server.allowed_hosts", &self.allowed_hosts)?;
         check_list("server.allowed_origins", &self.allowed_origins)?;
+        OriginPolicy::new(None, &self.allowed_hosts, &self.allowed_origins)?;
         if let Some(name) = &self.principal_header {
             let holds = name.len() <= HEADER_NAME_BYTES_MAX && is_field_name(name);
             let expected = "a header name: 1 to 64 letters, digits and !#$%&'*+-.^_`|~";
@@ -106,7 +108,7 @@ impl Server {
     }
 }
 
-/// Bounds the list and its entries. The guard checks the entries themselves.
+/// Bounds the list and its entries.
 fn check_list(key: &str, entries: &[String]) -> Result<(), ProfileError> {
     check::count(&format!("{key} entries"), entries.len(), ALLOWED_MAX)?;
     entries.iter().try_for_each(|entry| {

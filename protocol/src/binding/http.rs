@@ -77,6 +77,6 @@ pub fn status_of(refused: Option<Category>) -> Status {
         Some(Category::NotAcceptable) => Status::NotAcceptable,
         Some(Category::UnsupportedType) => Status::UnsupportedMediaType,
         Some(Category::UpgradeRequired) => Status::UpgradeRequired,
-        Some(Category::Unavailable) => Status::ServiceUnavailable,
+        Some(Category::Unavailable { .. }) => Status::ServiceUnavailable,
     }
 }

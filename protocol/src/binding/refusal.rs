@@ -10,6 +10,9 @@ use crate::mcp::revision::Revision;
 /// Bytes of a peer's own text that an error repeats.
 const ECHOED_BYTES_MAX: usize = 128;
 
+/// Seconds after which an overloaded server may be tried again, unless it knows better.
+pub const RETRY_AFTER_S: u32 = 1;
+
 /// The start of a peer's text: enough to recognise it, too little to make an answer large.
 pub fn clip(text: &str) -> &str {
     let mut end = text.len().min(ECHOED_BYTES_MAX);
@@ -45,8 +48,11 @@ pub enum Category {
     UnsupportedType,
     /// The message is served over another protocol, or another version of it.
     UpgradeRequired,
-    /// The server cannot serve the message now; it may be sent again later.
-    Unavailable,
+    /// The server cannot serve the message now; it may be sent again after so many seconds.
+    Unavailable {
+        /// At least 1.
+        retry_after_s: u32,
+    },
 }
 
 /// Why a message was refused.
@@ -197,7 +203,9 @@ impl Reason<'_> {
             }
             Reason::Verb(_) => Category::NotAllowed,
             Reason::UpgradeRequired(_) => Category::UpgradeRequired,
-            Reason::Overloaded(_) | Reason::Draining => Category::Unavailable,
+            Reason::Overloaded(_) | Reason::Draining => Category::Unavailable {
+                retry_after_s: RETRY_AFTER_S,
+            },
             _ => Category::Invalid,
         }
     }

@@ -8,7 +8,8 @@ use super::source::{Finding, Source};
 
 /// The modules of the engine, from the ground up. A module may name those of lower layers.
 const LAYERS: &[&[&str]] = &[
-    &["guard", "profile", "meter"],
+    &["guard"],
+    &["profile", "meter"],
     &["transport", "handler", "log"],
     &["files"],
     &["catalog"],

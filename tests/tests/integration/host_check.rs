@@ -127,6 +127,37 @@ fn what_cannot_be_checked_has_an_exit_code_of_its_own() {
     }
 }
 
+/// A profile that no server starts with is not valid; one for a larger machine is.
+#[test]
+fn a_profile_without_a_core_for_a_shard_is_not_valid() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let profile = folder.path().join("profile.toml");
+    let path = profile.to_str().expect("UTF-8");
+    let status = fs::read_to_string("/proc/self/status").expect("there is proc");
+    let allowed = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let allowed = allowed.expect("proc names the cores").trim();
+    let ranges = allowed
+        .split(',')
+        .map(|part| part.split_once('-').unwrap_or((part, part)));
+    let number = |text: &str| text.parse::<usize>().expect("a core");
+    let cores = ranges.flat_map(|(first, last)| number(first)..=number(last));
+    let sections = cores.map(|id| format!("[[core]]\nid = {id}\nrole = \"offload\"\n"));
+    fs::write(&profile, sections.collect::<String>()).expect("written");
+    let output = run("", &["profile", "check", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("no core is left for a shard"), "{error}");
+
+    fs::write(&profile, "[server]\ncores = \"1023\"\n").expect("written");
+    let output = run("", &["profile", "check", path]);
+    assert_eq!(output.status.code(), Some(0));
+    let lines = text(&output.stdout);
+    assert!(lines.contains(" is valid\nnote, "), "{lines}");
+    assert!(lines.contains("core 1023 is not available"), "{lines}");
+}
+
 #[test]
 fn profiles_are_shown_explained_compared_and_checked() {
     let folder = tempfile::tempdir().expect("a folder can be made");

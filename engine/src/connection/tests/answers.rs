@@ -277,6 +277,20 @@ fn a_slow_call_without_an_answer_ends_its_response() {
 }
 
 #[test]
+fn a_call_that_is_refused_later_says_when_it_may_be_made_again() {
+    on_executor(async {
+        let mut line = TestConnection::new();
+        line.receive(call("", "wait", json!({})).as_bytes());
+        let refused = Some(Category::Unavailable { retry_after_s: 7 });
+        let body = b"{}".to_vec();
+        line.deliver(exchange_of(&line), Part::Final { refused, body });
+        let response = line.response();
+        assert_eq!(response.status, 503);
+        assert_eq!(response.field("retry-after"), Some("7"));
+    });
+}
+
+#[test]
 fn late_answers_are_not_awaited() {
     on_executor(async {
         let mut line = TestConnection::new();

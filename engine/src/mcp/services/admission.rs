@@ -6,16 +6,13 @@ use corelane_protocol::jsonrpc::{Document, Id, OwnedId, ShapeError};
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use crate::handler::call::questions::parse_question_id;
+use super::legacy::is_malformed_response;
+use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::disposition::{Disposition, Forwarded, ForwardedKind};
 use crate::mcp::forward_budget::{ForwardsFull, PostedBody};
 use crate::mcp::inbound::Inbound;
 use crate::mcp::session_id::SessionId;
 use crate::meter::Counter;
-
-/// Why nothing is begun that takes memory.
-pub(super) const OUT_OF_MEMORY: Reason<'static> =
-    Reason::Overloaded("the shard holds as much memory as it may (overload.memory_bytes_max)");
 
 /// Where a message of a session goes.
 pub(in crate::mcp) enum Routed {
@@ -229,9 +226,4 @@ fn no_session(claim: SessionClaim<'_>) -> Reason<'static> {
         SessionClaim::Named { .. } => Reason::SessionUnknown,
         SessionClaim::OfConnection => Reason::NotInitialized,
     }
-}
-
-/// Whether a text that is no message was to answer a request of the server.
-pub(super) fn is_malformed_response(error: ShapeError<'_>) -> bool {
-    matches!(error.answers, Some(Id::String(id)) if parse_question_id(id).is_some())
 }

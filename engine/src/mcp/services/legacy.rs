@@ -13,9 +13,9 @@ use corelane_protocol::mcp::resources;
 use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
-use super::admission::{OUT_OF_MEMORY, is_malformed_response};
 use crate::handler::call::RequestOptions;
 use crate::handler::call::questions::parse_question_id;
+use crate::mcp::call_shedding::OUT_OF_MEMORY;
 use crate::mcp::context::invalid_params;
 use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
@@ -395,6 +395,11 @@ impl Services {
         self.endings().end_session(session, SessionEnd::Deleted);
         Disposition::Done
     }
+}
+
+/// Whether a text that is no message was to answer a request of the server.
+pub(super) fn is_malformed_response(error: ShapeError<'_>) -> bool {
+    matches!(error.answers, Some(Id::String(id)) if parse_question_id(id).is_some())
 }
 
 /// The text of a client's error, for the handler.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use corelane_protocol::binding::refusal::Category;
 use serde_json::{Value, json};
 
 use super::test_endpoint::{
@@ -14,6 +15,7 @@ use crate::catalog::Plan;
 use crate::catalog::pending_updates::Changes;
 use crate::catalog::tool::Tool;
 use crate::handler::{Call, CallError};
+use crate::mcp::disposition::Disposition;
 use crate::meter::Counter;
 use corelane_io::executor;
 
@@ -80,10 +82,16 @@ fn a_tool_that_keeps_failing_is_refused_and_no_other() {
     for _ in 0..3 {
         call(&mut harness, "panics").check("200", &error(1, -32603));
     }
-    check_refused(
-        &call(&mut harness, "panics"),
-        "the tool \"panics\" failed 3 times in a row",
-    );
+    let refused = call(&mut harness, "panics");
+    check_refused(&refused, "the tool \"panics\" failed 3 times in a row");
+    // As long as the breaker is open.
+    let Disposition::Answer { refused, .. } = refused.disposition else {
+        panic!("not an answer: {:?}", refused.disposition);
+    };
+    let after_1000_s = Category::Unavailable {
+        retry_after_s: 1000,
+    };
+    assert_eq!(refused, Some(after_1000_s));
     // An error that a handler means for its client is no failure of the tool.
     for _ in 0..10 {
         call(&mut harness, "refuses").check("200", &error(1, 7));

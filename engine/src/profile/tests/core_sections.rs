@@ -11,8 +11,8 @@ fn refuses_core_sections_that_are_wrong() {
     );
     check(
         "[server]\ncores = \"0\"\n[[core]]\nid = 1",
-        "core 1 has a [[core]] section but is not in server.cores: add it there, or remove \
-         the section",
+        "core 1 has a [[core]] section but is not in server.cores or --cores: add it there, or \
+         remove the section",
     );
     check(
         "[[core]]\nid = 2000",
@@ -59,7 +59,8 @@ fn resolves_the_knobs_of_each_core() {
 fn refuses_roles_that_contradict_the_rest_of_the_profile() {
     check_start(
         "[server]\ncores = \"0-1\"\n[[core]]\nid = 1\nrole = \"offload\"",
-        "lines 5 and 2: core 1 has role = \"offload\" but is in server.cores: remove it there",
+        "lines 5 and 2: core 1 has role = \"offload\" but is in server.cores or --cores: \
+         remove it there",
     );
     check_start(
         "[[core]]\nid = 1\nrole = \"none\"\nring.buffer_count = 64",

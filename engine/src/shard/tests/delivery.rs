@@ -144,7 +144,7 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
             other => panic!("not an answer: {other:?}"),
         };
         assert_eq!(refused.exchange, third);
-        let unavailable = Some(Category::Unavailable);
+        let unavailable = Some(Category::Unavailable { retry_after_s: 1 });
         assert!(matches!(refused.part, Part::Final { refused, .. } if refused == unavailable));
         near.deliver_all();
         near.flush_lanes();
