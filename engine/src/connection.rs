@@ -15,7 +15,7 @@ pub(crate) mod http;
 pub(crate) mod http_settings;
 mod large;
 mod lines;
-mod messages;
+pub(crate) mod messages;
 mod plain;
 pub(crate) mod posted;
 mod postponed;

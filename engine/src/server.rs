@@ -1,6 +1,5 @@
 //! A server: built, started on its shards, and drained.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -22,7 +21,7 @@ use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{Binding, CoreRole, ListenAddress, Profile, ShardProfile, Transport};
+use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::proxied::Proxies;
@@ -30,6 +29,7 @@ use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::Mesh;
 
+mod addresses;
 mod affinity;
 mod capacity;
 #[cfg(feature = "tls")]
@@ -39,7 +39,6 @@ mod error;
 mod event;
 mod handle;
 mod huge_pages;
-mod origins;
 mod running;
 mod stalls;
 mod state_keys;
@@ -49,6 +48,7 @@ mod test_client;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
+use addresses::origin_policies;
 use affinity::Confined;
 use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
@@ -365,7 +365,7 @@ impl Server {
         let shard_count = shard_profiles.len();
         let certificates = Certificates::for_listeners(&addresses, &profile.tls)?;
         let offload = start_pool(&profile, shard_count, offload_cores.as_deref())?;
-        let origins = origins::policies(&addresses, &profile.server)?;
+        let origins = origin_policies(&addresses, &profile)?;
         let proxies = Proxies::new(&profile.server)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
@@ -418,37 +418,6 @@ impl Server {
             running.keep(directory.watch(handle.clone())?);
         }
         Ok(running)
-    }
-}
-
-impl RunningServer {
-    fn announce(&self) {
-        let mut text = String::new();
-        for address in self.addresses() {
-            text += &match (address.binding, &address.transport) {
-                (Binding::Http | Binding::WebSocket, Transport::Tcp(_)) => {
-                    format!("listening on {address}{}\n", self.endpoint())
-                }
-                (Binding::Http | Binding::WebSocket, Transport::Unix(_)) => {
-                    format!("listening on {address}, endpoint {}\n", self.endpoint())
-                }
-                (Binding::Lines, _) => format!("listening on {address}\n"),
-            };
-        }
-        text += &format!(
-            "shards: {}, connections per shard: {}\nmemory: {}\n",
-            self.shards(),
-            self.connections_per_shard(),
-            self.memory(),
-        );
-        // It need not be read.
-        let mut output = std::io::stdout();
-        if let Err(error) = output
-            .write_all(text.as_bytes())
-            .and_then(|()| output.flush())
-        {
-            tracing::warn!(%error, "standard output cannot be written");
-        }
     }
 }
 

@@ -84,7 +84,7 @@ pub(crate) struct Rules {
     pub(crate) origins: Vec<OriginPolicy>,
     /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
-    /// Limits the warnings about clients of other protocols.
+    /// Limits the warnings about connections that speak another protocol than their listener.
     pub(crate) foreign: Throttle,
     /// Answers to pages of other origins.
     pub(crate) cors: Cors,
