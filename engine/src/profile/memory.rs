@@ -77,7 +77,11 @@ impl MemoryLimit {
     fn below(root: &Path) -> Option<MemoryLimit> {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let physical = line_after(&read("proc/meminfo"), "MemTotal:").map(|kib| kib * 1024);
+        // Threads and mapped files have taken a part of it already; memory that is only reserved
+        // counts here, and nowhere else.
+        let taken = line_after(&read("proc/self/status"), "VmSize:").map_or(0, |kib| kib * 1024);
         let address_space = line_after(&read("proc/self/limits"), "Max address space");
+        let address_space = address_space.map(|bytes| bytes.saturating_sub(taken));
         let limits = [
             (physical, "the memory of the machine"),
             (address_space, "the address space (ulimit -v)"),
@@ -227,6 +231,9 @@ mod tests {
         write(root, &[("proc/self/limits", &line("900000"))]);
         let space = "the address space (ulimit -v)";
         assert_eq!(MemoryLimit::below(root), limit(900_000, space));
+        let taken = "Name: a\nVmSize:\t     100 kB\n";
+        write(root, &[("proc/self/status", taken)]);
+        assert_eq!(MemoryLimit::below(root), limit(900_000 - 102_400, space));
     }
 
     #[test]

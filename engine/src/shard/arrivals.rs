@@ -11,9 +11,6 @@ use corelane_io::ring::{Completion, Received};
 use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::precedence::goes_first;
 
-/// Completions that wait at most; the rest stays in the ring. Half of the receive buffers of a
-/// shard, so that the others bring what goes first.
-const ARRIVALS_MAX: usize = 2048;
 /// Requests between two looks at the clock.
 const REQUESTS_PER_LOOK: u32 = 8;
 
@@ -22,7 +19,9 @@ impl Shard {
     /// as there is time. Returns whether there was anything, not counting a tick.
     pub(super) fn handle_completions(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
-        let room = ARRIVALS_MAX - self.arrivals.len();
+        // Half of the receive buffers may wait; the others bring what goes first.
+        let arrivals_max = self.profile.ring.buffer_count as usize / 2;
+        let room = arrivals_max - self.arrivals.len();
         let most = room.min(self.profile.budget.completions_per_turn as usize);
         let ready = self.rings.ready() + self.arrivals.len();
         let count = self.rings.reap(&mut completions, most);

@@ -5,9 +5,9 @@
 //! `write_timeout_ms` or `body_timeout_ms`, again and again. So the connections that have stalled
 //! longest are closed, until some of the limit is free. A reader counts as stalled while it has not
 //! taken the bytes that start its time for writing anew, and a sender while its request has been
-//! arriving for a while, so that no peer on a slow network is closed in place of an idle one. Answers
-//! of calls that were accepted before may still come faster than that: at twice the limit of output
-//! the connections that hold most of it are closed at once.
+//! arriving for a while, so that no peer on a slow network is closed in place of an idle one.
+//! Answers of calls that were accepted before may still come faster than that: at twice the limit
+//! of output the connections that hold most of it are closed at once.
 
 use std::cmp::Reverse;
 
@@ -93,8 +93,9 @@ impl Shard {
                 held_bytes = before,
                 closed,
                 suppressed,
-                "unsent output reaches {bytes_max} bytes, twice connection.output_bytes_per_shard_max \
-                 or half of the memory of the shard: the connections that hold most of it are closed"
+                "unsent output reaches {bytes_max} bytes, which is twice \
+                 connection.output_bytes_per_shard_max or half of the memory of the shard: the \
+                 connections that hold most of it are closed"
             );
         }
     }
