@@ -91,8 +91,9 @@ impl Profile {
 const OF_CORES: &[(&str, &str)] = &[
     (
         "core",
-        "[[core]]\n# Different values on one core: its id, its role, and knobs of the sections ring, \
-         executor and\n# budget, such as ring.buffer_count = 64. One section for each such core.\n",
+        "[[core]]\n# Different values on one core: its id, its role, and knobs of the sections \
+         ring, executor and\n# budget, such as ring.buffer_count = 64. One section for each such \
+         core.\n",
     ),
     (
         "core.id",
@@ -100,9 +101,9 @@ const OF_CORES: &[(&str, &str)] = &[
     ),
     (
         "core.role",
-        "[[core]]\n# The work of the server on the core: \"shard\"; \"control\" for the threads that \
-         supervise and the\n# tokio runtime; \"offload\" for those of blocking work; \"none\" leaves \
-         the core to other programs.\nrole = \"shard\"\n",
+        "[[core]]\n# The work of the server on the core: \"shard\"; \"control\" for the threads \
+         that supervise and the\n# tokio runtime; \"offload\" for those of blocking work; \
+         \"none\" leaves the core to other programs.\nrole = \"shard\"\n",
     ),
 ];
 

@@ -340,7 +340,8 @@ fn refuses_values_of_another_type_with_key_value_and_range() {
     );
     check(
         "[[core]]\nid = \"0\"",
-        "line 2, column 6, `id = \"0\"`: core[0].id: invalid type: string \"0\"; allowed: 0 to 1023",
+        "line 2, column 6, `id = \"0\"`: core[0].id: invalid type: string \"0\"; allowed: 0 to \
+         1023",
     );
     check(
         "[core]\nid = 0",

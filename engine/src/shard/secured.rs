@@ -19,7 +19,7 @@ use crossbeam::queue::SegQueue;
 pub(super) use self::records::Effect;
 use self::records::Records;
 use self::step::Task;
-pub(super) use self::step::{Finished, PlainRecords};
+pub(super) use self::step::{Finished, FirstRecords};
 use crate::connection::context::Context;
 use crate::connection::http::Connection;
 use crate::handler::offload::{JobId, OffloadPort, WorkKind};
@@ -86,7 +86,7 @@ pub(super) enum Progress {
     /// It goes on.
     None,
     /// The connection is established, and these are its first bytes.
-    Established(PlainRecords),
+    Established(FirstRecords),
     /// It failed; without an error for our own fault.
     Failed(Option<HandshakeError>),
     /// Its peer ended the connection.
@@ -295,8 +295,7 @@ impl Secured {
             Some(Ok(Step::Established(established))) => {
                 let established = *established;
                 *state = State::Established(Box::new(Records::new(established.session)));
-                Progress::Established(PlainRecords {
-                    plaintext: established.plaintext,
+                Progress::Established(FirstRecords {
                     records: input,
                     is_ended,
                     is_resumed: established.is_resumed,

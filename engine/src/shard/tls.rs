@@ -3,7 +3,7 @@
 //! Output is sealed when a step ends, in [`Shard::finish_step`]; behind that are only bytes as they
 //! are sent.
 
-use super::secured::{Effect, Ending, Finished, PlainRecords, Progress};
+use super::secured::{Effect, Ending, Finished, FirstRecords, Progress};
 use super::work::Shard;
 use crate::connection::http::Phase;
 use crate::meter::Counter;
@@ -66,7 +66,7 @@ impl Shard {
     }
 
     /// Handles the first bytes of an established connection.
-    fn established(&mut self, key: SlotKey, mut first: PlainRecords) {
+    fn established(&mut self, key: SlotKey, mut first: FirstRecords) {
         self.handling.meter.count(match first.is_resumed {
             true => Counter::TlsHandshakesResumed,
             false => Counter::TlsHandshakesFull,
@@ -78,9 +78,6 @@ impl Shard {
             self.handling.principals.insert(key.index, principal);
         }
         let mut context = self.handling.context(key);
-        if !first.plaintext.is_empty() {
-            connection.received(&mut first.plaintext, &mut context);
-        }
         let effect = self
             .secured
             .received(connection, &mut first.records, &mut context);

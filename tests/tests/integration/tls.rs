@@ -353,3 +353,29 @@ fn a_drain_announces_the_end() {
     idle.iter_mut().for_each(Connection::expect_close);
     assert!(server.wait_for_exit().success());
 }
+
+#[test]
+fn an_idle_connection_takes_at_most_two_kib() {
+    const FIRST: usize = 300;
+    const FURTHER: usize = 1000;
+    const IDLE_BYTES_MAX: usize = 2048;
+    let server = Setup::shards(1).secured().start();
+    let open = |count: usize| -> Vec<Connection> {
+        let connection = |_| {
+            let mut connection = server.connect();
+            check(&mut connection, "once");
+            connection
+        };
+        (0..count).map(connection).collect()
+    };
+    // They bring the buffers that are kept for all.
+    let first = open(FIRST);
+    let before = server.resident_bytes();
+    let further = open(FURTHER);
+    // The ciphers go when a connection has been quiet for a second.
+    wait_until("idle connections to be small", || {
+        let bytes = server.resident_bytes().saturating_sub(before) / FURTHER;
+        (bytes <= IDLE_BYTES_MAX).then_some(())
+    });
+    drop((first, further));
+}

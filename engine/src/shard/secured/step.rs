@@ -21,10 +21,7 @@ pub(in crate::shard) struct Finished {
 }
 
 /// The first bytes of an established connection, and what is known of its peer.
-pub(in crate::shard) struct PlainRecords {
-    /// Bytes that are opened.
-    pub(in crate::shard) plaintext: Vec<u8>,
-    /// Later ones that are not.
+pub(in crate::shard) struct FirstRecords {
     pub(in crate::shard) records: Vec<u8>,
     /// The byte stream has ended behind them.
     pub(in crate::shard) is_ended: bool,

@@ -155,7 +155,9 @@ impl ResolvesServerCert for Certificates {
         let mut named = self.entries.iter().filter(has_name);
         let entry = named
             .find(can_sign)
-            .or_else(|| self.entries.iter().find(can_sign));
+            .or_else(|| self.entries.iter().find(can_sign))
+            // No handshake succeeds with it, and its error is the right one.
+            .or_else(|| self.entries.first());
         entry.map(|entry| Arc::clone(&entry.certified))
     }
 }

@@ -4,6 +4,7 @@
 //! client. So it is made to run on another thread than the shard's: it owns everything that it
 //! uses.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -12,6 +13,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use super::fault::Fault;
 use super::identity::{self, IdentityError};
+use super::record::{HEADER_BYTES, RECORD_BYTES_MAX};
 use super::session::Session;
 
 /// A connection before its first byte of application data.
@@ -32,8 +34,6 @@ pub(crate) enum Step {
 /// A connection after its handshake.
 pub(crate) struct Established {
     pub(crate) session: Session,
-    /// Plaintext that came with the last bytes of the handshake.
-    pub(crate) plaintext: Vec<u8>,
     /// The principal that the certificate of the client names.
     pub(crate) principal: Option<Box<str>>,
     /// The keys are those of an earlier connection.
@@ -65,7 +65,8 @@ impl Handshake {
     }
 
     /// Handles the bytes in `input` and removes those that were used; the others are to be there in
-    /// the next step, before new ones. Appends bytes for the peer to `out`, also when it fails.
+    /// the next step, before new ones. Those of an established connection are records. Appends
+    /// bytes for the peer to `out`, also when it fails.
     ///
     /// # Errors
     /// The connection is of no further use, once `out` is sent.
@@ -74,38 +75,41 @@ impl Handshake {
         input: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<Step, HandshakeError> {
-        let mut plaintext = Vec::new();
-        let mut is_read_closed = false;
+        // The bytes that rustls sees: one record after the other, so that it does not open those
+        // behind the handshake.
+        let mut seen = 0;
         loop {
-            let UnbufferedStatus { discard, state } = self.connection.process_tls_records(input);
-            let mut is_over = false;
+            let input_seen = &mut input[..seen];
+            let UnbufferedStatus { discard, state } =
+                self.connection.process_tls_records(input_seen);
+            let mut is_blocked = false;
+            let mut is_closed = false;
             match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
                     append(out, |space| data.encode(space));
                 }
                 Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        plaintext.extend_from_slice(record?.payload);
-                    }
-                }
-                Ok(ConnectionState::PeerClosed) => is_read_closed = true,
-                Ok(_) => is_over = true,
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => is_closed = true,
+                Ok(_) => is_blocked = true,
                 Err(error) => {
-                    input.drain(..discard);
                     self.append_alert(out);
                     return Err(error.into());
                 }
             }
             input.drain(..discard);
-            if is_over {
-                break;
+            seen -= discard;
+            if is_closed {
+                return Ok(Step::Closed);
             }
-        }
-        match (self.connection.is_handshaking(), is_read_closed) {
-            (false, _) => self.establish(plaintext, is_read_closed, out),
-            (true, false) => Ok(Step::Blocked(self)),
-            (true, true) => Ok(Step::Closed),
+            if is_blocked && !self.connection.is_handshaking() {
+                return self.establish(out);
+            }
+            if is_blocked {
+                match next_record_bytes(&input[seen..]) {
+                    Some(bytes) => seen += bytes,
+                    None => return Ok(Step::Blocked(self)),
+                }
+            }
         }
     }
 
@@ -119,28 +123,34 @@ impl Handshake {
         }
     }
 
-    fn establish(
-        self,
-        plaintext: Vec<u8>,
-        is_read_closed: bool,
-        out: &mut Vec<u8>,
-    ) -> Result<Step, HandshakeError> {
+    fn establish(self, out: &mut Vec<u8>) -> Result<Step, HandshakeError> {
         let connection = self.connection;
         let is_resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
         let principal = certificate.map(|it| identity::principal_of(it)).transpose();
         let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
-        let mut session = Session::new(secrets, keys, is_read_closed);
+        let mut session = Session::new(secrets, keys);
         let principal = principal.inspect_err(|_| {
             session.fail(IdentityError::FAULT, out);
         })?;
         Ok(Step::Established(Box::new(Established {
             session,
-            plaintext,
             principal,
             is_resumed,
         })))
     }
+}
+
+/// The bytes of the next record, if it is whole; of what is no record, all bytes.
+fn next_record_bytes(input: &[u8]) -> Option<usize> {
+    /// The types from change_cipher_spec to application_data (RFC 8446 5.1).
+    const TYPES: RangeInclusive<u8> = 20..=23;
+    let (&[kind, _, _, high, low], rest) = input.split_first_chunk::<HEADER_BYTES>()?;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    if !TYPES.contains(&kind) || HEADER_BYTES + length > RECORD_BYTES_MAX {
+        return Some(input.len());
+    }
+    (length <= rest.len()).then_some(HEADER_BYTES + length)
 }
 
 /// Appends bytes for the peer, which are encoded into space of the size that they need.

@@ -18,7 +18,6 @@ pub(super) const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 /// The most bytes behind the header of a protected record (RFC 8446 5.2).
 const PROTECTED_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 256;
 /// The most bytes of a record.
-#[cfg(test)]
 pub(super) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PROTECTED_BYTES_MAX;
 /// Bytes that the tag of every cipher suite of TLS 1.3 has.
 const TAG_BYTES: usize = 16;

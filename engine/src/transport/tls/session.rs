@@ -57,7 +57,6 @@ impl Session {
     pub(super) fn new(
         secrets: ExtractedSecrets,
         keys: KernelConnection<ServerConnectionData>,
-        is_read_closed: bool,
     ) -> Session {
         Session {
             rx: Direction::new(secrets.rx),
@@ -67,7 +66,7 @@ impl Session {
             message_bytes: 0,
             records_without_data: 0,
             owes_key_update: false,
-            is_read_closed,
+            is_read_closed: false,
             is_write_closed: false,
         }
     }
@@ -103,7 +102,11 @@ impl Session {
 
     fn take_alert(&mut self, bytes: &[u8]) -> Result<Opened<'static>, Fault> {
         let &[_level, description] = bytes else {
-            let alert = AlertDescription::DecodeError;
+            let alert = match bytes {
+                // RFC 8446 5.4.
+                [] => AlertDescription::UnexpectedMessage,
+                _ => AlertDescription::DecodeError,
+            };
             return Err(Fault::new(alert, "an alert that is malformed"));
         };
         match AlertDescription::from(description) {

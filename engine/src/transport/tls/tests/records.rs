@@ -88,7 +88,7 @@ fn each_fault_of_a_peer_has_its_alert() {
         assert_eq!(alert_for(records), alert, "{content:?} {parts:?}");
     };
     let unexpected = Some(Alert::UnexpectedMessage);
-    check(Some(Alert::DecodeError), Content::Alert, &[b""]);
+    check(unexpected, Content::Alert, &[b""]);
     check(Some(Alert::DecodeError), Content::Alert, &[b"\x02"]);
     check(Some(Alert::DecodeError), Content::Alert, &[b"\x02\x00\x00"]);
     // Its own alerts get none in return.
