@@ -161,7 +161,7 @@ fn deadlines_end_connections_that_send_nothing_or_half_a_message() {
         let refused = half.expect();
         assert_eq!(
             refused["error"]["message"],
-            "message took longer than 100 ms"
+            "message took longer than 100 ms (connection.body_timeout_ms)"
         );
         half.expect_end();
         idle.expect_end();
