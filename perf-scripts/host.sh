@@ -7,7 +7,8 @@
 #
 # Without a group, show and apply take the first three. `apply` needs root. It keeps each value that
 # it replaces in /var/lib/corelane/host.state, and `revert` puts all of them back and removes the
-# files that were installed. Settings that are limits are never lowered. Values in /proc and /sys
+# files that were installed. Settings that are limits are never lowered, and
+# neither is the maximum of tcp_rmem and tcp_wmem. Values in /proc and /sys
 # last until the host starts again; those of the groups sysctl and limits are also kept in files
 # under /etc.
 #
@@ -104,6 +105,13 @@ sysctl_group() {
     while IFS=$'\t' read -r name value; do
         file=/proc/sys/${name//.//}
         [[ -e $root$file ]] || continue
+        # Buffers may grow as far as before; the sizes that they begin with are set.
+        if [[ $name == net.ipv4.tcp_[rw]mem ]]; then
+            local most
+            most=$(value_of "$file")
+            most=${most##* }
+            ((most > ${value##* })) && value="${value% *} $most"
+        fi
         # The limits of this host may be higher already.
         if [[ $limits == *" $name "* ]] && ! is_recorded "$file" &&
             (($(value_of "$file") >= value)); then
@@ -144,6 +152,7 @@ interrupts_group() {
     for core in "${cores[@]}"; do
         # A mask of more than 32 cores has commas, and is left to ethtool and the driver.
         [[ $core =~ ^([0-9]|[12][0-9]|3[01])$ ]] || fail "'$core' is no core from 0 to 31"
+        [[ -e $root/sys/devices/system/cpu/cpu$core ]] || fail "this host has no core $core"
         mask=$((mask | 1 << core))
     done
     for irq in $(interrupts_of "$card" "$device"); do

@@ -1,4 +1,4 @@
-//! `corelane-load`: drives an MCP server over HTTP and reports latency and throughput.
+//! `corelane-load`: drives an MCP server over HTTP or lines and reports latency and throughput.
 //!
 //! One control thread and some workers. A worker is built like a shard of the server: pinned, with
 //! a ring of its own, and it shares nothing but a few atomic counters.
@@ -8,7 +8,8 @@
 //! | `cli`, `command` | the command line; each command from start to report |
 //! | `plan`, `run`, `worker` | the plan of a run; the control thread; one worker thread |
 //! | `pace`, `mix`, `script` | when requests are due; which ones; their bytes |
-//! | `client`, `response`, `answer` | one connection; HTTP answers; the check of each answer |
+//! | `client` | one connection |
+//! | `response`, `lines`, `answer` | answers of HTTP, and on lines; the check of each |
 //! | `tally`, `report`, `compare` | counts and times; the report of a run; comparisons |
 //! | `process`, `target`, `error` | /proc; URLs; exit codes |
 //!

@@ -12,7 +12,7 @@ pub(crate) mod flow;
 pub(crate) mod http;
 mod large;
 mod lines;
-mod messages;
+pub(crate) mod messages;
 mod postponed;
 pub(crate) mod request;
 pub(crate) mod response;

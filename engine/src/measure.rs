@@ -73,6 +73,7 @@ impl Handling {
                     OriginPolicy::new(None, &no_names, &no_names).expect("no wrong names"),
                 ],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+                foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 user_is_principal: false,
                 endpoint_path: profile.server.endpoint,

@@ -31,6 +31,8 @@ pub enum Counter {
     ConnectionsRefusedMemory,
     /// Connections closed because their address had as many as it may.
     ConnectionsRefusedAddress,
+    /// Connections closed because they speak another protocol than their listener.
+    ConnectionsRefusedProtocol,
     /// Connections closed because the shard had too much unsent output or too many bytes of
     /// unfinished requests, and theirs had stalled.
     ConnectionsShed,
@@ -202,7 +204,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 68] = [
+pub static ROWS: [Row; 69] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),
@@ -225,6 +227,11 @@ pub static ROWS: [Row; 68] = [
         Counter::ConnectionsRefusedAddress,
         "connections_refused",
         "address",
+    ),
+    total(
+        Counter::ConnectionsRefusedProtocol,
+        "connections_refused",
+        "protocol",
     ),
     total(Counter::ConnectionsShed, "connections_shed", ""),
     level(Counter::MemoryBytes, "memory_bytes"),

@@ -438,6 +438,9 @@ impl Profile {
 /// nothing if there is no such knob or it is not a number.
 fn allowed_numbers(key: &str) -> Option<String> {
     let key = match key.split_once("].") {
+        Some((core, "id")) if core.starts_with("core[") => {
+            return Some(format!("0 to {}", cores::CORE_ID_MAX));
+        }
         Some((core, key)) if core.starts_with("core[") => key,
         _ => key,
     };

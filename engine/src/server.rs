@@ -1,6 +1,5 @@
 //! A server: built, started on its shards, and drained.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
@@ -14,7 +13,6 @@ use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;
 use crate::catalog::{CatalogError, Entries, Plan};
 use crate::files::DirectoryLimits;
-use crate::guard::origin::OriginPolicy;
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::caller_info::ExposedHeaders;
 use crate::handler::offload::{OffloadPool, PoolThreads};
@@ -22,13 +20,14 @@ use crate::handler::state::StateMaker;
 use crate::log;
 use crate::mcp::ServerParts;
 use crate::profile::memory::MemoryBudget;
-use crate::profile::{Binding, CoreRole, ListenAddress, Profile, ShardProfile, Transport};
+use crate::profile::{CoreRole, ListenAddress, Profile, ShardProfile};
 use crate::shard::kept::Place;
 use crate::shard::lives::Lives;
 use crate::shard::{Intake, ShardControl, ShardPlan};
 use crate::transport::listener::{ListenOptions, Listeners, listen};
 use corelane_io::lanes::Mesh;
 
+mod addresses;
 mod affinity;
 mod capacity;
 #[cfg(feature = "tls")]
@@ -47,6 +46,7 @@ mod test_client;
 #[cfg(not(feature = "tls"))]
 mod without_tls;
 
+use addresses::origin_policies;
 use affinity::Confined;
 use capacity::{allowed_descriptors, connections_per_shard};
 #[cfg(feature = "tls")]
@@ -417,37 +417,6 @@ impl Server {
     }
 }
 
-impl RunningServer {
-    fn announce(&self) {
-        let mut text = String::new();
-        for address in self.addresses() {
-            text += &match (address.binding, &address.transport) {
-                (Binding::Http | Binding::WebSocket, Transport::Tcp(_)) => {
-                    format!("listening on {address}{}\n", self.endpoint())
-                }
-                (Binding::Http | Binding::WebSocket, Transport::Unix(_)) => {
-                    format!("listening on {address}, endpoint {}\n", self.endpoint())
-                }
-                (Binding::Lines, _) => format!("listening on {address}\n"),
-            };
-        }
-        text += &format!(
-            "shards: {}, connections per shard: {}\nmemory: {}\n",
-            self.shards(),
-            self.connections_per_shard(),
-            self.memory(),
-        );
-        // It need not be read.
-        let mut output = std::io::stdout();
-        if let Err(error) = output
-            .write_all(text.as_bytes())
-            .and_then(|()| output.flush())
-        {
-            tracing::warn!(%error, "standard output cannot be written");
-        }
-    }
-}
-
 /// The pool for the handlers of so many shards, on these cores if they are given.
 fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Result<OffloadPool> {
     let _confined = Confined::to(cores)?;
@@ -456,22 +425,4 @@ fn start_pool(profile: &Profile, shards: usize, cores: Option<&[usize]>) -> Resu
         threads.handshake = profile.tls.threads_for(shards);
     }
     OffloadPool::start(threads, profile.offload.queue_max).map_err(Error::Offload)
-}
-
-/// The host and origin check of each listener; warns of each that accepts any host.
-fn origin_policies(addresses: &[ListenAddress], profile: &Profile) -> Result<Vec<OriginPolicy>> {
-    let server = &profile.server;
-    let policy = |address: &ListenAddress| {
-        let listen = address.socket_addr();
-        let policy = OriginPolicy::new(listen, &server.allowed_hosts, &server.allowed_origins)?;
-        if !policy.checks_host() && listen.is_some() && address.binding != Binding::Lines {
-            tracing::warn!(
-                %address,
-                "any Host is accepted: pages on other sites can reach the server through DNS \
-                 rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
-            );
-        }
-        Ok(policy)
-    };
-    addresses.iter().map(policy).collect()
 }

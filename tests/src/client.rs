@@ -34,6 +34,20 @@ pub trait Channel: fmt::Debug {
     fn finish(&mut self);
 }
 
+impl Channel for Box<dyn Channel> {
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        (**self).send(message)
+    }
+
+    fn receive(&mut self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+        (**self).receive(deadline)
+    }
+
+    fn finish(&mut self) {
+        (**self).finish();
+    }
+}
+
 /// A client over one channel.
 #[derive(Debug)]
 pub struct Client<C> {
@@ -52,6 +66,23 @@ impl<C: Channel> Client<C> {
             requests: HashMap::new(),
             session: None,
         }
+    }
+
+    /// The same over a channel of any kind.
+    pub fn boxed(self) -> Client<Box<dyn Channel>>
+    where
+        C: 'static,
+    {
+        Client {
+            channel: Box::new(self.channel),
+            requests: self.requests,
+            session: self.session,
+        }
+    }
+
+    /// The channel alone.
+    pub fn into_channel(self) -> C {
+        self.channel
     }
 
     /// The channel, for operations that this type lacks.

@@ -244,6 +244,33 @@ impl Connection {
         }
     }
 
+    /// Reads the body that follows a head.
+    ///
+    /// # Errors
+    /// [`ReadError`] says why it is not whole.
+    pub fn read_body(&mut self, head: Head) -> Result<Response, ReadError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut body = Vec::new();
+        match head.framing().map_err(ReadError::Malformed)? {
+            Framing::Length(length) => {
+                while self.input.len() - self.consumed < length {
+                    self.read_more(deadline)?;
+                }
+                body.extend_from_slice(&self.input[self.consumed..][..length]);
+                self.consumed += length;
+            }
+            Framing::Chunked => loop {
+                let chunk = self.read_chunk(PATIENCE)?;
+                if chunk.is_empty() {
+                    break;
+                }
+                body.extend_from_slice(&chunk);
+            },
+            Framing::UntilClose => body = self.read_to_close(PATIENCE)?,
+        }
+        Ok(Response { head, body })
+    }
+
     /// Reads the next chunk of a body; the last one is empty.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! Server processes on standard input and output: a message on each line, both ways.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::process::ExitStatus;
+use std::time::Instant;
 
-use crate::client::Client;
+use crate::client::{Channel, Client};
 use crate::lines::Lines;
 use crate::process::Process;
 use crate::server::Setup;
@@ -41,6 +43,15 @@ impl StdioServer {
         &self.process
     }
 
+    /// The channel, which ends the process when it is dropped.
+    #[must_use]
+    pub fn into_channel(self) -> Box<dyn Channel> {
+        Box::new(ProcessChannel {
+            lines: self.client.into_channel(),
+            _process: self.process,
+        })
+    }
+
     /// Ends standard input.
     pub fn close_input(&mut self) {
         self.client.finish();
@@ -61,6 +72,27 @@ impl StdioServer {
             self.client.expect_end();
         }
         self.process.wait_for_exit()
+    }
+}
+
+/// Lines, and the process that they belong to.
+#[derive(Debug)]
+struct ProcessChannel {
+    lines: Lines,
+    _process: Process,
+}
+
+impl Channel for ProcessChannel {
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.lines.send(message)
+    }
+
+    fn receive(&mut self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
+        self.lines.receive(deadline)
+    }
+
+    fn finish(&mut self) {
+        self.lines.finish();
     }
 }
 

@@ -56,6 +56,8 @@ mod large_messages;
 mod legacy_tasks;
 #[path = "integration/levels.rs"]
 mod levels;
+#[path = "integration/lines.rs"]
+mod lines;
 #[path = "integration/listeners.rs"]
 mod listeners;
 #[path = "integration/listening.rs"]

@@ -173,7 +173,7 @@ fn nothing_grows_and_nothing_is_left() {
         text.parse::<f64>().expect("a number of seconds")
     });
     // Kept events would grow to their bound for the first hours.
-    let profile = "[tasks]\nttl_default_ms = 1000\nper_owner_max = 10000\n\
+    let profile = "[tasks]\nttl_default_ms = 5000\nper_owner_max = 10000\n\
         [streams]\nkept_bytes_max = 1048576\nkept_bytes_per_session_max = 16384";
     let server = Setup::shards(2).profile(profile).start();
     let loads = start_loads(server.address(), seconds as u64);

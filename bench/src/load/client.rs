@@ -2,8 +2,8 @@
 //! meaning of the bytes that arrive.
 //!
 //! HTTP/1.1 answers in the order of the requests, so the bytes that arrive belong to the oldest
-//! request in flight. On WebSocket an answer belongs to the request with its id. [`Client::take`]
-//! turns bytes into [`Event`]s; the worker acts on them.
+//! request in flight. On WebSocket and on lines an answer belongs to the request with its id.
+//! [`Client::take`] turns bytes into [`Event`]s; the worker acts on them.
 
 use super::answer::{Checker, Ending};
 use super::response::{Content, HeadCache, Item, ResponseFault, ResponseReader};
@@ -11,7 +11,7 @@ use super::script::ID_DIGITS;
 use super::socket_reader::{SocketItem, SocketReader};
 use super::tally::Failure;
 use super::target::Wire;
-use memchr::memmem;
+use memchr::{memmem, memrchr};
 use serde_json::Value as Json;
 use std::collections::VecDeque;
 
@@ -114,6 +114,7 @@ pub struct Client {
 enum Reader {
     Http(ResponseReader),
     WebSocket(SocketReader),
+    Lines,
 }
 
 /// The answer that is being read.
@@ -142,6 +143,7 @@ impl Client {
             reader: match wire {
                 Wire::Http => Reader::Http(ResponseReader::default()),
                 Wire::WebSocket => Reader::WebSocket(SocketReader::default()),
+                Wire::Lines => Reader::Lines,
             },
             unread: Vec::new(),
             current: Current::default(),
@@ -175,6 +177,16 @@ impl Client {
             Reader::WebSocket(reader) => reader.read(input, &mut |item| {
                 take_from_channel(item, in_flight, checkers, events);
             })?,
+            Reader::Lines => {
+                let whole = memrchr(b'\n', input).map_or(0, |end| end + 1);
+                for line in input[..whole].split(|byte| *byte == b'\n') {
+                    if !line.is_empty() {
+                        let item = SocketItem::Message(line);
+                        take_from_channel(item, in_flight, checkers, events);
+                    }
+                }
+                whole
+            }
         };
         match is_first {
             true => self.unread.extend_from_slice(&bytes[consumed..]),
@@ -199,7 +211,7 @@ impl Client {
         let mut sink = |item: Item<'_>| current.take(item, in_flight, checkers, events);
         match &mut self.reader {
             Reader::Http(reader) => reader.finish(&self.unread, &mut sink),
-            Reader::WebSocket(_) => Ok(()),
+            Reader::WebSocket(_) | Reader::Lines => Ok(()),
         }
     }
 }

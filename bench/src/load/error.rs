@@ -1,7 +1,6 @@
 //! Errors of a run, in one line each, and their exit codes.
 
 use super::mix::MixError;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// The exit codes of `corelane-load`.
@@ -58,7 +57,7 @@ pub enum LoadError {
     #[error("cannot connect to {address}: {reason}")]
     Unreachable {
         /// Where.
-        address: SocketAddr,
+        address: String,
         /// Why.
         reason: String,
     },

@@ -11,6 +11,7 @@ use super::pace::Rate;
 use super::script::{Revision, Script};
 use super::target::Wire;
 use crossbeam::utils::CachePadded;
+use socket2::SockAddr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -38,7 +39,7 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where to connect to.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: SockAddr,
     /// How many addresses of 127.0.0.0/8 to connect from; with 0 the kernel chooses.
     pub(crate) sources: u32,
     /// The protocol of connections.

@@ -147,7 +147,10 @@ impl Run {
                 reason,
             },
             Some(Fault::Connect(reason)) => LoadError::Unreachable {
-                address: self.plan.address,
+                address: match self.plan.address.as_socket() {
+                    Some(address) => address.to_string(),
+                    None => url.to_owned(),
+                },
                 reason,
             },
             None => LoadError::Machine("the workers ended before the run did".to_owned()),

@@ -2,8 +2,8 @@
 //!
 //! A request is its head and its body with a gap for the id, which is always [`ID_DIGITS`] long,
 //! so neither lengths nor `Content-Length` change from one to the next. In 2025-11-25 the head has
-//! a second gap, for the session. On WebSocket a request is its body only, in a frame. Invariant:
-//! each written request is a whole HTTP/1.1 request, or a whole frame.
+//! a second gap, for the session. On WebSocket a request is its body only, in a frame, and on lines
+//! a line. Invariant: each written request is a whole HTTP/1.1 request, frame or line.
 
 use super::mix::{Mix, RequestKind};
 use super::target::{Target, Wire};
@@ -184,12 +184,14 @@ impl Writer<'_> {
         let body = body.to_string();
         let id = format!("\"id\":{FIRST_ID}");
         let id_at = body.find(&id).map(|at| at + "\"id\":".len());
-        if self.target.wire == Wire::WebSocket {
+        if self.target.wire != Wire::Http {
+            let is_framed = self.target.wire == Wire::WebSocket;
+            let end = if is_framed { "" } else { "\n" };
             return Template {
                 before_session: Vec::new(),
-                rest: body.into_bytes(),
+                rest: (body + end).into_bytes(),
                 id_at,
-                is_framed: true,
+                is_framed,
             };
         }
         let (before_session, mut rest) = self.head("POST", names_revision);

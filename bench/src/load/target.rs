@@ -1,7 +1,8 @@
 //! Where a server is: a URL, and the address behind it.
 
 use super::error::LoadError;
-use std::net::{SocketAddr, ToSocketAddrs};
+use socket2::SockAddr;
+use std::net::ToSocketAddrs;
 use std::str::FromStr;
 
 /// The protocol of a connection.
@@ -11,6 +12,8 @@ pub enum Wire {
     Http,
     /// WebSocket: all messages are on one channel.
     WebSocket,
+    /// A channel with a message on each line.
+    Lines,
 }
 
 /// An MCP endpoint without TLS.
@@ -24,8 +27,16 @@ pub struct Target {
     pub authority: String,
     /// The request target, `/` first.
     pub path: String,
+    place: Place,
+}
+
+/// Where connections go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
     /// Host and port to look up.
-    host: (String, u16),
+    Host(String, u16),
+    /// The path of a Unix socket, or an abstract name behind a zero byte.
+    Unix(String),
 }
 
 /// A text that is not a target.
@@ -33,15 +44,18 @@ pub struct Target {
 pub enum TargetError {
     /// Another scheme.
     #[error(
-        "invalid URL {url:?}: corelane-load speaks HTTP and WebSocket without TLS, give \
-         http://HOST[:PORT][/PATH] or ws://HOST[:PORT][/PATH]"
+        "invalid URL {url:?}: corelane-load speaks without TLS, give http://HOST[:PORT][/PATH], \
+         ws://HOST[:PORT][/PATH], tcp://HOST:PORT or unix:///PATH"
     )]
     Scheme {
         /// The text.
         url: String,
     },
     /// Not host, port and path.
-    #[error("invalid URL {url:?}: give http://HOST[:PORT][/PATH] or ws://HOST[:PORT][/PATH]")]
+    #[error(
+        "invalid URL {url:?}: give http://HOST[:PORT][/PATH], ws://HOST[:PORT][/PATH], \
+         tcp://HOST:PORT or unix:///PATH"
+    )]
     Malformed {
         /// The text.
         url: String,
@@ -57,6 +71,8 @@ impl FromStr for Target {
         };
         let (wire, rest) = match url.split_once("://") {
             Some(("http", rest)) => (Wire::Http, rest),
+            Some(("tcp", rest)) => (Wire::Lines, rest),
+            Some(("unix", name)) => return of_unix(url, name).ok_or_else(malformed),
             Some(("ws", rest)) => (Wire::WebSocket, rest),
             _ => {
                 let url = url.to_owned();
@@ -79,8 +95,12 @@ impl FromStr for Target {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| malformed())?)
             }
+            _ if wire == Wire::Lines => return Err(malformed()),
             _ => (authority, 80),
         };
+        if wire == Wire::Lines && path != "/" {
+            return Err(malformed());
+        }
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() || port == 0 {
             return Err(malformed());
@@ -90,27 +110,48 @@ impl FromStr for Target {
             url: url.to_owned(),
             authority: authority.to_owned(),
             path,
-            host: (host.to_owned(), port),
+            place: Place::Host(host.to_owned(), port),
         })
     }
 }
 
+/// A target with lines on a Unix socket: `/PATH` or `@NAME`.
+fn of_unix(url: &str, name: &str) -> Option<Target> {
+    let name = match name.strip_prefix('@') {
+        Some(name) => format!("\0{name}"),
+        None => name.starts_with('/').then(|| name.to_owned())?,
+    };
+    Some(Target {
+        wire: Wire::Lines,
+        url: url.to_owned(),
+        authority: String::new(),
+        path: String::new(),
+        place: Place::Unix(name),
+    })
+}
+
 impl Target {
-    /// The address behind the host's name: the first one.
+    /// The address behind the host's name, the first one; or that of the Unix socket.
     ///
     /// # Errors
     /// [`LoadError::UnknownHost`].
-    pub fn resolve(&self) -> Result<SocketAddr, LoadError> {
-        let (host, port) = &self.host;
+    pub fn resolve(&self) -> Result<SockAddr, LoadError> {
         let unknown = |reason: String| LoadError::UnknownHost {
-            host: host.clone(),
+            host: self.url.clone(),
             reason,
+        };
+        let (host, port) = match &self.place {
+            Place::Host(host, port) => (host, port),
+            Place::Unix(name) => {
+                return SockAddr::unix(name).map_err(|error| unknown(error.to_string()));
+            }
         };
         let mut addresses = (host.as_str(), *port)
             .to_socket_addrs()
             .map_err(|error| unknown(error.to_string()))?;
         addresses
             .next()
+            .map(SockAddr::from)
             .ok_or_else(|| unknown("it has no address".to_owned()))
     }
 }
@@ -128,7 +169,8 @@ mod tests {
                 (authority, path),
                 "{url}"
             );
-            assert_eq!(target.resolve().unwrap().to_string(), address);
+            let resolved = target.resolve().unwrap().as_socket();
+            assert_eq!(resolved.unwrap().to_string(), address);
         };
         check(
             "http://127.0.0.1:8080/mcp",
@@ -145,6 +187,7 @@ mod tests {
         );
         check("http://[::1]:81/a/b", "[::1]:81", "/a/b", "[::1]:81");
         check("http://[::1]/", "[::1]", "/", "[::1]:80");
+        check("tcp://127.0.0.1:9", "127.0.0.1:9", "/", "127.0.0.1:9");
         check("ws://[::1]/", "[::1]", "/", "[::1]:80");
     }
 
@@ -155,6 +198,9 @@ mod tests {
             assert!(error.contains(message), "{url}: {error}");
         };
         check("https://a/", "without TLS");
+        check("unix://relative", "unix:///PATH");
+        check("tcp://127.0.0.1", "tcp://HOST:PORT");
+        check("tcp://127.0.0.1:9/mcp", "tcp://HOST:PORT");
         check("127.0.0.1:80", "http://");
         check("http://", "HOST[:PORT]");
         check("http://a:b/", "HOST[:PORT]");

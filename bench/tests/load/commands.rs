@@ -1,7 +1,7 @@
 //! Each command against a server that works.
 
 use crate::program::{Scratch, run, run_bare};
-use crate::servers::{broadcaster, corelane, counting};
+use crate::servers::{broadcaster, corelane, counting, with_lines};
 use serde_json::Value as Json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,6 +26,31 @@ fn call_checks_and_counts_every_answer_of_both_revisions() {
         assert!(ran.output.contains("p99.9"));
     }
     server.drain().unwrap();
+}
+
+#[test]
+fn call_and_soak_drive_lines_over_tcp_and_unix_sockets() {
+    let process = std::process::id();
+    for address in [
+        "tcp://127.0.0.1:0",
+        &format!("unix://@corelane-load-{process}"),
+    ] {
+        let (server, url) = with_lines(address);
+        for revision in ["2026-07-28", "2025-11-25"] {
+            let flags = "--connections 4 --in-flight 32 --duration 1s --warmup 100ms";
+            let ran = run(&format!("call {url} --revision {revision} {flags}"), &[]);
+            assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+            let sent = ran.count("/counts/sent");
+            assert!(sent > 100, "{}", ran.output);
+            assert_eq!(ran.count("/counts/answered"), sent);
+        }
+        for kind in ["idle --active 50%", "listen"] {
+            let flags = format!("--kind {kind} --connections 50 --steps 1 --duration 500ms");
+            let ran = run(&format!("soak {url} {flags}"), &[]);
+            assert_eq!(ran.errors(), 0, "{kind}: {}{}", ran.output, ran.error);
+        }
+        server.drain().unwrap();
+    }
 }
 
 #[test]

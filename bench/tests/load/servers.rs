@@ -27,13 +27,33 @@ pub(crate) fn corelane(stall_at: u64) -> (RunningServer, String) {
     (server, url)
 }
 
+/// The same with lines at `address`, and the URL of that.
+pub(crate) fn with_lines(address: &str) -> (RunningServer, String) {
+    let (server, _) = known(0, |profile| {
+        profile
+            .server
+            .listen
+            .push(address.parse().expect("an address"));
+    });
+    let url = server.addresses()[1].to_string();
+    (server, url)
+}
+
 /// The same, with how often `hiccup` was called.
 pub(crate) fn counting(stall_at: u64) -> (RunningServer, String, Arc<AtomicU64>) {
+    let (server, calls) = known(stall_at, |_| ());
+    let url = format!("http://{}{}", server.address(), server.endpoint());
+    (server, url, calls)
+}
+
+/// A server with a profile that `tune` changes.
+fn known(stall_at: u64, tune: impl FnOnce(&mut Profile)) -> (RunningServer, Arc<AtomicU64>) {
     let calls = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&calls);
     let mut profile = Profile::default();
     profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     profile.server.shards = Some(1);
+    tune(&mut profile);
     let server = Server::new("known", "1")
         .with_tool(Tool::new(
             "echo",
@@ -63,8 +83,7 @@ pub(crate) fn counting(stall_at: u64) -> (RunningServer, String, Arc<AtomicU64>)
         ))
         .start(profile)
         .expect("a server on a free port");
-    let url = format!("http://{}{}", server.address(), server.endpoint());
-    (server, url, counted)
+    (server, counted)
 }
 
 /// Waits until `hiccup` was called so often that a run is well under way.

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::Args;
 use corelane::Profile;
 
-use finding::{Fault, Fix, Probe};
+use finding::{Fault, Fix, Probe, counted};
 use host::Host;
 use plan::Plan;
 
@@ -111,12 +111,12 @@ fn check(arguments: &CheckArguments) -> Result<usize, CheckError> {
     let (notes, found) = (notes.len(), found.len());
     let missing = outcomes.iter().filter(|it| it.faults.is_none());
     let missing: Vec<_> = missing.map(|it| it.probe.name).collect();
-    let (run, shards) = (outcomes.len() - missing.len(), plan.shards());
-    let of = format!(
-        "{run} checks for {shards} shards and {} connections",
-        plan.connections
-    );
-    eprintln!("{of}: {found} findings, {notes} notes");
+    let run = counted((outcomes.len() - missing.len()) as u64, "check");
+    let shards = counted(plan.shards(), "shard");
+    let connections = counted(plan.connections, "connection");
+    let findings = counted(found as u64, "finding");
+    let notes = counted(notes as u64, "note");
+    eprintln!("{run} for {shards} and {connections}: {findings}, {notes}");
     if !missing.is_empty() {
         let missing = missing.join(", ");
         eprintln!("not checked, because the kernel shows nothing of it here: {missing}");

@@ -21,9 +21,9 @@ pub(crate) enum ProfileCommand {
         /// The profile; the defaults without one.
         file: Option<PathBuf>,
     },
-    /// Print the reason for a knob, its range and its default.
+    /// Print the reason for a knob, its range and its default, or all knobs of a section.
     Explain {
-        /// The knob, such as server.backlog.
+        /// The knob, such as server.backlog, or the section, such as overload.
         key: String,
     },
     /// Print the knobs that differ. Exits with 0 if none do, 1 if some do, 2 if a profile is wrong.

@@ -13,7 +13,8 @@ mod report;
 mod search;
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -41,7 +42,7 @@ const WINDOW_MAX: Duration = Duration::from_secs(5);
 /// The arguments of `corelane tune`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TuneArguments {
-    /// How long to measure, in seconds. More time finds smaller gains.
+    /// How long to measure, in seconds, 30 to 86400. More time finds smaller gains.
     #[arg(long, value_name = "N", default_value_t = 300,
           value_parser = clap::value_parser!(u64).range(30..=86_400))]
     seconds: u64,
@@ -73,6 +74,9 @@ fn tune(arguments: &TuneArguments) -> Result<(), String> {
         Some(path) => Profile::from_file(path).map_err(|error| error.to_string())?,
         None => Profile::default(),
     };
+    if let Some(path) = &arguments.output {
+        check_writable(path)?;
+    }
     let available = cores_of_process();
     let deployed = shard_cores(&profile, &available);
     let plan = HostPlan::new(arguments.goal, &available, &deployed)?;
@@ -121,14 +125,24 @@ fn tune(arguments: &TuneArguments) -> Result<(), String> {
     match &arguments.output {
         Some(path) => {
             lines.iter().for_each(|line| eprintln!("{line}"));
-            let written = fs::write(path, text);
-            written.map_err(|error| format!("cannot write {}: {error}", path.display()))
+            fs::write(path, text).map_err(|error| cannot_write(path, &error))
         }
         None => {
             print!("{text}");
             Ok(())
         }
     }
+}
+
+/// A file can be made beside `path`: otherwise minutes of measuring would be lost.
+fn check_writable(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    let made = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    made.map(drop).map_err(|error| cannot_write(path, &error))
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
 }
 
 /// The cores that the server of this profile has shards on.

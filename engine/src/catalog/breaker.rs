@@ -58,6 +58,8 @@ pub(crate) enum Admitted {
 pub(crate) enum Change {
     /// Calls are refused from now on.
     Opened,
+    /// The call that tried the tool failed: calls are refused again.
+    Reopened,
     /// Calls run again.
     Closed,
 }
@@ -123,7 +125,7 @@ impl Breaker {
             }
             (State::Trying, Admitted::AsTrial, ToolSign::Fails) => {
                 self.open(now_ms);
-                None
+                Some(Change::Reopened)
             }
             // The next call tries again at once.
             (State::Trying, Admitted::AsTrial, ToolSign::Unknown) => {
@@ -193,7 +195,8 @@ mod tests {
     #[test]
     fn a_trial_that_fails_opens_it_again_and_one_that_was_cancelled_lets_the_next_try() {
         let mut breaker = opened_at(0);
-        assert_eq!(call(&mut breaker, Fails, 100), Ok(None));
+        let again = Ok(Some(Change::Reopened));
+        assert_eq!(call(&mut breaker, Fails, 100), again);
         assert_eq!(breaker.admit(199), Err(1));
         assert_eq!(call(&mut breaker, Unknown, 200), Ok(None));
         assert_eq!(breaker.admit(200), Ok(Admitted::AsTrial));

@@ -171,6 +171,14 @@ impl Guard {
                     "a tool keeps failing: its calls are refused for a while"
                 );
             }
+            Some(Change::Reopened) => {
+                let open_ms = breaker.limits().open_ms;
+                tracing::warn!(
+                    tool,
+                    open_ms,
+                    "a tool still fails: its calls are refused for a while again"
+                );
+            }
             Some(Change::Closed) => tracing::info!(tool, "a tool works again: its calls run"),
             None => {}
         }
@@ -222,7 +230,7 @@ impl Place {
         self.call.cancel();
         let limit_ms = timeout.as_millis();
         Err(CallError::internal(format!(
-            "the tool took longer than {limit_ms} ms"
+            "the tool took longer than {limit_ms} ms (Tool::with_timeout)"
         )))
     }
 }

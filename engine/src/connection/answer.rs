@@ -18,9 +18,9 @@ const CHANGES_HELD_MAX: usize = 128;
 impl Connection {
     /// A part of the answer to the request numbered `sequence`, which is awaited.
     pub(crate) fn deliver_to(&mut self, sequence: u32, part: Part, context: &mut Context<'_>) {
-        match self.channel() {
-            Some(_) => self.deliver_on_channel(sequence, part, context),
-            None => self.deliver(part, context),
+        match self.has_channel() {
+            true => self.deliver_on_channel(sequence, part, context),
+            false => self.deliver(part, context),
         }
     }
 
@@ -49,7 +49,7 @@ impl Connection {
 
     /// Whether anything is awaited.
     pub(crate) fn awaits_any(&self) -> bool {
-        self.is_answering() || self.channel().is_some()
+        self.is_answering() || self.has_channel()
     }
 
     /// Whether a request has not got all of its answer.
@@ -190,7 +190,7 @@ impl Connection {
         if !self.holds_changes() {
             return;
         }
-        if self.channel().is_some() {
+        if self.has_channel() {
             return self.release_channel_changes(context);
         }
         let http = self.buffers(context).http_mut();

@@ -3,7 +3,7 @@
 use corelane_protocol::binding::accept::Accept;
 use corelane_protocol::framing::http1::Framer;
 
-use super::channel::MessageChannel;
+use super::channel::{Framing, Lines, MessageChannel};
 use crate::handler::event_queue::CallKey;
 use crate::handler::offload::JobId;
 use crate::mcp::{EventId, StreamOwner};
@@ -114,14 +114,6 @@ pub(crate) struct Reply {
 }
 
 impl ConnectionBuffers {
-    /// Those of a connection with this channel.
-    pub(super) fn of_channel(channel: MessageChannel) -> ConnectionBuffers {
-        ConnectionBuffers {
-            work: Work::Channel(channel),
-            ..ConnectionBuffers::default()
-        }
-    }
-
     /// The state of HTTP, if that is the protocol.
     pub(super) fn http(&self) -> Option<&HttpWork> {
         match &self.work {
@@ -152,6 +144,15 @@ impl ConnectionBuffers {
         }
     }
 
+    /// The channel, which is one of lines if there was none.
+    pub(super) fn open_channel(&mut self) -> &mut MessageChannel {
+        if let Work::Http(_) = self.work {
+            let framing = Framing::Lines(Lines::default());
+            self.work = Work::Channel(MessageChannel::new(framing));
+        }
+        self.channel_mut().expect("it was made above")
+    }
+
     /// Keeps what was understood of a partial request.
     pub(super) fn keep_framer(&mut self, framer: Framer) {
         if let Some(http) = self.http_mut() {
@@ -178,11 +179,11 @@ impl ConnectionBuffers {
 
     /// Whether it is empty, so that the connection can release it.
     pub(crate) fn is_spent(&self) -> bool {
-        let Some(http) = self.http() else {
-            return false;
+        let is_idle = match &self.work {
+            Work::Http(http) => http.changes.is_empty() && http.waiting.is_none(),
+            Work::Channel(channel) => channel.is_spent(),
         };
-        let holds_output = self.output.is_some() || !http.changes.is_empty();
-        let is_in_use = http.waiting.is_some() || self.is_paused || self.taken_bytes > 0;
-        self.input.is_none() && !holds_output && !is_in_use
+        let is_in_use = self.is_paused || self.taken_bytes > 0;
+        is_idle && self.input.is_none() && self.output.is_none() && !is_in_use
     }
 }

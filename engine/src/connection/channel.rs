@@ -12,7 +12,8 @@ use crate::guard::holder::HolderKey;
 use crate::handler::event_queue::CallKey;
 use crate::mcp::{SessionId, StreamOwner};
 
-/// The state of a channel for as long as it is open.
+/// The state of a channel. That of a WebSocket is there for as long as it is open; that of lines
+/// only while it has a session, a request in flight or a part of a line.
 #[derive(Debug)]
 pub(crate) struct MessageChannel {
     pub(super) framing: Framing,
@@ -97,18 +98,27 @@ impl MessageChannel {
         }
     }
 
+    /// Whether it is as a new one. That of a WebSocket stays, because the connection was upgraded.
+    pub(super) fn is_spent(&self) -> bool {
+        let Framing::Lines(lines) = &self.framing else {
+            return false;
+        };
+        let is_between_lines = lines.framer.is_fresh() && lines.long.is_none();
+        let owes_nothing = self.in_flight.is_empty() && self.changes.is_empty();
+        is_between_lines && owes_nothing && self.session.is_none() && !self.is_ending
+    }
+
     /// Whether it is of a WebSocket.
     pub(crate) fn is_websocket(&self) -> bool {
         matches!(self.framing, Framing::WebSocket(_))
     }
 
-    /// The deadline of a connection on which nothing is under way.
-    pub(super) fn timer(&self) -> Timer {
+    /// The deadline of a WebSocket on which nothing is under way.
+    pub(super) fn ping_timer(&self) -> Option<Timer> {
         match &self.framing {
-            // The parent of a process may send no request for days.
-            Framing::Lines(_) => Timer::None,
-            Framing::WebSocket(socket) if socket.awaits_pong => Timer::Pong,
-            Framing::WebSocket(_) => Timer::Ping,
+            Framing::Lines(_) => None,
+            Framing::WebSocket(socket) if socket.awaits_pong => Some(Timer::Pong),
+            Framing::WebSocket(_) => Some(Timer::Ping),
         }
     }
 

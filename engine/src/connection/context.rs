@@ -75,6 +75,8 @@ pub(crate) struct Rules {
     pub(crate) origins: Vec<OriginPolicy>,
     /// Limits the warnings about requests that were refused for their host or origin.
     pub(crate) refusals: Throttle,
+    /// Limits the warnings about connections that speak another protocol than their listener.
+    pub(crate) foreign: Throttle,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
     /// Whether the user of a peer on a Unix socket is its principal.

@@ -4,6 +4,7 @@
 use corelane_protocol::framing::http1::Status;
 
 use super::buffers::ConnectionBuffers;
+use super::channel::MessageChannel;
 use super::context::Context;
 use super::http::{Connection, Phase, RecvMode};
 use super::timer::Timer;
@@ -21,15 +22,14 @@ impl Connection {
             Phase::Handshaking => Timer::Handshake,
             Phase::Idle => match self.reading {
                 RecvMode::PollThenMultishot | RecvMode::Multishot => Timer::Quiet,
-                RecvMode::Poll | RecvMode::Cancelling => match self.channel() {
-                    None => Timer::Idle,
-                    Some(channel) => channel.timer(),
-                },
+                RecvMode::Poll | RecvMode::Cancelling if self.has_lines() => self.line_timer(false),
+                RecvMode::Poll | RecvMode::Cancelling => {
+                    let ping_timer = self.channel().and_then(MessageChannel::ping_timer);
+                    ping_timer.unwrap_or(Timer::Idle)
+                }
             },
-            Phase::ReadingMessage => match self.channel() {
-                Some(channel) if channel.is_websocket() => Timer::Body,
-                _ => Timer::None,
-            },
+            Phase::ReadingMessage if self.has_lines() => self.line_timer(true),
+            Phase::ReadingMessage => Timer::Body,
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
             Phase::Waiting => Timer::Slow,
@@ -115,7 +115,7 @@ impl Connection {
     #[cfg(feature = "tls")]
     pub(crate) fn note_partial_record(&mut self, has_part: bool) {
         let buffers = self.buffers.as_ref();
-        let has_input = buffers.is_some_and(|it| it.input.is_some() || it.channel().is_some());
+        let has_input = buffers.is_some_and(|it| it.input.is_some()) || self.has_channel();
         match (self.phase, has_part) {
             (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
             (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,

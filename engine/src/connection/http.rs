@@ -20,7 +20,6 @@ use super::context::Context;
 use super::response::{self, Extra};
 use super::source::Source;
 use super::timer::Timer;
-use crate::profile::Binding;
 use corelane_io::ring::Hangup;
 
 /// The state of a connection.
@@ -89,19 +88,11 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection that was just opened.
     pub(crate) fn from(source: Source) -> Connection {
-        let mut connection = match source.binding() {
-            Binding::Lines => Connection::of_lines(source),
-            Binding::Http | Binding::WebSocket => Connection::of_http(source),
-        };
-        if source.is_tls() {
-            connection.phase = Phase::Handshaking;
-        }
-        connection
-    }
-
-    pub(super) fn of_http(source: Source) -> Connection {
         Connection {
-            phase: Phase::Idle,
+            phase: match source.is_tls() {
+                true => Phase::Handshaking,
+                false => Phase::Idle,
+            },
             reading: RecvMode::Poll,
             is_read_closed: false,
             hangup: Hangup::None,
@@ -197,7 +188,7 @@ impl Connection {
 
     /// A peer that sends no more gets its answers, and then the connection ends.
     pub(super) fn end_if_read_closed(&mut self, context: &mut Context<'_>) {
-        if self.channel().is_some() {
+        if self.has_channel() {
             return self.end_if_answered(context);
         }
         if self.is_read_closed && self.is_between_answers() && !self.has_requests_left_over() {
@@ -208,17 +199,17 @@ impl Connection {
     /// A request took too long to arrive (RFC 9110 15.5.9).
     pub(crate) fn time_out(&mut self, is_head: bool, context: &mut Context<'_>) {
         let profile = &context.rules.connection;
-        let limit_ms = match is_head {
-            true => profile.head_timeout_ms,
-            false => profile.body_timeout_ms,
+        let (limit_ms, knob) = match is_head {
+            true => (profile.head_timeout_ms, "head_timeout_ms"),
+            false => (profile.body_timeout_ms, "body_timeout_ms"),
         };
         self.sequence = self.sequence.wrapping_add(1);
-        let part = match self.channel() {
-            Some(_) => "message",
-            None if is_head => "request head",
-            None => "request body",
+        let part = match (self.has_channel(), is_head) {
+            (true, _) => "message",
+            (false, true) => "request head",
+            (false, false) => "request body",
         };
-        let text = format!("{part} took longer than {limit_ms} ms");
+        let text = format!("{part} took longer than {limit_ms} ms (connection.{knob})");
         self.refuse_framing(Status::RequestTimeout, &text, context);
     }
 
@@ -227,8 +218,10 @@ impl Connection {
         self.is_read_closed = true;
         match self.channel() {
             Some(channel) if channel.is_websocket() => return self.finish_socket(),
-            Some(_) => return self.finish_lines(context),
-            None => {}
+            _ if self.has_lines() && self.phase != Phase::Handshaking => {
+                return self.finish_lines(context);
+            }
+            _ => {}
         }
         match self.phase {
             Phase::Lingering | Phase::Handshaking => true,
@@ -272,6 +265,13 @@ impl Connection {
             self.phase = Phase::Idle;
             return Processed::bytes(0);
         }
+        match self.has_lines() {
+            true => Processed::bytes(self.process_lines(input, context)),
+            false => self.process_requests(input, context),
+        }
+    }
+
+    fn process_requests(&mut self, input: &mut [u8], context: &mut Context<'_>) -> Processed {
         let mut framer = match &mut self.buffers {
             None => Framer::default(),
             Some(buffers) => match buffers.http_mut() {
@@ -342,8 +342,8 @@ impl Connection {
             Some(channel) if channel.is_websocket() => {
                 return self.refuse_socket(status, text, context);
             }
-            Some(_) => return self.refuse_lines(text, context),
-            None => {}
+            _ if self.has_lines() => return self.refuse_lines(text, context),
+            _ => {}
         }
         let reply = Reply {
             keep_alive: false,

@@ -1,8 +1,13 @@
 //! Lines as messages: one message on each.
 //!
-//! Standard input and output are such a connection, and so is every byte stream that reuses their
-//! framing. Their meaning is that of every channel, see `messages`. A line that is too long is
-//! skipped and refused.
+//! Standard input and output are such a connection, and so are sockets that reuse their framing.
+//! Their meaning is that of every channel, see `messages`. A line that is too long is skipped and
+//! refused. A connection without a session, a request in flight or a part of a line has no memory
+//! but its slot.
+//!
+//! A program that speaks another protocol is recognised by its first byte and not answered: the
+//! request of a browser, which any web page can send to a port of its user's host, is no message
+//! and leads to none (MCP basic/security_best_practices).
 //!
 //! ```text
 //! Idle <-> ReadingMessage      either of them -> Flushing
@@ -13,32 +18,68 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::line::{Step, write_line};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::buffers::ConnectionBuffers;
-use super::channel::{Framing, Lines, MessageChannel};
+use super::channel::Lines;
 use super::context::Context;
 use super::http::{Connection, Phase};
-use super::source::Source;
+use super::timer::Timer;
+use crate::meter::Counter;
+use crate::profile::Binding;
 
 impl Connection {
-    /// A connection of lines that was just opened.
-    pub(super) fn of_lines(source: Source) -> Connection {
-        let framing = Framing::Lines(Lines::default());
-        let buffers = ConnectionBuffers::of_channel(MessageChannel::new(framing));
-        Connection {
-            buffers: Some(Box::new(buffers)),
-            ..Connection::of_http(source)
+    /// Whether it is a connection of lines.
+    pub(crate) fn has_lines(&self) -> bool {
+        self.source.binding() == Binding::Lines
+    }
+
+    /// The deadline of a connection that waits for a line, or for the rest of one.
+    pub(super) fn line_timer(&self, is_within: bool) -> Timer {
+        let has_requests = self.channel().is_some_and(|it| !it.in_flight.is_empty());
+        match is_within {
+            // The parent of a process may send nothing for days.
+            _ if self.source.is_stdio() => Timer::None,
+            true => Timer::Body,
+            false if has_requests => Timer::None,
+            false if self.sequence == 0 => Timer::FirstLine,
+            false => Timer::NextLine,
         }
+    }
+
+    /// Whether the first bytes of a connection are those of another protocol; it ends then.
+    fn is_foreign(&mut self, input: &[u8], context: &mut Context<'_>) -> bool {
+        let is_in_long = self
+            .lines_mut()
+            .is_some_and(|lines| lines.framer.is_in_long());
+        let has_begun = self.sequence > 0 || is_in_long;
+        let first = input.iter().position(|byte| !byte.is_ascii_whitespace());
+        let Some(first) = first.filter(|_| !has_begun && !self.source.is_stdio()) else {
+            return false;
+        };
+        if matches!(input[first], b'{' | b'[') {
+            return false;
+        }
+        context.meter.count(Counter::ConnectionsRefusedProtocol);
+        if let Some(others) = context.rules.foreign.admit(context.endpoint.now_ms()) {
+            tracing::warn!(
+                others_since_the_last = others,
+                "closed a connection that has no lines of JSON: it begins with {}",
+                protocol_of(&input[first..])
+            );
+        }
+        self.phase = Phase::Flushing { lingers: false };
+        true
     }
 
     /// Handles whole lines at the start of `input`; returns how many bytes they took.
     pub(super) fn process_lines(&mut self, input: &[u8], context: &mut Context<'_>) -> usize {
         self.phase = Phase::Idle;
         let limit_bytes = context.rules.lines.message_bytes_max;
-        let Some(lines) = self.lines_mut() else {
-            return 0;
-        };
-        let mut framer = std::mem::take(&mut lines.framer);
-        let mut scanner = lines.long.take();
+        if self.is_foreign(input, context) {
+            return input.len();
+        }
+        let Lines {
+            mut framer,
+            long: mut scanner,
+        } = self.lines_mut().map(std::mem::take).unwrap_or_default();
         let mut consumed = 0;
         while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
             match framer.step(&input[consumed..], limit_bytes) {
@@ -68,6 +109,7 @@ impl Connection {
                         continue;
                     }
                     context.requests_left -= 1;
+                    self.sequence = self.next_sequence();
                     let id = scanner.take().and_then(|scanner| scanner.id());
                     let text = format!(
                         "message exceeds limit of {limit_bytes} bytes (lines.message_bytes_max): \
@@ -77,7 +119,9 @@ impl Connection {
                 }
             }
         }
-        if let Some(lines) = self.lines_mut() {
+        if (!framer.is_fresh() || scanner.is_some())
+            && let Some(lines) = self.open_channel(context).lines_mut()
+        {
             lines.framer = framer;
             lines.long = scanner;
         }
@@ -109,6 +153,22 @@ impl Connection {
     pub(super) fn refuse_lines(&mut self, text: &str, context: &mut Context<'_>) {
         write_refusal(None, text, context);
         self.phase = Phase::Flushing { lingers: false };
+    }
+}
+
+/// The protocol that the first bytes of a connection belong to, for the log.
+fn protocol_of(bytes: &[u8]) -> String {
+    let is_method = |word: &[u8]| matches!(word, b"GET" | b"POST" | b"PUT" | b"HEAD" | b"OPTIONS");
+    match bytes.split(|byte| *byte == b' ').next() {
+        Some(word) if is_method(word) => {
+            "an HTTP request, which needs an address with http://".to_owned()
+        }
+        // A record of the type "handshake" (RFC 8446 5.1).
+        _ if bytes.starts_with(&[22, 3]) => {
+            "a TLS handshake, which needs an address with tcps://".to_owned()
+        }
+        _ if bytes.starts_with(b"SSH-") => "the banner of SSH".to_owned(),
+        _ => format!("the byte 0x{:02x}", bytes[0]),
     }
 }
 

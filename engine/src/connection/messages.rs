@@ -11,24 +11,43 @@ use corelane_protocol::framing::line::write_line;
 use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::channel::{ChannelRequest, MessageChannel};
+use super::channel::{ChannelClient, ChannelRequest, MessageChannel};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use crate::guard::peer::{UserName, UserText};
-use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester, StreamOwner};
+use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
+use crate::mcp::{SessionId, StreamOwner};
 use crate::meter::Counter;
+
+/// The parts of a connection that end with the input of its peer.
+pub(crate) struct EndOfInput {
+    /// Its session, whose requests get no answers any more.
+    pub(crate) session: Option<SessionId>,
+    /// Its subscriptions, by their places.
+    pub(crate) subscriptions: Vec<u32>,
+}
 
 /// Notifications of changes that wait on one connection; more than these wait as other output does.
 const CHANGES_HELD_MAX: usize = 1024;
 
 impl Connection {
-    /// The channel of the connection, if it has one.
+    /// Whether its messages are those of a channel.
+    pub(crate) fn has_channel(&self) -> bool {
+        self.has_lines() || self.channel().is_some()
+    }
+
+    /// The channel of the connection, if it has one; that of lines is there while it has a state.
     pub(crate) fn channel(&self) -> Option<&MessageChannel> {
         self.buffers.as_ref()?.channel()
     }
 
     pub(super) fn channel_mut(&mut self) -> Option<&mut MessageChannel> {
         self.buffers.as_mut()?.channel_mut()
+    }
+
+    /// The channel, made for a connection of lines if it has none.
+    pub(super) fn open_channel(&mut self, context: &mut Context<'_>) -> &mut MessageChannel {
+        self.buffers(context).open_channel()
     }
 
     /// Handles whole messages at the start of `input`; returns how many bytes they took.
@@ -46,24 +65,21 @@ impl Connection {
     /// Handles one message.
     pub(super) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
         self.sequence = self.next_sequence();
-        let Some(channel) = self.channel() else {
-            return;
-        };
+        let channel = self.channel();
         let overload = overload(channel, context);
         let on_channel = Channel {
-            session: channel.session,
+            session: channel.and_then(|channel| channel.session),
             overload: overload.as_deref(),
         };
+        let client = channel.filter(|channel| channel.is_websocket());
+        let client = client.map(|channel| &channel.client);
         let (user, holder) = context.known_peer();
         let user = user.map(UserName::text);
         let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: channel.client.principal().or(of_connection),
-            peer: Some(match channel.is_websocket() {
-                true => channel.client.holder(),
-                false => holder,
-            }),
+            principal: client.and_then(ChannelClient::principal).or(of_connection),
+            peer: Some(client.map_or(holder, ChannelClient::holder)),
         };
         let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
@@ -82,7 +98,7 @@ impl Connection {
 
     /// Numbers of requests go around; no two requests in flight have one, and none has that of the
     /// channel.
-    fn next_sequence(&self) -> u32 {
+    pub(super) fn next_sequence(&self) -> u32 {
         let mut sequence = self.sequence;
         loop {
             sequence = sequence.wrapping_add(1);
@@ -103,8 +119,8 @@ impl Connection {
     ) {
         let (call, stream) = match disposition {
             Disposition::Answer { session, .. } => {
-                if let Some(channel) = self.channel_mut() {
-                    channel.session = session.or(channel.session);
+                if session.is_some() {
+                    self.open_channel(context).session = session;
                 }
                 return;
             }
@@ -130,9 +146,8 @@ impl Connection {
             responses: Vec::new(),
         };
         let sequence = self.sequence;
-        if let Some(channel) = self.channel_mut() {
-            channel.in_flight.insert(sequence, request);
-        }
+        let channel = self.open_channel(context);
+        channel.in_flight.insert(sequence, request);
     }
 
     /// Cancels the oldest request in flight with this id: nothing more is sent for it. An id of
@@ -284,15 +299,30 @@ impl Connection {
 
     /// The connection ends when the next bytes are handled, or none have come, and all requests in
     /// flight are answered.
-    pub(crate) fn begin_ending(&mut self) {
-        if let Some(channel) = self.channel_mut() {
-            channel.is_ending = true;
-        }
+    pub(crate) fn begin_ending(&mut self, context: &mut Context<'_>) {
+        self.open_channel(context).is_ending = true;
+    }
+
+    /// The parts of a connection that wait for a peer which sends no more on its socket, once.
+    /// Standard input is the only one of its server, which drains at its end.
+    pub(crate) fn take_end_of_input(&mut self) -> Option<EndOfInput> {
+        let is_over = self.is_input_over() && !self.source.is_stdio();
+        let channel = self.channel_mut();
+        let channel = channel.filter(|channel| is_over && !channel.is_ending)?;
+        channel.is_ending = true;
+        let subscriptions = channel.in_flight.values().filter_map(|it| match it.stream {
+            Some(StreamOwner::Listen(place)) => Some(place),
+            _ => None,
+        });
+        Some(EndOfInput {
+            session: channel.session,
+            subscriptions: subscriptions.collect(),
+        })
     }
 
     /// The connection ends when all requests in flight are answered.
     pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
-        self.begin_ending();
+        self.begin_ending(context);
         self.end_if_answered(context);
     }
 
@@ -304,17 +334,17 @@ impl Connection {
     /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it
     /// handles messages: the rest of them does not count as left over.
     pub(super) fn end_if_answered(&mut self, context: &mut Context<'_>) {
-        let Some(channel) = self.channel() else {
-            return;
-        };
-        let is_over = channel.is_ending || self.is_read_closed;
+        let channel = self.channel();
+        let is_websocket = channel.is_some_and(MessageChannel::is_websocket);
+        let is_over = self.is_read_closed || channel.is_some_and(|channel| channel.is_ending);
         // A WebSocket has no half that stays open: its client sends no more because it has gone.
-        let has_gone = channel.is_websocket() && self.is_read_closed;
-        let is_answered = channel.in_flight.is_empty() || has_gone;
+        let has_gone = is_websocket && self.is_read_closed;
+        let owes_nothing = channel.is_none_or(|channel| channel.in_flight.is_empty());
+        let is_answered = owes_nothing || has_gone;
         if !is_over || !is_answered || self.has_requests_left_over() || !self.is_between_answers() {
             return;
         }
-        match channel.is_websocket() && !has_gone {
+        match is_websocket && !has_gone {
             true => self.close_socket(CloseCode::GoingAway, "the server shuts down", context),
             false => self.phase = Phase::Flushing { lingers: false },
         }
@@ -329,12 +359,14 @@ impl Connection {
 }
 
 /// Why a connection takes no further request now, if so.
-fn overload(channel: &MessageChannel, context: &Context<'_>) -> Option<String> {
-    let (in_flight_max, section) = match channel.is_websocket() {
-        true => (context.rules.websocket.in_flight_max, "websocket"),
-        false => (context.rules.lines.in_flight_max, "lines"),
+fn overload(channel: Option<&MessageChannel>, context: &Context<'_>) -> Option<String> {
+    let (in_flight_max, section) = match channel {
+        Some(channel) if channel.is_websocket() => {
+            (context.rules.websocket.in_flight_max, "websocket")
+        }
+        _ => (context.rules.lines.in_flight_max, "lines"),
     };
-    if channel.in_flight.len() >= in_flight_max {
+    if channel.is_some_and(|channel| channel.in_flight.len() >= in_flight_max) {
         return Some(format!(
             "the connection has {in_flight_max} requests in flight, which is its limit \
              ({section}.in_flight_max)"

@@ -9,12 +9,14 @@ pub(crate) struct Source(u8);
 const NUMBER_BITS: u32 = 4;
 const NUMBER_MASK: u8 = (1 << NUMBER_BITS) - 1;
 const BINDING_MASK: u8 = 0b11;
+/// In place of a binding: the lines of standard input and output.
+const STDIO: u8 = 0b11;
 const UNIX: u8 = 1 << 6;
 const TLS: u8 = 1 << 7;
 
 impl Source {
     /// Standard input and output.
-    pub(crate) const STDIO: Source = Source::new(0, Binding::Lines);
+    pub(crate) const STDIO: Source = Source(STDIO << NUMBER_BITS);
 
     /// Of the listener of TCP with this number.
     ///
@@ -55,9 +57,14 @@ impl Source {
         const LINES: u8 = Binding::Lines as u8;
         match self.0 >> NUMBER_BITS & BINDING_MASK {
             HTTP => Binding::Http,
-            LINES => Binding::Lines,
+            LINES | STDIO => Binding::Lines,
             _ => Binding::WebSocket,
         }
+    }
+
+    /// Whether it is standard input and output.
+    pub(crate) const fn is_stdio(self) -> bool {
+        self.0 == Source::STDIO.0
     }
 
     /// Whether its peer is a process of this host, on a Unix socket.
@@ -68,7 +75,7 @@ impl Source {
     /// Whether the peer is looked up before anything is read: all messages of a connection of lines
     /// take places in its name, and a user is the principal of each request.
     pub(crate) const fn names_peer_first(self) -> bool {
-        self.is_unix() || matches!(self.binding(), Binding::Lines)
+        self.is_unix() || matches!(self.binding(), Binding::Lines) && !self.is_stdio()
     }
 }
 
@@ -100,5 +107,7 @@ mod tests {
             }
         }
         assert_eq!(Source::default(), Source::new(0, Binding::Http));
+        assert_eq!(Source::STDIO.binding(), Binding::Lines);
+        assert_ne!(Source::STDIO, Source::new(0, Binding::Lines));
     }
 }

@@ -7,6 +7,10 @@ use crate::profile::ShardProfile;
 pub(crate) enum Timer {
     /// It is closed because it was idle.
     Idle,
+    /// It is closed because it has sent no line, for a connection of lines.
+    FirstLine,
+    /// It is closed because it was idle, for a connection of lines.
+    NextLine,
     /// Nothing but that less is held ready for it.
     Quiet,
     /// It is closed because its handshake took too long.
@@ -38,6 +42,8 @@ impl Timer {
         match self {
             Timer::Handshake => Some(profile.tls.handshake_timeout_ms),
             Timer::Idle => Some(connection.idle_timeout_ms),
+            Timer::FirstLine => Some(profile.lines.first_message_timeout_ms),
+            Timer::NextLine => Some(profile.lines.idle_timeout_ms),
             Timer::Quiet => Some(connection.quiet_after_ms.min(connection.idle_timeout_ms)),
             Timer::Head => Some(connection.head_timeout_ms),
             Timer::Body => Some(connection.body_timeout_ms),

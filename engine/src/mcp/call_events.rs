@@ -11,6 +11,7 @@ use super::delivery::Part;
 use super::endings::Endings;
 use super::exchange::Exchange;
 use super::questions::{INPUT_OVER, Questions, UNREACHABLE};
+use super::session_id::SessionId;
 use super::task_id::TaskId;
 use crate::handler::call::StreamItem;
 use crate::handler::event_queue::{CallEvent, CallKey};
@@ -148,15 +149,38 @@ impl CallEvents<'_> {
             return;
         };
         let (session, call) = (entry.session, entry.call.clone());
-        if self.endings.updates.context.is_input_over() {
+        let takes_events = entry.exchange.is_some_and(|it| it.takes_events);
+        let takes_events = takes_events || entry.stream.is_some();
+        if self.is_input_over(session) {
             return call.answer(place, || Err(INPUT_OVER.to_owned()));
         }
-        if entry.stream.is_some() || entry.exchange.is_some_and(|it| it.takes_events) {
+        if takes_events {
             return self.send(key, message);
         }
         let notifier = &mut self.endings.updates.notifier;
         if !session.is_some_and(|session| notifier.notify(session, message)) {
             call.answer(place, || Err(UNREACHABLE.to_owned()));
+        }
+    }
+
+    /// Whether the client of a session, or every client, can answer no request any more.
+    fn is_input_over(&mut self, session: Option<SessionId>) -> bool {
+        let updates = &mut self.endings.updates;
+        let session = session.and_then(|id| updates.notifier.sessions.find(id));
+        updates.context.is_input_over() || session.is_some_and(|it| it.is_input_over)
+    }
+
+    /// The client of a session can answer no request any more: the open ones fail.
+    pub(super) fn end_input_of(&mut self, session: SessionId) {
+        let notifier = &mut self.endings.updates.notifier;
+        let Some(session) = notifier.sessions.find(session) else {
+            return;
+        };
+        session.is_input_over = true;
+        for key in session.calls() {
+            if let Some(entry) = self.endings.calls.find(*key) {
+                entry.call.fail_questions(INPUT_OVER);
+            }
         }
     }
 
@@ -292,14 +316,18 @@ impl CallEvents<'_> {
 
     /// Passes on the questions of a task's handler.
     fn request_input_of_task(&mut self, key: CallKey) {
-        let updates = &mut self.endings.updates;
-        let now_ms = updates.context.unix_now_ms();
         let Some(entry) = self.endings.calls.find(key) else {
             return;
         };
         let Some(task) = entry.made_task else { return };
         let (era, session) = (entry.era, entry.session);
-        if updates.context.is_input_over() {
+        let is_input_over = self.is_input_over(session);
+        let updates = &mut self.endings.updates;
+        let now_ms = updates.context.unix_now_ms();
+        let Some(entry) = self.endings.calls.find(key) else {
+            return;
+        };
+        if is_input_over {
             return entry.call.fail_questions(INPUT_OVER);
         }
         let owner = entry.task_owner();

@@ -159,7 +159,7 @@ impl Endings<'_> {
         let now_ms = self.updates.context.now_ms();
         while let Some(key) = self.calls.next_expired(now_ms) {
             let limit_ms = self.updates.context.settings.calls.timeout_ms;
-            let text = format!("the tool took longer than {limit_ms} ms");
+            let text = format!("the tool took longer than {limit_ms} ms (calls.timeout_ms)");
             self.finish(key, Ok(Err(CallError::internal(text))));
         }
         self.expire_tasks();

@@ -204,6 +204,13 @@ impl Listening<'_> {
         }
     }
 
+    /// Ends one subscription with its result: its client sends no more.
+    pub(super) fn end_one(&mut self, place: u32) {
+        if let Some(subscription) = self.subscriptions.remove(place) {
+            self.end(place, &subscription);
+        }
+    }
+
     /// Ends every subscription with its result: the server shuts down. On a channel, which has no
     /// stream to close, the subscription is cancelled first (MCP 2026-07-28
     /// basic/patterns/cancellation); after the result its id would name no request.

@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) log_level: LogLevel,
     /// Lists for which the server declared notifications of changes in the handshake.
     pub(crate) lists: ListKinds,
+    /// The client can answer no request any more.
+    pub(crate) is_input_over: bool,
     calls: Vec<CallKey>,
     streams: Vec<OpenStream>,
     /// The last stream whose connection was lost: its client may resume it.
@@ -200,6 +202,7 @@ impl Sessions {
             lists: ListKinds::default(),
             calls: Vec::new(),
             streams: Vec::new(),
+            is_input_over: false,
             lost_stream: None,
             subscriptions: Vec::new(),
             owned: self.principals.join(principal, index),

@@ -33,9 +33,69 @@ impl Throttle {
     }
 }
 
+/// A state of a shard that comes and goes, such as overload: its beginning and its end are logged
+/// once, however often it comes and goes in between. The end is that of a calm time.
+#[derive(Debug)]
+pub(crate) struct Episode {
+    /// Milliseconds without the state after which the episode has ended.
+    calm_ms: u64,
+    /// How often it came in this episode; 0 outside of one.
+    times: u64,
+    /// Since when it is gone, in milliseconds since the shard started.
+    gone_ms: Option<u64>,
+}
+
+impl Episode {
+    /// None has begun; one ends after `calm_ms`.
+    pub(crate) fn new(calm_ms: u64) -> Episode {
+        Episode {
+            calm_ms,
+            times: 0,
+            gone_ms: None,
+        }
+    }
+
+    /// The state came. Returns whether that begins an episode.
+    pub(crate) fn begin(&mut self) -> bool {
+        self.times += 1;
+        self.gone_ms = None;
+        self.times == 1
+    }
+
+    /// The state went at `now_ms`.
+    pub(crate) fn pause(&mut self, now_ms: u64) {
+        self.gone_ms = Some(now_ms);
+    }
+
+    /// Ends the episode if the state has been gone for long enough; returns how often it came.
+    pub(crate) fn end(&mut self, now_ms: u64) -> Option<u64> {
+        let gone_ms = self.gone_ms?;
+        if now_ms - gone_ms < self.calm_ms {
+            return None;
+        }
+        self.gone_ms = None;
+        Some(std::mem::take(&mut self.times))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Throttle;
+    use super::{Episode, Throttle};
+
+    #[test]
+    fn a_state_that_comes_and_goes_has_one_beginning_and_one_end() {
+        let mut episode = Episode::new(1000);
+        assert_eq!(episode.end(0), None);
+        for now_ms in [0, 900, 1500] {
+            assert_eq!(episode.begin(), now_ms == 0);
+            assert_eq!(episode.end(now_ms + 5000), None, "it lasts");
+            episode.pause(now_ms + 100);
+            assert_eq!(episode.end(now_ms + 1099), None, "it may come again");
+        }
+        assert_eq!(episode.end(2600), Some(3));
+        assert_eq!(episode.end(9000), None);
+        assert!(episode.begin());
+    }
 
     #[test]
     fn one_event_in_an_interval_is_let_through_and_says_how_many_were_not() {

@@ -251,6 +251,9 @@ fn message_with_key(message: &str, key: Option<(&str, Option<String>)>) -> Strin
         (Some((key, Some(allowed))), Some((found, _))) => {
             format!("{key}: {found}; allowed: {allowed}")
         }
+        (Some(("core", _)), _) if message.starts_with("invalid type: map") => {
+            "core: write [[core]], in two brackets, once for each core".to_owned()
+        }
         (Some((key, _)), _) => format!("{key}: {message}"),
     }
 }

@@ -205,6 +205,10 @@ fn parse_host(text: &str) -> Result<SocketAddr, ListenAddressError> {
         });
     }
     let refused = |reason: String| ListenAddressError::Host { reason };
+    if host.starts_with(':') {
+        let reason = format!("{host:?} has no host, which is 0.0.0.0 or [::] for all addresses");
+        return Err(refused(reason));
+    }
     let mut addresses = host
         .to_socket_addrs()
         .map_err(|error| refused(error.to_string()))?;

@@ -18,14 +18,20 @@ const HEAD: &str = "\
 pub(super) fn reference(sections: &[&dyn Section], values: &toml::Table) -> String {
     let mut text = HEAD.to_owned();
     for section in sections {
-        let name = section.name();
         text += "\n";
-        comment(&mut text, &section.about().join(""));
-        text += &format!("[{name}]\n");
-        for knob in section.knobs() {
-            let value = values.get(name).and_then(|section| section.get(knob.name));
-            describe(&mut text, knob, value);
-        }
+        text += &section_text(*section, values);
+    }
+    text
+}
+
+/// A section with its description and its knobs.
+pub(super) fn section_text(section: &dyn Section, values: &toml::Table) -> String {
+    let (mut text, name) = (String::new(), section.name());
+    comment(&mut text, &section.about().join(""));
+    text += &format!("[{name}]\n");
+    for knob in section.knobs() {
+        let value = values.get(name).and_then(|section| section.get(knob.name));
+        describe(&mut text, knob, value);
     }
     text
 }
@@ -76,7 +82,7 @@ fn comment(text: &mut String, sentence: &str) {
     let mut columns = COLUMNS;
     for word in sentence.split_whitespace() {
         if columns + 1 + word.len() > COLUMNS {
-            if !text.ends_with('\n') {
+            if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
             text.push('#');

@@ -2,10 +2,11 @@
 
 use super::Profile;
 use super::error::ProfileError;
-use super::reference::{describe, value_text};
+use super::knobs::Section;
+use super::reference::{describe, section_text, value_text};
 
 /// The most keys that the error for an unknown key names.
-const NEAR_MAX: usize = 8;
+const NEAR_MAX: usize = 3;
 
 impl Profile {
     /// Each knob as `section.name` with its value in TOML, in the order of the reference; those of
@@ -51,7 +52,8 @@ impl Profile {
         settings
     }
 
-    /// The reason for the knob with this key, its range and its default, as in the reference.
+    /// The reason for the knob with this key, its range and its default, as in the reference; of a
+    /// section, all of its knobs.
     ///
     /// ```
     /// let text = corelane::Profile::explain("server.backlog").expect("there is such a knob");
@@ -59,17 +61,24 @@ impl Profile {
     /// ```
     ///
     /// # Errors
-    /// There is no such knob: the error names those that are near.
+    /// There is no such knob or section: the error names the knobs with the nearest names.
     pub fn explain(key: &str) -> Result<String, ProfileError> {
         let defaults = Profile::default();
+        let values = toml::Table::try_from(&defaults).unwrap_or_default();
         let shared = key.strip_prefix("core.").unwrap_or(key);
+        if let Some((_, text)) = OF_CORES.iter().find(|(own, _)| *own == key) {
+            return Ok((*text).to_owned());
+        }
+        let of_name = |it: &&dyn Section| it.name() == shared;
+        if let Some(section) = defaults.sections().into_iter().find(of_name) {
+            return Ok(section_text(section, &values));
+        }
         let Some((section, at)) = defaults.find(shared) else {
             return Err(ProfileError::UnknownKnob {
                 key: key.to_owned(),
                 near: near(&defaults, shared),
             });
         };
-        let values = toml::Table::try_from(&defaults).unwrap_or_default();
         let knob = &section.knobs()[at];
         let value = values.get(section.name()).and_then(|it| it.get(knob.name));
         let mut text = format!("[{}]\n", section.name());
@@ -78,32 +87,41 @@ impl Profile {
     }
 }
 
-/// The keys of knobs with a similar name, or else those of the section, or else all sections.
+/// The keys of a `[[core]]` section that are no knobs.
+const OF_CORES: &[(&str, &str)] = &[
+    (
+        "core",
+        "[[core]]\n# Different values on one core: its id, its role, and knobs of the sections \
+         ring, executor and\n# budget, such as ring.buffer_count = 64. One section for each such \
+         core.\n",
+    ),
+    (
+        "core.id",
+        "[[core]]\n# The core, as the kernel numbers it. Allowed: 0 to 1023.\n# id =\n",
+    ),
+    (
+        "core.role",
+        "[[core]]\n# The work of the server on the core: \"shard\"; \"control\" for the threads \
+         that supervise and the\n# tokio runtime; \"offload\" for those of blocking work; \
+         \"none\" leaves the core to other programs.\nrole = \"shard\"\n",
+    ),
+];
+
+/// The keys of the knobs with the nearest names, the nearest first.
 fn near(defaults: &Profile, key: &str) -> String {
-    let (section, knob) = key.split_once('.').unwrap_or((key, key));
-    let sections = defaults.sections();
-    let keys_where = |is_near: &dyn Fn(&str, &str) -> bool| {
-        let keys = sections.iter().flat_map(|it| {
-            let near = it
-                .knobs()
-                .iter()
-                .filter(|knob| is_near(it.name(), knob.name));
-            near.map(|knob| format!("{}.{}", it.name(), knob.name))
-        });
-        keys.take(NEAR_MAX).collect::<Vec<_>>()
-    };
-    let word = knob
-        .split('_')
-        .max_by_key(|word| word.len())
-        .unwrap_or(knob);
-    let mut near = keys_where(&|_, name| name.contains(word) || word.contains(name));
-    if near.is_empty() {
-        near = keys_where(&|name, _| name == section);
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let mut keys = Vec::new();
+    for section in defaults.sections() {
+        for knob in section.knobs() {
+            let full = format!("{}.{}", section.name(), knob.name);
+            // A name alone is enough, and the section may be wrong.
+            let score = strsim::jaro_winkler(key, &full).max(strsim::jaro_winkler(name, knob.name));
+            keys.push((score, full));
+        }
     }
-    if near.is_empty() {
-        near.extend(sections.iter().map(|it| format!("{}.*", it.name())));
-    }
-    near.join(", ")
+    keys.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let nearest = keys.into_iter().take(NEAR_MAX).map(|(_, key)| key);
+    nearest.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -153,16 +171,28 @@ mod tests {
             Profile::explain("core.budget.lane_batch").ok(),
             Profile::explain("budget.lane_batch").ok()
         );
+        let section = Profile::explain("overload").expect("a section");
+        for line in ["[overload]", "connections_max = 0", "loop_delay_ms = 500"] {
+            assert!(section.lines().any(|it| it == line), "{line}: {section}");
+        }
+        for (key, words) in [
+            ("core", "[[core]]"),
+            ("core.id", "0 to 1023"),
+            ("core.role", "role = \"shard\""),
+        ] {
+            let text = Profile::explain(key).expect("a key of [[core]]");
+            assert!(text.contains(words), "{key}: {text}");
+        }
         for (key, near) in [
             ("server.backlogs", "near it are server.backlog"),
+            ("backlog", "near it are server.backlog"),
             (
-                "server.nothing",
-                "server.listen, server.stdio, server.endpoint",
+                "overload.conections_max",
+                "near it are overload.connections_max",
             ),
-            ("backlog", "server.backlog"),
-            ("calls.idle_timeout", "timeout"),
-            ("nothing", "server.*, unix.*, ring.*"),
-            ("", "server.listen"),
+            ("conections_max", "near it are overload.connections_max"),
+            ("calls.idle_timeout", "timeout_ms"),
+            ("", "near it are "),
         ] {
             let error = Profile::explain(key).expect_err(key).to_string();
             assert!(

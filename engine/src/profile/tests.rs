@@ -338,6 +338,15 @@ fn refuses_values_of_another_type_with_key_value_and_range() {
         "line 3, column 21, `ring.buffer_count = 5_000_000_000`: core[0].ring.buffer_count: \
          invalid value: integer `5000000000`; allowed: powers of two, 16 to 32_768",
     );
+    check(
+        "[[core]]\nid = \"0\"",
+        "line 2, column 6, `id = \"0\"`: core[0].id: invalid type: string \"0\"; allowed: 0 to \
+         1023",
+    );
+    check(
+        "[core]\nid = 0",
+        "line 1, column 1, `[core]`: core: write [[core]], in two brackets, once for each core",
+    );
     check_start(
         "[server]\nstdio = 1",
         "line 2, column 9, `stdio = 1`: server.stdio: invalid type: integer `1`, expected a \

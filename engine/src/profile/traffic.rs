@@ -106,6 +106,14 @@ knobs! {
         /// `subscriptions/listen` requests are among them. Past it a request is refused as
         /// overloaded.
         in_flight_max: usize = 1000, within(1..=1_000_000);
+        /// Milliseconds from accepting a connection to its first message: a client sends that at
+        /// once, a scanner of ports never. Standard input has no such limit.
+        first_message_timeout_ms: u64 = 30_000, within(100..=DAY_MS);
+        /// Milliseconds a connection may lie idle, with no request in flight: as long as possible,
+        /// because its session ends with it, while the kernel notices a peer that has vanished. The
+        /// rest of a message that has begun must arrive within `connection.body_timeout_ms`.
+        /// Standard input has no such limits.
+        idle_timeout_ms: u64 = DAY_MS, within(1000..=DAY_MS);
     }
 }
 

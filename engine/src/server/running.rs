@@ -17,6 +17,7 @@ use super::event::Event;
 use super::supervisor::{Ended, Supervisor};
 use crate::files::Watch;
 use crate::handler::runtime::{HandlerRuntime, RuntimeContext};
+use crate::log;
 use crate::meter::MeterSnapshot;
 use crate::profile::memory::MemoryBudget;
 use crate::profile::{ListenAddress, Profile};
@@ -156,6 +157,8 @@ impl RunningServer {
                 for signal in signals.forever() {
                     if is_ending.swap(true, Ordering::Relaxed) {
                         // A second signal requests an immediate end.
+                        tracing::warn!("a second signal: ending without the calls in flight");
+                        log::flush();
                         std::process::exit(128 + signal);
                     }
                     let _ = events.send(Event::Signal);

@@ -25,17 +25,16 @@ impl Shard {
         let shard = self.handling.shard;
         if before == 1 {
             self.handling.meter.count(Counter::DelaysBegun);
-            if let Some(suppressed) = self.warnings.delay.admit(self.now_ms) {
+            if self.warnings.delay.begin() {
                 tracing::warn!(
                     shard,
-                    suppressed,
                     "the shard takes longer for its work than overload.loop_delay_ms allows: a \
                      part of the new calls is refused. For more, move work of handlers to the \
                      offload pool, or start more shards"
                 );
             }
         } else if calls == 1 {
-            tracing::info!(shard, "the shard refuses no calls any more");
+            self.warnings.delay.pause(self.now_ms);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::work::Shard;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
+use crate::connection::messages::EndOfInput;
 use crate::connection::timer::Timer;
 use crate::guard::network::Network;
 use crate::mcp::Exchange;
@@ -147,6 +148,10 @@ impl Shard {
         }
         reads |= connection.resume_reading(&mut self.handling.context(key));
         connection.give_back_buffers(&mut self.handling.context(key));
+        let input_ended = match connection.is_input_over() {
+            true => connection.take_end_of_input(),
+            false => None,
+        };
         let listens = connection.listens();
         if (connection.armed, connection.armed_for) != connection.armed_timer() {
             self.set_timer(key);
@@ -159,6 +164,20 @@ impl Shard {
         }
         self.send_forwards();
         self.look_up_peers();
+        if let Some(ended) = input_ended {
+            self.end_input(ended);
+        }
+    }
+
+    /// Ends the parts of a connection of lines that need a peer which may still send.
+    fn end_input(&mut self, ended: EndOfInput) {
+        let endpoint = &mut self.handling.endpoint;
+        if let Some(session) = ended.session {
+            endpoint.handle_channel_input_over(session);
+        }
+        for place in ended.subscriptions {
+            endpoint.handle_subscriber_input_over(place);
+        }
     }
 
     /// Looks up the peers that requests wait for.
@@ -368,8 +387,12 @@ impl Shard {
                 meter.count(Counter::TimeoutsHandshake);
                 self.close(key);
             }
-            Timer::Idle => {
+            Timer::Idle | Timer::NextLine => {
                 meter.count(Counter::TimeoutsIdle);
+                self.close(key);
+            }
+            Timer::FirstLine => {
+                meter.count(Counter::TimeoutsHead);
                 self.close(key);
             }
             Timer::Write => {
@@ -415,14 +438,17 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.channel().is_some() {
+        if connection.channel().is_some_and(|it| it.is_websocket()) {
             return self.set_timer(key);
         }
-        let profile = &self.profile.connection;
-        let left_ms = profile
-            .idle_timeout_ms
-            .saturating_sub(profile.quiet_after_ms);
-        (connection.armed, connection.armed_for) = (Timer::Idle, connection.sequence as u16);
-        self.wheel.schedule(key.index, self.now_ms + left_ms);
+        (connection.armed, connection.armed_for) = connection.armed_timer();
+        let quiet_ms = self.profile.connection.quiet_after_ms;
+        match connection.armed.duration_ms(&self.profile) {
+            Some(all_ms) => {
+                let left_ms = all_ms.saturating_sub(quiet_ms);
+                self.wheel.schedule(key.index, self.now_ms + left_ms);
+            }
+            None => self.wheel.cancel(key.index),
+        }
     }
 }

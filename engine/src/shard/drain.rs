@@ -153,8 +153,8 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.channel().is_some() {
-            connection.begin_ending();
+        if connection.has_channel() {
+            connection.begin_ending(&mut self.handling.context(key));
             // A request may wait in the socket: it is refused, and then the connection ends.
             return self.rings.of(key).receive(key);
         }
@@ -188,13 +188,13 @@ impl Shard {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.channel().is_some() && !has_arrivals {
+        if connection.has_channel() && !has_arrivals {
             let mut context = self.handling.context(key);
             connection.end_when_answered(&mut context);
             let out = context.out.take();
             return self.finish_step(key, out);
         }
-        let is_idle = connection.phase == Phase::Idle && connection.channel().is_none();
+        let is_idle = connection.phase == Phase::Idle && !connection.has_channel();
         if is_idle && !connection.has_requests_left_over() && !has_arrivals {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);

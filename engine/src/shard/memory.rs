@@ -63,16 +63,14 @@ impl Shard {
         };
         let shard = self.handling.shard;
         if !is_out {
-            tracing::info!(shard, held_bytes, "the shard has memory for work again");
-            return;
+            return self.warnings.memory.pause(self.now_ms);
         }
         self.handling.meter.count(Counter::MemoryBegun);
-        if let Some(suppressed) = self.warnings.memory.admit(self.now_ms) {
+        if self.warnings.memory.begin() {
             let bytes_max = self.memory.bytes_max;
             tracing::warn!(
                 shard,
                 held_bytes,
-                suppressed,
                 "the shard holds more than {bytes_max} bytes for its clients: new connections are \
                  closed, new calls, sessions and unfinished requests refused; see \
                  overload.memory_bytes_max"

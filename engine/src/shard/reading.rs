@@ -110,7 +110,7 @@ impl Shard {
         if !armed {
             connection.reading = RecvMode::Poll;
             // A channel has requests to answer after its end, and hears of the loss of its peer.
-            if !is_over || connection.channel().is_some() {
+            if !is_over || connection.has_channel() {
                 self.rings.of(key).watch(key);
             }
         } else if connection.reading == RecvMode::Multishot {

@@ -467,6 +467,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             connection: profile.connection,
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+            foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             principal: plan.principal.clone(),
             user_is_principal: plan.user_is_principal,
             endpoint_path: plan.endpoint_path.clone(),

@@ -26,7 +26,7 @@ use crate::connection::response::Date;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
-use crate::meter::throttle::Throttle;
+use crate::meter::throttle::{Episode, Throttle};
 use crate::profile::ShardProfile;
 use corelane_io::chunk::ChunkPool;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
@@ -136,13 +136,13 @@ impl Drain {
     }
 }
 
-/// Limits on the warnings about overload, one for each kind.
+/// Limits on the lines about overload, one for each kind.
 pub(super) struct OverloadWarnings {
     pub(super) limit: Throttle,
-    pub(super) memory: Throttle,
+    pub(super) memory: Episode,
     pub(super) address: Throttle,
     pub(super) unknown_address: Throttle,
-    pub(super) delay: Throttle,
+    pub(super) delay: Episode,
     pub(super) output: Throttle,
 }
 
@@ -152,11 +152,21 @@ impl OverloadWarnings {
         let throttle = || Throttle::new(INTERVAL_MS);
         OverloadWarnings {
             limit: throttle(),
-            memory: throttle(),
+            memory: Episode::new(INTERVAL_MS),
             address: throttle(),
             unknown_address: throttle(),
-            delay: throttle(),
+            delay: Episode::new(INTERVAL_MS),
             output: throttle(),
+        }
+    }
+
+    /// Logs the ends of overload. Called once a second.
+    fn log_ends(&mut self, shard: u16, now_ms: u64) {
+        if let Some(times) = self.delay.end(now_ms) {
+            tracing::info!(shard, times, "the shard refuses no calls any more");
+        }
+        if let Some(times) = self.memory.end(now_ms) {
+            tracing::info!(shard, times, "the shard has memory for work again");
         }
     }
 }
@@ -279,6 +289,7 @@ impl Shard {
             self.date_second = second;
             self.handling.date = date_now();
             self.handling.trim();
+            self.warnings.log_ends(self.handling.shard, self.now_ms);
         }
     }
 }

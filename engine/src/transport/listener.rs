@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use corelane_io::ring::AddressFamily;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 use super::unix::{self, SocketFile, UnixListenError};
 use crate::profile::{Binding, ListenAddress, Transport, Unix};
@@ -20,6 +20,10 @@ use crate::profile::{Binding, ListenAddress, Transport, Unix};
 /// for each peer that reads nothing, and such a peer looks fast at first. Bytes on their way to the
 /// peer do not count, so that a long path loses no throughput (TCP_NOTSENT_LOWAT in linux/tcp.h).
 const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1024;
+
+/// A connection of lines that is idle for so long is probed, as often as this.
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A listening socket.
 #[derive(Debug)]
@@ -123,6 +127,9 @@ pub(crate) fn listen(
         let (sockets, transport) = match &address.transport {
             Transport::Tcp(requested) => {
                 let (sockets, bound) = listen_tcp(*requested, shards, options)?;
+                if address.binding == Binding::Lines {
+                    keep_alive(&sockets).map_err(|error| listen_error(bound, error))?;
+                }
                 (sockets, Transport::Tcp(bound))
             }
             Transport::Unix(name) => {
@@ -168,6 +175,17 @@ fn listen_tcp(
         sockets.push(socket);
     }
     Ok((sockets, address))
+}
+
+/// Lets the kernel look after connections of lines that are idle, on which the server sends nothing
+/// by itself: accepted sockets inherit it. A peer that answers none of the probes within the time
+/// for unsent bytes has vanished (TCP_USER_TIMEOUT in tcp(7)).
+fn keep_alive(sockets: &[Socket]) -> io::Result<()> {
+    let settings = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE_AFTER)
+        .with_interval(KEEP_ALIVE_INTERVAL);
+    let mut sockets = sockets.iter();
+    sockets.try_for_each(|socket| socket.set_tcp_keepalive(&settings))
 }
 
 fn listen_error(address: SocketAddr, error: io::Error) -> ListenError {
@@ -290,6 +308,16 @@ mod tests {
         let (peer, _) = listener.socket.accept().expect("it is connected");
         let found = peer.tcp_user_timeout();
         assert_eq!(found.expect("a socket"), Some(WRITE_TIMEOUT));
+    }
+
+    #[test]
+    fn idle_peers_of_lines_are_probed_and_those_of_http_are_not() {
+        for (address, is_probed) in [("tcp://127.0.0.1:0", true), ("127.0.0.1:0", false)] {
+            let listener = listener(address);
+            let _client = TcpStream::connect(bound(&listener)).expect("it listens");
+            let (peer, _) = listener.socket.accept().expect("it is connected");
+            assert_eq!(peer.keepalive().expect("a socket"), is_probed);
+        }
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Framer {
         }
     }
 
+    /// Whether it is as [`Framer::default`].
+    pub fn is_fresh(&self) -> bool {
+        self.searched == 0 && !self.is_in_long
+    }
+
     /// Whether the stream is within a line that is too long.
     pub fn is_in_long(&self) -> bool {
         self.is_in_long

@@ -211,3 +211,23 @@ fn calls_past_the_limit_are_refused_as_overload() {
     }
     assert!((2..10).contains(&served), "{served} of 10 were served");
 }
+
+#[test]
+fn a_tool_that_fails_is_refused_until_the_time_that_the_header_gives() {
+    let profile = "[tools]\nfailures_max = 1\nopen_ms = 90_000";
+    let server = Setup::shards(1).profile(profile).start();
+    let mut connection = server.connect();
+    let call = Request::modern_call("test_panic", json!({}));
+    assert_eq!(connection.exchange(&call).status(), 200);
+    let refused = connection.exchange(&call);
+    assert_eq!(refused.status(), 503, "{refused:?}");
+    let seconds = refused
+        .head
+        .field("retry-after")
+        .and_then(|it| it.parse().ok());
+    // A machine that is busy may take a part of them.
+    assert!(
+        seconds.is_some_and(|it: u32| (30..=90).contains(&it)),
+        "{refused:?}"
+    );
+}

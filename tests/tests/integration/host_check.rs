@@ -30,10 +30,9 @@ fn each_finding_is_a_line_with_fix_and_reason_and_decides_the_exit_code() {
     }
     let findings = lines.lines().filter(|line| !line.contains(" (note): "));
     let count = findings.count();
-    assert!(
-        summary.contains(&format!(": {count} findings, ")),
-        "{summary}"
-    );
+    let plural = if count == 1 { "" } else { "s" };
+    let findings = format!(": {count} finding{plural}, ");
+    assert!(summary.contains(&findings), "{summary}");
     assert_eq!(output.status.code(), Some(i32::from(count > 0)), "{lines}");
 }
 
@@ -98,6 +97,11 @@ fn what_cannot_be_checked_has_an_exit_code_of_its_own() {
         ),
         (&["check", "--fix", "/no/such/fix.sh"], 2, "/no/such/fix.sh"),
         (&["check", "--connections", "0"], 2, "--connections"),
+        (
+            &["tune", "--output", "/no/such/tuned.toml"],
+            1,
+            "cannot write /no/such/tuned.toml",
+        ),
         (
             &["profile", "check", profile],
             1,

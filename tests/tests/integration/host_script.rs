@@ -17,12 +17,15 @@ const VALUES: &[(&str, &str)] = &[
     ("proc/sys/fs/file-max", "9223372036854775807\n"),
     ("proc/sys/net/core/somaxconn", "4096\n"),
     ("proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n"),
+    ("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t33554432\n"),
+    ("proc/sys/net/ipv4/tcp_wmem", "4096\t16384\t1048576\n"),
     ("proc/sys/vm/swappiness", "60\n"),
     ("sys/class/net/eth0/queues/rx-0/rps_cpus", "0\n"),
     (
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
         "powersave\n",
     ),
+    ("sys/devices/system/cpu/cpu1/online", "1\n"),
     ("etc/security/limits.conf", "# empty\n"),
     ("etc/systemd/system/corelane.service", "[Service]\n"),
 ];
@@ -87,6 +90,8 @@ fn showing_changes_nothing() {
         "/proc/sys/net/core/somaxconn: 4096 -> 65535",
         "/proc/sys/fs/file-max is 9223372036854775807",
         "/proc/sys/net/ipv4/ip_local_port_range: 32768 60999 -> 1024 65535",
+        "/proc/sys/net/ipv4/tcp_rmem: 4096 131072 33554432 -> 4096 16384 33554432",
+        "/proc/sys/net/ipv4/tcp_wmem: 4096 16384 1048576 -> 4096 16384 4194304",
         "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor: powersave -> performance",
     ] {
         assert!(shown.lines().any(|it| it == line), "{line}: {shown}");
@@ -165,6 +170,7 @@ fn wrong_arguments_change_nothing() {
         &["apply", "interrupts", "eth0"],
         &["apply", "interrupts", "eth9", "0"],
         &["apply", "interrupts", "eth0", "0", "32"],
+        &["show", "interrupts", "eth0", "9"],
         &["revert", "sysctl"],
         &["revert"],
     ] {

@@ -4,13 +4,17 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 
+use corelane::{Call, ListenAddress, Tool};
+use corelane_tests::client::{call, modern};
 use corelane_tests::request::LEGACY;
-use corelane_tests::{Connection, Request, Setup};
+use corelane_tests::{Client, Connection, Request, Setup, wait_until};
 use serde_json::json;
 use tempfile::TempDir;
+
+use crate::fixture::Fixture;
 
 /// The server answers a call at `address`.
 #[track_caller]
@@ -90,4 +94,62 @@ fn a_unix_socket_is_served_by_every_shard_and_its_file_ends_with_the_server() {
     server.signal("TERM");
     assert!(server.wait_for_exit().success());
     assert!(!path.exists());
+}
+
+#[test]
+fn the_socket_of_a_killed_server_is_replaced_and_that_of_a_running_one_is_not() {
+    let (directory, address) = socket();
+    let path = directory.path().join("socket");
+    // Dropping a server kills it.
+    drop(Setup::shards(1).listen(&address).start());
+    assert!(path.exists());
+    // The kernel ends the rings of a killed process, and with them its listener, a little later.
+    wait_until("the end of the listener", || {
+        UnixStream::connect(&path).is_err().then_some(())
+    });
+    let server = Setup::shards(1).listen(&address).start();
+    let second = Setup::bare(&["--listen", &address]).run_to_end();
+    let expected = format!("{} is taken: stop the program", path.display());
+    assert_eq!(second.code, Some(1), "{}", second.error);
+    assert!(second.error.contains(&expected), "{}", second.error);
+    let mut client = Client::of_lines(&address);
+    let answer = client.exchange(&modern(1, "tools/list", json!({})));
+    assert!(answer["result"].is_object(), "{answer}");
+    assert!(server.log().contains("listening on"));
+}
+
+#[test]
+fn the_principal_of_a_client_on_a_unix_socket_is_the_user_of_its_process() {
+    let (directory, address) = socket();
+    let own = fs::metadata(directory.path()).expect("it is there").uid();
+    for user_is_principal in [true, false] {
+        let fixture = Fixture::with(
+            1,
+            |profile| {
+                let unix: ListenAddress = address.parse().expect("an address");
+                profile.server.listen.push(unix);
+                profile.unix.user_is_principal = user_is_principal;
+            },
+            |server| {
+                let who = async |call: &Call, _: serde_json::Value| {
+                    let principal = call.principal();
+                    Ok(principal.unwrap_or_else(|| "anonymous".to_owned()))
+                };
+                let schema = r#"{"type":"object"}"#;
+                server.with_tool(Tool::from_schema("who", "d", schema, who))
+            },
+        );
+        let mut client = Client::of_lines(&address);
+        let answer = client.exchange(&modern(1, "tools/call", call("who", json!({}))));
+        let expected = match user_is_principal {
+            true => format!("unix:uid={own}"),
+            false => "anonymous".to_owned(),
+        };
+        assert_eq!(
+            answer["result"]["content"][0]["text"], *expected,
+            "{answer}"
+        );
+        drop(fixture);
+        assert!(!directory.path().join("socket").exists());
+    }
 }

@@ -40,6 +40,21 @@ fn is_refused(server: &Server) -> bool {
 }
 
 #[test]
+fn a_second_signal_ends_the_process_at_once_and_is_logged() {
+    let server = Setup::shards(1).profile(FEW_CALLS).start();
+    let mut client = server.connect();
+    let session = Session::open(&mut client);
+    let _holder = hold_a_call(&server, &session, 60_000);
+    server.signal("TERM");
+    wait_until("the drain", || is_refused(&server).then_some(()));
+    server.signal("TERM");
+    let status = server.wait_for_exit();
+    assert_eq!(status.code(), Some(128 + 15), "{status}");
+    let log = server.log();
+    assert!(log.contains("a second signal"), "{log}");
+}
+
+#[test]
 fn a_signal_lets_calls_finish_and_closes_the_rest() {
     for (shards, signal) in [(1, "TERM"), (4, "TERM"), (2, "INT")] {
         let server = Setup::shards(shards).profile(FEW_CALLS).start();

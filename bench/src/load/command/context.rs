@@ -11,12 +11,12 @@ use crate::load::report::{Outcome, Report, SCHEMA_VERSION, hgrm, html, table};
 use crate::load::run::WaitOutcome;
 use crate::load::script::Script;
 use crate::load::worker::CLOSING_MAX;
-use std::net::SocketAddr;
+use socket2::SockAddr;
 
 /// The server's address, the generator's cores and the environment, read once.
 pub(super) struct RunContext<'a> {
     pub(super) common: &'a Common,
-    address: SocketAddr,
+    address: SockAddr,
     cores: Vec<usize>,
     pub(super) server_pid: Option<u32>,
     environment: Environment,
@@ -46,11 +46,12 @@ impl<'a> RunContext<'a> {
         }
         rlimit::increase_nofile_limit(u64::MAX)
             .map_err(|error| LoadError::Machine(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
+        let tcp = address.as_socket();
         Ok(RunContext {
             common,
             address,
             cores,
-            server_pid: common.server_pid.or_else(|| listener_of(address)),
+            server_pid: common.server_pid.or_else(|| tcp.and_then(listener_of)),
             environment,
         })
     }
@@ -59,7 +60,8 @@ impl<'a> RunContext<'a> {
     pub(super) fn plan(&self, mix: Mix, role: Role, connections: u32, in_flight_max: u32) -> Plan {
         let churns = mix.connection.requests.is_some()
             || mix.kinds.iter().any(|kind| kind.abort_percent > 0.0);
-        let is_loopback = self.address.is_ipv4() && self.address.ip().is_loopback();
+        let tcp = self.address.as_socket();
+        let is_loopback = tcp.is_some_and(|it| it.is_ipv4() && it.ip().is_loopback());
         let sources = match () {
             () if !is_loopback => 0,
             () if churns => SOURCES_OF_CHURN,
@@ -70,7 +72,7 @@ impl<'a> RunContext<'a> {
         };
         let common = self.common;
         Plan {
-            address: self.address,
+            address: self.address.clone(),
             sources,
             wire: common.url.wire,
             revision: common.revision,

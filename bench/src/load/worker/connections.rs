@@ -66,7 +66,7 @@ impl Worker {
         self.connecting += 1;
         let route = Route {
             from: self.plan.source(number),
-            to: self.plan.address,
+            to: self.plan.address.clone(),
             resets_on_close: self.plan.holds(),
         };
         self.ring.connect(key, &route);
@@ -91,7 +91,7 @@ impl Worker {
         }
         self.set_stage(key, Stage::Opening);
         match self.plan.wire {
-            Wire::Http => self.begin(key, now),
+            Wire::Http | Wire::Lines => self.begin(key, now),
             Wire::WebSocket => self.send(key, Purpose::Upgrade, now, now),
         }
     }
@@ -114,7 +114,7 @@ impl Worker {
             }
             // The messages of a session come on its channel.
             Role::Stream
-                if self.plan.wire == Wire::WebSocket && self.plan.revision == Revision::Legacy =>
+                if self.plan.wire != Wire::Http && self.plan.revision == Revision::Legacy =>
             {
                 self.stands(key, Stage::Streaming, now);
             }

@@ -226,7 +226,7 @@ impl Worker {
             .get(key)
             .is_some_and(|client| client.session.is_some());
         // A session ends with its channel.
-        let ends_connection = ends_connection || self.plan.wire == Wire::WebSocket;
+        let ends_connection = ends_connection || self.plan.wire != Wire::Http;
         let percent = self.plan.mix.session.delete_percent;
         let is_measured = self.is_measured(now);
         let is_deleted = !ends_connection && self.happens(percent);

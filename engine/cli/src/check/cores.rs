@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::{Fault, exactly, only_if, probes};
+use super::finding::{Fault, counted, exactly, only_if, probes};
 use super::host::Host;
 use super::plan::{Plan, allowed_cores, cores_of, list_of};
 
@@ -55,7 +55,10 @@ fn quota(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
         let (whole, hundredths) = (percent / 100, percent % 100);
         let fitting = whole.max(1);
         Fault::change(
-            format!("the CPU quota is {whole}.{hundredths:02} cores for {shards} shards"),
+            format!(
+                "the CPU quota is {whole}.{hundredths:02} cores for {}",
+                counted(shards, "shard")
+            ),
             format!("--shards {fitting}, or shards = {fitting} under [server], or a higher quota"),
         )
     })

@@ -67,6 +67,12 @@ impl Fault {
     }
 }
 
+/// A number with its noun, such as `1 shard` or `2 shards`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// A fault if the kernel setting is below `wanted`; `needed` says the purpose.
 pub(crate) fn at_least(host: &Host, name: &str, wanted: u64, needed: &str) -> Option<Vec<Fault>> {
     let value = host.number(&format!("proc/sys/{}", name.replace('.', "/")))?;

@@ -3,7 +3,7 @@
 use corelane::profile::descriptors::{HEADROOM, RINGS_MAX, TABLE_ENTRIES_MAX, table_entries_under};
 use procfs::{FromBufRead, Meminfo};
 
-use super::finding::{Fault, at_least, only_if, probes};
+use super::finding::{Fault, at_least, counted, only_if, probes};
 use super::host::Host;
 use super::plan::{Plan, shards_for};
 
@@ -41,19 +41,23 @@ fn ring_sockets(host: &Host) -> Option<u32> {
 
 fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let (_, hard) = host.limits("Max open files")?;
-    let (needed, connections, shards) = (open_files_needed(plan), plan.connections, plan.shards());
+    let needed = open_files_needed(plan);
+    let shards = counted(plan.shards(), "shard");
+    let connections = counted(plan.connections, "connection");
     if plan.connections_per_shard > u64::from(TABLE_ENTRIES_MAX) {
-        let fitting = shards_for(connections);
+        let fitting = shards_for(plan.connections);
         let found = format!(
-            "{connections} connections are too many for {shards} shards, each of which holds \
-             {TABLE_ENTRIES_MAX} at most (ring.descriptors)"
+            "{connections} are too many for {shards}, each of which holds {TABLE_ENTRIES_MAX} at \
+             most (ring.descriptors)"
         );
         let change = format!("--shards {fitting}, or shards = {fitting} under [server]");
         return Some(vec![Fault::change(found, change)]);
     }
     if needed > hard {
-        let each = format!("{shards} shards with {connections} connections need {needed}");
-        let found = format!("the hard limit on open files is {hard}, and {each}");
+        let found = format!(
+            "the hard limit on open files is {hard}, and {shards} with {connections} are to have \
+             {needed}"
+        );
         return Some(vec![raise_limit(found, "nofile", needed)]);
     }
     let tables = plan.cores.iter();
@@ -65,7 +69,7 @@ fn open_files(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
             Some(table) => format!("ring.descriptors = {table}"),
             None => format!("{table} per shard, by the hard limit on open files of {hard},"),
         };
-        let found = format!("{source} is too low for {connections} connections");
+        let found = format!("{source} is too low for {connections}");
         let change = format!("descriptors = {} under [ring]", plan.connections_per_shard);
         Fault::change(found, change)
     })
@@ -98,9 +102,10 @@ pub(super) fn locked_memory(host: &Host, plan: &Plan) -> Option<Vec<Fault>> {
     let needed = plan.profile.locked_bytes(&plan.cores, ring_sockets(host)?) as u64;
     let is_bounded = !host.has_capability(CAP_IPC_LOCK);
     only_if(is_bounded && needed > limit, || {
-        let (limit, needed, shards) = (limit / 1024, needed.div_ceil(1024), plan.shards());
+        let (limit, needed) = (limit / 1024, needed.div_ceil(1024));
+        let shards = counted(plan.shards(), "shard");
         let found =
-            format!("the limit on locked memory is {limit} KiB, {shards} shards need {needed}");
+            format!("the limit on locked memory is {limit} KiB, and {shards} lock {needed} KiB");
         raise_limit(found, "memlock", needed)
     })
 }

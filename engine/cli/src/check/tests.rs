@@ -166,11 +166,23 @@ fn too_little_locked_memory_is_one_finding_with_the_sum_of_all_shards() {
     };
     let twelve = case("[server]\nshards = 12");
     assert_eq!(twelve.lines("start"), [""; 0]);
-    assert!(twelve.lines("locked_memory")[0].contains("12 shards need 8544"));
+    assert!(twelve.lines("locked_memory")[0].contains("12 shards lock 8544"));
     // With enough for the server alone, other processes have taken it.
     let one = case("[server]\nshards = 1");
     assert_eq!(one.lines("locked_memory"), [""; 0]);
     assert_eq!(one.lines("start").len(), 1);
+}
+
+#[test]
+fn one_shard_is_no_plural() {
+    let case = Case {
+        host: "two-sockets",
+        changes: &[("sys/fs/cgroup/system.slice/cpu.max", "5000 100000")],
+        profile: "[server]\nshards = 1",
+        ..PLAIN
+    };
+    let line = &case.lines("quota")[0];
+    assert!(line.contains(" cores for 1 shard; fix"), "{line}");
 }
 
 #[test]

@@ -28,15 +28,15 @@ static RESET: libc::linger = libc::linger {
 const CHAIN_ENTRIES_MAX: usize = 6;
 
 /// Where a connection goes, and from where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The source: an address of this host with port 0. Without it the kernel chooses both.
     ///
     /// With it the port is chosen when connecting (IP_BIND_ADDRESS_NO_PORT, ip(7)), so each pair
     /// of source and destination has the whole range of ports to itself. Needs Linux 6.11.
     pub from: Option<SocketAddr>,
-    /// The destination.
-    pub to: SocketAddr,
+    /// The destination: an IP address, or a Unix socket.
+    pub to: SockAddr,
     /// Whether a close resets the connection instead of ending it in order: neither side then
     /// keeps anything of it. Otherwise each port that closes first is taken for a minute
     /// (TIME-WAIT, RFC 9293 3.6.1), and the host keeps only so many (`tcp_max_tw_buckets`).
@@ -47,7 +47,8 @@ impl Ring {
     /// Opens a socket in the direct descriptor of `key` and connects it; `Connected` follows.
     ///
     /// The caller chooses an index below the table's size that is free: never used, or `Closed`.
-    /// TCP_NODELAY is set: a request is one send, and waiting to fill a segment delays the next.
+    /// TCP_NODELAY is set for TCP: a request is one send, and waiting to fill a segment delays the
+    /// next.
     ///
     /// # Panics
     /// If the two addresses are not of one family.
@@ -59,7 +60,7 @@ impl Ring {
         let to = Box::new(Dialling {
             key,
             from: route.from.map(SockAddr::from),
-            to: SockAddr::from(route.to),
+            to: route.to.clone(),
         });
         // The box does not move in `flight`, so the addresses within it stay where they are.
         let from = to.from.as_ref().map(|from| (from.as_ptr(), from.len()));
@@ -86,7 +87,9 @@ impl Ring {
         };
         self.make_room_for_chain();
         self.push(step(socket.build()));
-        self.push(step(option(libc::IPPROTO_TCP, libc::TCP_NODELAY)));
+        if !route.to.is_unix() {
+            self.push(step(option(libc::IPPROTO_TCP, libc::TCP_NODELAY)));
+        }
         if route.resets_on_close {
             let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
             let value = (&raw const RESET).cast();

@@ -1,6 +1,7 @@
 //! Connections of lines: both eras and many requests on one channel.
 
 mod endings;
+mod sockets;
 
 use corelane_protocol::mcp::subscription::ListKind;
 use serde_json::{Value, json};
@@ -14,12 +15,11 @@ use crate::mcp::tests::test_endpoint::{
     result, text, with_trailer,
 };
 use crate::meter::Counter;
-use crate::profile::Binding;
 use corelane_io::chunk::SMALL_CHUNK_BYTES;
 
 fn opened() -> TestConnection {
     let mut line = TestConnection::on(TestEndpoint::new());
-    line.connection = Connection::from(Source::new(0, Binding::Lines));
+    line.connection = Connection::from(Source::STDIO);
     line
 }
 

@@ -88,6 +88,7 @@ impl TestConnection {
                 connection: ConnectionProfile::default(),
                 origins: vec![OriginPolicy::new(listen, none, none).expect("a bound address")],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
+                foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 principal: None,
                 user_is_principal: true,
                 endpoint_path: "/mcp".to_owned(),

@@ -102,6 +102,17 @@ impl Endpoint {
         broadcasting.notifier.redirect(event, message);
     }
 
+    /// Handles that the client of a channel sends no more: its session gets no answers.
+    pub(crate) fn handle_channel_input_over(&mut self, session: SessionId) {
+        self.services.call_events().end_input_of(session);
+    }
+
+    /// Handles that the client of a subscription on a channel sends no more, and waits for the rest
+    /// of its answers. The subscription would be one for ever.
+    pub(crate) fn handle_subscriber_input_over(&mut self, place: u32) {
+        self.services.listening().end_one(place);
+    }
+
     /// Handles the loss of the connection of a subscription.
     pub(crate) fn handle_subscription_gone(&mut self, place: u32) {
         self.services.listening().connection_gone(place);

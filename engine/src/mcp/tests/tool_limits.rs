@@ -168,7 +168,8 @@ fn a_tool_has_a_time_of_its_own() {
         let (kind, body) = part_of(&delivered[0].1);
         assert_eq!(kind, "200");
         assert_eq!(body["error"]["code"], -32603);
-        assert_eq!(body["error"]["message"], "the tool took longer than 5 ms");
+        let text = "the tool took longer than 5 ms (Tool::with_timeout)";
+        assert_eq!(body["error"]["message"], text);
         assert_eq!(harness.count(Counter::TimeoutsCall), 1);
     });
 }

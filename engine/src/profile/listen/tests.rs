@@ -60,6 +60,10 @@ fn a_wrong_address_is_refused_with_the_remedy() {
     for (text, expected) in [
         ("", "give HOST:PORT"),
         ("8080", "give HOST:PORT"),
+        (
+            ":8080",
+            "\":8080\" has no host, which is 0.0.0.0 or [::] for",
+        ),
         ("127.0.0.1", "give HOST:PORT"),
         ("http://127.0.0.1:99999", "give HOST:PORT"),
         (

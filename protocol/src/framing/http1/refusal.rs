@@ -20,19 +20,19 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// The head did not end within its limit.
-    #[error("request head of more than {limit_bytes} bytes exceeds limit of {limit_bytes}")]
+    #[error("request head has more than {limit_bytes} bytes (http.head_bytes_max)")]
     HeadTooLong {
         /// [`HttpLimits::head_bytes_max`](crate::limits::HttpLimits::head_bytes_max).
         limit_bytes: usize,
     },
     /// More header fields than allowed.
-    #[error("request head of more than {limit} header fields exceeds limit of {limit}")]
+    #[error("request head has more than {limit} header fields (http.headers_max)")]
     TooManyHeaders {
         /// [`HttpLimits::headers_max`](crate::limits::HttpLimits::headers_max).
         limit: usize,
     },
     /// The request target is longer than allowed.
-    #[error("request target of more than {limit_bytes} bytes exceeds limit of {limit_bytes}")]
+    #[error("request target has more than {limit_bytes} bytes (http.target_bytes_max)")]
     TargetTooLong {
         /// [`HttpLimits::target_bytes_max`](crate::limits::HttpLimits::target_bytes_max).
         limit_bytes: usize,
@@ -41,7 +41,9 @@ pub enum Refusal {
     #[error("method of more than {METHOD_BYTES_MAX} bytes exceeds limit of {METHOD_BYTES_MAX}")]
     MethodTooLong,
     /// The announced length of the body exceeds the limit, or a chunk exceeds it.
-    #[error("request body of {body_bytes} bytes exceeds limit of {limit_bytes}")]
+    #[error(
+        "request body of {body_bytes} bytes exceeds limit of {limit_bytes} (http.body_bytes_max)"
+    )]
     BodyTooLong {
         /// Length known at the time of the refusal: for a chunked body a lower bound.
         body_bytes: u64,

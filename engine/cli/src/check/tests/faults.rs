@@ -132,7 +132,8 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
             connections: Some(1_000_000),
             ..on("virtual-machine", &[("proc/self/limits", LIMIT_OF_5000)])
         },
-        "the hard limit on open files is 5000, and 2 shards with 1000000 connections need 9202; \
+        "the hard limit on open files is 5000, and 2 shards with 1000000 connections are to \
+             have 9202; \
              fix: `printf '%s - nofile 9202\\n' '*' root \
              >/etc/security/limits.d/91-corelane-nofile.conf`",
     ),
@@ -165,7 +166,7 @@ pub(super) const FAULTS: &[(&str, Case, &str)] = &[
     (
         "locked_memory",
         of("container", "[server]\nshards = 12"),
-        "the limit on locked memory is 8192 KiB, 12 shards need 8544; fix: `printf '%s - \
+        "the limit on locked memory is 8192 KiB, and 12 shards lock 8544 KiB; fix: `printf '%s - \
              memlock 8544\\n' '*' root >/etc/security/limits.d/91-corelane-memlock.conf`",
     ),
     (

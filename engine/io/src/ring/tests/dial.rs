@@ -4,6 +4,7 @@ use super::server::{ROUND, ROUNDS_MAX, SMALL};
 use crate::chunk::Chunk;
 use crate::ring::{Completion, Received, Ring, RingSettings, Route, Wait};
 use crate::slots::{SlotKey, Slots};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
@@ -51,9 +52,28 @@ impl Client {
 fn route(from: Option<SocketAddr>, to: SocketAddr) -> Route {
     Route {
         from,
-        to,
+        to: to.into(),
         resets_on_close: false,
     }
+}
+
+#[test]
+fn a_connection_goes_to_a_unix_socket() {
+    let name = format!("\0corelane-dial-{}", std::process::id());
+    let to = SockAddr::unix(&name).unwrap();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&to).unwrap();
+    listener.listen(1).unwrap();
+    let mut client = Client::open(&SMALL);
+    let key = client.slots.insert_at(0, ());
+    let route = Route {
+        from: None,
+        to,
+        resets_on_close: false,
+    };
+    client.ring.connect(key, &route);
+    assert_eq!(client.connected(key), Ok(()));
+    listener.accept().unwrap();
 }
 
 fn any_port() -> TcpListener {

@@ -8,7 +8,6 @@ use crate::connection::http::{Connection, Phase, RecvMode};
 use crate::connection::source::Source;
 use crate::connection::timer::Timer;
 use crate::mcp::tests::test_endpoint::{error, on_executor, result, text, with_trailer};
-use crate::profile::Binding;
 
 #[test]
 fn the_end_of_input_ends_its_last_line_and_waits_for_the_answers() {
@@ -134,8 +133,8 @@ fn a_batch_is_answered_by_one_line_when_its_last_call_ends() {
 }
 
 #[test]
-fn a_channel_has_no_deadline_but_for_what_its_peer_does_not_take() {
-    let mut connection = Connection::from(Source::new(0, Binding::Lines));
+fn standard_input_has_no_deadline_but_for_output_that_its_peer_does_not_take() {
+    let mut connection = Connection::from(Source::STDIO);
     for (phase, reading, timer) in [
         (Phase::Idle, RecvMode::Poll, Timer::None),
         (Phase::Idle, RecvMode::Multishot, Timer::Quiet),

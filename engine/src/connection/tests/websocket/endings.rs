@@ -175,7 +175,11 @@ fn a_message_that_takes_too_long_closes_the_connection() {
         line.receive(start);
         assert_eq!(line.connection.timer(), Timer::Body);
         line.step(|connection, context| connection.time_out(false, context));
-        check_close(&mut line, 1008, "message took longer than 30000 ms");
+        check_close(
+            &mut line,
+            1008,
+            "message took longer than 30000 ms (connection.body_timeout_ms)",
+        );
         assert_eq!(line.connection.phase, LINGERS);
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{able_session, call, harness, question, requested};
+use crate::mcp::SessionId;
 use crate::mcp::questions::INPUT_OVER;
 use crate::mcp::tests::test_endpoint::{check_parts, failure, on_executor, part_of, result};
 
@@ -37,5 +38,27 @@ fn a_modern_call_is_still_answered_with_its_requests() {
         let delivered = harness.settle().await;
         let (_, body) = part_of(&delivered[0].1);
         assert_eq!(requested(&body).1, ["who"]);
+    });
+}
+
+#[test]
+fn the_end_of_one_client_fails_its_requests_and_no_others() {
+    on_executor(async {
+        let mut harness = harness();
+        let (session, other) = (able_session(&mut harness), able_session(&mut harness));
+        let called = harness.call_legacy(&session, "elicits", json!({}));
+        called.pending();
+        question(&harness.settle().await);
+        let text = session.split_once(": ").expect("a header").1.trim();
+        let id = SessionId::parse(text.as_bytes()).expect("the id of a session");
+        harness.endpoint.handle_channel_input_over(id);
+        let failed = [("200", result(1, failure(INPUT_OVER)))];
+        check_parts(&harness.settle().await, called.exchange, &failed);
+        // A later one of it is not sent, and one of another session is.
+        let called = harness.call_legacy(&session, "elicits", json!({}));
+        called.pending();
+        check_parts(&harness.settle().await, called.exchange, &failed);
+        harness.call_legacy(&other, "elicits", json!({})).pending();
+        question(&harness.settle().await);
     });
 }

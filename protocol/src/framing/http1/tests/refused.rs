@@ -434,7 +434,7 @@ fn messages_name_the_fact_and_the_limit() {
     let message = Refusal::HeadTooLong { limit_bytes }.to_string();
     assert_eq!(
         message,
-        "request head of more than 16384 bytes exceeds limit of 16384"
+        "request head has more than 16384 bytes (http.head_bytes_max)"
     );
     let message = Refusal::BodyTooLong {
         body_bytes: 17000,
@@ -443,7 +443,7 @@ fn messages_name_the_fact_and_the_limit() {
     .to_string();
     assert_eq!(
         message,
-        "request body of 17000 bytes exceeds limit of 16384"
+        "request body of 17000 bytes exceeds limit of 16384 (http.body_bytes_max)"
     );
     let message = Refusal::ChunkLineTooLong.to_string();
     assert_eq!(

@@ -1,0 +1,70 @@
+//! The addresses of a server: announced when it listens, and checked for who can reach them.
+
+use std::io::Write;
+
+use super::error::Result;
+use super::running::RunningServer;
+use crate::guard::origin::OriginPolicy;
+use crate::profile::{Binding, ListenAddress, Profile, Transport};
+
+impl RunningServer {
+    /// Prints the addresses and the capacity to standard output.
+    pub(super) fn announce(&self) {
+        let mut text = String::new();
+        for address in self.addresses() {
+            text += &match (address.binding, &address.transport) {
+                (Binding::Http | Binding::WebSocket, Transport::Tcp(_)) => {
+                    format!("listening on {address}{}\n", self.endpoint())
+                }
+                (Binding::Http | Binding::WebSocket, Transport::Unix(_)) => {
+                    format!("listening on {address}, endpoint {}\n", self.endpoint())
+                }
+                (Binding::Lines, _) => format!("listening on {address}\n"),
+            };
+        }
+        text += &format!(
+            "shards: {}, connections per shard: {}\nmemory: {}\n",
+            self.shards(),
+            self.connections_per_shard(),
+            self.memory(),
+        );
+        // It need not be read.
+        let mut output = std::io::stdout();
+        if let Err(error) = output
+            .write_all(text.as_bytes())
+            .and_then(|()| output.flush())
+        {
+            tracing::warn!(%error, "standard output cannot be written");
+        }
+    }
+}
+
+/// The host and origin check of each listener; warns of each that accepts any host.
+pub(super) fn origin_policies(
+    addresses: &[ListenAddress],
+    profile: &Profile,
+) -> Result<Vec<OriginPolicy>> {
+    let server = &profile.server;
+    let policy = |address: &ListenAddress| {
+        let listen = address.socket_addr();
+        let policy = OriginPolicy::new(listen, &server.allowed_hosts, &server.allowed_origins)?;
+        if let Some(listen) = listen.filter(|_| address.binding == Binding::Lines)
+            && !listen.ip().to_canonical().is_loopback()
+        {
+            tracing::warn!(
+                %address,
+                "every program that reaches this address may call all tools: lines name no user; \
+                 listen on loopback or on a Unix socket, or let a firewall choose the clients"
+            );
+        }
+        if !policy.checks_host() && listen.is_some() && address.binding != Binding::Lines {
+            tracing::warn!(
+                %address,
+                "any Host is accepted: pages on other sites can reach the server through DNS \
+                 rebinding; name the hosts it is reached by in allowed_hosts, or with --allow-host"
+            );
+        }
+        Ok(policy)
+    };
+    addresses.iter().map(policy).collect()
+}
