@@ -103,7 +103,7 @@ fn the_deadline_is_that_of_the_first_message_of_the_rest_of_one_and_of_idle_conn
         let refused = messages(&mut line).remove(0);
         assert_eq!(
             refused["error"]["message"],
-            "message took longer than 30000 ms"
+            "message took longer than 30000 ms (connection.body_timeout_ms)"
         );
         assert_eq!(line.connection.phase, Phase::Flushing { lingers: false });
     });
