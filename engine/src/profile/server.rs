@@ -40,7 +40,7 @@ knobs! {
         /// must not be reachable by accident (MCP 2025-11-25 basic/transports). HOST:PORT or
         /// "http://HOST:PORT" is HTTP, "tcp://HOST:PORT" and "unix:///PATH" have one message on
         /// each line, "http+unix:///PATH" is HTTP on a Unix socket. A name such as "localhost"
-        /// stands for its first address. Port 0 takes a free one. "[::]" is all addresses of IPv6
+        /// stands for its first address. Port 0 takes a free one. `[::]` is all addresses of IPv6
         /// and of IPv4.
         #[serde(with = "listen")]
         listen: Vec<ListenAddress> =

@@ -1,4 +1,4 @@
-//! The steps of connections with TLS: between the ring and the table of [`Secured`].
+//! The steps of connections with TLS: between the ring and their table, `secured`.
 //!
 //! Output is sealed when a step ends, in [`Shard::finish_step`]; behind that are only bytes as they
 //! are sent.

@@ -1,6 +1,6 @@
 //! TLS 1.3 without I/O: ciphertext in, plaintext out, and back (RFC 8446).
 //!
-//! rustls does the handshake and makes the keys; [`Session`] protects the records with them, in the
+//! rustls does the handshake and makes the keys; `session` protects the records with them, in the
 //! buffers of the shard. Certificates come from files that are read again when they change.
 //!
 //! It deliberately lacks data in the first flight (0-RTT), which a third party could send again,
