@@ -253,7 +253,7 @@ impl Rings {
 
     /// Enters again until the kernel has finished no more work, or `max` completions are ready.
     ///
-    /// Since Linux 6.13 one entry finishes no more than [`FINISHED_PER_ENTRY`] pieces of work: the
+    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the
     /// rest of a burst would wait in the kernel, where its order is fixed.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub struct OriginPolicy {
 }
 
 /// An allowed origin that is not the origin of the request's `Host`: its place among those of
-/// [`OriginPolicy::cross_origins`].
+/// `OriginPolicy::cross_origins`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CrossOrigin(pub(crate) u8);
 
