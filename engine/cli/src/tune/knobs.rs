@@ -30,7 +30,7 @@ macro_rules! tunables {
 /// In the order in which they are tried. Steps of four: a smaller one is inside the noise.
 const TUNABLES: &[Tunable] = tunables! {
     budget.completions_per_turn: u32 = [8, 32, 128, 512, 2048];
-    budget.request_time_us: u64 = [60, 250, 1000, 4000];
+    budget.request_time_us: u64 = [30, 60, 250, 1000];
     ring.buffer_count: u32 = [64, 256, 1024, 4096, 16_384];
     ring.buffer_bytes: u32 = [512, 1024, 2048, 4096, 8192, 16_384];
     ring.submission_entries: u32 = [128, 512, 2048, 8192];
