@@ -204,7 +204,7 @@ fn nothing_grows_and_nothing_is_left() {
     let rounds = rounds.into_inner();
     println!("{rounds} rounds, least RSS of each part: {parts:?} bytes, slope {slope:.0}");
     // The time of every task is over by then; a drain does not end tasks that are kept.
-    thread::sleep(Duration::from_secs(4));
+    thread::sleep(Duration::from_secs(8));
     print!("{}", Totals::of_end(&server, || server.log()));
     let growth = slope * (PARTS - 1) as f64;
     let noise = if seconds < 300.0 {
