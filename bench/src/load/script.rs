@@ -133,8 +133,8 @@ impl Script {
             kinds: mix.kinds.iter().map(|kind| writer.request(kind)).collect(),
             initialize: writer.initialize(),
             initialized: writer.post(&[], &notification, true),
-            delete: writer.bodyless("DELETE"),
-            stream: writer.bodyless("GET"),
+            delete: writer.bodyless("DELETE", &[], true),
+            stream: writer.bodyless("GET", &[], true),
             listen: writer.listen(),
         }
     }
@@ -212,24 +212,22 @@ impl Writer<'_> {
     }
 
     fn upgrade(&self) -> Template {
-        let (before_session, mut rest) = self.head("GET", false);
-        push_field(&mut rest, "Connection", "Upgrade");
-        push_field(&mut rest, "Upgrade", "websocket");
-        push_field(&mut rest, "Sec-WebSocket-Version", VERSION);
-        push_field(&mut rest, "Sec-WebSocket-Protocol", "mcp");
-        // A server must not care which one it is: the example of RFC 6455 1.3.
-        push_field(&mut rest, "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-        rest.extend_from_slice(b"\r\n");
-        Template {
-            before_session,
-            rest,
-            id_at: None,
-            is_framed: false,
-        }
+        let fields = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", VERSION),
+            ("Sec-WebSocket-Protocol", "mcp"),
+            // A server must not care which one it is: the example of RFC 6455 1.3.
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        self.bodyless("GET", &fields, false)
     }
 
-    fn bodyless(&self, method: &str) -> Template {
-        let (before_session, mut rest) = self.head(method, true);
+    fn bodyless(&self, method: &str, fields: &[(&str, &str)], names_revision: bool) -> Template {
+        let (before_session, mut rest) = self.head(method, names_revision);
+        for (name, value) in fields {
+            push_field(&mut rest, name, value);
+        }
         rest.extend_from_slice(b"\r\n");
         Template {
             before_session,
