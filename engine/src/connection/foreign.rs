@@ -1,5 +1,4 @@
-//! The first bytes of other protocols at a plain HTTP port: recognised, so that the log says what
-//! the client should do.
+//! The first bytes of other protocols at a plain port: recognised, so that the log has the remedy.
 
 /// A protocol that is no HTTP/1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 
 use super::channel::Lines;
 use super::context::Context;
+use super::foreign::ForeignProtocol;
 use super::http::{Connection, Phase};
 use super::timer::Timer;
 use crate::meter::Counter;
@@ -158,16 +159,17 @@ impl Connection {
 
 /// The protocol that the first bytes of a connection belong to, for the log.
 fn protocol_of(bytes: &[u8]) -> String {
-    let is_method = |word: &[u8]| matches!(word, b"GET" | b"POST" | b"PUT" | b"HEAD" | b"OPTIONS");
+    match ForeignProtocol::of(bytes) {
+        Some(ForeignProtocol::Tls) => {
+            return "a TLS handshake, which needs an address with tcps://".to_owned();
+        }
+        Some(ForeignProtocol::Ssh) => return "the banner of SSH".to_owned(),
+        _ => {}
+    }
     match bytes.split(|byte| *byte == b' ').next() {
-        Some(word) if is_method(word) => {
+        Some(b"GET" | b"POST" | b"PUT" | b"HEAD" | b"OPTIONS") => {
             "an HTTP request, which needs an address with http://".to_owned()
         }
-        // A record of the type "handshake" (RFC 8446 5.1).
-        _ if bytes.starts_with(&[22, 3]) => {
-            "a TLS handshake, which needs an address with tcps://".to_owned()
-        }
-        _ if bytes.starts_with(b"SSH-") => "the banner of SSH".to_owned(),
         _ => format!("the byte 0x{:02x}", bytes[0]),
     }
 }
