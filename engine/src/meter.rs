@@ -145,7 +145,7 @@ pub enum Counter {
     TlsHandshakesEvicted,
     /// TLS connections ended for a fault of their peer after the handshake.
     TlsFaults,
-    /// TLS connections whose peer ended without saying so: the last message may have been cut.
+    /// TLS connections that ended without close_notify: the last message may have been cut.
     TlsTruncated,
     /// Messages refused to their sender by a full lane.
     LanesFull,

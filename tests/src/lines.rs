@@ -122,7 +122,7 @@ impl Channel for Lines {
     }
 
     fn receive(&mut self, deadline: Instant) -> io::Result<Option<Vec<u8>>> {
-        // Only what arrived last may have an end of a line.
+        // Only the bytes that arrived last may have an end of a line.
         let mut searched = 0;
         loop {
             let mut unsearched = self.partial[searched..].iter();

@@ -109,7 +109,7 @@ pub struct Client {
     current: Current,
 }
 
-/// What reads the bytes of the server.
+/// The reader of the bytes of the server.
 #[derive(Debug)]
 enum Reader {
     Http(ResponseReader),
@@ -313,7 +313,7 @@ impl Current {
     }
 }
 
-/// What comes on a channel: answers in any order, and notifications.
+/// The messages of a channel: answers in any order, and notifications.
 fn take_from_channel(
     item: SocketItem<'_>,
     in_flight: &mut VecDeque<Exchange>,

@@ -156,7 +156,7 @@ impl ConnectionBuffers {
         self.http_mut()?.waiting.take()
     }
 
-    /// Takes what the answers of a connection that ends are awaited for.
+    /// Takes the requests that still wait for answers from a connection that ends.
     pub(crate) fn take_work(&mut self) -> (Option<WaitingRequest>, Option<MessageChannel>) {
         match std::mem::take(&mut self.work) {
             Work::Http(http) => (http.waiting, None),

@@ -90,7 +90,7 @@ pub(super) struct Lines {
 #[derive(Debug)]
 pub(super) struct WebSocket {
     pub(super) framer: websocket::Framer,
-    /// The message whose end has not arrived, as far as it has.
+    /// The part of a message that has arrived so far.
     pub(super) message: Option<Box<Chunk>>,
     /// When the message or control frame must be whole whose end has not arrived. Output between
     /// its bytes, such as pongs, does not prolong its time.

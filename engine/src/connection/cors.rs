@@ -139,7 +139,7 @@ fn lines_for(origin: &str, settings: &HttpSettings) -> Box<[u8]> {
     lines.into_bytes().into()
 }
 
-/// The origin of a request whose head is whole and was refused, if it is an allowed one.
+/// The origin of a refused request with a whole head, if it is an allowed one.
 pub(super) fn origin_of_refused(input: &[u8], policy: &OriginPolicy) -> Option<CrossOrigin> {
     let [mut host, mut origin] = [Field::Absent; 2];
     for (name, value) in Headers::of(input) {

@@ -22,7 +22,7 @@ use crate::meter::Counter;
 
 /// The parts of a connection that end with the input of its peer.
 pub(crate) struct EndOfInput {
-    /// Its session, whose requests get no answers any more.
+    /// Its session: the requests in it get no answers any more.
     pub(crate) session: Option<SessionId>,
     /// Its subscriptions, by their places.
     pub(crate) subscriptions: Vec<u32>,
@@ -60,7 +60,7 @@ impl Connection {
         match self.channel() {
             Some(channel) if channel.is_websocket() => self.process_frames(input, context),
             Some(channel) if channel.outgoing().is_some() => {
-                // No request can follow one whose answer does not end.
+                // No request can follow: the answer to this one does not end.
                 self.phase = Phase::Idle;
                 input.len()
             }

@@ -15,7 +15,7 @@ const STATUSES_FIRST_PER_TURN: usize = 8;
 /// The part of both that is sent while requests wait: calls go before broadcasts.
 const PART_BESIDE_REQUESTS: usize = 4;
 
-/// What one turn sends.
+/// The messages that one turn sends.
 pub(super) struct TurnShare {
     pub(super) messages: usize,
     /// Statuses of tasks among them that go before broadcasts.

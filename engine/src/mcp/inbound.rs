@@ -32,7 +32,7 @@ pub(crate) struct Channel<'a> {
     pub(crate) session: Option<SessionId>,
     /// Why no further request is taken now, if so.
     pub(crate) overload: Option<&'a str>,
-    /// The transport is older than the modern era, whose requests are refused.
+    /// The transport is older than the modern era: requests of that era are refused.
     pub(crate) is_legacy: bool,
 }
 

@@ -116,7 +116,7 @@ pub enum ProfileError {
     /// Addresses that cannot all be listened on.
     #[error("server.listen {fault}")]
     Listen {
-        /// What is wrong, and the remedy.
+        /// The fault, and the remedy.
         fault: String,
     },
     /// An entry of `server.allowed_hosts` or `server.allowed_origins` that no request could match.

@@ -43,7 +43,7 @@ knobs! {
 pub struct CertificateFiles {
     /// The certificate of the server and then those that lead to its authority, in PEM.
     pub certificate_file: PathBuf,
-    /// The private key, in PEM. Nobody but its owner may read the file.
+    /// The private key, in PEM. Only its owner may read the file.
     pub key_file: PathBuf,
 }
 

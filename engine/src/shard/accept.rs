@@ -116,7 +116,7 @@ impl Shard {
         key
     }
 
-    /// Reads what the peer of a connection sends.
+    /// Reads the bytes that the peer of a connection sends.
     pub(super) fn begin_reading(&mut self, key: SlotKey) {
         self.rings.of(key).watch(key);
         self.set_timer(key);

@@ -42,7 +42,7 @@ impl Shard {
         }
     }
 
-    /// Begins to read from a connection whose peer was looked up first.
+    /// Begins to read from a connection after its peer was looked up.
     pub(super) fn open_for(&mut self, key: SlotKey, peer: Option<Peer>, holder: HolderKey) {
         let Some(connection) = self.slots.get(key) else {
             return;

@@ -82,7 +82,7 @@ impl Shard {
         }
     }
 
-    /// Closes a connection whose proxy sent no header.
+    /// Closes a connection of a proxy that sent no header.
     fn refuse_header(&mut self, key: SlotKey, fault: ProxyFault) {
         if let Some(suppressed) = self.clients.warnings.admit(self.now_ms) {
             tracing::warn!(

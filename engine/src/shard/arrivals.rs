@@ -4,7 +4,7 @@
 //! once, or slow ones, a ping or a cancellation then waits until all of those before it are
 //! answered. So a turn answers requests for a bounded time, and further input waits here in the
 //! order of its arrival. Pings, notifications and responses go before it, but not before earlier
-//! input of their own connection. What is waiting holds its receive buffer and nothing else.
+//! input of their own connection. Waiting input holds its receive buffer and nothing else.
 
 use super::work::Shard;
 use corelane_io::ring::{Completion, Received};
@@ -19,7 +19,7 @@ impl Shard {
     /// as there is time. Returns whether there was anything, not counting a tick.
     pub(super) fn handle_completions(&mut self) -> bool {
         let mut completions = std::mem::take(&mut self.completions);
-        // Half of the receive buffers may wait; the others bring what goes first.
+        // Input may wait in half of the receive buffers; the others bring input that goes first.
         let arrivals_max = self.profile.ring.buffer_count as usize / 2;
         let room = arrivals_max - self.arrivals.len();
         let most = room.min(self.profile.budget.completions_per_turn as usize);

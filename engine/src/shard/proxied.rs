@@ -61,7 +61,7 @@ enum ProxiedConnection {
     Known(IpAddr),
 }
 
-/// The result of reading bytes of a connection whose header is not whole.
+/// The result of reading bytes of a connection while its header is not whole.
 #[derive(Debug)]
 pub(super) enum HeaderStep {
     /// It is not whole yet.

@@ -210,7 +210,7 @@ pub(crate) struct Handling {
     /// The peers of connections that know theirs, by their indexes.
     pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
-    /// The principals of connections that have one, whatever they send.
+    /// The principals of connections that have one of their own.
     pub(super) principals: Principals,
     pub(super) date: Date,
     pub(super) shard: u16,

@@ -105,7 +105,7 @@ pub(crate) struct Listeners {
 pub(crate) struct ListenOptions<'a> {
     /// Connections that wait to be accepted, of each listener.
     pub(crate) backlog: u32,
-    /// After so long the kernel ends a connection whose peer takes no bytes that were sent to it.
+    /// After so long the kernel ends a connection if its peer takes no bytes that were sent.
     pub(crate) write_timeout: Duration,
     pub(crate) unix: &'a Unix,
 }

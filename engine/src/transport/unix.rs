@@ -124,7 +124,7 @@ pub(crate) fn listen(
         // The mask of the process may have taken some of them away.
         rustix::fs::chmod(path, mode).map_err(|error| refused(error.into()))?;
     }
-    // Nobody is served before the file is as it should be.
+    // No client is served before the file has its owner and mode.
     socket
         .listen(i32::try_from(backlog).unwrap_or(i32::MAX))
         .map_err(refused)?;

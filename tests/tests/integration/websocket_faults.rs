@@ -16,7 +16,7 @@ const START: u8 = 0x01;
 const NEXT: u8 = 0x00;
 const LAST: u8 = 0x80;
 
-/// What a client may not send, by the code of the close frame.
+/// Bytes that a client may not send, by the code of the close frame.
 fn faults() -> Vec<(u16, Vec<u8>)> {
     let mut faults = vec![
         // RFC 6455 5.1: a frame without a mask.

@@ -47,7 +47,7 @@ pub struct FakePeer {
 pub(super) struct FakeKernel(FakeNetwork, usize);
 
 impl FakeNetwork {
-    /// A client whose connection waits in the backlog of the listener with this number.
+    /// A client that waits in the backlog of the listener with this number.
     pub fn connect(&self, listener: u8) -> FakePeer {
         FakePeer {
             network: self.clone(),

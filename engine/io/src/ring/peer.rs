@@ -30,7 +30,7 @@ pub enum AddressFamily {
     V4,
     /// Of a listener on an IPv6 address, whose peers may have IPv4 addresses mapped into it.
     V6,
-    /// Of a listener on a Unix socket, whose peers have users.
+    /// Of a listener on a Unix socket: its peers have users.
     Unix,
 }
 

@@ -32,7 +32,7 @@ fn opened() -> TestConnection {
     line
 }
 
-/// A connection whose client has made a session of `version`.
+/// A connection on which a session of `version` was made.
 fn in_session_of(version: &str) -> TestConnection {
     let mut line = opened();
     line.receive(&text_frame(&initialize(version)));
@@ -53,7 +53,7 @@ fn text_frame(message: &str) -> Vec<u8> {
     frame(0x81, message.as_bytes())
 }
 
-/// What the client received.
+/// The bytes that the client received.
 #[derive(Debug, PartialEq)]
 enum Received {
     Message(Value),

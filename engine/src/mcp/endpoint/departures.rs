@@ -15,7 +15,7 @@ use crate::mcp::exchange::Exchange;
 use crate::mcp::session_id::SessionId;
 
 impl Endpoint {
-    /// Accepts a request whose message was handled elsewhere.
+    /// Accepts a request with a message that was handled elsewhere.
     pub(crate) fn accept_later(&mut self, exchange: Exchange) {
         self.services.outbox.push(exchange, Part::Accepted);
     }

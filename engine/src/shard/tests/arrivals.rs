@@ -11,7 +11,7 @@ use crate::meter::Counter;
 const PER_TURN: u64 = 8;
 const FLOOD: usize = 200;
 
-/// Runs a test of a shard whose turns have no time.
+/// Runs a test of a shard that has no time in its turns.
 fn with_busy_shard(test: impl AsyncFnOnce(&mut TestShard)) {
     let none = |_: &mut Setup| ();
     with_shard(none, async |shard| {

@@ -33,7 +33,7 @@ async fn accepted(shard: &mut TestShard) -> (Client, SlotKey) {
     (client, key)
 }
 
-/// A client that was accepted, whose peer has this address.
+/// A client that was accepted, with a peer of this address.
 async fn client_at(shard: &mut TestShard, address: &str) -> (Client, SlotKey) {
     let (client, key) = accepted(shard).await;
     let address: IpAddr = address.parse().expect("an address");

@@ -24,7 +24,7 @@ fn timeouts(setup: &mut Setup) {
     setup.profile.connection.quiet_after_ms = 1000;
 }
 
-/// A client whose connection was upgraded.
+/// A client with an upgraded connection.
 async fn upgraded(shard: &mut TestShard) -> (Client, SlotKey) {
     let (client, key) = shard.client().await;
     client.sends(HANDSHAKE);

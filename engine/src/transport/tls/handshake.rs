@@ -46,7 +46,7 @@ pub(crate) enum HandshakeError {
     /// The peer's fault, or its refusal of the server's certificate.
     #[error("{0}")]
     Tls(#[from] rustls::Error),
-    /// The certificate of the client was verified, and names nobody.
+    /// The certificate of the client was verified, and has no name.
     #[error("the client's certificate: {0}")]
     Identity(#[from] IdentityError),
     /// Our own fault.

@@ -30,7 +30,7 @@ pub(crate) struct Session {
     tx: Direction,
     /// Renews the keys.
     keys: KernelConnection<ServerConnectionData>,
-    /// The start of a KeyUpdate message whose rest is in the next record.
+    /// The start of a KeyUpdate message; the rest is in the next record.
     message: [u8; KEY_UPDATE_BYTES],
     message_bytes: u8,
     records_without_data: u8,

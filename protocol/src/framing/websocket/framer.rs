@@ -24,7 +24,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Framer {
     role: Role,
-    /// The kind of the message whose end has not arrived.
+    /// The kind of the message that is arriving.
     message: Option<Kind>,
     /// Whether a frame of that message has not ended, and whether it is the last one.
     frame: Option<Frame>,
@@ -46,7 +46,7 @@ struct Frame {
 /// the caller drops them.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
-    /// No frame starts with whole head. Append what arrives, and call again.
+    /// No whole head of a frame is there. Append the next bytes, and call again.
     NeedMore,
     /// One whole message.
     Message {

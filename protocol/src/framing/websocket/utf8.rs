@@ -5,7 +5,7 @@ use simdutf8::compat::from_utf8;
 /// Checks a text piece by piece, and fails at the first byte after which no text is possible.
 #[derive(Debug, Default)]
 pub(super) struct Utf8Checker {
-    /// The start of a character whose rest has not arrived.
+    /// The start of a character that is arriving.
     start: [u8; 3],
     start_bytes: u8,
 }

@@ -9,7 +9,7 @@ use super::{LineServer, check_text, echo};
 const LIMIT: &str = "[lines]\nmessage_bytes_max = 1048576";
 const LIMIT_BYTES: usize = 1 << 20;
 
-/// A request of exactly so many bytes, whose message has the letters.
+/// A request of exactly so many bytes; its message has the letters.
 fn of_bytes(id: u32, bytes: usize) -> (String, String) {
     let empty = modern(id, "tools/call", echo("")).to_string().len();
     let letters = "m".repeat(bytes - empty);

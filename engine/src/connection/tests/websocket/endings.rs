@@ -86,7 +86,7 @@ fn a_client_that_has_gone_is_not_waited_for() {
         let mut line = opened();
         line.receive(&text_frame(&modern(1, "wait", json!({}))));
         assert!(line.step(Connection::finished));
-        // What it sent before is handled.
+        // The messages from before are handled.
         let mut line = opened();
         line.requests_per_turn = 1;
         let input = [echo(1), echo(2), echo(3)].map(|message| text_frame(&message));

@@ -52,7 +52,7 @@ fn email(text: &str) -> SanType {
     SanType::Rfc822Name(text.try_into().unwrap())
 }
 
-/// The principal of a client whose certificate has these names.
+/// The principal of a client with these names in its certificate.
 fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Box<str>>, String> {
     let authority = Authority::new();
     let tls = Tls {
