@@ -102,10 +102,7 @@ impl Shard {
         }
         while let Some(output) = self.handling.endpoint.poll_output() {
             match output {
-                Output::Delivery(delivery) => {
-                    self.deliver(delivery);
-                    self.shed_largest_outputs();
-                }
+                Output::Delivery(delivery) => self.deliver(delivery),
                 Output::TaskWatch(to, message) => {
                     // Messages of one end keep their order: each end has a tier.
                     let tier = match message.is_for_home() {
@@ -175,6 +172,7 @@ impl Shard {
         }
         let out = context.out.take();
         self.finish_step(key, out);
+        self.shed_largest_outputs();
     }
 
     /// Lets the home of a session know of a part that came after its client had left.
