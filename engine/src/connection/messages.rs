@@ -14,6 +14,7 @@ use corelane_protocol::jsonrpc::OwnedId;
 use super::channel::{ChannelClient, ChannelRequest, MessageChannel, Outgoing};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::preconditions;
 use super::response;
 use crate::guard::peer::{UserName, UserText};
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
@@ -394,7 +395,5 @@ fn overload(channel: Option<&MessageChannel>, context: &Context<'_>) -> Option<S
              ({section}.in_flight_max)"
         ));
     }
-    let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
-    let is_overloaded = context.shard_output_bytes >= output_bytes_max;
-    is_overloaded.then(|| "the unsent answers of all clients take too much memory".to_owned())
+    preconditions::overload(context).map(str::to_owned)
 }
