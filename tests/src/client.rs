@@ -187,10 +187,37 @@ pub fn modern(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
     legacy(id, method, params)
 }
 
+/// A legacy or a modern request.
+pub type MakeRequest = fn(Value, &str, Value) -> Value;
+
+/// [`legacy`] and [`modern`], for tests of both eras.
+pub const ERAS: [MakeRequest; 2] = [legacy, modern];
+
 /// The parameters of a call.
 #[must_use]
 pub fn call(tool: &str, arguments: Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
+}
+
+/// The parameters of a call that is answered with `message`.
+#[must_use]
+pub fn echo(message: &str) -> Value {
+    call("echo", json!({ "message": message }))
+}
+
+/// The parameters of a call that takes so long.
+#[must_use]
+pub fn sleep(ms: u64) -> Value {
+    call("sleep", json!({ "ms": ms }))
+}
+
+/// The content of the answer to a call begins with exactly this text.
+///
+/// # Panics
+/// If it does not.
+#[track_caller]
+pub fn check_text(answer: &Value, text: &str) {
+    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
 }
 
 /// The notification that cancels a request.

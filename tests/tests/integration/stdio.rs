@@ -6,32 +6,16 @@ use std::fs::File;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use corelane_tests::client::{
+    ERAS, call, cancelled, check_text, echo, initialize, legacy, modern, sleep,
+};
 use corelane_tests::conformance::{home, node};
 use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
-use corelane_tests::stdio::{call, cancelled, initialize, legacy, modern};
 use corelane_tests::{Setup, StdioServer, binary, wait_until};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn start() -> StdioServer {
     Setup::bare(&[]).start_stdio()
-}
-
-/// A legacy or a modern request.
-type MakeRequest = fn(Value, &str, Value) -> Value;
-
-const ERAS: [MakeRequest; 2] = [legacy, modern];
-
-#[track_caller]
-fn check_text(answer: &Value, text: &str) {
-    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
-}
-
-fn echo(message: &str) -> Value {
-    call("echo", json!({ "message": message }))
-}
-
-fn sleep(ms: u64) -> Value {
-    call("sleep", json!({ "ms": ms }))
 }
 
 #[test]

@@ -1,15 +1,10 @@
 //! Messages of both eras on one channel, over each transport.
 
-use corelane_tests::client::{call, cancelled, legacy, modern};
+use corelane_tests::client::{ERAS, call, cancelled, check_text, echo, legacy, modern, sleep};
 use corelane_tests::request::CAPABILITIES_KEY;
 use serde_json::{Value, json};
 
-use super::{AnyClient, check_text, echo, over_each, sleep};
-
-/// A legacy or a modern request.
-type MakeRequest = fn(Value, &str, Value) -> Value;
-
-const ERAS: [MakeRequest; 2] = [legacy, modern];
+use super::{AnyClient, over_each};
 
 #[test]
 fn a_client_that_probes_is_served_in_both_eras_and_answers_come_as_they_are_ready() {
