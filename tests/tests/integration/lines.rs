@@ -1,7 +1,7 @@
 //! The same messages over every transport, and lines on sockets.
 
 #[path = "lines/eras.rs"]
-mod eras;
+pub(crate) mod eras;
 #[path = "lines/random.rs"]
 mod random;
 #[path = "lines/sizes.rs"]
