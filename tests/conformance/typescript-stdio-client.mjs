@@ -3,66 +3,12 @@
 // Goes through what a host does with a server in a session of 2025-11-25, and ends with the exit
 // code of the first check that fails. What it saw is on standard output.
 import assert from "node:assert/strict";
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import {
-  ElicitRequestSchema,
-  ToolListChangedNotificationSchema,
-} from "@modelcontextprotocol/sdk/types.js";
+import { runSession } from "./typescript-session.mjs";
 
 const [command, ...args] = process.argv.slice(2);
 const transport = new StdioClientTransport({ command, args, stderr: "inherit" });
-const client = new Client(
-  { name: "typescript", version: "1" },
-  { capabilities: { elicitation: {} } },
-);
-// Whatever is on standard output and is no message comes here.
-client.onerror = (error) => {
-  throw error;
-};
-client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
-  assert.ok(params.requestedSchema.properties.username);
-  return { action: "accept", content: { username: "ann", email: "ann@example.com" } };
-});
-const toolsChanged = new Promise((resolve) => {
-  client.setNotificationHandler(ToolListChangedNotificationSchema, resolve);
-});
-const textOf = (result) => result.content[0].text;
-
-await client.connect(transport);
-assert.equal(client.getServerVersion().name, "corelane-demo");
-await client.ping();
-
-const { tools } = await client.listTools();
-assert.ok(tools.some((tool) => tool.name === "echo"));
-
-const message = "x".repeat(1 << 20);
-const answers = await Promise.all(
-  [1, 2, 3].map((at) => client.callTool({ name: "echo", arguments: { message: `${at}${message}` } })),
-);
-assert.deepEqual(answers.map(textOf), [`1${message}`, `2${message}`, `3${message}`]);
-
-const progress = [];
-await client.callTool({ name: "test_tool_with_progress", arguments: {} }, undefined, {
-  onprogress: (update) => progress.push(update.progress),
-});
-assert.deepEqual(progress, [0, 50, 100]);
-
-const elicited = await client.callTool({
-  name: "test_elicitation",
-  arguments: { message: "Who are you?" },
-});
-assert.match(textOf(elicited), /ann/);
-
-const abort = new AbortController();
-const cancelled = client.callTool({ name: "sleep", arguments: { ms: 60_000 } }, undefined, {
-  signal: abort.signal,
-});
-abort.abort("enough");
-await assert.rejects(cancelled, /enough/);
-
-await client.callTool({ name: "test_trigger_tool_change", arguments: {} });
-await toolsChanged;
+const client = await runSession(transport);
 
 // Ends standard input and waits for the process, which it would kill after two seconds.
 const pid = transport.pid;

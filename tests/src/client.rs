@@ -2,19 +2,15 @@
 //!
 //! Every message of the server is held to the official schema of its revision when it is read.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::channel_checker::ChannelChecker;
 use crate::request::{CAPABILITIES_KEY, LEGACY, MODERN, VERSION_KEY};
 use crate::timeouts::PATIENCE;
-use crate::wire_schema::{Revision, check_schema};
-
-/// Key of the subscription in the `_meta` of a message of a listen stream.
-const SUBSCRIPTION_KEY: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// A way to exchange messages: all of both sides share it, in any order.
 pub trait Channel: fmt::Debug {
@@ -52,10 +48,7 @@ impl Channel for Box<dyn Channel> {
 #[derive(Debug)]
 pub struct Client<C> {
     channel: C,
-    /// Method and revision of requests without an answer, by their ids.
-    requests: HashMap<String, (String, Revision)>,
-    /// The revision of the session, once there is one.
-    session: Option<Revision>,
+    checker: ChannelChecker,
 }
 
 impl<C: Channel> Client<C> {
@@ -63,8 +56,7 @@ impl<C: Channel> Client<C> {
     pub fn over(channel: C) -> Client<C> {
         Client {
             channel,
-            requests: HashMap::new(),
-            session: None,
+            checker: ChannelChecker::default(),
         }
     }
 
@@ -75,8 +67,7 @@ impl<C: Channel> Client<C> {
     {
         Client {
             channel: Box::new(self.channel),
-            requests: self.requests,
-            session: self.session,
+            checker: self.checker,
         }
     }
 
@@ -95,13 +86,7 @@ impl<C: Channel> Client<C> {
     /// # Panics
     /// If the server takes none.
     pub fn send(&mut self, message: &Value) {
-        if let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) {
-            let revision = message["params"]["_meta"][VERSION_KEY].as_str();
-            let revision = revision.and_then(Revision::named).or(self.session);
-            let revision = revision.unwrap_or(Revision::November2025);
-            let request = (method.to_owned(), revision);
-            self.requests.insert(id.to_string(), request);
-        }
+        self.checker.sent(message);
         let sent = self.channel.send(message.to_string().as_bytes());
         sent.unwrap_or_else(|error| panic!("cannot send: {error}"));
     }
@@ -128,7 +113,7 @@ impl<C: Channel> Client<C> {
         };
         let message: Value = serde_json::from_slice(&bytes)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&bytes)));
-        self.check(&message);
+        self.checker.received(&message);
         Ok(Some(message))
     }
 
@@ -174,28 +159,6 @@ impl<C: Channel> Client<C> {
     pub fn expect_end(&mut self) {
         assert_eq!(self.receive(), None, "nothing is left");
     }
-
-    /// Checks a message against the schema of its revision.
-    fn check(&mut self, message: &Value) {
-        let is_answer = message.get("method").is_none();
-        let id = message.get("id").filter(|_| is_answer);
-        let request = id.and_then(|id| self.requests.remove(&id.to_string()));
-        let method = request.as_ref().map(|(method, _)| &**method);
-        if method == Some("initialize") {
-            let agreed = message["result"]["protocolVersion"].as_str();
-            self.session = agreed.and_then(Revision::named).or(self.session);
-        }
-        let meta = &message["params"]["_meta"];
-        let revision = match &request {
-            Some((method, revision)) if method != "initialize" => Some(*revision),
-            None if meta.get(SUBSCRIPTION_KEY).is_some() => None,
-            _ => self.session,
-        };
-        let revision = revision.unwrap_or(Revision::July2026);
-        if let Err(misfit) = check_schema(message, revision, method) {
-            panic!("{misfit}");
-        }
-    }
 }
 
 /// A handshake with id 0.
@@ -224,10 +187,37 @@ pub fn modern(id: impl Into<Value>, method: &str, mut params: Value) -> Value {
     legacy(id, method, params)
 }
 
+/// A legacy or a modern request.
+pub type MakeRequest = fn(Value, &str, Value) -> Value;
+
+/// [`legacy`] and [`modern`], for tests of both eras.
+pub const ERAS: [MakeRequest; 2] = [legacy, modern];
+
 /// The parameters of a call.
 #[must_use]
 pub fn call(tool: &str, arguments: Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
+}
+
+/// The parameters of a call that is answered with `message`.
+#[must_use]
+pub fn echo(message: &str) -> Value {
+    call("echo", json!({ "message": message }))
+}
+
+/// The parameters of a call that takes so long.
+#[must_use]
+pub fn sleep(ms: u64) -> Value {
+    call("sleep", json!({ "ms": ms }))
+}
+
+/// The content of the answer to a call begins with exactly this text.
+///
+/// # Panics
+/// If it does not.
+#[track_caller]
+pub fn check_text(answer: &Value, text: &str) {
+    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
 }
 
 /// The notification that cancels a request.

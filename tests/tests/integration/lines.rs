@@ -1,7 +1,7 @@
 //! The same messages over every transport, and lines on sockets.
 
 #[path = "lines/eras.rs"]
-mod eras;
+pub(crate) mod eras;
 #[path = "lines/random.rs"]
 mod random;
 #[path = "lines/sizes.rs"]
@@ -9,9 +9,7 @@ mod sizes;
 #[path = "lines/sockets.rs"]
 mod sockets;
 
-use corelane_tests::client::call;
 use corelane_tests::{Channel, Client, Server, Setup};
-use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A client over any transport.
@@ -57,17 +55,4 @@ fn over_each(test: impl Fn(&mut AnyClient)) {
     test(&mut Client::over(
         Setup::bare(&[]).start_stdio().into_channel(),
     ));
-}
-
-#[track_caller]
-fn check_text(answer: &Value, text: &str) {
-    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
-}
-
-fn echo(message: &str) -> Value {
-    call("echo", json!({ "message": message }))
-}
-
-fn sleep(ms: u64) -> Value {
-    call("sleep", json!({ "ms": ms }))
 }

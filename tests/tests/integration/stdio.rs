@@ -6,59 +6,23 @@ use std::fs::File;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use corelane_tests::client::{ERAS, call, check_text, echo, initialize, legacy, modern, sleep};
 use corelane_tests::conformance::{home, node};
-use corelane_tests::request::{CAPABILITIES_KEY, LEGACY};
-use corelane_tests::stdio::{call, cancelled, initialize, legacy, modern};
+use corelane_tests::request::LEGACY;
 use corelane_tests::{Setup, StdioServer, binary, wait_until};
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::lines::eras::{check_both_eras, check_tools_change};
 
 fn start() -> StdioServer {
     Setup::bare(&[]).start_stdio()
 }
 
-/// A legacy or a modern request.
-type MakeRequest = fn(Value, &str, Value) -> Value;
-
-const ERAS: [MakeRequest; 2] = [legacy, modern];
-
-#[track_caller]
-fn check_text(answer: &Value, text: &str) {
-    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
-}
-
-fn echo(message: &str) -> Value {
-    call("echo", json!({ "message": message }))
-}
-
-fn sleep(ms: u64) -> Value {
-    call("sleep", json!({ "ms": ms }))
-}
-
 #[test]
 fn both_eras_are_served_on_one_channel_with_calls_in_flight() {
     let mut server = start();
-    // A client that knows both eras probes first, and may fall back.
-    let discovered = server.exchange(&modern("d", "server/discover", json!({})));
-    assert_eq!(
-        discovered["result"]["supportedVersions"],
-        json!(["2026-07-28"])
-    );
-    server.initialize(&json!({}));
-    for (era, make) in ERAS.iter().enumerate() {
-        server.send(&make(json!(era), "tools/call", sleep(60_000)));
-    }
-    for make in ERAS {
-        let listed = server.exchange(&make(json!("l"), "tools/list", json!({})));
-        assert!(listed["result"]["tools"].is_array(), "{listed}");
-        check_text(
-            &server.exchange(&make(json!(-7), "tools/call", echo("hello"))),
-            "hello",
-        );
-    }
+    check_both_eras(&mut server);
     // Only the cancelled calls have no answer.
-    for era in 0..ERAS.len() {
-        server.send(&cancelled(era));
-    }
     server.close_input();
     assert!(server.wait_for_exit().success());
 }
@@ -109,108 +73,9 @@ fn messages_larger_than_any_pipe_pass_both_ways() {
 }
 
 #[test]
-fn progress_and_log_messages_come_before_the_answer() {
+fn a_server_that_ends_cancels_and_answers_each_listen_stream() {
     let mut server = start();
-    server.initialize(&json!({}));
-    let mut params = call("test_tool_with_progress", json!({}));
-    params["_meta"] = json!({ "progressToken": "p" });
-    for make in ERAS {
-        server.send(&make(json!(1), "tools/call", params.clone()));
-        for progress in [0, 50, 100] {
-            let message = server.expect();
-            assert_eq!(message["method"], "notifications/progress", "{message}");
-            assert_eq!(
-                message["params"]["progress"].as_f64(),
-                Some(f64::from(progress))
-            );
-        }
-        assert_eq!(server.expect()["id"], 1);
-    }
-    server.send(&legacy(
-        2,
-        "tools/call",
-        call("test_tool_with_logging", json!({})),
-    ));
-    for _ in 0..3 {
-        assert_eq!(server.expect()["method"], "notifications/message");
-    }
-    assert_eq!(server.expect()["id"], 2);
-}
-
-#[test]
-fn a_legacy_client_answers_elicitations_and_a_modern_one_calls_again() {
-    let mut server = start();
-    server.initialize(&json!({ "elicitation": {}, "sampling": {} }));
-    let params = call("test_elicitation", json!({ "message": "Who?" }));
-    server.send(&legacy(1, "tools/call", params.clone()));
-    let question = server.expect();
-    assert_eq!(question["method"], "elicitation/create", "{question}");
-    let content = json!({ "username": "ann", "email": "ann@example.com" });
-    let accepted = json!({ "action": "accept", "content": content });
-    // Another call meanwhile, and an answer to no question.
-    check_text(
-        &server.exchange(&legacy(2, "tools/call", echo("meanwhile"))),
-        "meanwhile",
-    );
-    server.send(&json!({"jsonrpc": "2.0", "id": "none", "result": accepted}));
-    server.send(&json!({"jsonrpc": "2.0", "id": question["id"], "result": accepted}));
-    let answer = server.expect();
-    assert_eq!(answer["id"], 1);
-    assert!(
-        answer["result"]["content"][0]["text"]
-            .as_str()
-            .is_some_and(|it| it.contains("ann"))
-    );
-
-    let mut params = params;
-    params["_meta"] = json!({ CAPABILITIES_KEY: { "elicitation": {} } });
-    let answer = server.exchange(&modern(3, "tools/call", params.clone()));
-    assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
-    let questions = answer["result"]["inputRequests"]
-        .as_object()
-        .expect("a question");
-    let key = questions.keys().next().expect("a question");
-    params["inputResponses"] = json!({ key: accepted });
-    params["requestState"] = answer["result"]["requestState"].clone();
-    let answer = server.exchange(&modern(4, "tools/call", params));
-    assert!(
-        answer["result"]["content"][0]["text"]
-            .as_str()
-            .is_some_and(|it| it.contains("ann"))
-    );
-}
-
-#[test]
-fn a_change_of_the_tools_reaches_the_session_and_each_listen_stream() {
-    let mut server = start();
-    server.initialize(&json!({}));
-    let filter = json!({ "notifications": { "toolsListChanged": true } });
-    server.send(&modern("l", "subscriptions/listen", filter));
-    let honoured = server.expect();
-    assert_eq!(
-        honoured["method"],
-        "notifications/subscriptions/acknowledged"
-    );
-    server.send(&legacy(
-        1,
-        "tools/call",
-        call("test_trigger_tool_change", json!({})),
-    ));
-    let mut received: Vec<String> = Vec::new();
-    for _ in 0..3 {
-        let message = server.expect();
-        let id = &message["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"];
-        received.push(format!("{} {} {id}", message["method"], message["id"]));
-    }
-    received.sort();
-    let changed = "\"notifications/tools/list_changed\" null";
-    let expected = [
-        format!("{changed} \"l\""),
-        format!("{changed} null"),
-        "null 1 null".to_owned(),
-    ];
-    assert_eq!(received, expected);
-
+    check_tools_change(&mut server);
     // A server that ends cancels the stream, whose id is in flight until then, and answers it.
     server.process().signal("TERM");
     let message = server.expect();

@@ -1,17 +1,12 @@
 //! WebSocket: the handshake over HTTP, messages of both eras, the ends of connections.
 
-use corelane_tests::stdio::{call, cancelled, legacy, modern};
+use corelane_tests::client::{call, cancelled, check_text, legacy, modern};
 use corelane_tests::websocket::{CLOSE, PING, PONG, TEXT, frame, handshake};
 use corelane_tests::{Request, Setup, Totals, WebSocket};
 use serde_json::{Value, json};
 
 fn echo(id: impl Into<Value>) -> Value {
     modern(id, "tools/call", call("echo", json!({"message": "m"})))
-}
-
-#[track_caller]
-fn check_text(answer: &Value, text: &str) {
-    assert_eq!(answer["result"]["content"][0]["text"], text, "{answer}");
 }
 
 #[test]

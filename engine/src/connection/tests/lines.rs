@@ -53,7 +53,12 @@ fn messages(line: &mut TestConnection) -> Vec<Value> {
 
 #[track_caller]
 fn check(line: &mut TestConnection, expected: &[Value]) {
-    let messages = messages(line);
+    check_messages(&messages(line), expected);
+}
+
+/// The messages are the expected ones, in this order.
+#[track_caller]
+pub(super) fn check_messages(messages: &[Value], expected: &[Value]) {
     let same = messages.len() == expected.len()
         && messages.iter().zip(expected).all(|(a, b)| agrees(a, b));
     assert!(same, "{messages:#?}\n is not\n{expected:#?}");

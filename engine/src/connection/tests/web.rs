@@ -286,24 +286,18 @@ fn a_probe_of_http_1_0_needs_no_host_and_a_page_needs_a_right() {
     assert_eq!(line.response().status, 200);
     let mut line = TestConnection::new();
     let evil = "Host: localhost\r\nOrigin: https://evil.example\r\n";
-    assert_eq!(answer(&mut line, "GET /ready", evil).status, 403);
-    assert_eq!(
-        answer(&mut line, "DELETE /ready", "Host: localhost\r\n").status,
-        405
-    );
-    assert_eq!(
-        answer(&mut line, "GET /ready/", "Host: localhost\r\n").status,
-        404
-    );
-    line.rules.http_settings.has_probes = false;
-    assert_eq!(
-        answer(&mut line, "GET /ready", "Host: localhost\r\n").status,
-        404
-    );
-    assert_eq!(
-        answer(&mut line, "GET /ready", "Host: evil.example\r\n").status,
-        403
-    );
+    let local = "Host: localhost\r\n";
+    for (has_probes, request, headers, status) in [
+        (true, "GET /ready", evil, 403),
+        (true, "DELETE /ready", local, 405),
+        (true, "GET /ready/", local, 404),
+        (false, "GET /ready", local, 404),
+        (false, "GET /ready", "Host: evil.example\r\n", 403),
+    ] {
+        line.rules.http_settings.has_probes = has_probes;
+        let response = answer(&mut line, request, headers);
+        assert_eq!(response.status, status, "{has_probes} {request} {headers}");
+    }
 }
 
 #[test]

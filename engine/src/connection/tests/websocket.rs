@@ -7,11 +7,11 @@ mod handshakes;
 use corelane_protocol::framing::websocket::{Close, Framer, Kind, Opcode, Role, Step, write_frame};
 use serde_json::{Value, json};
 
-use super::lines::{cancelled, legacy, listen, modern};
+use super::lines::{cancelled, check_messages, legacy, listen, modern};
 use super::test_connection::TestConnection;
 use crate::connection::http::Phase;
 use crate::mcp::tests::test_endpoint::{
-    TestEndpoint, agrees, error, initialize, notification, on_executor, progress, result, text,
+    TestEndpoint, error, initialize, notification, on_executor, progress, result, text,
     with_trailer,
 };
 
@@ -114,10 +114,7 @@ fn messages(line: &mut TestConnection) -> Vec<Value> {
 
 #[track_caller]
 fn check(line: &mut TestConnection, expected: &[Value]) {
-    let messages = messages(line);
-    let same = messages.len() == expected.len()
-        && messages.iter().zip(expected).all(|(a, b)| agrees(a, b));
-    assert!(same, "{messages:#?}\n is not\n{expected:#?}");
+    check_messages(&messages(line), expected);
 }
 
 fn echo(id: impl Into<Value>) -> String {

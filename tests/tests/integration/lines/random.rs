@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 
-use corelane_tests::client::{cancelled, legacy, modern};
+use corelane_tests::client::{cancelled, echo, legacy, modern, sleep};
 use serde_json::{Value, json};
 
-use super::{AnyClient, echo, over_each, sleep};
+use super::{AnyClient, over_each};
 
 const STEPS: u64 = 300;
 /// The most requests that wait for answers at once.

@@ -1,10 +1,10 @@
 //! Long messages on sockets.
 
-use corelane_tests::client::modern;
+use corelane_tests::client::{check_text, echo, modern};
 use corelane_tests::{Client, Setup};
 use serde_json::json;
 
-use super::{LineServer, check_text, echo};
+use super::LineServer;
 
 const LIMIT: &str = "[lines]\nmessage_bytes_max = 1048576";
 const LIMIT_BYTES: usize = 1 << 20;

@@ -4,12 +4,12 @@ use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::time::Instant;
 
-use corelane_tests::client::{call, legacy, modern};
+use corelane_tests::client::{call, check_text, echo, legacy, modern, sleep};
 use corelane_tests::{Channel, Client, Lines, PATIENCE, Setup, wait_until};
 use serde_json::json;
 
+use super::LineServer;
 use super::eras::listen;
-use super::{LineServer, check_text, echo, sleep};
 
 /// The server ends the connection without a byte.
 #[track_caller]
