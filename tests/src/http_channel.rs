@@ -2,14 +2,15 @@
 //! responses and of the stream of the session are one sequence.
 //!
 //! Cancelling a modern request closes its connection, as its transport has it; cancelling a legacy
-//! one is a message.
+//! one is a message. It has a connection of its own, so it may overtake its request, and a server
+//! ignores what cancels nothing: it is repeated until the response of its request has ended.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
-use std::time::Instant;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -24,13 +25,21 @@ use crate::timeouts::PATIENCE;
 pub struct HttpChannel {
     address: SocketAddr,
     session: Option<String>,
-    /// The sockets of modern requests, by their ids.
-    requests: HashMap<String, TcpStream>,
+    /// Requests by their ids.
+    requests: HashMap<String, Pending>,
     /// The socket of the session's stream.
     stream: Option<TcpStream>,
     /// Until sending is finished.
     sender: Option<Sender<Value>>,
     received: Receiver<Value>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    /// That of a modern request: closing it cancels.
+    socket: Option<TcpStream>,
+    /// Reads the response, and ends with it.
+    reader: JoinHandle<()>,
 }
 
 impl HttpChannel {
@@ -88,12 +97,13 @@ impl HttpChannel {
             let mut answers = response.messages().into_iter();
             return answers.try_for_each(|it| sender.send(it).map_err(|_| broken()));
         }
-        if message["params"]["_meta"].get(VERSION_KEY).is_some() {
-            let socket = connection.stream().try_clone()?;
-            self.requests.insert(message["id"].to_string(), socket);
-        }
+        let is_modern = message["params"]["_meta"].get(VERSION_KEY).is_some();
+        let socket = is_modern.then(|| connection.stream().try_clone());
+        let socket = socket.transpose()?;
         let sender = self.sender()?;
-        thread::spawn(move || read(connection, &sender));
+        let reader = thread::spawn(move || read(connection, &sender));
+        let id = message["id"].to_string();
+        self.requests.insert(id, Pending { socket, reader });
         Ok(())
     }
 
@@ -101,12 +111,22 @@ impl HttpChannel {
     fn send_other(&mut self, message: &Value) -> io::Result<()> {
         let id = message["params"]["requestId"].to_string();
         let is_cancellation = message["method"] == "notifications/cancelled";
-        if let Some(socket) = self.requests.remove(&id).filter(|_| is_cancellation) {
+        let cancelled = self.requests.remove(&id).filter(|_| is_cancellation);
+        if let Some(socket) = cancelled.as_ref().and_then(|it| it.socket.as_ref()) {
             return socket.shutdown(Shutdown::Both);
         }
         let mut connection = Connection::open(self.address)?;
-        let response = connection.exchange(&self.request(message));
-        assert_eq!(response.status(), 202, "{response:?}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let response = connection.exchange(&self.request(message));
+            assert_eq!(response.status(), 202, "{response:?}");
+            match &cancelled {
+                Some(it) if !it.reader.is_finished() && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                _ => break,
+            }
+        }
         if message["method"] == "notifications/initialized" {
             let mut connection = Connection::open(self.address)?;
             let stream = Request::new("GET")
