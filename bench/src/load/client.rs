@@ -253,6 +253,8 @@ pub struct Checkers {
     pub initialize: Checker,
     /// Of the mix's kinds, in its order.
     pub kinds: Vec<Checker>,
+    /// Whether all answers have the same id, so that each belongs to the oldest request.
+    pub has_fixed_ids: bool,
 }
 
 impl Current {
@@ -358,9 +360,15 @@ fn take_from_channel(
             return;
         }
     };
-    let id = id_of(message);
-    let at = in_flight.iter().position(|it| Some(it.id) == id);
-    let Some(exchange) = at.and_then(|at| in_flight.remove(at)) else {
+    let exchange = match checkers.has_fixed_ids {
+        true => in_flight.pop_front(),
+        false => {
+            let id = id_of(message);
+            let at = in_flight.iter().position(|it| Some(it.id) == id);
+            at.and_then(|at| in_flight.remove(at))
+        }
+    };
+    let Some(exchange) = exchange else {
         return events.extend(stream_event(message));
     };
     let checker = match exchange.purpose {

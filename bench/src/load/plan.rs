@@ -111,6 +111,7 @@ impl Plan {
                     false => Checker::new(Expected::of(kind)),
                 })
                 .collect(),
+            has_fixed_ids: self.has_fixed_answers,
         }
     }
 }
