@@ -288,6 +288,9 @@ impl Flight {
                 if let Some(unused) = unused {
                     buffers.recycle(unused);
                 }
+                if outcome == -libc::ENOBUFS {
+                    buffers.ran_out();
+                }
                 self.received_nothing(-outcome)
             }
         }
