@@ -16,6 +16,7 @@ pub(crate) mod deaths;
 pub(crate) mod decoded;
 pub(crate) mod delivery;
 pub(crate) mod drain;
+mod gathered;
 pub(crate) mod kept;
 pub(crate) mod lives;
 pub(crate) mod loop_delay;

@@ -215,6 +215,13 @@ impl Connection {
         }
     }
 
+    /// Takes the output behind a send that was not submitted yet, to go with it.
+    pub(crate) fn take_queued(&mut self) -> Option<Chunk> {
+        let output = self.buffers.as_mut()?.output.take()?;
+        self.forget_channel_answers();
+        Some(output)
+    }
+
     /// Whether the peer takes its output so slowly that no more should be made for it.
     pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
         self.unsent_bytes() >= profile.output_bytes_max

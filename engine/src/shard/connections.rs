@@ -126,7 +126,10 @@ impl Shard {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
                 connection.begin_send(&chunk);
-                self.rings.of(key).send(key, chunk, 0);
+                match connection.has_channel() {
+                    true => self.gathered.push((key, chunk)),
+                    false => self.rings.of(key).send(key, chunk, 0),
+                }
             }
             self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
@@ -254,6 +257,9 @@ impl Shard {
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
+        if connection.is_sending() {
+            self.send_gathered_of(key);
+        }
         if connection.source.is_tls() {
             self.forget_secured(key, connection.is_sending());
         }

@@ -30,7 +30,7 @@ use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::{Episode, Throttle};
 use crate::profile::ShardProfile;
-use corelane_io::chunk::ChunkPool;
+use corelane_io::chunk::{Chunk, ChunkPool};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::Completion;
 use corelane_io::rings::Rings;
@@ -82,6 +82,8 @@ pub(crate) struct Shard {
     pub(super) updates: Arc<ShardUpdates>,
     /// Input that waits for its turn.
     pub(super) arrivals: VecDeque<Completion>,
+    /// Output of channels, which is sent when the turn ends: at most one for each connection.
+    pub(super) gathered: Vec<(SlotKey, Chunk)>,
     /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection without capacity.
