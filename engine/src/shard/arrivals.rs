@@ -10,7 +10,7 @@
 //! handled together: answers in one send bring further requests in one receive, and a client that
 //! pipelines costs half as much.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::work::Shard;
 use corelane_io::ring::{Completion, Received};
@@ -20,64 +20,67 @@ use corelane_protocol::binding::precedence::goes_first;
 /// Requests between two looks at the clock.
 const REQUESTS_PER_LOOK: u32 = 8;
 
-/// Input that waits, by connection.
+/// Input that waits.
 #[derive(Default)]
 pub(super) struct Arrivals {
-    /// Connections with input, in the order of their turns.
-    order: VecDeque<SlotKey>,
-    by_connection: HashMap<SlotKey, VecDeque<Completion>, foldhash::fast::RandomState>,
-    /// The connection whose turn it is.
-    current: Option<(SlotKey, VecDeque<Completion>)>,
-    /// Pieces of input of all connections.
-    len: usize,
+    /// In the order of arrival.
+    pieces: VecDeque<(SlotKey, Completion)>,
+    /// Further input of the connection whose turn it is.
+    current: VecDeque<(SlotKey, Completion)>,
+    /// Pieces of all kinds by the index of their slot, as far as there were any.
+    counts: Vec<u16>,
 }
 
 impl Arrivals {
+    /// Pieces of input of all connections.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.pieces.len() + self.current.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.pieces.is_empty() && self.current.is_empty()
     }
 
-    /// Whether input of a connection waits.
+    /// Whether input of a connection waits, or of an earlier one in its slot.
     pub(super) fn has(&self, key: SlotKey) -> bool {
-        let current = self.current.as_ref().filter(|(_, it)| !it.is_empty());
-        current.is_some_and(|(of, _)| *of == key) || self.by_connection.contains_key(&key)
+        let count = self.counts.get(key.index as usize);
+        count.is_some_and(|count| *count > 0)
     }
 
     /// Adds input behind that of its connection.
     pub(super) fn push(&mut self, key: SlotKey, completion: Completion) {
-        self.len += 1;
-        let waiting = self.by_connection.entry(key).or_default();
-        if waiting.is_empty() {
-            self.order.push_back(key);
+        let index = key.index as usize;
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
         }
-        waiting.push_back(completion);
+        // Fewer pieces than buffers, which are fewer than this type counts.
+        self.counts[index] += 1;
+        self.pieces.push_back((key, completion));
     }
 
     /// Takes input of the connection whose turn it is; without more, it is the turn of the next.
     pub(super) fn next(&mut self) -> Option<Completion> {
-        loop {
-            if let Some((_, waiting)) = &mut self.current
-                && let Some(completion) = waiting.pop_front()
-            {
-                self.len -= 1;
-                return Some(completion);
-            }
-            let key = self.order.pop_front()?;
-            self.current = self.by_connection.remove(&key).map(|it| (key, it));
+        if let Some((key, completion)) = self.current.pop_front() {
+            self.counts[key.index as usize] -= 1;
+            return Some(completion);
         }
+        let (key, completion) = self.pieces.pop_front()?;
+        self.counts[key.index as usize] -= 1;
+        if self.has(key) {
+            for _ in 0..self.pieces.len() {
+                let piece = self.pieces.pop_front().expect("it was counted");
+                match piece.0.index == key.index {
+                    true => self.current.push_back(piece),
+                    false => self.pieces.push_back(piece),
+                }
+            }
+        }
+        Some(completion)
     }
 
     /// Ends the turn of a connection, whose further input waits behind that of all others.
     pub(super) fn end_turn(&mut self) {
-        if let Some((key, waiting)) = self.current.take_if(|(_, waiting)| !waiting.is_empty()) {
-            self.order.push_back(key);
-            let other = self.by_connection.insert(key, waiting);
-            assert!(other.is_none(), "input came during the turn of {key:?}");
-        }
+        self.pieces.append(&mut self.current);
     }
 }
 
