@@ -16,9 +16,17 @@ use super::identity::{self, IdentityError};
 use super::record::{HEADER_BYTES, RECORD_BYTES_MAX};
 use super::session::Session;
 
+/// The most bytes that wait for the rest of their record or message: those of the longest message
+/// that rustls takes (64 KiB), in records of a usual size.
+pub(crate) const INPUT_BYTES_MAX: usize = 80 << 10;
+
 /// A connection before its first byte of application data.
 pub(crate) struct Handshake {
     connection: UnbufferedServerConnection,
+    /// The bytes of the input that rustls has seen: those of a message whose other records are
+    /// missing stay there, as it keeps no copy. It sees one record after the other, so that it does
+    /// not open those behind the handshake.
+    seen: usize,
 }
 
 /// The result of a step.
@@ -49,6 +57,9 @@ pub(crate) enum HandshakeError {
     /// The certificate of the client was verified, and has no name.
     #[error("the client's certificate: {0}")]
     Identity(#[from] IdentityError),
+    /// The peer's fault: it sends more and more, and no whole message.
+    #[error("more than {INPUT_BYTES_MAX} bytes without a whole message")]
+    TooLong,
     /// Our own fault.
     #[error("{0}")]
     Session(#[from] Fault),
@@ -61,7 +72,8 @@ impl Handshake {
     /// The configuration is of no use, which is our own fault.
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Box<Handshake>, HandshakeError> {
         let connection = UnbufferedServerConnection::new(config)?;
-        Ok(Box::new(Handshake { connection }))
+        let seen = 0;
+        Ok(Box::new(Handshake { connection, seen }))
     }
 
     /// Handles the bytes in `input` and removes those that were used; the others are to be there in
@@ -75,11 +87,8 @@ impl Handshake {
         input: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<Step, HandshakeError> {
-        // The bytes that rustls sees: one record after the other, so that it does not open those
-        // behind the handshake.
-        let mut seen = 0;
         loop {
-            let input_seen = &mut input[..seen];
+            let input_seen = &mut input[..self.seen];
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(input_seen);
             let mut is_blocked = false;
@@ -97,7 +106,7 @@ impl Handshake {
                 }
             }
             input.drain(..discard);
-            seen -= discard;
+            self.seen -= discard;
             if is_closed {
                 return Ok(Step::Closed);
             }
@@ -105,8 +114,9 @@ impl Handshake {
                 return self.establish(out);
             }
             if is_blocked {
-                match next_record_bytes(&input[seen..]) {
-                    Some(bytes) => seen += bytes,
+                match next_record_bytes(&input[self.seen..]) {
+                    Some(bytes) => self.seen += bytes,
+                    None if input.len() > INPUT_BYTES_MAX => return Err(HandshakeError::TooLong),
                     None => return Ok(Step::Blocked(self)),
                 }
             }

@@ -8,6 +8,7 @@ use rustls::{ClientConfig, HandshakeKind};
 use super::{Client, Handshake, NAME, Step, open_all, pair, shake_hands};
 use crate::profile::Tls;
 use crate::transport::tls::config::{TlsSource, TlsView};
+use crate::transport::tls::handshake::INPUT_BYTES_MAX;
 
 fn changed(config: &Arc<ClientConfig>, change: impl Fn(&mut ClientConfig)) -> Arc<ClientConfig> {
     let mut config = ClientConfig::clone(config);
@@ -126,4 +127,73 @@ fn a_handshake_may_arrive_byte_by_byte_and_with_the_first_data() {
     let mut session = established.session;
     assert_eq!(open_all(&mut session, input), b"first and second<closed>");
     assert!(session.is_read_closed());
+}
+
+/// The handshake records in `bytes`, again in records of at most `part_bytes`.
+fn in_parts(mut bytes: &[u8], part_bytes: usize) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    while let Some((header, rest)) = bytes.split_first_chunk::<5>() {
+        let (body, after) = rest.split_at(usize::from(u16::from_be_bytes([header[3], header[4]])));
+        assert_eq!(header[0], 22, "a handshake record");
+        for part in body.chunks(part_bytes) {
+            let [high, low] = (part.len() as u16).to_be_bytes();
+            records.push([&[22, 3, 1, high, low], part].concat());
+        }
+        bytes = after;
+    }
+    records
+}
+
+#[test]
+fn a_message_may_be_in_many_records_that_arrive_one_by_one() {
+    let (_authority, server, config) = pair();
+    for part_bytes in [1, 3, 4, 100, 1000] {
+        let mut client = Client::new(&config, NAME);
+        let mut handshake = Handshake::new(Arc::clone(&server)).unwrap();
+        let (mut input, mut out) = (Vec::new(), Vec::new());
+        for record in in_parts(&client.output(), part_bytes) {
+            input.extend(record);
+            match handshake.advance(&mut input, &mut out) {
+                Ok(Step::Blocked(next)) => handshake = next,
+                _ => panic!("records of {part_bytes} bytes: it is not over"),
+            }
+        }
+        client.take(&out).unwrap();
+        input.extend(client.send(b"first"));
+        let Ok(Step::Established(established)) = handshake.advance(&mut input, &mut out) else {
+            panic!("records of {part_bytes} bytes: it is over");
+        };
+        let mut session = established.session;
+        assert_eq!(open_all(&mut session, input), b"first");
+    }
+}
+
+#[test]
+fn a_message_that_never_ends_is_refused() {
+    // Of the longest message, that its header announces.
+    const MESSAGE_BYTES: usize = 0xffff;
+    let (_authority, server, _) = pair();
+    let mut message = vec![0; MESSAGE_BYTES];
+    message[..4].copy_from_slice(&[1, 0, 0xff, 0xff]);
+    // The headers of records count: those of the smallest have five times the content.
+    for (part_bytes, is_refused) in [(1, true), (1000, false)] {
+        let mut handshake = Handshake::new(Arc::clone(&server)).unwrap();
+        let mut input = Vec::new();
+        let mut refusal = None;
+        for part in message.chunks(part_bytes) {
+            let [high, low] = (part.len() as u16).to_be_bytes();
+            input.extend([&[22, 3, 1, high, low], part].concat());
+            match handshake.advance(&mut input, &mut Vec::new()) {
+                Ok(Step::Blocked(next)) => handshake = next,
+                Ok(_) => panic!("it is not over"),
+                Err(error) => {
+                    refusal = Some(error.to_string());
+                    break;
+                }
+            }
+            assert!(input.len() <= INPUT_BYTES_MAX);
+        }
+        let expected = "more than 81920 bytes without a whole message".to_owned();
+        assert_eq!(refusal, is_refused.then_some(expected), "{part_bytes}");
+    }
 }
