@@ -3,7 +3,7 @@
 use crate::connection::context::Context;
 use crate::connection::http::Connection;
 use crate::transport::tls::fault::Fault;
-use crate::transport::tls::record::{HEADER_BYTES, record_bytes};
+use crate::transport::tls::record::HEADER_BYTES;
 use crate::transport::tls::session::{Opened, Session};
 
 /// The effect of received bytes on their connection.
@@ -73,7 +73,7 @@ impl Records {
         bytes: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<usize, Fault> {
-        match record_bytes(bytes)? {
+        match self.session.record_bytes(bytes)? {
             Some(length) if length <= bytes.len() => {
                 open(&mut self.session, &mut bytes[..length], connection, context)?;
                 Ok(length)
@@ -95,12 +95,15 @@ impl Records {
         bytes: &[u8],
         context: &mut Context<'_>,
     ) -> Result<usize, Fault> {
-        let needed = record_bytes(&self.partial)?.unwrap_or(HEADER_BYTES);
+        let needed = self
+            .session
+            .record_bytes(&self.partial)?
+            .unwrap_or(HEADER_BYTES);
         let taken = bytes.len().min(needed - self.partial.len());
         *context.input_bytes -= self.partial.capacity();
         self.partial.reserve_exact(needed - self.partial.len());
         self.partial.extend_from_slice(&bytes[..taken]);
-        let known = record_bytes(&self.partial);
+        let known = self.session.record_bytes(&self.partial);
         if known == Ok(Some(self.partial.len())) {
             let mut record = std::mem::take(&mut self.partial);
             open(&mut self.session, &mut record, connection, context)?;

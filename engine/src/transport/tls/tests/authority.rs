@@ -9,8 +9,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
     SanType, SignatureAlgorithm,
 };
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::TLS12;
+use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 use tempfile::TempDir;
 
 use crate::profile::CertificateFiles;
@@ -94,6 +96,16 @@ impl Authority {
     /// A client that trusts this authority.
     pub(super) fn client_config(&self) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
+        Arc::new(builder.with_no_client_auth())
+    }
+
+    /// A client that trusts this authority, and speaks TLS 1.2 with this cipher suite.
+    pub(super) fn client_config_tls12(&self, suite: SupportedCipherSuite) -> Arc<ClientConfig> {
+        let mut provider = default_provider();
+        provider.cipher_suites = vec![suite];
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+        let builder = builder.with_protocol_versions(&[&TLS12]).unwrap();
+        let builder = builder.with_root_certificates(self.roots());
         Arc::new(builder.with_no_client_auth())
     }
 
