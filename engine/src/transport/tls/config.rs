@@ -18,6 +18,10 @@ use crate::profile::{ClientCertificates, Tls, TlsVersion};
 /// The only protocol that is offered by ALPN: WebSocket and MCP begin in it (RFC 7301 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
 
+/// Bytes of refused data in the first flight of a client that are skipped: three records of the
+/// largest size, each of which rustls counts again with each record behind it.
+const SKIPPED_BYTES_MAX: u32 = 256 << 10;
+
 /// The configuration of the present, shared by all shards.
 #[derive(Debug)]
 pub(crate) struct TlsSource {
@@ -100,6 +104,8 @@ fn read_config(tls: &Tls, before: Option<&ServerConfig>) -> Result<ServerConfig,
         .with_client_cert_verifier(read_verifier(tls)?);
     let mut config = builder.with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    // Not a permission: tickets have no state, so that data in the first flight is never taken.
+    config.max_early_data_size = SKIPPED_BYTES_MAX;
     // Without it a third party can give two connections of TLS 1.2 the same keys (RFC 7627 1).
     config.require_ems = true;
     // The keys of an established connection are used by `Session`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::{ClientConfig, HandshakeKind};
+use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 
 use super::{Client, Handshake, NAME, Step, open_all, pair, shake_hands};
 use crate::profile::Tls;
@@ -80,6 +80,37 @@ fn no_data_is_taken_in_the_first_flight() {
     }
 }
 
+/// As after the replacement of a server that had a name before, and took such data.
+#[test]
+fn data_in_the_first_flight_is_skipped() {
+    let (authority, server, config) = pair();
+    let mut other = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&server.cert_resolver));
+    other.max_early_data_size = 1 << 16;
+    let mut config = ClientConfig::clone(&config);
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    let mut first = Client::new(&config, NAME);
+    let mut before = rustls::ServerConnection::new(Arc::new(other)).unwrap();
+    while first.tls.is_handshaking() || first.tls.wants_write() || before.wants_write() {
+        before.read_tls(&mut &first.output()[..]).unwrap();
+        before.process_new_packets().unwrap();
+        let mut out = Vec::new();
+        while before.wants_write() {
+            before.write_tls(&mut out).unwrap();
+        }
+        first.take(&out).unwrap();
+    }
+    let early = vec![b'e'; 3 << 14];
+    let mut client = Client::new(&config, NAME);
+    let mut writer = client.tls.early_data().expect("the ticket allows it");
+    std::io::Write::write_all(&mut writer, &early).unwrap();
+    shake_hands(&mut client, &server).unwrap();
+    assert!(!client.tls.is_early_data_accepted());
+    drop(authority);
+}
+
 #[test]
 fn bytes_that_are_no_handshake_get_an_alert() {
     let (_authority, server, _) = pair();
@@ -95,10 +126,12 @@ fn bytes_that_are_no_handshake_get_an_alert() {
     };
     const UNEXPECTED_MESSAGE: u8 = 10;
     const DECODE_ERROR: u8 = 50;
+    const RECORD_OVERFLOW: u8 = 22;
     const PROTOCOL_VERSION: u8 = 70;
     check(b"SSH-2.0-OpenSSH_9.6\r\n", DECODE_ERROR);
     check(&[0x17, 3, 3, 0, 3, 1, 2, 3], UNEXPECTED_MESSAGE);
     check(&[0x16, 3, 1, 0, 4, 14, 0, 0, 0], UNEXPECTED_MESSAGE);
+    check(&[0x16, 3, 1, 0x40, 1, 1, 0, 0x3f], RECORD_OVERFLOW);
     check(tls_1_2, PROTOCOL_VERSION);
 }
 
