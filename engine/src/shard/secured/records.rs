@@ -79,9 +79,8 @@ impl Records {
                 Ok(length)
             }
             length => {
-                self.partial.reserve_exact(length.unwrap_or(HEADER_BYTES));
+                self.keep(bytes, length.unwrap_or(HEADER_BYTES));
                 *context.input_bytes += self.partial.capacity();
-                self.partial.extend_from_slice(bytes);
                 Ok(bytes.len())
             }
         }
@@ -101,8 +100,7 @@ impl Records {
             .unwrap_or(HEADER_BYTES);
         let taken = bytes.len().min(needed - self.partial.len());
         *context.input_bytes -= self.partial.capacity();
-        self.partial.reserve_exact(needed - self.partial.len());
-        self.partial.extend_from_slice(&bytes[..taken]);
+        self.keep(&bytes[..taken], needed);
         let known = self.session.record_bytes(&self.partial);
         if known == Ok(Some(self.partial.len())) {
             let mut record = std::mem::take(&mut self.partial);
@@ -110,6 +108,17 @@ impl Records {
         }
         *context.input_bytes += self.partial.capacity();
         known.map(|_| taken)
+    }
+
+    /// Adds bytes to the start of a record of `needed` bytes. It takes memory for twice what has
+    /// arrived at most: a header that announces a long record takes none.
+    fn keep(&mut self, bytes: &[u8], needed: usize) {
+        let known = self.partial.len() + bytes.len();
+        if self.partial.capacity() < known {
+            let capacity = needed.min(2 * known);
+            self.partial.reserve_exact(capacity - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
     }
 }
 
