@@ -128,6 +128,8 @@ mod tasks;
 mod test_client;
 #[path = "integration/tls.rs"]
 mod tls;
+#[path = "integration/tls_attacks.rs"]
+mod tls_attacks;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]
