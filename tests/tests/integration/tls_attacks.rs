@@ -1,12 +1,13 @@
 //! Attacks on listeners with TLS: only the attacker is affected, and nothing of it stays.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use corelane_tests::client::{echo, modern};
 use corelane_tests::{
     Authority, Connection, LivenessProbe, PATIENCE, Request, Server, Setup, Totals,
 };
@@ -15,6 +16,8 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig, ClientConnection};
 use serde_json::json;
 use socket2::SockRef;
+
+use crate::secured_bytes::socket_of;
 
 const JSON_LOG: &str = "[log]\nformat = \"json\"";
 
@@ -27,7 +30,11 @@ struct Attacker {
 impl Attacker {
     /// Connects, and does the handshake.
     fn of(server: &Server, client: &Arc<ClientConfig>) -> Attacker {
-        let mut socket = TcpStream::connect(server.address()).expect("it listens");
+        Attacker::at(server.address(), client)
+    }
+
+    fn at(address: SocketAddr, client: &Arc<ClientConfig>) -> Attacker {
+        let mut socket = TcpStream::connect(address).expect("it listens");
         socket
             .set_read_timeout(Some(PATIENCE))
             .expect("it is valid");
@@ -149,6 +156,42 @@ fn the_start_of_a_record_is_given_up() {
     assert_eq!(
         Totals::of_end(&server, || server.log()).value("timeouts", "head"),
         5
+    );
+}
+
+#[test]
+fn the_start_of_a_record_of_lines_is_given_up() {
+    let profile = format!("{JSON_LOG}\n[connection]\nbody_timeout_ms = 300");
+    let setup = Setup::shards(1).profile(&profile).secured();
+    let server = setup.listen("tcps://127.0.0.1:0").start();
+    let client = Authority::shared().client();
+    let line = modern(1, "tools/call", echo("m")).to_string() + "\n";
+    let mut answer = vec![0; 1000];
+    for (is_first, has_update) in [(true, false), (false, false), (false, true)] {
+        let mut attacker = Attacker::at(socket_of(&server, 1), &client);
+        if !is_first {
+            let records = attacker.records(line.as_bytes());
+            attacker.socket.write_all(&records).expect("it is read");
+            let mut stream = rustls::Stream::new(&mut attacker.tls, &mut attacker.socket);
+            assert!(stream.read(&mut answer).expect("an answer") > 0);
+        }
+        // A record without content may come before the one that is not whole.
+        if has_update {
+            attacker.tls.refresh_traffic_keys().expect("it is TLS 1.3");
+        }
+        let mut records = attacker.records(line.as_bytes());
+        records.pop();
+        attacker.socket.write_all(&records).expect("it is read");
+        let (answer, _) = attacker.read_to_end();
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            text.contains("message took longer than 300 ms"),
+            "{is_first} {has_update}: {text}"
+        );
+    }
+    assert_eq!(
+        Totals::of_end(&server, || server.log()).value("timeouts", "body"),
+        3
     );
 }
 
