@@ -111,8 +111,8 @@ impl Connection {
         }
     }
 
-    /// Records whether a part of a TLS record was received: it may be the start of a request or of a
-    /// line, and has as much time.
+    /// Records whether a part of a TLS record was received: it may be the start of a request or of
+    /// a line, and has as much time.
     #[cfg(feature = "tls")]
     pub(crate) fn note_partial_record(&mut self, has_part: bool) {
         let buffers = self.buffers.as_ref();

@@ -24,9 +24,11 @@ const PROTECTED_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 256;
 pub(super) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PROTECTED_BYTES_MAX;
 /// Bytes that the tag of every cipher suite that is offered has.
 const TAG_BYTES: usize = 16;
+/// Bytes of a nonce that AES-GCM of TLS 1.2 sends in each record.
+const EXPLICIT_NONCE_BYTES: usize = 8;
 /// Bytes that protection adds to the plaintext of a record at most: header and tag, and a part of
 /// the nonce (TLS 1.2) or the type.
-pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + tls12::EXPLICIT_NONCE_BYTES + TAG_BYTES;
+pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + EXPLICIT_NONCE_BYTES + TAG_BYTES;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 12;
 

@@ -7,13 +7,11 @@ use aws_lc_rs::aead::{Aad, Nonce};
 use rustls::ConnectionTrafficSecrets;
 
 use super::{
-    Content, Direction, FORGED, HEADER_BYTES, NONCE_BYTES, OVERLONG, PLAINTEXT_BYTES_MAX,
-    TAG_BYTES, UNSEALED,
+    Content, Direction, EXPLICIT_NONCE_BYTES, FORGED, HEADER_BYTES, NONCE_BYTES, OVERLONG,
+    PLAINTEXT_BYTES_MAX, TAG_BYTES, UNSEALED,
 };
 use crate::transport::tls::fault::Fault;
 
-/// Bytes of a nonce that AES-GCM sends in each record.
-pub(super) const EXPLICIT_NONCE_BYTES: usize = 8;
 /// Bytes that are authenticated besides the content: number, type, version and length.
 const AUTHENTICATED_BYTES: usize = 13;
 
