@@ -5,7 +5,7 @@ use std::process::Command;
 use corelane_tests::conformance::python;
 use corelane_tests::{Authority, Setup};
 
-/// Objections to the certificate of tests: sslyze does not know its authority, and it lasts for ever.
+/// Objections to the certificate of tests: its authority is not known, and it never expires.
 const TO_THE_CERTIFICATE: [&str; 2] = [
     "certificate_path_validation",
     "maximum_certificate_lifespan",
