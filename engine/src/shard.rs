@@ -28,7 +28,8 @@ pub(crate) mod reading;
 pub(crate) mod run;
 #[cfg(feature = "tls")]
 pub(crate) mod secured;
-pub(crate) mod shedding;
+pub(crate) mod sending;
+mod shedding;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;

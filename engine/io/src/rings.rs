@@ -251,21 +251,28 @@ impl Rings {
         }
     }
 
-    /// Enters again until the kernel has finished no more work, or `max` completions are ready.
+    /// Enters again while the kernel has work to finish and fewer than `max` completions are ready.
     ///
-    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the
-    /// rest of a burst would wait in the kernel, where its order is fixed.
+    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the rest of a burst would
+    /// wait in the kernel, where its order is fixed. There are no more entries than it takes to
+    /// finish `max` pieces, whatever arrives meanwhile.
     ///
     /// # Errors
     /// As [`Rings::enter`].
     pub fn gather(&mut self, max: usize) -> io::Result<()> {
-        let (mut before, mut ready) = (0, self.ready());
-        while ready < max && ready - before >= FINISHED_PER_ENTRY {
+        for _ in 0..max.div_ceil(FINISHED_PER_ENTRY) {
+            if !self.has_unfinished() || self.ready() >= max {
+                break;
+            }
             self.enter(Wait::No)?;
-            before = ready;
-            ready = self.ready();
         }
         Ok(())
+    }
+
+    /// Whether the kernel has work of a ring to finish.
+    fn has_unfinished(&mut self) -> bool {
+        let further = &mut self.further[..self.in_use];
+        self.first.has_unfinished() || further.iter_mut().any(Ring::has_unfinished)
     }
 
     fn enter_all(&mut self, wait: Wait) -> io::Result<()> {

@@ -224,6 +224,12 @@ impl Connection {
         }
     }
 
+    /// Takes the output behind the send that is under way, if that is no more than `max` bytes.
+    pub(crate) fn take_output(&mut self, max: usize) -> Option<Chunk> {
+        let buffers = self.buffers.as_mut()?;
+        buffers.output.take_if(|output| output.len() <= max)
+    }
+
     /// Whether the peer takes its output so slowly that no more should be made for it.
     pub(crate) fn has_much_output(&self, profile: &ConnectionProfile) -> bool {
         self.unsent_bytes() >= profile.output_bytes_max

@@ -2,9 +2,15 @@
 //!
 //! Simple version: handle each completion when it is reaped. Deviation: with many requests ready at
 //! once, or slow ones, a ping or a cancellation then waits until all of those before it are
-//! answered. So a turn answers requests for a bounded time, and further input waits here in the
-//! order of its arrival. Pings, notifications and responses go before it, but not before earlier
-//! input of their own connection. Waiting input holds its receive buffer and nothing else.
+//! answered. So a turn answers requests for a bounded time, and further input waits here. Pings,
+//! notifications and responses go before it, but not before earlier input of their own connection.
+//! Waiting input holds its receive buffer and nothing else.
+//!
+//! The connections take turns, in the order in which they began to wait, and each has its input
+//! handled together: answers in one send bring further requests in one receive, and a client that
+//! pipelines costs half as much.
+
+use std::collections::{HashMap, VecDeque};
 
 use super::work::Shard;
 use corelane_io::ring::{Completion, Received};
@@ -13,6 +19,67 @@ use corelane_protocol::binding::precedence::goes_first;
 
 /// Requests between two looks at the clock.
 const REQUESTS_PER_LOOK: u32 = 8;
+
+/// Input that waits, by connection.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    /// Connections with input, in the order of their turns.
+    order: VecDeque<SlotKey>,
+    by_connection: HashMap<SlotKey, VecDeque<Completion>, foldhash::fast::RandomState>,
+    /// The connection whose turn it is.
+    current: Option<(SlotKey, VecDeque<Completion>)>,
+    /// Pieces of input of all connections.
+    len: usize,
+}
+
+impl Arrivals {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether input of a connection waits.
+    pub(super) fn has(&self, key: SlotKey) -> bool {
+        let current = self.current.as_ref().filter(|(_, it)| !it.is_empty());
+        current.is_some_and(|(of, _)| *of == key) || self.by_connection.contains_key(&key)
+    }
+
+    /// Adds input behind that of its connection.
+    pub(super) fn push(&mut self, key: SlotKey, completion: Completion) {
+        self.len += 1;
+        let waiting = self.by_connection.entry(key).or_default();
+        if waiting.is_empty() {
+            self.order.push_back(key);
+        }
+        waiting.push_back(completion);
+    }
+
+    /// Takes input of the connection whose turn it is; without more, it is the turn of the next.
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        loop {
+            if let Some((_, waiting)) = &mut self.current
+                && let Some(completion) = waiting.pop_front()
+            {
+                self.len -= 1;
+                return Some(completion);
+            }
+            let key = self.order.pop_front()?;
+            self.current = self.by_connection.remove(&key).map(|it| (key, it));
+        }
+    }
+
+    /// Ends the turn of a connection, whose further input waits behind that of all others.
+    pub(super) fn end_turn(&mut self) {
+        if let Some((key, waiting)) = self.current.take_if(|(_, waiting)| !waiting.is_empty()) {
+            self.order.push_back(key);
+            let other = self.by_connection.insert(key, waiting);
+            assert!(other.is_none(), "input came during the turn of {key:?}");
+        }
+    }
+}
 
 impl Shard {
     /// Handles the completions of the ring, at most a budget of them, and answers requests as long
@@ -86,37 +153,35 @@ impl Shard {
         } = completion
             && !self.passes(key, outcome)
         {
-            return self.arrivals.push_back(completion);
+            return self.arrivals.push(key, completion);
         }
         self.handling.requests_per_connection = 1;
         self.handle_completion(completion);
     }
 
-    /// Whether this input goes before other input that waits.
+    /// Whether this outcome is handled before other input that waits.
     fn passes(&mut self, key: SlotKey, outcome: &Received) -> bool {
-        let Received::Data { buffer, bytes, .. } = outcome else {
-            return false;
-        };
-        let buffers = self.rings.of(key).buffers();
-        goes_first(buffers.bytes(buffer, *bytes)) && !self.has_arrivals_of(key) && self.has_time()
+        match outcome {
+            Received::Data { buffer, bytes, .. } => {
+                let buffers = self.rings.of(key).buffers();
+                goes_first(buffers.bytes(buffer, *bytes))
+                    && !self.arrivals.has(key)
+                    && self.has_time()
+            }
+            // Nothing was received: what comes next is to be received soon.
+            Received::WouldBlock | Received::NoBuffers => !self.is_ending(key),
+            Received::EndOfStream | Received::Failed { .. } => !self.arrivals.has(key),
+        }
     }
 
-    /// Whether input of a connection waits.
-    pub(super) fn has_arrivals_of(&self, key: SlotKey) -> bool {
-        let is_of = |completion: &Completion| {
-            matches!(completion, Completion::Received { key: of, .. }
-                | Completion::Streamed { key: of, .. } if *of == key)
-        };
-        self.arrivals.iter().any(is_of)
-    }
-
-    /// Handles input that waits, the oldest first, while there is time.
+    /// Handles input that waits, one connection after the other, while there is time.
     fn handle_arrivals(&mut self) {
         while self.has_time()
-            && let Some(completion) = self.arrivals.pop_front()
+            && let Some(completion) = self.arrivals.next()
         {
             self.handling.requests_per_connection = self.requests_per_connection();
             self.handle_completion(completion);
         }
+        self.arrivals.end_turn();
     }
 }

@@ -125,9 +125,9 @@ impl Shard {
             if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
-                connection.begin_send(&chunk);
-                self.rings.of(key).send(key, chunk, 0);
+                self.begin_send(key, chunk);
             }
+            let connection = self.slots.get_mut(key).expect("it was there above");
             self.handling.output_bytes += connection.held_output_bytes() - held_before;
         }
         let mut connection = self.slots.get_mut(key).expect("it was there above");
@@ -251,6 +251,9 @@ impl Shard {
 
     /// Ends a connection now. Its pending calls are notified; its unsent output is lost.
     pub(super) fn close(&mut self, key: SlotKey) {
+        if self.held_send.as_ref().is_some_and(|(of, _)| *of == key) {
+            self.release_send();
+        }
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
