@@ -16,4 +16,4 @@ mod suite;
 pub use bridge::Bridge;
 pub use check_result::{CheckResult, check_run};
 pub use expectation::{Expectation, ExpectationError};
-pub use suite::{Check, Run, Scenario, Status, home, node, python, run};
+pub use suite::{Check, Run, Scenario, Status, home, node, python, python_2, run};

@@ -1,8 +1,8 @@
-//! The server with the work of others: clients of the official SDKs over every transport, a page in
-//! a browser, and the proxies of `deploy/`.
+//! The server with the work of others: clients over every transport that they have, a page in a
+//! browser, and the proxies of `deploy/`.
 //!
-//! It needs nginx, haproxy, chromium, `tests/conformance/node_modules` and
-//! `tests/conformance/python_packages`, which `perf-scripts/test.sh` installs.
+//! It needs nginx, haproxy, chromium, and the folders `node_modules`, `python_packages` and
+//! `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
