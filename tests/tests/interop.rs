@@ -10,5 +10,7 @@ mod browser;
 mod clients;
 #[path = "interop/proxies.rs"]
 mod proxies;
+#[path = "interop/proxy_ends.rs"]
+mod proxy_ends;
 #[path = "interop/proxy_process.rs"]
 mod proxy_process;
