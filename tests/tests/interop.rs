@@ -1,8 +1,8 @@
-//! The server with the work of others: clients of the official SDKs over every transport, a page in
-//! a browser, the proxies of `deploy/`, and a scanner of TLS.
+//! The server with the work of others: clients over every transport that they have, a page in a
+//! browser, the proxies of `deploy/`, and a scanner of TLS.
 //!
-//! It needs nginx, haproxy, chromium, `tests/conformance/node_modules` and
-//! `tests/conformance/python_packages`, which `perf-scripts/test.sh` installs.
+//! It needs nginx, haproxy, chromium, and the folders `node_modules`, `python_packages` and
+//! `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
@@ -10,6 +10,8 @@ mod browser;
 mod clients;
 #[path = "interop/proxies.rs"]
 mod proxies;
+#[path = "interop/proxy_ends.rs"]
+mod proxy_ends;
 #[path = "interop/proxy_process.rs"]
 mod proxy_process;
 #[path = "interop/tls.rs"]
