@@ -13,6 +13,7 @@ pub(crate) mod flow;
 mod foreign;
 pub(crate) mod http;
 pub(crate) mod http_settings;
+pub(crate) mod in_flight;
 mod large;
 mod lines;
 pub(crate) mod messages;

@@ -11,9 +11,10 @@ use corelane_protocol::framing::line::write_line;
 use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::channel::{ChannelClient, ChannelRequest, MessageChannel, Outgoing};
+use super::channel::{ChannelClient, MessageChannel, Outgoing};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::in_flight::ChannelRequest;
 use super::preconditions;
 use super::response;
 use crate::guard::peer::{UserName, UserText};
@@ -116,7 +117,7 @@ impl Connection {
         loop {
             sequence = sequence.wrapping_add(1);
             let channel = self.channel();
-            let is_taken = channel.is_some_and(|channel| channel.in_flight.contains_key(&sequence));
+            let is_taken = channel.is_some_and(|channel| channel.in_flight.contains(sequence));
             if sequence != Exchange::CHANNEL && !is_taken {
                 return sequence;
             }
@@ -169,9 +170,7 @@ impl Connection {
         let Some(channel) = self.channel_mut() else {
             return;
         };
-        let mut in_flight = channel.in_flight.iter();
-        let found = in_flight.find(|(_, request)| request.id.as_ref() == Some(id));
-        let Some(sequence) = found.map(|(sequence, _)| *sequence) else {
+        let Some(sequence) = channel.in_flight.number_of(id) else {
             if let Some(session) = channel.session {
                 let endpoint = &mut context.endpoint;
                 endpoint.handle_cancel_in_session(session, id.as_id());
@@ -194,7 +193,7 @@ impl Connection {
     pub(super) fn awaits_on_channel(&self, sequence: u32) -> bool {
         let has_place = |channel: &MessageChannel| match sequence {
             Exchange::CHANNEL => channel.session.is_some(),
-            sequence => channel.in_flight.contains_key(&sequence),
+            sequence => channel.in_flight.contains(sequence),
         };
         self.is_between_answers() && self.channel().is_some_and(has_place)
     }
@@ -211,7 +210,7 @@ impl Connection {
             Part::Change { message, .. } => self.write_change(sequence, message, context),
             Part::Response(message) => {
                 let channel = self.channel_mut();
-                let request = channel.and_then(|channel| channel.in_flight.get_mut(&sequence));
+                let request = channel.and_then(|channel| channel.in_flight.get_mut(sequence));
                 if let Some(ChannelRequest { responses, .. }) = request {
                     responses.push(if responses.is_empty() { b'[' } else { b',' });
                     responses.extend_from_slice(&message);
@@ -307,7 +306,7 @@ impl Connection {
         sequence: u32,
         context: &mut Context<'_>,
     ) -> Option<ChannelRequest> {
-        let request = self.channel_mut()?.in_flight.remove(&sequence)?;
+        let request = self.channel_mut()?.in_flight.remove(sequence)?;
         if request.stream.is_some_and(StreamOwner::is_stream) {
             context.meter.uncount(Counter::StreamsOpen);
         }
@@ -327,10 +326,13 @@ impl Connection {
         let channel = self.channel_mut();
         let channel = channel.filter(|channel| is_over && !channel.is_ending)?;
         channel.is_ending = true;
-        let subscriptions = channel.in_flight.values().filter_map(|it| match it.stream {
-            Some(StreamOwner::Listen(place)) => Some(place),
-            _ => None,
-        });
+        let subscriptions = channel
+            .in_flight
+            .iter()
+            .filter_map(|(_, it)| match it.stream {
+                Some(StreamOwner::Listen(place)) => Some(place),
+                _ => None,
+            });
         Some(EndOfInput {
             session: channel.session,
             subscriptions: subscriptions.collect(),
