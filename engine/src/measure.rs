@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
 
-use crate::connection::context::{Context, Principals, Rules};
+use crate::connection::context::{Context, Rules};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
@@ -100,8 +100,7 @@ impl Handling {
             postponed: &mut Vec::new(),
             posts: &mut Vec::new(),
             peer: None,
-            principals: &Principals::default(),
-            peers: &Default::default(),
+            peers: &mut Default::default(),
             meter: &self.meter,
             rules: &self.rules,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",

@@ -11,7 +11,6 @@ use super::in_flight::InFlight;
 use super::posted::PostedMessage;
 use super::reply::Reply;
 use super::timer::Timer;
-use crate::guard::holder::HolderKey;
 use crate::mcp::SessionId;
 
 /// The state of a channel. That of a WebSocket is there for as long as it is open; that of lines
@@ -19,7 +18,6 @@ use crate::mcp::SessionId;
 #[derive(Debug)]
 pub(crate) struct MessageChannel {
     pub(super) framing: Framing,
-    pub(super) client: ChannelClient,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
     /// Requests without a final answer.
@@ -31,31 +29,6 @@ pub(crate) struct MessageChannel {
     pub(super) answer_bytes: u32,
     /// The connection ends when all requests are answered.
     pub(super) is_ending: bool,
-}
-
-/// The client of a channel.
-#[derive(Debug)]
-pub(super) enum ChannelClient {
-    /// The principal that its handshake names.
-    Principal(Box<str>),
-    /// Its holder, unless the connection has a principal.
-    Anonymous(HolderKey),
-}
-
-impl ChannelClient {
-    pub(super) fn principal(&self) -> Option<&str> {
-        match self {
-            ChannelClient::Principal(name) => Some(name),
-            ChannelClient::Anonymous(_) => None,
-        }
-    }
-
-    pub(super) fn holder(&self) -> HolderKey {
-        match self {
-            ChannelClient::Principal(_) => HolderKey::ANONYMOUS,
-            ChannelClient::Anonymous(holder) => *holder,
-        }
-    }
 }
 
 /// Where a message starts and ends.
@@ -100,11 +73,10 @@ pub(super) struct WebSocket {
 }
 
 impl MessageChannel {
-    /// A channel of an anonymous client on which no message has come.
+    /// A channel on which no message has come.
     pub(super) fn new(framing: Framing) -> MessageChannel {
         MessageChannel {
             framing,
-            client: ChannelClient::Anonymous(HolderKey::ANONYMOUS),
             session: None,
             in_flight: InFlight::default(),
             changes: Vec::new(),

@@ -1,7 +1,5 @@
 //! The parts of a shard that a connection borrows for one step.
 
-use std::collections::HashMap;
-
 use corelane_protocol::limits::HttpLimits;
 
 use super::body::PostponedRequest;
@@ -12,7 +10,7 @@ use super::posted::PostedMessage;
 use super::response::{Date, HeadFields};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
-use crate::guard::peer::{KnownPeer, UserName};
+use crate::guard::peer::{KnownPeer, KnownPeers};
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
@@ -38,10 +36,7 @@ pub(crate) struct Context<'e> {
     pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
-    /// The principals of connections that have one.
-    pub(crate) principals: &'e Principals,
-    /// The peers of connections that know theirs, by the indexes of their slots.
-    pub(crate) peers: &'e KnownPeers,
+    pub(crate) peers: &'e mut KnownPeers,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
@@ -63,11 +58,6 @@ pub(crate) struct Context<'e> {
     /// Bytes to be sent, made by this step.
     pub(crate) out: Option<Chunk>,
 }
-
-/// The principals of connections that have one of their own, by the indexes of their slots.
-pub(crate) type Principals = HashMap<u32, Box<str>, foldhash::fast::RandomState>;
-/// The peers of connections of a shard, by the indexes of their slots: at most one for each.
-pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
 
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
@@ -131,14 +121,6 @@ impl<'e> Context<'e> {
         self.chunks.give(kept);
     }
 
-    /// The principal of the connection, if it has one.
-    pub(super) fn principal(&self) -> Option<&'e str> {
-        if self.principals.is_empty() {
-            return None;
-        }
-        self.principals.get(&self.key.index).map(|it| &**it)
-    }
-
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {
         Exchange {
             shard: self.shard,
@@ -149,14 +131,9 @@ impl<'e> Context<'e> {
         }
     }
 
-    /// The user and the holder of a peer that was looked up before the first byte was read.
-    pub(super) fn known_peer(&self) -> (Option<UserName>, HolderKey) {
-        match self.peers.get(&self.key.index) {
-            Some(KnownPeer::User(user)) => (Some(*user), HolderKey::ANONYMOUS),
-            Some(KnownPeer::Anonymous(holder)) => (None, *holder),
-            // Standard input and output.
-            None => (None, HolderKey::ANONYMOUS),
-        }
+    /// The peer of the connection is known.
+    pub(super) fn identify(&mut self, peer: KnownPeer) {
+        self.peers.insert(self.key.index, peer);
     }
 
     /// The place of messages on the channel of the connection.

@@ -58,11 +58,13 @@ impl Connection {
         };
         let mut reply = waiting.reply;
         reply.keep_alive &= !context.is_draining;
-        let is_anonymous = principal_of(&head, context.rules, context.principal()) == Ok(None);
+        let known = self.source.peer_in(context.peers, context.key);
+        let is_anonymous = principal_of(&head, context.rules, known) == Ok(None);
+        let has_peer = known.is_some() || context.peer.is_some();
         let body = match message {
             // A large message probably needs a share of a table: its peer is looked up before it is
             // handled, so that it is handled once.
-            Ok(message) if is_anonymous && context.peer.is_none() => {
+            Ok(message) if is_anonymous && !has_peer => {
                 let request = PostponedRequest::decoded(&head, message);
                 context.postponed.push((context.key, request));
                 self.wait(reply, context).is_post = false;

@@ -11,13 +11,14 @@ use corelane_protocol::framing::line::write_line;
 use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::channel::{ChannelClient, MessageChannel, Outgoing};
+use super::channel::{MessageChannel, Outgoing};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::in_flight::ChannelRequest;
 use super::preconditions;
 use super::response;
-use crate::guard::peer::{UserName, UserText};
+use crate::guard::holder::HolderKey;
+use crate::guard::peer::KnownPeer;
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
 use crate::mcp::{SessionId, StreamOwner};
 use crate::meter::Counter;
@@ -85,17 +86,14 @@ impl Connection {
             overload: overload.as_deref(),
             is_legacy: self.outgoing().is_some(),
         };
-        let client = channel.filter(|it| it.is_websocket() || it.outgoing().is_some());
-        let client = client.map(|channel| &channel.client);
-        let (user, holder) = context.known_peer();
-        let user = user.map(UserName::text);
-        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
+        let exchange = context.channel_exchange(self.sequence);
+        let peer = context.peers.get(&context.key.index);
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: client.and_then(ChannelClient::principal).or(of_connection),
-            peer: Some(client.map_or(holder, ChannelClient::holder)),
+            principal: peer.and_then(KnownPeer::principal),
+            // That of standard input and output is not known.
+            peer: Some(peer.map_or(HolderKey::ANONYMOUS, KnownPeer::holder)),
         };
-        let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();

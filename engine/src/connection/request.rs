@@ -15,9 +15,8 @@ use super::preconditions::{overload, principal_of};
 use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
-use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
-use crate::guard::peer::{UserName, UserText};
+use crate::guard::peer::KnownPeer;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 use crate::profile::Binding;
 
@@ -70,10 +69,9 @@ impl Connection {
         let mut scratch = std::mem::take(context.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let (user, peer) = peer_of(self.source, context);
-        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
-        let client = (self.source, of_connection);
-        let checked = check(head, &mut reply, client, context.rules);
+        let known = self.source.peer_in(context.peers, context.key);
+        let peer = known.map(KnownPeer::holder).or(context.peer);
+        let checked = check(head, &mut reply, (self.source, known), context.rules);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
             *context.scratch = scratch;
             self.answer_plain(plain, (head, bytes), reply, context);
@@ -97,7 +95,7 @@ impl Connection {
             Ok((Route::Upgrade(_), None)) if peer.is_none() => Disposition::PeerNeeded,
             Ok((Route::Upgrade(handshake), principal)) if !context.is_draining => {
                 *context.scratch = scratch;
-                let client = (principal, peer.unwrap_or(HolderKey::ANONYMOUS));
+                let client = KnownPeer::new(principal, peer);
                 self.upgrade(&handshake, client, context);
                 return None;
             }
@@ -242,22 +240,13 @@ fn handle(
     }
 }
 
-/// The user and the holder of the peer, as far as they are known.
-fn peer_of(source: Source, context: &Context<'_>) -> (Option<UserText>, Option<HolderKey>) {
-    if !source.is_unix() {
-        return (None, context.peer);
-    }
-    let (user, holder) = context.known_peer();
-    (user.map(UserName::text), Some(holder))
-}
-
 /// The checks before the body is read. The host and the origin come first: nothing else of a page
-/// that is not allowed is looked at. Gives the principal, which may be that `of_connection`, with
-/// the route.
+/// that is not allowed is looked at. Gives the principal, which may be that of the
+/// connection, with the route.
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
-    (source, of_connection): (Source, Option<&'a str>),
+    (source, known): (Source, Option<&'a KnownPeer>),
     rules: &'a Rules,
 ) -> Result<(Route<'a>, Option<&'a str>), Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
@@ -278,7 +267,7 @@ fn check<'a>(
     }
     let routed = http::route(head, &rules.http_settings.endpoint_paths);
     let route = routed.map_err(|reason| plain::other_target(reason, head, rules))?;
-    let principal = principal_of(head, rules, of_connection)?;
+    let principal = principal_of(head, rules, known)?;
     let accept = reply.accept;
     match route {
         Route::Post if head.content_type == Field::Repeated => {

@@ -22,22 +22,22 @@ use corelane_protocol::framing::websocket::{
 };
 
 use super::buffers::Work;
-use super::channel::{ChannelClient, Framing, MessageChannel, WebSocket};
+use super::channel::{Framing, MessageChannel, WebSocket};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response;
-use crate::guard::holder::HolderKey;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 
 impl Connection {
-    /// Completes the handshake of a client, which is the principal or else counts for the holder.
-    /// Frames follow.
+    /// Completes the handshake of a client. Frames follow.
     pub(super) fn upgrade(
         &mut self,
         handshake: &Handshake,
-        (principal, holder): (Option<&str>, HolderKey),
+        client: KnownPeer,
         context: &mut Context<'_>,
     ) {
+        context.identify(client);
         let date = context.date;
         response::write_upgrade(context.out(), date, handshake);
         context.meter.count(Counter::WebSocketsOpen);
@@ -47,11 +47,7 @@ impl Connection {
             due_ms: None,
             awaits_pong: false,
         };
-        let mut channel = MessageChannel::new(Framing::WebSocket(socket));
-        channel.client = match principal {
-            Some(principal) => ChannelClient::Principal(principal.into()),
-            None => ChannelClient::Anonymous(holder),
-        };
+        let channel = MessageChannel::new(Framing::WebSocket(socket));
         self.buffers(context).work = Work::Channel(channel);
         self.phase = Phase::ReadingMessage;
     }

@@ -258,7 +258,7 @@ impl Shard {
             self.forget_secured(key, connection.is_sending());
         }
         self.wheel.cancel(key.index);
-        self.forget_admitted(key, connection.source);
+        self.forget_admitted(key);
         self.handling.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);

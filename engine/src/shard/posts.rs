@@ -9,6 +9,7 @@ use corelane_protocol::binding::refusal::Reason;
 use super::ShardMessage;
 use super::work::Shard;
 use crate::connection::posted::PostedMessage;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 use corelane_io::lanes::Tier;
 use corelane_io::slots::SlotKey;
@@ -45,10 +46,11 @@ impl Shard {
     /// Handles a message on its stream, or keeps it while the client does not read.
     pub(super) fn post_here(&mut self, post: PostedMessage) {
         let key = post.stream.slot;
-        let principal = post.principal.as_deref();
+        let client = self.handling.peers.get(&key.index);
+        let is_of_client = client.and_then(KnownPeer::principal) == post.principal.as_deref();
         let connection = self.slots.get_mut(key);
-        let connection = connection.filter(|it| it.is_stream_of(post.stream.random, principal));
-        let Some(connection) = connection else {
+        let connection = connection.filter(|it| it.is_stream_of(post.stream.random));
+        let Some(connection) = connection.filter(|_| is_of_client) else {
             return self.refuse_post(&post, Reason::SessionUnknown);
         };
         if !connection.holds_posts() && !connection.has_much_output(&self.profile.connection) {

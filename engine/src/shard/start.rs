@@ -24,7 +24,7 @@ use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::{Principals, Rules};
+use crate::connection::context::Rules;
 use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -479,7 +479,6 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
             http_settings: plan.http.clone(),
         },
-        principals: Principals::default(),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,

@@ -6,6 +6,7 @@
 use super::secured::{Effect, Ending, Finished, FirstRecords, Progress};
 use super::work::Shard;
 use crate::connection::http::Phase;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 use crate::transport::tls::fault::Fault;
 use crate::transport::tls::handshake::HandshakeError;
@@ -75,7 +76,8 @@ impl Shard {
             return;
         };
         if let Some(principal) = first.principal {
-            self.handling.principals.insert(key.index, principal);
+            let known = KnownPeer::Principal(principal);
+            self.handling.peers.insert(key.index, known);
         }
         let mut context = self.handling.context(key);
         let effect = self
@@ -222,6 +224,5 @@ impl Shard {
             self.rings.of(key).send(key, end, 0);
         }
         self.secured.remove(key, &mut self.handling.input_bytes);
-        self.handling.principals.remove(&key.index);
     }
 }

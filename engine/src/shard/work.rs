@@ -21,10 +21,11 @@ use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, KnownPeers, Principals, Rules};
+use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::posted::PostedMessage;
 use crate::connection::response::Date;
+use crate::guard::peer::KnownPeers;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
@@ -207,11 +208,8 @@ pub(crate) struct Handling {
     pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
     /// Messages of this step for streams of HTTP+SSE.
     pub(super) posts: Vec<PostedMessage>,
-    /// The peers of connections that know theirs, by their indexes.
     pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
-    /// The principals of connections that have one of their own.
-    pub(super) principals: Principals,
     pub(super) date: Date,
     pub(super) shard: u16,
     /// Requests that one connection may make at this step of the turn.
@@ -243,8 +241,7 @@ impl Handling {
             postponed: &mut self.postponed,
             posts: &mut self.posts,
             peer: None,
-            principals: &self.principals,
-            peers: &self.peers,
+            peers: &mut self.peers,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::response::{Response, read_all};
 use crate::connection::body::PostponedRequest;
 use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, KnownPeers, Principals, Rules};
+use crate::connection::context::{Context, Rules};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
@@ -19,6 +19,7 @@ use crate::connection::response::Date;
 use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::peer::KnownPeers;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
 use crate::mcp::{Exchange, Forwarded, Part};
 use crate::meter::throttle::Throttle;
@@ -49,7 +50,6 @@ pub(super) struct TestConnection {
     pub(super) posts: Vec<PostedMessage>,
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
-    pub(super) principals: Principals,
     pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
@@ -86,7 +86,6 @@ impl TestConnection {
             postponed: Vec::new(),
             posts: Vec::new(),
             peer: Some(HolderKey::ANONYMOUS),
-            principals: Principals::default(),
             peers: KnownPeers::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
@@ -160,8 +159,7 @@ impl TestConnection {
             postponed: &mut self.postponed,
             posts: &mut self.posts,
             peer: self.peer,
-            principals: &self.principals,
-            peers: &self.peers,
+            peers: &mut self.peers,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,
