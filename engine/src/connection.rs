@@ -21,7 +21,7 @@ mod plain;
 pub(crate) mod posted;
 mod postponed;
 mod preconditions;
-mod probe;
+pub(crate) mod probe;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -107,7 +107,7 @@ impl Handling {
             shard: 0,
             key: self.key,
             is_draining: false,
-            is_leaving: false,
+            readiness: &Default::default(),
             is_for_probes: false,
             input_bytes: &mut 0,
             input_bytes_max: usize::MAX,

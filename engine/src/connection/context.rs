@@ -7,6 +7,7 @@ use super::buffers::ConnectionBuffers;
 use super::cors::Cors;
 use super::http_settings::HttpSettings;
 use super::posted::PostedMessage;
+use super::probe::Readiness;
 use super::response::{Date, HeadFields};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
@@ -43,8 +44,7 @@ pub(crate) struct Context<'e> {
     pub(crate) shard: u16,
     pub(crate) key: SlotKey,
     pub(crate) is_draining: bool,
-    /// The server is to drain soon: new clients should go to another one.
-    pub(crate) is_leaving: bool,
+    pub(crate) readiness: &'e Readiness,
     /// The connection is one too many: it is served a probe, and nothing else.
     pub(crate) is_for_probes: bool,
     /// Bytes of memory that the unfinished requests of all connections of the shard hold.

@@ -1,11 +1,24 @@
 //! Probes: paths that show supervisors and load balancers the state of the server.
 //!
-//! A shard answers from its own state, for any `Host`: a probe reaches the server by an address.
+//! A shard answers for any `Host`: a probe reaches the server by an address. It knows which shards
+//! run, because the next connection may come to any of them; the load is its own.
 //! A probe is served while calls are refused, so that a server that is busy does not look dead.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use corelane_protocol::framing::http1::Status;
 
 use super::context::Context;
+
+/// Whether the shards of a server take new clients. Written when a shard starts or ends, and read
+/// by probes.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness {
+    /// Shards that do not run.
+    pub(crate) shards_down: AtomicUsize,
+    /// The server is to drain soon: new clients should go to another one.
+    pub(crate) is_leaving: AtomicBool,
+}
 
 /// The question of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +77,11 @@ impl Probe {
 fn conditions(context: &Context<'_>) -> Vec<&'static str> {
     let endpoint = &context.endpoint;
     let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
+    let is_leaving = context.readiness.is_leaving.load(Ordering::Relaxed);
+    let shards_down = context.readiness.shards_down.load(Ordering::Relaxed);
     let conditions = [
-        (context.is_leaving || context.is_draining, "\"draining\""),
+        (is_leaving || context.is_draining, "\"draining\""),
+        (shards_down > 0, "\"shard_down\""),
         (endpoint.is_out_of_memory(), "\"out_of_memory\""),
         (endpoint.sheds_calls(), "\"throttled\""),
         (

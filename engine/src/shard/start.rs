@@ -338,7 +338,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     let (shard, profile) = (plan.shard, plan.profile);
     let deaths = Deaths::new(&plan.lives, shard);
     let ring_fd = rings.first().raw_fd();
-    let announcement = Announcement::new((&plan.lives, &plan.ring_fds), shard, ring_fd);
+    let of_server = (&plan.lives, &plan.ring_fds, &plan.control.readiness);
+    let announcement = Announcement::new(of_server, shard, ring_fd);
     plan.control.set_waker(rings.waker());
     plan.updates.set_waker(rings.waker());
     begin_busy_poll(&mut rings, &profile);
@@ -485,7 +486,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         requests_since_look: 0,
         is_draining: false,
         for_probes: Vec::new(),
-        is_leaving: false,
+        readiness: Arc::clone(&plan.control.readiness),
         input_bytes: 0,
         input_bytes_max: profile.connection.input_bytes_max,
         output_bytes: 0,

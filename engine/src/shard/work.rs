@@ -24,6 +24,7 @@ use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::context::{Context, Rules};
 use crate::connection::http::Connection;
 use crate::connection::posted::PostedMessage;
+use crate::connection::probe::Readiness;
 use crate::connection::response::Date;
 use crate::guard::peer::KnownPeers;
 use crate::handler::event_queue::{CallKey, EventQueue};
@@ -219,8 +220,7 @@ pub(crate) struct Handling {
     pub(super) is_draining: bool,
     /// Connections that are served probes only, no more than `overload.probe_connections`.
     pub(super) for_probes: Vec<SlotKey>,
-    /// The server drains soon.
-    pub(super) is_leaving: bool,
+    pub(super) readiness: Arc<Readiness>,
     /// Bytes of memory that the unfinished requests of all connections hold.
     pub(super) input_bytes: usize,
     /// How many there may be.
@@ -248,7 +248,7 @@ impl Handling {
             shard: self.shard,
             key,
             is_draining: self.is_draining,
-            is_leaving: self.is_leaving,
+            readiness: &self.readiness,
             is_for_probes: !self.for_probes.is_empty() && self.for_probes.contains(&key),
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.input_bytes_max,

@@ -14,6 +14,7 @@ use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::posted::PostedMessage;
+use crate::connection::probe::Readiness;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
 use crate::connection::source::Source;
@@ -54,7 +55,7 @@ pub(super) struct TestConnection {
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
-    pub(super) is_leaving: bool,
+    pub(super) readiness: Readiness,
     pub(super) is_for_probes: bool,
     pub(super) input_bytes: usize,
     /// Bytes of unsent output of the whole shard.
@@ -102,7 +103,7 @@ impl TestConnection {
             },
             requests_per_turn: 16,
             is_draining: false,
-            is_leaving: false,
+            readiness: Readiness::default(),
             is_for_probes: false,
             input_bytes: 0,
             shard_output_bytes: 0,
@@ -166,7 +167,7 @@ impl TestConnection {
             shard: 0,
             key: KEY,
             is_draining: self.is_draining,
-            is_leaving: self.is_leaving,
+            readiness: &self.readiness,
             is_for_probes: self.is_for_probes,
             input_bytes: &mut self.input_bytes,
             input_bytes_max: self.rules.connection.input_bytes_max,

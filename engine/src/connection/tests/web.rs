@@ -275,7 +275,10 @@ fn probes_show_the_state_for_any_host() {
     check(&mut line, degraded("output_full"));
     line.shard_output_bytes = 0;
     check(&mut line, ok);
-    line.is_leaving = true;
+    *line.readiness.shards_down.get_mut() = 1;
+    check(&mut line, degraded("shard_down"));
+    *line.readiness.shards_down.get_mut() = 0;
+    *line.readiness.is_leaving.get_mut() = true;
     check(&mut line, degraded("draining"));
 }
 
