@@ -23,18 +23,8 @@ use corelane_io::slots::SlotKey;
 /// The parts that a connection uses during one step.
 pub(crate) struct Context<'e> {
     pub(crate) endpoint: &'e mut Endpoint,
-    pub(crate) chunks: &'e mut ChunkPool,
-    #[expect(
-        clippy::vec_box,
-        reason = "the boxes are what is kept: they go back as they are"
-    )]
-    pub(crate) spare_buffers: &'e mut Vec<Box<ConnectionBuffers>>,
-    pub(crate) scratch: &'e mut Vec<u8>,
-    pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
-    /// Messages for streams of HTTP+SSE.
-    pub(crate) posts: &'e mut Vec<PostedMessage>,
-    /// Requests that wait for the addresses of their peers.
-    pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
+    pub(crate) pool: &'e mut BufferPool,
+    pub(crate) effects: &'e mut StepEffects,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
     pub(crate) peers: &'e mut KnownPeers,
@@ -47,16 +37,39 @@ pub(crate) struct Context<'e> {
     pub(crate) readiness: &'e Readiness,
     /// The connection is one too many: it is served a probe, and nothing else.
     pub(crate) is_for_probes: bool,
-    /// Bytes of memory that the unfinished requests of all connections of the shard hold.
-    pub(crate) input_bytes: &'e mut usize,
-    /// How many there may be.
-    pub(crate) input_bytes_max: usize,
-    /// Bytes of memory that the unsent output of all connections of the shard holds.
-    pub(crate) shard_output_bytes: usize,
     /// Requests this connection may still make in this turn.
     pub(crate) requests_left: u32,
     /// Bytes to be sent, made by this step.
     pub(crate) out: Option<Chunk>,
+}
+
+/// The memory of all connections of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct BufferPool {
+    pub(crate) chunks: ChunkPool,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
+    pub(crate) spare: Vec<Box<ConnectionBuffers>>,
+    pub(crate) scratch: Vec<u8>,
+    /// Bytes of memory that the unfinished requests hold.
+    pub(crate) input_bytes: usize,
+    /// How many there may be.
+    pub(crate) input_bytes_max: usize,
+    /// Bytes of memory that the unsent output holds.
+    pub(crate) output_bytes: usize,
+}
+
+/// The work that the steps of connections leave to their shard.
+#[derive(Debug, Default)]
+pub(crate) struct StepEffects {
+    /// Requests for other shards.
+    pub(crate) forwards: Vec<(u16, Box<Forwarded>)>,
+    /// Messages for streams of HTTP+SSE.
+    pub(crate) posts: Vec<PostedMessage>,
+    /// Requests that wait for the addresses of their peers.
+    pub(crate) postponed: Vec<(SlotKey, PostponedRequest)>,
 }
 
 /// Settings that all connections of a shard share.
@@ -99,26 +112,26 @@ impl<'e> Context<'e> {
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         const ANSWER_BYTES_TYPICAL: usize = 1024;
         self.out
-            .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
+            .get_or_insert_with(|| self.pool.chunks.take(ANSWER_BYTES_TYPICAL))
     }
 
     /// Appends `bytes` to input that is kept.
     pub(super) fn append_input(&mut self, kept: &mut Option<Chunk>, bytes: &[u8]) {
         let kept = kept.get_or_insert_with(|| {
-            let chunk = self.chunks.take(bytes.len());
-            *self.input_bytes += chunk.capacity();
+            let chunk = self.pool.chunks.take(bytes.len());
+            self.pool.input_bytes += chunk.capacity();
             chunk
         });
         let held_before = kept.capacity();
-        self.chunks.reserve(kept, bytes.len());
-        *self.input_bytes += kept.capacity() - held_before;
+        self.pool.chunks.reserve(kept, bytes.len());
+        self.pool.input_bytes += kept.capacity() - held_before;
         kept.extend_from_slice(bytes);
     }
 
     /// Forgets input that was kept.
     pub(super) fn drop_input(&mut self, kept: Chunk) {
-        *self.input_bytes -= kept.capacity();
-        self.chunks.give(kept);
+        self.pool.input_bytes -= kept.capacity();
+        self.pool.chunks.give(kept);
     }
 
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {

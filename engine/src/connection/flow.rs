@@ -210,7 +210,7 @@ impl Connection {
             None => buffers.output = Some(chunk),
             Some(output) => {
                 output.extend_from_slice(&chunk);
-                context.chunks.give(chunk);
+                context.pool.chunks.give(chunk);
             }
         }
     }
@@ -266,7 +266,7 @@ impl Connection {
 
     /// Refuses the unfinished request of the connection if it is too much for the shard.
     pub(super) fn shed_input_if_much(&mut self, context: &mut Context<'_>) {
-        if *context.input_bytes > context.input_bytes_max && self.is_between_answers() {
+        if context.pool.input_bytes > context.pool.input_bytes_max && self.is_between_answers() {
             self.shed_input(context);
         }
     }
@@ -295,7 +295,7 @@ impl Connection {
 
     pub(super) fn buffers(&mut self, context: &mut Context<'_>) -> &mut ConnectionBuffers {
         self.buffers
-            .get_or_insert_with(|| context.spare_buffers.pop().unwrap_or_default())
+            .get_or_insert_with(|| context.pool.spare.pop().unwrap_or_default())
     }
 
     /// Releases the buffers when they are empty.
@@ -308,10 +308,10 @@ impl Connection {
                 .is_some_and(|buffers| buffers.is_spent());
         if is_spent
             && let Some(mut buffers) = self.buffers.take()
-            && context.spare_buffers.len() < SPARE_BUFFERS_MAX
+            && context.pool.spare.len() < SPARE_BUFFERS_MAX
         {
             *buffers = ConnectionBuffers::default();
-            context.spare_buffers.push(buffers);
+            context.pool.spare.push(buffers);
         }
     }
 }

@@ -134,7 +134,7 @@ impl Connection {
                 let buffers = self.buffers.as_deref();
                 let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                 if has_turn || context.requests_left == 0 {
-                    // Other connections come first.
+                    // Other connections come first. A step with TLS may have many records.
                     self.keep_input(bytes, context);
                     self.buffers(context).is_unseen = true;
                 } else if buffers.is_some_and(|buffers| buffers.input.is_some()) {
@@ -162,9 +162,6 @@ impl Connection {
         if !self.is_between_answers() {
             return;
         }
-        if context.requests_left == 0 {
-            return;
-        }
         let Some(buffers) = &mut self.buffers else {
             return;
         };
@@ -172,7 +169,7 @@ impl Connection {
         let Some(mut input) = buffers.input.take() else {
             return;
         };
-        *context.input_bytes -= input.capacity();
+        context.pool.input_bytes -= input.capacity();
         let Processed { consumed, large } = self.process(&mut input, context);
         if let Some(large) = large {
             // Later bytes arrived with the end of the body: little is copied.
@@ -184,14 +181,17 @@ impl Connection {
         } else if consumed < input.len() && self.reads() {
             // The rest of a long message is kept in memory of its own size.
             if consumed > 0 {
-                let mut rest = context.chunks.take(input.len() - consumed);
+                let mut rest = context.pool.chunks.take(input.len() - consumed);
                 rest.extend_from_slice(&input[consumed..]);
-                context.chunks.give(std::mem::replace(&mut input, rest));
+                context
+                    .pool
+                    .chunks
+                    .give(std::mem::replace(&mut input, rest));
             }
-            *context.input_bytes += input.capacity();
+            context.pool.input_bytes += input.capacity();
             self.buffers(context).input = Some(input);
         } else {
-            context.chunks.give(input);
+            context.pool.chunks.give(input);
         }
         self.end_if_read_closed(context);
         self.give_back_buffers(context);

@@ -30,7 +30,7 @@ impl Connection {
         });
         match begun {
             Ok(job) => {
-                *context.input_bytes += held_bytes;
+                context.pool.input_bytes += held_bytes;
                 let waiting = self.wait(reply, context);
                 // Its answer does not begin before the message is known, which decides the status.
                 waiting.is_post = false;
@@ -66,7 +66,7 @@ impl Connection {
             // handled, so that it is handled once.
             Ok(message) if is_anonymous && !has_peer => {
                 let request = PostponedRequest::decoded(&head, message);
-                context.postponed.push((context.key, request));
+                context.effects.postponed.push((context.key, request));
                 self.wait(reply, context).is_post = false;
                 return false;
             }

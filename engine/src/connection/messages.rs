@@ -95,7 +95,7 @@ impl Connection {
             peer: Some(peer.map_or(HolderKey::ANONYMOUS, KnownPeer::holder)),
         };
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
-        let mut scratch = std::mem::take(context.scratch);
+        let mut scratch = std::mem::take(&mut context.pool.scratch);
         scratch.clear();
         let (disposition, id) =
             context
@@ -104,7 +104,7 @@ impl Connection {
         if !scratch.is_empty() {
             self.write_framed(&scratch, context);
         }
-        *context.scratch = scratch;
+        context.pool.scratch = scratch;
         self.settle_message(disposition, id, context);
     }
 
@@ -146,7 +146,7 @@ impl Connection {
             }
             Disposition::Forward { home, request } => {
                 let stream = request.answered_by();
-                context.forwards.push((home, request));
+                context.effects.forwards.push((home, request));
                 (None, stream)
             }
             Disposition::PeerNeeded => unreachable!("the holder of a channel is known"),

@@ -13,7 +13,7 @@ pub(super) fn overload(context: &Context<'_>) -> Option<&'static str> {
         return Some("the server has no place for another connection");
     }
     let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
-    let is_full = context.shard_output_bytes >= output_bytes_max;
+    let is_full = context.pool.output_bytes >= output_bytes_max;
     is_full.then_some("the unsent answers of all clients take too much memory")
 }
 

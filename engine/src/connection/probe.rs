@@ -85,7 +85,7 @@ fn conditions(context: &Context<'_>) -> Vec<&'static str> {
         (endpoint.is_out_of_memory(), "\"out_of_memory\""),
         (endpoint.sheds_calls(), "\"throttled\""),
         (
-            context.shard_output_bytes >= output_bytes_max,
+            context.pool.output_bytes >= output_bytes_max,
             "\"output_full\"",
         ),
     ];

@@ -66,14 +66,14 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let mut scratch = std::mem::take(context.scratch);
+        let mut scratch = std::mem::take(&mut context.pool.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
         let known = self.source.peer_in(context.peers, context.key);
         let peer = known.map(KnownPeer::holder).or(context.peer);
         let checked = check(head, &mut reply, (self.source, known), context.rules);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
-            *context.scratch = scratch;
+            context.pool.scratch = scratch;
             self.answer_plain(plain, (head, bytes), reply, context);
             return None;
         }
@@ -89,12 +89,12 @@ impl Connection {
                 endpoint.refuse(None, reason, &mut scratch)
             }
             Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
-                *context.scratch = scratch;
+                context.pool.scratch = scratch;
                 return Some(reply);
             }
             Ok((Route::Upgrade(_), None)) if peer.is_none() => Disposition::PeerNeeded,
             Ok((Route::Upgrade(handshake), principal)) if !context.is_draining => {
-                *context.scratch = scratch;
+                context.pool.scratch = scratch;
                 let client = KnownPeer::new(principal, peer);
                 self.upgrade(&handshake, client, context);
                 return None;
@@ -112,13 +112,13 @@ impl Connection {
         };
         if let Disposition::PeerNeeded = disposition {
             let request = PostponedRequest::new(head, bytes);
-            context.postponed.push((context.key, request));
+            context.effects.postponed.push((context.key, request));
             // It is not the call of a slow tool: no byte is sent before its answer.
             self.wait(reply, context).is_post = false;
         } else {
             self.settle(disposition, (reply, field), &scratch, context);
         }
-        *context.scratch = scratch;
+        context.pool.scratch = scratch;
         None
     }
 
@@ -173,7 +173,7 @@ impl Connection {
                 waiting.is_post = request.kind.is_post();
                 waiting.stream = request.answered_by();
                 waiting.home = Some(home);
-                context.forwards.push((home, request));
+                context.effects.forwards.push((home, request));
             }
             Disposition::PeerNeeded => unreachable!("the request was postponed"),
             Disposition::Cancel(_) => unreachable!("only channels have requests to cancel by id"),

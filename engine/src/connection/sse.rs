@@ -101,7 +101,7 @@ impl Connection {
         let principal = self.principal_name(head, context)?;
         if principal.is_none() && context.peer.is_none() {
             let request = PostponedRequest::new(head, &[]);
-            context.postponed.push((context.key, request));
+            context.effects.postponed.push((context.key, request));
             self.wait(reply, context).is_post = false;
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl Connection {
         let body = body.ok_or(Reason::Overloaded(
             "too many bytes are on their way to streams",
         ))?;
-        context.posts.push(PostedMessage {
+        context.effects.posts.push(PostedMessage {
             exchange: context.exchange(self.sequence, reply.accept.event_stream),
             stream,
             principal,

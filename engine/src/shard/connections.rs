@@ -70,10 +70,10 @@ impl Shard {
         outcome: Result<usize, i32>,
     ) {
         let Some(connection) = self.slots.get_mut(key) else {
-            return self.handling.chunks.give(chunk);
+            return self.handling.pool.chunks.give(chunk);
         };
         let Ok(bytes) = outcome else {
-            self.handling.chunks.give(chunk);
+            self.handling.pool.chunks.give(chunk);
             return self.close(key);
         };
         self.handling.meter.add(Counter::BytesOut, bytes as u64);
@@ -83,8 +83,8 @@ impl Shard {
             self.rings.of(key).send(key, chunk, sent);
             return self.finish_step(key, None);
         }
-        self.handling.chunks.give(chunk);
-        self.handling.output_bytes -= connection.held_output_bytes();
+        self.handling.pool.chunks.give(chunk);
+        self.handling.pool.output_bytes -= connection.held_output_bytes();
         let next = connection.end_send(bytes, &self.profile.connection);
         let waits = connection.awaits_any();
         if next.is_none() && connection.holds_changes() {
@@ -128,7 +128,7 @@ impl Shard {
                 connection.begin_send(&chunk);
                 self.rings.of(key).send(key, chunk, 0);
             }
-            self.handling.output_bytes += connection.held_output_bytes() - held_before;
+            self.handling.pool.output_bytes += connection.held_output_bytes() - held_before;
         }
         let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
@@ -186,7 +186,7 @@ impl Shard {
 
     /// Looks up the peers that requests wait for.
     fn look_up_peers(&mut self) {
-        while let Some((key, request)) = self.handling.postponed.pop() {
+        while let Some((key, request)) = self.handling.effects.postponed.pop() {
             if self.slots.get(key).is_none() {
                 continue;
             }
@@ -259,7 +259,7 @@ impl Shard {
         }
         self.wheel.cancel(key.index);
         self.forget_admitted(key);
-        self.handling.output_bytes -= connection.held_output_bytes();
+        self.handling.pool.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
@@ -267,7 +267,7 @@ impl Shard {
             return;
         };
         if let Some(output) = buffers.output.take() {
-            context.chunks.give(output);
+            context.pool.chunks.give(output);
         }
         let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
@@ -291,7 +291,7 @@ impl Shard {
             if let Some(body) = &waiting.decoding
                 && self.handling.endpoint.cancel_decoding(body.job)
             {
-                self.handling.input_bytes -= body.held_bytes;
+                self.handling.pool.input_bytes -= body.held_bytes;
             }
             if waiting.has_stream() {
                 self.handling.meter.uncount(Counter::StreamsOpen);

@@ -13,7 +13,7 @@ impl Shard {
             && let Some(decoded) = self.handling.endpoint.poll_decoded()
         {
             count += 1;
-            self.handling.input_bytes -= decoded.held_bytes;
+            self.handling.pool.input_bytes -= decoded.held_bytes;
             let exchange = decoded.exchange;
             let key = exchange.slot;
             let connection = self.slots.get_mut(key);

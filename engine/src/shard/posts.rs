@@ -17,7 +17,7 @@ use corelane_io::slots::SlotKey;
 impl Shard {
     /// Passes the messages of this step on.
     pub(super) fn send_posts(&mut self) {
-        while let Some(post) = self.handling.posts.pop() {
+        while let Some(post) = self.handling.effects.posts.pop() {
             let to = post.stream.shard;
             if to == self.handling.shard {
                 self.post_here(post);

@@ -24,7 +24,7 @@ use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::Rules;
+use crate::connection::context::{BufferPool, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -38,7 +38,6 @@ use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
-use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker, yield_now};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::RingError;
@@ -460,12 +459,11 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         endpoint,
         event_queue,
         meter,
-        chunks: ChunkPool::default(),
-        spare_buffers: Vec::new(),
-        scratch: Vec::new(),
-        forwards: Vec::new(),
-        postponed: Vec::new(),
-        posts: Vec::new(),
+        pool: BufferPool {
+            input_bytes_max: profile.connection.input_bytes_max,
+            ..BufferPool::default()
+        },
+        effects: StepEffects::default(),
         peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
@@ -487,9 +485,6 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         is_draining: false,
         for_probes: Vec::new(),
         readiness: Arc::clone(&plan.control.readiness),
-        input_bytes: 0,
-        input_bytes_max: profile.connection.input_bytes_max,
-        output_bytes: 0,
     };
     (handling, offload)
 }

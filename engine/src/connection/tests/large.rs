@@ -24,7 +24,7 @@ fn connection(decode: usize) -> TestConnection {
 /// Decodes the next body, and lets the connection continue; returns whether it has no further use.
 fn decode(connection: &mut TestConnection) -> bool {
     let decoded = connection.harness.next_decoded();
-    connection.input_bytes -= decoded.held_bytes;
+    connection.pool.input_bytes -= decoded.held_bytes;
     assert!(connection.connection.awaits(decoded.exchange.sequence));
     connection.step(|it, context| it.on_decoded(decoded, context))
 }
@@ -41,11 +41,14 @@ fn a_large_message_is_answered_as_a_small_one() {
         assert_eq!(connection.connection.phase == Phase::Waiting, is_large);
         if is_large {
             assert!(connection.take_sent().is_empty());
-            assert!(connection.input_bytes > message.len(), "its bytes count");
+            assert!(
+                connection.pool.input_bytes > message.len(),
+                "its bytes count"
+            );
             assert!(!decode(&mut connection));
         }
         assert_eq!(text_of(&connection.response()), message);
-        assert_eq!(connection.input_bytes, 0);
+        assert_eq!(connection.pool.input_bytes, 0);
         assert!(connection.owns_nothing());
     }
 }
@@ -73,7 +76,7 @@ fn however_a_large_message_arrives_it_is_the_same() {
             }
             decode(&mut connection);
             assert_eq!(text_of(&connection.response()), message);
-            assert_eq!(connection.input_bytes, 0);
+            assert_eq!(connection.pool.input_bytes, 0);
         }
     }
 }
@@ -94,7 +97,7 @@ fn requests_of_one_connection_are_answered_in_order() {
     decode(&mut connection);
     let responses = connection.responses();
     assert_eq!(texts(&responses), ["1", &message, "2", &message, "3"]);
-    assert_eq!(connection.input_bytes, 0);
+    assert_eq!(connection.pool.input_bytes, 0);
 }
 
 #[test]
@@ -132,7 +135,7 @@ fn past_the_queue_of_the_pool_a_large_message_is_refused_and_a_small_one_is_not(
         "overloaded: too many large messages wait to be decoded; try again later"
     );
     assert_eq!(text_of(&responses[1]), "x");
-    assert_eq!(other.input_bytes, 0);
+    assert_eq!(other.pool.input_bytes, 0);
 }
 
 #[test]

@@ -271,9 +271,9 @@ fn probes_show_the_state_for_any_host() {
     line.harness.endpoint.serve_one_of(2);
     check(&mut line, degraded("throttled"));
     line.harness.endpoint.serve_one_of(1);
-    line.shard_output_bytes = line.rules.connection.output_bytes_per_shard_max;
+    line.pool.output_bytes = line.rules.connection.output_bytes_per_shard_max;
     check(&mut line, degraded("output_full"));
-    line.shard_output_bytes = 0;
+    line.pool.output_bytes = 0;
     check(&mut line, ok);
     *line.readiness.shards_down.get_mut() = 1;
     check(&mut line, degraded("shard_down"));

@@ -162,7 +162,7 @@ fn requests_of_both_eras_are_answered_however_their_bytes_are_split() {
         assert_eq!(next(), Received::Message(with_trailer(-4, text("m"))));
         assert_eq!(received.next(), None);
         assert_eq!(line.connection.phase, Phase::Idle);
-        assert_eq!(line.input_bytes, 0);
+        assert_eq!(line.pool.input_bytes, 0);
     }
 }
 

@@ -80,7 +80,7 @@ impl Records {
             }
             length => {
                 self.partial.reserve_exact(length.unwrap_or(HEADER_BYTES));
-                *context.input_bytes += self.partial.capacity();
+                context.pool.input_bytes += self.partial.capacity();
                 self.partial.extend_from_slice(bytes);
                 Ok(bytes.len())
             }
@@ -97,7 +97,7 @@ impl Records {
     ) -> Result<usize, Fault> {
         let needed = record_bytes(&self.partial)?.unwrap_or(HEADER_BYTES);
         let taken = bytes.len().min(needed - self.partial.len());
-        *context.input_bytes -= self.partial.capacity();
+        context.pool.input_bytes -= self.partial.capacity();
         self.partial.reserve_exact(needed - self.partial.len());
         self.partial.extend_from_slice(&bytes[..taken]);
         let known = record_bytes(&self.partial);
@@ -105,7 +105,7 @@ impl Records {
             let mut record = std::mem::take(&mut self.partial);
             open(&mut self.session, &mut record, connection, context)?;
         }
-        *context.input_bytes += self.partial.capacity();
+        context.pool.input_bytes += self.partial.capacity();
         known.map(|_| taken)
     }
 }

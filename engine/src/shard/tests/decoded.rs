@@ -20,7 +20,7 @@ async fn client_with_large(shard: &mut TestShard) -> (Client, SlotKey) {
         shard.shard.enter(true).expect("the model never fails");
         shard.shard.handle_completions();
     }
-    assert!(shard.shard.handling.input_bytes > 2000);
+    assert!(shard.shard.handling.pool.input_bytes > 2000);
     (client, key)
 }
 
@@ -66,10 +66,10 @@ fn a_large_message_is_handled_in_a_later_turn_unless_its_client_left() {
             if leaves {
                 shard.shard.close(key);
             }
-            assert!(shard.shard.handling.input_bytes > 2000);
+            assert!(shard.shard.handling.pool.input_bytes > 2000);
             assert!(shard.shard.has_work());
             shard.settle().await;
-            assert_eq!(shard.shard.handling.input_bytes, 0);
+            assert_eq!(shard.shard.handling.pool.input_bytes, 0);
             let is_answered = client.received().starts_with(b"HTTP/1.1 200 ");
             assert_eq!(is_answered, !leaves);
         });
