@@ -7,6 +7,7 @@ use corelane_io::chunk::Chunk;
 use corelane_protocol::framing::{line, websocket};
 use corelane_protocol::jsonrpc::IdScanner;
 
+use super::body::BodyElsewhere;
 use super::in_flight::InFlight;
 use super::posted::PostedMessage;
 use super::reply::Reply;
@@ -27,6 +28,8 @@ pub(crate) struct MessageChannel {
     pub(super) changes: Vec<(u32, Vec<u8>)>,
     /// Bytes of the answers that wait behind the send under way.
     pub(super) answer_bytes: u32,
+    /// The message that is decoded elsewhere.
+    pub(crate) decoding: Option<Box<BodyElsewhere>>,
     /// The connection ends when all requests are answered.
     pub(super) is_ending: bool,
 }
@@ -81,6 +84,7 @@ impl MessageChannel {
             in_flight: InFlight::default(),
             changes: Vec::new(),
             answer_bytes: 0,
+            decoding: None,
             is_ending: false,
         }
     }

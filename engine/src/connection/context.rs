@@ -7,7 +7,7 @@ use super::buffers::ConnectionBuffers;
 use super::cors::Cors;
 use super::http_settings::HttpSettings;
 use super::posted::PostedMessage;
-use super::probe::Readiness;
+use super::readiness::Readiness;
 use super::response::{Date, HeadFields};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;

@@ -33,6 +33,7 @@ impl Connection {
             Phase::ReadingMessage => Timer::Body,
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
+            Phase::DecodingMessage => Timer::None,
             Phase::Waiting => Timer::Slow,
             Phase::Streaming | Phase::Padding => Timer::KeepAlive,
             Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
@@ -85,7 +86,7 @@ impl Connection {
             return buffers.is_paused;
         }
         let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
-        let waits = self.phase == Phase::Idle || self.is_answering();
+        let waits = self.phase == Phase::Idle || self.is_answering() || self.is_decoding_message();
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
     }
 

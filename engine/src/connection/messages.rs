@@ -7,10 +7,12 @@
 //! it. A session belongs to the connection and ends with it.
 
 use corelane_protocol::binding::claims::Claims;
+use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::line::write_line;
 use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
 use corelane_protocol::jsonrpc::OwnedId;
 
+use super::body::RequestBody;
 use super::channel::{MessageChannel, Outgoing};
 use super::context::Context;
 use super::http::{Connection, Phase};
@@ -54,7 +56,8 @@ impl Connection {
         self.buffers(context).open_channel()
     }
 
-    /// Handles whole messages at the start of `input`; returns how many bytes they took.
+    /// Handles whole messages at the start of `input`, on a connection that began as one of HTTP.
+    /// Returns how many bytes they took.
     pub(super) fn process_messages(
         &mut self,
         input: &mut [u8],
@@ -62,12 +65,11 @@ impl Connection {
     ) -> usize {
         match self.channel() {
             Some(channel) if channel.is_websocket() => self.process_frames(input, context),
-            Some(channel) if channel.outgoing().is_some() => {
+            _ => {
                 // No request can follow: the answer to this one does not end.
                 self.phase = Phase::Idle;
                 input.len()
             }
-            _ => self.process_lines(input, context),
         }
     }
 
@@ -76,9 +78,17 @@ impl Connection {
         self.channel()?.outgoing()
     }
 
-    /// Handles one message.
+    /// Handles one message, or lets it be decoded elsewhere.
     pub(crate) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
+        if context.endpoint.decodes_elsewhere(message.len()) {
+            return self.decode_message(message.to_vec(), 0..message.len(), context);
+        }
         self.sequence = self.next_sequence();
+        self.handle_body(RequestBody::Bytes(message), context);
+    }
+
+    /// Handles the message that has the present number.
+    pub(super) fn handle_body(&mut self, body: RequestBody<'_>, context: &mut Context<'_>) {
         let channel = self.channel();
         let overload = overload(channel, context);
         let on_channel = Channel {
@@ -97,10 +107,20 @@ impl Connection {
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
         let mut scratch = std::mem::take(&mut context.pool.scratch);
         scratch.clear();
-        let (disposition, id) =
-            context
-                .endpoint
-                .handle_channel_message(inbound, message, &mut scratch);
+        let endpoint = &mut context.endpoint;
+        let (disposition, id) = match body {
+            RequestBody::Bytes(message) => {
+                endpoint.handle_channel_message(inbound, message, &mut scratch)
+            }
+            RequestBody::Decoded(message) => {
+                endpoint.handle_large_channel_message(inbound, message, &mut scratch)
+            }
+            RequestBody::Undecodable(error, id) => {
+                let id = id.as_ref().map(OwnedId::as_id);
+                let refused = endpoint.refuse(id, Reason::Undecodable(error), &mut scratch);
+                (refused, None)
+            }
+        };
         if !scratch.is_empty() {
             self.write_framed(&scratch, context);
         }
@@ -193,7 +213,8 @@ impl Connection {
             Exchange::CHANNEL => channel.session.is_some(),
             sequence => channel.in_flight.contains(sequence),
         };
-        self.is_between_answers() && self.channel().is_some_and(has_place)
+        let is_open = self.is_between_answers() || self.is_decoding_message();
+        is_open && self.channel().is_some_and(has_place)
     }
 
     /// A part of the answer to the request `sequence`, or a message of the channel itself.
@@ -241,7 +262,7 @@ impl Connection {
     }
 
     /// Writes a message behind the changes that have waited.
-    fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
+    pub(super) fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
         self.release_channel_changes(context);
         self.write_framed(message, context);
     }
@@ -345,7 +366,7 @@ impl Connection {
 
     /// Whether everything that the peer has sent, and ever will, was handled.
     pub(crate) fn is_input_over(&self) -> bool {
-        self.is_read_closed && !self.has_requests_left_over()
+        self.is_read_closed && !self.has_requests_left_over() && !self.is_decoding_message()
     }
 
     /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it

@@ -4,21 +4,11 @@
 //! run, because the next connection may come to any of them; the load is its own.
 //! A probe is served while calls are refused, so that a server that is busy does not look dead.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use corelane_protocol::framing::http1::Status;
 
 use super::context::Context;
-
-/// Whether the shards of a server take new clients. Written when a shard starts or ends, and read
-/// by probes.
-#[derive(Debug, Default)]
-pub(crate) struct Readiness {
-    /// Shards that do not run.
-    pub(crate) shards_down: AtomicUsize,
-    /// The server is to drain soon: new clients should go to another one.
-    pub(crate) is_leaving: AtomicBool,
-}
 
 /// The question of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -223,7 +223,7 @@ fn handle(
         (Route::Post, RequestBody::Decoded(message)) => {
             endpoint.handle_large_message(inbound, message, out)
         }
-        (Route::Post, RequestBody::Undecodable(error)) => {
+        (Route::Post, RequestBody::Undecodable(error, _)) => {
             endpoint.refuse(None, Reason::Undecodable(error), out)
         }
         (

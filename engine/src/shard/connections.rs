@@ -3,6 +3,7 @@
 use corelane_protocol::binding::refusal::Reason;
 
 use super::work::Shard;
+use crate::connection::body::BodyElsewhere;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
@@ -288,11 +289,7 @@ impl Shard {
             if let Some(call) = waiting.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
             }
-            if let Some(body) = &waiting.decoding
-                && self.handling.endpoint.cancel_decoding(body.job)
-            {
-                self.handling.pool.input_bytes -= body.held_bytes;
-            }
+            self.forget_decoding(waiting.decoding.as_deref());
             if waiting.has_stream() {
                 self.handling.meter.uncount(Counter::StreamsOpen);
             }
@@ -302,11 +299,21 @@ impl Shard {
         }
     }
 
+    /// Takes the body of a closed connection back, unless its decoding has begun.
+    fn forget_decoding(&mut self, body: Option<&BodyElsewhere>) {
+        if let Some(body) = body
+            && self.handling.endpoint.cancel_decoding(body.job)
+        {
+            self.handling.pool.input_bytes -= body.held_bytes;
+        }
+    }
+
     /// Ends the calls and streams of a closed channel, its session first.
     fn channel_gone(&mut self, key: SlotKey, mut channel: MessageChannel) {
         for post in channel.held_mut().into_iter().flat_map(std::mem::take) {
             self.refuse_post(&post, Reason::SessionUnknown);
         }
+        self.forget_decoding(channel.decoding.as_deref());
         self.note_capacity();
         if channel.is_websocket() {
             self.handling.meter.uncount(Counter::WebSocketsOpen);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::connection::probe::Readiness;
+use crate::connection::readiness::Readiness;
 use crate::handler::activity::Activity;
 use crate::meter::MeterSnapshot;
 use corelane_io::wake::Waker;

@@ -17,7 +17,8 @@ impl Shard {
             let exchange = decoded.exchange;
             let key = exchange.slot;
             let connection = self.slots.get_mut(key);
-            let Some(connection) = connection.filter(|it| it.awaits(exchange.sequence)) else {
+            let Some(connection) = connection.filter(|it| it.awaits_decoded(exchange.sequence))
+            else {
                 self.handling.endpoint.discard_decoded(decoded);
                 continue;
             };
@@ -27,6 +28,7 @@ impl Shard {
             } else {
                 let out = context.out.take();
                 self.finish_step(key, out);
+                self.release_posts(key);
             }
         }
         count > 0

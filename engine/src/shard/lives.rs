@@ -8,7 +8,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
-use crate::connection::probe::Readiness;
+use crate::connection::readiness::Readiness;
 
 /// The lives of all shards of a server.
 #[derive(Debug)]

@@ -53,7 +53,9 @@ impl Shard {
         let Some(connection) = connection.filter(|_| is_of_client) else {
             return self.refuse_post(&post, Reason::SessionUnknown);
         };
-        if !connection.holds_posts() && !connection.has_much_output(&self.profile.connection) {
+        let takes_message = !connection.has_much_output(&self.profile.connection)
+            && !connection.is_decoding_message();
+        if !connection.holds_posts() && takes_message {
             return self.handle_post(key, &post);
         }
         if let Err(post) = connection.hold_post(post, self.profile.lines.in_flight_max) {
@@ -66,6 +68,7 @@ impl Shard {
     pub(super) fn release_posts(&mut self, key: SlotKey) {
         while let Some(connection) = self.slots.get_mut(key)
             && !connection.has_much_output(&self.profile.connection)
+            && !connection.is_decoding_message()
             && let Some(post) = connection.next_post()
         {
             self.handle_post(key, &post);

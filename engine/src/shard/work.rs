@@ -22,7 +22,7 @@ use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::http::Connection;
-use crate::connection::probe::Readiness;
+use crate::connection::readiness::Readiness;
 use crate::connection::response::Date;
 use crate::guard::peer::KnownPeers;
 use crate::handler::event_queue::{CallKey, EventQueue};

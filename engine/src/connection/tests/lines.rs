@@ -41,7 +41,7 @@ fn send(line: &mut TestConnection, messages: &[&str]) {
 
 /// The messages that the peer received, one on each line.
 #[track_caller]
-fn messages(line: &mut TestConnection) -> Vec<Value> {
+pub(super) fn messages(line: &mut TestConnection) -> Vec<Value> {
     let sent = line.take_sent();
     let lines = sent.split_inclusive(|byte| *byte == b'\n');
     let parse = |line: &[u8]| {

@@ -11,7 +11,7 @@ use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
-use crate::connection::probe::Readiness;
+use crate::connection::readiness::Readiness;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
 use crate::connection::source::Source;
