@@ -10,6 +10,7 @@ use super::body::{PostponedRequest, RequestBody};
 use super::buffers::WaitingRequest;
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
+use super::http_settings::HttpSettings;
 use super::plain::{self, Plain, probe_of};
 use super::preconditions::{overload, principal_of};
 use super::reply::Reply;
@@ -265,7 +266,16 @@ fn check<'a>(
         let text = "this address serves WebSocket: send a GET with Upgrade: websocket";
         return Err(Reason::UpgradeRequired(text));
     }
-    let routed = http::route(head, &rules.http_settings.endpoint_paths);
+    let HttpSettings {
+        endpoint_paths,
+        exact_endpoint,
+        ..
+    } = &rules.http_settings;
+    let is_exact = || head.query.is_none() && endpoint_paths.iter().any(|it| it == head.path);
+    let routed = match *exact_endpoint && !is_exact() {
+        true => Err(Reason::Path(&endpoint_paths[0])),
+        false => http::route(head, endpoint_paths),
+    };
     let route = routed.map_err(|reason| plain::other_target(reason, head, rules))?;
     let principal = principal_of(head, rules, known)?;
     let accept = reply.accept;
