@@ -253,9 +253,9 @@ impl Rings {
 
     /// Enters again while entries bring many completions and leave work, until `max` are ready.
     ///
-    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the rest of a burst would
-    /// wait in the kernel, where its order is fixed. Work that comes later, piece by piece, is left
-    /// to the next turn: an entry for each would cost more than it.
+    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the rest of a burst
+    /// would wait in the kernel, where its order is fixed. Work that comes later, piece by piece,
+    /// is left to the next turn: an entry for each would cost more than it.
     ///
     /// # Errors
     /// As [`Rings::enter`].

@@ -1,8 +1,8 @@
-//! Clients of the official SDKs, FastMCP, the MCP Inspector and mcp-remote, in both eras, over every
-//! transport that they have, without and with TLS.
+//! Clients of the official SDKs, FastMCP, the MCP Inspector and mcp-remote, in both eras, over
+//! every transport that they have, without and with TLS.
 //!
-//! Each row is a script that goes through what a host does with a server and ends with the exit code
-//! of its first check that fails.
+//! Each row is a script that goes through what a host does with a server and ends with the exit
+//! code of its first check that fails.
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
