@@ -30,6 +30,10 @@ impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose subject is its issuer for self-signed.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of tests");
         let key = KeyPair::generate().expect("a key can be made");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("it signs itself");
         let directory = tempfile::tempdir().expect("a directory can be made");

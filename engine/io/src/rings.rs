@@ -251,20 +251,20 @@ impl Rings {
         }
     }
 
-    /// Enters again while the kernel has work to finish and fewer than `max` completions are ready.
+    /// Enters again while entries bring many completions and leave work, until `max` are ready.
     ///
-    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the rest of a burst would
-    /// wait in the kernel, where its order is fixed. There are no more entries than it takes to
-    /// finish `max` pieces, whatever arrives meanwhile.
+    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the rest of a burst
+    /// would wait in the kernel, where its order is fixed. Work that comes later, piece by piece,
+    /// is left to the next turn: an entry for each would cost more than it.
     ///
     /// # Errors
     /// As [`Rings::enter`].
     pub fn gather(&mut self, max: usize) -> io::Result<()> {
-        for _ in 0..max.div_ceil(FINISHED_PER_ENTRY) {
-            if !self.has_unfinished() || self.ready() >= max {
-                break;
-            }
+        let (mut before, mut ready) = (0, self.ready());
+        while ready < max && ready - before >= FINISHED_PER_ENTRY && self.has_unfinished() {
             self.enter(Wait::No)?;
+            before = ready;
+            ready = self.ready();
         }
         Ok(())
     }

@@ -102,7 +102,7 @@ impl Connection {
             let endpoint = &mut context.endpoint;
             let notice = endpoint.handle_hang_up_of_calls(session, exchange);
             let notice = notice.map(|notice| (session.home, Box::new(notice)));
-            context.forwards.extend(notice);
+            context.effects.forwards.extend(notice);
             return false;
         }
         stream.is_some_and(StreamOwner::stays_open)

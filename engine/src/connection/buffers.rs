@@ -2,10 +2,10 @@
 
 use corelane_protocol::framing::http1::Framer;
 
+use super::body::BodyElsewhere;
 use super::channel::{Framing, Lines, MessageChannel};
 use super::reply::Reply;
 use crate::handler::event_queue::CallKey;
-use crate::handler::offload::JobId;
 use crate::mcp::{EventId, StreamOwner};
 use corelane_io::chunk::Chunk;
 
@@ -79,15 +79,6 @@ impl WaitingRequest {
     pub(crate) fn has_stream(&self) -> bool {
         self.stream.is_some_and(StreamOwner::is_stream)
     }
-}
-
-/// A body that is decoded elsewhere.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BodyElsewhere {
-    /// The work of decoding it.
-    pub(crate) job: JobId,
-    /// Bytes held for it, which count among those of unfinished requests.
-    pub(crate) held_bytes: usize,
 }
 
 /// Responses to a batch. The endpoint bounds their bytes.

@@ -33,6 +33,7 @@ impl Connection {
             Phase::ReadingMessage => Timer::Body,
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
+            Phase::DecodingMessage => Timer::None,
             Phase::Waiting => Timer::Slow,
             Phase::Streaming | Phase::Padding => Timer::KeepAlive,
             Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
@@ -85,7 +86,7 @@ impl Connection {
             return buffers.is_paused;
         }
         let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
-        let waits = self.phase == Phase::Idle || self.is_answering();
+        let waits = self.phase == Phase::Idle || self.is_answering() || self.is_decoding_message();
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
     }
 
@@ -219,7 +220,7 @@ impl Connection {
             None => buffers.output = Some(chunk),
             Some(output) => {
                 output.extend_from_slice(&chunk);
-                context.chunks.give(chunk);
+                context.pool.chunks.give(chunk);
             }
         }
     }
@@ -281,7 +282,7 @@ impl Connection {
 
     /// Refuses the unfinished request of the connection if it is too much for the shard.
     pub(super) fn shed_input_if_much(&mut self, context: &mut Context<'_>) {
-        if *context.input_bytes > context.input_bytes_max && self.is_between_answers() {
+        if context.pool.input_bytes > context.pool.input_bytes_max && self.is_between_answers() {
             self.shed_input(context);
         }
     }
@@ -310,7 +311,7 @@ impl Connection {
 
     pub(super) fn buffers(&mut self, context: &mut Context<'_>) -> &mut ConnectionBuffers {
         self.buffers
-            .get_or_insert_with(|| context.spare_buffers.pop().unwrap_or_default())
+            .get_or_insert_with(|| context.pool.spare.pop().unwrap_or_default())
     }
 
     /// Releases the buffers when they are empty.
@@ -323,10 +324,10 @@ impl Connection {
                 .is_some_and(|buffers| buffers.is_spent());
         if is_spent
             && let Some(mut buffers) = self.buffers.take()
-            && context.spare_buffers.len() < SPARE_BUFFERS_MAX
+            && context.pool.spare.len() < SPARE_BUFFERS_MAX
         {
             *buffers = ConnectionBuffers::default();
-            context.spare_buffers.push(buffers);
+            context.pool.spare.push(buffers);
         }
     }
 }

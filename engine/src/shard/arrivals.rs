@@ -1,187 +1,74 @@
-//! Input that has arrived and waits for its turn.
-//!
-//! Simple version: handle each completion when it is reaped. Deviation: with many requests ready at
-//! once, or slow ones, a ping or a cancellation then waits until all of those before it are
-//! answered. So a turn answers requests for a bounded time, and further input waits here. Pings,
-//! notifications and responses go before it, but not before earlier input of their own connection.
-//! Waiting input holds its receive buffer and nothing else.
+//! Input that waits for its turn.
 //!
 //! The connections take turns, in the order in which they began to wait, and each has its input
 //! handled together: answers in one send bring further requests in one receive, and a client that
-//! pipelines costs half as much.
+//! pipelines costs half as much. Waiting input holds its receive buffer and nothing else.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::work::Shard;
-use corelane_io::ring::{Completion, Received};
+use corelane_io::ring::Completion;
 use corelane_io::slots::SlotKey;
-use corelane_protocol::binding::precedence::goes_first;
 
-/// Requests between two looks at the clock.
-const REQUESTS_PER_LOOK: u32 = 8;
-
-/// Input that waits, by connection.
+/// Input that waits.
 #[derive(Default)]
 pub(super) struct Arrivals {
-    /// Connections with input, in the order of their turns.
-    order: VecDeque<SlotKey>,
-    by_connection: HashMap<SlotKey, VecDeque<Completion>, foldhash::fast::RandomState>,
-    /// The connection whose turn it is.
-    current: Option<(SlotKey, VecDeque<Completion>)>,
-    /// Pieces of input of all connections.
-    len: usize,
+    /// In the order of arrival.
+    pieces: VecDeque<(SlotKey, Completion)>,
+    /// Further input of the connection whose turn it is.
+    current: VecDeque<(SlotKey, Completion)>,
+    /// Pieces of all kinds by the index of their slot, as far as there were any.
+    counts: Vec<u16>,
 }
 
 impl Arrivals {
+    /// Pieces of input of all connections.
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.pieces.len() + self.current.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.pieces.is_empty() && self.current.is_empty()
     }
 
-    /// Whether input of a connection waits.
+    /// Whether input of a connection waits, or of an earlier one in its slot.
     pub(super) fn has(&self, key: SlotKey) -> bool {
-        let current = self.current.as_ref().filter(|(_, it)| !it.is_empty());
-        current.is_some_and(|(of, _)| *of == key) || self.by_connection.contains_key(&key)
+        let count = self.counts.get(key.index as usize);
+        count.is_some_and(|count| *count > 0)
     }
 
     /// Adds input behind that of its connection.
     pub(super) fn push(&mut self, key: SlotKey, completion: Completion) {
-        self.len += 1;
-        let waiting = self.by_connection.entry(key).or_default();
-        if waiting.is_empty() {
-            self.order.push_back(key);
+        let index = key.index as usize;
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
         }
-        waiting.push_back(completion);
+        // Fewer pieces than buffers, which are fewer than this type counts.
+        self.counts[index] += 1;
+        self.pieces.push_back((key, completion));
     }
 
     /// Takes input of the connection whose turn it is; without more, it is the turn of the next.
     pub(super) fn next(&mut self) -> Option<Completion> {
-        loop {
-            if let Some((_, waiting)) = &mut self.current
-                && let Some(completion) = waiting.pop_front()
-            {
-                self.len -= 1;
-                return Some(completion);
-            }
-            let key = self.order.pop_front()?;
-            self.current = self.by_connection.remove(&key).map(|it| (key, it));
+        if let Some((key, completion)) = self.current.pop_front() {
+            self.counts[key.index as usize] -= 1;
+            return Some(completion);
         }
+        let (key, completion) = self.pieces.pop_front()?;
+        self.counts[key.index as usize] -= 1;
+        if self.has(key) {
+            for _ in 0..self.pieces.len() {
+                let piece = self.pieces.pop_front().expect("it was counted");
+                match piece.0.index == key.index {
+                    true => self.current.push_back(piece),
+                    false => self.pieces.push_back(piece),
+                }
+            }
+        }
+        Some(completion)
     }
 
     /// Ends the turn of a connection, whose further input waits behind that of all others.
     pub(super) fn end_turn(&mut self) {
-        if let Some((key, waiting)) = self.current.take_if(|(_, waiting)| !waiting.is_empty()) {
-            self.order.push_back(key);
-            let other = self.by_connection.insert(key, waiting);
-            assert!(other.is_none(), "input came during the turn of {key:?}");
-        }
-    }
-}
-
-impl Shard {
-    /// Handles the completions of the ring, at most a budget of them, and answers requests as long
-    /// as there is time. Returns whether there was anything, not counting a tick.
-    pub(super) fn handle_completions(&mut self) -> bool {
-        let mut completions = std::mem::take(&mut self.completions);
-        // Input may wait in half of the receive buffers; the others bring input that goes first.
-        let arrivals_max = self.profile.ring.buffer_count as usize / 2;
-        let room = arrivals_max - self.arrivals.len();
-        let most = room.min(self.profile.budget.completions_per_turn as usize);
-        let ready = self.rings.ready() + self.arrivals.len();
-        let count = self.rings.reap(&mut completions, most);
-        let has_waiting = !self.arrivals.is_empty();
-        let mut is_crowded = has_waiting;
-        self.begin_requests(self.now_us, has_waiting || !self.leftover.is_empty());
-        for completion in completions.drain(..) {
-            if is_crowded {
-                self.handle_or_keep(completion);
-                continue;
-            }
-            self.handling.requests_per_connection = self.requests_per_connection();
-            self.handle_completion(completion);
-            if !self.has_time() {
-                is_crowded = true;
-                self.begin_requests(self.clock_us(), true);
-            }
-        }
-        if has_waiting {
-            self.begin_requests(self.clock_us(), !self.leftover.is_empty());
-            self.handle_arrivals();
-        }
-        let left = self.rings.ready() + self.arrivals.len();
-        let handled = ready.saturating_sub(left);
-        self.loop_delay.begin_turn(self.now_us, ready, handled);
-        self.completions = completions;
-        has_waiting || count > usize::from(self.has_ticked)
-    }
-
-    /// Begins to answer requests of one kind at this time: those that go first, new ones, or
-    /// leftover ones. If there are some of another kind too, there is half of the time of a turn.
-    pub(super) fn begin_requests(&mut self, now_us: u64, is_shared: bool) {
-        let time_us = self.profile.budget.request_time_us;
-        self.requests_until_us = now_us + if is_shared { time_us / 2 } else { time_us };
-        self.handling.requests_since_look = 0;
-    }
-
-    /// Whether there is time for another request of the kind; for some of them there always is. The
-    /// clock is read now and then.
-    #[inline]
-    pub(super) fn has_time(&mut self) -> bool {
-        if self.handling.requests_since_look < REQUESTS_PER_LOOK {
-            return true;
-        }
-        let has_time = self.clock_us() < self.requests_until_us;
-        if has_time {
-            self.handling.requests_since_look = 0;
-        }
-        has_time
-    }
-
-    /// Microseconds since the shard was started.
-    pub(super) fn clock_us(&self) -> u64 {
-        (self.clock)().as_micros() as u64
-    }
-
-    /// Handles a completion, unless it brings input that has to wait.
-    fn handle_or_keep(&mut self, completion: Completion) {
-        if let Completion::Received { key, ref outcome }
-        | Completion::Streamed {
-            key, ref outcome, ..
-        } = completion
-            && !self.passes(key, outcome)
-        {
-            return self.arrivals.push(key, completion);
-        }
-        self.handling.requests_per_connection = 1;
-        self.handle_completion(completion);
-    }
-
-    /// Whether this outcome is handled before other input that waits.
-    fn passes(&mut self, key: SlotKey, outcome: &Received) -> bool {
-        match outcome {
-            Received::Data { buffer, bytes, .. } => {
-                let buffers = self.rings.of(key).buffers();
-                goes_first(buffers.bytes(buffer, *bytes))
-                    && !self.arrivals.has(key)
-                    && self.has_time()
-            }
-            // Nothing was received: what comes next is to be received soon.
-            Received::WouldBlock | Received::NoBuffers => !self.is_ending(key),
-            Received::EndOfStream | Received::Failed { .. } => !self.arrivals.has(key),
-        }
-    }
-
-    /// Handles input that waits, one connection after the other, while there is time.
-    fn handle_arrivals(&mut self) {
-        while self.has_time()
-            && let Some(completion) = self.arrivals.next()
-        {
-            self.handling.requests_per_connection = self.requests_per_connection();
-            self.handle_completion(completion);
-        }
-        self.arrivals.end_turn();
+        self.pieces.append(&mut self.current);
     }
 }

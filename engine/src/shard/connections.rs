@@ -3,6 +3,7 @@
 use corelane_protocol::binding::refusal::Reason;
 
 use super::work::Shard;
+use crate::connection::body::BodyElsewhere;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
@@ -70,10 +71,10 @@ impl Shard {
         outcome: Result<usize, i32>,
     ) {
         let Some(connection) = self.slots.get_mut(key) else {
-            return self.handling.chunks.give(chunk);
+            return self.handling.pool.chunks.give(chunk);
         };
         let Ok(bytes) = outcome else {
-            self.handling.chunks.give(chunk);
+            self.handling.pool.chunks.give(chunk);
             return self.close(key);
         };
         self.handling.meter.add(Counter::BytesOut, bytes as u64);
@@ -83,8 +84,8 @@ impl Shard {
             self.rings.of(key).send(key, chunk, sent);
             return self.finish_step(key, None);
         }
-        self.handling.chunks.give(chunk);
-        self.handling.output_bytes -= connection.held_output_bytes();
+        self.handling.pool.chunks.give(chunk);
+        self.handling.pool.output_bytes -= connection.held_output_bytes();
         let next = connection.end_send(bytes, &self.profile.connection);
         let waits = connection.awaits_any();
         if next.is_none() && connection.holds_changes() {
@@ -128,7 +129,7 @@ impl Shard {
                 self.begin_send(key, chunk);
             }
             let connection = self.slots.get_mut(key).expect("it was there above");
-            self.handling.output_bytes += connection.held_output_bytes() - held_before;
+            self.handling.pool.output_bytes += connection.held_output_bytes() - held_before;
         }
         let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
@@ -186,7 +187,7 @@ impl Shard {
 
     /// Looks up the peers that requests wait for.
     fn look_up_peers(&mut self) {
-        while let Some((key, request)) = self.handling.postponed.pop() {
+        while let Some((key, request)) = self.handling.effects.postponed.pop() {
             if self.slots.get(key).is_none() {
                 continue;
             }
@@ -261,8 +262,8 @@ impl Shard {
             self.forget_secured(key, connection.is_sending());
         }
         self.wheel.cancel(key.index);
-        self.forget_admitted(key, connection.source);
-        self.handling.output_bytes -= connection.held_output_bytes();
+        self.forget_admitted(key);
+        self.handling.pool.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
@@ -270,7 +271,7 @@ impl Shard {
             return;
         };
         if let Some(output) = buffers.output.take() {
-            context.chunks.give(output);
+            context.pool.chunks.give(output);
         }
         let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
@@ -291,11 +292,7 @@ impl Shard {
             if let Some(call) = waiting.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
             }
-            if let Some(body) = &waiting.decoding
-                && self.handling.endpoint.cancel_decoding(body.job)
-            {
-                self.handling.input_bytes -= body.held_bytes;
-            }
+            self.forget_decoding(waiting.decoding.as_deref());
             if waiting.has_stream() {
                 self.handling.meter.uncount(Counter::StreamsOpen);
             }
@@ -305,11 +302,21 @@ impl Shard {
         }
     }
 
+    /// Takes the body of a closed connection back, unless its decoding has begun.
+    fn forget_decoding(&mut self, body: Option<&BodyElsewhere>) {
+        if let Some(body) = body
+            && self.handling.endpoint.cancel_decoding(body.job)
+        {
+            self.handling.pool.input_bytes -= body.held_bytes;
+        }
+    }
+
     /// Ends the calls and streams of a closed channel, its session first.
     fn channel_gone(&mut self, key: SlotKey, mut channel: MessageChannel) {
         for post in channel.held_mut().into_iter().flat_map(std::mem::take) {
             self.refuse_post(&post, Reason::SessionUnknown);
         }
+        self.forget_decoding(channel.decoding.as_deref());
         self.note_capacity();
         if channel.is_websocket() {
             self.handling.meter.uncount(Counter::WebSocketsOpen);

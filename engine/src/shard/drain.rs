@@ -37,7 +37,6 @@ impl Shard {
         }
         match self.drain {
             Drain::No => {
-                self.handling.is_leaving = self.control.is_leaving.load(Ordering::Relaxed);
                 if self.has_lost_its_channel() || self.control.drain.load(Ordering::Relaxed) {
                     self.begin_drain();
                 }

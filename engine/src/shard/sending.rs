@@ -31,10 +31,10 @@ impl Shard {
         {
             let held_before = connection.held_output_bytes() + output.capacity();
             chunk.extend_from_slice(&output);
-            self.handling.chunks.give(output);
+            self.handling.pool.chunks.give(output);
             connection.begin_send(&chunk);
-            self.handling.output_bytes += connection.held_output_bytes();
-            self.handling.output_bytes -= held_before;
+            self.handling.pool.output_bytes += connection.held_output_bytes();
+            self.handling.pool.output_bytes -= held_before;
         }
         self.rings.of(key).send(key, chunk, 0);
     }

@@ -20,6 +20,8 @@ use std::ops::Range;
 
 /// Buffers offered to multishot receives that brought nothing lately.
 const STREAM_BUFFERS_MIN: usize = 32;
+/// Buffers that a multishot receive which found none is taken to have needed.
+const FURTHER_BUFFERS: usize = 8;
 /// With each submission the remembered peak of received buffers falls by this part of it.
 const STREAMED_PEAK_FORGOTTEN: usize = 16;
 
@@ -297,6 +299,7 @@ impl Flight {
             libc::EAGAIN => Received::WouldBlock,
             libc::ENOBUFS => {
                 self.counters.no_buffers += 1;
+                self.streamed += FURTHER_BUFFERS;
                 Received::NoBuffers
             }
             errno => Received::Failed { errno },

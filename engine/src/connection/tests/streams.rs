@@ -181,7 +181,7 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     line.step(Connection::begin_slow_answer);
     assert!(line.take_sent().is_empty());
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
-    let exchange: Exchange = line.forwards.pop().unwrap().1.exchange;
+    let exchange: Exchange = line.effects.forwards.pop().unwrap().1.exchange;
     assert!(line.deliver(exchange, Part::StreamOpen(StreamOwner::Session(of(id)))));
     assert_eq!(line.connection.phase, Phase::Streaming);
     assert_eq!(line.harness.count(Counter::StreamsOpen), 1);

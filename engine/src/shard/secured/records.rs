@@ -80,7 +80,7 @@ impl Records {
             }
             length => {
                 self.keep(bytes, length.unwrap_or(HEADER_BYTES));
-                *context.input_bytes += self.partial.capacity();
+                context.pool.input_bytes += self.partial.capacity();
                 Ok(bytes.len())
             }
         }
@@ -99,14 +99,14 @@ impl Records {
             .record_bytes(&self.partial)?
             .unwrap_or(HEADER_BYTES);
         let taken = bytes.len().min(needed - self.partial.len());
-        *context.input_bytes -= self.partial.capacity();
+        context.pool.input_bytes -= self.partial.capacity();
         self.keep(&bytes[..taken], needed);
         let known = self.session.record_bytes(&self.partial);
         if known == Ok(Some(self.partial.len())) {
             let mut record = std::mem::take(&mut self.partial);
             open(&mut self.session, &mut record, connection, context)?;
         }
-        *context.input_bytes += self.partial.capacity();
+        context.pool.input_bytes += self.partial.capacity();
         known.map(|_| taken)
     }
 

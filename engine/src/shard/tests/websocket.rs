@@ -132,7 +132,7 @@ fn a_client_that_leaves_within_a_frame_or_a_message_takes_nothing_along() {
                 leave(&client);
                 shard.settle().await;
                 assert!(shard.phase(key).is_none());
-                assert_eq!(shard.shard.handling.input_bytes, 0);
+                assert_eq!(shard.shard.handling.pool.input_bytes, 0);
             }
         }
     });
