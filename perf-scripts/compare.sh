@@ -34,8 +34,9 @@ the baseline, as `corelane-load compare RECORD` does.
   W-OPEN-80   the same at 80 %
   W-ACCEPT    W-CALL-26 with a new connection for each call
   W-LINE      64 connections with a message on each line, 32 calls in flight on each
-  W-TLS       W-CALL-26 with and without TLS in turn, as servers NAME-tls and NAME; and what TLS adds
-              to the CPU time of a call, divided by what it adds in the baseline, where rustls does it
+  W-TLS       W-CALL-26 with and without TLS in turn, as servers NAME-tls and NAME; and what TLS
+              adds to the CPU time of a call, divided by what it adds in the baseline, where rustls
+              does it
   W-LINE-TLS  the same of W-LINE. These three take the baseline and Corelane only
 The baseline and axum-static answer everything with the same bytes and know no sessions: in
 W-CALL-25 they get the requests of W-CALL-26, which are longer.

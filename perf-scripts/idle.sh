@@ -8,9 +8,9 @@ usage() {
     cat <<'END'
 usage: idle.sh [options] [N]
 W-IDLE: for each transport starts Corelane on one core, holds N connections to it from corelane-load
-on another core, each after a tools/call of its own, and then makes calls on 1 % of them each second,
-in an open loop. Prints the memory and CPU time of each connection and the latency of the calls, and
-keeps each run as a line of JSON. Anything lost or answered wrongly fails the run.
+on another core, each after a tools/call of its own, and then makes calls on 1 % of them each
+second, in an open loop. Prints the memory and CPU time of each connection and the latency of the
+calls, and keeps each run as a line of JSON. Anything lost or answered wrongly fails the run.
 
   N                   connections (default 10000)
   --transports LIST   of http,https,ws,wss,tcp,tcps (default all)

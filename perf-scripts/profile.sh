@@ -29,7 +29,8 @@ kernel.kptr_restrict=0.
 END
 }
 
-seconds=5 lines=60 server=corelane pid='' url='' data='' server_core=0 load_core=1 load=() scheme=http
+seconds=5 lines=60 server=corelane pid='' url='' data=''
+server_core=0 load_core=1 load=() scheme=http
 # Samples a second: a prime, so as not to keep step with anything periodic.
 readonly samples_per_s=4999
 

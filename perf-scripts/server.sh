@@ -78,7 +78,8 @@ is_secured() {
     [[ $1 =~ ^(https|wss|tcps)$ ]]
 }
 
-# make_certificate: makes $scratch/chain.pem and key.pem, and sets tls_profile to a profile with them.
+# make_certificate: makes $scratch/chain.pem and key.pem, and sets tls_profile to a profile with
+# them.
 make_certificate() {
     need openssl openssl
     tls_profile=$scratch/tls.toml
@@ -167,8 +168,8 @@ start_server() {
 }
 
 # start_baseline CORE [SCHEME], start_corelane CORE [SCHEME] and so on: start_server with the binary
-# built and its arguments. SCHEME is that of the address, such as tcps; make_certificate comes before
-# one with TLS.
+# built and its arguments. SCHEME is that of the address, such as tcps; make_certificate comes
+# before one with TLS.
 start_baseline() {
     local flags=()
     ! is_secured "${2:-http}" ||

@@ -4,9 +4,7 @@
 //! the end. Deviation: the kernel takes buffers in the order given, so that version walks through
 //! all the memory even if little is in use. Here buffers wait in a stack of our own, and before
 //! each submission the kernel is offered just as many as receives are under way: the buffer used
-//! last is used next, and memory touched follows the burst, not the pool. A multishot receive of a
-//! peer that sends much at once uses several, and ends when there is none: then more are offered,
-//! and fewer again with time.
+//! last is used next, and memory touched follows the burst, not the pool.
 //!
 //! Invariant: a buffer is in exactly one of three states: free (in the stack), offered (the kernel
 //! may write to it) or held (a [`BufferId`] exists for it). Only a held buffer can be read or
@@ -20,11 +18,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The most buffers a ring may have: io_uring_register_buf_ring(3).
 pub const BUFFERS_MAX: u16 = 1 << 15;
-
-/// Buffers that are offered beyond those of the receives after these did not suffice, at first.
-const SPARE_MIN: usize = 8;
-/// After so many submissions that found enough, one less is offered.
-const SUBMISSIONS_PER_SPARE: u8 = 16;
 
 /// The right to one received buffer: read it, then hand it to [`BufferRing::recycle`].
 ///
@@ -46,12 +39,6 @@ pub struct BufferRing {
     free: Vec<u16>,
     /// Buffers that the kernel has and has not used, by the completions reaped so far.
     offered: usize,
-    /// How many are offered beyond one for each receive.
-    spare: usize,
-    /// Submissions since that changed.
-    submissions: u8,
-    /// Whether a receive found none while some were free.
-    has_run_out: bool,
     held: Vec<bool>,
     held_count: usize,
 }
@@ -94,9 +81,6 @@ impl BufferRing {
             tail: 0,
             free: (0..count).rev().collect(),
             offered: 0,
-            spare: 0,
-            submissions: 0,
-            has_run_out: false,
             held: vec![false; usize::from(count)],
             held_count: 0,
         })
@@ -160,22 +144,13 @@ impl BufferRing {
         self.group
     }
 
-    /// Notes that a receive found no buffer.
-    pub(crate) fn ran_out(&mut self) {
-        self.has_run_out |= !self.free.is_empty();
-    }
-
-    /// Offers the kernel buffers until it has one for each of `receives` receives under way and the
-    /// spare ones, at most half of all, or none is free.
+    /// Offers the kernel buffers until it has one for each of `receives` receives under way, or
+    /// none is free.
     pub(crate) fn offer(&mut self, receives: usize) {
-        if self.has_run_out || self.spare > 0 {
-            self.set_spare();
-        }
-        let wanted = receives + self.spare;
-        if self.offered >= wanted || self.free.is_empty() {
+        if self.offered >= receives || self.free.is_empty() {
             return;
         }
-        while self.offered < wanted {
+        while self.offered < receives {
             let Some(id) = self.free.pop() else { break };
             self.write_entry(id);
             self.tail = self.tail.wrapping_add(1);
@@ -189,17 +164,6 @@ impl BufferRing {
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         // The kernel must see the entries before it sees a tail that includes them.
         tail.store(self.tail, Ordering::Release);
-    }
-
-    fn set_spare(&mut self) {
-        self.submissions += 1;
-        if std::mem::take(&mut self.has_run_out) {
-            self.spare = (2 * self.spare).max(SPARE_MIN).min(self.count() / 2);
-            self.submissions = 0;
-        } else if self.submissions == SUBMISSIONS_PER_SPARE {
-            self.spare -= 1;
-            self.submissions = 0;
-        }
     }
 
     /// Records that a completion handed over the buffer `id`.
@@ -308,7 +272,7 @@ impl Drop for Mapping {
 
 #[cfg(test)]
 mod tests {
-    use super::{BufferRing, SUBMISSIONS_PER_SPARE};
+    use super::BufferRing;
     use io_uring::IoUring;
 
     fn check(count: u16, receives: usize, offered: usize) {
@@ -329,37 +293,6 @@ mod tests {
         check(8, 8, 8);
         check(8, 9, 8);
         check(1, 2, 1);
-    }
-
-    #[test]
-    fn more_are_offered_after_they_ran_out_and_then_fewer() {
-        let uring = IoUring::new(8).unwrap();
-        let mut buffers = BufferRing::register(&uring.submitter(), 0, 32, 512).unwrap();
-        let mut check = |runs_out: bool, expected: usize| {
-            if runs_out {
-                buffers.ran_out();
-                buffers.ran_out();
-            }
-            buffers.offer(1);
-            assert_eq!(buffers.offered, expected);
-            // A burst uses all.
-            let offered: Vec<_> = (0..32).filter(|id| !buffers.free.contains(id)).collect();
-            let held: Vec<_> = offered.into_iter().map(|id| buffers.hold(id)).collect();
-            held.into_iter().for_each(|buffer| buffers.recycle(buffer));
-        };
-        check(false, 1);
-        check(true, 9);
-        (1..SUBMISSIONS_PER_SPARE).for_each(|_| check(false, 9));
-        check(false, 8);
-        check(true, 15);
-        check(true, 17);
-        check(true, 17);
-        for spare in (1..17).rev() {
-            (1..SUBMISSIONS_PER_SPARE).for_each(|_| check(false, 1 + spare));
-            check(false, spare);
-        }
-        check(false, 1);
-        buffers.unregister(&uring.submitter()).unwrap();
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! thread, one raw io_uring, direct descriptors, multishot accept and receive, a head parse, and an
 //! answer of 200 constant bytes. The cost of a real server above it is the cost of MCP. With
 //! `--streams` it is the denominator of a broadcast instead: `fanout` says how. With `tcp://` it
-//! answers each line, and with `https://` or `tcps://` it speaks TLS 1.3 by rustls: the difference to
-//! the same without TLS is what TLS costs at least.
+//! answers each line, and with `https://` or `tcps://` it speaks TLS 1.3 by rustls: the difference
+//! to the same without TLS is what TLS costs at least.
 //!
 //! It handles, because every server must and a server that does not would be measured doing less
 //! work: partial and pipelined requests, bodies by `Content-Length`, short sends, peers that do not

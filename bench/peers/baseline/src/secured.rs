@@ -1,7 +1,7 @@
 //! TLS 1.3 of a connection: records in, plaintext out, and back, by rustls.
 //!
-//! Records are opened in the buffer that they were received into. The handshake runs in the loop. Only
-//! the bytes that are being sent must stay in place, so there are two buffers of output.
+//! Records are opened in the buffer that they were received into. The handshake runs in the loop.
+//! Only the bytes that are being sent must stay in place, so there are two buffers of output.
 
 use std::path::Path;
 use std::sync::Arc;

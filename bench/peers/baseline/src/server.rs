@@ -37,7 +37,8 @@ pub(crate) struct Service<'r> {
     pub(crate) fanout: Option<&'r Fanout>,
 }
 
-/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once. Calls `on_ready` when connections can be made.
+/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once. Calls
+/// `on_ready` when connections can be made.
 ///
 /// # Errors
 /// The kernel refuses the ring, a registration, an `enter`, or to accept for another

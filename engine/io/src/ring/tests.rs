@@ -257,8 +257,8 @@ fn receiving_goes_on_after_buffers_ran_out() {
     ));
 }
 
-/// A burst takes more buffers than there are receives. The first one ends the multishot receive, and
-/// the second one finds enough.
+/// A burst takes more buffers than there are receives. The first one ends the multishot receive,
+/// and the second one finds enough.
 #[test]
 fn a_multishot_receive_outlives_the_second_burst() {
     let mut server = Server::open(&RingSettings {

@@ -132,7 +132,7 @@ fn a_client_that_leaves_within_a_frame_or_a_message_takes_nothing_along() {
                 leave(&client);
                 shard.settle().await;
                 assert!(shard.phase(key).is_none());
-                assert_eq!(shard.shard.handling.input_bytes, 0);
+                assert_eq!(shard.shard.handling.pool.input_bytes, 0);
             }
         }
     });
@@ -253,6 +253,6 @@ fn a_connection_that_is_closed_sends_what_it_had_gathered() {
         shard.shard.close(key);
         shard.settle().await;
         assert_eq!(client.received().len(), 10);
-        assert_eq!(shard.shard.handling.output_bytes, 0);
+        assert_eq!(shard.shard.handling.pool.output_bytes, 0);
     });
 }
