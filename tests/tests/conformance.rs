@@ -96,8 +96,8 @@ fn results_folder(revision: &str, server: &str) -> PathBuf {
     folder
 }
 
-/// The suite waits 1.5 s for some notifications, which a busy machine can exceed: what differs while
-/// several transports are checked is checked again alone, and that result counts.
+/// The suite waits 1.5 s for some notifications, which a busy machine can exceed: what differs
+/// while several transports are checked is checked again alone, and that result counts.
 #[test]
 fn both_revisions_conform_over_each_transport() {
     let transports = Mutex::new(TRANSPORTS.iter());

@@ -185,7 +185,8 @@ fn unsupported_version(requested: &str) -> String {
     match Revision::legacy(requested) {
         Some(_) => format!("protocol version {requested:?} needs a session: initialize first"),
         None if Revision::modern(requested).is_some() => format!(
-            "protocol version {requested:?} is not served over HTTP+SSE: initialize for an older one"
+            "protocol version {requested:?} is not served over HTTP+SSE: \
+             initialize for an older one"
         ),
         None => format!(
             "protocol version {:?} is not supported: use {}, or initialize for an older one",

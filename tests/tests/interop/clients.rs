@@ -1,8 +1,8 @@
-//! Clients of the official SDKs, FastMCP, the MCP Inspector and mcp-remote, in both eras, over every
-//! transport that they have, without and with TLS.
+//! Clients of the official SDKs, FastMCP, the MCP Inspector and mcp-remote, in both eras, over
+//! every transport that they have, without and with TLS.
 //!
-//! Each row is a script that goes through what a host does with a server and ends with the exit code
-//! of its first check that fails.
+//! Each row is a script that goes through what a host does with a server and ends with the exit
+//! code of its first check that fails.
 
 use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
@@ -132,7 +132,7 @@ fn fastmcp_is_served() {
 
 #[test]
 fn the_mcp_inspector_is_served() {
-    // With the modern era it falls back to no session, which HTTP+SSE needs.
+    // In the modern era it does not fall back to a session, which HTTP+SSE needs.
     let script = |era| ["inspector-client.mjs", era];
     check(node().as_os_str(), &script("modern"), &[Http, StdIo]);
     check(node().as_os_str(), &script("legacy"), &[Http, Sse, StdIo]);

@@ -1,4 +1,5 @@
-//! The proxies of `deploy/` in front of a server: calls, streams, WebSocket, and TLS behind the proxy.
+//! The proxies of `deploy/` in front of a server: calls, streams, WebSocket, and TLS behind the
+//! proxy.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -44,8 +45,8 @@ pub(crate) fn call(tool: &str) -> Request {
     named(Request::modern_call(tool, json!({})))
 }
 
-/// Opens a session and requests its stream. Gives a connection for its requests, that of the stream,
-/// and the id of the session.
+/// Opens a session and requests its stream. Gives a connection for its requests, that of the
+/// stream, and the id of the session.
 fn open_stream(proxy: &ProxyProcess) -> (Connection, Connection, String) {
     let mut connection = proxy.connect();
     let made = connection.exchange(&named(Request::initialize(LEGACY)));
@@ -96,8 +97,9 @@ fn nginx_passes_calls_and_streams_at_once() {
     check_traffic(&Proxy::Nginx.start(server.address(), &[]));
 }
 
-/// nginx as it is without a configuration: HTTP/1.0 to the server, and buffering. Events come at once
-/// because of the header `X-Accel-Buffering` of the server, and only with the end if it is ignored.
+/// nginx as it is without a configuration: HTTP/1.0 to the server, and buffering. Events come at
+/// once because of the header `X-Accel-Buffering` of the server, and only with the end if it is
+/// ignored.
 #[test]
 fn the_header_of_streams_turns_the_buffering_of_nginx_off() {
     const SILENCE: Duration = Duration::from_secs(3);
@@ -163,8 +165,8 @@ fn haproxy_speaks_tls_with_the_server() {
     });
 }
 
-/// WebSocket through a proxy that ends silent connections after four seconds: messages of both sides
-/// pass, pings keep the connection, and the client sees the server go.
+/// WebSocket through a proxy that ends silent connections after four seconds: messages of both
+/// sides pass, pings keep the connection, and the client sees the server go.
 fn check_websocket(proxy: Proxy, short: (&str, &str)) {
     let pings = "[websocket]\nping_interval_ms = 1000";
     let server = setup().profile(pings).start();

@@ -37,8 +37,8 @@ fn check_both_at_once(proxy: &ProxyProcess) {
     }
 }
 
-/// Many clients call again when the connections of the proxy have been idle for just their time, each
-/// client a little earlier or later than the others.
+/// Many clients call again when the connections of the proxy have been idle for just their time,
+/// each client a little earlier or later than the others.
 fn check_many_around_the_end(proxy: &ProxyProcess) {
     const CLIENTS: u32 = 40;
     const ROUNDS: usize = 5;
