@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
 
-use crate::connection::context::{Context, Principals, Rules};
+use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
@@ -25,7 +25,6 @@ use crate::meter::ShardMeter;
 use crate::meter::throttle::Throttle;
 use crate::profile::Profile;
 use crate::server::Server;
-use corelane_io::chunk::ChunkPool;
 use corelane_io::slots::{SlotKey, Slots};
 
 pub use registry::{SessionTable, ToolCatalog, ToolPlan};
@@ -35,10 +34,9 @@ pub struct Handling {
     endpoint: Endpoint,
     connection: Connection,
     key: SlotKey,
-    chunks: ChunkPool,
+    buffers: BufferPool,
     meter: Rc<ShardMeter>,
     rules: Rules,
-    scratch: Vec<u8>,
 }
 
 impl Handling {
@@ -64,7 +62,10 @@ impl Handling {
             endpoint: Endpoint::new(settings, event_queue, offload, Rc::clone(&meter)),
             connection: Connection::from(Source::default()),
             key: Slots::new(1).insert_at(0, ()),
-            chunks: ChunkPool::default(),
+            buffers: BufferPool {
+                input_bytes_max: usize::MAX,
+                ..BufferPool::default()
+            },
             meter,
             rules: Rules {
                 lines: Default::default(),
@@ -81,7 +82,6 @@ impl Handling {
                 cors: Cors::default(),
                 http_settings: HttpSettings::of(&profile.server),
             },
-            scratch: Vec::new(),
         }
     }
 
@@ -93,33 +93,25 @@ impl Handling {
         self.endpoint.begin_turn(0, false);
         let mut context = Context {
             endpoint: &mut self.endpoint,
-            chunks: &mut self.chunks,
-            spare_buffers: &mut Vec::new(),
-            scratch: &mut self.scratch,
-            forwards: &mut Vec::new(),
-            postponed: &mut Vec::new(),
-            posts: &mut Vec::new(),
+            pool: &mut self.buffers,
+            effects: &mut StepEffects::default(),
             peer: None,
-            principals: &Principals::default(),
-            peers: &Default::default(),
+            peers: &mut Default::default(),
             meter: &self.meter,
             rules: &self.rules,
             date: b"Sun, 06 Nov 1994 08:49:37 GMT",
             shard: 0,
             key: self.key,
             is_draining: false,
-            is_leaving: false,
+            readiness: &Default::default(),
             is_for_probes: false,
-            input_bytes: &mut 0,
-            input_bytes_max: usize::MAX,
-            shard_output_bytes: 0,
             requests_left: u32::MAX,
             out: None,
         };
         self.connection.received(request, &mut context);
         let out = context.out.take().expect("the requests were whole");
         let value = read(&out);
-        self.chunks.give(out);
+        self.buffers.chunks.give(out);
         value
     }
 }

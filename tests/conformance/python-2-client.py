@@ -4,8 +4,9 @@
     python python-2-client.py ERA stdio PROGRAM ARGUMENT...
 
 With ERA "modern" it speaks revision 2026-07-28 where the transport has it, and has a session of
-2025-11-25 otherwise, as with ERA "legacy". Its transport is that of the URL: HTTP+SSE (a path that
-ends with /sse) or Streamable HTTP; or the standard input and output of a program that it starts.
+2025-11-25 otherwise, as with ERA "legacy". Its transport is that of the URL: HTTP+SSE (a path
+that ends with /sse) or Streamable HTTP; or the standard input and output of a program that it
+starts.
 
 Goes through what a host does with a server, and ends with the exit code of the first check that
 fails. What it saw is on standard output.

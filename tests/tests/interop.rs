@@ -1,13 +1,16 @@
 //! The server with the work of others: clients over every transport that they have, a page in a
-//! browser, and the proxies of `deploy/`.
+//! browser, commands of the documentation, the proxies of `deploy/`, and a scanner of TLS.
 //!
-//! It needs nginx, haproxy, chromium, and the folders `node_modules`, `python_packages` and
-//! `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh` installs.
+//! It needs nginx, haproxy, chromium, socat, curl, and the folders `node_modules`,
+//! `python_packages` and `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh`
+//! installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
 #[path = "interop/clients.rs"]
 mod clients;
+#[path = "interop/commands.rs"]
+mod commands;
 #[path = "interop/proxies.rs"]
 mod proxies;
 #[path = "interop/proxy_ends.rs"]
@@ -16,3 +19,5 @@ mod proxy_ends;
 mod proxy_process;
 #[path = "interop/rust_client.rs"]
 mod rust_client;
+#[path = "interop/tls.rs"]
+mod tls;

@@ -1,9 +1,9 @@
 //! The limits of one tool: its calls in flight, their time, and its circuit breaker.
 //!
 //! A shard has its own count and its own breaker of each tool. A call that is answered at once
-//! takes no place.
+//! takes no place. Each client has a share of the places.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Admitted, Breaker, BreakerLimits, Change, ToolSign};
 use super::tool::ToolParts;
+use crate::guard::holder::HolderKey;
+use crate::guard::shares::{Lack, Shares};
 use crate::handler::outcome::{Outcome, Waiting};
 use crate::handler::runner::{Arguments, ArgumentsRunner, Runner, Started};
 use crate::handler::{Call, CallError};
@@ -47,8 +49,7 @@ pub(crate) struct Guarded {
 
 struct Guard {
     tool: String,
-    in_flight: Cell<usize>,
-    in_flight_max: usize,
+    in_flight: RefCell<Shares>,
     timeout: Option<Duration>,
     breaker: RefCell<Breaker>,
     /// The time that the breaker counts from.
@@ -59,12 +60,12 @@ struct Guard {
 impl Guarded {
     /// The runner of a tool on the calling shard.
     pub(crate) fn new(parts: &ToolParts, limits: ToolLimits, meter: &Rc<ShardMeter>) -> Guarded {
+        let in_flight_max = parts.in_flight_max.unwrap_or(limits.in_flight_max);
         Guarded {
             runner: (parts.handler.source)(),
             guard: Rc::new(Guard {
                 tool: parts.definition.name.clone(),
-                in_flight: Cell::new(0),
-                in_flight_max: parts.in_flight_max.unwrap_or(limits.in_flight_max),
+                in_flight: RefCell::new(Shares::new(in_flight_max)),
                 timeout: parts.timeout,
                 breaker: RefCell::new(Breaker::new(limits.breaker)),
                 started: Instant::now(),
@@ -76,7 +77,7 @@ impl Guarded {
 
 impl<'a> Runner<Arguments<'a>> for Guarded {
     fn start(&self, call: &Call, arguments: Arguments<'a>) -> Started {
-        let admitted = match self.guard.admit() {
+        let admitted = match self.guard.admit(call.holder()) {
             Ok(admitted) => admitted,
             Err(refused) => return Started::Ready(Err(refused)),
         };
@@ -95,6 +96,10 @@ impl<'a> Runner<Arguments<'a>> for Guarded {
             }
         }
     }
+
+    fn needs_holder(&self) -> bool {
+        self.guard.in_flight.borrow().is_contested()
+    }
 }
 
 impl Guard {
@@ -103,9 +108,12 @@ impl Guard {
     /// # Errors
     /// Why not, for its client.
     #[inline]
-    fn admit(&self) -> Result<Admitted, CallError> {
-        if self.in_flight.get() >= self.in_flight_max {
-            return Err(self.refuse_full());
+    fn admit(&self, holder: HolderKey) -> Result<Admitted, CallError> {
+        let in_flight = self.in_flight.borrow();
+        if !in_flight.is_ample()
+            && let Err(lack) = in_flight.check(holder, 1)
+        {
+            return Err(self.refuse_full(lack));
         }
         if self.breaker.borrow().is_untroubled() {
             return Ok(Admitted::AsUsual);
@@ -114,13 +122,20 @@ impl Guard {
     }
 
     #[cold]
-    fn refuse_full(&self) -> CallError {
+    fn refuse_full(&self, lack: Lack) -> CallError {
         self.meter.count(Counter::CallsRefusedTool);
-        let text = format!(
-            "all {} calls in flight of the tool {:?} are taken on this shard \
-             (tools.in_flight_max or Tool::with_in_flight_max)",
-            self.in_flight_max, self.tool
-        );
+        let (in_flight, tool) = (self.in_flight.borrow(), &self.tool);
+        let (used, max) = (in_flight.used(), in_flight.max());
+        let fact = match lack {
+            Lack::Free { .. } => {
+                format!("all {max} calls in flight of the tool {tool:?} are taken on this shard")
+            }
+            Lack::Share { held } => format!(
+                "the client has at least {held} calls in flight of the tool {tool:?}, its share \
+                 while {used} of the {max} of the shard are taken"
+            ),
+        };
+        let text = format!("{fact} (tools.in_flight_max or Tool::with_in_flight_max)");
         CallError::overloaded(text, 0)
     }
 
@@ -193,16 +208,19 @@ impl Guard {
 struct Place {
     guard: Rc<Guard>,
     admitted: Admitted,
+    holder: HolderKey,
     call: Call,
     sign: Option<ToolSign>,
 }
 
 impl Place {
     fn take(guard: &Rc<Guard>, admitted: Admitted, call: &Call) -> Place {
-        guard.in_flight.update(|calls| calls + 1);
+        let holder = call.holder();
+        guard.in_flight.borrow_mut().take(holder, 1);
         Place {
             guard: Rc::clone(guard),
             admitted,
+            holder,
             call: call.clone(),
             sign: None,
         }
@@ -237,7 +255,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.guard.in_flight.update(|calls| calls - 1);
+        let mut in_flight = self.guard.in_flight.borrow_mut();
+        in_flight.give_back(self.holder, 1);
+        drop(in_flight);
         let sign = self.sign.unwrap_or(match self.call.has_timed_out() {
             true => ToolSign::Fails,
             false => ToolSign::Unknown,

@@ -198,7 +198,8 @@ impl Tool {
 
     /// Sets how many calls of the tool may wait at once on a shard, instead of
     /// `tools.in_flight_max` of the profile. Past it a call is refused as overloaded before the
-    /// handler starts. With 0 every call is refused.
+    /// handler starts. With 0 every call is refused. Of more than eight places one client gets
+    /// eight ninths at most, so that others are served too.
     ///
     /// ```
     /// # use corelane::{Call, CallError, Tool};

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use corelane_protocol::framing::http1::{Headers, RequestHead};
-use corelane_protocol::jsonrpc::DecodeError;
+use corelane_protocol::jsonrpc::{DecodeError, OwnedId};
 
 use super::reply::Reply;
+use crate::handler::offload::JobId;
 use crate::mcp::LargeMessage;
 
 /// The body of a request.
@@ -14,8 +15,8 @@ pub(super) enum RequestBody<'a> {
     Bytes(&'a [u8]),
     /// As it was decoded elsewhere.
     Decoded(Box<LargeMessage>),
-    /// As it could not be decoded elsewhere.
-    Undecodable(DecodeError),
+    /// As it could not be decoded elsewhere; with the id of a request on a channel.
+    Undecodable(DecodeError, Option<OwnedId>),
 }
 
 impl<'a> RequestBody<'a> {
@@ -23,19 +24,26 @@ impl<'a> RequestBody<'a> {
     pub(super) fn bytes(&self) -> &'a [u8] {
         match self {
             RequestBody::Bytes(bytes) => bytes,
-            RequestBody::Decoded(_) | RequestBody::Undecodable(_) => &[],
+            RequestBody::Decoded(_) | RequestBody::Undecodable(..) => &[],
         }
     }
 }
 
 /// A request whose body is to be decoded elsewhere.
 pub(super) struct LargeRequest {
-    /// How to answer it.
-    pub(super) reply: Reply,
-    /// Its head.
-    pub(super) head: Box<[u8]>,
+    /// How to answer it, and its head; a message of a channel has neither.
+    pub(super) http: Option<(Reply, Box<[u8]>)>,
     /// Where its body is.
     pub(super) body: Range<usize>,
+}
+
+/// A body that is decoded elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BodyElsewhere {
+    /// The work of decoding it.
+    pub(crate) job: JobId,
+    /// Bytes held for it, which count among those of unfinished requests.
+    pub(crate) held_bytes: usize,
 }
 
 /// A whole request that is kept apart from its connection.

@@ -1,61 +1,34 @@
 //! The channel of a connection: its framing, its session, and the requests that wait for answers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 use corelane_io::chunk::Chunk;
 use corelane_protocol::framing::{line, websocket};
-use corelane_protocol::jsonrpc::{IdScanner, OwnedId};
+use corelane_protocol::jsonrpc::IdScanner;
 
+use super::body::BodyElsewhere;
+use super::in_flight::InFlight;
 use super::posted::PostedMessage;
 use super::reply::Reply;
 use super::timer::Timer;
-use crate::guard::holder::HolderKey;
-use crate::handler::event_queue::CallKey;
-use crate::mcp::{SessionId, StreamOwner};
+use crate::mcp::SessionId;
 
 /// The state of a channel. That of a WebSocket is there for as long as it is open; that of lines
 /// only while it has a session, a request in flight or a part of a line.
 #[derive(Debug)]
 pub(crate) struct MessageChannel {
     pub(super) framing: Framing,
-    pub(super) client: ChannelClient,
     /// The session of the connection, once its client has made one.
     pub(crate) session: Option<SessionId>,
-    /// Requests without a final answer, by their numbers, at most `in_flight_max` of the profile.
-    pub(crate) in_flight: BTreeMap<u32, ChannelRequest>,
-    /// Notifications of changes, no two of them equal, that wait until all output before them is
-    /// sent; with the numbers of their requests.
-    pub(super) changes: Vec<(u32, Vec<u8>)>,
+    /// Requests without a final answer.
+    pub(crate) in_flight: InFlight,
     /// Bytes of the answers that wait behind the send under way.
     pub(super) answer_bytes: u32,
+    /// The message that is decoded elsewhere.
+    pub(crate) decoding: Option<Box<BodyElsewhere>>,
     /// The connection ends when all requests are answered.
     pub(super) is_ending: bool,
-}
-
-/// The client of a channel.
-#[derive(Debug)]
-pub(super) enum ChannelClient {
-    /// The principal that its handshake names.
-    Principal(Box<str>),
-    /// Its holder, unless the connection has a principal.
-    Anonymous(HolderKey),
-}
-
-impl ChannelClient {
-    pub(super) fn principal(&self) -> Option<&str> {
-        match self {
-            ChannelClient::Principal(name) => Some(name),
-            ChannelClient::Anonymous(_) => None,
-        }
-    }
-
-    pub(super) fn holder(&self) -> HolderKey {
-        match self {
-            ChannelClient::Principal(_) => HolderKey::ANONYMOUS,
-            ChannelClient::Anonymous(holder) => *holder,
-        }
-    }
 }
 
 /// Where a message starts and ends.
@@ -100,27 +73,30 @@ pub(super) struct WebSocket {
 }
 
 impl MessageChannel {
-    /// A channel of an anonymous client on which no message has come.
+    /// A channel on which no message has come.
     pub(super) fn new(framing: Framing) -> MessageChannel {
         MessageChannel {
             framing,
-            client: ChannelClient::Anonymous(HolderKey::ANONYMOUS),
             session: None,
-            in_flight: BTreeMap::new(),
-            changes: Vec::new(),
+            in_flight: InFlight::default(),
             answer_bytes: 0,
+            decoding: None,
             is_ending: false,
         }
     }
 
     /// Whether it is as a new one. That of a WebSocket stays, because the connection was upgraded.
     pub(super) fn is_spent(&self) -> bool {
-        let Framing::Lines(lines) = &self.framing else {
-            return false;
-        };
-        let is_between_lines = lines.framer.is_fresh() && lines.long.is_none();
-        let owes_nothing = self.in_flight.is_empty() && self.changes.is_empty();
-        is_between_lines && owes_nothing && self.session.is_none() && !self.is_ending
+        let owes_nothing = self.in_flight.is_empty();
+        self.is_between_lines() && owes_nothing && self.session.is_none() && !self.is_ending
+    }
+
+    /// Whether it is of lines, and no part of one was taken.
+    pub(super) fn is_between_lines(&self) -> bool {
+        match &self.framing {
+            Framing::Lines(lines) => lines.framer.is_fresh() && lines.long.is_none(),
+            Framing::WebSocket(_) | Framing::Events(_) => false,
+        }
     }
 
     /// Whether it is of a WebSocket.
@@ -175,17 +151,4 @@ impl MessageChannel {
             Framing::Lines(_) | Framing::WebSocket(_) => None,
         }
     }
-}
-
-/// A request with a later answer.
-#[derive(Debug)]
-pub(crate) struct ChannelRequest {
-    /// Its id, by which it is cancelled; a batch has none.
-    pub(super) id: Option<OwnedId>,
-    /// The call that answers it, if that runs on this shard.
-    pub(crate) call: Option<CallKey>,
-    /// The owner of its stream, or the calls that answer it.
-    pub(crate) stream: Option<StreamOwner>,
-    /// The responses to a batch so far: an array that is not closed.
-    pub(super) responses: Vec<u8>,
 }

@@ -1,7 +1,5 @@
 //! The parts of a shard that a connection borrows for one step.
 
-use std::collections::HashMap;
-
 use corelane_protocol::limits::HttpLimits;
 
 use super::body::PostponedRequest;
@@ -9,10 +7,11 @@ use super::buffers::ConnectionBuffers;
 use super::cors::Cors;
 use super::http_settings::HttpSettings;
 use super::posted::PostedMessage;
+use super::readiness::Readiness;
 use super::response::{Date, HeadFields};
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
-use crate::guard::peer::{KnownPeer, UserName};
+use crate::guard::peer::{KnownPeer, KnownPeers};
 use crate::guard::principal::PrincipalHeader;
 use crate::mcp::{Endpoint, Exchange, Forwarded};
 use crate::meter::ShardMeter;
@@ -24,50 +23,54 @@ use corelane_io::slots::SlotKey;
 /// The parts that a connection uses during one step.
 pub(crate) struct Context<'e> {
     pub(crate) endpoint: &'e mut Endpoint,
-    pub(crate) chunks: &'e mut ChunkPool,
-    #[expect(
-        clippy::vec_box,
-        reason = "the boxes are what is kept: they go back as they are"
-    )]
-    pub(crate) spare_buffers: &'e mut Vec<Box<ConnectionBuffers>>,
-    pub(crate) scratch: &'e mut Vec<u8>,
-    pub(crate) forwards: &'e mut Vec<(u16, Box<Forwarded>)>,
-    /// Messages for streams of HTTP+SSE.
-    pub(crate) posts: &'e mut Vec<PostedMessage>,
-    /// Requests that wait for the addresses of their peers.
-    pub(crate) postponed: &'e mut Vec<(SlotKey, PostponedRequest)>,
+    pub(crate) pool: &'e mut BufferPool,
+    pub(crate) effects: &'e mut StepEffects,
     /// The holder of the peer, in a step that was postponed until it was known.
     pub(crate) peer: Option<HolderKey>,
-    /// The principals of connections that have one.
-    pub(crate) principals: &'e Principals,
-    /// The peers of connections that know theirs, by the indexes of their slots.
-    pub(crate) peers: &'e KnownPeers,
+    pub(crate) peers: &'e mut KnownPeers,
     pub(crate) meter: &'e ShardMeter,
     pub(crate) rules: &'e Rules,
     pub(crate) date: &'e Date,
     pub(crate) shard: u16,
     pub(crate) key: SlotKey,
     pub(crate) is_draining: bool,
-    /// The server is to drain soon: new clients should go to another one.
-    pub(crate) is_leaving: bool,
+    pub(crate) readiness: &'e Readiness,
     /// The connection is one too many: it is served a probe, and nothing else.
     pub(crate) is_for_probes: bool,
-    /// Bytes of memory that the unfinished requests of all connections of the shard hold.
-    pub(crate) input_bytes: &'e mut usize,
-    /// How many there may be.
-    pub(crate) input_bytes_max: usize,
-    /// Bytes of memory that the unsent output of all connections of the shard holds.
-    pub(crate) shard_output_bytes: usize,
     /// Requests this connection may still make in this turn.
     pub(crate) requests_left: u32,
     /// Bytes to be sent, made by this step.
     pub(crate) out: Option<Chunk>,
 }
 
-/// The principals of connections that have one of their own, by the indexes of their slots.
-pub(crate) type Principals = HashMap<u32, Box<str>, foldhash::fast::RandomState>;
-/// The peers of connections of a shard, by the indexes of their slots: at most one for each.
-pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
+/// The memory of all connections of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct BufferPool {
+    pub(crate) chunks: ChunkPool,
+    #[expect(
+        clippy::vec_box,
+        reason = "the boxes are what is kept: they go back as they are"
+    )]
+    pub(crate) spare: Vec<Box<ConnectionBuffers>>,
+    pub(crate) scratch: Vec<u8>,
+    /// Bytes of memory that the unfinished requests hold.
+    pub(crate) input_bytes: usize,
+    /// How many there may be.
+    pub(crate) input_bytes_max: usize,
+    /// Bytes of memory that the unsent output holds.
+    pub(crate) output_bytes: usize,
+}
+
+/// The work that the steps of connections leave to their shard.
+#[derive(Debug, Default)]
+pub(crate) struct StepEffects {
+    /// Requests for other shards.
+    pub(crate) forwards: Vec<(u16, Box<Forwarded>)>,
+    /// Messages for streams of HTTP+SSE.
+    pub(crate) posts: Vec<PostedMessage>,
+    /// Requests that wait for the addresses of their peers.
+    pub(crate) postponed: Vec<(SlotKey, PostponedRequest)>,
+}
 
 /// Settings that all connections of a shard share.
 #[derive(Debug)]
@@ -109,34 +112,26 @@ impl<'e> Context<'e> {
     pub(super) fn out(&mut self) -> &mut Vec<u8> {
         const ANSWER_BYTES_TYPICAL: usize = 1024;
         self.out
-            .get_or_insert_with(|| self.chunks.take(ANSWER_BYTES_TYPICAL))
+            .get_or_insert_with(|| self.pool.chunks.take(ANSWER_BYTES_TYPICAL))
     }
 
     /// Appends `bytes` to input that is kept.
     pub(super) fn append_input(&mut self, kept: &mut Option<Chunk>, bytes: &[u8]) {
         let kept = kept.get_or_insert_with(|| {
-            let chunk = self.chunks.take(bytes.len());
-            *self.input_bytes += chunk.capacity();
+            let chunk = self.pool.chunks.take(bytes.len());
+            self.pool.input_bytes += chunk.capacity();
             chunk
         });
         let held_before = kept.capacity();
-        self.chunks.reserve(kept, bytes.len());
-        *self.input_bytes += kept.capacity() - held_before;
+        self.pool.chunks.reserve(kept, bytes.len());
+        self.pool.input_bytes += kept.capacity() - held_before;
         kept.extend_from_slice(bytes);
     }
 
     /// Forgets input that was kept.
     pub(super) fn drop_input(&mut self, kept: Chunk) {
-        *self.input_bytes -= kept.capacity();
-        self.chunks.give(kept);
-    }
-
-    /// The principal of the connection, if it has one.
-    pub(super) fn principal(&self) -> Option<&'e str> {
-        if self.principals.is_empty() {
-            return None;
-        }
-        self.principals.get(&self.key.index).map(|it| &**it)
+        self.pool.input_bytes -= kept.capacity();
+        self.pool.chunks.give(kept);
     }
 
     pub(super) fn exchange(&self, sequence: u32, takes_events: bool) -> Exchange {
@@ -149,14 +144,9 @@ impl<'e> Context<'e> {
         }
     }
 
-    /// The user and the holder of a peer that was looked up before the first byte was read.
-    pub(super) fn known_peer(&self) -> (Option<UserName>, HolderKey) {
-        match self.peers.get(&self.key.index) {
-            Some(KnownPeer::User(user)) => (Some(*user), HolderKey::ANONYMOUS),
-            Some(KnownPeer::Anonymous(holder)) => (None, *holder),
-            // Standard input and output.
-            None => (None, HolderKey::ANONYMOUS),
-        }
+    /// The peer of the connection is known.
+    pub(super) fn identify(&mut self, peer: KnownPeer) {
+        self.peers.insert(self.key.index, peer);
     }
 
     /// The place of messages on the channel of the connection.

@@ -33,6 +33,7 @@ impl Connection {
             Phase::ReadingMessage => Timer::Body,
             Phase::ReadingHead => Timer::Head,
             Phase::ReadingBody => Timer::Body,
+            Phase::DecodingMessage => Timer::None,
             Phase::Waiting => Timer::Slow,
             Phase::Streaming | Phase::Padding => Timer::KeepAlive,
             Phase::Flushing { .. } | Phase::Lingering => Timer::Linger,
@@ -85,7 +86,7 @@ impl Connection {
             return buffers.is_paused;
         }
         let input = buffers.input.as_ref().map_or(0, |chunk| chunk.len());
-        let waits = self.phase == Phase::Idle || self.is_answering();
+        let waits = self.phase == Phase::Idle || self.is_answering() || self.is_decoding_message();
         (waits && input >= profile.pipelined_bytes_max) || self.has_much_output(profile)
     }
 
@@ -111,15 +112,24 @@ impl Connection {
         }
     }
 
-    /// Records whether a part of a TLS record was received: it may be the start of a request, and
-    /// has as much time.
+    /// Records whether a part of a TLS record was received: it may be the start of a request or of
+    /// a line, and has as much time.
     #[cfg(feature = "tls")]
     pub(crate) fn note_partial_record(&mut self, has_part: bool) {
         let buffers = self.buffers.as_ref();
-        let has_input = buffers.is_some_and(|it| it.input.is_some()) || self.has_channel();
+        if buffers.is_some_and(|it| it.input.is_some()) {
+            return;
+        }
+        let reading = match self.channel() {
+            None if self.has_lines() => Phase::ReadingMessage,
+            None => Phase::ReadingHead,
+            Some(channel) if channel.is_between_lines() => Phase::ReadingMessage,
+            // A WebSocket whose peer does not end a record answers no ping.
+            Some(_) => return,
+        };
         match (self.phase, has_part) {
-            (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
-            (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
+            (Phase::Idle, true) => self.phase = reading,
+            (phase, false) if phase == reading => self.phase = Phase::Idle,
             _ => {}
         }
     }
@@ -210,9 +220,18 @@ impl Connection {
             None => buffers.output = Some(chunk),
             Some(output) => {
                 output.extend_from_slice(&chunk);
-                context.chunks.give(chunk);
+                context.pool.chunks.give(chunk);
             }
         }
+    }
+
+    /// Takes the output behind a send that was not submitted yet, to go with it, if that is no more
+    /// than `max` bytes.
+    pub(crate) fn take_queued(&mut self, max: usize) -> Option<Chunk> {
+        let output = &mut self.buffers.as_mut()?.output;
+        let output = output.take_if(|output| output.len() <= max)?;
+        self.forget_channel_answers();
+        Some(output)
     }
 
     /// Whether the peer takes its output so slowly that no more should be made for it.
@@ -266,7 +285,7 @@ impl Connection {
 
     /// Refuses the unfinished request of the connection if it is too much for the shard.
     pub(super) fn shed_input_if_much(&mut self, context: &mut Context<'_>) {
-        if *context.input_bytes > context.input_bytes_max && self.is_between_answers() {
+        if context.pool.input_bytes > context.pool.input_bytes_max && self.is_between_answers() {
             self.shed_input(context);
         }
     }
@@ -295,7 +314,7 @@ impl Connection {
 
     pub(super) fn buffers(&mut self, context: &mut Context<'_>) -> &mut ConnectionBuffers {
         self.buffers
-            .get_or_insert_with(|| context.spare_buffers.pop().unwrap_or_default())
+            .get_or_insert_with(|| context.pool.spare.pop().unwrap_or_default())
     }
 
     /// Releases the buffers when they are empty.
@@ -308,10 +327,10 @@ impl Connection {
                 .is_some_and(|buffers| buffers.is_spent());
         if is_spent
             && let Some(mut buffers) = self.buffers.take()
-            && context.spare_buffers.len() < SPARE_BUFFERS_MAX
+            && context.pool.spare.len() < SPARE_BUFFERS_MAX
         {
             *buffers = ConnectionBuffers::default();
-            context.spare_buffers.push(buffers);
+            context.pool.spare.push(buffers);
         }
     }
 }

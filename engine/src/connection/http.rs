@@ -38,6 +38,8 @@ pub(crate) enum Phase {
     ReadingBody,
     /// Part of a message of a channel has arrived.
     ReadingMessage,
+    /// A message of a channel is decoded elsewhere; later ones wait for it.
+    DecodingMessage,
     /// A request waits for its answer.
     Waiting,
     /// A stream of events is open.
@@ -129,12 +131,14 @@ impl Connection {
         match self.phase {
             Phase::Flushing { .. } | Phase::Handshaking => {}
             Phase::Lingering => self.linger(bytes.len(), context),
-            Phase::Waiting | Phase::Streaming | Phase::Padding => self.keep_input(bytes, context),
+            Phase::Waiting | Phase::Streaming | Phase::Padding | Phase::DecodingMessage => {
+                self.keep_input(bytes, context);
+            }
             Phase::Idle | Phase::ReadingHead | Phase::ReadingBody | Phase::ReadingMessage => {
                 let buffers = self.buffers.as_deref();
                 let has_turn = buffers.is_some_and(|buffers| buffers.has_turn);
                 if has_turn || context.requests_left == 0 {
-                    // Other connections come first.
+                    // Other connections come first. A step with TLS may have many records.
                     self.keep_input(bytes, context);
                     self.buffers(context).is_unseen = true;
                 } else if buffers.is_some_and(|buffers| buffers.input.is_some()) {
@@ -162,9 +166,6 @@ impl Connection {
         if !self.is_between_answers() {
             return;
         }
-        if context.requests_left == 0 {
-            return;
-        }
         let Some(buffers) = &mut self.buffers else {
             return;
         };
@@ -172,7 +173,7 @@ impl Connection {
         let Some(mut input) = buffers.input.take() else {
             return;
         };
-        *context.input_bytes -= input.capacity();
+        context.pool.input_bytes -= input.capacity();
         let Processed { consumed, large } = self.process(&mut input, context);
         if let Some(large) = large {
             // Later bytes arrived with the end of the body: little is copied.
@@ -184,14 +185,17 @@ impl Connection {
         } else if consumed < input.len() && self.reads() {
             // The rest of a long message is kept in memory of its own size.
             if consumed > 0 {
-                let mut rest = context.chunks.take(input.len() - consumed);
+                let mut rest = context.pool.chunks.take(input.len() - consumed);
                 rest.extend_from_slice(&input[consumed..]);
-                context.chunks.give(std::mem::replace(&mut input, rest));
+                context
+                    .pool
+                    .chunks
+                    .give(std::mem::replace(&mut input, rest));
             }
-            *context.input_bytes += input.capacity();
+            context.pool.input_bytes += input.capacity();
             self.buffers(context).input = Some(input);
         } else {
-            context.chunks.give(input);
+            context.pool.chunks.give(input);
         }
         self.end_if_read_closed(context);
         self.give_back_buffers(context);
@@ -253,7 +257,7 @@ impl Connection {
                 self.end_if_read_closed(context);
                 false
             }
-            Phase::Waiting | Phase::Streaming | Phase::Padding => {
+            Phase::Waiting | Phase::Streaming | Phase::Padding | Phase::DecodingMessage => {
                 let ends = self.hang_up(context);
                 if ends {
                     self.phase = Phase::Flushing { lingers: false };
@@ -272,7 +276,7 @@ impl Connection {
         }
     }
 
-    fn reads(&self) -> bool {
+    pub(super) fn reads(&self) -> bool {
         !matches!(self.phase, Phase::Flushing { .. } | Phase::Lingering)
     }
 
@@ -286,7 +290,7 @@ impl Connection {
             return Processed::bytes(0);
         }
         match self.has_lines() {
-            true => Processed::bytes(self.process_lines(input, context)),
+            true => self.process_lines(input, context),
             false => self.process_requests(input, context),
         }
     }
@@ -336,8 +340,7 @@ impl Connection {
                         return Processed {
                             consumed: consumed + bytes,
                             large: Some(LargeRequest {
-                                reply,
-                                head: head.bytes().into(),
+                                http: Some((reply, head.bytes().into())),
                                 body: body_at..body_at + body.len(),
                             }),
                         };
@@ -421,15 +424,15 @@ impl Connection {
 }
 
 /// The result of handling some input.
-struct Processed {
+pub(super) struct Processed {
     /// Bytes of requests that were handled, or are being decoded.
-    consumed: usize,
+    pub(super) consumed: usize,
     /// The last of the requests, if its body is to be decoded elsewhere.
-    large: Option<LargeRequest>,
+    pub(super) large: Option<LargeRequest>,
 }
 
 impl Processed {
-    fn bytes(consumed: usize) -> Processed {
+    pub(super) fn bytes(consumed: usize) -> Processed {
         let large = None;
         Processed { consumed, large }
     }

@@ -7,6 +7,8 @@ use crate::profile::Server;
 pub(crate) struct HttpSettings {
     /// Paths of the endpoint, at least one.
     pub(crate) endpoint_paths: Vec<String>,
+    /// A target with a query, or a slash more or less, is another path.
+    pub(crate) exact_endpoint: bool,
     /// Paths of HTTP+SSE, if it is served.
     pub(crate) sse: Option<SsePaths>,
     /// Probes are answered.
@@ -41,6 +43,7 @@ impl HttpSettings {
     pub(crate) fn of(server: &Server) -> HttpSettings {
         HttpSettings {
             endpoint_paths: server.endpoint.as_slice().to_vec(),
+            exact_endpoint: server.exact_endpoint,
             sse: server.sse_endpoint.as_deref().map(SsePaths::of),
             has_probes: server.probes,
             allows_credentials: server.allow_credentials,

@@ -18,10 +18,11 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::line::{Step, write_line};
 use corelane_protocol::jsonrpc::OwnedId;
 
+use super::body::LargeRequest;
 use super::channel::Lines;
 use super::context::Context;
 use super::foreign::ForeignProtocol;
-use super::http::{Connection, Phase};
+use super::http::{Connection, Phase, Processed};
 use super::timer::Timer;
 use crate::meter::Counter;
 use crate::profile::Binding;
@@ -70,13 +71,14 @@ impl Connection {
         true
     }
 
-    /// Handles whole lines at the start of `input`; returns how many bytes they took.
-    pub(super) fn process_lines(&mut self, input: &[u8], context: &mut Context<'_>) -> usize {
+    /// Handles whole lines at the start of `input`, up to one that is decoded elsewhere.
+    pub(super) fn process_lines(&mut self, input: &[u8], context: &mut Context<'_>) -> Processed {
         self.phase = Phase::Idle;
         let limit_bytes = context.rules.lines.message_bytes_max;
         if self.is_foreign(input, context) {
-            return input.len();
+            return Processed::bytes(input.len());
         }
+        let mut large = None;
         let Lines {
             mut framer,
             long: mut scanner,
@@ -96,6 +98,14 @@ impl Connection {
                     consumed: bytes,
                 } => {
                     context.requests_left -= 1;
+                    let line_bytes = line.len();
+                    if context.endpoint.decodes_elsewhere(line_bytes) {
+                        // With the white space around it.
+                        let body = consumed..consumed + bytes;
+                        consumed += bytes;
+                        large = Some(LargeRequest { http: None, body });
+                        break;
+                    }
                     consumed += bytes;
                     self.handle_message(line, context);
                 }
@@ -126,7 +136,7 @@ impl Connection {
             lines.framer = framer;
             lines.long = scanner;
         }
-        consumed
+        Processed { consumed, large }
     }
 
     /// The peer sends no more, which ends its last line. Returns whether the connection is of no
@@ -140,7 +150,9 @@ impl Connection {
         let lines = self.lines_mut();
         if is_partial || lines.is_some_and(|lines| lines.framer.is_in_long()) {
             self.keep_input(b"\n", context);
-            self.phase = Phase::Idle;
+            if self.is_between_answers() {
+                self.phase = Phase::Idle;
+            }
         }
         self.end_if_answered(context);
         false

@@ -7,16 +7,19 @@
 //! it. A session belongs to the connection and ends with it.
 
 use corelane_protocol::binding::claims::Claims;
-use corelane_protocol::framing::line::write_line;
-use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
+use corelane_protocol::binding::refusal::Reason;
+use corelane_protocol::framing::websocket::CloseCode;
 use corelane_protocol::jsonrpc::OwnedId;
 
-use super::channel::{ChannelClient, ChannelRequest, MessageChannel, Outgoing};
+use super::body::RequestBody;
+use super::channel::{MessageChannel, Outgoing};
 use super::context::Context;
 use super::http::{Connection, Phase};
+use super::in_flight::ChannelRequest;
 use super::preconditions;
 use super::response;
-use crate::guard::peer::{UserName, UserText};
+use crate::guard::holder::HolderKey;
+use crate::guard::peer::KnownPeer;
 use crate::mcp::{Channel, Disposition, Exchange, Inbound, Part, Requester};
 use crate::mcp::{SessionId, StreamOwner};
 use crate::meter::Counter;
@@ -28,9 +31,6 @@ pub(crate) struct EndOfInput {
     /// Its subscriptions, by their places.
     pub(crate) subscriptions: Vec<u32>,
 }
-
-/// Notifications of changes that wait on one connection; more than these wait as other output does.
-const CHANGES_HELD_MAX: usize = 1024;
 
 impl Connection {
     /// Whether its messages are those of a channel.
@@ -52,7 +52,8 @@ impl Connection {
         self.buffers(context).open_channel()
     }
 
-    /// Handles whole messages at the start of `input`; returns how many bytes they took.
+    /// Handles whole messages at the start of `input`, on a connection that began as one of HTTP.
+    /// Returns how many bytes they took.
     pub(super) fn process_messages(
         &mut self,
         input: &mut [u8],
@@ -60,12 +61,11 @@ impl Connection {
     ) -> usize {
         match self.channel() {
             Some(channel) if channel.is_websocket() => self.process_frames(input, context),
-            Some(channel) if channel.outgoing().is_some() => {
+            _ => {
                 // No request can follow: the answer to this one does not end.
                 self.phase = Phase::Idle;
                 input.len()
             }
-            _ => self.process_lines(input, context),
         }
     }
 
@@ -74,9 +74,17 @@ impl Connection {
         self.channel()?.outgoing()
     }
 
-    /// Handles one message.
+    /// Handles one message, or lets it be decoded elsewhere.
     pub(crate) fn handle_message(&mut self, message: &[u8], context: &mut Context<'_>) {
+        if context.endpoint.decodes_elsewhere(message.len()) {
+            return self.decode_message(message.to_vec(), 0..message.len(), context);
+        }
         self.sequence = self.next_sequence();
+        self.handle_body(RequestBody::Bytes(message), context);
+    }
+
+    /// Handles the message that has the present number.
+    pub(super) fn handle_body(&mut self, body: RequestBody<'_>, context: &mut Context<'_>) {
         let channel = self.channel();
         let overload = overload(channel, context);
         let on_channel = Channel {
@@ -84,28 +92,35 @@ impl Connection {
             overload: overload.as_deref(),
             is_legacy: self.outgoing().is_some(),
         };
-        let client = channel.filter(|it| it.is_websocket() || it.outgoing().is_some());
-        let client = client.map(|channel| &channel.client);
-        let (user, holder) = context.known_peer();
-        let user = user.map(UserName::text);
-        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
+        let exchange = context.channel_exchange(self.sequence);
+        let peer = context.peers.get(&context.key.index);
         let requester = Requester::Here {
             claims: Claims::NONE,
-            principal: client.and_then(ChannelClient::principal).or(of_connection),
-            peer: Some(client.map_or(holder, ChannelClient::holder)),
+            principal: peer.and_then(KnownPeer::principal),
+            // That of standard input and output is not known.
+            peer: Some(peer.map_or(HolderKey::ANONYMOUS, KnownPeer::holder)),
         };
-        let exchange = context.channel_exchange(self.sequence);
         let inbound = Inbound::new(&requester, exchange).on_channel(on_channel);
-        let mut scratch = std::mem::take(context.scratch);
+        let mut scratch = std::mem::take(&mut context.pool.scratch);
         scratch.clear();
-        let (disposition, id) =
-            context
-                .endpoint
-                .handle_channel_message(inbound, message, &mut scratch);
+        let endpoint = &mut context.endpoint;
+        let (disposition, id) = match body {
+            RequestBody::Bytes(message) => {
+                endpoint.handle_channel_message(inbound, message, &mut scratch)
+            }
+            RequestBody::Decoded(message) => {
+                endpoint.handle_large_channel_message(inbound, message, &mut scratch)
+            }
+            RequestBody::Undecodable(error, id) => {
+                let id = id.as_ref().map(OwnedId::as_id);
+                let refused = endpoint.refuse(id, Reason::Undecodable(error), &mut scratch);
+                (refused, None)
+            }
+        };
         if !scratch.is_empty() {
-            self.write_framed(&scratch, context);
+            self.write_framed(None, &scratch, context);
         }
-        *context.scratch = scratch;
+        context.pool.scratch = scratch;
         self.settle_message(disposition, id, context);
     }
 
@@ -116,7 +131,7 @@ impl Connection {
         loop {
             sequence = sequence.wrapping_add(1);
             let channel = self.channel();
-            let is_taken = channel.is_some_and(|channel| channel.in_flight.contains_key(&sequence));
+            let is_taken = channel.is_some_and(|channel| channel.in_flight.contains(sequence));
             if sequence != Exchange::CHANNEL && !is_taken {
                 return sequence;
             }
@@ -147,7 +162,7 @@ impl Connection {
             }
             Disposition::Forward { home, request } => {
                 let stream = request.answered_by();
-                context.forwards.push((home, request));
+                context.effects.forwards.push((home, request));
                 (None, stream)
             }
             Disposition::PeerNeeded => unreachable!("the holder of a channel is known"),
@@ -169,16 +184,17 @@ impl Connection {
         let Some(channel) = self.channel_mut() else {
             return;
         };
-        let mut in_flight = channel.in_flight.iter();
-        let found = in_flight.find(|(_, request)| request.id.as_ref() == Some(id));
-        let Some(sequence) = found.map(|(sequence, _)| *sequence) else {
+        let Some(sequence) = channel.in_flight.number_of(id) else {
             if let Some(session) = channel.session {
                 let endpoint = &mut context.endpoint;
                 endpoint.handle_cancel_in_session(session, id.as_id());
             }
             return;
         };
-        channel.changes.retain(|(of, _)| *of != sequence);
+
+        self.buffers(context)
+            .changes
+            .retain(|it| it.sequence != sequence);
         let Some(request) = self.end_channel_request(sequence, context) else {
             return;
         };
@@ -194,9 +210,10 @@ impl Connection {
     pub(super) fn awaits_on_channel(&self, sequence: u32) -> bool {
         let has_place = |channel: &MessageChannel| match sequence {
             Exchange::CHANNEL => channel.session.is_some(),
-            sequence => channel.in_flight.contains_key(&sequence),
+            sequence => channel.in_flight.contains(sequence),
         };
-        self.is_between_answers() && self.channel().is_some_and(has_place)
+        let is_open = self.is_between_answers() || self.is_decoding_message();
+        is_open && self.channel().is_some_and(has_place)
     }
 
     /// A part of the answer to the request `sequence`, or a message of the channel itself.
@@ -207,11 +224,11 @@ impl Connection {
         context: &mut Context<'_>,
     ) {
         match part {
-            Part::Event { message, .. } => self.write_message(&message, context),
-            Part::Change { message, .. } => self.write_change(sequence, message, context),
+            Part::Event { message, .. } => self.write_message(None, &message, context),
+            Part::Change { id, message } => self.deliver_change(sequence, (id, message), context),
             Part::Response(message) => {
                 let channel = self.channel_mut();
-                let request = channel.and_then(|channel| channel.in_flight.get_mut(&sequence));
+                let request = channel.and_then(|channel| channel.in_flight.get_mut(sequence));
                 if let Some(ChannelRequest { responses, .. }) = request {
                     responses.push(if responses.is_empty() { b'[' } else { b',' });
                     responses.extend_from_slice(&message);
@@ -236,61 +253,10 @@ impl Connection {
     }
 
     fn write_answer(&mut self, message: &[u8], context: &mut Context<'_>) {
-        self.write_message(message, context);
+        self.write_message(None, message, context);
         let waits = self.is_sending();
         if let Some(channel) = self.channel_mut().filter(|_| waits) {
             channel.answer_bytes += message.len() as u32;
-        }
-    }
-
-    /// Writes a message behind the changes that have waited.
-    fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
-        self.release_channel_changes(context);
-        self.write_framed(message, context);
-    }
-
-    fn write_framed(&self, message: &[u8], context: &mut Context<'_>) {
-        let outgoing = self.channel().and_then(MessageChannel::outgoing);
-        match (self.channel(), outgoing) {
-            (_, Some(Outgoing { reply, .. })) => {
-                response::write_event(context.out(), reply, None, message);
-            }
-            (Some(channel), _) if channel.is_websocket() => {
-                write_frame(context.out(), Opcode::Text, message, None);
-            }
-            _ => write_line(context.out(), message),
-        }
-    }
-
-    /// A change that is news to a peer that has taken all of its output. Any other peer gets it
-    /// later, and only once however often it comes until then.
-    fn write_change(&mut self, sequence: u32, message: Vec<u8>, context: &mut Context<'_>) {
-        if !self.is_sending() {
-            return self.write_message(&message, context);
-        }
-        let Some(channel) = self.channel_mut() else {
-            return;
-        };
-        channel.changes.retain(|(_, other)| *other != message);
-        channel.changes.push((sequence, message));
-        if channel.changes.len() > CHANGES_HELD_MAX {
-            self.release_channel_changes(context);
-        }
-    }
-
-    /// Whether notifications of changes wait.
-    pub(super) fn holds_channel_changes(&self) -> bool {
-        self.channel()
-            .is_some_and(|channel| !channel.changes.is_empty())
-    }
-
-    /// Writes the notifications of changes that have waited.
-    pub(super) fn release_channel_changes(&mut self, context: &mut Context<'_>) {
-        let Some(channel) = self.channel_mut() else {
-            return;
-        };
-        for (_, message) in std::mem::take(&mut channel.changes) {
-            self.write_framed(&message, context);
         }
     }
 
@@ -307,7 +273,7 @@ impl Connection {
         sequence: u32,
         context: &mut Context<'_>,
     ) -> Option<ChannelRequest> {
-        let request = self.channel_mut()?.in_flight.remove(&sequence)?;
+        let request = self.channel_mut()?.in_flight.remove(sequence)?;
         if request.stream.is_some_and(StreamOwner::is_stream) {
             context.meter.uncount(Counter::StreamsOpen);
         }
@@ -327,10 +293,13 @@ impl Connection {
         let channel = self.channel_mut();
         let channel = channel.filter(|channel| is_over && !channel.is_ending)?;
         channel.is_ending = true;
-        let subscriptions = channel.in_flight.values().filter_map(|it| match it.stream {
-            Some(StreamOwner::Listen(place)) => Some(place),
-            _ => None,
-        });
+        let subscriptions = channel
+            .in_flight
+            .iter()
+            .filter_map(|(_, it)| match it.stream {
+                Some(StreamOwner::Listen(place)) => Some(place),
+                _ => None,
+            });
         Some(EndOfInput {
             session: channel.session,
             subscriptions: subscriptions.collect(),
@@ -345,7 +314,7 @@ impl Connection {
 
     /// Whether everything that the peer has sent, and ever will, was handled.
     pub(crate) fn is_input_over(&self) -> bool {
-        self.is_read_closed && !self.has_requests_left_over()
+        self.is_read_closed && !self.has_requests_left_over() && !self.is_decoding_message()
     }
 
     /// Ends a connection that has nothing to answer any more and gets nothing else to. Not while it

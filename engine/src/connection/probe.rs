@@ -1,7 +1,10 @@
 //! Probes: paths that show supervisors and load balancers the state of the server.
 //!
-//! A shard answers from its own state, for any `Host`: a probe reaches the server by an address.
+//! A shard answers for any `Host`: a probe reaches the server by an address. It knows which shards
+//! run, because the next connection may come to any of them; the load is its own.
 //! A probe is served while calls are refused, so that a server that is busy does not look dead.
+
+use std::sync::atomic::Ordering;
 
 use corelane_protocol::framing::http1::Status;
 
@@ -64,12 +67,15 @@ impl Probe {
 fn conditions(context: &Context<'_>) -> Vec<&'static str> {
     let endpoint = &context.endpoint;
     let output_bytes_max = context.rules.connection.output_bytes_per_shard_max;
+    let is_leaving = context.readiness.is_leaving.load(Ordering::Relaxed);
+    let shards_down = context.readiness.shards_down.load(Ordering::Relaxed);
     let conditions = [
-        (context.is_leaving || context.is_draining, "\"draining\""),
+        (is_leaving || context.is_draining, "\"draining\""),
+        (shards_down > 0, "\"shard_down\""),
         (endpoint.is_out_of_memory(), "\"out_of_memory\""),
         (endpoint.sheds_calls(), "\"throttled\""),
         (
-            context.shard_output_bytes >= output_bytes_max,
+            context.pool.output_bytes >= output_bytes_max,
             "\"output_full\"",
         ),
     ];

@@ -10,14 +10,14 @@ use super::body::{PostponedRequest, RequestBody};
 use super::buffers::WaitingRequest;
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
+use super::http_settings::HttpSettings;
 use super::plain::{self, Plain, probe_of};
 use super::preconditions::{overload, principal_of};
 use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
-use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginRefusal;
-use crate::guard::peer::{UserName, UserText};
+use crate::guard::peer::KnownPeer;
 use crate::mcp::{Disposition, Endpoint, Inbound, Requester, StreamOwner};
 use crate::profile::Binding;
 
@@ -67,15 +67,14 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let mut scratch = std::mem::take(context.scratch);
+        let mut scratch = std::mem::take(&mut context.pool.scratch);
         scratch.clear();
         let exchange = context.exchange(self.sequence, reply.accept.event_stream);
-        let (user, peer) = peer_of(self.source, context);
-        let of_connection = context.principal().or(user.as_ref().map(UserText::as_str));
-        let client = (self.source, of_connection);
-        let checked = check(head, &mut reply, client, context.rules);
+        let known = self.source.peer_in(context.peers, context.key);
+        let peer = known.map(KnownPeer::holder).or(context.peer);
+        let checked = check(head, &mut reply, (self.source, known), context.rules);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
-            *context.scratch = scratch;
+            context.pool.scratch = scratch;
             self.answer_plain(plain, (head, bytes), reply, context);
             return None;
         }
@@ -91,13 +90,13 @@ impl Connection {
                 endpoint.refuse(None, reason, &mut scratch)
             }
             Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
-                *context.scratch = scratch;
+                context.pool.scratch = scratch;
                 return Some(reply);
             }
             Ok((Route::Upgrade(_), None)) if peer.is_none() => Disposition::PeerNeeded,
             Ok((Route::Upgrade(handshake), principal)) if !context.is_draining => {
-                *context.scratch = scratch;
-                let client = (principal, peer.unwrap_or(HolderKey::ANONYMOUS));
+                context.pool.scratch = scratch;
+                let client = KnownPeer::new(principal, peer);
                 self.upgrade(&handshake, client, context);
                 return None;
             }
@@ -114,13 +113,13 @@ impl Connection {
         };
         if let Disposition::PeerNeeded = disposition {
             let request = PostponedRequest::new(head, bytes);
-            context.postponed.push((context.key, request));
+            context.effects.postponed.push((context.key, request));
             // It is not the call of a slow tool: no byte is sent before its answer.
             self.wait(reply, context).is_post = false;
         } else {
             self.settle(disposition, (reply, field), &scratch, context);
         }
-        *context.scratch = scratch;
+        context.pool.scratch = scratch;
         None
     }
 
@@ -175,7 +174,7 @@ impl Connection {
                 waiting.is_post = request.kind.is_post();
                 waiting.stream = request.answered_by();
                 waiting.home = Some(home);
-                context.forwards.push((home, request));
+                context.effects.forwards.push((home, request));
             }
             Disposition::PeerNeeded => unreachable!("the request was postponed"),
             Disposition::Cancel(_) => unreachable!("only channels have requests to cancel by id"),
@@ -225,7 +224,7 @@ fn handle(
         (Route::Post, RequestBody::Decoded(message)) => {
             endpoint.handle_large_message(inbound, message, out)
         }
-        (Route::Post, RequestBody::Undecodable(error)) => {
+        (Route::Post, RequestBody::Undecodable(error, _)) => {
             endpoint.refuse(None, Reason::Undecodable(error), out)
         }
         (
@@ -242,22 +241,13 @@ fn handle(
     }
 }
 
-/// The user and the holder of the peer, as far as they are known.
-fn peer_of(source: Source, context: &Context<'_>) -> (Option<UserText>, Option<HolderKey>) {
-    if !source.is_unix() {
-        return (None, context.peer);
-    }
-    let (user, holder) = context.known_peer();
-    (user.map(UserName::text), Some(holder))
-}
-
 /// The checks before the body is read. The host and the origin come first: nothing else of a page
-/// that is not allowed is looked at. Gives the principal, which may be that `of_connection`, with
-/// the route.
+/// that is not allowed is looked at. Gives the principal, which may be that of the
+/// connection, with the route.
 fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
-    (source, of_connection): (Source, Option<&'a str>),
+    (source, known): (Source, Option<&'a KnownPeer>),
     rules: &'a Rules,
 ) -> Result<(Route<'a>, Option<&'a str>), Reason<'a>> {
     let (host, origin) = (head.effective_host(), head.origin.value());
@@ -276,9 +266,18 @@ fn check<'a>(
         let text = "this address serves WebSocket: send a GET with Upgrade: websocket";
         return Err(Reason::UpgradeRequired(text));
     }
-    let routed = http::route(head, &rules.http_settings.endpoint_paths);
+    let HttpSettings {
+        endpoint_paths,
+        exact_endpoint,
+        ..
+    } = &rules.http_settings;
+    let is_exact = || head.query.is_none() && endpoint_paths.iter().any(|it| it == head.path);
+    let routed = match *exact_endpoint && !is_exact() {
+        true => Err(Reason::Path(&endpoint_paths[0])),
+        false => http::route(head, endpoint_paths),
+    };
     let route = routed.map_err(|reason| plain::other_target(reason, head, rules))?;
-    let principal = principal_of(head, rules, of_connection)?;
+    let principal = principal_of(head, rules, known)?;
     let accept = reply.accept;
     match route {
         Route::Post if head.content_type == Field::Repeated => {

@@ -17,14 +17,14 @@ use corelane_protocol::framing::http1::{Method, RequestHead};
 
 use super::body::PostponedRequest;
 use super::buffers::Work;
-use super::channel::{ChannelClient, Framing, MessageChannel, Outgoing};
+use super::channel::{Framing, MessageChannel, Outgoing};
 use super::context::{Context, Rules};
 use super::http::{Connection, Phase};
 use super::posted::{PostedMessage, StreamId};
 use super::preconditions::{overload, principal_of};
 use super::reply::Reply;
 use super::response;
-use crate::guard::holder::HolderKey;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 
 /// Name of the parameter of the URI for POSTs.
@@ -98,10 +98,10 @@ impl Connection {
         if !reply.accept.event_stream {
             return Err(Reason::NotAcceptable("text/event-stream"));
         }
-        let principal = principal_name(head, context)?;
+        let principal = self.principal_name(head, context)?;
         if principal.is_none() && context.peer.is_none() {
             let request = PostponedRequest::new(head, &[]);
-            context.postponed.push((context.key, request));
+            context.effects.postponed.push((context.key, request));
             self.wait(reply, context).is_post = false;
             return Ok(());
         }
@@ -120,15 +120,12 @@ impl Connection {
         response::write_stream_head(context.out(), &reply, fields);
         response::write_endpoint(context.out(), &reply, &uri);
         context.meter.count(Counter::StreamsOpen);
-        let mut channel = MessageChannel::new(Framing::Events(Box::new(Outgoing {
+        context.identify(KnownPeer::new(principal.as_deref(), context.peer));
+        let channel = MessageChannel::new(Framing::Events(Box::new(Outgoing {
             reply,
             random: id.random,
             held: VecDeque::new(),
         })));
-        channel.client = match principal {
-            Some(principal) => ChannelClient::Principal(principal),
-            None => ChannelClient::Anonymous(context.peer.unwrap_or(HolderKey::ANONYMOUS)),
-        };
         self.drop_input(context);
         self.buffers(context).work = Work::Channel(channel);
         self.phase = Phase::ReadingMessage;
@@ -148,7 +145,7 @@ impl Connection {
         if head.is_encoded {
             return Err(Reason::ContentEncoding);
         }
-        let principal = principal_name(head, context)?;
+        let principal = self.principal_name(head, context)?;
         let parameters = head.query.unwrap_or_default().split('&');
         let mut named = parameters.filter_map(|parameter| parameter.split_once('='));
         let id = named.find(|(name, _)| *name == ID_PARAMETER);
@@ -158,7 +155,7 @@ impl Connection {
         let body = body.ok_or(Reason::Overloaded(
             "too many bytes are on their way to streams",
         ))?;
-        context.posts.push(PostedMessage {
+        context.effects.posts.push(PostedMessage {
             exchange: context.exchange(self.sequence, reply.accept.event_stream),
             stream,
             principal,
@@ -199,21 +196,21 @@ impl Connection {
         self.channel_mut()?.held_mut()?.pop_front()
     }
 
-    /// Whether this is the stream of HTTP+SSE with these random bits, of this principal.
-    pub(crate) fn is_stream_of(&self, random: u128, principal: Option<&str>) -> bool {
-        self.channel().is_some_and(|channel| {
-            let is_it = |outgoing: &Outgoing| outgoing.random == random;
-            channel.outgoing().is_some_and(is_it) && channel.client.principal() == principal
-        })
+    /// Whether this is the stream of HTTP+SSE with these random bits.
+    pub(crate) fn is_stream_of(&self, random: u128) -> bool {
+        let outgoing = self.outgoing();
+        outgoing.is_some_and(|outgoing| outgoing.random == random)
     }
-}
 
-/// The principal of a request, for longer than the request.
-fn principal_name<'a>(
-    head: &RequestHead<'_>,
-    context: &Context<'_>,
-) -> Result<Option<Box<str>>, Reason<'a>> {
-    let principal = principal_of(head, context.rules, context.principal());
-    let principal = principal.map_err(|reason| Reason::Principal(reason.to_string()))?;
-    Ok(principal.map(Box::from))
+    /// The principal of a request, for longer than the request.
+    fn principal_name<'a>(
+        &self,
+        head: &RequestHead<'_>,
+        context: &Context<'_>,
+    ) -> Result<Option<Box<str>>, Reason<'a>> {
+        let known = self.source.peer_in(context.peers, context.key);
+        let principal = principal_of(head, context.rules, known);
+        let principal = principal.map_err(|reason| Reason::Principal(reason.to_string()))?;
+        Ok(principal.map(Box::from))
+    }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod bounds;
 mod framing;
 mod large;
+mod large_messages;
 mod lines;
 mod postponed;
 mod response;

@@ -22,22 +22,22 @@ use corelane_protocol::framing::websocket::{
 };
 
 use super::buffers::Work;
-use super::channel::{ChannelClient, Framing, MessageChannel, WebSocket};
+use super::channel::{Framing, MessageChannel, WebSocket};
 use super::context::Context;
 use super::http::{Connection, Phase};
 use super::response;
-use crate::guard::holder::HolderKey;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 
 impl Connection {
-    /// Completes the handshake of a client, which is the principal or else counts for the holder.
-    /// Frames follow.
+    /// Completes the handshake of a client. Frames follow.
     pub(super) fn upgrade(
         &mut self,
         handshake: &Handshake,
-        (principal, holder): (Option<&str>, HolderKey),
+        client: KnownPeer,
         context: &mut Context<'_>,
     ) {
+        context.identify(client);
         let date = context.date;
         response::write_upgrade(context.out(), date, handshake);
         context.meter.count(Counter::WebSocketsOpen);
@@ -47,11 +47,7 @@ impl Connection {
             due_ms: None,
             awaits_pong: false,
         };
-        let mut channel = MessageChannel::new(Framing::WebSocket(socket));
-        channel.client = match principal {
-            Some(principal) => ChannelClient::Principal(principal.into()),
-            None => ChannelClient::Anonymous(holder),
-        };
+        let channel = MessageChannel::new(Framing::WebSocket(socket));
         self.buffers(context).work = Work::Channel(channel);
         self.phase = Phase::ReadingMessage;
     }
@@ -70,7 +66,11 @@ impl Connection {
         socket.awaits_pong &= input.is_empty();
         let mut consumed = 0;
         let mut needs_more = false;
-        while consumed < input.len() && context.requests_left > 0 && !self.is_output_full(context) {
+        while consumed < input.len()
+            && self.phase == Phase::Idle
+            && context.requests_left > 0
+            && !self.is_output_full(context)
+        {
             let step = framer.step(&mut input[consumed..], limit_bytes);
             needs_more = step == Ok(Step::NeedMore);
             if needs_more {
@@ -96,7 +96,7 @@ impl Connection {
             (socket.framer, socket.message) = (framer, message.map(Box::new));
             socket.due_ms = due_ms;
         }
-        match self.is_between_answers() {
+        match self.reads() {
             true => self.shed_input_if_much(context),
             false => self.drop_input(context),
         }
@@ -153,7 +153,13 @@ impl Connection {
                 } else {
                     context.append_input(message, payload);
                 }
-                if is_last && let Some(whole) = message.take() {
+                if is_last && let Some(mut whole) = message.take() {
+                    if context.endpoint.decodes_elsewhere(whole.len()) {
+                        context.pool.input_bytes -= whole.capacity();
+                        let body = 0..whole.len();
+                        self.decode_message(std::mem::take(&mut whole), body, context);
+                        return Some(consumed);
+                    }
                     self.handle_message(&whole, context);
                     context.drop_input(whole);
                 }
@@ -194,7 +200,7 @@ impl Connection {
             *lingers = false;
             return is_over;
         }
-        is_over || !self.has_requests_left_over()
+        is_over || self.is_between_answers() && !self.has_requests_left_over()
     }
 
     fn websocket_mut(&mut self) -> Option<&mut WebSocket> {

@@ -1,58 +1,58 @@
-//! The peer of a connection that was looked up before its first byte was read.
+//! The peers of connections that are known for all messages on them.
+//!
+//! A certificate names a peer, or the kernel does on a Unix socket; the peer of lines is looked up
+//! before its first byte is read; and that of WebSocket or HTTP+SSE is the client of the handshake.
+//! A connection of plain HTTP has none: each of its requests has a client of its own.
 
-use std::io::Write;
+use std::collections::HashMap;
 
 use super::holder::HolderKey;
 
-/// The longest name of a user.
-const USER_BYTES_MAX: usize = "unix:uid=4294967295".len();
-
-/// A peer, as far as the kernel knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The peer of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KnownPeer {
-    /// An anonymous one, with the holder that its address makes.
+    /// A client with this principal.
+    Principal(Box<str>),
+    /// An anonymous client, with the holder that its address makes.
     Anonymous(HolderKey),
-    /// A process of a user of this host.
-    User(UserName),
 }
 
-/// A user of this host as a principal, such as `unix:uid=1000`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UserName(u32);
+/// The peers of the connections of a shard, by the indexes of their slots: at most one for each.
+pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
 
-/// The text of a [`UserName`].
-pub(crate) struct UserText {
-    bytes: [u8; USER_BYTES_MAX],
-    length: usize,
-}
-
-impl UserName {
-    /// The user with this number.
-    pub(crate) fn of(user: u32) -> UserName {
-        UserName(user)
+impl KnownPeer {
+    /// The principal, or else an anonymous client with this holder.
+    pub(crate) fn new(principal: Option<&str>, holder: Option<HolderKey>) -> KnownPeer {
+        match principal {
+            Some(principal) => KnownPeer::Principal(principal.into()),
+            None => KnownPeer::Anonymous(holder.unwrap_or(HolderKey::ANONYMOUS)),
+        }
     }
 
-    /// Its text, without an allocation.
-    pub(crate) fn text(self) -> UserText {
-        let mut bytes = [0; USER_BYTES_MAX];
-        let mut rest = &mut bytes[..];
-        write!(rest, "unix:uid={}", self.0).expect("the longest name fits");
-        let length = USER_BYTES_MAX - rest.len();
-        UserText { bytes, length }
+    /// A process of the user of this host with this number: a principal such as `unix:uid=1000`.
+    pub(crate) fn user(user: u32) -> KnownPeer {
+        KnownPeer::Principal(format!("unix:uid={user}").into())
     }
-}
 
-impl UserText {
-    /// As a principal.
-    pub(crate) fn as_str(&self) -> &str {
-        let text = str::from_utf8(&self.bytes[..self.length]);
-        text.expect("it consists of ASCII characters")
+    pub(crate) fn principal(&self) -> Option<&str> {
+        match self {
+            KnownPeer::Principal(name) => Some(name),
+            KnownPeer::Anonymous(_) => None,
+        }
+    }
+
+    /// The holder of an anonymous client.
+    pub(crate) fn holder(&self) -> HolderKey {
+        match self {
+            KnownPeer::Principal(_) => HolderKey::ANONYMOUS,
+            KnownPeer::Anonymous(holder) => *holder,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::UserName;
+    use super::KnownPeer;
 
     #[test]
     fn a_user_is_named_by_the_number() {
@@ -61,7 +61,7 @@ mod tests {
             (1000, "unix:uid=1000"),
             (u32::MAX, "unix:uid=4294967295"),
         ] {
-            assert_eq!(UserName::of(user).text().as_str(), expected);
+            assert_eq!(KnownPeer::user(user).principal(), Some(expected));
         }
     }
 }

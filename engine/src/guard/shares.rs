@@ -82,6 +82,11 @@ impl Shares {
         self.used < self.max / 2
     }
 
+    /// Whether it depends on the holder if one more is taken: some is free, but not for everyone.
+    pub(crate) fn is_contested(&self) -> bool {
+        self.max > SMALL_SHARE && self.used < self.max && !self.is_ample()
+    }
+
     /// Whether `holder` may have `amount` more.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ struct CallState {
     handler: RefCell<Option<Rc<str>>>,
     key: Cell<CallKey>,
     options: RefCell<RequestOptions>,
-    /// The holder of its offloaded work, as far as it is known.
+    /// Its holder, as far as that is known.
     holder: Cell<HolderKey>,
     last_progress: Cell<f64>,
     /// Events that the shard has not taken yet.
@@ -178,7 +178,12 @@ impl Call {
         self.forget_waiting();
     }
 
-    /// Sets the holder of work that the call offloads from now on.
+    /// The holder of the call, as far as it is known.
+    pub(crate) fn holder(&self) -> HolderKey {
+        self.0.holder.get()
+    }
+
+    /// Sets the holder of the call, and of work that it offloads from now on.
     pub(crate) fn set_holder(&self, holder: HolderKey) {
         self.0.holder.set(holder);
     }

@@ -36,6 +36,11 @@ pub(crate) enum Started {
 pub(crate) trait Runner<I> {
     /// Runs the handler until it is done or waits. A panic ends the call with an error.
     fn start(&self, call: &Call, input: I) -> Started;
+
+    /// Whether the holder of a call decides if it may wait, so that the call must have one.
+    fn needs_holder(&self) -> bool {
+        false
+    }
 }
 
 /// The arguments of a call of a tool or a prompt.

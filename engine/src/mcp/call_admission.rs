@@ -22,8 +22,8 @@ const PLAIN_NODES_MAX: usize = 10_000;
 const GIVEN_UP_PER_CALL_MAX: usize = 16;
 
 impl Starter<'_> {
-    /// Whether the call of a request may wait, if necessary. Gives the holder of the work that it
-    /// offloads at once: while no such work waits, the holder does not matter and is not looked up.
+    /// Whether the call of a request may wait, if necessary. Gives its holder: while no offloaded
+    /// work waits and its tool has many places, that does not matter and is not looked up.
     ///
     /// # Errors
     /// The refusal that was written.
@@ -36,6 +36,7 @@ impl Starter<'_> {
         let is_plain = |params: Value<'_>| params.node_count() <= PLAIN_NODES_MAX;
         if request.params.is_none_or(is_plain)
             && self.calls.shares().is_ample()
+            && !request.needs_holder
             && !self.calls.offloads_wait()
         {
             return Ok(HolderKey::ANONYMOUS);

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use corelane_protocol::jsonrpc::{DecodeError, JsonLimits};
+use corelane_protocol::jsonrpc::{DecodeError, IdScanner, JsonLimits, OwnedId};
 use crossbeam::queue::SegQueue;
 
 use super::exchange::Exchange;
@@ -48,8 +48,24 @@ pub(crate) struct Decoded {
     pub(crate) head: Box<[u8]>,
     /// Bytes that were held for it until now.
     pub(crate) held_bytes: usize,
+    /// The id of a request on a channel that could not be decoded: its refusal needs it.
+    pub(crate) id: Option<OwnedId>,
     /// Its message or batch; `None` if decoding panicked.
     pub(crate) message: Option<Result<Box<LargeMessage>, DecodeError>>,
+}
+
+impl Undecoded {
+    fn body(&self) -> &[u8] {
+        &self.bytes[self.body.clone()]
+    }
+
+    /// The id for a refusal on a channel, where it must not be missing. HTTP refuses without it.
+    fn id(&self) -> Option<OwnedId> {
+        let is_on_channel = self.exchange.is_on_channel;
+        is_on_channel
+            .then(|| IdScanner::id_of(self.body()))
+            .flatten()
+    }
 }
 
 impl Decoding {
@@ -78,20 +94,28 @@ impl Decoding {
     /// Begins to decode a body, for the tools and prompts of `plan`.
     ///
     /// # Errors
-    /// [`QueueFull`] if too many wait.
-    pub(super) fn begin(&self, request: Undecoded, plan: &Arc<Plan>) -> Result<JobId, QueueFull> {
+    /// Too many wait. With the id for the refusal.
+    pub(super) fn begin(
+        &self,
+        request: Undecoded,
+        plan: &Arc<Plan>,
+    ) -> Result<JobId, (QueueFull, Option<OwnedId>)> {
         let (decode, decoded) = (self.decoder(plan), Arc::clone(&self.decoded));
-        self.offload.submit(WorkKind::Decode, move |wake| {
-            let body = &request.bytes[request.body];
-            let message = catch_unwind(AssertUnwindSafe(|| decode(body))).ok();
+        let request = Arc::new(request);
+        let refused = Arc::clone(&request);
+        let begun = self.offload.submit(WorkKind::Decode, move |wake| {
+            let message = catch_unwind(AssertUnwindSafe(|| decode(request.body()))).ok();
+            let is_refused = matches!(message, Some(Err(_)));
             decoded.push(Decoded {
+                id: is_refused.then(|| request.id()).flatten(),
                 exchange: request.exchange,
-                head: request.head,
+                head: request.head.clone(),
                 held_bytes: request.bytes.capacity(),
                 message,
             });
             wake();
-        })
+        });
+        begun.map_err(|full| (full, refused.id()))
     }
 
     /// The decoder of a body for any thread, for the tools and prompts of `plan`.

@@ -146,9 +146,7 @@ impl Endpoint {
                 self.services.admit_on_channel(inbound, posted, out)
             }
             Err(error) => {
-                let mut scanner = IdScanner::default();
-                scanner.read(body);
-                let (id, reason) = (scanner.id(), Reason::Undecodable(error));
+                let (id, reason) = (IdScanner::id_of(body), Reason::Undecodable(error));
                 let id = id.as_ref().map(OwnedId::as_id);
                 (self.services.context.refuse(id, reason, out), None)
             }

@@ -49,6 +49,8 @@ pub(super) struct HandlerRequest<'a> {
     pub(super) params: Option<Value<'a>>,
     pub(super) options: RequestOptions,
     pub(super) session: Option<SessionId>,
+    /// The holder of the call decides whether its tool has a place for it.
+    pub(super) needs_holder: bool,
 }
 
 impl HandlerRequest<'_> {
@@ -127,6 +129,7 @@ impl Starter<'_> {
             }
         };
         let runner = Rc::clone(&tool.runner);
+        request.needs_holder = runner.needs_holder();
         self.run(request, |call| runner.start(call, arguments), out)
     }
 

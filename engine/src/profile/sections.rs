@@ -45,7 +45,7 @@ knobs! {
         /// Pending calls of one tool on a shard, unless the tool has a limit of its own; default
         /// half of `calls.in_flight_max`, so that a tool that hangs leaves places to the others. At
         /// most `calls.in_flight_max`. Past it a call is refused as overloaded before its handler
-        /// starts.
+        /// starts. A client has a share as of `calls.in_flight_max`.
         in_flight_max: Option<usize> = None, within(1..=1_000_000);
         /// Failures of a tool in a row after which its calls are refused as overloaded: a failure
         /// is a panic, a timeout, or an error that is not meant for the client. A hundred are no

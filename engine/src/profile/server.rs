@@ -52,6 +52,9 @@ knobs! {
         /// Path of the MCP endpoint, as in the specification's examples, or a list of up to 8 paths
         /// that all lead to it. A slash at the end and a query make no difference.
         endpoint: Paths = Paths::One("/mcp".to_owned()), anything();
+        /// Whether such a slash and a query are refused as another path. Clients and proxies add
+        /// and strip the slash, and some put a key into the query.
+        exact_endpoint: bool = false, anything();
         /// Path of the streams of HTTP+SSE, the transport of revision 2024-11-05, for clients that
         /// have no other, such as "/sse"; default none: it is deprecated. Messages are posted to
         /// "messages" beside it, such as "/messages". `lines.in_flight_max` bounds the requests of

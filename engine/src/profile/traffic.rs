@@ -149,7 +149,8 @@ knobs! {
         /// calls.
         id_bytes_max: usize = JsonLimits::DEFAULT.id_bytes_max, within(20..=4096);
         /// Bytes of a message that is decoded within a turn of its shard: they take a millisecond
-        /// at most. A longer one is decoded by the offload pool, and other messages overtake it.
+        /// at most. A longer one is decoded by the offload pool, and other messages overtake it;
+        /// those that follow it on the same channel wait for it.
         inline_bytes_max: usize = 65_536, within(1024..=16 << 20);
         /// Bytes of a method name: those of the specification stay below 48.
         method_bytes_max: usize = JsonLimits::DEFAULT.method_bytes_max, within(64..=1024);

@@ -196,7 +196,7 @@ impl RunningServer {
             return;
         }
         tracing::info!("draining in {} ms", self.drain_notice.as_millis());
-        for control in &self.shards {
+        if let Some(control) = self.shards.first() {
             control.begin_notice();
         }
         let _ = self.received.recv_timeout(self.drain_notice);

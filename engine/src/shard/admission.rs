@@ -14,7 +14,7 @@ use crate::connection::http::Connection;
 use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::network::Network;
-use crate::guard::peer::{KnownPeer, UserName};
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 use crate::profile::Binding;
 use corelane_io::ring::Peer;
@@ -53,7 +53,7 @@ impl Shard {
         }
         let known = match peer {
             Some(Peer::User(user)) if self.handling.rules.user_is_principal => {
-                KnownPeer::User(UserName::of(user))
+                KnownPeer::user(user)
             }
             _ => KnownPeer::Anonymous(holder),
         };
@@ -160,13 +160,11 @@ impl Shard {
     }
 
     /// Subtracts a connection that was closed.
-    pub(super) fn forget_admitted(&mut self, key: SlotKey, source: Source) {
+    pub(super) fn forget_admitted(&mut self, key: SlotKey) {
         self.handling.for_probes.retain(|it| *it != key);
         self.clients.forget(key.index);
         self.note_connections();
-        if source.names_peer_first() {
-            self.handling.peers.remove(&key.index);
-        }
+        self.handling.peers.remove(&key.index);
         if self.profile.overload.connections_per_address_max > 0 {
             self.addresses.remove(key.index);
         }

@@ -3,6 +3,7 @@
 use corelane_protocol::binding::refusal::Reason;
 
 use super::work::Shard;
+use crate::connection::body::BodyElsewhere;
 use crate::connection::buffers::ConnectionBuffers;
 use crate::connection::channel::MessageChannel;
 use crate::connection::http::Phase;
@@ -70,10 +71,10 @@ impl Shard {
         outcome: Result<usize, i32>,
     ) {
         let Some(connection) = self.slots.get_mut(key) else {
-            return self.handling.chunks.give(chunk);
+            return self.handling.pool.chunks.give(chunk);
         };
         let Ok(bytes) = outcome else {
-            self.handling.chunks.give(chunk);
+            self.handling.pool.chunks.give(chunk);
             return self.close(key);
         };
         self.handling.meter.add(Counter::BytesOut, bytes as u64);
@@ -83,8 +84,8 @@ impl Shard {
             self.rings.of(key).send(key, chunk, sent);
             return self.finish_step(key, None);
         }
-        self.handling.chunks.give(chunk);
-        self.handling.output_bytes -= connection.held_output_bytes();
+        self.handling.pool.chunks.give(chunk);
+        self.handling.pool.output_bytes -= connection.held_output_bytes();
         let next = connection.end_send(bytes, &self.profile.connection);
         let waits = connection.awaits_any();
         if next.is_none() && connection.holds_changes() {
@@ -125,10 +126,10 @@ impl Shard {
             if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
-                connection.begin_send(&chunk);
-                self.rings.of(key).send(key, chunk, 0);
+                self.begin_send(key, chunk);
             }
-            self.handling.output_bytes += connection.held_output_bytes() - held_before;
+            let connection = self.slots.get_mut(key).expect("it was there above");
+            self.handling.pool.output_bytes += connection.held_output_bytes() - held_before;
         }
         let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;
@@ -186,7 +187,7 @@ impl Shard {
 
     /// Looks up the peers that requests wait for.
     fn look_up_peers(&mut self) {
-        while let Some((key, request)) = self.handling.postponed.pop() {
+        while let Some((key, request)) = self.handling.effects.postponed.pop() {
             if self.slots.get(key).is_none() {
                 continue;
             }
@@ -251,6 +252,9 @@ impl Shard {
 
     /// Ends a connection now. Its pending calls are notified; its unsent output is lost.
     pub(super) fn close(&mut self, key: SlotKey) {
+        if self.held_send.as_ref().is_some_and(|(of, _)| *of == key) {
+            self.release_send();
+        }
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
@@ -258,8 +262,8 @@ impl Shard {
             self.forget_secured(key, connection.is_sending());
         }
         self.wheel.cancel(key.index);
-        self.forget_admitted(key, connection.source);
-        self.handling.output_bytes -= connection.held_output_bytes();
+        self.forget_admitted(key);
+        self.handling.pool.output_bytes -= connection.held_output_bytes();
         self.rings.of(key).close(key);
         let mut context = self.handling.context(key);
         connection.drop_input(&mut context);
@@ -267,7 +271,7 @@ impl Shard {
             return;
         };
         if let Some(output) = buffers.output.take() {
-            context.chunks.give(output);
+            context.pool.chunks.give(output);
         }
         let (waiting, channel) = buffers.take_work();
         **buffers = ConnectionBuffers::default();
@@ -288,11 +292,7 @@ impl Shard {
             if let Some(call) = waiting.call {
                 self.handling.endpoint.handle_client_gone(call, exchange);
             }
-            if let Some(body) = &waiting.decoding
-                && self.handling.endpoint.cancel_decoding(body.job)
-            {
-                self.handling.input_bytes -= body.held_bytes;
-            }
+            self.forget_decoding(waiting.decoding.as_deref());
             if waiting.has_stream() {
                 self.handling.meter.uncount(Counter::StreamsOpen);
             }
@@ -302,11 +302,21 @@ impl Shard {
         }
     }
 
+    /// Takes the body of a closed connection back, unless its decoding has begun.
+    fn forget_decoding(&mut self, body: Option<&BodyElsewhere>) {
+        if let Some(body) = body
+            && self.handling.endpoint.cancel_decoding(body.job)
+        {
+            self.handling.pool.input_bytes -= body.held_bytes;
+        }
+    }
+
     /// Ends the calls and streams of a closed channel, its session first.
     fn channel_gone(&mut self, key: SlotKey, mut channel: MessageChannel) {
         for post in channel.held_mut().into_iter().flat_map(std::mem::take) {
             self.refuse_post(&post, Reason::SessionUnknown);
         }
+        self.forget_decoding(channel.decoding.as_deref());
         self.note_capacity();
         if channel.is_websocket() {
             self.handling.meter.uncount(Counter::WebSocketsOpen);
@@ -394,65 +404,37 @@ impl Shard {
         if is_old || due_ms.is_some_and(|due_ms| due_ms > self.now_ms) {
             return self.set_timer(key);
         }
+        let timer = connection.timer();
+        if let Some(counter) = closing_counter(timer, self.clients.is_awaited(key.index)) {
+            self.handling.meter.count(counter);
+            return self.close(key);
+        }
         let mut context = self.handling.context(key);
-        let meter = context.meter;
-        match connection.timer() {
-            Timer::None => {}
+        match timer {
             Timer::Quiet => {
                 if connection.source.is_tls() {
                     self.secured.shed(key);
                 }
                 self.rearm_poll(key);
-                self.rearm_idle_timer(key);
+                return self.rearm_idle_timer(key);
             }
-            Timer::Handshake => {
-                meter.count(Counter::TimeoutsHandshake);
-                self.close(key);
-            }
-            Timer::Idle | Timer::NextLine => {
-                meter.count(Counter::TimeoutsIdle);
-                self.close(key);
-            }
-            Timer::FirstLine => {
-                meter.count(Counter::TimeoutsHead);
-                self.close(key);
-            }
-            Timer::Write => {
-                meter.count(Counter::TimeoutsWrite);
-                self.close(key);
-            }
-            Timer::Linger => self.close(key),
-            timer @ (Timer::Head | Timer::Body) => {
+            Timer::Linger => return self.close(key),
+            Timer::Head | Timer::Body => {
                 let is_head = timer == Timer::Head;
-                meter.count(if is_head {
+                context.meter.count(if is_head {
                     Counter::TimeoutsHead
                 } else {
                     Counter::TimeoutsBody
                 });
                 connection.time_out(is_head, &mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
             }
-            Timer::Slow => {
-                connection.begin_slow_answer(&mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
-            }
-            Timer::Pong => {
-                meter.count(Counter::TimeoutsPong);
-                self.close(key);
-            }
-            Timer::Ping => {
-                connection.ping(&mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
-            }
-            Timer::KeepAlive => {
-                connection.keep_alive(&mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
-            }
+            Timer::Slow => connection.begin_slow_answer(&mut context),
+            Timer::Ping => connection.ping(&mut context),
+            Timer::KeepAlive => connection.keep_alive(&mut context),
+            _ => return,
         }
+        let out = context.out.take();
+        self.finish_step(key, out);
     }
 
     /// Starts the rest of the idle deadline when the one for quiet connections is over.
@@ -473,4 +455,18 @@ impl Shard {
             None => self.wheel.cancel(key.index),
         }
     }
+}
+
+/// The counter of a deadline that ends its connection without an answer.
+fn closing_counter(timer: Timer, awaits_header: bool) -> Option<Counter> {
+    Some(match timer {
+        Timer::Handshake => Counter::TimeoutsHandshake,
+        Timer::Idle | Timer::NextLine => Counter::TimeoutsIdle,
+        Timer::FirstLine => Counter::TimeoutsHead,
+        // Of a proxy, which may be about to speak anything.
+        Timer::Head if awaits_header => Counter::TimeoutsHead,
+        Timer::Write => Counter::TimeoutsWrite,
+        Timer::Pong => Counter::TimeoutsPong,
+        _ => return None,
+    })
 }

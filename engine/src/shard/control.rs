@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::connection::readiness::Readiness;
 use crate::handler::activity::Activity;
 use crate::meter::MeterSnapshot;
 use corelane_io::wake::Waker;
@@ -10,8 +11,8 @@ use corelane_io::wake::Waker;
 /// The controls that other threads have over a shard.
 #[derive(Debug, Default)]
 pub(crate) struct ShardControl {
-    /// Set when the server is to drain soon, so that load balancers send no new client.
-    pub(crate) is_leaving: AtomicBool,
+    /// Of all shards of this server.
+    pub(crate) readiness: Arc<Readiness>,
     /// Set to make the shard drain.
     pub(crate) drain: AtomicBool,
     /// Set when the time for calls is over before the shard would notice.
@@ -36,9 +37,14 @@ pub(crate) struct ShardControl {
 impl ShardControl {
     /// The controls of each of `shards` shards of one server.
     pub(crate) fn of_server(shards: usize, drain_timeout_ms: u64) -> Vec<Arc<ShardControl>> {
+        let readiness = Arc::new(Readiness {
+            shards_down: AtomicUsize::new(shards),
+            ..Readiness::default()
+        });
         let quiet_shards = Arc::new(AtomicUsize::new(0));
         let open_connections = (0..shards).map(|_| AtomicU32::new(0)).collect::<Arc<[_]>>();
         let controls = (0..shards).map(|_| ShardControl {
+            readiness: Arc::clone(&readiness),
             drain_timeout_ms,
             quiet_shards: Arc::clone(&quiet_shards),
             open_connections: Arc::clone(&open_connections),
@@ -47,14 +53,14 @@ impl ShardControl {
         controls.map(Arc::new).collect()
     }
 
-    /// Lets the shard refuse probes of readiness; it serves everything else.
+    /// Lets all shards refuse probes of readiness; they serve everything else.
     pub(crate) fn begin_notice(&self) {
-        self.is_leaving.store(true, Ordering::Relaxed);
-        self.wake();
+        self.readiness.is_leaving.store(true, Ordering::Relaxed);
     }
 
     /// Makes the shard drain.
     pub(crate) fn begin_drain(&self) {
+        self.begin_notice();
         self.drain.store(true, Ordering::Relaxed);
         self.wake();
     }

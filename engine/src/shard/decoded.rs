@@ -13,11 +13,12 @@ impl Shard {
             && let Some(decoded) = self.handling.endpoint.poll_decoded()
         {
             count += 1;
-            self.handling.input_bytes -= decoded.held_bytes;
+            self.handling.pool.input_bytes -= decoded.held_bytes;
             let exchange = decoded.exchange;
             let key = exchange.slot;
             let connection = self.slots.get_mut(key);
-            let Some(connection) = connection.filter(|it| it.awaits(exchange.sequence)) else {
+            let Some(connection) = connection.filter(|it| it.awaits_decoded(exchange.sequence))
+            else {
                 self.handling.endpoint.discard_decoded(decoded);
                 continue;
             };
@@ -27,6 +28,7 @@ impl Shard {
             } else {
                 let out = context.out.take();
                 self.finish_step(key, out);
+                self.release_posts(key);
             }
         }
         count > 0

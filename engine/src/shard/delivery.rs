@@ -264,7 +264,7 @@ impl Shard {
 
     /// Sends requests to their home shards; a request that does not fit is refused.
     pub(super) fn send_forwards(&mut self) {
-        while let Some((home, request)) = self.handling.forwards.pop() {
+        while let Some((home, request)) = self.handling.effects.forwards.pop() {
             let exchange = request.exchange;
             let message = ShardMessage::Forward(request);
             let lane = (usize::from(home), Tier::Request);

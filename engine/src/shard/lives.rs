@@ -8,6 +8,8 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
+use crate::connection::readiness::Readiness;
+
 /// The lives of all shards of a server.
 #[derive(Debug)]
 pub(crate) struct Lives {
@@ -133,21 +135,24 @@ impl Deaths {
 pub(super) struct Announcement {
     lives: Arc<Lives>,
     ring_fds: Arc<[AtomicI32]>,
+    readiness: Arc<Readiness>,
     shard: u16,
 }
 
 impl Announcement {
     /// Announces that `shard` runs on the ring `ring_fd`.
     pub(super) fn new(
-        (lives, ring_fds): (&Arc<Lives>, &Arc<[AtomicI32]>),
+        (lives, ring_fds, readiness): (&Arc<Lives>, &Arc<[AtomicI32]>, &Arc<Readiness>),
         shard: u16,
         ring_fd: RawFd,
     ) -> Announcement {
         ring_fds[usize::from(shard)].store(ring_fd, Ordering::Release);
         lives.set_down(shard, false);
+        readiness.shards_down.fetch_sub(1, Ordering::Relaxed);
         Announcement {
             lives: Arc::clone(lives),
             ring_fds: Arc::clone(ring_fds),
+            readiness: Arc::clone(readiness),
             shard,
         }
     }
@@ -155,6 +160,7 @@ impl Announcement {
 
 impl Drop for Announcement {
     fn drop(&mut self) {
+        self.readiness.shards_down.fetch_add(1, Ordering::Relaxed);
         self.lives.set_down(self.shard, true);
         self.ring_fds[usize::from(self.shard)].store(-1, Ordering::Release);
     }

@@ -58,7 +58,7 @@ impl Shard {
     fn set_out_of_memory(&mut self, is_out: bool, held_bytes: u64) {
         self.memory.is_out = is_out;
         self.handling.endpoint.set_out_of_memory(is_out);
-        self.handling.input_bytes_max = match is_out {
+        self.handling.pool.input_bytes_max = match is_out {
             true => 0,
             false => self.profile.connection.input_bytes_max,
         };
@@ -82,12 +82,12 @@ impl Shard {
     /// Bytes of memory that the shard holds for its clients.
     fn held_bytes(&self) -> u64 {
         let handling = &self.handling;
-        let buffers = handling.spare_buffers.len() * size_of::<ConnectionBuffers>();
+        let buffers = handling.pool.spare.len() * size_of::<ConnectionBuffers>();
         let counted = [
-            handling.input_bytes,
-            handling.output_bytes,
-            handling.chunks.free_bytes(),
-            handling.scratch.capacity(),
+            handling.pool.input_bytes,
+            handling.pool.output_bytes,
+            handling.pool.chunks.free_bytes(),
+            handling.pool.scratch.capacity(),
             buffers,
             self.secured.held_bytes(),
         ];
@@ -99,9 +99,9 @@ impl Shard {
     /// Frees the buffers that wait for reuse.
     fn free_idle_buffers(&mut self) {
         let handling = &mut self.handling;
-        handling.chunks.clear();
-        handling.spare_buffers = Vec::new();
-        handling.scratch = Vec::new();
+        handling.pool.chunks.clear();
+        handling.pool.spare = Vec::new();
+        handling.pool.scratch = Vec::new();
         handling.endpoint.trim();
     }
 }

@@ -9,6 +9,7 @@ use corelane_protocol::binding::refusal::Reason;
 use super::ShardMessage;
 use super::work::Shard;
 use crate::connection::posted::PostedMessage;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 use corelane_io::lanes::Tier;
 use corelane_io::slots::SlotKey;
@@ -16,7 +17,7 @@ use corelane_io::slots::SlotKey;
 impl Shard {
     /// Passes the messages of this step on.
     pub(super) fn send_posts(&mut self) {
-        while let Some(post) = self.handling.posts.pop() {
+        while let Some(post) = self.handling.effects.posts.pop() {
             let to = post.stream.shard;
             if to == self.handling.shard {
                 self.post_here(post);
@@ -45,13 +46,16 @@ impl Shard {
     /// Handles a message on its stream, or keeps it while the client does not read.
     pub(super) fn post_here(&mut self, post: PostedMessage) {
         let key = post.stream.slot;
-        let principal = post.principal.as_deref();
+        let client = self.handling.peers.get(&key.index);
+        let is_of_client = client.and_then(KnownPeer::principal) == post.principal.as_deref();
         let connection = self.slots.get_mut(key);
-        let connection = connection.filter(|it| it.is_stream_of(post.stream.random, principal));
-        let Some(connection) = connection else {
+        let connection = connection.filter(|it| it.is_stream_of(post.stream.random));
+        let Some(connection) = connection.filter(|_| is_of_client) else {
             return self.refuse_post(&post, Reason::SessionUnknown);
         };
-        if !connection.holds_posts() && !connection.has_much_output(&self.profile.connection) {
+        let takes_message = !connection.has_much_output(&self.profile.connection)
+            && !connection.is_decoding_message();
+        if !connection.holds_posts() && takes_message {
             return self.handle_post(key, &post);
         }
         if let Err(post) = connection.hold_post(post, self.profile.lines.in_flight_max) {
@@ -64,6 +68,7 @@ impl Shard {
     pub(super) fn release_posts(&mut self, key: SlotKey) {
         while let Some(connection) = self.slots.get_mut(key)
             && !connection.has_much_output(&self.profile.connection)
+            && !connection.is_decoding_message()
             && let Some(post) = connection.next_post()
         {
             self.handle_post(key, &post);

@@ -27,7 +27,7 @@ impl Shard {
     /// Closes connections that have stalled if unsent output takes too much memory. Called once per
     /// turn.
     pub(super) fn shed_output(&mut self) {
-        let held_bytes = self.handling.output_bytes;
+        let held_bytes = self.handling.pool.output_bytes;
         let held_bytes_max = self.profile.connection.output_bytes_per_shard_max;
         let meter = &self.handling.meter;
         meter.set(Counter::OutputBytes, held_bytes as u64);
@@ -38,7 +38,7 @@ impl Shard {
         let enough_bytes = held_bytes_max / 8 * 7;
         let mut closed = 0;
         for key in self.stalled_connections(&[Timer::Write]) {
-            if self.handling.output_bytes <= enough_bytes {
+            if self.handling.pool.output_bytes <= enough_bytes {
                 break;
             }
             self.close(key);
@@ -64,7 +64,7 @@ impl Shard {
     pub(super) fn shed_largest_outputs(&mut self) {
         let limit = 2 * self.profile.connection.output_bytes_per_shard_max as u64;
         let bytes_max = limit.min(self.memory.bytes_max / 2);
-        if self.handling.output_bytes as u64 >= bytes_max {
+        if self.handling.pool.output_bytes as u64 >= bytes_max {
             self.close_largest_outputs(bytes_max);
         }
     }
@@ -77,10 +77,10 @@ impl Shard {
         });
         let mut held: Vec<(usize, SlotKey)> = held.filter(|(bytes, _)| *bytes > 0).collect();
         held.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
-        let before = self.handling.output_bytes;
+        let before = self.handling.pool.output_bytes;
         let mut closed = 0;
         for (_, key) in held {
-            if self.handling.output_bytes as u64 <= bytes_max / 2 {
+            if self.handling.pool.output_bytes as u64 <= bytes_max / 2 {
                 break;
             }
             self.close(key);
@@ -103,7 +103,7 @@ impl Shard {
     /// Refuses requests that have been arriving for a while if unfinished requests take much
     /// memory, before those of other clients must be refused. Called once per turn.
     pub(super) fn shed_input(&mut self) {
-        let held_bytes = self.handling.input_bytes;
+        let held_bytes = self.handling.pool.input_bytes;
         let held_bytes_max = self.profile.connection.input_bytes_max;
         if held_bytes < held_bytes_max / 8 * 7 || self.now_ms < self.shedding_input.next_look_ms {
             return;
@@ -112,7 +112,7 @@ impl Shard {
         let enough_bytes = held_bytes_max / 4 * 3;
         let mut closed = 0;
         for key in self.stalled_connections(&[Timer::Head, Timer::Body]) {
-            if self.handling.input_bytes <= enough_bytes {
+            if self.handling.pool.input_bytes <= enough_bytes {
                 break;
             }
             let Some(connection) = self.slots.get_mut(key) else {

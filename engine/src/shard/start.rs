@@ -24,7 +24,7 @@ use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
 use crate::catalog::pending_updates::ShardUpdates;
-use crate::connection::context::{Principals, Rules};
+use crate::connection::context::{BufferPool, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
@@ -38,7 +38,6 @@ use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
 use crate::profile::{Profile, ShardProfile};
 use crate::transport::listener::Listener;
-use corelane_io::chunk::ChunkPool;
 use corelane_io::executor::{Executor, ExecutorError, ExecutorSettings, Parker, yield_now};
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::RingError;
@@ -338,7 +337,8 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     let (shard, profile) = (plan.shard, plan.profile);
     let deaths = Deaths::new(&plan.lives, shard);
     let ring_fd = rings.first().raw_fd();
-    let announcement = Announcement::new((&plan.lives, &plan.ring_fds), shard, ring_fd);
+    let of_server = (&plan.lives, &plan.ring_fds, &plan.control.readiness);
+    let announcement = Announcement::new(of_server, shard, ring_fd);
     plan.control.set_waker(rings.waker());
     plan.updates.set_waker(rings.waker());
     begin_busy_poll(&mut rings, &profile);
@@ -376,6 +376,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         handling,
         updates: plan.updates,
         arrivals: Default::default(),
+        held_send: None,
         leftover: Default::default(),
         stalled: Default::default(),
         overflow: Default::default(),
@@ -459,12 +460,11 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         endpoint,
         event_queue,
         meter,
-        chunks: ChunkPool::default(),
-        spare_buffers: Vec::new(),
-        scratch: Vec::new(),
-        forwards: Vec::new(),
-        postponed: Vec::new(),
-        posts: Vec::new(),
+        pool: BufferPool {
+            input_bytes_max: profile.connection.input_bytes_max,
+            ..BufferPool::default()
+        },
+        effects: StepEffects::default(),
         peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
@@ -479,17 +479,13 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
             http_settings: plan.http.clone(),
         },
-        principals: Principals::default(),
         date: date_now(),
         shard: plan.shard,
         requests_per_connection: profile.budget.requests_per_connection_per_turn,
         requests_since_look: 0,
         is_draining: false,
         for_probes: Vec::new(),
-        is_leaving: false,
-        input_bytes: 0,
-        input_bytes_max: profile.connection.input_bytes_max,
-        output_bytes: 0,
+        readiness: Arc::clone(&plan.control.readiness),
     };
     (handling, offload)
 }

@@ -6,6 +6,7 @@
 use super::secured::{Effect, Ending, Finished, FirstRecords, Progress};
 use super::work::Shard;
 use crate::connection::http::Phase;
+use crate::guard::peer::KnownPeer;
 use crate::meter::Counter;
 use crate::transport::tls::fault::Fault;
 use crate::transport::tls::handshake::HandshakeError;
@@ -75,7 +76,8 @@ impl Shard {
             return;
         };
         if let Some(principal) = first.principal {
-            self.handling.principals.insert(key.index, principal);
+            let known = KnownPeer::Principal(principal);
+            self.handling.peers.insert(key.index, known);
         }
         let mut context = self.handling.context(key);
         let effect = self
@@ -137,7 +139,7 @@ impl Shard {
                 self.finish_step(key, out);
             }
             Effect::Refuse(bytes) => {
-                let mut chunk = self.handling.chunks.take(bytes.len());
+                let mut chunk = self.handling.pool.chunks.take(bytes.len());
                 chunk.extend_from_slice(bytes);
                 if let Some(connection) = self.slots.get_mut(key) {
                     connection.phase = Phase::Flushing { lingers: true };
@@ -153,7 +155,9 @@ impl Shard {
         self.handling.meter.count(Counter::TlsFaults);
         tracing::debug!(shard = self.handling.shard, %fault, "a TLS connection ends");
         self.finish_step(key, out);
-        let alert = self.secured.fail(key, fault, &mut self.handling.chunks);
+        let alert = self
+            .secured
+            .fail(key, fault, &mut self.handling.pool.chunks);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
@@ -178,7 +182,9 @@ impl Shard {
         key: SlotKey,
         out: Option<Chunk>,
     ) -> Result<Option<Chunk>, Fault> {
-        let sealed = self.secured.seal(key, out, &mut self.handling.chunks)?;
+        let sealed = self
+            .secured
+            .seal(key, out, &mut self.handling.pool.chunks)?;
         let has_part = self.secured.has_partial_record(key);
         if let Some(connection) = self.slots.get_mut(key) {
             connection.note_partial_record(has_part);
@@ -206,11 +212,11 @@ impl Shard {
         if !connection.source.is_tls() {
             return false;
         }
-        let Some(end) = self.secured.end(key, &mut self.handling.chunks) else {
+        let Some(end) = self.secured.end(key, &mut self.handling.pool.chunks) else {
             return false;
         };
         connection.begin_send(&end);
-        self.handling.output_bytes += connection.held_output_bytes();
+        self.handling.pool.output_bytes += connection.held_output_bytes();
         self.rings.of(key).send(key, end, 0);
         true
     }
@@ -218,10 +224,10 @@ impl Shard {
     /// Forgets a connection with TLS that is closed. Its peer learns that nothing is missing,
     /// unless output is still on its way.
     pub(super) fn forget_secured(&mut self, key: SlotKey, is_sending: bool) {
-        if !is_sending && let Some(end) = self.secured.end(key, &mut self.handling.chunks) {
+        if !is_sending && let Some(end) = self.secured.end(key, &mut self.handling.pool.chunks) {
             self.rings.of(key).send(key, end, 0);
         }
-        self.secured.remove(key, &mut self.handling.input_bytes);
-        self.handling.principals.remove(&key.index);
+        self.secured
+            .remove(key, &mut self.handling.pool.input_bytes);
     }
 }

@@ -11,6 +11,7 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
+use super::arrivals::Arrivals;
 use super::control::ShardControl;
 use super::kept::Kept;
 use super::lives::{Announcement, Deaths};
@@ -20,17 +21,17 @@ use super::proxied::ProxiedClients;
 use super::{Secured, ShardMessage};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
-use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, KnownPeers, Principals, Rules};
+use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::http::Connection;
-use crate::connection::posted::PostedMessage;
+use crate::connection::readiness::Readiness;
 use crate::connection::response::Date;
+use crate::guard::peer::KnownPeers;
 use crate::handler::event_queue::{CallKey, EventQueue};
-use crate::mcp::{Endpoint, Exchange, Forwarded};
+use crate::mcp::{Endpoint, Exchange};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::{Episode, Throttle};
 use crate::profile::ShardProfile;
-use corelane_io::chunk::ChunkPool;
+use corelane_io::chunk::Chunk;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::Completion;
 use corelane_io::rings::Rings;
@@ -81,7 +82,9 @@ pub(crate) struct Shard {
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
     /// Input that waits for its turn.
-    pub(super) arrivals: VecDeque<Completion>,
+    pub(super) arrivals: Arrivals,
+    /// The send that was begun last, with its connection.
+    pub(super) held_send: Option<(SlotKey, Chunk)>,
     /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection without capacity.
@@ -195,23 +198,11 @@ pub(crate) struct Handling {
     pub(super) endpoint: Endpoint,
     pub(super) event_queue: Rc<EventQueue>,
     pub(super) meter: Rc<ShardMeter>,
-    pub(super) chunks: ChunkPool,
-    #[expect(
-        clippy::vec_box,
-        reason = "the boxes are what is kept: they go back as they are"
-    )]
-    pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
-    pub(super) scratch: Vec<u8>,
-    pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
-    /// Requests of this step that wait for the addresses of their peers.
-    pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
-    /// Messages of this step for streams of HTTP+SSE.
-    pub(super) posts: Vec<PostedMessage>,
-    /// The peers of connections that know theirs, by their indexes.
+    pub(super) pool: BufferPool,
+    /// Of the present step.
+    pub(super) effects: StepEffects,
     pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
-    /// The principals of connections that have one of their own.
-    pub(super) principals: Principals,
     pub(super) date: Date,
     pub(super) shard: u16,
     /// Requests that one connection may make at this step of the turn.
@@ -221,14 +212,7 @@ pub(crate) struct Handling {
     pub(super) is_draining: bool,
     /// Connections that are served probes only, no more than `overload.probe_connections`.
     pub(super) for_probes: Vec<SlotKey>,
-    /// The server drains soon.
-    pub(super) is_leaving: bool,
-    /// Bytes of memory that the unfinished requests of all connections hold.
-    pub(super) input_bytes: usize,
-    /// How many there may be.
-    pub(super) input_bytes_max: usize,
-    /// Bytes of memory that the unsent output of all connections holds.
-    pub(super) output_bytes: usize,
+    pub(super) readiness: Arc<Readiness>,
 }
 
 impl Handling {
@@ -236,26 +220,18 @@ impl Handling {
     pub(super) fn context(&mut self, key: SlotKey) -> Context<'_> {
         Context {
             endpoint: &mut self.endpoint,
-            chunks: &mut self.chunks,
-            spare_buffers: &mut self.spare_buffers,
-            scratch: &mut self.scratch,
-            forwards: &mut self.forwards,
-            postponed: &mut self.postponed,
-            posts: &mut self.posts,
+            pool: &mut self.pool,
+            effects: &mut self.effects,
             peer: None,
-            principals: &self.principals,
-            peers: &self.peers,
+            peers: &mut self.peers,
             meter: &self.meter,
             rules: &self.rules,
             date: &self.date,
             shard: self.shard,
             key,
             is_draining: self.is_draining,
-            is_leaving: self.is_leaving,
+            readiness: &self.readiness,
             is_for_probes: !self.for_probes.is_empty() && self.for_probes.contains(&key),
-            input_bytes: &mut self.input_bytes,
-            input_bytes_max: self.input_bytes_max,
-            shard_output_bytes: self.output_bytes,
             requests_left: self.requests_per_connection,
             out: None,
         }
@@ -271,9 +247,9 @@ impl Handling {
     fn trim(&mut self) {
         const SCRATCH_KEPT_BYTES_MAX: usize = 64 * 1024;
         self.endpoint.trim();
-        self.chunks.trim();
-        if self.scratch.capacity() > SCRATCH_KEPT_BYTES_MAX {
-            self.scratch = Vec::new();
+        self.pool.chunks.trim();
+        if self.pool.scratch.capacity() > SCRATCH_KEPT_BYTES_MAX {
+            self.pool.scratch = Vec::new();
         }
     }
 

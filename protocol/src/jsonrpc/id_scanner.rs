@@ -39,6 +39,13 @@ pub struct IdScanner {
 }
 
 impl IdScanner {
+    /// The id of a text that is whole, as of [`IdScanner::id`].
+    pub fn id_of(text: &[u8]) -> Option<OwnedId> {
+        let mut scanner = IdScanner::default();
+        scanner.read(text);
+        scanner.id()
+    }
+
     /// Reads the next bytes of the text.
     pub fn read(&mut self, bytes: &[u8]) {
         let mut rest = bytes;

@@ -60,7 +60,7 @@ fn requests_behind_one_that_waits_are_answered_after_it() {
         assert_eq!(texts(&line.responses()), ["passed", "a", "b", "c"]);
         assert_eq!(line.connection.phase, Phase::Idle);
         assert!(line.owns_nothing());
-        assert_eq!(line.spare_buffers.len(), 1);
+        assert_eq!(line.pool.spare.len(), 1);
     });
 }
 
@@ -361,7 +361,7 @@ fn a_request_for_another_shard_waits_for_its_answer() {
     let ping = request(1, "ping", json!({}));
     line.receive([post(&session, &ping), echo("next")].concat().as_bytes());
     assert_eq!(line.connection.phase, Phase::Waiting);
-    let (home, forwarded) = line.forwards.pop().unwrap();
+    let (home, forwarded) = line.effects.forwards.pop().unwrap();
     assert_eq!(home, 1);
     assert_eq!(forwarded.session, elsewhere);
     assert_eq!(forwarded.exchange, exchange_of(&line));

@@ -177,7 +177,7 @@ fn requests_are_refused_while_the_shard_has_too_much_unsent_output() {
     let mut line = TestConnection::new();
     let limit = line.rules.connection.output_bytes_per_shard_max;
     for (shard_output_bytes, status) in [(limit - 1, 200), (limit, 503), (0, 200)] {
-        line.shard_output_bytes = shard_output_bytes;
+        line.pool.output_bytes = shard_output_bytes;
         line.receive(echo("next").as_bytes());
         let response = line.response();
         assert_eq!(response.status, status, "{shard_output_bytes}");
@@ -202,8 +202,8 @@ fn memory_goes_back_and_forth_and_is_not_lost() {
             line.settle().await;
             assert_eq!(line.responses().len(), 2);
             assert!(line.owns_nothing());
-            assert_eq!(line.spare_buffers.len(), 1);
-            let free = line.chunks.free_bytes();
+            assert_eq!(line.pool.spare.len(), 1);
+            let free = line.pool.chunks.free_bytes();
             assert_eq!(*free_bytes.get_or_insert(free), free);
         }
     });

@@ -11,7 +11,7 @@ use crate::mcp::tests::test_endpoint::{TestEndpoint, on_executor};
 const INLINE_BYTES_MAX: usize = 1000;
 
 /// A connection of a shard with a pool of `decode` threads for decoding.
-fn connection(decode: usize) -> TestConnection {
+pub(super) fn connection(decode: usize) -> TestConnection {
     let threads = PoolThreads {
         decode,
         ..PoolThreads::NONE
@@ -22,14 +22,18 @@ fn connection(decode: usize) -> TestConnection {
 }
 
 /// Decodes the next body, and lets the connection continue; returns whether it has no further use.
-fn decode(connection: &mut TestConnection) -> bool {
+pub(super) fn decode(connection: &mut TestConnection) -> bool {
     let decoded = connection.harness.next_decoded();
-    connection.input_bytes -= decoded.held_bytes;
-    assert!(connection.connection.awaits(decoded.exchange.sequence));
+    connection.pool.input_bytes -= decoded.held_bytes;
+    assert!(
+        connection
+            .connection
+            .awaits_decoded(decoded.exchange.sequence)
+    );
     connection.step(|it, context| it.on_decoded(decoded, context))
 }
 
-fn long() -> String {
+pub(super) fn long() -> String {
     "a\u{e9}\n".repeat(1000)
 }
 
@@ -41,11 +45,14 @@ fn a_large_message_is_answered_as_a_small_one() {
         assert_eq!(connection.connection.phase == Phase::Waiting, is_large);
         if is_large {
             assert!(connection.take_sent().is_empty());
-            assert!(connection.input_bytes > message.len(), "its bytes count");
+            assert!(
+                connection.pool.input_bytes > message.len(),
+                "its bytes count"
+            );
             assert!(!decode(&mut connection));
         }
         assert_eq!(text_of(&connection.response()), message);
-        assert_eq!(connection.input_bytes, 0);
+        assert_eq!(connection.pool.input_bytes, 0);
         assert!(connection.owns_nothing());
     }
 }
@@ -73,7 +80,7 @@ fn however_a_large_message_arrives_it_is_the_same() {
             }
             decode(&mut connection);
             assert_eq!(text_of(&connection.response()), message);
-            assert_eq!(connection.input_bytes, 0);
+            assert_eq!(connection.pool.input_bytes, 0);
         }
     }
 }
@@ -94,7 +101,7 @@ fn requests_of_one_connection_are_answered_in_order() {
     decode(&mut connection);
     let responses = connection.responses();
     assert_eq!(texts(&responses), ["1", &message, "2", &message, "3"]);
-    assert_eq!(connection.input_bytes, 0);
+    assert_eq!(connection.pool.input_bytes, 0);
 }
 
 #[test]
@@ -129,10 +136,11 @@ fn past_the_queue_of_the_pool_a_large_message_is_refused_and_a_small_one_is_not(
     let text = error["message"].as_str().expect("a text");
     assert_eq!(
         text,
-        "overloaded: too many large messages wait to be decoded; try again later"
+        "overloaded: too many large messages wait to be decoded (offload.queue_max); try again \
+         later"
     );
     assert_eq!(text_of(&responses[1]), "x");
-    assert_eq!(other.input_bytes, 0);
+    assert_eq!(other.pool.input_bytes, 0);
 }
 
 #[test]

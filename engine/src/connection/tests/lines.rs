@@ -41,7 +41,7 @@ fn send(line: &mut TestConnection, messages: &[&str]) {
 
 /// The messages that the peer received, one on each line.
 #[track_caller]
-fn messages(line: &mut TestConnection) -> Vec<Value> {
+pub(super) fn messages(line: &mut TestConnection) -> Vec<Value> {
     let sent = line.take_sent();
     let lines = sent.split_inclusive(|byte| *byte == b'\n');
     let parse = |line: &[u8]| {
@@ -131,7 +131,7 @@ fn requests_of_both_eras_are_answered_on_one_channel_however_they_are_split() {
         assert_eq!(messages[2], result("3", text("legacy")));
         assert_eq!(messages[3], with_trailer(-4, text("modern")));
         assert_eq!(line.connection.phase, Phase::Idle);
-        assert_eq!(line.input_bytes, 0);
+        assert_eq!(line.pool.input_bytes, 0);
     }
 }
 
@@ -175,9 +175,9 @@ fn bytes_that_are_no_message_are_refused_and_the_channel_goes_on() {
         for byte in input.as_bytes().chunks(1) {
             line.receive(byte);
             assert!(
-                line.input_bytes <= SMALL_CHUNK_BYTES,
+                line.pool.input_bytes <= SMALL_CHUNK_BYTES,
                 "{}",
-                line.input_bytes
+                line.pool.input_bytes
             );
         }
         check(&mut line, &[refusal, with_trailer(9, text("m"))]);

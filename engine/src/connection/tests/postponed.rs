@@ -10,7 +10,7 @@ use crate::mcp::tests::test_endpoint::{TestEndpoint, initialize, on_executor};
 
 /// The look-up of the peer is over; returns whether the connection is of no use then.
 fn peer_known(line: &mut TestConnection) -> bool {
-    let (_, request) = line.postponed.pop().expect("a request waits");
+    let (_, request) = line.effects.postponed.pop().expect("a request waits");
     line.peer = Some(HolderKey::ANONYMOUS);
     let is_of_no_use = line.step(|connection, context| connection.go_on(request, context));
     line.peer = None;
@@ -28,7 +28,7 @@ fn unknown() -> TestConnection {
 fn a_plain_request_does_not_wait() {
     let mut line = unknown();
     line.receive(echo("plain").as_bytes());
-    assert!(line.postponed.is_empty());
+    assert!(line.effects.postponed.is_empty());
     assert_eq!(text_of(&line.responses()[0]), "plain");
 }
 
@@ -42,7 +42,7 @@ fn requests_behind_a_waiting_handshake_keep_their_order() {
         line.receive(&pipelined.as_bytes()[cut..]);
         assert_eq!(line.connection.phase, Phase::Waiting);
         assert!(line.responses().is_empty(), "cut at {cut}");
-        while !line.postponed.is_empty() {
+        while !line.effects.postponed.is_empty() {
             assert!(!peer_known(&mut line));
         }
         let responses = line.responses();
@@ -99,19 +99,19 @@ fn a_large_request_waits_for_its_peer_once_it_is_decoded_and_is_handled_once() {
     let handshake = post("", &initialize("2025-11-25"));
     line.receive([handshake, echo("next")].concat().as_bytes());
     let decoded = line.harness.next_decoded();
-    line.input_bytes -= decoded.held_bytes;
+    line.pool.input_bytes -= decoded.held_bytes;
     assert!(!line.step(|connection, context| connection.on_decoded(decoded, context)));
     assert_eq!(line.connection.phase, Phase::Waiting);
     assert!(line.responses().is_empty());
     assert!(!peer_known(&mut line));
     let decoded = line.harness.next_decoded();
-    line.input_bytes -= decoded.held_bytes;
+    line.pool.input_bytes -= decoded.held_bytes;
     assert!(!line.step(|connection, context| connection.on_decoded(decoded, context)));
     assert!(!peer_known(&mut line));
     let responses = line.responses();
     assert!(responses[0].field("mcp-session-id").is_some());
     assert_eq!(text_of(&responses[1]), "next");
-    assert_eq!((line.input_bytes, line.owns_nothing()), (0, true));
+    assert_eq!((line.pool.input_bytes, line.owns_nothing()), (0, true));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_call_that_waits_ends_with_a_modern_peer_that_left_before_it_was_known() {
         // So many values are counted in the share of their client.
         let arguments = json!({"filler": vec![0; 10_001]});
         line.receive(call("", "wait", arguments).as_bytes());
-        assert!(!line.postponed.is_empty());
+        assert!(!line.effects.postponed.is_empty());
         assert!(!line.step(Connection::finished));
         assert!(peer_known(&mut line), "its call is of no use");
     });

@@ -112,7 +112,7 @@ fn more_changes_than_any_client_subscribes_to_wait_as_other_output() {
     for at in 0..1000 {
         line.step(|it, context| it.deliver(change(at).1, context));
         let buffers = line.connection.buffers.as_ref().expect("output waits");
-        held_max = held_max.max(buffers.http().unwrap().changes.len());
+        held_max = held_max.max(buffers.changes.len());
     }
     assert!(held_max <= 128, "{held_max} changes are held");
     assert!(line.connection.held_output_bytes() > held_bytes);
@@ -181,7 +181,7 @@ fn a_stream_of_another_shard_opens_when_its_home_says_so() {
     line.step(Connection::begin_slow_answer);
     assert!(line.take_sent().is_empty());
     assert_eq!(line.harness.count(Counter::StreamsOpen), 0);
-    let exchange: Exchange = line.forwards.pop().unwrap().1.exchange;
+    let exchange: Exchange = line.effects.forwards.pop().unwrap().1.exchange;
     assert!(line.deliver(exchange, Part::StreamOpen(StreamOwner::Session(of(id)))));
     assert_eq!(line.connection.phase, Phase::Streaming);
     assert_eq!(line.harness.count(Counter::StreamsOpen), 1);

@@ -7,23 +7,22 @@ use corelane_protocol::limits::HttpLimits;
 use serde_json::{Value, json};
 
 use super::response::{Response, read_all};
-use crate::connection::body::PostponedRequest;
-use crate::connection::buffers::ConnectionBuffers;
-use crate::connection::context::{Context, KnownPeers, Principals, Rules};
+use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
 use crate::connection::http_settings::HttpSettings;
-use crate::connection::posted::PostedMessage;
+use crate::connection::readiness::Readiness;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::connection::response::Date;
 use crate::connection::source::Source;
 use crate::guard::holder::HolderKey;
 use crate::guard::origin::OriginPolicy;
+use crate::guard::peer::KnownPeers;
 use crate::mcp::tests::test_endpoint::{MODERN, TestEndpoint, claim, request};
-use crate::mcp::{Exchange, Forwarded, Part};
+use crate::mcp::{Exchange, Part};
 use crate::meter::throttle::Throttle;
 use crate::profile::{Connection as ConnectionProfile, Lines as LineLimits, Server, WebSocket};
-use corelane_io::chunk::{Chunk, ChunkPool};
+use corelane_io::chunk::Chunk;
 use corelane_io::slots::SlotKey;
 
 const DATE: &Date = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -38,30 +37,18 @@ pub(super) const KEY: SlotKey = SlotKey {
 pub(super) struct TestConnection {
     pub(super) harness: TestEndpoint,
     pub(super) connection: Connection,
-    pub(super) chunks: ChunkPool,
-    #[expect(
-        clippy::vec_box,
-        reason = "the boxes are what is kept: they go back as they are"
-    )]
-    pub(super) spare_buffers: Vec<Box<ConnectionBuffers>>,
-    pub(super) forwards: Vec<(u16, Box<Forwarded>)>,
-    pub(super) postponed: Vec<(SlotKey, PostponedRequest)>,
-    pub(super) posts: Vec<PostedMessage>,
+    pub(super) pool: BufferPool,
+    pub(super) effects: StepEffects,
     /// The holder of the peer, if it is known.
     pub(super) peer: Option<HolderKey>,
-    pub(super) principals: Principals,
     pub(super) peers: KnownPeers,
     pub(super) rules: Rules,
     pub(super) requests_per_turn: u32,
     pub(super) is_draining: bool,
-    pub(super) is_leaving: bool,
+    pub(super) readiness: Readiness,
     pub(super) is_for_probes: bool,
-    pub(super) input_bytes: usize,
-    /// Bytes of unsent output of the whole shard.
-    pub(super) shard_output_bytes: usize,
     /// Whether the peer takes output; if not, everything waits behind the first send.
     pub(super) takes_output: bool,
-    scratch: Vec<u8>,
     sent: Vec<u8>,
     /// The send that the peer does not take.
     sending: Option<Chunk>,
@@ -80,13 +67,9 @@ impl TestConnection {
         TestConnection {
             harness,
             connection: Connection::from(Source::default()),
-            chunks: ChunkPool::default(),
-            spare_buffers: Vec::new(),
-            forwards: Vec::new(),
-            postponed: Vec::new(),
-            posts: Vec::new(),
+            pool: BufferPool::default(),
+            effects: StepEffects::default(),
             peer: Some(HolderKey::ANONYMOUS),
-            principals: Principals::default(),
             peers: KnownPeers::default(),
             rules: Rules {
                 http: HttpLimits::DEFAULT,
@@ -103,12 +86,9 @@ impl TestConnection {
             },
             requests_per_turn: 16,
             is_draining: false,
-            is_leaving: false,
+            readiness: Readiness::default(),
             is_for_probes: false,
-            input_bytes: 0,
-            shard_output_bytes: 0,
             takes_output: true,
-            scratch: Vec::new(),
             sent: Vec::new(),
             sending: None,
         }
@@ -125,7 +105,7 @@ impl TestConnection {
         match out {
             Some(out) if self.takes_output => {
                 self.sent.extend_from_slice(&out);
-                self.chunks.give(out);
+                self.pool.chunks.give(out);
             }
             Some(out) if self.sending.is_none() => {
                 self.connection.begin_send(&out);
@@ -151,28 +131,21 @@ impl TestConnection {
     }
 
     fn parts(&mut self) -> (&mut Connection, Context<'_>) {
+        self.pool.input_bytes_max = self.rules.connection.input_bytes_max;
         let context = Context {
             endpoint: &mut self.harness.endpoint,
-            chunks: &mut self.chunks,
-            spare_buffers: &mut self.spare_buffers,
-            scratch: &mut self.scratch,
-            forwards: &mut self.forwards,
-            postponed: &mut self.postponed,
-            posts: &mut self.posts,
+            pool: &mut self.pool,
+            effects: &mut self.effects,
             peer: self.peer,
-            principals: &self.principals,
-            peers: &self.peers,
+            peers: &mut self.peers,
             meter: &self.harness.meter,
             rules: &self.rules,
             date: DATE,
             shard: 0,
             key: KEY,
             is_draining: self.is_draining,
-            is_leaving: self.is_leaving,
+            readiness: &self.readiness,
             is_for_probes: self.is_for_probes,
-            input_bytes: &mut self.input_bytes,
-            input_bytes_max: self.rules.connection.input_bytes_max,
-            shard_output_bytes: self.shard_output_bytes,
             requests_left: self.requests_per_turn,
             out: None,
         };

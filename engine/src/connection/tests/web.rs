@@ -271,11 +271,14 @@ fn probes_show_the_state_for_any_host() {
     line.harness.endpoint.serve_one_of(2);
     check(&mut line, degraded("throttled"));
     line.harness.endpoint.serve_one_of(1);
-    line.shard_output_bytes = line.rules.connection.output_bytes_per_shard_max;
+    line.pool.output_bytes = line.rules.connection.output_bytes_per_shard_max;
     check(&mut line, degraded("output_full"));
-    line.shard_output_bytes = 0;
+    line.pool.output_bytes = 0;
     check(&mut line, ok);
-    line.is_leaving = true;
+    *line.readiness.shards_down.get_mut() = 1;
+    check(&mut line, degraded("shard_down"));
+    *line.readiness.shards_down.get_mut() = 0;
+    *line.readiness.is_leaving.get_mut() = true;
     check(&mut line, degraded("draining"));
 }
 
@@ -298,6 +301,36 @@ fn a_probe_of_http_1_0_needs_no_host_and_a_page_needs_a_right() {
         let response = answer(&mut line, request, headers);
         assert_eq!(response.status, status, "{has_probes} {request} {headers}");
     }
+}
+
+#[test]
+fn a_slash_or_a_query_makes_another_path_only_if_the_operator_says_so() {
+    for (path, is_exact) in [
+        ("/mcp", true),
+        ("/v1/mcp", true),
+        ("/mcp/", false),
+        ("/v1/mcp?key=1", false),
+        ("/mcp?", false),
+    ] {
+        for exact_endpoint in [false, true] {
+            let mut line = TestConnection::new();
+            let settings = &mut line.rules.http_settings;
+            settings.endpoint_paths = vec!["/mcp".to_owned(), "/v1/mcp".to_owned()];
+            settings.exact_endpoint = exact_endpoint;
+            line.receive(echo("m").replace("/mcp", path).as_bytes());
+            let status = if is_exact || !exact_endpoint {
+                200
+            } else {
+                404
+            };
+            assert_eq!(line.response().status, status, "{path} {exact_endpoint}");
+        }
+    }
+    // Probes take both.
+    let mut line = TestConnection::new();
+    line.rules.http_settings.exact_endpoint = true;
+    line.receive(b"GET /ready?verbose HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(line.response().status, 200);
 }
 
 #[test]

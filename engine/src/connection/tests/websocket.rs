@@ -16,7 +16,7 @@ use crate::mcp::tests::test_endpoint::{
 };
 
 /// A handshake of a client, with further header lines.
-fn handshake(lines: &str) -> String {
+pub(super) fn handshake(lines: &str) -> String {
     format!(
         "GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
@@ -49,7 +49,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-fn text_frame(message: &str) -> Vec<u8> {
+pub(super) fn text_frame(message: &str) -> Vec<u8> {
     frame(0x81, message.as_bytes())
 }
 
@@ -104,7 +104,7 @@ fn read(mut sent: Vec<u8>) -> Vec<Received> {
 
 /// The messages that the client received, and nothing else was sent.
 #[track_caller]
-fn messages(line: &mut TestConnection) -> Vec<Value> {
+pub(super) fn messages(line: &mut TestConnection) -> Vec<Value> {
     let take = |received| match received {
         Received::Message(message) => message,
         other => panic!("{other:?}"),
@@ -162,7 +162,7 @@ fn requests_of_both_eras_are_answered_however_their_bytes_are_split() {
         assert_eq!(next(), Received::Message(with_trailer(-4, text("m"))));
         assert_eq!(received.next(), None);
         assert_eq!(line.connection.phase, Phase::Idle);
-        assert_eq!(line.input_bytes, 0);
+        assert_eq!(line.pool.input_bytes, 0);
     }
 }
 

@@ -205,6 +205,7 @@ impl Services {
                     params,
                     options,
                     session: Some(session),
+                    needs_holder: false,
                 };
                 self.starter().start(request, out)
             }

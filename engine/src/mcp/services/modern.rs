@@ -65,8 +65,7 @@ impl Services {
                     capabilities: request.envelope.capabilities,
                     revision: Some(revision),
                     rounds,
-                    task: None,
-                    caller_info: None,
+                    ..RequestOptions::default()
                 };
                 let request = HandlerRequest {
                     era: revision.era(),
@@ -76,6 +75,7 @@ impl Services {
                     params: request.params,
                     options,
                     session: None,
+                    needs_holder: false,
                 };
                 self.starter().start(request, out)
             }

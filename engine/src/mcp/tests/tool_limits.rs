@@ -7,6 +7,7 @@ use std::time::Duration;
 use corelane_protocol::binding::refusal::Category;
 use serde_json::{Value, json};
 
+use super::principals::{ANN, BOB};
 use super::test_endpoint::{
     Answer, TestEndpoint, error, notification, on_executor, part_of, text, with_trailer,
 };
@@ -48,6 +49,47 @@ fn a_tool_that_hangs_leaves_places_to_the_others() {
         assert_eq!(harness.count(Counter::CallsRefusedTool), 1);
         assert_eq!(harness.count(Counter::RefusedOverload), 1);
         call(&mut harness, "pauses").pending();
+        harness.gate.open();
+        harness.settle().await;
+        call(&mut harness, "wait").check("200", &with_trailer(1, text("passed")));
+    });
+}
+
+#[test]
+fn one_client_leaves_places_of_a_tool_to_others() {
+    const PLACES: usize = 90;
+    on_executor(async {
+        let mut harness = TestEndpoint::with(|settings| settings.tools.in_flight_max = PLACES);
+        harness.principal = ANN;
+        let session = harness.session();
+        let mut served = 0;
+        let refused = loop {
+            let answer = match served % 2 {
+                0 => call(&mut harness, "wait"),
+                _ => harness.call_legacy(&session, "wait", json!({})),
+            };
+            if answer.body != Value::Null {
+                break answer;
+            }
+            served += 1;
+        };
+        // Those that began while half of all places were free count for no one.
+        let rest = PLACES - PLACES / 2;
+        assert!(
+            (PLACES / 2 + rest / 2..PLACES).contains(&served),
+            "{served}"
+        );
+        check_refused(&refused, "its share while");
+        check_refused(
+            &refused,
+            "(tools.in_flight_max or Tool::with_in_flight_max)",
+        );
+        assert_eq!(harness.gate.entered(), served);
+        harness.principal = BOB;
+        for _ in served..PLACES {
+            call(&mut harness, "wait").pending();
+        }
+        check_refused(&call(&mut harness, "wait"), "all 90 calls in flight");
         harness.gate.open();
         harness.settle().await;
         call(&mut harness, "wait").check("200", &with_trailer(1, text("passed")));

@@ -8,6 +8,7 @@ pub(super) fn server(server: Server) -> Server {
         listen: server.listen,
         stdio: server.stdio,
         endpoint: server.endpoint,
+        exact_endpoint: server.exact_endpoint,
         shards: Some(2),
         cores: Some("0-1".parse().expect("two cores")),
         allowed_hosts: vec!["mcp.example.com".to_owned()],

@@ -37,7 +37,7 @@ fn a_reader_that_stops_costs_nothing_and_gets_the_last_change() {
             slow.takes(0);
             broadcast(shard);
             shard.settle().await;
-            let held_bytes = shard.shard.handling.output_bytes;
+            let held_bytes = shard.shard.handling.pool.output_bytes;
             assert_eq!(changes(&fast), 1);
             for _ in 0..1000 {
                 broadcast(shard);
@@ -45,7 +45,7 @@ fn a_reader_that_stops_costs_nothing_and_gets_the_last_change() {
                 assert_eq!(changes(&fast), 1, "each change at once");
             }
             assert!(shard.phase(key).is_some());
-            assert_eq!(shard.shard.handling.output_bytes, held_bytes);
+            assert_eq!(shard.shard.handling.pool.output_bytes, held_bytes);
             // The first change that it did not take, and the last one.
             slow.takes(usize::MAX);
             shard.settle().await;

@@ -2,6 +2,7 @@
 //! answers come as well.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
@@ -107,6 +108,28 @@ fn requests_for_a_shard_that_is_down_are_refused_at_once() {
         assert!(text.contains("is being restarted"), "{text}");
         assert_eq!(shards[1].messages().len(), 0);
         assert_eq!(shards[0].count(Counter::LanesFull), 0);
+    });
+}
+
+#[test]
+fn no_shard_is_ready_while_another_one_is_down_or_the_server_is_to_drain() {
+    with_shards(2, no_change, async |shards| {
+        let (client, _) = shards[0].client().await;
+        let check = async |shards: &mut [TestShard], status: u16, condition: &str| {
+            client.sends(b"GET /ready HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n");
+            shards[0].settle().await;
+            let text = client.received_text();
+            assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+            assert!(text.contains(condition), "{text}");
+        };
+        check(shards, 200, "ready").await;
+        let announcement = shards[1].shard.announcement.take();
+        drop(announcement);
+        check(shards, 503, "[\"shard_down\"]").await;
+        let control = &shards[1].shard.control;
+        control.readiness.shards_down.store(0, Ordering::Relaxed);
+        control.begin_notice();
+        check(shards, 503, "[\"draining\"]").await;
     });
 }
 

@@ -5,6 +5,8 @@ use serde_json::json;
 use super::client::Client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::connection::http::Phase;
+use crate::mcp::tests::test_endpoint::request;
+use crate::profile::Binding;
 use corelane_io::slots::SlotKey;
 
 fn decode_elsewhere(setup: &mut Setup) {
@@ -20,7 +22,7 @@ async fn client_with_large(shard: &mut TestShard) -> (Client, SlotKey) {
         shard.shard.enter(true).expect("the model never fails");
         shard.shard.handle_completions();
     }
-    assert!(shard.shard.handling.input_bytes > 2000);
+    assert!(shard.shard.handling.pool.input_bytes > 2000);
     (client, key)
 }
 
@@ -35,6 +37,31 @@ fn small_messages_pass_a_large_one() {
         assert!(second.received().starts_with(b"HTTP/1.1 200 "));
         assert_eq!(shard.phase(key), Some(Phase::Waiting));
         assert!(first.received().is_empty());
+    });
+}
+
+#[test]
+fn a_large_message_of_a_channel_keeps_no_other_client_waiting() {
+    let change = |setup: &mut Setup| {
+        decode_elsewhere(setup);
+        setup.bindings.push(Binding::Lines);
+    };
+    with_shard(change, async |shard| {
+        let large = request(1, "ping", json!({"filler": "x".repeat(2000)}));
+        let lines = shard.connect_to(1);
+        shard.settle().await;
+        let on_lines = shard.key(&lines);
+        lines.sends(format!("{large}\n").as_bytes());
+        let (other, _) = shard.client().await;
+        other.calls("echo", json!({"message": "x"}));
+        shard.settle().await;
+        assert!(other.received().starts_with(b"HTTP/1.1 200 "));
+        assert_eq!(shard.phase(on_lines), Some(Phase::DecodingMessage));
+        // Its bytes are given back with its connection.
+        assert!(shard.shard.handling.pool.input_bytes > 2000);
+        lines.resets();
+        shard.settle().await;
+        assert_eq!(shard.shard.handling.pool.input_bytes, 0);
     });
 }
 
@@ -66,10 +93,10 @@ fn a_large_message_is_handled_in_a_later_turn_unless_its_client_left() {
             if leaves {
                 shard.shard.close(key);
             }
-            assert!(shard.shard.handling.input_bytes > 2000);
+            assert!(shard.shard.handling.pool.input_bytes > 2000);
             assert!(shard.shard.has_work());
             shard.settle().await;
-            assert_eq!(shard.shard.handling.input_bytes, 0);
+            assert_eq!(shard.shard.handling.pool.input_bytes, 0);
             let is_answered = client.received().starts_with(b"HTTP/1.1 200 ");
             assert_eq!(is_answered, !leaves);
         });

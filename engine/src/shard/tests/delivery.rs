@@ -129,7 +129,7 @@ fn a_stream_that_is_gone_is_not_overtaken_by_the_next_one_of_its_session() {
             kind: ForwardedKind::OpenStream(Opening::Fresh),
         };
         let near = &mut shards[0].shard;
-        near.handling.forwards.push((1, Box::new(opening)));
+        near.handling.effects.forwards.push((1, Box::new(opening)));
         near.send_forwards();
         near.flush_lanes();
         let arrived = shards[1].messages();

@@ -28,7 +28,7 @@ async fn unfinished_client(shard: &mut TestShard, bytes: usize) -> (Client, Slot
 }
 
 fn held(shard: &TestShard) -> usize {
-    shard.shard.handling.input_bytes
+    shard.shard.handling.pool.input_bytes
 }
 
 #[test]

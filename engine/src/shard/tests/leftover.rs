@@ -88,7 +88,7 @@ fn leftover_requests_of_a_turn_are_bounded_however_many_connections_have_some() 
         }
         let receive_bytes = shard.shard.profile.ring.buffer_bytes as usize;
         assert!(receive_bytes <= LARGE_CHUNK_BYTES);
-        assert!(shard.shard.handling.input_bytes <= CONNECTIONS * LARGE_CHUNK_BYTES);
+        assert!(shard.shard.handling.pool.input_bytes <= CONNECTIONS * LARGE_CHUNK_BYTES);
         let before = shard.count(Counter::CallsOk);
         shard.shard.handle_leftover();
         let made = shard.count(Counter::CallsOk) - before;

@@ -121,7 +121,7 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
         shard.advance(500).await;
         let is_open = |shard: &TestShard| [0, 1, 2].map(|at| shard.phase(open[at]).is_some());
         assert_eq!(is_open(shard), [false, true, true]);
-        assert_eq!(shard.shard.handling.output_bytes, 800_000);
+        assert_eq!(shard.shard.handling.pool.output_bytes, 800_000);
         // Between the last seven eighths and the limit no reader is closed.
         stalled_client(shard, limit - 800_001).await;
         shard.advance(1000).await;
@@ -137,7 +137,7 @@ fn the_longest_stalled_readers_are_closed_when_output_takes_too_much_memory() {
         shard.advance(200).await;
         assert_eq!(shard.phase(fresh), None);
         assert_eq!(shard.count(Counter::ConnectionsShed), 6);
-        assert_eq!(shard.shard.handling.output_bytes, 0);
+        assert_eq!(shard.shard.handling.pool.output_bytes, 0);
     });
 }
 
@@ -163,7 +163,7 @@ fn those_that_hold_most_are_closed_at_once_when_answers_reach_twice_the_limit() 
         let closed = shard.count(Counter::ConnectionsShed);
         assert!((10..40).contains(&closed), "{closed}");
         assert!(shard.phase(small).is_some(), "it holds little");
-        assert!(shard.shard.handling.output_bytes < 2 * limit);
+        assert!(shard.shard.handling.pool.output_bytes < 2 * limit);
     });
 }
 

@@ -88,6 +88,35 @@ fn messages_reach_their_stream_from_every_shard() {
 }
 
 #[test]
+fn a_large_message_is_decoded_elsewhere_and_later_ones_wait_for_it() {
+    let change = |setup: &mut super::test_shard::Setup| {
+        setup.profile.json.inline_bytes_max = 1024;
+        setup.threads.decode = 1;
+    };
+    with_shard(change, async |shard| {
+        let (stream, uri) = open(shard).await;
+        let echo = json!({"name": "echo", "arguments": {"message": "x".repeat(2000)}});
+        for body in [
+            initialize("2024-11-05"),
+            request(7, "tools/call", echo),
+            request(8, "ping", Value::Null),
+        ] {
+            let (poster, _) = shard.client().await;
+            post(&poster, &uri, &body);
+            shard.settle().await;
+            while shard.shard.handling.pool.input_bytes > 0 {
+                std::thread::yield_now();
+                shard.settle().await;
+            }
+            assert_eq!(status(&poster), "202");
+        }
+        let found = messages(&stream);
+        let ids: Vec<_> = found.iter().map(|it| it["id"].clone()).collect();
+        assert_eq!(ids, [1, 7, 8]);
+    });
+}
+
+#[test]
 fn a_slow_call_is_answered_on_the_stream_and_others_meanwhile() {
     with_shard(
         |_| {},

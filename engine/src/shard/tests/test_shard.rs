@@ -376,9 +376,16 @@ impl TestShard {
         assert_eq!(shard.rings.held_buffers(), 0, "receive buffers are held");
         assert_eq!(shard.lookups.len(), 0, "peers are looked up");
         assert!(shard.arrivals.is_empty(), "input waits");
-        assert_eq!(shard.handling.input_bytes, 0, "bytes of requests are held");
-        assert_eq!(shard.handling.output_bytes, 0, "bytes of answers are held");
+        assert_eq!(
+            shard.handling.pool.input_bytes, 0,
+            "bytes of requests are held"
+        );
+        assert_eq!(
+            shard.handling.pool.output_bytes, 0,
+            "bytes of answers are held"
+        );
         assert!(shard.addresses.is_empty(), "addresses are counted");
+        assert!(shard.handling.peers.is_empty(), "peers are known");
         assert!(shard.clients.is_empty(), "clients of proxies are known");
         for count in &*shard.control.open_connections {
             assert_eq!(count.load(Ordering::Relaxed), 0, "connections are counted");

@@ -1,7 +1,7 @@
 //! Long messages on sockets.
 
 use corelane_tests::client::{check_text, echo, modern};
-use corelane_tests::{Client, Setup};
+use corelane_tests::{Client, LivenessProbe, Setup};
 use serde_json::json;
 
 use super::LineServer;
@@ -37,6 +37,22 @@ fn a_message_of_the_limit_is_served_and_a_longer_one_is_refused_by_its_id() {
             assert!(text.contains("lines.message_bytes_max"), "{refused}");
             check_text(&client.exchange(&modern(3, "tools/call", echo("m"))), "m");
         }
+    }
+}
+
+/// The message is decoded away from the only shard, and later ones of its connection wait for it.
+#[test]
+fn a_message_of_16_mib_is_served_in_its_order_and_others_meanwhile() {
+    let started = LineServer::start(Setup::shards(1));
+    let mut probe = LivenessProbe::of(&started.server);
+    let (request, letters) = of_bytes(1, 16 << 20);
+    for address in started.lines() {
+        let mut client = Client::of_lines(address);
+        let ping = modern(2, "tools/call", echo("m"));
+        client.send_bytes(format!("{request}\n{ping}\n").as_bytes());
+        probe.check("a large message");
+        check_text(&client.expect(), &letters);
+        check_text(&client.expect(), "m");
     }
 }
 

@@ -104,7 +104,7 @@ fn a_drain_cancels_subscriptions_and_answers_calls_and_subscriptions() {
     for client in &mut clients {
         client.initialize(&json!({}));
         listen(client, "l");
-        client.send(&legacy(1, "tools/call", sleep(300)));
+        client.send(&legacy(1, "tools/call", sleep(2000)));
         check_text(&client.exchange(&modern(2, "tools/call", echo("m"))), "m");
     }
     let idle = Lines::connect(&started.lines()[0]).expect("it listens");

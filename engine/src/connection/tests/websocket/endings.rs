@@ -46,7 +46,7 @@ fn a_breach_of_the_protocol_closes_the_connection_with_a_code() {
         // Nothing after it has a meaning.
         line.receive(&text_frame(&echo(3)));
         assert!(line.take_sent().is_empty());
-        assert_eq!(line.input_bytes, 0);
+        assert_eq!(line.pool.input_bytes, 0);
     }
 }
 
@@ -188,8 +188,8 @@ fn a_message_that_takes_too_long_closes_the_connection() {
 fn a_shard_without_memory_closes_a_connection_with_a_long_message() {
     let mut line = opened();
     line.receive(&frame(0x01, &[b' '; 5000]));
-    assert!(line.input_bytes >= 5000);
+    assert!(line.pool.input_bytes >= 5000);
     line.step(Connection::shed_input);
     check_close(&mut line, 1013, "overloaded");
-    assert_eq!(line.input_bytes, 0);
+    assert_eq!(line.pool.input_bytes, 0);
 }

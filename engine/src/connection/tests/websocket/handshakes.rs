@@ -104,7 +104,7 @@ fn a_shard_that_drains_or_is_overloaded_upgrades_no_connection() {
     for is_draining in [false, true] {
         let mut line = TestConnection::new();
         line.is_draining = is_draining;
-        line.shard_output_bytes = usize::MAX * usize::from(!is_draining);
+        line.pool.output_bytes = usize::MAX * usize::from(!is_draining);
         line.receive(handshake("").as_bytes());
         assert_eq!(line.response().status, 503);
         assert!(line.connection.channel().is_none());
@@ -151,7 +151,7 @@ fn an_anonymous_client_is_upgraded_when_its_address_is_known() {
         line.receive(first);
         line.receive(rest);
         assert!(line.take_sent().is_empty());
-        let (_, request) = line.postponed.pop().expect("the handshake waits");
+        let (_, request) = line.effects.postponed.pop().expect("the handshake waits");
         line.peer = Some(HolderKey::ANONYMOUS);
         line.step(|connection, context| connection.go_on(request, context));
         assert_eq!(line.connection.phase, Phase::Idle);

@@ -1,0 +1,13 @@
+//! The state of all shards of a server that probes read.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+/// Whether the shards of a server take new clients. Written when a shard starts or ends, and read
+/// by probes.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness {
+    /// Shards that do not run.
+    pub(crate) shards_down: AtomicUsize,
+    /// The server is to drain soon: new clients should go to another one.
+    pub(crate) is_leaving: AtomicBool,
+}
