@@ -16,7 +16,7 @@ the baseline, as `corelane-load compare RECORD` does.
   --duration TIME     measured in each round (default 5s)
   --warm-up TIME      load before that (default 1s)
   --workloads LIST    of W-CALL-26,W-CALL-25,W-CALL-1,W-CALL-1K,W-OPEN-50,W-OPEN-80,W-ACCEPT
-                      (default all)
+                      (default these) and W-LINE,W-TLS,W-LINE-TLS
   --servers LIST      of baseline,corelane,axum-static,rmcp-examples,rmcp-best (default all), and
                       corelane-before: CORELANE_BEFORE_BIN, an older build of Corelane
   --server-core N     (default 0)     --load-core N  (default 1)
@@ -33,6 +33,11 @@ the baseline, as `corelane-load compare RECORD` does.
               before; baseline and Corelane only
   W-OPEN-80   the same at 80 %
   W-ACCEPT    W-CALL-26 with a new connection for each call
+  W-LINE      64 connections with a message on each line, 32 calls in flight on each
+  W-TLS       W-CALL-26 with and without TLS in turn, as servers NAME-tls and NAME; and what TLS
+              adds to the CPU time of a call, divided by what it adds in the baseline, where rustls
+              does it
+  W-LINE-TLS  the same of W-LINE. These three take the baseline and Corelane only
 The baseline and axum-static answer everything with the same bytes and know no sessions: in
 W-CALL-25 they get the requests of W-CALL-26, which are longer.
 
@@ -72,14 +77,31 @@ keep() {
     urls[$1]=$server_url pids[$1]=$server_pid
 }
 
+# start_schemes NAME START: NAME with each scheme of the workloads, a process for each.
+start_schemes() {
+    local scheme
+    for scheme in "${schemes[@]}"; do
+        "$2" "$server_core" "$scheme" && keep "$1-$scheme"
+    done
+}
+
+# find_schemes: sets `schemes` to those of the workloads.
+find_schemes() {
+    schemes=(http)
+    [[ $workloads != *W-LINE* ]] || schemes+=(tcp)
+    [[ $workloads != *W-LINE-TLS* ]] || schemes+=(tcps)
+    [[ ,$workloads, != *,W-TLS,* ]] || schemes+=(https)
+    [[ $workloads != *TLS* ]] || make_certificate
+}
+
 start_one() {
     case $1 in
-    baseline) build_baseline && start_baseline "$server_core" && keep "$1" ;;
-    corelane) build_corelane && start_corelane "$server_core" && keep "$1" ;;
+    baseline) build_baseline && start_schemes "$1" start_baseline ;;
+    corelane) build_corelane && start_schemes "$1" start_corelane ;;
     corelane-before)
         [[ -n ${CORELANE_BEFORE_BIN:-} ]] || fail 'corelane-before needs CORELANE_BEFORE_BIN'
         corelane_binary=$CORELANE_BEFORE_BIN
-        start_corelane "$server_core" && keep "$1"
+        start_schemes "$1" start_corelane
         ;;
     axum-static) build_axum_static && start_axum_static "$server_core" && keep "$1" ;;
     rmcp-examples | rmcp-best)
@@ -95,13 +117,18 @@ start_one() {
 # flags WORKLOAD SERVER: sets `flags` for corelane-load, and `target`, the server to load.
 flags() {
     local revision=2026-07-28 connections=64 more=()
-    target=$2
+    target=${2%-tls}
+    local scheme=http is_secured=
+    [[ $2 != *-tls ]] || is_secured=s more+=(--insecure)
+    [[ $1 != W-LINE* ]] || scheme=tcp
+    [[ $2 != baseline* && $2 != corelane* ]] || target+=-$scheme$is_secured
     # Servers of fixed answers know no session, and `initialize` needs a real answer.
     local is_fixed=0
-    [[ $2 != baseline && $2 != axum-static ]] || is_fixed=1
+    [[ $2 != baseline* && $2 != axum-static ]] || is_fixed=1
     ((is_fixed == 0)) || more+=(--fixed-answers)
     case $1 in
-    W-CALL-26) ;;
+    W-CALL-26 | W-TLS) ;;
+    W-LINE | W-LINE-TLS) more+=(--in-flight 32) ;;
     W-CALL-25)
         ((is_fixed == 1)) || revision=2025-11-25
         [[ $2 != rmcp-* ]] || target=$2-stateful
@@ -130,15 +157,47 @@ measure() {
 
 # takes_part WORKLOAD SERVER: whether SERVER can do WORKLOAD at all.
 takes_part() {
-    [[ $1 != W-OPEN-* || $2 == baseline || $2 == corelane* ]]
+    [[ $1 != W-OPEN-* && $1 != W-LINE* && $1 != W-TLS || $2 == baseline || $2 == corelane* ]]
+}
+
+# variants WORKLOAD SERVER: the servers that stand for SERVER.
+variants() {
+    printf '%s\n' "$2"
+    [[ $1 != W-TLS && $1 != W-LINE-TLS ]] || printf '%s\n' "$2-tls"
+}
+
+# added: what TLS adds to each call, by the runs of each round.
+added() {
+    python3 - "$record" <<'END'
+import json, sys
+from collections import defaultdict
+from statistics import median
+cpu = defaultdict(dict)
+for line in open(sys.argv[1]):
+    run = json.loads(line)
+    server = run["report"]["outcome"].get("server")
+    if server and run["workload"] in ("W-TLS", "W-LINE-TLS"):
+        cpu[run["workload"]][run["server"], run["round"]] = server["cpu_us_per_answer"]
+for workload, of in cpu.items():
+    rounds = sorted({number for _, number in of})
+    adds = {name[:-4]: [of[name, at] - of[name[:-4], at] for at in rounds]
+            for name, _ in of if name.endswith("-tls")}
+    for name, each in adds.items():
+        line = f"{workload}: TLS adds {median(each):.2f} us to a call of {name}"
+        if name != "baseline" and "baseline" in adds:
+            ratios = [one / base for one, base in zip(each, adds["baseline"])]
+            line += (f", {median(each) / median(adds['baseline']):.2f} x the baseline"
+                     f" (by rounds {min(ratios):.2f}-{max(ratios):.2f})")
+        print(line)
+END
 }
 
 # find_capacity: sets capacity.
 find_capacity() {
     ((capacity == 0)) || return 0
-    [[ -n ${urls[corelane]:-} ]] || fail 'W-OPEN needs corelane among the servers'
-    "$load_binary" call "${urls[corelane]}" --connections 1000 --cores "$load_core" \
-        --duration "$duration" --warmup "$warm_up" --server-pid "${pids[corelane]}" \
+    [[ -n ${urls[corelane-http]:-} ]] || fail 'W-OPEN needs corelane among the servers'
+    "$load_binary" call "${urls[corelane-http]}" --connections 1000 --cores "$load_core" \
+        --duration "$duration" --warmup "$warm_up" --server-pid "${pids[corelane-http]}" \
         --json "$scratch/report" >"$scratch/table" || fail "W-OPEN: $(cat "$scratch/table")"
     capacity=$(python3 -c \
         'import json, sys; print(int(json.load(open(sys.argv[1]))["outcome"]["answers_per_s"]))' \
@@ -151,8 +210,9 @@ main() {
     need taskset util-linux
     prepare
     build_load
-    local server workload round order
+    local server workload round order variant schemes
     name_record ''
+    find_schemes
     for server in ${servers//,/ }; do
         start_one "$server"
     done
@@ -164,11 +224,14 @@ main() {
             ((round % 2 == 1)) || order=$(tac -s' ' <<<"$order " | tr '\n' ' ')
             for server in $order; do
                 takes_part "$workload" "$server" || continue
-                measure "$workload" "$server" "$round"
+                for variant in $(variants "$workload" "$server"); do
+                    measure "$workload" "$variant" "$round"
+                done
             done
         done
     done
     "$load_binary" compare "$record"
+    added
     printf '\nrecord: %s\n' "$record"
 }
 

@@ -132,21 +132,7 @@ hold() {
     W-LISTEN) flags+=(--kind listen) ;;
     esac
     load "$workload" corelane 1 soak "${corelane[@]}" "${flags[@]}"
-    python3 - "$scratch/report" <<'END'
-import json, sys
-outcome = json.load(open(sys.argv[1]))["outcome"]
-slope, active = outcome["slope"], outcome["active"]
-print(f"user {slope['rss_bytes_per_connection']:.0f} B, kernel (both ends)"
-      f" {slope['slab_bytes_per_connection']:.0f} B each; {outcome['connections_per_s']:,.0f}"
-      f" connections/s, {1e6 * outcome['steps'][-1]['server_cpu_s'] / outcome['held']:.1f} us of"
-      " the server for each")
-if active:
-    cpu_s = outcome["server"]["cpu_s"] - outcome["steps"][-1]["server_cpu_s"]
-    times = " ".join(f"{active['latency'][name] / 1e3:,.0f}" for name in
-                     ("p50_ns", "p99_ns", "p999_ns"))
-    print(f"calls: p50, p99, p99.9: {times} us; {1e6 * cpu_s / active['answered']:.1f} us of the"
-          " server for each")
-END
+    print_held
 }
 
 broadcast() {

@@ -12,12 +12,14 @@ bytes) and prints a flat report, user and kernel, most expensive first.
 
   --seconds N         length of the sampling (default 5)
   --lines N           rows of the report (default 60)
-  --baseline             profile the baseline, not corelane
+  --baseline          profile the baseline, not corelane
+  --scheme NAME       http, https, tcp or tcps: the address that it is started with (default http)
   --pid N --url URL   profile this running server; URL is http://127.x.y.z:PORT/mcp
   --data FILE         keep perf's record, for perf report or perf annotate
   --server-core N     where a server is started (default 0)
   --load-core N       where corelane-load runs (default 1)
-  --load FLAGS        more for corelane-load, as '--rate 100k --connections 1000'
+  --load FLAGS        more for corelane-load, as '--rate 100k --connections 1000', or for tcp
+                      '--in-flight 32'
   BASELINE_BIN, CORELANE_BIN, LOAD_BIN   binaries to use instead of fresh builds
 
 Needs perf (apt-get install linux-perf). The event is cpu-clock, a
@@ -27,7 +29,8 @@ kernel.kptr_restrict=0.
 END
 }
 
-seconds=5 lines=60 server=corelane pid='' url='' data='' server_core=0 load_core=1 load=()
+seconds=5 lines=60 server=corelane pid='' url='' data=''
+server_core=0 load_core=1 load=() scheme=http
 # Samples a second: a prime, so as not to keep step with anything periodic.
 readonly samples_per_s=4999
 
@@ -44,6 +47,10 @@ read_options() {
         --pid) count "$1" "$2" && pid=$2 ;;
         --url) loopback "$2" && url=$2 ;;
         --data) data=$2 ;;
+        --scheme)
+            [[ $2 =~ ^(http|tcp)s?$ ]] || fail "--scheme takes http, https, tcp or tcps, not '$2'"
+            scheme=$2
+            ;;
         --load) read -ra load <<<"$2" ;;
         --server-core) core "$1" "$2" && server_core=$2 ;;
         --load-core) core "$1" "$2" && load_core=$2 ;;
@@ -62,11 +69,13 @@ main() {
     prepare
     if [[ -z $pid ]]; then
         "build_$server"
-        "start_$server" "$server_core"
+        ! is_secured "$scheme" || make_certificate
+        "start_$server" "$server_core" "$scheme"
         pid=$server_pid url=$server_url
     fi
     data=${data:-$scratch/perf.data}
     build_load
+    ! is_secured "${url%%:*}" || load+=(--insecure)
     [[ $server != baseline ]] || load+=(--fixed-answers)
     [[ " ${load[*]} " == *' --connections '* ]] || load+=(--connections 64)
     # An idle server costs no samples, so perf may start before the load; it ends within it.

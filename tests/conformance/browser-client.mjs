@@ -1,12 +1,16 @@
-// The script of the page: goes through what a host does with a server, over Streamable HTTP and over
-// HTTP+SSE, and reports to its own origin.
+// The script of the page: goes through what a host does with a server, by the TypeScript SDK 1 over
+// Streamable HTTP, HTTP+SSE and WebSocket, and by the TypeScript SDK 2 in both eras, and reports to its
+// own origin.
+import * as second from "@modelcontextprotocol/client";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { WebSocketClientTransport } from "@modelcontextprotocol/sdk/client/websocket.js";
 import {
   ElicitRequestSchema,
   ToolListChangedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
+import { runSession } from "./typescript-2-session.mjs";
 
 // Compiling code at run time is not needed: the page checks no schemas of outputs.
 const jsonSchemaValidator = {
@@ -51,10 +55,16 @@ async function use(transport) {
 }
 
 const server = new URL(new URLSearchParams(location.search).get("server"));
+const [endpoint, sse] = ["/mcp", "/sse"].map((path) => new URL(path, server));
 let result = "done";
 try {
-  await use(new StreamableHTTPClientTransport(new URL("/mcp", server)));
-  await use(new SSEClientTransport(new URL("/sse", server)));
+  await use(new StreamableHTTPClientTransport(endpoint));
+  await use(new SSEClientTransport(sse));
+  await use(new WebSocketClientTransport(new URL(endpoint.href.replace("http", "ws"))));
+  for (const era of ["modern", "legacy"]) {
+    const transport = new second.StreamableHTTPClientTransport(endpoint);
+    await runSession(transport, era, { jsonSchemaValidator });
+  }
 } catch (error) {
   result = error.stack ?? String(error);
 }

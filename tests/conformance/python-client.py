@@ -1,7 +1,10 @@
-"""A client of the Python SDK: python python-client.py URL
+"""A client of the Python SDK 1:
+
+    python python-client.py URL
+    python python-client.py stdio PROGRAM ARGUMENT...
 
 Its transport is that of the URL: WebSocket (ws: or wss:), HTTP+SSE (a path that ends with /sse) or
-Streamable HTTP.
+Streamable HTTP; or the standard input and output of a program that it starts.
 
 Goes through what a host does with a server in a session of 2025-11-25, and ends with the exit code
 of the first check that fails. What it saw is on standard output.
@@ -11,8 +14,9 @@ import sys
 import warnings
 
 import anyio
-from mcp import ClientSession, types
+from mcp import ClientSession, McpError, StdioServerParameters, types
 from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamablehttp_client
 from mcp.client.websocket import websocket_client
 
@@ -39,16 +43,44 @@ async def cancels_a_call(session):
     await session.send_ping()
 
 
-def transport(url):
+async def uses_the_catalog(session):
+    """Errors, a resource, a prompt and a completion."""
+    failed = await session.call_tool("test_error_handling", {})
+    assert failed.isError
+    try:
+        await session.call_tool("absent", {})
+        raise AssertionError("an unknown tool was called")
+    except McpError as error:
+        assert "absent" in str(error), error
+    resource = await session.read_resource("test://static-text")
+    assert "static text resource" in resource.contents[0].text
+    prompt = await session.get_prompt("test_prompt_with_arguments", {"arg1": "one", "arg2": "two"})
+    assert "arg1='one', arg2='two'" in prompt.messages[0].content.text
+    reference = types.PromptReference(type="ref/prompt", name="test_prompt_with_arguments")
+    completed = await session.complete(reference, {"name": "arg1", "value": "te"})
+    assert completed.completion.values == ["test", "testing", "tested"], completed
+
+
+def transport(url, *command):
+    if url == "stdio":
+        return stdio_client(StdioServerParameters(command=command[0], args=command[1:]))
     if url.startswith("ws"):
         return websocket_client(url)
     return sse_client(url) if url.endswith("/sse") else streamablehttp_client(url)
 
 
-async def main(url):
+async def main(*address):
+    changes = []
+
+    async def on_message(message):
+        if isinstance(message, types.ServerNotification):
+            changes.append(message.root.method)
+
     async with (
-        transport(url) as (read, write, *_),
-        ClientSession(read, write, elicitation_callback=elicited) as session,
+        transport(*address) as (read, write, *_),
+        ClientSession(
+            read, write, elicitation_callback=elicited, message_handler=on_message
+        ) as session,
     ):
         server = await session.initialize()
         assert server.serverInfo.name == "corelane-demo"
@@ -69,8 +101,14 @@ async def main(url):
         assert progress == [0, 50, 100], progress
         answer = await session.call_tool("test_elicitation", {"message": "Who are you?"})
         assert "ann@example.com" in answer.content[0].text
+        await uses_the_catalog(session)
+        await session.subscribe_resource("test://watched-resource")
+        await session.call_tool("test_trigger_resource_change", {})
+        with anyio.fail_after(10):
+            while "notifications/resources/updated" not in changes:
+                await anyio.sleep(0.01)
         await cancels_a_call(session)
     print("done")
 
 
-anyio.run(main, sys.argv[1])
+anyio.run(main, *sys.argv[1:])

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::version::TLS12;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tempfile::TempDir;
 
@@ -29,6 +30,10 @@ impl Authority {
     pub fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose subject is its issuer for self-signed.
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of tests");
         let key = KeyPair::generate().expect("a key can be made");
         let issuer = CertifiedIssuer::self_signed(params, key).expect("it signs itself");
         let directory = tempfile::tempdir().expect("a directory can be made");
@@ -102,6 +107,17 @@ impl Authority {
     #[must_use]
     pub fn client(&self) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
+        Arc::new(builder.with_no_client_auth())
+    }
+
+    /// The same with TLS 1.2 alone.
+    ///
+    /// # Panics
+    /// Never: rustls has it.
+    #[must_use]
+    pub fn client_tls12(&self) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_protocol_versions(&[&TLS12]);
+        let builder = builder.with_root_certificates(self.roots());
         Arc::new(builder.with_no_client_auth())
     }
 

@@ -8,12 +8,12 @@
 //! Invariant: a run that ends early, or leaves a scenario out, is a failure and never a pass. It
 //! deliberately lacks the client half of the suite, and any interpretation of a check.
 
+mod bridge;
 mod check_result;
 mod expectation;
-mod stdio_bridge;
 mod suite;
 
+pub use bridge::Bridge;
 pub use check_result::{CheckResult, check_run};
 pub use expectation::{Expectation, ExpectationError};
-pub use stdio_bridge::StdioBridge;
-pub use suite::{Check, Run, Scenario, Status, home, node, python, run};
+pub use suite::{Check, Run, Scenario, Status, home, node, python, python_2, run};

@@ -84,6 +84,8 @@ mod pipelining;
 mod principals;
 #[path = "integration/probes.rs"]
 mod probes;
+#[path = "integration/proxied.rs"]
+mod proxied;
 #[path = "integration/questions.rs"]
 mod questions;
 #[path = "integration/refused.rs"]
@@ -96,6 +98,8 @@ mod resumption;
 mod revisions;
 #[path = "integration/schemas.rs"]
 mod schemas;
+#[path = "integration/secured_bytes.rs"]
+mod secured_bytes;
 #[path = "integration/sessions.rs"]
 mod sessions;
 #[path = "integration/shards.rs"]
@@ -124,6 +128,8 @@ mod tasks;
 mod test_client;
 #[path = "integration/tls.rs"]
 mod tls;
+#[path = "integration/tls_attacks.rs"]
+mod tls_attacks;
 #[path = "integration/tokio_inside.rs"]
 mod tokio_inside;
 #[path = "integration/tool_list.rs"]

@@ -1,8 +1,9 @@
-//! The server with the work of others: clients of the official SDKs over every transport, a page in
-//! a browser, commands of the documentation, and the proxies of `deploy/`.
+//! The server with the work of others: clients over every transport that they have, a page in a
+//! browser, commands of the documentation, the proxies of `deploy/`, and a scanner of TLS.
 //!
-//! It needs nginx, haproxy, chromium, socat, curl, `tests/conformance/node_modules` and
-//! `tests/conformance/python_packages`, which `perf-scripts/test.sh` installs.
+//! It needs nginx, haproxy, chromium, socat, curl, and the folders `node_modules`,
+//! `python_packages` and `python_packages_2` of `tests/conformance`, which `perf-scripts/test.sh`
+//! installs.
 
 #[path = "interop/browser.rs"]
 mod browser;
@@ -12,5 +13,9 @@ mod clients;
 mod commands;
 #[path = "interop/proxies.rs"]
 mod proxies;
+#[path = "interop/proxy_ends.rs"]
+mod proxy_ends;
 #[path = "interop/proxy_process.rs"]
 mod proxy_process;
+#[path = "interop/tls.rs"]
+mod tls;

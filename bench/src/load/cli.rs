@@ -20,8 +20,8 @@ const DURATION_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Bytes of the message that `echo` is called with by default.
 const MESSAGE_BYTES: usize = 100;
 
-/// Drives an MCP server over HTTP and measures it: open or closed loop, free of coordinated
-/// omission, every answer checked.
+/// Drives an MCP server over HTTP, WebSocket or lines, with or without TLS, and measures it: open
+/// or closed loop, free of coordinated omission, every answer checked.
 ///
 /// Exit codes: 0 success; 1 requests failed, or a threshold was not kept; 2 wrong usage; 3 no MCP
 /// server there; 4 the generator was the bottleneck, the figures are invalid; 5 the server went
@@ -78,6 +78,16 @@ pub struct Common {
     /// compared with the first one instead of with their requests.
     #[arg(long)]
     pub fixed_answers: bool,
+    /// With TLS: the file with the certificates, in PEM, of the authorities that sign the server's.
+    #[arg(long, conflicts_with = "insecure")]
+    pub ca_file: Option<PathBuf>,
+    /// With TLS: the server's certificate is not checked.
+    #[arg(long)]
+    pub insecure: bool,
+    /// With TLS: connections use the keys of earlier ones where the server lets them; default: each
+    /// makes a full handshake, as those of different clients do.
+    #[arg(long)]
+    pub resume: bool,
     /// The server's process, if it is not the one that listens on the port.
     #[arg(long)]
     pub server_pid: Option<u32>,
@@ -364,7 +374,11 @@ mod tests {
         };
         let url = "http://127.0.0.1:1/";
         check("load call", "<URL>");
-        check("load call ftp://a", "without TLS");
+        check("load call ftp://a", "https://");
+        check(
+            "load call https://a --ca-file b --insecure",
+            "cannot be used with",
+        );
         check(&format!("load call {url} --rate x"), "ramp 1k..50k");
         check(&format!("load call {url} --duration 1"), "--duration");
         check(&format!("load call {url} --header a"), "Name: value");

@@ -11,6 +11,7 @@ use super::script::ID_DIGITS;
 use super::socket_reader::{SocketItem, SocketReader};
 use super::tally::Failure;
 use super::target::Wire;
+use super::tls::Tls;
 use memchr::{memmem, memrchr};
 use serde_json::Value as Json;
 use std::collections::VecDeque;
@@ -63,6 +64,10 @@ pub enum Event {
     },
     /// A ping came, with this payload.
     Ping(Vec<u8>),
+    /// TLS has these bytes for the server, which are not sealed.
+    Records(Vec<u8>),
+    /// The handshake of TLS is over.
+    Secured,
     /// The stream is open: from here on it brings notifications.
     StreamOpen,
     /// A notification came on the stream.
@@ -72,7 +77,7 @@ pub enum Event {
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The kernel connects.
+    /// The kernel connects, or the handshake of TLS is under way.
     Connecting,
     /// The session is being opened, or the first call of a held connection is made.
     Opening,
@@ -103,6 +108,8 @@ pub struct Client {
     pub session_requests: u64,
     /// The change that came last on its stream, counted from 1.
     pub last_round: u64,
+    /// Its records, with TLS.
+    pub tls: Option<Box<Tls>>,
     reader: Reader,
     /// An incomplete head, line or frame.
     unread: Vec<u8>,
@@ -140,6 +147,7 @@ impl Client {
             requests: 0,
             session_requests: 0,
             last_round: 0,
+            tls: None,
             reader: match wire {
                 Wire::Http => Reader::Http(ResponseReader::default()),
                 Wire::WebSocket => Reader::WebSocket(SocketReader::default()),
@@ -155,6 +163,28 @@ impl Client {
     /// # Errors
     /// [`ResponseFault`]: the connection is of no use any more.
     pub fn take(
+        &mut self,
+        bytes: &mut [u8],
+        heads: &mut HeadCache,
+        checkers: &mut Checkers,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ResponseFault> {
+        let Some(tls) = &mut self.tls else {
+            return self.read(bytes, heads, checkers, events);
+        };
+        let (mut plaintext, mut out) = (Vec::new(), Vec::new());
+        let taken = tls.take(bytes, &mut plaintext, &mut out);
+        if !out.is_empty() {
+            events.push(Event::Records(out));
+        }
+        if taken? && self.stage == Stage::Connecting {
+            events.push(Event::Secured);
+        }
+        self.read(&mut plaintext, heads, checkers, events)
+    }
+
+    /// The same for plaintext.
+    fn read(
         &mut self,
         bytes: &mut [u8],
         heads: &mut HeadCache,
@@ -223,6 +253,8 @@ pub struct Checkers {
     pub initialize: Checker,
     /// Of the mix's kinds, in its order.
     pub kinds: Vec<Checker>,
+    /// Whether all answers have the same id, so that each belongs to the oldest request.
+    pub has_fixed_ids: bool,
 }
 
 impl Current {
@@ -328,9 +360,15 @@ fn take_from_channel(
             return;
         }
     };
-    let id = id_of(message);
-    let at = in_flight.iter().position(|it| Some(it.id) == id);
-    let Some(exchange) = at.and_then(|at| in_flight.remove(at)) else {
+    let exchange = match checkers.has_fixed_ids {
+        true => in_flight.pop_front(),
+        false => {
+            let id = id_of(message);
+            let at = in_flight.iter().position(|it| Some(it.id) == id);
+            at.and_then(|at| in_flight.remove(at))
+        }
+    };
+    let Some(exchange) = exchange else {
         return events.extend(stream_event(message));
     };
     let checker = match exchange.purpose {

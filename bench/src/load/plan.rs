@@ -10,6 +10,7 @@ use super::mix::Mix;
 use super::pace::Rate;
 use super::script::{Revision, Script};
 use super::target::Wire;
+use super::tls::TlsSettings;
 use crossbeam::utils::CachePadded;
 use socket2::SockAddr;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -44,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) sources: u32,
     /// The protocol of connections.
     pub(crate) wire: Wire,
+    /// Those of TLS, if connections have it.
+    pub(crate) tls: Option<TlsSettings>,
     /// The revision of MCP.
     pub(crate) revision: Revision,
     /// The bytes of all requests.
@@ -108,6 +111,7 @@ impl Plan {
                     false => Checker::new(Expected::of(kind)),
                 })
                 .collect(),
+            has_fixed_ids: self.has_fixed_answers,
         }
     }
 }

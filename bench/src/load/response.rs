@@ -68,7 +68,7 @@ pub enum Item<'a> {
 }
 
 /// Why bytes are no HTTP answer; the connection is of no use any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ResponseFault {
     /// Not a head of HTTP/1.1.
     #[error("the server does not answer in HTTP/1.1")]
@@ -91,6 +91,9 @@ pub enum ResponseFault {
     /// A close frame.
     #[error("the server closed the connection")]
     Closed,
+    /// A handshake that failed, or records that break TLS.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// The connection ended within an answer.
     #[error("the connection ended within an answer")]
     Truncated,

@@ -16,11 +16,13 @@ pub enum Wire {
     Lines,
 }
 
-/// An MCP endpoint without TLS.
+/// An MCP endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The protocol.
     pub wire: Wire,
+    /// Whether messages are within TLS.
+    pub has_tls: bool,
     /// The URL as it was given.
     pub url: String,
     /// The value of the `Host` field.
@@ -44,8 +46,8 @@ enum Place {
 pub enum TargetError {
     /// Another scheme.
     #[error(
-        "invalid URL {url:?}: corelane-load speaks without TLS, give http://HOST[:PORT][/PATH], \
-         ws://HOST[:PORT][/PATH], tcp://HOST:PORT or unix:///PATH"
+        "invalid URL {url:?}: give http://, https://, ws:// or wss:// with HOST[:PORT][/PATH], \
+         tcp:// or tcps:// with HOST:PORT, or unix:///PATH"
     )]
     Scheme {
         /// The text.
@@ -54,7 +56,7 @@ pub enum TargetError {
     /// Not host, port and path.
     #[error(
         "invalid URL {url:?}: give http://HOST[:PORT][/PATH], ws://HOST[:PORT][/PATH], \
-         tcp://HOST:PORT or unix:///PATH"
+         tcp://HOST:PORT, each with s behind its name for TLS, or unix:///PATH"
     )]
     Malformed {
         /// The text.
@@ -69,11 +71,14 @@ impl FromStr for Target {
         let malformed = || TargetError::Malformed {
             url: url.to_owned(),
         };
-        let (wire, rest) = match url.split_once("://") {
-            Some(("http", rest)) => (Wire::Http, rest),
-            Some(("tcp", rest)) => (Wire::Lines, rest),
+        let (wire, has_tls, rest) = match url.split_once("://") {
+            Some(("http", rest)) => (Wire::Http, false, rest),
+            Some(("https", rest)) => (Wire::Http, true, rest),
+            Some(("ws", rest)) => (Wire::WebSocket, false, rest),
+            Some(("wss", rest)) => (Wire::WebSocket, true, rest),
+            Some(("tcp", rest)) => (Wire::Lines, false, rest),
+            Some(("tcps", rest)) => (Wire::Lines, true, rest),
             Some(("unix", name)) => return of_unix(url, name).ok_or_else(malformed),
-            Some(("ws", rest)) => (Wire::WebSocket, rest),
             _ => {
                 let url = url.to_owned();
                 return Err(TargetError::Scheme { url });
@@ -96,6 +101,7 @@ impl FromStr for Target {
                 (host, port.parse().map_err(|_| malformed())?)
             }
             _ if wire == Wire::Lines => return Err(malformed()),
+            _ if has_tls => (authority, 443),
             _ => (authority, 80),
         };
         if wire == Wire::Lines && path != "/" {
@@ -107,6 +113,7 @@ impl FromStr for Target {
         }
         Ok(Target {
             wire,
+            has_tls,
             url: url.to_owned(),
             authority: authority.to_owned(),
             path,
@@ -123,6 +130,7 @@ fn of_unix(url: &str, name: &str) -> Option<Target> {
     };
     Some(Target {
         wire: Wire::Lines,
+        has_tls: false,
         url: url.to_owned(),
         authority: String::new(),
         path: String::new(),
@@ -131,6 +139,14 @@ fn of_unix(url: &str, name: &str) -> Option<Target> {
 }
 
 impl Target {
+    /// The name of the server, without the brackets of an IPv6 address; empty for a Unix socket.
+    pub fn host(&self) -> &str {
+        match &self.place {
+            Place::Host(host, _) => host,
+            Place::Unix(_) => "",
+        }
+    }
+
     /// The address behind the host's name, the first one; or that of the Unix socket.
     ///
     /// # Errors
@@ -189,6 +205,9 @@ mod tests {
         check("http://[::1]/", "[::1]", "/", "[::1]:80");
         check("tcp://127.0.0.1:9", "127.0.0.1:9", "/", "127.0.0.1:9");
         check("ws://[::1]/", "[::1]", "/", "[::1]:80");
+        check("wss://[::1]/", "[::1]", "/", "[::1]:443");
+        check("https://127.0.0.1", "127.0.0.1", "/", "127.0.0.1:443");
+        check("tcps://127.0.0.1:9", "127.0.0.1:9", "/", "127.0.0.1:9");
     }
 
     #[test]
@@ -197,10 +216,11 @@ mod tests {
             let error = url.parse::<Target>().expect_err(url).to_string();
             assert!(error.contains(message), "{url}: {error}");
         };
-        check("https://a/", "without TLS");
+        check("ftp://a/", "https://");
         check("unix://relative", "unix:///PATH");
         check("tcp://127.0.0.1", "tcp://HOST:PORT");
         check("tcp://127.0.0.1:9/mcp", "tcp://HOST:PORT");
+        check("tcps://127.0.0.1", "tcp://HOST:PORT");
         check("127.0.0.1:80", "http://");
         check("http://", "HOST[:PORT]");
         check("http://a:b/", "HOST[:PORT]");

@@ -34,6 +34,9 @@ pub(crate) const CLOSING_MAX: u32 = 256;
 const CONNECTING_MAX: u32 = 512;
 /// Connections that all workers make at once; more would overrun the backlog of most listeners.
 const CONNECTING_ALL_MAX: u32 = 4096;
+/// Handshakes of TLS that one worker makes at once: each takes a part of a millisecond here, and a
+/// server has a limit for its own.
+const HANDSHAKES_MAX: u32 = 64;
 /// Completions handled before the next submission.
 const COMPLETIONS_PER_TURN: usize = 1024;
 /// Interval at which timeouts are checked and figures published.
@@ -99,6 +102,8 @@ pub(crate) struct Worker {
     published_ns: u64,
     overdue_checked_ns: u64,
     events: Vec<Event>,
+    /// A request before it is sealed.
+    plaintext: Vec<u8>,
     results: WorkerResults,
 }
 
@@ -142,6 +147,10 @@ impl Worker {
             buffer_bytes: 2048,
         };
         let ring = Ring::open(&settings).map_err(|error| error.to_string())?;
+        let connecting_max = match plan.tls {
+            Some(_) => HANDSHAKES_MAX,
+            None => CONNECTING_MAX,
+        };
         Ok(Worker {
             ring,
             slots: Slots::new(descriptors),
@@ -154,7 +163,7 @@ impl Worker {
             begun: 0,
             to_redial: 0,
             connecting: 0,
-            connecting_max: CONNECTING_MAX.min((CONNECTING_ALL_MAX / plan.workers).max(1)),
+            connecting_max: connecting_max.min((CONNECTING_ALL_MAX / plan.workers).max(1)),
             dials: 0,
             next_id: FIRST_ID,
             rng: 0x9E37_79B9_7F4A_7C15 ^ u64::from(number + 1),
@@ -165,6 +174,7 @@ impl Worker {
             published_ns: 0,
             overdue_checked_ns: 0,
             events: Vec::new(),
+            plaintext: Vec::new(),
             results: WorkerResults::default(),
             plan,
             state,

@@ -1,7 +1,7 @@
 //! Each command against a server that works.
 
 use crate::program::{Scratch, run, run_bare};
-use crate::servers::{broadcaster, corelane, counting, with_lines};
+use crate::servers::{broadcaster, corelane, counting, with_lines, with_tls};
 use serde_json::Value as Json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -79,6 +79,41 @@ fn call_and_soak_speak_websocket() {
         assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
         assert_eq!((ran.count("/held"), ran.count("/lost")), (50, 0), "{kind}");
     }
+    server.drain().unwrap();
+}
+
+#[test]
+fn every_command_speaks_tls_on_every_protocol() {
+    let (server, urls, folder) = with_tls();
+    let ca_file = folder.path().join("chain.pem");
+    let checked = ["--ca-file", ca_file.to_str().unwrap()];
+    // At a rate the number of requests does not depend on the load of the machine.
+    let rate = "--rate 100 --duration 1s --warmup 0s --timeout 60s";
+    for url in &urls {
+        for (flags, trust) in [
+            ("--in-flight 8", &checked[..]),
+            ("--revision 2025-11-25", &["--insecure"]),
+            // Each connection but the first resumes an earlier one.
+            ("--requests-per-connection 3 --resume", &checked[..]),
+        ] {
+            let ran = run(&format!("call {url} --connections 4 {rate} {flags}"), trust);
+            assert_eq!(ran.errors(), 0, "{flags}: {}{}", ran.output, ran.error);
+            assert_eq!(ran.count("/counts/answered"), 100, "{flags}");
+        }
+        // More handshakes than are made at once, and calls on the connections.
+        let flags = "--connections 200 --steps 1 --active 50% --duration 500ms --timeout 60s";
+        let ran = run(&format!("soak {url} {flags}"), &checked);
+        assert_eq!(ran.errors(), 0, "{}{}", ran.output, ran.error);
+        assert_eq!((ran.count("/held"), ran.count("/lost")), (200, 0), "{url}");
+        assert_eq!(ran.count("/active/answered"), 50);
+    }
+    let flags = "--tool nap --connections 2 --from 10 --growth 10 --p99 30s --duration 500ms";
+    let ran = run(&format!("sweep {} {flags}", urls[0]), &checked);
+    let steps = ran.report["outcome"]["steps"].as_array().unwrap();
+    assert_eq!(steps[0]["rate_per_s"], 10.0, "{}{}", ran.output, ran.error);
+    let flags = "--streams 20 --trigger grow --rounds 1";
+    let ran = run(&format!("fanout {} {flags}", urls[0]), &checked);
+    assert_eq!(ran.count("/rounds/0/delivered"), 20, "{}", ran.error);
     server.drain().unwrap();
 }
 

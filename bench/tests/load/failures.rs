@@ -1,7 +1,9 @@
 //! Failures: one line each, and the right exit code.
 
 use crate::program::{Scratch, ran, run, run_bare, start};
-use crate::servers::{corelane, counting, fails_after_the_first_call, silent, wait_for_calls};
+use crate::servers::{
+    corelane, counting, fails_after_the_first_call, silent, wait_for_calls, with_tls,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
@@ -35,6 +37,24 @@ fn a_refused_connection_is_an_error_of_one_line() {
         let (name, flags) = command.split_once(' ').unwrap_or((command, ""));
         check(&format!("{name} {url} {flags}"), 3, "Connection refused");
     }
+}
+
+#[test]
+fn a_certificate_is_checked_unless_that_is_left_out_by_name() {
+    let (server, urls, _folder) = with_tls();
+    let other = Scratch::new("pem");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&other.0, made.cert.pem()).unwrap();
+    for url in &urls {
+        check(&format!("call {url}"), 2, "--insecure");
+        let line = format!("call {url} --ca-file {}", other.path());
+        check(&line, 3, "invalid peer certificate");
+    }
+    server.drain().unwrap();
+    let (server, url) = corelane(0);
+    let url = url.replace("http://", "https://");
+    check(&format!("call {url} --insecure"), 3, "TLS");
+    server.drain().unwrap();
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! Servers that behave in known ways: Corelane's own library with tools that wait, and a stand-in
 //! in for servers that broadcast, stay silent or fail.
 
+use corelane::profile::{Binding, CertificateFiles};
 use corelane::{Call, Profile, RunningServer, Server, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 #[derive(Deserialize, JsonSchema)]
 struct Message {
@@ -39,6 +43,36 @@ pub(crate) fn with_lines(address: &str) -> (RunningServer, String) {
     (server, url)
 }
 
+/// The same with TLS at an address of each protocol, their URLs, and the folder of its
+/// certificate, `chain.pem`.
+pub(crate) fn with_tls() -> (RunningServer, Vec<String>, TempDir) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate_file, key_file] =
+        ["chain.pem", "key.pem"].map(|name| folder.path().join(name));
+    fs::write(&certificate_file, made.cert.pem()).unwrap();
+    fs::write(&key_file, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key_file, Permissions::from_mode(0o600)).unwrap();
+    let (server, _) = known(0, |profile| {
+        let addresses = ["https", "wss", "tcps"].map(|it| format!("{it}://127.0.0.1:0"));
+        let addresses = addresses.iter().map(|it| it.parse().expect("an address"));
+        profile.server.listen.extend(addresses);
+        profile.tls.certificates = vec![CertificateFiles {
+            certificate_file,
+            key_file,
+        }];
+    });
+    let urls = server.addresses()[1..].iter().map(|address| {
+        let path = match address.binding {
+            Binding::Lines => "",
+            _ => server.endpoint(),
+        };
+        format!("{address}{path}")
+    });
+    let urls = urls.collect();
+    (server, urls, folder)
+}
+
 /// The same, with how often `hiccup` was called.
 pub(crate) fn counting(stall_at: u64) -> (RunningServer, String, Arc<AtomicU64>) {
     let (server, calls) = known(stall_at, |_| ());
@@ -54,7 +88,20 @@ fn known(stall_at: u64, tune: impl FnOnce(&mut Profile)) -> (RunningServer, Arc<
     profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     profile.server.shards = Some(1);
     tune(&mut profile);
-    let server = Server::new("known", "1")
+    let server = Server::new("known", "1");
+    let handle = server.handle();
+    let server = server
+        .with_tool(Tool::new(
+            "grow",
+            "Adds a tool.",
+            async move |_: &Call, Nothing {}| {
+                let added = Tool::new("added", "Does nothing.", async |_: &Call, Nothing {}| {
+                    Ok("nothing")
+                });
+                handle.add_tool(added)?;
+                Ok("grown")
+            },
+        ))
         .with_tool(Tool::new(
             "echo",
             "Says it again.",

@@ -103,7 +103,7 @@ impl Ring {
         settings: &RingSettings,
         park: Arc<EventFd>,
     ) -> Result<Ring, RingError> {
-        let (mut uring, buffers) = open::open(base, settings, &park)?;
+        let (mut uring, buffers) = open::open(settings, &park)?;
         uring.completion().disable_eventfd();
         // The earliest feature flag after 6.13 is that of 6.15.
         let shuts_down_before_close = !uring.params().is_feature_no_iowait();
@@ -279,14 +279,19 @@ impl Ring {
         into.len() - before
     }
 
+    /// Whether the kernel has work to finish when the ring is entered.
+    #[inline]
+    pub(crate) fn has_unfinished(&mut self) -> bool {
+        self.kernel.has_work()
+    }
+
     /// Whether entering would submit something, or bring something that the kernel has to finish.
-    /// Of a ring that shows its work by a flag.
     pub(crate) fn is_due(&mut self) -> bool {
         let submissions = self.kernel.submissions();
         submissions.queued > 0
             || submissions.has_overflown
             || !self.backlog.is_empty()
-            || self.kernel.has_work()
+            || self.has_unfinished()
     }
 
     /// Whether nothing is queued, under way or to be reaped.

@@ -251,21 +251,28 @@ impl Rings {
         }
     }
 
-    /// Enters again until the kernel has finished no more work, or `max` completions are ready.
+    /// Enters again while entries bring many completions and leave work, until `max` are ready.
     ///
-    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the
-    /// rest of a burst would wait in the kernel, where its order is fixed.
+    /// Since Linux 6.13 one entry finishes no more than 20 pieces of work: the rest of a burst
+    /// would wait in the kernel, where its order is fixed. Work that comes later, piece by piece,
+    /// is left to the next turn: an entry for each would cost more than it.
     ///
     /// # Errors
     /// As [`Rings::enter`].
     pub fn gather(&mut self, max: usize) -> io::Result<()> {
         let (mut before, mut ready) = (0, self.ready());
-        while ready < max && ready - before >= FINISHED_PER_ENTRY {
+        while ready < max && ready - before >= FINISHED_PER_ENTRY && self.has_unfinished() {
             self.enter(Wait::No)?;
             before = ready;
             ready = self.ready();
         }
         Ok(())
+    }
+
+    /// Whether the kernel has work of a ring to finish.
+    fn has_unfinished(&mut self) -> bool {
+        let further = &mut self.further[..self.in_use];
+        self.first.has_unfinished() || further.iter_mut().any(Ring::has_unfinished)
     }
 
     fn enter_all(&mut self, wait: Wait) -> io::Result<()> {

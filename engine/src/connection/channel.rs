@@ -87,12 +87,16 @@ impl MessageChannel {
 
     /// Whether it is as a new one. That of a WebSocket stays, because the connection was upgraded.
     pub(super) fn is_spent(&self) -> bool {
-        let Framing::Lines(lines) = &self.framing else {
-            return false;
-        };
-        let is_between_lines = lines.framer.is_fresh() && lines.long.is_none();
         let owes_nothing = self.in_flight.is_empty();
-        is_between_lines && owes_nothing && self.session.is_none() && !self.is_ending
+        self.is_between_lines() && owes_nothing && self.session.is_none() && !self.is_ending
+    }
+
+    /// Whether it is of lines, and no part of one was taken.
+    pub(super) fn is_between_lines(&self) -> bool {
+        match &self.framing {
+            Framing::Lines(lines) => lines.framer.is_fresh() && lines.long.is_none(),
+            Framing::WebSocket(_) | Framing::Events(_) => false,
+        }
     }
 
     /// Whether it is of a WebSocket.

@@ -112,15 +112,24 @@ impl Connection {
         }
     }
 
-    /// Records whether a part of a TLS record was received: it may be the start of a request, and
-    /// has as much time.
+    /// Records whether a part of a TLS record was received: it may be the start of a request or of
+    /// a line, and has as much time.
     #[cfg(feature = "tls")]
     pub(crate) fn note_partial_record(&mut self, has_part: bool) {
         let buffers = self.buffers.as_ref();
-        let has_input = buffers.is_some_and(|it| it.input.is_some()) || self.has_channel();
+        if buffers.is_some_and(|it| it.input.is_some()) {
+            return;
+        }
+        let reading = match self.channel() {
+            None if self.has_lines() => Phase::ReadingMessage,
+            None => Phase::ReadingHead,
+            Some(channel) if channel.is_between_lines() => Phase::ReadingMessage,
+            // A WebSocket whose peer does not end a record answers no ping.
+            Some(_) => return,
+        };
         match (self.phase, has_part) {
-            (Phase::Idle, true) if !has_input => self.phase = Phase::ReadingHead,
-            (Phase::ReadingHead, false) if !has_input => self.phase = Phase::Idle,
+            (Phase::Idle, true) => self.phase = reading,
+            (phase, false) if phase == reading => self.phase = Phase::Idle,
             _ => {}
         }
     }
@@ -214,6 +223,15 @@ impl Connection {
                 context.pool.chunks.give(chunk);
             }
         }
+    }
+
+    /// Takes the output behind a send that was not submitted yet, to go with it, if that is no more
+    /// than `max` bytes.
+    pub(crate) fn take_queued(&mut self, max: usize) -> Option<Chunk> {
+        let output = &mut self.buffers.as_mut()?.output;
+        let output = output.take_if(|output| output.len() <= max)?;
+        self.forget_channel_answers();
+        Some(output)
     }
 
     /// Whether the peer takes its output so slowly that no more should be made for it.

@@ -12,7 +12,7 @@ use super::knobs::{Value, anything, knobs, within};
 pub const TLS_FILES_MAX: usize = 64;
 
 knobs! {
-    /// Listeners with TLS 1.3: `https://`, `wss://` and `tcps://` addresses of `server.listen`.
+    /// Listeners with TLS: `https://`, `wss://` and `tcps://` addresses of `server.listen`.
     Tls as "tls" {
         /// The certificates, at most 64, each a table of `certificate_file`, the PEM file with the
         /// certificate and those that lead to its authority, and `key_file`. A client gets the
@@ -20,6 +20,10 @@ knobs! {
         /// one. Files are read again when they change. Relative paths start at the working
         /// directory of the process.
         certificates: Vec<CertificateFiles> = Vec::new(), anything();
+        /// The oldest version of TLS that clients may use: "1.3", or "1.2" for those that lack 1.3,
+        /// with AEAD ciphers, forward secrecy and the extended master secret, and without
+        /// renegotiation. TLS 1.2 shows certificates to anyone on the way.
+        min_version: TlsVersion = TlsVersion::Tls13, anything();
         /// Whether clients present a certificate: "off", "optional" or "required". The principal of
         /// a client is a name in its certificate, such as "tls:uri=spiffe://example.org/agent".
         client_certificates: ClientCertificates = ClientCertificates::Off, anything();
@@ -28,8 +32,9 @@ knobs! {
         /// Milliseconds from the acceptance of a connection to the end of its handshake: five
         /// round trips of a bad network.
         handshake_timeout_ms: u64 = 5000, within(100..=600_000);
-        /// Handshakes of a shard under way at once, some 30 KiB each. A client that begins one more
-        /// ends the one that has waited longest for its peer.
+        /// Handshakes of a shard under way at once, some 30 KiB each and up to 80 KiB more for a
+        /// client that sends the longest first message. A client that begins one more ends the one
+        /// that has waited longest for its peer.
         handshakes_max: usize = 1024, within(1..=65_536);
         /// Threads that do the handshakes of all shards; default one for two shards: each does some
         /// 5000 a second, or 2500 with RSA keys of 2048 bits.
@@ -47,6 +52,18 @@ pub struct CertificateFiles {
     pub key_file: PathBuf,
 }
 
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    #[default]
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
 /// Whether clients present a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -61,6 +78,7 @@ pub enum ClientCertificates {
 }
 
 impl Value for Vec<CertificateFiles> {}
+impl Value for TlsVersion {}
 impl Value for ClientCertificates {}
 
 /// The knobs of `[tls]` that a shard needs.
@@ -137,6 +155,13 @@ mod tests {
             &off,
             "set client_certificates to \"required\" or \"optional\"",
         );
+    }
+
+    #[test]
+    fn versions_before_1_2_are_refused() {
+        Profile::from_toml("[tls]\nmin_version = \"1.2\"\n").unwrap();
+        let expected = "unknown variant `1.1`, expected `1.2` or `1.3`";
+        refused("[tls]\nmin_version = \"1.1\"\n", expected);
     }
 
     #[test]

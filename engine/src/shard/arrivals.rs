@@ -1,122 +1,74 @@
-//! Input that has arrived and waits for its turn.
+//! Input that waits for its turn.
 //!
-//! Simple version: handle each completion when it is reaped. Deviation: with many requests ready at
-//! once, or slow ones, a ping or a cancellation then waits until all of those before it are
-//! answered. So a turn answers requests for a bounded time, and further input waits here in the
-//! order of its arrival. Pings, notifications and responses go before it, but not before earlier
-//! input of their own connection. Waiting input holds its receive buffer and nothing else.
+//! The connections take turns, in the order in which they began to wait, and each has its input
+//! handled together: answers in one send bring further requests in one receive, and a client that
+//! pipelines costs half as much. Waiting input holds its receive buffer and nothing else.
 
-use super::work::Shard;
-use corelane_io::ring::{Completion, Received};
+use std::collections::VecDeque;
+
+use corelane_io::ring::Completion;
 use corelane_io::slots::SlotKey;
-use corelane_protocol::binding::precedence::goes_first;
 
-/// Requests between two looks at the clock.
-const REQUESTS_PER_LOOK: u32 = 8;
+/// Input that waits.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    /// In the order of arrival.
+    pieces: VecDeque<(SlotKey, Completion)>,
+    /// Further input of the connection whose turn it is.
+    current: VecDeque<(SlotKey, Completion)>,
+    /// Pieces of all kinds by the index of their slot, as far as there were any.
+    counts: Vec<u16>,
+}
 
-impl Shard {
-    /// Handles the completions of the ring, at most a budget of them, and answers requests as long
-    /// as there is time. Returns whether there was anything, not counting a tick.
-    pub(super) fn handle_completions(&mut self) -> bool {
-        let mut completions = std::mem::take(&mut self.completions);
-        // Input may wait in half of the receive buffers; the others bring input that goes first.
-        let arrivals_max = self.profile.ring.buffer_count as usize / 2;
-        let room = arrivals_max - self.arrivals.len();
-        let most = room.min(self.profile.budget.completions_per_turn as usize);
-        let ready = self.rings.ready() + self.arrivals.len();
-        let count = self.rings.reap(&mut completions, most);
-        let has_waiting = !self.arrivals.is_empty();
-        let mut is_crowded = has_waiting;
-        self.begin_requests(self.now_us, has_waiting || !self.leftover.is_empty());
-        for completion in completions.drain(..) {
-            if is_crowded {
-                self.handle_or_keep(completion);
-                continue;
+impl Arrivals {
+    /// Pieces of input of all connections.
+    pub(super) fn len(&self) -> usize {
+        self.pieces.len() + self.current.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.current.is_empty()
+    }
+
+    /// Whether input of a connection waits, or of an earlier one in its slot.
+    pub(super) fn has(&self, key: SlotKey) -> bool {
+        let count = self.counts.get(key.index as usize);
+        count.is_some_and(|count| *count > 0)
+    }
+
+    /// Adds input behind that of its connection.
+    pub(super) fn push(&mut self, key: SlotKey, completion: Completion) {
+        let index = key.index as usize;
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
+        }
+        // Fewer pieces than buffers, which are fewer than this type counts.
+        self.counts[index] += 1;
+        self.pieces.push_back((key, completion));
+    }
+
+    /// Takes input of the connection whose turn it is; without more, it is the turn of the next.
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        if let Some((key, completion)) = self.current.pop_front() {
+            self.counts[key.index as usize] -= 1;
+            return Some(completion);
+        }
+        let (key, completion) = self.pieces.pop_front()?;
+        self.counts[key.index as usize] -= 1;
+        if self.has(key) {
+            for _ in 0..self.pieces.len() {
+                let piece = self.pieces.pop_front().expect("it was counted");
+                match piece.0.index == key.index {
+                    true => self.current.push_back(piece),
+                    false => self.pieces.push_back(piece),
+                }
             }
-            self.handling.requests_per_connection = self.requests_per_connection();
-            self.handle_completion(completion);
-            if !self.has_time() {
-                is_crowded = true;
-                self.begin_requests(self.clock_us(), true);
-            }
         }
-        if has_waiting {
-            self.begin_requests(self.clock_us(), !self.leftover.is_empty());
-            self.handle_arrivals();
-        }
-        let left = self.rings.ready() + self.arrivals.len();
-        let handled = ready.saturating_sub(left);
-        self.loop_delay.begin_turn(self.now_us, ready, handled);
-        self.completions = completions;
-        has_waiting || count > usize::from(self.has_ticked)
+        Some(completion)
     }
 
-    /// Begins to answer requests of one kind at this time: those that go first, new ones, or
-    /// leftover ones. If there are some of another kind too, there is half of the time of a turn.
-    pub(super) fn begin_requests(&mut self, now_us: u64, is_shared: bool) {
-        let time_us = self.profile.budget.request_time_us;
-        self.requests_until_us = now_us + if is_shared { time_us / 2 } else { time_us };
-        self.handling.requests_since_look = 0;
-    }
-
-    /// Whether there is time for another request of the kind; for some of them there always is. The
-    /// clock is read now and then.
-    #[inline]
-    pub(super) fn has_time(&mut self) -> bool {
-        if self.handling.requests_since_look < REQUESTS_PER_LOOK {
-            return true;
-        }
-        let has_time = self.clock_us() < self.requests_until_us;
-        if has_time {
-            self.handling.requests_since_look = 0;
-        }
-        has_time
-    }
-
-    /// Microseconds since the shard was started.
-    pub(super) fn clock_us(&self) -> u64 {
-        (self.clock)().as_micros() as u64
-    }
-
-    /// Handles a completion, unless it brings input that has to wait.
-    fn handle_or_keep(&mut self, completion: Completion) {
-        if let Completion::Received { key, ref outcome }
-        | Completion::Streamed {
-            key, ref outcome, ..
-        } = completion
-            && !self.passes(key, outcome)
-        {
-            return self.arrivals.push_back(completion);
-        }
-        self.handling.requests_per_connection = 1;
-        self.handle_completion(completion);
-    }
-
-    /// Whether this input goes before other input that waits.
-    fn passes(&mut self, key: SlotKey, outcome: &Received) -> bool {
-        let Received::Data { buffer, bytes, .. } = outcome else {
-            return false;
-        };
-        let buffers = self.rings.of(key).buffers();
-        goes_first(buffers.bytes(buffer, *bytes)) && !self.has_arrivals_of(key) && self.has_time()
-    }
-
-    /// Whether input of a connection waits.
-    pub(super) fn has_arrivals_of(&self, key: SlotKey) -> bool {
-        let is_of = |completion: &Completion| {
-            matches!(completion, Completion::Received { key: of, .. }
-                | Completion::Streamed { key: of, .. } if *of == key)
-        };
-        self.arrivals.iter().any(is_of)
-    }
-
-    /// Handles input that waits, the oldest first, while there is time.
-    fn handle_arrivals(&mut self) {
-        while self.has_time()
-            && let Some(completion) = self.arrivals.pop_front()
-        {
-            self.handling.requests_per_connection = self.requests_per_connection();
-            self.handle_completion(completion);
-        }
+    /// Ends the turn of a connection, whose further input waits behind that of all others.
+    pub(super) fn end_turn(&mut self) {
+        self.pieces.append(&mut self.current);
     }
 }

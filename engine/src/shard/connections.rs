@@ -126,9 +126,9 @@ impl Shard {
             if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
-                connection.begin_send(&chunk);
-                self.rings.of(key).send(key, chunk, 0);
+                self.begin_send(key, chunk);
             }
+            let connection = self.slots.get_mut(key).expect("it was there above");
             self.handling.pool.output_bytes += connection.held_output_bytes() - held_before;
         }
         let mut connection = self.slots.get_mut(key).expect("it was there above");
@@ -252,6 +252,9 @@ impl Shard {
 
     /// Ends a connection now. Its pending calls are notified; its unsent output is lost.
     pub(super) fn close(&mut self, key: SlotKey) {
+        if self.held_send.as_ref().is_some_and(|(of, _)| *of == key) {
+            self.release_send();
+        }
         let Some(mut connection) = self.slots.remove(key) else {
             return;
         };
@@ -401,65 +404,37 @@ impl Shard {
         if is_old || due_ms.is_some_and(|due_ms| due_ms > self.now_ms) {
             return self.set_timer(key);
         }
+        let timer = connection.timer();
+        if let Some(counter) = closing_counter(timer, self.clients.is_awaited(key.index)) {
+            self.handling.meter.count(counter);
+            return self.close(key);
+        }
         let mut context = self.handling.context(key);
-        let meter = context.meter;
-        match connection.timer() {
-            Timer::None => {}
+        match timer {
             Timer::Quiet => {
                 if connection.source.is_tls() {
                     self.secured.shed(key);
                 }
                 self.rearm_poll(key);
-                self.rearm_idle_timer(key);
+                return self.rearm_idle_timer(key);
             }
-            Timer::Handshake => {
-                meter.count(Counter::TimeoutsHandshake);
-                self.close(key);
-            }
-            Timer::Idle | Timer::NextLine => {
-                meter.count(Counter::TimeoutsIdle);
-                self.close(key);
-            }
-            Timer::FirstLine => {
-                meter.count(Counter::TimeoutsHead);
-                self.close(key);
-            }
-            Timer::Write => {
-                meter.count(Counter::TimeoutsWrite);
-                self.close(key);
-            }
-            Timer::Linger => self.close(key),
-            timer @ (Timer::Head | Timer::Body) => {
+            Timer::Linger => return self.close(key),
+            Timer::Head | Timer::Body => {
                 let is_head = timer == Timer::Head;
-                meter.count(if is_head {
+                context.meter.count(if is_head {
                     Counter::TimeoutsHead
                 } else {
                     Counter::TimeoutsBody
                 });
                 connection.time_out(is_head, &mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
             }
-            Timer::Slow => {
-                connection.begin_slow_answer(&mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
-            }
-            Timer::Pong => {
-                meter.count(Counter::TimeoutsPong);
-                self.close(key);
-            }
-            Timer::Ping => {
-                connection.ping(&mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
-            }
-            Timer::KeepAlive => {
-                connection.keep_alive(&mut context);
-                let out = context.out.take();
-                self.finish_step(key, out);
-            }
+            Timer::Slow => connection.begin_slow_answer(&mut context),
+            Timer::Ping => connection.ping(&mut context),
+            Timer::KeepAlive => connection.keep_alive(&mut context),
+            _ => return,
         }
+        let out = context.out.take();
+        self.finish_step(key, out);
     }
 
     /// Starts the rest of the idle deadline when the one for quiet connections is over.
@@ -480,4 +455,18 @@ impl Shard {
             None => self.wheel.cancel(key.index),
         }
     }
+}
+
+/// The counter of a deadline that ends its connection without an answer.
+fn closing_counter(timer: Timer, awaits_header: bool) -> Option<Counter> {
+    Some(match timer {
+        Timer::Handshake => Counter::TimeoutsHandshake,
+        Timer::Idle | Timer::NextLine => Counter::TimeoutsIdle,
+        Timer::FirstLine => Counter::TimeoutsHead,
+        // Of a proxy, which may be about to speak anything.
+        Timer::Head if awaits_header => Counter::TimeoutsHead,
+        Timer::Write => Counter::TimeoutsWrite,
+        Timer::Pong => Counter::TimeoutsPong,
+        _ => return None,
+    })
 }

@@ -184,7 +184,7 @@ impl Shard {
 
     /// Ends a connection that has no request, after the answers on their way.
     pub(super) fn end_if_idle(&mut self, key: SlotKey) {
-        let has_arrivals = self.has_arrivals_of(key);
+        let has_arrivals = self.arrivals.has(key);
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };

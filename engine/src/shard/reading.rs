@@ -94,6 +94,7 @@ impl Shard {
                 ..
             }
         );
+        let is_out_of_buffers = outcome == Received::NoBuffers;
         let outcome = match outcome {
             // The multishot receive was cancelled, or more came at once than buffers were offered
             // for.
@@ -108,6 +109,13 @@ impl Shard {
             return;
         };
         if !armed {
+            // The next submission offers more.
+            if is_out_of_buffers && connection.reading == RecvMode::Multishot && !self.pauses(key) {
+                return self.rings.of(key).recv_multishot(key);
+            }
+            let Some(connection) = self.slots.get_mut(key) else {
+                return;
+            };
             connection.reading = RecvMode::Poll;
             // A channel has requests to answer after its end, and hears of the loss of its peer.
             if !is_over || connection.has_channel() {

@@ -96,6 +96,7 @@ impl Shard {
         self.shed_input();
         self.shed_memory();
         let has_drained = self.drain_step()?;
+        self.release_send();
         self.flush_lanes();
         if has_drained {
             self.handling.endpoint.finish_drain();

@@ -59,6 +59,8 @@ pub(crate) struct Secured {
     blocked: VecDeque<SlotKey>,
     handshakes: usize,
     handshakes_max: usize,
+    /// Bytes that those that wait for their peers have received and not used.
+    blocked_input_bytes: usize,
     warnings: Throttle,
     /// Steps that ran on the pool: at most one for each handshake under way, or closed meanwhile.
     finished: Arc<SegQueue<Finished>>,
@@ -118,6 +120,7 @@ impl Secured {
             blocked: VecDeque::new(),
             handshakes: 0,
             handshakes_max,
+            blocked_input_bytes: 0,
             warnings: Throttle::new(WARNING_INTERVAL_MS),
             finished: Arc::default(),
         }
@@ -126,7 +129,8 @@ impl Secured {
     /// Bytes of memory that all of them hold, without those that count as input.
     pub(super) fn held_bytes(&self) -> usize {
         let others = self.states.len() - self.handshakes;
-        self.handshakes * HANDSHAKE_BYTES + others * ESTABLISHED_BYTES
+        let handshakes = self.handshakes * HANDSHAKE_BYTES + self.blocked_input_bytes;
+        handshakes + others * ESTABLISHED_BYTES
     }
 
     /// Whether a handshake that failed is worth a warning, and the number of those that were not
@@ -150,7 +154,8 @@ impl Secured {
             State::Established(records) => *input_bytes -= records.held_bytes(),
             // Its result finds no connection, if it has started.
             State::OnPool { job, .. } => _ = self.offload.withdraw(WorkKind::Handshake, job),
-            State::Blocked(..) | State::New | State::Over => {}
+            State::Blocked(_, input) => self.blocked_input_bytes -= input.capacity(),
+            State::New | State::Over => {}
         }
     }
 
@@ -192,6 +197,7 @@ impl Secured {
                 else {
                     return Effect::Close;
                 };
+                self.blocked_input_bytes -= input.capacity();
                 input.extend_from_slice(bytes);
                 self.submit(key, Some(handshake), input)
             }
@@ -275,6 +281,8 @@ impl Secured {
                 return Progress::Closed;
             }
             Some(Ok(Step::Blocked(handshake))) if later.is_empty() => {
+                input.shrink_to_fit();
+                self.blocked_input_bytes += input.capacity();
                 *state = State::Blocked(handshake, input);
                 self.note_blocked(key);
                 return Progress::None;

@@ -376,6 +376,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         handling,
         updates: plan.updates,
         arrivals: Default::default(),
+        held_send: None,
         leftover: Default::default(),
         stalled: Default::default(),
         overflow: Default::default(),

@@ -11,6 +11,7 @@ use corelane_protocol::framing::http1::DATE_BYTES;
 
 use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
+use super::arrivals::Arrivals;
 use super::control::ShardControl;
 use super::kept::Kept;
 use super::lives::{Announcement, Deaths};
@@ -30,6 +31,7 @@ use crate::mcp::{Endpoint, Exchange};
 use crate::meter::ShardMeter;
 use crate::meter::throttle::{Episode, Throttle};
 use crate::profile::ShardProfile;
+use corelane_io::chunk::Chunk;
 use corelane_io::lanes::{LaneReceiver, LaneSender};
 use corelane_io::ring::Completion;
 use corelane_io::rings::Rings;
@@ -80,7 +82,9 @@ pub(crate) struct Shard {
     /// Changes of the catalog and of resources.
     pub(super) updates: Arc<ShardUpdates>,
     /// Input that waits for its turn.
-    pub(super) arrivals: VecDeque<Completion>,
+    pub(super) arrivals: Arrivals,
+    /// The send that was begun last, with its connection.
+    pub(super) held_send: Option<(SlotKey, Chunk)>,
     /// Connections with leftover requests from a turn whose budget was spent.
     pub(super) leftover: VecDeque<SlotKey>,
     /// Calls with messages for a connection without capacity.

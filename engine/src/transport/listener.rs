@@ -362,19 +362,16 @@ mod tests {
     }
 
     #[test]
-    fn all_addresses_of_ipv6_are_those_of_ipv4_too_and_one_is_not() {
+    fn all_addresses_of_ipv6_are_those_of_ipv4_too() {
         for (address, other) in [
-            ("[::]:0", Some("127.0.0.1")),
-            ("[::]:0", Some("::1")),
-            ("[::1]:0", Some("::1")),
-            ("[::1]:0", None),
+            ("[::]:0", "127.0.0.1"),
+            ("[::]:0", "::1"),
+            ("[::1]:0", "::1"),
         ] {
-            let port = bound(&listener(address)).port();
-            let listener = listener(&address.replace(":0", &format!(":{port}")));
-            let ip = other.unwrap_or("127.0.0.1").parse::<IpAddr>();
-            let client = TcpStream::connect((ip.expect("an address"), port));
-            assert_eq!(client.is_ok(), other.is_some(), "{address} {other:?}");
-            drop(listener);
+            let listener = listener(address);
+            let ip: IpAddr = other.parse().expect("an address");
+            let client = TcpStream::connect((ip, bound(&listener).port()));
+            assert!(client.is_ok(), "{address} {other}: {client:?}");
         }
     }
 }

@@ -179,10 +179,15 @@ pub enum Reason<'a> {
     Draining,
 }
 
-/// A revision with sessions is served, but not to a request without one.
+/// A revision with sessions is served, but not to a request without one; a modern revision, but not
+/// over HTTP+SSE, which is older than it.
 fn unsupported_version(requested: &str) -> String {
     match Revision::legacy(requested) {
         Some(_) => format!("protocol version {requested:?} needs a session: initialize first"),
+        None if Revision::modern(requested).is_some() => format!(
+            "protocol version {requested:?} is not served over HTTP+SSE: \
+             initialize for an older one"
+        ),
         None => format!(
             "protocol version {:?} is not supported: use {}, or initialize for an older one",
             clip(requested),
@@ -263,8 +268,12 @@ impl Reason<'_> {
     fn write_data(&self, out: &mut Vec<u8>) {
         match self {
             Reason::UnsupportedVersion(requested) => {
+                let supported = match Revision::modern(requested) {
+                    Some(_) => Revision::LEGACY,
+                    None => Revision::MODERN,
+                };
                 out.extend_from_slice(br#"{"supported":"#);
-                write_array(out, Revision::MODERN, |revision, out| {
+                write_array(out, supported, |revision, out| {
                     encode::write_string(out, revision.as_str());
                 });
                 out.extend_from_slice(br#","requested":"#);

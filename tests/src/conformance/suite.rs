@@ -60,10 +60,16 @@ pub fn node() -> PathBuf {
     home().join(format!("node_modules/node-linux-{machine}/bin/node"))
 }
 
-/// A program of the Python packages that come with the suite.
+/// A program of the Python packages of `requirements.txt`.
 #[must_use]
 pub fn python(program: &str) -> PathBuf {
     home().join("python_packages/bin").join(program)
+}
+
+/// A program of the Python packages of `requirements-2.txt`.
+#[must_use]
+pub fn python_2(program: &str) -> PathBuf {
+    home().join("python_packages_2/bin").join(program)
 }
 
 /// Runs the requirement set of `revision` against the server at `url`, and leaves the suite's

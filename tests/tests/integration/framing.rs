@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::refused::{SMALL, SMUGGLED, check_all_places_are_free, check_refused};
 
 /// The lines after `Host` in a request with an ambiguous end, by status.
-const AMBIGUOUS: &[(u16, &[&str])] = &[
+pub(crate) const AMBIGUOUS: &[(u16, &[&str])] = &[
     (
         400,
         &[
@@ -54,6 +54,45 @@ const AMBIGUOUS: &[(u16, &[&str])] = &[
     (417, &["Expect: x\r\n\r\n"]),
 ];
 
+/// Bytes that do not begin like HTTP, with their names and the status of the refusal.
+pub(crate) const NOT_HTTP: &[(&str, u16, &[u8])] = &[
+    (
+        "TLS",
+        400,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ),
+    ("HTTP/0.9", 400, b"GET /mcp\r\n\r\n"),
+    ("HTTP/1.2", 505, b"GET /mcp HTTP/1.2\r\nHost: h\r\n\r\n"),
+    (
+        "line framing",
+        400,
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n\r\n",
+    ),
+    ("two spaces", 400, b"GET  /mcp HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ("no host", 400, b"GET /mcp HTTP/1.1\r\n\r\n"),
+    (
+        "authority form",
+        400,
+        b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    (
+        "control byte",
+        400,
+        b"GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n",
+    ),
+    ("line feeds", 400, b"GET /mcp HTTP/1.1\nHost: h\n\n"),
+    ("nothing but zeros", 400, &[0; 64]),
+    ("line ends", 400, b"\r\n\r\n\r\n\r\n"),
+];
+
+/// The same, of which the first line says enough.
+pub(crate) const FIRST_LINES: &[(&str, u16, &[u8])] = &[
+    ("SSH", 400, b"SSH-2.0-OpenSSH_9.6\r\n"),
+    ("Redis", 400, b"*1\r\n$4\r\nPING\r\n"),
+    ("HTTP/0.9", 400, b"GET /mcp\r\n"),
+    ("HTTP/3", 505, b"GET /mcp HTTP/3.0\r\n"),
+];
+
 #[test]
 fn ambiguous_requests_are_refused_and_smuggle_nothing() {
     let setups = [
@@ -78,39 +117,10 @@ fn ambiguous_requests_are_refused_and_smuggle_nothing() {
 
 #[test]
 fn bytes_that_do_not_begin_like_http_are_refused() {
-    let cases: &[(&str, u16, &[u8])] = &[
-        (
-            "TLS",
-            400,
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
-        ),
-        ("HTTP/0.9", 400, b"GET /mcp\r\n\r\n"),
-        ("HTTP/1.2", 505, b"GET /mcp HTTP/1.2\r\nHost: h\r\n\r\n"),
-        (
-            "line framing",
-            400,
-            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n\r\n",
-        ),
-        ("two spaces", 400, b"GET  /mcp HTTP/1.1\r\nHost: h\r\n\r\n"),
-        ("no host", 400, b"GET /mcp HTTP/1.1\r\n\r\n"),
-        (
-            "authority form",
-            400,
-            b"CONNECT h:443 HTTP/1.1\r\nHost: h\r\n\r\n",
-        ),
-        (
-            "control byte",
-            400,
-            b"GET /\x01 HTTP/1.1\r\nHost: h\r\n\r\n",
-        ),
-        ("line feeds", 400, b"GET /mcp HTTP/1.1\nHost: h\n\n"),
-        ("nothing but zeros", 400, &[0; 64]),
-        ("line ends", 400, b"\r\n\r\n\r\n\r\n"),
-    ];
     for setup in [Setup::shards(1), Setup::shards(1).secured()] {
         let server = setup.profile(SMALL).start();
         let mut probe = LivenessProbe::of(&server);
-        for (name, status, bytes) in cases {
+        for (name, status, bytes) in NOT_HTTP {
             check_refused(&server, name, &[bytes, SMUGGLED].concat(), *status);
             probe.check(name);
         }
@@ -120,15 +130,11 @@ fn bytes_that_do_not_begin_like_http_are_refused() {
 /// Clients of other protocols send a line and wait for an answer: they get it without sending more.
 #[test]
 fn the_first_line_of_another_protocol_is_refused_at_once() {
-    let server = Setup::shards(1).start();
-    let cases: &[(&str, u16, &[u8])] = &[
-        ("SSH", 400, b"SSH-2.0-OpenSSH_9.6\r\n"),
-        ("Redis", 400, b"*1\r\n$4\r\nPING\r\n"),
-        ("HTTP/0.9", 400, b"GET /mcp\r\n"),
-        ("HTTP/3", 505, b"GET /mcp HTTP/3.0\r\n"),
-    ];
-    for (name, status, bytes) in cases {
-        check_refused(&server, name, bytes, *status);
+    for setup in [Setup::shards(1), Setup::shards(1).secured()] {
+        let server = setup.start();
+        for (name, status, bytes) in FIRST_LINES {
+            check_refused(&server, name, bytes, *status);
+        }
     }
 }
 

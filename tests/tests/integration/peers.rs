@@ -71,8 +71,18 @@ fn check_clients_behind(
     request: impl Fn(Request, &str) -> Request,
 ) {
     let profile = format!("{}\n[server]\n{profile}", small_tables());
-    let server = Setup::shards(1).profile(&profile).start();
-    let mut other = connect(&server, "192.0.2.3");
+    let setup = Setup::shards(1).profile(&profile);
+    for setup in [setup.clone(), setup.secured()] {
+        check_clients_of(&setup.start(), &connect, &request);
+    }
+}
+
+fn check_clients_of(
+    server: &corelane_tests::Server,
+    connect: &impl Fn(&corelane_tests::Server, &str) -> Connection,
+    request: &impl Fn(Request, &str) -> Request,
+) {
+    let mut other = connect(server, "192.0.2.3");
     let first = request(
         Request::initialize(corelane_tests::request::LEGACY),
         "192.0.2.3",
@@ -83,7 +93,7 @@ fn check_clients_behind(
         .field("MCP-Session-Id")
         .expect("a session")
         .to_owned();
-    let mut greedy = connect(&server, "192.0.2.2");
+    let mut greedy = connect(server, "192.0.2.2");
     for _ in 0..2 * PLACES {
         let again = Request::initialize(corelane_tests::request::LEGACY);
         let made = greedy.exchange(&request(again, "192.0.2.2"));

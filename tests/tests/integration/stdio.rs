@@ -7,7 +7,6 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use corelane_tests::client::{ERAS, call, check_text, echo, initialize, legacy, modern, sleep};
-use corelane_tests::conformance::{home, node};
 use corelane_tests::request::LEGACY;
 use corelane_tests::{Setup, StdioServer, binary, wait_until};
 use serde_json::json;
@@ -287,22 +286,6 @@ fn standard_input_may_be_a_file() {
     let answers: Vec<&str> = ended.output.lines().collect();
     assert_eq!(answers.len(), 2, "{}", ended.output);
     assert!(answers[1].contains("from a file"), "{}", ended.output);
-}
-
-#[test]
-fn the_official_typescript_client_is_served_from_connect_to_close() {
-    let script = home().join("typescript-stdio-client.mjs");
-    let output = Command::new(node())
-        .arg(script)
-        .arg(binary())
-        .args(["serve", "--demo", "conformance", "--stdio"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("node starts: run ./perf-scripts/test.sh, which installs it");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{complaints}");
-    assert_eq!(said, "done\n", "{complaints}");
 }
 
 #[test]

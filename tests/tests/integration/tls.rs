@@ -58,6 +58,37 @@ fn both_eras_are_served_and_the_end_is_announced() {
 }
 
 #[test]
+fn tls_1_2_is_served_where_it_is_allowed() {
+    const BODY_BYTES: usize = 5 << 20;
+    let authority = Authority::shared();
+    let old = authority.client_tls12();
+    let server = Setup::shards(1)
+        .secured_for(authority, Arc::clone(&old), "min_version = \"1.2\"")
+        .start();
+    let mut probe = LivenessProbe::of(&server);
+    let mut connection = server.connect();
+    check(&mut connection, &"x".repeat(BODY_BYTES));
+    let tls = connection.tls().expect("it has TLS");
+    let version = tls.protocol_version();
+    assert_eq!(version, Some(rustls::ProtocolVersion::TLSv1_2));
+    connection.finish_sending();
+    connection.expect_close();
+    // It is resumed, on this connection as well.
+    let mut second = server.connect();
+    check(&mut second, "again");
+    let kind = second.tls().and_then(|tls| tls.handshake_kind());
+    assert_eq!(kind, Some(HandshakeKind::Resumed));
+    let last = echo("last").field("Connection", "close");
+    assert_eq!(second.exchange(&last).status(), 200);
+    second.expect_close();
+    probe.check("a client of TLS 1.2");
+    let strict = Setup::shards(1).secured().start();
+    let mut refused = Connection::open_secured(strict.address(), &old).unwrap();
+    let error = refused.try_send_bytes(b"GET").unwrap_err().to_string();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+}
+
+#[test]
 fn a_stream_of_events_ends_with_its_server() {
     let server = Setup::shards(1).secured().start();
     let session = Session::open(&mut server.connect());

@@ -1,4 +1,5 @@
-//! A page in a browser, on another origin than the server: the TypeScript SDK calls across origins.
+//! A page in a browser, on another origin than the server: both TypeScript SDKs call across
+//! origins.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

@@ -1,101 +1,151 @@
-//! Clients of the official SDKs, of the last versions that have all transports, without and with
-//! TLS.
+//! Clients of the official SDKs, FastMCP, the MCP Inspector and mcp-remote, in both eras, over
+//! every transport that they have, without and with TLS.
+//!
+//! Each row is a script that goes through what a host does with a server and ends with the exit
+//! code of its first check that fails.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
 use std::process::{Command, Stdio};
 
-use corelane_tests::conformance::{home, node, python};
-use corelane_tests::{Server, Setup, Totals};
+use corelane_tests::conformance::{home, node, python, python_2};
+use corelane_tests::{Authority, Server, Setup, binary};
 
-/// A program that runs the script of a client, and the variable that names the authorities that it
-/// trusts.
-struct Client(PathBuf, &'static str, &'static str);
+use Transport::{Http, Sse, Stdio as StdIo, WebSocket};
 
-fn typescript() -> Client {
-    Client(node(), "typescript-client.mjs", "NODE_EXTRA_CA_CERTS")
+#[derive(Clone, Copy, Debug)]
+enum Transport {
+    Http,
+    Sse,
+    WebSocket,
+    Stdio,
 }
 
-fn python_sdk() -> Client {
-    Client(python("python"), "python-client.py", "SSL_CERT_FILE")
-}
-
-impl Client {
-    /// Runs against a path without and with TLS, and ends well each time.
-    fn check(&self, scheme: &str, path: &str) -> Server {
-        let folder = tempfile::tempdir().expect("a directory");
-        let [certificate, key] = ["certificate.pem", "key.pem"].map(|it| folder.path().join(it));
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
-        let made = made.expect("a certificate");
-        fs::write(&certificate, made.cert.pem()).expect("a file");
-        fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
-        fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("our own file");
-        let profile = format!(
-            "[server]\nsse_endpoint = \"/sse\"\n\
-             [[tls.certificates]]\ncertificate_file = {certificate:?}\nkey_file = {key:?}"
-        );
-        let server = Setup::shards(2).profile(&profile);
-        let server = server.listen("https://127.0.0.1:0");
-        let server = match scheme {
-            "ws" => server
-                .listen("ws://127.0.0.1:0")
-                .listen("wss://127.0.0.1:0"),
-            _ => server,
+impl Transport {
+    /// What scripts take for it: an address without and one with TLS, or the command of a server.
+    fn targets(self, server: &Server) -> Vec<Vec<OsString>> {
+        let (schemes, path) = match self {
+            Http => (["http://", "https://"], "/mcp"),
+            Sse => (["http://", "https://"], "/sse"),
+            WebSocket => (["ws://", "wss://"], "/mcp"),
+            StdIo => {
+                let arguments = ["serve", "--demo", "conformance", "--stdio"].map(OsString::from);
+                let mut command = vec!["stdio".into(), binary().into()];
+                command.extend(arguments);
+                return vec![command];
+            }
         };
-        let server = server.start();
-        for address in server.addresses() {
-            let Client(program, script, trust) = self;
-            let output = Command::new(program)
-                .arg(home().join(script))
-                .arg(format!("{}{path}", address.replace("http", scheme)))
-                .env(trust, &certificate)
-                .stdin(Stdio::null())
-                .output()
-                .unwrap_or_else(|error| {
-                    panic!("{error}: run ./perf-scripts/test.sh, which installs it")
-                });
-            let said = String::from_utf8_lossy(&output.stdout);
-            let complaints = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{address}: {said}\n{complaints}");
-            assert_eq!(said, "done\n", "{address}: {complaints}");
-        }
-        server
-    }
-
-    fn check_websocket(&self) {
-        let server = self.check("ws", "/mcp");
-        let totals = Totals::of_end(&server, || server.log());
-        assert_eq!(totals.value("connections_accepted", ""), 4, "{totals}");
+        let of_scheme = |scheme| {
+            let mut addresses = server.addresses().iter();
+            let address = addresses
+                .find(|it| it.starts_with(scheme))
+                .expect("it is listened on");
+            vec![format!("{address}{path}").into()]
+        };
+        schemes.map(of_scheme).to_vec()
     }
 }
 
+/// Runs a script over each of the transports: a program, its arguments before the target.
+fn check(program: &OsStr, arguments: &[&str], transports: &[Transport]) {
+    /// Some runs take 2 s on an idle machine.
+    const LONGEST_RUN_S: &str = "120";
+    let authority = Authority::shared();
+    let profile = format!("[server]\nsse_endpoint = \"/sse\"\n{}", authority.profile());
+    let listen = [
+        "https://127.0.0.1:0",
+        "ws://127.0.0.1:0",
+        "wss://127.0.0.1:0",
+    ];
+    let setup = Setup::shards(2).profile(&profile);
+    let server = listen
+        .iter()
+        .fold(setup, |setup, it| setup.listen(it))
+        .start();
+    // Some keep files there.
+    let folder = tempfile::tempdir().expect("a directory");
+    for target in transports.iter().flat_map(|it| it.targets(&server)) {
+        let output = Command::new("timeout")
+            .arg(LONGEST_RUN_S)
+            .arg(program)
+            .args(arguments)
+            .args(&target)
+            .current_dir(home())
+            .env("HOME", folder.path())
+            .env("NODE_EXTRA_CA_CERTS", authority.file())
+            .env("SSL_CERT_FILE", authority.file())
+            .stdin(Stdio::null())
+            .output()
+            .expect("timeout is a program of every system");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        let run = format!(
+            "{program:?} {arguments:?} {target:?}: {}, run ./perf-scripts/test.sh once, which \
+             installs what is missing\n{said}\n{complaints}",
+            output.status
+        );
+        assert!(output.status.success() && said == "done\n", "{run}");
+    }
+    server.assert_alive();
+}
+
+const BOTH_ERAS: [&str; 2] = ["modern", "legacy"];
+
 #[test]
-fn the_typescript_client_is_served_over_websocket() {
-    typescript().check_websocket();
+fn the_typescript_sdk_1_is_served() {
+    let transports = [Http, Sse, WebSocket, StdIo];
+    check(node().as_os_str(), &["typescript-client.mjs"], &transports);
 }
 
 #[test]
-fn the_python_client_is_served_over_websocket() {
-    python_sdk().check_websocket();
+fn the_typescript_sdk_2_is_served() {
+    for era in BOTH_ERAS {
+        let script = ["typescript-2-client.mjs", era];
+        check(node().as_os_str(), &script, &[Http, Sse, StdIo]);
+    }
 }
 
 #[test]
-fn the_typescript_client_is_served_over_sse() {
-    typescript().check("http", "/sse");
+fn the_python_sdk_1_is_served() {
+    let transports = [Http, Sse, WebSocket, StdIo];
+    check(
+        python("python").as_os_str(),
+        &["python-client.py"],
+        &transports,
+    );
 }
 
 #[test]
-fn the_python_client_is_served_over_sse() {
-    python_sdk().check("http", "/sse");
+fn the_python_sdk_2_is_served() {
+    for era in BOTH_ERAS {
+        let script = ["python-2-client.py", era];
+        check(python_2("python").as_os_str(), &script, &[Http, Sse, StdIo]);
+    }
 }
 
 #[test]
-fn the_typescript_client_is_served_over_streamable_http() {
-    typescript().check("http", "/mcp");
+fn fastmcp_is_served() {
+    for era in BOTH_ERAS {
+        let script = ["fastmcp-client.py", era];
+        check(python_2("python").as_os_str(), &script, &[Http, Sse, StdIo]);
+    }
 }
 
 #[test]
-fn the_python_client_is_served_over_streamable_http() {
-    python_sdk().check("http", "/mcp");
+fn the_mcp_inspector_is_served() {
+    // With the modern era it falls back to no session, which HTTP+SSE needs.
+    let script = |era| ["inspector-client.mjs", era];
+    check(node().as_os_str(), &script("modern"), &[Http, StdIo]);
+    check(node().as_os_str(), &script("legacy"), &[Http, Sse, StdIo]);
+}
+
+/// It is a server on standard input and output for the SDKs, and a client of the server under test.
+#[test]
+fn mcp_remote_is_served() {
+    let node = node();
+    let program = node.to_str().expect("paths of tests are UTF-8");
+    let remote = ["stdio", program, "node_modules/mcp-remote/dist/proxy.js"];
+    let legacy = [&["typescript-client.mjs"], &remote[..]].concat();
+    check(node.as_os_str(), &legacy, &[Http, Sse]);
+    let modern = [&["typescript-2-client.mjs", "modern"], &remote[..]].concat();
+    check(node.as_os_str(), &modern, &[Http]);
 }

@@ -1,27 +1,64 @@
-//! The proxies of `deploy/` in front of a server: streams pass at once, no request is lost when its
-//! connection was idle, and none when a server of several drains.
+//! The proxies of `deploy/` in front of a server: calls, streams, WebSocket, and TLS behind the
+//! proxy.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use corelane_tests::{EventStream, Item, Request, Server, Setup};
-use rustix::process::Signal;
+use corelane_tests::request::LEGACY;
+use corelane_tests::stdio::initialize;
+use corelane_tests::websocket::{CLOSE, PING, PONG, frame};
+use corelane_tests::{Authority, Connection, EventStream, Item, Request, Server, Setup, WebSocket};
 use serde_json::json;
 
 use super::proxy_process::{NAME, ProxyProcess};
 
-fn server(profile: &str) -> Server {
-    let setup = Setup::shards(2).arguments(&["--allow-host", NAME]);
-    setup.profile(profile).start()
+/// Both proxies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Proxy {
+    Nginx,
+    Haproxy,
 }
 
-fn named(request: Request) -> Request {
+impl Proxy {
+    /// In front of a server, with these changes of its file in `deploy/`.
+    pub(crate) fn start(self, server: SocketAddr, changes: &[(&str, &str)]) -> ProxyProcess {
+        match self {
+            Proxy::Nginx => ProxyProcess::nginx(server, changes),
+            Proxy::Haproxy => {
+                let address = server.to_string();
+                ProxyProcess::haproxy(&[changes, &[("127.0.0.1:8080", &*address)]].concat())
+            }
+        }
+    }
+}
+
+pub(crate) fn setup() -> Setup {
+    Setup::shards(2).arguments(&["--allow-host", NAME])
+}
+
+pub(crate) fn named(request: Request) -> Request {
     request.field("Host", NAME)
 }
 
-fn call(tool: &str) -> Request {
+pub(crate) fn call(tool: &str) -> Request {
     named(Request::modern_call(tool, json!({})))
+}
+
+/// Opens a session and requests its stream. Gives a connection for its requests, that of the
+/// stream, and the id of the session.
+fn open_stream(proxy: &ProxyProcess) -> (Connection, Connection, String) {
+    let mut connection = proxy.connect();
+    let made = connection.exchange(&named(Request::initialize(LEGACY)));
+    let id = made.head.field("MCP-Session-Id").expect("a session");
+    let id = id.to_owned();
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let ready = named(Request::legacy(&ready)).field("MCP-Session-Id", &id);
+    assert_eq!(connection.exchange(&ready).status(), 202);
+    let mut listener = proxy.connect();
+    let get = Request::new("GET").field("Accept", "text/event-stream");
+    listener.send(&named(get).field("MCP-Session-Id", &id));
+    (connection, listener, id)
 }
 
 /// Calls, streams and a large body through a proxy.
@@ -35,36 +72,15 @@ fn check_traffic(proxy: &ProxyProcess) {
     assert_eq!(answer["result"]["content"][0]["text"], message);
 
     // A stream is open while its events come: a proxy that gathers them would never send the first.
-    let made = connection.exchange(&named(Request::initialize("2025-11-25")));
-    let id = made
-        .head
-        .field("MCP-Session-Id")
-        .expect("a session")
-        .to_owned();
-    let in_session = |request: Request| named(request).field("MCP-Session-Id", &id);
-    let mut listener = proxy.connect();
-    listener.send(&in_session(
-        Request::new("GET").field("Accept", "text/event-stream"),
-    ));
+    let (mut connection, listener, id) = open_stream(proxy);
     let mut stream = EventStream::begin(listener);
     assert!(matches!(stream.next_item(), Item::Comment(_)));
-    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-    assert_eq!(
-        connection
-            .exchange(&in_session(Request::legacy(&ready)))
-            .status(),
-        202
-    );
     let change = json!({
         "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": { "name": "test_trigger_tool_change", "arguments": {} },
     });
-    assert_eq!(
-        connection
-            .exchange(&in_session(Request::legacy(&change)))
-            .status(),
-        200
-    );
+    let change = named(Request::legacy(&change)).field("MCP-Session-Id", &id);
+    assert_eq!(connection.exchange(&change).status(), 200);
     let event = stream.next_message();
     assert_eq!(event["method"], "notifications/tools/list_changed");
     assert!(
@@ -73,94 +89,122 @@ fn check_traffic(proxy: &ProxyProcess) {
     );
 }
 
-/// A request comes together with the end of the idle time of the connection that it is to go on:
-/// the proxy stands still until that is over, and finds both at once.
-fn check_idle_race(proxy: &ProxyProcess) {
-    const ROUNDS: usize = 4;
-    let mut connection = proxy.connect();
-    for _ in 0..ROUNDS {
-        let answer = connection.exchange(&call("test_simple_text"));
-        assert_eq!(answer.status(), 200, "{answer:?} {}", proxy.log());
-        proxy.signal(Signal::STOP);
-        connection.send(&call("test_simple_text"));
-        thread::sleep(IDLE + Duration::from_millis(300));
-        proxy.signal(Signal::CONT);
-        let answer = connection.read_response();
-        assert_eq!(answer.status(), 200, "{answer:?} {}", proxy.log());
-    }
-}
-
-/// The idle time of a proxy under test.
-const IDLE: Duration = Duration::from_secs(1);
 const SIGNS_OF_LIFE: &str = "[streams]\nkeep_alive_ms = 1000";
 
 #[test]
 fn nginx_passes_calls_and_streams_at_once() {
-    let server = server(SIGNS_OF_LIFE);
-    check_traffic(&ProxyProcess::nginx(server.address(), &[]));
+    let server = setup().profile(SIGNS_OF_LIFE).start();
+    check_traffic(&Proxy::Nginx.start(server.address(), &[]));
+}
+
+/// nginx as it is without a configuration: HTTP/1.0 to the server, and buffering. Events come at
+/// once because of the header `X-Accel-Buffering` of the server, and only with the end if it is
+/// ignored.
+#[test]
+fn the_header_of_streams_turns_the_buffering_of_nginx_off() {
+    const SILENCE: Duration = Duration::from_secs(3);
+    let server = setup().profile(SIGNS_OF_LIFE).start();
+    let with = |further: &str| {
+        let lines = format!("proxy_buffering on; {further}");
+        Proxy::Nginx.start(server.address(), &[("proxy_http_version 1.1;", &*lines)])
+    };
+    let proxy = with("");
+    let (_, listener, _) = open_stream(&proxy);
+    let mut stream = EventStream::begin(listener);
+    for _ in 0..3 {
+        assert!(matches!(stream.next_item(), Item::Comment(_)));
+    }
+
+    let proxy = with("proxy_ignore_headers X-Accel-Buffering;");
+    let (mut connection, mut listener, id) = open_stream(&proxy);
+    thread::sleep(SILENCE);
+    assert!(!listener.has_call_events(), "{listener:?}");
+    let end = named(Request::new("DELETE")).field("MCP-Session-Id", &id);
+    assert_eq!(connection.exchange(&end).status(), 204);
+    let mut stream = EventStream::begin(listener);
+    let items: Vec<Item> = std::iter::from_fn(|| Some(stream.next_item()))
+        .take_while(|item| *item != Item::End)
+        .collect();
+    assert!(items.len() > 1, "{items:?} were sent in {SILENCE:?}");
 }
 
 #[test]
 fn haproxy_passes_calls_and_streams_at_once() {
-    let server = server(SIGNS_OF_LIFE);
-    let address = server.address().to_string();
-    let proxy = ProxyProcess::haproxy(&[("127.0.0.1:8080", &address)]);
-    check_traffic(&proxy);
+    let server = setup().profile(SIGNS_OF_LIFE).start();
+    check_traffic(&Proxy::Haproxy.start(server.address(), &[]));
+}
+
+/// A server with TLS, which the proxy verifies.
+fn check_behind_tls(start: impl FnOnce(&Server, &str) -> ProxyProcess) {
+    let server = setup().profile(SIGNS_OF_LIFE).secured().start();
+    let authority = Authority::shared().file();
+    check_traffic(&start(&server, authority.to_str().expect("it is UTF-8")));
 }
 
 #[test]
-fn no_request_is_lost_when_nginx_ends_its_idle_connections() {
-    let server = server("");
-    let idle = [("keepalive 64;", "keepalive 64; keepalive_timeout 1s;")];
-    let proxy = ProxyProcess::nginx(server.address(), &idle);
-    check_idle_race(&proxy);
-}
-
-#[test]
-fn no_request_is_lost_when_haproxy_ends_its_idle_connections() {
-    let server = server("");
-    let address = format!("{} pool-purge-delay 1s", server.address());
-    let proxy = ProxyProcess::haproxy(&[("127.0.0.1:8080", &address)]);
-    check_idle_race(&proxy);
-}
-
-/// One of two servers drains while clients call: HAProxy sees its readiness end, and all calls are
-/// answered. The servers know the clients by the PROXY protocol.
-#[test]
-fn no_request_is_lost_when_one_of_two_servers_behind_haproxy_drains() {
-    let profile = "[server]\ndrain_notice_ms = 2000\nproxy_protocol_from = [\"127.0.0.1\"]";
-    let servers = [server(profile), server(profile)];
-    let [one, two] = [&servers[0], &servers[1]]
-        .map(|server| format!("{} send-proxy-v2 check-send-proxy", server.address()));
-    let proxy = ProxyProcess::haproxy(&[
-        ("127.0.0.1:8080", &one),
-        ("# server two 127.0.0.1:8081", &format!("server two {two}")),
-    ]);
-    let is_over = AtomicBool::new(false);
-    let calls = thread::scope(|scope| {
-        let client = || {
-            let mut connection = proxy.connect();
-            let mut calls = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let answer = connection.exchange(&call("test_simple_text"));
-                assert_eq!(answer.status(), 200, "{answer:?} {}", proxy.log());
-                calls += 1;
-            }
-            calls
-        };
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
-        servers[0].signal("TERM");
-        let ended = servers[0].wait_for_exit();
-        is_over.store(true, Ordering::Relaxed);
-        assert!(ended.success(), "{}", servers[0].log());
-        clients
-            .into_iter()
-            .map(|it| it.join().expect("its calls"))
-            .sum::<u32>()
+fn nginx_speaks_tls_with_the_server() {
+    check_behind_tls(|server, authority| {
+        let changes = [
+            ("proxy_pass http://corelane;", ""),
+            ("# proxy_pass https", "proxy_pass https"),
+            ("# proxy_ssl_", "proxy_ssl_"),
+            ("/etc/corelane/ca.pem", authority),
+        ];
+        Proxy::Nginx.start(server.address(), &changes)
     });
-    assert!(calls > 0);
+}
+
+#[test]
+fn haproxy_speaks_tls_with_the_server() {
+    check_behind_tls(|server, authority| {
+        let secured = format!(
+            "{} ssl verify required ca-file {authority} sni str(localhost) check-sni localhost",
+            server.address()
+        );
+        ProxyProcess::haproxy(&[("127.0.0.1:8080", &*secured)])
+    });
+}
+
+/// WebSocket through a proxy that ends silent connections after four seconds: messages of both
+/// sides pass, pings keep the connection, and the client sees the server go.
+fn check_websocket(proxy: Proxy, short: (&str, &str)) {
+    let pings = "[websocket]\nping_interval_ms = 1000";
+    let server = setup().profile(pings).start();
+    let proxy = proxy.start(server.address(), &[short]);
+    let mut socket = WebSocket::open(proxy.address());
+    let answer = socket.exchange(&initialize(LEGACY, &json!({})));
+    assert_eq!(answer["result"]["protocolVersion"], LEGACY, "{answer}");
+    socket.send(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }));
+    for message in ["short", &"x".repeat(1 << 20)] {
+        let echo = json!({
+            "jsonrpc": "2.0", "id": 2, "method": "tools/call",
+            "params": { "name": "echo", "arguments": { "message": message } },
+        });
+        let answer = socket.exchange(&echo);
+        assert_eq!(answer["result"]["content"][0]["text"], message);
+    }
+    for _ in 0..6 {
+        let ping = socket.read_frame().expect("a ping");
+        assert_eq!(ping.first, PING, "{ping:?}");
+        socket.send_bytes(&frame(PONG, &ping.payload));
+    }
+    server.signal("TERM");
+    let close = socket.read_frame().expect("a close frame");
     assert_eq!(
-        proxy.connect().exchange(&call("test_simple_text")).status(),
-        200
+        (close.first, &close.payload[..2]),
+        (CLOSE, &1001_u16.to_be_bytes()[..])
     );
+}
+
+#[test]
+fn nginx_passes_websocket() {
+    check_websocket(
+        Proxy::Nginx,
+        ("proxy_read_timeout 310s", "proxy_read_timeout 4s"),
+    );
+}
+
+#[test]
+fn haproxy_passes_websocket() {
+    check_websocket(Proxy::Haproxy, ("timeout tunnel 310s", "timeout tunnel 4s"));
 }

@@ -109,6 +109,11 @@ impl ProxyProcess {
         proxy
     }
 
+    /// Its address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A connection to it.
     pub(crate) fn connect(&self) -> Connection {
         Connection::open(self.address).unwrap_or_else(|error| panic!("{error}: {}", self.log()))

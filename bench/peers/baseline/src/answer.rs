@@ -1,5 +1,5 @@
-//! The one answer, and a run of copies of it long enough for a batch of pipelined requests; and a
-//! stream of events with its one change.
+//! The one answer of each protocol, and a run of copies of it long enough for a batch of pipelined
+//! requests; and a stream of events with its one change.
 //!
 //! All answers are the same bytes, so the debt to a connection is a number, never a buffer: any
 //! stretch of the answers it still has to get is a slice of [`BATCH`].
@@ -18,19 +18,34 @@ const ANSWER: &str = concat!(
     "\"}]   }}"
 );
 
+/// Bytes of a body.
+const BODY_BYTES: usize = 200;
 /// Bytes of one answer, head and body.
 pub(crate) const ANSWER_BYTES: usize = ANSWER.len();
 
+/// Bytes of one answer on lines: the body and the end of the line.
+pub(crate) const LINE_BYTES: usize = BODY_BYTES + 1;
+
 /// [`BATCH_ANSWERS`] answers, one after the other.
-pub(crate) static BATCH: [u8; ANSWER_BYTES * BATCH_ANSWERS] = {
-    let mut batch = [0; ANSWER_BYTES * BATCH_ANSWERS];
+pub(crate) static BATCH: [u8; ANSWER_BYTES * BATCH_ANSWERS] = repeated(ANSWER.as_bytes());
+
+/// The same of lines.
+pub(crate) static LINES: [u8; LINE_BYTES * BATCH_ANSWERS] = {
+    let mut line = [b'\n'; LINE_BYTES];
+    let (_, body) = ANSWER.as_bytes().split_at(ANSWER_BYTES - BODY_BYTES);
+    line.split_at_mut(BODY_BYTES).0.copy_from_slice(body);
+    repeated(&line)
+};
+
+const fn repeated<const BYTES: usize>(answer: &[u8]) -> [u8; BYTES] {
+    let mut batch = [0; BYTES];
     let mut at = 0;
-    while at < batch.len() {
-        batch[at] = ANSWER.as_bytes()[at % ANSWER_BYTES];
+    while at < BYTES {
+        batch[at] = answer[at % answer.len()];
         at += 1;
     }
     batch
-};
+}
 
 /// The beginning of a stream: a head, and the event that a client of revision 2026-07-28 waits for.
 const OPENING: &str = concat!(
@@ -62,12 +77,14 @@ pub(crate) static STREAM: [u8; OPENING_BYTES + CHANGE_BYTES] = {
 
 #[cfg(test)]
 mod tests {
-    use super::{ANSWER, ANSWER_BYTES, BATCH, BATCH_ANSWERS, CHANGE, OPENING};
+    use super::{
+        ANSWER, ANSWER_BYTES, BATCH, BATCH_ANSWERS, BODY_BYTES, CHANGE, LINE_BYTES, LINES, OPENING,
+    };
 
     #[test]
     fn body_has_the_length_its_head_names() {
         let (head, body) = ANSWER.split_once("\r\n\r\n").unwrap();
-        assert_eq!(body.len(), 200);
+        assert_eq!(body.len(), BODY_BYTES);
         assert!(head.ends_with("\r\nContent-Length: 200"));
         assert!(body.contains(&"a".repeat(100)));
     }
@@ -80,6 +97,10 @@ mod tests {
                 .chunks(ANSWER_BYTES)
                 .all(|answer| answer == ANSWER.as_bytes())
         );
+        let (_, body) = ANSWER.split_at(ANSWER_BYTES - BODY_BYTES);
+        let line = format!("{body}\n");
+        assert_eq!(LINES.chunks(LINE_BYTES).count(), BATCH_ANSWERS);
+        assert!(LINES.chunks(LINE_BYTES).all(|it| it == line.as_bytes()));
     }
 
     #[test]

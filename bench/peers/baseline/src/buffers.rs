@@ -57,12 +57,12 @@ impl Buffers {
     }
 
     /// The bytes that the kernel wrote into buffer `id`, which is ours until it is handed back.
-    pub(crate) fn received(&self, id: u16, bytes: usize) -> &[u8] {
+    pub(crate) fn received(&mut self, id: u16, bytes: usize) -> &mut [u8] {
         assert!(id < BUFFERS && bytes <= BUFFER_BYTES);
         let start = usize::from(id) * BUFFER_BYTES;
         // SAFETY: in bounds by the assert; the kernel does not write to a buffer it has completed
         // until `publish` gives it back, which needs `&mut self` and so ends this borrow.
-        unsafe { std::slice::from_raw_parts(self.bytes.start.as_ptr().add(start), bytes) }
+        unsafe { std::slice::from_raw_parts_mut(self.bytes.start.as_ptr().add(start), bytes) }
     }
 
     /// Puts buffer `id` at the end of the ring; the kernel sees it at the next

@@ -3,11 +3,12 @@
 //! Pure bookkeeping; it submits nothing. [`Connection::step`] alone decides the next
 //! submission, so a descriptor is closed exactly once, and only when nothing in flight names it.
 
-use crate::answer::{ANSWER_BYTES, BATCH, CHANGE_BYTES, OPENING_BYTES, STREAM};
-use crate::request::{Framed, frame};
+use crate::answer::{ANSWER_BYTES, BATCH, CHANGE_BYTES, LINE_BYTES, LINES, OPENING_BYTES, STREAM};
+use crate::request::{Framed, frame, frame_line};
+use crate::secured::Secured;
 
 /// A connection in its slot. The default is a vacant slot, which remembers its generation.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Connection {
     pub(crate) generation: u32,
     /// In the list of connections to be looked at when the turn ends.
@@ -20,6 +21,10 @@ pub(crate) struct Connection {
     is_ending: bool,
     /// There is a connection here and its descriptor is not being closed.
     pub(crate) is_open: bool,
+    /// Its requests are lines, not HTTP.
+    is_lines: bool,
+    /// Its records, with TLS.
+    secured: Option<Box<Secured>>,
     /// It gets the bytes of a stream instead of answers.
     pub(crate) is_stream: bool,
     /// Bytes of answers or of the stream not yet sent. A peer that does not read costs this
@@ -33,10 +38,11 @@ pub(crate) struct Connection {
 
 /// The next submission for a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Step<'a> {
     /// Nothing: wait for a completion.
     Wait,
-    Send(&'static [u8]),
+    /// Send these bytes, which stay in place until they are sent.
+    Send(&'a [u8]),
     /// Cancel the armed receive, which holds a reference to the socket.
     Cancel,
     /// Close: no submission names the descriptor any more.
@@ -45,18 +51,32 @@ pub(crate) enum Step {
 
 impl Connection {
     /// Makes the slot a fresh connection of the next generation.
-    pub(crate) fn open(&mut self, generation: u32) {
+    pub(crate) fn open(&mut self, generation: u32, is_lines: bool, secured: Option<Secured>) {
         let is_queued = self.is_queued;
         *self = Self {
             generation,
             is_queued,
             is_open: true,
+            is_lines,
+            secured: secured.map(Box::new),
             ..Self::default()
         };
     }
 
+    /// Counts the whole requests in `input`, which is opened in place if the connection has TLS.
+    pub(crate) fn receive(&mut self, input: &mut [u8]) -> usize {
+        let Some(secured) = &mut self.secured else {
+            return self.receive_plain(input);
+        };
+        let mut plaintext = Vec::new();
+        if secured.open(input, &mut plaintext).is_err() {
+            self.is_ending = true;
+        }
+        self.receive_plain(&plaintext)
+    }
+
     /// Counts the whole requests in `input`, joined to the partial request before it.
-    pub(crate) fn receive(&mut self, input: &[u8]) -> usize {
+    fn receive_plain(&mut self, input: &[u8]) -> usize {
         if self.is_ending {
             return 0;
         }
@@ -77,7 +97,7 @@ impl Connection {
 
     /// Owes so many answers more.
     pub(crate) fn answer(&mut self, requests: usize) {
-        self.owed_bytes += (requests * ANSWER_BYTES) as u64;
+        self.owed_bytes += (requests * self.answer_bytes()) as u64;
     }
 
     /// Makes the connection a stream and owes its beginning.
@@ -105,33 +125,63 @@ impl Connection {
     pub(crate) fn sent(&mut self, bytes: Option<usize>) {
         self.is_sending = false;
         match bytes {
-            Some(bytes) => {
-                self.owed_bytes -= bytes as u64;
-                self.answer_offset += bytes;
-                if !self.is_stream {
-                    self.answer_offset %= ANSWER_BYTES;
-                } else if self.answer_offset == STREAM.len() {
-                    self.answer_offset = OPENING_BYTES;
-                }
-            }
+            Some(bytes) => match &mut self.secured {
+                // Its answers were paid when they were sealed.
+                Some(secured) => secured.sent(bytes),
+                None => self.pay(bytes),
+            },
             None => {
                 self.owed_bytes = 0;
+                self.secured = None;
                 self.is_ending = true;
             }
         }
     }
 
+    /// Owes so many bytes less.
+    fn pay(&mut self, bytes: usize) {
+        self.owed_bytes -= bytes as u64;
+        self.answer_offset += bytes;
+        if !self.is_stream {
+            self.answer_offset %= self.answer_bytes();
+        } else if self.answer_offset == STREAM.len() {
+            self.answer_offset = OPENING_BYTES;
+        }
+    }
+
+    fn answer_bytes(&self) -> usize {
+        match self.is_lines {
+            true => LINE_BYTES,
+            false => ANSWER_BYTES,
+        }
+    }
+
+    /// The next bytes that are owed, as many as one send can carry.
+    fn owed(&self) -> &'static [u8] {
+        let batch: &[u8] = match (self.is_stream, self.is_lines) {
+            (true, _) => &STREAM,
+            (false, true) => &LINES,
+            (false, false) => &BATCH,
+        };
+        let batch = &batch[self.answer_offset..];
+        let owed = usize::try_from(self.owed_bytes).unwrap_or(usize::MAX);
+        &batch[..batch.len().min(owed)]
+    }
+
     /// Returns the next submission and assumes that the caller submits it.
-    pub(crate) fn step(&mut self) -> Step {
+    pub(crate) fn step(&mut self) -> Step<'_> {
         if !self.is_open || self.is_sending {
             return Step::Wait;
         }
-        if self.owed_bytes > 0 {
+        if self.secured.is_some() {
+            self.seal_owed();
+        } else if self.owed_bytes > 0 {
             self.is_sending = true;
-            let batch: &[u8] = if self.is_stream { &STREAM } else { &BATCH };
-            let batch = &batch[self.answer_offset..];
-            let owed = usize::try_from(self.owed_bytes).unwrap_or(usize::MAX);
-            return Step::Send(&batch[..batch.len().min(owed)]);
+            return Step::Send(self.owed());
+        }
+        if let Some(secured) = self.secured.as_ref().filter(|it| !it.is_sent()) {
+            self.is_sending = true;
+            return Step::Send(secured.unsent());
         }
         if !self.is_ending {
             return Step::Wait;
@@ -144,12 +194,25 @@ impl Connection {
         Step::Close
     }
 
+    /// Seals what is owed when the last records are sent.
+    fn seal_owed(&mut self) {
+        let owed = self.owed();
+        if let Some(secured) = self.secured.as_mut().filter(|it| it.is_sent()) {
+            secured.seal(owed);
+            self.pay(owed.len());
+        }
+    }
+
     /// Returns the whole requests and the bytes used; the rest begin a request, or are dropped if
     /// it cannot be framed.
     fn count_requests(&mut self, input: &[u8]) -> (usize, usize) {
         let (mut requests, mut used) = (0, 0);
         while used < input.len() {
-            match frame(&input[used..]) {
+            let framed = match self.is_lines {
+                true => frame_line(&input[used..]),
+                false => frame(&input[used..]),
+            };
+            match framed {
                 Framed::Whole(bytes) => {
                     used += bytes;
                     requests += 1;
@@ -174,19 +237,22 @@ mod tests {
 
     fn opened() -> Connection {
         let mut connection = Connection::default();
-        connection.open(1);
+        connection.open(1, false, None);
         connection
     }
 
     fn answer(connection: &mut Connection, requests: &[u8]) {
-        let requests = connection.receive(requests);
+        let requests = connection.receive_plain(requests);
         connection.answer(requests);
     }
 
     /// Feeds `pieces` and checks how many requests are whole and how many bytes are kept.
     fn check(pieces: &[&[u8]], answers: usize, kept_bytes: usize) {
         let mut connection = opened();
-        let requests: usize = pieces.iter().map(|piece| connection.receive(piece)).sum();
+        let requests: usize = pieces
+            .iter()
+            .map(|piece| connection.receive_plain(piece))
+            .sum();
         assert_eq!(requests, answers, "{pieces:?}");
         assert_eq!(connection.partial.len(), kept_bytes, "{pieces:?}");
     }
@@ -222,7 +288,7 @@ mod tests {
         let mut connection = opened();
         connection.is_receiving = true;
         answer(&mut connection, REQUEST);
-        connection.receive(b"nonsense\r\n\r\n");
+        connection.receive_plain(b"nonsense\r\n\r\n");
         assert_eq!(connection.step(), Step::Send(&BATCH[..ANSWER_BYTES]));
         connection.sent(Some(ANSWER_BYTES));
         assert_eq!(connection.step(), Step::Cancel);
@@ -244,7 +310,7 @@ mod tests {
     #[test]
     fn a_stream_begins_once_and_repeats_its_event() {
         let mut connection = opened();
-        assert_eq!(connection.receive(REQUEST), 1);
+        assert_eq!(connection.receive_plain(REQUEST), 1);
         connection.open_stream();
         assert_eq!(connection.step(), Step::Send(&STREAM[..OPENING_BYTES]));
         connection.sent(Some(OPENING_BYTES));

@@ -1,4 +1,5 @@
-//! Where a request ends: its head, and a body of `Content-Length` bytes (RFC 9112 6.3).
+//! Where a request ends: a line, or a head of HTTP and a body of `Content-Length` bytes (RFC 9112
+//! 6.3).
 //!
 //! Reads two headers and keeps nothing. A head whose framing is in doubt (chunked, repeated or
 //! malformed length) is refused, because a wrong guess would answer bytes of a body.
@@ -17,6 +18,15 @@ pub(crate) enum Framed {
     Partial,
     /// A request without a certain end, or with an end past [`REQUEST_BYTES_MAX`].
     Refused,
+}
+
+/// Finds the end of the line that `input` begins with.
+pub(crate) fn frame_line(input: &[u8]) -> Framed {
+    match memchr::memchr(b'\n', input) {
+        Some(end) if end < REQUEST_BYTES_MAX => Framed::Whole(end + 1),
+        None if input.len() < REQUEST_BYTES_MAX => Framed::Partial,
+        _ => Framed::Refused,
+    }
 }
 
 /// Finds the end of the request that `input` begins with.
@@ -61,7 +71,7 @@ fn decimal(digits: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Framed, REQUEST_BYTES_MAX, frame};
+    use super::{Framed, REQUEST_BYTES_MAX, frame, frame_line};
 
     fn check(input: &str, expected: Framed) {
         assert_eq!(frame(input.as_bytes()), expected, "{input:?}");
@@ -84,6 +94,16 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}POST",
             Framed::Whole(40),
         );
+    }
+
+    #[test]
+    fn finds_the_end_of_a_line() {
+        assert_eq!(frame_line(b""), Framed::Partial);
+        assert_eq!(frame_line(b"{}"), Framed::Partial);
+        assert_eq!(frame_line(b"{}\n{"), Framed::Whole(3));
+        let endless = vec![b'a'; REQUEST_BYTES_MAX];
+        assert_eq!(frame_line(&endless[1..]), Framed::Partial);
+        assert_eq!(frame_line(&endless), Framed::Refused);
     }
 
     #[test]

@@ -11,20 +11,34 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 use io_uring::types::{Fd, Fixed};
 use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use rustls::ServerConfig;
 
 use crate::buffers::{Buffers, GROUP};
 use crate::connection::{Connection, Step};
 use crate::fanout::Fanout;
+use crate::secured::Secured;
 use crate::token::{Operation, Token};
 
 const SUBMISSION_ENTRIES: u32 = 2048;
 const COMPLETION_ENTRIES: u32 = 16_384;
 
-/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once, or
-/// takes its part in `fanout`. Calls `on_ready` when connections can be made.
+/// The work of a server.
+#[derive(Clone, Default)]
+pub(crate) struct Service<'r> {
+    /// Requests are lines, not HTTP.
+    pub(crate) is_lines: bool,
+    /// That of TLS, if connections have it.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// A broadcast to take part in.
+    pub(crate) fanout: Option<&'r Fanout>,
+}
+
+/// Accepts from `listener` and answers for ever, holding at most `connections_max` at once. Calls
+/// `on_ready` when connections can be made.
 ///
 /// # Errors
 /// The kernel refuses the ring, a registration, an `enter`, or to accept for another
@@ -32,7 +46,7 @@ const COMPLETION_ENTRIES: u32 = 16_384;
 pub(crate) fn serve(
     listener: &TcpListener,
     connections_max: u32,
-    fanout: Option<&Fanout>,
+    service: Service<'_>,
     on_ready: impl FnOnce(),
 ) -> io::Result<Infallible> {
     // Declared before the ring, so dropped after it.
@@ -46,7 +60,7 @@ pub(crate) fn serve(
     ring.submitter().register_files_sparse(connections_max)?;
     buffers.register(&ring.submitter())?;
     let ring_fd = ring.as_raw_fd();
-    if let Some(fanout) = fanout {
+    if let Some(fanout) = service.fanout {
         fanout.join(ring_fd);
     }
 
@@ -64,7 +78,7 @@ pub(crate) fn serve(
         listener: listener.as_raw_fd(),
         is_accepting: false,
         ring_fd,
-        fanout,
+        service,
     };
     server.arm_accept()?;
     server.ring.submit(0)?;
@@ -89,7 +103,7 @@ struct Server<'r> {
     listener: RawFd,
     is_accepting: bool,
     ring_fd: RawFd,
-    fanout: Option<&'r Fanout>,
+    service: Service<'r>,
 }
 
 impl Server<'_> {
@@ -139,7 +153,10 @@ impl Server<'_> {
         }
         let connection = &mut self.connections[slot as usize];
         assert!(!connection.is_open, "slot {slot} accepted while open");
-        connection.open((connection.generation + 1) % Token::GENERATIONS);
+        let secured = self.service.tls.as_ref().map(Secured::new).transpose();
+        let secured = secured.map_err(io::Error::other)?;
+        let generation = (connection.generation + 1) % Token::GENERATIONS;
+        connection.open(generation, self.service.is_lines, secured);
         self.arm_receive(slot)?;
         match is_last {
             true => self.arm_accept(),
@@ -160,7 +177,7 @@ impl Server<'_> {
             let bytes = usize::try_from(result).unwrap_or(0);
             let requests = connection.receive(self.buffers.received(id, bytes));
             self.buffers.hand_back(id);
-            match self.fanout {
+            match self.service.fanout {
                 Some(fanout) if requests > 0 => self.fan_out(fanout, token.slot, requests)?,
                 _ => connection.answer(requests),
             }
@@ -242,7 +259,7 @@ impl Server<'_> {
                     self.ring.push(&cancel.build(), token(Operation::Cancel))?;
                 }
                 Step::Close => {
-                    if let Some(fanout) = self.fanout.filter(|_| connection.is_stream) {
+                    if let Some(fanout) = self.service.fanout.filter(|_| connection.is_stream) {
                         fanout.closed();
                     }
                     let close = opcode::Close::new(Fixed(slot));
@@ -303,8 +320,9 @@ struct Ring<'r> {
 impl Ring<'_> {
     fn push(&mut self, entry: &squeue::Entry, token: Token) -> io::Result<()> {
         let entry = entry.clone().user_data(token.pack());
-        // SAFETY: the only memory an entry here points to is the static batch of answers and the
-        // registered buffers, which outlive the ring.
+        // SAFETY: the only memory an entry here points to is the static batch of answers, the
+        // registered buffers, which outlive the ring, and the sealed bytes of a connection, which
+        // stay as they are until their send has completed (`Secured::seal`).
         while unsafe { self.submissions.push(&entry) }.is_err() {
             self.submit(0)?;
         }

@@ -25,6 +25,7 @@ fn read(in_flight: &[Exchange], answer: &str) -> (Client, Vec<Event>) {
     let mut checkers = Checkers {
         initialize: Checker::new(Expected::Initialized),
         kinds: vec![Checker::new(Expected::Object)],
+        has_fixed_ids: false,
     };
     let (mut heads, mut events) = (HeadCache::default(), Vec::new());
     for byte in answer.as_bytes() {
@@ -112,7 +113,7 @@ fn streams_open_and_bring_notifications() {
             Event::StreamOpen => "open".to_owned(),
             Event::Notification(method) => method.clone(),
             Event::Done { .. } => "done".to_owned(),
-            Event::Ping(_) => "ping".to_owned(),
+            Event::Ping(_) | Event::Records(_) | Event::Secured => "another".to_owned(),
         });
         received.collect()
     };
@@ -149,6 +150,7 @@ fn answers_on_a_channel_come_in_any_order() {
     let mut checkers = Checkers {
         initialize: Checker::new(Expected::Initialized),
         kinds: vec![Checker::new(Expected::Object)],
+        has_fixed_ids: false,
     };
     let (mut heads, mut events) = (HeadCache::default(), Vec::new());
     for byte in stream {
@@ -164,8 +166,34 @@ fn answers_on_a_channel_come_in_any_order() {
         }
         Event::Notification(_) => 10,
         Event::Ping(payload) => 20 + payload.len() as u64,
-        Event::StreamOpen => 30,
+        Event::StreamOpen | Event::Records(_) | Event::Secured => 30,
     });
     assert_eq!(received.collect::<Vec<_>>(), [0, 2, 10, 1, 21]);
     assert!(client.in_flight.is_empty());
+}
+
+/// The baseline answers each line with the same bytes.
+#[test]
+fn answers_with_one_id_belong_to_the_oldest_request() {
+    let mut client = Client::connecting(Wire::Lines, 0);
+    let calls = [1, 2].map(|id| exchange(Purpose::Request(0), FIRST_ID + id));
+    client.in_flight.extend(calls);
+    let mut checkers = Checkers {
+        initialize: Checker::new(Expected::Initialized),
+        kinds: vec![Checker::new(Expected::Same)],
+        has_fixed_ids: true,
+    };
+    let (mut heads, mut events) = (HeadCache::default(), Vec::new());
+    let mut lines = *b"{\"id\":1}\n{\"id\":1}\n";
+    let taken = client.take(&mut lines, &mut heads, &mut checkers, &mut events);
+    taken.unwrap();
+    let done = events.iter().map(|event| match event {
+        Event::Done {
+            exchange,
+            ending: Ending::CORRECT,
+            ..
+        } => exchange.id - FIRST_ID,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(done.collect::<Vec<_>>(), [1, 2]);
 }

@@ -10,6 +10,7 @@ use crate::load::process::listener_of;
 use crate::load::report::{Outcome, Report, SCHEMA_VERSION, hgrm, html, table};
 use crate::load::run::WaitOutcome;
 use crate::load::script::Script;
+use crate::load::tls::TlsSettings;
 use crate::load::worker::CLOSING_MAX;
 use socket2::SockAddr;
 
@@ -17,6 +18,7 @@ use socket2::SockAddr;
 pub(super) struct RunContext<'a> {
     pub(super) common: &'a Common,
     address: SockAddr,
+    tls: Option<TlsSettings>,
     cores: Vec<usize>,
     pub(super) server_pid: Option<u32>,
     environment: Environment,
@@ -25,6 +27,7 @@ pub(super) struct RunContext<'a> {
 impl<'a> RunContext<'a> {
     pub(super) fn new(common: &'a Common) -> Result<RunContext<'a>, LoadError> {
         let address = common.url.resolve()?;
+        let tls = tls_settings(common)?;
         let allowed = core_affinity::get_core_ids().unwrap_or_default();
         let mut allowed: Vec<usize> = allowed.into_iter().map(|core| core.id).collect();
         let environment = Environment::read(allowed.len());
@@ -50,6 +53,7 @@ impl<'a> RunContext<'a> {
         Ok(RunContext {
             common,
             address,
+            tls,
             cores,
             server_pid: common.server_pid.or_else(|| tcp.and_then(listener_of)),
             environment,
@@ -75,6 +79,7 @@ impl<'a> RunContext<'a> {
             address: self.address.clone(),
             sources,
             wire: common.url.wire,
+            tls: self.tls.clone(),
             revision: common.revision,
             script: Script::new(&common.url, common.revision, &mix, &common.headers),
             mix,
@@ -149,4 +154,19 @@ impl<'a> RunContext<'a> {
             _ => Exit::Success,
         })
     }
+}
+
+/// The settings of TLS, if the URL wants it.
+fn tls_settings(common: &Common) -> Result<Option<TlsSettings>, LoadError> {
+    let (target, ca_file) = (&common.url, common.ca_file.as_deref());
+    if !target.has_tls {
+        return Ok(None);
+    }
+    if ca_file.is_none() && !common.insecure {
+        return Err(LoadError::Usage(format!(
+            "{} needs --ca-file with the certificates of the server's authority, or --insecure",
+            target.url
+        )));
+    }
+    TlsSettings::new(target.host(), ca_file, common.resume).map(Some)
 }

@@ -8,6 +8,7 @@ use crate::load::plan::{Fault, Role};
 use crate::load::script::Revision;
 use crate::load::tally::Failure;
 use crate::load::target::Wire;
+use crate::load::tls::TlsSettings;
 use corelane_io::chunk::Chunk;
 use corelane_io::ring::{Hangup, Received, Route, Wait};
 use corelane_io::slots::SlotKey;
@@ -15,6 +16,7 @@ use corelane_protocol::framing::websocket::{Opcode, write_frame};
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -81,13 +83,34 @@ impl Worker {
             self.broke(key, Failure::Connect, &reason, now);
             return;
         }
-        self.connecting -= 1;
-        if self.is_measured(now) {
-            self.results.tally.counts.connected += 1;
-        }
         match self.plan.holds() {
             true => self.ring.watch(key),
             false => self.ring.recv_multishot(key),
+        }
+        let plan = Arc::clone(&self.plan);
+        match &plan.tls {
+            Some(settings) => self.begin_handshake(key, settings, now),
+            None => self.carries_bytes(key, now),
+        }
+    }
+
+    fn begin_handshake(&mut self, key: SlotKey, settings: &TlsSettings, now: u64) {
+        let mut hello = Vec::new();
+        match (settings.connection(&mut hello), self.slots.get_mut(key)) {
+            (Ok(tls), Some(client)) => {
+                client.tls = Some(Box::new(tls));
+                self.send_bytes(key, &hello);
+            }
+            (Err(error), _) => self.broke(key, Failure::Connect, &error.to_string(), now),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// The connection can carry the bytes of its protocol.
+    fn carries_bytes(&mut self, key: SlotKey, now: u64) {
+        self.connecting -= 1;
+        if self.is_measured(now) {
+            self.results.tally.counts.connected += 1;
         }
         self.set_stage(key, Stage::Opening);
         match self.plan.wire {
@@ -244,8 +267,13 @@ impl Worker {
                 // A client masks with any key that is new; nothing here is chosen by others.
                 let mask = (now as u32).to_be_bytes();
                 write_frame(&mut pong, Opcode::Pong, &payload, Some(mask));
+                if let Some(tls) = self.slots.get_mut(key).and_then(|it| it.tls.as_mut()) {
+                    tls.seal(&std::mem::take(&mut pong), &mut pong);
+                }
                 self.send_bytes(key, &pong);
             }
+            Event::Records(records) => self.send_bytes(key, &records),
+            Event::Secured => self.carries_bytes(key, now),
             Event::StreamOpen => self.stands(key, Stage::Streaming, now),
             Event::Notification(_) => self.notified(key, now),
         }
@@ -300,13 +328,18 @@ impl Worker {
         self.next_id += 1;
         let session = client.session.as_deref();
         let bytes = template.bytes(session.map_or(0, str::len));
-        let mut chunk = None;
-        if client.is_sending {
-            template.write(&mut client.unsent, id, session);
-        } else {
-            let mut taken = self.chunks.take(bytes);
-            template.write(&mut taken, id, session);
-            chunk = Some(taken);
+        let mut chunk = (!client.is_sending).then(|| self.chunks.take(bytes));
+        let out = match &mut chunk {
+            Some(chunk) => &mut **chunk,
+            None => &mut client.unsent,
+        };
+        match &mut client.tls {
+            None => template.write(out, id, session),
+            Some(tls) => {
+                self.plaintext.clear();
+                template.write(&mut self.plaintext, id, session);
+                tls.seal(&self.plaintext, out);
+            }
         }
         // On a channel nothing answers a notification.
         let is_answered = purpose != Purpose::Initialized || self.plan.wire == Wire::Http;
@@ -328,7 +361,7 @@ impl Worker {
         }
     }
 
-    /// Sends bytes behind those on their way.
+    /// Sends bytes behind those on their way. With TLS they are records.
     fn send_bytes(&mut self, key: SlotKey, bytes: &[u8]) {
         let Some(client) = self.slots.get_mut(key) else {
             return;

@@ -20,6 +20,8 @@ use std::ops::Range;
 
 /// Buffers offered to multishot receives that brought nothing lately.
 const STREAM_BUFFERS_MIN: usize = 32;
+/// Buffers that a multishot receive which found none is taken to have needed.
+const FURTHER_BUFFERS: usize = 8;
 /// With each submission the remembered peak of received buffers falls by this part of it.
 const STREAMED_PEAK_FORGOTTEN: usize = 16;
 
@@ -136,16 +138,14 @@ impl Flight {
     }
 
     /// Buffers to offer before the next submission: one for each receive, which will be filled at
-    /// once, and for multishot receives twice their recent peak. A multishot receive that finds
-    /// none ends with a completion. A buffer for each of thousands would be memory that is touched
-    /// in turn.
+    /// once, and for multishot receives twice their recent peak, because one of them may fill
+    /// several. One that finds none ends with a completion. A buffer for each of thousands would be
+    /// memory that is touched in turn.
     pub(super) fn buffers_wanted(&mut self) -> usize {
-        let forgotten = self.streamed_peak / STREAMED_PEAK_FORGOTTEN;
+        let forgotten = self.streamed_peak.div_ceil(STREAMED_PEAK_FORGOTTEN);
         self.streamed_peak = (self.streamed_peak - forgotten).max(mem::take(&mut self.streamed));
-        self.receives
-            + self
-                .streams
-                .min(2 * self.streamed_peak + STREAM_BUFFERS_MIN)
+        let lately = 2 * self.streamed_peak;
+        self.receives + lately.max(self.streams.min(lately + STREAM_BUFFERS_MIN))
     }
 
     /// The sends under way, each with its connection and its tag.
@@ -299,6 +299,7 @@ impl Flight {
             libc::EAGAIN => Received::WouldBlock,
             libc::ENOBUFS => {
                 self.counters.no_buffers += 1;
+                self.streamed += FURTHER_BUFFERS;
                 Received::NoBuffers
             }
             errno => Received::Failed { errno },
@@ -359,4 +360,34 @@ fn readable(key: SlotKey, result: i32, armed: bool) -> Option<Completion> {
         _ => Hangup::None,
     };
     Some(Completion::Readable { key, hangup, armed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multishot_receive_that_fills_several_buffers_is_offered_more_until_it_fills_fewer() {
+        let mut flight = Flight {
+            streams: 1,
+            ..Flight::default()
+        };
+        assert_eq!(flight.buffers_wanted(), 1);
+        flight.streamed = 4;
+        assert_eq!(flight.buffers_wanted(), 8);
+        let offered = std::iter::repeat_with(|| flight.buffers_wanted());
+        let offered: Vec<usize> = offered.take(4).collect();
+        assert_eq!(offered, [6, 4, 2, 1]);
+    }
+
+    #[test]
+    fn of_thousands_of_multishot_receives_few_are_offered_a_buffer() {
+        let mut flight = Flight {
+            streams: 10_000,
+            ..Flight::default()
+        };
+        assert_eq!(flight.buffers_wanted(), STREAM_BUFFERS_MIN);
+        flight.streamed = 100;
+        assert_eq!(flight.buffers_wanted(), 200 + STREAM_BUFFERS_MIN);
+    }
 }

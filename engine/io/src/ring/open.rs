@@ -79,22 +79,18 @@ pub(crate) fn event() -> Result<Arc<EventFd>, RingError> {
     Ok(Arc::new(event))
 }
 
-/// A ring that notifies `event`, and its receive buffers. Behind the first ring of a thread, whose
-/// indexes begin at 0, one shows by a flag that it has work: its thread waits elsewhere.
+/// A ring that notifies `event`, and its receive buffers.
 pub(super) fn open(
-    base: u32,
     settings: &RingSettings,
     event: &EventFd,
 ) -> Result<(IoUring, BufferRing), RingError> {
     check_settings(settings)?;
-    let mut builder = IoUring::builder();
-    if base > 0 {
-        builder.setup_taskrun_flag();
-    }
-    let uring = builder
+    let uring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_coop_taskrun()
+        // Whether there is work to finish is seen without an entry.
+        .setup_taskrun_flag()
         // One refused submission must not delay the ones behind it.
         .setup_submit_all()
         .setup_cqsize(settings.completion_entries)
@@ -339,7 +335,7 @@ mod tests {
             descriptors,
             ..USABLE
         };
-        let error = open(0, &settings, &event().unwrap())
+        let error = open(&settings, &event().unwrap())
             .err()
             .expect("a table above the limit");
         assert!(matches!(

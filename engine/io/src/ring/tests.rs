@@ -257,6 +257,33 @@ fn receiving_goes_on_after_buffers_ran_out() {
     ));
 }
 
+/// A burst takes more buffers than there are receives. The first one ends the multishot receive,
+/// and the second one finds enough.
+#[test]
+fn a_multishot_receive_outlives_the_second_burst() {
+    let mut server = Server::open(&RingSettings {
+        buffer_count: 32,
+        ..SMALL
+    });
+    let (mut client, key) = server.pair();
+    let mut ends = 0;
+    server.ring.recv_multishot(key);
+    for _ in 0..2 {
+        client.write_all(&[7; 512 * 6]).unwrap();
+        let mut received = 0;
+        while received < 512 * 6 {
+            let (bytes, armed) = server.streamed(key);
+            received += bytes.unwrap_or(0);
+            if !armed {
+                ends += 1;
+                server.ring.recv_multishot(key);
+            }
+        }
+    }
+    assert_eq!(ends, 1);
+    assert_eq!(server.ring.counters().no_buffers, 1);
+}
+
 #[test]
 fn short_sends_to_a_slow_reader_finish() {
     const BYTES: usize = 600_000;

@@ -3,7 +3,7 @@
 use crate::connection::context::Context;
 use crate::connection::http::Connection;
 use crate::transport::tls::fault::Fault;
-use crate::transport::tls::record::{HEADER_BYTES, record_bytes};
+use crate::transport::tls::record::HEADER_BYTES;
 use crate::transport::tls::session::{Opened, Session};
 
 /// The effect of received bytes on their connection.
@@ -73,15 +73,14 @@ impl Records {
         bytes: &mut [u8],
         context: &mut Context<'_>,
     ) -> Result<usize, Fault> {
-        match record_bytes(bytes)? {
+        match self.session.record_bytes(bytes)? {
             Some(length) if length <= bytes.len() => {
                 open(&mut self.session, &mut bytes[..length], connection, context)?;
                 Ok(length)
             }
             length => {
-                self.partial.reserve_exact(length.unwrap_or(HEADER_BYTES));
+                self.keep(bytes, length.unwrap_or(HEADER_BYTES));
                 context.pool.input_bytes += self.partial.capacity();
-                self.partial.extend_from_slice(bytes);
                 Ok(bytes.len())
             }
         }
@@ -95,18 +94,31 @@ impl Records {
         bytes: &[u8],
         context: &mut Context<'_>,
     ) -> Result<usize, Fault> {
-        let needed = record_bytes(&self.partial)?.unwrap_or(HEADER_BYTES);
+        let needed = self
+            .session
+            .record_bytes(&self.partial)?
+            .unwrap_or(HEADER_BYTES);
         let taken = bytes.len().min(needed - self.partial.len());
         context.pool.input_bytes -= self.partial.capacity();
-        self.partial.reserve_exact(needed - self.partial.len());
-        self.partial.extend_from_slice(&bytes[..taken]);
-        let known = record_bytes(&self.partial);
+        self.keep(&bytes[..taken], needed);
+        let known = self.session.record_bytes(&self.partial);
         if known == Ok(Some(self.partial.len())) {
             let mut record = std::mem::take(&mut self.partial);
             open(&mut self.session, &mut record, connection, context)?;
         }
         context.pool.input_bytes += self.partial.capacity();
         known.map(|_| taken)
+    }
+
+    /// Adds bytes to the start of a record of `needed` bytes. It takes memory for twice what has
+    /// arrived at most: a header that announces a long record takes none.
+    fn keep(&mut self, bytes: &[u8], needed: usize) {
+        let known = self.partial.len() + bytes.len();
+        if self.partial.capacity() < known {
+            let capacity = needed.min(2 * known);
+            self.partial.reserve_exact(capacity - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
     }
 }
 

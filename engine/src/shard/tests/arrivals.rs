@@ -3,9 +3,14 @@
 use serde_json::json;
 
 use super::client::Client;
+use super::departures::streamed_client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
+use crate::shard::arrivals::Arrivals;
+use corelane_io::ring::fake::Operation::Send;
+use corelane_io::ring::{Completion, Received};
+use corelane_io::slots::SlotKey;
 
 /// Requests of a turn without time, until its first look at the clock.
 const PER_TURN: u64 = 8;
@@ -128,4 +133,55 @@ fn requests_that_wait_while_a_shard_drains_are_answered() {
             assert!(client.end().is_some());
         }
     });
+}
+
+#[test]
+fn answers_to_requests_in_several_buffers_leave_in_one_send() {
+    with_shard(
+        |_| (),
+        async |shard| {
+            let (client, _) = streamed_client(shard).await;
+            let call = client.call("echo", json!({"message": "x".repeat(1500)}));
+            client.sends(&call.repeat(3));
+            // Their arrival takes a turn, and their bytes another one.
+            for _ in 0..2 {
+                assert_eq!(client.received_text(), "");
+                shard.turn().await;
+            }
+            shard.network.hold(Send);
+            shard.turn().await;
+            let answers = client.received_text();
+            assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3, "{answers}");
+            shard.network.release();
+        },
+    );
+}
+
+#[test]
+fn the_connections_take_turns_and_their_input_is_handled_together() {
+    let mut arrivals = Arrivals::default();
+    let key = |index| SlotKey {
+        index,
+        generation: 0,
+    };
+    for (index, errno) in [(1, 0), (2, 1), (1, 2), (2, 3), (1, 4)] {
+        let (key, outcome) = (key(index), Received::Failed { errno });
+        arrivals.push(key, Completion::Received { key, outcome });
+    }
+    let next = |arrivals: &mut Arrivals| match arrivals.next()? {
+        Completion::Received {
+            outcome: Received::Failed { errno },
+            ..
+        } => Some(errno),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(next(&mut arrivals), Some(0));
+    assert_eq!(next(&mut arrivals), Some(2));
+    arrivals.end_turn();
+    for (index, errno) in [(2, 1), (2, 3), (1, 4)] {
+        assert!(arrivals.has(key(index)));
+        assert_eq!(next(&mut arrivals), Some(errno));
+    }
+    assert!(!arrivals.has(key(1)) && arrivals.is_empty());
+    assert_eq!(next(&mut arrivals), None);
 }

@@ -8,7 +8,7 @@ use super::test_shard::{Setup, TestShard, with_shard};
 use crate::mcp::tests::test_endpoint::{claim, request};
 use crate::meter::Counter;
 use crate::profile::Binding;
-use corelane_io::ring::fake::PeerEnd;
+use corelane_io::ring::fake::{Operation, PeerEnd};
 use corelane_io::slots::SlotKey;
 
 pub(super) const HANDSHAKE: &[u8] =
@@ -212,5 +212,48 @@ fn an_address_for_websocket_upgrades_its_connections() {
         shard.settle().await;
         assert_eq!(client.received(), b"\x88\x00");
         assert_eq!(client.end(), Some(PeerEnd::Finished));
+    });
+}
+
+/// The calls fill several receive buffers, and each of these is a step of its own.
+#[test]
+fn answers_of_a_turn_leave_in_one_send() {
+    const CALLS: usize = 20;
+    with_shard(timeouts, async |shard| {
+        let (client, key) = upgraded(shard).await;
+        let calls = call("echo").repeat(CALLS);
+        assert!(calls.len() > 2 * shard.shard.profile.ring.buffer_bytes as usize);
+        let mut answers = Vec::new();
+        // The first one makes the shard keep a receive armed, and the second one has it offer more
+        // than one buffer.
+        for _ in 0..3 {
+            client.sends(&calls);
+            shard.settle().await;
+            answers = client.received();
+        }
+        shard.network.hold(Operation::Send);
+        client.sends(&calls);
+        shard.settle().await;
+        shard.network.release();
+        // The send that is under way ends, and no other begins.
+        shard.shard.enter(true).expect("the model never fails");
+        assert_eq!(client.received(), answers);
+        shard.settle().await;
+        assert_eq!(client.received(), b"");
+        assert!(shard.phase(key).is_some());
+    });
+}
+
+/// Its peer gets what it would have got without the wait for the end of the turn.
+#[test]
+fn a_connection_that_is_closed_sends_what_it_had_gathered() {
+    with_shard(timeouts, async |shard| {
+        let (client, key) = upgraded(shard).await;
+        shard.sends(key, 10);
+        assert_eq!(client.received(), b"");
+        shard.shard.close(key);
+        shard.settle().await;
+        assert_eq!(client.received().len(), 10);
+        assert_eq!(shard.shard.handling.pool.output_bytes, 0);
     });
 }

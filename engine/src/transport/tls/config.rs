@@ -9,14 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
-use rustls::version::TLS13;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 use super::certificates::{Certificates, TlsError, read_chain};
-use crate::profile::{ClientCertificates, Tls};
+use crate::profile::{ClientCertificates, Tls, TlsVersion};
 
 /// The only protocol that is offered by ALPN: WebSocket and MCP begin in it (RFC 7301 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Bytes of refused data in the first flight of a client that are skipped: three records of the
+/// largest size, each of which rustls counts again with each record behind it.
+const SKIPPED_BYTES_MAX: u32 = 256 << 10;
 
 /// The configuration of the present, shared by all shards.
 #[derive(Debug)]
@@ -90,12 +94,20 @@ fn read_config(tls: &Tls, before: Option<&ServerConfig>) -> Result<ServerConfig,
     let setup = |error: rustls::Error| TlsError::Setup(error.to_string());
     let provider = Arc::new(default_provider());
     let certificates = Certificates::read(&tls.certificates, &provider)?;
+    let versions: &[&SupportedProtocolVersion] = match tls.min_version {
+        TlsVersion::Tls13 => &[&TLS13],
+        TlsVersion::Tls12 => &[&TLS13, &TLS12],
+    };
     let builder = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])
+        .with_protocol_versions(versions)
         .map_err(setup)?
         .with_client_cert_verifier(read_verifier(tls)?);
     let mut config = builder.with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    // Not a permission: tickets have no state, so that data in the first flight is never taken.
+    config.max_early_data_size = SKIPPED_BYTES_MAX;
+    // Without it a third party can give two connections of TLS 1.2 the same keys (RFC 7627 1).
+    config.require_ems = true;
     // The keys of an established connection are used by `Session`.
     config.enable_secret_extraction = true;
     // Tickets are sealed with keys that all shards share and that change every six hours; no shard

@@ -13,12 +13,25 @@ use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
 use super::fault::Fault;
 use super::identity::{self, IdentityError};
-use super::record::{HEADER_BYTES, RECORD_BYTES_MAX};
+use super::record::{HEADER_BYTES, PLAINTEXT_BYTES_MAX, RECORD_BYTES_MAX};
 use super::session::Session;
+
+/// The most bytes that wait for the rest of their record or message: those of the longest message
+/// that rustls takes (64 KiB), in records of a usual size.
+pub(crate) const INPUT_BYTES_MAX: usize = 80 << 10;
+
+/// The alert for a record that is too long, without protection.
+const RECORD_OVERFLOW: [u8; 7] = [21, 3, 3, 0, 2, 2, 22];
 
 /// A connection before its first byte of application data.
 pub(crate) struct Handshake {
     connection: UnbufferedServerConnection,
+    /// The bytes of the input that rustls has seen: those of a message whose other records are
+    /// missing stay there, as it keeps no copy. It sees one record after the other, so that it does
+    /// not open those behind the handshake.
+    seen: usize,
+    /// Something was sent, and with it the keys began.
+    is_answered: bool,
 }
 
 /// The result of a step.
@@ -49,6 +62,13 @@ pub(crate) enum HandshakeError {
     /// The certificate of the client was verified, and has no name.
     #[error("the client's certificate: {0}")]
     Identity(#[from] IdentityError),
+    /// The peer's fault: it sends more and more, and no whole message.
+    #[error("more than {INPUT_BYTES_MAX} bytes without a whole message")]
+    TooLong,
+    /// The peer's fault: a record without protection that is longer than one may be, which rustls
+    /// takes.
+    #[error("a record of more than {PLAINTEXT_BYTES_MAX} bytes without protection")]
+    Overlong,
     /// Our own fault.
     #[error("{0}")]
     Session(#[from] Fault),
@@ -61,7 +81,11 @@ impl Handshake {
     /// The configuration is of no use, which is our own fault.
     pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Box<Handshake>, HandshakeError> {
         let connection = UnbufferedServerConnection::new(config)?;
-        Ok(Box::new(Handshake { connection }))
+        Ok(Box::new(Handshake {
+            connection,
+            seen: 0,
+            is_answered: false,
+        }))
     }
 
     /// Handles the bytes in `input` and removes those that were used; the others are to be there in
@@ -75,40 +99,57 @@ impl Handshake {
         input: &mut Vec<u8>,
         out: &mut Vec<u8>,
     ) -> Result<Step, HandshakeError> {
-        // The bytes that rustls sees: one record after the other, so that it does not open those
-        // behind the handshake.
-        let mut seen = 0;
         loop {
-            let input_seen = &mut input[..seen];
+            let unseen = &input[self.seen..];
+            if is_overlong(unseen) {
+                if !self.is_answered {
+                    out.extend_from_slice(&RECORD_OVERFLOW);
+                }
+                return Err(HandshakeError::Overlong);
+            }
+            match next_record_bytes(unseen) {
+                Some(bytes) => self.seen += bytes,
+                None if input.len() > INPUT_BYTES_MAX => return Err(HandshakeError::TooLong),
+                None => return Ok(Step::Blocked(self)),
+            }
+            if !self.handle_seen(input, out)? {
+                return Ok(Step::Closed);
+            }
+            if !self.connection.is_handshaking() {
+                return self.establish(out);
+            }
+        }
+    }
+
+    /// Handles what rustls has seen, until it needs another record. Returns whether the connection
+    /// goes on.
+    fn handle_seen(
+        &mut self,
+        input: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, HandshakeError> {
+        loop {
+            let input_seen = &mut input[..self.seen];
             let UnbufferedStatus { discard, state } =
                 self.connection.process_tls_records(input_seen);
-            let mut is_blocked = false;
-            let mut is_closed = false;
+            let mut goes_on = None;
             match state {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    self.is_answered = true;
                     append(out, |space| data.encode(space));
                 }
                 Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => is_closed = true,
-                Ok(_) => is_blocked = true,
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => goes_on = Some(false),
+                Ok(_) => goes_on = Some(true),
                 Err(error) => {
                     self.append_alert(out);
                     return Err(error.into());
                 }
             }
             input.drain(..discard);
-            seen -= discard;
-            if is_closed {
-                return Ok(Step::Closed);
-            }
-            if is_blocked && !self.connection.is_handshaking() {
-                return self.establish(out);
-            }
-            if is_blocked {
-                match next_record_bytes(&input[seen..]) {
-                    Some(bytes) => seen += bytes,
-                    None => return Ok(Step::Blocked(self)),
-                }
+            self.seen -= discard;
+            if let Some(goes_on) = goes_on {
+                return Ok(goes_on);
             }
         }
     }
@@ -139,6 +180,15 @@ impl Handshake {
             is_resumed,
         })))
     }
+}
+
+/// Whether the next record has no protection, and more bytes than one may (RFC 8446 5.1).
+fn is_overlong(input: &[u8]) -> bool {
+    const HANDSHAKE: u8 = 22;
+    let header = input.first_chunk::<HEADER_BYTES>();
+    header.is_some_and(|&[kind, _, _, high, low]| {
+        kind == HANDSHAKE && usize::from(u16::from_be_bytes([high, low])) > PLAINTEXT_BYTES_MAX
+    })
 }
 
 /// The bytes of the next record, if it is whole; of what is no record, all bytes.

@@ -1,13 +1,16 @@
-//! The protection of TLS 1.3 records: one direction of an established connection (RFC 8446 5.2).
+//! The protection of records: one direction of an established connection (RFC 8446 5.2). That of
+//! TLS 1.2 differs in the file `tls12`.
 //!
 //! A record is opened in the buffer that it was received into, and sealed in the buffer that is
 //! sent. The cipher made from a key takes ten times the memory of the key, so that an idle
 //! connection keeps only the key.
 
+mod tls12;
+
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey,
 };
-use rustls::{AlertDescription, ConnectionTrafficSecrets, Error};
+use rustls::{AlertDescription, ConnectionTrafficSecrets, Error, ProtocolVersion};
 
 use super::fault::Fault;
 
@@ -19,12 +22,22 @@ pub(super) const PLAINTEXT_BYTES_MAX: usize = 1 << 14;
 const PROTECTED_BYTES_MAX: usize = PLAINTEXT_BYTES_MAX + 256;
 /// The most bytes of a record.
 pub(super) const RECORD_BYTES_MAX: usize = HEADER_BYTES + PROTECTED_BYTES_MAX;
-/// Bytes that the tag of every cipher suite of TLS 1.3 has.
+/// Bytes that the tag of every cipher suite that is offered has.
 const TAG_BYTES: usize = 16;
-/// Bytes that protection adds to the plaintext of a record: header, type and tag.
-pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + TAG_BYTES;
+/// Bytes of a nonce that AES-GCM of TLS 1.2 sends in each record.
+const EXPLICIT_NONCE_BYTES: usize = 8;
+/// Bytes that protection adds to the plaintext of a record at most: header and tag, and a part of
+/// the nonce (TLS 1.2) or the type.
+pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + EXPLICIT_NONCE_BYTES + TAG_BYTES;
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 12;
+
+const FORGED: Fault = Fault::new(AlertDescription::BadRecordMac, "a record that was altered");
+const OVERLONG: Fault = Fault::new(
+    AlertDescription::RecordOverflow,
+    "a record with too much content",
+);
+const UNSEALED: Fault = Fault::internal("sealing a record failed");
 
 /// The type of a record's content (RFC 8446 5.1). Others are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,30 +62,9 @@ impl Content {
     }
 }
 
-/// The bytes of the record at the start of `bytes`, its header included; `None` while its header is
-/// not whole.
-///
-/// # Errors
-/// It is no protected record, or longer than one may be.
-pub(crate) fn record_bytes(bytes: &[u8]) -> Result<Option<usize>, Fault> {
-    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
-        return Ok(None);
-    };
-    let [kind, _, _, high, low] = *header;
-    if kind != Content::ApplicationData.code() {
-        let alert = AlertDescription::UnexpectedMessage;
-        return Err(Fault::new(alert, "a record without protection"));
-    }
-    let length = usize::from(u16::from_be_bytes([high, low]));
-    if length > PROTECTED_BYTES_MAX {
-        let alert = AlertDescription::RecordOverflow;
-        return Err(Fault::new(alert, "a record that is too long"));
-    }
-    Ok(Some(HEADER_BYTES + length))
-}
-
 /// The keys of one direction.
 pub(super) struct Direction {
+    version: ProtocolVersion,
     secrets: ConnectionTrafficSecrets,
     /// The number of the next record.
     sequence: u64,
@@ -81,12 +73,47 @@ pub(super) struct Direction {
 }
 
 impl Direction {
-    pub(super) fn new((sequence, secrets): (u64, ConnectionTrafficSecrets)) -> Direction {
+    pub(super) fn new(
+        version: ProtocolVersion,
+        (sequence, secrets): (u64, ConnectionTrafficSecrets),
+    ) -> Direction {
         Direction {
+            version,
             secrets,
             sequence,
             cipher: None,
         }
+    }
+
+    pub(super) fn is_tls12(&self) -> bool {
+        self.version == ProtocolVersion::TLSv1_2
+    }
+
+    /// The bytes of the record at the start of `bytes`, its header included; `None` while its
+    /// header is not whole.
+    ///
+    /// # Errors
+    /// It is no record that may follow a handshake, or longer than one may be.
+    pub(super) fn record_bytes(&self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+        let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        let [kind, _, _, high, low] = *header;
+        // TLS 1.3 shows no other type.
+        let is_expected = match Content::of(kind) {
+            Some(content) => self.is_tls12() || content == Content::ApplicationData,
+            None => false,
+        };
+        if !is_expected {
+            let alert = AlertDescription::UnexpectedMessage;
+            return Err(Fault::new(alert, "a record without protection"));
+        }
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if length > PROTECTED_BYTES_MAX {
+            let alert = AlertDescription::RecordOverflow;
+            return Err(Fault::new(alert, "a record that is too long"));
+        }
+        Ok(Some(HEADER_BYTES + length))
     }
 
     /// Records so far under this key.
@@ -110,17 +137,18 @@ impl Direction {
         &mut self,
         record: &'a mut [u8],
     ) -> Result<(Content, &'a mut [u8]), Fault> {
-        let forged = || Fault::new(AlertDescription::BadRecordMac, "a record that was altered");
-        let nonce = self.next_nonce()?;
+        if self.is_tls12() {
+            return self.open_tls12(record);
+        }
+        let nonce = Nonce::assume_unique_for_key(self.next_nonce()?);
         let (header, body) = record
             .split_first_chunk_mut::<HEADER_BYTES>()
-            .ok_or_else(forged)?;
+            .ok_or(FORGED)?;
         let cipher = self.cipher()?;
         let opened = cipher.open_in_place(nonce, Aad::from(*header), body);
-        let plaintext = opened.map_err(|_| forged())?;
+        let plaintext = opened.map_err(|_| FORGED)?;
         if plaintext.len() > PLAINTEXT_BYTES_MAX + 1 {
-            let alert = AlertDescription::RecordOverflow;
-            return Err(Fault::new(alert, "a record with too much content"));
+            return Err(OVERLONG);
         }
         // The type is the last byte that is not zero: padding follows it.
         let at = plaintext.iter().rposition(|byte| *byte != 0);
@@ -140,7 +168,10 @@ impl Direction {
         out: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         debug_assert!(plaintext.len() <= PLAINTEXT_BYTES_MAX);
-        let nonce = self.next_nonce()?;
+        if self.is_tls12() {
+            return self.seal_tls12(content, plaintext, out);
+        }
+        let nonce = Nonce::assume_unique_for_key(self.next_nonce()?);
         let length = (plaintext.len() + 1 + TAG_BYTES) as u16;
         let [high, low] = length.to_be_bytes();
         // The version that all records claim (RFC 8446 5.1).
@@ -151,14 +182,14 @@ impl Direction {
         out.push(content.code());
         let cipher = self.cipher()?;
         let sealed = cipher.seal_in_place_separate_tag(nonce, Aad::from(header), &mut out[start..]);
-        let tag = sealed.map_err(|_| Fault::internal("sealing a record failed"))?;
+        let tag = sealed.map_err(|_| UNSEALED)?;
         out.extend_from_slice(tag.as_ref());
         Ok(())
     }
 
     /// The nonce of the next record (RFC 8446 5.3). No two records have one: the last number is
     /// refused, as there is none after it.
-    fn next_nonce(&mut self) -> Result<Nonce, Fault> {
+    fn next_nonce(&mut self) -> Result<[u8; NONCE_BYTES], Fault> {
         let exhausted = || Fault::internal("a key has protected as many records as it may");
         let next = self.sequence.checked_add(1).ok_or_else(exhausted)?;
         let mut nonce = [0; NONCE_BYTES];
@@ -168,7 +199,7 @@ impl Direction {
         for (byte, iv) in nonce.iter_mut().zip(iv) {
             *byte ^= iv;
         }
-        Ok(Nonce::assume_unique_for_key(nonce))
+        Ok(nonce)
     }
 
     fn cipher(&mut self) -> Result<&LessSafeKey, Fault> {

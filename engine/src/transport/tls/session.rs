@@ -1,4 +1,4 @@
-//! An established connection with TLS 1.3: records in, plaintext out, and back.
+//! An established connection with TLS: records in, plaintext out, and back.
 //!
 //! rustls makes the keys, in the handshake and whenever a peer renews them; the records are opened
 //! and sealed here, in the buffers of the shard. So an idle connection keeps the keys and nothing
@@ -6,7 +6,7 @@
 //!
 //! After the handshake a peer may send application data, alerts, and KeyUpdate messages (RFC 8446
 //! 4.6). Anything else ends the connection: there is no renegotiation, and no certificate is
-//! requested later.
+//! requested later. In TLS 1.2 a key is never renewed: the connection ends with it.
 
 use rustls::kernel::KernelConnection;
 use rustls::server::ServerConnectionData;
@@ -23,6 +23,10 @@ const KEY_UPDATE_BYTES: usize = 5;
 const KEY_UPDATE: [u8; 4] = [24, 0, 0, 1];
 /// Records that are left to a key when it is renewed: those of one output, and the renewal.
 const RENEWAL_MARGIN: u64 = 1 << 20;
+
+/// The levels of alerts. Of those that are sent, close_notify and no_renegotiation are warnings.
+const WARNING: u8 = 1;
+const FATAL: u8 = 2;
 
 /// An established connection.
 pub(crate) struct Session {
@@ -58,9 +62,10 @@ impl Session {
         secrets: ExtractedSecrets,
         keys: KernelConnection<ServerConnectionData>,
     ) -> Session {
+        let version = keys.protocol_version();
         Session {
-            rx: Direction::new(secrets.rx),
-            tx: Direction::new(secrets.tx),
+            rx: Direction::new(version, secrets.rx),
+            tx: Direction::new(version, secrets.tx),
             keys,
             message: [0; KEY_UPDATE_BYTES],
             message_bytes: 0,
@@ -69,6 +74,15 @@ impl Session {
             is_read_closed: false,
             is_write_closed: false,
         }
+    }
+
+    /// The bytes of the record at the start of `bytes`, its header included; `None` while its
+    /// header is not whole.
+    ///
+    /// # Errors
+    /// It is no record that may follow a handshake, or longer than one may be.
+    pub(crate) fn record_bytes(&self, bytes: &[u8]) -> Result<Option<usize>, Fault> {
+        self.rx.record_bytes(bytes)
     }
 
     /// Opens a whole record in place.
@@ -101,7 +115,7 @@ impl Session {
     }
 
     fn take_alert(&mut self, bytes: &[u8]) -> Result<Opened<'static>, Fault> {
-        let &[_level, description] = bytes else {
+        let &[level, description] = bytes else {
             let alert = match bytes {
                 // RFC 8446 5.4.
                 [] => AlertDescription::UnexpectedMessage,
@@ -115,6 +129,7 @@ impl Session {
                 Ok(Opened::Closed)
             }
             AlertDescription::UserCanceled => Ok(Opened::Nothing),
+            _ if self.rx.is_tls12() && level == WARNING => Ok(Opened::Nothing),
             // All others are fatal (RFC 8446 6).
             _ => Err(Fault::reported()),
         }
@@ -124,6 +139,10 @@ impl Session {
         let unexpected = |text| Fault::new(AlertDescription::UnexpectedMessage, text);
         if bytes.is_empty() {
             return Err(unexpected("a handshake record without content"));
+        }
+        if self.rx.is_tls12() {
+            let alert = AlertDescription::NoRenegotiation;
+            return Err(Fault::new(alert, "a renegotiation"));
         }
         let at = usize::from(self.message_bytes);
         let taken = bytes.len().min(KEY_UPDATE_BYTES - at);
@@ -153,7 +172,7 @@ impl Session {
                 return Err(Fault::new(alert, "a KeyUpdate with an unknown request"));
             }
         }
-        self.rx = Direction::new(self.keys.update_rx_secret()?);
+        self.rx = Direction::new(self.keys.protocol_version(), self.keys.update_rx_secret()?);
         Ok(Opened::Nothing)
     }
 
@@ -191,21 +210,20 @@ impl Session {
     fn is_renewal_due(&self) -> bool {
         let limit = match self.keys.negotiated_cipher_suite() {
             SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
-            #[expect(
-                unreachable_patterns,
-                reason = "there is a second one with another feature"
-            )]
-            _ => 0,
+            SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
         };
         self.tx.sequence() >= limit.saturating_sub(RENEWAL_MARGIN)
     }
 
     /// Announces the next key for sending, and goes on with it.
     fn renew(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if self.tx.is_tls12() {
+            return Err(Fault::internal("a key of TLS 1.2 cannot be renewed"));
+        }
         let mut message = [0; KEY_UPDATE_BYTES];
         message[..KEY_UPDATE.len()].copy_from_slice(&KEY_UPDATE);
         self.tx.seal(Content::Handshake, &message, out)?;
-        self.tx = Direction::new(self.keys.update_tx_secret()?);
+        self.tx = Direction::new(self.keys.protocol_version(), self.keys.update_tx_secret()?);
         self.owes_key_update = false;
         Ok(())
     }
@@ -229,14 +247,11 @@ impl Session {
     }
 
     fn send_alert(&mut self, alert: AlertDescription, out: &mut Vec<u8>) -> Result<(), Fault> {
-        /// close_notify is a warning, every other alert that is sent is fatal.
-        const WARNING: u8 = 1;
-        const FATAL: u8 = 2;
         if std::mem::replace(&mut self.is_write_closed, true) {
             return Ok(());
         }
         let level = match alert {
-            AlertDescription::CloseNotify => WARNING,
+            AlertDescription::CloseNotify | AlertDescription::NoRenegotiation => WARNING,
             _ => FATAL,
         };
         self.tx.seal(Content::Alert, &[level, alert.into()], out)

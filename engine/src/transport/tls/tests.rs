@@ -5,6 +5,7 @@ mod handshakes;
 mod names;
 mod records;
 mod reloads;
+mod tls12;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use rustls::{ClientConfig, ClientConnection, ServerConfig};
 use self::authority::Authority;
 use super::config::TlsSource;
 use super::handshake::{Established, Handshake, Step};
-use super::record::{Content, Direction, record_bytes};
+use super::record::{Content, Direction};
 use super::session::{Opened, Session};
 use crate::profile::Tls;
 
@@ -109,7 +110,7 @@ fn shake_hands(
 fn open_all(session: &mut Session, mut bytes: Vec<u8>) -> Vec<u8> {
     let mut plaintext = Vec::new();
     while !bytes.is_empty() {
-        let length = record_bytes(&bytes).unwrap().unwrap();
+        let length = session.record_bytes(&bytes).unwrap().unwrap();
         match session.open(&mut bytes[..length]).unwrap() {
             Opened::Data(data) => plaintext.extend_from_slice(data),
             Opened::Nothing => {}
@@ -129,12 +130,16 @@ struct RawPeer {
 /// A session, and its peer after the handshake.
 fn raw_pair() -> (Session, RawPeer) {
     let (_authority, server, config) = pair();
-    let mut config = ClientConfig::clone(&config);
+    raw_pair_of(&server, &config)
+}
+
+fn raw_pair_of(server: &Arc<ServerConfig>, config: &ClientConfig) -> (Session, RawPeer) {
+    let mut config = config.clone();
     config.enable_secret_extraction = true;
     config.resumption = Resumption::disabled();
     let name = NAME.try_into().unwrap();
     let mut client = UnbufferedClientConnection::new(Arc::new(config), name).unwrap();
-    let mut handshake = Handshake::new(server).unwrap();
+    let mut handshake = Some(Handshake::new(Arc::clone(server)).unwrap());
     let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
     let mut established = None;
     loop {
@@ -159,21 +164,19 @@ fn raw_pair() -> (Session, RawPeer) {
         if is_blocked && established.is_some() {
             break;
         }
-        if is_blocked {
-            match handshake.advance(&mut to_server, &mut to_client) {
-                Ok(Step::Blocked(next)) => handshake = next,
-                Ok(Step::Established(made)) => {
-                    established = Some(made);
-                    handshake = Handshake::new(pair().1).unwrap();
-                }
+        if let Some(handshake_now) = handshake.take_if(|_| is_blocked) {
+            match handshake_now.advance(&mut to_server, &mut to_client) {
+                Ok(Step::Blocked(next)) => handshake = Some(next),
+                Ok(Step::Established(made)) => established = Some(made),
                 _ => panic!("the handshake failed"),
             }
         }
     }
-    let (secrets, _) = client.dangerous_into_kernel_connection().unwrap();
+    let (secrets, keys) = client.dangerous_into_kernel_connection().unwrap();
+    let version = keys.protocol_version();
     let peer = RawPeer {
-        tx: Direction::new(secrets.tx),
-        rx: Direction::new(secrets.rx),
+        tx: Direction::new(version, secrets.tx),
+        rx: Direction::new(version, secrets.rx),
     };
     (established.unwrap().session, peer)
 }
@@ -189,7 +192,7 @@ impl RawPeer {
     fn take(&mut self, mut bytes: Vec<u8>) -> Vec<(Content, Vec<u8>)> {
         let mut contents = Vec::new();
         while !bytes.is_empty() {
-            let length = record_bytes(&bytes).unwrap().unwrap();
+            let length = self.rx.record_bytes(&bytes).unwrap().unwrap();
             let (content, opened) = self.rx.open(&mut bytes[..length]).unwrap();
             contents.push((content, opened.to_vec()));
             bytes.drain(..length);

@@ -422,6 +422,15 @@ fn refusals_are_errors_of_the_schema() {
         ),
     );
     check(
+        Reason::UnsupportedVersion("2026-07-28"),
+        concat!(
+            r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32022,"#,
+            r#""message":"protocol version \"2026-07-28\" is not served over HTTP+SSE: "#,
+            r#"initialize for an older one","data":{"supported":["2025-11-25","2025-06-18","#,
+            r#""2025-03-26","2024-11-05"],"requested":"2026-07-28"}}}"#
+        ),
+    );
+    check(
         Reason::MissingCapability(crate::mcp::capability::ClientCapability::Sampling),
         concat!(
             r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32021,"#,

@@ -133,6 +133,11 @@ impl Server {
                 armed,
                 ..
             } => (Err(errno), armed),
+            Completion::Streamed {
+                outcome: Received::NoBuffers,
+                armed,
+                ..
+            } => (Err(libc::ENOBUFS), armed),
             other => panic!("neither data nor a failure: {other:?}"),
         }
     }

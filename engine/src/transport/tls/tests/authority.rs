@@ -9,8 +9,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
     SanType, SignatureAlgorithm,
 };
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::TLS12;
+use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
 use tempfile::TempDir;
 
 use crate::profile::CertificateFiles;
@@ -85,6 +87,41 @@ impl Authority {
         (certificate.der().clone(), key.into())
     }
 
+    /// The certificate of a client and those that lead to this authority, through as many others.
+    pub(super) fn client_chain(
+        &self,
+        intermediates: usize,
+        change: impl Fn(&mut CertificateParams),
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let mut chain = Vec::new();
+        let mut issuers: Vec<CertifiedIssuer<'static, KeyPair>> = Vec::new();
+        for number in 0..intermediates {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let common_name = format!("intermediate {number}");
+            params
+                .distinguished_name
+                .push(rcgen::DnType::CommonName, common_name);
+            let key = KeyPair::generate().unwrap();
+            let signer = issuers.last().unwrap_or(&self.issuer);
+            let issuer = CertifiedIssuer::signed_by(params, key, signer).unwrap();
+            chain.insert(0, issuer.der().clone());
+            issuers.push(issuer);
+        }
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "agent");
+        change(&mut params);
+        let signer = issuers.last().unwrap_or(&self.issuer);
+        let certificate = params.signed_by(&key, signer).unwrap();
+        chain.insert(0, certificate.der().clone());
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        (chain, key.into())
+    }
+
     fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
@@ -97,17 +134,31 @@ impl Authority {
         Arc::new(builder.with_no_client_auth())
     }
 
+    /// A client that trusts this authority, and speaks TLS 1.2 with this cipher suite.
+    pub(super) fn client_config_tls12(&self, suite: SupportedCipherSuite) -> Arc<ClientConfig> {
+        let mut provider = default_provider();
+        provider.cipher_suites = vec![suite];
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+        let builder = builder.with_protocol_versions(&[&TLS12]).unwrap();
+        let builder = builder.with_root_certificates(self.roots());
+        Arc::new(builder.with_no_client_auth())
+    }
+
     /// A client that trusts this authority and presents a certificate.
     pub(super) fn client_config_with(
         &self,
         (certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>),
     ) -> Arc<ClientConfig> {
+        self.client_config_of((vec![certificate], key))
+    }
+
+    /// The same with the certificates that lead to an authority.
+    pub(super) fn client_config_of(
+        &self,
+        (chain, key): (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>),
+    ) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder().with_root_certificates(self.roots());
-        Arc::new(
-            builder
-                .with_client_auth_cert(vec![certificate], key)
-                .unwrap(),
-        )
+        Arc::new(builder.with_client_auth_cert(chain, key).unwrap())
     }
 }
 

@@ -1,6 +1,9 @@
 //! The names of servers and clients.
 
-use rcgen::{PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SanType};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, SanType,
+    date_time_ymd,
+};
 
 use super::{Authority, Client, NAME, server_config, shake_hands};
 use crate::profile::{ClientCertificates, Tls};
@@ -137,4 +140,59 @@ fn certificates_of_clients_are_verified() {
     }
     check(true, None, Err("CertificateRequired"));
     check(false, None, Ok(None));
+}
+
+#[test]
+fn chains_of_clients_are_verified() {
+    let authority = Authority::new();
+    let tls = Tls {
+        certificates: vec![authority.server_files("server", &[NAME])],
+        client_certificates: ClientCertificates::Required,
+        client_ca_files: vec![authority.file()],
+        ..Tls::default()
+    };
+    let server = server_config(&tls);
+    let principal = |chain| {
+        let config = authority.client_config_of(chain);
+        let outcome = shake_hands(&mut Client::new(&config, NAME), &server);
+        outcome.map(|established| established.principal)
+    };
+    let name = Some("tls:cn=agent".into());
+    for intermediates in [0, 1, 3] {
+        let chain = authority.client_chain(intermediates, |_| {});
+        assert_eq!(principal(chain), Ok(name.clone()), "{intermediates}");
+    }
+    let (mut chain, key) = authority.client_chain(2, |_| {});
+    chain.remove(1);
+    refused(principal((chain, key)), "UnknownIssuer");
+    // More than any authority needs.
+    refused(
+        principal(authority.client_chain(10, |_| {})),
+        "invalid peer certificate",
+    );
+    let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2001, 1, 1);
+    refused(
+        principal(authority.client_chain(1, expired)),
+        "certificate expired",
+    );
+    let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(4000, 1, 1);
+    refused(principal(authority.client_chain(1, early)), "not valid yet");
+    let of_server = |params: &mut CertificateParams| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    };
+    refused(
+        principal(authority.client_chain(1, of_server)),
+        "invalid peer certificate",
+    );
+    // A certificate that is no authority signs none.
+    let (mut chain, _) = authority.client_chain(0, |_| {});
+    let (signed, key) = authority.client_chain(1, |_| {});
+    chain.insert(0, signed[0].clone());
+    refused(principal((chain, key)), "UnknownIssuer");
+}
+
+#[track_caller]
+fn refused(principal: Result<Option<Box<str>>, String>, expected: &str) {
+    let error = principal.unwrap_err();
+    assert!(error.contains(expected), "{error}");
 }

@@ -4,13 +4,13 @@ use rustls::AlertDescription;
 
 use super::{Client, NAME, RawPeer, open_all, pair, raw_pair, shake_hands};
 use crate::transport::tls::fault::Fault;
-use crate::transport::tls::record::{Content, PLAINTEXT_BYTES_MAX, RECORD_BYTES_MAX, record_bytes};
+use crate::transport::tls::record::{Content, PLAINTEXT_BYTES_MAX, RECORD_BYTES_MAX};
 use crate::transport::tls::session::{Opened, Session};
 
 /// More than one record, and more than rustls buffers.
-const LARGE_BYTES: usize = 3 << 20;
+pub(super) const LARGE_BYTES: usize = 3 << 20;
 
-fn sealed(session: &mut Session, plaintext: &[u8]) -> Vec<u8> {
+pub(super) fn sealed(session: &mut Session, plaintext: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     session.seal(plaintext, &mut out).unwrap();
     assert!(out.len() <= Session::sealed_bytes(plaintext.len()));
@@ -40,22 +40,31 @@ fn the_length_of_a_record_is_known_from_its_header_on() {
     let (mut session, mut peer) = raw_pair();
     let mut record = peer.record(Content::ApplicationData, b"abc");
     for bytes in 0..5 {
-        assert_eq!(record_bytes(&record[..bytes]), Ok(None));
+        assert_eq!(session.record_bytes(&record[..bytes]), Ok(None));
     }
-    assert_eq!(record_bytes(&record), Ok(Some(record.len())));
+    assert_eq!(session.record_bytes(&record), Ok(Some(record.len())));
     let opened = session.open(&mut record).unwrap();
     assert_eq!(opened, Opened::Data(&mut b"abc".to_vec()[..]));
     let longest = [23, 3, 3, 0x41, 0x00];
-    assert_eq!(record_bytes(&longest), Ok(Some(RECORD_BYTES_MAX)));
+    assert_eq!(session.record_bytes(&longest), Ok(Some(RECORD_BYTES_MAX)));
 }
 
 /// The alert for this input, of which each part is a record.
 fn alert_for(records: impl Fn(&mut RawPeer) -> Vec<Vec<u8>>) -> Option<AlertDescription> {
-    let (mut session, mut peer) = raw_pair();
+    let (level, alert) = alert_of(raw_pair(), records)?;
+    assert_eq!(level, 2, "a fatal alert");
+    Some(alert)
+}
+
+/// The same for this pair, with the level of the alert.
+pub(super) fn alert_of(
+    (mut session, mut peer): (Session, RawPeer),
+    records: impl Fn(&mut RawPeer) -> Vec<Vec<u8>>,
+) -> Option<(u8, AlertDescription)> {
     let mut fault: Option<Fault> = None;
     for mut record in records(&mut peer) {
         assert!(fault.is_none(), "a record after a fault");
-        fault = match record_bytes(&record) {
+        fault = match session.record_bytes(&record) {
             Err(fault) => Some(fault),
             Ok(_) => session.open(&mut record).err(),
         };
@@ -69,10 +78,7 @@ fn alert_for(records: impl Fn(&mut RawPeer) -> Vec<Vec<u8>>) -> Option<AlertDesc
     session.close(&mut out).unwrap();
     match peer.take(out)[..] {
         [] => None,
-        [(Content::Alert, ref alert)] => {
-            assert_eq!(alert[0], 2, "a fatal alert");
-            Some(alert[1].into())
-        }
+        [(Content::Alert, ref alert)] => Some((alert[0], alert[1].into())),
         ref other => panic!("{other:?}"),
     }
 }
@@ -229,7 +235,7 @@ fn a_key_for_sending_is_renewed_before_its_limit() {
     let contents = peer.take(sealed(&mut session, b"abc"));
     assert_eq!(contents, [(Content::ApplicationData, b"abc".to_vec())]);
     let mut out = sealed(&mut session, b"abc");
-    let rest = out.split_off(record_bytes(&out).unwrap().unwrap());
+    let rest = out.split_off(session.record_bytes(&out).unwrap().unwrap());
     let contents = peer.take(out);
     assert_eq!(contents, [(Content::Handshake, vec![24, 0, 0, 1, 0])]);
     // The next record has another key.

@@ -1,17 +1,23 @@
-// Streamable HTTP in front of a server on standard input and output, for the conformance suite,
-// which reaches servers by URL only:
-//     node stdio-bridge.mjs PROGRAM ARGUMENT...
-// Prints its URL and serves until it is killed. It has no opinion on messages and adds what HTTP
-// has and one shared channel has not: a session of 2025-11-25 is a process of its own, requests of
-// 2026-07-28 share one process and get ids of their own there, and a message of the server goes to
-// the request that it names, or else to the one that came last. It checks no header, keeps no
-// event, and knows one status for each error code.
-import { spawn } from "node:child_process";
+// Streamable HTTP without TLS in front of a server on another transport, for the conformance suite,
+// which reaches servers by such URLs only:
+//     node bridge.mjs ADDRESS
+//     node bridge.mjs stdio PROGRAM ARGUMENT...
+// An address begins with https://, ws://, wss://, tcp://, tcps:// or unix://. Prints its URL and
+// serves until it is killed.
+//
+// It carries the bytes of HTTPS as they are. To a channel it adds what HTTP has and one shared channel
+// has not: a session of 2025-11-25 is a channel of its own, requests of 2026-07-28 share one channel
+// and get ids of their own there, and a message of the server goes to the request that it names, or
+// else to the one that came last. It has no opinion on messages, checks no header, keeps no event, and
+// knows one status for each error code.
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
-import { createInterface } from "node:readline";
+import { createServer as createTunnel } from "node:net";
+import { pipeline } from "node:stream";
+import { connect as connectSecured } from "node:tls";
+import { openChannel } from "./channel.mjs";
 
-const [program, ...programArguments] = process.argv.slice(2);
+const [address, ...command] = process.argv.slice(2);
 const SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId";
 const MODERN = "2026-07-28";
 // MCP 2026-07-28 basic/transports/streamable-http; other errors are answers like any other.
@@ -49,22 +55,23 @@ class Answer {
   }
 }
 
-// A process of the server, and the requests that it has not answered.
-class Child {
+// A channel to the server, and the requests that it has not answered.
+class Connection {
   requests = new Map();
   streams = new Set();
   nextId = 1;
 
   constructor(isModern) {
     this.isModern = isModern;
-    this.process = spawn(program, programArguments, { stdio: ["pipe", "pipe", "inherit"] });
-    this.process.stdin.on("error", () => {});
-    const lines = createInterface({ input: this.process.stdout });
-    lines.on("line", (line) => this.receive(JSON.parse(line)));
+    this.channel = openChannel(address, command, {
+      receive: (text) => this.receive(JSON.parse(text)),
+      // The suite reports a request whose answer breaks off.
+      closed: () => this.requests.forEach(({ answer }) => answer.response.destroy()),
+    });
   }
 
   send(message) {
-    this.process.stdin.write(`${JSON.stringify(message)}\n`);
+    this.channel.send(JSON.stringify(message));
   }
 
   request(message, answer) {
@@ -144,7 +151,8 @@ class Child {
 }
 
 const sessions = new Map();
-const modern = new Child(true);
+// Opened by the first request: a server waits for the first message for a bounded time.
+let modern;
 
 async function post(request, response) {
   let body = "";
@@ -161,41 +169,41 @@ async function post(request, response) {
   const claims = message.params?._meta?.["io.modelcontextprotocol/protocolVersion"] !== undefined;
   const isModern = claims || request.headers["mcp-protocol-version"] === MODERN;
   let id = request.headers["mcp-session-id"];
-  let child = isModern ? modern : sessions.get(id);
+  let connection = isModern ? (modern ??= new Connection(true)) : sessions.get(id);
   if (!isModern && message.method === "initialize") {
     id = randomUUID();
-    child = new Child(false);
-    sessions.set(id, child);
-    return child.request(message, new Answer(response, { "MCP-Session-Id": id }));
+    connection = new Connection(false);
+    sessions.set(id, connection);
+    return connection.request(message, new Answer(response, { "MCP-Session-Id": id }));
   }
-  if (!child) {
+  if (!connection) {
     return response.writeHead(id === undefined ? 400 : 404).end();
   }
   if (message.method !== undefined && message.id !== undefined) {
-    return child.request(message, new Answer(response));
+    return connection.request(message, new Answer(response));
   }
-  child.send(message);
+  connection.send(message);
   response.writeHead(202).end();
 }
 
 function openStream(request, response) {
-  const child = sessions.get(request.headers["mcp-session-id"]);
-  if (!child) {
+  const connection = sessions.get(request.headers["mcp-session-id"]);
+  if (!connection) {
     return response.writeHead(405, { Allow: "POST" }).end();
   }
   const stream = new Answer(response);
   stream.event();
   response.flushHeaders();
-  child.streams.add(stream);
-  response.on("close", () => child.streams.delete(stream));
+  connection.streams.add(stream);
+  response.on("close", () => connection.streams.delete(stream));
 }
 
 function endSession(request, response) {
   const id = request.headers["mcp-session-id"];
-  const child = sessions.get(id);
-  child?.process.stdin.end();
+  const connection = sessions.get(id);
+  connection?.channel.close();
   sessions.delete(id);
-  response.writeHead(child ? 204 : 404).end();
+  response.writeHead(connection ? 204 : 404).end();
 }
 
 const verbs = { POST: post, GET: openStream, DELETE: endSession };
@@ -203,4 +211,10 @@ const http = createServer(async (request, response) => {
   const handle = verbs[request.method];
   await (handle ? handle(request, response) : response.writeHead(405).end());
 });
-http.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${http.address().port}/mcp`));
+
+const tunnel = createTunnel((client) => {
+  const { hostname, port } = new URL(address);
+  pipeline(client, connectSecured({ host: hostname, port }), client, () => {});
+});
+const bridge = address.startsWith("https") ? tunnel : http;
+bridge.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${bridge.address().port}/mcp`));
