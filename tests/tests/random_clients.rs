@@ -1,6 +1,6 @@
 //! Clients of both eras with random behaviour, hanging up and giving up included, against four
-//! shards with small limits, and clients of lines beside them. Every answer is checked against a model, and the server is empty at
-//! the end.
+//! shards with small limits, and clients of lines beside them. Every answer is checked against a
+//! model, and the server is empty at the end.
 //!
 //! The seed is printed; `CORELANE_SEED=...` repeats the behaviour of the clients.
 
