@@ -389,7 +389,7 @@ fn a_drain_announces_the_end() {
 fn an_idle_connection_takes_at_most_two_kib() {
     const FIRST: usize = 300;
     const FURTHER: usize = 1000;
-    const ROUNDS: usize = 3;
+    const ROUNDS: usize = 8;
     const IDLE_BYTES_MAX: usize = 2048;
     let server = Setup::shards(1).secured().start();
     let open = |count: usize| -> Vec<Connection> {
@@ -402,14 +402,15 @@ fn an_idle_connection_takes_at_most_two_kib() {
     };
     // They bring the buffers that are kept for all.
     let mut all = open(FIRST);
-    // The allocator takes more memory at once by chance: the least of some figures counts.
-    let grown = (0..ROUNDS).map(|_| {
+    // The allocator takes more memory at once by chance, most of all on a busy machine: one of the
+    // rounds shows what connections need.
+    let mut grown = (0..ROUNDS).map(|_| {
         let before = server.resident_bytes();
         all.extend(open(FURTHER));
         // The ciphers go when a connection has been quiet for a second.
         thread::sleep(Duration::from_secs(2));
         server.resident_bytes().saturating_sub(before) / FURTHER
     });
-    let bytes = grown.min().expect("there are some");
-    assert!(bytes <= IDLE_BYTES_MAX, "{bytes} bytes a connection");
+    let is_small = grown.any(|bytes| bytes <= IDLE_BYTES_MAX);
+    assert!(is_small, "each takes more than {IDLE_BYTES_MAX} bytes");
 }

@@ -11,7 +11,8 @@ use crate::profile::Binding;
 use corelane_io::ring::fake::{Operation, PeerEnd};
 use corelane_io::slots::SlotKey;
 
-const HANDSHAKE: &[u8] = b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+pub(super) const HANDSHAKE: &[u8] =
+    b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
@@ -44,7 +45,7 @@ fn reset(client: &Client) {
 
 fn vanish(_: &Client) {}
 
-fn frame(opcode: Opcode, payload: &str) -> Vec<u8> {
+pub(super) fn frame(opcode: Opcode, payload: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     write_frame(&mut frame, opcode, payload.as_bytes(), Some([9, 8, 7, 6]));
     frame
