@@ -223,8 +223,9 @@ if active:
     cpu_s = outcome["server"]["cpu_s"] - outcome["steps"][-1]["server_cpu_s"]
     times = " ".join(f"{active['latency'][name] / 1e3:,.0f}" for name in
                      ("p50_ns", "p99_ns", "p999_ns"))
-    print(f"calls: p50, p99, p99.9: {times} us; {1e6 * cpu_s / active['answered']:.1f} us of the"
-          " server for each")
+    # The time of a thread that has ended is not known, such as one that did handshakes.
+    each = f"{1e6 * cpu_s / active['answered']:.1f}" if cpu_s > 0 else "unknown"
+    print(f"calls: p50, p99, p99.9: {times} us; {each} us of the server for each")
 END
 }
 

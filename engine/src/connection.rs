@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod buffers;
+mod changes;
 pub(crate) mod channel;
 pub(crate) mod context;
 pub(crate) mod cors;

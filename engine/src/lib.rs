@@ -67,7 +67,8 @@
 //! | `files` | files of a directory as bytes: opened safely, read, listed, watched |
 //! | `handler` | the interface for tool authors, and the execution of handlers |
 //! | `transport` | listeners; standard input and output |
-//! | `guard`, [`profile`], [`meter`], [`log`] | access checks; tuning; counters; logs |
+//! | [`profile`], [`meter`], [`log`] | tuning; counters; logs |
+//! | [`guard`], a crate | access checks |
 //! | `corelane-io`, a crate | the mechanism of one core: ring, executor, lanes, buffers |
 //!
 //! `docs/architecture.md` in the repository has the invariants and says where new code goes.
@@ -77,7 +78,11 @@ mod arguments;
 mod catalog;
 mod connection;
 mod files;
-pub mod guard;
+pub mod guard {
+    //! Access checks: the crate `corelane-guard`, of which programs see what settings name.
+    pub(crate) use corelane_guard::{forwarded, holder, peer, shares};
+    pub use corelane_guard::{network, origin, principal};
+}
 mod handler;
 pub mod log;
 mod mcp;

@@ -17,5 +17,7 @@ mod proxies;
 mod proxy_ends;
 #[path = "interop/proxy_process.rs"]
 mod proxy_process;
+#[path = "interop/rust_client.rs"]
+mod rust_client;
 #[path = "interop/tls.rs"]
 mod tls;

@@ -1,9 +1,11 @@
 //! Clients of both eras with random behaviour, hanging up and giving up included, against four
-//! shards with small limits. Every answer is checked against a model, and the server is empty at
-//! the end.
+//! shards with small limits, and clients of lines beside them. Every answer is checked against a
+//! model, and the server is empty at the end.
 //!
 //! The seed is printed; `CORELANE_SEED=...` repeats the behaviour of the clients.
 
+#[path = "random_clients/channel.rs"]
+mod channel;
 #[path = "random_clients/client.rs"]
 mod client;
 #[path = "random_clients/random.rs"]
@@ -16,6 +18,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use channel::ChannelClient;
 use client::Client;
 use corelane::ServerHandle;
 use corelane::meter::{Counter, MeterSnapshot};
@@ -23,6 +26,7 @@ use corelane_tests::wait_until;
 use server::SHARDS;
 
 const CLIENTS: u64 = 8;
+const CHANNELS: u64 = 4;
 const STEPS: u32 = 300;
 
 /// Lets all clients do their steps; returns the numbers of sessions and modern tasks that they
@@ -93,7 +97,14 @@ fn every_answer_fits_the_model_and_nothing_is_left() {
     println!("CORELANE_SEED={seed}");
     let (server, handle) = server::start();
     let reached = (server.address(), handle);
-    let (sessions, mut modern_tasks) = let_loose(&reached, seed);
+    let lines = server.addresses()[1].to_string();
+    let (sessions, mut modern_tasks) = thread::scope(|scope| {
+        for number in 0..CHANNELS {
+            let mut client = ChannelClient::new(&lines, seed ^ number);
+            scope.spawn(move || (0..STEPS).for_each(|_| client.step()));
+        }
+        let_loose(&reached, seed)
+    });
     modern_tasks += outlast_tasks(&reached, seed);
     let meter = server.drain().expect("the server drains");
     check_nothing_is_left(&meter, seed);

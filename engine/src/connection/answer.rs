@@ -12,10 +12,6 @@ use super::response::{self, Extra};
 use crate::mcp::{EventId, Part, StreamOwner};
 use crate::meter::Counter;
 
-/// Notifications of changes that wait on one connection. A client subscribes to far fewer; further
-/// ones wait like other output.
-const CHANGES_HELD_MAX: usize = 128;
-
 impl Connection {
     /// A part of the answer to the request numbered `sequence`, which is awaited.
     pub(crate) fn deliver_to(&mut self, sequence: u32, part: Part, context: &mut Context<'_>) {
@@ -29,7 +25,9 @@ impl Connection {
     pub(crate) fn deliver(&mut self, part: Part, context: &mut Context<'_>) {
         match part {
             Part::Event { id, message } => self.deliver_event(id, &message, context),
-            Part::Change { id, message } => self.deliver_change(id, message, context),
+            Part::Change { id, message } => {
+                self.deliver_change(self.sequence, (id, message), context);
+            }
             Part::Response(message) => self.deliver_response(&message, context),
             Part::StreamOpen(owner) => self.open_stream(owner, context),
             Part::Final { refused, body } => {
@@ -152,7 +150,15 @@ impl Connection {
         }
     }
 
-    fn deliver_event(&mut self, id: Option<EventId>, message: &[u8], context: &mut Context<'_>) {
+    pub(super) fn deliver_event(
+        &mut self,
+        id: Option<EventId>,
+        message: &[u8],
+        context: &mut Context<'_>,
+    ) {
+        if self.has_channel() {
+            return self.write_message(None, message, context);
+        }
         let Some(reply) = self.waiting().map(|waiting| waiting.reply) else {
             return;
         };
@@ -161,57 +167,7 @@ impl Connection {
             return;
         }
         self.begin_stream(context);
-        self.write_event(id, message, context);
-    }
-
-    /// Delivers a change to a peer that has taken all of its output. Any other peer gets it later,
-    /// and only once for any number of repetitions: a peer that reads nothing costs no send and no
-    /// memory for each change.
-    fn deliver_change(&mut self, id: Option<EventId>, message: Vec<u8>, context: &mut Context<'_>) {
-        if !self.is_sending() || self.phase != Phase::Streaming {
-            return self.deliver_event(id, &message, context);
-        }
-        let Some(http) = self.buffers(context).http_mut() else {
-            return;
-        };
-        let changes = &mut http.changes;
-        // The last of equal ones is kept, so that ids rise on the stream.
-        changes.retain(|(_, other)| *other != message);
-        changes.push((id, message));
-        if changes.len() > CHANGES_HELD_MAX {
-            self.release_changes(context);
-        }
-    }
-
-    /// Whether notifications of changes wait.
-    pub(crate) fn holds_changes(&self) -> bool {
-        let http = self.buffers.as_ref().and_then(|buffers| buffers.http());
-        http.is_some_and(|http| !http.changes.is_empty()) || self.holds_channel_changes()
-    }
-
-    /// Writes the notifications of changes that have waited.
-    pub(crate) fn release_changes(&mut self, context: &mut Context<'_>) {
-        if !self.holds_changes() {
-            return;
-        }
-        if self.has_channel() {
-            return self.release_channel_changes(context);
-        }
-        let http = self.buffers(context).http_mut();
-        let changes = http.map(|http| std::mem::take(&mut http.changes));
-        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
-            for (id, message) in changes.unwrap_or_default() {
-                response::write_event(context.out(), &reply, id, &message);
-            }
-        }
-    }
-
-    /// Writes an event of the stream that is open, behind the changes that have waited.
-    fn write_event(&mut self, id: Option<EventId>, message: &[u8], context: &mut Context<'_>) {
-        self.release_changes(context);
-        if let Some(reply) = self.waiting().map(|waiting| waiting.reply) {
-            response::write_event(context.out(), &reply, id, message);
-        }
+        self.write_message(id, message, context);
     }
 
     /// One response to a batch. Clients that take JSON only get all of them together.
@@ -223,7 +179,7 @@ impl Connection {
         if reply.accept.event_stream {
             waiting.batch.get_or_insert_default().streamed_bytes += message.len();
             self.begin_stream(context);
-            return self.write_event(None, message, context);
+            return self.write_message(None, message, context);
         }
         let gathered = &mut waiting.batch.get_or_insert_default().gathered;
         gathered.push(if gathered.is_empty() { b'[' } else { b',' });
@@ -250,7 +206,7 @@ impl Connection {
             return;
         };
         match self.phase {
-            Phase::Streaming => self.write_event(None, body, context),
+            Phase::Streaming => self.write_message(None, body, context),
             Phase::Padding => response::write_json_part(context.out(), &reply, body),
             _ => {
                 let (fields, status) = (context.head_fields(), http::status_of(refused));

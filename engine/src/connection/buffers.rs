@@ -18,6 +18,8 @@ pub(crate) struct ConnectionBuffers {
     pub(crate) output: Option<Chunk>,
     /// The state of its protocol.
     pub(super) work: Work,
+    /// Notifications of changes that wait, no two of them equal.
+    pub(super) changes: Vec<HeldChange>,
     /// Reading stopped because there is enough to do; data may be waiting in the socket.
     pub(crate) is_paused: bool,
     /// The last kept bytes were not read: the turn had no request left for them.
@@ -44,15 +46,22 @@ pub(super) struct HttpWork {
     pub(super) framer: Framer,
     /// The request that waits for its answer.
     pub(super) waiting: Option<WaitingRequest>,
-    /// Notifications of changes, no two of them equal, that wait until all output before them is
-    /// sent.
-    pub(super) changes: Vec<(Option<EventId>, Vec<u8>)>,
 }
 
 impl Default for Work {
     fn default() -> Work {
         Work::Http(HttpWork::default())
     }
+}
+
+/// A notification of a change that waits until all output before it is sent.
+#[derive(Debug)]
+pub(super) struct HeldChange {
+    /// The number of its request.
+    pub(super) sequence: u32,
+    /// Its id on a stream.
+    pub(super) id: Option<EventId>,
+    pub(super) message: Vec<u8>,
 }
 
 /// A request with an answer that comes later, or in parts.
@@ -158,10 +167,10 @@ impl ConnectionBuffers {
     /// Whether it is empty, so that the connection can release it.
     pub(crate) fn is_spent(&self) -> bool {
         let is_idle = match &self.work {
-            Work::Http(http) => http.changes.is_empty() && http.waiting.is_none(),
+            Work::Http(http) => http.waiting.is_none(),
             Work::Channel(channel) => channel.is_spent(),
         };
-        let is_in_use = self.is_paused || self.taken_bytes > 0;
+        let is_in_use = self.is_paused || self.taken_bytes > 0 || !self.changes.is_empty();
         is_idle && self.input.is_none() && self.output.is_none() && !is_in_use
     }
 }

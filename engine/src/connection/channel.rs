@@ -23,9 +23,6 @@ pub(crate) struct MessageChannel {
     pub(crate) session: Option<SessionId>,
     /// Requests without a final answer.
     pub(crate) in_flight: InFlight,
-    /// Notifications of changes, no two of them equal, that wait until all output before them is
-    /// sent; with the numbers of their requests.
-    pub(super) changes: Vec<(u32, Vec<u8>)>,
     /// Bytes of the answers that wait behind the send under way.
     pub(super) answer_bytes: u32,
     /// The message that is decoded elsewhere.
@@ -82,7 +79,6 @@ impl MessageChannel {
             framing,
             session: None,
             in_flight: InFlight::default(),
-            changes: Vec::new(),
             answer_bytes: 0,
             decoding: None,
             is_ending: false,
@@ -91,7 +87,7 @@ impl MessageChannel {
 
     /// Whether it is as a new one. That of a WebSocket stays, because the connection was upgraded.
     pub(super) fn is_spent(&self) -> bool {
-        let owes_nothing = self.in_flight.is_empty() && self.changes.is_empty();
+        let owes_nothing = self.in_flight.is_empty();
         self.is_between_lines() && owes_nothing && self.session.is_none() && !self.is_ending
     }
 

@@ -225,10 +225,13 @@ impl Connection {
         }
     }
 
-    /// Takes the output behind the send that is under way, if that is no more than `max` bytes.
-    pub(crate) fn take_output(&mut self, max: usize) -> Option<Chunk> {
-        let buffers = self.buffers.as_mut()?;
-        buffers.output.take_if(|output| output.len() <= max)
+    /// Takes the output behind a send that was not submitted yet, to go with it, if that is no more
+    /// than `max` bytes.
+    pub(crate) fn take_queued(&mut self, max: usize) -> Option<Chunk> {
+        let output = &mut self.buffers.as_mut()?.output;
+        let output = output.take_if(|output| output.len() <= max)?;
+        self.forget_channel_answers();
+        Some(output)
     }
 
     /// Whether the peer takes its output so slowly that no more should be made for it.

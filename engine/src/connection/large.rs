@@ -76,7 +76,7 @@ impl Connection {
             Err((reason, id)) => {
                 let (mut text, id) = (Vec::new(), id.as_ref().map(OwnedId::as_id));
                 context.endpoint.refuse(id, reason, &mut text);
-                self.write_message(&text, context);
+                self.write_message(None, &text, context);
             }
         }
     }

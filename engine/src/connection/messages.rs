@@ -8,8 +8,7 @@
 
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::refusal::Reason;
-use corelane_protocol::framing::line::write_line;
-use corelane_protocol::framing::websocket::{CloseCode, Opcode, write_frame};
+use corelane_protocol::framing::websocket::CloseCode;
 use corelane_protocol::jsonrpc::OwnedId;
 
 use super::body::RequestBody;
@@ -32,9 +31,6 @@ pub(crate) struct EndOfInput {
     /// Its subscriptions, by their places.
     pub(crate) subscriptions: Vec<u32>,
 }
-
-/// Notifications of changes that wait on one connection; more than these wait as other output does.
-const CHANGES_HELD_MAX: usize = 1024;
 
 impl Connection {
     /// Whether its messages are those of a channel.
@@ -122,7 +118,7 @@ impl Connection {
             }
         };
         if !scratch.is_empty() {
-            self.write_framed(&scratch, context);
+            self.write_framed(None, &scratch, context);
         }
         context.pool.scratch = scratch;
         self.settle_message(disposition, id, context);
@@ -195,7 +191,10 @@ impl Connection {
             }
             return;
         };
-        channel.changes.retain(|(of, _)| *of != sequence);
+
+        self.buffers(context)
+            .changes
+            .retain(|it| it.sequence != sequence);
         let Some(request) = self.end_channel_request(sequence, context) else {
             return;
         };
@@ -225,8 +224,8 @@ impl Connection {
         context: &mut Context<'_>,
     ) {
         match part {
-            Part::Event { message, .. } => self.write_message(&message, context),
-            Part::Change { message, .. } => self.write_change(sequence, message, context),
+            Part::Event { message, .. } => self.write_message(None, &message, context),
+            Part::Change { id, message } => self.deliver_change(sequence, (id, message), context),
             Part::Response(message) => {
                 let channel = self.channel_mut();
                 let request = channel.and_then(|channel| channel.in_flight.get_mut(sequence));
@@ -254,61 +253,10 @@ impl Connection {
     }
 
     fn write_answer(&mut self, message: &[u8], context: &mut Context<'_>) {
-        self.write_message(message, context);
+        self.write_message(None, message, context);
         let waits = self.is_sending();
         if let Some(channel) = self.channel_mut().filter(|_| waits) {
             channel.answer_bytes += message.len() as u32;
-        }
-    }
-
-    /// Writes a message behind the changes that have waited.
-    pub(super) fn write_message(&mut self, message: &[u8], context: &mut Context<'_>) {
-        self.release_channel_changes(context);
-        self.write_framed(message, context);
-    }
-
-    fn write_framed(&self, message: &[u8], context: &mut Context<'_>) {
-        let outgoing = self.channel().and_then(MessageChannel::outgoing);
-        match (self.channel(), outgoing) {
-            (_, Some(Outgoing { reply, .. })) => {
-                response::write_event(context.out(), reply, None, message);
-            }
-            (Some(channel), _) if channel.is_websocket() => {
-                write_frame(context.out(), Opcode::Text, message, None);
-            }
-            _ => write_line(context.out(), message),
-        }
-    }
-
-    /// A change that is news to a peer that has taken all of its output. Any other peer gets it
-    /// later, and only once however often it comes until then.
-    fn write_change(&mut self, sequence: u32, message: Vec<u8>, context: &mut Context<'_>) {
-        if !self.is_sending() {
-            return self.write_message(&message, context);
-        }
-        let Some(channel) = self.channel_mut() else {
-            return;
-        };
-        channel.changes.retain(|(_, other)| *other != message);
-        channel.changes.push((sequence, message));
-        if channel.changes.len() > CHANGES_HELD_MAX {
-            self.release_channel_changes(context);
-        }
-    }
-
-    /// Whether notifications of changes wait.
-    pub(super) fn holds_channel_changes(&self) -> bool {
-        self.channel()
-            .is_some_and(|channel| !channel.changes.is_empty())
-    }
-
-    /// Writes the notifications of changes that have waited.
-    pub(super) fn release_channel_changes(&mut self, context: &mut Context<'_>) {
-        let Some(channel) = self.channel_mut() else {
-            return;
-        };
-        for (_, message) in std::mem::take(&mut channel.changes) {
-            self.write_framed(&message, context);
         }
     }
 

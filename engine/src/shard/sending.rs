@@ -27,11 +27,13 @@ impl Shard {
         };
         let connection = self.slots.get_mut(key);
         if let Some(connection) = connection
-            && let Some(output) = connection.take_output(ADDED_BYTES_MAX)
+            && let Some(output) = connection.take_queued(ADDED_BYTES_MAX)
         {
             let held_before = connection.held_output_bytes() + output.capacity();
+            let chunks = &mut self.handling.pool.chunks;
+            chunks.reserve(&mut chunk, output.len());
             chunk.extend_from_slice(&output);
-            self.handling.pool.chunks.give(output);
+            chunks.give(output);
             connection.begin_send(&chunk);
             self.handling.pool.output_bytes += connection.held_output_bytes();
             self.handling.pool.output_bytes -= held_before;

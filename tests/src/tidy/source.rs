@@ -59,6 +59,7 @@ const SKIPPED: &[&str] = &[
     "target",
     "node_modules",
     "python_packages",
+    "python_packages_2",
     "corpus",
     "artifacts",
 ];

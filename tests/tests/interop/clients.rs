@@ -132,7 +132,7 @@ fn fastmcp_is_served() {
 
 #[test]
 fn the_mcp_inspector_is_served() {
-    // With the modern era it falls back to no session, which HTTP+SSE needs.
+    // In the modern era it does not fall back to a session, which HTTP+SSE needs.
     let script = |era| ["inspector-client.mjs", era];
     check(node().as_os_str(), &script("modern"), &[Http, StdIo]);
     check(node().as_os_str(), &script("legacy"), &[Http, Sse, StdIo]);

@@ -61,7 +61,9 @@ pub(crate) fn echo(description: &str) -> Tool {
 /// Starts the server on loopback.
 pub(crate) fn start() -> (RunningServer, ServerHandle) {
     let mut profile = Profile::default();
-    profile.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let lines = "tcp://127.0.0.1:0".parse().expect("an address");
+    profile.server.listen = vec![any_port.into(), lines];
     profile.server.shards = Some(SHARDS);
     // Fewer than there are clients, if their sessions meet on one shard.
     profile.sessions.per_shard_max = 3;

@@ -80,17 +80,12 @@ impl Client {
     }
 
     /// A modern request.
-    fn request(&self, method: &str, mut params: Value) -> Vec<u8> {
-        let token = params["_meta"]["progressToken"].take();
-        params["_meta"] = claim();
-        if !token.is_null() {
-            params["_meta"]["progressToken"] = token;
-        }
+    pub(super) fn request(&self, method: &str, params: Value) -> Vec<u8> {
         let mut headers = format!("{MODERN}Mcp-Method: {method}\r\n");
         if let Some(name) = params["name"].as_str() {
             headers += &format!("Mcp-Name: {name}\r\n");
         }
-        self.post(&headers, &request(1, method, params))
+        self.post(&headers, &message(method, params))
     }
 
     /// A head with a verb and a target, and more header lines.
@@ -108,4 +103,14 @@ impl Client {
         )
         .into_bytes()
     }
+}
+
+/// The message of a modern request.
+pub(super) fn message(method: &str, mut params: Value) -> String {
+    let token = params["_meta"]["progressToken"].take();
+    params["_meta"] = claim();
+    if !token.is_null() {
+        params["_meta"]["progressToken"] = token;
+    }
+    request(1, method, params)
 }

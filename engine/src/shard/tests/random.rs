@@ -1,15 +1,19 @@
-//! Schedules at random: completions in any order, short sends, failures, and clients that leave.
+//! Schedules at random: completions in any order, short sends, failures, and clients that leave, of
+//! each transport.
 //!
 //! Each seed is one schedule. `CORELANE_SEED` runs that one alone.
 
 use std::fmt::Write;
 
+use corelane_protocol::framing::websocket::Opcode;
 use corelane_protocol::mcp::subscription::ListKind;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, message};
 use super::test_shard::{Setup, TestShard, with_shard};
+use super::websocket::{HANDSHAKE, frame};
 use crate::catalog::pending_updates::Changes;
+use crate::profile::Binding;
 use corelane_io::ring::fake::FakePeer;
 use corelane_io::ring::fake::Operation::{self, Accept, AcceptOne, Receive, RecvMultishot, Send};
 use corelane_io::rng::Rng;
@@ -32,9 +36,18 @@ const FAULTS: [(Operation, i32); 9] = [
     (Send, libc::ECONNRESET),
 ];
 
+/// The transport of a client, with the number of its listener.
+#[derive(Clone, Copy)]
+enum Transport {
+    Http = 0,
+    Lines = 1,
+    WebSocket = 2,
+}
+
 /// A client with its requests and answers.
 struct Player {
     client: Client,
+    transport: Transport,
     /// The rest of a request that it has begun to send.
     unsent: Vec<u8>,
     /// The messages of its echoes, in order.
@@ -55,17 +68,21 @@ fn everything_is_given_back_whatever_the_order_of_completions() {
     let chosen = std::env::var("CORELANE_SEED").ok();
     let chosen: Option<u64> = chosen.and_then(|text| text.parse().ok());
     let seeds = chosen.map_or(0..SEEDS, |seed| seed..seed + 1);
+    let mut checked = [0; 3];
     for seed in seeds {
         println!("CORELANE_SEED={seed}");
         with_shard(
             |setup| small(setup, seed),
-            async |shard| play(shard, seed).await,
+            async |shard| play(shard, seed, &mut checked).await,
         );
     }
+    let has_all = checked.iter().all(|answers| *answers > 0);
+    assert!(has_all || chosen.is_some(), "clients of {checked:?}");
 }
 
 /// Few of everything, so that all limits are met; with some seeds enough buffers.
 fn small(setup: &mut Setup, seed: u64) {
+    setup.bindings = vec![Binding::Http, Binding::Lines, Binding::WebSocket];
     setup.descriptors = 8;
     setup.ring_descriptors_max = [8, 3, 1][(seed / 3 % 3) as usize];
     setup.backlog = 4;
@@ -79,7 +96,8 @@ fn small(setup: &mut Setup, seed: u64) {
     setup.profile.connection.write_timeout_ms = 5000;
 }
 
-async fn play(shard: &mut TestShard, seed: u64) {
+/// Counts the clients of each transport that had all of their answers in the end.
+async fn play(shard: &mut TestShard, seed: u64, checked: &mut [usize; 3]) {
     let mut game = Game {
         rng: Rng::seeded(seed),
         players: Vec::new(),
@@ -102,7 +120,7 @@ async fn play(shard: &mut TestShard, seed: u64) {
         assert!(shard.connections() <= shard.network.descriptors());
         game.receive();
     }
-    game.end(shard).await;
+    game.end(shard, checked).await;
 }
 
 impl Game {
@@ -110,7 +128,13 @@ impl Game {
         let present = self.players.iter().filter(|it| !it.has_left).count();
         let choice = self.rng.below(32);
         if present == 0 || choice < 2 && present < CLIENTS_MAX {
-            self.players.push(Player::new(shard.connect()));
+            let transport = match self.rng.below(3) {
+                0 => Transport::Http,
+                1 => Transport::Lines,
+                _ => Transport::WebSocket,
+            };
+            let client = shard.connect_to(transport as u8);
+            self.players.push(Player::new(client, transport));
             return;
         }
         match choice {
@@ -144,20 +168,24 @@ impl Game {
             11 => player.send_part(rng),
             _ if player.listens => {}
             12 => {
-                player.unsent.extend(player.client.listen());
+                let filter = json!({"toolsListChanged": true});
+                player.requests("subscriptions/listen", json!({"notifications": filter}));
                 player.listens = true;
                 player.send_part(rng);
             }
             13 => {
-                player.unsent.extend(player.client.call("wait", json!({})));
+                player.requests("tools/call", json!({"name": "wait", "arguments": {}}));
                 player.send_part(rng);
             }
             _ => {
                 self.echoes += 1;
                 let message = format!("echo {};", self.echoes);
                 player.expected += &message;
-                let echo = player.client.call("echo", json!({ "message": message }));
-                player.unsent.extend(echo);
+                let arguments = json!({ "message": message });
+                player.requests(
+                    "tools/call",
+                    json!({"name": "echo", "arguments": arguments}),
+                );
                 player.send_part(rng);
             }
         }
@@ -170,7 +198,7 @@ impl Game {
     }
 
     /// Nothing fails any more: a client that is still connected has the answers to all requests.
-    async fn end(&mut self, shard: &mut TestShard) {
+    async fn end(&mut self, shard: &mut TestShard, checked: &mut [usize; 3]) {
         shard.network.settle();
         shard.gate.open();
         for player in &mut self.players {
@@ -186,16 +214,21 @@ impl Game {
             let is_open = player.client.descriptor().is_some() && player.client.end().is_none();
             if is_open && !player.has_left && !player.listens {
                 assert_eq!(player.echoes(), player.expected, "{:?}", player.client);
+                checked[player.transport as usize] += usize::from(!player.expected.is_empty());
             }
         }
     }
 }
 
 impl Player {
-    fn new(client: Client) -> Player {
+    fn new(client: Client, transport: Transport) -> Player {
         Player {
             client,
-            unsent: Vec::new(),
+            transport,
+            unsent: match transport {
+                Transport::WebSocket => HANDSHAKE.to_vec(),
+                Transport::Http | Transport::Lines => Vec::new(),
+            },
             expected: String::new(),
             received: String::new(),
             listens: false,
@@ -206,6 +239,16 @@ impl Player {
     fn leave(&mut self, how: fn(&FakePeer)) {
         how(&self.client);
         self.has_left = true;
+    }
+
+    /// Adds a request to the unsent bytes.
+    fn requests(&mut self, method: &str, params: Value) {
+        let bytes = match self.transport {
+            Transport::Http => self.client.request(method, params),
+            Transport::Lines => (message(method, params) + "\n").into_bytes(),
+            Transport::WebSocket => frame(Opcode::Text, &message(method, params)),
+        };
+        self.unsent.extend(bytes);
     }
 
     /// Sends all unsent bytes, or a part of them.

@@ -8,10 +8,11 @@ use super::test_shard::{Setup, TestShard, with_shard};
 use crate::mcp::tests::test_endpoint::{claim, request};
 use crate::meter::Counter;
 use crate::profile::Binding;
-use corelane_io::ring::fake::PeerEnd;
+use corelane_io::ring::fake::{Operation, PeerEnd};
 use corelane_io::slots::SlotKey;
 
-const HANDSHAKE: &[u8] = b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+pub(super) const HANDSHAKE: &[u8] =
+    b"GET /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
@@ -44,7 +45,7 @@ fn reset(client: &Client) {
 
 fn vanish(_: &Client) {}
 
-fn frame(opcode: Opcode, payload: &str) -> Vec<u8> {
+pub(super) fn frame(opcode: Opcode, payload: &str) -> Vec<u8> {
     let mut frame = Vec::new();
     write_frame(&mut frame, opcode, payload.as_bytes(), Some([9, 8, 7, 6]));
     frame
@@ -211,5 +212,48 @@ fn an_address_for_websocket_upgrades_its_connections() {
         shard.settle().await;
         assert_eq!(client.received(), b"\x88\x00");
         assert_eq!(client.end(), Some(PeerEnd::Finished));
+    });
+}
+
+/// The calls fill several receive buffers, and each of these is a step of its own.
+#[test]
+fn answers_of_a_turn_leave_in_one_send() {
+    const CALLS: usize = 20;
+    with_shard(timeouts, async |shard| {
+        let (client, key) = upgraded(shard).await;
+        let calls = call("echo").repeat(CALLS);
+        assert!(calls.len() > 2 * shard.shard.profile.ring.buffer_bytes as usize);
+        let mut answers = Vec::new();
+        // The first one makes the shard keep a receive armed, and the second one has it offer more
+        // than one buffer.
+        for _ in 0..3 {
+            client.sends(&calls);
+            shard.settle().await;
+            answers = client.received();
+        }
+        shard.network.hold(Operation::Send);
+        client.sends(&calls);
+        shard.settle().await;
+        shard.network.release();
+        // The send that is under way ends, and no other begins.
+        shard.shard.enter(true).expect("the model never fails");
+        assert_eq!(client.received(), answers);
+        shard.settle().await;
+        assert_eq!(client.received(), b"");
+        assert!(shard.phase(key).is_some());
+    });
+}
+
+/// Its peer gets what it would have got without the wait for the end of the turn.
+#[test]
+fn a_connection_that_is_closed_sends_what_it_had_gathered() {
+    with_shard(timeouts, async |shard| {
+        let (client, key) = upgraded(shard).await;
+        shard.sends(key, 10);
+        assert_eq!(client.received(), b"");
+        shard.shard.close(key);
+        shard.settle().await;
+        assert_eq!(client.received().len(), 10);
+        assert_eq!(shard.shard.handling.pool.output_bytes, 0);
     });
 }

@@ -52,7 +52,7 @@ impl Networks {
     ///
     /// # Errors
     /// An entry is neither.
-    pub(crate) fn new(key: &'static str, entries: &[String]) -> Result<Networks, NetworkError> {
+    pub fn new(key: &'static str, entries: &[String]) -> Result<Networks, NetworkError> {
         let ranges = entries.iter().map(|entry| {
             Range::parse(entry).ok_or_else(|| NetworkError {
                 key,
@@ -63,12 +63,12 @@ impl Networks {
     }
 
     /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether an address is in one of them.
-    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+    pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|range| range.contains(address))
     }

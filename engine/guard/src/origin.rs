@@ -54,7 +54,7 @@ pub struct OriginPolicy {
 /// An allowed origin that is not the origin of the request's `Host`: its place among those of
 /// `OriginPolicy::cross_origins`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CrossOrigin(pub(crate) u8);
+pub struct CrossOrigin(pub u8);
 
 /// The schemes of web pages.
 const WEB_SCHEMES: [&str; 2] = ["http", "https"];
@@ -114,7 +114,7 @@ const NAME_BYTES_SHOWN_MAX: usize = 128;
 
 impl OriginRefusal {
     /// Whether it is for `Host`, not for `Origin`.
-    pub(crate) fn is_of_host(self) -> bool {
+    pub fn is_of_host(self) -> bool {
         use OriginRefusal::{HostMalformed, HostMissing, HostNotAllowed};
         matches!(self, HostMissing | HostMalformed | HostNotAllowed)
     }
@@ -182,7 +182,7 @@ impl OriginPolicy {
     }
 
     /// The origins that requests of any `Host` may come from, as browsers spell them.
-    pub(crate) fn cross_origins(&self) -> impl Iterator<Item = String> {
+    pub fn cross_origins(&self) -> impl Iterator<Item = String> {
         let own = self.own.iter().flat_map(|own| {
             WEB_SCHEMES.map(|scheme| WebOrigin::of(scheme.as_bytes(), own.clone()).spelling())
         });

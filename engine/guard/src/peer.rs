@@ -10,7 +10,7 @@ use super::holder::HolderKey;
 
 /// The peer of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KnownPeer {
+pub enum KnownPeer {
     /// A client with this principal.
     Principal(Box<str>),
     /// An anonymous client, with the holder that its address makes.
@@ -18,11 +18,11 @@ pub(crate) enum KnownPeer {
 }
 
 /// The peers of the connections of a shard, by the indexes of their slots: at most one for each.
-pub(crate) type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
+pub type KnownPeers = HashMap<u32, KnownPeer, foldhash::fast::RandomState>;
 
 impl KnownPeer {
     /// The principal, or else an anonymous client with this holder.
-    pub(crate) fn new(principal: Option<&str>, holder: Option<HolderKey>) -> KnownPeer {
+    pub fn new(principal: Option<&str>, holder: Option<HolderKey>) -> KnownPeer {
         match principal {
             Some(principal) => KnownPeer::Principal(principal.into()),
             None => KnownPeer::Anonymous(holder.unwrap_or(HolderKey::ANONYMOUS)),
@@ -30,11 +30,12 @@ impl KnownPeer {
     }
 
     /// A process of the user of this host with this number: a principal such as `unix:uid=1000`.
-    pub(crate) fn user(user: u32) -> KnownPeer {
+    pub fn user(user: u32) -> KnownPeer {
         KnownPeer::Principal(format!("unix:uid={user}").into())
     }
 
-    pub(crate) fn principal(&self) -> Option<&str> {
+    /// The principal that the peer has proved to be, if it has.
+    pub fn principal(&self) -> Option<&str> {
         match self {
             KnownPeer::Principal(name) => Some(name),
             KnownPeer::Anonymous(_) => None,
@@ -42,7 +43,7 @@ impl KnownPeer {
     }
 
     /// The holder of an anonymous client.
-    pub(crate) fn holder(&self) -> HolderKey {
+    pub fn holder(&self) -> HolderKey {
         match self {
             KnownPeer::Principal(_) => HolderKey::ANONYMOUS,
             KnownPeer::Anonymous(holder) => *holder,

@@ -7,20 +7,20 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-use crate::guard::network::Network;
+use crate::network::Network;
 
 /// The key of a holder, the same on every shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct HolderKey(u64);
+pub struct HolderKey(u64);
 
 impl HolderKey {
     /// All anonymous peers without a known address, together.
-    pub(crate) const ANONYMOUS: HolderKey = HolderKey(0);
+    pub const ANONYMOUS: HolderKey = HolderKey(0);
 }
 
 /// Makes the keys of holders.
 #[derive(Debug)]
-pub(crate) struct Holders {
+pub struct Holders {
     hasher: RandomState,
 }
 
@@ -42,12 +42,12 @@ enum Name<'a> {
 
 impl Holders {
     /// The key of a principal.
-    pub(crate) fn of_principal(&self, name: &str) -> HolderKey {
+    pub fn of_principal(&self, name: &str) -> HolderKey {
         self.key(Name::Principal(name))
     }
 
     /// The key of the anonymous peers in a network.
-    pub(crate) fn of_network(&self, network: Network) -> HolderKey {
+    pub fn of_network(&self, network: Network) -> HolderKey {
         self.key(Name::Network(network))
     }
 

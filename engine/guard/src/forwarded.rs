@@ -11,7 +11,7 @@ use super::network::Networks;
 
 /// The client of a request that came from `peer` with these header fields: itself, unless it is a
 /// proxy in `trusted`.
-pub(crate) fn client_of<'a>(
+pub fn client_of<'a>(
     peer: IpAddr,
     fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     trusted: &Networks,
@@ -48,7 +48,7 @@ fn parse(hop: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::client_of;
-    use crate::guard::network::Networks;
+    use crate::network::Networks;
 
     #[track_caller]
     fn check(peer: &str, lines: &[&str], expected: &str) {

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::guard::holder::HolderKey;
+use crate::holder::HolderKey;
 
 /// The largest ratio of a holder's part to the free part.
 const TIMES_FREE: usize = 8;
@@ -23,7 +23,7 @@ const SMALL_SHARE: usize = 8;
 
 /// The holders of a resource with the limit `max`.
 #[derive(Debug)]
-pub(crate) struct Shares {
+pub struct Shares {
     max: usize,
     used: usize,
     /// The holders with their parts. The hash needs no protection against attacks: a key is a keyed
@@ -36,7 +36,7 @@ pub(crate) struct Shares {
 
 /// Why a holder gets no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lack {
+pub enum Lack {
     /// Others have the rest.
     Free {
         /// How much is free.
@@ -50,7 +50,7 @@ pub(crate) enum Lack {
 }
 
 /// The share of one holder in `max`, of which `used` are taken, its own part included.
-pub(crate) fn share_of(max: usize, used: usize) -> usize {
+pub fn share_of(max: usize, used: usize) -> usize {
     let free = max.saturating_sub(used);
     free.saturating_mul(TIMES_FREE).max(least_share_of(max))
 }
@@ -62,7 +62,7 @@ fn least_share_of(max: usize) -> usize {
 
 impl Shares {
     /// Nothing is held of `max`.
-    pub(crate) fn new(max: usize) -> Shares {
+    pub fn new(max: usize) -> Shares {
         Shares {
             max,
             used: 0,
@@ -72,18 +72,18 @@ impl Shares {
     }
 
     /// How much there is, taken or free.
-    pub(crate) fn max(&self) -> usize {
+    pub fn max(&self) -> usize {
         self.max
     }
 
     /// Whether a small amount is free for any holder: less than half is taken, which is within the
     /// share of each.
-    pub(crate) fn is_ample(&self) -> bool {
+    pub fn is_ample(&self) -> bool {
         self.used < self.max / 2
     }
 
     /// Whether it depends on the holder if one more is taken: some is free, but not for everyone.
-    pub(crate) fn is_contested(&self) -> bool {
+    pub fn is_contested(&self) -> bool {
         self.max > SMALL_SHARE && self.used < self.max && !self.is_ample()
     }
 
@@ -91,7 +91,7 @@ impl Shares {
     ///
     /// # Errors
     /// The limit that it would exceed.
-    pub(crate) fn check(&self, holder: HolderKey, amount: usize) -> Result<(), Lack> {
+    pub fn check(&self, holder: HolderKey, amount: usize) -> Result<(), Lack> {
         let free = self.max.saturating_sub(self.used);
         if amount > free {
             return Err(Lack::Free { free });
@@ -104,19 +104,19 @@ impl Shares {
     }
 
     /// Whether one more would exceed the share of `holder`.
-    pub(crate) fn is_at_share(&self, holder: HolderKey) -> bool {
+    pub fn is_at_share(&self, holder: HolderKey) -> bool {
         self.exceeds_share(holder, 1)
     }
 
     /// Whether `amount` more would exceed the share of `holder`. An eviction for it does not count:
     /// that leaves as much free as before.
-    pub(crate) fn exceeds_share(&self, holder: HolderKey, amount: usize) -> bool {
+    pub fn exceeds_share(&self, holder: HolderKey, amount: usize) -> bool {
         self.held_by(holder) + amount > self.share_beside(amount)
     }
 
     /// The holder among those that `can_lose` that has the most, if it has more than its share once
     /// another holder takes `amount`.
-    pub(crate) fn largest_past_share(
+    pub fn largest_past_share(
         &self,
         amount: usize,
         can_lose: impl Fn(HolderKey) -> bool,
@@ -134,7 +134,7 @@ impl Shares {
     }
 
     /// Gives `holder` more. An unchecked amount may exceed its share, and the limit.
-    pub(crate) fn take(&mut self, holder: HolderKey, amount: usize) {
+    pub fn take(&mut self, holder: HolderKey, amount: usize) {
         if amount > 0 {
             self.used += amount;
             let least = least_share_of(self.max);
@@ -147,7 +147,7 @@ impl Shares {
     }
 
     /// Takes a part of `holder` back.
-    pub(crate) fn give_back(&mut self, holder: HolderKey, amount: usize) {
+    pub fn give_back(&mut self, holder: HolderKey, amount: usize) {
         if amount == 0 {
             return;
         }
@@ -168,12 +168,12 @@ impl Shares {
     }
 
     /// The part of `holder`.
-    pub(crate) fn held_by(&self, holder: HolderKey) -> usize {
+    pub fn held_by(&self, holder: HolderKey) -> usize {
         self.held.get(&holder).copied().unwrap_or(0)
     }
 
     /// The parts of all together.
-    pub(crate) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         #[cfg(test)]
         assert_eq!(self.held.values().sum::<usize>(), self.used);
         self.used
@@ -183,7 +183,7 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::{HolderKey, Lack, Shares, share_of};
-    use crate::guard::holder::Holders;
+    use crate::holder::Holders;
     use corelane_io::rng::Rng;
 
     fn keys(count: usize) -> Vec<HolderKey> {

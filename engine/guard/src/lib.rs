@@ -4,10 +4,10 @@
 //! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
 //! peer, and the protocol.
 
-pub(crate) mod forwarded;
-pub(crate) mod holder;
+pub mod forwarded;
+pub mod holder;
 pub mod network;
 pub mod origin;
-pub(crate) mod peer;
+pub mod peer;
 pub mod principal;
-pub(crate) mod shares;
+pub mod shares;
