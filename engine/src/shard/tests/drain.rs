@@ -17,7 +17,6 @@ use crate::connection::http::RecvMode;
 use crate::handler::{Call, Elicitation};
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
-use crate::profile::Binding;
 use crate::shard::drain::LAST_OUTPUT_MS;
 use corelane_io::ring::fake::Operation::{Receive, Watch};
 use corelane_io::ring::fake::PeerEnd;
@@ -311,31 +310,6 @@ fn a_receive_that_found_nothing_before_a_request_does_not_end_its_connection() {
             check_drains(shard, &[client]).await;
         },
     );
-}
-
-#[test]
-fn all_lines_in_the_socket_of_an_idle_connection_are_answered_by_a_drain() {
-    const PINGS: usize = 40;
-    let lines = |setup: &mut Setup| setup.bindings = vec![Binding::Lines];
-    with_shard(lines, async |shard| {
-        let client = shard.connect_to(0);
-        let ping = |id| {
-            let params = json!({"_meta": {"about": "x".repeat(200)}});
-            format!("{}\n", request(id, "ping", params))
-        };
-        client.sends(ping(0).as_bytes());
-        shard.settle().await;
-        assert!(client.received_text().contains(r#""id":0"#));
-        let pings: Vec<String> = (1..=PINGS).map(ping).collect();
-        let buffer_bytes = shard.shard.profile.ring.buffer_bytes as usize;
-        assert!(pings.concat().len() > 3 * buffer_bytes);
-        client.sends(pings.concat().as_bytes());
-        shard.shard.control.begin_drain();
-        shard.settle().await;
-        let answers = client.received_text();
-        assert_eq!(answers.lines().count(), PINGS, "{answers}");
-        assert_eq!(client.end(), Some(PeerEnd::Finished));
-    });
 }
 
 #[test]
