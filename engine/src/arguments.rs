@@ -37,8 +37,9 @@ fn listen_help() -> String {
     let default = Profile::default().server.listen;
     let default = default.first().map(ToString::to_string);
     format!(
-        "Where to listen, as HOST:PORT, tcp://HOST:PORT, unix:///PATH or http+unix:///PATH; port 0 \
-         takes a free one; repeatable [default: {}]",
+        "Where to listen: HOST:PORT or http://, https://, ws://, wss://, tcp:// or tcps:// with \
+         HOST:PORT, unix:// or http+unix:// with a path or @NAME. TLS needs [tls] in the profile. \
+         Port 0 takes a free one; repeatable [default: {}]",
         default.unwrap_or_default()
     )
 }

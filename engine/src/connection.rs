@@ -11,7 +11,7 @@ pub(crate) mod channel;
 pub(crate) mod context;
 pub(crate) mod cors;
 pub(crate) mod flow;
-mod foreign;
+pub(crate) mod foreign;
 pub(crate) mod http;
 pub(crate) mod http_settings;
 pub(crate) mod in_flight;

@@ -42,7 +42,10 @@ pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use overload::Overload;
 pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
+#[cfg(test)]
+pub(crate) use server::PROBE_PATHS;
 pub use server::SHARDS_MAX;
+pub(crate) use server::messages_path;
 pub use server::{
     ALLOWED_BYTES_MAX, ALLOWED_MAX, ENDPOINT_BYTES_MAX, ENDPOINTS_MAX, HEADER_NAME_BYTES_MAX, Paths,
 };

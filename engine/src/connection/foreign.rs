@@ -1,8 +1,10 @@
 //! The first bytes of other protocols at a plain port: recognised, so that the log has the remedy.
 
+use crate::meter::throttle::Throttle;
+
 /// A protocol that is no HTTP/1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ForeignProtocol {
+pub(crate) enum ForeignProtocol {
     /// A TLS handshake (RFC 8446 5.1).
     Tls,
     /// SSH (RFC 4253 4.2).
@@ -21,7 +23,7 @@ pub(super) const HTTP2_GOAWAY: &[u8] = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\
 
 impl ForeignProtocol {
     /// The protocol that the first bytes of a connection are of.
-    pub(super) fn of(input: &[u8]) -> Option<ForeignProtocol> {
+    pub(crate) fn of(input: &[u8]) -> Option<ForeignProtocol> {
         const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
         match input {
             [0x16, 0x03, ..] => Some(ForeignProtocol::Tls),
@@ -35,12 +37,18 @@ impl ForeignProtocol {
         }
     }
 
-    /// The fact and the remedy, for the log.
-    pub(super) fn explain(self) -> &'static str {
+    /// Logs the fact and the remedy, as often as `limit` allows.
+    pub(crate) fn warn(self, limit: &Throttle, now_ms: u64) {
+        if let Some(suppressed) = limit.admit(now_ms) {
+            tracing::warn!(suppressed, "{}", self.explain());
+        }
+    }
+
+    fn explain(self) -> &'static str {
         match self {
             ForeignProtocol::Tls => {
-                "a client began TLS at a plain HTTP port: give clients an http:// address, or put \
-                 a proxy with TLS in front"
+                "a client began TLS at a plain HTTP port: give clients an http:// address, serve \
+                 https:// here (server.listen and [tls]), or put a proxy with TLS in front"
             }
             ForeignProtocol::Ssh => "a client began SSH at a plain HTTP port",
             ForeignProtocol::Http2 => {

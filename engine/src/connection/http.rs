@@ -365,10 +365,8 @@ impl Connection {
         let is_first = self.sequence == 0;
         self.sequence = self.sequence.wrapping_add(1);
         let protocol = ForeignProtocol::of(input).filter(|_| is_first);
-        if let Some(protocol) = protocol
-            && let Some(suppressed) = context.rules.foreign.admit(context.endpoint.now_ms())
-        {
-            tracing::warn!(suppressed, "{}", protocol.explain());
+        if let Some(protocol) = protocol {
+            protocol.warn(&context.rules.foreign, context.endpoint.now_ms());
         }
         let listener = self.source.listener();
         let policy = &context.rules.origins[usize::from(listener)];

@@ -1,6 +1,6 @@
 //! The settings of the operator about HTTP.
 
-use crate::profile::Server;
+use crate::profile::{Server, messages_path};
 
 /// Settings of the operator about HTTP.
 #[derive(Debug, Clone)]
@@ -30,10 +30,9 @@ pub(crate) struct SsePaths {
 
 impl SsePaths {
     fn of(stream: &str) -> SsePaths {
-        let folder = stream.rsplit_once('/').map_or("", |(folder, _)| folder);
         SsePaths {
             stream: stream.to_owned(),
-            messages: format!("{folder}/messages"),
+            messages: messages_path(stream),
         }
     }
 }

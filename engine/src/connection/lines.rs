@@ -176,6 +176,11 @@ fn protocol_of(bytes: &[u8]) -> String {
             return "a TLS handshake, which needs an address with tcps://".to_owned();
         }
         Some(ForeignProtocol::Ssh) => return "the banner of SSH".to_owned(),
+        Some(ForeignProtocol::Proxy) => {
+            return "a header of the PROXY protocol, which is expected of the networks in \
+                    server.proxy_protocol_from only"
+                .to_owned();
+        }
         _ => {}
     }
     match bytes.split(|byte| *byte == b' ').next() {

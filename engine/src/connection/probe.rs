@@ -82,3 +82,18 @@ fn conditions(context: &Context<'_>) -> Vec<&'static str> {
     let held = conditions.into_iter().filter(|(holds, _)| *holds);
     held.map(|(_, name)| name).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Probe;
+    use crate::profile::PROBE_PATHS;
+
+    #[test]
+    fn the_paths_that_settings_may_not_take_are_those_of_probes() {
+        assert!(
+            PROBE_PATHS
+                .iter()
+                .all(|path| Probe::of_path(path).is_some())
+        );
+    }
+}

@@ -86,7 +86,7 @@ pub enum ListenAddressError {
     /// The part before `://` is none of those above.
     #[error(
         "{scheme:?} is no transport; give HOST:PORT or one of http://, https://, ws://, wss://, \
-         tcp:// and tcps:// with HOST:PORT, or unix:// or http+unix:// with a path"
+         tcp:// and tcps:// with HOST:PORT, or unix:// or http+unix:// with a path or @NAME"
     )]
     Scheme {
         /// The part before `://`.
@@ -166,7 +166,12 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<ListenAddress, ListenAddressError> {
-        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme, rest),
+            // Not the path behind a host and a port.
+            None if text.contains(":/") => (text, ""),
+            None => ("http", text),
+        };
         let tcp = |binding, tls| {
             Ok(ListenAddress {
                 transport: Transport::Tcp(parse_host(rest)?),
@@ -181,7 +186,7 @@ impl FromStr for ListenAddress {
                 tls: false,
             })
         };
-        match scheme {
+        match &*scheme.to_ascii_lowercase() {
             "http" => tcp(Binding::Http, false),
             "https" => tcp(Binding::Http, true),
             "ws" => tcp(Binding::WebSocket, false),
@@ -190,7 +195,7 @@ impl FromStr for ListenAddress {
             "tcps" => tcp(Binding::Lines, true),
             "unix" => unix(Binding::Lines),
             "http+unix" => unix(Binding::Http),
-            scheme => Err(ListenAddressError::Scheme {
+            _ => Err(ListenAddressError::Scheme {
                 scheme: scheme.to_owned(),
             }),
         }
@@ -205,6 +210,10 @@ fn parse_host(text: &str) -> Result<SocketAddr, ListenAddressError> {
         });
     }
     let refused = |reason: String| ListenAddressError::Host { reason };
+    if host.matches(':').count() > 1 && !host.starts_with('[') {
+        let reason = format!("{host:?} is an IPv6 address without brackets");
+        return Err(refused(reason));
+    }
     if host.starts_with(':') {
         let reason = format!("{host:?} has no host, which is 0.0.0.0 or [::] for all addresses");
         return Err(refused(reason));

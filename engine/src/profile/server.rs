@@ -32,14 +32,25 @@ pub const ENDPOINT_BYTES_MAX: usize = 256;
 
 /// Longest name of a header in a profile, in bytes: twice the longest that proxies use.
 pub const HEADER_NAME_BYTES_MAX: usize = 64;
+/// The paths of probes: see `connection/probe`.
+pub(crate) const PROBE_PATHS: [&str; 6] = [
+    "/live",
+    "/liveness",
+    "/healthz",
+    "/ready",
+    "/readiness",
+    "/health",
+];
 
 knobs! {
     /// The process as a whole.
     Server as "server" {
         /// One address, or a list of at most 16: loopback, because a server without authentication
         /// must not be reachable by accident (MCP 2025-11-25 basic/transports). HOST:PORT or
-        /// "http://HOST:PORT" is HTTP, "tcp://HOST:PORT" and "unix:///PATH" have one message on
-        /// each line, "http+unix:///PATH" is HTTP on a Unix socket. A name such as "localhost"
+        /// "http://HOST:PORT" is HTTP, "ws://HOST:PORT" is WebSocket, "tcp://HOST:PORT" and
+        /// "unix:///PATH" have one message on each line, "http+unix:///PATH" is HTTP on a Unix
+        /// socket. "https", "wss" and "tcps" are the same with TLS; "@NAME" in place of a path is
+        /// an abstract name. A name such as "localhost"
         /// stands for its first address. Port 0 takes a free one. `[::]` is all addresses of IPv6
         /// and of IPv4.
         #[serde(with = "listen")]
@@ -141,6 +152,10 @@ impl Paths {
 }
 
 impl Server {
+    fn is_probe(&self, path: &str) -> bool {
+        self.probes && PROBE_PATHS.contains(&path)
+    }
+
     /// Checks the texts against the needs of their keys.
     pub(super) fn check_texts(&self) -> Result<(), ProfileError> {
         check::count("server.listen entries", self.listen.len(), LISTENERS_MAX)?;
@@ -156,6 +171,21 @@ impl Server {
         }
         if let Some(path) = &self.sse_endpoint {
             check::text("server.sse_endpoint", path, is_path(path), expected)?;
+            let messages = messages_path(path);
+            let is_free = *path != messages && !self.is_probe(path) && !self.is_probe(&messages);
+            let is_free = is_free && !endpoints.iter().any(|it| *it == messages || it == path);
+            let expected = "a path that, like \"messages\" beside it, is no other of these two, \
+                            no path of server.endpoint and none of a probe";
+            check::text("server.sse_endpoint", path, is_free, expected)?;
+        }
+        for endpoint in endpoints {
+            let expected = "a path other than those of probes (server.probes)";
+            check::text(
+                "server.endpoint",
+                endpoint,
+                !self.is_probe(endpoint),
+                expected,
+            )?;
         }
         check::text(
             "server.endpoint",
@@ -176,6 +206,12 @@ impl Server {
         let keys = self.state_key_files.len();
         check::count("server.state_key_files entries", keys, KEYS_MAX)
     }
+}
+
+/// The path that messages of HTTP+SSE are posted to, beside that of the streams.
+pub(crate) fn messages_path(stream: &str) -> String {
+    let folder = stream.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{folder}/messages")
 }
 
 /// Bounds the list and its entries.

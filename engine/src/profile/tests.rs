@@ -12,7 +12,7 @@ use corelane_protocol::limits::HttpLimits;
 
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride};
-use super::{Tls, Tools, Unix};
+use super::{PROBE_PATHS, Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -233,6 +233,30 @@ fn check(text: &str, expected: &str) {
 fn check_start(text: &str, start: &str) {
     let error = Profile::from_toml(text).expect_err(text).to_string();
     assert!(error.starts_with(start), "{text}: {error}");
+}
+
+#[test]
+fn paths_that_lead_to_two_things_are_refused() {
+    let sse = "a path that, like \"messages\" beside it, is no other of these two, no path of \
+               server.endpoint and none of a probe";
+    for path in ["/mcp", "/messages", "/ready"] {
+        let text = format!("[server]\nsse_endpoint = \"{path}\"");
+        check(
+            &text,
+            &format!("server.sse_endpoint = \"{path}\" is not {sse}"),
+        );
+    }
+    let text = "[server]\nendpoint = \"/messages\"\nsse_endpoint = \"/sse\"";
+    check(
+        text,
+        &format!("server.sse_endpoint = \"/sse\" is not {sse}"),
+    );
+    for path in PROBE_PATHS {
+        let text = format!("[server]\nendpoint = [\"/mcp\", \"{path}\"]");
+        let expected = "is not a path other than those of probes (server.probes)";
+        check(&text, &format!("server.endpoint = \"{path}\" {expected}"));
+        assert!(Profile::from_toml(&format!("{text}\nprobes = false")).is_ok());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Certificates;
@@ -141,13 +141,14 @@ impl RunningServer {
         self.memory
     }
 
-    /// From this call on SIGTERM and SIGINT wait for [`RunningServer::forward_signals`].
+    /// From this call on SIGTERM, SIGINT and SIGHUP wait for [`RunningServer::forward_signals`].
     pub(super) fn catch_signals() -> Result<Signals> {
-        Signals::new([SIGTERM, SIGINT]).map_err(Error::Signals)
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(Error::Signals)
     }
 
     /// Turns SIGTERM and SIGINT into events. Once `is_ending` is set, as by the first of them, a
-    /// signal ends the process at once.
+    /// signal ends the process at once. SIGHUP, of which other servers load their settings again,
+    /// changes nothing.
     pub(super) fn forward_signals(
         &self,
         mut signals: Signals,
@@ -158,6 +159,13 @@ impl RunningServer {
             .name("signals".into())
             .spawn(move || {
                 for signal in signals.forever() {
+                    if signal == SIGHUP {
+                        tracing::warn!(
+                            "SIGHUP changes nothing: certificates are loaded again when their \
+                             files change, and other settings at a start"
+                        );
+                        continue;
+                    }
                     if is_ending.swap(true, Ordering::Relaxed) {
                         // A second signal requests an immediate end.
                         tracing::warn!("a second signal: ending without the calls in flight");

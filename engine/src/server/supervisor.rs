@@ -285,12 +285,17 @@ impl Supervisor {
                 Some(Finding::Stalled(time, poll)) => {
                     self.meter.count(Counter::ShardStalls);
                     let handler = poll.map(|poll| activity.name_of(poll));
+                    let remedy = match handler {
+                        Some(_) => "what computes or blocks belongs into Call::offload",
+                        None => {
+                            "no handler runs, so it may lack its core: see the load of the host"
+                        }
+                    };
                     tracing::warn!(
                         shard,
                         handler = handler.as_deref().unwrap_or("none"),
                         stalled_ms = time.as_millis() as u64,
-                        "the shard stalls, and with it all of its clients: a handler that \
-                         computes or blocks belongs into Call::offload"
+                        "the shard stalls, and with it all of its clients: {remedy}"
                     );
                 }
                 Some(Finding::Over(time)) => {

@@ -32,8 +32,13 @@ impl Arrivals {
 
     /// Whether input of a connection waits, or of an earlier one in its slot.
     pub(super) fn has(&self, key: SlotKey) -> bool {
+        self.count(key) > 0
+    }
+
+    /// Pieces of input of a connection, or of an earlier one in its slot.
+    pub(super) fn count(&self, key: SlotKey) -> usize {
         let count = self.counts.get(key.index as usize);
-        count.is_some_and(|count| *count > 0)
+        count.map_or(0, |count| usize::from(*count))
     }
 
     /// Adds input behind that of its connection.

@@ -7,10 +7,13 @@
 //! connection.
 
 use super::work::Shard;
+use crate::connection::http::RecvMode;
 use corelane_io::ring::{Completion, Received};
 use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::precedence::goes_first;
 
+/// Pieces of input of one connection that wait, and more are received.
+const ARRIVALS_PER_CONNECTION: usize = 16;
 /// Requests between two looks at the clock.
 const REQUESTS_PER_LOOK: u32 = 8;
 
@@ -86,10 +89,22 @@ impl Shard {
         } = completion
             && !self.passes(key, outcome)
         {
-            return self.arrivals.push(key, completion);
+            return self.keep(key, completion);
         }
         self.handling.requests_per_connection = 1;
         self.handle_completion(completion);
+    }
+
+    /// Lets input wait. Of a connection with much of it no more is received meanwhile, so that the
+    /// buffers are there for others.
+    fn keep(&mut self, key: SlotKey, completion: Completion) {
+        self.arrivals.push(key, completion);
+        let connection = self.slots.get_mut(key);
+        if self.arrivals.count(key) >= ARRIVALS_PER_CONNECTION
+            && connection.is_some_and(|it| it.reading == RecvMode::Multishot)
+        {
+            self.cancel_multishot(key);
+        }
     }
 
     /// Whether this outcome is handled before other input that waits.

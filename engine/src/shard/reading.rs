@@ -28,6 +28,10 @@ use crate::meter::Counter;
 use corelane_io::ring::{Hangup, Received};
 use corelane_io::slots::SlotKey;
 
+/// Input that counts as a request when there are fewer in it: a long message, or bytes of no meaning,
+/// take the time of several.
+const BYTES_PER_REQUEST: u32 = 256;
+
 impl Shard {
     /// The poll of a connection completed.
     pub(super) fn readable(&mut self, key: SlotKey, hangup: Hangup, armed: bool) {
@@ -183,7 +187,8 @@ impl Shard {
                 };
                 let made = most - context.requests_left;
                 let out = context.out.take();
-                self.handling.note_requests(made);
+                self.handling
+                    .note_requests(made.max(bytes as u32 / BYTES_PER_REQUEST));
                 ring.buffers().recycle(buffer);
                 match effect {
                     Some(effect) => self.apply(key, effect, out),
@@ -243,7 +248,7 @@ impl Shard {
         }
     }
 
-    fn cancel_multishot(&mut self, key: SlotKey) {
+    pub(super) fn cancel_multishot(&mut self, key: SlotKey) {
         if let Some(connection) = self.slots.get_mut(key) {
             connection.reading = RecvMode::Cancelling;
             self.rings.of(key).cancel_multishot(key);

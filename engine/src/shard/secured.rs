@@ -21,6 +21,7 @@ use self::records::Records;
 use self::step::Task;
 pub(super) use self::step::{Finished, FirstRecords};
 use crate::connection::context::Context;
+use crate::connection::foreign::ForeignProtocol;
 use crate::connection::http::Connection;
 use crate::handler::offload::{JobId, OffloadPort, WorkKind};
 use crate::meter::throttle::Throttle;
@@ -42,8 +43,8 @@ const WARNING_INTERVAL_MS: u64 = 60_000;
 
 /// The answer to a request without TLS, the most likely mistake of a client.
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
-    Content-Length: 34\r\nConnection: close\r\n\r\n\
-    this port needs TLS: use https://\n";
+    Content-Length: 53\r\nConnection: close\r\n\r\n\
+    this port needs TLS: use https://, wss:// or tcps://\n";
 /// The first bytes of requests.
 const METHODS: [&[u8]; 7] = [
     b"GET ", b"POST", b"HEAD", b"PUT ", b"DELE", b"OPTI", b"PATC",
@@ -186,6 +187,11 @@ impl Secured {
             State::New if METHODS.iter().any(|it| bytes.starts_with(it)) => {
                 *state = State::Over;
                 Effect::Refuse(PLAIN_HTTP_ANSWER)
+            }
+            State::New if ForeignProtocol::of(bytes) == Some(ForeignProtocol::Proxy) => {
+                *state = State::Over;
+                ForeignProtocol::Proxy.warn(&context.rules.foreign, context.endpoint.now_ms());
+                Effect::Close
             }
             State::New => {
                 self.handshakes += 1;

@@ -195,7 +195,7 @@ fn clients_without_tls_get_an_answer_they_understand() {
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
         assert!(
-            answer.ends_with("\r\n\r\nthis port needs TLS: use https://\n"),
+            answer.ends_with("\r\n\r\nthis port needs TLS: use https://, wss:// or tcps://\n"),
             "{answer}"
         );
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

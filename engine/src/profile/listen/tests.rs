@@ -70,7 +70,9 @@ fn a_wrong_address_is_refused_with_the_remedy() {
             "ftp://127.0.0.1:21",
             "\"ftp\" is no transport; give HOST:PORT or one of",
         ),
-        ("UNIX:///run/a", "\"UNIX\" is no transport"),
+        ("unix:/run/a", "\"unix:/run/a\" is no transport"),
+        ("fd00::2:80", "\"fd00::2:80\" is an IPv6 address without"),
+        ("tcp://::1:80", "\"::1:80\" is an IPv6 address without"),
         (
             "http://127.0.0.1:80/mcp",
             "server.endpoint of the profile sets the path",

@@ -7,6 +7,7 @@ use super::departures::streamed_client;
 use super::test_shard::{Setup, TestShard, with_shard};
 use crate::mcp::tests::test_endpoint::request;
 use crate::meter::Counter;
+use crate::profile::Binding;
 use crate::shard::arrivals::Arrivals;
 use corelane_io::ring::fake::Operation::Send;
 use corelane_io::ring::{Completion, Received};
@@ -184,4 +185,43 @@ fn the_connections_take_turns_and_their_input_is_handled_together() {
     }
     assert!(!arrivals.has(key(1)) && arrivals.is_empty());
     assert_eq!(next(&mut arrivals), None);
+}
+
+#[test]
+fn a_connection_with_much_input_that_waits_is_received_from_no_more() {
+    with_busy_shard(async |shard| {
+        let (client, key) = streamed_client(shard).await;
+        let _clients = flood(shard).await;
+        let call = client.call("echo", json!({"message": "x".repeat(1500)}));
+        let mut most = 0;
+        for _ in 0..20 {
+            client.sends(&call.repeat(4));
+            shard.turn().await;
+            most = most.max(shard.shard.arrivals.count(key));
+        }
+        assert!((16..32).contains(&most), "{most} pieces wait");
+        shard.settle().await;
+        let answers = client.received_text();
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 80);
+    });
+}
+
+#[test]
+fn lines_without_a_message_take_the_time_of_requests() {
+    let lines = |setup: &mut Setup| setup.bindings = vec![Binding::Lines];
+    with_shard(lines, async |shard| {
+        let clients: Vec<Client> = (0..FLOOD).map(|_| shard.connect_to(0)).collect();
+        shard.settle().await;
+        shard.is_out_of_time();
+        for client in &clients {
+            client.sends(&[b'\n'; 2000]);
+        }
+        for _ in 0..3 {
+            shard.turn().await;
+        }
+        let left = shard.shard.arrivals.len();
+        assert!(left > FLOOD / 2, "{left} pieces wait");
+        shard.settle().await;
+        assert!(shard.shard.arrivals.is_empty());
+    });
 }
