@@ -147,7 +147,9 @@ fn start_loads(server: SocketAddr, seconds: u64) -> Vec<Child> {
     .into()
 }
 
-/// Least memory of each part of the time, in bytes, and its slope in bytes a part.
+/// Least memory of each part of the time, in bytes, and its slope in bytes a part: the median of the
+/// slopes between two parts (Theil and Sen), so that one step, of a burst on a busy machine, is no
+/// slope and a leak is.
 fn slope(samples: &[usize]) -> (Vec<f64>, f64) {
     let samples = &samples[(samples.len() as f64 * WARM_UP) as usize..];
     let least = |part: &[usize]| *part.iter().min().expect("a part is not empty") as f64;
@@ -155,15 +157,24 @@ fn slope(samples: &[usize]) -> (Vec<f64>, f64) {
         .chunks_exact(samples.len() / PARTS)
         .map(least)
         .collect();
-    let mean_at = (parts.len() - 1) as f64 / 2.0;
-    let mean = parts.iter().sum::<f64>() / parts.len() as f64;
-    let (mut products, mut squares) = (0.0, 0.0);
-    for (at, bytes) in parts.iter().enumerate() {
-        let at = at as f64 - mean_at;
-        products += at * (bytes - mean);
-        squares += at * at;
+    let mut slopes = Vec::new();
+    for (from, before) in parts.iter().enumerate() {
+        for (to, after) in parts.iter().enumerate().skip(from + 1) {
+            slopes.push((after - before) / (to - from) as f64);
+        }
     }
-    (parts, products / squares)
+    slopes.sort_by(f64::total_cmp);
+    let median = slopes[slopes.len() / 2];
+    (parts, median)
+}
+
+#[test]
+fn a_step_is_no_slope_and_a_leak_is() {
+    let samples = |bytes: &dyn Fn(usize) -> usize| (0..600).map(bytes).collect::<Vec<_>>();
+    let step = samples(&|at| if at < 250 { 70 << 20 } else { 100 << 20 });
+    assert!(slope(&step).1.abs() < 1.0);
+    let leak = samples(&|at| (70 << 20) + at * 10_000);
+    assert!(slope(&leak).1 > 500_000.0);
 }
 
 #[test]
