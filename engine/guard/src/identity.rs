@@ -14,6 +14,9 @@ pub const NAMES_MAX: usize = 256;
 /// A set of scopes or roles: bit `n` of word `n / 64` is the name with number `n`.
 pub type NameBits = [u64; NAMES_MAX / 64];
 
+/// A claim for handlers: the path that the configuration has, and the value.
+pub type Claim = (Box<str>, Box<str>);
+
 /// How an identity is known. Two methods never name the same principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -69,7 +72,7 @@ pub struct Identity {
     /// The tenant.
     pub tenant: Option<Box<str>>,
     /// The claims that the configuration selects, at most 1 KiB of names and values.
-    pub claims: Vec<(Box<str>, Box<str>)>,
+    pub claims: Vec<Claim>,
     /// When the credential expires, in seconds since 1970, without leeway.
     pub expires_s: Option<u64>,
 }

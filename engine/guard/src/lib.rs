@@ -4,6 +4,8 @@
 //! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
 //! peer, and the protocol.
 
+#[cfg(feature = "auth")]
+pub mod api_key;
 pub mod credential;
 pub mod forwarded;
 pub mod holder;
@@ -14,3 +16,5 @@ pub mod peer;
 pub mod principal;
 pub mod refusal;
 pub mod shares;
+#[cfg(feature = "auth")]
+pub mod token;
