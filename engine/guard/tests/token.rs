@@ -1,4 +1,5 @@
-//! Tokens through all rules: valid ones, one test for each rule, hostile ones.
+//! Tokens through all rules: valid ones, one test for each rule, hostile ones, and the vectors of
+//! Project Wycheproof.
 //!
 //! Tokens are made here byte by byte, so that they can be as wrong as those of an attacker; a
 //! library for tokens refuses to make most of them. Only the signatures are from aws-lc-rs, as in
@@ -16,3 +17,5 @@ mod key_sets;
 mod mint;
 #[path = "token/rules.rs"]
 mod rules;
+#[path = "token/wycheproof.rs"]
+mod wycheproof;
