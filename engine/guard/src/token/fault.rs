@@ -72,6 +72,43 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    /// The rules in the order in which a token meets them, each with its faults. The algorithm is
+    /// looked at twice: whether it is known, and, after the issuer, whether it is allowed.
+    pub const RULES: [(&str, &[TokenFault]); 16] = [
+        ("V1 the compact form and its length", &[TokenFault::Form]),
+        ("V2 the header", &[TokenFault::Header]),
+        ("V3 the algorithm", &[TokenFault::Algorithm]),
+        ("V5 the form of the claims", &[TokenFault::Claims]),
+        ("V6 the issuer", &[TokenFault::Issuer]),
+        (
+            "V4 the key",
+            &[TokenFault::KeysUnavailable, TokenFault::UnknownKey],
+        ),
+        ("V5 the signature", &[TokenFault::Signature]),
+        ("V7 the audience", &[TokenFault::Audience]),
+        ("V10 the type", &[TokenFault::Type]),
+        (
+            "V8 the expiry",
+            &[TokenFault::ExpiryForm, TokenFault::Expired],
+        ),
+        (
+            "V9 the start and the age",
+            &[
+                TokenFault::NotYetValid,
+                TokenFault::TimeForm,
+                TokenFault::TooOld,
+            ],
+        ),
+        ("V11 the subject", &[TokenFault::Subject]),
+        ("V12 the scopes", &[TokenFault::Scope]),
+        (
+            "V13 roles, tenant, client and selected claims",
+            &[TokenFault::Selected],
+        ),
+        ("V14 the binding", &[TokenFault::Binding]),
+        ("V15 revocation", &[TokenFault::Revoked]),
+    ];
+
     /// The answer to the client.
     pub fn refusal(self) -> Refusal {
         match self {
