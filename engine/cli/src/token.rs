@@ -178,17 +178,17 @@ fn verify(
         certificate: None,
         address: None,
     };
-    let verdict = verifier.verify(token, &circumstances).map(|_| ());
-    text.push_str(&rules(verdict));
+    let result = verifier.verify(token, &circumstances).map(|_| ());
+    text.push_str(&rules(result));
     text.push_str(&claims(token));
-    Ok((text, verdict.is_ok()))
+    Ok((text, result.is_ok()))
 }
 
 /// A line for each rule up to the one that is broken.
-fn rules(verdict: Result<(), TokenFault>) -> String {
+fn rules(result: Result<(), TokenFault>) -> String {
     let mut text = String::new();
     for (rule, faults) in TokenFault::RULES {
-        if let Some(fault) = verdict.err().filter(|fault| faults.contains(fault)) {
+        if let Some(fault) = result.err().filter(|fault| faults.contains(fault)) {
             text.push_str(&format!(
                 "FAILED  {fault}\nthe rules after it were not checked\n"
             ));
@@ -196,7 +196,7 @@ fn rules(verdict: Result<(), TokenFault>) -> String {
         }
         text.push_str(&format!("passed  {rule}\n"));
     }
-    match verdict {
+    match result {
         Ok(()) => text + "the token is valid\n",
         Err(fault) => format!("FAILED  {fault}\n"),
     }

@@ -73,9 +73,8 @@ fn verify_with(path: &Path, token_text: &str) -> (Option<i32>, String, String) {
 }
 
 fn claims(expires_s: u64) -> String {
-    format!(
-        r#"{{"iss":"https://issuer.example","aud":"https://mcp.example.com/mcp","sub":"alice","exp":{expires_s}}}"#
-    )
+    let issuer = r#""iss":"https://issuer.example","aud":"https://mcp.example.com/mcp""#;
+    format!(r#"{{{issuer},"sub":"alice","exp":{expires_s}}}"#)
 }
 
 #[test]
