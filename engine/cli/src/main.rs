@@ -5,6 +5,7 @@ mod demo;
 mod memory;
 mod profile;
 mod serve;
+mod token;
 mod tune;
 
 use std::process::ExitCode;
@@ -39,6 +40,9 @@ enum Command {
     /// Show, explain, compare or check tuning profiles.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// Explain why an access token is valid or not, or make an API key.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +52,6 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Profile(command) => profile::run(&command),
+        Command::Token(command) => token::run(&command),
     }
 }

@@ -4,10 +4,17 @@
 //! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
 //! peer, and the protocol.
 
+#[cfg(feature = "auth")]
+pub mod api_key;
+pub mod credential;
 pub mod forwarded;
 pub mod holder;
+pub mod identity;
 pub mod network;
 pub mod origin;
 pub mod peer;
 pub mod principal;
+pub mod refusal;
 pub mod shares;
+#[cfg(feature = "auth")]
+pub mod token;

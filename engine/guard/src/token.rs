@@ -1,0 +1,105 @@
+//! Access tokens: verification against the keys of configured issuers, and the cache of verified
+//! tokens.
+//!
+//! | module | part |
+//! |---|---|
+//! | `json` | reads bounded JSON without repeated members |
+//! | `jws` | compact form, header, signature |
+//! | `keys` | the keys of an issuer from its JWK set |
+//! | `claims` | the rules for each claim |
+//! | `verify` | issuers, and a token through all rules |
+//! | `cache` | verified and refused tokens by keyed hash |
+//! | `fault` | the rule that a token breaks |
+//!
+//! [`Authenticator::check`] is the function for the path of a request. Time, certificate and
+//! snapshots of keys are arguments.
+
+pub mod cache;
+pub mod claims;
+pub mod fault;
+mod json;
+pub mod jws;
+pub mod keys;
+pub mod verify;
+
+use std::sync::Arc;
+
+use cache::{Cached, TokenCache};
+use fault::TokenFault;
+use verify::{Circumstances, Verifier};
+
+use crate::credential::Bearer;
+use crate::identity::Identity;
+
+/// The verifier and the cache of one shard.
+#[derive(Debug)]
+pub struct Authenticator {
+    verifier: Verifier,
+    cache: TokenCache,
+}
+
+/// What is known about a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// It is valid.
+    Valid(Arc<Identity>),
+    /// It is refused.
+    Refused(TokenFault),
+    /// It must be verified, and the budget of this turn is used up: keep the request for the next.
+    Later,
+}
+
+impl Authenticator {
+    /// A verifier with an empty cache.
+    pub fn new(verifier: Verifier, cache: TokenCache) -> Authenticator {
+        Authenticator { verifier, cache }
+    }
+
+    /// Checks a token, from the cache if it is known. A token that is not takes one of the
+    /// signature checks that are left in this turn.
+    pub fn check(
+        &mut self,
+        token: Bearer<'_>,
+        circumstances: &Circumstances<'_>,
+        checks_left: &mut u32,
+    ) -> Checked {
+        let token = token.as_bytes();
+        let digest = self.cache.digest(token);
+        match self.cache.find(&digest, circumstances) {
+            Some(Cached::Valid(identity)) => return Checked::Valid(Arc::clone(identity)),
+            Some(Cached::Refused(fault)) => return Checked::Refused(fault),
+            None => {}
+        }
+        if *checks_left == 0 {
+            return Checked::Later;
+        }
+        *checks_left -= 1;
+        match self.verifier.verify(token, circumstances) {
+            Ok(verified) => {
+                let identity = Arc::clone(&verified.identity);
+                self.cache.insert(digest, verified, circumstances.now_s);
+                Checked::Valid(identity)
+            }
+            Err(fault) => {
+                self.cache
+                    .insert_refused(digest, fault, circumstances.now_s);
+                Checked::Refused(fault)
+            }
+        }
+    }
+
+    /// The verifier.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// Takes a new verifier: other keys, deny list, policy or issuers. With `keep` the cached
+    /// tokens stay whose keys are still there and that are not revoked: right if only the keys or
+    /// the deny list are others. Refused tokens are forgotten in any case.
+    pub fn update(&mut self, verifier: Verifier, keep: bool) {
+        self.verifier = verifier;
+        let verifier = &self.verifier;
+        self.cache
+            .retain(|verified| keep && verifier.still_accepts(verified));
+    }
+}
