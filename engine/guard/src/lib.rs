@@ -4,6 +4,7 @@
 //! A guard decides; it never answers, closes or logs. It deliberately lacks the transport of a
 //! peer, and the protocol.
 
+pub mod bits;
 pub mod forwarded;
 pub mod holder;
 pub mod network;
