@@ -10,5 +10,6 @@ pub mod holder;
 pub mod network;
 pub mod origin;
 pub mod peer;
+pub mod policy;
 pub mod principal;
 pub mod shares;
