@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod memory;
+mod policy;
 mod profile;
 mod serve;
 mod tune;
@@ -39,6 +40,9 @@ enum Command {
     /// Show, explain, compare or check tuning profiles.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// Check a policy, or explain its decision about an entry.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
 }
 
 fn main() -> ExitCode {
@@ -48,5 +52,6 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Profile(command) => profile::run(&command),
+        Command::Policy(command) => policy::run(&command),
     }
 }

@@ -114,7 +114,7 @@ impl Pages {
     }
 }
 
-/// What a page of selected entries needs until a gate of requests selects them.
+/// Pages of the entries that a policy lets an identity see.
 #[cfg_attr(
     not(any(test, feature = "measure")),
     expect(dead_code, reason = "the policy's gate selects entries")
@@ -152,10 +152,6 @@ impl Pages {
     }
 }
 
-#[cfg_attr(
-    not(any(test, feature = "measure")),
-    expect(dead_code, reason = "the policy's gate selects entries")
-)]
 /// The first place from `at` whose bit is `value`; none if no word has it.
 fn next_bit(words: &[u64], at: usize, value: bool) -> Option<usize> {
     let invert = if value { 0 } else { u64::MAX };

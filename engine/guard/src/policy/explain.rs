@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::EntryKind;
 use super::decide::{Class, Decision, GrantId, Target};
 use super::pattern::NormalUri;
 use super::rules::{ANONYMOUS_ROLE, Policy, Rule};
+use super::{EntryKind, Subject};
 
 /// A decision with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +123,15 @@ impl Policy {
             (true, _) => "hidden: no grant has the entry".to_owned(),
             (false, _) => format!("hidden: {}", needs.join("; ")),
         }
+    }
+
+    /// Each role by its name, with the class of an identity that has nothing else.
+    pub fn classes_of_roles(&self) -> impl Iterator<Item = (&str, Class)> {
+        self.roles.iter().enumerate().map(|(number, role)| {
+            let mut subject = Subject::default();
+            subject.roles.insert(number);
+            (role.name.as_str(), self.class_of(&subject))
+        })
     }
 
     /// The names of the roles of a class.
