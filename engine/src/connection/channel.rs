@@ -27,8 +27,10 @@ pub(crate) struct MessageChannel {
     pub(super) answer_bytes: u32,
     /// The message that is decoded elsewhere.
     pub(crate) decoding: Option<Box<BodyElsewhere>>,
-    /// The connection ends when all requests are answered.
+    /// The connection is to end.
     pub(super) is_ending: bool,
+    /// Nothing was left in the socket of a connection that is to end.
+    pub(super) is_drained: bool,
 }
 
 /// Where a message starts and ends.
@@ -82,6 +84,7 @@ impl MessageChannel {
             answer_bytes: 0,
             decoding: None,
             is_ending: false,
+            is_drained: false,
         }
     }
 

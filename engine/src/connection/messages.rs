@@ -280,8 +280,8 @@ impl Connection {
         Some(request)
     }
 
-    /// The connection ends when the next bytes are handled, or none have come, and all requests in
-    /// flight are answered.
+    /// The connection is to end when all that has come is handled: see
+    /// [`Connection::end_when_answered`].
     pub(crate) fn begin_ending(&mut self, context: &mut Context<'_>) {
         self.open_channel(context).is_ending = true;
     }
@@ -306,9 +306,11 @@ impl Connection {
         })
     }
 
-    /// The connection ends when all requests in flight are answered.
+    /// The connection, in whose socket nothing is left, ends when all requests in flight are
+    /// answered.
     pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
-        self.begin_ending(context);
+        let channel = self.open_channel(context);
+        (channel.is_ending, channel.is_drained) = (true, true);
         self.end_if_answered(context);
     }
 
@@ -323,7 +325,7 @@ impl Connection {
         let channel = self.channel();
         let outgoing = self.outgoing();
         let is_websocket = channel.is_some_and(MessageChannel::is_websocket);
-        let is_over = self.is_read_closed || channel.is_some_and(|channel| channel.is_ending);
+        let is_over = self.is_read_closed || channel.is_some_and(|channel| channel.is_drained);
         // A WebSocket has no half that stays open: its client sends no more because it has gone. So
         // has one whose messages come on other connections.
         let has_gone = (is_websocket || outgoing.is_some()) && self.is_read_closed;

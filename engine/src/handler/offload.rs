@@ -82,6 +82,10 @@ impl PoolThreads {
     };
 }
 
+/// Files that each thread may have read before a shard takes the first one: more would be memory
+/// that nothing counts, as fast as threads read it.
+const FILES_HELD_PER_THREAD: usize = 2;
+
 /// Threads for offloaded work. Dropping the last handle lets the threads end.
 #[derive(Clone)]
 pub(crate) struct OffloadPool(Arc<Shares>);
@@ -119,15 +123,16 @@ impl OffloadPool {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn start(threads: PoolThreads, queue_max: usize) -> std::io::Result<OffloadPool> {
+        let files_held_max = FILES_HELD_PER_THREAD * threads.file_read;
         Ok(OffloadPool(Arc::new(Shares {
-            handler: start_share("offload", threads.handler, queue_max)?,
-            file_read: start_share("file-read", threads.file_read, queue_max)?,
-            decode: start_share("decode", threads.decode, queue_max)?,
-            handshake: start_share("handshake", threads.handshake, usize::MAX)?,
+            handler: start_share("offload", threads.handler, queue_max, usize::MAX)?,
+            file_read: start_share("file-read", threads.file_read, queue_max, files_held_max)?,
+            decode: start_share("decode", threads.decode, queue_max, usize::MAX)?,
+            handshake: start_share("handshake", threads.handshake, usize::MAX, usize::MAX)?,
         })))
     }
 
-    fn queue(&self, kind: WorkKind) -> &JobQueue {
+    fn queue(&self, kind: WorkKind) -> &Arc<JobQueue> {
         match kind {
             WorkKind::Handler => &self.0.handler,
             WorkKind::FileRead => &self.0.file_read,
@@ -137,8 +142,15 @@ impl OffloadPool {
     }
 }
 
-fn start_share(name: &str, threads: usize, queue_max: usize) -> std::io::Result<Arc<JobQueue>> {
-    let queue = Arc::new(JobQueue::new(queue_max));
+/// Starts the threads of one kind of work, of which `results_max` results are held at most before
+/// the next one starts.
+fn start_share(
+    name: &str,
+    threads: usize,
+    queue_max: usize,
+    results_max: usize,
+) -> std::io::Result<Arc<JobQueue>> {
+    let queue = Arc::new(JobQueue::new(queue_max, results_max));
     for number in 0..threads {
         let queue = Arc::clone(&queue);
         thread::Builder::new()
@@ -265,7 +277,9 @@ impl OffloadPort {
         let ticket = self.waiters.borrow_mut().insert(None);
         let (finished, wake) = (Arc::clone(&self.finished), Arc::clone(&self.wake));
         let taker = Arc::downgrade(&result);
+        let queue = Arc::clone(self.pool.queue(kind));
         let job: Job = Box::new(move || {
+            let held = queue.hold_result();
             // Dropped when the job is over, however it ends: dropping the result may panic.
             let _notice = Notice {
                 finished,
@@ -274,7 +288,7 @@ impl OffloadPort {
             };
             let ended = catch_unwind(AssertUnwindSafe(work));
             if let Some(result) = taker.upgrade() {
-                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+                *result.lock().unwrap_or_else(PoisonError::into_inner) = Some((ended, held));
             }
         });
         let mut submitted = match self.pool.queue(kind).push(holder, job) {
@@ -293,7 +307,7 @@ impl OffloadPort {
         };
         poll_fn(|context| {
             let ended = result.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(ended) = ended {
+            if let Some((ended, _held)) = ended {
                 submitted.is_over = true;
                 return Poll::Ready(Ok(ended));
             }

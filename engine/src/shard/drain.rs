@@ -184,18 +184,20 @@ impl Shard {
 
     /// Ends a connection that has no request, after the answers on their way.
     pub(super) fn end_if_idle(&mut self, key: SlotKey) {
-        let has_arrivals = self.arrivals.has(key);
+        if self.arrivals.has(key) {
+            // Handled first; then another look at the socket.
+            return self.rings.of(key).receive(key);
+        }
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if connection.has_channel() && !has_arrivals {
+        if connection.has_channel() {
             let mut context = self.handling.context(key);
             connection.end_when_answered(&mut context);
             let out = context.out.take();
             return self.finish_step(key, out);
         }
-        let is_idle = connection.phase == Phase::Idle && !connection.has_channel();
-        if is_idle && !connection.has_requests_left_over() && !has_arrivals {
+        if connection.phase == Phase::Idle && !connection.has_requests_left_over() {
             connection.phase = Phase::Flushing { lingers: true };
             self.finish_step(key, None);
         }

@@ -79,7 +79,9 @@ impl Shard {
         };
         // Behind the bytes of a closing peer comes its end, which has no other report.
         let end_waiting = has_data && connection.hangup != Hangup::None;
-        if (more_waiting || end_waiting) && !self.pauses(key) {
+        // Nothing else looks again whether the socket of a connection that is to end is empty.
+        let is_ending = has_data && self.is_ending(key);
+        if (more_waiting || end_waiting || is_ending) && !self.pauses(key) {
             self.receive(key);
         }
     }
@@ -214,15 +216,17 @@ impl Shard {
         }
     }
 
-    /// Receives once, unless a multishot receive does it or its end will lead to it.
+    /// Receives once, unless a multishot receive does it or its end will lead to it. A connection
+    /// that is to end needs to know that its socket is empty, which such a receive does not report.
     pub(super) fn receive(&mut self, key: SlotKey) {
         let Some(connection) = self.slots.get_mut(key) else {
             return;
         };
-        if matches!(
+        let is_polled = matches!(
             connection.reading,
             RecvMode::Poll | RecvMode::PollThenMultishot
-        ) {
+        );
+        if is_polled || key.index < self.ending_below {
             self.rings.of(key).receive(key);
         }
     }

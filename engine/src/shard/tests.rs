@@ -12,6 +12,7 @@ mod decoded;
 mod delivery;
 mod departures;
 mod drain;
+mod drained_lines;
 mod input;
 mod leftover;
 mod loop_delay;

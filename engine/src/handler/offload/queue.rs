@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::guard::holder::HolderKey;
 use crate::guard::shares::{Lack, Shares};
@@ -40,7 +40,9 @@ pub(crate) enum QueueFull {
 /// Jobs that wait for a thread.
 pub(super) struct JobQueue {
     state: Mutex<State>,
-    /// Signalled for each new job, and when the queue closes.
+    /// Results that may be held at once, of jobs that have ended and of those that run.
+    results_max: usize,
+    /// Signalled for each new job, for each result that is taken, and when the queue closes.
     changed: Condvar,
     /// Whether jobs wait, to be read without the lock.
     has_waiting: AtomicBool,
@@ -58,13 +60,27 @@ struct State {
     pushed: u64,
     /// Jobs that start before all others. They take no place of another job.
     first: Vec<Job>,
+    /// Jobs that have started and whose results were not taken.
+    results: usize,
     is_closed: bool,
 }
 
+/// A result of a job that has started. Dropped when it was taken, or is not needed.
+pub(super) struct HeldResult(Arc<JobQueue>);
+
+impl Drop for HeldResult {
+    fn drop(&mut self) {
+        self.0.lock().results -= 1;
+        self.0.changed.notify_one();
+    }
+}
+
 impl JobQueue {
-    /// An empty queue for at most `jobs_max` waiting jobs.
-    pub(super) fn new(jobs_max: usize) -> JobQueue {
+    /// An empty queue for at most `jobs_max` waiting jobs. None of them starts while `results_max`
+    /// results are held.
+    pub(super) fn new(jobs_max: usize, results_max: usize) -> JobQueue {
         JobQueue {
+            results_max,
             state: Mutex::new(State {
                 jobs: BTreeMap::new(),
                 shares: Shares::new(jobs_max),
@@ -72,6 +88,7 @@ impl JobQueue {
                 round: 0,
                 pushed: 0,
                 first: Vec::new(),
+                results: 0,
                 is_closed: false,
             }),
             changed: Condvar::new(),
@@ -122,12 +139,7 @@ impl JobQueue {
     pub(super) fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         while !state.is_closed {
-            if let Some(first) = state.first.pop() {
-                return Some(first);
-            }
-            if let Some((id, (holder, job))) = state.jobs.pop_first() {
-                state.round = id.round + 1;
-                state.forget(holder);
+            if let Some(job) = state.start(self.results_max) {
                 self.note_waiting(&state);
                 return Some(job);
             }
@@ -135,6 +147,12 @@ impl JobQueue {
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         None
+    }
+
+    /// Counts the result of a job that has started as held until this is dropped.
+    pub(super) fn hold_result(self: &Arc<JobQueue>) -> HeldResult {
+        self.lock().results += 1;
+        HeldResult(Arc::clone(self))
     }
 
     /// Lets the threads end. Jobs that have not started never start.
@@ -170,6 +188,20 @@ impl State {
         id
     }
 
+    /// Takes the job that starts next, if one may.
+    fn start(&mut self, results_max: usize) -> Option<Job> {
+        if let Some(first) = self.first.pop() {
+            return Some(first);
+        }
+        if self.results >= results_max {
+            return None;
+        }
+        let (id, (holder, job)) = self.jobs.pop_first()?;
+        self.round = id.round + 1;
+        self.forget(holder);
+        Some(job)
+    }
+
     /// Counts that a job of `holder` waits no more.
     fn forget(&mut self, holder: HolderKey) {
         self.shares.give_back(holder, 1);
@@ -181,16 +213,17 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::mpsc::{Receiver, channel};
 
-    use super::{JobQueue, QueueFull};
+    use super::{HeldResult, JobQueue, QueueFull};
     use crate::guard::holder::{HolderKey, Holders};
 
     const ANYONE: HolderKey = HolderKey::ANONYMOUS;
 
     #[test]
     fn jobs_leave_in_the_order_in_which_they_came_without_those_taken_back() {
-        let queue = JobQueue::new(4);
+        let queue = JobQueue::new(4, usize::MAX);
         let (done, order) = channel();
         let job = |number: u32| {
             let done = done.clone();
@@ -227,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_client_with_one_job_does_not_wait_behind_the_many_of_another() {
-        let queue = JobQueue::new(1000);
+        let queue = JobQueue::new(1000, usize::MAX);
         let holders = Holders::default();
         let [greedy, ann, bob] = ["greedy", "ann", "bob"];
         let (done, order) = channel();
@@ -256,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_client_may_not_fill_the_queue_and_another_gets_a_place() {
-        let queue = JobQueue::new(900);
+        let queue = JobQueue::new(900, usize::MAX);
         let holders = Holders::default();
         let [greedy, other] = ["greedy", "other"].map(|name| holders.of_principal(name));
         let mut ids = Vec::new();
@@ -282,10 +315,31 @@ mod tests {
 
     #[test]
     fn a_closed_queue_gives_no_more_jobs() {
-        let queue = JobQueue::new(1);
+        let queue = JobQueue::new(1, usize::MAX);
         let job = Box::new(|| panic!("it never starts"));
         assert!(queue.push(ANYONE, job).is_ok());
         queue.close();
         assert!(queue.next().is_none());
+    }
+
+    #[test]
+    fn no_job_starts_while_results_wait_to_be_taken() {
+        let queue = Arc::new(JobQueue::new(3, 2));
+        let (done, order) = channel();
+        for number in 0..3 {
+            let done = done.clone();
+            let job = Box::new(move || done.send(number).expect("the test listens"));
+            queue.push(ANYONE, job).expect("there is room");
+        }
+        let mut held: Vec<HeldResult> = (0..2)
+            .map(|_| {
+                queue.next().expect("a job waits")();
+                queue.hold_result()
+            })
+            .collect();
+        assert!(queue.lock().start(queue.results_max).is_none());
+        held.pop();
+        queue.next().expect("a job waits")();
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2]);
     }
 }
