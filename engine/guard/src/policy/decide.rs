@@ -154,14 +154,19 @@ impl Policy {
     ) -> Option<(usize, u32)> {
         let mut best: Option<(usize, u32)> = None;
         for (number, grant) in self.grants.iter().enumerate() {
-            let is_better = |missing| best.is_none_or(|(_, fewest)| missing < fewest);
+            let has_target = grant.is_for(class, false) && grant.may_grant(target);
+            let holds = || {
+                let conditions = &grant.conditions;
+                read.is_none_or(|read| conditions.iter().all(|it| it.holds(false, read)))
+            };
+            if !has_target || !holds() {
+                continue;
+            }
             let missing = grant.scopes.without(&class.scopes).count();
-            let conditions = &grant.conditions;
-            if grant.is_for(class, false)
-                && is_better(missing)
-                && grant.may_grant(target)
-                && read.is_none_or(|read| conditions.iter().all(|it| it.holds(false, read)))
-            {
+            if missing == 0 {
+                return Some((number, 0));
+            }
+            if best.is_none_or(|(_, fewest)| missing < fewest) {
                 best = Some((number, missing));
             }
         }
