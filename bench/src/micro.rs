@@ -10,6 +10,7 @@
 //! | `wire` | decode, framing, admission checks, encode, response head |
 //! | `dispatch` | a whole call, from received bytes to bytes to be sent |
 //! | `lanes` | lanes on one core and between two |
+//! | `lists` | pages of lists, whole and filtered |
 //! | `registry` | tools by name and sessions by id, here and through a lane |
 //!
 //! No number here shows system calls, cold caches or cold branch predictors (each bench
@@ -22,6 +23,7 @@ mod checksum;
 mod corpus;
 mod dispatch;
 mod lanes;
+mod lists;
 mod registry;
 mod report;
 mod wire;
@@ -38,6 +40,7 @@ pub fn all() -> impl Iterator<Item = &'static Bench> {
         wire::BENCHES,
         dispatch::BENCHES,
         lanes::BENCHES,
+        lists::BENCHES,
         registry::BENCHES,
     ]
     .into_iter()

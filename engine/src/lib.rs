@@ -80,8 +80,8 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the crate `corelane-guard`, of which programs see what settings name.
+    pub use corelane_guard::{bits, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, holder, peer, shares};
-    pub use corelane_guard::{network, origin, principal};
 }
 mod handler;
 pub mod log;

@@ -35,6 +35,7 @@ mod capacity;
 #[cfg(feature = "tls")]
 mod certificates;
 mod directory;
+mod entry_names;
 mod error;
 mod event;
 mod handle;

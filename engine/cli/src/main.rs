@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod memory;
+mod policy;
 mod profile;
 mod serve;
 mod token;
@@ -43,6 +44,9 @@ enum Command {
     /// Explain why an access token is valid or not, or make an API key.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Check a policy, or explain its decision about an entry.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +57,6 @@ fn main() -> ExitCode {
         Command::Tune(arguments) => tune::run(&arguments),
         Command::Profile(command) => profile::run(&command),
         Command::Token(command) => token::run(&command),
+        Command::Policy(command) => policy::run(&command),
     }
 }

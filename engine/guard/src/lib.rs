@@ -6,6 +6,7 @@
 
 #[cfg(feature = "auth")]
 pub mod api_key;
+pub mod bits;
 pub mod credential;
 pub mod forwarded;
 pub mod holder;
@@ -13,6 +14,7 @@ pub mod identity;
 pub mod network;
 pub mod origin;
 pub mod peer;
+pub mod policy;
 pub mod principal;
 pub mod refusal;
 pub mod shares;

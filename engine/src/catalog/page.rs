@@ -63,7 +63,12 @@ impl Pages {
         let Some(text) = cursor else {
             return Some(PageStart(0));
         };
-        let number = read_cursor(self.name, text)?;
+        self.find_number(read_cursor(self.name, text)?)
+    }
+
+    /// The start of the page that begins with the entry of this number or, if it is gone, behind
+    /// it.
+    pub(crate) fn find_number(&self, number: u64) -> Option<PageStart> {
         let is_known = (1..self.numbers_end).contains(&number);
         let before = |entry: &Entry| entry.number < number;
         is_known.then(|| PageStart(self.entries.partition_point(before)))
@@ -73,22 +78,92 @@ impl Pages {
     pub(crate) fn write(&self, start: PageStart, out: &mut Vec<u8>) {
         let PageStart(start) = start;
         let end = self.entries.len().min(start + self.entries_max);
-        let offset_of = |place: usize| match place {
+        self.begin(out);
+        let page = &self.encoded[self.offset_of(start)..self.offset_of(end)];
+        out.extend_from_slice(page.strip_suffix(b",").unwrap_or(page));
+        self.finish(Some(end), cursor, out);
+    }
+
+    /// Where an entry begins among the encoded bytes.
+    fn offset_of(&self, place: usize) -> usize {
+        match place {
             0 => 0,
             place => self.entries[place - 1].end,
-        };
+        }
+    }
+
+    fn begin(&self, out: &mut Vec<u8>) {
         out.push(b'"');
         out.extend_from_slice(self.name.as_bytes());
         out.extend_from_slice(b"\":[");
-        let page = &self.encoded[offset_of(start)..offset_of(end)];
-        out.extend_from_slice(page.strip_suffix(b",").unwrap_or(page));
+    }
+
+    /// Ends the page, with a cursor if there is an entry at the next place.
+    fn finish(
+        &self,
+        next: Option<usize>,
+        cursor_of: impl FnOnce(&str, u64) -> String,
+        out: &mut Vec<u8>,
+    ) {
         out.push(b']');
-        if let Some(next) = self.entries.get(end) {
+        if let Some(next) = next.and_then(|next| self.entries.get(next)) {
             out.extend_from_slice(b",\"nextCursor\":\"");
-            out.extend_from_slice(cursor(self.name, next.number).as_bytes());
+            out.extend_from_slice(cursor_of(self.name, next.number).as_bytes());
             out.push(b'"');
         }
     }
+}
+
+/// Pages of the entries that a policy lets an identity see.
+#[cfg_attr(
+    not(any(test, feature = "measure")),
+    expect(dead_code, reason = "the policy's gate selects entries")
+)]
+impl Pages {
+    /// Appends the members of the page that begins at `start` or behind it, of the entries whose
+    /// bits are in `selected`: one bit for each place, the lowest first. A missing bit selects
+    /// nothing. The cursor is the text of `cursor_of` for the name of the list and the number of
+    /// the next selected entry, so it can be sealed: no number of another entry is in it.
+    pub(crate) fn write_selected(
+        &self,
+        PageStart(start): PageStart,
+        selected: &[u64],
+        cursor_of: impl FnOnce(&str, u64) -> String,
+        out: &mut Vec<u8>,
+    ) {
+        self.begin(out);
+        let entries_end = self.entries.len();
+        let next = |at| next_bit(selected, at, true).filter(|place| *place < entries_end);
+        let content = out.len();
+        let mut left = self.entries_max;
+        let mut run = next(start);
+        while let Some(first) = run.filter(|_| left > 0) {
+            let end = next_bit(selected, first, false).unwrap_or(entries_end);
+            let end = end.min(first + left).min(entries_end);
+            out.extend_from_slice(&self.encoded[self.offset_of(first)..self.offset_of(end)]);
+            left -= end - first;
+            run = next(end);
+        }
+        if out.len() > content {
+            let comma = out.pop();
+            debug_assert_eq!(comma, Some(b','));
+        }
+        self.finish(run, cursor_of, out);
+    }
+}
+
+/// The first place from `at` whose bit is `value`; none if no word has it.
+fn next_bit(words: &[u64], at: usize, value: bool) -> Option<usize> {
+    let invert = if value { 0 } else { u64::MAX };
+    let mut ignored = !(u64::MAX << (at % 64));
+    for (number, word) in words.iter().enumerate().skip(at / 64) {
+        let found = (word ^ invert) & !ignored;
+        if found != 0 {
+            return Some(number * 64 + found.trailing_zeros() as usize);
+        }
+        ignored = 0;
+    }
+    (!value).then_some(words.len() * 64).filter(|end| *end > at)
 }
 
 /// Where a page begins.
@@ -180,6 +255,79 @@ mod tests {
             assert!(list.remove(|entry| *entry == gone));
         }
         assert_eq!(walk(&pages(&list, 3), second), [[0_u64; 0]]);
+    }
+
+    /// The pages of selected entries, by the numbers in their cursors.
+    fn walk_selected(pages: &Pages, selected: &[u64]) -> Vec<Vec<u64>> {
+        let mut start = PageStart(0);
+        let mut found = Vec::new();
+        loop {
+            let mut next = None;
+            let mut members = b"{".to_vec();
+            let cursor_of = |name: &str, number| {
+                assert_eq!(name, "n");
+                next = Some(number);
+                "sealed".to_owned()
+            };
+            pages.write_selected(start, selected, cursor_of, &mut members);
+            members.push(b'}');
+            let page: serde_json::Value = serde_json::from_slice(&members).unwrap();
+            assert_eq!(page.get("nextCursor").is_some(), next.is_some());
+            let entries = page["n"].as_array().unwrap();
+            found.push(entries.iter().map(|it| it.as_u64().unwrap()).collect());
+            match next {
+                None => return found,
+                Some(next) => start = pages.find_number(next).unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn selected_entries_fill_their_pages_in_order() {
+        let pages = pages(&entries(150), 20);
+        let every = |step: usize| -> Vec<u64> {
+            let mut words = vec![0_u64; 3];
+            (0..150)
+                .step_by(step)
+                .for_each(|it| words[it / 64] |= 1 << (it % 64));
+            words
+        };
+        let runs = vec![0xffff_0000_00ff_ff01, 0x8000_0000_0000_0001, 0x3f];
+        let beyond = vec![u64::MAX; 4];
+        for selected in [
+            every(1),
+            every(2),
+            every(7),
+            every(149),
+            runs,
+            beyond,
+            vec![5],
+            vec![],
+        ] {
+            let is_selected = |place: &u64| {
+                let word = selected.get(*place as usize / 64);
+                word.is_some_and(|word| word & 1 << (place % 64) != 0)
+            };
+            let expected: Vec<u64> = (0..150).filter(is_selected).collect();
+            let found = walk_selected(&pages, &selected);
+            assert_eq!(found.concat(), expected, "{selected:x?}");
+            let (last, full) = found.split_last().unwrap();
+            assert!(full.iter().all(|page| page.len() == 20), "{selected:x?}");
+            assert!(!last.is_empty() || expected.is_empty(), "{selected:x?}");
+        }
+    }
+
+    #[test]
+    fn a_selection_of_all_is_the_page_of_all() {
+        let pages = pages(&entries(130), 50);
+        for number in [1, 51, 129] {
+            let start = pages.find_number(number).unwrap();
+            let (mut all, mut selected) = (Vec::new(), Vec::new());
+            pages.write(start, &mut all);
+            pages.write_selected(start, &[u64::MAX; 3], cursor, &mut selected);
+            assert_eq!(all, selected);
+        }
+        assert!(pages.find_number(0).is_none() && pages.find_number(130).is_none());
     }
 
     #[test]

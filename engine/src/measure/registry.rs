@@ -9,7 +9,7 @@ use corelane_protocol::mcp::revision::Revision;
 
 use crate::catalog::guarded::ToolLimits;
 use crate::catalog::tool::Tool;
-use crate::catalog::{Catalog, Plan};
+use crate::catalog::{Catalog, List, Plan};
 use crate::guard::holder::HolderKey;
 use crate::handler::Call;
 use crate::mcp::{SessionId, SessionLimits, Sessions};
@@ -54,6 +54,21 @@ impl ToolCatalog {
     /// The position of the tool called `name` in the order of registration.
     pub fn place_of(&self, name: &str) -> Option<usize> {
         self.catalog.place_of(name)
+    }
+
+    /// Appends the first page of the tools: of all, or of those whose bits are in `selected`.
+    pub fn write_page(&self, selected: Option<&[u64]>, out: &mut Vec<u8>) {
+        let pages = self.catalog.pages(List::Tools, Revision::V2025_11_25);
+        let Some(start) = pages.find(None) else {
+            return;
+        };
+        match selected {
+            None => pages.write(start, out),
+            Some(selected) => {
+                let cursor_of = |_: &str, number: u64| format!("{number:012}");
+                pages.write_selected(start, selected, cursor_of, out);
+            }
+        }
     }
 }
 

@@ -1,0 +1,185 @@
+//! A checked policy: its roles, scopes and rules.
+
+use super::argument::Condition;
+use super::pattern::{NamePattern, UriPattern};
+use crate::bits::Bits256;
+use crate::network::Networks;
+
+/// The ways to be known, as `methods` of a role names them.
+pub(super) const METHODS: [&str; 8] = [
+    "jwt",
+    "introspected",
+    "api_key",
+    "certificate",
+    "proxy_header",
+    "unix_peer",
+    "process",
+    ANONYMOUS,
+];
+/// The built-in role of requests without a credential, and its method. It has number 0.
+pub(super) const ANONYMOUS: &str = "anonymous";
+pub(super) const ANONYMOUS_ROLE: usize = 0;
+
+/// A checked policy. It is immutable: a reload makes another one.
+#[derive(Debug)]
+pub struct Policy {
+    pub(super) allows_known: bool,
+    pub(super) warns_of_unmatched: bool,
+    pub(super) lists_acquirable: bool,
+    pub(super) roles: Vec<Role>,
+    pub(super) scopes: Scopes,
+    pub(super) tenants: Vec<String>,
+    pub(super) address_lists: Vec<Networks>,
+    pub(super) grants: Vec<Rule>,
+    pub(super) denies: Vec<Rule>,
+}
+
+/// The scopes that a policy names.
+#[derive(Debug, Default)]
+pub(super) struct Scopes {
+    pub(super) names: Vec<String>,
+    /// Beside each name, itself and all that it implies.
+    pub(super) closures: Vec<Bits256>,
+}
+
+#[derive(Debug)]
+pub(super) struct Role {
+    pub(super) name: String,
+    pub(super) line: usize,
+    pub(super) claim_roles: Option<Vec<String>>,
+    pub(super) groups: Option<Vec<String>>,
+    pub(super) scopes: Bits256,
+    pub(super) subjects: Option<Vec<String>>,
+    pub(super) clients: Option<Vec<String>>,
+    pub(super) methods: Option<Vec<String>>,
+    pub(super) tenant: Option<String>,
+}
+
+/// A grant or a deny.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) line: usize,
+    pub(super) role: usize,
+    pub(super) tools: Vec<Pattern<NamePattern>>,
+    pub(super) resources: Vec<Pattern<UriPattern>>,
+    pub(super) prompts: Vec<Pattern<NamePattern>>,
+    pub(super) scopes: Bits256,
+    /// In the order of the file.
+    pub(super) scope_order: Vec<usize>,
+    pub(super) tenant: Option<usize>,
+    pub(super) addresses: Option<usize>,
+    pub(super) conditions: Vec<Condition>,
+}
+
+#[derive(Debug)]
+pub(super) struct Pattern<P> {
+    pub(super) line: usize,
+    pub(super) text: String,
+    pub(super) pattern: P,
+}
+
+/// The claims of an identity, before they are roles. Names compare byte by byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Claims<'a> {
+    /// How the identity is known, such as `jwt` or `api_key`.
+    pub method: &'a str,
+    /// The subject.
+    pub subject: &'a str,
+    /// The client that the token was issued to.
+    pub client: Option<&'a str>,
+    /// The roles that the token or the API key gives.
+    pub claim_roles: &'a [&'a str],
+    /// The groups that the token gives.
+    pub groups: &'a [&'a str],
+    /// The scopes, as [`Policy::scopes_of`] gives them.
+    pub scopes: Bits256,
+    /// The tenant.
+    pub tenant: Option<&'a str>,
+}
+
+impl Policy {
+    /// The scopes of a token that the policy names, with all that they imply. Others are left out.
+    pub fn scopes_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Bits256 {
+        let places = names.into_iter().filter_map(|name| self.scopes.place(name));
+        places.fold(Bits256::default(), |all, place| {
+            all.union(&self.scopes.closures[place])
+        })
+    }
+
+    /// The roles of an identity. A role is had if each of its keys holds: one of the names of a
+    /// list does, all of its scopes are there, and the tenant is the same.
+    pub fn roles_of(&self, claims: &Claims<'_>) -> Bits256 {
+        let mut roles = Bits256::default();
+        for (number, role) in self.roles.iter().enumerate() {
+            if role.is_had_by(claims) {
+                roles.insert(number);
+            }
+        }
+        roles
+    }
+
+    /// Whether lists have the entries that an identity could use with more scopes.
+    pub fn lists_acquirable(&self) -> bool {
+        self.lists_acquirable
+    }
+}
+
+impl Scopes {
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|other| other == name)
+    }
+
+    pub(super) fn place_or_add(&mut self, name: &str) -> usize {
+        self.place(name).unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        })
+    }
+}
+
+impl Role {
+    pub(super) fn anonymous() -> Role {
+        Role {
+            name: ANONYMOUS.to_owned(),
+            line: 1,
+            claim_roles: None,
+            groups: None,
+            scopes: Bits256::default(),
+            subjects: None,
+            clients: None,
+            methods: Some(vec![ANONYMOUS.to_owned()]),
+            tenant: None,
+        }
+    }
+
+    /// Whether nothing says which identities have it.
+    pub(super) fn is_had_by_all(&self) -> bool {
+        let lists = [
+            &self.claim_roles,
+            &self.groups,
+            &self.subjects,
+            &self.clients,
+            &self.methods,
+        ];
+        lists.iter().all(|list| list.is_none())
+            && self.scopes == Bits256::default()
+            && self.tenant.is_none()
+    }
+
+    fn is_had_by(&self, claims: &Claims<'_>) -> bool {
+        let is_one = |list: &Option<Vec<String>>, names: &[&str]| {
+            let list = list.as_ref();
+            list.is_none_or(|list| list.iter().any(|it| names.contains(&it.as_str())))
+        };
+        is_one(&self.claim_roles, claims.claim_roles)
+            && is_one(&self.groups, claims.groups)
+            && is_one(&self.subjects, &[claims.subject])
+            && is_one(&self.clients, claims.client.as_slice())
+            && is_one(&self.methods, &[claims.method])
+            && self.scopes.is_subset_of(&claims.scopes)
+            && self
+                .tenant
+                .as_deref()
+                .is_none_or(|tenant| claims.tenant == Some(tenant))
+    }
+}
