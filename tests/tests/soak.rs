@@ -147,9 +147,9 @@ fn start_loads(server: SocketAddr, seconds: u64) -> Vec<Child> {
     .into()
 }
 
-/// Least memory of each part of the time, in bytes, and its slope in bytes a part: the median of the
-/// slopes between two parts (Theil and Sen), so that one step, of a burst on a busy machine, is no
-/// slope and a leak is.
+/// Least memory of each part of the time, in bytes, and its slope in bytes a part: the median of
+/// the slopes between two parts (Theil and Sen), so that one step, of a burst on a busy machine, is
+/// no slope and a leak is.
 fn slope(samples: &[usize]) -> (Vec<f64>, f64) {
     let samples = &samples[(samples.len() as f64 * WARM_UP) as usize..];
     let least = |part: &[usize]| *part.iter().min().expect("a part is not empty") as f64;

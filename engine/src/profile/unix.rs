@@ -14,8 +14,8 @@ knobs! {
         /// Permissions of the file, in octal: by default only the user of the server may connect.
         /// Connecting takes the permission to write (unix(7)).
         mode: FileMode = FileMode(0o600), anything();
-        /// User that the file belongs to, a name of /etc/passwd or a number, as "65534"; default the
-        /// user of the server. Another one takes the capability CAP_CHOWN.
+        /// User that the file belongs to, a name of /etc/passwd or a number, as "65534"; default
+        /// the user of the server. Another one takes the capability CAP_CHOWN.
         owner: Option<String> = None, anything();
         /// Group that the file belongs to, a name of /etc/group or a number, as "33"; default the
         /// group of the server. With the mode "0660" all members of it may connect.

@@ -28,8 +28,8 @@ use crate::meter::Counter;
 use corelane_io::ring::{Hangup, Received};
 use corelane_io::slots::SlotKey;
 
-/// Input that counts as a request when there are fewer in it: a long message, or bytes of no meaning,
-/// take the time of several.
+/// Input that counts as a request when there are fewer in it: a long message, or bytes of no
+/// meaning, take the time of several.
 const BYTES_PER_REQUEST: u32 = 256;
 
 impl Shard {
