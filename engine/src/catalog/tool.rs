@@ -198,8 +198,9 @@ impl Tool {
 
     /// Sets how many calls of the tool may wait at once on a shard, instead of
     /// `tools.in_flight_max` of the profile. Past it a call is refused as overloaded before the
-    /// handler starts. With 0 every call is refused. Of more than eight places one client gets
-    /// eight ninths at most, so that others are served too.
+    /// handler starts. With 0 every call is refused. Of more than eight places one client
+    /// leaves a ninth to others, an anonymous one an eighteenth: addresses are looked up once half
+    /// of the places are taken.
     ///
     /// ```
     /// # use corelane::{Call, CallError, Tool};

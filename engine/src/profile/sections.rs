@@ -10,7 +10,8 @@ knobs! {
     Calls as "calls" {
         /// Pending calls of a shard. Past it a call is refused as overloaded before its handler
         /// starts. A client, which is a principal or else the address of an anonymous peer, may
-        /// have eight times as many as are free: a ninth is left to others.
+        /// have eight times as many as are free: a ninth is left to others, or an eighteenth if it
+        /// is anonymous, because addresses are looked up once half of the places are taken.
         in_flight_max: usize = 16_384, within(1..=1_000_000);
         /// Pending calls of one session: ten of the largest batches, and more than one client waits
         /// for. Tasks that run are among them.
