@@ -123,13 +123,17 @@ impl Shard {
         };
         if let Some(chunk) = out {
             let held_before = connection.held_output_bytes();
+            let mut begun = None;
             if connection.is_sending() {
                 connection.queue_output(chunk, &mut self.handling.context(key));
             } else {
-                self.begin_send(key, chunk);
+                connection.begin_send(&chunk);
+                begun = Some(chunk);
             }
-            let connection = self.slots.get_mut(key).expect("it was there above");
             self.handling.pool.output_bytes += connection.held_output_bytes() - held_before;
+            if let Some(chunk) = begun {
+                self.hold_send(key, chunk);
+            }
         }
         let mut connection = self.slots.get_mut(key).expect("it was there above");
         let mut reads = false;

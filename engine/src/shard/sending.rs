@@ -11,12 +11,9 @@ use corelane_io::slots::SlotKey;
 const ADDED_BYTES_MAX: usize = 64 * 1024;
 
 impl Shard {
-    /// Sends the output of a connection that is sending nothing.
-    pub(super) fn begin_send(&mut self, key: SlotKey, chunk: Chunk) {
+    /// Holds the send that a connection has begun, and submits the one that was held.
+    pub(super) fn hold_send(&mut self, key: SlotKey, chunk: Chunk) {
         self.release_send();
-        if let Some(connection) = self.slots.get_mut(key) {
-            connection.begin_send(&chunk);
-        }
         self.held_send = Some((key, chunk));
     }
 
