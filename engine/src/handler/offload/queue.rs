@@ -60,7 +60,7 @@ struct State {
     pushed: u64,
     /// Jobs that start before all others. They take no place of another job.
     first: Vec<Job>,
-    /// Jobs that have started and whose results were not taken.
+    /// Results that are held, if they are limited.
     results: usize,
     is_closed: bool,
 }
@@ -76,7 +76,7 @@ impl Drop for HeldResult {
 }
 
 impl JobQueue {
-    /// An empty queue for at most `jobs_max` waiting jobs. None of them starts while `results_max`
+    /// An empty queue for at most `jobs_max` waiting jobs. They do not start while `results_max`
     /// results are held.
     pub(super) fn new(jobs_max: usize, results_max: usize) -> JobQueue {
         JobQueue {
@@ -149,10 +149,14 @@ impl JobQueue {
         None
     }
 
-    /// Counts the result of a job that has started as held until this is dropped.
-    pub(super) fn hold_result(self: &Arc<JobQueue>) -> HeldResult {
+    /// Counts the result of a job that has started as held until this is dropped, if results are
+    /// limited.
+    pub(super) fn hold_result(self: &Arc<JobQueue>) -> Option<HeldResult> {
+        if self.results_max == usize::MAX {
+            return None;
+        }
         self.lock().results += 1;
-        HeldResult(Arc::clone(self))
+        Some(HeldResult(Arc::clone(self)))
     }
 
     /// Lets the threads end. Jobs that have not started never start.
@@ -334,7 +338,7 @@ mod tests {
         let mut held: Vec<HeldResult> = (0..2)
             .map(|_| {
                 queue.next().expect("a job waits")();
-                queue.hold_result()
+                queue.hold_result().expect("results are limited")
             })
             .collect();
         assert!(queue.lock().start(queue.results_max).is_none());
