@@ -17,6 +17,7 @@ mod lines;
 mod listen;
 pub(crate) mod memory;
 mod overload;
+mod probe;
 mod reference;
 mod role;
 mod roles;
@@ -40,10 +41,9 @@ pub use error::ProfileError;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
 pub use listen::{LISTENERS_MAX, UNIX_NAME_BYTES_MAX};
 pub use overload::Overload;
+pub(crate) use probe::Probe;
 pub use role::CoreRole;
 pub use sections::{Calls, Catalog, Lanes, Offload, Sessions, Streams, Tasks, Tools};
-#[cfg(test)]
-pub(crate) use server::PROBE_PATHS;
 pub use server::SHARDS_MAX;
 pub(crate) use server::messages_path;
 pub use server::{

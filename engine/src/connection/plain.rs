@@ -5,10 +5,11 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::{Content, Method, RequestHead, Status};
 
 use super::context::{Context, Rules};
-use super::probe::{PROBE_VERBS, Probe};
+use super::probe::PROBE_VERBS;
 use super::reply::Reply;
 use super::response;
 use super::sse::SseRequest;
+use crate::profile::Probe;
 
 /// A request that is answered without a message of MCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,32 +9,12 @@ use std::sync::atomic::Ordering;
 use corelane_protocol::framing::http1::Status;
 
 use super::context::Context;
-
-/// The question of a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Probe {
-    /// Whether the process works: if not, a restart must help.
-    Live,
-    /// Whether new clients should be sent here.
-    Ready,
-    /// Which conditions hold.
-    Health,
-}
+use crate::profile::Probe;
 
 /// Verbs that the paths of probes take.
 pub(super) const PROBE_VERBS: &str = "GET, HEAD, OPTIONS";
 
 impl Probe {
-    /// The probe of a path; supervisors know it by several names.
-    pub(super) fn of_path(path: &str) -> Option<Probe> {
-        match path {
-            "/live" | "/liveness" | "/healthz" => Some(Probe::Live),
-            "/ready" | "/readiness" => Some(Probe::Ready),
-            "/health" => Some(Probe::Health),
-            _ => None,
-        }
-    }
-
     /// The answer, in JSON.
     pub(super) fn answer(self, context: &Context<'_>) -> (Status, String) {
         let conditions = conditions(context);
@@ -81,19 +61,4 @@ fn conditions(context: &Context<'_>) -> Vec<&'static str> {
     ];
     let held = conditions.into_iter().filter(|(holds, _)| *holds);
     held.map(|(_, name)| name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Probe;
-    use crate::profile::PROBE_PATHS;
-
-    #[test]
-    fn the_paths_that_settings_may_not_take_are_those_of_probes() {
-        assert!(
-            PROBE_PATHS
-                .iter()
-                .all(|path| Probe::of_path(path).is_some())
-        );
-    }
 }

@@ -12,6 +12,7 @@ use super::cores::CoreList;
 use super::error::ProfileError;
 use super::knobs::{Value, anything, knobs, within};
 use super::listen::{self, LISTENERS_MAX, ListenAddress};
+use super::probe::Probe;
 use crate::guard::origin::OriginPolicy;
 
 /// Most shards of a process. Lanes are one per pair of shards, so memory grows with the square.
@@ -32,15 +33,6 @@ pub const ENDPOINT_BYTES_MAX: usize = 256;
 
 /// Longest name of a header in a profile, in bytes: twice the longest that proxies use.
 pub const HEADER_NAME_BYTES_MAX: usize = 64;
-/// The paths of probes: see `connection/probe`.
-pub(crate) const PROBE_PATHS: [&str; 6] = [
-    "/live",
-    "/liveness",
-    "/healthz",
-    "/ready",
-    "/readiness",
-    "/health",
-];
 
 knobs! {
     /// The process as a whole.
@@ -153,7 +145,7 @@ impl Paths {
 
 impl Server {
     fn is_probe(&self, path: &str) -> bool {
-        self.probes && PROBE_PATHS.contains(&path)
+        self.probes && Probe::of_path(path).is_some()
     }
 
     /// Checks the texts against the needs of their keys.
@@ -172,8 +164,8 @@ impl Server {
         if let Some(path) = &self.sse_endpoint {
             check::text("server.sse_endpoint", path, is_path(path), expected)?;
             let messages = messages_path(path);
-            let is_free = *path != messages && !self.is_probe(path) && !self.is_probe(&messages);
-            let is_free = is_free && !endpoints.iter().any(|it| *it == messages || it == path);
+            let is_taken = |path| endpoints.contains(path) || self.is_probe(path);
+            let is_free = *path != messages && !is_taken(path) && !is_taken(&messages);
             let expected = "a path that, like \"messages\" beside it, is no other of these two, \
                             no path of server.endpoint and none of a probe";
             check::text("server.sse_endpoint", path, is_free, expected)?;

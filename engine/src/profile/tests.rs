@@ -12,7 +12,7 @@ use corelane_protocol::limits::HttpLimits;
 
 use super::{BudgetOverride, CoreProfile, CoreRole, ExecutorOverride, FILE_BYTES_MAX};
 use super::{LogFormat, LogLevel, Offload, Profile, ProfileError, Ring, RingOverride};
-use super::{PROBE_PATHS, Tls, Tools, Unix};
+use super::{Tls, Tools, Unix};
 
 fn tuning(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../tuning/profiles")).join(name)
@@ -251,7 +251,14 @@ fn paths_that_lead_to_two_things_are_refused() {
         text,
         &format!("server.sse_endpoint = \"/sse\" is not {sse}"),
     );
-    for path in PROBE_PATHS {
+    for path in [
+        "/live",
+        "/liveness",
+        "/healthz",
+        "/ready",
+        "/readiness",
+        "/health",
+    ] {
         let text = format!("[server]\nendpoint = [\"/mcp\", \"{path}\"]");
         let expected = "is not a path other than those of probes (server.probes)";
         check(&text, &format!("server.endpoint = \"{path}\" {expected}"));
