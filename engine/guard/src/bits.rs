@@ -22,6 +22,16 @@ impl<const WORDS: usize> Default for Bits<WORDS> {
     }
 }
 
+impl<const WORDS: usize> FromIterator<usize> for Bits<WORDS> {
+    /// # Panics
+    /// A number is not below [`Bits::END`].
+    fn from_iter<I: IntoIterator<Item = usize>>(numbers: I) -> Self {
+        let mut bits = Bits::default();
+        numbers.into_iter().for_each(|number| bits.insert(number));
+        bits
+    }
+}
+
 impl<const WORDS: usize> Bits<WORDS> {
     /// Every number of a set is below this.
     pub const END: usize = WORDS * 64;
@@ -80,9 +90,7 @@ mod tests {
     use super::*;
 
     fn set(numbers: &[usize]) -> Bits256 {
-        let mut set = Bits256::default();
-        numbers.iter().for_each(|number| set.insert(*number));
-        set
+        numbers.iter().copied().collect()
     }
 
     #[test]

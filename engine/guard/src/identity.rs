@@ -1,4 +1,4 @@
-//! An identity: who makes a request, and how that is known.
+//! An identity: the principal of a request, and how it is known.
 //!
 //! The names of scopes and roles that the policy has are bits; all other names are dropped when the
 //! identity is made, so that a decision about a call compares bits only. An identity has no byte of
@@ -8,11 +8,7 @@
 
 use std::collections::HashMap;
 
-/// Most scopes, and most roles, that a policy can name.
-pub const NAMES_MAX: usize = 256;
-
-/// A set of scopes or roles: bit `n` of word `n / 64` is the name with number `n`.
-pub type NameBits = [u64; NAMES_MAX / 64];
+use crate::bits::Bits256;
 
 /// A claim for handlers: the path that the configuration has, and the value.
 pub type Claim = (Box<str>, Box<str>);
@@ -54,7 +50,7 @@ impl Method {
     }
 }
 
-/// Who makes a request.
+/// The principal of a request, with its properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// How it is known.
@@ -66,9 +62,9 @@ pub struct Identity {
     /// The OAuth client.
     pub client: Option<Box<str>>,
     /// The scopes that the policy knows, with those that they imply.
-    pub scopes: NameBits,
+    pub scopes: Bits256,
     /// The roles that the policy knows.
-    pub roles: NameBits,
+    pub roles: Bits256,
     /// The tenant.
     pub tenant: Option<Box<str>>,
     /// The claims that the configuration selects, at most 1 KiB of names and values.
@@ -85,8 +81,8 @@ impl Identity {
             issuer: issuer.into(),
             subject: subject.into(),
             client: None,
-            scopes: NameBits::default(),
-            roles: NameBits::default(),
+            scopes: Bits256::default(),
+            roles: Bits256::default(),
             tenant: None,
             claims: Vec::new(),
             expires_s: None,
@@ -111,52 +107,48 @@ impl Identity {
 /// include those of the scopes that it implies, so hierarchies cost nothing later.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
-    scopes: HashMap<Box<str>, NameBits, foldhash::fast::RandomState>,
-    roles: HashMap<Box<str>, NameBits, foldhash::fast::RandomState>,
+    scopes: HashMap<Box<str>, Bits256, foldhash::fast::RandomState>,
+    roles: HashMap<Box<str>, Bits256, foldhash::fast::RandomState>,
 }
 
 impl Vocabulary {
     /// Adds a scope.
     #[must_use]
-    pub fn with_scope(mut self, name: &str, bits: NameBits) -> Vocabulary {
+    pub fn with_scope(mut self, name: &str, bits: Bits256) -> Vocabulary {
         self.scopes.insert(name.into(), bits);
         self
     }
 
     /// Adds a role, or a group that has a role.
     #[must_use]
-    pub fn with_role(mut self, name: &str, bits: NameBits) -> Vocabulary {
+    pub fn with_role(mut self, name: &str, bits: Bits256) -> Vocabulary {
         self.roles.insert(name.into(), bits);
         self
     }
 
     /// The bits of those of the scopes that are known.
-    pub fn scopes<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> NameBits {
+    pub fn scopes<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Bits256 {
         union(&self.scopes, names)
     }
 
     /// The bits of those of the roles that are known.
-    pub fn roles<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> NameBits {
+    pub fn roles<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Bits256 {
         union(&self.roles, names)
     }
 }
 
 fn union<'n>(
-    known: &HashMap<Box<str>, NameBits, foldhash::fast::RandomState>,
+    known: &HashMap<Box<str>, Bits256, foldhash::fast::RandomState>,
     names: impl IntoIterator<Item = &'n str>,
-) -> NameBits {
-    let mut bits = NameBits::default();
-    for more in names.into_iter().filter_map(|name| known.get(name)) {
-        for (word, more) in bits.iter_mut().zip(more) {
-            *word |= more;
-        }
-    }
-    bits
+) -> Bits256 {
+    let bits = names.into_iter().filter_map(|name| known.get(name));
+    bits.fold(Bits256::default(), |all, more| all.union(more))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Identity, Method, Vocabulary};
+    use crate::bits::Bits256;
     use std::collections::HashSet;
 
     #[test]
@@ -182,13 +174,14 @@ mod tests {
 
     #[test]
     fn known_names_are_bits_with_those_that_they_imply() {
+        let bits = |numbers: &[usize]| Bits256::from_iter(numbers.iter().copied());
         let vocabulary = Vocabulary::default()
-            .with_scope("read", [1, 0, 0, 0])
-            .with_scope("admin", [3, 0, 0, 1])
-            .with_role("ops", [4, 0, 0, 0]);
-        assert_eq!(vocabulary.scopes(["read", "other"]), [1, 0, 0, 0]);
-        assert_eq!(vocabulary.scopes(["admin", "Read"]), [3, 0, 0, 1]);
-        assert_eq!(vocabulary.scopes(["ops", "rea", ""]), [0; 4]);
-        assert_eq!(vocabulary.roles(["ops", "read"]), [4, 0, 0, 0]);
+            .with_scope("read", bits(&[0]))
+            .with_scope("admin", bits(&[0, 1, 192]))
+            .with_role("ops", bits(&[2]));
+        assert_eq!(vocabulary.scopes(["read", "other"]), bits(&[0]));
+        assert_eq!(vocabulary.scopes(["admin", "Read"]), bits(&[0, 1, 192]));
+        assert_eq!(vocabulary.scopes(["ops", "rea", ""]), bits(&[]));
+        assert_eq!(vocabulary.roles(["ops", "read"]), bits(&[2]));
     }
 }

@@ -109,13 +109,9 @@ impl Policy {
     /// The roles of an identity. A role is had if each of its keys holds: one of the names of a
     /// list does, all of its scopes are there, and the tenant is the same.
     pub fn roles_of(&self, claims: &Claims<'_>) -> Bits256 {
-        let mut roles = Bits256::default();
-        for (number, role) in self.roles.iter().enumerate() {
-            if role.is_had_by(claims) {
-                roles.insert(number);
-            }
-        }
-        roles
+        let had = self.roles.iter().enumerate();
+        let had = had.filter(|(_, role)| role.is_had_by(claims));
+        had.map(|(number, _)| number).collect()
     }
 
     /// Whether lists have the entries that an identity could use with more scopes.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use corelane_guard::api_key::{self, ApiKey, ApiKeys};
+use corelane_guard::bits::Bits256;
 use corelane_guard::credential::{self, Bearer, TOKEN_BYTES_MAX};
 use corelane_guard::identity::Method;
 use corelane_guard::token::cache::{CacheLimits, TokenCache};
@@ -222,7 +223,8 @@ fn an_api_key_is_an_identity_that_is_checked_each_time() {
             panic!("a valid key");
         };
         assert_eq!(identity.principal_key(), "key::ci");
-        assert_eq!((identity.scopes[0], identity.roles[3]), (2, 1 << 63));
+        assert_eq!(identity.scopes, Bits256::from_iter([1]));
+        assert_eq!(identity.roles, Bits256::from_iter([255]));
         assert_eq!(identity.method, Method::ApiKey);
     }
     let refused = (Checked::Refused(TokenFault::ApiKey), 1);

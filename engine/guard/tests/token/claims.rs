@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use corelane_guard::bits::Bits256;
 use corelane_guard::identity::Claim;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::verify::{Circumstances, DenyList, Issuer};
@@ -195,7 +196,7 @@ fn v12_scopes_are_a_list_of_bounded_names() {
     let mint = Mint::new();
     let scopes = |claims: Claims| {
         let verified = mint.verify(&mint.token(&claims));
-        verified.map(|verified| verified.identity.scopes[0])
+        verified.map(|it| it.identity.scopes.iter().map(|bit| 1 << bit).sum::<u64>())
     };
     let base = Claims::valid().without("scope");
     for (claims, expected) in [
@@ -249,7 +250,7 @@ fn v13_roles_tenant_and_claims_come_from_configured_paths() {
         .with("email", "\"a@b\"")
         .with("https://e.example/x", "\"y\"");
     let identity = verify(valid.clone()).expect("valid").identity;
-    assert_eq!(identity.roles, [0, 0, 0, 1 << 63]);
+    assert_eq!(identity.roles, Bits256::from_iter([255]));
     assert_eq!(identity.tenant.as_deref(), Some("acme"));
     let claims: [Claim; 2] = [
         ("email".into(), "a@b".into()),
@@ -263,7 +264,7 @@ fn v13_roles_tenant_and_claims_come_from_configured_paths() {
             elsewhere.identity.roles,
             elsewhere.identity.tenant.as_deref()
         ),
-        ([0; 4], None)
+        (Bits256::default(), None)
     );
     for (name, value) in [
         ("realm_access", r#"{"roles":[1]}"#),

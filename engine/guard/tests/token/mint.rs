@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use corelane_guard::bits::Bits256;
 use corelane_guard::identity::Vocabulary;
 use corelane_guard::token::claims::Resource;
 use corelane_guard::token::fault::TokenFault;
@@ -145,9 +146,9 @@ pub(crate) fn issuer() -> Issuer {
 
 pub(crate) fn verifier() -> Verifier {
     let vocabulary = Vocabulary::default()
-        .with_scope("mcp:read", [1, 0, 0, 0])
-        .with_scope("mcp:write", [2, 0, 0, 0])
-        .with_role("ops", [0, 0, 0, 1 << 63]);
+        .with_scope("mcp:read", Bits256::from_iter([0]))
+        .with_scope("mcp:write", Bits256::from_iter([1]))
+        .with_role("ops", Bits256::from_iter([255]));
     Verifier::new(
         Resource::new(RESOURCE).expect("a URI"),
         Arc::new(vocabulary),

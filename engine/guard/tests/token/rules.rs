@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use corelane_guard::bits::Bits256;
 use corelane_guard::identity::Method;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::jws::Algorithm;
@@ -21,7 +22,8 @@ fn a_valid_token_becomes_an_identity() {
         (Method::Jwt, Some(1_000_600))
     );
     assert_eq!(identity.client.as_deref(), Some("agent"));
-    assert_eq!((identity.scopes, identity.roles), ([1, 0, 0, 0], [0; 4]));
+    assert_eq!(identity.scopes, Bits256::from_iter([0]));
+    assert_eq!(identity.roles, Bits256::default());
 }
 
 #[test]
