@@ -15,6 +15,15 @@ groups_claim = "groups"
 tenant_claim = "org"
 "#;
 
+/// The class of an identity with these claims.
+fn class_of(policy: &Policy, claims: &Claims<'_>) -> Class {
+    policy.class_of(&Subject {
+        scopes: claims.scopes,
+        roles: policy.roles_of(claims),
+        ..Subject::default()
+    })
+}
+
 /// Names of entries as a catalog.
 #[derive(Default)]
 struct Names([Vec<String>; 4]);

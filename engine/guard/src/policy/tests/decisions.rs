@@ -44,12 +44,7 @@ fn decide(policy: &Policy, roles: &[&str], scopes: &[&str], kind: EntryKind, nam
         scopes,
         ..Claims::default()
     };
-    let roles = policy.roles_of(&claims);
-    let class = policy.class_of(&Subject {
-        scopes,
-        roles,
-        ..Subject::default()
-    });
+    let class = class_of(policy, &claims);
     let explained = policy.explain(&class, kind, name);
     assert_eq!(explained.decision, policy.decide(&class, kind, name));
     explained.to_string()
@@ -111,11 +106,7 @@ fn the_default_for_known_identities_leaves_the_anonymous_out() {
             subject,
             ..Claims::default()
         };
-        let roles = policy.roles_of(&claims);
-        let class = policy.class_of(&Subject {
-            roles,
-            ..Subject::default()
-        });
+        let class = class_of(&policy, &claims);
         assert_eq!(
             policy.decide(&class, EntryKind::Tool, "t"),
             expected,
@@ -209,11 +200,7 @@ fn arguments_take_part_in_calls() {
         subject: "s",
         ..Claims::default()
     };
-    let roles = policy.roles_of(&claims);
-    let class = policy.class_of(&Subject {
-        roles,
-        ..Subject::default()
-    });
+    let class = class_of(&policy, &claims);
     assert!(policy.has_conditions("query") && !policy.has_conditions("other"));
     assert_eq!(
         policy.decide(&class, EntryKind::Tool, "query"),
@@ -279,11 +266,7 @@ fn spellings_of_uris_pass_no_deny() {
         subject: "s",
         ..Claims::default()
     };
-    let roles = policy.roles_of(&claims);
-    let class = policy.class_of(&Subject {
-        roles,
-        ..Subject::default()
-    });
+    let class = class_of(&policy, &claims);
     let decide = |uri| policy.decide(&class, EntryKind::Resource, uri);
     for uri in ["docs://h/open", "docs://h/Secret", "docs://h/open/secret"] {
         assert_eq!(decide(uri), Decision::Allowed, "{uri}");

@@ -42,11 +42,7 @@ fn class(policy: &Policy) -> Class {
         subject: "s",
         ..Claims::default()
     };
-    let roles = policy.roles_of(&claims);
-    policy.class_of(&Subject {
-        roles,
-        ..Subject::default()
-    })
+    class_of(policy, &claims)
 }
 
 #[test]
