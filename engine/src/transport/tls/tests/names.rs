@@ -55,15 +55,20 @@ fn email(text: &str) -> SanType {
     SanType::Rfc822Name(text.try_into().unwrap())
 }
 
-/// The principal of a client with these names in its certificate.
-fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Box<str>>, String> {
-    let authority = Authority::new();
-    let tls = Tls {
+/// Settings that require certificates of this authority.
+fn requiring_clients(authority: &Authority) -> Tls {
+    Tls {
         certificates: vec![authority.server_files("server", &[NAME])],
         client_certificates: ClientCertificates::Required,
         client_ca_files: vec![authority.file()],
         ..Tls::default()
-    };
+    }
+}
+
+/// The principal of a client with these names in its certificate.
+fn principal(common_name: Option<&str>, names: Vec<SanType>) -> Result<Option<Box<str>>, String> {
+    let authority = Authority::new();
+    let tls = requiring_clients(&authority);
     let identity = authority.client_identity(common_name, names);
     let config = authority.client_config_with(identity);
     let server = server_config(&tls);
@@ -145,12 +150,7 @@ fn certificates_of_clients_are_verified() {
 #[test]
 fn chains_of_clients_are_verified() {
     let authority = Authority::new();
-    let tls = Tls {
-        certificates: vec![authority.server_files("server", &[NAME])],
-        client_certificates: ClientCertificates::Required,
-        client_ca_files: vec![authority.file()],
-        ..Tls::default()
-    };
+    let tls = requiring_clients(&authority);
     let server = server_config(&tls);
     let principal = |chain| {
         let config = authority.client_config_of(chain);

@@ -11,7 +11,7 @@ use rustls::{
     SupportedCipherSuite,
 };
 
-use super::records::{LARGE_BYTES, alert_of, sealed};
+use super::records::{alert_of, check_sizes, sealed};
 use super::{
     Authority, Client, NAME, RawPeer, open_all, pair, raw_pair_of, server_config, shake_hands,
 };
@@ -70,20 +70,8 @@ fn plaintext_arrives_in_both_directions_in_any_size() {
     let (authority, server) = server();
     for suite in SUITES {
         let mut client = Client::new(&authority.client_config_tls12(suite), NAME);
-        client.tls.set_buffer_limit(None);
         let session = &mut shake_hands(&mut client, &server).unwrap().session;
-        let sizes = [1, 100, PLAINTEXT_BYTES_MAX, PLAINTEXT_BYTES_MAX + 1];
-        for bytes in sizes.into_iter().chain([LARGE_BYTES]) {
-            let plaintext: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
-            let sent = client.send(&plaintext);
-            assert!(open_all(session, sent) == plaintext, "{suite:?} {bytes}");
-            let sent = sealed(session, &plaintext);
-            assert!(
-                client.take(&sent).unwrap() == plaintext,
-                "{suite:?} {bytes}"
-            );
-            session.shed();
-        }
+        check_sizes(&mut client, session);
         client.tls.send_close_notify();
         assert_eq!(open_all(session, client.output()), b"<closed>");
         let mut out = Vec::new();
