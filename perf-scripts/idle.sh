@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What an idle connection of each transport costs. `idle.sh -h` says how.
+# The cost of an idle connection of each transport. `idle.sh -h` says how.
 set -euo pipefail
 # shellcheck source=server.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/server.sh"

@@ -79,7 +79,7 @@ mod catalog;
 mod connection;
 mod files;
 pub mod guard {
-    //! Access checks: the crate `corelane-guard`, of which programs see what settings name.
+    //! Access checks: the parts of the crate `corelane-guard` that settings name.
     pub use corelane_guard::{bits, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, holder, peer, shares};
 }

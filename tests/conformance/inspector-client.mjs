@@ -3,7 +3,7 @@
 //     node inspector-client.mjs ERA stdio PROGRAM ARGUMENT...
 // With ERA "modern" it speaks revision 2026-07-28, with "legacy" it has a session of 2025-11-25. Each
 // command is a process, and so is a client of its own. Ends with the exit code of the first check that
-// fails. What it saw is on standard output.
+// fails. Its results are on standard output.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";

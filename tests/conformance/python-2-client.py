@@ -22,7 +22,7 @@ from mcp.client.sse import sse_client
 from mcp.client.subscriptions import ResourceUpdated, ToolsListChanged
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
 
-# What only sessions have is deprecated, which its authors say with each use.
+# The features of sessions are deprecated: each use has a warning.
 warnings.simplefilter("ignore", MCPDeprecationWarning)
 
 URI = "test://watched-resource"

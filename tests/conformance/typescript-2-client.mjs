@@ -4,7 +4,7 @@
 //     node typescript-2-client.mjs ERA stdio PROGRAM ARGUMENT...
 // With ERA "modern" it speaks revision 2026-07-28 where the transport has it, and has a session of
 // 2025-11-25 otherwise, as with ERA "legacy". Goes through what a host does with a server, and ends with
-// the exit code of the first check that fails. What it saw is on standard output.
+// the exit code of the first check that fails. Its results are on standard output.
 import { SSEClientTransport, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { runSession } from "./typescript-2-session.mjs";

@@ -1,4 +1,4 @@
-// What a host does with a server, by the TypeScript SDK 2 over any transport, from connect to close.
+// The steps of a host with a server, by the TypeScript SDK 2 over any transport, from connect to close.
 // The first check that fails throws. `era` is "legacy" for a session of 2025-11-25, or "modern" for
 // revision 2026-07-28 where the transport has it.
 import {
@@ -19,7 +19,7 @@ export async function runSession(transport, era, options = {}) {
       ...options,
     },
   );
-  // Whatever arrives and is no message comes here.
+  // Input that is no message comes here.
   let failure;
   client.onerror = (error) => {
     failure ??= error;

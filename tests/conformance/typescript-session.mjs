@@ -15,7 +15,7 @@ export async function runSession(transport) {
     { name: "typescript", version: "1" },
     { capabilities: { elicitation: {} } },
   );
-  // Whatever arrives and is no message comes here.
+  // Input that is no message comes here.
   client.onerror = (error) => {
     throw error;
   };

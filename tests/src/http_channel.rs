@@ -3,7 +3,7 @@
 //!
 //! Cancelling a modern request closes its connection, as its transport has it; cancelling a legacy
 //! one is a message. It has a connection of its own, so it may overtake its request, and a server
-//! ignores what cancels nothing: it is repeated until the response of its request has ended.
+//! ignores one without a request: it is repeated until the response of its request has ended.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};

@@ -34,7 +34,7 @@ const TRANSPORTS: &[Transport] = &[
 /// process may lock the memory of some ten shards with the usual limit.
 const AT_ONCE_MAX: usize = 4;
 
-/// Runs both sets against a server of its own, and returns what differs from the list of failures.
+/// Runs both sets against a server of its own, and returns the differences to the list of failures.
 fn check(transport: &Transport) -> Vec<String> {
     let (name, address, shards) = *transport;
     if address == "stdio" {

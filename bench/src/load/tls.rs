@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Bytes that protection adds to a record: header, type and tag (RFC 8446 5.2).
 const OVERHEAD_BYTES: usize = 22;
 
-/// What all connections of a run share.
+/// The settings that all connections of a run share.
 #[derive(Clone, Debug)]
 pub struct TlsSettings {
     config: Arc<ClientConfig>,
@@ -113,8 +113,8 @@ impl Tls {
         Ok(!self.connection.is_handshaking())
     }
 
-    /// Appends `plaintext` to `out` as a record, and before it what rustls has to send. After a
-    /// failure it appends nothing.
+    /// Appends the pending records of rustls to `out`, and `plaintext` as a record. After a failure
+    /// it appends nothing.
     pub fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) {
         loop {
             let status = self.connection.process_tls_records(&mut self.unread);
@@ -210,7 +210,7 @@ fn read_authorities(path: &Path) -> Result<RootCertStore, LoadError> {
 }
 
 /// Takes any certificate. The server still proves that it has the key, so that a handshake costs
-/// what it costs other clients.
+/// as much as for other clients.
 #[derive(Debug)]
 struct Unchecked(Arc<CryptoProvider>);
 

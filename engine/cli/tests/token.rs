@@ -1,4 +1,4 @@
-//! `corelane token` as a process: what it prints, and its exit codes.
+//! `corelane token` as a process: its output and its exit codes.
 
 use std::io::Write as _;
 use std::path::Path;

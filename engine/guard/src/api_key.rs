@@ -133,7 +133,7 @@ pub fn digest(text: &[u8]) -> Option<(&str, [u8; 32])> {
     Some((id, hash(secret)))
 }
 
-/// The id and the secret of a key whose checksum is right.
+/// The id and the secret of a key with the right checksum.
 fn parse(text: &[u8]) -> Option<(&str, &str)> {
     let text = str::from_utf8(text).ok()?;
     let (start, checksum) = text.split_at_checked(text.len().checked_sub(CHECKSUM_CHARACTERS)?)?;

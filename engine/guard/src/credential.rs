@@ -20,7 +20,7 @@ const QUERY_PARAMETER: &[u8] = b"access_token";
 pub struct Bearer<'a>(&'a [u8]);
 
 impl<'a> Bearer<'a> {
-    /// The bytes of the token: at least one, none of them a space.
+    /// The bytes of the token: at least one, without spaces.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }

@@ -38,7 +38,7 @@ pub struct Authenticator {
     cache: TokenCache,
 }
 
-/// What is known about a token.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
     /// It is valid.

@@ -124,7 +124,7 @@ impl Connection {
             None if self.has_lines() => Phase::ReadingMessage,
             None => Phase::ReadingHead,
             Some(channel) if channel.is_between_lines() => Phase::ReadingMessage,
-            // A WebSocket whose peer does not end a record answers no ping.
+            // Without the end of its record the peer of a WebSocket answers no ping.
             Some(_) => return,
         };
         match (self.phase, has_part) {

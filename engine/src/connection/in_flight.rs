@@ -59,7 +59,7 @@ impl InFlight {
         self.requests.iter().find(has_id).map(|(number, _)| *number)
     }
 
-    /// Adds a request whose number none has.
+    /// Adds a request with a number that is not there yet.
     pub(super) fn insert(&mut self, number: u32, request: ChannelRequest) {
         if self.requests.is_empty() {
             self.requests.reserve_exact(1);
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// What a client with a subscription holds, and whether a burst of requests leaves more.
+    /// The memory of a client with a subscription, before and after a burst of requests.
     #[test]
     fn one_request_takes_the_memory_of_one_also_after_many() {
         const REQUEST_BYTES_MAX: usize = 88;

@@ -306,8 +306,7 @@ impl Connection {
         })
     }
 
-    /// The connection, in whose socket nothing is left, ends when all requests in flight are
-    /// answered.
+    /// The socket of the connection is empty: it ends when all requests in flight are answered.
     pub(crate) fn end_when_answered(&mut self, context: &mut Context<'_>) {
         let channel = self.open_channel(context);
         (channel.is_ending, channel.is_drained) = (true, true);

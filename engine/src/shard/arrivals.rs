@@ -14,7 +14,7 @@ use corelane_io::slots::SlotKey;
 pub(super) struct Arrivals {
     /// In the order of arrival.
     pieces: VecDeque<(SlotKey, Completion)>,
-    /// Further input of the connection whose turn it is.
+    /// Further input of the connection that has its turn.
     current: VecDeque<(SlotKey, Completion)>,
     /// Pieces of all kinds by the index of their slot, as far as there were any.
     counts: Vec<u16>,
@@ -52,7 +52,7 @@ impl Arrivals {
         self.pieces.push_back((key, completion));
     }
 
-    /// Takes input of the connection whose turn it is; without more, it is the turn of the next.
+    /// Takes input of the connection that has its turn; without more, the next one has it.
     pub(super) fn next(&mut self) -> Option<Completion> {
         if let Some((key, completion)) = self.current.pop_front() {
             self.counts[key.index as usize] -= 1;
@@ -72,7 +72,7 @@ impl Arrivals {
         Some(completion)
     }
 
-    /// Ends the turn of a connection, whose further input waits behind that of all others.
+    /// Ends the turn of a connection. Its further input waits behind that of all others.
     pub(super) fn end_turn(&mut self) {
         self.pieces.append(&mut self.current);
     }

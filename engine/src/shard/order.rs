@@ -1,4 +1,4 @@
-//! The order in which a turn handles what has completed.
+//! The order in which a turn handles completions.
 //!
 //! Simple version: handle each completion when it is reaped. Deviation: with many requests ready at
 //! once, or slow ones, a ping or a cancellation then waits until all of those before it are
@@ -116,7 +116,7 @@ impl Shard {
                     && !self.arrivals.has(key)
                     && self.has_time()
             }
-            // Nothing was received: what comes next is to be received soon.
+            // Nothing was received: the next receive is to begin soon.
             Received::WouldBlock | Received::NoBuffers => !self.is_ending(key),
             Received::EndOfStream | Received::Failed { .. } => !self.arrivals.has(key),
         }

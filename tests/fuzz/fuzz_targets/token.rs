@@ -16,7 +16,7 @@ use libfuzzer_sys::fuzz_target;
 
 const TOKEN_BYTES_MAX: usize = 256;
 
-/// A verifier whose keys nobody can sign with: the secret is not in the input.
+/// A verifier for tokens that the input cannot sign: the secret is not in it.
 static VERIFIER: LazyLock<Verifier> = LazyLock::new(|| {
     let secret: [u8; 32] = std::array::from_fn(|place| place as u8 ^ 0x5a);
     let keys = IssuerKeys::from_secret(&secret).expect("long enough");

@@ -407,7 +407,7 @@ fn an_idle_connection_takes_at_most_two_kib() {
     // They bring the buffers that are kept for all.
     let mut all = open(FIRST);
     // The allocator takes more memory at once by chance, most of all on a busy machine: one of the
-    // rounds shows what connections need.
+    // rounds shows the need of the connections.
     let mut grown = (0..ROUNDS).map(|_| {
         let before = server.resident_bytes();
         all.extend(open(FURTHER));

@@ -21,7 +21,8 @@ enum Transport {
 }
 
 impl Transport {
-    /// What scripts take for it: an address without and one with TLS, or the command of a server.
+    /// The arguments of scripts for it: an address without and one with TLS, or the command of a
+    /// server.
     fn targets(self, server: &Server) -> Vec<Vec<OsString>> {
         let (schemes, path) = match self {
             Http => (["http://", "https://"], "/mcp"),

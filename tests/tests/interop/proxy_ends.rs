@@ -16,7 +16,7 @@ use super::proxy_process::ProxyProcess;
 /// The idle time of a proxy under test.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What sets it in the files of `deploy/`.
+/// The line that sets it in the files of `deploy/`.
 const IDLE_NGINX: (&str, &str) = ("keepalive 64;", "keepalive 64; keepalive_timeout 1s;");
 const IDLE_HAPROXY: (&str, &str) = ("127.0.0.1:8080", "127.0.0.1:8080 pool-purge-delay 1s");
 

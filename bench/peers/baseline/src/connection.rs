@@ -194,7 +194,7 @@ impl Connection {
         Step::Close
     }
 
-    /// Seals what is owed when the last records are sent.
+    /// Seals the pending answers once the last records are sent.
     fn seal_owed(&mut self) {
         let owed = self.owed();
         if let Some(secured) = self.secured.as_mut().filter(|it| it.is_sent()) {

@@ -136,7 +136,7 @@ fn process(
     }
 }
 
-/// Appends `plaintext` to `out` as a record, and before it what rustls has to send.
+/// Appends the pending records of rustls to `out`, and `plaintext` as a record.
 fn seal(
     connection: &mut UnbufferedServerConnection,
     unread: &mut [u8],

@@ -45,7 +45,7 @@ impl Default for CacheLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TokenDigest([u8; 32]);
 
-/// What the cache knows about a token.
+/// The entry of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cached<'a> {
     /// It is valid.
@@ -65,7 +65,7 @@ pub struct TokenCache {
 }
 
 impl TokenCache {
-    /// An empty cache, whose hashes depend on 32 random bytes.
+    /// An empty cache. Its hashes depend on 32 random bytes.
     pub fn new(limits: CacheLimits, secret: &[u8; 32]) -> TokenCache {
         // One whole block, so that each hash starts behind it.
         let mut block = [0; 64];

@@ -32,7 +32,7 @@ pub(super) enum Json {
     Text(Box<str>),
     /// An array.
     Array(Vec<Json>),
-    /// An object, whose members have different names.
+    /// An object; its members have different names.
     Object(Vec<(Box<str>, Json)>),
 }
 

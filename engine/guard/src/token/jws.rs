@@ -22,7 +22,7 @@ const REFUSED_MEMBERS: [&str; 5] = ["crit", "b64", "zip", "enc", "cty"];
 /// Members of a header that offer a key. They are ignored, and counted.
 const KEY_MEMBERS: [&str; 6] = ["jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"];
 
-/// A signature algorithm (RFC 7518 3.1, RFC 8037 3.1). `none` is none of them.
+/// A signature algorithm (RFC 7518 3.1, RFC 8037 3.1). `none` is not among them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of the specification")]
 pub enum Algorithm {
@@ -57,7 +57,7 @@ const ALGORITHMS: [(Algorithm, &str, jsonwebtoken::Algorithm); 12] = [
 ];
 
 impl Algorithm {
-    /// What an issuer may use unless the configuration has another list.
+    /// The algorithms of an issuer, unless the configuration has another list.
     pub const DEFAULTS: [Algorithm; 5] = [
         Algorithm::Es256,
         Algorithm::Es384,

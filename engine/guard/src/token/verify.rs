@@ -120,7 +120,7 @@ pub struct Circumstances<'a> {
 /// A token that passed all rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Who it is of.
+    /// The identity that it proves.
     pub identity: Arc<Identity>,
     /// When it ceases to be accepted, in seconds since 1970: with leeway.
     pub(super) until_s: u64,

@@ -244,7 +244,7 @@ fn answers_of_a_turn_leave_in_one_send() {
     });
 }
 
-/// Its peer gets what it would have got without the wait for the end of the turn.
+/// Its peer gets as much as without the wait for the end of the turn.
 #[test]
 fn a_connection_that_is_closed_sends_what_it_had_gathered() {
     with_shard(timeouts, async |shard| {
