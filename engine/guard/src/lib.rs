@@ -5,6 +5,8 @@
 //! peer, and the protocol.
 
 #[cfg(feature = "auth")]
+pub mod access;
+#[cfg(feature = "auth")]
 pub mod api_key;
 pub mod bits;
 pub mod credential;
