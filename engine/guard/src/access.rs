@@ -1,4 +1,4 @@
-//! Who may, as one snapshot: the sections `[auth]` and `[policy]` of the configuration with the
+//! Access control as one snapshot: the sections `[auth]` and `[policy]` of the configuration with the
 //! keys of the moment.
 //!
 //! The control thread makes a snapshot and every shard takes it between two turns, so one request
@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::network::Networks;
 use crate::policy::Policy;
 use crate::refusal::Challenge;
-use crate::token::verify::Verifier;
+use crate::token::fault::TokenFault;
+use crate::token::verify::{Verified, Verifier};
 
-/// A snapshot of who may.
+/// A snapshot.
 #[derive(Debug)]
 pub struct Access {
     /// Grows with each snapshot.
@@ -51,31 +52,39 @@ pub struct Metadata {
     pub body: Box<[u8]>,
 }
 
-/// A shard needs something that only the control thread can get. A question is never asked about
-/// a token whose `iss` is not configured.
-#[derive(Debug)]
-pub enum Question {
-    /// The keys of an issuer have none with this id.
+/// Work of a shard that only the control thread can do. Each is about an issuer of the
+/// configuration, by its alias.
+pub enum IssuerRequest {
+    /// Fetch the keys: those of the snapshot have none with this id.
     Key {
         /// The alias of the issuer.
         issuer: Box<str>,
         /// The id; None if the token has none.
         kid: Option<Box<str>>,
     },
+    /// Introspect an opaque token (RFC 7662).
+    Introspect {
+        /// The alias of the issuer.
+        issuer: Box<str>,
+        /// The token.
+        token: Box<[u8]>,
+        /// Takes the result, on the control thread.
+        reply: Box<dyn FnOnce(Result<Verified, TokenFault>) + Send>,
+    },
 }
 
-/// The reaction to a question.
+/// The state of a request to an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// The next snapshot has the answer, and it comes even if nothing changed: keep the request
-    /// until then, or until its time is over.
+pub enum RequestState {
+    /// A snapshot or a reply follows, even if nothing is different: keep the message until then,
+    /// or until its time is over.
     Pending,
-    /// The answer is known to be no, or too much was asked: refuse the request.
-    No,
+    /// The result is known to be negative, or too much was requested: refuse the message.
+    Refused,
 }
 
-/// Takes questions from shards. It never blocks.
-pub trait Oracle: Send + Sync + std::fmt::Debug {
-    /// Asks a question.
-    fn ask(&self, question: Question) -> Asked;
+/// Takes requests of shards to issuers. It never blocks.
+pub trait Issuers: Send + Sync + std::fmt::Debug {
+    /// Makes a request.
+    fn request(&self, request: IssuerRequest) -> RequestState;
 }
