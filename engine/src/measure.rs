@@ -67,6 +67,7 @@ impl Handling {
                 ..BufferPool::default()
             },
             meter,
+            access: AccessControl::new(None, Default::default(), None),
             rules: Rules {
                 lines: Default::default(),
                 websocket: Default::default(),
@@ -77,7 +78,6 @@ impl Handling {
                 ],
                 refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
                 foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-                principal: None,
                 user_is_principal: false,
                 cors: Cors::default(),
                 http_settings: HttpSettings::of(&profile.server),
@@ -95,7 +95,9 @@ impl Handling {
             endpoint: &mut self.endpoint,
             pool: &mut self.buffers,
             effects: &mut StepEffects::default(),
+            access: &mut self.access,
             peer: None,
+            recheck_due_ms: None,
             peers: &mut Default::default(),
             meter: &self.meter,
             rules: &self.rules,

@@ -55,6 +55,8 @@ pub enum Counter {
     RefusedOrigin,
     /// Requests refused because the header that names the principal is malformed.
     RefusedPrincipal,
+    RefusedCredential,
+    RefusedAccess,
     /// Requests refused because they break their framing or exceed its limits.
     RefusedFraming,
     /// Requests refused because they are not JSON-RPC or exceed its limits.
@@ -243,6 +245,8 @@ pub static ROWS: [Row; 69] = [
     total(Counter::RequestsModern, "requests", "modern"),
     total(Counter::RefusedOrigin, "requests_refused", "origin"),
     total(Counter::RefusedPrincipal, "requests_refused", "principal"),
+    total(Counter::RefusedCredential, "requests_refused", "credential"),
+    total(Counter::RefusedAccess, "requests_refused", "access"),
     total(Counter::RefusedFraming, "requests_refused", "framing"),
     total(Counter::RefusedMessage, "requests_refused", "message"),
     total(Counter::RefusedSession, "requests_refused", "session"),

@@ -8,6 +8,7 @@
 //! It deliberately lacks command-line arguments, environment variables, reloading, and everything
 //! that is not tuning (tools, upstream servers, secrets).
 
+mod auth;
 mod check;
 pub mod cores;
 pub mod descriptors;
@@ -36,6 +37,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+pub use auth::Auth;
 pub use cores::CoreList;
 pub use error::ProfileError;
 pub use listen::{Binding, ListenAddress, ListenAddressError, Transport, UnixName};
@@ -126,6 +128,8 @@ pub struct Profile {
     pub executor: Executor,
     /// The work that one turn of a shard may do before other work continues.
     pub budget: Budget,
+    /// Access control.
+    pub auth: Auth,
     /// Actions against overload.
     pub overload: Overload,
     /// Deadlines and byte bounds of one connection.
@@ -177,6 +181,8 @@ pub struct ShardProfile {
     pub executor: Executor,
     /// See [`Budget`].
     pub budget: Budget,
+    /// See [`Auth`].
+    pub auth: Auth,
     /// See [`Overload`].
     pub overload: Overload,
     /// See [`Connection`].
@@ -306,6 +312,7 @@ impl Profile {
             ring: own.map_or(self.ring, |core| core.ring.over(self.ring)),
             executor: own.map_or(self.executor, |core| core.executor.over(self.executor)),
             budget: own.map_or(self.budget, |core| core.budget.over(self.budget)),
+            auth: self.auth,
             overload: self.overload,
             connection: self.connection,
             tls: self.tls.limits(),
@@ -360,6 +367,7 @@ impl Profile {
             &self.ring,
             &self.executor,
             &self.budget,
+            &self.auth,
             &self.overload,
             &self.connection,
             &self.tls,

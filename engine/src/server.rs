@@ -396,6 +396,7 @@ impl Server {
                 intake,
                 origins: origins.clone(),
                 principal: principal.clone(),
+                access: access.clone(),
                 user_is_principal: profile.unix.user_is_principal,
                 http: HttpSettings::of(&profile.server),
                 proxies: proxies.clone(),

@@ -26,6 +26,7 @@ pub(crate) mod overflow;
 mod posts;
 pub(crate) mod proxied;
 pub(crate) mod reading;
+mod rechecks;
 pub(crate) mod run;
 #[cfg(feature = "tls")]
 pub(crate) mod secured;

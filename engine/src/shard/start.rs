@@ -29,6 +29,7 @@ use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
+use crate::access::{AccessBoard, AccessControl, TokenLimits, Tokens};
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
@@ -79,6 +80,8 @@ pub(crate) struct ShardPlan {
     pub(crate) origins: Vec<OriginPolicy>,
     /// The header that names the principal, if there is one.
     pub(crate) principal: Option<PrincipalHeader>,
+    /// The snapshots of access control, if it is configured.
+    pub(crate) access: Option<Arc<AccessBoard>>,
     /// Whether the user of a peer on a Unix socket is its principal.
     pub(crate) user_is_principal: bool,
     pub(crate) http: HttpSettings,
@@ -465,6 +468,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             ..BufferPool::default()
         },
         effects: StepEffects::default(),
+        access: access_of(plan),
         peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
@@ -474,7 +478,6 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             origins: plan.origins.clone(),
             refusals: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
             foreign: Throttle::new(REFUSAL_WARNING_INTERVAL_MS),
-            principal: plan.principal.clone(),
             user_is_principal: plan.user_is_principal,
             cors: Cors::new(&plan.origins, &plan.http, plan.parts.exposed.names()),
             http_settings: plan.http.clone(),
@@ -488,4 +491,16 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         readiness: Arc::clone(&plan.control.readiness),
     };
     (handling, offload)
+}
+
+/// Access control of a shard.
+fn access_of(plan: &ShardPlan) -> AccessControl {
+    let limits = TokenLimits::of(&plan.profile.auth);
+    let tokens = plan.access.clone();
+    let tokens = tokens.map(|board| Tokens::new(board, limits));
+    AccessControl::new(
+        plan.principal.clone(),
+        plan.proxies.forwarding.clone(),
+        tokens,
+    )
 }

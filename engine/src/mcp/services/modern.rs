@@ -48,7 +48,10 @@ impl Services {
             Method::ToolsList
             | Method::ResourcesList
             | Method::TemplatesList
-            | Method::PromptsList => self.list(revision, id, (request.method, request.params), out),
+            | Method::PromptsList => {
+                let asked = (request.method, request.params);
+                self.list((revision, inbound), id, asked, out)
+            }
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let kind = HandlerKind::by(request.method);
                 let rounds = match self.questions.rounds(kind, request, inbound) {
