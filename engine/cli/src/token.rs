@@ -171,7 +171,8 @@ fn verify(
         writeln!(text, "key {index} is skipped: {reason}").expect("a string takes all");
     }
     let resource = Resource::new(&arguments.resource)?;
-    let verifier = Verifier::new(resource, Arc::new(Policy::default()))
+    let verifier = Verifier::new(Arc::new(Policy::default()))
+        .with_resource(resource)
         .with_issuer(Arc::new(issuer), Some(Arc::new(keys)));
     let circumstances = Circumstances {
         now_s,

@@ -136,11 +136,11 @@ pub struct Verified {
     revocations: [Option<[u8; 32]>; 2],
 }
 
-/// Verifies tokens and API keys for one resource. A snapshot: another configuration, key set or
+/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration, key set or
 /// deny list makes another one, and shares what stays.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    resource: Resource,
+    resources: Vec<Resource>,
     /// Without keys until they are loaded, and after they are too old.
     issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
     api_keys: Arc<ApiKeys>,
@@ -150,17 +150,25 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier without issuers and API keys: it refuses all tokens. Identities have the scopes
-    /// and roles of this policy.
-    pub fn new(resource: Resource, policy: Arc<Policy>) -> Verifier {
+    /// A verifier without resources, issuers and API keys: it refuses all tokens. Identities have
+    /// the scopes and roles of this policy.
+    pub fn new(policy: Arc<Policy>) -> Verifier {
         Verifier {
-            resource,
+            resources: Vec::new(),
             issuers: Vec::new(),
             api_keys: Arc::default(),
             policy,
             denied: Arc::default(),
             token_bytes_max: crate::credential::TOKEN_BYTES_MAX,
         }
+    }
+
+    /// Adds a resource: the audience of a token is one of them, or one of the `audiences_extra` of
+    /// its issuer.
+    #[must_use]
+    pub fn with_resource(mut self, resource: Resource) -> Verifier {
+        self.resources.push(resource);
+        self
     }
 
     /// Adds an issuer, or replaces the one with this `iss`. Without keys its tokens are answered
@@ -206,7 +214,7 @@ impl Verifier {
     /// use corelane_guard::token::verify::{Circumstances, Verifier};
     ///
     /// let resource = Resource::new("https://mcp.example.com/mcp")?;
-    /// let verifier = Verifier::new(resource, Default::default());
+    /// let verifier = Verifier::new(Default::default()).with_resource(resource);
     /// let circumstances = Circumstances { now_s: 1, certificate: None, address: None };
     /// assert_eq!(verifier.verify(b"a.b", &circumstances), Err(TokenFault::Form));
     /// # Ok::<(), corelane_guard::token::claims::ResourceError>(())
@@ -266,7 +274,7 @@ impl Verifier {
         key: [u8; 32],
         circumstances: &Circumstances<'_>,
     ) -> Result<Verified, TokenFault> {
-        claims.check_audience(&self.resource, &issuer.audiences_extra)?;
+        claims.check_audience(&self.resources, &issuer.audiences_extra)?;
         check_type(issuer.profile, jws.typ.as_deref(), claims)?;
         let (now_s, leeway_s) = (circumstances.now_s, issuer.leeway_s.min(LEEWAY_S_MAX));
         let expires_s = claims.check_expiry(now_s, leeway_s)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use corelane_guard::bits::Bits256;
 use corelane_guard::identity::Claim;
+use corelane_guard::token::claims::Resource;
 use corelane_guard::token::fault::TokenFault;
 use corelane_guard::token::verify::{Circumstances, DenyList, Issuer};
 
@@ -82,6 +83,26 @@ fn v7_one_audience_is_this_resource() {
             ("{}", refused),
         ],
     );
+}
+
+#[test]
+fn v7_each_resource_of_the_server_is_an_audience() {
+    let mint = Mint::new();
+    let one = mint.verifier(issuer());
+    let admin = Resource::new("https://mcp.example.com/admin").expect("a URI");
+    let both = one.clone().with_resource(admin);
+    for (path, of_one, of_both) in [
+        ("mcp", Ok(()), Ok(())),
+        ("admin", Err(TokenFault::Audience), Ok(())),
+        ("other", Err(TokenFault::Audience), Err(TokenFault::Audience)),
+    ] {
+        let audience = format!("\"https://mcp.example.com/{path}\"");
+        let token = mint.token(&Claims::valid().with("aud", &audience));
+        for (verifier, expected) in [(&one, of_one), (&both, of_both)] {
+            let found = verifier.verify(token.as_bytes(), &now()).map(|_| ());
+            assert_eq!(found, expected, "{path}");
+        }
+    }
 }
 
 #[test]

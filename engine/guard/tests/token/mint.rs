@@ -165,7 +165,8 @@ pub(crate) fn issuer() -> Issuer {
 
 pub(crate) fn verifier() -> Verifier {
     let policy = Policy::parse(POLICY).expect("a policy");
-    Verifier::new(Resource::new(RESOURCE).expect("a URI"), Arc::new(policy))
+    let resource = Resource::new(RESOURCE).expect("a URI");
+    Verifier::new(Arc::new(policy)).with_resource(resource)
 }
 
 pub(crate) fn now() -> Circumstances<'static> {
