@@ -215,13 +215,9 @@ impl AccessControl {
     #[inline]
     pub(crate) fn challenge_of(&self, refused: Option<Category>) -> Option<String> {
         match refused {
-            Some(Category::ScopeMissing {
-                rule,
-                configuration,
-            }) => self
-                .tokens
-                .as_ref()?
-                .scope_challenge(rule, configuration),
+            Some(Category::ScopeMissing { rule, policy }) => {
+                self.tokens.as_ref()?.scope_challenge(rule, policy)
+            }
             _ => None,
         }
     }
@@ -238,8 +234,8 @@ impl AccessControl {
         tokens.map_or_else(Vec::new, |tokens| tokens.metadata(document))
     }
 
-    /// The policy with the number of its configuration, if there is one.
-    pub(crate) fn policy(&self) -> Option<(Arc<Policy>, u64)> {
+    /// The policy, if there is one.
+    pub(crate) fn policy(&self) -> Option<&Arc<Policy>> {
         self.tokens.as_ref().map(Tokens::policy)
     }
 

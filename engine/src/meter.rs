@@ -55,7 +55,9 @@ pub enum Counter {
     RefusedOrigin,
     /// Requests refused because the header that names the principal is malformed.
     RefusedPrincipal,
+    /// Requests refused because they have no credential, or a bad one.
     RefusedCredential,
+    /// Requests refused because their client may not use what they are for.
     RefusedAccess,
     /// Requests refused because they break their framing or exceed its limits.
     RefusedFraming,

@@ -370,6 +370,7 @@ impl Server {
         let proxies = Proxies::new(&profile.server)?;
         let principal = profile.server.principal_header.as_deref();
         let principal = principal.map(PrincipalHeader::new);
+        let access: Option<Arc<AccessBoard>> = None;
         let mesh = Mesh::new(shard_count, 0, profile.lanes.limits());
         let ring_fds: Arc<[AtomicI32]> = (0..shard_count).map(|_| AtomicI32::new(-1)).collect();
         let controls = ShardControl::of_server(shard_count, profile.server.drain_timeout_ms);

@@ -170,10 +170,11 @@ impl Tokens {
 
     /// An identity with the roles and scopes of the present policy.
     pub(super) fn refreshed(&self, identity: Arc<Identity>) -> Arc<Identity> {
-        if identity.policy == self.access.configuration {
-            return identity;
+        let policy = &self.access.policy;
+        match identity.policy == policy.id() {
+            true => identity,
+            false => Arc::new(Identity::clone(&identity).under(policy)),
         }
-        Arc::new(identity.under(&self.access.policy, self.access.configuration))
     }
 
     /// The refusal of a request to the endpoint with this path for the scopes of its identity.
@@ -197,12 +198,12 @@ impl Tokens {
         }
     }
 
-    /// The challenge for the scopes of a grant of this configuration.
-    pub(super) fn scope_challenge(&self, rule: u16, configuration: u64) -> Option<String> {
-        let is_present = configuration == self.access.configuration;
-        let endpoint = self.access.endpoints.first().filter(|_| is_present)?;
-        let grant = GrantId::new(usize::from(rule));
-        let scopes: Vec<&str> = self.access.policy.scope_names(grant).collect();
+    /// The challenge for the scopes of a grant of this policy.
+    pub(super) fn scope_challenge(&self, rule: u16, of: u64) -> Option<String> {
+        let policy = &self.access.policy;
+        let endpoint = self.access.endpoints.first();
+        let endpoint = endpoint.filter(|_| policy.id() == of)?;
+        let scopes: Vec<&str> = policy.scope_names(GrantId::new(rule)).collect();
         let refusal = Refusal::InsufficientScope(scopes.join(" ").into());
         refusal.answer(&endpoint.challenge, None).www_authenticate
     }
@@ -234,9 +235,9 @@ impl Tokens {
         metadata.map_or_else(Vec::new, |metadata| metadata.body.to_vec())
     }
 
-    /// The policy with the number of its configuration.
-    pub(super) fn policy(&self) -> (Arc<Policy>, u64) {
-        (Arc::clone(&self.access.policy), self.access.configuration)
+    /// The policy.
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        &self.access.policy
     }
 
     /// The limits of the profile.

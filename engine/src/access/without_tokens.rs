@@ -90,7 +90,7 @@ impl Tokens {
         match *self {}
     }
 
-    pub(super) fn policy(&self) -> (Arc<Policy>, u64) {
+    pub(super) fn policy(&self) -> &Arc<Policy> {
         match *self {}
     }
 

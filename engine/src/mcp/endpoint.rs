@@ -342,8 +342,8 @@ impl Endpoint {
     }
 
     /// Handles another policy.
-    pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>, configuration: u64) {
-        self.services.permissions.set_policy(policy, configuration);
+    pub(crate) fn handle_policy(&mut self, policy: Arc<Policy>) {
+        self.services.permissions.set_policy(policy);
     }
 
     /// Handles passed deadlines of calls, tasks and sessions.

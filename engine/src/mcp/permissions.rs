@@ -25,8 +25,6 @@ use crate::guard::refusal::{Challenge, Refusal};
 #[derive(Debug)]
 pub(super) struct Permissions {
     policy: Option<Arc<Policy>>,
-    /// The number of the configuration with the policy.
-    configuration: u64,
     views: Views,
 }
 
@@ -59,15 +57,13 @@ impl Permissions {
     pub(super) fn new(views_max: usize) -> Permissions {
         Permissions {
             policy: None,
-            configuration: 0,
             views: Views::new(views_max),
         }
     }
 
     /// Takes another policy.
-    pub(super) fn set_policy(&mut self, policy: Arc<Policy>, configuration: u64) {
+    pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
         self.policy = Some(policy);
-        self.configuration = configuration;
         self.views.clear();
     }
 
@@ -76,16 +72,11 @@ impl Permissions {
         self.views.clear();
     }
 
-    /// Whether there is a policy.
-    pub(super) fn are_limited(&self) -> bool {
-        self.policy.is_some()
-    }
-
     /// The view of a requester; none if everything is allowed.
     #[inline]
     pub(super) fn view(&mut self, catalog: &Catalog, requester: &Requester<'_>) -> Option<Rc<View>> {
         let policy = Arc::clone(self.policy.as_ref()?);
-        let class = self.class_of(&policy, requester);
+        let class = class_of(&policy, requester);
         Some(self.view_of(&policy, catalog, class))
     }
 
@@ -113,7 +104,7 @@ impl Permissions {
         requester: &Requester<'_>,
         entry: Use<'_>,
     ) -> Result<(), Denied> {
-        let class = self.class_of(policy, requester);
+        let class = class_of(policy, requester);
         let (kind, place) = match entry {
             Use::Resource(uri) => {
                 return verdict(policy.decide(&class, EntryKind::Resource, uri));
@@ -138,31 +129,6 @@ impl Permissions {
         verdict(policy.decide(&class, kind, catalog.name_of(kind, place)))
     }
 
-    /// The class of a requester. An identity that another snapshot made is judged by this policy.
-    fn class_of(&self, policy: &Policy, requester: &Requester<'_>) -> Class {
-        let address = requester.address();
-        let subject = |identity: &Identity| {
-            policy.class_of(&Subject {
-                scopes: identity.scopes,
-                roles: identity.roles,
-                tenant: identity.tenant.as_deref(),
-                address,
-            })
-        };
-        match requester.identity() {
-            Some(identity) if identity.policy == self.configuration => subject(identity),
-            Some(identity) => subject(&identity.under(policy, self.configuration)),
-            None => policy.class_of(&Subject {
-                roles: policy.roles_of(&Claims {
-                    method: Method::Anonymous,
-                    ..Claims::default()
-                }),
-                address,
-                ..Subject::default()
-            }),
-        }
-    }
-
     fn view_of(&mut self, policy: &Policy, catalog: &Catalog, class: Class) -> Rc<View> {
         if let Some(view) = self.views.find(&class) {
             return view;
@@ -184,7 +150,7 @@ impl Permissions {
                 let scopes: Vec<&str> = policy.scope_names(grant).collect();
                 let category = Category::ScopeMissing {
                     rule: grant.number(),
-                    configuration: self.configuration,
+                    policy: policy.id(),
                 };
                 (Refusal::InsufficientScope(scopes.join(" ").into()), category)
             }
@@ -193,6 +159,31 @@ impl Permissions {
         let answer = refusal.answer(&Challenge::default(), Some(&id));
         out.extend_from_slice(answer.body.as_bytes());
         Disposition::answer(Some(category))
+    }
+}
+
+/// The class of a requester. An identity that another snapshot made is judged by this policy.
+fn class_of(policy: &Policy, requester: &Requester<'_>) -> Class {
+    let address = requester.address();
+    let subject = |identity: &Identity| {
+        policy.class_of(&Subject {
+            scopes: identity.scopes,
+            roles: identity.roles,
+            tenant: identity.tenant.as_deref(),
+            address,
+        })
+    };
+    match requester.identity() {
+        Some(identity) if identity.policy == policy.id() => subject(identity),
+        Some(identity) => subject(&Identity::clone(identity).under(policy)),
+        None => policy.class_of(&Subject {
+            roles: policy.roles_of(&Claims {
+                method: Method::Anonymous,
+                ..Claims::default()
+            }),
+            address,
+            ..Subject::default()
+        }),
     }
 }
 

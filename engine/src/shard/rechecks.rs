@@ -5,6 +5,7 @@
 //! a flood of unknown tokens delays a new one by the tokens before it, and nobody else.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::work::Shard;
@@ -65,8 +66,8 @@ impl Shard {
     /// Handles another snapshot of access control.
     pub(super) fn on_access_changed(&mut self) {
         self.rechecks.on_snapshot();
-        if let Some((policy, configuration)) = self.handling.access.policy() {
-            self.handling.endpoint.handle_policy(policy, configuration);
+        if let Some(policy) = self.handling.access.policy() {
+            self.handling.endpoint.handle_policy(Arc::clone(policy));
         }
     }
 

@@ -52,8 +52,8 @@ pub enum Category {
     ScopeMissing {
         /// The number of the rule with these scopes.
         rule: u16,
-        /// The configuration that has the rule.
-        configuration: u64,
+        /// The policy that has the rule.
+        policy: u64,
     },
     /// The client sends more than it may; it may send again after so many seconds.
     TooMany {

@@ -13,6 +13,7 @@ pub(super) const ANONYMOUS_ROLE: usize = 0;
 /// A checked policy. It is immutable: a reload makes another one.
 #[derive(Debug)]
 pub struct Policy {
+    pub(super) id: u64,
     pub(super) allows_known: bool,
     pub(super) warns_of_unmatched: bool,
     pub(super) lists_acquirable: bool,
@@ -91,6 +92,7 @@ impl Default for Policy {
     /// The policy without a rule, which allows nothing.
     fn default() -> Policy {
         Policy {
+            id: 0,
             allows_known: false,
             warns_of_unmatched: false,
             lists_acquirable: true,
@@ -105,6 +107,25 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// No policy has this id: an identity with it has no scopes and roles yet.
+    pub const NONE: u64 = u64::MAX;
+
+    /// The id of this policy, which no other one of this process has. It is 0 of the empty policy.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether a rule depends on the address of the peer.
+    pub fn has_addresses(&self) -> bool {
+        !self.address_lists.is_empty()
+    }
+
+    /// Whether a scope that the policy names is among these.
+    pub fn has_scope(&self, scopes: &Bits256, name: &str) -> bool {
+        let place = self.scopes.place(name);
+        place.is_some_and(|place| scopes.contains(place))
+    }
+
     /// The scopes of a token that the policy names, with all that they imply. Others are left out.
     pub fn scopes_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Bits256 {
         let places = names.into_iter().filter_map(|name| self.scopes.place(name));
