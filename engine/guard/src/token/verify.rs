@@ -136,8 +136,8 @@ pub struct Verified {
     revocations: [Option<[u8; 32]>; 2],
 }
 
-/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration, key set or
-/// deny list makes another one, and shares what stays.
+/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration,
+/// key set or deny list makes another one, and shares what stays.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     resources: Vec<Resource>,
