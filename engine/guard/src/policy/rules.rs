@@ -3,20 +3,10 @@
 use super::argument::Condition;
 use super::pattern::{NamePattern, UriPattern};
 use crate::bits::Bits256;
+use crate::identity::Method;
 use crate::network::Networks;
 
-/// The ways to be known, as `methods` of a role names them.
-pub(super) const METHODS: [&str; 8] = [
-    "jwt",
-    "introspected",
-    "api_key",
-    "certificate",
-    "proxy_header",
-    "unix_peer",
-    "process",
-    ANONYMOUS,
-];
-/// The built-in role of requests without a credential, and its method. It has number 0.
+/// The built-in role of requests without a credential. It has number 0.
 pub(super) const ANONYMOUS: &str = "anonymous";
 pub(super) const ANONYMOUS_ROLE: usize = 0;
 
@@ -51,7 +41,7 @@ pub(super) struct Role {
     pub(super) scopes: Bits256,
     pub(super) subjects: Option<Vec<String>>,
     pub(super) clients: Option<Vec<String>>,
-    pub(super) methods: Option<Vec<String>>,
+    pub(super) methods: Option<Vec<Method>>,
     pub(super) tenant: Option<String>,
 }
 
@@ -81,8 +71,8 @@ pub(super) struct Pattern<P> {
 /// The claims of an identity, before they are roles. Names compare byte by byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claims<'a> {
-    /// How the identity is known, such as `jwt` or `api_key`.
-    pub method: &'a str,
+    /// How the identity is known.
+    pub method: Method,
     /// The subject.
     pub subject: &'a str,
     /// The client that the token was issued to.
@@ -95,6 +85,23 @@ pub struct Claims<'a> {
     pub scopes: Bits256,
     /// The tenant.
     pub tenant: Option<&'a str>,
+}
+
+impl Default for Policy {
+    /// The policy without a rule, which allows nothing.
+    fn default() -> Policy {
+        Policy {
+            allows_known: false,
+            warns_of_unmatched: false,
+            lists_acquirable: true,
+            roles: vec![Role::anonymous()],
+            scopes: Scopes::default(),
+            tenants: Vec::new(),
+            address_lists: Vec::new(),
+            grants: Vec::new(),
+            denies: Vec::new(),
+        }
+    }
 }
 
 impl Policy {
@@ -143,7 +150,7 @@ impl Role {
             scopes: Bits256::default(),
             subjects: None,
             clients: None,
-            methods: Some(vec![ANONYMOUS.to_owned()]),
+            methods: Some(vec![Method::Anonymous]),
             tenant: None,
         }
     }
@@ -155,9 +162,9 @@ impl Role {
             &self.groups,
             &self.subjects,
             &self.clients,
-            &self.methods,
         ];
         lists.iter().all(|list| list.is_none())
+            && self.methods.is_none()
             && self.scopes == Bits256::default()
             && self.tenant.is_none()
     }
@@ -171,7 +178,10 @@ impl Role {
             && is_one(&self.groups, claims.groups)
             && is_one(&self.subjects, &[claims.subject])
             && is_one(&self.clients, claims.client.as_slice())
-            && is_one(&self.methods, &[claims.method])
+            && self
+                .methods
+                .as_ref()
+                .is_none_or(|methods| methods.contains(&claims.method))
             && self.scopes.is_subset_of(&claims.scopes)
             && self
                 .tenant

@@ -13,7 +13,8 @@ use super::fault::TokenFault;
 use super::jws::{Algorithm, Jws};
 use super::keys::IssuerKeys;
 use crate::api_key::{self, ApiKeys};
-use crate::identity::{Identity, Method, Vocabulary};
+use crate::identity::{Identity, Method};
+use crate::policy::{self, Policy};
 
 /// Most tolerance between clocks, in seconds.
 pub const LEEWAY_S_MAX: u64 = 300;
@@ -47,8 +48,10 @@ pub struct Issuer {
     pub leeway_s: u64,
     /// Oldest `iat`, in seconds before now. `iat` is required then.
     pub token_age_max_s: Option<u64>,
-    /// The path of the claim with roles or groups.
+    /// The path of the claim with roles, which `claim_roles` of a policy compare.
     pub roles_claim: Option<Box<str>>,
+    /// The path of the claim with groups, which `groups` of a policy compare.
+    pub groups_claim: Option<Box<str>>,
     /// The path of the claim with the tenant.
     pub tenant_claim: Option<Box<str>>,
     /// The paths of the claims that handlers see.
@@ -67,6 +70,7 @@ impl Issuer {
             leeway_s: 60,
             token_age_max_s: None,
             roles_claim: None,
+            groups_claim: None,
             tenant_claim: None,
             claims: Vec::new(),
         }
@@ -132,30 +136,39 @@ pub struct Verified {
     revocations: [Option<[u8; 32]>; 2],
 }
 
-/// Verifies tokens and API keys for one resource. A snapshot: another configuration, key set or
-/// deny list makes another one, and shares what stays.
+/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration,
+/// key set or deny list makes another one, and shares what stays.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    resource: Resource,
+    resources: Vec<Resource>,
     /// Without keys until they are loaded, and after they are too old.
     issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
     api_keys: Arc<ApiKeys>,
-    vocabulary: Arc<Vocabulary>,
+    policy: Arc<Policy>,
     denied: Arc<DenyList>,
     token_bytes_max: usize,
 }
 
 impl Verifier {
-    /// A verifier without issuers and API keys: it refuses all tokens.
-    pub fn new(resource: Resource, vocabulary: Arc<Vocabulary>) -> Verifier {
+    /// A verifier without resources, issuers and API keys: it refuses all tokens. Identities have
+    /// the scopes and roles of this policy.
+    pub fn new(policy: Arc<Policy>) -> Verifier {
         Verifier {
-            resource,
+            resources: Vec::new(),
             issuers: Vec::new(),
             api_keys: Arc::default(),
-            vocabulary,
+            policy,
             denied: Arc::default(),
             token_bytes_max: crate::credential::TOKEN_BYTES_MAX,
         }
+    }
+
+    /// Adds a resource: the audience of a token is one of them, or one of the `audiences_extra` of
+    /// its issuer.
+    #[must_use]
+    pub fn with_resource(mut self, resource: Resource) -> Verifier {
+        self.resources.push(resource);
+        self
     }
 
     /// Adds an issuer, or replaces the one with this `iss`. Without keys its tokens are answered
@@ -201,7 +214,7 @@ impl Verifier {
     /// use corelane_guard::token::verify::{Circumstances, Verifier};
     ///
     /// let resource = Resource::new("https://mcp.example.com/mcp")?;
-    /// let verifier = Verifier::new(resource, Default::default());
+    /// let verifier = Verifier::new(Default::default()).with_resource(resource);
     /// let circumstances = Circumstances { now_s: 1, certificate: None, address: None };
     /// assert_eq!(verifier.verify(b"a.b", &circumstances), Err(TokenFault::Form));
     /// # Ok::<(), corelane_guard::token::claims::ResourceError>(())
@@ -261,30 +274,38 @@ impl Verifier {
         key: [u8; 32],
         circumstances: &Circumstances<'_>,
     ) -> Result<Verified, TokenFault> {
-        claims.check_audience(&self.resource, &issuer.audiences_extra)?;
+        claims.check_audience(&self.resources, &issuer.audiences_extra)?;
         check_type(issuer.profile, jws.typ.as_deref(), claims)?;
         let (now_s, leeway_s) = (circumstances.now_s, issuer.leeway_s.min(LEEWAY_S_MAX));
         let expires_s = claims.check_expiry(now_s, leeway_s)?;
         claims.check_start(now_s, leeway_s, issuer.token_age_max_s)?;
         let subject = claims.subject()?;
-        let scopes = self.vocabulary.scopes(claims.scopes()?);
-        let roles = issuer
-            .roles_claim
-            .as_ref()
-            .map(|path| claims.names(path))
-            .transpose()?;
+        let client = claims.client()?;
         let tenant = match &issuer.tenant_claim {
             Some(path) => claims.name(path)?,
             None => None,
+        };
+        let names = |path: &Option<Box<str>>| match path {
+            Some(path) => claims.names(path),
+            None => Ok(Vec::new()),
+        };
+        let known = policy::Claims {
+            method: Method::Jwt,
+            subject,
+            client,
+            claim_roles: &names(&issuer.roles_claim)?,
+            groups: &names(&issuer.groups_claim)?,
+            scopes: self.policy.scopes_of(claims.scopes()?),
+            tenant,
         };
         let token_id = claims
             .token_id()
             .map(|id| revocation("jti", &issuer.alias, id));
         let verified = Verified {
             identity: Arc::new(Identity {
-                client: claims.client()?.map(Box::from),
-                scopes,
-                roles: self.vocabulary.roles(roles.unwrap_or_default()),
+                client: client.map(Box::from),
+                scopes: known.scopes,
+                roles: self.policy.roles_of(&known),
                 tenant: tenant.map(Box::from),
                 claims: claims.selected(&issuer.claims)?,
                 expires_s: Some(expires_s),
@@ -314,11 +335,18 @@ impl Verifier {
             .api_keys
             .find(text, now_s, address)
             .ok_or(TokenFault::ApiKey)?;
+        let roles: Vec<&str> = key.roles.iter().map(|name| &**name).collect();
+        let known = policy::Claims {
+            method: Method::ApiKey,
+            subject: &key.id,
+            claim_roles: &roles,
+            scopes: self.policy.scopes_of(key.scopes.iter().map(|name| &**name)),
+            tenant: key.tenant.as_deref(),
+            ..policy::Claims::default()
+        };
         let identity = Identity {
-            scopes: self
-                .vocabulary
-                .scopes(key.scopes.iter().map(|name| &**name)),
-            roles: self.vocabulary.roles(key.roles.iter().map(|name| &**name)),
+            scopes: known.scopes,
+            roles: self.policy.roles_of(&known),
             tenant: key.tenant.clone(),
             expires_s: key.expires_s,
             ..Identity::new(Method::ApiKey, "", &key.id)
