@@ -1,5 +1,5 @@
-//! Access control as one snapshot: the sections `[auth]` and `[policy]` of the configuration with the
-//! keys of the moment.
+//! Access control as one snapshot: the sections `[auth]` and `[policy]` of the configuration with
+//! the keys of the moment.
 //!
 //! The control thread makes a snapshot and every shard takes it between two turns, so one request
 //! never sees parts of two. It deliberately lacks files, the network and the path of a request.
