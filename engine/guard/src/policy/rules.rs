@@ -3,7 +3,7 @@
 use super::argument::Condition;
 use super::pattern::{NamePattern, UriPattern};
 use crate::bits::Bits256;
-use crate::identity::Method;
+use crate::identity::{Identity, Method};
 use crate::network::Networks;
 
 /// The built-in role of requests without a credential. It has number 0.
@@ -13,6 +13,9 @@ pub(super) const ANONYMOUS_ROLE: usize = 0;
 /// A checked policy. It is immutable: a reload makes another one.
 #[derive(Debug)]
 pub struct Policy {
+    /// Everything is allowed to everyone.
+    pub(super) is_open: bool,
+    /// Everything is allowed, but for the denies, to each identity that is not anonymous.
     pub(super) allows_known: bool,
     pub(super) warns_of_unmatched: bool,
     pub(super) lists_acquirable: bool,
@@ -91,6 +94,7 @@ impl Default for Policy {
     /// The policy without a rule, which allows nothing.
     fn default() -> Policy {
         Policy {
+            is_open: false,
             allows_known: false,
             warns_of_unmatched: false,
             lists_acquirable: true,
@@ -105,6 +109,44 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The policy that allows everything to everyone, for a server without access control.
+    ///
+    /// ```
+    /// use corelane_guard::policy::{Decision, EntryKind, Policy, Subject};
+    ///
+    /// let (open, closed) = (Policy::open(), Policy::default());
+    /// let class = open.class_of(&Subject::default());
+    /// assert_eq!(open.decide(&class, EntryKind::Tool, "x"), Decision::Allowed);
+    /// assert_eq!(closed.decide(&class, EntryKind::Tool, "x"), Decision::Hidden);
+    /// ```
+    pub fn open() -> Policy {
+        Policy {
+            is_open: true,
+            ..Policy::default()
+        }
+    }
+
+    /// An identity without token: with the roles that its method and its subject give.
+    ///
+    /// ```
+    /// use corelane_guard::identity::Method;
+    /// use corelane_guard::policy::Policy;
+    ///
+    /// let anonymous = Policy::default().identity_of(Method::Anonymous, "");
+    /// assert!(anonymous.roles.contains(0));
+    /// ```
+    pub fn identity_of(&self, method: Method, subject: &str) -> Identity {
+        let claims = Claims {
+            method,
+            subject,
+            ..Claims::default()
+        };
+        Identity {
+            roles: self.roles_of(&claims),
+            ..Identity::new(method, "", subject)
+        }
+    }
+
     /// The scopes of a token that the policy names, with all that they imply. Others are left out.
     pub fn scopes_of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Bits256 {
         let places = names.into_iter().filter_map(|name| self.scopes.place(name));
