@@ -41,7 +41,6 @@ use crate::guard::refusal::{Answer, Challenge, Refusal};
 const NAMED_MAX: usize = 4096;
 
 /// Access control of one shard.
-#[derive(Debug)]
 pub(crate) struct AccessControl {
     /// The header that names the principal, if there is one.
     header: Option<PrincipalHeader>,

@@ -225,11 +225,6 @@ impl Catalog {
         &self.templates
     }
 
-    /// The prompt called `name`.
-    pub(crate) fn prompt(&self, name: &str) -> Option<&ShardPrompt> {
-        self.prompts.find(name)
-    }
-
     /// Which features there are.
     pub(crate) fn offer(&self) -> Offer {
         self.offer

@@ -81,9 +81,9 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
-    pub use corelane_guard::{bits, identity, network, origin, policy, principal};
     #[cfg(feature = "auth")]
-    pub(crate) use corelane_guard::{access, credential, token};
+    pub(crate) use corelane_guard::{access, api_key, credential, token};
+    pub use corelane_guard::{bits, identity, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, holder, peer, refusal, shares};
 }
 mod handler;

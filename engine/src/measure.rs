@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use corelane_protocol::limits::HttpLimits;
 
+use crate::access::AccessControl;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;
@@ -33,6 +34,7 @@ pub use registry::{SessionTable, ToolCatalog, ToolPlan};
 pub struct Handling {
     endpoint: Endpoint,
     connection: Connection,
+    access: AccessControl,
     key: SlotKey,
     buffers: BufferPool,
     meter: Rc<ShardMeter>,

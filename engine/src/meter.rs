@@ -208,7 +208,7 @@ const fn level(counter: Counter, name: &'static str) -> Row {
 pub const COUNTERS: usize = ROWS.len();
 
 /// Every counter, in the order of [`Counter`].
-pub static ROWS: [Row; 69] = [
+pub static ROWS: [Row; 71] = [
     total(Counter::ConnectionsAccepted, "connections_accepted", ""),
     level(Counter::ConnectionsOpen, "connections_open"),
     total(Counter::ConnectionsClosed, "connections_closed", ""),

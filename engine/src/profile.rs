@@ -360,7 +360,7 @@ impl Profile {
     }
 
     /// All sections of knobs, in the order of the reference.
-    fn sections(&self) -> [&dyn Section; 22] {
+    fn sections(&self) -> [&dyn Section; 23] {
         [
             &self.server,
             &self.unix,

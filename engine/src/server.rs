@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use corelane_protocol::mcp::lifecycle::{Feature, ServerDescription};
 
+use crate::access::AccessBoard;
 use crate::catalog::prompt::Prompt;
 use crate::catalog::resource::{Resource, ResourceTemplate};
 use crate::catalog::tool::Tool;

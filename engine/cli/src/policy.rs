@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use corelane::guard::identity::Method;
 use corelane::guard::policy::{
     Claims, Class, Decision, Entries, EntryKind, Policy, PolicyError, Subject,
 };
+use corelane_guard::identity::Method;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 

@@ -13,6 +13,8 @@ pub mod credential;
 pub mod forwarded;
 pub mod holder;
 pub mod identity;
+#[cfg(feature = "auth")]
+pub mod metadata;
 pub mod network;
 pub mod origin;
 pub mod peer;

@@ -1,32 +1,30 @@
 //! The snapshot of the moment, where the control thread leaves it and all shards take it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::guard::access::{Access, Issuers};
+use crate::guard::access::{Access, IssuerRequest, Issuers, RequestState};
 
 /// The place of the snapshot. A shard looks at one number each turn.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct AccessBoard {
     generation: AtomicU64,
-    access: Mutex<Arc<Access>>,
-    issuers: Arc<dyn Issuers>,
+    /// There before any shard starts.
+    access: Mutex<Option<Arc<Access>>>,
+    issuers: OnceLock<Arc<dyn Issuers>>,
 }
 
 impl AccessBoard {
-    /// A board with the first snapshot, and the recipient of requests to issuers.
-    pub(crate) fn new(access: Arc<Access>, issuers: Arc<dyn Issuers>) -> AccessBoard {
-        AccessBoard {
-            generation: AtomicU64::new(access.generation),
-            access: Mutex::new(access),
-            issuers,
-        }
+    /// Sets the recipient of requests to issuers.
+    pub(crate) fn set_issuers(&self, issuers: Arc<dyn Issuers>) {
+        let is_first = self.issuers.set(issuers).is_ok();
+        debug_assert!(is_first, "a server has one control thread");
     }
 
     /// Leaves another snapshot. The caller wakes the shards.
     pub(crate) fn publish(&self, access: Arc<Access>) {
         let generation = access.generation;
-        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+        *self.lock() = Some(access);
         self.generation.store(generation, Ordering::Release);
     }
 
@@ -35,18 +33,25 @@ impl AccessBoard {
         if self.generation.load(Ordering::Acquire) == generation {
             return None;
         }
-        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(Arc::clone(&access))
+        self.lock().clone()
     }
 
     /// The present snapshot.
+    ///
+    /// # Panics
+    /// If there was none yet: a server that cannot make one does not start.
     pub(super) fn present(&self) -> Arc<Access> {
-        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&access)
+        let access = self.lock().clone();
+        access.expect("the first snapshot comes before the shards")
     }
 
-    /// Takes requests to issuers.
-    pub(super) fn issuers(&self) -> &dyn Issuers {
-        &*self.issuers
+    /// Makes a request to an issuer.
+    pub(super) fn request(&self, request: IssuerRequest) -> RequestState {
+        let issuers = self.issuers.get();
+        issuers.map_or(RequestState::Refused, |issuers| issuers.request(request))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Access>>> {
+        self.access.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

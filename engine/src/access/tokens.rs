@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use corelane_protocol::framing::http1::RequestHead;
+use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
 use super::{Identified, Recheck};
@@ -14,8 +15,9 @@ use crate::guard::policy::{GrantId, Policy};
 use crate::guard::refusal::{Answer, Challenge, Refusal};
 use crate::guard::token::cache::{CacheLimits, TokenCache};
 use crate::guard::token::fault::TokenFault;
-use crate::guard::token::verify::Circumstances;
+use crate::guard::token::verify::{Circumstances, Verified};
 use crate::guard::token::{Authenticator, Checked};
+use crate::handler::wakers::WakeShard;
 use crate::profile::Auth;
 
 /// The start of the paths of metadata documents (RFC 9728 3).
@@ -55,7 +57,6 @@ impl TokenLimits {
 }
 
 /// Tokens, as one shard verifies them.
-#[derive(Debug)]
 pub(crate) struct Tokens {
     board: Arc<AccessBoard>,
     access: Arc<Access>,
@@ -63,16 +64,22 @@ pub(crate) struct Tokens {
     limits: TokenLimits,
     /// Whether a rule, an API key or a header depends on the address of the peer.
     needs_addresses: bool,
+    /// Results of introspection that have come, at most `key_waits_max`.
+    introspected: Arc<SegQueue<Introspected>>,
+    wake: WakeShard,
     checks_left: u32,
     now_s: u64,
 }
+
+/// A token with the result of its introspection.
+type Introspected = (Box<[u8]>, Result<Verified, TokenFault>);
 
 impl Tokens {
     /// With the snapshot of `board`.
     ///
     /// # Panics
     /// If the operating system has no random bits: there is no safe way to continue.
-    pub(crate) fn new(board: Arc<AccessBoard>, limits: TokenLimits) -> Tokens {
+    pub(crate) fn new(board: Arc<AccessBoard>, limits: TokenLimits, wake: WakeShard) -> Tokens {
         let access = board.present();
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).expect("the operating system has random bits");
@@ -83,17 +90,24 @@ impl Tokens {
             board,
             access,
             limits,
+            introspected: Arc::default(),
+            wake,
             checks_left: limits.checks_per_turn,
             now_s: 0,
         }
     }
 
-    /// Begins a turn. Returns whether there is another snapshot.
+    /// Begins a turn. Returns whether there is another snapshot, or a result of introspection.
     pub(crate) fn begin_turn(&mut self, now_s: u64) -> bool {
         self.now_s = now_s;
         self.checks_left = self.limits.checks_per_turn;
+        let mut has_results = false;
+        while let Some((token, result)) = self.introspected.pop() {
+            self.authenticator.keep_introspected(&token, result, now_s);
+            has_results = true;
+        }
         let Some(access) = self.board.after(self.access.generation) else {
-            return false;
+            return has_results;
         };
         let keeps = access.configuration == self.access.configuration;
         self.authenticator.update(access.verifier.clone(), keeps);
@@ -144,6 +158,11 @@ impl Tokens {
             {
                 Identified::Later(Recheck::NextSnapshot)
             }
+            Checked::Refused(TokenFault::NotIntrospected)
+                if !has_waited && self.introspects(token) =>
+            {
+                Identified::Later(Recheck::NextSnapshot)
+            }
             Checked::Refused(fault) => Identified::Refused(fault.refusal()),
         }
     }
@@ -156,7 +175,27 @@ impl Tokens {
         };
         let issuer = issuer.alias.clone();
         let request = IssuerRequest::Key { issuer, kid };
-        self.board.issuers().request(request) == RequestState::Pending
+        self.board.request(request) == RequestState::Pending
+    }
+
+    /// Requests the introspection of a token. Returns whether its result comes.
+    fn introspects(&self, token: Bearer<'_>) -> bool {
+        let verifier = self.authenticator.verifier();
+        let Some(issuer) = verifier.opaque_issuer() else {
+            return false;
+        };
+        let token: Box<[u8]> = token.as_bytes().into();
+        let (results, wake) = (Arc::clone(&self.introspected), Arc::clone(&self.wake));
+        let of = token.clone();
+        let request = IssuerRequest::Introspect {
+            issuer: issuer.alias.clone(),
+            token,
+            reply: Box::new(move |result| {
+                results.push((of, result));
+                wake();
+            }),
+        };
+        self.board.request(request) == RequestState::Pending
     }
 
     /// Whether a peer may name the principal of its requests in a header.
@@ -183,10 +222,8 @@ impl Tokens {
         if endpoint.scopes.is_empty() {
             return None;
         }
-        let policy = &self.access.policy;
         let scopes = identity.map(|identity| identity.scopes).unwrap_or_default();
-        let mut needed = endpoint.scopes.iter();
-        let has_all = needed.all(|scope| policy.has_scope(&scopes, scope));
+        let has_all = endpoint.scope_bits.is_subset_of(&scopes);
         (!has_all).then(|| Refusal::InsufficientScope(endpoint.scopes.join(" ").into()))
     }
 
@@ -214,7 +251,7 @@ impl Tokens {
         let bare = |path: &'_ str| path.len() - usize::from(path.ends_with('/'));
         let is_it = |it: &&EndpointAccess| it.path[..bare(&it.path)] == path[..bare(path)];
         let endpoints = &self.access.endpoints;
-        endpoints.iter().find(is_it).or(endpoints.first())
+        endpoints.iter().find(is_it).or_else(|| endpoints.first())
     }
 
     /// The number of the metadata document at a path.

@@ -9,6 +9,7 @@ use crate::guard::identity::Identity;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
 use crate::guard::refusal::{Answer, Refusal};
+use crate::handler::wakers::WakeShard;
 use crate::profile::Auth;
 
 /// There is none.
@@ -33,7 +34,7 @@ impl TokenLimits {
 }
 
 impl Tokens {
-    pub(crate) fn new(board: Arc<AccessBoard>, _: TokenLimits) -> Tokens {
+    pub(crate) fn new(board: Arc<AccessBoard>, _: TokenLimits, _: WakeShard) -> Tokens {
         match *board {}
     }
 

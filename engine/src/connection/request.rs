@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use corelane_io::slots::SlotKey;
 use corelane_protocol::binding::accept::{self, Accept};
 use corelane_protocol::binding::claims::Claims;
 use corelane_protocol::binding::http::{self, Route};
 use corelane_protocol::binding::refusal::{Category, Reason};
 use corelane_protocol::framing::http1::{Field, Method, RequestHead, Status};
-use corelane_io::slots::SlotKey;
 
 use super::body::{KeptRequest, PostponedRequest, RequestBody};
 use super::buffers::WaitingRequest;
@@ -82,10 +82,11 @@ impl Connection {
         let known = self.known_peer(context.peers, context.access, context.key);
         let peer = known.map(|known| known.holder).or(context.peer);
         let address = known.and_then(|known| context.access.client_address(head, known));
+        let has_waited = context.has_waited();
         let gate = Gate {
             access: context.access,
             rules: context.rules,
-            has_waited: context.has_waited(),
+            has_waited,
         };
         let checked = check(head, &mut reply, (self.source, known), gate);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
@@ -110,6 +111,7 @@ impl Connection {
                 self.deny(&refusal, head.path, reply, context);
                 return None;
             }
+            Err(NotServed::Plain(_)) => unreachable!("it was answered above"),
             Err(NotServed::Later(recheck)) => {
                 context.pool.scratch = scratch;
                 self.postpone(recheck, PostponedRequest::of(head, body), reply, context);
@@ -212,7 +214,9 @@ impl Connection {
             _ => Counter::RefusedCredential,
         });
         let answer = context.access.answer(refusal, path);
-        let status = Status::of_code(answer.status).unwrap_or(Status::Forbidden);
+        let mut statuses = Status::ALL.iter();
+        let status = statuses.find(|status| status.code() == answer.status);
+        let status = status.copied().unwrap_or(Status::Forbidden);
         let extra = Extra {
             challenge: answer.www_authenticate,
             refused: answer
@@ -345,8 +349,8 @@ fn handle(
 }
 
 /// The parts of a shard that decide whether a request is served.
-struct Gate<'a> {
-    access: &'a mut AccessControl,
+struct Gate<'g, 'a> {
+    access: &'g mut AccessControl,
     rules: &'a Rules,
     has_waited: bool,
 }
@@ -358,7 +362,7 @@ fn check<'a>(
     head: &'a RequestHead<'a>,
     reply: &mut Reply,
     (source, known): (Source, Option<&KnownPeer>),
-    gate: Gate<'a>,
+    gate: Gate<'_, 'a>,
 ) -> Result<(Route<'a>, Option<Arc<Identity>>), NotServed<'a>> {
     let rules = gate.rules;
     let (host, origin) = (head.effective_host(), head.origin.value());

@@ -249,9 +249,9 @@ fn write_head(
     let retry_after;
     if may_be_retried(status) {
         let seconds = match extra.refused {
-            Some(
-                Category::Unavailable { retry_after_s } | Category::TooMany { retry_after_s },
-            ) => retry_after_s,
+            Some(Category::Unavailable { retry_after_s } | Category::TooMany { retry_after_s }) => {
+                retry_after_s
+            }
             _ => RETRY_AFTER_S,
         };
         retry_after = seconds.to_string();

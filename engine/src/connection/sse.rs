@@ -218,8 +218,7 @@ impl Connection {
     ) -> Result<KnownPeer, NotServed<'a>> {
         let has_waited = context.has_waited();
         let known = self.known_peer(context.peers, context.access, context.key);
-        let identity =
-            preconditions::identify(context.access, head, known, has_waited)?;
+        let identity = preconditions::identify(context.access, head, known, has_waited)?;
         Ok(KnownPeer {
             identity,
             holder: context.peer.unwrap_or(HolderKey::ANONYMOUS),

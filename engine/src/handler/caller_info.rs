@@ -138,7 +138,9 @@ impl CallerInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, CallerInfo, EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders, Identity};
+    use super::{
+        Arc, CallerInfo, EXPOSED_HEADERS_MAX, ExposedHeaderError, ExposedHeaders, Identity,
+    };
     use crate::guard::identity::Method;
 
     fn exposed(names: &[&str]) -> Result<ExposedHeaders, ExposedHeaderError> {

@@ -38,6 +38,7 @@ use super::task_watch::TaskWatchMessage;
 use super::tasks::Tasks;
 use crate::catalog::Catalog;
 use crate::catalog::pending_updates::Changes;
+use crate::guard::policy::Policy;
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::OffloadPort;
 use crate::handler::state::StateMaker;

@@ -107,7 +107,10 @@ impl Listening<'_> {
         filter.lists.retain(offer.lists());
         filter.uris.retain(|uri| {
             let entry = Use::Resource(uri);
-            let is_permitted = self.permissions.check(self.catalog, requester, entry).is_ok();
+            let is_permitted = self
+                .permissions
+                .check(self.catalog, requester, entry)
+                .is_ok();
             is_permitted && self.catalog.has_resource(uri)
         });
         if !offer.tasks {

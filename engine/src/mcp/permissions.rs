@@ -63,7 +63,7 @@ impl Permissions {
 
     /// Takes another policy.
     pub(super) fn set_policy(&mut self, policy: Arc<Policy>) {
-        self.policy = Some(policy);
+        self.policy = Some(policy).filter(|policy| !policy.is_open());
         self.views.clear();
     }
 
@@ -74,7 +74,11 @@ impl Permissions {
 
     /// The view of a requester; none if everything is allowed.
     #[inline]
-    pub(super) fn view(&mut self, catalog: &Catalog, requester: &Requester<'_>) -> Option<Rc<View>> {
+    pub(super) fn view(
+        &mut self,
+        catalog: &Catalog,
+        requester: &Requester<'_>,
+    ) -> Option<Rc<View>> {
         let policy = Arc::clone(self.policy.as_ref()?);
         let class = class_of(&policy, requester);
         Some(self.view_of(&policy, catalog, class))
@@ -152,7 +156,10 @@ impl Permissions {
                     rule: grant.number(),
                     policy: policy.id(),
                 };
-                (Refusal::InsufficientScope(scopes.join(" ").into()), category)
+                (
+                    Refusal::InsufficientScope(scopes.join(" ").into()),
+                    category,
+                )
             }
             _ => (Refusal::Denied, Category::Forbidden),
         };

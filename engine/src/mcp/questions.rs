@@ -11,10 +11,10 @@ use corelane_protocol::binding::admission::ModernRequest;
 use corelane_protocol::jsonrpc::{Id, encode};
 use corelane_protocol::mcp::client_request::ClientRequest;
 use corelane_protocol::mcp::error_code;
-use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::input_required::{
     INPUT_KEY_BYTES_MAX, InputResponses, write_input_required,
 };
+use corelane_protocol::mcp::method::Method;
 use corelane_protocol::mcp::result::ResultTrailer;
 use corelane_protocol::request_state::{Binding, CONTENTS_BYTES_MAX, Sealer};
 

@@ -217,7 +217,12 @@ impl Shard {
         let deadline_ms = self.handling.endpoint.next_deadline_ms();
         let drain_ms = self.drain.deadline_ms();
         let recheck_ms = self.rechecks.due_ms();
-        let due_ms = [self.wheel.next_due_hint(), deadline_ms, drain_ms, recheck_ms];
+        let due_ms = [
+            self.wheel.next_due_hint(),
+            deadline_ms,
+            drain_ms,
+            recheck_ms,
+        ];
         let due_ms = due_ms.into_iter().flatten().min().unwrap_or(u64::MAX);
         let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms).max(1));
         wait.min(PARK_MAX)

@@ -23,17 +23,18 @@ use super::proxied::{ProxiedClients, Proxies};
 use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
+use crate::access::{AccessBoard, AccessControl, TokenLimits, Tokens};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::{BufferPool, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http_settings::HttpSettings;
 use crate::connection::request::REFUSAL_WARNING_INTERVAL_MS;
 use crate::guard::origin::OriginPolicy;
-use crate::access::{AccessBoard, AccessControl, TokenLimits, Tokens};
 use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::handler::runtime::RuntimeContext;
+use crate::handler::wakers::WakeShard;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
@@ -382,6 +383,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
         held_send: None,
         leftover: Default::default(),
         stalled: Default::default(),
+        rechecks: Default::default(),
         overflow: Default::default(),
         stalled_looks: 0,
         status_looks: 0,
@@ -445,6 +447,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let wake_shard: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
     let event_queue = EventQueue::new(Arc::clone(&wake_shard));
     let event_queue = Rc::new(event_queue.publishing_in(Arc::clone(&plan.control.activity)));
+    let wake_for_access = Arc::clone(&wake_shard);
     let offload = Rc::new(OffloadPort::new(
         plan.offload.clone(),
         wake_shard,
@@ -453,12 +456,16 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let of = (plan.shard, plan.shards);
     let connections_max = plan.rings.ring.descriptors as usize;
     let settings = EndpointSettings::new(of, plan.parts.clone(), profile, connections_max);
-    let endpoint = Endpoint::new(
+    let mut endpoint = Endpoint::new(
         settings,
         Rc::clone(&event_queue),
         Rc::clone(&offload),
         Rc::clone(&meter),
     );
+    let access = access_of(plan, wake_for_access);
+    if let Some(policy) = access.policy() {
+        endpoint.handle_policy(Arc::clone(policy));
+    }
     let handling = Handling {
         endpoint,
         event_queue,
@@ -468,7 +475,7 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
             ..BufferPool::default()
         },
         effects: StepEffects::default(),
-        access: access_of(plan),
+        access,
         peers: Default::default(),
         rules: Rules {
             http: profile.http.limits(),
@@ -494,10 +501,10 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
 }
 
 /// Access control of a shard.
-fn access_of(plan: &ShardPlan) -> AccessControl {
+fn access_of(plan: &ShardPlan, wake: WakeShard) -> AccessControl {
     let limits = TokenLimits::of(&plan.profile.auth);
     let tokens = plan.access.clone();
-    let tokens = tokens.map(|board| Tokens::new(board, limits));
+    let tokens = tokens.map(|board| Tokens::new(board, limits, wake));
     AccessControl::new(
         plan.principal.clone(),
         plan.proxies.forwarding.clone(),

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 
 use corelane_protocol::framing::http1::DATE_BYTES;
 
-use super::rechecks::{Rechecks, unix_s};
 use super::accepting::Accepts;
 use super::address_counts::AddressCounts;
 use super::arrivals::Arrivals;
@@ -19,9 +18,10 @@ use super::lives::{Announcement, Deaths};
 use super::loop_delay::LoopDelay;
 use super::overflow::Overflow;
 use super::proxied::ProxiedClients;
+use super::rechecks::{Rechecks, unix_s};
 use super::{Secured, ShardMessage};
-use crate::catalog::pending_updates::ShardUpdates;
 use crate::access::AccessControl;
+use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::body::PostponedRequest;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::http::Connection;

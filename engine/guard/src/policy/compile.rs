@@ -124,6 +124,11 @@ impl Compiler<'_> {
             let rule = self.rule(line, rule, &mut policy);
             policy.denies.extend(rule);
         }
+        // A scope that an endpoint requires is known, or no identity would be seen to have it.
+        let of_endpoints = auth.endpoint.into_iter().map(|it| it.scopes_required);
+        for scopes in of_endpoints.chain([auth.scopes_required]) {
+            self.scopes(scopes, &mut policy.scopes);
+        }
         self.implied(&auth.scope_implies, &mut policy.scopes);
         self.totals(&policy);
         policy

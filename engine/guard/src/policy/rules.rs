@@ -14,6 +14,9 @@ pub(super) const ANONYMOUS_ROLE: usize = 0;
 #[derive(Debug)]
 pub struct Policy {
     pub(super) id: u64,
+    /// Everything is allowed to everyone.
+    pub(super) is_open: bool,
+    /// Everything is allowed, but for the denies, to each identity that is not anonymous.
     pub(super) allows_known: bool,
     pub(super) warns_of_unmatched: bool,
     pub(super) lists_acquirable: bool,
@@ -93,6 +96,7 @@ impl Default for Policy {
     fn default() -> Policy {
         Policy {
             id: 0,
+            is_open: false,
             allows_known: false,
             warns_of_unmatched: false,
             lists_acquirable: true,
@@ -120,10 +124,26 @@ impl Policy {
         !self.address_lists.is_empty()
     }
 
-    /// Whether a scope that the policy names is among these.
-    pub fn has_scope(&self, scopes: &Bits256, name: &str) -> bool {
-        let place = self.scopes.place(name);
-        place.is_some_and(|place| scopes.contains(place))
+    /// The policy that allows everything to everyone, for a server without access control.
+    ///
+    /// ```
+    /// use corelane_guard::policy::{Decision, EntryKind, Policy, Subject};
+    ///
+    /// let (open, closed) = (Policy::open(), Policy::default());
+    /// let class = open.class_of(&Subject::default());
+    /// assert_eq!(open.decide(&class, EntryKind::Tool, "x"), Decision::Allowed);
+    /// assert_eq!(closed.decide(&class, EntryKind::Tool, "x"), Decision::Hidden);
+    /// ```
+    pub fn open() -> Policy {
+        Policy {
+            is_open: true,
+            ..Policy::default()
+        }
+    }
+
+    /// Whether everything is allowed to everyone.
+    pub fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// The scopes of a token that the policy names, with all that they imply. Others are left out.

@@ -80,6 +80,16 @@ impl Claims {
         self.0.text_of("iss").ok_or(TokenFault::Issuer)
     }
 
+    /// Whether an introspection found the token active (RFC 7662 2.2).
+    pub(super) fn is_active(&self) -> bool {
+        self.0.member("active") == Some(&Json::Bool(true))
+    }
+
+    /// Whether a claim is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.member(name).is_some()
+    }
+
     /// V7: one of the audiences is one of these resources, or one of the others byte by byte.
     pub(super) fn check_audience(
         &self,

@@ -31,6 +31,20 @@ pub enum TypeProfile {
     Jwt,
 }
 
+/// The kind of tokens that an issuer issues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Signed ones, which its keys verify.
+    #[default]
+    Signed,
+    /// Opaque ones, which it introspects (RFC 7662). One issuer of a server at most: such a token
+    /// does not name its issuer.
+    Opaque {
+        /// Whether its answer must have this resource as an audience.
+        audience_required: bool,
+    },
+}
+
 /// An issuer of tokens, as it is configured.
 #[derive(Clone, Debug)]
 pub struct Issuer {
@@ -38,7 +52,9 @@ pub struct Issuer {
     pub alias: Box<str>,
     /// The value of `iss`.
     pub issuer: Box<str>,
-    /// The types of tokens.
+    /// The kind of tokens.
+    pub kind: TokenKind,
+    /// The types of signed tokens.
     pub profile: TypeProfile,
     /// The algorithms.
     pub algorithms: Vec<Algorithm>,
@@ -64,6 +80,7 @@ impl Issuer {
         Issuer {
             alias: alias.into(),
             issuer: issuer.into(),
+            kind: TokenKind::default(),
             profile: TypeProfile::default(),
             algorithms: Algorithm::DEFAULTS.to_vec(),
             audiences_extra: Vec::new(),
@@ -130,19 +147,30 @@ pub struct Verified {
     pub(super) until_s: u64,
     /// The certificate that it is bound to.
     pub(super) certificate: Option<[u8; 32]>,
-    /// The key of its signature; None for an API key, which is never cached.
-    pub(super) key: Option<[u8; 32]>,
+    /// The proof of the identity.
+    pub(super) proof: Proof,
     /// Its entries of a deny list, of `jti` and `sub`.
-    revocations: [Option<[u8; 32]>; 2],
+    pub(super) revocations: [Option<[u8; 32]>; 2],
 }
 
-/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration, key set or
-/// deny list makes another one, and shares what stays.
+/// The proof of an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// A signature by the key with this fingerprint.
+    Signature([u8; 32]),
+    /// The answer of the issuer.
+    Introspection,
+    /// An API key. It is never cached.
+    ApiKey,
+}
+
+/// Verifies tokens and API keys for the resources of one server. A snapshot: another configuration,
+/// key set or deny list makes another one, and shares what stays.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    resources: Vec<Resource>,
+    pub(super) resources: Vec<Resource>,
     /// Without keys until they are loaded, and after they are too old.
-    issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
+    pub(super) issuers: Vec<(Arc<Issuer>, Option<Arc<IssuerKeys>>)>,
     api_keys: Arc<ApiKeys>,
     policy: Arc<Policy>,
     denied: Arc<DenyList>,
@@ -230,9 +258,17 @@ impl Verifier {
         if token.starts_with(api_key::PREFIX) {
             return self.verify_api_key(token, circumstances);
         }
-        let jws = Jws::read(token)?;
+        let jws = match Jws::read(token) {
+            Err(TokenFault::Form) if is_opaque(token) && self.opaque_issuer().is_some() => {
+                return Err(TokenFault::NotIntrospected);
+            }
+            jws => jws?,
+        };
         let claims = Claims::read(&jws.payload)?;
         let (issuer, keys) = self.issuer_of(&claims)?;
+        if issuer.kind != TokenKind::Signed {
+            return Err(TokenFault::NotIntrospected);
+        }
         if !issuer.algorithms.contains(&jws.algorithm) {
             return Err(TokenFault::Algorithm);
         }
@@ -252,7 +288,22 @@ impl Verifier {
         let jws = Jws::read(token).ok()?;
         let claims = Claims::read(&jws.payload).ok()?;
         let (issuer, _) = self.issuer_of(&claims).ok()?;
-        Some((issuer, jws.kid))
+        (issuer.kind == TokenKind::Signed).then_some((issuer, jws.kid))
+    }
+
+    /// The aliases of the issuers whose keys are absent: their tokens are answered with 503.
+    pub fn issuers_without_keys(&self) -> impl Iterator<Item = &str> {
+        let is_without = |(issuer, keys): &&(Arc<Issuer>, Option<Arc<IssuerKeys>>)| {
+            issuer.kind == TokenKind::Signed && keys.is_none()
+        };
+        let issuers = self.issuers.iter().filter(is_without);
+        issuers.map(|(issuer, _)| &*issuer.alias)
+    }
+
+    /// The issuer that introspects opaque tokens, for [`TokenFault::NotIntrospected`].
+    pub fn opaque_issuer(&self) -> Option<&Issuer> {
+        let mut issuers = self.issuers.iter().map(|(issuer, _)| &**issuer);
+        issuers.find(|issuer| issuer.kind != TokenKind::Signed)
     }
 
     fn issuer_of(&self, claims: &Claims) -> Result<(&Issuer, Option<&IssuerKeys>), TokenFault> {
@@ -279,7 +330,34 @@ impl Verifier {
         let (now_s, leeway_s) = (circumstances.now_s, issuer.leeway_s.min(LEEWAY_S_MAX));
         let expires_s = claims.check_expiry(now_s, leeway_s)?;
         claims.check_start(now_s, leeway_s, issuer.token_age_max_s)?;
-        let subject = claims.subject()?;
+        let identity = Identity {
+            expires_s: Some(expires_s),
+            ..self.identity(issuer, Method::Jwt, claims.subject()?, claims)?
+        };
+        let verified = Verified {
+            until_s: expires_s.saturating_add(leeway_s),
+            certificate: bound_certificate(claims)?,
+            proof: Proof::Signature(key),
+            revocations: revocations(issuer, &identity.subject, claims),
+            identity: Arc::new(identity),
+        };
+        if !verified.is_bound_to(circumstances.certificate) {
+            return Err(TokenFault::Binding);
+        }
+        match self.has_revoked(&verified) {
+            true => Err(TokenFault::Revoked),
+            false => Ok(verified),
+        }
+    }
+
+    /// V12, V13: the identity that claims describe.
+    pub(super) fn identity(
+        &self,
+        issuer: &Issuer,
+        method: Method,
+        subject: &str,
+        claims: &Claims,
+    ) -> Result<Identity, TokenFault> {
         let client = claims.client()?;
         let tenant = match &issuer.tenant_claim {
             Some(path) => claims.name(path)?,
@@ -298,26 +376,9 @@ impl Verifier {
                 groups: names(&issuer.groups_claim)?,
             },
             claims: claims.selected(&issuer.claims)?,
-            expires_s: Some(expires_s),
-            ..Identity::new(Method::Jwt, &issuer.alias, subject)
+            ..Identity::new(method, &issuer.alias, subject)
         };
-        let token_id = claims
-            .token_id()
-            .map(|id| revocation("jti", &issuer.alias, id));
-        let verified = Verified {
-            identity: Arc::new(identity.under(&self.policy)),
-            until_s: expires_s.saturating_add(leeway_s),
-            certificate: bound_certificate(claims)?,
-            key: Some(key),
-            revocations: [token_id, Some(revocation("sub", &issuer.alias, subject))],
-        };
-        if !verified.is_bound_to(circumstances.certificate) {
-            return Err(TokenFault::Binding);
-        }
-        match self.has_revoked(&verified) {
-            true => Err(TokenFault::Revoked),
-            false => Ok(verified),
-        }
+        Ok(identity.under(&self.policy))
     }
 
     fn verify_api_key(
@@ -344,7 +405,7 @@ impl Verifier {
             identity: Arc::new(identity.under(&self.policy)),
             until_s: key.expires_s.unwrap_or(u64::MAX),
             certificate: None,
-            key: None,
+            proof: Proof::ApiKey,
             revocations: [None, None],
         })
     }
@@ -354,7 +415,7 @@ impl Verifier {
         self.api_keys.have_addresses()
     }
 
-    fn has_revoked(&self, verified: &Verified) -> bool {
+    pub(super) fn has_revoked(&self, verified: &Verified) -> bool {
         verified
             .revocations
             .iter()
@@ -365,17 +426,24 @@ impl Verifier {
     /// Whether a token that an earlier verifier with the same issuers accepted is accepted by this
     /// one, as far as keys and the deny list matter.
     pub(super) fn still_accepts(&self, verified: &Verified) -> bool {
-        let has = |key| {
-            self.issuers.iter().any(|(issuer, keys)| {
-                *issuer.alias == *verified.identity.issuer
-                    && keys.as_ref().is_some_and(|keys| keys.has(key))
-            })
+        let has = |(issuer, keys): &(Arc<Issuer>, Option<Arc<IssuerKeys>>)| {
+            let proves = match &verified.proof {
+                Proof::Signature(key) => keys.as_ref().is_some_and(|keys| keys.has(key)),
+                Proof::Introspection => issuer.kind != TokenKind::Signed,
+                Proof::ApiKey => false,
+            };
+            proves && *issuer.alias == *verified.identity.issuer
         };
-        verified.key.as_ref().is_some_and(has) && !self.has_revoked(verified)
+        self.issuers.iter().any(has) && !self.has_revoked(verified)
     }
 }
 
 impl Verified {
+    /// The first second in which it is no longer accepted, since 1970.
+    pub fn until_s(&self) -> u64 {
+        self.until_s
+    }
+
     /// Whether a connection with this certificate may use the token.
     pub(super) fn is_bound_to(&self, certificate: Option<&[u8; 32]>) -> bool {
         self.certificate.is_none() || self.certificate.as_ref() == certificate
@@ -397,8 +465,27 @@ fn check_type(profile: TypeProfile, typ: Option<&str>, claims: &Claims) -> Resul
     fits.then_some(()).ok_or(TokenFault::Type)
 }
 
+/// Whether a token can be an opaque one (RFC 6750 2.1).
+fn is_opaque(token: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    !token.is_empty() && token.iter().all(is_allowed)
+}
+
+/// The entries of a deny list that a token has.
+pub(super) fn revocations(
+    issuer: &Issuer,
+    subject: &str,
+    claims: &Claims,
+) -> [Option<[u8; 32]>; 2] {
+    let entry = |kind, name| revocation(kind, &issuer.alias, name);
+    [
+        claims.token_id().map(|id| entry("jti", id)),
+        Some(entry("sub", subject)),
+    ]
+}
+
 /// V14: the SHA-256 of the certificate that the token is bound to.
-fn bound_certificate(claims: &Claims) -> Result<Option<[u8; 32]>, TokenFault> {
+pub(super) fn bound_certificate(claims: &Claims) -> Result<Option<[u8; 32]>, TokenFault> {
     let Some(text) = claims.bound_certificate()? else {
         return Ok(None);
     };

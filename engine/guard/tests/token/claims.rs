@@ -94,7 +94,11 @@ fn v7_each_resource_of_the_server_is_an_audience() {
     for (path, of_one, of_both) in [
         ("mcp", Ok(()), Ok(())),
         ("admin", Err(TokenFault::Audience), Ok(())),
-        ("other", Err(TokenFault::Audience), Err(TokenFault::Audience)),
+        (
+            "other",
+            Err(TokenFault::Audience),
+            Err(TokenFault::Audience),
+        ),
     ] {
         let audience = format!("\"https://mcp.example.com/{path}\"");
         let token = mint.token(&Claims::valid().with("aud", &audience));

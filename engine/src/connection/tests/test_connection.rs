@@ -7,6 +7,7 @@ use corelane_protocol::limits::HttpLimits;
 use serde_json::{Value, json};
 
 use super::response::{Response, read_all};
+use crate::access::AccessControl;
 use crate::connection::context::{BufferPool, Context, Rules, StepEffects};
 use crate::connection::cors::Cors;
 use crate::connection::http::Connection;

@@ -21,6 +21,8 @@ use crate::mcp::disposition::Disposition;
 use crate::mcp::endings::SessionEnd;
 use crate::mcp::handler_kind::HandlerKind;
 use crate::mcp::inbound::Inbound;
+use crate::mcp::permissions::{Denied, Use};
+use crate::mcp::requester::Requester;
 use crate::mcp::session_id::SessionId;
 use crate::mcp::sessions::OpenStream;
 use crate::mcp::start::HandlerRequest;
@@ -174,9 +176,7 @@ impl Services {
             | Method::ResourcesList
             | Method::TemplatesList
             | Method::PromptsList => self.list((revision, inbound), id, (method, params), out),
-            Method::Subscribe => {
-                self.subscribe((session, inbound.requester), id, params, out)
-            }
+            Method::Subscribe => self.subscribe((session, inbound.requester), id, params, out),
             Method::Unsubscribe => self.unsubscribe(session, id, params, out),
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 if self.calls.shedding.refuses() {

@@ -7,8 +7,8 @@ use corelane_protocol::mcp::revision::Revision;
 
 use super::Services;
 use crate::catalog::List;
-use crate::mcp::context::invalid_params;
 use crate::guard::policy::EntryKind;
+use crate::mcp::context::invalid_params;
 use crate::mcp::cursor::{NO_SUCH_CURSOR, SealedCursor, cursor_of};
 use crate::mcp::disposition::Disposition;
 use crate::mcp::inbound::Inbound;

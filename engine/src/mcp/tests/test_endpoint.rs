@@ -20,6 +20,7 @@ pub(crate) use super::messages::{
 use super::tools::{self, Gate};
 use crate::catalog::guarded::ToolLimits;
 use crate::guard::holder::HolderKey;
+use crate::guard::identity::{Identity, Method};
 use crate::handler::event_queue::{CallKey, EventQueue};
 use crate::handler::offload::{OffloadPool, OffloadPort, PoolThreads};
 use crate::mcp::call_table::CallLimits;
@@ -130,6 +131,7 @@ impl TestEndpoint {
             sessions_max: 100,
             sessions_per_principal_max: 100,
             session_idle_timeout_ms: 10_000,
+            views_max: 16,
             subscriptions_per_session_max: 2,
             streams_per_session_max: 2,
             tasks: TaskLimits {
@@ -203,7 +205,8 @@ impl TestEndpoint {
         exchange.takes_events |= headers.contains("text/event-stream");
         let mut out = Vec::new();
         let disposition = with_head("POST", headers, |head| {
-            let requester = &self.requester(head);
+            let identity = self.identity();
+            let requester = &self.requester(head, identity.as_ref());
             let inbound = Inbound::new(requester, exchange);
             handle(&mut self.endpoint, inbound, &mut out)
         });
@@ -215,7 +218,8 @@ impl TestEndpoint {
         let exchange = self.next_exchange();
         let mut out = Vec::new();
         let disposition = with_head(verb, headers, |head| {
-            let requester = &self.requester(head);
+            let identity = self.identity();
+            let requester = &self.requester(head, identity.as_ref());
             let endpoint = &mut self.endpoint;
             let inbound = Inbound::new(requester, exchange);
             match route(head, &["/mcp"]) {
@@ -354,12 +358,22 @@ impl TestEndpoint {
         self.meter.value(counter)
     }
 
-    fn requester<'a>(&self, head: &'a RequestHead<'a>) -> Requester<'a> {
-        let (principal, peer) = (self.principal, self.peer);
+    /// The identity of the principal.
+    fn identity(&self) -> Option<Arc<Identity>> {
+        let named = |name| Identity::new(Method::ProxyHeader, "", name);
+        self.principal.map(|name| Arc::new(named(name)))
+    }
+
+    fn requester<'a>(
+        &self,
+        head: &'a RequestHead<'a>,
+        identity: Option<&'a Arc<Identity>>,
+    ) -> Requester<'a> {
         Requester::Here {
             claims: Claims::of_head(head),
-            principal,
-            peer,
+            identity,
+            address: None,
+            peer: self.peer,
         }
     }
 

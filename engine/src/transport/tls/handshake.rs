@@ -168,7 +168,9 @@ impl Handshake {
         let connection = self.connection;
         let is_resumed = connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let client = certificate.map(|it| ClientCertificate::read(it)).transpose();
+        let client = certificate
+            .map(|it| ClientCertificate::read(it))
+            .transpose();
         let (secrets, keys) = connection.dangerous_into_kernel_connection()?;
         let mut session = Session::new(secrets, keys);
         let client = client.inspect_err(|_| {

@@ -293,3 +293,20 @@ fn spellings_of_uris_pass_no_deny() {
         assert_eq!(decide(uri), Decision::Hidden, "{uri}");
     }
 }
+
+#[test]
+fn scopes_that_endpoints_require_are_known_without_a_rule() {
+    let text = "[policy]\ndefault = \"authenticated\"\n\
+                [auth]\nscopes_required = [\"a\"]\n\
+                [auth.scope_implies]\n\"all\" = [\"a\"]\n\
+                [[auth.endpoint]]\nscopes_required = [\"b\"]\n";
+    let policy = Policy::parse(text).unwrap();
+    let required = policy.scopes_of(["a"]);
+    assert_eq!(required.count(), 1);
+    assert!(required.is_subset_of(&policy.scopes_of(["all"])));
+    assert!(
+        !policy
+            .scopes_of(["b"])
+            .is_subset_of(&policy.scopes_of(["all"]))
+    );
+}

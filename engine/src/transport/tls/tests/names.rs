@@ -132,7 +132,10 @@ fn certificates_of_clients_are_verified() {
         let server = server_config(&tls(kind));
         let outcome = shake_hands(&mut Client::new(&config, NAME), &server);
         match expected {
-            Ok(name) => assert_eq!(outcome.unwrap().client.map(|it| it.subject).as_deref(), name),
+            Ok(name) => assert_eq!(
+                outcome.unwrap().client.map(|it| it.subject).as_deref(),
+                name
+            ),
             Err(expected) => {
                 let error = outcome.err().unwrap();
                 assert!(error.contains(expected), "{error}");
