@@ -12,11 +12,12 @@ use crate::guard::access::{
 };
 use crate::guard::api_key::{self, ApiKey, ApiKeys};
 use crate::guard::network::Networks;
+use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
 use crate::guard::principal::PrincipalHeader;
 use crate::guard::refusal::Challenge;
 use crate::guard::token::verify::Verifier;
-use crate::mcp::tests::test_endpoint::{initialize, request, session_header};
+use crate::mcp::tests::test_endpoint::{initialize, request};
 use crate::profile::Auth;
 
 const POLICY: &str = r#"
@@ -286,8 +287,10 @@ fn only_a_trusted_proxy_names_principals() {
     let (mut line, key) = guarded(|access| access.trusted_proxies = Some(networks));
     let echo = |headers: &str| call(headers, "echo", json!({"message": "m"}));
     for (address, status) in [("10.1.2.3", 200), ("192.0.2.1", 400)] {
-        let mut known = crate::guard::peer::KnownPeer::default();
-        known.address = Some(address.parse().expect("an address"));
+        let known = KnownPeer {
+            address: Some(address.parse().expect("an address")),
+            ..KnownPeer::default()
+        };
         line.peers.insert(super::test_connection::KEY.index, known);
         assert_eq!(
             send(&mut line, &echo("X-User: ann\r\n")).status,
