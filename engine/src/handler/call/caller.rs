@@ -35,6 +35,11 @@ impl Call {
         self.with_caller_info(|it| it.identity().cloned())
     }
 
+    /// The key of the principal, which owns what the call makes.
+    pub(crate) fn principal_key(&self) -> Option<Box<str>> {
+        self.with_caller_info(|it| it.identity().map(|identity| identity.principal_key().into()))
+    }
+
     /// The value of a header that the server exposes, see
     /// [`Server::with_exposed_header`](crate::Server::with_exposed_header); the name in any case.
     ///
