@@ -13,6 +13,7 @@ pub mod credential;
 pub mod forwarded;
 pub mod holder;
 pub mod identity;
+pub mod limit;
 pub mod network;
 pub mod origin;
 pub mod peer;

@@ -46,6 +46,7 @@ pub use argument::Argument;
 pub use decide::{Class, Decision, GrantId};
 pub use explain::Explanation;
 pub use fault::{Fault, Finding, PolicyError};
+pub(crate) use pattern::NamePattern;
 pub use pattern::{NormalUri, PatternDefect};
 pub use rules::{Claims, Policy};
 pub use view::{View, ViewBuilder, Views};
