@@ -14,6 +14,8 @@ pub mod forwarded;
 pub mod holder;
 pub mod identity;
 pub mod limit;
+#[cfg(feature = "auth")]
+pub mod metadata;
 pub mod network;
 pub mod origin;
 pub mod peer;
