@@ -34,6 +34,7 @@ mod explain;
 mod fault;
 mod file;
 mod given;
+mod index;
 mod pattern;
 mod rules;
 #[cfg(test)]

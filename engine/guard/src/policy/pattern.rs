@@ -227,6 +227,14 @@ impl NormalUri {
         NormalUri::of_decoded(&decode(without_query(&plain))?)
     }
 
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
+    pub(super) fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
     fn of_decoded(decoded: &str) -> Option<NormalUri> {
         let (scheme, rest) = decoded.split_once(':')?;
         let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
