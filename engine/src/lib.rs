@@ -81,8 +81,10 @@ mod connection;
 mod files;
 pub mod guard {
     //! Access checks: the parts of the crate `corelane-guard` that settings name.
+    #[cfg(all(test, feature = "auth"))]
+    pub(crate) use corelane_guard::api_key;
     #[cfg(feature = "auth")]
-    pub(crate) use corelane_guard::{access, api_key, credential, token};
+    pub(crate) use corelane_guard::{access, credential, token};
     pub use corelane_guard::{bits, identity, network, origin, policy, principal};
     pub(crate) use corelane_guard::{forwarded, holder, peer, refusal, shares};
 }

@@ -14,6 +14,10 @@ pub(crate) struct AccessBoard {
     issuers: OnceLock<Arc<dyn Issuers>>,
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the control thread publishes snapshots")
+)]
 impl AccessBoard {
     /// Sets the recipient of requests to issuers.
     pub(crate) fn set_issuers(&self, issuers: Arc<dyn Issuers>) {

@@ -37,7 +37,10 @@ impl Call {
 
     /// The key of the principal, which owns what the call makes.
     pub(crate) fn principal_key(&self) -> Option<Box<str>> {
-        self.with_caller_info(|it| it.identity().map(|identity| identity.principal_key().into()))
+        self.with_caller_info(|it| {
+            it.identity()
+                .map(|identity| identity.principal_key().into())
+        })
     }
 
     /// The value of a header that the server exposes, see
