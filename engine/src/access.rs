@@ -9,13 +9,13 @@
 
 #[cfg(feature = "auth")]
 mod board;
+mod identified;
 #[cfg(feature = "auth")]
 mod tokens;
 #[cfg(not(feature = "auth"))]
 mod without_tokens;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use corelane_protocol::binding::refusal::Category;
@@ -23,6 +23,7 @@ use corelane_protocol::framing::http1::RequestHead;
 
 #[cfg(feature = "auth")]
 pub(crate) use board::AccessBoard;
+pub(crate) use identified::{Identified, Recheck};
 #[cfg(feature = "auth")]
 pub(crate) use tokens::{TokenLimits, Tokens};
 #[cfg(not(feature = "auth"))]
@@ -30,11 +31,13 @@ pub(crate) use without_tokens::{AccessBoard, TokenLimits, Tokens};
 
 use crate::guard::forwarded;
 use crate::guard::identity::{Identity, Method};
-use crate::guard::network::Networks;
+use crate::guard::network::{ClientAddress, Networks};
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;
 use crate::guard::principal::{PrincipalHeader, PrincipalRefusal};
 use crate::guard::refusal::{Answer, Challenge, Refusal};
+use crate::handler::wakers::WakeShard;
+use crate::profile::Auth;
 
 /// The names of principals in headers whose identities are kept: all are forgotten when there are
 /// more.
@@ -51,31 +54,20 @@ pub(crate) struct AccessControl {
     tokens: Option<Tokens>,
 }
 
-/// The result of looking for the identity behind a request.
-#[derive(Debug)]
-pub(crate) enum Identified {
-    /// A client with an identity, or an anonymous one.
-    Known(Option<Arc<Identity>>),
-    /// The header that names the principal is malformed.
-    Malformed(PrincipalRefusal),
-    /// The request is refused.
-    Refused(Refusal),
-    /// The request is to be handled again.
-    Later(Recheck),
-}
-
-/// When a request is to be handled again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recheck {
-    /// In the next turn: this one has verified as many tokens as it may.
-    NextTurn,
-    /// With the next snapshot of access control, which may have the key of the token.
-    NextSnapshot,
-    /// When the peer of the connection is known.
-    PeerKnown,
-}
-
 impl AccessControl {
+    /// Access control of a shard that takes its snapshots from `board`, if it is configured, and is
+    /// woken by `wake` when a result has come.
+    pub(crate) fn of_shard(
+        header: Option<PrincipalHeader>,
+        forwarding: Networks,
+        board: Option<Arc<AccessBoard>>,
+        (limits, wake): (&Auth, WakeShard),
+    ) -> AccessControl {
+        let limits = TokenLimits::of(limits);
+        let tokens = board.map(|board| Tokens::new(board, limits, wake));
+        AccessControl::new(header, forwarding, tokens)
+    }
+
     /// Access control with this header, these proxies and, if it is configured, tokens.
     pub(crate) fn new(
         header: Option<PrincipalHeader>,
@@ -192,7 +184,7 @@ impl AccessControl {
         &self,
         head: &RequestHead<'_>,
         known: &KnownPeer,
-    ) -> Option<IpAddr> {
+    ) -> Option<ClientAddress> {
         let peer = known.address.filter(|_| self.needs_addresses())?;
         Some(forwarded::client_of(peer, head.headers(), &self.forwarding))
     }

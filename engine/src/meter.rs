@@ -4,10 +4,8 @@
 //! without a lock or an atomic. A [`MeterSnapshot`] leaves it, by message.
 //!
 //! To add a counter, add its variant to [`Counter`] and its row to [`ROWS`], at the same place: a
-//! row at another place does not compile, a missing one fails a test.
-//!
-//! It deliberately lacks names of metrics systems, export, histories, and any label that a peer
-//! could choose.
+//! row at another place does not compile, a missing one fails a test. It deliberately lacks export,
+//! histories, and labels that a peer could choose.
 
 pub(crate) mod throttle;
 

@@ -168,9 +168,8 @@ pub struct Profile {
     pub core: Vec<CoreProfile>,
 }
 
-/// The knobs of one shard, with the overrides of its core applied.
-///
-/// Plain data, so that it crosses to the shard's thread by copy when the shard starts.
+/// The knobs of one shard, with the overrides of its core applied: plain data, which crosses to the
+/// thread of the shard by copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShardProfile {
     /// The core the shard is pinned to.

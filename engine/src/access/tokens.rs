@@ -6,7 +6,7 @@ use corelane_protocol::framing::http1::RequestHead;
 use crossbeam::queue::SegQueue;
 
 use super::board::AccessBoard;
-use super::{Identified, Recheck};
+use super::identified::{Identified, Recheck};
 use crate::guard::access::{Access, EndpointAccess, IssuerRequest, RequestState};
 use crate::guard::credential::{self, Bearer};
 use crate::guard::identity::Identity;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corelane_protocol::framing::http1::RequestHead;
 
-use super::Identified;
+use super::identified::Identified;
 use crate::guard::identity::Identity;
 use crate::guard::peer::KnownPeer;
 use crate::guard::policy::Policy;

@@ -38,7 +38,10 @@ impl Plain {
         match checked {
             Ok((Route::Options, _)) => Some(Plain::Options(ENDPOINT_VERBS)),
             Ok((Route::Head, _)) => Some(Plain::StreamHead),
-            Err(NotServed::Plain(plain)) => Some(*plain),
+            Err(NotServed::Document(_)) if head.method == Method::Options => {
+                Some(Plain::Options(PROBE_VERBS))
+            }
+            Err(NotServed::Document(document)) => Some(Plain::Metadata(*document)),
             Err(NotServed::Refused(Reason::Path(_))) => match SseRequest::of(head, rules) {
                 Ok(Some(request)) => Some(Plain::Sse(request)),
                 _ => probe_of(head, rules).map(Plain::Probe),
@@ -107,16 +110,6 @@ impl Plain {
             }
             Plain::Sse(_) => unreachable!("a connection answers it"),
         }
-    }
-}
-
-/// The answer to a request for a document: public, so it needs no credential (RFC 9728 3.1).
-#[cold]
-pub(super) fn metadata<'a>(document: usize, head: &RequestHead<'_>) -> NotServed<'a> {
-    match head.method {
-        Method::Get | Method::Head => NotServed::Plain(Plain::Metadata(document)),
-        Method::Options => NotServed::Plain(Plain::Options(PROBE_VERBS)),
-        _ => Reason::Verb(PROBE_VERBS).into(),
     }
 }
 

@@ -6,7 +6,6 @@ use corelane_protocol::binding::refusal::Reason;
 use corelane_protocol::framing::http1::RequestHead;
 
 use super::context::Context;
-use super::plain::Plain;
 use crate::access::{AccessControl, Identified, Recheck};
 use crate::guard::identity::Identity;
 use crate::guard::peer::KnownPeer;
@@ -21,8 +20,8 @@ pub(super) enum NotServed<'a> {
     Denied(Refusal),
     /// It is to be handled again.
     Later(Recheck),
-    /// It is for a document.
-    Plain(Plain),
+    /// It is for the metadata document with this number.
+    Document(usize),
 }
 
 impl<'a> From<Reason<'a>> for NotServed<'a> {

@@ -17,12 +17,14 @@ use super::http_settings::HttpSettings;
 use super::plain::{self, Plain, probe_of};
 use super::preconditions;
 use super::preconditions::{NotServed, overload};
+use super::probe::PROBE_VERBS;
 use super::reply::Reply;
 use super::response::{self, Extra};
 use super::source::Source;
 use crate::access::{AccessControl, Recheck};
 use crate::guard::holder::HolderKey;
 use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
 use crate::guard::origin::OriginRefusal;
 use crate::guard::peer::{KnownPeer, KnownPeers};
 use crate::guard::refusal::Refusal;
@@ -76,12 +78,12 @@ impl Connection {
                 lingers: context.is_draining,
             };
         }
-        let mut scratch = std::mem::take(&mut context.pool.scratch);
-        scratch.clear();
-        let exchange = context.exchange(self.sequence, reply.accept.event_stream);
         let known = self.known_peer(context.peers, context.access, context.key);
-        let peer = known.map(|known| known.holder).or(context.peer);
-        let address = known.and_then(|known| context.access.client_address(head, known));
+        let client = Client {
+            identity: None,
+            holder: known.map(|known| known.holder).or(context.peer),
+            address: known.and_then(|known| context.access.client_address(head, known)),
+        };
         let has_waited = context.has_waited();
         let gate = Gate {
             access: context.access,
@@ -90,55 +92,65 @@ impl Connection {
         };
         let checked = check(head, &mut reply, (self.source, known), gate);
         if let Some(plain) = Plain::of(&checked, head, context.rules) {
-            context.pool.scratch = scratch;
             self.answer_plain(plain, (head, bytes), reply, context);
             return None;
         }
-        let checked = match overload(context).filter(|_| checked.is_ok()) {
-            Some(text) => Err(NotServed::Refused(Reason::Overloaded(text))),
-            None => checked,
-        };
-        let endpoint = &mut *context.endpoint;
-        let mut field = None;
-        let disposition = match checked {
-            Err(NotServed::Refused(reason)) => {
-                field = reason.field();
-                warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
-                endpoint.refuse(None, reason, &mut scratch)
-            }
+        let checked = match checked {
+            Ok((route, identity)) => Ok((route, Client { identity, ..client })),
+            Err(NotServed::Refused(reason)) => Err(reason),
             Err(NotServed::Denied(refusal)) => {
-                context.pool.scratch = scratch;
                 self.deny(&refusal, head.path, reply, context);
                 return None;
             }
-            Err(NotServed::Plain(_)) => unreachable!("it was answered above"),
             Err(NotServed::Later(recheck)) => {
-                context.pool.scratch = scratch;
                 self.postpone(recheck, PostponedRequest::of(head, body), reply, context);
                 return None;
+            }
+            Err(NotServed::Document(_)) => unreachable!("it was answered above"),
+        };
+        self.serve(head, checked, (body, reply), context)
+    }
+
+    /// Serves a request that passed the checks, or refuses it. If its body must be decoded
+    /// elsewhere first, returns the form of its answer.
+    fn serve(
+        &mut self,
+        head: &RequestHead<'_>,
+        checked: Result<(Route<'_>, Client), Reason<'_>>,
+        (body, reply): (RequestBody<'_>, Reply),
+        context: &mut Context<'_>,
+    ) -> Option<Reply> {
+        let bytes = body.bytes();
+        let checked = match overload(context).filter(|_| checked.is_ok()) {
+            Some(text) => Err(Reason::Overloaded(text)),
+            None => checked,
+        };
+        let mut scratch = std::mem::take(&mut context.pool.scratch);
+        scratch.clear();
+        let exchange = context.exchange(self.sequence, reply.accept.event_stream);
+        let endpoint = &mut *context.endpoint;
+        let field = checked.as_ref().err().and_then(Reason::field);
+        let disposition = match checked {
+            Err(reason) => {
+                warn_of_refused_hosts(&reason, context.rules, endpoint.now_ms());
+                endpoint.refuse(None, reason, &mut scratch)
             }
             Ok((Route::Post, _)) if endpoint.decodes_elsewhere(bytes.len()) => {
                 context.pool.scratch = scratch;
                 return Some(reply);
             }
-            Ok((Route::Upgrade(_), None)) if peer.is_none() => Disposition::PeerNeeded,
-            Ok((Route::Upgrade(handshake), identity)) if !context.is_draining => {
+            Ok((Route::Upgrade(_), client)) if !client.is_known() => Disposition::PeerNeeded,
+            Ok((Route::Upgrade(handshake), client)) if !context.is_draining => {
                 context.pool.scratch = scratch;
-                let client = KnownPeer {
-                    identity,
-                    holder: peer.unwrap_or(HolderKey::ANONYMOUS),
-                    address,
-                    certificate: None,
-                };
-                self.upgrade(&handshake, client, context);
+                self.upgrade(&handshake, client.into_peer(), context);
                 return None;
             }
-            Ok((route, identity)) => {
+            Ok((route, client)) => {
                 let requester = &Requester::Here {
                     claims: Claims::of_head(head),
-                    identity: identity.as_ref(),
-                    address,
-                    peer,
+                    identity: client.identity.as_ref(),
+                    address: client.address,
+                    peer: client.holder,
                 };
                 let inbound = Inbound::new(requester, exchange);
                 handle(endpoint, inbound, (route, body), &mut scratch)
@@ -348,6 +360,30 @@ fn handle(
     }
 }
 
+/// The client of a request, as far as it is known.
+struct Client {
+    identity: Option<Arc<Identity>>,
+    holder: Option<HolderKey>,
+    address: Option<ClientAddress>,
+}
+
+impl Client {
+    /// Whether it has a name or a holder.
+    fn is_known(&self) -> bool {
+        self.identity.is_some() || self.holder.is_some()
+    }
+
+    /// The peer of a connection that the request upgrades.
+    fn into_peer(self) -> KnownPeer {
+        KnownPeer {
+            identity: self.identity,
+            holder: self.holder.unwrap_or(HolderKey::ANONYMOUS),
+            address: self.address,
+            certificate: None,
+        }
+    }
+}
+
 /// The parts of a shard that decide whether a request is served.
 struct Gate<'g, 'a> {
     access: &'g mut AccessControl,
@@ -379,7 +415,10 @@ fn check<'a>(
         Err(refusal) => return Err(Reason::Forbidden(refusal.explain(host, origin)).into()),
     }
     if let Some(document) = gate.access.metadata_at(head.path) {
-        return Err(plain::metadata(document, head));
+        return Err(match head.method {
+            Method::Get | Method::Head | Method::Options => NotServed::Document(document),
+            _ => Reason::Verb(PROBE_VERBS).into(),
+        });
     }
     let is_upgrade = head.upgrades_to_websocket && head.method == Method::Get;
     if source.binding() == Binding::WebSocket && !is_upgrade {

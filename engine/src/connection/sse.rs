@@ -89,7 +89,7 @@ impl Connection {
                 let refused = context.endpoint.refuse(None, reason, &mut text);
                 self.settle(refused, (reply, field), &text, context);
             }
-            Err(NotServed::Plain(_)) => unreachable!("documents have paths of their own"),
+            Err(NotServed::Document(_)) => unreachable!("documents have paths of their own"),
         }
     }
 

@@ -5,10 +5,10 @@
 //! the headers that the server's author named, and only they are copied: a server that names none
 //! copies nothing.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
 
 /// Headers that one server exposes at most; each field of a request is compared with all of them.
 pub const EXPOSED_HEADERS_MAX: usize = 32;
@@ -38,7 +38,7 @@ pub enum ExposedHeaderError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CallerInfo {
     identity: Option<Arc<Identity>>,
-    address: Option<IpAddr>,
+    address: Option<ClientAddress>,
     /// Exposed headers of the request, each once.
     headers: Vec<(Box<str>, String)>,
 }
@@ -104,7 +104,7 @@ impl ExposedHeaders {
 impl CallerInfo {
     /// The known part of a request of a client with these header fields; none if nothing of it is.
     pub(crate) fn of<'a>(
-        (identity, address): (Option<&Arc<Identity>>, Option<IpAddr>),
+        (identity, address): (Option<&Arc<Identity>>, Option<ClientAddress>),
         exposed: &ExposedHeaders,
         fields: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> Option<Box<CallerInfo>> {
@@ -125,7 +125,7 @@ impl CallerInfo {
     }
 
     /// The address of the client, if access control depends on addresses.
-    pub(crate) fn address(&self) -> Option<IpAddr> {
+    pub(crate) fn address(&self) -> Option<ClientAddress> {
         self.address
     }
 

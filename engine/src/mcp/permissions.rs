@@ -111,7 +111,7 @@ impl Permissions {
         let class = class_of(policy, requester);
         let (kind, place) = match entry {
             Use::Resource(uri) => {
-                return verdict(policy.decide(&class, EntryKind::Resource, uri));
+                return permitted(policy.decide(&class, EntryKind::Resource, uri));
             }
             Use::Tool(place, ..) => (EntryKind::Tool, place),
             Use::Prompt(place) => (EntryKind::Prompt, place),
@@ -122,7 +122,7 @@ impl Permissions {
             && view.is_conditional(place)
         {
             let read = |member: &str| argument(arguments, member);
-            return verdict(policy.decide_call(&class, name, &read));
+            return permitted(policy.decide_call(&class, name, &read));
         }
         if view.is_allowed(kind, place) {
             return Ok(());
@@ -130,7 +130,7 @@ impl Permissions {
         if !view.is_acquirable(kind, place) {
             return Err(Denied::Hidden);
         }
-        verdict(policy.decide(&class, kind, catalog.name_of(kind, place)))
+        permitted(policy.decide(&class, kind, catalog.name_of(kind, place)))
     }
 
     fn view_of(&mut self, policy: &Policy, catalog: &Catalog, class: Class) -> Rc<View> {
@@ -194,7 +194,7 @@ fn class_of(policy: &Policy, requester: &Requester<'_>) -> Class {
     }
 }
 
-fn verdict(decision: Decision) -> Result<(), Denied> {
+fn permitted(decision: Decision) -> Result<(), Denied> {
     match decision {
         Decision::Allowed => Ok(()),
         Decision::Hidden => Err(Denied::Hidden),

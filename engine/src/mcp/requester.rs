@@ -1,12 +1,12 @@
 //! The sender of a message: a client on a connection of this shard, or of another.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use corelane_protocol::binding::claims::Claims;
 
 use crate::guard::holder::{HolderKey, Holders};
 use crate::guard::identity::Identity;
+use crate::guard::network::ClientAddress;
 use crate::handler::caller_info::{CallerInfo, ExposedHeaders};
 
 /// The sender of a message. Having one means that the guard let the message pass.
@@ -19,7 +19,7 @@ pub(crate) enum Requester<'a> {
         /// Its identity; an anonymous client has none.
         identity: Option<&'a Arc<Identity>>,
         /// Its address, if access control depends on addresses.
-        address: Option<IpAddr>,
+        address: Option<ClientAddress>,
         /// Its holder if it is anonymous, once that was looked up.
         peer: Option<HolderKey>,
     },
@@ -37,7 +37,7 @@ impl<'a> Requester<'a> {
     }
 
     /// Its address, if access control depends on addresses.
-    pub(crate) fn address(self) -> Option<IpAddr> {
+    pub(crate) fn address(self) -> Option<ClientAddress> {
         match self {
             Requester::Here { address, .. } => address,
             Requester::Elsewhere(caller_info) => caller_info?.address(),

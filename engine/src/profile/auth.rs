@@ -4,14 +4,15 @@
 use super::knobs::{knobs, within};
 
 knobs! {
-    /// Sizes and times of access control, if `server.access_file` is set. A shard counts for itself.
+    /// Sizes and times of access control, if `server.access_file` is set. A shard counts for
+    /// itself.
     #[derive(Copy, Eq)]
     Auth as "auth" {
-        /// Longest access token, in bytes. A longer one is refused with 400. With its header it must
-        /// be below `http.head_bytes_max`.
+        /// Longest access token, in bytes. A longer one is refused with 400. With its header it
+        /// must be below `http.head_bytes_max`.
         token_bytes_max: usize = 8192, within(64..=65_536);
-        /// Verified tokens that are kept, so that the next request with one costs no signature. Each
-        /// takes about 400 bytes.
+        /// Verified tokens that are kept, so that the next request with one costs no signature.
+        /// Each takes about 400 bytes.
         cache_entries_max: usize = 16_384, within(1..=10_000_000);
         /// Refused tokens that are kept, for ten seconds each.
         refused_entries_max: usize = 4096, within(1..=1_000_000);

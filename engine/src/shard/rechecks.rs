@@ -1,24 +1,20 @@
-//! Requests that wait for access control: for their turn to have a token verified, or for the key of
-//! their token.
+//! Requests that wait for access control: for their turn to have a token verified, or for the key
+//! of their token.
 //!
 //! They are handled in the order of their arrival and before any other request of the turn, so that
 //! a flood of unknown tokens delays a new one by the tokens before it, and nobody else.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::work::Shard;
-use crate::access::Recheck;
 use crate::connection::body::KeptRequest;
-use crate::meter::Counter;
 
 /// The requests of one shard: at most one for each connection.
 #[derive(Debug, Default)]
 pub(super) struct Rechecks {
-    next_turn: VecDeque<KeptRequest>,
+    pub(super) next_turn: VecDeque<KeptRequest>,
     /// In the order of their deadlines; at most `auth.key_waits_max`.
-    for_snapshot: VecDeque<KeptRequest>,
+    pub(super) for_snapshot: VecDeque<KeptRequest>,
 }
 
 impl Rechecks {
@@ -35,73 +31,6 @@ impl Rechecks {
     /// Lets the requests that waited for a snapshot be handled.
     pub(super) fn on_snapshot(&mut self) {
         self.next_turn.append(&mut self.for_snapshot);
-    }
-}
-
-impl Shard {
-    /// Handles requests that waited, as many as may have a token verified. Returns whether there was
-    /// one.
-    pub(super) fn handle_rechecks(&mut self) -> bool {
-        while let Some(due_ms) = self.rechecks.due_ms()
-            && due_ms <= self.now_ms
-        {
-            let overdue = self.rechecks.for_snapshot.pop_front();
-            self.rechecks.next_turn.extend(overdue);
-        }
-        let mut did = false;
-        // Those that come back are for the next turn.
-        for _ in 0..self.rechecks.next_turn.len() {
-            if !self.handling.access.has_checks_left() {
-                break;
-            }
-            let Some(kept) = self.rechecks.next_turn.pop_front() else {
-                break;
-            };
-            did = true;
-            self.recheck(kept);
-        }
-        did
-    }
-
-    /// Handles another snapshot of access control.
-    pub(super) fn on_access_changed(&mut self) {
-        self.rechecks.on_snapshot();
-        if let Some(policy) = self.handling.access.policy() {
-            self.handling.endpoint.handle_policy(Arc::clone(policy));
-        }
-    }
-
-    fn recheck(&mut self, kept: KeptRequest) {
-        let key = kept.key;
-        let Some(connection) = self.slots.get_mut(key) else {
-            return;
-        };
-        let mut context = self.handling.context(key);
-        context.recheck_due_ms = Some(kept.due_ms);
-        if connection.go_on(kept.request, &mut context) {
-            self.close(key);
-        } else {
-            let out = context.out.take();
-            self.finish_step(key, out);
-        }
-    }
-
-    /// Keeps the requests that access control could not decide about in this step.
-    pub(super) fn keep_rechecks(&mut self) {
-        let for_snapshot_max = self.handling.access.key_waits_max();
-        while let Some((recheck, mut kept)) = self.handling.effects.rechecks.pop() {
-            let rechecks = &mut self.rechecks;
-            if recheck == Recheck::NextTurn {
-                rechecks.next_turn.push_back(kept);
-            } else if rechecks.for_snapshot.len() < for_snapshot_max {
-                rechecks.for_snapshot.push_back(kept);
-            } else {
-                // Its time is over: it is refused in the next turn.
-                kept.due_ms = self.now_ms;
-                rechecks.next_turn.push_back(kept);
-                self.handling.meter.count(Counter::RefusedOverload);
-            }
-        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::address_counts::AddressCounts;
+use super::busy_poll;
 use super::control::ShardControl;
 use super::kept::Place;
 use super::lives::{Announcement, Deaths, Lives};
@@ -23,7 +24,7 @@ use super::proxied::{ProxiedClients, Proxies};
 use super::run::run;
 use super::work::{Drain, Handling, MemoryState, OverloadWarnings, Shard, date_now};
 use super::{Secured, ShardMessage, TlsSource};
-use crate::access::{AccessBoard, AccessControl, TokenLimits, Tokens};
+use crate::access::{AccessBoard, AccessControl};
 use crate::catalog::pending_updates::ShardUpdates;
 use crate::connection::context::{BufferPool, Rules, StepEffects};
 use crate::connection::cors::Cors;
@@ -34,7 +35,6 @@ use crate::guard::principal::PrincipalHeader;
 use crate::handler::event_queue::EventQueue;
 use crate::handler::offload::{OffloadPool, OffloadPort};
 use crate::handler::runtime::RuntimeContext;
-use crate::handler::wakers::WakeShard;
 use crate::mcp::{Endpoint, EndpointSettings, ServerParts};
 use crate::meter::throttle::Throttle;
 use crate::meter::{MeterSnapshot, ShardMeter};
@@ -345,7 +345,7 @@ pub(super) fn open_on(mut rings: Rings, plan: ShardPlan) -> Result<Shard, ShardE
     let announcement = Announcement::new(of_server, shard, ring_fd);
     plan.control.set_waker(rings.waker());
     plan.updates.set_waker(rings.waker());
-    begin_busy_poll(&mut rings, &profile);
+    busy_poll::begin(&mut rings, &profile);
 
     let (handling, offload) = handling(&plan, rings.waker());
     let secured = Secured::new(plan.tls.as_ref(), profile.tls.handshakes_max, offload);
@@ -426,20 +426,6 @@ fn begin_intake(opened: &mut Shard, intake: Intake) -> Result<(), ShardError> {
     Ok(())
 }
 
-/// Lets the ring poll network cards, where the kernel has that; the sockets do so by themselves.
-fn begin_busy_poll(rings: &mut Rings, profile: &ShardProfile) {
-    let time_us = profile.ring.busy_poll_us;
-    if time_us > 0
-        && let Err(error) = rings.set_busy_poll(time_us)
-    {
-        tracing::warn!(
-            %error,
-            "ring.busy_poll_us = {time_us} has less effect: the ring cannot poll network cards, \
-             which it can from Linux 6.9 on"
-        );
-    }
-}
-
 /// The parts that the connections of the shard use; `waker` lets other threads wake the shard.
 fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
     let profile = &plan.profile;
@@ -462,7 +448,12 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         Rc::clone(&offload),
         Rc::clone(&meter),
     );
-    let access = access_of(plan, wake_for_access);
+    let access = AccessControl::of_shard(
+        plan.principal.clone(),
+        plan.proxies.forwarding.clone(),
+        plan.access.clone(),
+        (&profile.auth, wake_for_access),
+    );
     if let Some(policy) = access.policy() {
         endpoint.handle_policy(Arc::clone(policy));
     }
@@ -498,16 +489,4 @@ fn handling(plan: &ShardPlan, waker: Waker) -> (Handling, Rc<OffloadPort>) {
         readiness: Arc::clone(&plan.control.readiness),
     };
     (handling, offload)
-}
-
-/// Access control of a shard.
-fn access_of(plan: &ShardPlan, wake: WakeShard) -> AccessControl {
-    let limits = TokenLimits::of(&plan.profile.auth);
-    let tokens = plan.access.clone();
-    let tokens = tokens.map(|board| Tokens::new(board, limits, wake));
-    AccessControl::new(
-        plan.principal.clone(),
-        plan.proxies.forwarding.clone(),
-        tokens,
-    )
 }

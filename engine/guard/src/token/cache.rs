@@ -83,8 +83,8 @@ impl TokenCache {
         TokenDigest(self.keyed.clone().chain_update(token).finalize().into())
     }
 
-    /// What is known about a token. None if nothing is, or if the entry is too old. A valid token is
-    /// refused if it is bound to another certificate than that of this connection.
+    /// What is known about a token. None if nothing is, or if the entry is too old. A valid token
+    /// is refused if it is bound to another certificate than that of this connection.
     pub fn find(
         &mut self,
         digest: &TokenDigest,

@@ -49,8 +49,8 @@ impl Services {
             | Method::ResourcesList
             | Method::TemplatesList
             | Method::PromptsList => {
-                let asked = (request.method, request.params);
-                self.list((revision, inbound), id, asked, out)
+                let query = (request.method, request.params);
+                self.list((revision, inbound), id, query, out)
             }
             Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet | Method::Complete => {
                 let kind = HandlerKind::by(request.method);
@@ -85,13 +85,7 @@ impl Services {
             Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => {
                 self.modern_task(inbound, request, out)
             }
-            Method::Initialize
-            | Method::Ping
-            | Method::SetLevel
-            | Method::Subscribe
-            | Method::Unsubscribe
-            | Method::TasksResult
-            | Method::TasksList => {
+            _ => {
                 unreachable!("the method table has no such method in the modern era")
             }
         }
