@@ -47,6 +47,7 @@ pub use argument::Argument;
 pub use decide::{Class, Decision, GrantId};
 pub use explain::Explanation;
 pub use fault::{Fault, Finding, PolicyError};
+pub use file::line_of;
 pub use pattern::{NormalUri, PatternDefect};
 pub use rules::{Claims, Policy};
 pub use view::{View, ViewBuilder, Views};
