@@ -13,6 +13,7 @@ pub mod credential;
 pub mod forwarded;
 pub mod holder;
 pub mod identity;
+pub mod limit;
 #[cfg(feature = "auth")]
 pub mod metadata;
 pub mod network;

@@ -89,8 +89,8 @@ fn metadata_do_not_lead_to_other_ports_schemes_and_addresses() {
     for url in [
         format!("http://0x7f000001.example:{port}/keys"),
         format!("https://10.0.0.1:{port}/keys"),
-        format!("https://169.254.169.254/keys"),
-        format!("https://[::ffff:169.254.169.254]/keys"),
+        "https://169.254.169.254/keys".to_owned(),
+        "https://[::ffff:169.254.169.254]/keys".to_owned(),
         format!("ftp://127.0.0.1:{port}/keys"),
     ] {
         let host = Host::new();
