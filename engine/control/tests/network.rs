@@ -124,5 +124,5 @@ fn verify(access: &Access, token: &str) -> Result<String, TokenFault> {
         address: None,
     };
     let verified = access.verifier.verify(token.as_bytes(), &circumstances)?;
-    Ok(verified.identity.principal_key())
+    Ok(verified.identity.principal_key().to_owned())
 }

@@ -16,8 +16,8 @@ use super::requester::Requester;
 use crate::catalog::Catalog;
 use crate::guard::identity::{Identity, Method};
 use crate::guard::policy::{
-    Argument, Claims, Class, Decision, Entries, EntryKind, GrantId, Policy, Subject, View, ViewBuilder,
-    Views,
+    Argument, Claims, Class, Decision, Entries, EntryKind, GrantId, Policy, Subject, View,
+    ViewBuilder, Views,
 };
 use crate::guard::refusal::{Challenge, Refusal};
 

@@ -70,6 +70,7 @@ impl Reader<'_> {
             let challenge = Challenge::new(url.as_deref(), &initial).unwrap_or_default();
             resources.extend(uri.and_then(|uri| Resource::new(uri.as_str()).ok()));
             endpoints.push(EndpointAccess {
+                path: path.as_str().into(),
                 challenge,
                 scope_bits: policy.scopes_of(required.iter().copied()),
                 scopes: required.into_iter().map(Box::from).collect(),

@@ -212,6 +212,7 @@ fn without_issuers_there_is_no_metadata_and_api_keys_need_no_resource() {
 
 #[test]
 fn modes_differ_in_requests_without_a_credential() {
+    use corelane_guard::identity::{Identity, Method};
     use corelane_guard::policy::{Decision, EntryKind, Subject};
     let policy = "[policy]\ndefault = \"authenticated\"\n";
     for (mode, rest, requires, allows_all) in [
@@ -223,7 +224,7 @@ fn modes_differ_in_requests_without_a_credential() {
         let text = format!("[auth]\nmode = \"{mode}\"\n{rest}");
         let config = config(&text, &server(&["/mcp"]));
         assert_eq!(config.requires_credential, requires, "{mode}");
-        let anonymous = config.policy.identity_of(Default::default(), "");
+        let anonymous = Identity::new(Method::Anonymous, "", "").under(&config.policy);
         let class = config.policy.class_of(&Subject {
             roles: anonymous.roles,
             ..Subject::default()

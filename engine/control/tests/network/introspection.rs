@@ -32,7 +32,7 @@ fn introspect(server: &Server, token: &str) -> Result<String, TokenFault> {
     });
     assert_eq!(state, RequestState::Pending);
     let result = replies.recv_timeout(PATIENCE).expect("a reply");
-    result.map(|verified| verified.identity.principal_key())
+    result.map(|verified| verified.identity.principal_key().to_owned())
 }
 
 #[test]
